@@ -1,0 +1,1 @@
+"""Measurements of dlcli side by side with what a user would pick instead. Ratios matter, not absolute times."""

@@ -1,0 +1,62 @@
+"""dlcli: deep-learning experiments from the shell, and from notebooks.
+
+    import dlcli
+    result = dlcli.train(["model=mlp", "dataset=iris"])
+    result.metrics["test/accuracy"]
+
+Importing the package is instant: the work is imported by the functions that do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlcli.inference.saved_model import SavedModel
+    from dlcli.result import Result
+
+__version__ = "0.1.0"
+__all__ = ["evaluate", "load_run", "train"]
+
+
+def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()) -> Result:
+    """Train one experiment, as `dlcli train` does, and return its result.
+
+    Args:
+        overrides: Hydra overrides, as on the command line.
+        conf_dirs: the user's own configuration folders (`-C`).
+
+    Raises:
+        dlcli.errors.DlcliError: with what is wrong, where, and what to do.
+    """
+    from dlcli import runner
+
+    return runner.train(overrides, [Path(d) for d in conf_dirs])
+
+
+def evaluate(run: str | Path, split: str = "test", *, runs_dir: str | Path | None = None) -> Result:
+    """Repeat a run's figures on its test or validation rows, as `dlcli eval` does.
+
+    Args:
+        run: a run ID or prefix, a name, a folder, or `last`.
+        split: `test` or `val`.
+        runs_dir: where runs lie; default as on the command line.
+    """
+    from dlcli import runner
+
+    return runner.evaluate(str(run), split, runs_dir=Path(runs_dir) if runs_dir else None)
+
+
+def load_run(run: str | Path, *, runs_dir: str | Path | None = None, trust: bool = False) -> SavedModel:
+    """A run's trained model, with its preprocessing: from raw rows to predictions.
+
+    Args:
+        run: a run ID or prefix, a name, a folder, or `last`.
+        runs_dir: where runs lie; default as on the command line.
+        trust: also run model code that is not dlcli's.
+    """
+    from dlcli import runner
+
+    return runner.load_run(str(run), runs_dir=Path(runs_dir) if runs_dir else None, trust=trust)

@@ -1,0 +1,5 @@
+"""`python -m dlcli`."""
+
+from dlcli.cli.app import main
+
+main()

@@ -1,0 +1,51 @@
+"""The `dlcli` program: every module beside this one that defines a function of its own name is a command."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Annotated
+
+import typer
+
+import dlcli
+from dlcli import cli
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dlcli {dlcli.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Deep-learning experiments from the shell: configure, train, and leave a record that can be trusted."""
+
+
+def _register() -> None:
+    for found in pkgutil.iter_modules(cli.__path__):
+        command = getattr(importlib.import_module(f"dlcli.cli.{found.name}"), found.name, None)
+        if inspect.isfunction(command):
+            app.command(no_args_is_help=False)(command)
+
+
+_register()
+
+
+def main() -> None:
+    """The entry point of the `dlcli` script."""
+    app(prog_name="dlcli")

@@ -1,0 +1,60 @@
+"""What every command does around its work: a terminal, signals, and errors as messages with an exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlcli.console import Terminal
+from dlcli.errors import DlcliError, Interrupted, Problem
+from dlcli.interrupts import interruptible
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="OVERRIDES", help="Hydra overrides: model=mlp optimizer.lr=0.01 ..."),
+]
+ConfDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-C", "--conf-dir", metavar="DIR", help="A folder with your own configurations. Repeatable."
+    ),
+]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", envvar="DLCLI_RUNS_DIR", help="Where runs lie.", show_default="runs_dir of the configuration: runs"),
+]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run ID or its start, a run name, a run's folder, or `last`.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
+
+
+@contextmanager
+def session(json: bool = False) -> Iterator[Terminal]:
+    """Run a command's work; exit with 1, 2, 130 or 143, and without a traceback, where it fails."""
+    with Terminal(json) as terminal:
+        try:
+            with interruptible():
+                yield terminal
+        except DlcliError as error:
+            if os.environ.get("DLCLI_DEBUG"):
+                raise
+            terminal.error(error)
+            raise typer.Exit(error.exit_code) from None
+        except Interrupted as interrupt:
+            terminal.error(DlcliError(f"stopped by {interrupt}"))
+            raise typer.Exit(interrupt.exit_code) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if os.environ.get("DLCLI_DEBUG"):
+                raise
+            what = f"{type(error).__name__}: {error}".strip()
+            hint = "This was not foreseen. DLCLI_DEBUG=1 shows the traceback."
+            terminal.error(DlcliError(Problem(what, hint=hint)))
+            raise typer.Exit(1) from None

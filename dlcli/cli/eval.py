@@ -1,0 +1,31 @@
+"""`dlcli eval`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from dlcli.cli.common import Json, Run, RunsDir, session
+
+
+def eval(  # the command's name
+    run: Run,
+    split: Annotated[Literal["test", "val"], typer.Option(help="The rows to judge the model on.")] = "test",
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Load a run's saved model and repeat its figures, from the raw rows.
+
+    The figures equal those that the training recorded. A run's folder that was copied elsewhere is named by its path.
+    """
+    with session(json) as terminal:
+        from dlcli import runner
+
+        result = runner.evaluate(run, split, runs_dir=runs_dir)
+        if json:
+            terminal.document(result.to_json())
+            return
+        terminal.results(result.metrics, title=f"{result.run_name}, from its saved model")
+        for message in result.messages:
+            terminal.note(message)

@@ -1,0 +1,125 @@
+"""Make the objects that a configuration describes: import `_target_`, pass it its keys and the facts."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import traceback
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from dlcli.config.root import OWN
+from dlcli.config.signature import signature
+from dlcli.config.suggest import did_you_mean, near, question
+from dlcli.errors import ConfigError, DlcliError
+
+TARGET, PARTIAL = "_target_", "_partial_"
+
+
+def locate(target: str) -> Any:
+    """Import what `package.module.name` names; a ConfigError says which part of it is wrong."""
+    if not isinstance(target, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", target):
+        raise ConfigError(f"{target!r} is no import path", hint="Write package.module.Name.")
+    parts = target.split(".")
+    found, used = _import_longest(parts)
+    for index, name in enumerate(parts[used:], start=used):
+        if not hasattr(found, name):
+            owner = ".".join(parts[:index])
+            raise ConfigError(
+                f"{owner} has no {name}", hint=question(f"{owner}.{n}" for n in near(name, _names(found)))
+            )
+        found = getattr(found, name)
+    if not callable(found):
+        raise ConfigError(f"{target} cannot be called", hint="Name a class or a function.")
+    return found
+
+
+def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
+    """Build the object that a node with `_target_` describes, and those nested in it.
+
+    The target gets the node's keys and those `facts` that its signature names (`**kwargs` takes no facts).
+    With `_partial_: true` the result is a `functools.partial`. What dlcli takes itself in the section `where`
+    (`dataset.batch_size`) is left out. Raises a ConfigError with the constructor's own words.
+    """
+    if TARGET not in node:
+        raise ConfigError("names no _target_: there is nothing to build", where=where)
+    try:
+        target = locate(node[TARGET])
+    except ConfigError as error:
+        problem = error.problems[0]
+        raise ConfigError(problem.message, f"{where}.{TARGET}".lstrip("."), problem.hint) from error
+    takes = signature(target).arguments
+    own = getattr(OWN.get(where), "__dataclass_fields__", {})
+    arguments = {
+        key: _nested(value, f"{where}.{key}".lstrip("."))
+        for key, value in node.items()
+        if key not in (TARGET, PARTIAL) and (key in takes or key not in own)
+    }
+    arguments |= {name: fact for name, fact in facts.items() if name in takes}
+    if node.get(PARTIAL):
+        return partial(target, **arguments)
+    try:
+        return target(**arguments)
+    except DlcliError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise ConfigError(f"{node[TARGET]} cannot be made from this: {text}", where=where) from error
+
+
+def _nested(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return build(value, where=where)
+        return {key: _nested(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nested(item, f"{where}.{index}") for index, item in enumerate(value)]
+    return value
+
+
+def _import_longest(parts: list[str]) -> tuple[Any, int]:
+    """Import the longest leading part that is a module; an absent module is told from a broken one."""
+    module: Any = None
+    for used in range(1, len(parts) + 1):
+        name = ".".join(parts[:used])
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name and not (error.name and name.startswith(f"{error.name}.")):
+                raise ConfigError(f"{name} cannot be imported: {_last_line(error)}") from error
+            if module is None or (not hasattr(module, parts[used - 1]) and used < len(parts)):
+                raise ConfigError(f"there is no module {name}", hint=_near_module(name, module)) from error
+            return module, used - 1
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{name} cannot be imported: {_last_line(error)}") from error
+    return module, len(parts)
+
+
+def _last_line(error: BaseException) -> str:
+    """The error as Python prints it last, with the file and line where the user's code stands."""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}:{error.lineno}"
+    else:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if len(frames) > 1 else ""
+    text = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+    return f"{text} ({place})" if place else text
+
+
+def _near_module(name: str, parent: Any) -> str:
+    if parent is None:
+        return did_you_mean(name, _top_modules())
+    prefix = parent.__name__
+    siblings = (module.name for module in pkgutil.iter_modules(getattr(parent, "__path__", [])))
+    return question(f"{prefix}.{n}" for n in near(name.rpartition(".")[2], siblings))
+
+
+def _top_modules() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules()]
+
+
+def _names(found: Any) -> list[str]:
+    below = (module.name for module in pkgutil.iter_modules(getattr(found, "__path__", [])))
+    return [name for name in (*dir(found), *below) if not name.startswith("_")]

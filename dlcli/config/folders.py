@@ -1,0 +1,106 @@
+"""Where configuration lies: the shipped conf folder and the user's own, their groups and options.
+
+Only the file system is read, so that completion and `list` stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlcli.config.yamlfile import display
+from dlcli.errors import ConfigError, Problem
+
+PROJECT_FILE = "dlcli.yaml"
+
+
+def shipped_folder() -> Path:
+    """The conf folder that comes with dlcli: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def user_folders(conf_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """The user's conf folders: those given, else DLCLI_CONF_DIR, else ./conf where it holds a dlcli.yaml.
+
+    Raises a ConfigError for a folder that was named and is not there.
+    """
+    named = [(Path(folder), "--conf-dir") for folder in conf_dirs]
+    if not named:
+        variable = os.environ.get("DLCLI_CONF_DIR", "")
+        named = [(Path(part), "DLCLI_CONF_DIR") for part in variable.split(os.pathsep) if part]
+    if not named:
+        here = Path("conf")
+        named = [(here, "")] if (here / PROJECT_FILE).is_file() else []
+    missing = [
+        Problem("is no folder", str(folder), f"Correct {source}, or create the folder.")
+        for folder, source in named
+        if not folder.expanduser().is_dir()
+    ]
+    if missing:
+        raise ConfigError(missing)
+    found = dict.fromkeys(folder.expanduser().resolve() for folder, _ in named)
+    found.pop(shipped_folder(), None)
+    return tuple(found)
+
+
+def extend_path(folders: Sequence[Path]) -> None:
+    """Make the code that lies beside each user's folder importable, after everything that is installed."""
+    for folder in folders:
+        parent = str(folder.parent)
+        if parent not in sys.path:
+            sys.path.append(parent)
+
+
+def groups(folders: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Names of the groups of the shipped and the given folders, nested ones with a slash: `sweep/sampler`."""
+    found: set[str] = set()
+    for root in (shipped_folder(), *folders):
+        for current, below, files in os.walk(root):
+            # Hydra's own configuration is not the user's business here: dlcli owns what it would decide.
+            below[:] = [name for name in below if not name.startswith((".", "_")) and name != "hydra"]
+            name = Path(current).relative_to(root).as_posix()
+            if name != "." and any(_is_option(file) for file in files):
+                found.add(name)
+    # A folder that holds only groups is none itself; an empty one is (a user may fill it).
+    return tuple(sorted(found | {p.name for p in shipped_folder().glob("[!._]*") if p.is_dir()}))
+
+
+def options(group: str, folders: Sequence[Path] = ()) -> dict[str, Path]:
+    """Option name to YAML file of one group, sorted by name."""
+    files = (file for root in (shipped_folder(), *folders) for file in (root / group).glob("*.yaml"))
+    return {file.stem: file for file in sorted(files, key=lambda file: file.stem) if _is_option(file.name)}
+
+
+def conflicts(folders: Sequence[Path]) -> list[Problem]:
+    """What Hydra would decide silently: an option in two folders, and a config.yaml that nobody reads."""
+    problems = [
+        Problem(
+            "is not read: the shipped config.yaml is the only one",
+            display(folder / "config.yaml"),
+            f"Put project-wide defaults into {display(folder / PROJECT_FILE)} and remove it.",
+        )
+        for folder in folders
+        if (folder / "config.yaml").is_file()
+    ]
+    for group in groups(folders):
+        seen: dict[str, Path] = {}
+        for root in (shipped_folder(), *folders):
+            for file in sorted((root / group).glob("*.yaml")):
+                if file.stem in seen and _is_option(file.name):
+                    problems.append(
+                        Problem(
+                            f"stands in two folders: {display(seen[file.stem])} and {display(file)}",
+                            f"{group}={file.stem}",
+                            "Rename one of the two files.",
+                        )
+                    )
+                seen.setdefault(file.stem, file)
+    return problems
+
+
+def _is_option(file: str) -> bool:
+    return file.endswith(".yaml") and not file.startswith(".")

@@ -1,0 +1,136 @@
+"""Is there such a key? Against the composed configuration and the signatures of its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from dlcli.config.build import PARTIAL, TARGET, locate
+from dlcli.config.overrides import Setting
+from dlcli.config.root import OWN, Root
+from dlcli.config.signature import Signature, signature
+from dlcli.config.suggest import choices, hint, near_keys, question
+from dlcli.errors import ConfigError, Problem
+
+
+class Keys:
+    """The keys of a composed configuration (plain, interpolations as text) and those its targets take."""
+
+    def __init__(self, config: Mapping[str, Any], sections: Sequence[str]) -> None:
+        self.config = config
+        self.sections = {section.split("/")[0] for section in sections}
+
+    def check(self, setting: Setting) -> Problem | None:
+        """What is wrong with the setting's key, or None where it can be set (or deleted)."""
+        node: Any = self.config
+        owner: str | None = None
+        parts = setting.key.split(".")
+        for index, part in enumerate(parts):
+            if isinstance(node, Mapping):
+                owner = node.get(TARGET, owner)
+                if part in node:
+                    node = node[part]
+                    continue
+                if setting.kind == "delete":
+                    return self._unknown(setting, "there is no such key to delete")
+                return self._missing(setting, parts, index, node, owner)
+            if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+                node = node[int(part)]
+                continue
+            if node is None and setting.kind != "delete":
+                return self._missing(setting, parts, index, {}, owner)
+            above = ".".join(parts[:index])
+            kind = f"a list of {len(node)}" if isinstance(node, list) else "a value"
+            return _problem(setting, f"{above} is {kind}: there is no {part} in it")
+        if isinstance(node, Mapping) and owner is None and setting.kind != "delete":
+            # A section, or one of the nodes in a section of them: no argument whose type could decide.
+            remove = f"Take it out with ~{setting.key}." if len(parts) > 1 else ""
+            is_node = isinstance(setting.value, Mapping)
+            return None if is_node else _problem(setting, "is a section with keys, not a value", remove)
+        return None
+
+    def _missing(
+        self, setting: Setting, parts: list[str], index: int, node: Mapping[str, Any], owner: str | None
+    ) -> Problem | None:
+        name, rest = parts[index], parts[index + 1 :]
+        makes_node = name == TARGET or rest[-1:] == [TARGET]
+        if index == 0:
+            known = name in signature(Root).arguments and not rest
+            # A group that is left out by default may get a target of the user's own.
+            known = known or (name in self.sections and makes_node)
+            return None if known else self._unknown(setting, "there is no such key")
+        if TARGET in node:
+            takes = read_signature(node[TARGET])
+            if takes is None or name in takes.arguments or name in own_keys(".".join(parts[:index])):
+                return None
+            if name == PARTIAL:
+                return None
+            if takes.is_open:
+                return None if setting.kind == "add" else self._open(setting, node[TARGET])
+            return self._unknown(setting, f"{node[TARGET]} has no argument {name}")
+        if makes_node:
+            return None
+        if owner is not None:
+            # Inside an argument that is a mapping: its type decides later whether the key may be there.
+            if setting.kind == "add" or not node:
+                return None
+            return self._unknown(
+                setting, "there is no such key", f"To add it to the mapping, write +{setting.key}=..."
+            )
+        return self._unknown(setting, "there is no such key")
+
+    def _open(self, setting: Setting, target: str) -> Problem:
+        return self._unknown(
+            setting,
+            f"{target} names no argument {setting.key.rpartition('.')[2]}, but takes others",
+            f"If it is meant, write +{setting.key}=...",
+        )
+
+    def _unknown(self, setting: Setting, message: str, *hints: str) -> Problem:
+        known = list(self.known())
+        close = near_keys(setting.key, known)
+        parent = setting.key.rpartition(".")[0]
+        siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent]
+        few = choices(siblings) if parent and not close else ""
+        return _problem(setting, message, question(close), few, *hints)
+
+    def known(self) -> Iterator[str]:
+        """Every dotted key that can be set."""
+        yield from signature(Root).arguments
+        yield from _walk(self.config, "")
+
+
+def own_keys(section: str) -> Mapping[str, Any]:
+    """Argument name to type of what dlcli itself takes in a section."""
+    return signature(OWN[section]).arguments if section in OWN else {}
+
+
+@lru_cache(maxsize=256)
+def _read(target: str) -> Signature:
+    return signature(locate(target))
+
+
+def read_signature(target: Any) -> Signature | None:
+    """The target's signature, or None where it cannot be imported: validation says why."""
+    try:
+        return _read(target)
+    except (ConfigError, TypeError):
+        return None
+
+
+def _walk(node: Any, prefix: str) -> Iterator[str]:
+    if not isinstance(node, Mapping):
+        return
+    names = {str(name): value for name, value in node.items() if name not in (TARGET, PARTIAL)}
+    if TARGET in node:
+        takes = read_signature(node[TARGET])
+        names = dict.fromkeys(takes.arguments) | names if takes else names
+    for name, value in names.items():
+        yield f"{prefix}{name}"
+        yield from _walk(value, f"{prefix}{name}.")
+
+
+def _problem(setting: Setting, message: str, *hints: str) -> Problem:
+    place = f" ({setting.source})" if setting.source else ""
+    return Problem(message + place, setting.key, hint(*hints))

@@ -1,0 +1,94 @@
+"""Read overrides in Hydra's grammar into plain settings; all that cannot be read is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from dlcli.errors import Problem
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One thing that the user sets: a group's option (`model`, `sweep/sampler`) or a key (`optimizer.lr`).
+
+    `source` is empty for the command line, else the place in a dlcli.yaml.
+    """
+
+    key: str
+    value: Any
+    kind: Literal["set", "add", "delete"] = "set"
+    source: str = ""
+
+
+def parse(overrides: Sequence[str]) -> tuple[list[Setting], list[Problem]]:
+    """Parse each override on its own."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    settings: list[Setting] = []
+    problems: list[Problem] = []
+    for text in overrides:
+        try:
+            parsed = parser.parse_override(text)
+            problem = _refused(text, parsed)
+        except Exception as error:  # the grammar's errors come in several kinds
+            problem = _unreadable(text, error)
+        if problem:
+            problems.append(problem)
+            continue
+        kind: Literal["set", "add", "delete"] = "set"
+        if parsed.is_delete():
+            kind = "delete"
+        elif parsed.is_add() or parsed.is_force_add():
+            kind = "add"
+        settings.append(Setting(parsed.key_or_group, parsed.value(), kind))
+    return settings, problems
+
+
+def leaves(setting: Setting) -> Iterator[Setting]:
+    """Split `optimizer={lr: 1, betas: [0, 1]}` into one setting a key, to check each by itself."""
+    value = setting.value
+    # A key with a dot in it is no path: such a mapping is a value.
+    if isinstance(value, dict) and value and all(isinstance(k, str) and "." not in k for k in value):
+        for key, item in value.items():
+            yield from leaves(replace(setting, key=f"{setting.key}.{key}", value=item))
+    else:
+        yield setting
+
+
+def _refused(text: str, parsed: Any) -> Problem | None:
+    """What the grammar allows and dlcli does not."""
+    key = parsed.key_or_group
+    if not key:
+        return Problem("names no key", text, "Write KEY=VALUE, such as optimizer.lr=0.01.")
+    if parsed.package is not None:
+        return Problem("another place for a group (@) cannot be given here", text, f"Write {key}=OPTION.")
+    if key.replace("/", ".").split(".")[0] == "hydra":
+        return Problem(
+            "Hydra's own settings cannot be changed: dlcli owns the run's folder and its logging",
+            text,
+            "Use runs_dir for where results go.",
+        )
+    if parsed.is_sweep_override():
+        return Problem(
+            "stands for several values",
+            text,
+            f"For a list write '{key}=[...]', for text quote it; several trials are for a sweep.",
+        )
+    return None
+
+
+def _unreadable(text: str, error: Exception) -> Problem:
+    if "=" not in text and not text.startswith("~"):
+        return Problem("has no value", text or "''", "Write KEY=VALUE, such as optimizer.lr=0.01.")
+    if text != text.strip() or " =" in text or "= " in text.partition("=")[0] + "=":
+        return Problem("has a space in the wrong place", text, "Write KEY=VALUE without spaces around the =.")
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    key, _, value = text.partition("=")
+    return Problem(
+        f"cannot be read: {reason}",
+        text,
+        f"Quote a value with special characters twice: '{key}=\"{value}\"'.",
+    )

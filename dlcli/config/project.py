@@ -1,0 +1,31 @@
+"""Project-wide defaults: the keys of a dlcli.yaml in the user's conf folders, weaker than any experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.folders import PROJECT_FILE
+from dlcli.config.overrides import Setting, leaves
+from dlcli.config.yamlfile import display, lines, read
+
+
+def project_defaults(folders: Sequence[Path]) -> dict[str, Any]:
+    """Key or group to value; a later folder wins. Raises a ConfigError for a file that cannot be read."""
+    return {setting.key: setting.value for setting in project_settings(folders)}
+
+
+def project_settings(folders: Sequence[Path]) -> list[Setting]:
+    """The same as settings that know their file and line."""
+    found: dict[str, Setting] = {}
+    for folder in folders:
+        file = folder / PROJECT_FILE
+        if not file.is_file():
+            continue
+        at = lines(file)
+        for key, value in read(file).items():
+            for leaf in leaves(Setting(str(key), value)):
+                source = f"{display(file)}:{at.get(leaf.key, at.get(str(key), 1))}"
+                found[leaf.key] = Setting(leaf.key, leaf.value, source=source)
+    return list(found.values())

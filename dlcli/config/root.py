@@ -1,0 +1,32 @@
+"""Keys that belong to no `_target_`: their types stand here, because no class's signature can state them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Lt, MinLen
+
+
+@dataclass(frozen=True)
+class Root:
+    """The keys at the top of the configuration; each must be there."""
+
+    seed: Annotated[int, Ge(0), Lt(2**32)]
+    monitor: Annotated[str, MinLen(1)]
+    mode: Literal["min", "max"]
+    experiment_name: Annotated[str, MinLen(1)] | None
+    run_name: Annotated[str, MinLen(1)] | None
+    runs_dir: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Keys of the section `dataset` that dlcli itself takes; the rest goes to its `_target_`."""
+
+    batch_size: Annotated[int, Ge(1)]
+
+
+# Section to the keys that dlcli takes there itself, beside what the section's target takes.
+OWN: Mapping[str, type[Any]] = {"dataset": Dataset}

@@ -1,0 +1,60 @@
+"""Near names for what was misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
+
+_FEW = 16
+
+
+def near(word: str, candidates: Iterable[str]) -> list[str]:
+    """The candidates that look like the word, the nearest first, at most three."""
+    names = sorted(set(candidates))
+    folded = {name.lower(): name for name in names}
+    matches = get_close_matches(word.lower(), folded, n=3, cutoff=0.6)
+    # Beside a name that is one letter off, the others only distract.
+    likeness = [SequenceMatcher(None, match, word.lower()).ratio() for match in matches]
+    return [folded[match] for match, like in zip(matches, likeness, strict=True) if like > likeness[0] - 0.1]
+
+
+def near_keys(key: str, known: Iterable[str]) -> list[str]:
+    """The dotted keys that a misspelt key may mean: the same name elsewhere, a near sibling, a near key."""
+    known = set(known)
+    parent, _, last = key.rpartition(".")
+    siblings = near(last, (_last(k) for k in known if k.rpartition(".")[0] == parent))
+    if siblings and parent:
+        return [f"{parent}.{name}" for name in siblings]
+    # `lr` means optimizer.lr rather than something that merely looks like it.
+    elsewhere = sorted((k for k in known if _last(k) == last), key=lambda k: (k.count("."), k))
+    if elsewhere or parent in known:
+        return elsewhere[:3]
+    similar = near(last, map(_last, known))
+    return near(key, known) or sorted(k for k in known if _last(k) in similar)[:3]
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Ask for the near names, or nothing where there is none."""
+    return question(near(word, candidates))
+
+
+def question(names: Iterable[str]) -> str:
+    """Ask whether one of the names is meant; nothing where there is none."""
+    quoted = list(names)
+    return f"Did you mean {' or '.join(quoted)}?" if quoted else ""
+
+
+def choices(names: Iterable[str]) -> str:
+    """The choices as a sentence, cut where they are many."""
+    listed = sorted(names)
+    more = f", ... ({len(listed)} in all)" if len(listed) > _FEW else ""
+    return f"Choices: {', '.join(listed[:_FEW])}{more}." if listed else ""
+
+
+def hint(*sentences: str) -> str:
+    """The sentences that are not empty, as one."""
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]

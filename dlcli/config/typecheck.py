@@ -1,0 +1,98 @@
+"""Check a plain value against a type annotation, with ranges and choices."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Literal
+
+from dlcli.config.signature import UNKNOWN, Argument
+from dlcli.config.suggest import did_you_mean
+
+# What pydantic says of a union's members that no configuration can ever hold, such as a Tensor.
+_NOT_PLAIN = {"is_instance_of", "is_subclass_of", "needs_python_object", "callable_type"}
+
+
+def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
+    """What is wrong with the value and what to do, or None where it fits or nothing is known of the type."""
+    if argument.annotation is UNKNOWN or argument.annotation is Any or _same(value, argument.default):
+        return None
+    checker = _checker(argument.annotation)
+    if checker is None:
+        return None
+    from pydantic import ValidationError
+
+    try:
+        # JSON mode is what a configuration can mean: a list is a tuple, an int a float, but "3" is no int.
+        checker.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        return _explain(value, argument.annotation, error)
+    except (
+        Exception
+    ):  # a validator of somebody's own type that fails in its own way says nothing about the value
+        return None
+    return None
+
+
+def _same(value: Any, default: Any) -> bool:
+    # Much code says `x: int = None`: the default always fits. The types keep True from equalling 1.
+    return type(value) is type(default) and isinstance(value, str | int | float | None) and value == default
+
+
+def _checker(annotation: Any) -> Any:
+    try:
+        return _cached_checker(annotation)
+    except TypeError:  # not hashable: Annotated with a list, say
+        return _cached_checker.__wrapped__(annotation)
+
+
+@lru_cache(maxsize=512)
+def _cached_checker(annotation: Any) -> Any:
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        except PydanticUserError:
+            pass  # a type with a configuration of its own, or one that pydantic cannot read
+        except Exception:
+            return None
+        try:
+            return TypeAdapter(annotation)
+        except Exception:
+            return None
+
+
+def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
+    found = error.errors(include_url=False, include_input=False)
+    told = [e["msg"] for e in found if e["type"] not in _NOT_PLAIN]
+    expected = [text.removeprefix("Input should be ") for text in told if text.startswith("Input should be ")]
+    expected = [
+        text.replace("a valid array", "a list").replace("an object", "a mapping") for text in expected
+    ]
+    if len(expected) < len(told) or not expected:
+        # What pydantic says of lengths and of keys makes no sentence: show the type.
+        expected = [f"like {_name(annotation)}"]
+    choices = [str(choice) for choice in _literals(annotation)]
+    shown = "null" if value is None else json.dumps(value)
+    hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+    return f"should be {' or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
+
+
+def _name(annotation: Any) -> str:
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", str(annotation))
+
+
+def _literals(annotation: Any) -> Iterator[Any]:
+    if typing.get_origin(annotation) is Literal:
+        yield from typing.get_args(annotation)
+    else:
+        for part in typing.get_args(annotation):
+            yield from _literals(part)

@@ -1,0 +1,115 @@
+"""Check a composed configuration against the signatures of its targets; every mistake is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from dlcli.config.build import PARTIAL, TARGET, locate
+from dlcli.config.keys import own_keys, read_signature
+from dlcli.config.root import Root
+from dlcli.config.signature import Signature, signature
+from dlcli.config.suggest import choices, did_you_mean, hint, near, question
+from dlcli.config.typecheck import mismatch
+from dlcli.errors import ConfigError, Problem
+
+# Section (dotted, `*` for one or more names) to the arguments that dlcli passes there, each with a hint.
+Supplied = Mapping[str, Mapping[str, str]]
+
+
+def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Supplied) -> Iterator[Problem]:
+    """All mistakes of types, ranges, choices, arguments and targets, in the order of the keys."""
+    root = signature(Root).arguments
+    for key in config:
+        if key not in root and key not in sections:
+            yield Problem("there is no such key", str(key), did_you_mean(str(key), [*root, *sections]))
+    for key, argument in root.items():
+        if key not in config:
+            yield Problem("is missing", key, f"Add {key}=...")
+        elif found := mismatch(config[key], argument):
+            yield Problem(found[0], key, found[1])
+    for section in config:
+        if section in sections and section not in root:
+            if isinstance(config[section], Mapping):
+                yield from _node(config[section], section, supplied)
+            elif config[section] is not None:
+                yield Problem("is a section with keys, not a value", section, f"Write {section}.KEY=...")
+
+
+def _node(node: Any, where: str, supplied: Supplied) -> Iterator[Problem]:
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _node(item, f"{where}.{index}", supplied)
+    elif isinstance(node, Mapping):
+        if TARGET in node:
+            yield from _target(node, where, supplied)
+        for key, value in node.items():
+            yield from _node(value, f"{where}.{key}", supplied)
+
+
+def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator[Problem]:
+    takes = read_signature(node[TARGET])
+    if takes is None:
+        yield _broken(node[TARGET], where)
+        return
+    given = _given(where, supplied)
+    own = own_keys(where)
+    for key, argument in own.items():
+        if key not in node and key not in takes.arguments:
+            yield Problem("is missing", f"{where}.{key}", f"Add {where}.{key}=...")
+        elif key in node and (found := mismatch(node[key], argument)):
+            yield Problem(found[0], f"{where}.{key}", found[1])
+    for key, value in node.items():
+        place = f"{where}.{key}"
+        if key in given:
+            yield Problem("is set by dlcli itself", place, given[key])
+        elif key == PARTIAL:
+            if not isinstance(value, bool):
+                yield Problem("should be true or false", place)
+        elif str(key).startswith("_") and key != TARGET and key not in takes.arguments:
+            yield Problem(
+                "is no key that dlcli knows", place, f"{TARGET} and {PARTIAL} are the special ones."
+            )
+        elif key in takes.arguments:
+            if not _has_target(value) and (found := mismatch(value, takes.arguments[key])):
+                yield Problem(found[0], place, found[1])
+        elif key != TARGET and key not in own and not takes.is_open:
+            yield _no_argument(node[TARGET], str(key), where, takes, given)
+    if not node.get(PARTIAL):
+        for key, argument in takes.arguments.items():
+            if argument.required and key not in node and key not in given:
+                yield Problem(f"{node[TARGET]} needs it", f"{where}.{key}", f"Add {where}.{key}=...")
+
+
+def _no_argument(target: str, key: str, where: str, takes: Signature, given: Mapping[str, str]) -> Problem:
+    names = [name for name in takes.arguments if name not in given]
+    close = question(f"{where}.{name}" for name in near(key, names))
+    # The target may have been replaced under keys that its predecessor took.
+    remove = f"Or leave it out with ~{where}.{key}" if close else f"Leave it out with ~{where}.{key}"
+    few = "" if close else choices(names)
+    return Problem(f"{target} has no argument {key}", f"{where}.{key}", hint(close, few, f"{remove}."))
+
+
+def _broken(target: Any, where: str) -> Problem:
+    try:
+        locate(target)
+    except ConfigError as error:
+        problem = error.problems[0]
+        return Problem(problem.message, f"{where}.{TARGET}", problem.hint)
+    return Problem("cannot be read", f"{where}.{TARGET}")
+
+
+def _given(where: str, supplied: Supplied) -> dict[str, str]:
+    return {
+        argument: text
+        for section, arguments in supplied.items()
+        if fnmatchcase(where, section)
+        for argument, text in arguments.items()
+    }
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return TARGET in value or any(map(_has_target, value.values()))
+    return isinstance(value, list) and any(map(_has_target, value))

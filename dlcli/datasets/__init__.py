@@ -1,0 +1,1 @@
+"""Datasets: one file each, with a function that returns `Data`."""

@@ -1,0 +1,27 @@
+"""How MLflow loads a model folder: `mlflow.pyfunc.load_model("runs:/RUN_ID/model")`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.inference.saved_model import SavedModel, as_rows, load_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class PythonModel:
+    """What MLflow calls."""
+
+    def __init__(self, model: SavedModel) -> None:
+        self._model = model
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Raw rows to predictions, one row each."""
+        return self._model.task.predictions(self._model.outputs(as_rows(data, self._model.kind)))
+
+
+def _load_pyfunc(path: str) -> PythonModel:
+    """MLflow's entry point."""
+    return PythonModel(load_model(Path(path)))

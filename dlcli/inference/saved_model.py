@@ -1,0 +1,183 @@
+"""A run's `model/` folder: written after training, and the only way in which a trained model is loaded.
+
+::
+
+    MLmodel, requirements.txt, python_env.yaml   what MLflow reads
+    model.json            classes to build and their plain arguments
+    weights.safetensors   the best weights
+    preprocessing.skops   what was fitted on the training rows
+    labels.json           the classes' names, in the order of the outputs
+
+Nothing in it is unpickled, and only dlcli's and torch's own classes are built, unless the caller vouches for others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlcli.config.build import build
+from dlcli.errors import CorruptRun
+from dlcli.preprocessing.base import Preprocessing
+from dlcli.tasks.base import Task
+from dlcli.tracking.ledger import atomic_write
+from dlcli.training.network import Network
+
+SCHEMA_VERSION = 1
+
+# Whose classes a model folder may name without the user's word.
+_OURS = ("dlcli.", "torch.nn.", "torch.optim.")
+
+# Rows that go through the network at a time. Fixed, so that figures repeat.
+_ROWS = 512
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A trained network with its fitted preprocessing: from raw rows to predictions."""
+
+    network: Network
+    preprocessing: Preprocessing
+    task: Task
+    kind: str
+
+    @torch.inference_mode()
+    def outputs(self, x: Any, device: torch.device | str = "cpu") -> Tensor:
+        """The network's outputs for raw rows, `(N, ...)`, on the CPU."""
+        fields = {name: torch.from_numpy(values) for name, values in self.preprocessing.transform(x).items()}
+        network = self.network.to(device).eval()
+        parts = [
+            network({name: values[first : first + _ROWS].to(device) for name, values in fields.items()})
+            .float()
+            .cpu()
+            for first in range(0, len(fields["x"]), _ROWS)
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, self.task.num_outputs)
+
+
+def save_model(
+    folder: Path,
+    *,
+    weights: Path,
+    preprocessing: Preprocessing,
+    model: Mapping[str, Any],
+    task: Mapping[str, Any],
+    kind: str,
+    labels: tuple[str, ...],
+    facts: Mapping[str, Any],
+    run_id: str,
+) -> None:
+    """Write the folder. `weights` is moved there; `model` and `task` are config nodes, `facts` what they were given."""
+    import skops.io
+
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write(folder / "preprocessing.skops", skops.io.dumps(preprocessing))
+    atomic_write(folder / "labels.json", json.dumps(labels, ensure_ascii=False, indent=2))
+    description = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "model": dict(model),
+        "task": dict(task),
+        "facts": dict(facts),
+    }
+    atomic_write(folder / "model.json", json.dumps(description, indent=2))
+    _write_mlflow_files(folder, run_id)
+    os.replace(weights, folder / "weights.safetensors")
+
+
+def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
+    """Load a model folder.
+
+    Args:
+        folder: a run's `model/`.
+        trust: also build classes that are neither dlcli's nor torch's; running them runs their author's code.
+
+    Raises:
+        CorruptRun: a file is missing or damaged, or names a class that nobody vouched for.
+    """
+    import skops.io
+    from safetensors.torch import load_model as load_weights
+
+    try:
+        description = json.loads((folder / "model.json").read_text())
+        labels = json.loads((folder / "labels.json").read_text())
+        file = folder / "preprocessing.skops"
+        foreign = skops.io.get_untrusted_types(file=file)
+        if not trust:
+            _refuse_strangers(folder, [*targets(description), *foreign])
+        preprocessing = skops.io.load(file, trusted=foreign)
+        model: nn.Module = build(description["model"], where="model", **_as_tuples(description["facts"]))
+        load_weights(model, str(folder / "weights.safetensors"))
+        task = build(description["task"], where="task", classes=labels)
+    except CorruptRun:
+        raise
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        raise CorruptRun(
+            f"the model cannot be loaded: {reason.splitlines()[0]}",
+            where=str(folder),
+            hint="The folder is incomplete or damaged: copy it anew, or train again.",
+        ) from error
+    return SavedModel(Network(model, preprocessing.on_device()), preprocessing, task, description["kind"])
+
+
+def _as_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+
+
+def targets(node: Any) -> list[str]:
+    """All `_target_` in a tree of dicts and lists, such as a configuration."""
+    if isinstance(node, Mapping):
+        own = [node["_target_"]] if "_target_" in node else []
+        return own + [target for value in node.values() for target in targets(value)]
+    if isinstance(node, list):
+        return [target for value in node for target in targets(value)]
+    return []
+
+
+def _refuse_strangers(folder: Path, names: list[str]) -> None:
+    strangers = sorted({name for name in names if not name.startswith(_OURS)})
+    if strangers:
+        raise CorruptRun(
+            f"the model names code that is not dlcli's: {', '.join(strangers)}",
+            where=str(folder),
+            hint="Loading it would run that code. If you know it, name its folder with -C DIR, or give --trust.",
+        )
+
+
+def _write_mlflow_files(folder: Path, run_id: str) -> None:
+    """A pyfunc flavour whose loader is ours: no copy of the code, nothing pickled."""
+    import platform
+
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    from dlcli import __version__
+
+    model = Model(run_id=run_id)
+    pyfunc.add_to_model(model, loader_module="dlcli.inference.pyfunc", data=".", python_env="python_env.yaml")
+    atomic_write(folder / "MLmodel", model.to_yaml())
+    atomic_write(
+        folder / "requirements.txt", f"dlcli=={__version__}\ntorch=={torch.__version__.split('+')[0]}\n"
+    )
+    atomic_write(
+        folder / "python_env.yaml",
+        f"python: {platform.python_version()}\nbuild_dependencies: []\ndependencies:\n- -r requirements.txt\n",
+    )
+
+
+def as_rows(x: Any, kind: str) -> Any:
+    """Raw rows as callers from outside hand them over: a table for `table`, an array for the rest."""
+    import pandas as pd
+
+    if kind == "table":
+        return x if isinstance(x, pd.DataFrame) else pd.DataFrame(x)
+    return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)

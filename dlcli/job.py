@@ -1,0 +1,211 @@
+"""A job: one configuration on one split. `run_job` is the only way in which dlcli trains.
+
+A job is plain data, so that it runs in this process, in a worker, or as `python -m dlcli.job FILE`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.config.build import build
+from dlcli.result import Result
+from dlcli.training.observer import Observer, Plan
+
+if TYPE_CHECKING:
+    import torch
+
+    from dlcli.datasets.data import Data
+    from dlcli.splits.split import Part, Split
+    from dlcli.tracking.recorder import Recorder
+    from dlcli.training.fit import Fitted
+    from dlcli.training.observer import Observer
+
+# Keys of the dataset section that say how rows are fed, not what they are: runs that differ in them share the rows.
+_FEEDING = frozenset({"batch_size"})
+
+# The parts of a split that the best weights are judged on.
+JUDGED: tuple[Part, ...] = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: all of it plain, nothing that is open or alive.
+
+    Attributes:
+        config: the resolved configuration.
+        run_dir: the run's folder; the driver has put `split.npz` there.
+        seed: of weights, order and dropout.
+        code: folders of the user's own code, appended to `sys.path`.
+    """
+
+    config: dict[str, Any]
+    run_dir: str
+    seed: int
+    code: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The job as a file's content."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job of a file's content."""
+        fields = json.loads(text)
+        return cls(**{**fields, "code": tuple(fields["code"])})
+
+
+def run_job(job: Job, observer: Observer | None = None) -> Result:
+    """Fit the preprocessing, train, judge the best epoch on val and test, and record all of it.
+
+    Raises:
+        TrainingError: the training failed; the run is marked FAILED.
+        Interrupted: a signal came; the run is marked KILLED.
+    """
+    from dlcli.inference.evaluate import evaluate
+    from dlcli.inference.saved_model import load_model
+    from dlcli.reports.report import write_report
+    from dlcli.splits.split import Split
+    from dlcli.tracking.recorder import Recorder
+
+    started = time.monotonic()
+    run_dir = Path(job.run_dir)
+    sys.path.extend(folder for folder in job.code if folder not in sys.path)
+    tracking = build(job.config["tracking"], where="tracking")
+    with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder:
+        data = load_data(job.config["dataset"])
+        split = Split.load(run_dir / "split.npz")
+        fitted = _train(job, data, split, recorder, observer or Observer())
+        # What is judged is what lies on the disk: the same files, on the same path, that eval and predict read.
+        model = load_model(run_dir / "model", trust=True)
+        evaluations = {
+            part: evaluate(model, data, split.rows(part), fitted.device)
+            for part in JUDGED
+            if len(split.rows(part))
+        }
+        metrics = {
+            f"{part}/{name}": value
+            for part, evaluation in evaluations.items()
+            for name, value in evaluation.metrics.items()
+        }
+        diagnosis = write_report(run_dir, model, fitted, evaluations)
+        recorder.tag("dlcli.diagnosis", diagnosis)
+        recorder.finish({**metrics, "best_epoch": fitted.best_epoch})
+    ledger = recorder.ledger
+    return Result(
+        status="FINISHED",
+        run_id=ledger.run_id,
+        run_name=ledger.run_name,
+        experiment=ledger.experiment,
+        run_dir=run_dir,
+        tracking_uri=ledger.tracking_uri,
+        metrics=metrics,
+        duration_s=round(time.monotonic() - started, 3),
+        messages=(diagnosis,),
+    )
+
+
+def load_data(dataset: Mapping[str, Any]) -> Data:
+    """The raw rows of a `dataset` section; read once a process."""
+    return _load_data(json.dumps({key: value for key, value in dataset.items() if key not in _FEEDING}, sort_keys=True))
+
+
+@lru_cache(maxsize=1)
+def _load_data(arguments: str) -> Data:
+    return build(json.loads(arguments), where="dataset")
+
+
+def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Observer) -> Fitted:
+    """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
+    import torch
+    from pytorch_lightning.utilities.seed import isolate_rng
+
+    from dlcli.datasets.data import take
+    from dlcli.inference.saved_model import save_model
+    from dlcli.reports.summary import describe, summarize
+    from dlcli.tracking.ledger import atomic_write
+    from dlcli.training.fit import fit
+    from dlcli.training.network import Network
+
+    config, run_dir = job.config, Path(job.run_dir)
+    preprocessing = build(config["preprocessing"], where="preprocessing").fit(take(data.x, split.train))
+
+    def fields(part: Part) -> dict[str, torch.Tensor]:
+        rows = split.rows(part)
+        arrays = {**preprocessing.transform(take(data.x, rows)), "y": data.y[rows]}
+        return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+    train, val = fields("train"), fields("val") if len(split.val) else None
+    task = build(config["task"], where="task", classes=data.classes)
+    facts = {"input_shape": tuple(train["x"].shape[1:]), "num_outputs": task.num_outputs}
+    # A notebook's own random state stays as it was.
+    with isolate_rng():
+        torch.manual_seed(job.seed)
+        network = Network(build(config["model"], where="model", **facts), preprocessing.on_device())
+        summary = summarize(network, {name: values[:1] for name, values in train.items()})
+        atomic_write(run_dir / "model_summary.txt", summary.text)
+        recorder.log(
+            {"model/parameters": summary.parameters, "model/multiply_adds": summary.multiply_adds}, step=0
+        )
+        fitted = fit(
+            network,
+            task,
+            train,
+            val,
+            make_optimizer=partial(_make_optimizer, config["optimizer"]),
+            make_trainer=partial(build, config["trainer"], where="trainer"),
+            trainer_arguments=config["trainer"],
+            callbacks=[build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items()],
+            batch_size=config["dataset"]["batch_size"],
+            seed=job.seed,
+            monitor=config["monitor"],
+            mode=config["mode"],
+            folder=run_dir / "checkpoints",
+            checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
+            observer=_Recording(recorder, observer),
+            description=describe(data, split, network, preprocessing, summary, run_dir),
+        )
+    save_model(
+        run_dir / "model",
+        weights=fitted.best_weights,
+        preprocessing=preprocessing,
+        model=config["model"],
+        task=config["task"],
+        kind=data.kind,
+        labels=data.classes,
+        facts=facts,
+        run_id=recorder.ledger.run_id,
+    )
+    return fitted
+
+
+def _make_optimizer(node: Mapping[str, Any], parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+    return build(node, where="optimizer", params=parameters)
+
+
+class _Recording(Observer):
+    """Records each epoch, and passes everything on."""
+
+    def __init__(self, recorder: Recorder, observer: Observer) -> None:
+        self._recorder = recorder
+        self._observer = observer
+
+    def prepared(self, plan: Plan) -> None:
+        self._observer.prepared(plan)
+
+    def advanced(self, steps: int) -> None:
+        self._observer.advanced(steps)
+
+    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._recorder.log(metrics, step=epoch)
+        self._observer.finished_epoch(epoch, metrics)
+
+
+if __name__ == "__main__":
+    run_job(Job.from_json(Path(sys.argv[1]).read_text()))

@@ -1,0 +1,25 @@
+"""What every preprocessing can do."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+import numpy as np
+from torch import nn
+
+
+class Preprocessing(Protocol):
+    """From raw rows to the fields of a batch.
+
+    The two halves exist because memory and the device are scarce: `transform` gives compact arrays (bytes stay
+    bytes), once; `on_device` finishes a batch where the model is. A scikit-learn estimator, so that skops saves it.
+    """
+
+    def fit(self, x: Any) -> Self:
+        """Learn from the training rows, and only those."""
+
+    def transform(self, x: Any) -> dict[str, np.ndarray]:
+        """Raw rows to fields (`x`, ...), row by row: a row's result does not depend on its neighbours."""
+
+    def on_device(self) -> nn.Module | None:
+        """What remains to be done to `x` in each batch; a module without trainable parameters."""

@@ -1,0 +1,71 @@
+"""Images: bytes in memory, scaled per channel on the device."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+
+class Image(BaseEstimator):
+    """Lays images out as `(N, C, H, W)` bytes; `on_device` makes floats of them and scales each channel.
+
+    The mean and deviation are those of the training rows' pixels, in units of the full range (0 to 1).
+    """
+
+    def __init__(self, scaling: Literal["standard", "none"] = "standard") -> None:
+        self.scaling = scaling
+
+    def fit(self, x: np.ndarray) -> Self:
+        """Measure each channel over the training images `(N, H, W)` or `(N, H, W, C)`."""
+        images = _channels_first(x)
+        # Integer sums are exact, whatever their order and however many images there are.
+        counts = [np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])]
+        levels = np.arange(256) / 255
+        means = [float((count * levels).sum() / count.sum()) for count in counts]
+        variances = [
+            float((count * (levels - mean) ** 2).sum() / count.sum())
+            for count, mean in zip(counts, means, strict=True)
+        ]
+        self.mean_ = np.array(means, dtype=np.float32)
+        # A channel that never changes has deviation 0: leave its scale alone.
+        self.std_ = np.array([v**0.5 if v > 0 else 1.0 for v in variances], dtype=np.float32)
+        self.rows_seen_ = len(x)
+        return self
+
+    def transform(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """`x` as bytes `(N, C, H, W)`."""
+        return {"x": np.ascontiguousarray(_channels_first(x))}
+
+    def on_device(self) -> nn.Module:
+        """Bytes to floats: scaled per channel, or to the range 0 to 1."""
+        if self.scaling == "standard":
+            return ScaleBytes(self.mean_, self.std_)
+        return ScaleBytes(np.zeros_like(self.mean_), np.ones_like(self.std_))
+
+
+class ScaleBytes(nn.Module):
+    """`(x / 255 - mean) / std` per channel, as one multiplication and one addition; x is `(N, C, H, W)` bytes."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer(
+            "scale", torch.from_numpy(1 / (255 * std)).reshape(1, -1, 1, 1), persistent=False
+        )
+        self.register_buffer("shift", torch.from_numpy(-mean / std).reshape(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Floats `(N, C, H, W)`."""
+        return torch.addcmul(self.shift, x.to(self.scale.dtype), self.scale)
+
+
+def _channels_first(x: np.ndarray) -> np.ndarray:
+    if x.dtype != np.uint8:
+        raise TypeError(f"images are bytes (uint8), these are {x.dtype}")
+    return x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)

@@ -1,0 +1,175 @@
+"""ROC and precision-recall curves of a classifier's predictions.
+
+`y_true` holds class indices, shape `(N,)`; `probabilities` has shape `(N, K)`, for two classes also `(N,)`
+for the second; `classes` are the K names. Each class is drawn against the rest, with the macro mean; two
+classes are one curve, that of the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from dlcli.reports.style import (
+    FONT,
+    GREY,
+    INK,
+    PALETTE,
+    caption,
+    describe,
+    listed,
+    literal,
+    new_figure,
+    shorten,
+)
+
+COLOURED_UP_TO = 12  # classes; of more, the best and worst few
+EXTREMES = 3
+POINTS = (
+    300  # per curve: as fine as the picture's pixels; all 5,000 of ten classes would draw for over a second
+)
+_GRID = np.linspace(0, 1, 501)
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    name: str
+    x: Floats
+    y: Floats
+    area: float
+
+
+def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Figure:
+    """ROC curves with their AUC."""
+    from sklearn.metrics import auc, roc_curve
+
+    one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)
+    curves = []
+    for name, positive, score in one_vs_rest:
+        fpr, tpr, _ = roc_curve(positive, score)
+        curves.append(_Curve(name, fpr, tpr, float(auc(fpr, tpr))))
+    macro = np.mean([np.interp(_GRID, c.x, c.y) for c in curves], axis=0) if curves else _GRID
+    # The curves leave x = 0 at its highest point; drawn, they start in the corner.
+    figure, ax = _draw(curves, (np.append(0, _GRID), np.append(0, macro)), "AUC", notes, "default")
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", zorder=1)
+    describe(ax, _title("ROC", curves, classes), "false positive rate", "true positive rate")
+    return figure
+
+
+def precision_recall(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Figure:
+    """Precision-recall curves with their average precision (AP)."""
+    from sklearn.metrics import precision_recall_curve
+
+    one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)
+    curves = []
+    for name, positive, score in one_vs_rest:
+        precision, recall, _ = precision_recall_curve(positive, score)
+        area = -float(np.sum(np.diff(recall) * precision[:-1]))  # as scikit-learn's average_precision_score
+        curves.append(_Curve(name, recall[::-1], precision[::-1], area))
+    # Between two thresholds nothing may be interpolated (Davis and Goadrich, "The Relationship Between
+    # Precision-Recall and ROC Curves", 2006): the first threshold that reaches a recall gives its precision.
+    macro = np.mean([c.y[np.searchsorted(c.x, _GRID)] for c in curves], axis=0) if curves else _GRID
+    figure, ax = _draw(curves, (_GRID, macro), "AP", notes, "steps-pre")
+    describe(ax, _title("Precision-recall", curves, classes), "recall", "precision")
+    return figure
+
+
+def _one_vs_rest(
+    y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]
+) -> tuple[list[tuple[str, NDArray[np.bool_], Floats]], str]:
+    """Name, positives and scores of each class that has a curve, and what to say of the others."""
+    truth, scores = np.asarray(y_true), np.asarray(probabilities, dtype=float)
+    if scores.ndim == 1:
+        scores = np.column_stack([1 - scores, scores])
+    notes = []
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        notes.append(
+            f"{(~finite).sum():,} of {len(finite):,} rows have no finite probability and are left out."
+        )
+        truth, scores = truth[finite], scores[finite]
+    wanted = [1] if len(classes) == 2 else range(len(classes))
+    chosen = []
+    for index in wanted:
+        positive = truth == index
+        if 0 < positive.sum() < len(truth):
+            chosen.append((classes[index], positive, scores[:, index]))
+    absent = [name for index, name in enumerate(classes) if not (truth == index).any()]
+    if absent:
+        notes.append(f"Not in these rows: {listed(absent)}.")
+    return chosen, "\n".join(notes)
+
+
+def _draw(
+    curves: Sequence[_Curve], macro: tuple[Floats, Floats], measure: str, notes: str, drawstyle: str
+) -> tuple[Figure, Axes]:
+    figure, (ax,) = new_figure(width=4.9 if len(curves) < 2 else 6.7, height=4.6)
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", anchor="W")
+    caption(figure, notes)
+    if not curves:
+        ax.text(0.5, 0.5, "one class only in these rows:\nno curve", ha="center", va="center", color=GREY)
+        return figure, ax
+    ranked = sorted(curves, key=lambda curve: -curve.area)
+    few = len(curves) <= COLOURED_UP_TO
+    shown = list(curves) if few else ranked[:EXTREMES] + ranked[-EXTREMES:]
+    for index, curve in enumerate(shown):
+        x, y = thin(curve.x, curve.y)
+        ax.plot(
+            x,
+            y,
+            color=PALETTE[index % len(PALETTE)],
+            linestyle="-" if index < len(PALETTE) else (0, (4, 1.5)),
+            linewidth=1.6,
+            drawstyle=drawstyle,
+            label=_label(curve, measure, single=len(curves) == 1),
+        )
+    if not few:
+        others = [np.column_stack(thin(c.x, c.y)) for c in ranked[EXTREMES:-EXTREMES]]
+        label = f"{len(others)} classes between"
+        ax.add_collection(
+            LineCollection(others, colors=GREY, linewidths=0.6, alpha=0.4, label=label, zorder=1)
+        )
+    if len(curves) > 1:
+        mean = np.mean([curve.area for curve in curves])
+        ax.plot(*macro, color=INK, linewidth=2.2, drawstyle=drawstyle, label=f"{mean:.4f}  macro mean")
+        ax.legend(
+            title=f"{measure}, class" if few else f"{measure}, best and worst {EXTREMES}",
+            title_fontsize=FONT["tick"],
+            fontsize=FONT["small"],
+            alignment="left",
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1),
+            frameon=False,
+        )
+    else:
+        ax.legend(fontsize=FONT["label"], loc="lower right", frameon=False)
+    return figure, ax
+
+
+def _label(curve: _Curve, measure: str, single: bool) -> str:
+    # It begins with the figure: matplotlib keeps a label that begins with "_" out of the legend.
+    return f"{measure} {curve.area:.4f}" if single else f"{curve.area:.4f}  {literal(shorten(curve.name))}"
+
+
+def _title(kind: str, curves: Sequence[_Curve], classes: Sequence[str]) -> str:
+    if len(classes) == 2:
+        return literal(f"{kind} of {shorten(classes[1], 30)}")
+    return f"{kind}, each class against the rest"
+
+
+def thin(x: Floats, y: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
+    """At most `points` of a curve's own points, evenly spread along its length, both ends kept."""
+    if len(x) <= points:
+        return x, y
+    length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], points - 1)))
+    kept = np.union1d(kept, [0, len(x) - 1])
+    return x[kept], y[kept]

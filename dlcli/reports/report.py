@@ -1,0 +1,28 @@
+"""A run's pictures and predictions, written when the training is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dlcli.inference.evaluate import Evaluation, predictions_table
+from dlcli.inference.saved_model import SavedModel
+from dlcli.reports.learning_curves import diagnose, learning_curves
+from dlcli.training.fit import Fitted
+
+
+def write_report(run_dir: Path, model: SavedModel, fitted: Fitted, evaluations: dict[str, Evaluation]) -> str:
+    """Write `plots/` and `predictions.parquet`; return the sentence about over- and underfitting."""
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    history: dict[str, list[tuple[int, float]]] = {}
+    for epoch, metrics in enumerate(fitted.history):
+        for name, value in metrics.items():
+            history.setdefault(name, []).append((epoch, value))
+    learning_curves(history, fitted.best_epoch).savefig(plots / "learning_curves.png")
+    if evaluations:
+        predictions_table(model, evaluations).to_parquet(run_dir / "predictions.parquet", index=False)
+        judged = evaluations.get("test", evaluations.get("val"))
+        assert judged is not None
+        for name, picture in model.task.pictures(judged.outputs, judged.y):
+            picture.savefig(plots / f"{name}.png")
+    return diagnose(history)

@@ -1,0 +1,82 @@
+"""How dlcli's pictures look, in one place.
+
+Figures are made through matplotlib's objects: pyplot's global state and `rcParams` stay untouched, so that
+pictures can be drawn in threads and beside a notebook's own.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+DPI = 120
+FONT = {"title": 11, "label": 10, "tick": 9, "small": 8}
+INK, GREY, GRID = "#222222", "#9a9a9a", "#e4e4e4"
+
+# Okabe and Ito, "Color Universal Design" (2008), without black (text) and yellow (too pale on white).
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+TRAIN, VAL = PALETTE[0], PALETTE[1]
+
+
+def new_figure(columns: int = 1, width: float = 6.4, height: float = 4.4) -> tuple[Figure, list[Axes]]:
+    """An empty figure, `width` x `height` inches, with its axes in one row and the style applied."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
+    for ax in axes:
+        ax.set_axisbelow(True)
+        ax.grid(True, color=GRID, linewidth=0.8)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set_color(GREY)
+        ax.tick_params(labelsize=FONT["tick"], color=GREY, labelcolor=INK)
+    return figure, axes
+
+
+def describe(ax: Axes, title: str, x: str, y: str) -> None:
+    """Title and axis labels."""
+    ax.set_title(title, fontsize=FONT["title"], color=INK, loc="left")
+    ax.set_xlabel(x, fontsize=FONT["label"], color=INK)
+    ax.set_ylabel(y, fontsize=FONT["label"], color=INK)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """Plain sentences under the picture, broken to its width."""
+    if text:
+        characters = int(figure.get_figwidth() * 13.5)
+        lines = [part for line in text.splitlines() for part in textwrap.wrap(line, characters)]
+        figure.supxlabel(literal("\n".join(lines)), fontsize=FONT["tick"], color="#444444", x=0.02, ha="left")
+
+
+def literal(text: str) -> str:
+    """A user's text as it is: matplotlib would read `$...$` as a formula."""
+    return text.replace("$", r"\$")
+
+
+def shorten(name: str, length: int = 20) -> str:
+    """A long class name, its middle left out."""
+    if len(name) <= length:
+        return name
+    tail = (length - 1) // 3
+    return f"{name[: length - 1 - tail]}…{name[-tail:]}"
+
+
+def listed(names: Sequence[str], at_most: int = 8) -> str:
+    """`a, b, c and 4 more`, for captions."""
+    shown = ", ".join(shorten(name) for name in names[:at_most])
+    return shown if len(names) <= at_most else f"{shown} and {len(names) - at_most} more"
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the figure as PNG and return the path."""
+    canvas = FigureCanvasAgg(figure)
+    # savefig draws everything once more, only to run the layout; here the layout runs alone.
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    canvas.print_png(path, metadata={"Software": "dlcli"})
+    return path

@@ -1,0 +1,65 @@
+"""What will run, in words and numbers: the panel, and the model's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.datasets.data import Data
+from dlcli.splits.split import Split
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model's layers as text, its parameters, and the multiply-adds of one row."""
+
+    text: str
+    parameters: int
+    trainable: int
+    multiply_adds: int
+
+
+def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
+    """Send one row through a network that takes a batch, and note each layer's shapes."""
+    from torchinfo import summary
+
+    training = network.training
+    found = summary(
+        network,
+        input_data=[dict(row)],
+        col_names=("input_size", "output_size", "num_params", "mult_adds"),
+        depth=4,
+        verbose=0,
+        device=next(network.parameters()).device,
+        mode="eval",
+    )
+    network.train(training)
+    return ModelSummary(
+        str(found) + "\n", found.total_params, found.trainable_params, int(found.total_mult_adds)
+    )
+
+
+def describe(
+    data: Data, split: Split, model: nn.Module, preprocessing: object, summary: ModelSummary, run_dir: Path
+) -> dict[str, str]:
+    """The panel's rows: data, split, model, parameters, where it is recorded."""
+    sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
+    frozen = summary.parameters - summary.trainable
+    trains = f" ({summary.trainable:,} train)" if frozen else ""
+    return {
+        "data": f"{data.name}: {len(data):,} {_plural(data)}, {len(data.classes)} classes",
+        "rows": sizes,
+        "preprocessing": f"{preprocessing!r}, fitted on {len(split.train):,} of {len(data):,} rows; "
+        "0 validation or test rows seen",
+        "model": f"{type(model).__name__}, {summary.parameters:,} parameters{trains}",
+        "record": str(run_dir),
+    }
+
+
+def _plural(data: Data) -> str:
+    nouns = {"table": "rows", "image": "images", "sequence": "sequences", "tokens": "texts"}
+    return nouns[data.kind]

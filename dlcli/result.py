@@ -1,0 +1,47 @@
+"""`Result`: what a finished run was worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `messages` are sentences for
+    a person.
+    """
+
+    status: str
+    run_id: str
+    run_name: str
+    experiment: str
+    run_dir: Path
+    tracking_uri: str
+    metrics: dict[str, float]
+    duration_s: float
+    folds: tuple[Result, ...] = ()
+    messages: tuple[str, ...] = field(default=(), repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The `--json` contract."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "status": self.status,
+            "run_id": self.run_id,
+            "run_name": self.run_name,
+            "experiment": self.experiment,
+            "run_dir": str(self.run_dir),
+            "tracking_uri": self.tracking_uri,
+            "metrics": self.metrics,
+            "folds": [
+                {"fold": number, "run_id": fold.run_id, "status": fold.status, "metrics": fold.metrics}
+                for number, fold in enumerate(self.folds)
+            ],
+            "duration_s": self.duration_s,
+        }

@@ -1,0 +1,102 @@
+"""A run's folder: what the driver puts into it before the job, and what later commands find there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.errors import ConfigError, CorruptRun
+from dlcli.tracking.ledger import Ledger, atomic_write
+
+if TYPE_CHECKING:
+    from dlcli.inference.saved_model import SavedModel
+    from dlcli.splits.split import Split
+
+# Keys of the dataset section that are paths: recorded whole, so that a run is read back from any folder.
+_PATHS = ("path", "root", "test_path")
+
+
+def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the dataset's paths made absolute."""
+    dataset = dict(config["dataset"])
+    for key in _PATHS:
+        if isinstance(dataset.get(key), str):
+            dataset[key] = str(Path(dataset[key]).expanduser().resolve())
+    return {**config, "dataset": dataset}
+
+
+def prepare(
+    run_dir: Path, config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
+) -> None:
+    """Write what is known before the job: configuration, overrides, environment, split, the user's own code."""
+    import yaml
+
+    from dlcli.inference.code import copy_code
+    from dlcli.tracking.provenance import environment_txt
+
+    atomic_write(run_dir / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    atomic_write(run_dir / "overrides.txt", "".join(f"{override}\n" for override in overrides))
+    atomic_write(run_dir / "environment.txt", environment_txt())
+    atomic_write(run_dir / "split.npz", split.to_bytes())
+    copy_code(config, [folder.parent for folder in folders], run_dir / "code")
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run that was found: its folder, ledger and configuration; `notes` tell how it was found."""
+
+    folder: Path
+    ledger: Ledger
+    config: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:
+        """The run's model, its own code run only where the user vouches for it."""
+        from dlcli.config.folders import user_folders
+        from dlcli.inference.code import admit_code
+        from dlcli.inference.saved_model import load_model
+
+        if not (self.folder / "model").is_dir():
+            raise CorruptRun(
+                f"the run has no model ({self.ledger.status})",
+                where=str(self.folder),
+                hint="Only a finished run has one: train again.",
+            )
+        named = [folder.parent for folder in user_folders(conf_dirs)]
+        trusted = admit_code(self.folder / "code", named, trust=trust)
+        return load_model(self.folder / "model", trust=trusted)
+
+
+def open_run(run: str, runs_dir: Path) -> OpenedRun:
+    """Find a run and read what it is."""
+    import yaml
+
+    from dlcli.tracking.find import find_run
+
+    found = find_run(run, runs_dir)
+    ledger = Ledger.load(found.run_dir)
+    file = found.run_dir / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text())
+        if not isinstance(config, dict):
+            raise ValueError("not a mapping")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CorruptRun("the run's configuration cannot be read", str(file), "Copy the folder anew.") from error
+    return OpenedRun(found.run_dir, ledger, config, (found.note,) if found.note else ())
+
+
+def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A run's configuration with other places for its data (`dataset.root=DIR`): nothing else may change."""
+    from omegaconf import OmegaConf
+
+    wrong = [text for text in overrides if not text.startswith(tuple(f"dataset.{key}=" for key in _PATHS))]
+    if wrong:
+        raise ConfigError(
+            f"{wrong[0]} would make it another experiment",
+            where="overrides",
+            hint="Only the data's place can be given: dataset.root=DIR, dataset.path=FILE.",
+        )
+    merged = OmegaConf.merge(OmegaConf.create(dict(config)), OmegaConf.from_dotlist(list(overrides)))
+    return absolute_paths(OmegaConf.to_container(merged))  # type: ignore[arg-type]

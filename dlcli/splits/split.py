@@ -1,0 +1,88 @@
+"""`Split`: the rows of one training, and the one way to carve rows off."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+Part = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Sorted row indices of one training; no row is in two parts."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+    def __post_init__(self) -> None:
+        rows = np.concatenate([self.train, self.val, self.test])
+        if len(np.unique(rows)) != len(rows):
+            raise ValueError("a row is in two parts of a split")
+
+    def rows(self, part: Part) -> np.ndarray:
+        """The rows of one part."""
+        return {"train": self.train, "val": self.val, "test": self.test}[part]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows per part."""
+        return {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of which row is where."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self.train, self.val, self.test):
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The content of `split.npz`."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, train=self.train, val=self.val, test=self.test)
+        return buffer.getvalue()
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read `split.npz`."""
+        with np.load(path, allow_pickle=False) as parts:
+            return cls(parts["train"], parts["val"], parts["test"])
+
+
+def carve(
+    rows: np.ndarray, size: float, *, seed: int, labels: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a share `size` of the rows; give back (the others, the drawn), both sorted.
+
+    With `labels`, each class gives its share, as far as whole rows allow: a class with a single row stays where it is.
+    """
+    from sklearn.model_selection import train_test_split
+
+    count = round(size * len(rows))
+    if count in (0, len(rows)):
+        nothing, everything = rows[:0], np.sort(rows)
+        return (everything, nothing) if count == 0 else (nothing, everything)
+    stratify = labels[rows] if labels is not None else None
+    if stratify is not None:
+        _, inverse, per_class = np.unique(stratify, return_inverse=True, return_counts=True)
+        # scikit-learn refuses classes of one row, and parts with fewer rows than classes.
+        if per_class.min() < 2 or min(count, len(rows) - count) < len(per_class):
+            stratify = (
+                None if min(count, len(rows) - count) < len(per_class) else _merge_single(inverse, per_class)
+            )
+    rest, drawn = train_test_split(rows, test_size=count, random_state=seed, stratify=stratify)
+    return np.sort(rest), np.sort(drawn)
+
+
+def _merge_single(codes: np.ndarray, per_class: np.ndarray) -> np.ndarray:
+    """Count rows of classes that have one row alone as rows of the largest class."""
+    single = per_class[codes] < 2
+    return np.where(single, per_class.argmax(), codes)

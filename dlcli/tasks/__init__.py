@@ -1,0 +1,1 @@
+"""Tasks: what outputs mean, the loss that trains them, the metrics that judge them."""

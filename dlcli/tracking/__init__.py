@@ -1,0 +1,1 @@
+"""The record: a ledger on disk, and MLflow as its projection."""

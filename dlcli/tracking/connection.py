@@ -1,0 +1,159 @@
+"""Reaching the MLflow store: which one, how long to wait for it, and its refusals in words."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from dlcli.errors import DiskFull, DlcliError, StoreError
+from dlcli.tracking.redact import MASK, redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+
+# MLflow's own defaults let a store that refuses connections block for four minutes, and report usage.
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0.5",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.2",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_PROBE_TIMEOUT = (3.0, 5.0)  # seconds to connect, and to answer
+
+
+def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
+    """The store to use: `uri`, else MLFLOW_TRACKING_URI, else SQLite in `runs_dir`.
+
+    Raises StoreError for a store that MLflow no longer takes (`file:`, a bare folder).
+    """
+    default = _sqlite_uri(runs_dir / "mlflow.db")
+    uri = uri or os.environ.get(URI_VARIABLE) or default
+    if not uri.startswith("databricks") and (uri.startswith("file:") or "://" not in uri):
+        hint = f"Use {default} (the default where {URI_VARIABLE} is unset), or http://HOST:PORT for a server."
+        raise StoreError(f"MLflow takes no such store: {redact(uri)}", URI_VARIABLE, hint)
+    path = sqlite_file(uri)
+    return _sqlite_uri(path) if path else uri
+
+
+def _sqlite_uri(path: Path) -> str:
+    return "sqlite:///" + str(path.resolve()).replace("%", "%25").replace("?", "%3F")
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for other stores."""
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
+    return Path(unquote(match[1])) if match else None
+
+
+def is_server(uri: str) -> bool:
+    """Whether others answer for the store, so that it may go away and come back."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def remember(uri: str) -> str:
+    """The URI as it may stand in a file. One with a password stays in the environment, for `recall`."""
+    public = redact(uri)
+    if public != uri:
+        os.environ[URI_VARIABLE] = uri
+    return public
+
+
+def recall(public: str) -> str:
+    """The URI behind what a ledger says; raises StoreError where its password is not at hand."""
+    if f"://{MASK}@" not in public:
+        return public
+    uri = os.environ.get(URI_VARIABLE, "")
+    if redact(uri) != public:
+        raise StoreError("the store needs a password", public, f"Set {URI_VARIABLE} to the whole URI.")
+    return uri
+
+
+def load_mlflow(uri: str) -> None:
+    """Import what the store needs, with our defaults. Takes seconds: best done before a lock is held."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    # How MLflow makes and upgrades its tables is nothing that the user asked for.
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations that MLflow has to settle with SQLAlchemy
+        import mlflow
+
+        if not is_server(uri):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client for the store. Asks nothing of a server yet."""
+    load_mlflow(uri)
+    from mlflow import MlflowClient
+
+    with store_errors(uri):
+        return MlflowClient(tracking_uri=uri)
+
+
+def probe(uri: str) -> None:
+    """Raise StoreError within seconds where no server answers. Any answer will do: MLflow words the rest."""
+    if not uri.startswith("http"):
+        return
+    import requests
+
+    with store_errors(uri):
+        try:
+            requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_TIMEOUT)
+        except requests.exceptions.SSLError:
+            return  # it answers; whether its certificate is accepted is MLflow's setting
+
+
+@contextlib.contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """Turn whatever MLflow, its database or the network throws into a StoreError, or DiskFull."""
+    try:
+        yield
+    except DlcliError:
+        raise
+    except Exception as error:
+        raise _translated(error, uri) from error
+
+
+def _translated(error: Exception, uri: str) -> DlcliError:
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    text, where = str(error), redact(uri)
+    if "disk is full" in text or "No space left" in text:
+        return DiskFull("no space left for the record", where, "Make room there, or record elsewhere.")
+    network = isinstance(error, OSError | requests.exceptions.RequestException)
+    if network or re.search(r"API request to .* failed with (exception|timeout)|Max retries exceeded", text):
+        hint = f"Start it, correct {URI_VARIABLE}, or unset that to record in the runs folder."
+        return StoreError("the MLflow store does not answer", where, hint)
+    if "out-of-date database schema" in text:
+        return StoreError(
+            "the store was made by another MLflow", where, f"Back it up, then: mlflow db upgrade {where}"
+        )
+    if re.search(r"readonly database|unable to open database|Permission denied", text):
+        return StoreError(
+            "the store cannot be written", where, "Make it writable, or record elsewhere: --runs-dir DIR."
+        )
+    if re.search(r"not a database|malformed", text):
+        return StoreError(
+            "the store is damaged", where, "Restore it from a backup, or move it away: a new one is made."
+        )
+    if isinstance(error, MlflowException) and error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        hint = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+        return StoreError("the store refuses access", where, hint)
+    line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return StoreError(f"the store refuses: {redact(line)[:500]}", where, "")

@@ -1,0 +1,131 @@
+"""`metrics.jsonl`: every figure of a run by step, one line a step, appended in one write.
+
+A line: ``{"step": 3, "time_ms": 1767225600000, "metrics": {"val/loss": 0.1}}``. NaN and infinities are the
+strings `"NaN"`, `"Infinity"` and `"-Infinity"`. A process that is killed in mid-write leaves a torn last line:
+readers leave it out, and the next writer cuts it off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dlcli.errors import InputError
+from dlcli.tracking.ledger import encode_number, write_errors
+
+HISTORY_FILE = "metrics.jsonl"
+
+
+class Line(NamedTuple):
+    """The figures of one step; `end` is the offset behind the line, from where to read on."""
+
+    step: int
+    time_ms: int
+    metrics: dict[str, float]
+    end: int
+
+
+def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
+    """The complete lines of a run's history from a byte offset on. Damaged lines are left out."""
+    try:
+        file = (run_dir / HISTORY_FILE).open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        file.seek(offset)
+        for raw in file:
+            if not raw.endswith(b"\n"):
+                return
+            offset += len(raw)
+            try:
+                line = json.loads(raw)
+                metrics = {k: float(v) for k, v in line["metrics"].items()}
+                yield Line(int(line["step"]), int(line["time_ms"]), metrics, offset)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+
+
+class History:
+    """The one writer of a run's history.
+
+    Holds the file locked, so that a worker left over from a killed driver and the run's resumption cannot
+    both write. A (metric, step) that is recorded already is not recorded again: a resumed run repeats its last
+    epoch. Safe to use from several threads.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / HISTORY_FILE
+        self._lock = threading.Lock()
+        self._steps: dict[str, set[int]] = {}
+        with write_errors(run_dir):
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            hint = "Wait until it ends, or end it."
+            raise InputError("another process is recording this run", str(run_dir), hint) from None
+        self._cut_torn_line()
+        for line in read_history(run_dir):
+            self._note(line.step, line.metrics)
+
+    def append(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """Record figures at a step; false where all of them stand there already."""
+        with self._lock:
+            new = {k: v for k, v in metrics.items() if step not in self._steps.get(k, ())}
+            if not new:
+                return False
+            line = {
+                "step": step,
+                "time_ms": time.time_ns() // 1_000_000,
+                "metrics": {k: encode_number(v) for k, v in new.items()},
+            }
+            data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+            with write_errors(self._path.parent):
+                start = os.fstat(self._fd).st_size
+                try:
+                    rest = memoryview(data)
+                    while (
+                        rest
+                    ):  # a second write happens only where the disk filled up in mid-line: it says so
+                        rest = rest[os.write(self._fd, rest) :]
+                except OSError:
+                    os.ftruncate(self._fd, start)
+                    raise
+            self._note(step, new)
+            return True
+
+    def __contains__(self, metric: str) -> bool:
+        return metric in self._steps
+
+    def last_step(self, *, prefix: str = "", without: str = "\0") -> int:
+        """The highest step of the metrics with a prefix, leaving out those with another; -1 where none is."""
+        names = (n for n in self._steps if n.startswith(prefix) and not n.startswith(without))
+        return max((max(self._steps[name]) for name in names), default=-1)
+
+    def close(self) -> None:
+        """Make the lines durable and let the file go."""
+        with self._lock:
+            if self._fd >= 0:
+                try:
+                    with write_errors(self._path.parent):
+                        os.fsync(self._fd)
+                finally:
+                    os.close(self._fd)
+                    self._fd = -1
+
+    def _note(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name in metrics:
+            self._steps.setdefault(name, set()).add(step)
+
+    def _cut_torn_line(self) -> None:
+        data = self._path.read_bytes()
+        complete = data.rfind(b"\n") + 1
+        if complete < len(data):
+            os.ftruncate(self._fd, complete)

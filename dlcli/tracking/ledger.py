@@ -1,0 +1,158 @@
+"""The ledger: what a run is and how far it got, as JSON that is never half written.
+
+`ledger.json` in a run's folder is the truth; MLflow is a projection of it. Only the process that records a run
+writes its ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from dlcli.errors import CorruptRun, DiskFull, InputError
+
+SCHEMA_VERSION = 1
+LEDGER_FILE = "ledger.json"
+
+Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit"]
+Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write at `path` into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        where = str(path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "Make room there, or record elsewhere: --runs-dir DIR."
+            raise DiskFull("no space left for the record", where, hint) from error
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot write: {reason}", where, "Record elsewhere: --runs-dir DIR.") from error
+
+
+def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> None:
+    """Replace `path` by `content` so that a reader sees the old or the new file, whatever happens meanwhile.
+
+    Raises DiskFull where there is no room (the old file stays) and InputError where the folder cannot be
+    written. `durable=False` leaves out the fsync: enough against a kill, not against a power cut.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with write_errors(path.parent):
+        try:
+            with temporary.open("wb", buffering=0) as file:
+                view = memoryview(data)
+                while view:  # a disk that fills up writes the part that fits, and only then refuses
+                    view = view[file.write(view) :]
+                if durable:
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def encode_number(value: float) -> float | str:
+    """A number as strict JSON, which has no word for NaN and infinities: strings, which `float` reads."""
+    value = float(value)
+    return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity"}.get(str(value), "-Infinity")
+
+
+def now() -> str:
+    """The time as the ledger writes it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def to_ms(timestamp: str) -> int:
+    """A ledger's time as MLflow wants it: milliseconds since 1970."""
+    return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
+
+
+@dataclass
+class Ledger:
+    """One run's ledger.
+
+    `artifact_uri` is null where the run's folder is the artifact folder. `projected` says what MLflow has
+    already. `token` names the run from before it had an ID; `runs_dir` is where its entry among the living stands.
+    """
+
+    run_dir: Path
+    run_id: str
+    run_name: str
+    experiment: str
+    kind: Kind
+    token: str
+    runs_dir: str
+    tracking_uri: str
+    parent_id: str | None = None
+    artifact_uri: str | None = None
+    status: Status = "SCHEDULED"
+    created_at: str = field(default_factory=now)
+    started_at: str | None = None
+    ended_at: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+    result: dict[str, Any] = field(default_factory=dict)
+    projected: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, run_dir: Path) -> Ledger:
+        """Read a run's ledger; raises CorruptRun where it is missing, damaged, or newer than this dlcli."""
+        path = run_dir / LEDGER_FILE
+        try:
+            document = json.loads(path.read_bytes())
+            version = document.pop("schema_version")
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+            raise CorruptRun(
+                f"the run's ledger {reason}", str(path), "Take the folder from a backup."
+            ) from error
+        if version > SCHEMA_VERSION:
+            hint = "Install a newer dlcli to read it."
+            raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
+        known = {f.name for f in fields(cls)} - {"run_dir"}
+        try:
+            document["metrics"] = {k: float(v) for k, v in document["metrics"].items()}
+            return cls(run_dir=run_dir, **{k: v for k, v in document.items() if k in known})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            hint = "Take the folder from a backup."
+            raise CorruptRun("the run's ledger lacks what it must have", str(path), hint) from error
+
+    def update(self, *, durable: bool = True, **changes: Any) -> None:
+        """Set fields and write the file. Fields keep their new values even where the disk refuses."""
+        with self._lock:
+            for name, value in changes.items():
+                setattr(self, name, value)
+            atomic_write(self.run_dir / LEDGER_FILE, self._to_json(), durable=durable)
+
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags and write the file."""
+        self.update(tags={**self.tags, **tags})
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the run has no end yet."""
+        return self.status in ("SCHEDULED", "RUNNING")
+
+    def _to_json(self) -> str:
+        document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
+        document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}
+        return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str) + "\n"

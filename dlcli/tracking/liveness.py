@@ -1,0 +1,138 @@
+"""Which runs live: an entry per run that is unfinished or not wholly in MLflow, locked while someone works on it.
+
+`RUNS_DIR/.active/TOKEN` is written before the MLflow run exists, so a kill at any moment leaves a trace. Whoever
+works on the run (the driver that made it, the process that records it) holds a shared lock; the kernel drops it
+with the process, however that ends. Who gets the exclusive lock therefore knows that nobody is left. The cost of
+looking grows with the entries, not with the runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlcli.tracking.ledger import write_errors
+
+ACTIVE_DIR = ".active"
+
+# A forked child shares its parent's open files, locks included: without this, a data-loading worker that
+# outlives a killed run would keep the run alive. (What is exec'ed gets none of them: Python opens with O_CLOEXEC.)
+_held: weakref.WeakSet[Entry] = weakref.WeakSet()
+os.register_at_fork(after_in_child=lambda: [entry.release() for entry in list(_held)])
+
+
+class Entry:
+    """One run's entry, locked by this process."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        _held.add(self)
+
+    @classmethod
+    def hold(cls, runs_dir: Path, token: str, info: Mapping[str, Any]) -> Entry:
+        """Join those who hold the run's entry, or make it where there is none."""
+        folder = runs_dir / ACTIVE_DIR
+        path = folder / token
+        with write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                with contextlib.suppress(FileNotFoundError):
+                    fd = os.open(path, os.O_RDWR | os.O_APPEND)
+                    fcntl.flock(fd, fcntl.LOCK_SH)  # waits while another command brings the record up to date
+                    if _is_still_at(path, fd):
+                        return cls(path, fd)
+                    os.close(fd)
+                    continue
+                # Made and locked under another name first: whoever sees the entry sees it locked.
+                fresh = folder / f".{token}.{os.getpid()}"
+                fd = os.open(fresh, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_SH)
+                    os.write(fd, _line({"token": token, **info}))
+                    fresh.rename(path)
+                    return cls(path, fd)
+                except FileNotFoundError:  # swept away as litter between open and lock
+                    os.close(fd)
+                except OSError:
+                    os.close(fd)
+                    fresh.unlink(missing_ok=True)
+                    raise
+
+    @classmethod
+    def take_over(cls, path: Path) -> Entry | None:
+        """The entry, for this process alone; None where somebody holds it, or it is gone."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_APPEND)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return None
+        if not _is_still_at(path, fd):
+            os.close(fd)
+            return None
+        return cls(path, fd)
+
+    def add(self, info: Mapping[str, Any]) -> None:
+        """Say more about the run."""
+        with write_errors(self.path.parent):
+            os.write(self._fd, _line({**read_entry(self.path), **info}))
+
+    def release(self) -> None:
+        """Let go; the entry stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        _held.discard(self)
+
+    def remove(self) -> None:
+        """The run is finished and wholly in MLflow: no entry any more."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+        self.release()
+
+
+def read_entry(path: Path) -> dict[str, Any]:
+    """What an entry says; the last complete line counts. Empty where there is none."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            document = json.loads(line)
+            if isinstance(document, dict):
+                return document
+    return {}
+
+
+def entries(runs_dir: Path) -> list[Path]:
+    """All entries. Half-made ones that nobody holds are swept away."""
+    try:
+        found = sorted((runs_dir / ACTIVE_DIR).iterdir())
+    except OSError:
+        return []
+    for litter in (path for path in found if path.name.startswith(".")):
+        if entry := Entry.take_over(litter):
+            entry.remove()
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def _line(info: Mapping[str, Any]) -> bytes:
+    return json.dumps(info).encode() + b"\n"
+
+
+def _is_still_at(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+"""MLflow made to say what the ledger says.
+
+Pushing twice does no harm. How far MLflow is stands in the ledger and is written after each batch; a kill in between
+means that the batch is sent again, with the same times of recording, and MLflow's tables keep one row of each
+(metric, time, step, value).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dlcli.tracking.connection import recall, store_errors
+from dlcli.tracking.history import Line, read_history
+from dlcli.tracking.ledger import Ledger, to_ms
+from dlcli.tracking.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+HEARTBEAT_TAG = "dlcli.heartbeat"
+_METRICS_PER_BATCH, _TAGS_PER_BATCH, _TAG_LENGTH = 1000, 100, 5000  # MLflow's limits
+
+
+class Projection:
+    """One run's way from its ledger to MLflow. All methods raise StoreError or DiskFull."""
+
+    def __init__(self, ledger: Ledger, client: MlflowClient) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._uri = recall(ledger.tracking_uri)
+
+    def push(self) -> None:
+        """Send what MLflow lacks."""
+        ended_badly = self._ledger.status in ("FAILED", "KILLED")
+        if ended_badly:  # the bad news first: there may be room, or time, for a few bytes only
+            self.push_status()
+            self.push_tags()
+        self.push_metrics()
+        self.push_tags()
+        if not self._ledger.unfinished:
+            self.push_artifacts()
+        self.push_status()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run is at its end and MLflow knows all of it."""
+        done, ledger = self._ledger.projected, self._ledger
+        return (
+            not ledger.unfinished
+            and done.get("status") == ledger.status
+            and done.get("tags") == ledger.tags
+            and (ledger.artifact_uri is None or done.get("artifacts") == ledger.ended_at)
+            and next(read_history(ledger.run_dir, done.get("offset", 0)), None) is None
+        )
+
+    def push_metrics(self) -> None:
+        """Send the lines that MLflow lacks."""
+        from mlflow.entities import Metric
+
+        for batch in _batches(read_history(self._ledger.run_dir, self._ledger.projected.get("offset", 0))):
+            metrics = [Metric(k, v, line.time_ms, line.step) for line in batch for k, v in line.metrics.items()]
+            with store_errors(self._uri):
+                for start in range(0, len(metrics), _METRICS_PER_BATCH):
+                    self._client.log_batch(
+                        self._ledger.run_id, metrics=metrics[start : start + _METRICS_PER_BATCH], synchronous=True
+                    )
+            self._note(offset=batch[-1].end)
+
+    def push_tags(self) -> None:
+        """Send tags that are new or changed."""
+        from mlflow.entities import RunTag
+
+        tags, known = dict(self._ledger.tags), self._ledger.projected.get("tags", {})
+        new = [RunTag(k, redact(v)[:_TAG_LENGTH]) for k, v in tags.items() if known.get(k) != v]
+        if new:
+            with store_errors(self._uri):
+                for start in range(0, len(new), _TAGS_PER_BATCH):
+                    self._client.log_batch(self._ledger.run_id, tags=new[start : start + _TAGS_PER_BATCH])
+            self._note(tags=tags)
+
+    def push_status(self) -> None:
+        """Send the status, with the time of its end."""
+        status, ended_at = self._ledger.status, self._ledger.ended_at
+        if self._ledger.projected.get("status") != status:
+            with store_errors(self._uri):
+                if ended_at is None:
+                    self._client.update_run(self._ledger.run_id, status=status)
+                else:
+                    self._client.set_terminated(self._ledger.run_id, status, to_ms(ended_at))
+            self._note(status=status)
+
+    def push_artifacts(self) -> None:
+        """Upload the folder, where artifacts are kept elsewhere."""
+        ledger = self._ledger
+        if ledger.artifact_uri is not None and ledger.projected.get("artifacts") != ledger.ended_at:
+            with store_errors(self._uri):
+                self._client.log_artifacts(ledger.run_id, str(ledger.run_dir))
+            self._note(artifacts=ledger.ended_at)
+
+    def _note(self, **progress: object) -> None:
+        self._ledger.update(durable=False, projected={**self._ledger.projected, **progress})
+
+
+def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    """Lines in groups that make one call: whole lines, so that the offset behind them can be noted."""
+    while first := next(lines, None):
+        batch, count = [first], len(first.metrics)
+        for line in lines:
+            if count + len(line.metrics) > _METRICS_PER_BATCH:
+                lines = itertools.chain([line], lines)
+                break
+            batch.append(line)
+            count += len(line.metrics)
+        yield batch

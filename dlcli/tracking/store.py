@@ -1,0 +1,291 @@
+"""The store as the driver uses it: open it, make runs in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from os import getpid
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote, urlparse
+
+from dlcli.errors import DlcliError, StoreError
+from dlcli.tracking.connection import (
+    connect,
+    is_server,
+    load_mlflow,
+    probe,
+    remember,
+    sqlite_file,
+    store_errors,
+    tracking_uri,
+)
+from dlcli.tracking.ledger import Kind, Ledger, write_errors
+from dlcli.tracking.liveness import Entry
+from dlcli.tracking.redact import redact, redact_value
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+TOKEN_TAG = "dlcli.token"
+KIND_TAG = "dlcli.kind"
+ERROR_TAG = "dlcli.error"
+PARENT_TAG = "mlflow.parentRunId"
+
+TAG_LENGTH = 5000  # characters; like the next two, a limit of MLflow
+_PARAM_LENGTH, _PARAMS_PER_BATCH = 6000, 100
+_CUT = " ... (cut)"
+_LOCK_TIMEOUT = 60.0  # seconds; making a fresh store takes about one
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """Data as an MLflow input. MLflow keeps one of each name and digest: give each part of a split its own."""
+
+    name: str
+    digest: str
+    source: str
+    context: str = "training"
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """An open MLflow store, and the runs that this driver makes in it.
+
+    Holds the runs alive that it made, until it is closed: use it in a `with`. A child belongs to its parent
+    instead, so a sweep of thousands of trials holds one file open, not thousands.
+    """
+
+    def __init__(self, runs_dir: Path, uri: str, client: MlflowClient) -> None:
+        self.runs_dir = runs_dir
+        self.uri = uri
+        self.client = client
+        self.public_uri = remember(uri)
+        self.is_server = is_server(uri)
+        self._experiments: dict[str, Experiment] = {}
+        self._held: list[Entry] = []
+
+    def create_run(
+        self,
+        *,
+        experiment: str,
+        run_name: str,
+        kind: Kind,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent_id: str | None = None,
+        datasets: Sequence[DatasetRecord] = (),
+    ) -> Path:
+        """Make a run, SCHEDULED, with its folder and its first ledger; returns the folder (`.../artifacts`).
+
+        `params` may nest; secrets in them and in `tags` are masked. Raises StoreError where the store refuses,
+        InputError where the folder cannot be made, and DiskFull; the MLflow run is then FAILED.
+        """
+        token = secrets.token_hex(8)
+        tags = {k: redact_value(k, str(v))[:TAG_LENGTH] for k, v in tags.items()}
+        tags |= {KIND_TAG: kind, TOKEN_TAG: token} | ({PARENT_TAG: parent_id} if parent_id else {})
+        run_name = redact(run_name)
+        pid, host = getpid(), socket.gethostname()
+        facts = {"tracking_uri": self.public_uri, "experiment": experiment, "run_name": run_name}
+        owner = {"parent_id": parent_id, "pid": pid, "host": host}
+        entry = Entry.hold(self.runs_dir, token, facts | owner)
+        try:
+            with store_errors(self.uri):
+                experiment_id = self._experiment(experiment).experiment_id
+        except BaseException:
+            entry.remove()
+            raise
+        # From here on the store may have the run: the entry stays until that one is at its end.
+        with self._failing(entry) as made, store_errors(self.uri):
+            info = self.client.create_run(experiment_id, run_name=run_name, tags=tags).info
+            made.append(info.run_id)
+            self.client.update_run(info.run_id, status="SCHEDULED")
+            here = local_path(info.artifact_uri)
+            run_dir = here or self.runs_dir / folder_name(experiment) / info.run_id / "artifacts"
+            with write_errors(run_dir):
+                run_dir.mkdir(parents=True, exist_ok=True)
+            Ledger(
+                run_dir,
+                run_id=info.run_id,
+                run_name=run_name,
+                experiment=experiment,
+                kind=kind,
+                token=token,
+                runs_dir=str(self.runs_dir),
+                tracking_uri=self.public_uri,
+                artifact_uri=None if here else info.artifact_uri,
+                parent_id=parent_id,
+                pid=pid,
+                host=host,
+                tags=tags,
+            ).update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
+            entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
+            self._log_params(info.run_id, params)
+            self._log_datasets(info.run_id, datasets)
+        if parent_id is None:
+            self._held.append(entry)
+        else:
+            entry.release()
+        return run_dir
+
+    def close(self) -> None:
+        """Let go of the runs. What is unfinished or not wholly in MLflow is left to the next command."""
+        for entry in self._held:
+            entry.release()
+        self._held.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _experiment(self, name: str) -> Experiment:
+        if name not in self._experiments:
+            with _store_lock(self.runs_dir, self.uri):
+                self._experiments[name] = self._find_or_create(name)
+        return self._experiments[name]
+
+    def _find_or_create(self, name: str) -> Experiment:
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            # A server decides itself where artifacts go; else a run's folder is its artifact folder.
+            location = None if self.is_server else (self.runs_dir / folder_name(name)).as_uri()
+            try:
+                return self.client.get_experiment(
+                    self.client.create_experiment(name, artifact_location=location)
+                )
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self.client.get_experiment_by_name(name)  # somebody else on the server was quicker
+        if found is None or found.lifecycle_stage == "deleted":
+            hint = "Choose another experiment_name, or restore it: mlflow experiments restore -x ID."
+            raise StoreError(f"the experiment {name!r} is deleted", self.public_uri, hint)
+        return found
+
+    def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        flat = [Param(key, _shortened(redact_value(key, text))) for key, text in flatten(params)]
+        for start in range(0, len(flat), _PARAMS_PER_BATCH):
+            self.client.log_batch(run_id, params=flat[start : start + _PARAMS_PER_BATCH])
+
+    def _log_datasets(self, run_id: str, datasets: Sequence[DatasetRecord]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(
+                    name=data.name[:500],
+                    digest=data.digest[:36],
+                    source_type="dlcli",
+                    source=redact(data.source)[:65535],
+                    schema=json.dumps(data.schema, default=str),
+                    profile=json.dumps(data.profile, default=str),
+                ),
+                tags=[InputTag("mlflow.data.context", data.context)],
+            )
+            for data in datasets
+        ]
+        if inputs:
+            self.client.log_inputs(run_id, datasets=inputs)
+
+    @contextmanager
+    def _failing(self, entry: Entry) -> Iterator[list[str]]:
+        """Where making a run fails half-way, say so in the store, now or by the next command."""
+        made: list[str] = []
+        try:
+            yield made
+        except DlcliError as error:
+            with suppress(DlcliError), store_errors(self.uri):
+                for run_id in made:
+                    self.client.set_tag(run_id, ERROR_TAG, redact(str(error))[:TAG_LENGTH])
+                    self.client.set_terminated(run_id, "FAILED")
+                    entry.remove()
+            entry.release()
+            raise
+        except BaseException:
+            entry.release()
+            raise
+
+
+def open_store(runs_dir: Path, uri: str | None = None) -> Store:
+    """Open the store, and make it where it is SQLite and not there; sixteen processes may do so at once.
+
+    Raises StoreError, within seconds, where it does not answer or is not to be used.
+    """
+    runs_dir = runs_dir.resolve()
+    uri = tracking_uri(runs_dir, uri)
+    probe(uri)
+    load_mlflow(uri)
+    with _store_lock(runs_dir, uri):
+        return Store(runs_dir, uri, connect(uri))
+
+
+def make_run_name(stem: str) -> str:
+    """A run name that people can read and tell from its siblings: `cnn-digits-3f2a`."""
+    return f"{stem}-{secrets.token_hex(2)}"
+
+
+def folder_name(experiment: str) -> str:
+    """An experiment's folder: its name where that is safe; else made safe, with a digest against mix-ups."""
+    safe = re.sub(r"[^\w.+-]+", "_", experiment)[:80].strip("._") or "experiment"
+    if safe == experiment and not safe.startswith("mlflow.db"):
+        return safe
+    return f"{safe}-{sha256(experiment.encode()).hexdigest()[:6]}"
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted keys and text."""
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def local_path(uri: str) -> Path | None:
+    """The folder that an artifact URI means; None where it lies elsewhere."""
+    if uri.startswith("file:"):
+        return Path(unquote(urlparse(uri).path))
+    return Path(uri) if uri.startswith("/") else None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _PARAM_LENGTH else text[: _PARAM_LENGTH - len(_CUT)] + _CUT
+
+
+@contextmanager
+def _store_lock(runs_dir: Path, uri: str) -> Iterator[None]:
+    """One process at a time makes tables and experiments: MLflow itself crashes when several do."""
+    if is_server(uri):
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    database = sqlite_file(uri)
+    path = Path(f"{database}.lock") if database else runs_dir / "mlflow.lock"
+    with write_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=_LOCK_TIMEOUT)
+        try:
+            lock.acquire()
+        except Timeout:
+            hint = f"See who holds {path}."
+            raise StoreError("another process has the store locked", redact(uri), hint) from None
+    try:
+        yield
+    finally:
+        lock.release()

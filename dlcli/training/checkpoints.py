@@ -1,0 +1,92 @@
+"""The best weights and the full state of the last epoch, on disk so that a kill at any moment leaves a whole pair."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+from safetensors.torch import save_model
+
+from dlcli.training.module import TrainingModule
+
+
+class Checkpoints(Checkpoint):
+    """Writes `best-EPOCH.safetensors` when the monitored metric improves, and `last.ckpt` after each epoch.
+
+    `last.ckpt` names the best epoch that it knows of. A new best is written before the `last.ckpt` that names it, and
+    the old best is removed after: whichever state a killed process leaves, `last.ckpt` finds its best weights.
+
+    Args:
+        folder: where both go.
+        monitor: name of the metric; the last epoch counts as the best where it is None.
+        mode: whether less or more is better.
+        every_minutes: also writes `last.ckpt` within an epoch, so often.
+    """
+
+    def __init__(self, folder: Path, monitor: str | None, mode: str, every_minutes: float) -> None:
+        self.best_epoch: int | None = None
+        self.best_value = math.inf if mode == "min" else -math.inf
+        self._folder = folder
+        self._monitor = monitor
+        self._mode = mode
+        self._every_seconds = 60 * every_minutes
+        self._saved = time.monotonic()
+
+    @property
+    def best_weights(self) -> Path | None:
+        """The file with the best weights, once there are any."""
+        return self._best_file(self.best_epoch) if self.best_epoch is not None else None
+
+    def _best_file(self, epoch: int) -> Path:
+        return self._folder / f"best-{epoch:04d}.safetensors"
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the best weights where this epoch is better, then the state."""
+        assert isinstance(pl_module, TrainingModule)
+        if trainer.is_global_zero and self._improved(pl_module.epoch_metrics):
+            self.best_epoch = trainer.current_epoch
+            self._folder.mkdir(parents=True, exist_ok=True)
+            file = self._best_file(trainer.current_epoch)
+            partial = file.with_suffix(".partial")
+            save_model(pl_module.network.model, str(partial), metadata={"epoch": str(trainer.current_epoch)})
+            os.replace(partial, file)
+        self._save(trainer)
+        for file in self._folder.glob("best-*"):
+            if file != self.best_weights:
+                file.unlink()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the state in the middle of a long epoch."""
+        if time.monotonic() - self._saved > self._every_seconds:
+            self._save(trainer)
+
+    def _improved(self, metrics: dict[str, float]) -> bool:
+        if self._monitor is None:
+            return True
+        value = metrics[self._monitor]
+        if not (value < self.best_value if self._mode == "min" else value > self.best_value):
+            return False
+        self.best_value = value
+        return True
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        partial = self._folder / "last.partial"
+        trainer.save_checkpoint(partial, weights_only=False)
+        os.replace(partial, self._folder / "last.ckpt")
+        self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `last.ckpt` says of the best epoch."""
+        return {"best_epoch": self.best_epoch, "best_value": self.best_value}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `last.ckpt`."""
+        self.best_epoch = state_dict["best_epoch"]
+        self.best_value = state_dict["best_value"]

@@ -1,0 +1,158 @@
+"""`fit`: the one place where a Lightning trainer is made and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dlcli.errors import TrainingError
+from dlcli.tasks.base import Task
+from dlcli.training import memory
+from dlcli.training.checkpoints import Checkpoints
+from dlcli.training.loader import BatchLoader, Chunk, Fields
+from dlcli.training.module import TrainingModule
+from dlcli.training.network import Network
+from dlcli.training.observer import Observer, Plan
+
+# Optimizer steps in one call from Lightning, where nothing asks for less: its work between calls, about 200 us on a
+# CPU, is then spread over so many steps.
+CHUNK = 20
+
+# Trainer arguments under which every single step must go through Lightning, with the values that ask for nothing.
+_PER_STEP: dict[str, tuple[Any, ...]] = {
+    "accumulate_grad_batches": (1,),
+    "gradient_clip_val": (None, 0),
+    "max_steps": (-1,),
+    "min_steps": (None,),
+    "limit_train_batches": (None, 1.0),
+    "overfit_batches": (0, 0.0),
+    "val_check_interval": (None, 1.0),
+    "fast_dev_run": (False, 0),
+    "profiler": (None,),
+    "detect_anomaly": (False,),
+    "plugins": (None,),
+    "strategy": ("auto",),
+    "devices": (1, "1"),
+    "num_nodes": (1,),
+    "precision": (None, 32, "32", "32-true", "bf16-mixed"),
+}
+
+_PER_STEP_HOOKS = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training leaves behind."""
+
+    best_epoch: int
+    best_weights: Path
+    history: list[dict[str, float]]
+    device: torch.device
+
+
+def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
+    """Whether nothing that the user asked for needs Lightning to see every single step."""
+    if any(name in trainer and trainer[name] not in idle for name, idle in _PER_STEP.items()):
+        return False
+    return not any(
+        getattr(type(callback), hook) is not getattr(Callback, hook)
+        for callback in callbacks
+        for hook in _PER_STEP_HOOKS
+    )
+
+
+def fit(
+    network: Network,
+    task: Task,
+    train: Fields,
+    val: Fields | None,
+    *,
+    make_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+    make_trainer: Callable[..., pl.Trainer],
+    trainer_arguments: Mapping[str, Any],
+    callbacks: Sequence[Callback],
+    batch_size: int,
+    seed: int,
+    monitor: str,
+    mode: str,
+    folder: Path,
+    checkpoint_minutes: float,
+    observer: Observer,
+    description: Mapping[str, str],
+) -> Fitted:
+    """Train the network in place, until the trainer or a callback stops it.
+
+    Raises:
+        Diverged: the loss became NaN or infinite.
+        TrainingError: no epoch was finished.
+    """
+    chunk = CHUNK if takes_chunks(trainer_arguments, callbacks) else None
+    history: list[dict[str, float]] = []
+
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        history.append(metrics)
+        observer.finished_epoch(epoch, metrics)
+
+    module = TrainingModule(
+        network,
+        task,
+        make_optimizer,
+        BatchLoader(train, batch_size, shuffle=True, seed=seed, chunk=chunk),
+        BatchLoader(val, max(batch_size, 512)) if val is not None else None,
+        seed,
+        on_epoch,
+    )
+    checkpoints = Checkpoints(folder, monitor, mode, checkpoint_minutes)
+    trainer = make_trainer(
+        logger=False,
+        callbacks=[*callbacks, _Progress(observer), checkpoints],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=True,
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+    )
+    device = trainer.strategy.root_device
+    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    description = {**description, "device": f"{device}{threads}, precision {trainer.precision}"}
+    observer.prepared(Plan(description, trainer.max_epochs, module.steps_per_epoch, monitor, mode))
+    try:
+        trainer.fit(module)
+    except Exception as error:
+        if memory.is_out_of_memory(error):
+            raise memory.explain(network, task, train, batch_size, device) from error
+        raise
+    if checkpoints.best_weights is None or checkpoints.best_epoch is None:
+        raise TrainingError(
+            f"no epoch was finished, or {monitor} was never a number: there is nothing to keep",
+            where="trainer",
+            hint="Give it more time (trainer.max_time) or at least one epoch (trainer.max_epochs).",
+        )
+    return Fitted(checkpoints.best_epoch, checkpoints.best_weights, history, device)
+
+
+class _Progress(Callback):
+    """Tells the observer of finished steps."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._observer.advanced(len(batch) if isinstance(batch, Chunk) else 1)

@@ -1,0 +1,93 @@
+"""Batches of data that lies in memory: one indexed read each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+Fields = Mapping[str, Tensor]
+
+
+def derive_seed(seed: int, *path: int) -> int:
+    """A seed for one purpose (an epoch, a fold), unlike that of any other path; 63 bits, the same everywhere."""
+    import hashlib
+
+    digest = hashlib.blake2b(repr((seed, *path)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class BatchLoader:
+    """Iterates over batches, dicts of tensors, or over chunks: lists of batches that are read lazily.
+
+    The order of an epoch depends on `seed` and `epoch` alone, so that a resumed epoch sees what the lost one saw.
+
+    Args:
+        fields: tensors with the same first dimension, the rows.
+        batch_size: rows of a batch; the last may be smaller.
+        shuffle: a new order each epoch.
+        seed: of the order.
+        chunk: batches an item; None gives single batches.
+    """
+
+    def __init__(
+        self,
+        fields: Fields,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        chunk: int | None = None,
+    ) -> None:
+        self.fields = fields
+        self.rows = len(next(iter(fields.values())))
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.chunk = chunk
+        self.epoch = 0
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return -(-self.rows // self.batch_size)
+
+    def __len__(self) -> int:
+        return -(-self.batches // self.chunk) if self.chunk else self.batches
+
+    def __iter__(self) -> Iterator[Fields | Chunk]:
+        order = None
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+            order = torch.randperm(self.rows, generator=generator)
+            device = next(iter(self.fields.values())).device
+            order = order.to(device)
+        if self.chunk is None:
+            for batch in range(self.batches):
+                yield self._read(order, batch)
+        else:
+            for first in range(0, self.batches, self.chunk):
+                yield Chunk(self, order, range(first, min(first + self.chunk, self.batches)))
+
+    def _read(self, order: Tensor | None, batch: int) -> Fields:
+        rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        if order is None:
+            return {name: values[rows] for name, values in self.fields.items()}
+        index = order[rows]
+        return {name: values.index_select(0, index) for name, values in self.fields.items()}
+
+
+class Chunk:
+    """Some batches of an epoch, read one at a time."""
+
+    def __init__(self, loader: BatchLoader, order: Tensor | None, batches: range) -> None:
+        self._loader = loader
+        self._order = order
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Fields]:
+        return (self._loader._read(self._order, batch) for batch in self._batches)

@@ -1,0 +1,57 @@
+"""Out of memory: recognising it, and finding a batch that fits."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+
+from dlcli.errors import OutOfMemory
+from dlcli.tasks.base import Task
+from dlcli.training.loader import BatchLoader, Fields
+from dlcli.training.network import Network
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on a device or on the host (where torch raises a plain RuntimeError)."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in text or "can't allocate memory" in text or "Cannot allocate memory" in text)
+    )
+
+
+def explain(
+    network: Network, task: Task, train: Fields, batch_size: int, device: torch.device
+) -> OutOfMemory:
+    """The error to show: the batch size that was tried, and one that was tried now and fits."""
+    tried = min(batch_size, len(train["y"]))
+    size = _fitting(network.to(device), task, train, tried, device)
+    if size is None:
+        hint = "Not even one row fits: choose a smaller model."
+    else:
+        hint = f"dataset.batch_size={size} fits (forward and backward were tried)"
+        hint += f"; trainer.accumulate_grad_batches={-(-tried // size)} keeps the step's size."
+    return OutOfMemory(
+        f"a batch of {tried} rows does not fit into the memory of {device}", "dataset.batch_size", hint
+    )
+
+
+def _fitting(network: Network, task: Task, train: Fields, tried: int, device: torch.device) -> int | None:
+    """The first of tried/2, tried/4, ... whose forward and backward pass succeed."""
+    size = tried // 2
+    while size >= 1:
+        network.zero_grad(set_to_none=True)
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            batch = next(iter(BatchLoader(train, size)))
+            batch = {name: values.to(device) for name, values in batch.items()}
+            task.loss(network(batch), batch["y"]).backward()
+            return size
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size //= 2
+    return None

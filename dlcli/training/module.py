@@ -1,0 +1,185 @@
+"""The Lightning module: one optimizer step, or a chunk of them, and what is read once an epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dlcli.errors import Diverged
+from dlcli.tasks.base import Task
+from dlcli.training.loader import BatchLoader, Chunk, Fields, derive_seed
+from dlcli.training.network import Network
+from dlcli.training.scores import Scores
+
+# Losses stay on the device; so many are looked at together, lest a run that has diverged goes on for hours.
+_CHECK_EVERY = 256
+
+
+class TrainingModule(pl.LightningModule):
+    """A network and its task, as Lightning trains them.
+
+    With chunks, one `training_step` does the optimizer steps of a whole chunk (manual optimisation): Lightning's work
+    between steps, which costs a small network more than the step itself, is done once a chunk. The steps themselves
+    are the same, and so are the weights.
+
+    Args:
+        network: from a batch to outputs.
+        task: loss and metrics.
+        make_optimizer: from parameters to the optimizer.
+        train: batches, or chunks of batches, of training rows.
+        val: batches of validation rows, if there are any.
+        seed: reseeds torch at each epoch, so that an epoch that is done again is the same again.
+        on_epoch: called with each finished epoch's number and metrics.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        make_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        train: BatchLoader,
+        val: BatchLoader | None,
+        seed: int,
+        on_epoch: Callable[[int, dict[str, float]], None],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        # What the last finished epoch measured: train/..., val/..., lr, samples_per_second.
+        self.epoch_metrics: dict[str, float] = {}
+        self.epoch_seconds = 0.0
+        self.automatic_optimization = train.chunk is None
+        self._make_optimizer = make_optimizer
+        self._train = train
+        self._val = val
+        self._seed = seed
+        self._on_epoch = on_epoch
+        self._losses: list[Tensor] = []
+        self._train_scores = Scores(task)
+        self._val_scores = Scores(task)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of training rows."""
+        return self._train.batches
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer of all parameters that train."""
+        return self._make_optimizer([p for p in self.network.parameters() if p.requires_grad])
+
+    def setup(self, stage: str) -> None:
+        """Move the data to the device, once."""
+        for loader in (self._train, self._val):
+            if loader is not None:
+                loader.fields = {name: values.to(self.device) for name, values in loader.fields.items()}
+
+    def train_dataloader(self) -> BatchLoader:
+        """Batches of training rows."""
+        return self._train
+
+    def val_dataloader(self) -> BatchLoader | list[Any]:
+        """Batches of validation rows."""
+        return self._val if self._val is not None else []
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The data is there already."""
+        return batch
+
+    def on_train_epoch_start(self) -> None:
+        """Reseed for this epoch, and start its clock."""
+        self._train.epoch = self.current_epoch
+        torch.manual_seed(derive_seed(self._seed, self.current_epoch))
+        self._losses.clear()
+        self.epoch_metrics = {}
+        self._started = time.perf_counter()
+
+    def training_step(self, batch: Fields | Chunk, batch_idx: int) -> Tensor | None:
+        """One step that Lightning completes, or a chunk of whole steps."""
+        if self.automatic_optimization:
+            return self._loss(batch)
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        for one in batch:
+            loss = self._loss(one)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return None
+
+    def _loss(self, batch: Any) -> Tensor:
+        outputs = self.network(batch)
+        loss = self.task.loss(outputs, batch["y"])
+        self._train_scores.update(outputs, batch["y"])
+        self._losses.append(loss.detach())
+        if len(self._losses) % _CHECK_EVERY == 0:
+            self._check_finite(self._losses[-_CHECK_EVERY:], first=len(self._losses) - _CHECK_EVERY)
+        return loss
+
+    def _check_finite(self, losses: list[Tensor], first: int = 0) -> None:
+        finite = torch.isfinite(torch.stack(losses))
+        if not bool(finite.all()):
+            step = first + int((~finite).nonzero()[0]) + 1
+            value = float(losses[step - first - 1])
+            raise Diverged(
+                f"the training loss became {value} in epoch {self.current_epoch}, step {step} of {self._train.batches}",
+                where="train/loss",
+                hint=self._advice,
+            )
+
+    @property
+    def _advice(self) -> str:
+        return (
+            f"Lower optimizer.lr (it is {self.learning_rate:g}), clip gradients (trainer.gradient_clip_val=1.0), "
+            "or train with trainer.precision=32."
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """The first parameter group's learning rate."""
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        return float(optimizer.param_groups[0]["lr"])
+
+    def validation_step(self, batch: Fields, batch_idx: int) -> None:
+        """Keep the outputs; they are judged at the epoch's end."""
+        self._val_scores.update(self.network(batch), batch["y"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Training's part of the epoch ends here."""
+        self._end_of_training()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what the validation rows say."""
+        scores = {f"val/{name}": value for name, value in self._val_scores.compute().items()}
+        self.epoch_metrics.update(scores)
+        self.log_dict(scores)
+        if not math.isfinite(scores["val/loss"]):
+            raise Diverged(
+                f"the validation loss became {scores['val/loss']} in epoch {self.current_epoch}",
+                where="val/loss",
+                hint=self._advice,
+            )
+
+    def on_train_epoch_end(self) -> None:
+        """Log what the training rows said along the way, and report the epoch."""
+        self._end_of_training()
+        scores = {f"train/{name}": value for name, value in self._train_scores.compute().items()}
+        self.log_dict(scores)
+        self.epoch_metrics = {
+            **scores,
+            **self.epoch_metrics,
+            "lr": self.learning_rate,
+            "samples_per_second": self._train.rows / self.epoch_seconds,
+        }
+        self._on_epoch(self.current_epoch, self.epoch_metrics)
+
+    def _end_of_training(self) -> None:
+        if self._losses:
+            self._check_finite(self._losses)
+            self._losses.clear()
+            self.epoch_seconds = time.perf_counter() - self._started

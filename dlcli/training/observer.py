@@ -1,0 +1,33 @@
+"""What a training tells whoever watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that is about to start.
+
+    `description` says in words what will run; `max_epochs` is None or -1 where something else ends it.
+    """
+
+    description: Mapping[str, str]
+    max_epochs: int | None
+    steps_per_epoch: int
+    monitor: str
+    mode: str
+
+
+class Observer:
+    """Hears of a training's progress; this one ignores it."""
+
+    def prepared(self, plan: Plan) -> None:
+        """Before the first step."""
+
+    def advanced(self, steps: int) -> None:
+        """Some optimizer steps are done. Called often: must be cheap."""
+
+    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch is done, counted from 0."""

@@ -1,0 +1,59 @@
+"""Loss and metrics of many rows, computed once and not batch by batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dlcli.tasks.base import Task
+
+# Outputs are kept until there are so many rows of them, and then counted in one go.
+_ROWS = 1 << 16
+
+
+class Scores:
+    """Collects outputs and targets; `compute` gives the mean loss and the task's metrics over all rows.
+
+    Nothing here waits for the device before `compute`.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._metrics = task.metrics()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+        self._waiting = 0
+        self._rows = 0
+        self._loss: Tensor | float = 0.0
+        self._metrics.reset()
+
+    def update(self, outputs: Tensor, y: Tensor) -> None:
+        """Add some rows."""
+        self._outputs.append(outputs.detach())
+        self._targets.append(y)
+        self._waiting += len(y)
+        if self._waiting >= _ROWS:
+            self._count()
+
+    @torch.no_grad()
+    def _count(self) -> None:
+        outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
+        self._metrics.to(outputs.device).update(outputs, y)
+        self._loss = self._loss + self._task.loss(outputs, y).double() * len(y)
+        self._rows += len(y)
+        self._outputs, self._targets, self._waiting = [], [], 0
+
+    def compute(self) -> dict[str, float]:
+        """`loss` and the metrics by name; starts afresh."""
+        if self._waiting:
+            self._count()
+        scores = self._metrics.compute()
+        # In the task's order: a collection sorts its metrics by name.
+        values = {"loss": self._loss / self._rows, **{name: scores[name] for name in self._task.metric_names}}
+        # One transfer for all of them.
+        numbers = torch.stack([torch.as_tensor(value).double() for value in values.values()]).tolist()
+        self._reset()
+        return dict(zip(values, numbers, strict=True))

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dlcli.datasets import digits, iris
+from dlcli.datasets.data import Data
+from dlcli.errors import DataError
+from dlcli.splits.holdout import Holdout
+from dlcli.splits.split import Split, carve
+
+
+def some_data(y: list[int], test_rows: np.ndarray | None = None) -> Data:
+    codes = np.array(y, dtype=np.int64)
+    classes = tuple(str(code) for code in range(max(y) + 1))
+    return Data("some", "sequence", np.zeros((len(y), 3, 1), np.float32), codes, classes, test_rows=test_rows)
+
+
+def test_every_row_is_in_exactly_one_part() -> None:
+    (split,) = Holdout().splits(digits.load())
+    rows = np.concatenate([split.train, split.val, split.test])
+    assert sorted(rows) == list(range(1797))
+    assert split.sizes == {"train": 1222, "val": 216, "test": 359}
+
+
+def test_classes_keep_their_shares() -> None:
+    data = iris.load()
+    (split,) = Holdout().splits(data)
+    for part in (split.train, split.val, split.test):
+        counts = np.bincount(data.y[part])
+        assert counts.max() - counts.min() <= 1
+
+
+def test_the_datasets_own_test_rows_are_the_test_rows() -> None:
+    data = some_data([0, 1] * 50, test_rows=np.arange(80, 100))
+    (split,) = Holdout(test_size=0.5).splits(data)
+    assert list(split.test) == list(range(80, 100))
+    assert max(split.train.max(), split.val.max()) < 80
+
+
+def test_the_seed_of_the_split_decides() -> None:
+    data = digits.load()
+    first, again, other = (Holdout(seed=seed).splits(data)[0].fingerprint for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_a_class_with_one_row_does_not_stop_the_split() -> None:
+    (split,) = Holdout().splits(some_data([0] * 30 + [1] * 30 + [2]))
+    assert sum(split.sizes.values()) == 61
+
+
+def test_tiny_data_is_split_without_strata() -> None:
+    (split,) = Holdout(test_size=0.34, val_size=0.5).splits(some_data([0, 1, 2]))
+    assert split.sizes == {"train": 1, "val": 1, "test": 1}
+
+
+def test_no_training_row_left_is_an_error() -> None:
+    with pytest.raises(DataError, match="no training rows are left of 1"):
+        Holdout(test_size=0.9).splits(some_data([0]))
+
+
+def test_carving_nothing_leaves_all() -> None:
+    rest, drawn = carve(np.array([3, 1, 2]), 0.0, seed=0)
+    assert list(rest) == [1, 2, 3]
+    assert len(drawn) == 0
+
+
+def test_a_row_in_two_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="two parts"):
+        Split(np.array([0, 1]), np.array([1]), np.array([2]))
+
+
+def test_a_split_survives_its_file(tmp_path) -> None:
+    (split,) = Holdout().splits(digits.load())
+    (tmp_path / "split.npz").write_bytes(split.to_bytes())
+    assert Split.load(tmp_path / "split.npz").fingerprint == split.fingerprint

@@ -1,0 +1,95 @@
+"""Imports go one way, and help loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dlcli
+
+PACKAGE = Path(dlcli.__file__).parent
+
+# From the top down: a layer imports itself and what stands below it.
+LAYERS = (
+    ("cli",),
+    ("runner",),
+    ("run_folder", "job", "checks"),
+    ("reports", "inference", "training"),
+    ("tasks", "models", "splits", "preprocessing"),
+    ("datasets",),
+    ("tracking", "config", "result"),
+    ("console", "interrupts"),
+    ("errors",),
+)
+LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
+
+# A task draws its own pictures, with functions that know nothing of tasks.
+ALLOWED_UP = {("tasks", "reports")}
+
+HEAVY = ("torch", "pytorch_lightning", "mlflow", "hydra", "omegaconf", "pandas", "numpy", "matplotlib", "sklearn")
+
+
+def imports(file: Path) -> set[str]:
+    """First components below `dlcli` of everything that a file imports, but for type checking only."""
+    found = set()
+
+    def walk(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "dlcli" and len(parts) > 1 and parts[1] in LEVEL:
+                found.add(parts[1])
+        for child in ast.iter_child_nodes(node):
+            walk(child)
+
+    walk(ast.parse(file.read_text()))
+    return found
+
+
+def parts() -> list[tuple[str, Path]]:
+    files = [(file.relative_to(PACKAGE).parts[0].removesuffix(".py"), file) for file in PACKAGE.rglob("*.py")]
+    return [(part, file) for part, file in files if part not in ("__init__", "__main__", "conf")]
+
+
+def test_every_part_has_its_layer() -> None:
+    assert {part for part, _ in parts()} == set(LEVEL)
+
+
+@pytest.mark.parametrize("part", LEVEL)
+def test_imports_go_down(part: str) -> None:
+    for owner, file in parts():
+        if owner == part:
+            up = {other for other in imports(file) if LEVEL[other] < LEVEL[part]}
+            assert not {other for other in up if (part, other) not in ALLOWED_UP}, file
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import dlcli",
+        "import dlcli.console, dlcli.errors",
+        "from dlcli.cli import app; app.app(['--help'], standalone_mode=False)",
+        "from dlcli.cli import app; app.app(['train', '--help'], standalone_mode=False)",
+        "from dlcli.cli import app; app.app(['--version'], standalone_mode=False)",
+    ],
+)
+def test_help_is_instant(statement: str) -> None:
+    look = f"{statement}\nimport sys\nloaded = set({HEAVY!r}) & set(sys.modules)\nassert not loaded, loaded"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_surface() -> None:
+    assert dlcli.__all__ == ["evaluate", "load_run", "train"]
+    for name in dlcli.__all__:
+        assert callable(getattr(dlcli, name))
