@@ -27,4 +27,6 @@ def compare(ours: Sequence[str], theirs: Sequence[str], runs: int = 5) -> None:
     for name in pairs[0][0]:
         ratios = sorted(a[name] / b[name] for a, b in pairs)
         a, b = (statistics.median(pair[i][name] for pair in pairs) for i in (0, 1))
-        print(f"{name:24}{a:10.3f}{b:10.3f}{statistics.median(ratios):8.3f}   ({ratios[0]:.3f} to {ratios[-1]:.3f})")
+        print(
+            f"{name:24}{a:10.3f}{b:10.3f}{statistics.median(ratios):8.3f}   ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+        )

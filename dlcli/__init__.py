@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
@@ -36,7 +36,9 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
     return runner.train(overrides, [Path(d) for d in conf_dirs])
 
 
-def evaluate(run: str | Path, split: str = "test", *, runs_dir: str | Path | None = None) -> Result:
+def evaluate(
+    run: str | Path, split: Literal["test", "val"] = "test", *, runs_dir: str | Path | None = None
+) -> Result:
     """Repeat a run's figures on its test or validation rows, as `dlcli eval` does.
 
     Args:

@@ -15,7 +15,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` on the first signal; a second of the same kind, while the first is seen to, does what it always did.
+    """Raise `Interrupted` on the first signal; a second one, while the first is seen to, does what it always did.
 
     In a thread other than the main one signals cannot be taken, and nothing changes.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -94,7 +94,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
             for part, evaluation in evaluations.items()
             for name, value in evaluation.metrics.items()
         }
-        diagnosis = write_report(run_dir, model, fitted, evaluations)
+        diagnosis = write_report(run_dir, model, fitted, evaluations, job.config["monitor"])
         recorder.tag("dlcli.diagnosis", diagnosis)
         recorder.finish({**metrics, "best_epoch": fitted.best_epoch})
     ledger = recorder.ledger
@@ -113,7 +113,9 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
 
 def load_data(dataset: Mapping[str, Any]) -> Data:
     """The raw rows of a `dataset` section; read once a process."""
-    return _load_data(json.dumps({key: value for key, value in dataset.items() if key not in _FEEDING}, sort_keys=True))
+    return _load_data(
+        json.dumps({key: value for key, value in dataset.items() if key not in _FEEDING}, sort_keys=True)
+    )
 
 
 @lru_cache(maxsize=1)

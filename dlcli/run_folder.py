@@ -83,7 +83,9 @@ def open_run(run: str, runs_dir: Path) -> OpenedRun:
         if not isinstance(config, dict):
             raise ValueError("not a mapping")
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CorruptRun("the run's configuration cannot be read", str(file), "Copy the folder anew.") from error
+        raise CorruptRun(
+            "the run's configuration cannot be read", str(file), "Copy the folder anew."
+        ) from error
     return OpenedRun(found.run_dir, ledger, config, (found.note,) if found.note else ())
 
 

@@ -135,11 +135,22 @@ def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:
     serve_ui(uri, port, tell)
 
 
+def ui_command(result: Result) -> str:
+    """The line that opens the UI on the store of a result."""
+    store = result.tracking_uri
+    if store.startswith("sqlite:"):
+        # In the folder where the run was started, the default needs no option.
+        folder = Path(store.removeprefix("sqlite:///")).parent
+        return "dlcli ui" if folder == Path("runs").resolve() else f"dlcli ui --runs-dir {folder}"
+    return "dlcli ui"
+
+
 def runs_directory(given: Path | None) -> Path:
     """Where runs lie, for commands that compose no configuration."""
-    from dlcli.config.folders import shipped_folder, user_folders
-    from dlcli.config.folders import project_defaults
     import yaml
+
+    from dlcli.config.folders import shipped_folder, user_folders
+    from dlcli.config.project import project_defaults
 
     if given is not None:
         return given
@@ -155,7 +166,9 @@ def _records(data: Data, split: Split) -> list[DatasetRecord]:
     schema = {"kind": data.kind, "row_shape": list(data.x.shape[1:])}
     contexts = {"training": split.train, "validation": split.val, "testing": split.test}
     return [
-        DatasetRecord(data.name, f"{data.fingerprint[:16]}-{context[:5]}", data.source, context, schema, profile)
+        DatasetRecord(
+            data.name, f"{data.fingerprint[:16]}-{context[:5]}", data.source, context, schema, profile
+        )
         for context, rows in contexts.items()
         if len(rows)
     ]

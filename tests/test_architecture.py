@@ -30,7 +30,17 @@ LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 # A task draws its own pictures, with functions that know nothing of tasks.
 ALLOWED_UP = {("tasks", "reports")}
 
-HEAVY = ("torch", "pytorch_lightning", "mlflow", "hydra", "omegaconf", "pandas", "numpy", "matplotlib", "sklearn")
+HEAVY = (
+    "torch",
+    "pytorch_lightning",
+    "mlflow",
+    "hydra",
+    "omegaconf",
+    "pandas",
+    "numpy",
+    "matplotlib",
+    "sklearn",
+)
 
 
 def imports(file: Path) -> set[str]:

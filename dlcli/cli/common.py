@@ -26,7 +26,7 @@ ConfDirs = Annotated[
 ]
 RunsDir = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", envvar="DLCLI_RUNS_DIR", help="Where runs lie.", show_default="runs_dir of the configuration: runs"),
+    typer.Option(metavar="DIR", envvar="DLCLI_RUNS_DIR", help="Where runs lie.", show_default="runs"),
 ]
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run ID or its start, a run name, a run's folder, or `last`.")
@@ -42,7 +42,7 @@ def session(json: bool = False) -> Iterator[Terminal]:
             with interruptible():
                 yield terminal
         except DlcliError as error:
-            if os.environ.get("DLCLI_DEBUG"):
+            if os.environ.get("DLCLI_DEBUG") == "1":
                 raise
             terminal.error(error)
             raise typer.Exit(error.exit_code) from None
@@ -52,7 +52,7 @@ def session(json: bool = False) -> Iterator[Terminal]:
         except typer.Exit:
             raise
         except Exception as error:
-            if os.environ.get("DLCLI_DEBUG"):
+            if os.environ.get("DLCLI_DEBUG") == "1":
                 raise
             what = f"{type(error).__name__}: {error}".strip()
             hint = "This was not foreseen. DLCLI_DEBUG=1 shows the traceback."

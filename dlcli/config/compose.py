@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.build import TARGET
+from dlcli.config.apply import apply
 from dlcli.config.folders import conflicts, extend_path, groups, options
-from dlcli.config.keys import Keys
-from dlcli.config.mistakes import explain
-from dlcli.config.overrides import Setting, leaves, parse
+from dlcli.config.overrides import Setting, parse
 from dlcli.config.picks import Picks, sort
-from dlcli.config.primary import Plan, default_options, group_override, merge
+from dlcli.config.primary import Plan, default_options, group_override
 from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
 from dlcli.config.resolve import resolve
@@ -67,11 +65,11 @@ def compose(
         if name == option
     ]
     try:
-        plan, config, choices, used = _apply(plan, project, asked, groups(folders), files, problems)
+        plan, config, choices, used = apply(plan, project, asked, groups(folders), files, problems)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     for group, option in defaults.items():
-        if option is not None and group not in config:
+        if option is not None and "/" not in group and group not in config:
             config[group] = {}  # an option whose file holds nothing but comments
     values, open_ends = resolve(config)
     reported = {problem.where for problem in (*problems, *open_ends)}
@@ -83,9 +81,9 @@ def compose(
         if (problem in open_ends or problem.where not in reported)
         and problem.where.split(".")[0] not in unsure
     ]
-    if found:
-        known = origins(plan, used)
-        problems += [_placed(problem, known) for problem in found]
+    typed = {setting.key for setting in used if not setting.source}
+    known = origins(plan, used) if any(problem.where not in typed for problem in found) else {}
+    problems += [_placed(problem, known) for problem in found]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Composed(values, choices, tuple(overrides), plan, tuple(used))
@@ -93,93 +91,6 @@ def compose(
 
 def _group_overrides(asked: Picks) -> tuple[str, ...]:
     return tuple(group_override(group, option) for group, option in asked.options.items())
-
-
-def _apply(
-    plan: Plan,
-    project: Picks,
-    asked: Picks,
-    group_names: Sequence[str],
-    files: Sequence[Path],
-    problems: list[Problem],
-) -> tuple[Plan, Any, dict[str, str], list[Setting]]:
-    """Merge the groups, then those values whose keys exist; the other keys are added to the problems."""
-    from omegaconf import OmegaConf
-
-    plan, config, choices = _merge(plan, files)
-    used: list[Setting] = []
-    if project.values:
-        good = _existing(project, config, group_names, problems)
-        plan = replace(plan, project_values={setting.key: setting.value for setting in good})
-        plan, config, choices = _merge(plan, files)
-        used += good
-    good = _existing(asked, config, group_names, problems, project.unsure)
-    for setting in good:
-        if setting.kind == "delete":
-            continue
-        try:
-            # What Hydra itself does for ++key=value.
-            OmegaConf.update(config, setting.key, setting.value, merge=True, force_add=True)
-        except Exception as error:  # a broken ${...}, a value where a mapping is
-            problems.append(explain(error, setting.key))
-    for setting in good:
-        if setting.kind == "delete":
-            parent, _, last = setting.key.rpartition(".")
-            node = OmegaConf.select(config, parent) if parent else config
-            if node is not None and last in node:
-                del node[last]
-    return plan, config, choices, used + [setting for setting in good if setting.kind != "delete"]
-
-
-def _merge(plan: Plan, files: Sequence[Path]) -> tuple[Plan, Any, dict[str, str]]:
-    """Compose; a group that no defaults list has is appended, which Hydra wants to be told."""
-    appended: set[str] = set()
-    while True:
-        try:
-            return plan, *merge(plan)
-        except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
-            fresh = [
-                text
-                for text in plan.group_overrides
-                if f"Could not override '{text.partition('=')[0]}'. No match in the defaults list"
-                in str(error)
-            ]
-            if not fresh or fresh[0] in appended:
-                raise ConfigError(explain(error, files=files)) from error
-            appended.update(fresh)
-            texts = tuple(f"+{text}" if text in fresh else text for text in plan.group_overrides)
-            plan = replace(plan, group_overrides=texts)
-
-
-def _existing(
-    picks: Picks,
-    config: Any,
-    group_names: Sequence[str],
-    problems: list[Problem],
-    also_unsure: set[str] | frozenset[str] = frozenset(),
-) -> list[Setting]:
-    """The settings whose keys exist in the configuration or in a target's signature."""
-    from omegaconf import OmegaConf
-
-    wanted = [leaf for setting in picks.values for leaf in leaves(setting)]
-    # A replaced target decides which other keys there are.
-    wanted.sort(key=lambda setting: setting.key.rpartition(".")[2] != TARGET)
-    unsure = picks.unsure | also_unsure
-    draft = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
-    good: list[Setting] = []
-    for setting in wanted:
-        section = setting.key.split(".")[0]
-        if section in unsure or "experiment" in unsure:
-            continue
-        plain: Any = OmegaConf.to_container(draft, resolve=False)
-        keys = Keys(plain, group_names)
-        if problem := keys.check(setting):
-            problems.append(problem)
-            continue
-        good.append(setting)
-        if setting.key.rpartition(".")[2] == TARGET:
-            OmegaConf.update(draft, setting.key, setting.value, merge=True, force_add=True)
-    return good
 
 
 def _placed(problem: Problem, known: dict[str, str]) -> Problem:

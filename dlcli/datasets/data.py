@@ -59,4 +59,4 @@ def _update(digest: hashlib.blake2b, part: Any) -> None:
     else:
         array = np.ascontiguousarray(part)
         digest.update(repr((array.dtype.str, array.shape)).encode())
-        digest.update(memoryview(array).cast("B"))
+        digest.update(array.data.cast("B") if array.size else b"")

@@ -25,7 +25,9 @@ def copy_code(config: Mapping[str, Any], folders: Sequence[Path], destination: P
                 shutil.copytree(
                     package,
                     destination / top,
-                    ignore=lambda at, names: [n for n in names if not (n.endswith(".py") or (Path(at) / n).is_dir())],
+                    ignore=lambda at, names: [
+                        n for n in names if not (n.endswith(".py") or (Path(at) / n).is_dir())
+                    ],
                     dirs_exist_ok=True,
                 )
             elif module.is_file() and _is_loaded_from(top, module):

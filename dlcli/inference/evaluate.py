@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from dlcli.datasets.data import Data, take
 from dlcli.inference.saved_model import SavedModel
+from dlcli.splits.split import Part
 from dlcli.training.scores import Scores
 
 
@@ -41,7 +43,7 @@ def choose_device(accelerator: str) -> torch.device:
     return found if found is not None and torch.accelerator.is_available() else torch.device("cpu")
 
 
-def predictions_table(model: SavedModel, evaluations: dict[str, Evaluation]) -> pd.DataFrame:
+def predictions_table(model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> pd.DataFrame:
     """`predictions.parquet`: row, split, target, prediction and what else the task gives, one line a row."""
     tables = []
     for part, evaluation in evaluations.items():

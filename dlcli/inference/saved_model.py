@@ -14,7 +14,6 @@ Nothing in it is unpickled, and only dlcli's and torch's own classes are built, 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def save_model(
     }
     atomic_write(folder / "model.json", json.dumps(description, indent=2))
     _write_mlflow_files(folder, run_id)
-    os.replace(weights, folder / "weights.safetensors")
+    weights.replace(folder / "weights.safetensors")
 
 
 def load_model(folder: Path, *, trust: bool = False) -> SavedModel:

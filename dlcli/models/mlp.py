@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Lt, MinLen
@@ -41,7 +42,7 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [math.prod(input_shape), *([hidden] * layers if isinstance(hidden, int) else hidden)]
         blocks: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             blocks += [nn.Linear(inputs, outputs), shared.activation(activation), *shared.dropout(dropout)]
         self.layers = nn.Sequential(*blocks, nn.Linear(sizes[-1], num_outputs))
 

@@ -109,16 +109,17 @@ class History:
         names = (n for n in self._steps if n.startswith(prefix) and not n.startswith(without))
         return max((max(self._steps[name]) for name in names), default=-1)
 
+    def flush(self) -> None:
+        """Make the lines survive a power cut."""
+        with write_errors(self._path.parent):
+            os.fsync(self._fd)
+
     def close(self) -> None:
-        """Make the lines durable and let the file go."""
+        """Let the file go."""
         with self._lock:
             if self._fd >= 0:
-                try:
-                    with write_errors(self._path.parent):
-                        os.fsync(self._fd)
-                finally:
-                    os.close(self._fd)
-                    self._fd = -1
+                os.close(self._fd)
+                self._fd = -1
 
     def _note(self, step: int, metrics: Mapping[str, float]) -> None:
         for name in metrics:

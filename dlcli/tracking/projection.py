@@ -8,6 +8,7 @@ means that the batch is sent again, with the same times of recording, and MLflow
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,12 @@ from dlcli.tracking.connection import recall, store_errors
 from dlcli.tracking.history import Line, read_history
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.redact import redact
+from dlcli.tracking.tags import HEARTBEAT_TAG, TAG_LENGTH
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-HEARTBEAT_TAG = "dlcli.heartbeat"
-_METRICS_PER_BATCH, _TAGS_PER_BATCH, _TAG_LENGTH = 1000, 100, 5000  # MLflow's limits
+_METRICS_PER_BATCH, _TAGS_PER_BATCH = 1000, 100  # MLflow's limits
 
 
 class Projection:
@@ -32,16 +33,26 @@ class Projection:
         self._uri = recall(ledger.tracking_uri)
 
     def push(self) -> None:
-        """Send what MLflow lacks."""
-        ended_badly = self._ledger.status in ("FAILED", "KILLED")
-        if ended_badly:  # the bad news first: there may be room, or time, for a few bytes only
+        """Send what MLflow lacks of a run that goes on."""
+        if self._ledger.unfinished:
             self.push_status()
-            self.push_tags()
         self.push_metrics()
         self.push_tags()
-        if not self._ledger.unfinished:
-            self.push_artifacts()
+
+    def push_all(self) -> None:
+        """Send what MLflow lacks of a run at its end."""
+        if self._ledger.status in ("FAILED", "KILLED"):
+            # The bad news first: there may be room, or time, for a few bytes only.
+            self.push_status()
+        self.push()
+        self.push_artifacts()
         self.push_status()
+
+    def beat(self) -> None:
+        """Tell a server that the run lives; where another machine gave it up during an outage, revive it."""
+        with store_errors(self._uri):
+            self._client.set_tag(self._ledger.run_id, HEARTBEAT_TAG, str(int(time.time())))
+            self._client.update_run(self._ledger.run_id, status="RUNNING")
 
     @property
     def complete(self) -> bool:
@@ -60,11 +71,15 @@ class Projection:
         from mlflow.entities import Metric
 
         for batch in _batches(read_history(self._ledger.run_dir, self._ledger.projected.get("offset", 0))):
-            metrics = [Metric(k, v, line.time_ms, line.step) for line in batch for k, v in line.metrics.items()]
+            metrics = [
+                Metric(k, v, line.time_ms, line.step) for line in batch for k, v in line.metrics.items()
+            ]
             with store_errors(self._uri):
                 for start in range(0, len(metrics), _METRICS_PER_BATCH):
                     self._client.log_batch(
-                        self._ledger.run_id, metrics=metrics[start : start + _METRICS_PER_BATCH], synchronous=True
+                        self._ledger.run_id,
+                        metrics=metrics[start : start + _METRICS_PER_BATCH],
+                        synchronous=True,
                     )
             self._note(offset=batch[-1].end)
 
@@ -73,7 +88,7 @@ class Projection:
         from mlflow.entities import RunTag
 
         tags, known = dict(self._ledger.tags), self._ledger.projected.get("tags", {})
-        new = [RunTag(k, redact(v)[:_TAG_LENGTH]) for k, v in tags.items() if known.get(k) != v]
+        new = [RunTag(k, redact(v)[:TAG_LENGTH]) for k, v in tags.items() if known.get(k) != v]
         if new:
             with store_errors(self._uri):
                 for start in range(0, len(new), _TAGS_PER_BATCH):

@@ -27,21 +27,16 @@ from dlcli.tracking.connection import (
     store_errors,
     tracking_uri,
 )
-from dlcli.tracking.ledger import Kind, Ledger, write_errors
+from dlcli.tracking.ledger import Kind, Ledger, now, write_errors
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.redact import redact, redact_value
+from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
-TOKEN_TAG = "dlcli.token"
-KIND_TAG = "dlcli.kind"
-ERROR_TAG = "dlcli.error"
-PARENT_TAG = "mlflow.parentRunId"
-
-TAG_LENGTH = 5000  # characters; like the next two, a limit of MLflow
-_PARAM_LENGTH, _PARAMS_PER_BATCH = 6000, 100
+_PARAM_LENGTH, _PARAMS_PER_BATCH = 6000, 100  # MLflow's limits
 _CUT = " ... (cut)"
 _LOCK_TIMEOUT = 60.0  # seconds; making a fresh store takes about one
 
@@ -107,13 +102,13 @@ class Store:
         # From here on the store may have the run: the entry stays until that one is at its end.
         with self._failing(entry) as made, store_errors(self.uri):
             info = self.client.create_run(experiment_id, run_name=run_name, tags=tags).info
-            made.append(info.run_id)
+            made[info.run_id] = None
             self.client.update_run(info.run_id, status="SCHEDULED")
             here = local_path(info.artifact_uri)
             run_dir = here or self.runs_dir / folder_name(experiment) / info.run_id / "artifacts"
             with write_errors(run_dir):
                 run_dir.mkdir(parents=True, exist_ok=True)
-            Ledger(
+            ledger = made[info.run_id] = Ledger(
                 run_dir,
                 run_id=info.run_id,
                 run_name=run_name,
@@ -127,7 +122,8 @@ class Store:
                 pid=pid,
                 host=host,
                 tags=tags,
-            ).update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
+            )
+            ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
             entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
             self._log_params(info.run_id, params)
             self._log_datasets(info.run_id, datasets)
@@ -203,16 +199,19 @@ class Store:
             self.client.log_inputs(run_id, datasets=inputs)
 
     @contextmanager
-    def _failing(self, entry: Entry) -> Iterator[list[str]]:
+    def _failing(self, entry: Entry) -> Iterator[dict[str, Ledger | None]]:
         """Where making a run fails half-way, say so in the store, now or by the next command."""
-        made: list[str] = []
+        made: dict[str, Ledger | None] = {}
         try:
             yield made
         except DlcliError as error:
-            with suppress(DlcliError), store_errors(self.uri):
-                for run_id in made:
-                    self.client.set_tag(run_id, ERROR_TAG, redact(str(error))[:TAG_LENGTH])
+            reason = redact(str(error))[:TAG_LENGTH]
+            for run_id, ledger in made.items():
+                with suppress(DlcliError), store_errors(self.uri):
+                    if ledger:
+                        ledger.update(status="FAILED", ended_at=now(), error=reason)
                     self.client.set_terminated(run_id, "FAILED")
+                    self.client.set_tag(run_id, ERROR_TAG, reason)
                     entry.remove()
             entry.release()
             raise

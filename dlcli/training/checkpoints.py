@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ class Checkpoints(Checkpoint):
             file = self._best_file(trainer.current_epoch)
             partial = file.with_suffix(".partial")
             save_model(pl_module.network.model, str(partial), metadata={"epoch": str(trainer.current_epoch)})
-            os.replace(partial, file)
+            partial.replace(file)
         self._save(trainer)
         for file in self._folder.glob("best-*"):
             if file != self.best_weights:
@@ -79,7 +78,7 @@ class Checkpoints(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         partial = self._folder / "last.partial"
         trainer.save_checkpoint(partial, weights_only=False)
-        os.replace(partial, self._folder / "last.ckpt")
+        partial.replace(self._folder / "last.ckpt")
         self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:

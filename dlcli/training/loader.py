@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ class BatchLoader:
     def __len__(self) -> int:
         return -(-self.batches // self.chunk) if self.chunk else self.batches
 
-    def __iter__(self) -> Iterator[Fields | Chunk]:
+    def __iter__(self) -> Iterator[Any]:
         order = None
         if self.shuffle:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))

@@ -52,4 +52,3 @@ def test_composes_or_says_why_not(toy: Path, overrides: list[str]) -> None:
         assert all(problem.message for problem in error.problems)
     else:
         json.dumps(found.config)
-        found.origins()

@@ -1,0 +1,116 @@
+"""Merge the groups with Hydra, then set the values whose keys exist; say what is wrong with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.build import TARGET
+from dlcli.config.keys import Keys
+from dlcli.config.mistakes import explain
+from dlcli.config.overrides import Setting, leaves
+from dlcli.config.picks import Picks
+from dlcli.config.primary import Plan, merge
+from dlcli.errors import ConfigError, Problem
+
+
+def apply(
+    plan: Plan,
+    project: Picks,
+    asked: Picks,
+    group_names: Sequence[str],
+    files: Sequence[Path],
+    problems: list[Problem],
+) -> tuple[Plan, Any, dict[str, str], list[Setting]]:
+    """Merge the groups, then those values whose keys exist; the other keys are added to `problems`.
+
+    Returns the plan as Hydra took it, the configuration, the chosen options, and the settings that it holds.
+    `files` are those that chose options: a mistake of theirs is told with its line.
+    """
+    from omegaconf import OmegaConf
+
+    plan, config, choices = _merge(plan, files)
+    used: list[Setting] = []
+    if project.values:
+        good = _existing(project, config, group_names, problems)
+        plan = replace(plan, project_values={setting.key: setting.value for setting in good})
+        plan, config, choices = _merge(plan, files)
+        used += good
+    good = _existing(asked, config, group_names, problems, project.unsure)
+    for setting in good:
+        if setting.kind == "delete":
+            continue
+        try:
+            # What Hydra itself does for ++key=value.
+            OmegaConf.update(config, setting.key, setting.value, merge=True, force_add=True)
+        except Exception as error:  # a broken ${...}, a value where a mapping is
+            problems.append(explain(error, setting.key))
+    for setting in good:
+        if setting.kind == "delete":
+            parent, _, last = setting.key.rpartition(".")
+            node = OmegaConf.select(config, parent) if parent else config
+            if node is not None and last in node:
+                del node[last]
+    return plan, config, choices, used + [setting for setting in good if setting.kind != "delete"]
+
+
+def _merge(plan: Plan, files: Sequence[Path]) -> tuple[Plan, Any, dict[str, str]]:
+    """Compose; a group that no defaults list has is appended, which Hydra wants to be told."""
+    appended: set[str] = set()
+    while True:
+        try:
+            return plan, *merge(plan)
+        except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
+            fresh = [
+                text
+                for text in plan.group_overrides
+                if f"Could not override '{text.partition('=')[0]}'. No match in the defaults list"
+                in str(error)
+            ]
+            if not fresh or fresh[0] in appended:
+                raise ConfigError(explain(error, files=files)) from error
+            appended.update(fresh)
+            texts = tuple(f"+{text}" if text in fresh else text for text in plan.group_overrides)
+            plan = replace(plan, group_overrides=texts)
+
+
+def _existing(
+    picks: Picks,
+    config: Any,
+    group_names: Sequence[str],
+    problems: list[Problem],
+    also_unsure: set[str] | frozenset[str] = frozenset(),
+) -> list[Setting]:
+    """The settings whose keys exist in the configuration or in a target's signature."""
+    from omegaconf import OmegaConf
+
+    wanted = [leaf for setting in picks.values for leaf in leaves(setting)]
+    # A replaced target decides which other keys there are.
+    wanted.sort(key=lambda setting: setting.key.rpartition(".")[2] != TARGET)
+    unsure = picks.unsure | also_unsure
+    draft: Any = OmegaConf.to_container(config, resolve=False)
+    keys = Keys(draft, group_names)
+    good: list[Setting] = []
+    for setting in wanted:
+        if setting.key.split(".")[0] in unsure or "experiment" in unsure:
+            continue
+        if problem := keys.check(setting):
+            problems.append(problem)
+            continue
+        good.append(setting)
+        if setting.key.rpartition(".")[2] == TARGET:
+            _put(draft, setting.key, setting.value)
+    return good
+
+
+def _put(node: Any, key: str, value: Any) -> None:
+    """Set a dotted key whose parents may be absent or null."""
+    *parents, last = key.split(".")
+    for part in parents:
+        name = int(part) if isinstance(node, list) else part
+        if isinstance(node, dict) and node.get(name) is None:
+            node[name] = {}
+        node = node[name]
+    node[last] = value

@@ -1,0 +1,82 @@
+"""The thread that brings MLflow up to date while a run goes on, and never makes training wait."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from dlcli.errors import DlcliError
+from dlcli.tracking.connection import connect, is_server, recall
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.projection import Projection
+
+_log = logging.getLogger(__name__)
+
+_INTERVAL, _LONGEST_BACKOFF = (
+    2.0,
+    30.0,
+)  # seconds between pushes, and between attempts while the store is away
+_HEARTBEAT = 30.0
+_GRACE = 5.0  # seconds in which a store that is away may come back after the run's end
+
+
+class Projector(threading.Thread):
+    """Pushes every two seconds; a store that is away costs one warning, and is tried again less and less often."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(name="dlcli-projector", daemon=True)
+        self._ledger = ledger
+        self._over = threading.Event()
+        self._projection: Projection | None = None
+        self._warned = False
+        self._next_beat = 0.0
+
+    def run(self) -> None:
+        """Push until the run is over, then push the rest."""
+        wait = 0.0  # at once: the run is RUNNING now
+        while not self._over.wait(wait):
+            wait = _INTERVAL if self._attempt(last=False) else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
+        deadline = time.monotonic() + _GRACE
+        while not self._attempt(last=True) and time.monotonic() < deadline:
+            time.sleep(0.5)
+
+    def finish(self) -> bool:
+        """Wait until the rest is pushed, or the store was given up; whether MLflow has all of it."""
+        self._over.set()
+        self.join()
+        return self._projection is not None and self._projection.complete
+
+    def _attempt(self, *, last: bool) -> bool:
+        try:
+            if self._projection is None:
+                uri = recall(self._ledger.tracking_uri)
+                self._projection = Projection(self._ledger, connect(uri))
+                self._next_beat = 0.0 if is_server(uri) else float("inf")
+            if last:
+                self._projection.push_all()
+            else:
+                if time.monotonic() >= self._next_beat:
+                    self._projection.beat()
+                    self._next_beat = time.monotonic() + _HEARTBEAT
+                self._projection.push()
+        except Exception as error:
+            self._warn(error)
+            self._next_beat = (
+                min(self._next_beat, 0.0) if self._next_beat != float("inf") else self._next_beat
+            )
+            return False
+        if self._warned:
+            self._warned = False
+            _log.info("The MLflow store answers again.")
+        return True
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            reason = error.problems[0].message if isinstance(error, DlcliError) else repr(error)
+            _log.warning(
+                "MLflow is behind (%s). Nothing is lost: the run goes on, its record is on disk, and the rest is "
+                "sent later, at the latest by the next dlcli command.",
+                reason,
+            )

@@ -1,0 +1,173 @@
+"""Runs whose process is gone are given their true end, and MLflow what it lacks.
+
+Called by every command that opens the store. The cost grows with the runs that are unfinished, not with all runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.errors import CorruptRun, DlcliError, StoreError
+from dlcli.tracking.connection import connect, probe, recall, store_errors
+from dlcli.tracking.history import HISTORY_FILE
+from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.liveness import Entry, entries, read_entry
+from dlcli.tracking.projection import Projection
+from dlcli.tracking.recorder import release_reserve
+from dlcli.tracking.store import Store, folder_name, local_path
+from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_HEARTBEAT_LIMIT = 600.0  # seconds: twenty missed beats; clocks of two machines may differ
+_OPEN = ("RUNNING", "SCHEDULED")
+
+
+def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
+    """Settle what processes that are gone left behind; returns a line for the console for each run found killed.
+
+    Never fails: a store that does not answer is left to a later command, and the ledgers are true without it.
+    """
+    work = _Reconciliation(runs_dir.resolve(), store)
+    paths = entries(work.runs_dir)
+    work.by_run = {run_id: path for path in paths if (run_id := read_entry(path).get("run_id"))}
+    for path in paths:
+        if entry := Entry.take_over(path):
+            try:
+                with suppress(DlcliError):  # the next command has another try
+                    work.settle(entry)
+            finally:
+                entry.release()
+    if store is not None and store.is_server:
+        with suppress(DlcliError), store_errors(store.uri):
+            _settle_elsewhere(store.client, work.by_run)
+    return work.notes
+
+
+@dataclass
+class _Reconciliation:
+    runs_dir: Path
+    store: Store | None
+    by_run: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    clients: dict[str, MlflowClient | StoreError] = field(default_factory=dict)
+
+    def settle(self, entry: Entry) -> None:
+        """Settle one run, whose entry nobody else holds."""
+        about = read_entry(entry.path)
+        if not about.get("tracking_uri"):
+            entry.remove()
+            return
+        ledger = self._ledger(about)
+        if ledger is None:  # killed before there was a ledger, or the folder was deleted
+            self._kill_without_ledger(about)
+            entry.remove()
+            return
+        if ledger.status == "SCHEDULED" and self._lives(ledger.parent_id):
+            return
+        if ledger.unfinished:
+            release_reserve(ledger.run_dir)
+            ledger.update(status="KILLED", ended_at=_last_sign_of_life(ledger.run_dir))
+            self.notes.append(
+                f"{ledger.run_name} ({ledger.run_id[:8]}) had been killed: its record says so now."
+            )
+        client = self._client(ledger.tracking_uri)
+        if _is_gone(client, ledger):
+            entry.remove()
+            return
+        projection = Projection(ledger, client)
+        projection.push_all()
+        if projection.complete:
+            entry.remove()
+
+    def _ledger(self, about: dict[str, Any]) -> Ledger | None:
+        if "run_dir" in about:
+            with suppress(CorruptRun):
+                return Ledger.load(Path(about["run_dir"]))
+            return None
+        for run in self._runs_of_token(about):
+            folder = self.runs_dir / folder_name(about["experiment"]) / run.info.run_id / "artifacts"
+            with suppress(CorruptRun):
+                return Ledger.load(local_path(run.info.artifact_uri) or folder)
+        return None
+
+    def _kill_without_ledger(self, about: dict[str, Any]) -> None:
+        for run in self._runs_of_token(about):
+            if run.info.status in _OPEN:
+                with store_errors(about["tracking_uri"]):
+                    self._client(about["tracking_uri"]).set_terminated(run.info.run_id, "KILLED")
+
+    def _runs_of_token(self, about: dict[str, Any]) -> list[Run]:
+        client = self._client(about["tracking_uri"])
+        with store_errors(about["tracking_uri"]):
+            experiment = client.get_experiment_by_name(about["experiment"])
+            if experiment is None:
+                return []
+            only = f"tags.`{TOKEN_TAG}` = '{about['token']}'"
+            return list(client.search_runs([experiment.experiment_id], only))
+
+    def _lives(self, run_id: str | None) -> bool:
+        """Whether somebody works on a run, or on one that it belongs to."""
+        path = self.by_run.get(run_id or "")
+        if path is None:
+            return False
+        entry = Entry.take_over(path)
+        if entry is None:
+            return path.exists()
+        entry.release()
+        return self._lives(read_entry(path).get("parent_id"))
+
+    def _client(self, uri: str) -> MlflowClient:
+        """A client for a ledger's store; one that did not answer is not asked again."""
+        if self.store is not None and uri == self.store.public_uri:
+            return self.store.client
+        if uri not in self.clients:
+            try:
+                whole = recall(uri)
+                probe(whole)
+                self.clients[uri] = connect(whole)
+            except StoreError as error:
+                self.clients[uri] = error
+        client = self.clients[uri]
+        if isinstance(client, StoreError):
+            raise client
+        return client
+
+
+def _is_gone(client: MlflowClient, ledger: Ledger) -> bool:
+    """Whether the user deleted the run in MLflow: then there is nothing to bring up to date."""
+    from mlflow.exceptions import MlflowException
+
+    with store_errors(ledger.tracking_uri):
+        try:
+            return client.get_run(ledger.run_id).info.lifecycle_stage == "deleted"
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return True
+            raise
+
+
+def _last_sign_of_life(run_dir: Path) -> str:
+    times = [0.0]
+    for name in (LEDGER_FILE, HISTORY_FILE):
+        with suppress(OSError):
+            times.append((run_dir / name).stat().st_mtime)
+    return datetime.fromtimestamp(max(times), UTC).isoformat(timespec="milliseconds")
+
+
+def _settle_elsewhere(client: MlflowClient, here: Collection[str]) -> None:
+    """Runs on a server whose machine has been silent for too long."""
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    only = f"attributes.status = 'RUNNING' and tags.`{HEARTBEAT_TAG}` LIKE '%'"
+    for run in client.search_runs(ids, only) if ids else ():
+        silent = time.time() - float(run.data.tags[HEARTBEAT_TAG])
+        if silent > _HEARTBEAT_LIMIT and run.info.run_id not in here:
+            client.set_terminated(run.info.run_id, "KILLED")

@@ -1,0 +1,149 @@
+"""The record of one running job: its figures, its state, its end, whatever that is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dlcli.errors import DlcliError, Interrupted
+from dlcli.tracking.connection import load_mlflow
+from dlcli.tracking.history import History
+from dlcli.tracking.ledger import Ledger, Status, atomic_write, now, write_errors
+from dlcli.tracking.liveness import Entry
+from dlcli.tracking.projector import Projector
+from dlcli.tracking.redact import redact, redact_value
+from dlcli.tracking.system_metrics import PREFIX, Sampler
+from dlcli.tracking.tags import ERROR_TAG, TAG_LENGTH
+
+ERROR_FILE = "error.txt"
+
+# Given up when the run ends, so that a full disk has room for how it ended: a ledger, a traceback, a row in SQLite.
+_RESERVE_FILE, _RESERVE_BYTES = ".reserve", 512 * 1024
+
+
+class Recorder:
+    """Records a job, in a `with` around it.
+
+    The run is RUNNING inside; it ends FINISHED, KILLED (Ctrl-C, a signal) or FAILED (any other exception: its message
+    as a tag, its traceback in `error.txt`), and the exception goes on. What is recorded is on disk at once; MLflow
+    follows within seconds, or later where it does not answer.
+
+    Raises InputError where another process records the same run, or the folder cannot be written; DiskFull.
+    """
+
+    def __init__(self, run_dir: Path, *, system_metrics: bool = True) -> None:
+        self.ledger = Ledger.load(run_dir)
+        self._system_metrics = system_metrics
+
+    def __enter__(self) -> Self:
+        ledger, run_dir = self.ledger, self.ledger.run_dir
+        owner = {"pid": os.getpid(), "host": socket.gethostname()}
+        about = {"run_id": ledger.run_id, "run_dir": str(run_dir), "parent_id": ledger.parent_id}
+        about |= {"tracking_uri": ledger.tracking_uri, "experiment": ledger.experiment}
+        self._entry = Entry.hold(Path(ledger.runs_dir), ledger.token, about | owner)
+        try:
+            self._history = History(run_dir)
+        except BaseException:
+            self._entry.release()
+            raise
+        self._projector = Projector(ledger)
+        self._sampler = Sampler(self._record_sample) if self._system_metrics else None
+        try:
+            load_mlflow(ledger.tracking_uri)  # here: imports in two threads at once can trip over each other
+            _reserve(run_dir)
+            resumed = {ERROR_TAG: ""} if ledger.tags.get(ERROR_TAG) else {}
+            ledger.update(
+                status="RUNNING",
+                started_at=now(),
+                ended_at=None,
+                error=None,
+                tags={**ledger.tags, **resumed},
+                **owner,
+            )
+            (run_dir / ERROR_FILE).unlink(missing_ok=True)
+            self._projector.start()
+            if self._sampler:
+                self._sampler.start()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record figures at a step; those that stand there already (a resumed run repeats itself) are left alone."""
+        self._history.append(step, metrics)
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag."""
+        self.ledger.add_tags({name: redact_value(name, value)[:TAG_LENGTH]})
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """Record the final figures in the ledger; those without a history get their one step there, the last."""
+        step = max(self._history.last_step(without=PREFIX), 0)
+        self._history.append(step, {k: v for k, v in metrics.items() if k not in self._history})
+        self.ledger.update(metrics={**self.ledger.metrics, **{k: float(v) for k, v in metrics.items()}})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        complete = False
+        try:
+            # The ledger before all else that takes time: whatever interrupts us then, the record is true.
+            self._write_end(error)
+            if self._sampler:
+                self._sampler.stop()
+            with contextlib.suppress(DlcliError):  # it was written line by line; only a power cut would show
+                self._history.flush()
+            complete = self._projector.finish()
+        finally:
+            self._history.close()
+            if complete:
+                self._entry.remove()
+            else:
+                self._entry.release()
+
+    def _write_end(self, error: BaseException | None) -> None:
+        run_dir = self.ledger.run_dir
+        (run_dir.parent / _RESERVE_FILE).unlink(missing_ok=True)
+        status, reason = _ending(error)
+        tags = {**self.ledger.tags, ERROR_TAG: reason} if reason else self.ledger.tags
+        with contextlib.ExitStack() as stack:
+            if error is not None:  # a second failure must not hide the first
+                stack.enter_context(contextlib.suppress(DlcliError))
+            self.ledger.update(status=status, ended_at=now(), error=reason, tags=tags)
+            if status == "FAILED" and error is not None:
+                text = "".join(traceback.format_exception(error))
+                atomic_write(run_dir / ERROR_FILE, redact(text))
+
+    def _record_sample(self, sample: dict[str, float]) -> None:
+        self._history.append(self._history.last_step(prefix=PREFIX) + 1, sample)
+
+
+def _ending(error: BaseException | None) -> tuple[Status, str | None]:
+    if error is None:
+        return "FINISHED", None
+    if isinstance(error, Interrupted | KeyboardInterrupt):
+        return "KILLED", None
+    text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
+    return "FAILED", redact(text)[:TAG_LENGTH]
+
+
+def _reserve(run_dir: Path) -> None:
+    path = run_dir.parent / _RESERVE_FILE
+    with write_errors(path.parent), path.open("wb", buffering=0) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+        else:
+            file.write(bytes(_RESERVE_BYTES))
+
+
+def release_reserve(run_dir: Path) -> None:
+    """Give up the reserve that a killed run left behind."""
+    with contextlib.suppress(OSError):
+        (run_dir.parent / _RESERVE_FILE).unlink(missing_ok=True)
