@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
@@ -12,16 +12,49 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
 
+# Rows that show what shape preprocessing gives them.
+_ENOUGH_ROWS = 256
+
 
 def check_experiment(config: Mapping[str, Any], data: Data, split: Split) -> None:
-    """Refuse a model that cannot take this data, and a monitored metric that nobody will log.
+    """Refuse a model that cannot take this data, a metric that nobody will log, and parts that cannot be made.
 
     Raises:
         ConfigError: with all that was found.
     """
     problems = [*_pairing(config, data), *_monitor(config, data, split)]
+    if not problems:
+        problems = [*_construction(config, data, split)]
     if problems:
         raise ConfigError(problems)
+
+
+def _construction(config: Mapping[str, Any], data: Data, split: Split) -> Iterator[Problem]:
+    """What only shows when the parts are made: a model without memory, an optimizer of one number, the trainer."""
+    import torch
+
+    from dlcli.datasets.data import take
+
+    some = take(data.x, split.train[:_ENOUGH_ROWS])
+    preprocessing = build(config["preprocessing"], where="preprocessing").fit(some)
+    task = build(config["task"], where="task", classes=data.classes)
+    facts = {"input_shape": preprocessing.transform(some)["x"].shape[1:], "num_outputs": task.num_outputs}
+
+    def model() -> None:
+        with torch.device("meta"):
+            build(config["model"], where="model", **facts)
+
+    def optimizer() -> None:
+        build(config["optimizer"], where="optimizer", params=[torch.nn.Parameter(torch.zeros(1))])
+
+    def trainer() -> None:
+        build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
+
+    for make in (model, optimizer, trainer):
+        try:
+            make()
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _pairing(config: Mapping[str, Any], data: Data) -> list[Problem]:

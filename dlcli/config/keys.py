@@ -106,16 +106,15 @@ def own_keys(section: str) -> Mapping[str, Any]:
     return signature(OWN[section]).arguments if section in OWN else {}
 
 
-@lru_cache(maxsize=256)
-def _read(target: str) -> Signature:
-    return signature(locate(target))
+# By object, not by name: a notebook may reload the module that holds the target.
+_read = lru_cache(maxsize=256)(signature)
 
 
 def read_signature(target: Any) -> Signature | None:
     """The target's signature, or None where it cannot be imported: validation says why."""
     try:
-        return _read(target)
-    except (ConfigError, TypeError):
+        return _read(locate(target))
+    except ConfigError:
         return None
 
 

@@ -19,6 +19,9 @@ from dlcli.config.yamlfile import read
 # Hydra keeps its state in singletons; two compositions at once would see each other's.
 _LOCK = threading.RLock()
 _PROJECT = "dlcli_project_defaults"
+# Hydra's own launcher, sweeper and logging, which dlcli never uses: without them composing takes a third less.
+_UNUSED = "env help hydra_help hydra_logging job_logging launcher output sweeper"
+_WITHOUT = tuple(f"~hydra/{group}" for group in _UNUSED.split())
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _hydra(plan: Plan) -> Iterator[list[str]]:
         }
         try:
             with initialize_config_dir(str(primary), job_name="dlcli", version_base="1.3"):
-                yield [f"hydra.searchpath=[{paths}]", *plan.group_overrides]
+                yield [f"hydra.searchpath=[{paths}]", *_WITHOUT, *plan.group_overrides]
         finally:
             for kind, instance in saved.items():
                 Singleton._instances.pop(kind, None)

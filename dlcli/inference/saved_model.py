@@ -113,7 +113,8 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         if not trust:
             _refuse_strangers(folder, [*targets(description), *foreign])
         preprocessing = skops.io.load(file, trusted=foreign)
-        model: nn.Module = build(description["model"], where="model", **_as_tuples(description["facts"]))
+        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
+            model: nn.Module = build(description["model"], where="model", **_as_tuples(description["facts"]))
         load_weights(model, str(folder / "weights.safetensors"))
         task = build(description["task"], where="task", classes=labels)
     except CorruptRun:
@@ -153,24 +154,36 @@ def _refuse_strangers(folder: Path, names: list[str]) -> None:
 
 
 def _write_mlflow_files(folder: Path, run_id: str) -> None:
-    """A pyfunc flavour whose loader is ours: no copy of the code, nothing pickled."""
-    import platform
+    """A pyfunc flavour whose loader is ours: no copy of the code, nothing pickled.
 
-    from mlflow import pyfunc
-    from mlflow.models import Model
+    Written by hand, for importing `mlflow.pyfunc` takes longer than all the rest of the folder.
+    """
+    import platform
+    from datetime import UTC, datetime
+    from importlib.metadata import version
+
+    import yaml
 
     from dlcli import __version__
 
-    model = Model(run_id=run_id)
-    pyfunc.add_to_model(model, loader_module="dlcli.inference.pyfunc", data=".", python_env="python_env.yaml")
-    atomic_write(folder / "MLmodel", model.to_yaml())
-    atomic_write(
-        folder / "requirements.txt", f"dlcli=={__version__}\ntorch=={torch.__version__.split('+')[0]}\n"
-    )
-    atomic_write(
-        folder / "python_env.yaml",
-        f"python: {platform.python_version()}\nbuild_dependencies: []\ndependencies:\n- -r requirements.txt\n",
-    )
+    python = platform.python_version()
+    flavor = {
+        "data": ".",
+        "env": {"virtualenv": "python_env.yaml"},
+        "loader_module": "dlcli.inference.pyfunc",
+        "python_version": python,
+    }
+    description = {
+        "flavors": {"python_function": flavor},
+        "mlflow_version": version("mlflow"),
+        "run_id": run_id,
+        "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+    }
+    environment = {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]}
+    torch_version = torch.__version__.partition("+")[0]
+    atomic_write(folder / "MLmodel", yaml.safe_dump(description))
+    atomic_write(folder / "requirements.txt", f"dlcli=={__version__}\ntorch=={torch_version}\n")
+    atomic_write(folder / "python_env.yaml", yaml.safe_dump(environment))
 
 
 def as_rows(x: Any, kind: str) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
 from dlcli.splits.split import Split
+from dlcli.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
 
 
 def describe(
-    data: Data, split: Split, model: nn.Module, preprocessing: object, summary: ModelSummary, run_dir: Path
+    data: Data, split: Split, network: Network, preprocessing: object, summary: ModelSummary, run_dir: Path
 ) -> dict[str, str]:
     """The panel's rows: data, split, model, parameters, where it is recorded."""
     sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
@@ -54,7 +55,7 @@ def describe(
         "rows": sizes,
         "preprocessing": f"{preprocessing!r}, fitted on {len(split.train):,} of {len(data):,} rows; "
         "0 validation or test rows seen",
-        "model": f"{type(model).__name__}, {summary.parameters:,} parameters{trains}",
+        "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
         "record": str(run_dir),
     }
 

@@ -18,6 +18,7 @@ from dlcli.tracking.redact import MASK, redact
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+NO_ANSWER = "the MLflow store does not answer"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
 # MLflow's own defaults let a store that refuses connections block for four minutes, and report usage.
@@ -139,7 +140,7 @@ def _translated(error: Exception, uri: str) -> DlcliError:
     network = isinstance(error, OSError | requests.exceptions.RequestException)
     if network or re.search(r"API request to .* failed with (exception|timeout)|Max retries exceeded", text):
         hint = f"Start it, correct {URI_VARIABLE}, or unset that to record in the runs folder."
-        return StoreError("the MLflow store does not answer", where, hint)
+        return StoreError(NO_ANSWER, where, hint)
     if "out-of-date database schema" in text:
         return StoreError(
             "the store was made by another MLflow", where, f"Back it up, then: mlflow db upgrade {where}"

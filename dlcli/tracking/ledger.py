@@ -120,7 +120,7 @@ class Ledger:
         try:
             document = json.loads(path.read_bytes())
             version = document.pop("schema_version")
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
             raise CorruptRun(
                 f"the run's ledger {reason}", str(path), "Take the folder from a backup."

@@ -24,7 +24,14 @@ ACTIVE_DIR = ".active"
 # A forked child shares its parent's open files, locks included: without this, a data-loading worker that
 # outlives a killed run would keep the run alive. (What is exec'ed gets none of them: Python opens with O_CLOEXEC.)
 _held: weakref.WeakSet[Entry] = weakref.WeakSet()
-os.register_at_fork(after_in_child=lambda: [entry.release() for entry in list(_held)])
+
+
+def _release_all() -> None:
+    for entry in list(_held):
+        entry.release()
+
+
+os.register_at_fork(after_in_child=_release_all)
 
 
 class Entry:

@@ -30,6 +30,7 @@ class Projector(threading.Thread):
         self._over = threading.Event()
         self._projection: Projection | None = None
         self._warned = False
+        self._server = False
         self._next_beat = 0.0
 
     def run(self) -> None:
@@ -52,19 +53,17 @@ class Projector(threading.Thread):
             if self._projection is None:
                 uri = recall(self._ledger.tracking_uri)
                 self._projection = Projection(self._ledger, connect(uri))
-                self._next_beat = 0.0 if is_server(uri) else float("inf")
+                self._server = is_server(uri)
             if last:
                 self._projection.push_all()
             else:
-                if time.monotonic() >= self._next_beat:
+                if self._server and time.monotonic() >= self._next_beat:
                     self._projection.beat()
                     self._next_beat = time.monotonic() + _HEARTBEAT
                 self._projection.push()
         except Exception as error:
             self._warn(error)
-            self._next_beat = (
-                min(self._next_beat, 0.0) if self._next_beat != float("inf") else self._next_beat
-            )
+            self._next_beat = 0.0
             return False
         if self._warned:
             self._warned = False

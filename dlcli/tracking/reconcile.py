@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import CorruptRun, DlcliError, StoreError
-from dlcli.tracking.connection import connect, probe, recall, store_errors
+from dlcli.tracking.connection import NO_ANSWER, connect, probe, recall, store_errors
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import Entry, entries, read_entry
@@ -42,8 +42,7 @@ def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
     for path in paths:
         if entry := Entry.take_over(path):
             try:
-                with suppress(DlcliError):  # the next command has another try
-                    work.settle(entry)
+                work.try_to_settle(entry)
             finally:
                 entry.release()
     if store is not None and store.is_server:
@@ -59,6 +58,17 @@ class _Reconciliation:
     by_run: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     clients: dict[str, MlflowClient | StoreError] = field(default_factory=dict)
+
+    def try_to_settle(self, entry: Entry) -> None:
+        """Settle one run as far as it goes now; the next command has another try."""
+        uri = read_entry(entry.path).get("tracking_uri", "")
+        try:
+            self.settle(entry)
+        except StoreError as error:
+            if error.problems[0].message == NO_ANSWER:  # wait for it once, not once a run
+                self.clients[uri] = error
+        except DlcliError:
+            pass
 
     def settle(self, entry: Entry) -> None:
         """Settle one run, whose entry nobody else holds."""
@@ -127,8 +137,8 @@ class _Reconciliation:
 
     def _client(self, uri: str) -> MlflowClient:
         """A client for a ledger's store; one that did not answer is not asked again."""
-        if self.store is not None and uri == self.store.public_uri:
-            return self.store.client
+        if uri not in self.clients and self.store is not None and uri == self.store.public_uri:
+            self.clients[uri] = self.store.client
         if uri not in self.clients:
             try:
                 whole = recall(uri)

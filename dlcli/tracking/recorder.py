@@ -6,12 +6,12 @@ import contextlib
 import os
 import socket
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dlcli.errors import DlcliError, Interrupted
+from dlcli.errors import DlcliError, InputError, Interrupted, TrainingError
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now, write_errors
@@ -43,10 +43,9 @@ class Recorder:
 
     def __enter__(self) -> Self:
         ledger, run_dir = self.ledger, self.ledger.run_dir
-        owner = {"pid": os.getpid(), "host": socket.gethostname()}
         about = {"run_id": ledger.run_id, "run_dir": str(run_dir), "parent_id": ledger.parent_id}
         about |= {"tracking_uri": ledger.tracking_uri, "experiment": ledger.experiment}
-        self._entry = Entry.hold(Path(ledger.runs_dir), ledger.token, about | owner)
+        self._entry = Entry.hold(Path(ledger.runs_dir), ledger.token, about)
         try:
             self._history = History(run_dir)
         except BaseException:
@@ -64,7 +63,8 @@ class Recorder:
                 ended_at=None,
                 error=None,
                 tags={**ledger.tags, **resumed},
-                **owner,
+                pid=os.getpid(),
+                host=socket.gethostname(),
             )
             (run_dir / ERROR_FILE).unlink(missing_ok=True)
             self._projector.start()
@@ -77,17 +77,21 @@ class Recorder:
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Record figures at a step; those that stand there already (a resumed run repeats itself) are left alone."""
-        self._history.append(step, metrics)
+        with _while_running():
+            self._history.append(step, metrics)
 
     def tag(self, name: str, value: str) -> None:
         """Set a tag."""
-        self.ledger.add_tags({name: redact_value(name, value)[:TAG_LENGTH]})
+        with _while_running():
+            self.ledger.add_tags({name: redact_value(name, value)[:TAG_LENGTH]})
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Record the final figures in the ledger; those without a history get their one step there, the last."""
         step = max(self._history.last_step(without=PREFIX), 0)
-        self._history.append(step, {k: v for k, v in metrics.items() if k not in self._history})
-        self.ledger.update(metrics={**self.ledger.metrics, **{k: float(v) for k, v in metrics.items()}})
+        figures = {k: float(v) for k, v in metrics.items()}
+        with _while_running():
+            self._history.append(step, {k: v for k, v in figures.items() if k not in self._history})
+            self.ledger.update(metrics={**self.ledger.metrics, **figures})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -110,7 +114,7 @@ class Recorder:
 
     def _write_end(self, error: BaseException | None) -> None:
         run_dir = self.ledger.run_dir
-        (run_dir.parent / _RESERVE_FILE).unlink(missing_ok=True)
+        release_reserve(run_dir)
         status, reason = _ending(error)
         tags = {**self.ledger.tags, ERROR_TAG: reason} if reason else self.ledger.tags
         with contextlib.ExitStack() as stack:
@@ -123,6 +127,15 @@ class Recorder:
 
     def _record_sample(self, sample: dict[str, float]) -> None:
         self._history.append(self._history.last_step(prefix=PREFIX) + 1, sample)
+
+
+@contextlib.contextmanager
+def _while_running() -> Iterator[None]:
+    """A folder that cannot be written any more is no wrong input: the run has failed."""
+    try:
+        yield
+    except InputError as error:
+        raise TrainingError(error.problems) from error
 
 
 def _ending(error: BaseException | None) -> tuple[Status, str | None]:
@@ -144,6 +157,6 @@ def _reserve(run_dir: Path) -> None:
 
 
 def release_reserve(run_dir: Path) -> None:
-    """Give up the reserve that a killed run left behind."""
+    """Give up the run's reserve of disk space."""
     with contextlib.suppress(OSError):
         (run_dir.parent / _RESERVE_FILE).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ _PAIR = re.compile(
     rf"""((?:^|[\W_]){_SECRET}["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&}}\]'"]+)""", re.IGNORECASE
 )
 # A password may hold a raw slash or @: rather mask too much than too little.
-_USERINFO = re.compile(r"""([A-Za-z][\w+.-]*://)(?:[^\s/?#'"@:]*:[^\s'"]*|[^\s/?#'"@]+)@""")
+_USERINFO = re.compile(r"""([A-Za-z][\w+.-]*://)(?:[^\s/?#'"@:]*:(?!\d+(?:/|$))[^\s'"]*|[^\s/?#'"@]+)@""")
 
 
 def is_secret(key: str) -> bool:

@@ -53,6 +53,9 @@ class Checkpoints(Checkpoint):
             file = self._best_file(trainer.current_epoch)
             partial = file.with_suffix(".partial")
             save_model(pl_module.network.model, str(partial), metadata={"epoch": str(trainer.current_epoch)})
+            partial.chmod(
+                0o644
+            )  # safetensors makes files that only their owner reads: no use in a shared folder
             partial.replace(file)
         self._save(trainer)
         for file in self._folder.glob("best-*"):

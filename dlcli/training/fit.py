@@ -126,6 +126,7 @@ def fit(
         enable_checkpointing=True,
         default_root_dir=folder,
         num_sanity_val_steps=0,
+        **({} if val is not None else {"limit_val_batches": 0}),
     )
     device = trainer.strategy.root_device
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""

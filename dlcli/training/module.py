@@ -85,7 +85,7 @@ class TrainingModule(pl.LightningModule):
         return self._train
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
-        """Batches of validation rows."""
+        """Batches of validation rows; where there are none, the trainer is told not to ask."""
         return self._val if self._val is not None else []
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

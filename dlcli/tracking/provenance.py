@@ -1,0 +1,79 @@
+"""Where a run comes from: command, code, versions, machine."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import socket
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from dlcli.tracking.redact import redact_command
+
+_PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "mlflow": "mlflow"}
+
+
+def provenance(level: Literal["full", "minimal"] = "full") -> dict[str, str]:
+    """The tags that say where a run comes from. `minimal` leaves out host, user and git."""
+    from dlcli import __version__
+
+    tags = {
+        "dlcli.command": command_line(),
+        "dlcli.version": __version__,
+        "dlcli.python_version": platform.python_version(),
+        "mlflow.source.name": "dlcli",
+        "mlflow.source.type": "LOCAL",
+    }
+    tags |= {f"dlcli.{name}_version": metadata.version(package) for name, package in _PACKAGES.items()}
+    if level == "full":
+        tags |= {"dlcli.host": socket.gethostname(), **_user(), **git_state(Path.cwd())}
+    return tags
+
+
+def command_line() -> str:
+    """This process's command line, its secrets masked."""
+    program, *words = sys.argv or [""]
+    name = Path(program).name
+    return redact_command(["dlcli" if name in ("", "__main__.py") else name, *words])
+
+
+def git_state(folder: Path) -> dict[str, str]:
+    """Commit of the repository that a folder is in, and whether tracked files differ; empty where there is none."""
+    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    # Reading must not take the index's lock away from the user's own git.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        found = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return {}
+    lines = found.stdout.splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), "(initial)")
+    if commit == "(initial)":
+        return {}
+    dirty = any(not line.startswith("#") for line in lines)
+    return {"mlflow.source.git.commit": commit, "dlcli.git_dirty": str(dirty).lower()}
+
+
+def environment_txt() -> str:
+    """The installed packages, one `name==version` a line, like `pip freeze`."""
+    found: dict[str, str] = {}
+    for package in metadata.distributions():
+        fields = package.metadata
+        if fields and fields["Name"]:
+            found.setdefault(fields["Name"], fields["Version"])  # the first on the path is the one in use
+    return "".join(
+        f"{name}=={version}\n" for name, version in sorted(found.items(), key=lambda x: x[0].lower())
+    )
+
+
+def _user() -> dict[str, str]:
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (OSError, KeyError):  # a container's user without a name
+        return {}

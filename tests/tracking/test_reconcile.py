@@ -1,0 +1,210 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy_runs import new_run
+
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.liveness import ACTIVE_DIR, Entry, entries
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import Store, open_store
+from dlcli.tracking.tags import TOKEN_TAG
+
+
+def status(store: Store, run_dir: Path) -> tuple[str, str]:
+    """What the ledger says, and what MLflow says."""
+    ledger = Ledger.load(run_dir)
+    return ledger.status, store.client.get_run(ledger.run_id).info.status
+
+
+def abandon(store: Store, **changes: object) -> Path:
+    """A run whose process has gone without a word."""
+    run_dir = new_run(store, **changes)
+    store.close()
+    return run_dir
+
+
+def test_a_run_that_somebody_holds_is_left_alone(store: Store) -> None:
+    run_dir = new_run(store)
+    assert reconcile(store.runs_dir, store) == []
+    assert status(store, run_dir) == ("SCHEDULED", "SCHEDULED")
+    with Recorder(run_dir):
+        assert reconcile(store.runs_dir, store) == []
+        assert Ledger.load(run_dir).status == "RUNNING"
+
+
+def test_an_abandoned_run_is_killed(store: Store) -> None:
+    run_dir = abandon(store, run_name="toy-1")
+    (note,) = reconcile(store.runs_dir, store)
+    assert "toy-1" in note
+    assert status(store, run_dir) == ("KILLED", "KILLED")
+    assert entries(store.runs_dir) == []
+    assert reconcile(store.runs_dir, store) == []
+
+
+def test_a_scheduled_child_belongs_to_its_living_parent(store: Store) -> None:
+    sweep = new_run(store, kind="sweep")
+    trial = new_run(store, kind="trial", parent_id=Ledger.load(sweep).run_id)
+    fold = new_run(store, kind="fold", parent_id=Ledger.load(trial).run_id)
+    assert reconcile(store.runs_dir, store) == []
+    assert status(store, fold) == ("SCHEDULED", "SCHEDULED")
+    store.close()
+    assert len(reconcile(store.runs_dir, store)) == 3
+    assert {status(store, run) for run in (sweep, trial, fold)} == {("KILLED", "KILLED")}
+
+
+def test_a_running_child_whose_worker_is_gone_is_killed(store: Store) -> None:
+    parent = new_run(store, kind="cv")
+    fold = new_run(store, kind="fold", parent_id=Ledger.load(parent).run_id)
+    Ledger.load(fold).update(status="RUNNING")
+    reconcile(store.runs_dir, store)
+    assert status(store, fold) == ("KILLED", "KILLED")
+    assert status(store, parent) == ("SCHEDULED", "SCHEDULED")
+
+
+def test_what_mlflow_lacks_is_sent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
+    run_dir = new_run(store)
+    ledger = Ledger.load(run_dir)
+    right = ledger.tracking_uri
+    ledger.update(tracking_uri="http://127.0.0.1:9")
+    with Recorder(run_dir) as recorder:
+        recorder.log({"a": 1}, 0)
+        recorder.tag("x", "y")
+    store.close()
+    reconcile(store.runs_dir, store)  # it does not fail where the store is still away
+    assert len(entries(store.runs_dir)) == 1
+    Ledger.load(run_dir).update(tracking_uri=right)
+    assert reconcile(store.runs_dir, store) == []
+    run = store.client.get_run(ledger.run_id)
+    assert (run.info.status, run.data.metrics["a"], run.data.tags["x"]) == ("FINISHED", 1.0, "y")
+    assert entries(store.runs_dir) == []
+
+
+def test_a_kill_before_the_mlflow_run_leaves_nothing(store: Store) -> None:
+    about = {"tracking_uri": store.public_uri, "experiment": "exp", "run_name": "x", "parent_id": None}
+    Entry.hold(store.runs_dir, "t-early", about).release()
+    assert reconcile(store.runs_dir, store) == []
+    assert entries(store.runs_dir) == []
+
+
+def test_a_kill_between_the_mlflow_run_and_the_ledger(store: Store) -> None:
+    experiment = store.client.get_run(Ledger.load(new_run(store)).run_id).info.experiment_id
+    run = store.client.create_run(experiment, tags={TOKEN_TAG: "t-between"})
+    about = {"tracking_uri": store.public_uri, "experiment": "exp", "run_name": "x", "parent_id": None}
+    Entry.hold(store.runs_dir, "t-between", about).release()
+    reconcile(store.runs_dir, store)
+    assert store.client.get_run(run.info.run_id).info.status == "KILLED"
+    assert not (store.runs_dir / ACTIVE_DIR / "t-between").exists()
+
+
+def test_a_kill_between_the_ledger_and_its_mention(store: Store) -> None:
+    run_dir = abandon(store)
+    (path,) = entries(store.runs_dir)
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    reconcile(store.runs_dir, store)
+    assert status(store, run_dir) == ("KILLED", "KILLED")
+    assert entries(store.runs_dir) == []
+
+
+def test_deleted_runs_are_no_longer_asked_for(store: Store) -> None:
+    import shutil
+
+    in_mlflow, on_disk = new_run(store), new_run(store)
+    store.close()
+    store.client.delete_run(Ledger.load(in_mlflow).run_id)
+    run_id = Ledger.load(on_disk).run_id
+    shutil.rmtree(on_disk)
+    reconcile(store.runs_dir, store)
+    assert entries(store.runs_dir) == []
+    assert store.client.get_run(run_id).info.status == "KILLED"
+
+
+def test_a_runs_folder_that_is_not_there_is_fine(tmp_path: Path) -> None:
+    assert reconcile(tmp_path / "none") == []
+
+
+RECORD = """
+import sys
+from pathlib import Path
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import make_run_name, open_store
+with open_store(Path(sys.argv[1])) as store:
+    run_dir = store.create_run(experiment="exp", run_name="victim", kind="run", params={}, tags={})
+    with Recorder(run_dir) as recorder:
+        for epoch in range(50):
+            recorder.log({"a": epoch}, epoch)
+        print(run_dir, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_a_real_kill(store: Store) -> None:
+    command = [sys.executable, "-c", RECORD, str(store.runs_dir)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        run_dir = Path(process.stdout.readline().strip())
+        assert reconcile(store.runs_dir, store) == []  # it lives
+        os.kill(process.pid, signal.SIGKILL)
+    (note,) = reconcile(store.runs_dir)
+    assert "victim" in note
+    assert status(store, run_dir) == ("KILLED", "KILLED")
+    ledger = Ledger.load(run_dir)
+    assert ledger.started_at is not None
+    assert ledger.ended_at is not None
+    assert ledger.started_at <= ledger.ended_at
+    history = store.client.get_metric_history(ledger.run_id, "a")
+    assert [m.step for m in history] == list(range(50))
+    assert not (run_dir.parent / ".reserve").exists()
+    assert entries(store.runs_dir) == []
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_leave_no_run_open(tmp_path: Path) -> None:
+    """Killed after ever more of its system calls: while it makes its run, starts, records, or ends."""
+    from itertools import count
+
+    code = (
+        RECORD.replace("sys.stdin.read()", "pass")
+        .replace(
+            "import sys\n",
+            """import os, signal, sys
+calls = 0
+def die(event, arguments):
+    global calls
+    if event in ("open", "os.rename", "sqlite3.connect", "fcntl.flock", "os.mkdir", "os.remove", "os.truncate"):
+        path = str(arguments[0]) if arguments else ""
+        if event != "open" or sys.argv[1] in path or ".active" in path:
+            calls += 1
+            if calls == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+""",
+            1,
+        )
+        .replace(
+            "with open_store", "store = open_store(Path(sys.argv[1]))\nsys.addaudithook(die)\nwith open_store"
+        )
+    )
+    with open_store(tmp_path) as store:
+        pass
+    outcomes = []
+    for moment in count(1, 5):
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(moment)], capture_output=True)
+        outcomes.append(done.returncode)
+        reconcile(tmp_path, store)
+        assert entries(tmp_path) == [], moment
+        ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
+        for run in store.client.search_runs(ids):
+            assert run.info.status in ("KILLED", "FINISHED"), moment
+            assert Ledger.load(tmp_path / "exp" / run.info.run_id / "artifacts").status == run.info.status, (
+                moment
+            )
+        if done.returncode == 0:
+            break
+    assert outcomes[0] == -signal.SIGKILL
+    assert len(outcomes) > 3
