@@ -81,7 +81,7 @@ def _monitor(config: Mapping[str, Any], data: Data, split: Split) -> list[Proble
     problems = []
     watched = {"monitor": config["monitor"]}
     for name, callback in config["callbacks"].items():
-        if isinstance(callback.get("monitor"), str):
+        if callback and isinstance(callback.get("monitor"), str):
             watched[f"callbacks.{name}.monitor"] = callback["monitor"]
     for where, monitor in watched.items():
         if monitor in logged or (where != "monitor" and monitor == config["monitor"]):

@@ -27,6 +27,7 @@ def train(
     from dlcli.config.build import build
     from dlcli.config.compose import compose
     from dlcli.config.folders import extend_path, user_folders
+    from dlcli.config.overrides import quoted
     from dlcli.config.supplied import SUPPLIED
     from dlcli.interrupts import interruptible
     from dlcli.job import Job, load_data, run_job
@@ -38,7 +39,7 @@ def train(
     with interruptible():
         folders = user_folders(conf_dirs)
         extend_path(folders)
-        flags = [f"runs_dir='{runs_dir}'"] if runs_dir else []
+        flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
         composed = compose([*overrides, *flags], folders, SUPPLIED)
         config = absolute_paths(composed.config)
 
