@@ -37,18 +37,31 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
 
 
 def evaluate(
-    run: str | Path, split: Literal["test", "val"] = "test", *, runs_dir: str | Path | None = None
+    run: str | Path,
+    split: Literal["test", "val"] = "test",
+    *,
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
 ) -> Result:
     """Repeat a run's figures on its test or validation rows, as `dlcli eval` does.
 
     Args:
         run: a run ID or prefix, a name, a folder, or `last`.
         split: `test` or `val`.
+        conf_dirs: the user's own configuration folders; model code that lies beside them may run.
         runs_dir: where runs lie; default as on the command line.
+        trust: also run model code that lies in the run's folder alone.
     """
     from dlcli import runner
 
-    return runner.evaluate(str(run), split, runs_dir=Path(runs_dir) if runs_dir else None)
+    return runner.evaluate(
+        str(run),
+        split,
+        conf_dirs=[Path(d) for d in conf_dirs],
+        runs_dir=Path(runs_dir) if runs_dir else None,
+        trust=trust,
+    )
 
 
 def load_run(run: str | Path, *, runs_dir: str | Path | None = None, trust: bool = False) -> SavedModel:

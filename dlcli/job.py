@@ -163,7 +163,9 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             make_optimizer=partial(_make_optimizer, config["optimizer"]),
             make_trainer=partial(build, config["trainer"], where="trainer"),
             trainer_arguments=config["trainer"],
-            callbacks=[build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node],
+            callbacks=[
+                build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node
+            ],
             batch_size=config["dataset"]["batch_size"],
             seed=job.seed,
             monitor=config["monitor"],

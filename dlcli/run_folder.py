@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import ConfigError, CorruptRun
-from dlcli.tracking.ledger import Ledger, atomic_write
+from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
@@ -27,20 +27,24 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "dataset": dataset}
 
 
-def prepare(
-    run_dir: Path, config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
-) -> None:
-    """Write what is known before the job: configuration, overrides, environment, split, the user's own code."""
+def contents(
+    config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
+) -> dict[str, str | bytes]:
+    """The files that are known before the job: configuration, overrides, environment, split, the user's own code."""
     import yaml
 
-    from dlcli.inference.code import copy_code
+    from dlcli.inference.code import own_code
     from dlcli.tracking.provenance import environment_txt
 
-    atomic_write(run_dir / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    atomic_write(run_dir / "overrides.txt", "".join(f"{override}\n" for override in overrides))
-    atomic_write(run_dir / "environment.txt", environment_txt())
-    atomic_write(run_dir / "split.npz", split.to_bytes())
-    copy_code(config, [folder.parent for folder in folders], run_dir / "code")
+    return {
+        "config.yaml": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        "overrides.txt": "".join(f"{override}\n" for override in overrides),
+        "environment.txt": environment_txt(),
+        "split.npz": split.to_bytes(),
+        **{
+            f"code/{name}": content for name, content in own_code(config, [f.parent for f in folders]).items()
+        },
+    }
 
 
 @dataclass(frozen=True)

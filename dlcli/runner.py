@@ -31,7 +31,7 @@ def train(
     from dlcli.config.supplied import SUPPLIED
     from dlcli.interrupts import interruptible
     from dlcli.job import Job, load_data, run_job
-    from dlcli.run_folder import absolute_paths, prepare
+    from dlcli.run_folder import absolute_paths, contents
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import make_run_name, open_store
@@ -62,8 +62,8 @@ def train(
                     "dlcli.split_fingerprint": split.fingerprint,
                 },
                 datasets=_records(data, split),
+                files=contents(config, composed.overrides, split, folders),
             )
-            prepare(run_dir, config, composed.overrides, split, folders)
             job = Job(config, str(run_dir), config["seed"], tuple(str(folder.parent) for folder in folders))
             return run_job(job, observer)
 

@@ -6,12 +6,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import Json, Run, RunsDir, session
+from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, session
 
 
 def eval(  # the command's name
     run: Run,
     split: Annotated[Literal["test", "val"], typer.Option(help="The rows to judge the model on.")] = "test",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="OVERRIDES", help="Where the data lies now: dataset.root=DIR, dataset.path=FILE."
+        ),
+    ] = None,
+    conf_dir: ConfDirs = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")
+    ] = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
@@ -22,7 +32,9 @@ def eval(  # the command's name
     with session(json) as terminal:
         from dlcli import runner
 
-        result = runner.evaluate(run, split, runs_dir=runs_dir)
+        result = runner.evaluate(
+            run, split, conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust, overrides=overrides or ()
+        )
         if json:
             terminal.document(result.to_json())
             return

@@ -58,6 +58,12 @@ def leaves(setting: Setting) -> Iterator[Setting]:
         yield setting
 
 
+def quoted(text: str) -> str:
+    """A text as a value that means itself: paths with spaces, commas and quotes."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _refused(text: str, parsed: Any) -> Problem | None:
     """What the grammar allows and dlcli does not."""
     key = parsed.key_or_group

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,27 +11,21 @@ from typing import Any
 from dlcli.inference.saved_model import targets
 
 
-def copy_code(config: Mapping[str, Any], folders: Sequence[Path], destination: Path) -> None:
-    """Copy the modules that `_target_`s of the configuration name, where they lie in the user's folders.
+def own_code(config: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, bytes]:
+    """Path and content of the modules that `_target_`s of the configuration name, where they lie in the user's folders.
 
-    A module of a package is copied with its whole package, for what it imports from beside it.
+    A module of a package comes with its whole package, for what it imports from beside it.
     """
-    for target in targets(config):
-        top = target.partition(".")[0]
+    files: dict[str, bytes] = {}
+    for top in {target.partition(".")[0] for target in targets(config)}:
         for folder in folders:
-            module, package = folder / f"{top}.py", folder / top
-            if package.is_dir() and _is_loaded_from(top, package):
-                shutil.copytree(
-                    package,
-                    destination / top,
-                    ignore=lambda at, names: [
-                        n for n in names if not (n.endswith(".py") or (Path(at) / n).is_dir())
-                    ],
-                    dirs_exist_ok=True,
-                )
-            elif module.is_file() and _is_loaded_from(top, module):
-                destination.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(module, destination / module.name)
+            for place in (folder / top, folder / f"{top}.py"):
+                if place.exists() and _is_loaded_from(top, place):
+                    sources = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+                    files |= {
+                        source.relative_to(folder).as_posix(): source.read_bytes() for source in sources
+                    }
+    return files
 
 
 def admit_code(code: Path, folders: Sequence[Path], *, trust: bool) -> bool:

@@ -51,6 +51,7 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with write_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb", buffering=0) as file:
                 view = memoryview(data)

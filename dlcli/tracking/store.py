@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from os import getpid
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlparse
 
@@ -27,7 +27,7 @@ from dlcli.tracking.connection import (
     store_errors,
     tracking_uri,
 )
-from dlcli.tracking.ledger import Kind, Ledger, now, write_errors
+from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, write_errors
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.redact import redact, redact_value
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG
@@ -79,10 +79,12 @@ class Store:
         tags: Mapping[str, str],
         parent_id: str | None = None,
         datasets: Sequence[DatasetRecord] = (),
+        files: Mapping[str, str | bytes] = MappingProxyType({}),
     ) -> Path:
         """Make a run, SCHEDULED, with its folder and its first ledger; returns the folder (`.../artifacts`).
 
-        `params` may nest; secrets in them and in `tags` are masked. Raises StoreError where the store refuses,
+        `params` may nest; secrets in them and in `tags` are masked. `files` (path in the folder to content) are what
+        the job will find there. Raises StoreError where the store refuses,
         InputError where the folder cannot be made, and DiskFull; the MLflow run is then FAILED.
         """
         token = secrets.token_hex(8)
@@ -125,6 +127,8 @@ class Store:
             )
             ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
             entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
+            for name, content in files.items():
+                atomic_write(run_dir / name, content, durable=False)
             self._log_params(info.run_id, params)
             self._log_datasets(info.run_id, datasets)
         if parent_id is None:

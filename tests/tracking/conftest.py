@@ -5,6 +5,7 @@ import pytest
 from toy_runs import new_run
 
 from dlcli.tracking.connection import URI_VARIABLE
+from dlcli.tracking.liveness import entries
 from dlcli.tracking.store import Store, open_store
 
 
@@ -23,6 +24,8 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(runs_dir: Path) -> Iterator[Store]:
     with open_store(runs_dir) as opened:
         yield opened
+    for entry in entries(runs_dir):
+        entry.unlink()
 
 
 @pytest.fixture

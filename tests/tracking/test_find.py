@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from dlcli.tracking.find import find_run
 from dlcli.tracking.ledger import Kind, Ledger
 
 
-def put(runs_dir: Path, run_id: str, name: str, day: int, kind: Kind = "run", **changes: object) -> Path:
+def put(runs_dir: Path, run_id: str, name: str, day: int, kind: Kind = "run", **changes: Any) -> Path:
     folder = runs_dir / "exp" / run_id / "artifacts"
     folder.mkdir(parents=True)
     ledger = Ledger(

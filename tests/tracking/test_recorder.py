@@ -151,22 +151,23 @@ def test_a_store_that_fails_costs_one_warning_and_no_result(
 
 
 @pytest.mark.slow
-def test_recording_costs_next_to_nothing(runs_dir: Path, store: Store, run_dir: Path) -> None:
+def test_recording_costs_next_to_nothing(runs_dir: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
 from dlcli.tracking.recorder import Recorder
-from dlcli.tracking.connection import connect
-from dlcli.tracking.ledger import Ledger
-run_dir = Path(sys.argv[1])
-connect(Ledger.load(run_dir).tracking_uri).get_run(run_dir.parent.name)
-import mlflow.system_metrics.metrics.gpu_monitor
-start = time.process_time()
-with Recorder(run_dir) as recorder:
-    for epoch in range(100):
-        recorder.log({f"m{i}": epoch * i for i in range(5)}, epoch)
-print(time.process_time() - start)
+from dlcli.tracking.store import open_store
+costs = []
+with open_store(Path(sys.argv[1])) as store:
+    for _ in range(4):
+        run_dir = store.create_run(experiment="exp", run_name="x", kind="run", params={}, tags={})
+        start = time.process_time()
+        with Recorder(run_dir) as recorder:
+            for epoch in range(100):
+                recorder.log({f"m{i}": epoch * i for i in range(5)}, epoch)
+        costs.append(time.process_time() - start)
+print(min(costs))
 """
-    command = [sys.executable, "-c", code, str(run_dir)]
+    command = [sys.executable, "-c", code, str(runs_dir)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 0.2  # 0.06 s where it was measured
+    assert float(done.stdout) < 0.1  # seconds; 0.05 where it was measured first

@@ -51,7 +51,9 @@ def test_the_data_is_an_input_of_the_run(store: Store) -> None:
         DatasetRecord("digits", "abc-test", "sklearn", context="testing"),
     ]
     run_id = Ledger.load(new_run(store, datasets=data)).run_id
-    inputs = store.client.get_run(run_id).inputs.dataset_inputs
+    found = store.client.get_run(run_id).inputs
+    assert found is not None
+    inputs = found.dataset_inputs
     assert {(i.dataset.digest, i.tags[0].value) for i in inputs} == {
         ("abc-train", "training"),
         ("abc-test", "testing"),

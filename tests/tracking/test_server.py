@@ -1,0 +1,176 @@
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy_runs import new_run
+
+from dlcli.tracking.find import find_run
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.liveness import entries
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import Store, open_store
+
+pytestmark = pytest.mark.slow
+
+
+class Server:
+    """A real `mlflow server` with its own artifact store, that can go away and come back."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        backend = ["--backend-store-uri", f"sqlite:///{self._folder}/server.db"]
+        artifacts = ["--artifacts-destination", f"{self._folder}/artifacts", "--serve-artifacts"]
+        place = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command = [sys.executable, "-m", "mlflow", "server", *backend, *artifacts, *place]
+        environment = {
+            **os.environ,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self._folder, env=environment, start_new_session=True
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def remote(running: Server, tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "runs", running.uri) as store:
+        yield store
+
+
+def values(store: Store, run_dir: Path, metric: str) -> list[tuple[int, float]]:
+    history = store.client.get_metric_history(Ledger.load(run_dir).run_id, metric)
+    return [(m.step, m.value) for m in history]
+
+
+def test_the_record_on_a_server(remote: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = new_run(remote, params={"a": 1}, run_name="on-server")
+    assert run_dir.is_relative_to(tmp_path / "runs" / "exp")
+    with Recorder(run_dir) as recorder:
+        (run_dir / "plots").mkdir()
+        (run_dir / "plots" / "curve.txt").write_text("a curve")
+        recorder.log({"a": 1}, 0)
+        recorder.finish({"test/accuracy": 0.5})
+    ledger = Ledger.load(run_dir)
+    run = remote.client.get_run(ledger.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"a": "1"}
+    assert run.data.metrics["test/accuracy"] == 0.5
+    assert "dlcli.heartbeat" in run.data.tags
+    assert "ledger.json" in [file.path for file in remote.client.list_artifacts(ledger.run_id)]
+    assert entries(remote.runs_dir) == []
+
+    # Another machine, which has never seen the run's folder.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", remote.uri)
+    for ref in (ledger.run_id, ledger.run_id[:8], "on-server"):
+        found = find_run(ref, tmp_path / ref)
+        assert found.run_dir == tmp_path / ref / "exp" / ledger.run_id / "artifacts"
+        assert (found.run_dir / "plots" / "curve.txt").read_text() == "a curve"
+        assert Ledger.load(found.run_dir).status == "FINISHED"
+
+
+def test_a_server_that_goes_away_and_comes_back_in_mid_run(
+    running: Server, remote: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 0.05)
+    run_dir = new_run(remote)
+    with caplog.at_level(logging.INFO, "dlcli.tracking"), Recorder(run_dir) as recorder:
+        recorder.log({"a": 0}, 0)
+        wait_until(lambda: values(remote, run_dir, "a") == [(0, 0.0)])
+        running.stop()
+        start = time.monotonic()
+        recorder.log({"a": 1}, 1)
+        assert time.monotonic() - start < 0.5  # training does not wait
+        wait_until(lambda: "MLflow is behind" in caplog.text)
+        running.start()
+        recorder.log({"a": 2}, 2)
+    assert caplog.text.count("MLflow is behind") == 1
+    assert values(remote, run_dir, "a") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert remote.client.get_run(Ledger.load(run_dir).run_id).info.status == "FINISHED"
+    assert entries(remote.runs_dir) == []
+
+
+def test_a_server_that_is_back_only_later(
+    running: Server, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.5)
+    run_dir = new_run(remote)
+    with Recorder(run_dir) as recorder:
+        recorder.log({"a": 0}, 0)
+        running.stop()
+        recorder.log({"a": 1}, 1)
+        recorder.finish({"test/accuracy": 0.5})
+    remote.close()
+    assert Ledger.load(run_dir).status == "FINISHED"
+    assert reconcile(remote.runs_dir) == []  # still away: no error, nothing lost
+    assert len(entries(remote.runs_dir)) == 1
+    running.start()
+    reconcile(remote.runs_dir)
+    run = remote.client.get_run(Ledger.load(run_dir).run_id)
+    assert (run.info.status, run.data.metrics["test/accuracy"]) == ("FINISHED", 0.5)
+    assert values(remote, run_dir, "a") == [(0, 0.0), (1, 1.0)]
+    assert entries(remote.runs_dir) == []
+
+
+def test_a_run_of_a_machine_that_has_long_been_silent_is_killed(remote: Store) -> None:
+    silent, alive = (Ledger.load(new_run(remote)).run_id for _ in range(2))
+    remote.close()
+    for entry in entries(remote.runs_dir):
+        entry.unlink()  # they are another machine's
+    for run_id, beat in ((silent, time.time() - 3600), (alive, time.time())):
+        remote.client.update_run(run_id, status="RUNNING")
+        remote.client.set_tag(run_id, "dlcli.heartbeat", str(int(beat)))
+    reconcile(remote.runs_dir, remote)
+    assert remote.client.get_run(silent).info.status == "KILLED"
+    assert remote.client.get_run(alive).info.status == "RUNNING"
+
+
+def wait_until(condition: object) -> None:
+    deadline = time.monotonic() + 60
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
