@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 NO_ANSWER = "the MLflow store does not answer"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_TRANSFER_TIMEOUT = "120"
+
 # MLflow's own defaults let a store that refuses connections block for four minutes, and report usage.
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
+    _TIMEOUT: "8",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _PROBE_TIMEOUT = (3.0, 5.0)  # seconds to connect, and to answer
@@ -104,6 +108,19 @@ def connect(uri: str) -> MlflowClient:
 
     with store_errors(uri):
         return MlflowClient(tracking_uri=uri)
+
+
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+    """Around the transfer of files: a server may take its time to store a large one. The user's setting stays."""
+    if os.environ.get(_TIMEOUT) != _DEFAULTS[_TIMEOUT]:
+        yield
+        return
+    os.environ[_TIMEOUT] = _TRANSFER_TIMEOUT
+    try:
+        yield
+    finally:
+        os.environ[_TIMEOUT] = _DEFAULTS[_TIMEOUT]
 
 
 def probe(uri: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.errors import RunNotFound
-from dlcli.tracking.connection import connect, probe, sqlite_file, store_errors, tracking_uri
+from dlcli.tracking.connection import connect, patient, probe, sqlite_file, store_errors, tracking_uri
 from dlcli.tracking.ledger import LEDGER_FILE, write_errors
 from dlcli.tracking.store import folder_name, local_path
 
@@ -68,7 +68,8 @@ def _download(client: MlflowClient, run_id: str, folder: Path) -> None:
         shutil.rmtree(arriving, ignore_errors=True)
         arriving.mkdir(parents=True)
     try:
-        client.download_artifacts(run_id, "", str(arriving))
+        with patient():
+            client.download_artifacts(run_id, "", str(arriving))
         with write_errors(folder.parent):
             arriving.rename(folder)
     finally:

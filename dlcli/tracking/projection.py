@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlcli.tracking.connection import recall, store_errors
+from dlcli.tracking.connection import patient, recall, store_errors
 from dlcli.tracking.history import Line, read_history
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.redact import redact
@@ -110,7 +110,7 @@ class Projection:
         """Upload the folder, where artifacts are kept elsewhere."""
         ledger = self._ledger
         if ledger.artifact_uri is not None and ledger.projected.get("artifacts") != ledger.ended_at:
-            with store_errors(self._uri):
+            with store_errors(self._uri), patient():
                 self._client.log_artifacts(ledger.run_id, str(ledger.run_dir))
             self._note(artifacts=ledger.ended_at)
 

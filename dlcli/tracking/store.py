@@ -83,9 +83,9 @@ class Store:
     ) -> Path:
         """Make a run, SCHEDULED, with its folder and its first ledger; returns the folder (`.../artifacts`).
 
-        `params` may nest; secrets in them and in `tags` are masked. `files` (path in the folder to content) are what
-        the job will find there. Raises StoreError where the store refuses,
-        InputError where the folder cannot be made, and DiskFull; the MLflow run is then FAILED.
+        `params` may nest; secrets in them and in `tags` are masked. `files` (path in the folder to content) are
+        what the job will find there. Raises StoreError where the store refuses, InputError where the folder
+        cannot be made, and DiskFull; the MLflow run is then FAILED.
         """
         token = secrets.token_hex(8)
         tags = {k: redact_value(k, str(v))[:TAG_LENGTH] for k, v in tags.items()}

@@ -92,7 +92,7 @@ def test_a_disk_that_is_full_from_the_start(small_disk: Path) -> None:
             new_run(store)
 
 
-def test_a_disk_that_becomes_read_only_ends_it_failed(small_disk: Path) -> None:
+def test_a_folder_that_can_no_longer_be_written_ends_it_failed(small_disk: Path) -> None:
     with open_store(small_disk) as store:
         run_dir = new_run(store)
         recorder = Recorder(run_dir, system_metrics=False)

@@ -193,7 +193,7 @@ def die(event, arguments):
     with open_store(tmp_path) as store:
         pass
     outcomes = []
-    for moment in count(1, 5):
+    for moment in count(1, 9):
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(moment)], capture_output=True)
         outcomes.append(done.returncode)
         reconcile(tmp_path, store)

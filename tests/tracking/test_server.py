@@ -86,7 +86,9 @@ def values(store: Store, run_dir: Path, metric: str) -> list[tuple[int, float]]:
     return [(m.step, m.value) for m in history]
 
 
-def test_the_record_on_a_server(remote: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_on_a_server(
+    remote: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     run_dir = new_run(remote, params={"a": 1}, run_name="on-server")
     assert run_dir.is_relative_to(tmp_path / "runs" / "exp")
     with Recorder(run_dir) as recorder:
@@ -102,6 +104,7 @@ def test_the_record_on_a_server(remote: Store, tmp_path: Path, monkeypatch: pyte
     assert "dlcli.heartbeat" in run.data.tags
     assert "ledger.json" in [file.path for file in remote.client.list_artifacts(ledger.run_id)]
     assert entries(remote.runs_dir) == []
+    assert capfd.readouterr().out == ""  # stdout is the command's own
 
     # Another machine, which has never seen the run's folder.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", remote.uri)

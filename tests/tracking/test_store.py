@@ -61,6 +61,12 @@ def test_the_data_is_an_input_of_the_run(store: Store) -> None:
     assert inputs[0].dataset.profile == '{"rows": 3}'
 
 
+def test_files_for_the_job_lie_in_the_folder(store: Store) -> None:
+    run_dir = new_run(store, files={"config.yaml": "seed: 1\n", "code/mine.py": b"x = 1\n"})
+    assert (run_dir / "config.yaml").read_text() == "seed: 1\n"
+    assert (run_dir / "code" / "mine.py").read_bytes() == b"x = 1\n"
+
+
 def test_run_names_tell_siblings_apart() -> None:
     names = {make_run_name("cnn-digits") for _ in range(20)}
     assert len(names) > 15
