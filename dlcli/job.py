@@ -72,13 +72,14 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
     from dlcli.inference.saved_model import load_model
     from dlcli.reports.report import write_report
     from dlcli.splits.split import Split
+    from dlcli.tracking.ledger import disk_errors
     from dlcli.tracking.recorder import Recorder
 
     started = time.monotonic()
     run_dir = Path(job.run_dir)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     tracking = build(job.config["tracking"], where="tracking")
-    with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder:
+    with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder, disk_errors(run_dir):
         data = load_data(job.config["dataset"])
         split = Split.load(run_dir / "split.npz")
         fitted = _train(job, data, split, recorder, observer or Observer())
@@ -96,7 +97,9 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         }
         diagnosis = write_report(run_dir, model, fitted, evaluations, job.config["monitor"])
         recorder.tag("dlcli.diagnosis", diagnosis)
-        recorder.finish({**metrics, "best_epoch": fitted.best_epoch})
+        # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
+        best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
+        recorder.finish({**metrics, **best, "best_epoch": fitted.best_epoch})
     ledger = recorder.ledger
     return Result(
         status="FINISHED",

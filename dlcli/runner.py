@@ -48,7 +48,9 @@ def train(
         check_experiment(config, data, split)
 
         with open_store(Path(config["runs_dir"])) as store:
-            reconcile(store.runs_dir, store)
+            for note in reconcile(store.runs_dir, store):
+                if observer:
+                    observer.noted(note)
             model, dataset = composed.choices["model"], data.name
             run_dir = store.create_run(
                 experiment=config["experiment_name"] or data.name,

@@ -27,6 +27,10 @@ class TerminalObserver(Observer):
     ) -> None:
         self._exit.__exit__(kind, error, trace)
 
+    def noted(self, text: str) -> None:
+        """Say it."""
+        self._terminal.note(text)
+
     def prepared(self, plan: Plan) -> None:
         """Show what will run."""
         self._terminal.panel(self._title, plan.description)

@@ -23,6 +23,9 @@ class Plan:
 class Observer:
     """Hears of a training's progress; this one ignores it."""
 
+    def noted(self, text: str) -> None:
+        """Something that a person should know, beside the training itself."""
+
     def prepared(self, plan: Plan) -> None:
         """Before the first step."""
 

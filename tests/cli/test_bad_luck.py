@@ -44,7 +44,7 @@ def test_after_kill_9_the_next_command_marks_the_run(tmp_path: Path) -> None:
     process = start(["train", *ENDLESS], tmp_path)
     wait_until(lambda: epochs(tmp_path / "runs") > 3, process)
     process.kill()
-    process.wait()
+    process.communicate()
     folder = run_folder(tmp_path / "runs")
     assert Ledger.load(folder).status == "RUNNING"
     done = run(["train", "dataset=iris", "model=mlp", "trainer.max_epochs=1"], tmp_path)
@@ -146,7 +146,7 @@ def test_a_full_disk_fails_the_run_and_says_so(tmp_path: Path) -> None:
         folder = run_folder(disk)
         assert Ledger.load(folder).status == mlflow_status(folder) == "FAILED"
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_several_at_once_on_a_fresh_store(tmp_path: Path) -> None:
