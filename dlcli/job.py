@@ -96,7 +96,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
             for name, value in evaluation.metrics.items()
         }
         diagnosis = write_report(run_dir, model, fitted, evaluations, job.config["monitor"])
-        recorder.tag("dlcli.diagnosis", diagnosis)
+        recorder.tag("mlflow.note.content", diagnosis)  # what MLflow shows as the description
         # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
         recorder.finish({**metrics, **best, "best_epoch": fitted.best_epoch})

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _PARAM_LENGTH, _PARAMS_PER_BATCH = 6000, 100  # MLflow's limits
 _CUT = " ... (cut)"
+# MLflow's pages open on model training; without this they show a language model's.
+_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 _LOCK_TIMEOUT = 60.0  # seconds; making a fresh store takes about one
 
 
@@ -164,7 +166,7 @@ class Store:
             location = None if self.is_server else (self.runs_dir / folder_name(name)).as_uri()
             try:
                 return self.client.get_experiment(
-                    self.client.create_experiment(name, artifact_location=location)
+                    self.client.create_experiment(name, artifact_location=location, tags=_TRAINING)
                 )
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":

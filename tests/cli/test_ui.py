@@ -1,0 +1,59 @@
+"""`dlcli ui` serves the store that dlcli records to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+from typer.testing import CliRunner
+
+from dlcli.cli.app import app
+from tests.processes import run, start, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_it_shows_the_runs(port: int, tmp_path: Path) -> None:
+    trained = run(["train", "dataset=iris", "model=mlp", "trainer.max_epochs=1", "--json"], tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    server = start(["ui", "--port", str(port)], tmp_path)
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return True
+        except (URLError, OSError):
+            return False
+
+    try:
+        wait_until(answers, server)
+        run_id = json.loads(trained.stdout)["run_id"]
+        api = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={run_id}"
+        with urllib.request.urlopen(api, timeout=30) as answer:
+            assert json.load(answer)["run"]["info"]["status"] == "FINISHED"
+    finally:
+        server.send_signal(signal.SIGINT)
+        out, _ = server.communicate(timeout=60)
+    assert f"http://127.0.0.1:{port}" in out
+
+
+def test_a_port_that_is_taken_is_told(port: int) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        done = CliRunner().invoke(app, ["ui", "--port", str(port)])
+    assert done.exit_code == 2
+    assert f"port {port} is in use" in done.stderr
+    assert f"--port {port + 1}" in done.stderr
