@@ -1,0 +1,67 @@
+"""Every command in the README runs; the long ones with fewer epochs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dlcli.cli.app import app
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("dlcli ")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README shows, and a run that `last` finds."""
+    folder = tmp_path_factory.mktemp("project")
+    for language in ("python", "yaml"):
+        for name, content in re.findall(rf"```{language}\n# (\S+)\n(.*?)```", README, re.DOTALL):
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+    data = ROOT.parent / "shared" / "data" / "MNIST"
+    if data.is_dir():
+        shutil.copytree(data, folder / "data" / "MNIST")
+    return folder
+
+
+def test_the_two_commands_come_first() -> None:
+    assert BLOCKS[0].split()[:2] == ["make", "train"]
+    assert "make test" in BLOCKS[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    words = shlex.split(command)[1:]
+    if words == ["ui"]:
+        pytest.skip("a server: tests/cli/test_ui.py")
+    if "dataset=mnist" in words and not Path("data/MNIST").is_dir():
+        pytest.skip("needs the folder shared/data beside the checkout")
+    if words[0] == "train":
+        words = [*words, "trainer.max_epochs=1"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+
+
+def test_the_mistakes_read_as_shown() -> None:
+    command, shown = re.search(r"```\n\$ dlcli (train modle.*?)\n(.*?)```", README, re.DOTALL).groups()
+    done = CliRunner().invoke(app, shlex.split(command))
+    assert done.exit_code == 2
+    assert done.stderr.split() == shown.split()
+
+
+def test_the_python_example_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    (example,) = re.findall(r"```python\nimport dlcli\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec("import dlcli\n" + example, names)
+    assert names["result"].metrics["test/accuracy"] > 0.5  # type: ignore[attr-defined]
