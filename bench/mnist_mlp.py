@@ -36,6 +36,7 @@ def ours(folder: str) -> None:
         "hydra",
         "matplotlib.figure",
         "mlflow.pyfunc",
+        "pyarrow.parquet",
         "pytorch_lightning",
         "skops.io",
         "sklearn",

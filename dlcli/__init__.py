@@ -32,8 +32,10 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
         dlcli.errors.DlcliError: with what is wrong, where, and what to do.
     """
     from dlcli import runner
+    from dlcli.console import quiet
 
-    return runner.train(overrides, [Path(d) for d in conf_dirs])
+    with quiet():
+        return runner.train(overrides, [Path(d) for d in conf_dirs])
 
 
 def evaluate(
@@ -54,14 +56,13 @@ def evaluate(
         trust: also run model code that lies in the run's folder alone.
     """
     from dlcli import runner
+    from dlcli.console import quiet
 
-    return runner.evaluate(
-        str(run),
-        split,
-        conf_dirs=[Path(d) for d in conf_dirs],
-        runs_dir=Path(runs_dir) if runs_dir else None,
-        trust=trust,
-    )
+    folders = [Path(d) for d in conf_dirs]
+    with quiet():
+        return runner.evaluate(
+            str(run), split, conf_dirs=folders, runs_dir=Path(runs_dir) if runs_dir else None, trust=trust
+        )
 
 
 def load_run(run: str | Path, *, runs_dir: str | Path | None = None, trust: bool = False) -> SavedModel:
