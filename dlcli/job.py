@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.errors import Interrupted
+from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.training.observer import Observer, Plan
 
@@ -79,7 +82,11 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
     run_dir = Path(job.run_dir)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     tracking = build(job.config["tracking"], where="tracking")
-    with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder, disk_errors(run_dir):
+    with (
+        Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder,
+        disk_errors(run_dir),
+        _naming(run_dir),
+    ):
         data = load_data(job.config["dataset"])
         split = Split.load(run_dir / "split.npz")
         fitted = _train(job, data, split, recorder, observer or Observer())
@@ -112,6 +119,19 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         duration_s=round(time.monotonic() - started, 3),
         messages=(diagnosis,),
     )
+
+
+@contextmanager
+def _naming(run_dir: Path) -> Iterator[None]:
+    """Whatever stops a job says where its record is."""
+    try:
+        yield
+    except Interrupted as interrupt:
+        interrupt.add_note(f"The run is KILLED, with its last checkpoint kept, in {display(run_dir)}")
+        raise
+    except Exception as error:
+        error.add_note(f"The run is FAILED, and what it has done so far is kept, in {display(run_dir)}")
+        raise
 
 
 def load_data(dataset: Mapping[str, Any]) -> Data:

@@ -23,7 +23,7 @@ LAYERS = (
     ("datasets",),
     ("tracking", "config", "result"),
     ("console", "interrupts"),
-    ("errors",),
+    ("errors", "paths"),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

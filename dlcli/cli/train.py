@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
+from dlcli.paths import display
 
 
 def train(
@@ -25,5 +26,5 @@ def train(
         terminal.results(result.metrics, title=f"{result.run_name}, best epoch")
         for message in result.messages:
             terminal.note(message)
-        terminal.note(f"Recorded in {result.run_dir}")
+        terminal.note(f"Recorded in {display(result.run_dir)}")
         terminal.note(f"Look at it with: {runner.ui_command(result)}")

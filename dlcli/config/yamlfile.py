@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from dlcli.errors import ConfigError
+from dlcli.paths import display
 
 
 class _Loader(yaml.SafeLoader):
@@ -24,14 +25,6 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
     list("-+.0123456789"),
 )
-
-
-def display(path: Path) -> str:
-    """The path as a person at the prompt would write it: relative where it lies below the current folder."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def read(path: Path) -> dict[str, Any]:

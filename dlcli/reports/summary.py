@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
+from dlcli.paths import display
 from dlcli.splits.split import Split
 from dlcli.training.network import Network
 
@@ -56,7 +57,7 @@ def describe(
         "preprocessing": f"{preprocessing!r}, fitted on {len(split.train):,} of {len(data):,} rows; "
         "0 validation or test rows seen",
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
-        "record": str(run_dir),
+        "record": display(run_dir),
     }
 
 
