@@ -17,7 +17,9 @@ PACKAGE = Path(dlcli.__file__).parent
 LAYERS = (
     ("cli",),
     ("runner",),
+    ("experiment",),
     ("run_folder", "job", "checks"),
+    ("parts",),
     ("reports", "inference", "training"),
     ("tasks", "models", "splits", "preprocessing"),
     ("datasets",),

@@ -66,9 +66,7 @@ def compose(
     return found.composed
 
 
-def draft(
-    overrides: Sequence[str], folders: Sequence[Path] = (), supplied: Supplied | None = None
-) -> Draft:
+def draft(overrides: Sequence[str], folders: Sequence[Path] = (), supplied: Supplied | None = None) -> Draft:
     """Compose and check as `compose` does, but hand back what could be composed together with the mistakes.
 
     Raises a ConfigError only where nothing could be: a file that cannot be read, a name in two folders.

@@ -11,7 +11,6 @@ import yaml
 from dlcli.errors import ConfigError
 from dlcli.paths import display
 
-
 # The loader in C is seven times faster, which completion feels; not every build of PyYAML has it.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
