@@ -38,7 +38,6 @@ def list(  # the command's name
             terminal.note(name)
             for option in options:
                 mine = any(option.file.is_relative_to(folder) for folder in folders)
-                terminal.note(
-                    f"  {option.name:<{width}}  {option.summary}{f'  ({display(option.file)})' if mine else ''}".rstrip()
-                )
+                place = f"  ({display(option.file)})" if mine else ""
+                terminal.note(f"  {option.name:<{width}}  {option.summary}{place}".rstrip())
         terminal.note("Choose with GROUP=OPTION; dlcli show GROUP/OPTION explains its keys.")

@@ -27,9 +27,8 @@ def show(
         folders = user_folders(conf_dir or ())
         extend_path(folders)
         words = overrides or []
-        if words and all("/" in word and "=" not in word for word in words):
-            for word in words:
-                _option(terminal, word, folders)
+        if len(words) == 1 and "/" in words[0] and "=" not in words[0]:
+            _option(terminal, words[0], folders)
         else:
             _experiment(terminal, words, folders, runs_dir)
 
@@ -48,7 +47,7 @@ def _experiment(
         document = {"config": composed.config, "choices": composed.choices, "origins": composed.origins()}
         terminal.document({"status": "OK", **document})
         return
-    terminal.note("# " + " ".join(f"{group}={option}" for group, option in composed.choices.items()))
+    terminal.note("# " + " ".join(f"{group}={option}" for group, option in sorted(composed.choices.items())))
     terminal.note(annotated(composed))
 
 
