@@ -1,4 +1,4 @@
-"""What dlcli finds on this machine: versions, accelerators, threads, the store, disk, extras; and what to do about it."""
+"""What dlcli finds on this machine (versions, accelerators, threads, store, disk, extras), and what to do about it."""
 
 from __future__ import annotations
 
