@@ -102,12 +102,17 @@ def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
     return config, choices
 
 
-def sources(plan: Plan) -> list[Source]:
+def sources(plan: Plan) -> tuple[Source, ...]:
     """The files in the order of merging: a later one wins."""
+    return _sources(_Unchanged(plan, _stamp(plan.folders)))
+
+
+@lru_cache(maxsize=64)
+def _sources(unchanged: _Unchanged) -> tuple[Source, ...]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    with _hydra(plan) as overrides:
+    with _hydra(unchanged.plan) as overrides:
         loader: Any = GlobalHydra.instance().config_loader()
         merged = loader.compute_defaults_list("config", overrides, RunMode.RUN).defaults
     found = []
@@ -116,10 +121,12 @@ def sources(plan: Plan) -> list[Source]:
             found.append(Source(None, ""))
             continue
         name = f"{default.config_path}.yaml"
-        files = [root / name for root in (shipped_folder(), *plan.folders) if (root / name).is_file()]
+        files = [
+            root / name for root in (shipped_folder(), *unchanged.plan.folders) if (root / name).is_file()
+        ]
         if files:
             found.append(Source(files[0], default.package or ""))
-    return found
+    return tuple(found)
 
 
 @contextmanager
