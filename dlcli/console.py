@@ -266,12 +266,12 @@ class TrainingBar:
 
     def _time_text(self) -> str:
         if self._ended_after is not None:
-            return f"{_duration(self._ended_after)} in all"
+            return f"{duration(self._ended_after)} in all"
         elapsed = time.monotonic() - self._start
         if self._max_epochs is None or not self._steps_seen:
-            return f"{_duration(elapsed)} so far"
+            return f"{duration(elapsed)} so far"
         left = (self._max_epochs - self._epochs_done) * self._steps_per_epoch - self._step
-        return f"{_duration(elapsed / self._steps_seen * max(0, left))} left"
+        return f"{duration(elapsed / self._steps_seen * max(0, left))} left"
 
     def _metric_texts(self) -> list[str]:
         texts = []
@@ -364,6 +364,7 @@ _QUIET_WARNINGS = (
     r"The `srun` command is available",
     r"It is recommended to use `self\.log\(.*sync_dist=True",
     r"Precision .* is not supported by the model summary",
+    r"You passed `Trainer\(accelerator='cpu', precision='16",  # dlcli's checks refuse it
     r"Glyph .* missing from",  # matplotlib's font lacks a script: the picture shows a box
 )
 
@@ -430,7 +431,17 @@ def number(value: float) -> str:
     return f"{value:#.4g}" if value else "0"
 
 
-def _duration(seconds: float) -> str:
+def amount(size: float) -> str:
+    """Bytes with three significant digits: `3.21 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `0.4 s`, `2:05` or `1:02:05`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)

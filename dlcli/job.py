@@ -148,31 +148,19 @@ def _load_data(arguments: str) -> Data:
 
 def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Observer) -> Fitted:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
-    import torch
     from pytorch_lightning.utilities.seed import isolate_rng
 
-    from dlcli.datasets.data import take
     from dlcli.inference.saved_model import save_model
+    from dlcli.parts import assemble
     from dlcli.reports.summary import describe, summarize
     from dlcli.tracking.ledger import atomic_write
     from dlcli.training.fit import fit
-    from dlcli.training.network import Network
 
     config, run_dir = job.config, Path(job.run_dir)
-    preprocessing = build(config["preprocessing"], where="preprocessing").fit(take(data.x, split.train))
-
-    def fields(part: Part) -> dict[str, torch.Tensor]:
-        rows = split.rows(part)
-        arrays = {**preprocessing.transform(take(data.x, rows)), "y": data.y[rows]}
-        return {name: torch.from_numpy(values) for name, values in arrays.items()}
-
-    train, val = fields("train"), fields("val") if len(split.val) else None
-    task = build(config["task"], where="task", classes=data.classes)
-    facts = {"input_shape": tuple(train["x"].shape[1:]), "num_outputs": task.num_outputs}
     # A notebook's own random state stays as it was.
     with isolate_rng():
-        torch.manual_seed(job.seed)
-        network = Network(build(config["model"], where="model", **facts), preprocessing.on_device())
+        parts = assemble(config, data, split, job.seed)
+        network, train = parts.network, parts.train
         summary = summarize(network, {name: values[:1] for name, values in train.items()})
         atomic_write(run_dir / "model_summary.txt", summary.text)
         recorder.log(
@@ -180,9 +168,9 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         )
         fitted = fit(
             network,
-            task,
+            parts.task,
             train,
-            val,
+            parts.val,
             make_optimizer=partial(_make_optimizer, config["optimizer"]),
             make_trainer=partial(build, config["trainer"], where="trainer"),
             trainer_arguments=config["trainer"],
@@ -196,17 +184,17 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             folder=run_dir / "checkpoints",
             checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
             observer=_Recording(recorder, observer),
-            description=describe(data, split, network, preprocessing, summary, run_dir),
+            description=describe(data, split, network, parts.preprocessing, summary, run_dir),
         )
     save_model(
         run_dir / "model",
         weights=fitted.best_weights,
-        preprocessing=preprocessing,
+        preprocessing=parts.preprocessing,
         model=config["model"],
         task=config["task"],
         kind=data.kind,
         labels=data.classes,
-        facts=facts,
+        facts=parts.facts,
         run_id=recorder.ledger.run_id,
     )
     return fitted

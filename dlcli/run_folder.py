@@ -58,7 +58,7 @@ class OpenedRun:
 
     def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:
         """The run's model, its own code run only where the user vouches for it."""
-        from dlcli.config.folders import user_folders
+        from dlcli.config.folders import extend_path, user_folders
         from dlcli.inference.code import admit_code
         from dlcli.inference.saved_model import load_model
 
@@ -68,8 +68,10 @@ class OpenedRun:
                 where=str(self.folder),
                 hint="Only a finished run has one: train again.",
             )
-        named = [folder.parent for folder in user_folders(conf_dirs)]
-        trusted = admit_code(self.folder / "code", named, trust=trust)
+        folders = user_folders(conf_dirs)
+        trusted = admit_code(self.folder / "code", [folder.parent for folder in folders], trust=trust)
+        if trusted:
+            extend_path(folders)
         return load_model(self.folder / "model", trust=trusted)
 
 

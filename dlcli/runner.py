@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.store import DatasetRecord
     from dlcli.training.observer import Observer
+    from dlcli.training.rehearsal import Rehearsal
 
 
 def train(
@@ -23,35 +24,25 @@ def train(
     observer: Observer | None = None,
 ) -> Result:
     """Train one experiment: compose, check, create the run, do the job."""
-    from dlcli.checks import check_experiment
-    from dlcli.config.build import build
-    from dlcli.config.compose import compose
-    from dlcli.config.folders import extend_path, user_folders
-    from dlcli.config.overrides import quoted
-    from dlcli.config.supplied import SUPPLIED
+    from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
-    from dlcli.job import Job, load_data, run_job
-    from dlcli.run_folder import absolute_paths, contents
+    from dlcli.job import Job, run_job
+    from dlcli.run_folder import contents
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import make_run_name, open_store
 
     with interruptible():
-        folders = user_folders(conf_dirs)
-        extend_path(folders)
-        flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
-        composed = compose([*overrides, *flags], folders, SUPPLIED)
-        config = absolute_paths(composed.config)
-
-        data = load_data(config["dataset"])
-        (split,) = build(config["cv"], where="cv").splits(data)
-        check_experiment(config, data, split)
+        experiment = plan_experiment(overrides, conf_dirs, runs_dir)
+        config, data, folders = experiment.config, experiment.data, experiment.folders
+        (split,) = experiment.splits
+        experiment.rehearse(quick=True)
 
         with open_store(Path(config["runs_dir"])) as store:
             for note in reconcile(store.runs_dir, store):
                 if observer:
                     observer.noted(note)
-            model, dataset = composed.choices["model"], data.name
+            model, dataset = experiment.composed.choices["model"], data.name
             run_dir = store.create_run(
                 experiment=config["experiment_name"] or data.name,
                 run_name=config["run_name"] or make_run_name(f"{model}-{dataset}"),
@@ -64,10 +55,21 @@ def train(
                     "dlcli.split_fingerprint": split.fingerprint,
                 },
                 datasets=_records(data, split),
-                files=contents(config, composed.overrides, split, folders),
+                files=contents(config, experiment.composed.overrides, split, folders),
             )
             job = Job(config, str(run_dir), config["seed"], tuple(str(folder.parent) for folder in folders))
             return run_job(job, observer)
+
+
+def check(
+    overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
+) -> Rehearsal:
+    """Find every mistake, and train a few batches that nobody records."""
+    from dlcli.experiment import plan_experiment
+    from dlcli.interrupts import interruptible
+
+    with interruptible():
+        return plan_experiment(overrides, conf_dirs, runs_dir, thorough=True).rehearse()
 
 
 def evaluate(

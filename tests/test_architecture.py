@@ -15,9 +15,13 @@ PACKAGE = Path(dlcli.__file__).parent
 
 # From the top down: a layer imports itself and what stands below it.
 LAYERS = (
+    ("completion", "templates"),
     ("cli",),
     ("runner",),
+    ("doctor",),
+    ("experiment", "scaffold"),
     ("run_folder", "job", "checks"),
+    ("parts",),
     ("reports", "inference", "training"),
     ("tasks", "models", "splits", "preprocessing"),
     ("datasets",),

@@ -38,6 +38,19 @@ class Composed:
         return origins(self.plan, self.settings)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A configuration as far as it could be composed, and what is wrong with it.
+
+    Settings whose keys do not exist are left out of it. `unsound` names the sections that hold a wrong value or
+    are not what was meant: nothing more can be said of them.
+    """
+
+    composed: Composed
+    problems: tuple[Problem, ...]
+    unsound: frozenset[str]
+
+
 def compose(
     overrides: Sequence[str], folders: Sequence[Path] = (), supplied: Supplied | None = None
 ) -> Composed:
@@ -46,6 +59,17 @@ def compose(
     `supplied` names the arguments that dlcli passes itself: section to argument to a hint for who tries to
     set it. Precedence: command line, experiment, a folder's dlcli.yaml, dataset, config.yaml. Raises one
     ConfigError with every mistake that can be found.
+    """
+    found = draft(overrides, folders, supplied)
+    if found.problems:
+        raise ConfigError(found.problems)
+    return found.composed
+
+
+def draft(overrides: Sequence[str], folders: Sequence[Path] = (), supplied: Supplied | None = None) -> Draft:
+    """Compose and check as `compose` does, but hand back what could be composed together with the mistakes.
+
+    Raises a ConfigError only where nothing could be: a file that cannot be read, a name in two folders.
     """
     folders = tuple(folders)
     if problems := conflicts(folders):
@@ -84,9 +108,11 @@ def compose(
     typed = {setting.key for setting in used if not setting.source}
     known = origins(plan, used) if any(problem.where not in typed for problem in found) else {}
     problems += [_placed(problem, known) for problem in found]
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
-    return Composed(values, choices, tuple(overrides), plan, tuple(used))
+    return Draft(
+        Composed(values, choices, tuple(overrides), plan, tuple(used)),
+        tuple(dict.fromkeys(problems)),
+        frozenset(unsure | {problem.where.split(".")[0] for problem in found}),
+    )
 
 
 def _group_overrides(asked: Picks) -> tuple[str, ...]:
