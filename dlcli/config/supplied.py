@@ -10,6 +10,11 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
     "model": dict.fromkeys(("input_shape", "num_outputs"), _FROM_DATA),
     "task": {"classes": _FROM_DATA},
     "optimizer": {"params": "They are the model's."},
+    "scheduler": {
+        "optimizer": "It is the optimizer group's.",
+        "total_steps": "It follows from trainer.max_epochs and the number of rows.",
+        "steps_per_epoch": "It follows from dataset.batch_size and the number of rows.",
+    },
     "trainer": {
         "logger": "The record is MLflow's: see the tracking group.",
         "callbacks": "Use the callbacks group.",

@@ -16,9 +16,10 @@ from torch.optim import Optimizer
 from dlcli.errors import TrainingError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
+from dlcli.training.averaging import Averaging
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.loader import BatchLoader, Chunk, Fields
-from dlcli.training.module import TrainingModule
+from dlcli.training.module import MakeSchedule, TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
 
@@ -94,6 +95,8 @@ def fit(
     checkpoint_minutes: float,
     observer: Observer,
     description: Mapping[str, str],
+    make_schedule: MakeSchedule | None = None,
+    averaging: Averaging | None = None,
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
@@ -116,6 +119,9 @@ def fit(
         BatchLoader(val, max(batch_size, 512)) if val is not None else None,
         seed,
         on_epoch,
+        monitor,
+        make_schedule,
+        averaging,
     )
     checkpoints = Checkpoints(folder, monitor, mode, checkpoint_minutes)
     trainer = make_trainer(
