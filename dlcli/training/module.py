@@ -167,7 +167,7 @@ class TrainingModule(pl.LightningModule):
                 loss = self._loss(one, counts)
                 optimizer.zero_grad()
                 loss.backward()
-                return loss
+                return loss.detach()
 
             optimizer.step(closure)
             if self._schedule is not None:

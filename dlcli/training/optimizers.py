@@ -22,4 +22,5 @@ def parameter_groups(
     if on == "all" or weight_decay == 0 or len(weights) in (0, len(trained)):
         return trained
     others = [parameter for parameter in trained if parameter.ndim <= 1]
-    return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    return groups
