@@ -23,7 +23,7 @@ LAYERS = (
     ("run_folder", "job", "checks"),
     ("parts",),
     ("reports", "inference", "training"),
-    ("tasks", "models", "splits", "preprocessing"),
+    ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets",),
     ("tracking", "config", "result"),
     ("console", "interrupts"),

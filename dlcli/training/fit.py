@@ -19,7 +19,7 @@ from dlcli.training import memory
 from dlcli.training.averaging import Averaging
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.loader import BatchLoader, Chunk, Fields
-from dlcli.training.module import MakeSchedule, TrainingModule
+from dlcli.training.module import Augment, MakeSchedule, TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
 
@@ -96,6 +96,7 @@ def fit(
     observer: Observer,
     description: Mapping[str, str],
     make_schedule: MakeSchedule | None = None,
+    augment: Augment | None = None,
     averaging: Averaging | None = None,
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
@@ -121,6 +122,7 @@ def fit(
         on_epoch,
         monitor,
         make_schedule,
+        augment,
         averaging,
     )
     checkpoints = Checkpoints(folder, monitor, mode, checkpoint_minutes)

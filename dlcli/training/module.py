@@ -20,6 +20,7 @@ from dlcli.training.network import Network
 from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
 
+Augment = Callable[[Fields], Fields]
 # From an optimizer, all its steps (None: nobody knows how many) and those of an epoch.
 MakeSchedule = Callable[[Optimizer, int | None, int], Schedule]
 
@@ -44,6 +45,7 @@ class TrainingModule(pl.LightningModule):
         on_epoch: called with each finished epoch's number and metrics.
         monitor: the metric that a plateau is seen in.
         make_schedule: from the optimizer to how its learning rate changes; None leaves it as it is.
+        augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
         averaging: keeps an average of the weights, which is then what validation judges.
     """
 
@@ -58,6 +60,7 @@ class TrainingModule(pl.LightningModule):
         on_epoch: Callable[[int, dict[str, float]], None],
         monitor: str,
         make_schedule: MakeSchedule | None = None,
+        augment: Augment | None = None,
         averaging: Averaging | None = None,
     ) -> None:
         super().__init__()
@@ -75,6 +78,7 @@ class TrainingModule(pl.LightningModule):
         self._on_epoch = on_epoch
         self._monitor = monitor
         self._make_schedule = make_schedule
+        self._augment = augment
         self._schedule: Schedule | None = None
         self._batch_idx = -1
         self._averaged_step = 0
@@ -140,6 +144,12 @@ class TrainingModule(pl.LightningModule):
         """The data is there already."""
         return batch
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Augment a single batch of training rows; those of a chunk are augmented as they are read."""
+        if self._augment is None or isinstance(batch, Chunk) or not self.trainer.training:
+            return batch
+        return self._augment(batch)
+
     def on_train_epoch_start(self) -> None:
         """Reseed for this epoch, and start its clock."""
         self._train.epoch = self.current_epoch
@@ -158,7 +168,10 @@ class TrainingModule(pl.LightningModule):
             counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
             return self._loss(batch, counts)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        one: Any
         for one in batch:
+            if self._augment is not None:
+                one = self._augment(one)
             asked = False
 
             def closure(one: Any = one) -> Tensor:
@@ -190,6 +203,8 @@ class TrainingModule(pl.LightningModule):
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         outputs = self.network(batch)
         loss = self.task.loss(outputs, batch["y"])
+        if "y_mixed" in batch:
+            loss = torch.lerp(loss, self.task.loss(outputs, batch["y_mixed"]), batch["share"])
         if not counts:
             return loss
         self._train_scores.update(outputs, batch["y"])
