@@ -12,6 +12,7 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
     "optimizer": {"params": "They are the model's."},
     "scheduler": {
         "optimizer": "It is the optimizer group's.",
+        "max_lr": "It is optimizer.lr.",
         "total_steps": "It follows from trainer.max_epochs and the number of rows.",
         "steps_per_epoch": "It follows from dataset.batch_size and the number of rows.",
     },

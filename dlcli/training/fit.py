@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -70,6 +70,8 @@ def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> b
     """Whether nothing that the user asked for needs Lightning to see every single step."""
     if any(name in trainer and trainer[name] not in idle for name, idle in _PER_STEP.items()):
         return False
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
+        return False
     return not any(
         getattr(type(callback), hook) is not getattr(Callback, hook)
         for callback in callbacks
@@ -103,7 +105,7 @@ def fit(
 
     Raises:
         Diverged: the loss became NaN or infinite.
-        TrainingError: no epoch was finished.
+        TrainingError: no epoch was finished, or a batch of one row was to be normalised.
     """
     chunk = CHUNK if takes_chunks(trainer_arguments, callbacks) else None
     history: list[dict[str, float]] = []
@@ -145,6 +147,12 @@ def fit(
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.explain(network, task, train, batch_size, device) from error
+        if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):
+            raise TrainingError(
+                "batch normalisation cannot measure the spread of a single row",
+                where="dataset.batch_size",
+                hint="Give it at least 2 rows, or choose model.normalization=group.",
+            ) from error
         raise
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
         raise TrainingError(
