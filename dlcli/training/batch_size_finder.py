@@ -52,14 +52,15 @@ class BatchSizeFinder:
         while size <= self.largest:
             try:
                 rehearsal = rehearse(size)
-                speeds.append(_rows_per_second(rehearsal, min(size, rehearsal.rows)))
+                rows = min(size, rehearsal.rows)
+                speeds.append(_rows_per_second(rehearsal, rows))
             except OutOfMemory:
                 if not sizes:
                     raise
                 end = f"; {size} rows do not fit into memory"
                 break
-            sizes.append(size)
-            if size >= rehearsal.rows:
+            sizes.append(rows)
+            if rows < size:
                 break
             size *= 2
         fast = self.enough * max(speeds)
