@@ -94,7 +94,10 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
         ),
         (["model.channels=[8,8,8,8]"], "block 4 of 4 leaves nothing of an image of 8 x 8 pixels"),
         (["model=transformer", "model.heads=5"], "must be divisible by heads"),
-        (["scheduler=cosine", "trainer.max_epochs=-1"], "scheduler: has to know how long the training is"),
+        (
+            ["scheduler=cosine", "trainer.max_epochs=-1", "trainer.max_time=00:00:01:00"],
+            "scheduler: has to know how long the training is",
+        ),
         (["scheduler=onecycle", "optimizer=adagrad"], "optimizer must support momentum or beta1"),
         (["scheduler=onecycle", "+scheduler.max_lr=1"], "scheduler.max_lr: is set by dlcli itself"),
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from dlcli.reports.style import FONT, GREY, INK, TRAIN, caption, describe, new_figure
-from dlcli.training.rehearsal import Found
+from dlcli.training.tryout import Found
 
 
 def finder_curve(found: Found) -> Figure:

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 
 from dlcli.errors import OutOfMemory
-from dlcli.training.rehearsal import Found, Rehearsal
+from dlcli.training.tryout import Found, Tryout
 
 _WARM_UP, _TIMED = 2, 5
 
@@ -40,7 +40,7 @@ class BatchSizeFinder:
         self.largest = largest
         self.enough = enough
 
-    def find(self, rehearse: Callable[[int], Rehearsal], batch_size: int) -> Found:
+    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
         """The size.
 
         Raises:
@@ -51,9 +51,9 @@ class BatchSizeFinder:
         size, end = self.smallest, ""
         while size <= self.largest:
             try:
-                rehearsal = rehearse(size)
-                rows = min(size, rehearsal.rows)
-                speeds.append(_rows_per_second(rehearsal, rows))
+                tryout = try_out(size)
+                rows = min(size, tryout.rows)
+                speeds.append(_rows_per_second(tryout, rows))
             except OutOfMemory:
                 if not sizes:
                     raise
@@ -69,13 +69,13 @@ class BatchSizeFinder:
         return Found("dataset.batch_size", value, sizes, speeds, "rows per second", reason)
 
 
-def _rows_per_second(rehearsal: Rehearsal, rows: int) -> float:
+def _rows_per_second(tryout: Tryout, rows: int) -> float:
     seconds = []
     for step in range(_WARM_UP + _TIMED):
         started = time.perf_counter()
-        rehearsal.step()
-        if rehearsal.device.type == "cuda":
-            torch.cuda.synchronize(rehearsal.device)
+        tryout.step()
+        if tryout.device.type == "cuda":
+            torch.cuda.synchronize(tryout.device)
         if step >= _WARM_UP:
             seconds.append(time.perf_counter() - started)
     return rows / median(seconds)

@@ -9,7 +9,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 
 from dlcli.errors import TrainingError
-from dlcli.training.rehearsal import Found, Rehearsal
+from dlcli.training.tryout import Found, Tryout
 
 # The loss is smoothed over about 1 / (1 - this) steps, and the test ends where it is so many times its lowest.
 _SMOOTHING, _DIVERGED = 0.95, 4.0
@@ -39,21 +39,21 @@ class LearningRateFinder:
         self.end = end
         self.steps = steps
 
-    def find(self, rehearse: Callable[[int], Rehearsal], batch_size: int) -> Found:
+    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
         """The rate.
 
         Raises:
             TrainingError: not even the first steps have a finite loss.
         """
-        rehearsal = rehearse(batch_size)
+        tryout = try_out(batch_size)
         rates: list[float] = []
         losses: list[float] = []
         mean = 0.0
         for step in range(self.steps):
             rate = self.start * (self.end / self.start) ** (step / (self.steps - 1))
-            for group in rehearsal.optimizer.param_groups:
+            for group in tryout.optimizer.param_groups:
                 group["lr"] = rate
-            loss = rehearsal.step()
+            loss = tryout.step()
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
             smooth = mean / (1 - _SMOOTHING ** (step + 1))
             if not math.isfinite(smooth) or smooth > _DIVERGED * min(losses, default=math.inf):

@@ -17,7 +17,7 @@ from dlcli.training.loader import BatchLoader, Fields, derive_seed
 from dlcli.training.network import Network
 
 
-class Rehearsal:
+class Tryout:
     """A network's copy, its optimizer, and batches without end.
 
     Args:
@@ -105,5 +105,5 @@ class Found:
 class Finder(Protocol):
     """Looks for the best value of one setting before the training starts."""
 
-    def find(self, rehearse: Callable[[int], Rehearsal], batch_size: int) -> Found:
-        """Rehearse with batches of a size, as often as need be; `batch_size` is the configured one."""
+    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
+        """Try out batches of a size, as often as need be; `batch_size` is the configured one."""

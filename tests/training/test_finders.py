@@ -15,7 +15,7 @@ from dlcli.training import batch_size_finder
 from dlcli.training.batch_size_finder import BatchSizeFinder
 from dlcli.training.lr_finder import LearningRateFinder
 from dlcli.training.network import Network
-from dlcli.training.rehearsal import Rehearsal
+from dlcli.training.tryout import Tryout
 
 
 class Bounded(nn.Module):
@@ -31,10 +31,10 @@ class Bounded(nn.Module):
         return self.layer(x)
 
 
-def rehearse(model: nn.Module | None = None, optimizer: Any = torch.optim.SGD, rows: int = 200) -> Any:
+def try_out(model: nn.Module | None = None, optimizer: Any = torch.optim.SGD, rows: int = 200) -> Any:
     torch.manual_seed(0)
     return partial(
-        Rehearsal,
+        Tryout,
         network=Network(model or MLP((4,), 2, hidden=16)),
         task=Classification(["no", "yes"], nn.CrossEntropyLoss()),
         train=data(rows),
@@ -44,11 +44,11 @@ def rehearse(model: nn.Module | None = None, optimizer: Any = torch.optim.SGD, r
     )
 
 
-def test_a_rehearsal_leaves_the_network_alone() -> None:
-    given = rehearse()
+def test_a_tryout_leaves_the_network_alone() -> None:
+    given = try_out()
     before = [parameter.clone() for parameter in given.keywords["network"].parameters()]
-    rehearsal = given(50)
-    losses = [rehearsal.step() for _ in range(40)]
+    tryout = given(50)
+    losses = [tryout.step() for _ in range(40)]
     assert losses[-1] < losses[0] / 1.5
     after = given.keywords["network"].parameters()
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
@@ -56,7 +56,7 @@ def test_a_rehearsal_leaves_the_network_alone() -> None:
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
 def test_the_rate_that_is_found_learns(optimizer: Any) -> None:
-    given = rehearse(optimizer=optimizer)
+    given = try_out(optimizer=optimizer)
     found = LearningRateFinder(end=1e3, steps=100).find(given, 20)
     assert found.key == "optimizer.lr"
     assert found.tried[0] < found.value < found.tried[-1]
@@ -64,8 +64,8 @@ def test_the_rate_that_is_found_learns(optimizer: Any) -> None:
     assert found == LearningRateFinder(end=1e3, steps=100).find(given, 20)
 
     given.keywords["make_optimizer"] = partial(optimizer, lr=found.value)
-    rehearsal = given(20)
-    losses = [rehearsal.step() for _ in range(60)]
+    tryout = given(20)
+    losses = [tryout.step() for _ in range(60)]
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
@@ -73,20 +73,20 @@ def test_no_rate_helps_where_the_first_loss_is_not_finite() -> None:
     model = MLP((4,), 2)
     nn.init.constant_(model.layers[1].weight, float("nan"))
     with pytest.raises(TrainingError, match="no learning rate can help"):
-        LearningRateFinder().find(rehearse(model), 20)
+        LearningRateFinder().find(try_out(model), 20)
 
 
 def test_the_batch_is_the_smallest_that_is_fast_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     speeds = {8: 100.0, 16: 190.0, 32: 300.0, 64: 350.0, 128: 360.0, 200: 355.0}
-    monkeypatch.setattr(batch_size_finder, "_rows_per_second", lambda rehearsal, rows: speeds[rows])
-    found = BatchSizeFinder(enough=0.8).find(rehearse(), 20)
+    monkeypatch.setattr(batch_size_finder, "_rows_per_second", lambda tryout, rows: speeds[rows])
+    found = BatchSizeFinder(enough=0.8).find(try_out(), 20)
     assert found.value == 32
     assert found.tried == [8, 16, 32, 64, 128, 200]  # all rows end it
-    assert BatchSizeFinder(enough=0.95).find(rehearse(), 20).value == 64
-    assert BatchSizeFinder(largest=16).find(rehearse(), 20).tried == [8, 16]
+    assert BatchSizeFinder(enough=0.95).find(try_out(), 20).value == 64
+    assert BatchSizeFinder(largest=16).find(try_out(), 20).tried == [8, 16]
 
 
 def test_what_does_not_fit_into_memory_ends_the_search() -> None:
-    found = BatchSizeFinder(enough=1e-9).find(rehearse(Bounded(40)), 20)
+    found = BatchSizeFinder(enough=1e-9).find(try_out(Bounded(40)), 20)
     assert found.tried == [8, 16, 32]
     assert "64 rows do not fit" in found.reason

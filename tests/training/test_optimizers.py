@@ -13,7 +13,7 @@ from torch import nn
 from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.supplied import SUPPLIED
-from dlcli.job import make_optimizer
+from dlcli.optimization import make_optimizer
 from dlcli.training.muon import Muon
 
 OPTIMIZERS = sorted(options("optimizer", [shipped_folder()]))

@@ -14,7 +14,7 @@ from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.supplied import SUPPLIED
 from dlcli.errors import ConfigError
-from dlcli.job import make_schedule
+from dlcli.optimization import make_schedule
 from dlcli.training.schedules import cosine, polynomial
 
 SCHEDULERS = sorted(set(options("scheduler", [shipped_folder()])) - {"none"})
