@@ -9,7 +9,7 @@ import yaml
 from mlflow import MlflowClient
 
 import dlcli
-from dlcli.errors import ConfigError, TrainingError
+from dlcli.errors import ConfigError
 
 IRIS = ["dataset=iris", "model=mlp", "model.hidden=16", "trainer.accelerator=cpu"]
 
@@ -79,7 +79,7 @@ def test_full_batches_suit_a_quasi_newton_method(tmp_path: Path) -> None:
 def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
     single = [*IRIS, "dataset.batch_size=1", "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"]
     assert dlcli.train(single).status == "FINISHED"
-    with pytest.raises(TrainingError, match=r"dataset.batch_size: batch normalisation cannot measure"):
+    with pytest.raises(ConfigError, match=r"dataset.batch_size: batch normalisation cannot measure"):
         dlcli.train([*single, "model.normalization=batch"])
 
 

@@ -105,7 +105,7 @@ def fit(
 
     Raises:
         Diverged: the loss became NaN or infinite.
-        TrainingError: no epoch was finished, or a batch of one row was to be normalised.
+        TrainingError: no epoch was finished.
     """
     chunk = CHUNK if takes_chunks(trainer_arguments, callbacks) else None
     history: list[dict[str, float]] = []
@@ -147,12 +147,6 @@ def fit(
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.explain(network, task, train, batch_size, device) from error
-        if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):
-            raise TrainingError(
-                "batch normalisation cannot measure the spread of a single row",
-                where="dataset.batch_size",
-                hint="Give it at least 2 rows, or choose model.normalization=group.",
-            ) from error
         raise
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
         raise TrainingError(
