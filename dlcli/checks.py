@@ -17,12 +17,16 @@ _ENOUGH_ROWS = 256
 
 
 def check_experiment(config: Mapping[str, Any], data: Data, split: Split) -> None:
-    """Refuse a model that cannot take this data, a metric that nobody will log, and parts that cannot be made.
+    """Refuse what cannot take this data, a metric that nobody will log, and parts that cannot be made.
 
     Raises:
         ConfigError: with all that was found.
     """
-    problems = [*_pairing(config, data), *_monitor(config, data, split)]
+    from dlcli.tasks.checks import check_task
+
+    problems = [*_pairing(config, data), *check_task(config["task"], data, split)]
+    if not problems:
+        problems = [*_monitor(config, data, split)]
     if not problems:
         problems = [*_construction(config, data, split)]
     if problems:
@@ -34,10 +38,11 @@ def _construction(config: Mapping[str, Any], data: Data, split: Split) -> Iterat
     import torch
 
     from dlcli.datasets.data import take
+    from dlcli.tasks.facts import target_facts
 
     some = take(data.x, split.train[:_ENOUGH_ROWS])
     preprocessing = build(config["preprocessing"], where="preprocessing").fit(some)
-    task = build(config["task"], where="task", classes=data.classes)
+    task = build(config["task"], where="task", **target_facts(data, split.train))
     facts = {"input_shape": preprocessing.transform(some)["x"].shape[1:], "num_outputs": task.num_outputs}
 
     def model() -> None:
@@ -74,8 +79,9 @@ def _pairing(config: Mapping[str, Any], data: Data) -> list[Problem]:
 
 def _monitor(config: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
     from dlcli.config.suggest import did_you_mean
+    from dlcli.tasks.facts import target_facts
 
-    task = build(config["task"], where="task", classes=data.classes)
+    task = build(config["task"], where="task", **target_facts(data, split.train))
     parts = [part for part in ("train", "val") if len(split.rows(part))]
     logged = [f"{part}/{name}" for part in parts for name in ("loss", *task.metric_names)]
     problems = []

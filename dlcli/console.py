@@ -103,13 +103,20 @@ class Terminal:
         """
         return TrainingBar(self, max_epochs, steps_per_epoch, monitor, mode, first_epoch)
 
-    def results(self, metrics: Mapping[str, float], title: str = "") -> None:
-        """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`."""
+    def results(
+        self, metrics: Mapping[str, float], title: str = "", baselines: Mapping[str, float] | None = None
+    ) -> None:
+        """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`.
+
+        A figure that has a baseline under the same name is shown with it: `0.971, baseline 0.101`.
+        """
         columns: dict[str, dict[str, str]] = {"val": {}, "test": {}}
         for name, value in metrics.items():
             split, _, metric = name.partition("/")
             if split in columns:
-                columns[split][metric] = number(value)
+                baseline = (baselines or {}).get(name, math.nan)
+                beside = "" if math.isnan(baseline) else f", baseline {number(baseline)}"
+                columns[split][metric] = f"{number(value)}{beside}"
         self._table({split: cells for split, cells in columns.items() if cells}, title)
 
     def _table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlcli.config.compose import Composed
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
@@ -25,12 +26,10 @@ def train(
     """Train one experiment: compose, check, create the run, do the job."""
     from dlcli.checks import check_experiment
     from dlcli.config.build import build
-    from dlcli.config.compose import compose
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.config.overrides import quoted
-    from dlcli.config.supplied import SUPPLIED
     from dlcli.interrupts import interruptible
-    from dlcli.job import Job, load_data, run_job
+    from dlcli.job import Job, run_job
     from dlcli.run_folder import absolute_paths, contents
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
@@ -40,10 +39,9 @@ def train(
         folders = user_folders(conf_dirs)
         extend_path(folders)
         flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
-        composed = compose([*overrides, *flags], folders, SUPPLIED)
+        composed, data = _compose([*overrides, *flags], folders)
         config = absolute_paths(composed.config)
 
-        data = load_data(config["dataset"])
         (split,) = build(config["cv"], where="cv").splits(data)
         check_experiment(config, data, split)
 
@@ -70,6 +68,20 @@ def train(
             return run_job(job, observer)
 
 
+def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> tuple[Composed, Data]:
+    """The configuration and its data, which names the task where nobody else does."""
+    from dlcli.config.compose import compose
+    from dlcli.config.supplied import BY_DATA, SUPPLIED
+    from dlcli.job import load_data
+    from dlcli.run_folder import absolute_paths
+
+    composed = compose(overrides, folders, SUPPLIED, BY_DATA)
+    data = load_data(absolute_paths(composed.config)["dataset"])
+    if composed.choices["task"] == BY_DATA["task"]:
+        composed = compose([*overrides, f"task={data.target_kind}"], folders, SUPPLIED)
+    return composed, data
+
+
 def evaluate(
     run: str,
     part: Part = "test",
@@ -81,7 +93,7 @@ def evaluate(
 ) -> Result:
     """Repeat a run's figures: its saved model on the raw rows of one part of its split."""
     from dlcli.errors import DataError
-    from dlcli.inference.evaluate import choose_device
+    from dlcli.inference.evaluate import choose_device, figures
     from dlcli.inference.evaluate import evaluate as judge
     from dlcli.job import load_data
     from dlcli.result import Result
@@ -104,6 +116,7 @@ def evaluate(
     if len(rows) == 0:
         raise DataError(f"the run has no {part} rows", where=str(opened.folder / "split.npz"))
     evaluation = judge(model, data, rows, choose_device(config["trainer"]["accelerator"]))
+    metrics, baselines = figures({part: evaluation})
     return Result(
         status="FINISHED",
         run_id=opened.ledger.run_id,
@@ -111,7 +124,8 @@ def evaluate(
         experiment=opened.ledger.experiment,
         run_dir=opened.folder,
         tracking_uri=opened.ledger.tracking_uri,
-        metrics={f"{part}/{name}": value for name, value in evaluation.metrics.items()},
+        metrics=metrics,
+        baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
         messages=opened.notes,
     )
@@ -165,7 +179,8 @@ def _records(data: Data, split: Split) -> list[DatasetRecord]:
     """The data as MLflow shows it: which rows of it train, and which test."""
     from dlcli.tracking.store import DatasetRecord
 
-    profile = {"rows": len(data), "classes": list(data.classes), **split.sizes}
+    targets = {"classes": list(data.classes)} if data.classes else {"targets": list(data.targets)}
+    profile = {"rows": len(data), **targets, **split.sizes}
     schema = {"kind": data.kind, "row_shape": list(data.x.shape[1:])}
     contexts = {"training": split.train, "validation": split.val, "testing": split.test}
     return [

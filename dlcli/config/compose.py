@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,17 @@ class Composed:
 
 
 def compose(
-    overrides: Sequence[str], folders: Sequence[Path] = (), supplied: Supplied | None = None
+    overrides: Sequence[str],
+    folders: Sequence[Path] = (),
+    supplied: Supplied | None = None,
+    by_data: Mapping[str, str] | None = None,
 ) -> Composed:
     """Compose and check. `folders` are the user's own (`user_folders`).
 
     `supplied` names the arguments that dlcli passes itself: section to argument to a hint for who tries to
-    set it. Precedence: command line, experiment, a folder's dlcli.yaml, dataset, config.yaml. Raises one
+    set it. `by_data` maps a group to the option that leaves its section to the data (`task: auto`): where that is
+    chosen the section is not judged, and its keys are not set, until an option is named. Precedence: command line,
+    experiment, a folder's dlcli.yaml, dataset, config.yaml. Raises one
     ConfigError with every mistake that can be found.
     """
     folders = tuple(folders)
@@ -65,7 +70,9 @@ def compose(
         if name == option
     ]
     try:
-        plan, config, choices, used = apply(plan, project, asked, groups(folders), files, problems)
+        plan, config, choices, used = apply(
+            plan, project, asked, groups(folders), files, problems, by_data or {}
+        )
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     for group, option in defaults.items():
@@ -74,6 +81,7 @@ def compose(
     values, open_ends = resolve(config)
     reported = {problem.where for problem in (*problems, *open_ends)}
     unsure = project.unsure | asked.unsure
+    unsure |= {group for group, option in (by_data or {}).items() if choices.get(group) == option}
     sections = {group.split("/")[0] for group in groups(folders)}
     found = [
         problem
