@@ -53,6 +53,8 @@ class Terminal:
         self._err = _console(stderr=True)
         # FORCE_COLOR makes rich call a pipe a terminal; colours are fine there, redrawing is not.
         self.live = self._out.is_terminal and self._out.file.isatty() and not self._out.is_dumb_terminal
+        if not self.live:
+            self._out.width = 2 * MAX_WIDTH  # a log has no width, where rich would break tables at 80 columns
         self._bar_on = False
         self._exit = contextlib.ExitStack()
 
@@ -135,7 +137,7 @@ class Terminal:
         if self.live:
             self._out.print("", table, "", sep="\n")
         else:
-            self._out.print(table, width=2 * MAX_WIDTH)
+            self._out.print(table)
 
     def note(self, text: str) -> None:
         """One line for a person; never broken by us, so that a path or a command in it can be copied."""

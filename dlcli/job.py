@@ -116,7 +116,13 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         metrics=metrics,
         baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
-        messages=(diagnosis,),
+        messages=(
+            *(
+                f"{name} {value:.4g}, found on the {len(split.val):,} validation rows"
+                for name, value in tuned.items()
+            ),
+            diagnosis,
+        ),
     )
 
 

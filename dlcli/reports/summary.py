@@ -59,7 +59,7 @@ def describe(
     frozen = summary.parameters - summary.trainable
     trains = f" ({summary.trainable:,} train)" if frozen else ""
     return {
-        "data": f"{data.name}: {len(data):,} {_plural(data)}",
+        "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
         "task": task.describe(),
         "rows": sizes,
         "preprocessing": f"{preprocessing!r}, fitted on {len(split.train):,} of {len(data):,} rows; "
@@ -67,6 +67,12 @@ def describe(
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
         "record": display(run_dir),
     }
+
+
+def _targets(data: Data) -> str:
+    if data.target_kind == "regression":
+        return "1 target" if len(data.targets) == 1 else f"{len(data.targets)} targets"
+    return f"{len(data.classes)} {'labels' if data.target_kind == 'multilabel' else 'classes'}"
 
 
 def _plural(data: Data) -> str:

@@ -25,13 +25,16 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
     if data.target_kind not in accepts:
         return [
             Problem(
-                f"{task.__name__} is for {' or '.join(sorted(accepts))} targets; those of {data.name} are {data.target_kind}",
+                f"{task.__name__} is for {' or '.join(sorted(accepts))} targets; "
+                f"those of {data.name} are {data.target_kind}",
                 "task",
                 f"Choose task={data.target_kind}, or task=auto.",
             )
         ]
     loss = node.get("loss")
-    for_tasks = getattr(locate(loss[TARGET]), "accepts", None) if loss else None
+    if not loss:  # a task of the user's own may need none
+        return []
+    for_tasks = getattr(locate(loss[TARGET]), "accepts", None)
     if for_tasks is None or task.kind in for_tasks:
         return []
     # Of the losses beside this one, those that are for the task: what the user can choose.

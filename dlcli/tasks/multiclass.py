@@ -95,8 +95,8 @@ class Multiclass(Task):
         return pd.DataFrame({"target": names_of(self.classes, y)})
 
     def describe(self) -> str:
-        """Such as `multiclass, 10 classes, loss CrossEntropy`."""
-        return f"multiclass, {self.num_outputs} classes, loss {type(self.criterion).__name__}"
+        """Such as `multiclass, loss CrossEntropy`."""
+        return f"multiclass, loss {type(self.criterion).__name__}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame:
         """Precision, recall and f1 of each class."""

@@ -99,8 +99,8 @@ class Multilabel(Task):
         return pd.DataFrame({f"target({name})": y[:, index] for index, name in enumerate(self.classes)})
 
     def describe(self) -> str:
-        """Such as `multilabel, 5 labels, loss BinaryCrossEntropy`."""
-        return f"multilabel, {self.num_outputs} labels, loss {type(self.criterion).__name__}"
+        """Such as `multilabel, loss BinaryCrossEntropy`."""
+        return f"multilabel, loss {type(self.criterion).__name__}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame:
         """Precision, recall and f1 of each label."""
