@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanAbsolutePercentageError, Metric
+from torchmetrics import Metric
 from torchmetrics.classification import BinaryStatScores
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
@@ -135,19 +134,32 @@ class R2(Metric):
         return torch.where(varies > 0, 1 - self.residual / varies, torch.nan).nanmean()
 
 
-class MAPE(MeanAbsolutePercentageError):
+class MAPE(Metric):
     """Mean absolute error as a share of the target (0.1 is 10 %); meaningless for targets near 0.
 
     Args:
-        offset: what was taken off predictions and targets `(K,)`.
+        offset: what was taken off predictions and targets `(K,)`: added to the targets alone, lest the difference of
+            two large numbers lose its precision.
     """
 
+    full_state_update = False
+    higher_is_better = False
     offset: Tensor
+    total: Tensor
+    rows: Tensor
 
-    def __init__(self, offset: Tensor, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, offset: Tensor) -> None:
+        super().__init__()
         self.register_buffer("offset", offset, persistent=False)
+        self.add_state("total", default=torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add some rows `(N, K)`."""
-        super().update(predicted + self.offset, y + self.offset)
+        size = (y + self.offset).abs().clamp_min(torch.finfo(y.dtype).eps)
+        self.total += ((predicted - y).abs() / size).sum()
+        self.rows += y.numel()
+
+    def compute(self) -> Tensor:
+        """The mean."""
+        return self.total / self.rows
