@@ -106,7 +106,7 @@ class Binary(Task):
         """`tuned_threshold`, where one is wanted and the rows are of both classes."""
         if self.tune_threshold is None:
             return {}
-        best = best_threshold(self._probabilities(outputs), y, self.tune_threshold)
+        best = best_threshold(self._probabilities(outputs), y, self.tune_threshold, self.default_threshold)
         return {} if best is None else {"tuned_threshold": best}
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:

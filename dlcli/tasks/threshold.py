@@ -9,16 +9,19 @@ import numpy as np
 Tunable = Literal["accuracy", "balanced_accuracy", "f1"]
 
 
-def best_threshold(probabilities: np.ndarray, hits: np.ndarray, metric: Tunable) -> float | None:
+def best_threshold(
+    probabilities: np.ndarray, hits: np.ndarray, metric: Tunable, default: float = 0.5
+) -> float | None:
     """The threshold above which "yes" is best said, for one metric on these rows.
 
-    Every decision that these rows can tell apart is tried. Of thresholds that are equally good the one nearest to 0.5
-    is taken, halfway between two rows' probabilities.
+    Every decision that these rows can tell apart is tried. The default stays where it is as good as any; else the
+    best one that is nearest to it is taken, halfway between two rows' probabilities.
 
     Args:
         probabilities: of "yes", `(N,)`.
         hits: 0 and 1, `(N,)`.
         metric: what is to be as high as possible.
+        default: the threshold to keep, or to stay near.
 
     Returns:
         The threshold; None where the rows are all of one class, and nothing can be learnt from them.
@@ -39,7 +42,10 @@ def best_threshold(probabilities: np.ndarray, hits: np.ndarray, metric: Tunable)
         "f1": 2 * tp / (2 * tp + fp + fn),
     }[metric]
     bounds = np.concatenate([[1.0], p, [0.0]])
-    thresholds = (bounds[cuts] + bounds[cuts + 1]) / 2
+    above, below = bounds[cuts], bounds[cuts + 1]
     # Figures that differ by rounding alone are equally good.
-    good = thresholds[value >= value.max() - 1e-12]
-    return float(good[np.abs(good - 0.5).argmin()])
+    good = value >= value.max() - 1e-12
+    if (good & (below <= default) & (default < above)).any():
+        return default
+    thresholds = ((above + below) / 2)[good]
+    return float(thresholds[np.abs(thresholds - default).argmin()])

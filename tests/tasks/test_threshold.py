@@ -22,8 +22,15 @@ def test_no_threshold_is_better(metric: Tunable, seed: int) -> None:
     assert METRICS[metric](y, p > np.float32(found)) == pytest.approx(max(tried))
 
 
-def test_of_equally_good_ones_the_nearest_to_a_half_is_taken() -> None:
-    assert best_threshold(np.array([0.1, 0.3, 0.7, 0.9]), np.array([0, 0, 1, 1]), "f1") == 0.5
+def test_the_default_stays_where_nothing_is_better() -> None:
+    p, y = np.array([0.1, 0.3, 0.7, 0.8]), np.array([0, 0, 1, 1])
+    assert best_threshold(p, y, "f1") == 0.5
+    assert best_threshold(p, y, "f1", default=0.35) == 0.35
+    assert best_threshold(p, y, "f1", default=0.3) == 0.3
+    assert best_threshold(p, y, "f1", default=0.7) == 0.5
+
+
+def test_of_equally_good_ones_the_nearest_is_taken() -> None:
     assert best_threshold(np.array([0.1, 0.2, 0.4, 0.4]), np.array([0, 0, 1, 1]), "f1") == pytest.approx(0.3)
 
 
