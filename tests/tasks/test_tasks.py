@@ -194,3 +194,19 @@ def test_targets_without_names_are_refused() -> None:
         Data("some", "table", np.zeros((3, 1)), np.zeros((3, 2)), targets=("u",))
     with pytest.raises(TypeError, match="these are <U1"):
         Data("some", "table", np.zeros((2, 1)), np.array(["a", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"), LOSSES, ids=lambda value: value if isinstance(value, str) else value["_target_"]
+)
+def test_all_that_a_step_needs_moves_to_the_device(name: str, loss: dict[str, Any]) -> None:
+    # The meta device computes nothing, but refuses tensors of another device as a GPU does.
+    made = task(name, loss).to("meta")
+    outputs = torch.zeros(ROWS, made.num_outputs, device="meta", requires_grad=True)
+    y = torch.from_numpy(made.encode(data(name).y)).to("meta")
+    made.loss(outputs, y).backward()
+    judged = made.judged(outputs.detach(), y)
+    for metric in made.metrics().values():
+        if type(metric).__module__.startswith("dlcli."):
+            metric.to("meta").update(*judged)
+    assert not made.state_dict(), "checkpoints hold the network's state, not the task's facts"
