@@ -24,6 +24,8 @@ def find_mistakes(
     """A model that cannot take this data, a metric that nobody logs, settings that contradict each other, parts that
     cannot be made. Sections that are `unsound` are not looked at.
     """
+    from dlcli.tasks.checks import check_task
+
     found: list[Problem] = []
 
     def look(sections: str, check: Callable[[], Iterator[Problem]]) -> bool:
@@ -41,15 +43,19 @@ def find_mistakes(
     look("optimizer", lambda: _makes(_optimizer, config))
     fits = look("model", lambda: _pairing(config, data))
     fits = look("preprocessing", lambda: _makes(_row_shape, config, data, split)) and fits
-    if look("task", lambda: _makes(_task, config, data)):
-        look("monitor mode callbacks", lambda: _monitor(config, _task(config, data), split))
+    if look("task", lambda: iter(check_task(config["task"], data, split))) and look(
+        "task", lambda: _makes(_task, config, data, split)
+    ):
+        look("monitor mode callbacks", lambda: _monitor(config, _task(config, data, split), split))
         if fits:
             look("model", lambda: _makes(_model, config, data, split))
     return found
 
 
-def _task(config: Mapping[str, Any], data: Data) -> Task:
-    return build(config["task"], where="task", classes=data.classes)
+def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
+    from dlcli.tasks.facts import target_facts
+
+    return build(config["task"], where="task", **target_facts(data, split.train))
 
 
 def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]:
@@ -115,7 +121,10 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     """The model, made without memory for its weights."""
     import torch
 
-    facts = {"input_shape": _row_shape(config, data, split), "num_outputs": _task(config, data).num_outputs}
+    facts = {
+        "input_shape": _row_shape(config, data, split),
+        "num_outputs": _task(config, data, split).num_outputs,
+    }
     with torch.device("meta"):
         build(config["model"], where="model", **facts)
 
