@@ -24,7 +24,7 @@ from dlcli.training.loader import BatchLoader, Fields
 from dlcli.training.network import Network
 
 # Timed steps at most, and seconds after which no further one is begun.
-_STEPS, _SECONDS = 5, 2.0
+_STEPS, _SECONDS = 50, 1.0
 
 
 @dataclass(frozen=True)
