@@ -120,8 +120,10 @@ def test_raw_rows_are_predicted(trained: Result) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint")  # mlflow.pyfunc says so of itself
-def test_mlflow_loads_the_model_without_dlcli_in_the_way(trained: Result) -> None:
-    mlflow.set_tracking_uri(trained.tracking_uri)
+def test_mlflow_loads_the_model_without_dlcli_in_the_way(
+    trained: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.tracking_uri)
     model = mlflow.pyfunc.load_model(f"runs:/{trained.run_id}/model")
     predicted = model.predict(iris.load().x)
     assert list(predicted.columns) == ["prediction", "p(setosa)", "p(versicolor)", "p(virginica)"]
