@@ -80,6 +80,13 @@ def _endings(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
     trainer = build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
+    if trainer.world_size > 1:
+        # Lightning's launcher would start this whole command once more for each device, with a run for each.
+        yield Problem(
+            f"training on {trainer.world_size} devices at once is not there yet",
+            "trainer.devices",
+            "Use trainer.devices=1, or choose one device: trainer.devices=[0].",
+        )
     # Lightning only warns, and trains with another precision than the record would say.
     if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(
         "16"
