@@ -27,6 +27,8 @@ def find_mistakes(
     """A model that cannot take this data, a metric that nobody logs, settings that contradict each other, parts that
     cannot be made. Sections that are `unsound` are not looked at.
     """
+    from dlcli.tasks.checks import check_task
+
     found: list[Problem] = []
 
     def look(sections: str, check: Callable[[], Iterator[Problem]]) -> bool:
@@ -51,15 +53,19 @@ def find_mistakes(
     other = f"Choose a model that takes {data.kind} data (model=mlp takes any of a fixed size)."
     fits = look("model", lambda: _pairing(config, data, "model", other))
     fits = look("preprocessing", lambda: _makes(_row_shape, config, data, split)) and fits
-    if look("task", lambda: _makes(_task, config, data)):
-        look("monitor mode callbacks", lambda: _monitor(config, _task(config, data), split))
+    if look("task", lambda: iter(check_task(config["task"], data, split))) and look(
+        "task", lambda: _makes(_task, config, data, split)
+    ):
+        look("monitor mode callbacks", lambda: _monitor(config, _task(config, data, split), split))
         if fits:
             look("model", lambda: _makes(_model, config, data, split))
     return found
 
 
-def _task(config: Mapping[str, Any], data: Data) -> Task:
-    return build(config["task"], where="task", classes=data.classes)
+def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
+    from dlcli.tasks.facts import target_facts
+
+    return build(config["task"], where="task", **target_facts(data, split.train))
 
 
 def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]:
@@ -84,6 +90,13 @@ def _endings(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
     trainer = build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
+    if trainer.world_size > 1:
+        # Lightning's launcher would start this whole command once more for each device, with a run for each.
+        yield Problem(
+            f"training on {trainer.world_size} devices at once is not there yet",
+            "trainer.devices",
+            "Use trainer.devices=1, or choose one device: trainer.devices=[0].",
+        )
     # Lightning only warns, and trains with another precision than the record would say.
     if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(
         "16"
@@ -146,7 +159,10 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     """The model, made without memory for its weights."""
     import torch
 
-    facts = {"input_shape": _row_shape(config, data, split), "num_outputs": _task(config, data).num_outputs}
+    facts = {
+        "input_shape": _row_shape(config, data, split),
+        "num_outputs": _task(config, data, split).num_outputs,
+    }
     with torch.device("meta"):
         build(config["model"], where="model", **facts)
 

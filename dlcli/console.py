@@ -53,6 +53,8 @@ class Terminal:
         self._err = _console(stderr=True)
         # FORCE_COLOR makes rich call a pipe a terminal; colours are fine there, redrawing is not.
         self.live = self._out.is_terminal and self._out.file.isatty() and not self._out.is_dumb_terminal
+        if not self.live:
+            self._out.width = 2 * MAX_WIDTH  # a log has no width, where rich would break tables at 80 columns
         self._bar_on = False
         self._exit = contextlib.ExitStack()
 
@@ -103,13 +105,20 @@ class Terminal:
         """
         return TrainingBar(self, max_epochs, steps_per_epoch, monitor, mode, first_epoch)
 
-    def results(self, metrics: Mapping[str, float], title: str = "") -> None:
-        """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`."""
+    def results(
+        self, metrics: Mapping[str, float], title: str = "", baselines: Mapping[str, float] | None = None
+    ) -> None:
+        """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`.
+
+        A figure that has a baseline under the same name is shown with it: `0.971, baseline 0.101`.
+        """
         columns: dict[str, dict[str, str]] = {"val": {}, "test": {}}
         for name, value in metrics.items():
             split, _, metric = name.partition("/")
             if split in columns:
-                columns[split][metric] = number(value)
+                baseline = (baselines or {}).get(name, math.nan)
+                beside = "" if math.isnan(baseline) else f", baseline {number(baseline)}"
+                columns[split][metric] = f"{number(value)}{beside}"
         self._table({split: cells for split, cells in columns.items() if cells}, title)
 
     def _table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
@@ -128,7 +137,7 @@ class Terminal:
         if self.live:
             self._out.print("", table, "", sep="\n")
         else:
-            self._out.print(table, width=2 * MAX_WIDTH)
+            self._out.print(table)
 
     def note(self, text: str) -> None:
         """One line for a person; never broken by us, so that a path or a command in it can be copied."""

@@ -53,6 +53,7 @@ class Experiment:
         from dlcli.optimization import batch_rows, make_optimizer
         from dlcli.parts import assemble
         from dlcli.splits.split import Split
+        from dlcli.tasks.facts import target_facts
         from dlcli.training.rehearsal import rehearse
 
         config, split = self.config, self.splits[0]
@@ -60,7 +61,8 @@ class Experiment:
             split = Split(split.train[:_FEW_ROWS], split.val[:0], split.test[:0])
 
         with isolate_rng():
-            parts = assemble(config, self.data, split, config["seed"])
+            targets = target_facts(self.data, self.splits[0].train)
+            parts = assemble(config, self.data, split, config["seed"], targets)
             rehearsal = rehearse(
                 parts.network,
                 parts.task,
@@ -107,13 +109,14 @@ def plan_experiment(
     from dlcli.config.compose import draft
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.config.overrides import quoted
-    from dlcli.config.supplied import SUPPLIED
+    from dlcli.config.supplied import BY_DATA, SUPPLIED
     from dlcli.run_folder import absolute_paths
 
     folders = user_folders(conf_dirs)
     extend_path(folders)
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
-    found = draft([*overrides, *flags], folders, SUPPLIED)
+    asked = [*overrides, *flags]
+    found = draft(asked, folders, SUPPLIED, BY_DATA)
     problems: list[Problem] = list(found.problems)
     if (problems and not thorough) or found.unsound & {"dataset", "cv"}:
         raise ConfigError(problems)
@@ -124,6 +127,11 @@ def plan_experiment(
         if not problems:
             raise
         raise ConfigError([*problems, *error.problems]) from error
+    if found.composed.choices["task"] == BY_DATA["task"]:
+        # Now that the targets are known, so is the task: what was said of it can be judged.
+        found = draft([*asked, f"task={data.target_kind}"], folders, SUPPLIED)
+        problems = list(found.problems)
+        config = absolute_paths(found.composed.config)
     problems += find_mistakes(config, data, splits[0], found.unsound)
     if problems:
         raise ConfigError(problems)

@@ -24,7 +24,10 @@ from dlcli.result import Result
 from dlcli.training.observer import Observer, Plan
 
 if TYPE_CHECKING:
+    import torch
+
     from dlcli.datasets.data import Data
+    from dlcli.inference.saved_model import SavedModel
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.fit import Fitted
@@ -71,8 +74,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         TrainingError: the training failed; the run is marked FAILED.
         Interrupted: a signal came; the run is marked KILLED.
     """
-    from dlcli.inference.evaluate import evaluate
-    from dlcli.inference.saved_model import load_model
+    from dlcli.inference.evaluate import evaluate, figures
     from dlcli.reports.report import write_report
     from dlcli.splits.split import Split
     from dlcli.tracking.ledger import disk_errors
@@ -91,22 +93,20 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         split = Split.load(run_dir / "split.npz")
         fitted = _train(job, data, split, recorder, observer or Observer())
         # What is judged is what lies on the disk: the same files, on the same path, that eval and predict read.
-        model = load_model(run_dir / "model", trust=True)
+        model, tuned = _tune(run_dir / "model", data, split, fitted.device)
         evaluations = {
             part: evaluate(model, data, split.rows(part), fitted.device)
             for part in JUDGED
             if len(split.rows(part))
         }
-        metrics = {
-            f"{part}/{name}": value
-            for part, evaluation in evaluations.items()
-            for name, value in evaluation.metrics.items()
-        }
-        diagnosis = write_report(run_dir, model, fitted, evaluations, job.config["monitor"])
+        metrics, baselines = figures(evaluations)
+        metrics |= tuned
+        diagnosis = write_report(run_dir, model, data, fitted, evaluations, job.config["monitor"])
         recorder.tag("mlflow.note.content", diagnosis)  # what MLflow shows as the description
         # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
-        recorder.finish({**metrics, **best, "best_epoch": fitted.best_epoch})
+        guesses = {f"baseline/{name}": value for name, value in baselines.items()}
+        recorder.finish({**metrics, **best, **guesses, "best_epoch": fitted.best_epoch})
     ledger = recorder.ledger
     return Result(
         status="FINISHED",
@@ -116,8 +116,15 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         run_dir=run_dir,
         tracking_uri=ledger.tracking_uri,
         metrics=metrics,
+        baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
-        messages=(diagnosis,),
+        messages=(
+            *(
+                f"{name} {value:.4g}, found on the {len(split.val):,} validation rows"
+                for name, value in tuned.items()
+            ),
+            diagnosis,
+        ),
     )
 
 
@@ -190,7 +197,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             folder=run_dir / "checkpoints",
             checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
             observer=_Recording(recorder, observer),
-            description=describe(data, split, network, parts.preprocessing, summary, run_dir)
+            description=describe(data, split, network, parts.preprocessing, parts.task, summary, run_dir)
             | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
         )
     save_model(
@@ -200,11 +207,28 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         model=config["model"],
         task=config["task"],
         kind=data.kind,
-        labels=data.classes,
-        facts=parts.facts,
+        model_facts=parts.facts,
+        task_facts=parts.target_facts,
         run_id=recorder.ledger.run_id,
     )
     return fitted
+
+
+def _tune(
+    folder: Path, data: Data, split: Split, device: torch.device
+) -> tuple[SavedModel, dict[str, float]]:
+    """The saved model, and what its task found out on the validation rows with the best weights."""
+    from dlcli.datasets.data import take
+    from dlcli.inference.saved_model import add_task_facts, load_model
+
+    model = load_model(folder, trust=True)
+    if not len(split.val):
+        return model, {}
+    tuned = model.task.tune(model.outputs(take(data.x, split.val), device), data.y[split.val])
+    if not tuned:
+        return model, {}
+    add_task_facts(folder, tuned)
+    return load_model(folder, trust=True), tuned
 
 
 class _Recording(Observer):

@@ -28,6 +28,7 @@ class Parts:
         val: those of the validation rows, if there are any.
         task: what outputs mean.
         facts: what the model was told of the data.
+        target_facts: what the task was told of the targets.
         network: the model behind the last part of its preprocessing.
     """
 
@@ -36,29 +37,35 @@ class Parts:
     val: dict[str, Tensor] | None
     task: Task
     facts: dict[str, Any]
+    target_facts: dict[str, Any]
     network: Network
 
 
-def assemble(config: Mapping[str, Any], data: Data, split: Split, seed: int) -> Parts:
+def assemble(
+    config: Mapping[str, Any], data: Data, split: Split, seed: int, targets: Mapping[str, Any] | None = None
+) -> Parts:
     """Fit the preprocessing, transform the rows, and make task and network; `seed` is that of the weights.
 
-    Leaves torch's random state behind the network's initialisation.
+    `targets` are the facts of the targets where they are known; else they are counted on the training rows. Leaves
+    torch's random state behind the network's initialisation.
     """
     import torch
 
     from dlcli.datasets.data import take
+    from dlcli.tasks.facts import target_facts
     from dlcli.training.network import Network
 
+    targets = targets or target_facts(data, split.train)
+    task = build(config["task"], where="task", **targets)
     preprocessing = build(config["preprocessing"], where="preprocessing").fit(take(data.x, split.train))
 
     def fields(part: Part) -> dict[str, Tensor]:
         rows = split.rows(part)
-        arrays = {**preprocessing.transform(take(data.x, rows)), "y": data.y[rows]}
+        arrays = {**preprocessing.transform(take(data.x, rows)), "y": task.encode(data.y[rows])}
         return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
     train, val = fields("train"), fields("val") if len(split.val) else None
-    task = build(config["task"], where="task", classes=data.classes)
     facts = {"input_shape": tuple(train["x"].shape[1:]), "num_outputs": task.num_outputs}
     torch.manual_seed(seed)
     network = Network(build(config["model"], where="model", **facts), preprocessing.on_device())
-    return Parts(preprocessing, train, val, task, facts, network)
+    return Parts(preprocessing, train, val, task, facts, dict(targets), network)

@@ -83,7 +83,7 @@ def evaluate(
 ) -> Result:
     """Repeat a run's figures: its saved model on the raw rows of one part of its split."""
     from dlcli.errors import DataError
-    from dlcli.inference.evaluate import choose_device
+    from dlcli.inference.evaluate import choose_device, figures
     from dlcli.inference.evaluate import evaluate as judge
     from dlcli.job import load_data
     from dlcli.result import Result
@@ -106,6 +106,7 @@ def evaluate(
     if len(rows) == 0:
         raise DataError(f"the run has no {part} rows", where=str(opened.folder / "split.npz"))
     evaluation = judge(model, data, rows, choose_device(config["trainer"]["accelerator"]))
+    metrics, baselines = figures({part: evaluation})
     return Result(
         status="FINISHED",
         run_id=opened.ledger.run_id,
@@ -113,7 +114,8 @@ def evaluate(
         experiment=opened.ledger.experiment,
         run_dir=opened.folder,
         tracking_uri=opened.ledger.tracking_uri,
-        metrics={f"{part}/{name}": value for name, value in evaluation.metrics.items()},
+        metrics=metrics,
+        baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
         messages=opened.notes,
     )
@@ -167,7 +169,8 @@ def _records(data: Data, split: Split) -> list[DatasetRecord]:
     """The data as MLflow shows it: which rows of it train, and which test."""
     from dlcli.tracking.store import DatasetRecord
 
-    profile = {"rows": len(data), "classes": list(data.classes), **split.sizes}
+    targets = {"classes": list(data.classes)} if data.classes else {"targets": list(data.targets)}
+    profile = {"rows": len(data), **targets, **split.sizes}
     schema = {"kind": data.kind, "row_shape": list(data.x.shape[1:])}
     contexts = {"training": split.train, "validation": split.val, "testing": split.test}
     return [

@@ -50,7 +50,7 @@ def test_the_folder_is_complete(trained: Result) -> None:
         "predictions.parquet", "model_summary.txt", "checkpoints/last.ckpt", "model/MLmodel", "model/model.json",
         "model/labels.json", "model/preprocessing.skops", "model/weights.safetensors", "model/requirements.txt",
         "model/python_env.yaml", "plots/confusion_matrix.png", "plots/learning_curves.png", "plots/roc.png",
-        "plots/precision_recall.png",
+        "plots/precision_recall.png", "plots/reliability.png", "breakdown.csv",
     }  # fmt: skip
     assert (trained.run_dir / "overrides.txt").read_text().splitlines()[: len(QUICK)] == QUICK
     assert yaml.safe_load((trained.run_dir / "config.yaml").read_text())["model"]["hidden"] == 16
@@ -120,8 +120,10 @@ def test_raw_rows_are_predicted(trained: Result) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint")  # mlflow.pyfunc says so of itself
-def test_mlflow_loads_the_model_without_dlcli_in_the_way(trained: Result) -> None:
-    mlflow.set_tracking_uri(trained.tracking_uri)
+def test_mlflow_loads_the_model_without_dlcli_in_the_way(
+    trained: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.tracking_uri)
     model = mlflow.pyfunc.load_model(f"runs:/{trained.run_id}/model")
     predicted = model.predict(iris.load().x)
     assert list(predicted.columns) == ["prediction", "p(setosa)", "p(versicolor)", "p(virginica)"]

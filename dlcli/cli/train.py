@@ -23,7 +23,7 @@ def train(
         if json:
             terminal.document(result.to_json())
             return
-        terminal.results(result.metrics, title=f"{result.run_name}, best epoch")
+        terminal.results(result.metrics, title=f"{result.run_name}, best epoch", baselines=result.baselines)
         for message in result.messages:
             terminal.note(message)
         terminal.note(f"Recorded in {display(result.run_dir)}")

@@ -20,7 +20,7 @@ class Holdout:
     Args:
         test_size: share of all rows for the test, where the dataset has no test rows of its own.
         val_size: share of the remaining rows for validation.
-        stratify: keep the shares of the classes equal in all parts.
+        stratify: keep the shares of the classes equal in all parts, where each row has one class.
         seed: the split's seed.
     """
 
@@ -38,7 +38,7 @@ class Holdout:
         Raises:
             DataError: no row is left for training.
         """
-        labels = data.y if self.stratify else None
+        labels = data.strata if self.stratify else None
         rows = np.arange(len(data))
         if data.test_rows is not None:
             test = np.sort(data.test_rows)

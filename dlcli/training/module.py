@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -42,6 +42,7 @@ class TrainingModule(pl.LightningModule):
         train: batches, or chunks of batches, of training rows.
         val: batches of validation rows, if there are any.
         seed: reseeds torch at each epoch, so that an epoch that is done again is the same again.
+        metrics: names of the task's metrics that are counted each epoch.
         on_epoch: called with each finished epoch's number and metrics.
         monitor: the metric that a plateau is seen in.
         make_schedule: from the optimizer to how its learning rate changes; None leaves it as it is.
@@ -57,6 +58,7 @@ class TrainingModule(pl.LightningModule):
         train: BatchLoader,
         val: BatchLoader | None,
         seed: int,
+        metrics: Sequence[str],
         on_epoch: Callable[[int, dict[str, float]], None],
         monitor: str,
         make_schedule: MakeSchedule | None = None,
@@ -83,8 +85,8 @@ class TrainingModule(pl.LightningModule):
         self._batch_idx = -1
         self._averaged_step = 0
         self._losses: list[Tensor] = []
-        self._train_scores = Scores(task)
-        self._val_scores = Scores(task)
+        self._train_scores = Scores(task, metrics)
+        self._val_scores = Scores(task, metrics)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -24,7 +24,7 @@ from dlcli.training.loader import BatchLoader, Fields
 from dlcli.training.network import Network
 
 # Timed steps at most, and seconds after which no further one is begun.
-_STEPS, _SECONDS = 5, 2.0
+_STEPS, _SECONDS = 50, 1.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def rehearse(
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     loader = BatchLoader(train, batch_size)
     with _enough_memory(network, task, train, batch_size, device):
+        task.to(device)
         precision.convert_module(network.to(device)).train()
         optimizer = make_optimizer([p for p in network.parameters() if p.requires_grad])
         step = partial(_step, network, task, optimizer, _first(loader, device), precision)

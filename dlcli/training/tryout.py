@@ -43,7 +43,7 @@ class Tryout:
     ) -> None:
         torch.manual_seed(seed)
         self.network = copy.deepcopy(network).to(device).train()
-        self.task = task
+        self.task = task.to(device)
         self.optimizer = make_optimizer([p for p in self.network.parameters() if p.requires_grad])
         self.device = device
         fields = {name: values.to(device) for name, values in train.items()}

@@ -90,3 +90,13 @@ def test_the_seed_decides(batch) -> None:
         results.append(augment(batch)["x"])
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
+
+
+def test_all_of_it_happens_where_the_batch_is() -> None:
+    # The meta device computes nothing, but refuses tensors of another device as a GPU does.
+    batch = {
+        "x": torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="meta"),
+        "y": torch.zeros(4, device="meta"),
+    }
+    changed = ImageAugmentation(0.5, 10, 0.25, 0.25, 0.2)(batch)
+    assert {value.device.type for value in changed.values()} == {"meta"}

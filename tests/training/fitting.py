@@ -13,7 +13,7 @@ from torch import nn
 
 from dlcli.config.build import build
 from dlcli.models.mlp import MLP
-from dlcli.tasks.classification import Classification
+from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.fit import Fitted, fit
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer
@@ -42,7 +42,7 @@ def train(
     arguments = {"max_epochs": epochs, "accelerator": "cpu", **trainer}
     fitted = fit(
         network,
-        Classification(["no", "yes"], nn.CrossEntropyLoss()),
+        Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()),
         data(),
         data(50, seed=1),
         make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **arguments}),

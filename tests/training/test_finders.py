@@ -10,7 +10,7 @@ from torch import nn
 
 from dlcli.errors import TrainingError
 from dlcli.models.mlp import MLP
-from dlcli.tasks.classification import Classification
+from dlcli.tasks.multiclass import Multiclass
 from dlcli.training import batch_size_finder
 from dlcli.training.batch_size_finder import BatchSizeFinder
 from dlcli.training.lr_finder import LearningRateFinder
@@ -36,7 +36,7 @@ def try_out(model: nn.Module | None = None, optimizer: Any = torch.optim.SGD, ro
     return partial(
         Tryout,
         network=Network(model or MLP((4,), 2, hidden=16)),
-        task=Classification(["no", "yes"], nn.CrossEntropyLoss()),
+        task=Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()),
         train=data(rows),
         make_optimizer=partial(optimizer, lr=0.1),
         seed=0,
