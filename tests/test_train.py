@@ -214,10 +214,10 @@ def test_early_stopping_stops_early(tmp_path: Path) -> None:
     ("overrides", "text"),
     [
         (["model=cnn", "dataset=iris"], "CNN takes image data; iris is table data"),
-        (["model=lstm", "dataset=iris"], "LSTM takes image or sequence data; iris is table data"),
+        (["model=lstm", "dataset=iris"], "Recurrent takes image or sequence data; iris is table data"),
         (["monitor=val/acuracy"], "val/acuracy is watched, but never logged"),
         (["cv.val_size=0"], "val/loss is watched, but there are no validation rows"),
-        (["model.channels=[8,8,8,8]"], "4 poolings by 2 leave nothing of an image of 8 x 8 pixels"),
+        (["model.channels=[8,8,8,8]"], "block 4 of 4 leaves nothing of an image of 8 x 8 pixels"),
     ],
 )
 def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str, tmp_path: Path) -> None:

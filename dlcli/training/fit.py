@@ -9,16 +9,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
 from dlcli.errors import TrainingError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
+from dlcli.training.averaging import Averaging
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.loader import BatchLoader, Chunk, Fields
-from dlcli.training.module import TrainingModule
+from dlcli.training.module import Augment, MakeSchedule, TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
 
@@ -69,6 +70,8 @@ def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> b
     """Whether nothing that the user asked for needs Lightning to see every single step."""
     if any(name in trainer and trainer[name] not in idle for name, idle in _PER_STEP.items()):
         return False
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
+        return False
     return not any(
         getattr(type(callback), hook) is not getattr(Callback, hook)
         for callback in callbacks
@@ -94,6 +97,9 @@ def fit(
     checkpoint_minutes: float,
     observer: Observer,
     description: Mapping[str, str],
+    make_schedule: MakeSchedule | None = None,
+    augment: Augment | None = None,
+    averaging: Averaging | None = None,
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
@@ -117,6 +123,10 @@ def fit(
         seed,
         _metrics_of_an_epoch(task, monitor, callbacks),
         on_epoch,
+        monitor,
+        make_schedule,
+        augment,
+        averaging,
     )
     checkpoints = Checkpoints(folder, monitor, mode, checkpoint_minutes)
     trainer = make_trainer(
