@@ -74,7 +74,9 @@ def test_the_real_mnist(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no header at all", gzip.compress(b"\x00\x00\x08\x01" + b"\x00" * 3)]
+    "content",
+    [b"", b"no header at all", gzip.compress(b"\x00\x00\x08\x01" + b"\x00" * 3)],
+    ids=["empty", "no header", "cut short"],  # what is packed holds the time of day
 )
 def test_a_broken_file_is_named(root: Path, content: bytes) -> None:
     file = root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
