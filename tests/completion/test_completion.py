@@ -36,7 +36,18 @@ def offered(line: str) -> list[str]:
         ("dlcli train optimizer=sgd optimizer.lr=", ["optimizer.lr=0.05"]),
         (
             "dlcli train model=lstm model.",
-            [f"model.{k}=" for k in ("hidden", "layers", "bidirectional", "dropout")],
+            [
+                f"model.{key}="
+                for key in (
+                    "cell",
+                    "hidden",
+                    "layers",
+                    "bidirectional",
+                    "pooling",
+                    "dropout",
+                    "initialization",
+                )
+            ],
         ),
         ("dlcli train trainer.deterministic=", ["trainer.deterministic=true", "trainer.deterministic=false"]),
         ("dlcli train callbacks.", ["callbacks.early_stopping."]),
