@@ -28,5 +28,13 @@ class Dataset:
     batch_size: Annotated[int, Ge(1)]
 
 
+@dataclass(frozen=True)
+class CrossValidation:
+    """Keys of the section `cv` that dlcli itself takes; the rest goes to the strategy."""
+
+    seeds: Annotated[int, Ge(1)]
+    refit: bool
+
+
 # Section to the keys that dlcli takes there itself, beside what the section's target takes.
-OWN: Mapping[str, type[Any]] = {"dataset": Dataset}
+OWN: Mapping[str, type[Any]] = {"dataset": Dataset, "cv": CrossValidation}

@@ -20,6 +20,10 @@ class Data:
     `x` holds one entry a row: a pandas DataFrame for tables, an array for the rest, images as `(N, H, W)` or
     `(N, H, W, C)` bytes. `y` are int64 class codes `(N,)`, positions in `classes`. `test_rows` are the indices of the
     dataset's own test set, where it has one: splits never train or validate on them.
+
+    What some splits go by, one entry a row, where the data has it: `groups` (rows that belong together, such as one
+    patient's), `times` (anything that can be sorted), `parts` (a split that is given: the words train, val and test,
+    or fold numbers, -1 for rows that always train).
     """
 
     name: str
@@ -29,9 +33,17 @@ class Data:
     classes: tuple[str, ...]
     source: str = ""
     test_rows: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    parts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def strata(self) -> np.ndarray | None:
+        """The codes `(N,)` whose shares a split can keep equal; None where a row has no single class."""
+        return self.y if self.y.ndim == 1 and np.issubdtype(self.y.dtype, np.integer) else None
 
     @cached_property
     def fingerprint(self) -> str:
