@@ -34,7 +34,9 @@ class TerminalObserver(Observer):
     def prepared(self, plan: Plan) -> None:
         """Show what will run."""
         self._terminal.panel(self._title, plan.description)
-        bar = self._terminal.training(plan.max_epochs, plan.steps_per_epoch, plan.monitor, plan.mode)
+        bar = self._terminal.training(
+            plan.max_epochs, plan.steps_per_epoch, plan.monitor, plan.mode, plan.first_epoch
+        )
         self._bar = self._exit.enter_context(bar)
 
     def advanced(self, steps: int) -> None:

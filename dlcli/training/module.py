@@ -16,6 +16,7 @@ from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.loader import BatchLoader, Chunk, Fields, derive_seed
 from dlcli.training.network import Network
+from dlcli.training.resume import random_state, set_random_state
 from dlcli.training.scores import Scores
 
 # Losses stay on the device; so many are looked at together, lest a run that has diverged goes on for hours.
@@ -62,6 +63,7 @@ class TrainingModule(pl.LightningModule):
         self._seed = seed
         self._on_epoch = on_epoch
         self._losses: list[Tensor] = []
+        self._within_epoch: dict[str, Any] | None = None
         self._train_scores = Scores(task)
         self._val_scores = Scores(task)
 
@@ -99,6 +101,31 @@ class TrainingModule(pl.LightningModule):
         self._losses.clear()
         self.epoch_metrics = {}
         self._started = time.perf_counter()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """In the middle of an epoch: what it has drawn and counted."""
+        if self._losses:
+            checkpoint["within_epoch"] = {
+                "random": random_state(),
+                "losses": torch.stack(self._losses),
+                "scores": self._train_scores.state_dict(),
+                "metrics": dict(self.epoch_metrics),
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep that until the training goes on."""
+        self._within_epoch = checkpoint.get("within_epoch")
+
+    def on_train_start(self) -> None:
+        """Go on in the middle of an epoch, which Lightning does not start again."""
+        if self._within_epoch is None:
+            return
+        within, self._within_epoch = self._within_epoch, None
+        self.on_train_epoch_start()
+        self._losses.extend(within["losses"].to(self.device).unbind())
+        self._train_scores.load_state_dict(within["scores"])
+        self.epoch_metrics = within["metrics"]
+        set_random_state(within["random"])
 
     def training_step(self, batch: Fields | Chunk, batch_idx: int) -> Tensor | None:
         """One step that Lightning completes, or a chunk of whole steps."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that is about to start.
+    """A training that is about to start, or to go on.
 
     `description` says in words what will run; `max_epochs` is None or -1 where something else ends it.
+    `first_epoch` counts from 0.
     """
 
     description: Mapping[str, str]
@@ -18,6 +19,7 @@ class Plan:
     steps_per_epoch: int
     monitor: str
     mode: str
+    first_epoch: int = 0
 
 
 class Observer:

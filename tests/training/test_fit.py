@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,25 @@ def data(rows: int = ROWS, seed: int = 0) -> dict[str, torch.Tensor]:
     return {"x": torch.from_numpy(x), "y": torch.from_numpy((x[:, 0] + x[:, 1] > 0).astype(np.int64))}
 
 
+class Listener(Observer):
+    def __init__(self, on_epoch: Callable[[dict[str, float]], None] | None) -> None:
+        self.on_epoch = on_epoch
+
+    def finished_epoch(self, epoch: int, metrics: Any) -> None:
+        if self.on_epoch is not None:
+            self.on_epoch(metrics)
+
+
 def train(
-    folder: Path, *, epochs: int = 3, lr: float = 0.01, callbacks: Any = (), **trainer: Any
+    folder: Path,
+    *,
+    epochs: int = 3,
+    lr: float = 0.01,
+    callbacks: Any = (),
+    checkpoint_minutes: float = 10,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    earlier: Any = (),
+    **trainer: Any,
 ) -> tuple[Network, Fitted]:
     torch.manual_seed(0)
     network = Network(MLP((4,), 2, hidden=16, dropout=0.2))
@@ -49,9 +67,10 @@ def train(
         monitor="val/loss",
         mode="min",
         folder=folder,
-        checkpoint_minutes=10,
-        observer=Observer(),
+        checkpoint_minutes=checkpoint_minutes,
+        observer=Listener(on_epoch),
         description={},
+        earlier=earlier,
     )
     return network, fitted
 
