@@ -12,10 +12,15 @@ from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
+    from dlcli.result import Result
     from dlcli.splits.split import Split
 
 # Keys of the dataset section that are paths: recorded whole, so that a run is read back from any folder.
 _PATHS = ("path", "root", "test_path")
+
+
+# What a finished run is judged by, among all its figures.
+_RESULTS = ("val/", "test/", "cv/")
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +50,54 @@ def contents(
             f"code/{name}": content for name, content in own_code(config, [f.parent for f in folders]).items()
         },
     }
+
+
+def read_result(run_dir: Path) -> Result:
+    """What a run was worth, as its ledger has it."""
+    from dlcli.result import Result
+
+    ledger = Ledger.load(run_dir)
+    return Result(
+        status=ledger.status,
+        run_id=ledger.run_id,
+        run_name=ledger.run_name,
+        experiment=ledger.experiment,
+        run_dir=run_dir,
+        tracking_uri=ledger.tracking_uri,
+        metrics={k: v for k, v in ledger.metrics.items() if k.startswith(_RESULTS)},
+        duration_s=ledger.result.get("duration_s", 0.0),
+        messages=tuple(ledger.result.get("messages", ())),
+    )
+
+
+def epochs_so_far(run_dir: Path) -> list[dict[str, float]]:
+    """What a run recorded of the epochs that it has behind it: train/... and val/..., in their order."""
+    from dlcli.tracking.history import read_history
+
+    epochs: dict[int, dict[str, float]] = {}
+    for line in read_history(run_dir):
+        figures = {k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/"))}
+        if figures:
+            epochs.setdefault(line.step, {}).update(figures)
+    return [epochs[epoch] for epoch in sorted(epochs)]
+
+
+def restore_best_weights(run_dir: Path) -> None:
+    """Put the best weights of a finished run back beside its checkpoint, from where it may go on."""
+    import shutil
+
+    from safetensors import safe_open
+
+    saved = run_dir / "model" / "weights.safetensors"
+    if not saved.exists() or not (run_dir / "checkpoints" / "last.ckpt").exists():
+        return
+    with safe_open(saved, framework="numpy") as file:
+        epoch = int(file.metadata()["epoch"])
+    best = run_dir / "checkpoints" / f"best-{epoch:04d}.safetensors"
+    if not best.exists():
+        partial = best.with_suffix(".partial")
+        shutil.copyfile(saved, partial)
+        partial.replace(best)
 
 
 @dataclass(frozen=True)
