@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
 from dlcli.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
 
@@ -27,6 +29,20 @@ def check_experiment(config: Mapping[str, Any], data: Data, split: Split) -> Non
         problems = [*_construction(config, data, split)]
     if problems:
         raise ConfigError(problems)
+
+
+def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: np.ndarray) -> None:
+    """Refuse to refit where a fold was tested on the final test rows already.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    if config["cv"]["refit"] and set(final_test.tolist()) & set(splits[0].test.tolist()):
+        raise ConfigError(
+            "hold-out has tested on the final test rows: a refitted model would see them again",
+            where="cv.refit",
+            hint="Choose folds (cv=kfold cv.test_size=0.2 cv.refit=true).",
+        )
 
 
 def _construction(config: Mapping[str, Any], data: Data, split: Split) -> Iterator[Problem]:

@@ -69,6 +69,11 @@ class Terminal:
     ) -> None:
         self._exit.close()
 
+    @property
+    def console(self) -> Console:
+        """Where a live display is drawn."""
+        return self._out
+
     def panel(self, title: str, rows: Mapping[str, str]) -> None:
         """What will run, before it does: one row per fact."""
         if not self.live:
@@ -110,9 +115,10 @@ class Terminal:
             split, _, metric = name.partition("/")
             if split in columns:
                 columns[split][metric] = number(value)
-        self._table({split: cells for split, cells in columns.items() if cells}, title)
+        self.table({split: cells for split, cells in columns.items() if cells}, title)
 
-    def _table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
+    def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
+        """Cells by column and row."""
         from rich import box
         from rich.table import Table
         from rich.text import Text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dlcli.splits.split import Split
 
 # Keys of the dataset section that are paths: recorded whole, so that a run is read back from any folder.
-_PATHS = ("path", "root", "test_path")
+DATA_PATHS = ("path", "root", "test_path")
 
 
 # What a finished run is judged by, among all its figures.
@@ -26,7 +26,7 @@ _RESULTS = ("val/", "test/", "cv/")
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with the dataset's paths made absolute."""
     dataset = dict(config["dataset"])
-    for key in _PATHS:
+    for key in DATA_PATHS:
         if isinstance(dataset.get(key), str):
             dataset[key] = str(Path(dataset[key]).expanduser().resolve())
     return {**config, "dataset": dataset}
@@ -36,13 +36,11 @@ def contents(
     config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
 ) -> dict[str, str | bytes]:
     """The files that are known before the job: configuration, overrides, environment, split, the user's own code."""
-    import yaml
-
     from dlcli.inference.code import own_code
     from dlcli.tracking.provenance import environment_txt
 
     return {
-        "config.yaml": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        "config.yaml": config_text(config),
         "overrides.txt": "".join(f"{override}\n" for override in overrides),
         "environment.txt": environment_txt(),
         "split.npz": split.to_bytes(),
@@ -50,6 +48,13 @@ def contents(
             f"code/{name}": content for name, content in own_code(config, [f.parent for f in folders]).items()
         },
     }
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """The content of `config.yaml`."""
+    import yaml
+
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
 
 
 def read_result(run_dir: Path) -> Result:
@@ -66,6 +71,10 @@ def read_result(run_dir: Path) -> Result:
         tracking_uri=ledger.tracking_uri,
         metrics={k: v for k, v in ledger.metrics.items() if k.startswith(_RESULTS)},
         duration_s=ledger.result.get("duration_s", 0.0),
+        folds=tuple(
+            read_result(run_dir.parents[1] / run_id / "artifacts")
+            for run_id in ledger.result.get("folds", ())
+        ),
         messages=tuple(ledger.result.get("messages", ())),
     )
 
@@ -150,7 +159,9 @@ def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[
     """A run's configuration with other places for its data (`dataset.root=DIR`): nothing else may change."""
     from omegaconf import OmegaConf
 
-    wrong = [text for text in overrides if not text.startswith(tuple(f"dataset.{key}=" for key in _PATHS))]
+    wrong = [
+        text for text in overrides if not text.startswith(tuple(f"dataset.{key}=" for key in DATA_PATHS))
+    ]
     if wrong:
         raise ConfigError(
             f"{wrong[0]} would make it another experiment",

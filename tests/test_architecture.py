@@ -17,11 +17,14 @@ PACKAGE = Path(dlcli.__file__).parent
 LAYERS = (
     ("cli",),
     ("runner",),
+    ("cross_validation", "resumption"),
+    ("executors",),
     ("run_folder", "job", "checks"),
     ("reports", "inference", "training"),
     ("tasks", "models", "splits", "preprocessing"),
-    ("datasets",),
+    ("datasets", "statistics"),
     ("tracking", "config", "result"),
+    ("foldtable",),
     ("console", "interrupts"),
     ("errors",),
 )
@@ -100,6 +103,6 @@ def test_help_is_instant(statement: str) -> None:
 
 
 def test_the_public_surface() -> None:
-    assert dlcli.__all__ == ["evaluate", "load_run", "train"]
+    assert dlcli.__all__ == ["evaluate", "load_run", "resume", "train"]
     for name in dlcli.__all__:
         assert callable(getattr(dlcli, name))

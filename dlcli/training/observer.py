@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlcli.result import Result
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,20 @@ class Observer:
 
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch is done, counted from 0."""
+
+
+class Watcher:
+    """Hears of an experiment's jobs; this one ignores them.
+
+    Jobs that run side by side tell their news from several threads.
+    """
+
+    def planned(self, names: Sequence[str], jobs: int) -> None:
+        """The jobs that follow, so many at a time; called again where there is a next round."""
+
+    def observer(self, index: int) -> Observer:
+        """Who hears of one job's progress."""
+        return Observer()
+
+    def finished(self, index: int, result: Result) -> None:
+        """A job is done."""
