@@ -20,13 +20,6 @@ _MAY_CHANGE = (
 )
 
 
-def settle(runs_dir: Path) -> None:
-    """Give runs whose process is gone their true end first: one of them is probably meant."""
-    from dlcli.tracking.reconcile import reconcile
-
-    reconcile(runs_dir)
-
-
 def open_unfinished(
     run: str, runs_dir: Path, overrides: Sequence[str]
 ) -> tuple[OpenedRun, dict[str, Any] | None]:
@@ -38,9 +31,14 @@ def open_unfinished(
         RunNotFound: there is no such run.
         ConfigError: an override would make it another experiment.
     """
+    from dlcli.tracking.reconcile import reconcile
+
     opened = open_run(run, runs_dir)
     while opened.ledger.parent_id is not None:
-        opened = open_run(opened.ledger.parent_id, runs_dir)
+        opened = open_run(str(opened.folder.parents[1] / opened.ledger.parent_id), runs_dir)
+    # Runs whose process is gone get their true end first: it is probably one of them.
+    reconcile(Path(opened.ledger.runs_dir))
+    opened = open_run(str(opened.folder), runs_dir)
     if opened.ledger.kind not in ("run", "cv"):
         raise InputError(f"a {opened.ledger.kind} cannot be resumed", str(opened.folder), "")
     config = _with_changes(opened.config, overrides)

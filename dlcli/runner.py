@@ -77,7 +77,7 @@ def resume(
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.errors import DataError
     from dlcli.interrupts import interruptible
-    from dlcli.resumption import open_unfinished, settle
+    from dlcli.resumption import open_unfinished
     from dlcli.run_folder import read_result
     from dlcli.tracking.connection import recall
     from dlcli.tracking.store import open_store
@@ -85,7 +85,6 @@ def resume(
     with interruptible():
         folders = user_folders(conf_dirs)
         extend_path(folders)
-        settle(runs_directory(runs_dir))
         opened, config = open_unfinished(run, runs_directory(runs_dir), overrides)
         if config is None:
             return replace(
