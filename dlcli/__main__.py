@@ -1,5 +1,19 @@
-"""`python -m dlcli`."""
+"""`dlcli` and `python -m dlcli`."""
 
-from dlcli.cli.app import main
+import os
 
-main()
+
+def main() -> None:
+    """Answer a shell that asks for completions, else run the program."""
+    if shell := os.environ.get("_DLCLI_COMPLETE"):
+        from dlcli.completion.answer import answer
+
+        answer(shell)
+    else:
+        from dlcli.cli.app import main as program
+
+        program()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
-from dlcli.errors import ConfigError, Problem
+from dlcli.config.suggest import did_you_mean
+from dlcli.errors import ConfigError, DlcliError, Problem
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
+    from dlcli.tasks.base import Task
 
 # Rows that show what shape preprocessing gives them.
 _ENOUGH_ROWS = 256
 
 
-def check_experiment(config: Mapping[str, Any], data: Data, split: Split) -> None:
-    """Refuse a model that cannot take this data, a metric that nobody will log, and parts that cannot be made.
-
-    Raises:
-        ConfigError: with all that was found.
+def find_mistakes(
+    config: Mapping[str, Any], data: Data, split: Split, unsound: Collection[str] = ()
+) -> list[Problem]:
+    """A model that cannot take this data, a metric that nobody logs, settings that contradict each other, parts that
+    cannot be made. Sections that are `unsound` are not looked at.
     """
-    problems = [*_pairing(config, data), *_monitor(config, data, split)]
-    if not problems:
-        problems = [*_construction(config, data, split)]
-    if problems:
-        raise ConfigError(problems)
+    from dlcli.tasks.checks import check_task
+
+    found: list[Problem] = []
+
+    def look(sections: str, check: Callable[[], Iterator[Problem]]) -> bool:
+        if set(sections.split()) & set(unsound):
+            return False
+        before = len(found)
+        try:
+            found.extend(check())
+        except DlcliError as error:
+            found.extend(error.problems)
+        return len(found) == before
+
+    look("trainer callbacks", lambda: _endings(config))
+    look("trainer", lambda: _trainer(config))
+    look("optimizer", lambda: _makes(_optimizer, config))
+    fits = look("model", lambda: _pairing(config, data))
+    fits = look("preprocessing", lambda: _makes(_row_shape, config, data, split)) and fits
+    if look("task", lambda: iter(check_task(config["task"], data, split))) and look(
+        "task", lambda: _makes(_task, config, data, split)
+    ):
+        look("monitor mode callbacks", lambda: _monitor(config, _task(config, data, split), split))
+        if fits:
+            look("model", lambda: _makes(_model, config, data, split))
+    return found
 
 
 def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: np.ndarray) -> None:
@@ -45,67 +68,123 @@ def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: 
         )
 
 
-def _construction(config: Mapping[str, Any], data: Data, split: Split) -> Iterator[Problem]:
-    """What only shows when the parts are made: a model without memory, an optimizer of one number, the trainer."""
+def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
+    from dlcli.tasks.facts import target_facts
+
+    return build(config["task"], where="task", **target_facts(data, split.train))
+
+
+def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]:
+    make(*arguments)
+    return iter(())
+
+
+def _endings(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """A training that never ends, or ends before it begins."""
+    trainer = config["trainer"]
+    most, least = trainer.get("max_epochs"), trainer.get("min_epochs")
+    if most == 0:
+        yield Problem("no epoch would be trained", "trainer.max_epochs", "Give at least 1.")
+    if most is not None and least is not None and 0 < most < least:
+        hint = f"Raise trainer.max_epochs (it is {most}), or lower trainer.min_epochs."
+        yield Problem(f"at least {least} epochs contradict at most {most}", "trainer.min_epochs", hint)
+    ends = trainer.get("max_time") is not None or trainer.get("max_steps", -1) != -1
+    if most == -1 and not ends and not any(config["callbacks"].values()):
+        hint = "Give trainer.max_time or trainer.max_steps, or a callback that stops (callbacks=default)."
+        yield Problem("nothing would ever end the training", "trainer.max_epochs", hint)
+
+
+def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
+    trainer = build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
+    # Lightning only warns, and trains with another precision than the record would say.
+    if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(
+        "16"
+    ):
+        yield Problem(
+            f"precision {config['trainer']['precision']} needs a GPU; this would train on the CPU",
+            "trainer.precision",
+            "Use trainer.precision=bf16-mixed, or 32.",
+        )
+
+
+def _optimizer(config: Mapping[str, Any]) -> None:
+    """torch's optimizers check their numbers themselves, when they are made."""
     import torch
 
+    build(config["optimizer"], where="optimizer", params=[torch.nn.Parameter(torch.zeros(1))])
+
+
+def _row_shape(config: Mapping[str, Any], data: Data, split: Split) -> tuple[int, ...]:
+    """What preprocessing makes of a row."""
     from dlcli.datasets.data import take
 
     some = take(data.x, split.train[:_ENOUGH_ROWS])
-    preprocessing = build(config["preprocessing"], where="preprocessing").fit(some)
-    task = build(config["task"], where="task", classes=data.classes)
-    facts = {"input_shape": preprocessing.transform(some)["x"].shape[1:], "num_outputs": task.num_outputs}
-
-    def model() -> None:
-        with torch.device("meta"):
-            build(config["model"], where="model", **facts)
-
-    def optimizer() -> None:
-        build(config["optimizer"], where="optimizer", params=[torch.nn.Parameter(torch.zeros(1))])
-
-    def trainer() -> None:
-        build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
-
-    for make in (model, optimizer, trainer):
-        try:
-            make()
-        except ConfigError as error:
-            yield from error.problems
+    try:
+        fields = build(config["preprocessing"], where="preprocessing").fit(some).transform(some)
+    except DlcliError:
+        raise
+    except Exception as error:  # whatever numpy, pandas or scikit-learn say of data of the wrong kind
+        target = config["preprocessing"]["_target_"].rpartition(".")[2]
+        raise ConfigError(
+            f"{target} cannot take {data.name}, {data.kind} data: {type(error).__name__}: {error}",
+            "preprocessing",
+            f"Leave the dataset its own, or choose one for {data.kind} data.",
+        ) from error
+    return tuple(fields["x"].shape[1:])
 
 
-def _pairing(config: Mapping[str, Any], data: Data) -> list[Problem]:
+def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
+    """The model, made without memory for its weights."""
+    import torch
+
+    facts = {
+        "input_shape": _row_shape(config, data, split),
+        "num_outputs": _task(config, data, split).num_outputs,
+    }
+    with torch.device("meta"):
+        build(config["model"], where="model", **facts)
+
+
+def _pairing(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
     target = config["model"]["_target_"]
     accepts = getattr(locate(target), "accepts", None)
-    if accepts is None or data.kind in accepts:
-        return []
-    takes = " or ".join(sorted(accepts))
-    return [
-        Problem(
+    if accepts is not None and data.kind not in accepts:
+        takes = " or ".join(sorted(accepts))
+        yield Problem(
             f"{target.rpartition('.')[2]} takes {takes} data; {data.name} is {data.kind} data",
             "model",
             f"Choose a model that takes {data.kind} data (model=mlp takes any of a fixed size).",
         )
-    ]
 
 
-def _monitor(config: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
-    from dlcli.config.suggest import did_you_mean
-
-    task = build(config["task"], where="task", classes=data.classes)
+def _monitor(config: Mapping[str, Any], task: Task, split: Split) -> Iterator[Problem]:
+    """A metric that is watched and never logged, or watched for the wrong direction."""
+    better = {"loss": "min"} | {
+        name: "max" if metric.higher_is_better else "min"
+        for name, metric in task.metrics().items()
+        if metric.higher_is_better is not None
+    }
     parts = [part for part in ("train", "val") if len(split.rows(part))]
     logged = [f"{part}/{name}" for part in parts for name in ("loss", *task.metric_names)]
-    problems = []
-    watched = {"monitor": config["monitor"]}
+    watched = {"": (config["monitor"], config["mode"])}
     for name, callback in config["callbacks"].items():
         if callback and isinstance(callback.get("monitor"), str):
-            watched[f"callbacks.{name}.monitor"] = callback["monitor"]
-    for where, monitor in watched.items():
-        if monitor in logged or (where != "monitor" and monitor == config["monitor"]):
-            continue
-        if monitor.startswith("val/") and "val" not in parts:
-            hint = "Give it validation rows (cv.val_size=0.15), or monitor=train/loss."
-            problems.append(Problem(f"{monitor} is watched, but there are no validation rows", where, hint))
-        else:
-            hint = did_you_mean(monitor, logged) or f"Logged are: {', '.join(logged)}."
-            problems.append(Problem(f"{monitor} is watched, but never logged", where, hint))
-    return problems
+            watched[f"callbacks.{name}."] = callback["monitor"], callback.get("mode")
+    for prefix, (monitor, mode) in watched.items():
+        where = f"{prefix}monitor"
+        if prefix and (monitor, mode) == watched[""]:
+            continue  # one mistake, not one for each that repeats it
+        if monitor not in logged:
+            if monitor.startswith("val/") and "val" not in parts:
+                hint = "Give it validation rows (cv.val_size=0.15), or monitor=train/loss."
+                yield Problem(f"{monitor} is watched, but there are no validation rows", where, hint)
+            else:
+                hint = did_you_mean(monitor, logged) or f"Logged are: {', '.join(logged)}."
+                yield Problem(f"{monitor} is watched, but never logged", where, hint)
+        elif mode in ("min", "max") and mode != better.get(monitor.partition("/")[2], mode):
+            says, right = ("less", "max") if mode == "min" else ("more", "min")
+            yield Problem(
+                f"{mode} says that {says} of {monitor} is better, but it is worse",
+                f"{prefix}mode",
+                f"Give {prefix}mode={right}.",
+            )

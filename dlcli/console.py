@@ -53,6 +53,8 @@ class Terminal:
         self._err = _console(stderr=True)
         # FORCE_COLOR makes rich call a pipe a terminal; colours are fine there, redrawing is not.
         self.live = self._out.is_terminal and self._out.file.isatty() and not self._out.is_dumb_terminal
+        if not self.live:
+            self._out.width = 2 * MAX_WIDTH  # a log has no width, where rich would break tables at 80 columns
         self._bar_on = False
         self._exit = contextlib.ExitStack()
 
@@ -108,13 +110,20 @@ class Terminal:
         """
         return TrainingBar(self, max_epochs, steps_per_epoch, monitor, mode, first_epoch)
 
-    def results(self, metrics: Mapping[str, float], title: str = "") -> None:
-        """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`."""
+    def results(
+        self, metrics: Mapping[str, float], title: str = "", baselines: Mapping[str, float] | None = None
+    ) -> None:
+        """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`.
+
+        A figure that has a baseline under the same name is shown with it: `0.971, baseline 0.101`.
+        """
         columns: dict[str, dict[str, str]] = {"val": {}, "test": {}}
         for name, value in metrics.items():
             split, _, metric = name.partition("/")
             if split in columns:
-                columns[split][metric] = number(value)
+                baseline = (baselines or {}).get(name, math.nan)
+                beside = "" if math.isnan(baseline) else f", baseline {number(baseline)}"
+                columns[split][metric] = f"{number(value)}{beside}"
         self.table({split: cells for split, cells in columns.items() if cells}, title)
 
     def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
@@ -134,7 +143,7 @@ class Terminal:
         if self.live:
             self._out.print("", table, "", sep="\n")
         else:
-            self._out.print(table, width=2 * MAX_WIDTH)
+            self._out.print(table)
 
     def note(self, text: str) -> None:
         """One line for a person; never broken by us, so that a path or a command in it can be copied."""
@@ -272,12 +281,12 @@ class TrainingBar:
 
     def _time_text(self) -> str:
         if self._ended_after is not None:
-            return f"{_duration(self._ended_after)} in all"
+            return f"{duration(self._ended_after)} in all"
         elapsed = time.monotonic() - self._start
         if self._max_epochs is None or not self._steps_seen:
-            return f"{_duration(elapsed)} so far"
+            return f"{duration(elapsed)} so far"
         left = (self._max_epochs - self._epochs_done) * self._steps_per_epoch - self._step
-        return f"{_duration(elapsed / self._steps_seen * max(0, left))} left"
+        return f"{duration(elapsed / self._steps_seen * max(0, left))} left"
 
     def _metric_texts(self) -> list[str]:
         texts = []
@@ -370,6 +379,7 @@ _QUIET_WARNINGS = (
     r"The `srun` command is available",
     r"It is recommended to use `self\.log\(.*sync_dist=True",
     r"Precision .* is not supported by the model summary",
+    r"You passed `Trainer\(accelerator='cpu', precision='16",  # dlcli's checks refuse it
     r"Glyph .* missing from",  # matplotlib's font lacks a script: the picture shows a box
 )
 
@@ -436,7 +446,17 @@ def number(value: float) -> str:
     return f"{value:#.4g}" if value else "0"
 
 
-def _duration(seconds: float) -> str:
+def amount(size: float) -> str:
+    """Bytes with three significant digits: `3.21 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `0.4 s`, `2:05` or `1:02:05`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.errors import Interrupted
+from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far, read_result, restore_best_weights
 from dlcli.training.observer import Observer, Plan
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from dlcli.datasets.data import Data
+    from dlcli.inference.saved_model import SavedModel
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.fit import Fitted
@@ -76,8 +80,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         TrainingError: the training failed; the run is marked FAILED.
         Interrupted: a signal came; the run is marked KILLED.
     """
-    from dlcli.inference.evaluate import evaluate, save_outputs
-    from dlcli.inference.saved_model import load_model
+    from dlcli.inference.evaluate import evaluate, figures, save_outputs
     from dlcli.reports.report import write_report
     from dlcli.splits.split import Split
     from dlcli.tracking.ledger import disk_errors
@@ -87,37 +90,58 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
     run_dir = Path(job.run_dir)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     tracking = build(job.config["tracking"], where="tracking")
-    sampled = tracking.system_metrics and not job.slim
-    with Recorder(run_dir, system_metrics=sampled) as recorder, disk_errors(run_dir):
+    with (
+        Recorder(run_dir, system_metrics=tracking.system_metrics and not job.slim) as recorder,
+        disk_errors(run_dir),
+        _naming(run_dir),
+    ):
         data = load_data(job.config["dataset"])
         split = Split.load(run_dir / "split.npz")
         fitted = _train(job, data, split, recorder, observer or Observer())
         # What is judged is what lies on the disk: the same files, on the same path, that eval and predict read.
-        model = load_model(run_dir / "model", trust=True)
+        model, tuned = _tune(run_dir / "model", data, split, fitted.device)
         evaluations = {
             part: evaluate(model, data, split.rows(part), fitted.device)
             for part in JUDGED
             if len(split.rows(part))
         }
-        metrics = {
-            f"{part}/{name}": value
-            for part, evaluation in evaluations.items()
-            for name, value in evaluation.metrics.items()
-        }
+        metrics, baselines = figures(evaluations)
+        metrics |= tuned
         diagnosis = write_report(
-            run_dir, model, fitted, evaluations, job.config["monitor"], pictures=not job.slim
+            run_dir, model, data, fitted, evaluations, job.config["monitor"], pictures=not job.slim
         )
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, evaluations["test"])
         recorder.tag("mlflow.note.content", diagnosis)  # what MLflow shows as the description
         # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
-        duration = round(time.monotonic() - started, 3)
+        guesses = {f"baseline/{name}": value for name, value in baselines.items()}
+        found = [
+            f"{name} {value:.4g}, found on the {len(split.val):,} validation rows"
+            for name, value in tuned.items()
+        ]
         recorder.finish(
-            {**metrics, **best, "best_epoch": fitted.best_epoch},
-            result={"duration_s": duration, "messages": [diagnosis]},
+            {**metrics, **best, **guesses, "best_epoch": fitted.best_epoch},
+            result={
+                "metrics": list(metrics),
+                "duration_s": round(time.monotonic() - started, 3),
+                "messages": [*found, diagnosis],
+            },
         )
     return read_result(run_dir)
+
+
+@contextmanager
+def _naming(run_dir: Path) -> Iterator[None]:
+    """Whatever stops a job says where its record is."""
+    try:
+        yield
+    except Interrupted as interrupt:
+        interrupt.add_note(f"The run is KILLED, with its last checkpoint kept, in {display(run_dir)}")
+        raise
+    except Exception as error:
+        error.add_note(f"The run is FAILED, and what it has done so far is kept, in {display(run_dir)}")
+        raise
 
 
 def load_data(dataset: Mapping[str, Any]) -> Data:
@@ -147,31 +171,19 @@ def _key(arguments: Mapping[str, Any]) -> str:
 
 def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Observer) -> Fitted:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
-    import torch
     from pytorch_lightning.utilities.seed import isolate_rng
 
-    from dlcli.datasets.data import take
     from dlcli.inference.saved_model import save_model
+    from dlcli.parts import assemble
     from dlcli.reports.summary import describe, summarize
     from dlcli.tracking.ledger import atomic_write
     from dlcli.training.fit import fit
-    from dlcli.training.network import Network
 
     config, run_dir = job.config, Path(job.run_dir)
-    preprocessing = build(config["preprocessing"], where="preprocessing").fit(take(data.x, split.train))
-
-    def fields(part: Part) -> dict[str, torch.Tensor]:
-        rows = split.rows(part)
-        arrays = {**preprocessing.transform(take(data.x, rows)), "y": data.y[rows]}
-        return {name: torch.from_numpy(values) for name, values in arrays.items()}
-
-    train, val = fields("train"), fields("val") if len(split.val) else None
-    task = build(config["task"], where="task", classes=data.classes)
-    facts = {"input_shape": tuple(train["x"].shape[1:]), "num_outputs": task.num_outputs}
     # A notebook's own random state stays as it was.
     with isolate_rng():
-        torch.manual_seed(job.seed)
-        network = Network(build(config["model"], where="model", **facts), preprocessing.on_device())
+        parts = assemble(config, data, split, job.seed)
+        network, train = parts.network, parts.train
         summary = summarize(network, {name: values[:1] for name, values in train.items()})
         atomic_write(run_dir / "model_summary.txt", summary.text)
         recorder.log(
@@ -180,9 +192,9 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         restore_best_weights(run_dir)
         fitted = fit(
             network,
-            task,
+            parts.task,
             train,
-            val,
+            parts.val,
             make_optimizer=partial(_make_optimizer, config["optimizer"]),
             make_trainer=partial(build, config["trainer"], where="trainer"),
             trainer_arguments=config["trainer"],
@@ -196,22 +208,39 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             folder=run_dir / "checkpoints",
             checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
             observer=_Recording(recorder, observer),
-            description=describe(data, split, network, preprocessing, summary, run_dir),
+            description=describe(data, split, network, parts.preprocessing, parts.task, summary, run_dir),
             earlier=epochs_so_far(run_dir),
             keep_last=job.keep_last,
         )
     save_model(
         run_dir / "model",
         weights=fitted.best_weights,
-        preprocessing=preprocessing,
+        preprocessing=parts.preprocessing,
         model=config["model"],
         task=config["task"],
         kind=data.kind,
-        labels=data.classes,
-        facts=facts,
+        model_facts=parts.facts,
+        task_facts=parts.target_facts,
         run_id=recorder.ledger.run_id,
     )
     return fitted
+
+
+def _tune(
+    folder: Path, data: Data, split: Split, device: torch.device
+) -> tuple[SavedModel, dict[str, float]]:
+    """The saved model, and what its task found out on the validation rows with the best weights."""
+    from dlcli.datasets.data import take
+    from dlcli.inference.saved_model import add_task_facts, load_model
+
+    model = load_model(folder, trust=True)
+    if not len(split.val):
+        return model, {}
+    tuned = model.task.tune(model.outputs(take(data.x, split.val), device), data.y[split.val])
+    if not tuned:
+        return model, {}
+    add_task_facts(folder, tuned)
+    return load_model(folder, trust=True), tuned
 
 
 def _make_optimizer(node: Mapping[str, Any], parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:

@@ -13,8 +13,8 @@ SCHEMA_VERSION = 1
 class Result:
     """A finished run.
 
-    `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `messages` are sentences for
-    a person.
+    `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `baselines` are, under the
+    same names, those of a guess that looks at no row. `messages` are sentences for a person.
     """
 
     status: str
@@ -25,6 +25,7 @@ class Result:
     tracking_uri: str
     metrics: dict[str, float]
     duration_s: float
+    baselines: dict[str, float] = field(default_factory=dict)
     folds: tuple[Result, ...] = ()
     messages: tuple[str, ...] = field(default=(), repr=False)
 
@@ -39,6 +40,7 @@ class Result:
             "run_dir": str(self.run_dir),
             "tracking_uri": self.tracking_uri,
             "metrics": self.metrics,
+            "baselines": self.baselines,
             "folds": [
                 {"fold": number, "run_id": fold.run_id, "status": fold.status, "metrics": fold.metrics}
                 for number, fold in enumerate(self.folds)

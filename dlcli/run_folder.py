@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 DATA_PATHS = ("path", "root", "test_path")
 
 
-# What a finished run is judged by, among all its figures.
-_RESULTS = ("val/", "test/", "cv/")
+_BASELINE = "baseline/"
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +68,12 @@ def read_result(run_dir: Path) -> Result:
         experiment=ledger.experiment,
         run_dir=run_dir,
         tracking_uri=ledger.tracking_uri,
-        metrics={k: v for k, v in ledger.metrics.items() if k.startswith(_RESULTS)},
+        metrics={name: ledger.metrics[name] for name in ledger.result.get("metrics", ())},
+        baselines={
+            name.removeprefix(_BASELINE): value
+            for name, value in ledger.metrics.items()
+            if name.startswith(_BASELINE)
+        },
         duration_s=ledger.result.get("duration_s", 0.0),
         folds=tuple(
             read_result(run_dir.parents[1] / run_id / "artifacts")
@@ -120,7 +124,7 @@ class OpenedRun:
 
     def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:
         """The run's model, its own code run only where the user vouches for it."""
-        from dlcli.config.folders import user_folders
+        from dlcli.config.folders import extend_path, user_folders
         from dlcli.inference.code import admit_code
         from dlcli.inference.saved_model import load_model
 
@@ -130,8 +134,10 @@ class OpenedRun:
                 where=str(self.folder),
                 hint="Only a finished run has one: train again.",
             )
-        named = [folder.parent for folder in user_folders(conf_dirs)]
-        trusted = admit_code(self.folder / "code", named, trust=trust)
+        folders = user_folders(conf_dirs)
+        trusted = admit_code(self.folder / "code", [folder.parent for folder in folders], trust=trust)
+        if trusted:
+            extend_path(folders)
         return load_model(self.folder / "model", trust=trusted)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.store import DatasetRecord, Store
     from dlcli.training.observer import Watcher
+    from dlcli.training.rehearsal import Rehearsal
 
 
 def train(
@@ -25,30 +26,25 @@ def train(
     watcher: Watcher | None = None,
 ) -> Result:
     """Train one experiment: compose, check, create the run, do its jobs."""
-    from dlcli.checks import check_experiment
-    from dlcli.config.compose import compose
-    from dlcli.config.folders import extend_path, user_folders
-    from dlcli.config.overrides import quoted
-    from dlcli.config.supplied import SUPPLIED
+    from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
-    from dlcli.run_folder import absolute_paths, contents
+    from dlcli.run_folder import contents
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import make_run_name, open_store
 
     with interruptible():
-        folders = user_folders(conf_dirs)
-        extend_path(folders)
-        flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
-        composed = compose([*overrides, *flags], folders, SUPPLIED)
-        config = absolute_paths(composed.config)
-        estimation = _estimation(config, folders)
-        data, split = estimation.data, estimation.whole
-        check_experiment(config, data, estimation.splits[0])
+        experiment = plan_experiment(overrides, conf_dirs, runs_dir)
+        config, data, folders = experiment.config, experiment.data, experiment.folders
+        estimation = experiment.estimation
+        split = estimation.whole
+        experiment.rehearse(quick=True)
 
         with open_store(Path(config["runs_dir"])) as store:
-            reconcile(store.runs_dir, store)
-            model, dataset = composed.choices["model"], data.name
+            for note in reconcile(store.runs_dir, store):
+                if watcher:
+                    watcher.noted(note)
+            model, dataset = experiment.composed.choices["model"], data.name
             run_dir = store.create_run(
                 experiment=config["experiment_name"] or data.name,
                 run_name=config["run_name"] or make_run_name(f"{model}-{dataset}"),
@@ -61,7 +57,7 @@ def train(
                     "dlcli.split_fingerprint": estimation.fingerprint,
                 },
                 datasets=_records(data, split),
-                files=contents(config, composed.overrides, split, folders),
+                files=contents(config, experiment.composed.overrides, split, folders),
             )
             return _carry_out(estimation, run_dir, store, watcher)
 
@@ -76,6 +72,7 @@ def resume(
     """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.errors import DataError
+    from dlcli.experiment import plan_estimation
     from dlcli.interrupts import interruptible
     from dlcli.resumption import open_unfinished
     from dlcli.run_folder import read_result
@@ -90,7 +87,7 @@ def resume(
             return replace(
                 read_result(opened.folder), messages=("The run is finished: there is nothing to do.",)
             )
-        estimation = _estimation(config, folders)
+        estimation = plan_estimation(config, folders)
         for what, fingerprint in (("data", estimation.data.fingerprint), ("split", estimation.fingerprint)):
             if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
                 raise DataError(
@@ -100,19 +97,6 @@ def resume(
                 )
         with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
             return _carry_out(estimation, opened.folder, store, watcher)
-
-
-def _estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimation:
-    """The rows, and what is trained on which of them."""
-    from dlcli.checks import check_refit
-    from dlcli.config.build import build
-    from dlcli.cross_validation.estimation import Estimation
-    from dlcli.job import load_data
-
-    data, strategy = load_data(config["dataset"]), build(config["cv"], where="cv")
-    splits, final_test = strategy.splits(data), strategy.final_test(data)
-    check_refit(config, splits, final_test)
-    return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))
 
 
 def _carry_out(estimation: Estimation, run_dir: Path, store: Store, watcher: Watcher | None) -> Result:
@@ -137,6 +121,17 @@ def _carry_out(estimation: Estimation, run_dir: Path, store: Store, watcher: Wat
         raise
 
 
+def check(
+    overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
+) -> Rehearsal:
+    """Find every mistake, and train a few batches that nobody records."""
+    from dlcli.experiment import plan_experiment
+    from dlcli.interrupts import interruptible
+
+    with interruptible():
+        return plan_experiment(overrides, conf_dirs, runs_dir, thorough=True).rehearse()
+
+
 def evaluate(
     run: str,
     part: Part = "test",
@@ -148,7 +143,7 @@ def evaluate(
 ) -> Result:
     """Repeat a run's figures: its saved model on the raw rows of one part of its split."""
     from dlcli.errors import DataError
-    from dlcli.inference.evaluate import choose_device
+    from dlcli.inference.evaluate import choose_device, figures
     from dlcli.inference.evaluate import evaluate as judge
     from dlcli.job import load_data
     from dlcli.result import Result
@@ -171,6 +166,7 @@ def evaluate(
     if len(rows) == 0:
         raise DataError(f"the run has no {part} rows", where=str(opened.folder / "split.npz"))
     evaluation = judge(model, data, rows, choose_device(config["trainer"]["accelerator"]))
+    metrics, baselines = figures({part: evaluation})
     return Result(
         status="FINISHED",
         run_id=opened.ledger.run_id,
@@ -178,7 +174,8 @@ def evaluate(
         experiment=opened.ledger.experiment,
         run_dir=opened.folder,
         tracking_uri=opened.ledger.tracking_uri,
-        metrics={f"{part}/{name}": value for name, value in evaluation.metrics.items()},
+        metrics=metrics,
+        baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
         messages=opened.notes,
     )
@@ -232,7 +229,8 @@ def _records(data: Data, split: Split) -> list[DatasetRecord]:
     """The data as MLflow shows it: which rows of it train, and which test."""
     from dlcli.tracking.store import DatasetRecord
 
-    profile = {"rows": len(data), "classes": list(data.classes), **split.sizes}
+    targets = {"classes": list(data.classes)} if data.classes else {"targets": list(data.targets)}
+    profile = {"rows": len(data), **targets, **split.sizes}
     schema = {"kind": data.kind, "row_shape": list(data.x.shape[1:])}
     contexts = {"training": split.train, "validation": split.val, "testing": split.test}
     return [

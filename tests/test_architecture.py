@@ -15,18 +15,22 @@ PACKAGE = Path(dlcli.__file__).parent
 
 # From the top down: a layer imports itself and what stands below it.
 LAYERS = (
+    ("completion", "templates"),
     ("cli",),
     ("runner",),
-    ("cross_validation", "resumption"),
+    ("doctor",),
+    ("experiment", "scaffold", "resumption"),
+    ("cross_validation",),
     ("executors",),
     ("run_folder", "job", "checks"),
+    ("parts",),
     ("reports", "inference", "training"),
     ("tasks", "models", "splits", "preprocessing"),
     ("datasets", "statistics"),
     ("tracking", "config", "result"),
     ("foldtable",),
     ("console", "interrupts"),
-    ("errors",),
+    ("errors", "paths"),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

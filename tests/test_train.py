@@ -50,7 +50,7 @@ def test_the_folder_is_complete(trained: Result) -> None:
         "predictions.parquet", "model_summary.txt", "checkpoints/last.ckpt", "model/MLmodel", "model/model.json",
         "model/labels.json", "model/preprocessing.skops", "model/weights.safetensors", "model/requirements.txt",
         "model/python_env.yaml", "plots/confusion_matrix.png", "plots/learning_curves.png", "plots/roc.png",
-        "plots/precision_recall.png",
+        "plots/precision_recall.png", "plots/reliability.png", "breakdown.csv",
     }  # fmt: skip
     assert (trained.run_dir / "overrides.txt").read_text().splitlines()[: len(QUICK)] == QUICK
     assert yaml.safe_load((trained.run_dir / "config.yaml").read_text())["model"]["hidden"] == 16

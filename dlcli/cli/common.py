@@ -48,20 +48,27 @@ def session(json: bool = False) -> Iterator[Terminal]:
         try:
             with interruptible():
                 yield terminal
-        except DlcliError as error:
-            if os.environ.get("DLCLI_DEBUG") == "1":
-                raise
-            terminal.error(error)
-            raise typer.Exit(error.exit_code) from None
-        except Interrupted as interrupt:
-            terminal.error(DlcliError(f"stopped by {interrupt}"))
-            raise typer.Exit(interrupt.exit_code) from None
         except typer.Exit:
             raise
+        except Interrupted as interrupt:
+            how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
+            _tell(terminal, interrupt, DlcliError(f"stopped by {how}"))
+            raise typer.Exit(interrupt.exit_code) from None
         except Exception as error:
             if os.environ.get("DLCLI_DEBUG") == "1":
                 raise
-            what = f"{type(error).__name__}: {error}".strip()
-            hint = "This was not foreseen. DLCLI_DEBUG=1 shows the traceback."
-            terminal.error(DlcliError(Problem(what, hint=hint)))
-            raise typer.Exit(1) from None
+            told = error if isinstance(error, DlcliError) else _unforeseen(error)
+            _tell(terminal, error, told)
+            raise typer.Exit(told.exit_code) from None
+
+
+def _tell(terminal: Terminal, stopped_by: BaseException, error: DlcliError) -> None:
+    """Show the error, and what was noted of it on its way: where the record is."""
+    terminal.error(error)
+    for note in getattr(stopped_by, "__notes__", ()):
+        terminal.note(note)
+
+
+def _unforeseen(error: Exception) -> DlcliError:
+    what = f"{type(error).__name__}: {error}".strip()
+    return DlcliError(Problem(what, hint="This was not foreseen. DLCLI_DEBUG=1 shows the traceback."))

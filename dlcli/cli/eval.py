@@ -38,6 +38,8 @@ def eval(  # the command's name
         if json:
             terminal.document(result.to_json())
             return
-        terminal.results(result.metrics, title=f"{result.run_name}, from its saved model")
+        terminal.results(
+            result.metrics, title=f"{result.run_name}, from its saved model", baselines=result.baselines
+        )
         for message in result.messages:
             terminal.note(message)

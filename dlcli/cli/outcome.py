@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlcli.console import Terminal, number
+from dlcli.paths import display
 from dlcli.result import Result
 
 
@@ -16,10 +17,10 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     if result.folds:
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
     title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
-    terminal.results(result.metrics, title=title)
+    terminal.results(result.metrics, title=title, baselines=result.baselines)
     for message in result.messages:
         terminal.note(message)
-    terminal.note(f"Recorded in {result.run_dir}")
+    terminal.note(f"Recorded in {display(result.run_dir)}")
     terminal.note(f"Look at it with: {runner.ui_command(result)}")
 
 

@@ -30,6 +30,10 @@ class TerminalWatcher(Watcher):
     ) -> None:
         self._exit.__exit__(kind, error, trace)
 
+    def noted(self, text: str) -> None:
+        """Say it."""
+        self._terminal.note(text)
+
     def planned(self, names: Sequence[str], jobs: int) -> None:
         """Begin a round: what was drawn for the last one stays as it is."""
         self._exit.close()

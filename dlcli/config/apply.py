@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,25 @@ def apply(
     group_names: Sequence[str],
     files: Sequence[Path],
     problems: list[Problem],
+    by_data: Mapping[str, str],
 ) -> tuple[Plan, Any, dict[str, str], list[Setting]]:
     """Merge the groups, then those values whose keys exist; the other keys are added to `problems`.
 
     Returns the plan as Hydra took it, the configuration, the chosen options, and the settings that it holds.
-    `files` are those that chose options: a mistake of theirs is told with its line.
+    `files` are those that chose options: a mistake of theirs is told with its line. Keys of the sections that are
+    left to the data (`by_data`, group to option) are passed over.
     """
     from omegaconf import OmegaConf
 
     plan, config, choices = _merge(plan, files)
     used: list[Setting] = []
+    undecided = {group for group, option in by_data.items() if choices.get(group) == option}
     if project.values:
-        good = _existing(project, config, group_names, problems)
+        good = _existing(project, config, group_names, problems, undecided)
         plan = replace(plan, project_values={setting.key: setting.value for setting in good})
         plan, config, choices = _merge(plan, files)
         used += good
-    good = _existing(asked, config, group_names, problems, project.unsure)
+    good = _existing(asked, config, group_names, problems, project.unsure | undecided)
     for setting in good:
         if setting.kind == "delete":
             continue

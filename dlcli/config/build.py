@@ -39,7 +39,8 @@ def locate(target: str) -> Any:
 def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
     """Build the object that a node with `_target_` describes, and those nested in it.
 
-    The target gets the node's keys and those `facts` that its signature names (`**kwargs` takes no facts).
+    The target, and each one nested in it, gets the node's keys and those `facts` that its signature names and no key
+    gives (`**kwargs` takes no facts).
     With `_partial_: true` the result is a `functools.partial`. What dlcli takes itself in the section `where`
     (`dataset.batch_size`) is left out. Raises a ConfigError with the constructor's own words.
     """
@@ -53,11 +54,11 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
     takes = signature(target).arguments
     own = getattr(OWN.get(where), "__dataclass_fields__", {})
     arguments = {
-        key: _nested(value, f"{where}.{key}".lstrip("."))
+        key: _nested(value, f"{where}.{key}".lstrip("."), facts)
         for key, value in node.items()
         if key not in (TARGET, PARTIAL) and (key in takes or key not in own)
     }
-    arguments |= {name: fact for name, fact in facts.items() if name in takes}
+    arguments = {name: fact for name, fact in facts.items() if name in takes} | arguments
     if node.get(PARTIAL):
         return partial(target, **arguments)
     try:
@@ -69,13 +70,13 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
         raise ConfigError(f"{node[TARGET]} cannot be made from this: {text}", where=where) from error
 
 
-def _nested(value: Any, where: str) -> Any:
+def _nested(value: Any, where: str, facts: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         if TARGET in value:
-            return build(value, where=where)
-        return {key: _nested(item, f"{where}.{key}") for key, item in value.items()}
+            return build(value, where=where, **facts)
+        return {key: _nested(item, f"{where}.{key}", facts) for key, item in value.items()}
     if isinstance(value, list):
-        return [_nested(item, f"{where}.{index}") for index, item in enumerate(value)]
+        return [_nested(item, f"{where}.{index}", facts) for index, item in enumerate(value)]
     return value
 
 

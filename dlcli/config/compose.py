@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,48 @@ class Composed:
         return origins(self.plan, self.settings)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A configuration as far as it could be composed, and what is wrong with it.
+
+    Settings whose keys do not exist are left out of it. `unsound` names the sections that hold a wrong value or
+    are not what was meant: nothing more can be said of them.
+    """
+
+    composed: Composed
+    problems: tuple[Problem, ...]
+    unsound: frozenset[str]
+
+
 def compose(
-    overrides: Sequence[str], folders: Sequence[Path] = (), supplied: Supplied | None = None
+    overrides: Sequence[str],
+    folders: Sequence[Path] = (),
+    supplied: Supplied | None = None,
+    by_data: Mapping[str, str] | None = None,
 ) -> Composed:
     """Compose and check. `folders` are the user's own (`user_folders`).
 
     `supplied` names the arguments that dlcli passes itself: section to argument to a hint for who tries to
-    set it. Precedence: command line, experiment, a folder's dlcli.yaml, dataset, config.yaml. Raises one
+    set it. `by_data` maps a group to the option that leaves its section to the data (`task: auto`): where that is
+    chosen the section is not judged, and its keys are not set, until an option is named. Precedence: command line,
+    experiment, a folder's dlcli.yaml, dataset, config.yaml. Raises one
     ConfigError with every mistake that can be found.
+    """
+    found = draft(overrides, folders, supplied, by_data)
+    if found.problems:
+        raise ConfigError(found.problems)
+    return found.composed
+
+
+def draft(
+    overrides: Sequence[str],
+    folders: Sequence[Path] = (),
+    supplied: Supplied | None = None,
+    by_data: Mapping[str, str] | None = None,
+) -> Draft:
+    """Compose and check as `compose` does, but hand back what could be composed together with the mistakes.
+
+    Raises a ConfigError only where nothing could be: a file that cannot be read, a name in two folders.
     """
     folders = tuple(folders)
     if problems := conflicts(folders):
@@ -65,7 +99,9 @@ def compose(
         if name == option
     ]
     try:
-        plan, config, choices, used = apply(plan, project, asked, groups(folders), files, problems)
+        plan, config, choices, used = apply(
+            plan, project, asked, groups(folders), files, problems, by_data or {}
+        )
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     for group, option in defaults.items():
@@ -74,6 +110,7 @@ def compose(
     values, open_ends = resolve(config)
     reported = {problem.where for problem in (*problems, *open_ends)}
     unsure = project.unsure | asked.unsure
+    unsure |= {group for group, option in (by_data or {}).items() if choices.get(group) == option}
     sections = {group.split("/")[0] for group in groups(folders)}
     found = [
         problem
@@ -84,9 +121,11 @@ def compose(
     typed = {setting.key for setting in used if not setting.source}
     known = origins(plan, used) if any(problem.where not in typed for problem in found) else {}
     problems += [_placed(problem, known) for problem in found]
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
-    return Composed(values, choices, tuple(overrides), plan, tuple(used))
+    return Draft(
+        Composed(values, choices, tuple(overrides), plan, tuple(used)),
+        tuple(dict.fromkeys(problems)),
+        frozenset(unsure | {problem.where.split(".")[0] for problem in found}),
+    )
 
 
 def _group_overrides(asked: Picks) -> tuple[str, ...]:

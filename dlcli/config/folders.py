@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlcli.config.yamlfile import display
 from dlcli.errors import ConfigError, Problem
+from dlcli.paths import display
 
 PROJECT_FILE = "dlcli.yaml"
 

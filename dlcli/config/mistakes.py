@@ -9,8 +9,9 @@ from pathlib import Path
 import yaml
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.config.yamlfile import display, lines
+from dlcli.config.yamlfile import lines
 from dlcli.errors import Problem
+from dlcli.paths import display
 
 
 def explain(error: BaseException, where: str = "", files: Sequence[Path] = ()) -> Problem:

@@ -8,7 +8,8 @@ from typing import Any
 
 from dlcli.config.folders import PROJECT_FILE
 from dlcli.config.overrides import Setting, leaves
-from dlcli.config.yamlfile import display, lines, read
+from dlcli.config.yamlfile import lines, read
+from dlcli.paths import display
 
 
 def project_defaults(folders: Sequence[Path]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from dlcli.config.overrides import Setting
 from dlcli.config.primary import Plan, sources
-from dlcli.config.yamlfile import display, lines
+from dlcli.config.yamlfile import lines
+from dlcli.paths import display
 
 COMMAND_LINE = "command line"
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _FROM_DATA = "It comes from the data."
+_OF_TARGETS = dict.fromkeys(("classes", "class_counts", "targets", "target_mean", "target_std"), _FROM_DATA)
+
+# Options of groups that stand for one that the data will decide: until then the section's keys cannot be judged.
+BY_DATA = {"task": "auto"}
 
 SUPPLIED: Mapping[str, Mapping[str, str]] = {
     "model": dict.fromkeys(("input_shape", "num_outputs"), _FROM_DATA),
-    "task": {"classes": _FROM_DATA},
+    "task": {**_OF_TARGETS, "tuned_threshold": "Training finds it: see task.tune_threshold."},
+    "task.*": _OF_TARGETS,
     "optimizer": {"params": "They are the model's."},
     "trainer": {
         "logger": "The record is MLflow's: see the tracking group.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections.abc
 import json
 import re
+import types
 import typing
 import warnings
 from collections.abc import Iterator
@@ -88,6 +90,32 @@ def _name(annotation: Any) -> str:
     if isinstance(annotation, type) and not typing.get_args(annotation):
         return annotation.__name__
     return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", str(annotation))
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation as a person says it: `int >= 1`, `relu or tanh`, `float or null`; empty where nothing is known."""
+    if annotation is UNKNOWN or annotation is Any:
+        return ""
+    if annotation is type(None):
+        return "null"
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return " ".join([type_name(parts[0]), *filter(None, map(_bound, parts[1:]))])
+    if origin is Literal:
+        return " or ".join(map(str, parts))
+    if origin is typing.Union or origin is types.UnionType:
+        return " or ".join(dict.fromkeys(filter(None, map(type_name, parts))))
+    if origin in (list, tuple, collections.abc.Sequence):
+        of = [type_name(part) for part in parts if part is not ...]
+        return f"list of {' and '.join(dict.fromkeys(of))}" if of else "list"
+    return "text" if annotation is str else _name(annotation)
+
+
+def _bound(constraint: Any) -> str:
+    for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+        if getattr(constraint, name, None) is not None:
+            return f"{sign} {getattr(constraint, name)}"
+    return ""
 
 
 def _literals(annotation: Any) -> Iterator[Any]:

@@ -63,10 +63,15 @@ def cross_validate(
             )
         write_parent_report(run_dir, estimation, folds, results, summary, metric)
         recorder.tag("mlflow.note.content", "\n".join(messages))
+        figures = {**summary.metrics, **final}
         recorder.finish(
-            {**summary.metrics, **final},
+            figures,
             step=max(config["trainer"].get("max_epochs") or 0, 0),
-            result={"messages": messages, "folds": [result.run_id for result in results]},
+            result={
+                "metrics": list(figures),
+                "messages": messages,
+                "folds": [result.run_id for result in results],
+            },
         )
     return read_result(run_dir)
 

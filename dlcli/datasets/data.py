@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 Kind = Literal["table", "image", "sequence", "tokens"]
+TargetKind = Literal["binary", "multiclass", "multilabel", "regression"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +19,14 @@ class Data:
     """Raw rows and their targets, before anything is fitted or split.
 
     `x` holds one entry a row: a pandas DataFrame for tables, an array for the rest, images as `(N, H, W)` or
-    `(N, H, W, C)` bytes. `y` are int64 class codes `(N,)`, positions in `classes`. `test_rows` are the indices of the
-    dataset's own test set, where it has one: splits never train or validate on them.
+    `(N, H, W, C)` bytes. `test_rows` are the indices of the dataset's own test set, where it has one: splits never
+    train or validate on them.
+
+    What `y` holds decides what can be learnt from it (`target_kind`):
+
+    - int64 codes `(N,)`, positions in `classes`: one class a row, binary where there are two;
+    - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the K labels' names;
+    - floats `(N,)` or `(N, K)`, in the user's own unit: regression, where `targets` are the K columns' names.
 
     What some splits go by, one entry a row, where the data has it: `groups` (rows that belong together, such as one
     patient's), `times` (anything that can be sorted), `parts` (a split that is given: the words train, val and test,
@@ -30,26 +37,50 @@ class Data:
     kind: Kind
     x: Any
     y: np.ndarray
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     source: str = ""
     test_rows: np.ndarray | None = None
+    targets: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     parts: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if np.issubdtype(self.y.dtype, np.floating):
+            self._need(
+                self.targets, 1 if self.y.ndim == 1 else self.y.shape[1], "a name for each target column"
+            )
+        elif not np.issubdtype(self.y.dtype, np.integer):
+            raise TypeError(f"targets are int64 codes, 0/1 integers or floats, these are {self.y.dtype}")
+        elif self.y.ndim == 2:
+            self._need(self.classes, self.y.shape[1], "a name for each label")
+
+    def _need(self, names: tuple[str, ...], columns: int, what: str) -> None:
+        if len(names) != columns:
+            raise ValueError(f"{self.name} needs {what}: {columns}, not {len(names)}")
 
     def __len__(self) -> int:
         return len(self.y)
 
     @property
+    def target_kind(self) -> TargetKind:
+        """What the targets are; the name of the task that fits them."""
+        if np.issubdtype(self.y.dtype, np.floating):
+            return "regression"
+        if self.y.ndim == 2:
+            return "multilabel"
+        return "binary" if len(self.classes) == 2 else "multiclass"
+
+    @property
     def strata(self) -> np.ndarray | None:
         """The codes `(N,)` whose shares a split can keep equal; None where a row has no single class."""
-        return self.y if self.y.ndim == 1 and np.issubdtype(self.y.dtype, np.integer) else None
+        return self.y if self.target_kind in ("binary", "multiclass") else None
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all raw values, targets and classes: equal data, equal fingerprint."""
+        """A digest of all raw values, targets and their names: equal data, equal fingerprint."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self.kind, self.classes)).encode())
+        digest.update(repr((self.kind, self.classes, self.targets)).encode())
         for part in (self.x, self.y, self.test_rows):
             _update(digest, part)
         return digest.hexdigest()

@@ -14,6 +14,7 @@ from torch import Tensor
 from dlcli.datasets.data import Data, take
 from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
+from dlcli.tasks.base import Task
 from dlcli.training.scores import Scores
 
 OUTPUTS = "outputs.npz"
@@ -21,12 +22,16 @@ OUTPUTS = "outputs.npz"
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's outputs on some rows, and what they are worth."""
+    """A model's outputs on some rows, and what they are worth.
+
+    `baseline` has the same figures of a guess that looks at no row: the training rows' most frequent class, or mean.
+    """
 
     rows: np.ndarray
     y: np.ndarray
     outputs: Tensor
     metrics: dict[str, float]
+    baseline: dict[str, float]
 
 
 def evaluate(
@@ -35,9 +40,34 @@ def evaluate(
     """Predict the raw rows and judge the predictions. The loss is that of the task, over all rows."""
     outputs = model.outputs(take(data.x, rows), device)
     y = data.y[rows]
-    scores = Scores(model.task)
-    scores.update(outputs, torch.from_numpy(y))
-    return Evaluation(rows, y, outputs, scores.compute())
+    encoded = torch.from_numpy(model.task.encode(y))
+    task, guess = model.task.baseline()
+    return Evaluation(
+        rows,
+        y,
+        outputs,
+        metrics=_figures(model.task, outputs, encoded),
+        baseline=_figures(task, guess.expand(len(y), -1), encoded),
+    )
+
+
+def _figures(task: Task, outputs: Tensor, y: Tensor) -> dict[str, float]:
+    scores = Scores(task)
+    scores.update(outputs, y)
+    return scores.compute()
+
+
+def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], dict[str, float]]:
+    """Metrics, and the baselines under the same names: `test/accuracy`."""
+    metrics, baselines = (
+        {
+            f"{part}/{name}": value
+            for part, evaluation in evaluations.items()
+            for name, value in getattr(evaluation, which).items()
+        }
+        for which in ("metrics", "baseline")
+    )
+    return metrics, baselines
 
 
 def save_outputs(run_dir: Path, evaluation: Evaluation) -> None:
@@ -61,9 +91,7 @@ def predictions_table(model: SavedModel, evaluations: Mapping[Part, Evaluation])
     """`predictions.parquet`: row, split, target, prediction and what else the task gives, one line a row."""
     tables = []
     for part, evaluation in evaluations.items():
-        table = model.task.predictions(evaluation.outputs)
-        table.insert(0, "row", evaluation.rows)
-        table.insert(1, "split", part)
-        table.insert(2, "target", model.task.targets(evaluation.y))
-        tables.append(table)
+        place = pd.DataFrame({"row": evaluation.rows, "split": part})
+        targets, predictions = model.task.targets(evaluation.y), model.task.predictions(evaluation.outputs)
+        tables.append(pd.concat([place, targets, predictions], axis=1))
     return pd.concat(tables, ignore_index=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcli.inference.saved_model import SavedModel, as_rows, load_model
+from dlcli.inference.saved_model import SavedModel, load_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ class PythonModel:
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Raw rows to predictions, one row each."""
-        return self._model.task.predictions(self._model.outputs(as_rows(data, self._model.kind)))
+        return self._model.predict(data)
 
 
 def _load_pyfunc(path: str) -> PythonModel:

@@ -6,7 +6,7 @@
     model.json            classes to build and their plain arguments
     weights.safetensors   the best weights
     preprocessing.skops   what was fitted on the training rows
-    labels.json           the classes' names, in the order of the outputs
+    labels.json           names of the classes or labels, in the order of their codes
 
 Nothing in it is unpickled, and only dlcli's and torch's own classes are built, unless the caller vouches for others.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +32,8 @@ from dlcli.tracking.ledger import atomic_write
 from dlcli.training.network import Network
 
 SCHEMA_VERSION = 1
+
+_DESCRIPTION = "model.json"
 
 # Whose classes a model folder may name without the user's word.
 _OURS = ("dlcli.", "torch.nn.", "torch.optim.")
@@ -61,6 +64,10 @@ class SavedModel:
         ]
         return torch.cat(parts) if parts else torch.empty(0, self.task.num_outputs)
 
+    def predict(self, x: Any, device: torch.device | str = "cpu") -> pd.DataFrame:
+        """Predictions for raw rows (a table, or an array), one row each, in the user's own labels or unit."""
+        return self.task.predictions(self.outputs(as_rows(x, self.kind), device))
+
 
 def save_model(
     folder: Path,
@@ -70,26 +77,35 @@ def save_model(
     model: Mapping[str, Any],
     task: Mapping[str, Any],
     kind: str,
-    labels: tuple[str, ...],
-    facts: Mapping[str, Any],
+    model_facts: Mapping[str, Any],
+    task_facts: Mapping[str, Any],
     run_id: str,
 ) -> None:
-    """Write the folder. `weights` is moved there; `model` and `task` are config nodes, `facts` what they were given."""
+    """Write the folder. `weights` is moved there; `model` and `task` are config nodes, the facts what they got."""
     import skops.io
 
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "preprocessing.skops", skops.io.dumps(preprocessing))
+    labels = task_facts.get("classes", [])
     atomic_write(folder / "labels.json", json.dumps(labels, ensure_ascii=False, indent=2))
     description = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
         "model": dict(model),
         "task": dict(task),
-        "facts": dict(facts),
+        "model_facts": dict(model_facts),
+        "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
-    atomic_write(folder / "model.json", json.dumps(description, indent=2))
+    atomic_write(folder / _DESCRIPTION, json.dumps(description, indent=2))
     _write_mlflow_files(folder, run_id)
     weights.replace(folder / "weights.safetensors")
+
+
+def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Let the task of a folder that is written know more, such as a tuned threshold."""
+    description = json.loads((folder / _DESCRIPTION).read_text())
+    description["task_facts"] |= facts
+    atomic_write(folder / _DESCRIPTION, json.dumps(description, indent=2))
 
 
 def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
@@ -106,7 +122,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
     from safetensors.torch import load_model as load_weights
 
     try:
-        description = json.loads((folder / "model.json").read_text())
+        description = json.loads((folder / _DESCRIPTION).read_text())
         labels = json.loads((folder / "labels.json").read_text())
         file = folder / "preprocessing.skops"
         foreign = skops.io.get_untrusted_types(file=file)
@@ -114,9 +130,10 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             _refuse_strangers(folder, [*targets(description), *foreign])
         preprocessing = skops.io.load(file, trusted=foreign)
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
-            model: nn.Module = build(description["model"], where="model", **_as_tuples(description["facts"]))
+            facts = _as_tuples(description["model_facts"])
+            model: nn.Module = build(description["model"], where="model", **facts)
         load_weights(model, str(folder / "weights.safetensors"))
-        task = build(description["task"], where="task", classes=labels)
+        task = build(description["task"], where="task", **description["task_facts"], classes=labels)
     except CorruptRun:
         raise
     except Exception as error:
@@ -188,8 +205,6 @@ def _write_mlflow_files(folder: Path, run_id: str) -> None:
 
 def as_rows(x: Any, kind: str) -> Any:
     """Raw rows as callers from outside hand them over: a table for `table`, an array for the rest."""
-    import pandas as pd
-
     if kind == "table":
         return x if isinstance(x, pd.DataFrame) else pd.DataFrame(x)
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)

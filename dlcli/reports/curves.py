@@ -2,7 +2,7 @@
 
 `y_true` holds class indices, shape `(N,)`; `probabilities` has shape `(N, K)`, for two classes also `(N,)`
 for the second; `classes` are the K names. Each class is drawn against the rest, with the macro mean; two
-classes are one curve, that of the second.
+classes are one curve, that of the second. Of labels, `y_true` is 0 or 1, shape `(N, K)`: a curve each.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> 
     # The curves leave x = 0 at its highest point; drawn, they start in the corner.
     figure, ax = _draw(curves, (np.append(0, _GRID), np.append(0, macro)), "AUC", notes, "default")
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", zorder=1)
-    describe(ax, _title("ROC", curves, classes), "false positive rate", "true positive rate")
+    describe(ax, _title("ROC", y_true, classes), "false positive rate", "true positive rate")
     return figure
 
 
@@ -78,7 +78,7 @@ def precision_recall(y_true: ArrayLike, probabilities: ArrayLike, classes: Seque
     # Precision-Recall and ROC Curves", 2006): the first threshold that reaches a recall gives its precision.
     macro = np.mean([c.y[np.searchsorted(c.x, _GRID)] for c in curves], axis=0) if curves else _GRID
     figure, ax = _draw(curves, (_GRID, macro), "AP", notes, "steps-pre")
-    describe(ax, _title("Precision-recall", curves, classes), "recall", "precision")
+    describe(ax, _title("Precision-recall", y_true, classes), "recall", "precision")
     return figure
 
 
@@ -96,13 +96,14 @@ def _one_vs_rest(
             f"{(~finite).sum():,} of {len(finite):,} rows have no finite probability and are left out."
         )
         truth, scores = truth[finite], scores[finite]
-    wanted = [1] if len(classes) == 2 else range(len(classes))
+    hits = truth == 1 if truth.ndim == 2 else truth[:, None] == np.arange(len(classes))
+    wanted = [1] if len(classes) == 2 and truth.ndim == 1 else range(len(classes))
     chosen = []
     for index in wanted:
-        positive = truth == index
+        positive = hits[:, index]
         if 0 < positive.sum() < len(truth):
             chosen.append((classes[index], positive, scores[:, index]))
-    absent = [name for index, name in enumerate(classes) if not (truth == index).any()]
+    absent = [name for name, positive in zip(classes, hits.T, strict=True) if not positive.any()]
     if absent:
         notes.append(f"Not in these rows: {listed(absent)}.")
     return chosen, "\n".join(notes)
@@ -159,7 +160,9 @@ def _label(curve: _Curve, measure: str, single: bool) -> str:
     return f"{measure} {curve.area:.4f}" if single else f"{curve.area:.4f}  {literal(shorten(curve.name))}"
 
 
-def _title(kind: str, curves: Sequence[_Curve], classes: Sequence[str]) -> str:
+def _title(kind: str, y_true: ArrayLike, classes: Sequence[str]) -> str:
+    if np.ndim(y_true) == 2:
+        return f"{kind} of each label"
     if len(classes) == 2:
         return literal(f"{kind} of {shorten(classes[1], 30)}")
     return f"{kind}, each class against the rest"

@@ -1,13 +1,18 @@
-"""A run's pictures and predictions, written when the training is done."""
+"""A run's pictures, predictions and figures by class, written when the training is done."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlcli.datasets.data import Data, take
 from dlcli.inference.evaluate import Evaluation, predictions_table
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.diagnosis import diagnose
+from dlcli.reports.images import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
 from dlcli.splits.split import Part
@@ -17,13 +22,14 @@ from dlcli.training.fit import Fitted
 def write_report(
     run_dir: Path,
     model: SavedModel,
+    data: Data,
     fitted: Fitted,
     evaluations: Mapping[Part, Evaluation],
     monitor: str,
     *,
     pictures: bool = True,
 ) -> str:
-    """Write `plots/` and `predictions.parquet`; return the sentence about over- and underfitting."""
+    """Write `plots/`, `predictions.parquet` and `breakdown.csv`; return the sentence about over- and underfitting."""
     history: dict[str, list[tuple[int, float]]] = {}
     for epoch, metrics in enumerate(fitted.history):
         for name, value in metrics.items():
@@ -40,4 +46,27 @@ def write_report(
         assert judged is not None
         for name, picture in model.task.pictures(judged.outputs, judged.y):
             save(picture, plots / f"{name}.png")
+        if data.kind == "image" and (grid := _worst_images(model, data, judged)):
+            save(grid, plots / "worst.png")
+        _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
     return diagnose(history)
+
+
+def _worst_images(model: SavedModel, data: Data, judged: Evaluation) -> Figure | None:
+    worst = model.task.worst(judged.outputs, judged.y)
+    if not worst:
+        return None
+    rows = judged.rows[[position for position, _ in worst[:MOST]]]
+    note = f"{min(len(worst), MOST)} of {len(worst):,} (of {len(judged.rows):,} rows), the worst first."
+    return image_grid(take(data.x, rows), [text for _, text in worst], note)
+
+
+def _write_breakdown(file: Path, model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> None:
+    tables = []
+    for part, evaluation in evaluations.items():
+        table = model.task.breakdown(evaluation.outputs, evaluation.y)
+        if table is not None:
+            table.insert(0, "split", part)
+            tables.append(table)
+    if tables:
+        pd.concat(tables).to_csv(file, index=False)

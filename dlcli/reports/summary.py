@@ -9,7 +9,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
+from dlcli.paths import display
 from dlcli.splits.split import Split
+from dlcli.tasks.base import Task
 from dlcli.training.network import Network
 
 
@@ -44,20 +46,33 @@ def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
 
 
 def describe(
-    data: Data, split: Split, network: Network, preprocessing: object, summary: ModelSummary, run_dir: Path
+    data: Data,
+    split: Split,
+    network: Network,
+    preprocessing: object,
+    task: Task,
+    summary: ModelSummary,
+    run_dir: Path,
 ) -> dict[str, str]:
-    """The panel's rows: data, split, model, parameters, where it is recorded."""
+    """The panel's rows: data, task, split, model, parameters, where it is recorded."""
     sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
     frozen = summary.parameters - summary.trainable
     trains = f" ({summary.trainable:,} train)" if frozen else ""
     return {
-        "data": f"{data.name}: {len(data):,} {_plural(data)}, {len(data.classes)} classes",
+        "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
+        "task": task.describe(),
         "rows": sizes,
         "preprocessing": f"{preprocessing!r}, fitted on {len(split.train):,} of {len(data):,} rows; "
         "0 validation or test rows seen",
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
-        "record": str(run_dir),
+        "record": display(run_dir),
     }
+
+
+def _targets(data: Data) -> str:
+    if data.target_kind == "regression":
+        return "1 target" if len(data.targets) == 1 else f"{len(data.targets)} targets"
+    return f"{len(data.classes)} {'labels' if data.target_kind == 'multilabel' else 'classes'}"
 
 
 def _plural(data: Data) -> str:

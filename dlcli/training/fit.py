@@ -124,6 +124,7 @@ def fit(
         BatchLoader(train, batch_size, shuffle=True, seed=seed, chunk=chunk),
         BatchLoader(val, max(batch_size, 512)) if val is not None else None,
         seed,
+        _metrics_of_an_epoch(task, monitor, callbacks),
         on_epoch,
     )
     checkpoints = Checkpoints(folder, None if keep_last else monitor, mode, checkpoint_minutes)
@@ -158,6 +159,13 @@ def fit(
             hint="Give it more time (trainer.max_time) or at least one epoch (trainer.max_epochs).",
         )
     return Fitted(checkpoints.best_epoch, checkpoints.best_weights, history, device)
+
+
+def _metrics_of_an_epoch(task: Task, monitor: str, callbacks: Sequence[Callback]) -> list[str]:
+    """The cheap ones, and whatever somebody watches."""
+    watched = {monitor, *(str(getattr(callback, "monitor", "")) for callback in callbacks)}
+    names = {text.partition("/")[2] for text in watched}
+    return [name for name in task.metric_names if name in task.epoch_metrics or name in names]
 
 
 class _Progress(Callback):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -37,6 +37,7 @@ class TrainingModule(pl.LightningModule):
         train: batches, or chunks of batches, of training rows.
         val: batches of validation rows, if there are any.
         seed: reseeds torch at each epoch, so that an epoch that is done again is the same again.
+        metrics: names of the task's metrics that are counted each epoch.
         on_epoch: called with each finished epoch's number and metrics.
     """
 
@@ -48,6 +49,7 @@ class TrainingModule(pl.LightningModule):
         train: BatchLoader,
         val: BatchLoader | None,
         seed: int,
+        metrics: Sequence[str],
         on_epoch: Callable[[int, dict[str, float]], None],
     ) -> None:
         super().__init__()
@@ -64,8 +66,8 @@ class TrainingModule(pl.LightningModule):
         self._on_epoch = on_epoch
         self._losses: list[Tensor] = []
         self._within_epoch: dict[str, Any] | None = None
-        self._train_scores = Scores(task)
-        self._val_scores = Scores(task)
+        self._train_scores = Scores(task, metrics)
+        self._val_scores = Scores(task, metrics)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -29,9 +29,6 @@ class Plan:
 class Observer:
     """Hears of a training's progress; this one ignores it."""
 
-    def noted(self, text: str) -> None:
-        """Something that a person should know, beside the training itself."""
-
     def prepared(self, plan: Plan) -> None:
         """Before the first step."""
 
@@ -47,6 +44,9 @@ class Watcher:
 
     Jobs that run side by side tell their news from several threads.
     """
+
+    def noted(self, text: str) -> None:
+        """Something that a person should know, beside the training itself."""
 
     def planned(self, names: Sequence[str], jobs: int) -> None:
         """The jobs that follow, so many at a time; called again where there is a next round."""

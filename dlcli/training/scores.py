@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from dlcli.tasks.base import Task
 
@@ -15,14 +16,20 @@ _ROWS = 1 << 16
 
 
 class Scores:
-    """Collects outputs and targets; `compute` gives the mean loss and the task's metrics over all rows.
+    """Collects outputs and encoded targets; `compute` gives the mean loss and metrics over all rows.
 
     Nothing here waits for the device before `compute`.
+
+    Args:
+        task: whose loss and metrics.
+        names: of the metrics; default all.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, names: Sequence[str] | None = None) -> None:
         self._task = task
-        self._metrics = task.metrics()
+        self._names = tuple(task.metric_names if names is None else names)
+        metrics = task.metrics()
+        self._metrics = MetricCollection({name: metrics[name] for name in self._names})
         self._reset()
 
     def _reset(self) -> None:
@@ -61,7 +68,7 @@ class Scores:
     @torch.no_grad()
     def _count(self) -> None:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
-        self._metrics.to(outputs.device).update(outputs, y)
+        self._metrics.to(outputs.device).update(*self._task.judged(outputs, y))
         self._loss = self._loss + self._task.loss(outputs, y).double() * len(y)
         self._rows += len(y)
         self._outputs, self._targets, self._waiting = [], [], 0
@@ -72,8 +79,8 @@ class Scores:
             self._count()
         scores = self._metrics.compute()
         # In the task's order: a collection sorts its metrics by name.
-        values = {"loss": self._loss / self._rows, **{name: scores[name] for name in self._task.metric_names}}
-        # One transfer for all of them.
-        numbers = torch.stack([torch.as_tensor(value).double() for value in values.values()]).tolist()
+        values = {"loss": self._loss / self._rows, **{name: scores[name] for name in self._names}}
+        # One transfer for all of them; a figure of several targets is the mean of theirs.
+        numbers = torch.stack([torch.as_tensor(value).double().mean() for value in values.values()]).tolist()
         self._reset()
         return dict(zip(values, numbers, strict=True))

@@ -34,8 +34,10 @@ def test_train_says_what_it_does_and_what_came_of_it(trained: Result, runs: Path
         "102 train, 18 val, 30 test",
         "MLP, 403 parameters",
         "fitted on 102 of 150 rows; 0 validation or test rows seen",
+        "multiclass, loss CrossEntropy",
         "told, best epoch",
         "accuracy",
+        ", baseline 0.3333",
         f"Look at it with: dlcli ui --runs-dir {runs}",
     ):
         assert text in trained.stdout, text
@@ -48,8 +50,8 @@ def test_train_json_is_one_document(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert list(document) == [
-        "schema_version", "status", "run_id", "run_name", "experiment", "run_dir", "tracking_uri", "metrics", "folds",
-        "duration_s",
+        "schema_version", "status", "run_id", "run_name", "experiment", "run_dir", "tracking_uri", "metrics",
+        "baselines", "folds", "duration_s",
     ]  # fmt: skip
     assert document["status"] == "FINISHED"
     assert document["experiment"] == "iris"
@@ -63,16 +65,17 @@ def test_eval_tells_the_same_figures(trained: Result, runs: Path) -> None:
     assert done.exit_code == 0, done.output
 
     def cell(text: str, name: str) -> str:
-        return next(line.split()[-1] for line in text.splitlines() if line.split()[:1] == [name])
+        # "0.9667, baseline 0.3333": the last three words are the test column.
+        return next(line.split()[-3] for line in text.splitlines() if line.split()[:1] == [name])
 
     assert all(cell(done.stdout, name) == cell(trained.stdout, name) for name in ("loss", "accuracy", "f1"))
 
 
 def test_eval_json(trained: Result, runs: Path) -> None:
     document = json.loads(dlcli("eval", "last", "--split", "val", "--json", "--runs-dir", str(runs)).stdout)
-    assert set(document["metrics"]) == {
-        f"val/{name}" for name in ("loss", "accuracy", "precision", "recall", "f1")
-    }
+    names = ("loss", "accuracy", "precision", "recall", "f1", "auroc", "log_loss")
+    assert set(document["metrics"]) >= {f"val/{name}" for name in names}
+    assert set(document["baselines"]) == set(document["metrics"])
 
 
 def test_eval_takes_no_other_experiment(trained: Result, runs: Path) -> None:

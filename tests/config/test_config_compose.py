@@ -4,10 +4,12 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from toy_config import composed, mistakes
+from toy_config import SUPPLIED, composed, mistakes
 
+from dlcli.config.compose import compose
 from dlcli.errors import ConfigError
 
 Write = Callable[[str, str], Path]
@@ -210,3 +212,15 @@ def test_conflicting_folders_are_refused(mine: Write) -> None:
     own = mine("conf/model/net.yaml", "")
     with pytest.raises(ConfigError, match="stands in two folders"):
         composed(folders=[own])
+
+
+def test_a_section_that_is_left_to_the_data_is_not_judged_until_an_option_is_named(mine: Write) -> None:
+    own = mine("conf/task/auto.yaml", "# the data decides\n")
+
+    def task(*overrides: str) -> Any:
+        return compose(["task=auto", *overrides], [own], SUPPLIED, {"task": "auto"}).config["task"]
+
+    assert task("task.loss.smoothing=0.5") == {}
+    assert task("task.loss.smoothing=0.5", "task=classes")["loss"]["smoothing"] == 0.5
+    with pytest.raises(ConfigError, match=r"task\.lss"):
+        task("task.lss=1", "task=classes")

@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 from toy_config import SUPPLIED
 
 from dlcli.config.compose import compose
+from dlcli.config.folders import groups, options
+from dlcli.config.keys import Keys
+from dlcli.config.supplied import SUPPLIED as RUNS_SUPPLIED
+from dlcli.config.validate import Supplied
 from dlcli.errors import ConfigError
 
 KEYS = [
@@ -38,16 +42,50 @@ override = st.one_of(
 )
 
 
-@settings(
-    max_examples=200,
+EXAMPLES = settings(
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(override, max_size=5))
+
+
+@settings(EXAMPLES, max_examples=1000)
+@given(st.lists(override, max_size=4))
 def test_composes_or_says_why_not(toy: Path, overrides: list[str]) -> None:
+    check(overrides, SUPPLIED)
+
+
+# Keys that somebody may type at the shipped configuration and that are not there, or not to be set.
+WRONG_KEYS = [
+    "lr", "optimiser.lr", "trainer.max_epoch", "model.hiden", "modle.hidden", "dataset.batchsize", "trainer.logger",
+    "callbacks.early_stopping.patience.x", "model.input_shape", "optimizer.params", "optimizer._target_",
+]  # fmt: skip
+REAL_VALUES = [*VALUES[:24], "0.5", "10", "relu", "max", "val/accuracy", "torch.optim.SGD", "16-mixed", "cpu"]
+
+
+@st.deferred
+def real_override() -> st.SearchStrategy[str]:
+    """What fits the shipped configuration, and what does not; made when it is used, since it imports all targets."""
+    config = compose([], supplied=RUNS_SUPPLIED).config
+    keys = st.sampled_from([*(key for key in Keys(config, groups()).known() if "." in key), *WRONG_KEYS])
+    chosen = [f"{group}={option}" for group in groups() for option in (*options(group), "nothing", "mpl")]
+    return st.one_of(
+        st.sampled_from(chosen),
+        st.builds("{}{}={}".format, st.sampled_from(PREFIXES), keys, st.sampled_from(REAL_VALUES)),
+        st.builds("{}={}".format, keys, st.floats() | st.integers() | st.booleans()),
+    )
+
+
+@settings(EXAMPLES, max_examples=1000)
+@given(st.lists(real_override, max_size=4))
+def test_the_shipped_configuration_composes_or_says_why_not(overrides: list[str]) -> None:
+    check(overrides, RUNS_SUPPLIED)
+
+
+def check(overrides: list[str], supplied: Supplied) -> None:
     try:
-        found = compose(overrides, supplied=SUPPLIED)
+        found = compose(overrides, supplied=supplied)
     except ConfigError as error:
         assert all(problem.message for problem in error.problems)
     else:

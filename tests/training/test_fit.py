@@ -15,7 +15,7 @@ from torch import nn
 from dlcli.config.build import build
 from dlcli.errors import Diverged
 from dlcli.models.mlp import MLP
-from dlcli.tasks.classification import Classification
+from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.fit import CHUNK, Fitted, fit, takes_chunks
 from dlcli.training.loader import BatchLoader, derive_seed
 from dlcli.training.network import Network
@@ -55,7 +55,7 @@ def train(
     arguments = {"max_epochs": epochs, "accelerator": "cpu", **trainer}
     fitted = fit(
         network,
-        Classification(["no", "yes"], nn.CrossEntropyLoss()),
+        Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()),
         data(),
         data(50, seed=1),
         make_optimizer=partial(torch.optim.Adam, lr=lr),

@@ -134,11 +134,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 def test_scores_go_on_from_their_state(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch import nn
 
-    from dlcli.tasks.classification import Classification
+    from dlcli.tasks.multiclass import Multiclass
     from dlcli.training import scores
 
     monkeypatch.setattr(scores, "_ROWS", 20)
-    task = Classification(["a", "b", "c"], nn.CrossEntropyLoss())
+    task = Multiclass(["a", "b", "c"], [10, 10, 10], nn.CrossEntropyLoss())
     outputs, y = torch.randn(50, 3), torch.randint(3, (50,))
     whole, first, second = scores.Scores(task), scores.Scores(task), scores.Scores(task)
     for start in range(0, 50, 5):

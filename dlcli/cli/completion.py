@@ -1,0 +1,18 @@
+"""`dlcli completion`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import dlcli
+
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell that you use.")],
+) -> None:
+    """Print the script that completes commands, groups, options, keys and run names; it begins with where to put it."""
+    scripts = Path(dlcli.__file__).parent / "completion"
+    typer.echo((scripts / f"dlcli.{shell}").read_text(), nl=False)

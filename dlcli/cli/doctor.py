@@ -1,0 +1,41 @@
+"""`dlcli doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+
+import typer
+
+from dlcli.cli.common import Json, RunsDir, session
+
+
+def doctor(runs_dir: RunsDir = None, json: Json = False) -> None:
+    """Look at this machine: versions, accelerators, threads, the store, disk, and which extras are there.
+
+    Exit code 1 where something keeps dlcli from working.
+    """
+    with session(json) as terminal:
+        from dlcli.doctor import examine
+        from dlcli.runner import runs_directory
+
+        findings = list(examine(runs_directory(runs_dir)))
+        works = all(finding.state != "wrong" for finding in findings)
+        if json:
+            status = "OK" if works else "FAILED"
+            terminal.document({"status": status, "findings": [asdict(finding) for finding in findings]})
+        else:
+            for topic, found in groupby(findings, lambda finding: finding.topic):
+                terminal.panel(
+                    topic,
+                    {f.name: "  ".join(filter(None, [_mark(f.state) + f.found, f.hint])) for f in found},
+                )
+            terminal.note(
+                "dlcli can work here." if works else "Something keeps dlcli from working: see above."
+            )
+        if not works:
+            raise typer.Exit(1)
+
+
+def _mark(state: str) -> str:
+    return {"fine": "", "doubtful": "? ", "wrong": "! "}[state]

@@ -1,0 +1,38 @@
+"""`dlcli new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dlcli.cli.common import Json, session
+
+
+def new(
+    kind: Annotated[
+        Literal["model", "dataset", "experiment", "project"], typer.Argument(help="What to write.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; for a project, its folder.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir", metavar="DIR", help="The folder that holds conf/ and the code.", show_default="."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a model, a dataset, an experiment or a project of your own, which trains as it is written."""
+    with session(json) as terminal:
+        from dlcli.config.yamlfile import display
+        from dlcli.scaffold import scaffold
+
+        made = scaffold(kind, name, folder)
+        if json:
+            files = [str(file) for file in made.files]
+            terminal.document({"status": "OK", "files": files, "command": made.command})
+            return
+        for file in made.files:
+            terminal.note(f"wrote {display(file)}")
+        terminal.note(f"Train it: {made.command}")

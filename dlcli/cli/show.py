@@ -1,0 +1,73 @@
+"""`dlcli show`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dlcli.console import Terminal
+
+
+def show(
+    overrides: Overrides = None, conf_dir: ConfDirs = None, runs_dir: RunsDir = None, json: Json = False
+) -> None:
+    """Show the whole configuration of an experiment, and where each value came from.
+
+    One option and what its keys mean: `dlcli show model/lstm`.
+    """
+    with session(json) as terminal:
+        from dlcli.config.folders import extend_path, user_folders
+
+        folders = user_folders(conf_dir or ())
+        extend_path(folders)
+        words = overrides or []
+        if len(words) == 1 and "/" in words[0] and "=" not in words[0]:
+            _option(terminal, words[0], folders)
+        else:
+            _experiment(terminal, words, folders, runs_dir)
+
+
+def _experiment(
+    terminal: Terminal, overrides: Sequence[str], folders: Sequence[Path], runs_dir: Path | None
+) -> None:
+    from dlcli.config.compose import compose
+    from dlcli.config.overrides import quoted
+    from dlcli.config.shown import annotated
+    from dlcli.config.supplied import SUPPLIED
+
+    flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
+    composed = compose([*overrides, *flags], folders, SUPPLIED)
+    if terminal.json:
+        document = {"config": composed.config, "choices": composed.choices, "origins": composed.origins()}
+        terminal.document({"status": "OK", **document})
+        return
+    terminal.note("# " + " ".join(f"{group}={option}" for group, option in sorted(composed.choices.items())))
+    terminal.note(annotated(composed))
+
+
+def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
+    from dlcli.config.catalog import explain_option
+    from dlcli.config.shown import inline
+    from dlcli.config.yamlfile import display
+
+    group, _, name = word.rpartition("/")
+    option = explain_option(group, name, folders)
+    if terminal.json:
+        terminal.document({"status": "OK", **asdict(option)})
+        return
+    terminal.note(f"{group}={name}\n{option.header}\n\n{option.target} in {display(option.file)}".strip())
+    for key in option.keys:
+        value = "" if key.is_section else f" {inline(key.value)}"
+        terminal.note(f"\n{key.name}:{value}{f'  ({key.type})' if key.type else ''}")
+        if key.explanation:
+            terminal.note(f"    {key.explanation}")
+    if option.more:
+        terminal.note(f"\n{option.target} also takes")
+    for key in option.more:
+        terminal.note(f"  {key.name}: {inline(key.value)}{f'  ({key.type})' if key.type else ''}")

@@ -1,0 +1,54 @@
+"""Answer a shell: from its words to lines that it can show."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+
+from dlcli.completion.candidates import Candidate, candidates
+
+
+def answer(shell: str) -> None:
+    """Print a candidate a line. bash passes its whole line and its word breaks, the others their words."""
+    try:
+        if shell == "bash":
+            line, breaks = sys.argv[1], sys.argv[2]
+            *words, current = split(line)
+            lines = [rest(found.value, current, breaks) for found in candidates(words[1:], current)]
+        else:
+            *words, current = sys.argv[1:]
+            lines = [_with_text(found) for found in candidates(words, current)]
+    except Exception:  # a traceback in the middle of somebody's command line helps nobody
+        return
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def split(line: str) -> Sequence[str]:
+    """A shell's line as words; the last, perhaps empty, is the one that is being typed. A quote may be open."""
+    words, word, quote, typed = [], "", "", False
+    characters = iter(line)
+    for character in characters:
+        if quote:
+            word, quote = (word, "") if character == quote else (word + character, quote)
+        elif character in "'\"":
+            quote, typed = character, True
+        elif character == "\\":
+            word, typed = word + next(characters, ""), True
+        elif character.isspace():
+            words += [word] if word or typed else []
+            word, typed = "", False
+        else:
+            word += character
+    return [*words, word]
+
+
+def rest(candidate: str, current: str, breaks: str) -> str:
+    """What bash has to insert: it splits words at `=`, and replaces only what comes after."""
+    at = max((current.rfind(mark) for mark in "=:" if mark in breaks), default=-1)
+    return candidate[at + 1 :]
+
+
+def _with_text(found: Candidate) -> str:
+    text = re.sub(r"\s+", " ", found.text)
+    return f"{found.value}\t{text}" if text else found.value

@@ -1,0 +1,150 @@
+"""What can stand next on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+
+from dlcli import cli
+from dlcli.completion.overrides import options_of, overrides
+from dlcli.config.folders import groups, user_folders
+
+# So many runs, the newest, are looked at and offered.
+_RUNS = 100
+
+
+class Candidate(NamedTuple):
+    """A word, and what it means."""
+
+    value: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """One parameter of a command: its flags (none: positional), what it is called, its choices."""
+
+    name: str
+    flags: tuple[str, ...]
+    metavar: str
+    text: str
+    choices: tuple[str, ...]
+    is_flag: bool
+    is_many: bool
+
+
+def candidates(words: Sequence[str], current: str) -> list[Candidate]:
+    """The words that may replace `current`, which begin as it does; `words` stand before it, without `dlcli`."""
+    return [found for found in _all(words, current) if found.value.startswith(current)]
+
+
+def _all(words: Sequence[str], current: str) -> Iterator[Candidate]:
+    if not words:
+        yield from (Candidate(name, _first_line(function)) for name, function in _commands())
+        yield from (Candidate("--help"), Candidate("--version"))
+        return
+    parameters = _parameters(words[0])
+    flags = {flag: parameter for parameter in parameters for flag in parameter.flags}
+    if (before := flags.get(words[-1])) and not before.is_flag:
+        yield from map(Candidate, before.choices)
+    elif current.startswith("-"):
+        yield from (Candidate(flag, p.text) for flag, p in flags.items() if flag.startswith("--"))
+        yield Candidate("--help")
+    elif wanted := _positional(parameters, flags, words[1:]):
+        yield from _values(wanted, words, current)
+
+
+def _values(wanted: _Parameter, words: Sequence[str], current: str) -> Iterator[Candidate]:
+    folders = user_folders([Path(folder) for folder in _given(words, "-C", "--conf-dir")])
+    if wanted.choices:
+        yield from map(Candidate, wanted.choices)
+    elif wanted.metavar == "RUN":
+        yield from _runs(words)
+    elif wanted.metavar == "GROUP":
+        yield from map(Candidate, groups(folders))
+    elif wanted.metavar == "OVERRIDES":
+        yield from (Candidate(*pair) for pair in overrides(words[1:], current, folders))
+        if words[0] == "show" and "/" in current:
+            group = current.rpartition("/")[0]
+            yield from (Candidate(f"{group}/{name}", text) for name, text in options_of(group, folders))
+        elif words[0] == "show":
+            yield from (Candidate(f"{group}/") for group in groups(folders))
+
+
+def _commands() -> Iterator[tuple[str, Any]]:
+    for found in pkgutil.iter_modules(cli.__path__):
+        # app imports them all, and needs no looking at.
+        module: ModuleType | None = (
+            importlib.import_module(f"dlcli.cli.{found.name}") if found.name != "app" else None
+        )
+        if inspect.isfunction(function := getattr(module, found.name, None)):
+            yield found.name, function
+
+
+def _parameters(command: str) -> list[_Parameter]:
+    """A command's parameters, out of the signature that typer reads too."""
+    function = dict(_commands()).get(command)
+    if function is None:
+        return []
+    found = []
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        if typing.get_origin(hint) is not typing.Annotated:
+            continue
+        kind, info = typing.get_args(hint)[:2]
+        is_option = type(info).__name__ == "OptionInfo"
+        flags = tuple(info.param_decls or (f"--{name.replace('_', '-')}",)) if is_option else ()
+        choices = tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ()
+        is_many = any(typing.get_origin(part) is list for part in (kind, *typing.get_args(kind)))
+        found.append(
+            _Parameter(name, flags, info.metavar or "", info.help or "", choices, kind is bool, is_many)
+        )
+    return found
+
+
+def _positional(parameters: Sequence[_Parameter], flags: dict[str, _Parameter], words: Sequence[str]) -> Any:
+    """The parameter that the next bare word would be."""
+    bare = 0
+    takes_value = False
+    for word in words:
+        if takes_value:
+            takes_value = False
+        elif word.startswith("-"):
+            takes_value = word in flags and not flags[word].is_flag
+        else:
+            bare += 1
+    places = [parameter for parameter in parameters if not parameter.flags]
+    if bare < len(places):
+        return places[bare]
+    return places[-1] if places and places[-1].is_many else None
+
+
+def _given(words: Sequence[str], *flags: str) -> list[str]:
+    return [value for flag, value in pairwise(words) if flag in flags]
+
+
+def _runs(words: Sequence[str]) -> Iterator[Candidate]:
+    """Names of the newest runs, from their ledgers."""
+    from dlcli.runner import runs_directory
+
+    given = _given(words, "--runs-dir")
+    ledgers = list(runs_directory(Path(given[0]) if given else None).glob("*/*/artifacts/ledger.json"))
+    yield Candidate("last", "the newest run")
+    for file in sorted(ledgers, key=lambda file: file.stat().st_mtime, reverse=True)[:_RUNS]:
+        try:
+            ledger = json.loads(file.read_bytes())
+            yield Candidate(ledger["run_name"], f"{ledger['status']} {ledger['created_at'][:16]}")
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # being written, or damaged: completion is no place to say so
+
+
+def _first_line(function: Any) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]

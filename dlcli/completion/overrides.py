@@ -1,0 +1,128 @@
+"""Overrides that can be typed: groups, options, keys, values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.comments import comments
+from dlcli.config.folders import PROJECT_FILE, groups, options, shipped_folder
+from dlcli.config.yamlfile import read
+from dlcli.errors import DlcliError
+
+
+def overrides(words: Sequence[str], current: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Pairs of an override (or its beginning) and what it means."""
+    prefix = current[: len(current) - len(current.lstrip("+~"))]
+    key, equals, _ = current.removeprefix(prefix).partition("=")
+    known = groups(folders)
+    if equals and key in known:
+        found = options_of(key, folders)
+    elif equals:
+        found = _values(key, _keys(words, key.partition(".")[0], folders))
+    elif "." in key:
+        found = _below(key.rpartition(".")[0], _keys(words, key.partition(".")[0], folders))
+    else:
+        found = _top(known)
+    if equals:
+        found = ((f"{key}={value}", text) for value, text in found)
+    return ((f"{prefix}{word}", text) for word, text in found)
+
+
+def options_of(group: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Names and summaries of a group's options."""
+    for name, file in options(group, folders).items():
+        try:
+            yield name, comments(file).summary
+        except DlcliError:
+            yield name, "cannot be read"
+
+
+def _top(known: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for group in known:
+        yield f"{group}=", "choose an option"
+        if "/" not in group:
+            yield f"{group}.", "set a key"
+    config = shipped_folder() / "config.yaml"
+    said = comments(config).keys
+    yield from ((f"{key}=", said[key]) for key in read(config) if key != "defaults")
+
+
+_Keys = Mapping[str, tuple[Any, str]]
+
+
+def _below(section: str, keys: _Keys) -> Iterator[tuple[str, str]]:
+    """The keys right below a section; one that holds others goes on with a dot."""
+    for key, (value, text) in keys.items():
+        if key.rpartition(".")[0] == section:
+            yield f"{key}." if isinstance(value, dict) else f"{key}=", text
+
+
+def _values(key: str, keys: _Keys) -> Iterator[tuple[str, str]]:
+    if key not in keys:
+        return
+    value, text = keys[key]
+    if isinstance(value, bool):
+        yield from (("true", text), ("false", text))
+    elif isinstance(value, int | float | str) and value != "":
+        yield str(value), text
+    elif value is None:
+        yield "null", text
+
+
+def _keys(words: Sequence[str], section: str, folders: Sequence[Path]) -> dict[str, tuple[Any, str]]:
+    """Dotted key to value and explanation, of the option that the words choose for a section."""
+    found: dict[str, tuple[Any, str]] = {}
+
+    def add(file: Path, prefix: str) -> None:
+        said = comments(file).keys
+
+        def walk(node: Mapping[str, Any], inside: str) -> None:
+            for key, value in node.items():
+                name = f"{inside}{key}"
+                if key == "defaults" or str(key).startswith("_"):
+                    continue
+                found[f"{prefix}{name}"] = value, said.get(name, "")
+                if isinstance(value, dict):
+                    walk(value, f"{name}.")
+
+        walk(read(file), "")
+
+    add(shipped_folder() / "config.yaml", "")
+    option = _chosen(words, folders).get(section)
+    if file := options(section, folders).get(str(option)):
+        add(file, f"{section}.")
+    return found
+
+
+def _chosen(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
+    """Group to option: config.yaml's, then the dataset's and the experiment's wishes, then the words."""
+    known = groups(folders)
+    config = read(shipped_folder() / "config.yaml")
+    chosen = {
+        group: option
+        for entry in config["defaults"]
+        if isinstance(entry, dict)
+        for group, option in entry.items()
+    }
+    for folder in folders:
+        if (file := folder / PROJECT_FILE).is_file():
+            chosen |= {key: value for key, value in read(file).items() if key in known}
+    typed = {key: value for key, _, value in (word.partition("=") for word in words) if key in known}
+    for group in ("dataset", "experiment"):
+        option = typed.get(group, chosen.get(group))
+        if (own := options(group, folders).get(str(option))) is not None:
+            chosen |= _wishes(read(own).get("defaults", []))
+    return chosen | typed
+
+
+def _wishes(defaults: Sequence[Any]) -> dict[str, Any]:
+    """What an option's defaults list chooses for other groups: `override /GROUP@PLACE: OPTION`."""
+    return {
+        key.removeprefix("override ").strip().lstrip("/").partition("@")[0]: option
+        for entry in defaults
+        if isinstance(entry, dict)
+        for key, option in entry.items()
+        if key.startswith("override ")
+    }

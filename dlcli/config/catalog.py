@@ -1,0 +1,115 @@
+"""What there is to choose from: groups, options, and what each option's keys mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.build import PARTIAL, TARGET
+from dlcli.config.comments import comments
+from dlcli.config.folders import groups, options
+from dlcli.config.keys import own_keys, read_signature
+from dlcli.config.signature import UNKNOWN
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.supplied import SUPPLIED
+from dlcli.config.typecheck import type_name
+from dlcli.config.yamlfile import read
+from dlcli.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a group: its name, the first sentence of its header, its file."""
+
+    name: str
+    summary: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of an option: dotted below the group, its value there, its type where that is known, what it means."""
+
+    name: str
+    value: Any
+    type: str
+    explanation: str = ""
+    is_section: bool = False
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An option with all its keys; `more` are the arguments that its target also takes, with their defaults."""
+
+    group: str
+    name: str
+    file: Path
+    header: str
+    target: str
+    keys: tuple[Key, ...]
+    more: tuple[Key, ...]
+
+
+def list_options(group: str, folders: Sequence[Path] = ()) -> list[Option]:
+    """The options of a group, sorted by name; a ConfigError where there is no such group."""
+    known = groups(folders)
+    if group not in known:
+        raise ConfigError(
+            "there is no such group", group or "''", hint(did_you_mean(group, known), choices(known))
+        )
+    return [Option(name, comments(file).summary, file) for name, file in options(group, folders).items()]
+
+
+def explain_option(group: str, name: str, folders: Sequence[Path] = ()) -> Explained:
+    """An option's keys with their types and meanings; imports its target, where it has one."""
+    files = {option.name: option.file for option in list_options(group, folders)}
+    if name not in files:
+        raise ConfigError(
+            f"there is no option {name} in group {group}",
+            f"{group}/{name}",
+            hint(did_you_mean(name, files), choices(files)),
+        )
+    content, said = read(files[name]), comments(files[name])
+    content.pop("defaults", None)
+    keys = tuple(_keys(content, "", said.keys, group))
+    return Explained(
+        group, name, files[name], said.header, content.get(TARGET, ""), keys, tuple(_more(content, group))
+    )
+
+
+def _keys(node: dict[str, Any], prefix: str, said: dict[str, str], group: str) -> list[Key]:
+    takes = read_signature(node[TARGET]) if TARGET in node else None
+    known = {**(takes.arguments if takes else {}), **(own_keys(group) if not prefix else {})}
+    found: list[Key] = []
+    for key, value in node.items():
+        if key in (TARGET, PARTIAL):
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            found.append(Key(name, {}, value.get(TARGET, ""), said.get(name, ""), is_section=True))
+            found += _keys(value, f"{name}.", said, group)
+        else:
+            kind = type_name(known[key].annotation) if key in known else ""
+            found.append(Key(name, value, kind, said.get(name, "")))
+    return found
+
+
+def _more(node: dict[str, Any], group: str) -> list[Key]:
+    """The arguments that a target takes beside those of its YAML and those that dlcli passes."""
+    takes = read_signature(node[TARGET]) if TARGET in node else None
+    return [
+        Key(name, _plain(argument.default), type_name(argument.annotation))
+        for name, argument in (takes.arguments if takes else {}).items()
+        if name not in node and name not in SUPPLIED.get(group, {})
+    ]
+
+
+def _plain(default: Any) -> Any:
+    """An argument's default as YAML can show it; `???` where it must be given."""
+    if default is UNKNOWN:
+        return "???"
+    if isinstance(default, tuple | list):
+        return [_plain(item) for item in default]
+    return default if default is None or isinstance(default, bool | int | float | str) else repr(default)

@@ -1,0 +1,162 @@
+"""What dlcli finds on this machine (versions, accelerators, threads, store, disk, extras), and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dlcli.errors import DlcliError
+from dlcli.experiment import free_space
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+# Less is soon gone: a run of a middling model keeps some hundred MB.
+_LITTLE_DISK = 2e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `wrong` keeps dlcli from working, `doubtful` may."""
+
+    topic: str
+    name: str
+    found: str
+    state: Literal["fine", "doubtful", "wrong"] = "fine"
+    hint: str = ""
+
+
+def examine(runs_dir: Path) -> Iterator[Finding]:
+    """Look at everything; creates nothing."""
+    yield from _versions()
+    yield from _extras()
+    yield from _accelerators()
+    yield _threads()
+    yield _store(runs_dir)
+    yield _disk(runs_dir)
+
+
+def tested_versions() -> dict[str, str]:
+    """Package to the version of the tested set: constraints.txt, in a wheel inside the package."""
+    package = Path(__file__).parent
+    file = next(f / "constraints.txt" for f in (package, package.parent) if (f / "constraints.txt").is_file())
+    pins = (line.split("==") for line in file.read_text(encoding="utf-8").splitlines() if "==" in line)
+    return {_normal(pin[0]): pin[1].strip() for pin in pins if len(pin) == 2 and not pin[0].startswith("#")}
+
+
+def _versions() -> Iterator[Finding]:
+    from packaging.specifiers import SpecifierSet
+
+    python, wanted = platform.python_version(), metadata.metadata("dlcli")["Requires-Python"]
+    fits = SpecifierSet(wanted).contains(python)
+    yield Finding(
+        "versions", "python", python, "fine" if fits else "wrong", "" if fits else f"dlcli needs {wanted}."
+    )
+    tested = tested_versions()
+    for requirement in _requirements(""):
+        yield _version(requirement, tested.get(_normal(requirement.name), ""))
+
+
+def _version(requirement: Requirement, tested: str) -> Finding:
+    name = requirement.name
+    version = _installed(name)
+    if not version:
+        return Finding("versions", name, "missing", "wrong", f"pip install '{requirement}'")
+    if not requirement.specifier.contains(version, prereleases=True):
+        hint = f"dlcli needs {requirement.specifier}: pip install '{requirement}'"
+        return Finding("versions", name, version, "wrong", hint)
+    # A local label (+cpu, +cu130) is another build of the same version.
+    if tested and version.partition("+")[0] != tested.partition("+")[0]:
+        return Finding("versions", name, version, "doubtful", f"Tested with {tested}.")
+    return Finding("versions", name, version)
+
+
+def _extras() -> Iterator[Finding]:
+    for extra in metadata.metadata("dlcli").get_all("Provides-Extra") or []:
+        missing = [r.name for r in _requirements(extra) if not _installed(r.name)]
+        found = f"missing: {', '.join(missing)}" if missing else "there"
+        # Nobody needs all of them: a missing one is no fault.
+        yield Finding("extras", extra, found, "fine", f"pip install 'dlcli[{extra}]'" if missing else "")
+
+
+def _requirements(extra: str) -> Iterator[Requirement]:
+    """What dlcli needs on this machine, or what an extra adds."""
+    from packaging.requirements import Requirement
+
+    for requirement in map(Requirement, metadata.requires("dlcli") or []):
+        always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if always if not extra else not always and requirement.marker.evaluate({"extra": extra}):  # type: ignore[union-attr]
+            yield requirement
+
+
+def _accelerators() -> Iterator[Finding]:
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    yield Finding("accelerators", "cpu", f"{platform.machine()}, {capability}; precision 32, bf16-mixed")
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        bf16 = ", bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
+        found = f"{device.name}, {device.total_memory / 1e9:.0f} GB; precision 32, 16-mixed{bf16}"
+        yield Finding("accelerators", f"gpu {index}", found)
+    if torch.backends.mps.is_available():
+        yield Finding("accelerators", "mps", "Apple GPU; precision 32, 16-mixed")
+
+
+def _threads() -> Finding:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads, asked = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    found = f"{threads} for torch, {cores} cores" + (f", OMP_NUM_THREADS={asked}" if asked else "")
+    if threads > cores:
+        # Threads that wait for a core spin: measured 300 times slower.
+        return Finding("threads", "threads", found, "doubtful", f"Set OMP_NUM_THREADS={cores}.")
+    return Finding("threads", "threads", found)
+
+
+def _store(runs_dir: Path) -> Finding:
+    from dlcli.tracking.connection import connect, load_mlflow, probe, sqlite_file, store_errors, tracking_uri
+    from dlcli.tracking.redact import redact
+
+    try:
+        uri = tracking_uri(runs_dir)
+        file = sqlite_file(uri)
+        if file and not file.exists():
+            return Finding("store", redact(uri), "not there yet; the first run makes it")
+        load_mlflow(uri)
+        started = time.perf_counter()
+        probe(uri)
+        with store_errors(uri):
+            connect(uri).search_experiments(max_results=1)
+    except DlcliError as error:
+        problem = error.problems[0]
+        return Finding("store", problem.where, problem.message, "wrong", problem.hint)
+    return Finding("store", redact(uri), f"answers in {1000 * (time.perf_counter() - started):.0f} ms")
+
+
+def _disk(runs_dir: Path) -> Finding:
+    free = free_space(runs_dir)
+    found = f"{free / 1e9:.1f} GB free"
+    if free < _LITTLE_DISK:
+        return Finding(
+            "disk", str(runs_dir), found, "doubtful", "Make room, or use --runs-dir on another disk."
+        )
+    return Finding("disk", str(runs_dir), found)
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("_", "-")

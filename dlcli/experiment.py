@@ -1,0 +1,168 @@
+"""From a command's words to an experiment that can run: composed, its rows read and split, every mistake found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.errors import ConfigError, DlcliError, Problem
+
+if TYPE_CHECKING:
+    import torch
+
+    from dlcli.config.compose import Composed
+    from dlcli.cross_validation.estimation import Estimation
+    from dlcli.datasets.data import Data
+    from dlcli.splits.split import Split
+    from dlcli.training.rehearsal import Rehearsal
+
+# Rows of a quick rehearsal: enough for layers that look at a whole batch.
+_FEW_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment that has passed every check.
+
+    Attributes:
+        composed: what was asked for and what came of it.
+        config: the configuration, its paths absolute.
+        folders: the user's own conf folders.
+        estimation: the raw rows, and what is trained on which of them.
+    """
+
+    composed: Composed
+    config: dict[str, Any]
+    folders: tuple[Path, ...]
+    estimation: Estimation
+
+    @property
+    def data(self) -> Data:
+        """The raw rows."""
+        return self.estimation.data
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """One for each fold."""
+        return self.estimation.splits
+
+    def rehearse(self, *, quick: bool = False) -> Rehearsal:
+        """Train some batches of the first split and throw the network away; torch's random state stays as it was.
+
+        With `quick` a few rows are sent through: that shows what fails, and the figures mean nothing.
+
+        Raises:
+            ConfigError: model, loss or optimizer fail, or memory or disk do not suffice.
+        """
+        from pytorch_lightning.utilities.seed import isolate_rng
+
+        from dlcli.config.build import build
+        from dlcli.parts import assemble
+        from dlcli.splits.split import Split
+        from dlcli.tasks.facts import target_facts
+        from dlcli.training.rehearsal import rehearse
+
+        config, split = self.config, self.splits[0]
+        if quick:
+            split = Split(split.train[:_FEW_ROWS], split.val[:0], split.test[:0])
+
+        def make_optimizer(parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+            return build(config["optimizer"], where="optimizer", params=parameters)
+
+        with isolate_rng():
+            targets = target_facts(self.data, self.splits[0].train)
+            parts = assemble(config, self.data, split, config["seed"], targets)
+            rehearsal = rehearse(
+                parts.network,
+                parts.task,
+                parts.train,
+                parts.val,
+                make_optimizer=make_optimizer,
+                trainer=build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False),
+                batch_size=config["dataset"]["batch_size"],
+            )
+        free = free_space(Path(config["runs_dir"]))
+        if rehearsal.disk_peak > free:
+            raise ConfigError(
+                f"the checkpoints need {rehearsal.disk_peak / 1e9:.1f} GB at a time, {free / 1e9:.1f} GB are free",
+                where="runs_dir",
+                hint="Make room, or record on another disk: --runs-dir DIR.",
+            )
+        return rehearsal
+
+
+def free_space(folder: Path) -> int:
+    """Free bytes on the disk of a folder that need not be there yet."""
+    folder = folder.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def plan_experiment(
+    overrides: Sequence[str],
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    *,
+    thorough: bool = False,
+) -> Experiment:
+    """Compose, read the rows, split them, and check all of it.
+
+    A mistake in the configuration is told before the rows are read, which may take long. With `thorough` they are
+    read nevertheless, and whatever does not depend on the mistakes is checked too.
+
+    Raises:
+        ConfigError: with all that was found.
+    """
+    from dlcli.checks import find_mistakes
+    from dlcli.config.compose import draft
+    from dlcli.config.folders import extend_path, user_folders
+    from dlcli.config.overrides import quoted
+    from dlcli.config.supplied import BY_DATA, SUPPLIED
+    from dlcli.run_folder import absolute_paths
+
+    folders = user_folders(conf_dirs)
+    extend_path(folders)
+    flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
+    asked = [*overrides, *flags]
+    found = draft(asked, folders, SUPPLIED, BY_DATA)
+    problems: list[Problem] = list(found.problems)
+    if (problems and not thorough) or found.unsound & {"dataset", "cv"}:
+        raise ConfigError(problems)
+    config = absolute_paths(found.composed.config)
+    try:
+        estimation = plan_estimation(config, folders)
+    except DlcliError as error:
+        if not problems:
+            raise
+        raise ConfigError([*problems, *error.problems]) from error
+    if found.composed.choices["task"] == BY_DATA["task"]:
+        # Now that the targets are known, so is the task: what was said of it can be judged.
+        found = draft([*asked, f"task={estimation.data.target_kind}"], folders, SUPPLIED)
+        problems = list(found.problems)
+        config = absolute_paths(found.composed.config)
+        estimation = replace(estimation, config=config)
+    problems += find_mistakes(config, estimation.data, estimation.splits[0], found.unsound)
+    if problems:
+        raise ConfigError(problems)
+    return Experiment(found.composed, config, folders, estimation)
+
+
+def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimation:
+    """Read the rows, and say what is trained on which of them.
+
+    Raises:
+        DlcliError: they cannot be read, or not be split like this.
+    """
+    from dlcli.checks import check_refit
+    from dlcli.config.build import build
+    from dlcli.cross_validation.estimation import Estimation
+    from dlcli.job import load_data
+
+    data, strategy = load_data(config["dataset"]), build(config["cv"], where="cv")
+    splits, final_test = strategy.splits(data), strategy.final_test(data)
+    check_refit(config, splits, final_test)
+    return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))

@@ -1,0 +1,71 @@
+"""What a training trains: fields out of raw rows, the task, the network; each told the facts that the data gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlcli.config.build import build
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dlcli.datasets.data import Data
+    from dlcli.preprocessing.base import Preprocessing
+    from dlcli.splits.split import Part, Split
+    from dlcli.tasks.base import Task
+    from dlcli.training.network import Network
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one training.
+
+    Attributes:
+        preprocessing: fitted on the training rows.
+        train: fields of the training rows, `x`, `y` and what else there is.
+        val: those of the validation rows, if there are any.
+        task: what outputs mean.
+        facts: what the model was told of the data.
+        target_facts: what the task was told of the targets.
+        network: the model behind the last part of its preprocessing.
+    """
+
+    preprocessing: Preprocessing
+    train: dict[str, Tensor]
+    val: dict[str, Tensor] | None
+    task: Task
+    facts: dict[str, Any]
+    target_facts: dict[str, Any]
+    network: Network
+
+
+def assemble(
+    config: Mapping[str, Any], data: Data, split: Split, seed: int, targets: Mapping[str, Any] | None = None
+) -> Parts:
+    """Fit the preprocessing, transform the rows, and make task and network; `seed` is that of the weights.
+
+    `targets` are the facts of the targets where they are known; else they are counted on the training rows. Leaves
+    torch's random state behind the network's initialisation.
+    """
+    import torch
+
+    from dlcli.datasets.data import take
+    from dlcli.tasks.facts import target_facts
+    from dlcli.training.network import Network
+
+    targets = targets or target_facts(data, split.train)
+    task = build(config["task"], where="task", **targets)
+    preprocessing = build(config["preprocessing"], where="preprocessing").fit(take(data.x, split.train))
+
+    def fields(part: Part) -> dict[str, Tensor]:
+        rows = split.rows(part)
+        arrays = {**preprocessing.transform(take(data.x, rows)), "y": task.encode(data.y[rows])}
+        return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+    train, val = fields("train"), fields("val") if len(split.val) else None
+    facts = {"input_shape": tuple(train["x"].shape[1:]), "num_outputs": task.num_outputs}
+    torch.manual_seed(seed)
+    network = Network(build(config["model"], where="model", **facts), preprocessing.on_device())
+    return Parts(preprocessing, train, val, task, facts, dict(targets), network)

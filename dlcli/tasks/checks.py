@@ -1,0 +1,65 @@
+"""Tasks and losses that do not fit the targets, found before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlcli.config.build import TARGET, locate
+from dlcli.config.folders import options
+from dlcli.config.yamlfile import read
+from dlcli.datasets.data import Data
+from dlcli.errors import Problem
+from dlcli.splits.split import Split
+
+
+def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
+    """What is wrong with a `task` section for these targets and rows."""
+    return _kinds(node, data) or _threshold(node, split)
+
+
+def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
+    """The task has to be for targets of this kind, and the loss for that task."""
+    task = locate(node[TARGET])
+    accepts = getattr(task, "accepts", {data.target_kind})
+    if data.target_kind not in accepts:
+        return [
+            Problem(
+                f"{task.__name__} is for {' or '.join(sorted(accepts))} targets; "
+                f"those of {data.name} are {data.target_kind}",
+                "task",
+                f"Choose task={data.target_kind}, or task=auto.",
+            )
+        ]
+    loss = node.get("loss")
+    if not loss:  # a task of the user's own may need none
+        return []
+    for_tasks = getattr(locate(loss[TARGET]), "accepts", None)
+    if for_tasks is None or task.kind in for_tasks:
+        return []
+    # Of the losses beside this one, those that are for the task: what the user can choose.
+    fitting = [
+        option
+        for option, file in options("task/loss").items()
+        if task.kind in getattr(locate(read(file)[TARGET]), "accepts", ())
+    ]
+    name = loss[TARGET].rpartition(".")[2]
+    return [
+        Problem(
+            f"{name} is for {' or '.join(sorted(for_tasks))} targets; the task is {task.kind}",
+            "task/loss",
+            f"Choose task/loss={' or '.join(fitting)}.",
+        )
+    ]
+
+
+def _threshold(node: Mapping[str, Any], split: Split) -> list[Problem]:
+    if node.get("tune_threshold") is None or len(split.val):
+        return []
+    return [
+        Problem(
+            "the threshold is tuned on validation rows, and there are none",
+            "task.tune_threshold",
+            "Give it some (cv.val_size=0.15), or leave it out.",
+        )
+    ]

@@ -1,0 +1,47 @@
+"""What tasks with one class a row share: names, misclassified rows, figures of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def names_of(classes: Sequence[str], codes: np.ndarray) -> np.ndarray:
+    """Class names `(N,)` of codes `(N,)`."""
+    return np.asarray(classes, dtype=object)[codes]
+
+
+def misclassified(
+    y: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, classes: Sequence[str]
+) -> list[tuple[int, str]]:
+    """Rows whose class was not found, those first that the model was surest of, with both classes."""
+    wrong = np.flatnonzero(predicted != y)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    return [
+        (int(row), f"{classes[y[row]]}, taken for {classes[predicted[row]]} ({confidence[row]:.0%})")
+        for row in wrong
+    ]
+
+
+def table_of_classes(y: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """`class`, `rows`, `precision`, `recall`, `f1`: a line a class, then the `macro` and the `weighted` mean.
+
+    `y` and `predicted` are codes `(N,)`, or 0 and 1 of each label `(N, K)`. A figure of a class that does not occur
+    (of precision: is never predicted) is 0, as in torchmetrics and scikit-learn.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels = range(len(classes))
+    precision, recall, f1, rows = precision_recall_fscore_support(
+        y, predicted, labels=labels, zero_division=0
+    )
+    columns = {"class": list(classes), "rows": rows, "precision": precision, "recall": recall, "f1": f1}
+    tables = [pd.DataFrame(columns)]
+    for average in ("macro", "weighted"):
+        means = precision_recall_fscore_support(
+            y, predicted, labels=labels, average=average, zero_division=0
+        )[:3]
+        tables.append(pd.DataFrame([(f"({average})", rows.sum(), *means)], columns=list(columns)))
+    return pd.concat(tables, ignore_index=True)

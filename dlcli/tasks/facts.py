@@ -1,0 +1,32 @@
+"""What a task and its loss are told of the targets: names, and what was counted on the training rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlcli.datasets.data import Data
+
+
+def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
+    """Facts, in plain types, that a task gets by name; `train` are the training rows, and no other row is looked at.
+
+    - `classes` and `class_counts`: names, and training rows of each class `(C,)`; of a multilabel target, rows
+      without and with each label `(K, 2)`;
+    - `targets`, `target_mean`, `target_std`: for regression, of each column `(K,)`, in the user's own unit.
+    """
+    y = data.y[train]
+    if data.target_kind == "regression":
+        columns = y.reshape(len(y), -1).astype(np.float64)
+        return {
+            "targets": list(data.targets),
+            "target_mean": columns.mean(axis=0).tolist(),
+            "target_std": columns.std(axis=0).tolist(),
+        }
+    if data.target_kind == "multilabel":
+        present = y.sum(axis=0)
+        counts = np.stack([len(y) - present, present], axis=1)
+    else:
+        counts = np.bincount(y, minlength=len(data.classes))
+    return {"classes": list(data.classes), "class_counts": counts.tolist()}

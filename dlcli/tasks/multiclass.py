@@ -1,0 +1,123 @@
+"""Multiclass classification: one class out of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+
+from dlcli.tasks import metrics as own
+from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.classes import misclassified, names_of, table_of_classes
+
+
+class Multiclass(Task):
+    """Logits `(N, C)` and class codes `(N,)`.
+
+    Args:
+        classes: names of the classes, in the order of their codes.
+        class_counts: training rows of each.
+        loss: takes logits and codes, returns the mean over rows.
+        average: how precision, recall and f1 are averaged over classes.
+    """
+
+    kind: ClassVar = "multiclass"
+    accepts: ClassVar = {"binary", "multiclass"}
+    epoch_metrics = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
+    metric_names = (*epoch_metrics, "auroc", "average_precision", "log_loss", "calibration_error")
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        class_counts: Sequence[int],
+        loss: nn.Module,
+        average: Literal["macro", "micro", "weighted"] = "macro",
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        self.num_outputs = len(self.classes)
+        self.criterion = loss
+        self.average = average
+        self._prior = prior_logits(torch.tensor(class_counts))
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Codes as they are."""
+        return y
+
+    def judged(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities `(N, C)` and codes `(N,)`."""
+        return outputs.softmax(dim=1), y
+
+    def metrics(self) -> dict[str, Metric]:
+        """Accuracy and log loss over rows; balanced accuracy, AUROC and average precision as means over classes."""
+        count, average = self.num_outputs, self.average
+        # Inputs are ours: checking their ranges costs as much as the metrics.
+        return {
+            "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
+            "balanced_accuracy": MulticlassAccuracy(count, average="macro", validate_args=False),
+            "precision": MulticlassPrecision(count, average=average, validate_args=False),
+            "recall": MulticlassRecall(count, average=average, validate_args=False),
+            "f1": MulticlassF1Score(count, average=average, validate_args=False),
+            "auroc": own.auroc(),
+            "average_precision": own.average_precision(),
+            "log_loss": own.LogLoss(),
+            "calibration_error": MulticlassCalibrationError(
+                count, n_bins=own.CALIBRATION_BINS, validate_args=False
+            ),
+        }
+
+    def baseline(self) -> tuple[Task, Tensor]:
+        """The shares of the classes among the training rows: the most frequent one is predicted."""
+        return self, self._prior
+
+    def predictions(self, outputs: Tensor) -> pd.DataFrame:
+        """`prediction`, and `p(CLASS)` for each class."""
+        probabilities = self._probabilities(outputs)
+        table = pd.DataFrame(probabilities, columns=[f"p({name})" for name in self.classes])
+        table.insert(0, "prediction", names_of(self.classes, probabilities.argmax(axis=1)))
+        return table
+
+    def targets(self, y: np.ndarray) -> pd.DataFrame:
+        """`target`: class names."""
+        return pd.DataFrame({"target": names_of(self.classes, y)})
+
+    def describe(self) -> str:
+        """Such as `multiclass, loss CrossEntropy`."""
+        return f"multiclass, loss {type(self.criterion).__name__}"
+
+    def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame:
+        """Precision, recall and f1 of each class."""
+        return table_of_classes(y, self._probabilities(outputs).argmax(axis=1), self.classes)
+
+    def worst(self, outputs: Tensor, y: np.ndarray) -> list[tuple[int, str]]:
+        """Misclassified rows, those first that the model was surest of."""
+        probabilities = self._probabilities(outputs)
+        return misclassified(y, probabilities.argmax(axis=1), probabilities.max(axis=1), self.classes)
+
+    def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
+        """Confusion matrix, ROC, precision-recall and reliability."""
+        from dlcli.reports import classification
+
+        probabilities = self._probabilities(outputs)
+        predicted = probabilities.argmax(axis=1)
+        yield "confusion_matrix", classification.confusion_matrix(y, predicted, self.classes)
+        yield "roc", classification.roc(y, probabilities, self.classes)
+        yield "precision_recall", classification.precision_recall(y, probabilities, self.classes)
+        confidence = probabilities.max(axis=1)
+        yield "reliability", classification.reliability(predicted == y, confidence, "the predicted class")
+
+    def _probabilities(self, outputs: Tensor) -> np.ndarray:
+        return outputs.float().softmax(dim=1).cpu().numpy()

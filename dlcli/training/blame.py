@@ -1,0 +1,48 @@
+"""Whose code failed: an error out of a model, a loss or an optimizer, told to whoever wrote it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from dlcli.errors import ConfigError, DlcliError
+from dlcli.training import memory
+
+
+@contextmanager
+def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str = "") -> Iterator[None]:
+    """Turn whatever `what` raises into a ConfigError at `where`, with its own words, its line, and what it was `given`.
+
+    Running out of memory is nobody's mistake here and passes through.
+    """
+    try:
+        yield
+    except DlcliError:
+        raise
+    except Exception as error:
+        if memory.is_out_of_memory(error):
+            raise
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        shapes = [
+            f"{name} {str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for name, t in given.items()
+        ]
+        hint = f"It was given {', '.join(shapes)}." if shapes else ""
+        raise ConfigError(
+            f"{type(what).__name__} fails on a batch: {type(error).__name__}: {text}{_line(error)}",
+            where,
+            f"{hint} {wanted}".strip(),
+        ) from error
+
+
+def _line(error: BaseException) -> str:
+    """The last line of code that is no library's."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and Path(frame.filename).parent != Path(__file__).parent
+    ]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

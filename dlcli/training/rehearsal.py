@@ -1,0 +1,185 @@
+"""One real step of a training before it starts: does it run, how long does it take, what room does it need."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.precision import Precision
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dlcli.errors import ConfigError
+from dlcli.tasks.base import Task
+from dlcli.training import memory
+from dlcli.training.blame import blamed_on
+from dlcli.training.loader import BatchLoader, Fields
+from dlcli.training.network import Network
+
+# Timed steps at most, and seconds after which no further one is begun.
+_STEPS, _SECONDS = 50, 1.0
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What some batches told of a training, in bytes and seconds.
+
+    Attributes:
+        device: where it ran.
+        parameters: of the model; `trainable` those that train.
+        steps_per_epoch: optimizer steps.
+        seconds_per_epoch: estimated from a few steps, validation included.
+        memory: what is there at once: `weights`, `gradients`, the `optimizer`'s state, `data`, and for a `batch` what
+            the forward pass keeps for the backward pass (on a GPU the peak that was measured).
+        disk: what the run leaves behind: the best weights and the last full state.
+        disk_peak: what it needs while each is written beside its predecessor.
+    """
+
+    device: str
+    parameters: int
+    trainable: int
+    steps_per_epoch: int
+    seconds_per_epoch: float
+    memory: dict[str, int]
+    disk: int
+    disk_peak: int
+
+
+def rehearse(
+    network: Network,
+    task: Task,
+    train: Fields,
+    val: Fields | None,
+    *,
+    make_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+    trainer: pl.Trainer,
+    batch_size: int,
+) -> Rehearsal:
+    """Train the network for a few batches, in place, on the trainer's device and with its precision.
+
+    Raises:
+        ConfigError: the model, the loss or the optimizer fails, or a batch does not fit into memory.
+    """
+    device, precision = trainer.strategy.root_device, trainer.precision_plugin
+    loader = BatchLoader(train, batch_size)
+    with _enough_memory(network, task, train, batch_size, device):
+        precision.convert_module(network.to(device)).train()
+        optimizer = make_optimizer([p for p in network.parameters() if p.requires_grad])
+        step = partial(_step, network, task, optimizer, _first(loader, device), precision)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with _kept_for_backward(network) as kept:
+            step()
+        sizes = {
+            "weights": _bytes((*network.parameters(), *network.buffers())),
+            "gradients": _bytes(p.grad for p in network.parameters() if p.grad is not None),
+            "optimizer": _bytes(value for state in optimizer.state.values() for value in state.values()),
+        }
+        batches = sum(kept.values())
+        if device.type == "cuda":
+            batches = max(0, torch.cuda.max_memory_allocated(device) - sum(sizes.values()))
+        sizes |= {"batch": batches, "data": _bytes((*train.values(), *(val or {}).values()))}
+        seconds = _seconds(step, device) * loader.batches
+        if val is not None:
+            seconds += _validation(network, BatchLoader(val, max(batch_size, 512)), precision, device)
+    weights = _bytes(network.model.state_dict().values())
+    # The best weights end in the model's folder; the last state holds weights and the optimizer's state.
+    disk = 2 * weights + sizes["optimizer"]
+    return Rehearsal(
+        device=str(device),
+        parameters=sum(p.numel() for p in network.parameters()),
+        trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
+        steps_per_epoch=-(-loader.batches // trainer.accumulate_grad_batches),
+        seconds_per_epoch=seconds,
+        memory=sizes,
+        disk=disk,
+        disk_peak=2 * disk,
+    )
+
+
+def _first(loader: BatchLoader, device: torch.device) -> Fields:
+    return {name: values.to(device) for name, values in next(iter(loader)).items()}
+
+
+def _step(network: Network, task: Task, optimizer: Optimizer, batch: Fields, precision: Precision) -> None:
+    """One optimizer step."""
+    inputs = {name: values for name, values in batch.items() if name != "y"}
+    wanted = f"Outputs should be of shape ({len(batch['y'])}, {task.num_outputs})."
+    optimizer.zero_grad()
+    with precision.train_step_context():
+        with blamed_on("model", network.model, inputs, wanted):
+            outputs = network(batch)
+        with blamed_on("model", task, {"outputs": outputs, "y": batch["y"]}, wanted):
+            loss = task.loss(outputs, batch["y"])
+    with blamed_on("model", network.model, inputs):
+        loss.backward()
+    with blamed_on("optimizer", optimizer, {}):
+        optimizer.step()
+
+
+def _seconds(step: Callable[[], None], device: torch.device) -> float:
+    """The median time of a few steps; one that warms up is over."""
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < _STEPS and time.perf_counter() - started < _SECONDS:
+        before = time.perf_counter()
+        step()
+        _wait(device)
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+def _validation(network: Network, loader: BatchLoader, precision: Precision, device: torch.device) -> float:
+    """Seconds that all validation rows take, from one batch of them."""
+    batch = _first(loader, device)
+    network.eval()
+    with torch.no_grad(), precision.val_step_context(), blamed_on("model", network.model, batch):
+        before = time.perf_counter()
+        network(batch)
+        _wait(device)
+    return (time.perf_counter() - before) * loader.rows / len(batch["y"])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def _kept_for_backward(network: Network) -> Iterator[dict[int, int]]:
+    """Bytes by storage of what autograd saves, but for the weights, which are there anyway."""
+    known = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield kept
+
+
+@contextmanager
+def _enough_memory(
+    network: Network, task: Task, train: Fields, batch_size: int, device: torch.device
+) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        told = memory.explain(network, task, train, batch_size, device)
+        raise ConfigError(told.problems) from error
+
+
+def _bytes(tensors: Iterable[Any]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, Tensor))

@@ -1,0 +1,212 @@
+"""`list`, `show`, `check`, `new` and `doctor`, as a user sees them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+import dlcli as package
+from dlcli.cli.app import app
+from dlcli.config.folders import groups, options
+
+
+def dlcli(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "100"})
+
+
+def document(*arguments: str) -> dict:
+    done = dlcli(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_list_names_all_options_and_their_headers() -> None:
+    done = dlcli("list")
+    for group in groups():
+        assert f"\n{group}\n" in f"\n{done.stdout}"
+        for option in options(group):
+            assert f"\n  {option} " in done.stdout
+    assert "lstm" in dlcli("list", "model").stdout
+    assert "adam" not in dlcli("list", "model").stdout
+    assert {"name": "lstm", "summary": "Long short-term memory network."}.items() <= next(
+        option for option in document("list", "model")["groups"]["model"] if option["name"] == "lstm"
+    ).items()
+
+
+def test_list_of_no_group() -> None:
+    done = dlcli("list", "modle")
+    assert done.exit_code == 2
+    assert "error: modle\n  there is no such group\n  hint: Did you mean model?" in done.stderr
+
+
+def test_show_tells_where_each_value_came_from() -> None:
+    Path("conf/experiment").mkdir(parents=True)
+    Path("conf/dlcli.yaml").write_text("seed: 3\n")
+    Path("conf/experiment/mine.yaml").write_text("# @package _global_\n# Mine.\noptimizer:\n  lr: 0.5\n")
+    done = dlcli("show", "experiment=mine", "model.hidden=7")
+    assert done.exit_code == 0, done.output
+    places = {
+        line.split("#")[0].strip(): line.partition("# ")[2]
+        for line in done.stdout.splitlines()
+        if "  # " in line
+    }
+    assert places["lr: 0.5"] == "conf/experiment/mine.yaml:4"
+    assert places["hidden: 7"] == "command line"
+    assert places["seed: 3"] == "conf/dlcli.yaml:1"
+    assert places["patience: 10"].endswith("conf/callbacks/default.yaml:9")
+    # What is shown can be read back.
+    shown = yaml.safe_load(done.stdout)
+    found = document("show", "experiment=mine", "model.hidden=7")
+    assert shown == found["config"]
+    assert found["origins"]["optimizer.lr"] == "conf/experiment/mine.yaml:4"
+    assert found["choices"]["experiment"] == "mine"
+
+
+def test_show_explains_an_option() -> None:
+    text = dlcli("show", "optimizer/adam").stdout
+    assert "lr: 0.001  (float or Tensor)\n    Learning rate.\n" in text
+    assert "  amsgrad: false  (bool)" in text
+    assert "params" not in text
+    keys = {key["name"]: key for key in document("show", "model/cnn")["keys"]}
+    assert keys["dropout"] == {
+        "name": "dropout", "value": 0.25, "type": "float >= 0 < 1", "is_section": False,
+        "explanation": "Share of values that is dropped in training, before and after the dense layer.",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("option", [f"{group}/{option}" for group in groups() for option in options(group)])
+def test_every_option_is_explained(option: str) -> None:
+    found = document("show", option)
+    assert found["header"]
+    assert all(key["explanation"] for key in found["keys"])
+
+
+def test_show_of_no_option() -> None:
+    done = dlcli("show", "model/lsmt")
+    assert done.exit_code == 2
+    assert "there is no option lsmt in group model" in done.stderr
+    assert "Did you mean lstm?" in done.stderr
+
+
+def test_check_says_what_it_needs() -> None:
+    done = dlcli("check", "dataset=iris", "model=mlp", "trainer.accelerator=cpu")
+    assert done.exit_code == 0, done.output
+    for text in (
+        "parameters: 17,539",
+        "device:     cpu",
+        "weights 70.2 kB",
+        ", 7 steps",
+        "No mistake was found.",
+    ):
+        assert text in done.stdout, text
+    found = document("check", "dataset=iris", "model=mlp")
+    assert (found["status"], found["parameters"], found["steps_per_epoch"]) == ("OK", 17539, 7)
+
+
+def test_check_with_mistakes() -> None:
+    done = dlcli("check", "optimizer.lrr=1", "trainer.max_epochs=0", "--json")
+    assert done.exit_code == 2
+    assert json.loads(done.stdout) == {
+        "schema_version": 1,
+        "status": "ERROR",
+        "errors": [
+            {
+                "where": "optimizer.lrr",
+                "message": "torch.optim.Adam has no argument lrr",
+                "hint": "Did you mean optimizer.lr?",
+            },
+            {
+                "where": "trainer.max_epochs",
+                "message": "no epoch would be trained",
+                "hint": "Give at least 1.",
+            },
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A short training, in one store for all tests: making a store takes longer than training."""
+    runs = tmp_path_factory.mktemp("runs")
+    return ["trainer.max_epochs=1", "trainer.accelerator=cpu", f"runs_dir='{runs}'"]
+
+
+@pytest.fixture
+def imports() -> Iterator[None]:
+    """Forgets what a test imported from its own folder."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name.startswith(("tiny", "birds", "my_proj")):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "files"),
+    [
+        ("model", "tiny", ["conf/model/tiny.yaml", "tiny.py", "conf/dlcli.yaml"]),
+        ("dataset", "birds", ["conf/dataset/birds.yaml", "birds.py", "conf/dlcli.yaml"]),
+        ("experiment", "first", ["conf/experiment/first.yaml", "conf/dlcli.yaml"]),
+    ],
+)
+@pytest.mark.usefixtures("imports")
+def test_what_new_writes_trains_as_it_is_written(
+    kind: str, name: str, files: list[str], quick: list[str], tmp_path: Path
+) -> None:
+    found = document("new", kind, name)
+    assert [Path(file).relative_to(tmp_path).as_posix() for file in found["files"]] == files
+    command = found["command"].split()
+    assert command[:2] == ["dlcli", "train"]
+    result = package.train([*command[2:], *quick])
+    assert result.status == "FINISHED"
+    assert name in result.run_name or name == result.experiment
+
+
+@pytest.mark.usefixtures("imports")
+def test_a_new_project_trains_and_grows(quick: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    done = dlcli("new", "project", "my-proj")
+    assert "Train it: cd my-proj && dlcli train experiment=baseline" in done.stdout
+    monkeypatch.chdir("my-proj")
+    assert "my_proj/models/my_proj_net.py" in {
+        file.relative_to(Path.cwd()).as_posix() for file in Path.cwd().rglob("*.py")
+    }
+    assert "mynet" not in "".join(
+        file.read_text().lower() for file in Path.cwd().rglob("*") if file.is_file()
+    )
+    assert dlcli("new", "model", "second").exit_code == 0
+    assert Path("my_proj/models/second.py").is_file()
+    assert package.train(["experiment=baseline", *quick]).experiment == "baseline"
+    assert package.train(["experiment=baseline", "model=second", *quick]).run_name.startswith("second")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [
+        ("model", "mlp", "there is a model of this name"),
+        ("model", "torch", "a module torch is installed, and would be imported instead"),
+        ("model", "My-Net", "'My-Net' cannot be the name of a module"),
+        ("model", "class", "'class' cannot be the name of a module"),
+        ("dataset", "tiny", "tiny.py\n  is there already"),
+    ],
+)
+def test_names_that_new_refuses(kind: str, name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text("mine = 1\n")
+    done = dlcli("new", kind, name)
+    assert done.exit_code == 2, done.output
+    assert text in done.stderr
+    assert {file.name for file in tmp_path.iterdir()} == {"tiny.py"}
+    assert (tmp_path / "tiny.py").read_text() == "mine = 1\n"
+
+
+def test_new_never_writes_into_dlcli_s_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(package.__file__).parent.parent)
+    done = dlcli("new", "experiment", "first")
+    assert done.exit_code == 2
+    assert "this is dlcli's own folder" in done.stderr

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlcli.datasets import digits, iris, mnist
+from dlcli.datasets.data import Data
+from dlcli.errors import DataError
+
+
+def write_idx(file: Path, values: np.ndarray) -> None:
+    header = struct.pack(f">HBB{values.ndim}i", 0, 8, values.ndim, *values.shape)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = header + values.astype(np.uint8).tobytes()
+    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small MNIST: 20 images to train, 10 to test; two files packed and two not."""
+    raw = tmp_path / "MNIST" / "raw"
+    random = np.random.default_rng(0)
+    for part, rows, ending in (("train", 20, ""), ("t10k", 10, ".gz")):
+        write_idx(raw / f"{part}-images-idx3-ubyte{ending}", random.integers(0, 256, (rows, 28, 28)))
+        write_idx(raw / f"{part}-labels-idx1-ubyte{ending}", np.arange(rows) % 10)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("load", "rows", "classes"), [(digits.load, 1797, 10), (iris.load, 150, 3)])
+def test_shipped_data(load, rows: int, classes: int) -> None:
+    data = load()
+    assert len(data) == len(data.x) == rows
+    assert data.y.dtype == np.int64
+    assert sorted(set(data.y)) == list(range(classes)) == list(range(len(data.classes)))
+
+
+def test_mnist_packed_and_unpacked(root: Path) -> None:
+    data = mnist.load(str(root))
+    assert data.x.shape == (30, 28, 28)
+    assert data.x.dtype == np.uint8
+    assert data.test_rows.tolist() == list(range(20, 30))
+    assert data.y[20:].tolist() == list(range(10))
+
+
+def test_the_real_mnist(shared_data: Path) -> None:
+    data = mnist.load(str(shared_data))
+    assert data.x.shape == (70000, 28, 28)
+    assert np.bincount(data.y[:60000]).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no header at all", gzip.compress(b"\x00\x00\x08\x01" + b"\x00" * 3)]
+)
+def test_a_broken_file_is_named(root: Path, content: bytes) -> None:
+    file = root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="not a readable MNIST file") as caught:
+        mnist.load(str(root))
+    assert caught.value.problems[0].where == str(file)
+
+
+def test_files_that_do_not_belong_together(root: Path) -> None:
+    write_idx(root / "MNIST" / "raw" / "train-labels-idx1-ubyte", np.zeros(3))
+    with pytest.raises(DataError, match="20 images but 3 labels"):
+        mnist.load(str(root))
+
+
+def test_the_fingerprint_is_of_the_values() -> None:
+    data: Data = iris.load()
+    assert data.fingerprint == iris.load().fingerprint
+    changed = data.x.copy()
+    changed.iloc[7, 2] += 1e-9
+    assert dataclasses.replace(data, x=changed).fingerprint != data.fingerprint
+    assert dataclasses.replace(data, y=data.y[::-1]).fingerprint != data.fingerprint
+    assert dataclasses.replace(data, classes=("a", "b", "c")).fingerprint != data.fingerprint
+    assert dataclasses.replace(data, name="other").fingerprint == data.fingerprint

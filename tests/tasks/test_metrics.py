@@ -1,0 +1,189 @@
+"""Every figure beside scikit-learn's, and NaN where nothing can be said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sklearn
+from torch import nn
+
+from dlcli.tasks.base import Task
+from dlcli.tasks.binary import Binary
+from dlcli.tasks.multiclass import Multiclass
+from dlcli.tasks.multilabel import Multilabel
+from dlcli.tasks.regression import Regression
+from dlcli.training.scores import Scores
+
+ROWS = 300
+RANDOM = np.random.default_rng(0)
+
+
+def figures(task: Task, outputs: np.ndarray, y: np.ndarray, batch: int = 64) -> dict[str, float]:
+    scores = Scores(task)
+    encoded = torch.from_numpy(task.encode(y))
+    for first in range(0, len(y), batch):
+        rows = slice(first, first + batch)
+        scores.update(torch.from_numpy(outputs[rows]).float(), encoded[rows])
+    return scores.compute()
+
+
+def multiclass(loss: nn.Module | None = None) -> Multiclass:
+    return Multiclass(("a", "b", "c", "d"), (10, 20, 30, 40), loss or nn.CrossEntropyLoss())
+
+
+def binary(**options: object) -> Binary:
+    return Binary(("no", "yes"), (70, 30), nn.BCEWithLogitsLoss(), **options)  # type: ignore[arg-type]
+
+
+def test_multiclass() -> None:
+    y = RANDOM.integers(0, 4, ROWS)
+    logits = RANDOM.normal(size=(ROWS, 4)) + 1.5 * np.eye(4)[y]
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = figures(multiclass(), logits, y)
+    guess = p.argmax(axis=1)
+    one_hot = np.eye(4)[y]
+    assert found == pytest.approx(
+        {
+            "loss": sklearn.log_loss(y, p),
+            "accuracy": sklearn.accuracy_score(y, guess),
+            "balanced_accuracy": sklearn.balanced_accuracy_score(y, guess),
+            "precision": sklearn.precision_score(y, guess, average="macro"),
+            "recall": sklearn.recall_score(y, guess, average="macro"),
+            "f1": sklearn.f1_score(y, guess, average="macro"),
+            "auroc": sklearn.roc_auc_score(y, p, multi_class="ovr"),
+            "average_precision": sklearn.average_precision_score(one_hot, p),
+            "log_loss": sklearn.log_loss(y, p),
+            "calibration_error": calibration_error(p.max(axis=1), guess == y),
+        },
+        rel=1e-4,
+    )
+    assert tuple(found) == ("loss", *multiclass().metric_names)
+
+
+@pytest.mark.parametrize("spread", [3.0, 0.1])
+def test_binary(spread: float) -> None:
+    # With a small spread all logits lie between 0 and 1, where torchmetrics would take them for probabilities.
+    y = RANDOM.integers(0, 2, ROWS)
+    logits = spread * RANDOM.random((ROWS, 1)) + 0.2 * y[:, None] - (0 if spread < 1 else 1.5)
+    p = 1 / (1 + np.exp(-logits[:, 0]))
+    guess = p > 0.5
+    assert figures(binary(), logits, y) == pytest.approx(
+        {
+            "loss": sklearn.log_loss(y, p),
+            "accuracy": sklearn.accuracy_score(y, guess),
+            "balanced_accuracy": sklearn.balanced_accuracy_score(y, guess),
+            "precision": sklearn.precision_score(y, guess),
+            "recall": sklearn.recall_score(y, guess),
+            "f1": sklearn.f1_score(y, guess),
+            "auroc": sklearn.roc_auc_score(y, p),
+            "average_precision": sklearn.average_precision_score(y, p),
+            "log_loss": sklearn.log_loss(y, p),
+            "calibration_error": calibration_error(p, y == 1),
+        },
+        rel=1e-4,
+    )
+
+
+def test_a_tuned_threshold_has_the_untuned_figures_beside_it() -> None:
+    y = RANDOM.integers(0, 2, ROWS)
+    logits = RANDOM.normal(size=(ROWS, 1)) + y[:, None] - 2
+    before, after = figures(binary(), logits, y), figures(binary(tuned_threshold=0.2), logits, y)
+    guess = 1 / (1 + np.exp(-logits[:, 0])) > 0.2
+    assert after["f1"] == pytest.approx(sklearn.f1_score(y, guess))
+    for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1"):
+        assert after[f"{name}_untuned"] == before[name] != after[name]
+    assert after["auroc"] == before["auroc"]
+
+
+def test_multilabel() -> None:
+    y = RANDOM.integers(0, 2, (ROWS, 3))
+    logits = 2 * RANDOM.normal(size=(ROWS, 3)) + y
+    p = 1 / (1 + np.exp(-logits))
+    guess = (p > 0.5).astype(int)
+    task = Multilabel(("a", "b", "c"), [(1, 1)] * 3, nn.BCEWithLogitsLoss())
+    each = [sklearn.log_loss(y[:, k], p[:, k]) for k in range(3)]
+    assert figures(task, logits, y) == pytest.approx(
+        {
+            "loss": np.mean(each),
+            "accuracy": (guess == y).mean(),
+            "exact_match": sklearn.accuracy_score(y, guess),
+            "precision": sklearn.precision_score(y, guess, average="macro"),
+            "recall": sklearn.recall_score(y, guess, average="macro"),
+            "f1": sklearn.f1_score(y, guess, average="macro"),
+            "auroc": sklearn.roc_auc_score(y, p),
+            "average_precision": sklearn.average_precision_score(y, p),
+            "log_loss": np.mean(each),
+        },
+        rel=1e-4,
+    )
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+@pytest.mark.parametrize(
+    ("offset", "unit", "scaled"),
+    [(0, 1, True), (0, 1, False), (1.7e9, 1e5, True), (3, 1e-6, True)],
+    ids=["plain", "plain, not scaled", "seconds since 1970", "tiny"],
+)
+def test_regression_is_in_the_users_unit(targets: int, offset: float, unit: float, scaled: bool) -> None:
+    y = offset + unit * RANDOM.normal(size=(ROWS, targets))
+    guess = y + 0.3 * unit * RANDOM.normal(size=y.shape)
+    task = Regression(["t"] * targets, y.mean(axis=0), y.std(axis=0), nn.MSELoss(), scale_targets=scaled)
+    y = y[:, 0] if targets == 1 else y
+    # What a model would have to put out for this guess.
+    found = figures(task, task.encode(guess), y)
+    del found["loss"]
+    assert found == pytest.approx(
+        {
+            "mae": sklearn.mean_absolute_error(y, guess),
+            "rmse": sklearn.root_mean_squared_error(y, guess),
+            "mse": sklearn.mean_squared_error(y, guess),
+            "r2": sklearn.r2_score(y, guess),
+            "mape": sklearn.mean_absolute_percentage_error(y, guess),
+        },
+        rel=1e-3,
+    )
+    predicted = task.predictions(torch.from_numpy(task.encode(guess))).to_numpy()
+    assert np.abs(predicted - guess.reshape(predicted.shape)).max() < 1e-5 * unit * max(
+        1, offset if not scaled else 1
+    )
+
+
+def test_rows_of_one_class_have_no_ranking_and_no_warning() -> None:
+    found = figures(binary(), RANDOM.normal(size=(9, 1)), np.zeros(9, dtype=np.int64))
+    assert math.isnan(found["auroc"])
+    assert math.isnan(found["average_precision"])
+    assert 0 <= found["balanced_accuracy"] <= 1
+
+
+def test_absent_classes_are_left_out_of_the_ranking() -> None:
+    y = RANDOM.integers(0, 2, 50)
+    logits = RANDOM.normal(size=(50, 4))
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = np.mean([sklearn.roc_auc_score(y == k, p[:, k]) for k in (0, 1)])
+    assert figures(multiclass(), logits, y)["auroc"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_row_has_no_r2() -> None:
+    task = Regression(["t"], [0.0], [1.0], nn.MSELoss())
+    found = figures(task, np.ones((1, 1)), np.zeros(1))
+    assert math.isnan(found["r2"])
+    assert found["mae"] == 1
+
+
+def test_the_metrics_of_an_epoch_can_be_fewer() -> None:
+    scores = Scores(multiclass(), ["f1"])
+    scores.update(torch.randn(5, 4), torch.arange(5) % 4)
+    assert list(scores.compute()) == ["loss", "f1"]
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Guo et al., 2017, equation 3, with 15 bins."""
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    gaps = [
+        abs(confidence[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean()
+        for b in np.unique(bins)
+    ]
+    return float(sum(gaps))

@@ -1,0 +1,72 @@
+"""Every shipped YAML says what it is and what each key means; every option composes and fits its target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlcli.config.comments import comments
+from dlcli.config.compose import compose
+from dlcli.config.folders import groups, options, shipped_folder
+from dlcli.config.supplied import SUPPLIED
+from dlcli.config.yamlfile import lines
+
+OPTIONS = [f"{group}={option}" for group in groups() for option in options(group)]
+FILES = [
+    *sorted(shipped_folder().rglob("*.yaml")),
+    *sorted((Path(__file__).parent.parent / "dlcli" / "templates").rglob("*.yaml")),
+]
+# What Hydra and dlcli give a meaning of their own; a list's items and a mapping that is a value need none.
+SPECIAL = ("_target_", "_partial_", "defaults")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_every_key_is_explained(file: Path) -> None:
+    said = comments(file)
+    assert said.summary, "no header line"
+    assert said.summary[-1] in ".:!?", f"the header's first sentence has no end: {said.summary}"
+    own = {key for key in lines(file) if key.split(".")[0] != "defaults"}
+    # The items of a list stand on their key's line.
+    keys = {
+        key for key in own if key.rpartition(".")[2] not in SPECIAL and not key.rpartition(".")[2].isdecimal()
+    }
+    sections = {key.rpartition(".")[0] for key in own}
+    silent = [
+        key
+        for key in keys
+        if not said.keys[key] and not (key in sections and file.parent.name == "experiment")
+    ]
+    assert not silent, f"no comment above {sorted(silent)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_comments_fit_a_terminal(file: Path) -> None:
+    assert all(len(line) <= 120 for line in file.read_text().splitlines())
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_composes(option: str) -> None:
+    found = compose([option], supplied=SUPPLIED)
+    group, name = option.split("=")
+    assert found.choices[group] == name
+
+
+def test_the_command_line_chooses_against_a_dataset_s_own_preprocessing() -> None:
+    assert compose(["dataset=iris"], supplied=SUPPLIED).choices["preprocessing"] == "table"
+    found = compose(["dataset=iris", "preprocessing=none"], supplied=SUPPLIED)
+    assert found.choices["preprocessing"] == "none"
+
+
+def test_arguments_of_foreign_classes_need_no_plus() -> None:
+    found = compose(
+        [
+            "trainer.fast_dev_run=true",
+            "optimizer.amsgrad=true",
+            "optimizer.betas=[0.9,0.99]",
+            "trainer.precision=16-mixed",
+        ],
+        supplied=SUPPLIED,
+    )
+    assert found.config["trainer"]["fast_dev_run"] is True
+    assert found.config["optimizer"]["betas"] == [0.9, 0.99]
