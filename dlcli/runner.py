@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlcli.comparison import Comparison
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
@@ -179,6 +180,25 @@ def evaluate(
         duration_s=round(time.monotonic() - started, 3),
         messages=opened.notes,
     )
+
+
+def compare(
+    runs: Sequence[str], metric: str | None = None, picture: Path | None = None, runs_dir: Path | None = None
+) -> Comparison:
+    """What differs between runs, and whether one is really better."""
+    from dlcli import comparison
+    from dlcli.errors import InputError
+    from dlcli.reports.critical_difference import critical_difference
+    from dlcli.reports.style import save
+
+    found = comparison.compare(runs, runs_directory(runs_dir), metric)
+    if picture is not None:
+        if found.ranking is None:
+            raise InputError(
+                "there are no ranks to draw", "--picture", "They need three runs on the same folds."
+            )
+        save(critical_difference(found.runs, found.ranking, found.metric), picture)
+    return found
 
 
 def load_run(

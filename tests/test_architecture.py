@@ -19,7 +19,7 @@ LAYERS = (
     ("cli",),
     ("runner",),
     ("doctor",),
-    ("experiment", "scaffold", "resumption"),
+    ("comparison", "experiment", "scaffold", "resumption"),
     ("cross_validation",),
     ("executors",),
     ("run_folder", "job", "checks"),
