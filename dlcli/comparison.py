@@ -131,7 +131,9 @@ def compare(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> C
     refusal = _refusal(runs)
     pairs = [] if refusal else [_pair(a, b, metric) for a, b in itertools.combinations(runs, 2)]
     if not refusal and not pairs[0].p:
-        refusal = f"{metric} of a single hold-out cannot be compared row by row: use --metric {' or '.join(_OF_ROWS)}"
+        refusal = (
+            f"{metric} of a single hold-out cannot be compared row by row, as {', '.join(_OF_ROWS)} can."
+        )
         pairs = []
     ranking = None
     if pairs and len(runs) > 2:
@@ -197,31 +199,26 @@ def _pair(a: _Judged, b: _Judged, metric: str) -> Pair:
     if len(a.folds) > 1:
         x, y = ([fold[metric] for fold in run.folds] for run in (a, b))
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
-        p = {"corrected paired t-test": difference.p, "Wilcoxon signed-rank": wilcoxon(x, y)}
-        return Pair(
-            a.label,
-            b.label,
-            difference,
-            p,
-            _words(b.label, metric, difference, difference.p, "on these folds"),
-        )
-    if metric not in _OF_ROWS:
+        p = {difference.test: difference.p, "Wilcoxon signed-rank": wilcoxon(x, y)}
+        words = _words(b.label, metric, difference, difference.p, "on these folds")
+        return Pair(a.label, b.label, difference, p, words)
+    rows_a, rows_b = _rows(a, metric), _rows(b, metric)
+    if rows_a is None or rows_b is None:
         nothing = Difference(b.folds[0][metric] - a.folds[0][metric], np.nan, np.nan, np.nan, "none")
         return Pair(a.label, b.label, nothing, {}, "")
-    x, y = _rows(a, metric), _rows(b, metric)
-    difference = paired_bootstrap(x, y)
-    p = {"paired bootstrap": difference.p}
+    difference = paired_bootstrap(rows_a, rows_b)
+    p = {difference.test: difference.p}
     if metric == "accuracy":
-        p = {"McNemar": mcnemar(x, y), **p}
-    decisive = next(iter(p.values()))
-    return Pair(
-        a.label, b.label, difference, p, _words(b.label, metric, difference, decisive, "on these rows")
-    )
+        p = {"McNemar": mcnemar(rows_a, rows_b), **p}
+    words = _words(b.label, metric, difference, next(iter(p.values())), "on these rows")
+    return Pair(a.label, b.label, difference, p, words)
 
 
-def _rows(run: _Judged, metric: str) -> np.ndarray:
-    """The metric of each test row, in the order of the rows."""
+def _rows(run: _Judged, metric: str) -> np.ndarray | None:
+    """The metric of each test row, in the order of the rows; None where it is no mean over rows of one target."""
     table = pd.read_parquet(run.opened.folder / "predictions.parquet")
+    if metric not in _OF_ROWS or not {"prediction", "target"} <= set(table.columns):
+        return None
     table = table[table["split"] == "test"].sort_values("row")
     if metric == "accuracy":
         return (table["prediction"] == table["target"]).to_numpy(dtype=float)
