@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.build import build, locate
 from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, DlcliError, Problem
+from dlcli.optimization import make_chosen, make_optimizer, make_schedule
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch.optim import Optimizer
 
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
@@ -42,8 +44,15 @@ def find_mistakes(
 
     look("trainer callbacks", lambda: _endings(config))
     look("trainer", lambda: _trainer(config))
-    look("optimizer", lambda: _makes(_optimizer, config))
-    fits = look("model", lambda: _pairing(config, data))
+    look("callbacks", lambda: _replaced(config))
+    if look("optimizer", lambda: _makes(_optimizer, config)):
+        look("scheduler trainer", lambda: _makes(_schedule, config))
+    look("weight_averaging trainer", lambda: _averaging(config))
+    look("finder", lambda: _makes(make_chosen, config, "finder"))
+    if look("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
+        look("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
+    other = f"Choose a model that takes {data.kind} data (model=mlp takes any of a fixed size)."
+    fits = look("model", lambda: _pairing(config, data, "model", other))
     fits = look("preprocessing", lambda: _makes(_row_shape, config, data, split)) and fits
     if look("task", lambda: iter(check_task(config["task"], data, split))) and look(
         "task", lambda: _makes(_task, config, data, split)
@@ -96,6 +105,13 @@ def _endings(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
     trainer = build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
+    if trainer.world_size > 1:
+        # Lightning's launcher would start this whole command once more for each device, with a run for each.
+        yield Problem(
+            f"training on {trainer.world_size} devices at once is not there yet",
+            "trainer.devices",
+            "Use trainer.devices=1, or choose one device: trainer.devices=[0].",
+        )
     # Lightning only warns, and trains with another precision than the record would say.
     if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(
         "16"
@@ -107,11 +123,32 @@ def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _optimizer(config: Mapping[str, Any]) -> None:
-    """torch's optimizers check their numbers themselves, when they are made."""
+def _optimizer(config: Mapping[str, Any]) -> Optimizer:
+    """torch's optimizers check their numbers themselves, when they are made; here for a weight and a bias."""
     import torch
 
-    build(config["optimizer"], where="optimizer", params=[torch.nn.Parameter(torch.zeros(1))])
+    some = [torch.nn.Parameter(torch.zeros(1, 1)), torch.nn.Parameter(torch.zeros(1))]
+    return make_optimizer(config["optimizer"], some)
+
+
+def _never_ends(trainer: Mapping[str, Any]) -> bool:
+    """Whether nobody can say how many epochs there will be."""
+    return trainer.get("max_epochs") == -1
+
+
+def _schedule(config: Mapping[str, Any]) -> None:
+    if config["scheduler"]:
+        trainer = config["trainer"]
+        steps = None if _never_ends(trainer) and trainer.get("max_steps", -1) == -1 else 100
+        make_schedule(config["scheduler"], _optimizer(config), steps, 10)
+
+
+def _averaging(config: Mapping[str, Any]) -> Iterator[Problem]:
+    from dlcli.training.averaging import SWA
+
+    if isinstance(make_chosen(config, "weight_averaging"), SWA) and _never_ends(config["trainer"]):
+        hint = "Give trainer.max_epochs, or choose weight_averaging=ema."
+        yield Problem("has to know how long the training is", "weight_averaging", hint)
 
 
 def _row_shape(config: Mapping[str, Any], data: Data, split: Split) -> tuple[int, ...]:
@@ -145,16 +182,34 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
         build(config["model"], where="model", **facts)
 
 
-def _pairing(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
-    target = config["model"]["_target_"]
-    accepts = getattr(locate(target), "accepts", None)
+def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str) -> Iterator[Problem]:
+    """What takes other data than there is."""
+    target = config[group].get("_target_")
+    accepts = getattr(locate(target), "accepts", None) if target else None
     if accepts is not None and data.kind not in accepts:
-        takes = " or ".join(sorted(accepts))
-        yield Problem(
-            f"{target.rpartition('.')[2]} takes {takes} data; {data.name} is {data.kind} data",
-            "model",
-            f"Choose a model that takes {data.kind} data (model=mlp takes any of a fixed size).",
-        )
+        name, takes = target.rpartition(".")[2], " or ".join(sorted(accepts))
+        yield Problem(f"{name} takes {takes} data; {data.name} is {data.kind} data", group, hint)
+
+
+def _replaced(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Callbacks of Lightning that change what dlcli does in its own way: what they find would not be what is kept."""
+    from pytorch_lightning import callbacks
+
+    instead = {
+        callbacks.WeightAveraging: "weight_averaging=ema",
+        callbacks.StochasticWeightAveraging: "weight_averaging=swa",
+        callbacks.LearningRateFinder: "finder=lr",
+        callbacks.BatchSizeFinder: "finder=batch_size",
+    }
+    for name, callback in config["callbacks"].items():
+        kind = locate(callback["_target_"]) if callback else None
+        for theirs, ours in instead.items():
+            if isinstance(kind, type) and issubclass(kind, theirs):
+                yield Problem(
+                    f"{kind.__name__} does not reach the weights that are kept",
+                    f"callbacks.{name}",
+                    f"dlcli does this itself: choose {ours}.",
+                )
 
 
 def _monitor(config: Mapping[str, Any], task: Task, split: Split) -> Iterator[Problem]:

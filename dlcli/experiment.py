@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import ConfigError, DlcliError, Problem
 
 if TYPE_CHECKING:
-    import torch
-
     from dlcli.config.compose import Composed
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
@@ -60,6 +59,7 @@ class Experiment:
         from pytorch_lightning.utilities.seed import isolate_rng
 
         from dlcli.config.build import build
+        from dlcli.optimization import batch_rows, make_optimizer
         from dlcli.parts import assemble
         from dlcli.splits.split import Split
         from dlcli.tasks.facts import target_facts
@@ -69,9 +69,6 @@ class Experiment:
         if quick:
             split = Split(split.train[:_FEW_ROWS], split.val[:0], split.test[:0])
 
-        def make_optimizer(parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
-            return build(config["optimizer"], where="optimizer", params=parameters)
-
         with isolate_rng():
             targets = target_facts(self.data, self.splits[0].train)
             parts = assemble(config, self.data, split, config["seed"], targets)
@@ -80,9 +77,9 @@ class Experiment:
                 parts.task,
                 parts.train,
                 parts.val,
-                make_optimizer=make_optimizer,
+                make_optimizer=partial(make_optimizer, config["optimizer"]),
                 trainer=build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False),
-                batch_size=config["dataset"]["batch_size"],
+                batch_size=batch_rows(config, parts.train),
             )
         free = free_space(Path(config["runs_dir"]))
         if rehearsal.disk_peak > free:

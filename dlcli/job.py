@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
 from dlcli.errors import Interrupted
+from dlcli.finding import find, settle
+from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
 from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far, read_result, restore_best_weights
@@ -190,25 +192,32 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             {"model/parameters": summary.parameters, "model/multiply_adds": summary.multiply_adds}, step=0
         )
         restore_best_weights(run_dir)
+        found = find(config, parts, job.seed)
+        if found is not None:
+            config = settle(config, found, run_dir, recorder)
         fitted = fit(
             network,
             parts.task,
             train,
             parts.val,
-            make_optimizer=partial(_make_optimizer, config["optimizer"]),
+            make_optimizer=partial(make_optimizer, config["optimizer"]),
+            make_schedule=partial(make_schedule, config["scheduler"]) if config["scheduler"] else None,
+            augment=make_chosen(config, "augmentation"),
+            averaging=make_chosen(config, "weight_averaging"),
             make_trainer=partial(build, config["trainer"], where="trainer"),
             trainer_arguments=config["trainer"],
             callbacks=[
                 build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node
             ],
-            batch_size=config["dataset"]["batch_size"],
+            batch_size=batch_rows(config, train),
             seed=job.seed,
             monitor=config["monitor"],
             mode=config["mode"],
             folder=run_dir / "checkpoints",
             checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
             observer=_Recording(recorder, observer),
-            description=describe(data, split, network, parts.preprocessing, parts.task, summary, run_dir),
+            description=describe(data, split, network, parts.preprocessing, parts.task, summary, run_dir)
+            | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
             earlier=epochs_so_far(run_dir),
             keep_last=job.keep_last,
         )
@@ -241,10 +250,6 @@ def _tune(
         return model, {}
     add_task_facts(folder, tuned)
     return load_model(folder, trust=True), tuned
-
-
-def _make_optimizer(node: Mapping[str, Any], parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
-    return build(node, where="optimizer", params=parameters)
 
 
 class _Recording(Observer):

@@ -120,8 +120,10 @@ def test_raw_rows_are_predicted(trained: Result) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint")  # mlflow.pyfunc says so of itself
-def test_mlflow_loads_the_model_without_dlcli_in_the_way(trained: Result) -> None:
-    mlflow.set_tracking_uri(trained.tracking_uri)
+def test_mlflow_loads_the_model_without_dlcli_in_the_way(
+    trained: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.tracking_uri)
     model = mlflow.pyfunc.load_model(f"runs:/{trained.run_id}/model")
     predicted = model.predict(iris.load().x)
     assert list(predicted.columns) == ["prediction", "p(setosa)", "p(versicolor)", "p(virginica)"]
@@ -212,10 +214,10 @@ def test_early_stopping_stops_early(tmp_path: Path) -> None:
     ("overrides", "text"),
     [
         (["model=cnn", "dataset=iris"], "CNN takes image data; iris is table data"),
-        (["model=lstm", "dataset=iris"], "LSTM takes image or sequence data; iris is table data"),
+        (["model=lstm", "dataset=iris"], "Recurrent takes image or sequence data; iris is table data"),
         (["monitor=val/acuracy"], "val/acuracy is watched, but never logged"),
         (["cv.val_size=0"], "val/loss is watched, but there are no validation rows"),
-        (["model.channels=[8,8,8,8]"], "4 poolings by 2 leave nothing of an image of 8 x 8 pixels"),
+        (["model.channels=[8,8,8,8]"], "block 4 of 4 leaves nothing of an image of 8 x 8 pixels"),
     ],
 )
 def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str, tmp_path: Path) -> None:

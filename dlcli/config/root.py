@@ -25,7 +25,21 @@ class Root:
 class Dataset:
     """Keys of the section `dataset` that dlcli itself takes; the rest goes to its `_target_`."""
 
-    batch_size: Annotated[int, Ge(1)]
+    batch_size: Annotated[int, Ge(1)] | Literal["full"]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Keys of the section `optimizer` that dlcli itself takes."""
+
+    weight_decay_on: Literal["weights", "all"] = "weights"
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Keys of the section `scheduler` that dlcli itself takes."""
+
+    interval: Literal["epoch", "step"] = "epoch"
 
 
 @dataclass(frozen=True)
@@ -37,4 +51,9 @@ class CrossValidation:
 
 
 # Section to the keys that dlcli takes there itself, beside what the section's target takes.
-OWN: Mapping[str, type[Any]] = {"dataset": Dataset, "cv": CrossValidation}
+OWN: Mapping[str, type[Any]] = {
+    "cv": CrossValidation,
+    "dataset": Dataset,
+    "optimizer": Optimizer,
+    "scheduler": Scheduler,
+}

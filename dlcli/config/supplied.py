@@ -15,6 +15,12 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
     "task": {**_OF_TARGETS, "tuned_threshold": "Training finds it: see task.tune_threshold."},
     "task.*": _OF_TARGETS,
     "optimizer": {"params": "They are the model's."},
+    "scheduler": {
+        "optimizer": "It is the optimizer group's.",
+        "max_lr": "It is optimizer.lr.",
+        "total_steps": "It follows from trainer.max_epochs and the number of rows.",
+        "steps_per_epoch": "It follows from dataset.batch_size and the number of rows.",
+    },
     "trainer": {
         "logger": "The record is MLflow's: see the tracking group.",
         "callbacks": "Use the callbacks group.",

@@ -56,7 +56,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
     given = _given(where, supplied)
     own = own_keys(where)
     for key, argument in own.items():
-        if key not in node and key not in takes.arguments:
+        if argument.required and key not in node and key not in takes.arguments:
             yield Problem("is missing", f"{where}.{key}", f"Add {where}.{key}=...")
         elif key in node and (found := mismatch(node[key], argument)):
             yield Problem(found[0], f"{where}.{key}", found[1])

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from dlcli.errors import CorruptRun
+from dlcli.finding import FOUND_TAG
 from dlcli.run_folder import DATA_PATHS, config_text
 from dlcli.splits.split import Split
 from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger, atomic_write
@@ -31,7 +32,7 @@ class Children:
     store: Store
     parent: Ledger
     _known: dict[str, Path] = field(default_factory=dict)
-    _texts: dict[int, str] = field(default_factory=dict)
+    _texts: dict[int, tuple[dict[str, Any], str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Beside the parent, for all of an experiment's runs lie in one folder.
@@ -65,6 +66,15 @@ class Children:
             )
         return self._known[place]
 
+    def settled(self, place: str, config: dict[str, Any]) -> dict[str, Any]:
+        """The configuration with what a finder has found for the run at a place: it need not look again."""
+        found = Ledger.load(self._known[place]).tags.get(FOUND_TAG)
+        if not found:
+            return config
+        section, key = found.partition("=")[0].split(".")
+        recorded = yaml.safe_load((self._known[place] / "config.yaml").read_text())
+        return {**config, section: {**config[section], key: recorded[section][key]}, "finder": {}}
+
     def is_done(self, place: str, config: dict[str, Any]) -> bool:
         """Whether the run at a place has finished with this configuration."""
         run_dir = self._known[place]
@@ -81,10 +91,9 @@ class Children:
 
     def _text(self, config: dict[str, Any]) -> str:
         # Written once for all children that share it: PyYAML takes milliseconds.
-        key = id(config)
-        if key not in self._texts:
-            self._texts[key] = config_text(config)
-        return self._texts[key]
+        if id(config) not in self._texts:
+            self._texts[id(config)] = config, config_text(config)  # held, lest another get the same identity
+        return self._texts[id(config)][1]
 
 
 def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def cross_validate(
             )
             for place, fold, own in zip(places, folds, configs, strict=True)
         ]
+        configs = [children.settled(place, own) for place, own in zip(places, configs, strict=True)]
         _run_pending(estimation, children, places, folds, run_dirs, configs, watcher)
         results = tuple(read_result(folder) for folder in run_dirs)
         summary = summarize_folds(folds, results)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from annotated_types import Ge, Lt, MinLen
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.layers import Activation
-
-Size = Annotated[int, Ge(1)]
+from dlcli.models.initialization import Initialization, initialize
+from dlcli.models.layers import Activation, Normalization, PerLayer, Share, Size
 
 
 class MLP(nn.Module):
-    """Dense hidden layers, each with activation and dropout, and a linear output.
+    """Dense hidden layers, each with normalisation, activation and dropout, and a linear output.
 
     Args:
         input_shape: shape of one row; anything of a fixed size is flattened.
@@ -25,7 +22,13 @@ class MLP(nn.Module):
         hidden: units of each hidden layer; a list gives each layer its own and sets their number.
         layers: number of hidden layers, where `hidden` is one number.
         activation: the non-linearity.
+        normalization: what normalises between a layer and its activation.
         dropout: share of units dropped after each hidden layer.
+        residual: a shortcut around each hidden layer that has as many units as the one before it.
+        initialization: how the weights are drawn.
+
+    Raises:
+        ValueError: `residual` without two neighbouring hidden layers of one size.
     """
 
     accepts: ClassVar = {"table", "image", "sequence"}
@@ -34,17 +37,35 @@ class MLP(nn.Module):
         self,
         input_shape: tuple[int, ...],
         num_outputs: int,
-        hidden: Size | Annotated[Sequence[Size], MinLen(1)] = 128,
+        hidden: PerLayer = 128,
         layers: Size = 2,
         activation: Activation = "relu",
-        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        normalization: Normalization = "none",
+        dropout: Share = 0.0,
+        residual: bool = False,
+        initialization: Initialization = "default",
     ) -> None:
         super().__init__()
-        sizes = [math.prod(input_shape), *([hidden] * layers if isinstance(hidden, int) else hidden)]
+        sizes = [hidden] * layers if isinstance(hidden, int) else list(hidden)
+        if residual and not any(inputs == outputs for inputs, outputs in pairwise(sizes)):
+            raise ValueError(
+                f"residual needs two neighbouring hidden layers of one size, these have {sizes}: "
+                "give hidden one number and more layers, or residual=false"
+            )
         blocks: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in pairwise(sizes):
-            blocks += [nn.Linear(inputs, outputs), shared.activation(activation), *shared.dropout(dropout)]
-        self.layers = nn.Sequential(*blocks, nn.Linear(sizes[-1], num_outputs))
+        inputs = math.prod(input_shape)
+        for number, outputs in enumerate(sizes):
+            block = [
+                nn.Linear(inputs, outputs),
+                *shared.normalization(normalization, outputs),
+                shared.activation(activation),
+                *shared.dropout(dropout),
+            ]
+            shortcut = residual and number > 0 and inputs == outputs
+            blocks += [shared.Residual(nn.Sequential(*block))] if shortcut else block
+            inputs = outputs
+        self.layers = nn.Sequential(*blocks, nn.Linear(inputs, num_outputs))
+        initialize(self, initialization)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, *input_shape)` to `(N, num_outputs)`."""

@@ -34,7 +34,7 @@ from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOK
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import DatasetInput, Experiment
 
 _PARAM_LENGTH, _PARAMS_PER_BATCH = 6000, 100  # MLflow's limits
 _CUT = " ... (cut)"
@@ -201,8 +201,22 @@ class Store:
             )
             for data in datasets
         ]
-        if inputs:
-            self.client.log_inputs(run_id, datasets=inputs)
+        # MLflow looks whether it has a dataset, and then adds it: two runs at once would both.
+        with _store_lock(self.runs_dir, self.uri):
+            if inputs:
+                self._log_inputs(run_id, inputs)
+
+    def _log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
+        """On a server others may be quicker, and the store refuses: the next time it finds what they added."""
+        from mlflow.exceptions import MlflowException
+
+        for tries_left in (2, 1, 0):
+            try:
+                self.client.log_inputs(run_id, datasets=inputs)
+                return
+            except MlflowException as error:
+                if not tries_left or "unique" not in str(error).lower():
+                    raise
 
     @contextmanager
     def _failing(self, entry: Entry) -> Iterator[dict[str, Ledger | None]]:

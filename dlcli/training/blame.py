@@ -26,6 +26,12 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise
+        if "more than 1 value per channel" in str(error):
+            raise ConfigError(
+                "batch normalisation cannot measure the spread of a single row",
+                "dataset.batch_size",
+                "Give it at least 2 rows, or choose model.normalization=group.",
+            ) from error
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         shapes = [
             f"{name} {str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for name, t in given.items()

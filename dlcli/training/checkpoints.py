@@ -55,7 +55,7 @@ class Checkpoints(Checkpoint):
             self._folder.mkdir(parents=True, exist_ok=True)
             file = self._best_file(trainer.current_epoch)
             partial = file.with_suffix(".partial")
-            save_model(pl_module.network.model, str(partial), metadata={"epoch": str(trainer.current_epoch)})
+            save_model(pl_module.judged.model, str(partial), metadata={"epoch": str(trainer.current_epoch)})
             partial.chmod(
                 0o644
             )  # safetensors makes files that only their owner reads: no use in a shared folder

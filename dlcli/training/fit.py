@@ -9,16 +9,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
 from dlcli.errors import TrainingError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
+from dlcli.training.averaging import Averaging
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.loader import BatchLoader, Chunk, Fields
-from dlcli.training.module import TrainingModule
+from dlcli.training.module import Augment, MakeSchedule, TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
 from dlcli.training.resume import LAST, read_progress
@@ -70,6 +71,8 @@ def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> b
     """Whether nothing that the user asked for needs Lightning to see every single step."""
     if any(name in trainer and trainer[name] not in idle for name, idle in _PER_STEP.items()):
         return False
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
+        return False
     return not any(
         getattr(type(callback), hook) is not getattr(Callback, hook)
         for callback in callbacks
@@ -97,6 +100,9 @@ def fit(
     description: Mapping[str, str],
     earlier: Sequence[dict[str, float]] = (),
     keep_last: bool = False,
+    make_schedule: MakeSchedule | None = None,
+    augment: Augment | None = None,
+    averaging: Averaging | None = None,
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
@@ -126,6 +132,10 @@ def fit(
         seed,
         _metrics_of_an_epoch(task, monitor, callbacks),
         on_epoch,
+        monitor,
+        make_schedule,
+        augment,
+        averaging,
     )
     checkpoints = Checkpoints(folder, None if keep_last else monitor, mode, checkpoint_minutes)
     trainer = make_trainer(

@@ -26,7 +26,8 @@ class BatchLoader:
 
     Args:
         fields: tensors with the same first dimension, the rows.
-        batch_size: rows of a batch; the last may be smaller.
+        batch_size: rows of a batch; the last may be smaller. In training a single row that would be left over joins
+            the batch before: it is no batch that can be normalised by its own spread.
         shuffle: a new order each epoch.
         seed: of the order.
         chunk: batches an item; None gives single batches.
@@ -55,7 +56,9 @@ class BatchLoader:
     @property
     def batches(self) -> int:
         """Batches an epoch."""
-        return -(-self.rows // self.batch_size)
+        whole, rest = divmod(self.rows, self.batch_size)
+        joins = self.shuffle and rest == 1 and whole > 0
+        return whole if rest == 0 or joins else whole + 1
 
     def __len__(self) -> int:
         return -(-self.batches // self.chunk) if self.chunk else self.batches
@@ -85,7 +88,8 @@ class BatchLoader:
         self._skip = state["handed_out"]
 
     def _read(self, order: Tensor | None, batch: int) -> Fields:
-        rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        last = batch == self.batches - 1
+        rows = slice(batch * self.batch_size, None if last else (batch + 1) * self.batch_size)
         if order is None:
             return {name: values[rows] for name, values in self.fields.items()}
         index = order[rows]

@@ -14,10 +14,16 @@ from torch.optim import Optimizer
 
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
+from dlcli.training.averaging import Averaging, WeightAverage
 from dlcli.training.loader import BatchLoader, Chunk, Fields, derive_seed
 from dlcli.training.network import Network
 from dlcli.training.resume import random_state, set_random_state
+from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
+
+Augment = Callable[[Fields], Fields]
+# From an optimizer, all its steps (None: nobody knows how many) and those of an epoch.
+MakeSchedule = Callable[[Optimizer, int | None, int], Schedule]
 
 # Losses stay on the device; so many are looked at together, lest a run that has diverged goes on for hours.
 _CHECK_EVERY = 256
@@ -39,6 +45,10 @@ class TrainingModule(pl.LightningModule):
         seed: reseeds torch at each epoch, so that an epoch that is done again is the same again.
         metrics: names of the task's metrics that are counted each epoch.
         on_epoch: called with each finished epoch's number and metrics.
+        monitor: the metric that a plateau is seen in.
+        make_schedule: from the optimizer to how its learning rate changes; None leaves it as it is.
+        augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
+        averaging: keeps an average of the weights, which is then what validation judges.
     """
 
     def __init__(
@@ -51,10 +61,15 @@ class TrainingModule(pl.LightningModule):
         seed: int,
         metrics: Sequence[str],
         on_epoch: Callable[[int, dict[str, float]], None],
+        monitor: str,
+        make_schedule: MakeSchedule | None = None,
+        augment: Augment | None = None,
+        averaging: Averaging | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.task = task
+        self.average = WeightAverage(network.model, averaging) if averaging is not None else None
         # What the last finished epoch measured: train/..., val/..., lr, samples_per_second.
         self.epoch_metrics: dict[str, float] = {}
         self.epoch_seconds = 0.0
@@ -64,6 +79,12 @@ class TrainingModule(pl.LightningModule):
         self._val = val
         self._seed = seed
         self._on_epoch = on_epoch
+        self._monitor = monitor
+        self._make_schedule = make_schedule
+        self._augment = augment
+        self._schedule: Schedule | None = None
+        self._batch_idx = -1
+        self._averaged_step = 0
         self._losses: list[Tensor] = []
         self._within_epoch: dict[str, Any] | None = None
         self._train_scores = Scores(task, metrics)
@@ -74,9 +95,40 @@ class TrainingModule(pl.LightningModule):
         """Batches of training rows."""
         return self._train.batches
 
-    def configure_optimizers(self) -> Optimizer:
-        """The optimizer of all parameters that train."""
-        return self._make_optimizer([p for p in self.network.parameters() if p.requires_grad])
+    @property
+    def judged(self) -> Network:
+        """The network that is validated, and whose weights are kept: the averaged one, once there is an average."""
+        if self.average is None or not self.average.updates:
+            return self.network
+        return self.network.with_model(self.average.model)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer of all parameters that train, and its schedule."""
+        optimizer = self._make_optimizer([p for p in self.network.parameters() if p.requires_grad])
+        if self._make_schedule is None:
+            return optimizer
+        gathered = self.trainer.accumulate_grad_batches
+        self._schedule = self._make_schedule(
+            optimizer, self._total_steps, -(-self._train.batches // gathered)
+        )
+        config: dict[str, Any] = {"scheduler": self._schedule.scheduler}
+        if self.automatic_optimization:
+            # Lightning would step a plateau's scheduler only after the checkpoint is written: `end_epoch` does it.
+            config |= {"interval": self._schedule.interval, "reduce_on_plateau": False}
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    @property
+    def _total_steps(self) -> int | None:
+        if self.automatic_optimization:
+            steps = self.trainer.estimated_stepping_batches
+            return int(steps) if math.isfinite(steps) else None
+        epochs = self.trainer.max_epochs
+        return self._train.batches * epochs if epochs is not None and epochs >= 0 else None
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Lightning calls this after steps and epochs; those of an epoch are `end_epoch`'s."""
+        if self._schedule is not None:
+            self._schedule.end_step()
 
     def setup(self, stage: str) -> None:
         """Move the data to the device, once."""
@@ -96,12 +148,21 @@ class TrainingModule(pl.LightningModule):
         """The data is there already."""
         return batch
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Augment a single batch of training rows; those of a chunk are augmented as they are read."""
+        if self._augment is None or isinstance(batch, Chunk) or not self.trainer.training:
+            return batch
+        return self._augment(batch)
+
     def on_train_epoch_start(self) -> None:
         """Reseed for this epoch, and start its clock."""
         self._train.epoch = self.current_epoch
         torch.manual_seed(derive_seed(self._seed, self.current_epoch))
         self._losses.clear()
+        self._batch_idx = -1
         self.epoch_metrics = {}
+        # The rate that the epoch starts with; a schedule has moved on when the epoch ends.
+        self._epoch_lr = self.learning_rate
         self._started = time.perf_counter()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -109,9 +170,11 @@ class TrainingModule(pl.LightningModule):
         if self._losses:
             checkpoint["within_epoch"] = {
                 "random": random_state(),
+                "rows": self._train.state_dict(),
                 "losses": torch.stack(self._losses),
                 "scores": self._train_scores.state_dict(),
                 "metrics": dict(self.epoch_metrics),
+                "lr": self._epoch_lr,
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -120,30 +183,68 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on in the middle of an epoch, which Lightning does not start again."""
+        self._averaged_step = self.trainer.global_step
         if self._within_epoch is None:
             return
         within, self._within_epoch = self._within_epoch, None
         self.on_train_epoch_start()
+        # Lightning does so too, but not where a schedule made it count the batches before the checkpoint was read.
+        self._train.load_state_dict(within["rows"])
         self._losses.extend(within["losses"].to(self.device).unbind())
         self._train_scores.load_state_dict(within["scores"])
-        self.epoch_metrics = within["metrics"]
+        self.epoch_metrics, self._epoch_lr = within["metrics"], within["lr"]
+        if (
+            self.automatic_optimization
+        ):  # the checkpoint was written between the step and its part in the average
+            self._update_average(epoch_ends=False)
         set_random_state(within["random"])
 
     def training_step(self, batch: Fields | Chunk, batch_idx: int) -> Tensor | None:
         """One step that Lightning completes, or a chunk of whole steps."""
         if self.automatic_optimization:
-            return self._loss(batch)
+            # L-BFGS asks several times for one batch's loss: the first is what the epoch's figures count.
+            counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
+            return self._loss(batch, counts)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        one: Any
         for one in batch:
-            loss = self._loss(one)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            if self._augment is not None:
+                one = self._augment(one)
+            asked = False
+
+            def closure(one: Any = one) -> Tensor:
+                nonlocal asked
+                counts, asked = not asked, True
+                loss = self._loss(one, counts)
+                optimizer.zero_grad()
+                loss.backward()
+                return loss.detach()
+
+            optimizer.step(closure)
+            if self._schedule is not None:
+                self._schedule.end_step()
+            self._update_average(epoch_ends=False)
         return None
 
-    def _loss(self, batch: Any) -> Tensor:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Take the new weights into the average, unless gradients are still being gathered."""
+        if self.automatic_optimization and self.trainer.global_step != self._averaged_step:
+            self._averaged_step = self.trainer.global_step
+            self._update_average(epoch_ends=False)
+
+    def _update_average(self, *, epoch_ends: bool) -> None:
+        if self.average is not None:
+            self.average.update(
+                self.network.model, self.current_epoch, self.trainer.max_epochs, epoch_ends=epoch_ends
+            )
+
+    def _loss(self, batch: Any, counts: bool) -> Tensor:
         outputs = self.network(batch)
         loss = self.task.loss(outputs, batch["y"])
+        if "y_mixed" in batch:
+            loss = torch.lerp(loss, self.task.loss(outputs, batch["y_mixed"]), batch["share"])
+        if not counts:
+            return loss
         self._train_scores.update(outputs, batch["y"])
         self._losses.append(loss.detach())
         if len(self._losses) % _CHECK_EVERY == 0:
@@ -176,7 +277,7 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch: Fields, batch_idx: int) -> None:
         """Keep the outputs; they are judged at the epoch's end."""
-        self._val_scores.update(self.network(batch), batch["y"])
+        self._val_scores.update(self.judged(batch), batch["y"])
 
     def on_validation_epoch_start(self) -> None:
         """Training's part of the epoch ends here."""
@@ -202,9 +303,11 @@ class TrainingModule(pl.LightningModule):
         self.epoch_metrics = {
             **scores,
             **self.epoch_metrics,
-            "lr": self.learning_rate,
+            "lr": self._epoch_lr,
             "samples_per_second": self._train.rows / self.epoch_seconds,
         }
+        if self._schedule is not None:
+            self._schedule.end_epoch(self.epoch_metrics.get(self._monitor))
         self._on_epoch(self.current_epoch, self.epoch_metrics)
 
     def _end_of_training(self) -> None:
@@ -212,3 +315,4 @@ class TrainingModule(pl.LightningModule):
             self._check_finite(self._losses)
             self._losses.clear()
             self.epoch_seconds = time.perf_counter() - self._started
+            self._update_average(epoch_ends=True)

@@ -20,6 +20,10 @@ class Network(nn.Module):
         self.on_device = on_device
         self._inputs = tuple(inspect.signature(model.forward).parameters)
 
+    def with_model(self, model: nn.Module) -> Network:
+        """The same network around another model of the same kind."""
+        return Network(model, self.on_device)
+
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Outputs of the model, `(N, ...)`."""
         fields = {name: batch[name] for name in self._inputs if name in batch}

@@ -70,6 +70,7 @@ def rehearse(
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     loader = BatchLoader(train, batch_size)
     with _enough_memory(network, task, train, batch_size, device):
+        task.to(device)
         precision.convert_module(network.to(device)).train()
         optimizer = make_optimizer([p for p in network.parameters() if p.requires_grad])
         step = partial(_step, network, task, optimizer, _first(loader, device), precision)
@@ -80,7 +81,7 @@ def rehearse(
         sizes = {
             "weights": _bytes((*network.parameters(), *network.buffers())),
             "gradients": _bytes(p.grad for p in network.parameters() if p.grad is not None),
-            "optimizer": _bytes(value for state in optimizer.state.values() for value in state.values()),
+            "optimizer": _bytes(_tensors(optimizer.state_dict())),
         }
         batches = sum(kept.values())
         if device.type == "cuda":
@@ -112,16 +113,20 @@ def _step(network: Network, task: Task, optimizer: Optimizer, batch: Fields, pre
     """One optimizer step."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
     wanted = f"Outputs should be of shape ({len(batch['y'])}, {task.num_outputs})."
-    optimizer.zero_grad()
-    with precision.train_step_context():
-        with blamed_on("model", network.model, inputs, wanted):
-            outputs = network(batch)
-        with blamed_on("model", task, {"outputs": outputs, "y": batch["y"]}, wanted):
-            loss = task.loss(outputs, batch["y"])
-    with blamed_on("model", network.model, inputs):
-        loss.backward()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        with precision.train_step_context():
+            with blamed_on("model", network.model, inputs, wanted):
+                outputs = network(batch)
+            with blamed_on("model", task, {"outputs": outputs, "y": batch["y"]}, wanted):
+                loss = task.loss(outputs, batch["y"])
+        with blamed_on("model", network.model, inputs):
+            loss.backward()
+        return loss.detach()
+
     with blamed_on("optimizer", optimizer, {}):
-        optimizer.step()
+        optimizer.step(closure)  # type: ignore[arg-type]
 
 
 def _seconds(step: Callable[[], None], device: torch.device) -> float:
@@ -179,6 +184,18 @@ def _enough_memory(
             raise
         told = memory.explain(network, task, train, batch_size, device)
         raise ConfigError(told.problems) from error
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """All tensors of an optimizer's state, however it nests them."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict):
+        for value in state.values():
+            yield from _tensors(value)
+    elif isinstance(state, list | tuple):
+        for value in state:
+            yield from _tensors(value)
 
 
 def _bytes(tensors: Iterable[Any]) -> int:

@@ -111,7 +111,12 @@ MESSAGES = [
         "should be 'relu' or 'tanh', not \"rleu\"",
         "Did you mean relu?",
     ),
-    ("dataset.batch_size=0", "dataset.batch_size", "should be greater than or equal to 1, not 0", ""),
+    (
+        "dataset.batch_size=0",
+        "dataset.batch_size",
+        "should be greater than or equal to 1 or 'full', not 0",
+        "",
+    ),
     # what dlcli supplies
     ("model.input_shape=[1]", "model.input_shape", "is set by dlcli itself", "It comes from the data."),
     # targets

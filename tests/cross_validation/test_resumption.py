@@ -11,15 +11,18 @@ from mlflow import MlflowClient
 
 import dlcli
 from dlcli.errors import ConfigError, DataError
+from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
 from tests.cross_validation.test_cross_validate import QUICK
 from tests.kills import kill_and_resume, untouched
 
-TIMELESS = ("samples_per_second",)
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return dlcli.train([*QUICK, "trainer.max_epochs=1", f"runs_dir='{tmp_path_factory.mktemp('runs')}'"])
 
 
-def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
-    whole = dlcli.train([*QUICK, f"runs_dir='{tmp_path}'"])
+def test_a_finished_run_is_left_alone(whole: Result) -> None:
     ledger = (whole.run_dir / "ledger.json").read_bytes()
     again = dlcli.resume(whole.run_dir)
     assert again.metrics == whole.metrics
@@ -86,14 +89,12 @@ def test_an_unfinished_fold_goes_on_and_the_others_stay(
         ("trainer.max_epochs=many", "valid integer"),
     ],
 )
-def test_what_may_not_change(override: str, text: str, tmp_path: Path) -> None:
-    whole = dlcli.train([*QUICK, "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"])
+def test_what_may_not_change(override: str, text: str, whole: Result) -> None:
     with pytest.raises(ConfigError, match=text):
         dlcli.resume(whole.run_dir, [override])
 
 
-def test_other_data_is_refused(tmp_path: Path) -> None:
-    whole = dlcli.train([*QUICK, "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"])
+def test_other_data_is_refused(whole: Result) -> None:
     ledger = Ledger.load(whole.run_dir)
     ledger.update(status="KILLED", tags={**ledger.tags, "dlcli.data_fingerprint": "0"})
     with pytest.raises(DataError, match="the data is not what the run was started with"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcli.datasets import digits, iris, mnist
+from dlcli.datasets import digits, fashion_mnist, iris, mnist, wine
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 
@@ -31,7 +31,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("load", "rows", "classes"), [(digits.load, 1797, 10), (iris.load, 150, 3)])
+@pytest.mark.parametrize(
+    ("load", "rows", "classes"), [(digits.load, 1797, 10), (iris.load, 150, 3), (wine.load, 178, 3)]
+)
 def test_shipped_data(load, rows: int, classes: int) -> None:
     data = load()
     assert len(data) == len(data.x) == rows
@@ -45,6 +47,13 @@ def test_mnist_packed_and_unpacked(root: Path) -> None:
     assert data.x.dtype == np.uint8
     assert data.test_rows.tolist() == list(range(20, 30))
     assert data.y[20:].tolist() == list(range(10))
+
+
+def test_fashion_mnist_lies_beside_mnist_in_its_format(root: Path) -> None:
+    (root / "MNIST").rename(root / "FashionMNIST")
+    data = fashion_mnist.load(str(root))
+    assert data.x.shape == (30, 28, 28)
+    assert data.classes[0] == "T-shirt/top"
 
 
 def test_the_real_mnist(shared_data: Path) -> None:

@@ -7,8 +7,15 @@ import torch
 from torch import nn
 
 from dlcli.models.cnn import CNN
-from dlcli.models.lstm import LSTM
+from dlcli.models.initialization import initialize
+from dlcli.models.layers import normalization
+from dlcli.models.linear import Linear
 from dlcli.models.mlp import MLP
+from dlcli.models.pooling import SequencePooling
+from dlcli.models.recurrent import Recurrent
+from dlcli.models.resnet import ResNet
+from dlcli.models.tcn import TCN
+from dlcli.models.transformer import Transformer
 
 IMAGE, TABLE, SEQUENCE = (1, 8, 8), (5,), (7, 3)
 
@@ -19,11 +26,66 @@ MODELS = {
     "cnn": (CNN, IMAGE, {}),
     "cnn in colour": (CNN, (3, 9, 6), {"channels": [4, 8], "kernel_size": 5, "hidden": 0, "dropout": 0.0}),
     "cnn that pools nothing": (CNN, IMAGE, {"channels": [4], "pool": 1}),
-    "lstm": (LSTM, SEQUENCE, {}),
+    "cnn with strides and global pooling": (
+        CNN,
+        (3, 16, 12),
+        {
+            "channels": [8, 16],
+            "kernel_size": [4, 3],
+            "stride": [2, 1],
+            "pool": [1, 2],
+            "pooling": "average",
+            "global_pooling": True,
+            "normalization": "batch",
+            "dropout": 0.0,
+            "head_dropout": 0.2,
+            "initialization": "he",
+        },
+    ),
+    "cnn without borders": (CNN, IMAGE, {"channels": [8], "padding": "valid", "normalization": "group"}),
+    "linear on a table": (Linear, (9,), {}),
+    "linear on images": (Linear, IMAGE, {}),
+    "residual mlp": (
+        MLP,
+        TABLE,
+        {"hidden": 16, "layers": 3, "residual": True, "normalization": "batch", "initialization": "xavier"},
+    ),
+    "mlp with layer normalisation": (
+        MLP,
+        TABLE,
+        {"normalization": "layer", "activation": "tanh", "initialization": "orthogonal"},
+    ),
+    "mlp with group normalisation": (MLP, TABLE, {"normalization": "group", "activation": "elu"}),
+    "resnet": (ResNet, (3, 9, 7), {"channels": [8, 16]}),
+    "resnet with two blocks a stage": (
+        ResNet,
+        IMAGE,
+        {"channels": [8], "blocks": 2, "normalization": "layer", "dropout": 0.1},
+    ),
+    "rnn": (Recurrent, SEQUENCE, {"cell": "rnn", "hidden": 32}),
+    "gru": (Recurrent, SEQUENCE, {"cell": "gru", "hidden": 32, "pooling": "attention"}),
+    "lstm": (Recurrent, SEQUENCE, {"cell": "lstm", "initialization": "orthogonal"}),
     "lstm on rows of images": (
-        LSTM,
+        Recurrent,
         (3, 8, 8),
         {"hidden": 16, "layers": 2, "bidirectional": True, "dropout": 0.2},
+    ),
+    "bidirectional gru over all states": (
+        Recurrent,
+        SEQUENCE,
+        {"cell": "gru", "hidden": 16, "bidirectional": True, "pooling": "mean"},
+    ),
+    "transformer": (Transformer, SEQUENCE, {"hidden": 32, "feedforward": 32}),
+    "transformer on rows of images": (
+        Transformer,
+        IMAGE,
+        {"hidden": 15, "heads": 3, "layers": 1, "pooling": "max", "dropout": 0.0, "initialization": "xavier"},
+    ),
+    "tcn": (TCN, SEQUENCE, {"channels": [16, 16]}),
+    "tcn with batch normalisation": (
+        TCN,
+        SEQUENCE,
+        {"channels": [8, 16], "kernel_size": 2, "normalization": "batch", "pooling": "mean"},
     ),
 }
 
@@ -37,6 +99,7 @@ def made(request: pytest.FixtureRequest) -> tuple[nn.Module, tuple[int, ...]]:
 
 def test_outputs_have_one_row_each(made) -> None:
     model, shape = made
+    model.eval()  # a batch of one row has no spread to normalise by
     for rows in (1, 6):
         assert model(torch.randn(rows, *shape)).shape == (rows, 4)
 
@@ -60,6 +123,75 @@ def test_it_learns_a_handful_of_rows_by_heart(made) -> None:
     assert (model.eval()(x).argmax(dim=1) == y).all()
 
 
-def test_an_image_that_is_too_small_to_be_pooled_is_an_error() -> None:
-    with pytest.raises(ValueError, match="4 poolings by 2 leave nothing of an image of 8 x 8 pixels"):
+def test_what_cannot_be_built_says_why() -> None:
+    with pytest.raises(ValueError, match="block 4 of 4 leaves nothing of an image of 8 x 8 pixels"):
         CNN(IMAGE, 10, channels=[8, 8, 8, 8])
+    with pytest.raises(ValueError, match="stride has 3 numbers for 2 layers"):
+        CNN(IMAGE, 10, channels=[8, 8], stride=[1, 1, 2])
+    with pytest.raises(ValueError, match=r"hidden \(10\) must be divisible by heads \(4\)"):
+        Transformer(SEQUENCE, 2, hidden=10, heads=4)
+    with pytest.raises(
+        ValueError, match=r"residual needs two neighbouring hidden layers of one size, these have \[8, 4\]"
+    ):
+        MLP(TABLE, 2, hidden=[8, 4], residual=True)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4])
+@pytest.mark.parametrize(("padding", "stride"), [("same", 1), ("same", 2), ("valid", 1), (2, 3)])
+def test_sizes_are_worked_out_as_torch_does(kernel_size: int, padding: str | int, stride: int) -> None:
+    model = CNN(
+        (1, 11, 8), 3, channels=[2, 2], kernel_size=kernel_size, padding=padding, stride=stride, pool=1
+    )
+    assert model(torch.randn(2, 1, 11, 8)).shape == (2, 3)
+    if padding == "same":
+        assert model.features[:-1](torch.randn(2, 1, 12, 8)).shape[2:] == (12 // stride**2, 8 // stride**2)
+
+
+@pytest.mark.parametrize("kind", ["he", "xavier", "orthogonal"])
+@pytest.mark.parametrize("model", [MLP, Recurrent, Transformer])
+def test_initialisation_draws_weights_and_clears_biases(kind: str, model: type[nn.Module]) -> None:
+    shape = TABLE if model is MLP else SEQUENCE
+    torch.manual_seed(0)
+    one, other = model(shape, 2), model(shape, 2)
+    initialize(other, kind)  # type: ignore[arg-type]
+    for (name, before), after in zip(one.named_parameters(), other.parameters(), strict=True):
+        if "norm" in name:
+            assert torch.equal(before, after), name
+        elif "bias" in name:
+            assert not after.any(), name
+        else:
+            assert not torch.equal(before, after), name
+
+
+def test_he_keeps_the_variance_through_relu_layers() -> None:
+    torch.manual_seed(0)
+    model = MLP((256,), 256, hidden=256, layers=10, initialization="he")
+    assert 0.2 < model(torch.randn(512, 256)).std() < 5
+
+
+@pytest.mark.parametrize("kind", ["layer", "group"])
+@pytest.mark.parametrize(("channels", "dimensions"), [(5, 0), (8, 0), (64, 0), (4, 1), (12, 2)])
+def test_no_row_normalisation_takes_single_values(kind, channels: int, dimensions: int) -> None:
+    """A group of one value would come out as 0 whatever it was."""
+    (norm,) = normalization(kind, channels, dimensions)
+    x = torch.randn(3, channels, *[6] * dimensions)
+    assert norm(x).abs().min() > 0
+
+
+def test_attention_weighs_steps() -> None:
+    pool = SequencePooling("attention", 2)
+    with torch.no_grad():
+        pool.score.weight.copy_(torch.tensor([[100.0, 0.0]]))
+    states = torch.tensor([[[1.0, 5.0], [2.0, 7.0], [0.0, 9.0]]])
+    assert pool(states).tolist() == [[2.0, 7.0]]
+
+
+def test_no_step_of_a_tcn_sees_a_later_one() -> None:
+    torch.manual_seed(0)
+    blocks = TCN((9, 2), 1, channels=[4, 4, 4], dropout=0.0).blocks
+    x = torch.randn(1, 2, 9)
+    changed = x.clone()
+    changed[:, :, 6:] += 1
+    before, after = blocks(x), blocks(changed)
+    assert torch.equal(before[:, :, :6], after[:, :, :6])
+    assert not torch.equal(before[:, :, 6:], after[:, :, 6:])

@@ -141,7 +141,11 @@ def test_a_split_by_words() -> None:
         (KFold(1000), {}, "120 rows cannot be split like this"),
         (GroupKFold(50), {}, "cannot be split like this"),
         (KFold(3, repeats=2, shuffle=False), {}, "are all the same"),
-        (KFold(3, stratify=True), {"y": np.linspace(0, 1, ROWS)}, "no single class a row"),
+        (
+            KFold(3, stratify=True),
+            {"y": np.linspace(0, 1, ROWS), "classes": (), "targets": ("y",)},
+            "no single class a row",
+        ),
         (KFold(2, val_size=0.999), {}, "no training rows are left"),
     ],
 )

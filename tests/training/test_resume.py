@@ -12,8 +12,38 @@ from safetensors.torch import load_file
 
 from dlcli.errors import CorruptRun
 from dlcli.training.fit import Fitted
+from dlcli.training.observer import Observer
 from dlcli.training.resume import LAST
-from tests.training.test_fit import BATCH, ROWS, SeesEveryStep, train
+from tests.training import fitting
+from tests.training.fitting import BATCH, ROWS, SeesEveryStep
+
+
+class Listener(Observer):
+    def __init__(self, history: list[dict[str, float]]) -> None:
+        self.history = history
+
+    def finished_epoch(self, epoch: int, metrics: Any) -> None:
+        self.history.append(metrics)
+
+
+def train(
+    folder: Path,
+    *,
+    checkpoint_minutes: float = 10,
+    heard: list[dict[str, float]] | None = None,
+    earlier: Any = (),
+    fit: Any = None,
+    **arguments: Any,
+) -> tuple[Any, Fitted]:
+    """As `fitting.train`; `heard` gets each epoch's metrics, `fit` are further arguments of `fit`."""
+    listener = Listener(heard if heard is not None else [])
+    options = {
+        "checkpoint_minutes": checkpoint_minutes,
+        "observer": listener,
+        "earlier": earlier,
+        **(fit or {}),
+    }
+    return fitting.train(folder, options=options, **arguments)
 
 
 class Killed(BaseException):
@@ -40,7 +70,8 @@ class KillInEpoch(KillAt):
 def same(one: Path, other: Path, a: Fitted, b: Fitted) -> None:
     mine, theirs = (torch.load(folder / LAST, weights_only=True) for folder in (one, other))
     for key, value in mine["state_dict"].items():
-        assert torch.equal(value, theirs["state_dict"][key]), key
+        other_value = theirs["state_dict"][key]
+        assert torch.equal(value, other_value) if torch.is_tensor(value) else value == other_value, key
     assert a.best_epoch == b.best_epoch
     best = [load_file(fitted.best_weights) for fitted in (a, b)]
     assert all(torch.equal(value, best[1][key]) for key, value in best[0].items())
@@ -53,7 +84,7 @@ def same(one: Path, other: Path, a: Fitted, b: Fitted) -> None:
 def stopped_and_resumed(folder: Path, kill: Callback, callbacks: Any = (), **options: Any) -> Fitted:
     history: list[dict[str, float]] = []
     with pytest.raises(Killed):
-        train(folder, callbacks=[*callbacks, kill], on_epoch=history.append, **options)
+        train(folder, callbacks=[*callbacks, kill], heard=history, **options)
     return train(folder, callbacks=[*callbacks], earlier=history, **options)[1]
 
 
@@ -73,6 +104,28 @@ def test_stopped_within_an_epoch(batch: int, tmp_path: Path) -> None:
         tmp_path / "b", KillInEpoch(2, batch), [SeesEveryStep()], epochs=4, checkpoint_minutes=1e-9
     )
     same(tmp_path / "a", tmp_path / "b", whole, resumed)
+
+
+@pytest.mark.parametrize("gathered", [1, 3])
+def test_averages_and_schedules_go_on_too(gathered: int, tmp_path: Path) -> None:
+    def extras() -> dict[str, Any]:
+        from dlcli.training.averaging import EMA
+        from dlcli.training.schedules import Schedule, cosine
+
+        return {
+            "averaging": EMA(0.9),
+            "make_schedule": lambda optimizer, steps, per_epoch: Schedule(
+                cosine(optimizer, steps, per_epoch), "step"
+            ),
+        }
+
+    trainer = {"epochs": 4, "accumulate_grad_batches": gathered}
+    _, whole = train(tmp_path / "a", callbacks=[SeesEveryStep()], fit=extras(), **trainer)
+    for kill, name in ((KillInEpoch(2, 7), "b"), (KillAt(2), "c")):
+        resumed = stopped_and_resumed(
+            tmp_path / name, kill, [SeesEveryStep()], checkpoint_minutes=1e-9, fit=extras(), **trainer
+        )
+        same(tmp_path / "a", tmp_path / name, whole, resumed)
 
 
 def test_stopped_within_an_epoch_of_chunks(tmp_path: Path) -> None:
@@ -95,7 +148,7 @@ def test_stopped_within_an_epoch_of_chunks(tmp_path: Path) -> None:
         patch.setattr(checkpoints.Checkpoints, "on_train_batch_end", kill)
         history: list[dict[str, float]] = []
         with pytest.raises(Killed):
-            train(tmp_path / "b", epochs=3, checkpoint_minutes=1e-9, on_epoch=history.append)
+            train(tmp_path / "b", epochs=3, checkpoint_minutes=1e-9, heard=history)
     state = torch.load(tmp_path / "b" / LAST, weights_only=True)
     assert len(state["within_epoch"]["losses"]) == 20 < ROWS // BATCH
     resumed = train(tmp_path / "b", epochs=3, earlier=history)[1]

@@ -1,0 +1,54 @@
+"""A look ahead, where the user asks for one: the setting that a finder finds becomes the run's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.optimization import batch_rows, make_chosen, make_optimizer
+
+if TYPE_CHECKING:
+    from dlcli.parts import Parts
+    from dlcli.tracking.recorder import Recorder
+    from dlcli.training.tryout import Found
+
+FOUND_TAG = "dlcli.found"
+
+
+def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
+    """What the chosen finder says, trying out on the trainer's device; None where there is no finder."""
+    from dlcli.inference.evaluate import choose_device
+    from dlcli.training.tryout import Finder, Tryout
+
+    finder: Finder | None = make_chosen(config, "finder")
+    if finder is None:
+        return None
+    try_out = partial(
+        Tryout,
+        network=parts.network,
+        task=parts.task,
+        train=parts.train,
+        make_optimizer=partial(make_optimizer, config["optimizer"]),
+        seed=seed,
+        device=choose_device(config["trainer"]["accelerator"]),
+    )
+    return finder.find(try_out, batch_rows(config, parts.train))
+
+
+def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Recorder) -> dict[str, Any]:
+    """The configuration to train with; the run's folder keeps it, so that a repetition need not look again."""
+    import yaml
+
+    from dlcli.reports.finder import finder_curve
+    from dlcli.reports.style import save
+    from dlcli.tracking.ledger import atomic_write
+
+    section, key = found.key.split(".")
+    settled = {**config, section: {**config[section], key: found.value}, "finder": {}}
+    atomic_write(run_dir / "config.yaml", yaml.safe_dump(settled, sort_keys=False, allow_unicode=True))
+    recorder.tag(FOUND_TAG, f"{found.key}={found.value}")
+    (run_dir / "plots").mkdir(exist_ok=True)
+    save(finder_curve(found), run_dir / "plots" / f"found_{key}.png")
+    return settled

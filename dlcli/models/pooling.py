@@ -1,0 +1,31 @@
+"""From a sequence of states to one vector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+Pooling = Literal["last", "mean", "max", "attention"]
+
+
+class SequencePooling(nn.Module):
+    """`(N, T, F)` to `(N, F)`: the last step, the mean or maximum over steps, or a weighted mean that is learnt.
+
+    `attention` gives each step a score, a learnt linear function of its state; the softmax over the steps are the
+    weights (as in Yang et al., Hierarchical Attention Networks, 2016, without their hidden layer).
+    """
+
+    def __init__(self, kind: Pooling, features: int) -> None:
+        super().__init__()
+        self.kind = kind
+        # A bias would shift all steps' scores alike: the softmax takes it out again.
+        self.score = nn.Linear(features, 1, bias=False) if kind == "attention" else None
+
+    def forward(self, states: Tensor) -> Tensor:
+        """One vector a row."""
+        if self.score is not None:
+            return (self.score(states).softmax(dim=1) * states).sum(dim=1)
+        if self.kind == "last":
+            return states[:, -1]
+        return states.mean(dim=1) if self.kind == "mean" else states.amax(dim=1)

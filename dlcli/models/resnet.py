@@ -1,0 +1,74 @@
+"""Residual network for small images (He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from annotated_types import MinLen
+from torch import Tensor, nn
+
+from dlcli.models import layers as shared
+from dlcli.models.initialization import Initialization, initialize
+from dlcli.models.layers import Activation, Normalization, Share, Size
+
+
+class ResNet(nn.Module):
+    """A convolution, stages of residual blocks, the average over what is left of the image, and a linear output.
+
+    Each stage but the first halves height and width. With `channels` (16, 32, 64), n `blocks` a stage make the paper's
+    network of 6n + 2 layers: 3 are its ResNet-20.
+
+    Args:
+        input_shape: channels, height and width of an image.
+        num_outputs: logits or values per image.
+        channels: channels of each stage; their number is the number of stages.
+        blocks: residual blocks of each stage, with two convolutions each.
+        activation: the non-linearity.
+        normalization: what follows each convolution.
+        dropout: share dropped before the output.
+        initialization: how the weights are drawn.
+    """
+
+    accepts: ClassVar = {"image"}
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_outputs: int,
+        channels: Annotated[Sequence[Size], MinLen(1)] = (16, 32, 64),
+        blocks: Size = 1,
+        activation: Activation = "relu",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        initialization: Initialization = "he",
+    ) -> None:
+        super().__init__()
+
+        def convolve(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+            convolution = nn.Conv2d(
+                inputs, outputs, kernel, stride, kernel // 2, bias=normalization != "batch"
+            )
+            return [convolution, *shared.normalization(normalization, outputs, dimensions=2)]
+
+        features = [*convolve(input_shape[0], channels[0], 3), shared.activation(activation)]
+        inputs = channels[0]
+        for stage, outputs in enumerate(channels):
+            for number in range(blocks):
+                stride = 2 if stage > 0 and number == 0 else 1
+                block = nn.Sequential(
+                    *convolve(inputs, outputs, 3, stride),
+                    shared.activation(activation),
+                    *convolve(outputs, outputs, 3),
+                )
+                same = inputs == outputs and stride == 1
+                shortcut = None if same else nn.Sequential(*convolve(inputs, outputs, 1, stride))
+                features += [shared.Residual(block, shortcut), shared.activation(activation)]
+                inputs = outputs
+        self.features = nn.Sequential(*features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Sequential(*shared.dropout(dropout), nn.Linear(inputs, num_outputs))
+        initialize(self, initialization)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, H, W)` to `(N, num_outputs)`."""
+        return self.head(self.features(x))

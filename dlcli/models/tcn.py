@@ -1,0 +1,74 @@
+"""Temporal convolutional network (Bai, Kolter and Koltun, 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from annotated_types import MinLen
+from torch import Tensor, nn
+
+from dlcli.models import layers as shared
+from dlcli.models.initialization import Initialization, initialize
+from dlcli.models.layers import Activation, Normalization, Share, Size
+from dlcli.models.pooling import Pooling, SequencePooling
+
+
+class TCN(nn.Module):
+    """Residual blocks of causal convolutions whose dilation doubles, one vector of the states, and a linear output.
+
+    The last step sees `1 + 2 (kernel_size - 1) (2^blocks - 1)` steps. Images are read as sequences of their rows.
+
+    Args:
+        input_shape: steps and features `(T, F)`, or an image `(C, H, W)`.
+        num_outputs: logits or values per sequence.
+        channels: channels of each block; their number is the number of blocks.
+        kernel_size: steps that a kernel spans, before dilation.
+        activation: the non-linearity.
+        normalization: what normalises between a convolution and its activation.
+        pooling: how the steps' states become one vector.
+        dropout: share dropped after each convolution.
+        initialization: how the weights are drawn.
+    """
+
+    accepts: ClassVar = {"sequence", "image"}
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_outputs: int,
+        channels: Annotated[Sequence[Size], MinLen(1)] = (64, 64, 64),
+        kernel_size: Size = 3,
+        activation: Activation = "relu",
+        normalization: Normalization = "none",
+        pooling: Pooling = "last",
+        dropout: Share = 0.1,
+        initialization: Initialization = "default",
+    ) -> None:
+        super().__init__()
+        _, inputs = shared.sequence_shape(input_shape)
+        blocks: list[nn.Module] = []
+        for number, outputs in enumerate(channels):
+            block: list[nn.Module] = []
+            for size in (inputs, outputs):
+                dilation = 2**number
+                block += [
+                    # On the left only: no step sees a later one.
+                    nn.ConstantPad1d(((kernel_size - 1) * dilation, 0), 0.0),
+                    nn.Conv1d(size, outputs, kernel_size, dilation=dilation, bias=normalization != "batch"),
+                    *shared.normalization(normalization, outputs, dimensions=1),
+                    shared.activation(activation),
+                    *shared.dropout(dropout),
+                ]
+            shortcut = None if inputs == outputs else nn.Conv1d(inputs, outputs, 1)
+            blocks += [shared.Residual(nn.Sequential(*block), shortcut), shared.activation(activation)]
+            inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.pool = SequencePooling(pooling, inputs)
+        self.head = nn.Linear(inputs, num_outputs)
+        initialize(self, initialization)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, T, F)` or `(N, C, H, W)` to `(N, num_outputs)`."""
+        states = self.blocks(shared.as_sequence(x).transpose(1, 2))
+        return self.head(self.pool(states.transpose(1, 2)))

@@ -1,0 +1,92 @@
+"""Averages of the weights over the training, which often generalise better than the last ones."""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, Protocol
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import nn
+
+
+class Averaging(Protocol):
+    """When the average takes the current weights in, and with what share."""
+
+    def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
+        """Whether now: after a step, or at the end of an epoch (counted from 0)."""
+
+    def share(self, updates: int) -> float:
+        """The share of the current weights in the new average, after so many updates."""
+
+
+class EMA:
+    """Exponential moving average over the steps (Polyak and Juditsky, 1992).
+
+    It starts with a short memory, `min(decay, (1 + n) / (10 + n))` after n steps, lest it hold on to the first weights.
+    """
+
+    def __init__(self, decay: Annotated[float, Gt(0), Lt(1)] = 0.999) -> None:
+        self.decay = decay
+
+    def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
+        """After each step."""
+        return not epoch_ends
+
+    def share(self, updates: int) -> float:
+        """1 - decay, and more at first."""
+        return 1 - min(self.decay, (1 + updates) / (10 + updates))
+
+
+class SWA:
+    """Stochastic weight averaging (Izmailov et al., 2018): the plain mean over the last epochs' weights.
+
+    Args:
+        start: where it starts, as a share of `trainer.max_epochs`; until then the current weights are judged and kept.
+    """
+
+    def __init__(self, start: Annotated[float, Ge(0), Lt(1)] = 0.75) -> None:
+        self.start = start
+
+    def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
+        """At the end of each epoch from `start` on."""
+        return epoch_ends and max_epochs is not None and epoch >= int(self.start * max_epochs)
+
+    def share(self, updates: int) -> float:
+        """All weights so far count alike."""
+        return 1 / (updates + 1)
+
+
+class WeightAverage(nn.Module):
+    """A copy of a model with averaged weights, and averaged running statistics of batch normalisation.
+
+    (Those statistics are not measured anew for the averaged weights, as the paper on SWA does it.)
+    """
+
+    def __init__(self, model: nn.Module, averaging: Averaging) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.updates = 0
+        self._averaging = averaging
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> None:
+        """Take the model's weights in where it is time."""
+        if not self._averaging.due(epoch, max_epochs, epoch_ends=epoch_ends):
+            return
+        share = self._averaging.share(self.updates) if self.updates else 1.0
+        current = model.state_dict()
+        for name, average in self.model.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(current[name], share)
+            else:
+                average.copy_(current[name])
+        self.updates += 1
+
+    def get_extra_state(self) -> int:
+        """The number of updates, for checkpoints."""
+        return self.updates
+
+    def set_extra_state(self, state: int) -> None:
+        """Go on counting."""
+        self.updates = state

@@ -1,0 +1,82 @@
+"""Muon (Jordan et al., 2024) for a whole model: torch's own takes matrices alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Lt
+from torch.optim import AdamW, Optimizer
+from torch.optim.optimizer import ParamsT
+
+Decay = Annotated[float, Ge(0), Lt(1)]
+
+
+class Muon(Optimizer):
+    """Muon on the matrices, AdamW on everything else (biases, normalisation, convolutions).
+
+    Muon's step is scaled as Liu et al. (Muon is Scalable for LLM Training, 2025) do: it is as large as AdamW's would
+    be, so that one learning rate and one weight decay serve both.
+
+    Args:
+        params: parameters, or groups of them.
+        lr: learning rate.
+        weight_decay: decoupled weight decay.
+        momentum: share of the last update that is kept in the next, of Muon.
+        nesterov: looks ahead along that momentum.
+        betas: decay of the running means, of AdamW.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Annotated[float, Ge(0)] = 0.001,
+        weight_decay: Annotated[float, Ge(0)] = 0.1,
+        momentum: Decay = 0.95,
+        nesterov: bool = True,
+        betas: tuple[Decay, Decay] = (0.9, 0.95),
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        matrices, others = _part(self.param_groups, True), _part(self.param_groups, False)
+        self._parts: list[Optimizer] = []
+        if matrices:
+            muon = torch.optim.Muon
+            self._parts.append(
+                muon(matrices, momentum=momentum, nesterov=nesterov, adjust_lr_fn="match_rms_adamw")
+            )
+        if others:
+            self._parts.append(AdamW(others, betas=betas))
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        # The very dicts of the parts: what a scheduler writes into them is what the parts read.
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of both; a closure is evaluated once, before them."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self._parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the states of both."""
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share_groups()
+
+
+def _part(groups: list[dict[str, Any]], matrices: bool) -> list[dict[str, Any]]:
+    parts = [
+        {**group, "params": [p for p in group["params"] if (p.ndim == 2) is matrices]} for group in groups
+    ]
+    return [part for part in parts if part["params"]]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fitting import SeesEveryStep, data, figures, train
+from pytorch_lightning.callbacks import Callback
+from safetensors.torch import load_file
+from torch import nn
+
+from dlcli.training.averaging import EMA, SWA, WeightAverage
+
+
+def test_an_ema_moves_towards_the_current_weights() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, EMA(decay=0.5))
+    seen = []
+    for value in (1.0, 2.0, 4.0, 8.0):
+        nn.init.constant_(model.weight, value)
+        average.update(model, 0, 1, epoch_ends=False)
+        average.update(model, 0, 1, epoch_ends=True)
+        seen.append(average.model.weight.item())
+    # The first weights as they are; then shares of 9/11, 9/12 and 9/13 while the memory is short.
+    expected = [1.0]
+    for value, share in ((2.0, 9 / 11), (4.0, 9 / 12), (8.0, 9 / 13)):
+        expected.append(expected[-1] + share * (value - expected[-1]))
+    assert seen == pytest.approx(expected)
+    assert EMA(decay=0.5).share(1000) == 0.5
+
+
+def test_swa_is_the_mean_of_the_last_epochs() -> None:
+    model = nn.BatchNorm1d(1)
+    average = WeightAverage(model, SWA(start=0.5))
+    for epoch in range(4):
+        nn.init.constant_(model.weight, epoch)
+        model.num_batches_tracked.fill_(epoch)
+        average.update(model, epoch, 4, epoch_ends=False)
+        average.update(model, epoch, 4, epoch_ends=True)
+    assert average.updates == 2
+    assert average.model.weight.item() == 2.5
+    assert average.model.num_batches_tracked == 3
+
+
+class Weights(Callback):
+    """The weights after each epoch."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        self.seen.append(next(module.network.parameters()).detach().clone())
+
+
+@pytest.mark.parametrize("averaging", [EMA(0.9), SWA(0.5)], ids=["ema", "swa"])
+def test_what_is_validated_is_what_is_kept(averaging: Any, tmp_path: Path) -> None:
+    weights = Weights()
+    network, fitted = train(tmp_path, epochs=4, callbacks=[weights], options={"averaging": averaging})
+    kept = load_file(fitted.best_weights)
+    network.model.load_state_dict(kept)
+    val = data(50, seed=1)
+    loss = nn.functional.cross_entropy(network.eval()(val), val["y"]).item()
+    assert loss == pytest.approx(fitted.history[fitted.best_epoch]["val/loss"], rel=1e-6)
+    if isinstance(averaging, SWA):
+        mean = torch.stack(weights.seen[2 : fitted.best_epoch + 1]).mean(dim=0)
+        assert torch.allclose(kept["layers.1.weight"], mean, atol=1e-6)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert state["average._extra_state"] == (100 if isinstance(averaging, EMA) else 2)
+
+
+def test_single_steps_and_chunks_give_the_same_bits(tmp_path: Path) -> None:
+    runs = [
+        train(tmp_path / str(number), callbacks=callbacks, options={"averaging": EMA(0.9)})[1]
+        for number, callbacks in enumerate([[], [SeesEveryStep()]])
+    ]
+    assert figures(runs[0]) == figures(runs[1])
+    kept = [load_file(run.best_weights) for run in runs]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
+def test_an_average_steadies_large_steps(tmp_path: Path) -> None:
+    _, plain = train(tmp_path / "a", epochs=8, lr=0.2)
+    _, averaged = train(tmp_path / "b", epochs=8, lr=0.2, options={"averaging": EMA(0.99)})
+    assert min(e["val/loss"] for e in averaged.history) < min(e["val/loss"] for e in plain.history)
+    # Training itself is left alone.
+    assert np.allclose(plain.history[0]["train/loss"], averaged.history[0]["train/loss"])

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import copy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fitting import SeesEveryStep, data, figures, train
+from torch import nn
+
+from dlcli.config.compose import compose
+from dlcli.config.folders import options, shipped_folder
+from dlcli.config.supplied import SUPPLIED
+from dlcli.optimization import make_optimizer
+from dlcli.training.muon import Muon
+
+OPTIMIZERS = sorted(options("optimizer", [shipped_folder()]))
+
+
+def node(name: str, *overrides: str) -> dict[str, Any]:
+    return compose([f"optimizer={name}", *overrides], [], SUPPLIED).config["optimizer"]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    batch = data(64)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(batch["x"]), batch["y"])
+        loss.backward()
+        return loss.detach()
+
+    return float(optimizer.step(closure))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss_and_goes_on_from_its_state(name: str) -> None:
+    model, twin = network(), network()
+    optimizer, again = (make_optimizer(node(name), each.parameters()) for each in (model, twin))
+    losses = [step(model, optimizer) for _ in range(10)]
+    assert losses[-1] < losses[0]
+
+    twin.load_state_dict(model.state_dict())
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert step(model, optimizer) == step(twin, again)
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_decay_spares_biases_and_normalisation() -> None:
+    groups = make_optimizer(node("adamw"), network().parameters()).param_groups
+    decayed, spared = groups
+    assert decayed["weight_decay"] == 0.01
+    assert all(parameter.ndim == 2 for parameter in decayed["params"])
+    assert spared["weight_decay"] == 0
+    assert len(spared["params"]) == 4
+
+    everything = make_optimizer(node("adamw", "optimizer.weight_decay_on=all"), network().parameters())
+    assert [len(group["params"]) for group in everything.param_groups] == [6]
+
+
+def test_the_optimizers_own_default_decay_spares_them_too() -> None:
+    groups = make_optimizer({"_target_": "torch.optim.AdamW"}, network().parameters()).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.01, 0]
+
+
+def test_without_decay_there_is_one_group() -> None:
+    assert len(make_optimizer(node("adam"), network().parameters()).param_groups) == 1
+
+
+def test_muon_turns_matrices_and_adamw_the_rest() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.Flatten(), nn.Linear(8, 8))
+    optimizer = make_optimizer(node("muon"), model.parameters())
+    assert isinstance(optimizer, Muon)
+    muon, adamw = optimizer._parts
+    assert [p.shape for g in muon.param_groups for p in g["params"]] == [(8, 8)]
+    assert sum(len(g["params"]) for g in adamw.param_groups) == 3
+    # A scheduler writes into the optimizer's groups: they are the parts' own.
+    optimizer.param_groups[0]["lr"] = 0.5
+    assert muon.param_groups[0]["lr"] == 0.5
+    # An orthogonal update: a matrix's directions move alike, but for those that hardly have a gradient.
+    before = model[2].weight.detach().clone()
+    model(torch.randn(16, 2, 4)).square().sum().backward()
+    optimizer.step()
+    moved = torch.linalg.svdvals(before - model[2].weight.detach())
+    assert moved[0] < 2 * moved[4]
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "muon", "adamw"])
+def test_single_steps_and_chunks_give_the_same_bits(name: str, tmp_path: Path) -> None:
+    given = {"make_optimizer": partial(make_optimizer, node(name)), "batch_size": 100}
+    chunked, fast = train(tmp_path / "a", options=given)
+    stepped, slow = train(tmp_path / "b", options=given, callbacks=[SeesEveryStep()])
+    for one, other in zip(chunked.parameters(), stepped.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert figures(fast) == figures(slow)
