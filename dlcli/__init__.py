@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dlcli.result import Result
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "load_run", "train"]
+__all__ = ["evaluate", "load_run", "resume", "train"]
 
 
 def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()) -> Result:
@@ -36,6 +36,31 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
 
     with quiet():
         return runner.train(overrides, [Path(d) for d in conf_dirs])
+
+
+def resume(
+    run: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+) -> Result:
+    """Go on with a run that was stopped, or extend one that has finished, as `dlcli resume` does.
+
+    Args:
+        run: a run ID or prefix, a name, a folder, or `last`.
+        overrides: what may change: how long, where and how it is trained.
+        conf_dirs: the user's own configuration folders (`-C`).
+        runs_dir: where runs lie; default as on the command line.
+
+    Raises:
+        dlcli.errors.DlcliError: with what is wrong, where, and what to do.
+    """
+    from dlcli import runner
+
+    return runner.resume(
+        str(run), overrides, [Path(d) for d in conf_dirs], Path(runs_dir) if runs_dir else None
+    )
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
@@ -11,6 +11,7 @@ from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.optimization import make_chosen, make_optimizer, make_schedule
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch.optim import Optimizer
 
     from dlcli.datasets.data import Data
@@ -60,6 +61,20 @@ def find_mistakes(
         if fits:
             look("model", lambda: _makes(_model, config, data, split))
     return found
+
+
+def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: np.ndarray) -> None:
+    """Refuse to refit where a fold was tested on the final test rows already.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    if config["cv"]["refit"] and set(final_test.tolist()) & set(splits[0].test.tolist()):
+        raise ConfigError(
+            "hold-out has tested on the final test rows: a refitted model would see them again",
+            where="cv.refit",
+            hint="Choose folds (cv=kfold cv.test_size=0.2 cv.refit=true).",
+        )
 
 
 def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:

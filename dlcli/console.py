@@ -71,6 +71,11 @@ class Terminal:
     ) -> None:
         self._exit.close()
 
+    @property
+    def console(self) -> Console:
+        """Where a live display is drawn."""
+        return self._out
+
     def panel(self, title: str, rows: Mapping[str, str]) -> None:
         """What will run, before it does: one row per fact."""
         if not self.live:
@@ -119,9 +124,10 @@ class Terminal:
                 baseline = (baselines or {}).get(name, math.nan)
                 beside = "" if math.isnan(baseline) else f", baseline {number(baseline)}"
                 columns[split][metric] = f"{number(value)}{beside}"
-        self._table({split: cells for split, cells in columns.items() if cells}, title)
+        self.table({split: cells for split, cells in columns.items() if cells}, title)
 
-    def _table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
+    def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
+        """Cells by column and row."""
         from rich import box
         from rich.table import Table
         from rich.text import Text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from dlcli.errors import ConfigError, DlcliError, Problem
 
 if TYPE_CHECKING:
     from dlcli.config.compose import Composed
+    from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
     from dlcli.training.rehearsal import Rehearsal
@@ -29,15 +30,23 @@ class Experiment:
         composed: what was asked for and what came of it.
         config: the configuration, its paths absolute.
         folders: the user's own conf folders.
-        data: the raw rows.
-        splits: one for each training.
+        estimation: the raw rows, and what is trained on which of them.
     """
 
     composed: Composed
     config: dict[str, Any]
     folders: tuple[Path, ...]
-    data: Data
-    splits: list[Split]
+    estimation: Estimation
+
+    @property
+    def data(self) -> Data:
+        """The raw rows."""
+        return self.estimation.data
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """One for each fold."""
+        return self.estimation.splits
 
     def rehearse(self, *, quick: bool = False) -> Rehearsal:
         """Train some batches of the first split and throw the network away; torch's random state stays as it was.
@@ -122,25 +131,35 @@ def plan_experiment(
         raise ConfigError(problems)
     config = absolute_paths(found.composed.config)
     try:
-        data, splits = _rows(config)
+        estimation = plan_estimation(config, folders)
     except DlcliError as error:
         if not problems:
             raise
         raise ConfigError([*problems, *error.problems]) from error
     if found.composed.choices["task"] == BY_DATA["task"]:
         # Now that the targets are known, so is the task: what was said of it can be judged.
-        found = draft([*asked, f"task={data.target_kind}"], folders, SUPPLIED)
+        found = draft([*asked, f"task={estimation.data.target_kind}"], folders, SUPPLIED)
         problems = list(found.problems)
         config = absolute_paths(found.composed.config)
-    problems += find_mistakes(config, data, splits[0], found.unsound)
+        estimation = replace(estimation, config=config)
+    problems += find_mistakes(config, estimation.data, estimation.splits[0], found.unsound)
     if problems:
         raise ConfigError(problems)
-    return Experiment(found.composed, config, folders, data, splits)
+    return Experiment(found.composed, config, folders, estimation)
 
 
-def _rows(config: dict[str, Any]) -> tuple[Data, list[Split]]:
+def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimation:
+    """Read the rows, and say what is trained on which of them.
+
+    Raises:
+        DlcliError: they cannot be read, or not be split like this.
+    """
+    from dlcli.checks import check_refit
     from dlcli.config.build import build
+    from dlcli.cross_validation.estimation import Estimation
     from dlcli.job import load_data
 
-    data = load_data(config["dataset"])
-    return data, build(config["cv"], where="cv").splits(data)
+    data, strategy = load_data(config["dataset"]), build(config["cv"], where="cv")
+    splits, final_test = strategy.splits(data), strategy.final_test(data)
+    check_refit(config, splits, final_test)
+    return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.tryout import Found
 
+FOUND_TAG = "dlcli.found"
+
 
 def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
     """What the chosen finder says, trying out on the trainer's device; None where there is no finder."""
@@ -46,7 +48,7 @@ def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Rec
     section, key = found.key.split(".")
     settled = {**config, section: {**config[section], key: found.value}, "finder": {}}
     atomic_write(run_dir / "config.yaml", yaml.safe_dump(settled, sort_keys=False, allow_unicode=True))
-    recorder.tag("dlcli.found", f"{found.key}={found.value}")
+    recorder.tag(FOUND_TAG, f"{found.key}={found.value}")
     (run_dir / "plots").mkdir(exist_ok=True)
     save(finder_curve(found), run_dir / "plots" / f"found_{key}.png")
     return settled

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from dlcli.finding import find, settle
 from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
 from dlcli.paths import display
 from dlcli.result import Result
+from dlcli.run_folder import epochs_so_far, read_result, restore_best_weights
 from dlcli.training.observer import Observer, Plan
 
 if TYPE_CHECKING:
@@ -49,12 +50,17 @@ class Job:
         run_dir: the run's folder; the driver has put `split.npz` there.
         seed: of weights, order and dropout.
         code: folders of the user's own code, appended to `sys.path`.
+        slim: a fold or a trial, one of many: leaves the pictures and the machine's figures to its parent, and keeps
+            its outputs for it.
+        keep_last: the last epoch counts as the best; for where there is nothing to choose by.
     """
 
     config: dict[str, Any]
     run_dir: str
     seed: int
     code: tuple[str, ...] = ()
+    slim: bool = False
+    keep_last: bool = False
 
     def to_json(self) -> str:
         """The job as a file's content."""
@@ -70,11 +76,13 @@ class Job:
 def run_job(job: Job, observer: Observer | None = None) -> Result:
     """Fit the preprocessing, train, judge the best epoch on val and test, and record all of it.
 
+    A run that was stopped goes on from its last checkpoint.
+
     Raises:
         TrainingError: the training failed; the run is marked FAILED.
         Interrupted: a signal came; the run is marked KILLED.
     """
-    from dlcli.inference.evaluate import evaluate, figures
+    from dlcli.inference.evaluate import evaluate, figures, save_outputs
     from dlcli.reports.report import write_report
     from dlcli.splits.split import Split
     from dlcli.tracking.ledger import disk_errors
@@ -85,7 +93,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     tracking = build(job.config["tracking"], where="tracking")
     with (
-        Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder,
+        Recorder(run_dir, system_metrics=tracking.system_metrics and not job.slim) as recorder,
         disk_errors(run_dir),
         _naming(run_dir),
     ):
@@ -101,31 +109,28 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         }
         metrics, baselines = figures(evaluations)
         metrics |= tuned
-        diagnosis = write_report(run_dir, model, data, fitted, evaluations, job.config["monitor"])
+        diagnosis = write_report(
+            run_dir, model, data, fitted, evaluations, job.config["monitor"], pictures=not job.slim
+        )
+        if job.slim and "test" in evaluations:
+            save_outputs(run_dir, evaluations["test"])
         recorder.tag("mlflow.note.content", diagnosis)  # what MLflow shows as the description
         # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
         guesses = {f"baseline/{name}": value for name, value in baselines.items()}
-        recorder.finish({**metrics, **best, **guesses, "best_epoch": fitted.best_epoch})
-    ledger = recorder.ledger
-    return Result(
-        status="FINISHED",
-        run_id=ledger.run_id,
-        run_name=ledger.run_name,
-        experiment=ledger.experiment,
-        run_dir=run_dir,
-        tracking_uri=ledger.tracking_uri,
-        metrics=metrics,
-        baselines=baselines,
-        duration_s=round(time.monotonic() - started, 3),
-        messages=(
-            *(
-                f"{name} {value:.4g}, found on the {len(split.val):,} validation rows"
-                for name, value in tuned.items()
-            ),
-            diagnosis,
-        ),
-    )
+        found = [
+            f"{name} {value:.4g}, found on the {len(split.val):,} validation rows"
+            for name, value in tuned.items()
+        ]
+        recorder.finish(
+            {**metrics, **best, **guesses, "best_epoch": fitted.best_epoch},
+            result={
+                "metrics": list(metrics),
+                "duration_s": round(time.monotonic() - started, 3),
+                "messages": [*found, diagnosis],
+            },
+        )
+    return read_result(run_dir)
 
 
 @contextmanager
@@ -143,14 +148,27 @@ def _naming(run_dir: Path) -> Iterator[None]:
 
 def load_data(dataset: Mapping[str, Any]) -> Data:
     """The raw rows of a `dataset` section; read once a process."""
-    return _load_data(
-        json.dumps({key: value for key, value in dataset.items() if key not in _FEEDING}, sort_keys=True)
-    )
+    arguments = _rows_of(dataset)
+    if _key(arguments) not in _loaded:
+        preload(dataset, build(arguments, where="dataset"))
+    return _loaded[_key(arguments)]
 
 
-@lru_cache(maxsize=1)
-def _load_data(arguments: str) -> Data:
-    return build(json.loads(arguments), where="dataset")
+def preload(dataset: Mapping[str, Any], data: Data) -> None:
+    """Have `load_data` return these rows, and forget others."""
+    _loaded.clear()
+    _loaded[_key(_rows_of(dataset))] = data
+
+
+_loaded: dict[str, Data] = {}
+
+
+def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dataset.items() if key not in _FEEDING}
+
+
+def _key(arguments: Mapping[str, Any]) -> str:
+    return json.dumps(arguments, sort_keys=True)
 
 
 def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Observer) -> Fitted:
@@ -173,6 +191,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         recorder.log(
             {"model/parameters": summary.parameters, "model/multiply_adds": summary.multiply_adds}, step=0
         )
+        restore_best_weights(run_dir)
         found = find(config, parts, job.seed)
         if found is not None:
             config = settle(config, found, run_dir, recorder)
@@ -199,6 +218,8 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             observer=_Recording(recorder, observer),
             description=describe(data, split, network, parts.preprocessing, parts.task, summary, run_dir)
             | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
+            earlier=epochs_so_far(run_dir),
+            keep_last=job.keep_last,
         )
     save_model(
         run_dir / "model",

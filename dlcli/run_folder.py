@@ -12,16 +12,20 @@ from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
+    from dlcli.result import Result
     from dlcli.splits.split import Split
 
 # Keys of the dataset section that are paths: recorded whole, so that a run is read back from any folder.
-_PATHS = ("path", "root", "test_path")
+DATA_PATHS = ("path", "root", "test_path")
+
+
+_BASELINE = "baseline/"
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with the dataset's paths made absolute."""
     dataset = dict(config["dataset"])
-    for key in _PATHS:
+    for key in DATA_PATHS:
         if isinstance(dataset.get(key), str):
             dataset[key] = str(Path(dataset[key]).expanduser().resolve())
     return {**config, "dataset": dataset}
@@ -31,13 +35,11 @@ def contents(
     config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
 ) -> dict[str, str | bytes]:
     """The files that are known before the job: configuration, overrides, environment, split, the user's own code."""
-    import yaml
-
     from dlcli.inference.code import own_code
     from dlcli.tracking.provenance import environment_txt
 
     return {
-        "config.yaml": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        "config.yaml": config_text(config),
         "overrides.txt": "".join(f"{override}\n" for override in overrides),
         "environment.txt": environment_txt(),
         "split.npz": split.to_bytes(),
@@ -45,6 +47,70 @@ def contents(
             f"code/{name}": content for name, content in own_code(config, [f.parent for f in folders]).items()
         },
     }
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """The content of `config.yaml`."""
+    import yaml
+
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+
+
+def read_result(run_dir: Path) -> Result:
+    """What a run was worth, as its ledger has it."""
+    from dlcli.result import Result
+
+    ledger = Ledger.load(run_dir)
+    return Result(
+        status=ledger.status,
+        run_id=ledger.run_id,
+        run_name=ledger.run_name,
+        experiment=ledger.experiment,
+        run_dir=run_dir,
+        tracking_uri=ledger.tracking_uri,
+        metrics={name: ledger.metrics[name] for name in ledger.result.get("metrics", ())},
+        baselines={
+            name.removeprefix(_BASELINE): value
+            for name, value in ledger.metrics.items()
+            if name.startswith(_BASELINE)
+        },
+        duration_s=ledger.result.get("duration_s", 0.0),
+        folds=tuple(
+            read_result(run_dir.parents[1] / run_id / "artifacts")
+            for run_id in ledger.result.get("folds", ())
+        ),
+        messages=tuple(ledger.result.get("messages", ())),
+    )
+
+
+def epochs_so_far(run_dir: Path) -> list[dict[str, float]]:
+    """What a run recorded of the epochs that it has behind it: train/... and val/..., in their order."""
+    from dlcli.tracking.history import read_history
+
+    epochs: dict[int, dict[str, float]] = {}
+    for line in read_history(run_dir):
+        figures = {k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/"))}
+        if figures:
+            epochs.setdefault(line.step, {}).update(figures)
+    return [epochs[epoch] for epoch in sorted(epochs)]
+
+
+def restore_best_weights(run_dir: Path) -> None:
+    """Put the best weights of a finished run back beside its checkpoint, from where it may go on."""
+    import shutil
+
+    from safetensors import safe_open
+
+    saved = run_dir / "model" / "weights.safetensors"
+    if not saved.exists() or not (run_dir / "checkpoints" / "last.ckpt").exists():
+        return
+    with safe_open(saved, framework="numpy") as file:
+        epoch = int(file.metadata()["epoch"])
+    best = run_dir / "checkpoints" / f"best-{epoch:04d}.safetensors"
+    if not best.exists():
+        partial = best.with_suffix(".partial")
+        shutil.copyfile(saved, partial)
+        partial.replace(best)
 
 
 @dataclass(frozen=True)
@@ -99,7 +165,9 @@ def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[
     """A run's configuration with other places for its data (`dataset.root=DIR`): nothing else may change."""
     from omegaconf import OmegaConf
 
-    wrong = [text for text in overrides if not text.startswith(tuple(f"dataset.{key}=" for key in _PATHS))]
+    wrong = [
+        text for text in overrides if not text.startswith(tuple(f"dataset.{key}=" for key in DATA_PATHS))
+    ]
     if wrong:
         raise ConfigError(
             f"{wrong[0]} would make it another experiment",

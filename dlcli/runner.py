@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlcli.comparison import Comparison
+    from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
     from dlcli.splits.split import Part, Split
-    from dlcli.tracking.store import DatasetRecord
-    from dlcli.training.observer import Observer
+    from dlcli.tracking.store import DatasetRecord, Store
+    from dlcli.training.observer import Watcher
     from dlcli.training.rehearsal import Rehearsal
 
 
@@ -21,12 +24,11 @@ def train(
     overrides: Sequence[str] = (),
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
-    observer: Observer | None = None,
+    watcher: Watcher | None = None,
 ) -> Result:
-    """Train one experiment: compose, check, create the run, do the job."""
+    """Train one experiment: compose, check, create the run, do its jobs."""
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
-    from dlcli.job import Job, run_job
     from dlcli.run_folder import contents
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
@@ -35,30 +37,89 @@ def train(
     with interruptible():
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
         config, data, folders = experiment.config, experiment.data, experiment.folders
-        (split,) = experiment.splits
+        estimation = experiment.estimation
+        split = estimation.whole
         experiment.rehearse(quick=True)
 
         with open_store(Path(config["runs_dir"])) as store:
             for note in reconcile(store.runs_dir, store):
-                if observer:
-                    observer.noted(note)
+                if watcher:
+                    watcher.noted(note)
             model, dataset = experiment.composed.choices["model"], data.name
             run_dir = store.create_run(
                 experiment=config["experiment_name"] or data.name,
                 run_name=config["run_name"] or make_run_name(f"{model}-{dataset}"),
-                kind="run",
+                kind="run" if estimation.is_single else "cv",
                 params=config,
                 tags={
                     **provenance(config["tracking"]["tags"]),
                     "dlcli.seed": str(config["seed"]),
                     "dlcli.data_fingerprint": data.fingerprint,
-                    "dlcli.split_fingerprint": split.fingerprint,
+                    "dlcli.split_fingerprint": estimation.fingerprint,
                 },
                 datasets=_records(data, split),
                 files=contents(config, experiment.composed.overrides, split, folders),
             )
-            job = Job(config, str(run_dir), config["seed"], tuple(str(folder.parent) for folder in folders))
-            return run_job(job, observer)
+            return _carry_out(estimation, run_dir, store, watcher)
+
+
+def resume(
+    run: str,
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    watcher: Watcher | None = None,
+) -> Result:
+    """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
+    from dlcli.config.folders import extend_path, user_folders
+    from dlcli.errors import DataError
+    from dlcli.experiment import plan_estimation
+    from dlcli.interrupts import interruptible
+    from dlcli.resumption import open_unfinished
+    from dlcli.run_folder import read_result
+    from dlcli.tracking.connection import recall
+    from dlcli.tracking.store import open_store
+
+    with interruptible():
+        folders = user_folders(conf_dirs)
+        extend_path(folders)
+        opened, config = open_unfinished(run, runs_directory(runs_dir), overrides)
+        if config is None:
+            return replace(
+                read_result(opened.folder), messages=("The run is finished: there is nothing to do.",)
+            )
+        estimation = plan_estimation(config, folders)
+        for what, fingerprint in (("data", estimation.data.fingerprint), ("split", estimation.fingerprint)):
+            if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
+                raise DataError(
+                    f"the {what} is not what the run was started with: its fingerprint differs",
+                    where=estimation.data.source,
+                    hint="Restore the data as it was, or name its place: dataset.root=DIR.",
+                )
+        with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
+            return _carry_out(estimation, opened.folder, store, watcher)
+
+
+def _carry_out(estimation: Estimation, run_dir: Path, store: Store, watcher: Watcher | None) -> Result:
+    """Do the jobs that are left of a run."""
+    from dlcli.config.build import build
+    from dlcli.cross_validation.cross_validate import cross_validate
+    from dlcli.executors.execute import execute
+    from dlcli.tracking.reconcile import reconcile
+    from dlcli.training.observer import Watcher
+
+    watcher = watcher or Watcher()
+    try:
+        if estimation.is_single:
+            watcher.planned([run_dir.parent.name], 1)
+            (fold,) = estimation.folds
+            return execute([estimation.job(run_dir, fold)], estimation.config, estimation.data, watcher)[0]
+        tracking = build(estimation.config["tracking"], where="tracking")
+        return cross_validate(estimation, run_dir, store, watcher, system_metrics=tracking.system_metrics)
+    except BaseException:
+        store.close()
+        reconcile(store.runs_dir, store)  # folds that were not begun, or whose worker is gone
+        raise
 
 
 def check(
@@ -119,6 +180,25 @@ def evaluate(
         duration_s=round(time.monotonic() - started, 3),
         messages=opened.notes,
     )
+
+
+def compare(
+    runs: Sequence[str], metric: str | None = None, picture: Path | None = None, runs_dir: Path | None = None
+) -> Comparison:
+    """What differs between runs, and whether one is really better."""
+    from dlcli import comparison
+    from dlcli.errors import InputError
+    from dlcli.reports.critical_difference import critical_difference
+    from dlcli.reports.style import save
+
+    found = comparison.compare(runs, runs_directory(runs_dir), metric)
+    if picture is not None:
+        if found.ranking is None:
+            raise InputError(
+                "there are no ranks to draw", "--picture", "They need three runs on the same folds."
+            )
+        save(critical_difference(found.runs, found.ranking, found.metric), picture)
+    return found
 
 
 def load_run(

@@ -19,14 +19,17 @@ LAYERS = (
     ("cli",),
     ("runner",),
     ("doctor",),
-    ("experiment", "scaffold"),
+    ("comparison", "experiment", "scaffold", "resumption"),
+    ("cross_validation",),
+    ("executors",),
     ("run_folder", "job", "checks"),
     ("finding",),
     ("parts", "optimization"),
     ("reports", "inference", "training"),
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
-    ("datasets",),
+    ("datasets", "statistics"),
     ("tracking", "config", "result"),
+    ("foldtable",),
     ("console", "interrupts"),
     ("errors", "paths"),
 )
@@ -105,6 +108,6 @@ def test_help_is_instant(statement: str) -> None:
 
 
 def test_the_public_surface() -> None:
-    assert dlcli.__all__ == ["evaluate", "load_run", "train"]
+    assert dlcli.__all__ == ["evaluate", "load_run", "resume", "train"]
     for name in dlcli.__all__:
         assert callable(getattr(dlcli, name))

@@ -31,6 +31,10 @@ RunsDir = Annotated[
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run ID or its start, a run name, a run's folder, or `last`.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Folds that run side by side, each in its own process."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
 
 

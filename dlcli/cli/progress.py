@@ -1,25 +1,28 @@
-"""A training's progress on the terminal."""
+"""An experiment's progress on the terminal: a bar for one training, a table for many."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
 from dlcli.console import Terminal, TrainingBar
-from dlcli.training.observer import Observer, Plan
+from dlcli.foldtable import FoldTable
+from dlcli.result import Result
+from dlcli.training.observer import Observer, Plan, Watcher
 
 
-class TerminalObserver(Observer):
-    """Shows the panel when a training is prepared, then the bar; a context manager that takes the bar away."""
+class TerminalWatcher(Watcher):
+    """Shows the panel when the first training is prepared, then what becomes of all; a context manager."""
 
     def __init__(self, terminal: Terminal, title: str) -> None:
         self._terminal = terminal
         self._title = title
-        self._bar: TrainingBar | None = None
+        self._told = False
+        self._table: FoldTable | None = None
         self._exit = ExitStack()
 
-    def __enter__(self) -> TerminalObserver:
+    def __enter__(self) -> TerminalWatcher:
         return self
 
     def __exit__(
@@ -31,18 +34,71 @@ class TerminalObserver(Observer):
         """Say it."""
         self._terminal.note(text)
 
+    def planned(self, names: Sequence[str], jobs: int) -> None:
+        """Begin a round: what was drawn for the last one stays as it is."""
+        self._exit.close()
+        self._table = FoldTable(self._terminal, names, jobs) if len(names) > 1 else None
+
+    def observer(self, index: int) -> Observer:
+        """Who draws one job's progress."""
+        if self._table is None:
+            return _BarObserver(self)
+        return _RowObserver(self, self._table, index)
+
+    def finished(self, index: int, result: Result) -> None:
+        """Show a job's figures."""
+        if self._table is not None:
+            self._table.finished(index, result.metrics, result.duration_s)
+
+    def panel(self, description: Mapping[str, str]) -> None:
+        """What runs, once."""
+        if not self._told:
+            self._told = True
+            self._terminal.panel(self._title, description)
+
+    def draw(self, plan: Plan) -> TrainingBar:
+        """The bar of a training, until the next round."""
+        bar = self._terminal.training(
+            plan.max_epochs, plan.steps_per_epoch, plan.monitor, plan.mode, plan.first_epoch
+        )
+        return self._exit.enter_context(bar)
+
+    def show(self, table: FoldTable) -> None:
+        """The table, from the first job's beginning on."""
+        if not table.shown:
+            self._exit.enter_context(table)
+
+
+class _BarObserver(Observer):
+    def __init__(self, watcher: TerminalWatcher) -> None:
+        self._watcher = watcher
+        self._bar: TrainingBar | None = None
+
     def prepared(self, plan: Plan) -> None:
-        """Show what will run."""
-        self._terminal.panel(self._title, plan.description)
-        bar = self._terminal.training(plan.max_epochs, plan.steps_per_epoch, plan.monitor, plan.mode)
-        self._bar = self._exit.enter_context(bar)
+        self._watcher.panel(plan.description)
+        self._bar = self._watcher.draw(plan)
 
     def advanced(self, steps: int) -> None:
-        """Move the bar."""
         if self._bar is not None:
             self._bar.advance(steps)
 
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Show the epoch's figures."""
         if self._bar is not None:
             self._bar.epoch(epoch, metrics)
+
+
+class _RowObserver(Observer):
+    def __init__(self, watcher: TerminalWatcher, table: FoldTable, index: int) -> None:
+        self._watcher = watcher
+        self._table = table
+        self._index = index
+
+    def prepared(self, plan: Plan) -> None:
+        with self._table.lock:
+            description = {k: v for k, v in plan.description.items() if k != "record"}  # one fold's own
+            self._watcher.panel({**description, "rows": f"{description['rows']}, {self._table.title}"})
+            self._watcher.show(self._table)
+        self._table.prepared(self._index, plan.max_epochs, plan.monitor)
+
+    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._table.epoch(self._index, epoch, metrics)

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
-from dlcli.paths import display
+from typing import Annotated
+
+import typer
+
+from dlcli.cli.common import ConfDirs, Jobs, Json, Overrides, RunsDir, session
+from dlcli.cli.outcome import tell_outcome
 
 
 def train(
-    overrides: Overrides = None, conf_dir: ConfDirs = None, runs_dir: RunsDir = None, json: Json = False
+    overrides: Overrides = None,
+    conf_dir: ConfDirs = None,
+    jobs: Jobs = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Repeat everything with so many training seeds.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
 ) -> None:
     """Train an experiment and record it.
 
     Without arguments: handwritten digits, a small CNN, Adam. Any part is chosen with overrides, such as
-    `dataset=mnist model=mlp optimizer.lr=0.01 trainer.max_epochs=5`.
+    `dataset=mnist model=mlp optimizer.lr=0.01 trainer.max_epochs=5`; `cv=kfold --jobs 2` cross-validates it.
     """
     with session(json) as terminal:
         from dlcli import runner
-        from dlcli.cli.progress import TerminalObserver
+        from dlcli.cli.progress import TerminalWatcher
+        from dlcli.config.overrides import quoted
 
-        with TerminalObserver(terminal, "dlcli train") as observer:
-            result = runner.train(overrides or (), conf_dir or (), runs_dir=runs_dir, observer=observer)
-        if json:
-            terminal.document(result.to_json())
-            return
-        terminal.results(result.metrics, title=f"{result.run_name}, best epoch", baselines=result.baselines)
-        for message in result.messages:
-            terminal.note(message)
-        terminal.note(f"Recorded in {display(result.run_dir)}")
-        terminal.note(f"Look at it with: {runner.ui_command(result)}")
+        flags = {
+            "executor.jobs": jobs,
+            "cv.seeds": seeds,
+            "run_name": quoted(name) if name is not None else None,
+        }
+        asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+        with TerminalWatcher(terminal, "dlcli train") as watcher:
+            result = runner.train(asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher)
+        tell_outcome(terminal, result, json)

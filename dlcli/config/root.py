@@ -42,5 +42,18 @@ class Scheduler:
     interval: Literal["epoch", "step"] = "epoch"
 
 
+@dataclass(frozen=True)
+class CrossValidation:
+    """Keys of the section `cv` that dlcli itself takes; the rest goes to the strategy."""
+
+    seeds: Annotated[int, Ge(1)]
+    refit: bool
+
+
 # Section to the keys that dlcli takes there itself, beside what the section's target takes.
-OWN: Mapping[str, type[Any]] = {"dataset": Dataset, "optimizer": Optimizer, "scheduler": Scheduler}
+OWN: Mapping[str, type[Any]] = {
+    "cv": CrossValidation,
+    "dataset": Dataset,
+    "optimizer": Optimizer,
+    "scheduler": Scheduler,
+}

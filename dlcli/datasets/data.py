@@ -27,6 +27,10 @@ class Data:
     - int64 codes `(N,)`, positions in `classes`: one class a row, binary where there are two;
     - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the K labels' names;
     - floats `(N,)` or `(N, K)`, in the user's own unit: regression, where `targets` are the K columns' names.
+
+    What some splits go by, one entry a row, where the data has it: `groups` (rows that belong together, such as one
+    patient's), `times` (anything that can be sorted), `parts` (a split that is given: the words train, val and test,
+    or fold numbers, -1 for rows that always train).
     """
 
     name: str
@@ -37,6 +41,9 @@ class Data:
     source: str = ""
     test_rows: np.ndarray | None = None
     targets: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    parts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
 from dlcli.tasks.base import Task
 from dlcli.training.scores import Scores
+
+OUTPUTS = "outputs.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,17 @@ def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], d
         for which in ("metrics", "baseline")
     )
     return metrics, baselines
+
+
+def save_outputs(run_dir: Path, evaluation: Evaluation) -> None:
+    """Keep the outputs themselves (`outputs.npz`): from them a parent draws the pictures of all rows."""
+    np.savez_compressed(run_dir / OUTPUTS, rows=evaluation.rows, outputs=evaluation.outputs.numpy())
+
+
+def load_outputs(run_dir: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Row indices `(N,)` and outputs `(N, ...)` of a fold's held-out rows."""
+    with np.load(run_dir / OUTPUTS, allow_pickle=False) as parts:
+        return parts["rows"], parts["outputs"]
 
 
 def choose_device(accelerator: str) -> torch.device:

@@ -26,17 +26,22 @@ def write_report(
     fitted: Fitted,
     evaluations: Mapping[Part, Evaluation],
     monitor: str,
+    *,
+    pictures: bool = True,
 ) -> str:
     """Write `plots/`, `predictions.parquet` and `breakdown.csv`; return the sentence about over- and underfitting."""
-    plots = run_dir / "plots"
-    plots.mkdir(exist_ok=True)
     history: dict[str, list[tuple[int, float]]] = {}
     for epoch, metrics in enumerate(fitted.history):
         for name, value in metrics.items():
             history.setdefault(name, []).append((epoch, value))
-    save(learning_curves(history, fitted.best_epoch, monitor), plots / "learning_curves.png")
     if evaluations:
         predictions_table(model, evaluations).to_parquet(run_dir / "predictions.parquet", index=False)
+    if not pictures:
+        return diagnose(history)
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    save(learning_curves(history, fitted.best_epoch, monitor), plots / "learning_curves.png")
+    if evaluations:
         judged = evaluations.get("test", evaluations.get("val"))
         assert judged is not None
         for name, picture in model.task.pictures(judged.outputs, judged.y):

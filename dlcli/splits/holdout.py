@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
-from annotated_types import Ge, Lt
 
 from dlcli.datasets.data import Data
-from dlcli.errors import DataError
-from dlcli.splits.split import Split, carve
-
-Share = Annotated[float, Ge(0), Lt(1)]
+from dlcli.splits.carving import Carver, Share, by_row, make_splits, set_aside
+from dlcli.splits.split import Split
 
 
 class Holdout:
@@ -38,18 +33,13 @@ class Holdout:
         Raises:
             DataError: no row is left for training.
         """
-        labels = data.strata if self.stratify else None
-        rows = np.arange(len(data))
-        if data.test_rows is not None:
-            test = np.sort(data.test_rows)
-            rest = np.setdiff1d(rows, test)
-        else:
-            rest, test = carve(rows, self.test_size, seed=self.seed, labels=labels)
-        train, val = carve(rest, self.val_size, seed=self.seed, labels=labels)
-        if len(train) == 0:
-            raise DataError(
-                f"no training rows are left of {len(data)}",
-                where="cv",
-                hint="Lower cv.test_size or cv.val_size.",
-            )
-        return [Split(train, val, test)]
+        rest, test = set_aside(data, self.test_size, self._carver(data))
+        everything = np.arange(len(data))
+        return make_splits([(rest, test)], everything, self.val_size, self._carver(data))
+
+    def final_test(self, data: Data) -> np.ndarray:
+        """The split's test rows."""
+        return set_aside(data, self.test_size, self._carver(data))[1]
+
+    def _carver(self, data: Data) -> Carver:
+        return by_row(self.seed, data.strata if self.stratify else None)

@@ -21,6 +21,8 @@ from dlcli.tracking.ledger import encode_number, write_errors
 
 HISTORY_FILE = "metrics.jsonl"
 
+_PATIENCE = 1.0  # seconds: a worker whose driver was killed is about to die
+
 
 class Line(NamedTuple):
     """The figures of one step; `end` is the offset behind the line, from where to read on."""
@@ -65,12 +67,10 @@ class History:
         self._steps: dict[str, set[int]] = {}
         with write_errors(run_dir):
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(self._fd):
             os.close(self._fd)
             hint = "Wait until it ends, or end it."
-            raise InputError("another process is recording this run", str(run_dir), hint) from None
+            raise InputError("another process is recording this run", str(run_dir), hint)
         self._cut_torn_line()
         for line in read_history(run_dir):
             self._note(line.step, line.metrics)
@@ -130,3 +130,15 @@ class History:
         complete = data.rfind(b"\n") + 1
         if complete < len(data):
             os.ftruncate(self._fd, complete)
+
+
+def _lock(fd: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)

@@ -8,8 +8,8 @@ import socket
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
 from dlcli.errors import DlcliError, InputError, Interrupted, TrainingError
 from dlcli.tracking.connection import load_mlflow
@@ -20,6 +20,8 @@ from dlcli.tracking.projector import Projector
 from dlcli.tracking.redact import redact, redact_value
 from dlcli.tracking.system_metrics import PREFIX, Sampler
 from dlcli.tracking.tags import ERROR_TAG, TAG_LENGTH
+
+_OF_EPOCHS = ("train/", "val/")
 
 ERROR_FILE = "error.txt"
 
@@ -85,13 +87,26 @@ class Recorder:
         with _while_running():
             self.ledger.add_tags({name: redact_value(name, value)[:TAG_LENGTH]})
 
-    def finish(self, metrics: Mapping[str, float]) -> None:
-        """Record the final figures in the ledger; those without a history get their one step there, the last."""
-        step = max(self._history.last_step(without=PREFIX), 0)
+    def finish(
+        self,
+        metrics: Mapping[str, float],
+        *,
+        step: int | None = None,
+        result: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Record the final figures in the ledger, with what else came of the run (`result`).
+
+        Figures that no epoch logged get their step in the history: the last one, or `step`. A run that was extended
+        has the new ones at its new last step.
+        """
+        step = max(self._history.last_step(without=PREFIX), 0) if step is None else step
         figures = {k: float(v) for k, v in metrics.items()}
+        new = {k: v for k, v in figures.items() if not (k.startswith(_OF_EPOCHS) and k in self._history)}
         with _while_running():
-            self._history.append(step, {k: v for k, v in figures.items() if k not in self._history})
-            self.ledger.update(metrics={**self.ledger.metrics, **figures})
+            self._history.append(step, new)
+            self.ledger.update(
+                metrics={**self.ledger.metrics, **figures}, result={**self.ledger.result, **result}
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

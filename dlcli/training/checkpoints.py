@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, Timer
 from safetensors.torch import save_model
 
 from dlcli.training.module import TrainingModule
+from dlcli.training.resume import LAST
 
 
 class Checkpoints(Checkpoint):
@@ -35,6 +36,8 @@ class Checkpoints(Checkpoint):
         self._mode = mode
         self._every_seconds = 60 * every_minutes
         self._saved = time.monotonic()
+        self._finished_epochs = 0
+        self._stopped = False
 
     @property
     def best_weights(self) -> Path | None:
@@ -57,6 +60,9 @@ class Checkpoints(Checkpoint):
                 0o644
             )  # safetensors makes files that only their owner reads: no use in a shared folder
             partial.replace(file)
+        self._finished_epochs = trainer.current_epoch + 1
+        stops = trainer.should_stop and self._finished_epochs >= (trainer.min_epochs or 0)
+        self._stopped = stops and not _is_out_of_time(trainer)
         self._save(trainer)
         for file in self._folder.glob("best-*"):
             if file != self.best_weights:
@@ -65,9 +71,11 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the state in the middle of a long epoch."""
+        """Write the state in the middle of a long epoch, where no gradients are waiting for their step."""
         if time.monotonic() - self._saved > self._every_seconds:
-            self._save(trainer)
+            done = batch_idx + 1
+            if done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches:
+                self._save(trainer)
 
     def _improved(self, metrics: dict[str, float]) -> bool:
         if self._monitor is None:
@@ -81,14 +89,26 @@ class Checkpoints(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         partial = self._folder / "last.partial"
         trainer.save_checkpoint(partial, weights_only=False)
-        partial.replace(self._folder / "last.ckpt")
+        partial.replace(self._folder / LAST)
         self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """What `last.ckpt` says of the best epoch."""
-        return {"best_epoch": self.best_epoch, "best_value": self.best_value}
+        """What `last.ckpt` says of the best epoch, and how far it is."""
+        return {
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value,
+            "finished_epochs": self._finished_epochs,
+            "stopped": self._stopped,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `last.ckpt`."""
         self.best_epoch = state_dict["best_epoch"]
         self.best_value = state_dict["best_value"]
+        self._finished_epochs = state_dict["finished_epochs"]
+
+
+def _is_out_of_time(trainer: pl.Trainer) -> bool:
+    """Whether it was the clock that ended the training: a longer `max_time` would go on."""
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+    return any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers)

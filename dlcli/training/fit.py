@@ -22,6 +22,7 @@ from dlcli.training.loader import BatchLoader, Chunk, Fields
 from dlcli.training.module import Augment, MakeSchedule, TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
+from dlcli.training.resume import LAST, read_progress
 
 # Optimizer steps in one call from Lightning, where nothing asks for less: its work between calls, about 200 us on a
 # CPU, is then spread over so many steps.
@@ -97,18 +98,26 @@ def fit(
     checkpoint_minutes: float,
     observer: Observer,
     description: Mapping[str, str],
+    earlier: Sequence[dict[str, float]] = (),
+    keep_last: bool = False,
     make_schedule: MakeSchedule | None = None,
     augment: Augment | None = None,
     averaging: Averaging | None = None,
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
+    Where `folder` holds a `last.ckpt`, training goes on from there, and ends as it would have without the break;
+    `earlier` are the metrics of the epochs so far. With `keep_last` the last epoch counts as the best.
+
     Raises:
+        CorruptRun: the checkpoint cannot be read.
         Diverged: the loss became NaN or infinite.
         TrainingError: no epoch was finished.
     """
     chunk = CHUNK if takes_chunks(trainer_arguments, callbacks) else None
-    history: list[dict[str, float]] = []
+    progress = read_progress(folder / LAST)
+    first_epoch = progress.finished_epochs if progress else 0
+    history = list(earlier[:first_epoch])
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         history.append(metrics)
@@ -128,7 +137,7 @@ def fit(
         augment,
         averaging,
     )
-    checkpoints = Checkpoints(folder, monitor, mode, checkpoint_minutes)
+    checkpoints = Checkpoints(folder, None if keep_last else monitor, mode, checkpoint_minutes)
     trainer = make_trainer(
         logger=False,
         callbacks=[*callbacks, _Progress(observer), checkpoints],
@@ -142,9 +151,13 @@ def fit(
     device = trainer.strategy.root_device
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
     description = {**description, "device": f"{device}{threads}, precision {trainer.precision}"}
-    observer.prepared(Plan(description, trainer.max_epochs, module.steps_per_epoch, monitor, mode))
+    steps = module.steps_per_epoch
+    observer.prepared(Plan(description, trainer.max_epochs, steps, monitor, mode, first_epoch))
     try:
-        trainer.fit(module)
+        if progress and progress.reaches(trainer.max_epochs):
+            checkpoints.load_state_dict(progress.checkpoints)
+        else:
+            trainer.fit(module, ckpt_path=folder / LAST if progress else None, weights_only=True)
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.explain(network, task, train, batch_size, device) from error

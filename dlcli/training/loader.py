@@ -49,6 +49,9 @@ class BatchLoader:
         self.seed = seed
         self.chunk = chunk
         self.epoch = 0
+        # Items of the epoch that a resumed training has behind it, and those handed out so far.
+        self._skip = 0
+        self._handed_out = 0
 
     @property
     def batches(self) -> int:
@@ -67,12 +70,22 @@ class BatchLoader:
             order = torch.randperm(self.rows, generator=generator)
             device = next(iter(self.fields.values())).device
             order = order.to(device)
-        if self.chunk is None:
-            for batch in range(self.batches):
-                yield self._read(order, batch)
-        else:
-            for first in range(0, self.batches, self.chunk):
-                yield Chunk(self, order, range(first, min(first + self.chunk, self.batches)))
+        first, self._skip = self._skip, 0
+        for item in range(first, len(self)):
+            self._handed_out = item + 1
+            if self.chunk is None:
+                yield self._read(order, item)
+            else:
+                start = item * self.chunk
+                yield Chunk(self, order, range(start, min(start + self.chunk, self.batches)))
+
+    def state_dict(self) -> dict[str, int]:
+        """How much of the epoch is handed out: Lightning keeps it in checkpoints."""
+        return {"handed_out": self._handed_out}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Begin the next epoch behind what was handed out: it is the rest of one that was stopped in its middle."""
+        self._skip = state["handed_out"]
 
     def _read(self, order: Tensor | None, batch: int) -> Fields:
         last = batch == self.batches - 1

@@ -17,6 +17,7 @@ from dlcli.tasks.base import Task
 from dlcli.training.averaging import Averaging, WeightAverage
 from dlcli.training.loader import BatchLoader, Chunk, Fields, derive_seed
 from dlcli.training.network import Network
+from dlcli.training.resume import random_state, set_random_state
 from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
 
@@ -85,6 +86,7 @@ class TrainingModule(pl.LightningModule):
         self._batch_idx = -1
         self._averaged_step = 0
         self._losses: list[Tensor] = []
+        self._within_epoch: dict[str, Any] | None = None
         self._train_scores = Scores(task, metrics)
         self._val_scores = Scores(task, metrics)
 
@@ -162,6 +164,40 @@ class TrainingModule(pl.LightningModule):
         # The rate that the epoch starts with; a schedule has moved on when the epoch ends.
         self._epoch_lr = self.learning_rate
         self._started = time.perf_counter()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """In the middle of an epoch: what it has drawn and counted."""
+        if self._losses:
+            checkpoint["within_epoch"] = {
+                "random": random_state(),
+                "rows": self._train.state_dict(),
+                "losses": torch.stack(self._losses),
+                "scores": self._train_scores.state_dict(),
+                "metrics": dict(self.epoch_metrics),
+                "lr": self._epoch_lr,
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep that until the training goes on."""
+        self._within_epoch = checkpoint.get("within_epoch")
+
+    def on_train_start(self) -> None:
+        """Go on in the middle of an epoch, which Lightning does not start again."""
+        self._averaged_step = self.trainer.global_step
+        if self._within_epoch is None:
+            return
+        within, self._within_epoch = self._within_epoch, None
+        self.on_train_epoch_start()
+        # Lightning does so too, but not where a schedule made it count the batches before the checkpoint was read.
+        self._train.load_state_dict(within["rows"])
+        self._losses.extend(within["losses"].to(self.device).unbind())
+        self._train_scores.load_state_dict(within["scores"])
+        self.epoch_metrics, self._epoch_lr = within["metrics"], within["lr"]
+        if (
+            self.automatic_optimization
+        ):  # the checkpoint was written between the step and its part in the average
+            self._update_average(epoch_ends=False)
+        set_random_state(within["random"])
 
     def training_step(self, batch: Fields | Chunk, batch_idx: int) -> Tensor | None:
         """One step that Lightning completes, or a chunk of whole steps."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlcli.result import Result
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that is about to start.
+    """A training that is about to start, or to go on.
 
     `description` says in words what will run; `max_epochs` is None or -1 where something else ends it.
+    `first_epoch` counts from 0.
     """
 
     description: Mapping[str, str]
@@ -18,13 +23,11 @@ class Plan:
     steps_per_epoch: int
     monitor: str
     mode: str
+    first_epoch: int = 0
 
 
 class Observer:
     """Hears of a training's progress; this one ignores it."""
-
-    def noted(self, text: str) -> None:
-        """Something that a person should know, beside the training itself."""
 
     def prepared(self, plan: Plan) -> None:
         """Before the first step."""
@@ -34,3 +37,23 @@ class Observer:
 
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch is done, counted from 0."""
+
+
+class Watcher:
+    """Hears of an experiment's jobs; this one ignores them.
+
+    Jobs that run side by side tell their news from several threads.
+    """
+
+    def noted(self, text: str) -> None:
+        """Something that a person should know, beside the training itself."""
+
+    def planned(self, names: Sequence[str], jobs: int) -> None:
+        """The jobs that follow, so many at a time; called again where there is a next round."""
+
+    def observer(self, index: int) -> Observer:
+        """Who hears of one job's progress."""
+        return Observer()
+
+    def finished(self, index: int, result: Result) -> None:
+        """A job is done."""

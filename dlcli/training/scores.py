@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,23 @@ class Scores:
         self._waiting += len(y)
         if self._waiting >= _ROWS:
             self._count()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was collected so far, as tensors and numbers. Nothing is counted for it: sums would round otherwise."""
+        metrics = {name: dict(metric.metric_state) for name, metric in self._metrics.items(copy_state=False)}
+        waiting = {"outputs": list(self._outputs), "targets": list(self._targets)}
+        return {**waiting, "metrics": metrics, "loss": self._loss, "rows": self._rows}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from there."""
+        self._reset()
+        for name, metric in self._metrics.items(copy_state=False):
+            for key, value in state["metrics"][name].items():
+                setattr(metric, key, value)
+            metric._update_count = int(state["rows"] > 0)  # else `compute` warns of having seen nothing
+        self._outputs, self._targets = list(state["outputs"]), list(state["targets"])
+        self._waiting = sum(map(len, self._targets))
+        self._loss, self._rows = state["loss"], state["rows"]
 
     @torch.no_grad()
     def _count(self) -> None:

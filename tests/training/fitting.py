@@ -52,10 +52,14 @@ def train(
         monitor="val/loss",
         mode="min",
         folder=folder,
-        checkpoint_minutes=10,
-        observer=Observer(),
         description={},
-        **{"make_optimizer": partial(torch.optim.Adam, lr=lr), "batch_size": BATCH, **(options or {})},
+        **{
+            "make_optimizer": partial(torch.optim.Adam, lr=lr),
+            "batch_size": BATCH,
+            "checkpoint_minutes": 10,
+            "observer": Observer(),
+            **(options or {}),
+        },
     )
     return network, fitted
 

@@ -1,0 +1,39 @@
+"""How a run ends on the terminal."""
+
+from __future__ import annotations
+
+from dlcli.console import Terminal, number
+from dlcli.paths import display
+from dlcli.result import Result
+
+
+def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
+    """The figures, the sentences about them, and where to look further; or the one JSON document."""
+    from dlcli import runner
+
+    if json:
+        terminal.document(result.to_json())
+        return
+    if result.folds:
+        terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
+    title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
+    terminal.results(result.metrics, title=title, baselines=result.baselines)
+    for message in result.messages:
+        terminal.note(message)
+    terminal.note(f"Recorded in {display(result.run_dir)}")
+    terminal.note(f"Look at it with: {runner.ui_command(result)}")
+
+
+def _estimates(result: Result) -> dict[str, dict[str, str]]:
+    """Columns mean, std and interval, by metric."""
+    columns: dict[str, dict[str, str]] = {"mean": {}, "std": {}, "95% CI": {}}
+    figures = {k.removeprefix("cv/"): number(v) for k, v in result.metrics.items() if k.startswith("cv/")}
+    for name, value in figures.items():
+        metric = name.removesuffix("_mean")
+        if metric == name:
+            continue
+        columns["mean"][metric] = value
+        if f"{metric}_std" in figures:
+            columns["std"][metric] = figures[f"{metric}_std"]
+            columns["95% CI"][metric] = f"{figures[f'{metric}_ci95_low']} to {figures[f'{metric}_ci95_high']}"
+    return {heading: cells for heading, cells in columns.items() if cells}

@@ -1,0 +1,36 @@
+"""`dlcli resume`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dlcli.cli.common import ConfDirs, Jobs, Json, Run, RunsDir, session
+from dlcli.cli.outcome import tell_outcome
+
+
+def resume(
+    run: Run,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="OVERRIDES", help="What may change: trainer.max_epochs=50, executor.jobs=2."),
+    ] = None,
+    conf_dir: ConfDirs = None,
+    jobs: Jobs = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Go on with a run that was stopped in any way, or extend one.
+
+    Folds that are finished are not trained again; what was interrupted goes on from its last checkpoint, in the same
+    MLflow run, to the result that it would have had. A larger `trainer.max_epochs` extends a finished run.
+    """
+    with session(json) as terminal:
+        from dlcli import runner
+        from dlcli.cli.progress import TerminalWatcher
+
+        asked = [*(overrides or ()), *([f"executor.jobs={jobs}"] if jobs else [])]
+        with TerminalWatcher(terminal, "dlcli resume") as watcher:
+            result = runner.resume(run, asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher)
+        tell_outcome(terminal, result, json)

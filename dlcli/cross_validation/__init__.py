@@ -1,0 +1,1 @@
+"""Cross-validation: folds as jobs, their results as one estimate."""

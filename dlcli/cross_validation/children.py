@@ -1,0 +1,104 @@
+"""Child runs: those that are there already, and new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlcli.errors import CorruptRun
+from dlcli.finding import FOUND_TAG
+from dlcli.run_folder import DATA_PATHS, config_text
+from dlcli.splits.split import Split
+from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger, atomic_write
+from dlcli.tracking.store import Store
+
+PLACE_TAG = "dlcli.place"
+
+_WHERE = frozenset({"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv"})
+_WHERE_IN = {"dataset": DATA_PATHS, "trainer": ("accelerator", "devices")}
+
+
+@dataclass
+class Children:
+    """The child runs of a parent, each known by its place: `fold 3`, `fold 3 seed 1`, `refit`.
+
+    A place keeps its run: who resumes finds it again.
+    """
+
+    store: Store
+    parent: Ledger
+    _known: dict[str, Path] = field(default_factory=dict)
+    _texts: dict[int, tuple[dict[str, Any], str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Beside the parent, for all of an experiment's runs lie in one folder.
+        for file in self.parent.run_dir.parents[1].glob(f"*/artifacts/{LEDGER_FILE}"):
+            try:
+                ledger = Ledger.load(file.parent)
+            except CorruptRun:
+                continue
+            if ledger.parent_id == self.parent.run_id and PLACE_TAG in ledger.tags:
+                self._known[ledger.tags[PLACE_TAG]] = file.parent
+
+    def run_dir(
+        self,
+        place: str,
+        kind: Kind,
+        config: dict[str, Any],
+        split: Split,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> Path:
+        """The folder of the run at a place; makes the run where there is none."""
+        if place not in self._known:
+            self._known[place] = self.store.create_run(
+                experiment=self.parent.experiment,
+                run_name=f"{self.parent.run_name}-{place.replace(' ', '-')}",
+                kind=kind,
+                params=params,
+                tags={**tags, PLACE_TAG: place, "dlcli.split_fingerprint": split.fingerprint},
+                parent_id=self.parent.run_id,
+                files={"config.yaml": self._text(config), "split.npz": split.to_bytes()},
+            )
+        return self._known[place]
+
+    def settled(self, place: str, config: dict[str, Any]) -> dict[str, Any]:
+        """The configuration with what a finder has found for the run at a place: it need not look again."""
+        found = Ledger.load(self._known[place]).tags.get(FOUND_TAG)
+        if not found:
+            return config
+        section, key = found.partition("=")[0].split(".")
+        recorded = yaml.safe_load((self._known[place] / "config.yaml").read_text())
+        return {**config, section: {**config[section], key: recorded[section][key]}, "finder": {}}
+
+    def is_done(self, place: str, config: dict[str, Any]) -> bool:
+        """Whether the run at a place has finished with this configuration."""
+        run_dir = self._known[place]
+        if Ledger.load(run_dir).status != "FINISHED":
+            return False
+        text = (run_dir / "config.yaml").read_text()
+        return text == self._text(config) or what_is_trained(yaml.safe_load(text)) == what_is_trained(config)
+
+    def configure(self, place: str, config: dict[str, Any]) -> None:
+        """Give the run at a place another configuration, such as one that trains longer."""
+        file = self._known[place] / "config.yaml"
+        if file.read_text() != self._text(config):
+            atomic_write(file, self._text(config))
+
+    def _text(self, config: dict[str, Any]) -> str:
+        # Written once for all children that share it: PyYAML takes milliseconds.
+        if id(config) not in self._texts:
+            self._texts[id(config)] = config, config_text(config)  # held, lest another get the same identity
+        return self._texts[id(config)][1]
+
+
+def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without what says where and how a training runs: equal ones give the same result."""
+    trained = {key: value for key, value in config.items() if key not in _WHERE}
+    for section, keys in _WHERE_IN.items():
+        trained[section] = {key: value for key, value in config[section].items() if key not in keys}
+    return trained

@@ -1,0 +1,115 @@
+"""A cross-validated run: its folds as child runs, then all that they say together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlcli.cross_validation.children import Children
+from dlcli.cross_validation.estimation import Estimation, Fold
+from dlcli.cross_validation.refit import refit
+from dlcli.cross_validation.report import write_parent_report
+from dlcli.cross_validation.summary import summarize_folds
+from dlcli.errors import DataError
+from dlcli.executors.execute import execute
+from dlcli.result import Result
+from dlcli.run_folder import read_result
+from dlcli.tracking.ledger import disk_errors
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import Store
+from dlcli.training.observer import Watcher
+
+
+def cross_validate(
+    estimation: Estimation, run_dir: Path, store: Store, watcher: Watcher, *, system_metrics: bool
+) -> Result:
+    """Train every fold that is not finished yet, and record on the parent what all of them say together.
+
+    Raises:
+        DlcliError: of the first fold that fails; the parent has failed with it.
+        Interrupted: parent and running folds are killed, and can be resumed.
+    """
+    config = estimation.config
+    with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
+        children = Children(store, recorder.ledger)
+        folds = estimation.folds
+        configs = [config] * len(folds)
+        places = [place_of(fold, estimation) for fold in folds]
+        run_dirs = [
+            children.run_dir(
+                place,
+                "fold",
+                own,
+                fold.split,
+                {"fold": fold.number, "seed": fold.seed},
+                _tags(recorder.ledger.tags, fold),
+            )
+            for place, fold, own in zip(places, folds, configs, strict=True)
+        ]
+        configs = [children.settled(place, own) for place, own in zip(places, configs, strict=True)]
+        _run_pending(estimation, children, places, folds, run_dirs, configs, watcher)
+        results = tuple(read_result(folder) for folder in run_dirs)
+        summary = summarize_folds(folds, results)
+        if not summary.intervals:
+            raise DataError(
+                "no fold holds out any row", where="cv", hint="Give it test rows: cv.test_size=0.2."
+            )
+        final = refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else {}
+        metric = headline(summary.intervals, config["monitor"])
+        messages = [summary.line(metric), *filter(None, [summary.sources(metric)])]
+        if summary.seeds > 1 and summary.folds == 1:
+            messages.append(
+                "One split only: the interval is that of the training seed, not that of other rows."
+            )
+        write_parent_report(run_dir, estimation, folds, results, summary, metric)
+        recorder.tag("mlflow.note.content", "\n".join(messages))
+        figures = {**summary.metrics, **final}
+        recorder.finish(
+            figures,
+            step=max(config["trainer"].get("max_epochs") or 0, 0),
+            result={
+                "metrics": list(figures),
+                "messages": messages,
+                "folds": [result.run_id for result in results],
+            },
+        )
+    return read_result(run_dir)
+
+
+def place_of(fold: Fold, estimation: Estimation) -> str:
+    """A fold's place among the children."""
+    seeds = f" seed {fold.repeat}" if estimation.config["cv"]["seeds"] > 1 else ""
+    return f"fold {fold.number}{seeds}"
+
+
+def headline(metrics: Mapping[str, Any], monitor: str) -> str:
+    """The metric to speak of first: the monitored one, unless that is the loss; else the first."""
+    watched = monitor.partition("/")[2]
+    named = [name for name in metrics if name != "loss"]
+    return watched if watched in named else next(iter(named), "loss")
+
+
+def _tags(parent: Mapping[str, str], fold: Fold) -> dict[str, str]:
+    return {
+        "dlcli.fold": str(fold.number),
+        "dlcli.seed": str(fold.seed),
+        "dlcli.data_fingerprint": parent["dlcli.data_fingerprint"],
+    }
+
+
+def _run_pending(
+    estimation: Estimation,
+    children: Children,
+    places: list[str],
+    folds: list[Fold],
+    run_dirs: list[Path],
+    configs: list[dict[str, Any]],
+    watcher: Watcher,
+) -> None:
+    pending = [i for i, place in enumerate(places) if not children.is_done(place, configs[i])]
+    for i in pending:
+        children.configure(places[i], configs[i])
+    watcher.planned([places[i] for i in pending], estimation.config["executor"]["jobs"])
+    jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
+    execute(jobs, estimation.config, estimation.data, watcher)

@@ -1,0 +1,88 @@
+"""An experiment's trainings: each split with each seed, as jobs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcli.datasets.data import Data
+from dlcli.job import Job
+from dlcli.splits.split import Split
+from dlcli.training.loader import derive_seed
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training: a split and a seed.
+
+    Attributes:
+        number: of the split, from 0.
+        repeat: of the training seed, from 0.
+        split: the rows.
+        seed: of weights, order and dropout.
+    """
+
+    number: int
+    repeat: int
+    split: Split
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Estimation:
+    """What is trained to learn how good a configuration is.
+
+    Attributes:
+        config: the resolved configuration.
+        data: the raw rows.
+        splits: one for each fold.
+        final_test: rows that no fold has; a refitted model is tested on them.
+        code: folders of the user's own code.
+    """
+
+    config: dict[str, Any]
+    data: Data
+    splits: Sequence[Split]
+    final_test: np.ndarray
+    code: tuple[str, ...]
+
+    @property
+    def folds(self) -> list[Fold]:
+        """The trainings. A single one has the configuration's seed, others have seeds derived from it."""
+        seed, seeds = self.config["seed"], self.config["cv"]["seeds"]
+        single = len(self.splits) == seeds == 1
+        return [
+            Fold(number, repeat, split, seed if single else derive_seed(seed, repeat, number))
+            for repeat in range(seeds)
+            for number, split in enumerate(self.splits)
+        ]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one training, which needs no parent."""
+        return len(self.splits) == 1 and self.config["cv"]["seeds"] == 1 and not self.config["cv"]["refit"]
+
+    @property
+    def whole(self) -> Split:
+        """All rows that folds are made of, to train on, and the final test rows."""
+        if len(self.splits) == 1:
+            return self.splits[0]
+        none = self.final_test[:0]
+        return Split(np.setdiff1d(np.arange(len(self.data)), self.final_test), none, self.final_test)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all splits: runs with the same one can be compared fold by fold."""
+        if len(self.splits) == 1:
+            return self.splits[0].fingerprint
+        prints = "".join(split.fingerprint for split in self.splits)
+        return hashlib.blake2b(prints.encode(), digest_size=16).hexdigest()
+
+    def job(self, run_dir: Path, fold: Fold, config: dict[str, Any] | None = None) -> Job:
+        """The job of a training."""
+        return Job(config or self.config, str(run_dir), fold.seed, self.code, slim=not self.is_single)

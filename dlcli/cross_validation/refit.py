@@ -1,0 +1,63 @@
+"""The final model: trained on all rows that folds are made of, for as long as folds took, tested once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcli.cross_validation.children import Children
+from dlcli.cross_validation.estimation import Estimation
+from dlcli.executors.execute import execute
+from dlcli.job import Job
+from dlcli.run_folder import read_result
+from dlcli.splits.split import Split
+from dlcli.tracking.ledger import Ledger
+from dlcli.training.observer import Watcher
+
+PLACE = "refit"
+
+
+def refit(
+    estimation: Estimation, children: Children, run_dir: Path, folds: Sequence[Path], watcher: Watcher
+) -> dict[str, float]:
+    """Train the final model in a child run and give it to the parent; its figures on the final test rows."""
+    config = refit_config(estimation.config, folds)
+    whole = estimation.whole
+    split = Split(np.sort(np.concatenate([whole.train, whole.val])), whole.val[:0], estimation.final_test)
+    seed = estimation.config["seed"]
+    child = children.run_dir(PLACE, "refit", config, split, {"seed": seed}, {"dlcli.seed": str(seed)})
+    if not children.is_done(PLACE, config):
+        children.configure(PLACE, config)
+        watcher.planned([PLACE], 1)
+        job = Job(config, str(child), seed, estimation.code, keep_last=True)
+        execute([replace(job, slim=True)], config, estimation.data, watcher)
+    shutil.rmtree(run_dir / "model", ignore_errors=True)
+    shutil.copytree(child / "model", run_dir / "model", copy_function=_link)
+    return {name: value for name, value in read_result(child).metrics.items() if name.startswith("test/")}
+
+
+def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any]:
+    """The configuration without validation rows: the median of the folds' best epochs, and nothing that watches val."""
+    epochs = round(statistics.median(Ledger.load(fold).metrics["best_epoch"] for fold in folds)) + 1
+    callbacks = {
+        name: node
+        for name, node in config["callbacks"].items()
+        if not (node and str(node.get("monitor", "")).startswith("val/"))
+    }
+    trainer = {**config["trainer"], "max_epochs": epochs}
+    return {**config, "trainer": trainer, "callbacks": callbacks, "monitor": "train/loss", "mode": "min"}
+
+
+def _link(source: str, target: str) -> None:
+    """One copy on the disk under two names; a real copy where the disk knows no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,99 @@
+"""What folds say together: figures for the record, and the line that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlcli.cross_validation.estimation import Fold
+from dlcli.result import Result
+from dlcli.statistics.interval import Components, Interval, corrected_interval, variance_components
+
+_HELD_OUT = "test/"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures on held-out rows, by metric.
+
+    Attributes:
+        intervals: over folds, each fold's figure the mean over its seeds.
+        components: the variance by folds and seeds, where there are several seeds.
+        folds: how many splits.
+        seeds: how many training seeds each.
+    """
+
+    intervals: dict[str, Interval]
+    components: dict[str, Components]
+    folds: int
+    seeds: int
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """`cv/accuracy_mean`, `_std`, `_se`, `_ci95_low`, `_ci95_high`, and so on; what cannot be said is left out."""
+        figures: dict[str, float] = {}
+        for name, interval in self.intervals.items():
+            parts = {
+                "mean": interval.mean,
+                "std": interval.std,
+                "se": interval.se,
+                "ci95_low": interval.low,
+                "ci95_high": interval.high,
+            }
+            if name in self.components:
+                parts["std_of_folds"] = self.components[name].folds ** 0.5
+                parts["std_of_seeds"] = self.components[name].seeds ** 0.5
+            figures |= {f"cv/{name}_{part}": value for part, value in parts.items() if np.isfinite(value)}
+        return figures
+
+    def line(self, metric: str) -> str:
+        """`accuracy 0.963 +- 0.011 (95% CI 0.949 to 0.977, 10 folds)`."""
+        interval = self.intervals[metric]
+        seeds = f" x {self.seeds} seeds" if self.seeds > 1 else ""
+        count = f"{self.folds} folds{seeds}" if self.folds > 1 else f"1 split{seeds}"
+        text = f"{metric} {interval.mean:.3f}"
+        if np.isfinite(interval.std):
+            text += f" +- {interval.std:.3f} (95% CI {interval.low:.3f} to {interval.high:.3f}, {count})"
+        return text
+
+    def sources(self, metric: str) -> str | None:
+        """How much of the variance is the folds', and how much the seeds'; None where there is one seed."""
+        if metric not in self.components:
+            return None
+        parts = self.components[metric]
+        total = parts.folds + parts.seeds
+        if total == 0:
+            return f"{metric} does not vary over folds and seeds."
+        return (
+            f"Of the variance of {metric}, {parts.folds / total:.0%} is between folds and {parts.seeds / total:.0%} "
+            "between training seeds."
+        )
+
+
+def summarize_folds(folds: Sequence[Fold], results: Sequence[Result]) -> Summary:
+    """The summary of finished folds."""
+    numbers = sorted({fold.number for fold in folds})
+    seeds = 1 + max(fold.repeat for fold in folds)
+    names = [
+        name
+        for name in results[0].metrics
+        if name.startswith(_HELD_OUT) and all(name in result.metrics for result in results)
+    ]
+    n_test = float(np.mean([len(fold.split.test) for fold in folds]))
+    n_train = float(np.mean([len(fold.split.train) + len(fold.split.val) for fold in folds]))
+    intervals, components = {}, {}
+    for name in names:
+        table = np.full((len(numbers), seeds), np.nan)
+        for fold, result in zip(folds, results, strict=True):
+            table[fold.number, fold.repeat] = result.metrics[name]
+        metric = name.removeprefix(_HELD_OUT)
+        if len(numbers) == 1:
+            # One split: nothing overlaps but all of it; what varies is the seed, and the interval is that of the seed.
+            intervals[metric] = corrected_interval(table[0], n_train=1, n_test=0)
+        else:
+            intervals[metric] = corrected_interval(table.mean(axis=1), n_train, n_test)
+        if seeds > 1:
+            components[metric] = variance_components(table.tolist())
+    return Summary(intervals, components, len(numbers), seeds)

@@ -1,0 +1,60 @@
+"""What driver and worker tell each other: one JSON document a line.
+
+To the worker: a job. From it: `prepared` and `epoch` while it trains, then `done` (the figures are in the run's
+ledger), `failed` or `interrupted`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import IO, Any
+
+from dlcli import errors
+from dlcli.errors import DlcliError, Problem, TrainingError
+from dlcli.training.observer import Observer, Plan
+
+
+def send(stream: IO[str], event: str, **content: Any) -> None:
+    """Write one message."""
+    stream.write(json.dumps({"event": event, **content}) + "\n")
+    stream.flush()
+
+
+class Sender(Observer):
+    """Tells the driver of a job's epochs. Single steps would cost more than they are worth."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def prepared(self, plan: Plan) -> None:
+        """Pass it on."""
+        send(self._stream, "prepared", plan=asdict(plan))
+
+    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Pass it on."""
+        send(self._stream, "epoch", epoch=epoch, metrics=dict(metrics))
+
+
+def relay(message: Mapping[str, Any], observer: Observer) -> None:
+    """Tell the driver's observer what the worker's heard."""
+    if message["event"] == "prepared":
+        observer.prepared(Plan(**message["plan"]))
+    elif message["event"] == "epoch":
+        observer.finished_epoch(message["epoch"], message["metrics"])
+
+
+def describe_error(error: Exception) -> dict[str, Any]:
+    """An error as a message."""
+    if isinstance(error, DlcliError):
+        return {"kind": type(error).__name__, "problems": [problem.to_json() for problem in error.problems]}
+    text = f"{type(error).__name__}: {error}".strip()
+    hint = "The traceback is in error.txt, in the run's folder."
+    return {"kind": "TrainingError", "problems": [Problem(text, hint=hint).to_json()]}
+
+
+def restore_error(message: Mapping[str, Any]) -> DlcliError:
+    """The error of a message."""
+    kind = getattr(errors, message["kind"], TrainingError)
+    return kind([Problem(**problem) for problem in message["problems"]])

@@ -1,0 +1,89 @@
+"""A worker process: waits for jobs, does them one after the other, and dies with the driver.
+
+`python -m dlcli.executors.worker DRIVER_PID DATA_FD`; jobs come on stdin. Its environment (threads, device) is set by
+who starts it, before torch is imported here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import IO, Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Do jobs until stdin ends."""
+    driver, data_fd = int(sys.argv[1]), int(sys.argv[2])
+    die_with(driver)
+    # What a user's model prints must not get between the messages.
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    state = {"working": False}
+    threading.Thread(target=_listen, args=(sys.stdin, jobs, state), daemon=True).start()
+
+    from dlcli.console import quiet
+
+    with quiet():
+        _prepare(jobs.get(), data_fd)
+        while (message := jobs.get()) is not None:
+            state["working"] = True
+            if not _do(message, channel):
+                return
+            state["working"] = False
+
+
+def _prepare(message: dict[str, Any] | None, data_fd: int) -> None:
+    from dlcli.datasets.sharing import read_shared
+    from dlcli.job import preload
+
+    if message is not None:
+        preload(message["dataset"], read_shared(data_fd))
+
+
+def _do(message: dict[str, Any], channel: IO[str]) -> bool:
+    """Do one job and say what came of it; false where the driver wants no more."""
+    from dlcli.errors import Interrupted
+    from dlcli.executors.channel import Sender, describe_error, send
+    from dlcli.interrupts import interruptible
+    from dlcli.job import Job, run_job
+
+    try:
+        with interruptible():
+            run_job(Job.from_json(message["job"]), Sender(channel))
+    except Interrupted as interrupt:
+        send(channel, "interrupted", signum=interrupt.signum)
+        return False
+    except Exception as error:
+        send(channel, "failed", **describe_error(error))
+    else:
+        send(channel, "done")
+    return True
+
+
+def _listen(stdin: IO[str], jobs: queue.SimpleQueue[dict[str, Any] | None], state: dict[str, bool]) -> None:
+    for line in stdin:
+        jobs.put(json.loads(line))
+    if state["working"]:
+        # The driver closes stdin after the last job only: it is gone. What it left may be resumed at any moment.
+        os.kill(os.getpid(), signal.SIGKILL)
+    jobs.put(None)
+
+
+def die_with(driver: int) -> None:
+    """Have the kernel kill this process when the driver dies, however that happens (Linux; elsewhere stdin tells)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != driver:  # it died before we asked
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The live table of trainings that belong together: a line each, redrawn as they go on; in a log, a line at its end."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from dlcli.console import REDRAW_SECONDS, Terminal, number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+# Lines that fit on a screen; of more, those that run and the last that were done are shown.
+_LINES = 20
+
+
+@dataclass
+class _Line:
+    name: str
+    state: str = "waits"
+    epoch: int = 0
+    max_epochs: int | None = None
+    watched: float = math.nan
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class FoldTable:
+    """Made once the jobs are known; a context manager that takes the live part away. Safe to use from threads."""
+
+    def __init__(self, terminal: Terminal, names: Sequence[str], jobs: int) -> None:
+        self.lock = threading.RLock()
+        self.shown = False
+        self.title = f"{len(names)} trainings" + (f", {jobs} at a time" if jobs > 1 else "")
+        self._terminal = terminal
+        self._lines = [_Line(name) for name in names]
+        self._monitor = ""
+        self._next_draw = 0.0
+
+    def __enter__(self) -> FoldTable:
+        self.shown = True
+        self._live = None
+        if self._terminal.live:
+            from rich.live import Live
+
+            self._live = Live(console=self._terminal.console, auto_refresh=False, get_renderable=self._render)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.lock:
+            if self._live is not None:
+                self._live.refresh()
+                self._live.__exit__(kind, error, trace)
+            self._live = None
+
+    def prepared(self, index: int, max_epochs: int | None, monitor: str) -> None:
+        """A training begins."""
+        with self.lock:
+            self._monitor = monitor
+            self._lines[index].state = "runs"
+            self._lines[index].max_epochs = max_epochs if max_epochs is None or max_epochs > 0 else None
+            self._draw()
+
+    def epoch(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch is done."""
+        with self.lock:
+            line = self._lines[index]
+            line.epoch, line.watched = epoch + 1, metrics.get(self._monitor, math.nan)
+            self._draw()
+
+    def finished(self, index: int, metrics: Mapping[str, float], seconds: float) -> None:
+        """A training is done."""
+        with self.lock:
+            line = self._lines[index]
+            line.state, line.seconds = "done", seconds
+            line.metrics = {k: v for k, v in metrics.items() if k.startswith("test/")} or metrics
+            if self._terminal.live:
+                self._next_draw = 0.0
+                self._draw()
+            else:
+                done = sum(line.state == "done" for line in self._lines)
+                figures = "  ".join(f"{name} {number(value)}" for name, value in line.metrics.items())
+                self._terminal.note(f"{line.name} ({done}/{len(self._lines)})  {figures}  {seconds:.1f} s")
+
+    def _draw(self) -> None:
+        # No refresh thread of its own: redrawing takes the interpreter from training.
+        if self._live is not None and time.monotonic() >= self._next_draw:
+            self._next_draw = time.monotonic() + REDRAW_SECONDS
+            self._live.refresh()
+
+    def _render(self) -> RenderableType:
+        from rich import box
+        from rich.table import Table
+
+        names = list(dict.fromkeys(name for line in self._lines for name in line.metrics))
+        names = names[: max(1, (self._terminal.console.width - 44) // 16)]
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+        done = sum(line.state == "done" for line in self._lines)
+        for heading in (f"{done}/{len(self._lines)} done", "epoch", self._monitor, *names, "time"):
+            table.add_column(heading, justify="left" if heading.endswith("done") else "right", no_wrap=True)
+        for line in self._some():
+            total = f"/{line.max_epochs}" if line.max_epochs else ""
+            table.add_row(
+                line.name,
+                f"{line.epoch}{total}" if line.epoch else line.state,
+                number(line.watched) if math.isfinite(line.watched) else "",
+                *(number(line.metrics[name]) if name in line.metrics else "" for name in names),
+                f"{line.seconds:.1f} s" if line.state == "done" else "",
+                style="" if line.state == "runs" else "dim",
+            )
+        return table
+
+    def _some(self) -> list[_Line]:
+        if len(self._lines) <= _LINES:
+            return self._lines
+        running = [line for line in self._lines if line.state == "runs"][:_LINES]
+        done = [line for line in self._lines if line.state == "done"]
+        return [*done[-(_LINES - len(running)) :], *running]

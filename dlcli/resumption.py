@@ -1,0 +1,79 @@
+"""Which runs can go on, and what may change when they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import ConfigError, InputError, Problem
+from dlcli.run_folder import DATA_PATHS, OpenedRun, absolute_paths, config_text, open_run
+from dlcli.tracking.ledger import atomic_write
+
+# What may differ from the run as it was started: where the data lies, how long, where and how it is trained.
+_MAY_CHANGE = (
+    *(f"dataset.{key}" for key in DATA_PATHS),
+    *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time", "accelerator", "devices")),
+    *(f"executor.{key}" for key in ("jobs", "recycle")),
+    "tracking.checkpoint_minutes",
+    "tracking.system_metrics",
+)
+
+
+def open_unfinished(
+    run: str, runs_dir: Path, overrides: Sequence[str]
+) -> tuple[OpenedRun, dict[str, Any] | None]:
+    """The run, or the one that it is a part of, and its configuration; None where nothing is left to do.
+
+    New settings are written into its folder, so that the next resumption knows them too.
+
+    Raises:
+        RunNotFound: there is no such run.
+        ConfigError: an override would make it another experiment.
+    """
+    from dlcli.tracking.reconcile import reconcile
+
+    opened = open_run(run, runs_dir)
+    while opened.ledger.parent_id is not None:
+        opened = open_run(str(opened.folder.parents[1] / opened.ledger.parent_id), runs_dir)
+    # Runs whose process is gone get their true end first: it is probably one of them.
+    reconcile(Path(opened.ledger.runs_dir))
+    opened = open_run(str(opened.folder), runs_dir)
+    if opened.ledger.kind not in ("run", "cv"):
+        raise InputError(f"a {opened.ledger.kind} cannot be resumed", str(opened.folder), "")
+    config = _with_changes(opened.config, overrides)
+    if opened.ledger.status == "FINISHED" and config == opened.config:
+        return opened, None
+    if config != opened.config:
+        # Unfinished before the configuration says more: a kill in between must not leave a run that looks complete.
+        opened.ledger.update(status="KILLED")
+        atomic_write(opened.folder / "config.yaml", config_text(config))
+    return opened, config
+
+
+def _with_changes(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    from dlcli.config.overrides import parse
+    from dlcli.config.validate import validate
+
+    settings, problems = parse(overrides)
+    problems += [
+        Problem(
+            "would make it another experiment",
+            setting.key,
+            f"A run that goes on can change: {', '.join(_MAY_CHANGE)}.",
+        )
+        for setting in settings
+        if setting.key not in _MAY_CHANGE
+    ]
+    if problems:
+        raise ConfigError(problems)
+    merged = OmegaConf.create(config)
+    for setting in settings:
+        OmegaConf.update(merged, setting.key, setting.value, force_add=True)
+    changed: Any = OmegaConf.to_container(merged)
+    mistakes = [p for p in validate(changed, set(changed), {}) if p.where in {s.key for s in settings}]
+    if mistakes:
+        raise ConfigError(mistakes)
+    return absolute_paths(changed)

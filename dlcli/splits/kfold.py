@@ -1,0 +1,93 @@
+"""K-fold cross-validation: plain, stratified, repeated."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+from sklearn import model_selection
+
+from dlcli.datasets.data import Data
+from dlcli.errors import DataError
+from dlcli.splits.carving import Carver, Share, by_row, make_splits, set_aside
+from dlcli.splits.split import Split
+
+
+class KFold:
+    """Each row is held out once a repeat; validation rows come out of the others.
+
+    Args:
+        folds: how many parts.
+        repeats: how often all of it, each time with another shuffling.
+        shuffle: draw the folds at random, and not in the order of the rows.
+        stratify: keep the shares of the classes equal in all parts.
+        test_size: share of all rows that no fold sees, for the final test of a refitted model.
+        val_size: share of a fold's training rows that validates.
+        seed: the splits' seed.
+    """
+
+    def __init__(
+        self,
+        folds: Annotated[int, Ge(2)] = 5,
+        repeats: Annotated[int, Ge(1)] = 1,
+        shuffle: bool = True,
+        stratify: bool = False,
+        test_size: Share = 0.0,
+        val_size: Share = 0.15,
+        seed: int = 0,
+    ) -> None:
+        self.folds = folds
+        self.repeats = repeats
+        self.shuffle = shuffle
+        self.stratify = stratify
+        self.test_size = test_size
+        self.val_size = val_size
+        self.seed = seed
+
+    def splits(self, data: Data) -> list[Split]:
+        """`folds` x `repeats` splits.
+
+        Raises:
+            DataError: there are fewer rows (of every class) than folds, or no classes to stratify by.
+        """
+        if self.repeats > 1 and not self.shuffle:
+            raise DataError(
+                "repeats of folds that are not drawn at random are all the same",
+                where="cv.repeats",
+                hint="Set cv.shuffle=true, or cv.repeats=1.",
+            )
+        strata = self._strata(data)
+        rows, _ = set_aside(data, self.test_size, self._carver(data))
+        with warnings.catch_warnings():
+            # A class with fewer rows than folds is held out in some of them only: nothing to be done about it.
+            warnings.filterwarnings("ignore", "The least populated class")
+            folds = self._splitter().split(rows, strata[rows] if strata is not None else None)
+            return make_splits(folds, rows, self.val_size, self._carver(data))
+
+    def final_test(self, data: Data) -> np.ndarray:
+        """The dataset's own test rows, else a share `test_size`."""
+        return set_aside(data, self.test_size, self._carver(data))[1]
+
+    def _splitter(self) -> model_selection.BaseCrossValidator:
+        seed = self.seed if self.shuffle else None
+        if self.repeats > 1:
+            repeated = (
+                model_selection.RepeatedStratifiedKFold if self.stratify else model_selection.RepeatedKFold
+            )
+            return repeated(n_splits=self.folds, n_repeats=self.repeats, random_state=seed)
+        plain = model_selection.StratifiedKFold if self.stratify else model_selection.KFold
+        return plain(self.folds, shuffle=self.shuffle, random_state=seed)
+
+    def _carver(self, data: Data) -> Carver:
+        return by_row(self.seed, self._strata(data))
+
+    def _strata(self, data: Data) -> np.ndarray | None:
+        if not self.stratify:
+            return None
+        if data.strata is None:
+            raise DataError(
+                f"{data.name} has no single class a row to stratify by", "cv.stratify", "Choose cv=kfold."
+            )
+        return data.strata

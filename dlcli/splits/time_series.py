@@ -1,0 +1,67 @@
+"""Cross-validation in time: train on the past, hold out what comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+from sklearn import model_selection
+
+from dlcli.datasets.data import Data
+from dlcli.splits.carving import Carver, Share, by_time, make_splits, need, set_aside
+from dlcli.splits.split import Split
+
+
+class TimeSeries:
+    """Folds that follow each other in time; rows of the same point in time stay together.
+
+    Args:
+        folds: how many held-out stretches.
+        window: points in time to train on before each of them (sliding); null takes all before it (expanding).
+        gap: points in time that are left out before held-out and validation rows (embargo), where a row's values reach
+            into what comes after it.
+        test_size: share of the points in time, the last ones, that no fold sees: for the final test.
+        val_size: share of a fold's training points, the last ones, that validates.
+    """
+
+    def __init__(
+        self,
+        folds: Annotated[int, Ge(2)] = 5,
+        window: Annotated[int, Ge(1)] | None = None,
+        gap: Annotated[int, Ge(0)] = 0,
+        test_size: Share = 0.0,
+        val_size: Share = 0.15,
+    ) -> None:
+        self.folds = folds
+        self.window = window
+        self.gap = gap
+        self.test_size = test_size
+        self.val_size = val_size
+
+    def splits(self, data: Data) -> list[Split]:
+        """One split a held-out stretch.
+
+        Raises:
+            DataError: the data has no times, or too few for so many folds.
+        """
+        times = need(data, "times", "a split in time")
+        rows, _ = set_aside(data, self.test_size, self._carver(data))
+        return make_splits(self._folds(times[rows]), rows, self.val_size, self._carver(data))
+
+    def final_test(self, data: Data) -> np.ndarray:
+        """The dataset's own test rows, else the last share `test_size` of the points in time."""
+        return set_aside(data, self.test_size, self._carver(data))[1]
+
+    def _folds(self, times: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        points, point_of_row = np.unique(times, return_inverse=True)
+        splitter = model_selection.TimeSeriesSplit(self.folds, max_train_size=self.window, gap=self.gap)
+        for train, held_out in splitter.split(points):
+            yield (
+                np.flatnonzero(np.isin(point_of_row, train)),
+                np.flatnonzero(np.isin(point_of_row, held_out)),
+            )
+
+    def _carver(self, data: Data) -> Carver:
+        return by_time(need(data, "times", "a split in time"), self.gap)

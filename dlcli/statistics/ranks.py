@@ -1,0 +1,51 @@
+"""Several models on the same folds: are they all alike, and if not, who differs from whom?
+
+Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", Journal of Machine Learning Research 7, 2006.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks `(k,)` (1 is the best), the Friedman test's p-value, and Nemenyi's critical difference."""
+
+    ranks: tuple[float, ...]
+    p: float
+    critical_difference: float
+
+
+def friedman(table: ArrayLike, *, higher_is_better: bool = True) -> Ranking:
+    """The Friedman test of figures `(N, k)`: N folds (or datasets), k >= 3 models.
+
+    Two models whose mean ranks are closer than q sqrt(k (k + 1) / (6 N)) cannot be told apart at 5 % (Nemenyi; q is the
+    Studentized range's quantile over sqrt 2: Demsar, section 3.2.2).
+    """
+    from scipy import stats
+
+    figures = np.asarray(table, dtype=float)
+    count, models = figures.shape
+    ranks = stats.rankdata(-figures if higher_is_better else figures, axis=1)
+    alike = bool((ranks == ranks[:, :1]).all())
+    p = 1.0 if alike else float(stats.friedmanchisquare(*figures.T).pvalue)
+    q = float(stats.studentized_range.ppf(0.95, models, np.inf)) / math.sqrt(2)
+    difference = q * math.sqrt(models * (models + 1) / (6 * count))
+    return Ranking(tuple(ranks.mean(axis=0).tolist()), p, difference)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values of several tests: the chance of any false alarm stays below 5 % (Holm, 1979)."""
+    order = np.argsort(p_values)
+    adjusted = np.empty(len(p_values))
+    highest = 0.0
+    for position, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - position) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted.tolist()

@@ -1,0 +1,182 @@
+"""Cross-validated runs in this process: what a user gets from `dlcli train cv=kfold`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.datasets import iris
+from dlcli.errors import ConfigError
+from dlcli.inference.saved_model import load_model
+from dlcli.result import Result
+from dlcli.splits.split import Split
+from dlcli.statistics.interval import corrected_interval
+from dlcli.tracking.ledger import Ledger
+
+QUICK = [
+    "dataset=iris",
+    "model=mlp",
+    "model.hidden=8",
+    "optimizer.lr=0.02",
+    "trainer.max_epochs=4",
+    "trainer.accelerator=cpu",
+]
+KFOLD = [*QUICK, "cv=stratified_kfold", "cv.folds=3", "cv.test_size=0.2", "cv.refit=true"]
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return dlcli.train([*KFOLD, f"runs_dir='{tmp_path_factory.mktemp('runs')}'", "run_name=kf"])
+
+
+def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
+    assert validated.status == "FINISHED"
+    values = [fold.metrics["test/accuracy"] for fold in validated.folds]
+    assert len(values) == 3
+    expected = corrected_interval(values, 80, 40)
+    figures = {
+        name.removeprefix("cv/accuracy_"): v for name, v in validated.metrics.items() if "cv/accuracy" in name
+    }
+    assert figures == pytest.approx(
+        {"mean": expected.mean, "std": expected.std, "se": expected.se}
+        | {"ci95_low": expected.low, "ci95_high": expected.high}
+    )
+    interval = f"95% CI {expected.low:.3f} to {expected.high:.3f}"
+    assert (
+        validated.messages[0] == f"accuracy {expected.mean:.3f} +- {expected.std:.3f} ({interval}, 3 folds)"
+    )
+
+
+def test_mlflow_has_a_parent_with_its_folds(validated: Result) -> None:
+    client = MlflowClient(validated.tracking_uri)
+    parent = client.get_run(validated.run_id)
+    assert parent.data.tags["dlcli.kind"] == "cv"
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["cv/accuracy_mean"] == validated.metrics["cv/accuracy_mean"]
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{validated.run_id}'"
+    )
+    kinds = sorted(child.data.tags["dlcli.kind"] for child in children)
+    assert kinds == ["fold", "fold", "fold", "refit"]
+    assert {child.info.status for child in children} == {"FINISHED"}
+    assert {child.info.run_name for child in children} == {"kf-fold-0", "kf-fold-1", "kf-fold-2", "kf-refit"}
+
+
+def test_folds_hold_out_each_row_once_and_see_nothing_of_it(validated: Result) -> None:
+    data = iris.load()
+    splits = [Split.load(fold.run_dir / "split.npz") for fold in validated.folds]
+    final = Split.load(validated.run_dir / "split.npz").test
+    held_out = np.concatenate([split.test for split in splits])
+    assert sorted([*held_out, *final]) == list(range(len(data)))
+    for fold, split in zip(validated.folds, splits, strict=True):
+        scaler = load_model(fold.run_dir / "model").preprocessing.scaler_
+        rows = data.x.iloc[split.train].to_numpy(dtype=float)
+        assert scaler.mean_ == pytest.approx(rows.mean(axis=0))
+        assert scaler.var_ == pytest.approx(rows.var(axis=0))
+    seeds = {Ledger.load(fold.run_dir).tags["dlcli.seed"] for fold in validated.folds}
+    assert len(seeds) == 3
+
+
+def test_the_parent_keeps_predictions_table_pictures_and_model(validated: Result) -> None:
+    table = pd.read_parquet(validated.run_dir / "predictions.parquet")
+    final = Split.load(validated.run_dir / "split.npz").test
+    assert sorted(table["row"]) == sorted(set(range(150)) - set(final))
+    per_fold = table.groupby("fold").apply(
+        lambda t: (t["prediction"] == t["target"]).mean(), include_groups=False
+    )
+    assert per_fold.tolist() == pytest.approx([fold.metrics["test/accuracy"] for fold in validated.folds])
+    assert len(pd.read_csv(validated.run_dir / "folds.csv")) == 3
+    names = {file.stem for file in (validated.run_dir / "plots").iterdir()}
+    assert names >= {"folds", "learning_curves", "confusion_matrix", "roc"}
+    again = dlcli.evaluate(validated.run_dir)
+    assert again.metrics["test/accuracy"] == pytest.approx(validated.metrics["test/accuracy"], abs=1e-6)
+
+
+def test_the_refitted_model_trained_on_all_other_rows_for_the_median_of_epochs(validated: Result) -> None:
+    best = [Ledger.load(fold.run_dir).metrics["best_epoch"] for fold in validated.folds]
+    (refitted,) = [
+        folder
+        for folder in validated.run_dir.parents[1].glob("*/artifacts")
+        if Ledger.load(folder).kind == "refit"
+    ]
+    config = yaml.safe_load((refitted / "config.yaml").read_text())
+    assert config["trainer"]["max_epochs"] == np.median(best) + 1
+    assert Split.load(refitted / "split.npz").sizes == {"train": 120, "val": 0, "test": 30}
+    weights = [folder / "model" / "weights.safetensors" for folder in (refitted, validated.run_dir)]
+    assert weights[0].samefile(weights[1])
+
+
+@pytest.mark.slow
+def test_side_by_side_gives_the_same_bits(validated: Result, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", *KFOLD, "--jobs", "2", "--json", "--runs-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["metrics"] == validated.metrics
+    assert [fold["metrics"] for fold in document["folds"]] == [fold.metrics for fold in validated.folds]
+    for fold, other in zip(document["folds"], validated.folds, strict=True):
+        mine = next(tmp_path.glob(f"*/{fold['run_id']}/artifacts/model/weights.safetensors"))
+        assert mine.read_bytes() == (other.run_dir / "model" / "weights.safetensors").read_bytes()
+    assert not list((tmp_path / ".active").glob("*"))
+
+
+def test_seeds_split_the_variance(tmp_path: Path) -> None:
+    result = dlcli.train([*QUICK, "cv=kfold", "cv.folds=2", "cv.seeds=2", f"runs_dir='{tmp_path}'"])
+    assert len(result.folds) == 4
+    assert result.metrics["cv/accuracy_std_of_seeds"] >= 0
+    assert "2 folds x 2 seeds" in result.messages[0]
+    assert "between training seeds" in result.messages[1]
+    table = pd.read_parquet(result.run_dir / "predictions.parquet")
+    assert len(table) == 300
+
+
+def test_a_target_that_only_a_leak_could_tell_scores_at_chance(tmp_path: Path) -> None:
+    """Labels are fair coins: whoever stopped, chose or fitted by held-out rows would do better than chance."""
+    (tmp_path / "noise.py").write_text(
+        "import numpy as np, pandas as pd\n"
+        "from dlcli.datasets.data import Data\n"
+        "def load():\n"
+        "    random = np.random.default_rng(0)\n"
+        "    x = pd.DataFrame(random.normal(size=(240, 30)), columns=[f'c{i}' for i in range(30)])\n"
+        "    return Data('noise', 'table', x, random.permutation(np.arange(240) % 2).astype(np.int64), ('a', 'b'))\n"
+    )
+    folder = tmp_path / "conf"
+    (folder / "dataset").mkdir(parents=True)
+    (folder / "dlcli.yaml").write_text("")
+    (folder / "dataset" / "noise.yaml").write_text("_target_: noise.load\nbatch_size: 32\n")
+    overrides = ["dataset=noise", *QUICK[1:], "preprocessing=table", "cv=stratified_kfold", "cv.folds=4"]
+    result = dlcli.train([*overrides, f"runs_dir='{tmp_path}/runs'"], conf_dirs=[folder])
+    # 240 fair coins: two standard deviations are 0.065.
+    assert abs(result.metrics["cv/accuracy_mean"] - 0.5) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (["cv.refit=true"], "hold-out has tested on the final test rows"),
+        (["cv=group_kfold"], "goes by groups, and iris has none"),
+        (["cv=kfold", "cv.folds=1"], "greater than or equal to 2"),
+    ],
+)
+def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str, tmp_path: Path) -> None:
+    with pytest.raises((ConfigError, dlcli.errors.DataError), match=text):
+        dlcli.train([*QUICK, *overrides, f"runs_dir='{tmp_path}/runs'"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_fold_that_fails_fails_the_run_and_leaves_nothing_open(tmp_path: Path) -> None:
+    with pytest.raises(dlcli.errors.Diverged):
+        dlcli.train(
+            [*QUICK, "cv=kfold", "cv.folds=3", "optimizer=sgd", "optimizer.lr=1e30", f"runs_dir='{tmp_path}'"]
+        )
+    statuses = sorted(Ledger.load(file.parent).status for file in tmp_path.glob("*/*/artifacts/ledger.json"))
+    assert statuses == ["FAILED", "FAILED", "KILLED", "KILLED"]
+    assert not list((tmp_path / ".active").glob("*"))

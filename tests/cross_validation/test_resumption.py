@@ -1,0 +1,114 @@
+"""`dlcli resume`: what may go on, and what it gives; real kills at random moments."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+import dlcli
+from dlcli.errors import ConfigError, DataError
+from dlcli.result import Result
+from dlcli.tracking.ledger import Ledger
+from tests.cross_validation.test_cross_validate import QUICK
+from tests.kills import kill_and_resume, untouched
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return dlcli.train([*QUICK, "trainer.max_epochs=1", f"runs_dir='{tmp_path_factory.mktemp('runs')}'"])
+
+
+def test_a_finished_run_is_left_alone(whole: Result) -> None:
+    ledger = (whole.run_dir / "ledger.json").read_bytes()
+    again = dlcli.resume(whole.run_dir)
+    assert again.metrics == whole.metrics
+    assert again.messages == ("The run is finished: there is nothing to do.",)
+    assert (whole.run_dir / "ledger.json").read_bytes() == ledger
+
+
+@pytest.mark.parametrize("cv", [[], ["cv=kfold", "cv.folds=2"]], ids=["one", "folds"])
+def test_more_epochs_extend_a_run_to_what_it_would_have_been(cv: list[str], tmp_path: Path) -> None:
+    longer = dlcli.train([*QUICK, *cv, "trainer.max_epochs=9", f"runs_dir='{tmp_path}/a'"])
+    short = dlcli.train([*QUICK, *cv, f"runs_dir='{tmp_path}/b'"])
+    extended = dlcli.resume(short.run_dir, ["trainer.max_epochs=9"])
+    assert extended.run_id == short.run_id
+    assert extended.metrics == longer.metrics
+    client = MlflowClient(extended.tracking_uri)
+    run = client.get_run(extended.run_id)
+    assert run.info.status == "FINISHED"
+    for name, value in extended.metrics.items():
+        if not name.startswith("val/"):  # whose last epoch MLflow shows
+            assert run.data.metrics[name] == value
+    for result in extended.folds or (extended,):
+        steps = [entry.step for entry in client.get_metric_history(result.run_id, "train/loss")]
+        assert steps == list(range(9))
+    # What it was told holds for the next time, too.
+    assert dlcli.resume(short.run_dir).messages == ("The run is finished: there is nothing to do.",)
+
+
+def test_an_unfinished_fold_goes_on_and_the_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dlcli import job
+
+    overrides = [*QUICK, "cv=kfold", "cv.folds=3"]
+    whole = dlcli.train([*overrides, f"runs_dir='{tmp_path}/a'"])
+    original, done = job._Recording.finished_epoch, []
+
+    def fail(self: job._Recording, epoch: int, metrics: dict[str, float]) -> None:
+        original(self, epoch, metrics)
+        done.append(epoch)
+        if len(done) == 6:
+            raise RuntimeError("a power cut, so to speak")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job._Recording, "finished_epoch", fail)
+        with pytest.raises(RuntimeError):
+            dlcli.train([*overrides, f"runs_dir='{tmp_path}/b'", "run_name=stopped"])
+    ledgers = [Ledger.load(file.parent) for file in (tmp_path / "b").glob("*/*/artifacts/ledger.json")]
+    assert sorted(ledger.status for ledger in ledgers) == ["FAILED", "FAILED", "FINISHED", "KILLED"]
+    fold = next(ledger for ledger in ledgers if ledger.kind == "fold")
+    resumed = dlcli.resume(fold.run_dir)  # a part stands for the whole
+    assert resumed.run_name == "stopped"
+    assert resumed.metrics == whole.metrics
+    assert {result.run_id for result in resumed.folds} == {x.run_id for x in ledgers if x.kind == "fold"}
+    run = MlflowClient(resumed.tracking_uri).get_run(resumed.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dlcli.error"] == ""
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("optimizer.lr=0.5", "would make it another experiment"),
+        ("cv.folds=4", "would make it another experiment"),
+        ("trainer.max_epochs=many", "valid integer"),
+    ],
+)
+def test_what_may_not_change(override: str, text: str, whole: Result) -> None:
+    with pytest.raises(ConfigError, match=text):
+        dlcli.resume(whole.run_dir, [override])
+
+
+def test_other_data_is_refused(whole: Result) -> None:
+    ledger = Ledger.load(whole.run_dir)
+    ledger.update(status="KILLED", tags={**ledger.tags, "dlcli.data_fingerprint": "0"})
+    with pytest.raises(DataError, match="the data is not what the run was started with"):
+        dlcli.resume(whole.run_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kills_at_random_moments(tmp_path: Path) -> None:
+    """Three here; `python -m tests.kills 20` does more."""
+    (tmp_path / "reference").mkdir()
+    reference = untouched(tmp_path / "reference")
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        kill_and_resume(folder, reference, 1 + number % 2, random.random())
+        shutil.rmtree(folder)

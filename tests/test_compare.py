@@ -1,0 +1,104 @@
+"""`dlcli compare` on real runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.comparison import compare
+from dlcli.errors import InputError
+from dlcli.reports.critical_difference import alike
+from tests.cross_validation.test_cross_validate import QUICK
+
+FOLDS = ["cv=kfold", "cv.folds=4"]
+RUNS = {
+    "good": FOLDS,
+    "also": [*FOLDS, "seed=1"],
+    "bad": [*FOLDS, "optimizer.lr=1e-6"],
+    "single": [],
+    "dumb": ["optimizer.lr=1e-6"],
+    "other": [*FOLDS, "cv.seed=7"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for name, overrides in RUNS.items():
+        dlcli.train([*QUICK, "trainer.max_epochs=6", *overrides, f"runs_dir='{folder}'", f"run_name={name}"])
+    return folder
+
+
+def test_a_real_difference_is_told(runs_dir: Path) -> None:
+    found = compare(["bad", "good"], runs_dir)
+    assert found.metric == "accuracy"
+    assert found.settings == {"optimizer.lr": ("1e-06", "0.02")}
+    (pair,) = found.pairs
+    assert pair.p["corrected paired t-test"] < 0.05
+    assert pair.words.startswith("good better by ")
+    assert pair.words.endswith(": distinguishable on these folds")
+    (back,) = compare(["good", "bad"], runs_dir).pairs
+    assert back.words.startswith("bad worse by ")
+
+
+def test_lower_losses_are_better(runs_dir: Path) -> None:
+    (pair,) = compare(["bad", "good"], runs_dir, "loss").pairs
+    assert pair.difference.mean < 0
+    assert pair.words.startswith("good better by ")
+
+
+def test_training_seeds_make_no_difference(runs_dir: Path) -> None:
+    (pair,) = compare(["good", "also"], runs_dir).pairs
+    assert "not distinguishable on these folds" in pair.words
+
+
+def test_three_runs_are_ranked_and_corrected(runs_dir: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "cd.png"
+    done = CliRunner().invoke(
+        app,
+        ["compare", "good", "also", "bad", "--json", "--picture", str(picture), "--runs-dir", str(runs_dir)],
+    )
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [pair["p"]["Holm"] >= pair["p"]["corrected paired t-test"] for pair in document["pairs"]] == [
+        True
+    ] * 3
+    assert document["ranking"]["ranks"][2] == 3
+    assert picture.stat().st_size > 1000
+
+
+def test_a_single_hold_out_is_compared_row_by_row(runs_dir: Path) -> None:
+    (pair,) = compare(["dumb", "single"], runs_dir).pairs
+    assert list(pair.p) == ["McNemar", "paired bootstrap"]
+    assert pair.words.endswith("distinguishable on these rows")
+    assert compare(["dumb", "single"], runs_dir, "f1").refusal.startswith("f1 of a single hold-out")
+
+
+def test_other_splits_do_not_pair(runs_dir: Path) -> None:
+    found = compare(["good", "other"], runs_dir)
+    assert found.pairs == ()
+    assert found.refusal.startswith("The split differs")
+    done = CliRunner().invoke(app, ["compare", "good", "other", "--runs-dir", str(runs_dir)])
+    assert done.exit_code == 0, done.output
+    assert "figures pair only on the same split" in done.stdout
+    assert "cv.seed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("refs", "metric", "text"),
+    [(["good"], None, "one run alone"), (["good", "bad"], "acuracy", "not every run has acuracy")],
+)
+def test_what_cannot_be_compared(refs: list[str], metric: str | None, text: str, runs_dir: Path) -> None:
+    with pytest.raises(InputError, match=text):
+        compare(refs, runs_dir, metric)
+
+
+def test_groups_of_models_that_are_alike() -> None:
+    assert alike([1.0, 1.5, 2.9, 3.0], 1.0) == [(0, 1), (2, 3)]
+    assert alike([1.0, 1.8, 2.6], 1.0) == [(0, 1), (1, 2)]
+    assert alike([1.0, 2.5], 1.0) == []

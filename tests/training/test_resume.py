@@ -1,0 +1,203 @@
+"""A training that is stopped and goes on ends with the same bits as one that was never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from safetensors.torch import load_file
+
+from dlcli.errors import CorruptRun
+from dlcli.training.fit import Fitted
+from dlcli.training.observer import Observer
+from dlcli.training.resume import LAST
+from tests.training import fitting
+from tests.training.fitting import BATCH, ROWS, SeesEveryStep
+
+
+class Listener(Observer):
+    def __init__(self, history: list[dict[str, float]]) -> None:
+        self.history = history
+
+    def finished_epoch(self, epoch: int, metrics: Any) -> None:
+        self.history.append(metrics)
+
+
+def train(
+    folder: Path,
+    *,
+    checkpoint_minutes: float = 10,
+    heard: list[dict[str, float]] | None = None,
+    earlier: Any = (),
+    fit: Any = None,
+    **arguments: Any,
+) -> tuple[Any, Fitted]:
+    """As `fitting.train`; `heard` gets each epoch's metrics, `fit` are further arguments of `fit`."""
+    listener = Listener(heard if heard is not None else [])
+    options = {
+        "checkpoint_minutes": checkpoint_minutes,
+        "observer": listener,
+        "earlier": earlier,
+        **(fit or {}),
+    }
+    return fitting.train(folder, options=options, **arguments)
+
+
+class Killed(BaseException):
+    """Stands in for kill -9: nothing that catches errors sees it."""
+
+
+class KillAt(Callback):
+    """Ends the process, so to speak, at an epoch's end, or in its middle."""
+
+    def __init__(self, epoch: int, batch: int | None = None) -> None:
+        self.epoch, self.batch = epoch, batch
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        if self.batch is None and trainer.current_epoch == self.epoch:
+            raise Killed
+
+
+class KillInEpoch(KillAt):
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.current_epoch == self.epoch and batch_idx == self.batch:
+            raise Killed
+
+
+def same(one: Path, other: Path, a: Fitted, b: Fitted) -> None:
+    mine, theirs = (torch.load(folder / LAST, weights_only=True) for folder in (one, other))
+    for key, value in mine["state_dict"].items():
+        other_value = theirs["state_dict"][key]
+        assert torch.equal(value, other_value) if torch.is_tensor(value) else value == other_value, key
+    assert a.best_epoch == b.best_epoch
+    best = [load_file(fitted.best_weights) for fitted in (a, b)]
+    assert all(torch.equal(value, best[1][key]) for key, value in best[0].items())
+    timeless = [
+        [{k: v for k, v in e.items() if k != "samples_per_second"} for e in f.history] for f in (a, b)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def stopped_and_resumed(folder: Path, kill: Callback, callbacks: Any = (), **options: Any) -> Fitted:
+    history: list[dict[str, float]] = []
+    with pytest.raises(Killed):
+        train(folder, callbacks=[*callbacks, kill], heard=history, **options)
+    return train(folder, callbacks=[*callbacks], earlier=history, **options)[1]
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_stopped_between_epochs(epoch: int, tmp_path: Path) -> None:
+    _, whole = train(tmp_path / "a", epochs=6)
+    resumed = stopped_and_resumed(tmp_path / "b", KillAt(epoch), epochs=6)
+    same(tmp_path / "a", tmp_path / "b", whole, resumed)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 24])
+def test_stopped_within_an_epoch(batch: int, tmp_path: Path) -> None:
+    """With dropout on, and every single step checkpointed."""
+    assert batch < ROWS // BATCH
+    _, whole = train(tmp_path / "a", epochs=4, callbacks=[SeesEveryStep()])
+    resumed = stopped_and_resumed(
+        tmp_path / "b", KillInEpoch(2, batch), [SeesEveryStep()], epochs=4, checkpoint_minutes=1e-9
+    )
+    same(tmp_path / "a", tmp_path / "b", whole, resumed)
+
+
+@pytest.mark.parametrize("gathered", [1, 3])
+def test_averages_and_schedules_go_on_too(gathered: int, tmp_path: Path) -> None:
+    def extras() -> dict[str, Any]:
+        from dlcli.training.averaging import EMA
+        from dlcli.training.schedules import Schedule, cosine
+
+        return {
+            "averaging": EMA(0.9),
+            "make_schedule": lambda optimizer, steps, per_epoch: Schedule(
+                cosine(optimizer, steps, per_epoch), "step"
+            ),
+        }
+
+    trainer = {"epochs": 4, "accumulate_grad_batches": gathered}
+    _, whole = train(tmp_path / "a", callbacks=[SeesEveryStep()], fit=extras(), **trainer)
+    for kill, name in ((KillInEpoch(2, 7), "b"), (KillAt(2), "c")):
+        resumed = stopped_and_resumed(
+            tmp_path / name, kill, [SeesEveryStep()], checkpoint_minutes=1e-9, fit=extras(), **trainer
+        )
+        same(tmp_path / "a", tmp_path / name, whole, resumed)
+
+
+def test_stopped_within_an_epoch_of_chunks(tmp_path: Path) -> None:
+    class KillAfterChunk(Callback):
+        done = 0
+
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None: ...
+
+    from dlcli.training import checkpoints
+
+    _, whole = train(tmp_path / "a", epochs=3)
+    original = checkpoints.Checkpoints.on_train_batch_end
+
+    def kill(self: Any, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        original(self, trainer, module, outputs, batch, batch_idx)
+        if trainer.current_epoch == 1:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "on_train_batch_end", kill)
+        history: list[dict[str, float]] = []
+        with pytest.raises(Killed):
+            train(tmp_path / "b", epochs=3, checkpoint_minutes=1e-9, heard=history)
+    state = torch.load(tmp_path / "b" / LAST, weights_only=True)
+    assert len(state["within_epoch"]["losses"]) == 20 < ROWS // BATCH
+    resumed = train(tmp_path / "b", epochs=3, earlier=history)[1]
+    same(tmp_path / "a", tmp_path / "b", whole, resumed)
+
+
+def test_a_training_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    def early() -> list[Callback]:
+        return [EarlyStopping("val/loss", patience=2)]
+
+    _, whole = train(tmp_path, epochs=100, lr=0.3, callbacks=early())
+    assert len(whole.history) < 100
+    _, again = train(tmp_path, epochs=100, lr=0.3, callbacks=early(), earlier=whole.history)
+    assert again.history == whole.history
+    assert again.best_epoch == whole.best_epoch
+
+
+def test_a_finished_training_is_left_alone_and_more_epochs_extend_it(tmp_path: Path) -> None:
+    _, whole = train(tmp_path / "a", epochs=7)
+    _, short = train(tmp_path / "b", epochs=3)
+    before = (tmp_path / "b" / LAST).read_bytes()
+    _, again = train(tmp_path / "b", epochs=3, earlier=short.history)
+    assert (tmp_path / "b" / LAST).read_bytes() == before
+    assert again.history == short.history
+    _, longer = train(tmp_path / "b", epochs=7, earlier=short.history)
+    same(tmp_path / "a", tmp_path / "b", whole, longer)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    train(tmp_path, epochs=1)
+    (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:200])
+    with pytest.raises(CorruptRun, match="the checkpoint cannot be read"):
+        train(tmp_path, epochs=2)
+
+
+def test_scores_go_on_from_their_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch import nn
+
+    from dlcli.tasks.multiclass import Multiclass
+    from dlcli.training import scores
+
+    monkeypatch.setattr(scores, "_ROWS", 20)
+    task = Multiclass(["a", "b", "c"], [10, 10, 10], nn.CrossEntropyLoss())
+    outputs, y = torch.randn(50, 3), torch.randint(3, (50,))
+    whole, first, second = scores.Scores(task), scores.Scores(task), scores.Scores(task)
+    for start in range(0, 50, 5):
+        rows = slice(start, start + 5)
+        whole.update(outputs[rows], y[rows])
+        if start == 35:
+            second.load_state_dict(first.state_dict())
+        (first if start < 35 else second).update(outputs[rows], y[rows])
+    assert second.compute() == whole.compute()
