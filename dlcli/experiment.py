@@ -59,6 +59,7 @@ class Experiment:
         from pytorch_lightning.utilities.seed import isolate_rng
 
         from dlcli.config.build import build
+        from dlcli.console import amount
         from dlcli.optimization import batch_rows, make_optimizer
         from dlcli.parts import assemble
         from dlcli.splits.split import Split
@@ -84,7 +85,7 @@ class Experiment:
         free = free_space(Path(config["runs_dir"]))
         if rehearsal.disk_peak > free:
             raise ConfigError(
-                f"the checkpoints need {rehearsal.disk_peak / 1e9:.1f} GB at a time, {free / 1e9:.1f} GB are free",
+                f"the checkpoints need {amount(rehearsal.disk_peak)} at a time, {amount(free)} are free",
                 where="runs_dir",
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )

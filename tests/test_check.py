@@ -145,7 +145,7 @@ def test_checkpoints_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlcli.experiment.free_space", lambda folder: 1000)
     ((where, message, hint),) = mistakes(*IRIS)
     assert (where, hint) == ("runs_dir", "Make room, or record on another disk: --runs-dir DIR.")
-    assert message == "the checkpoints need 0.0 GB at a time, 0.0 GB are free"
+    assert message == "the checkpoints need 561 kB at a time, 1 kB are free"
 
 
 @pytest.fixture
