@@ -34,6 +34,8 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
     from dlcli import runner
     from dlcli.console import quiet
 
+    if isinstance(overrides, str):  # one override, and not one for each of its letters
+        overrides = [overrides]
     with quiet():
         return runner.train(overrides, [Path(d) for d in conf_dirs])
 

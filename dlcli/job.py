@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
     from dlcli.splits.split import Part, Split
+    from dlcli.tracking.ledger import Ledger
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.fit import Fitted
     from dlcli.training.observer import Observer
@@ -95,7 +96,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
     with (
         Recorder(run_dir, system_metrics=tracking.system_metrics and not job.slim) as recorder,
         disk_errors(run_dir),
-        _naming(run_dir),
+        _naming(recorder.ledger),
     ):
         data = load_data(job.config["dataset"])
         split = Split.load(run_dir / "split.npz")
@@ -134,15 +135,17 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
 
 
 @contextmanager
-def _naming(run_dir: Path) -> Iterator[None]:
-    """Whatever stops a job says where its record is."""
+def _naming(ledger: Ledger) -> Iterator[None]:
+    """Whatever stops a job says where its record is, and how it goes on: a fold with its whole cross-validation."""
+    where, goes_on = display(ledger.run_dir), (ledger.parent_id or ledger.run_id)[:8]
     try:
         yield
     except Interrupted as interrupt:
-        interrupt.add_note(f"The run is KILLED, with its last checkpoint kept, in {display(run_dir)}")
+        interrupt.add_note(f"Its last checkpoint is kept in {where}")
+        interrupt.add_note(f"Go on with it: dlcli resume {goes_on}")
         raise
     except Exception as error:
-        error.add_note(f"The run is FAILED, and what it has done so far is kept, in {display(run_dir)}")
+        error.add_note(f"The run is FAILED, and what it has done so far is kept, in {where}")
         raise
 
 

@@ -132,7 +132,7 @@ class OpenedRun:
             raise CorruptRun(
                 f"the run has no model ({self.ledger.status})",
                 where=str(self.folder),
-                hint="Only a finished run has one: train again.",
+                hint=f"Only a finished run has one. Go on with it: dlcli resume {self.ledger.run_id[:8]}",
             )
         folders = user_folders(conf_dirs)
         trusted = admit_code(self.folder / "code", [folder.parent for folder in folders], trust=trust)

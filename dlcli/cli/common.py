@@ -52,21 +52,21 @@ def session(json: bool = False) -> Iterator[Terminal]:
             raise
         except Interrupted as interrupt:
             how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
-            _tell(terminal, interrupt, DlcliError(f"stopped by {how}"))
+            terminal.error(DlcliError(f"stopped by {how}", hint=_notes(interrupt) or "No run was made."))
             raise typer.Exit(interrupt.exit_code) from None
         except Exception as error:
             if os.environ.get("DLCLI_DEBUG") == "1":
                 raise
             told = error if isinstance(error, DlcliError) else _unforeseen(error)
-            _tell(terminal, error, told)
+            terminal.error(told)
+            if notes := _notes(error):
+                terminal.note(notes)
             raise typer.Exit(told.exit_code) from None
 
 
-def _tell(terminal: Terminal, stopped_by: BaseException, error: DlcliError) -> None:
-    """Show the error, and what was noted of it on its way: where the record is."""
-    terminal.error(error)
-    for note in getattr(stopped_by, "__notes__", ()):
-        terminal.note(note)
+def _notes(stopped_by: BaseException) -> str:
+    """What was noted of an exception on its way: where the record is, and how to go on."""
+    return "\n".join(getattr(stopped_by, "__notes__", ()))
 
 
 def _unforeseen(error: Exception) -> DlcliError:
