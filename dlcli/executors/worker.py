@@ -36,8 +36,11 @@ def main() -> None:
         while (message := jobs.get()) is not None:
             state["working"] = True
             if not _do(message, channel):
-                return
+                break
             state["working"] = False
+    # All is recorded and said. The interpreter's own end would trip over the thread that still reads stdin.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _prepare(message: dict[str, Any] | None, data_fd: int) -> None:

@@ -31,7 +31,7 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
         for repeat, group in table.groupby("repeat"):
             colour = PALETTE[int(repeat) % len(PALETTE)]
             label = f"seed {repeat}" if several else None
-            ax.plot(group["fold"] + 1, group[f"test/{name}"], "o", color=colour, markersize=5, label=label)
+            ax.plot(group["fold"], group[f"test/{name}"], "o", color=colour, markersize=5, label=label)
         interval = intervals[name]
         ax.axhline(interval.mean, color=INK, linewidth=1.4, label=f"mean {interval.mean:.4g}")
         if math.isfinite(interval.low):
