@@ -42,8 +42,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout;
 def session(json: bool = False) -> Iterator[Terminal]:
     """Run a command's work; exit with 1, 2, 130 or 143, and without a traceback, where it fails."""
     # Threads that spin while they wait for each other make two busy programs on one machine slower by orders of
-    # magnitude. Read once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # magnitude; a few microseconds of it cost nobody anything. Read once, when torch is imported.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     with Terminal(json) as terminal:
         try:
             with interruptible():
