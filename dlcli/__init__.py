@@ -32,7 +32,7 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
         dlcli.errors.DlcliError: with what is wrong, where, and what to do.
     """
     from dlcli import runner
-    from dlcli.console import quiet
+    from dlcli.quiet import quiet
 
     if isinstance(overrides, str):  # one override, and not one for each of its letters
         overrides = [overrides]
@@ -83,7 +83,7 @@ def evaluate(
         trust: also run model code that lies in the run's folder alone.
     """
     from dlcli import runner
-    from dlcli.console import quiet
+    from dlcli.quiet import quiet
 
     folders = [Path(d) for d in conf_dirs]
     with quiet():

@@ -17,19 +17,18 @@ seconds.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import os
 import sys
 import textwrap
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dlcli.errors import DlcliError
+from dlcli.quiet import quiet
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -325,85 +324,6 @@ class TrainingBar:
         grid.add_row(*cells)
         below = [in_line] if len(in_line) <= self._console.width else metrics
         return Group(grid, *map(Text, below))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide what libraries say and a user can do nothing about; DLCLI_DEBUG=1 shows it.
-
-    Works before torch, Lightning and MLflow are imported, and puts everything back, so that a notebook's own
-    logging and warnings are as they were.
-    """
-    if os.environ.get("DLCLI_DEBUG") == "1":
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        for name, value in _QUIET_ENVIRONMENT.items():
-            if name not in os.environ:
-                os.environ[name] = value
-                stack.callback(os.environ.pop, name, None)
-        for name, level in _QUIET_LOGGERS.items():
-            stack.enter_context(_pinned(logging.getLogger(name), level))
-        stack.enter_context(warnings.catch_warnings())
-        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
-            warnings.filterwarnings("ignore", category=category, module=_LIBRARIES)
-        for message in _QUIET_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        yield
-
-
-_QUIET_ENVIRONMENT = {
-    "GIT_PYTHON_REFRESH": "quiet",  # GitPython's advice where git is not installed
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # "View run at ...", on stdout
-}
-_QUIET_LOGGERS = {
-    "pytorch_lightning": logging.WARNING,  # "GPU available: ...", tips, "`Trainer.fit` stopped"
-    "lightning_fabric": logging.WARNING,
-    "mlflow": logging.WARNING,  # "Creating initial MLflow database tables"
-    "mlflow.utils.git_utils": logging.ERROR,  # git is missing, or this is no repository
-    "mlflow.tracking.context.git_context": logging.ERROR,
-    "alembic": logging.WARNING,
-    "urllib3.connectionpool": logging.ERROR,  # each single retry; what comes of it, the tracking code says
-}
-_LIBRARIES = (
-    r"(torch|torchvision|torchmetrics|pytorch_lightning|lightning_fabric|lightning_utilities|mlflow|sklearn|skops"
-    r"|hydra|omegaconf|numpy|pandas|pydantic|sqlalchemy|alembic|matplotlib)(\.|$)"
-)
-_QUIET_WARNINGS = (
-    r".*does not have many workers which may be a bottleneck",  # our data is a tensor in memory
-    r"The number of training batches \(.*\) is smaller than the logging interval",
-    r"Starting from v1\.9\.0, `tensorboardX`",
-    r"(Checkpoint|Experiment logs) directory .* exists and is not empty",
-    r".*available but not used",  # accelerator=cpu was asked for
-    r"'pin_memory' argument is set as true but no accelerator",
-    r"The `srun` command is available",
-    r"It is recommended to use `self\.log\(.*sync_dist=True",
-    r"Precision .* is not supported by the model summary",
-    r"You passed `Trainer\(accelerator='cpu', precision='16",  # dlcli's checks refuse it
-    r"Glyph .* missing from",  # matplotlib's font lacks a script: the picture shows a box
-)
-
-
-@contextlib.contextmanager
-def _pinned(logger: logging.Logger, level: int) -> Iterator[None]:
-    # Lightning and MLflow set their loggers to INFO while they are imported, and that may happen inside. What
-    # they ask for is remembered, and holds once we are done.
-    wanted: int | str = logger.level
-    before = vars(logger).get("setLevel")
-
-    def remember(level: int | str) -> None:
-        nonlocal wanted
-        wanted = level
-
-    logging.Logger.setLevel(logger, max(level, logger.level))
-    vars(logger)["setLevel"] = remember
-    try:
-        yield
-    finally:
-        del vars(logger)["setLevel"]
-        if before is not None:
-            vars(logger)["setLevel"] = before
-        logging.Logger.setLevel(logger, wanted)
 
 
 @contextlib.contextmanager

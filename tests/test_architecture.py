@@ -31,7 +31,7 @@ LAYERS = (
     ("tracking", "config", "result"),
     ("foldtable",),
     ("console", "interrupts"),
-    ("errors", "paths"),
+    ("errors", "paths", "quiet"),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcli.console import Terminal, json_document, number, quiet
+from dlcli.console import Terminal, json_document, number
 from dlcli.errors import ConfigError, Problem
+from dlcli.quiet import quiet
 
 SHOW = """
 from dlcli.console import Terminal
@@ -261,7 +262,7 @@ def test_debug_shows_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_lightning_and_mlflow_say_nothing(tmp_path: Path) -> None:
     code = """
-from dlcli.console import quiet
+from dlcli.quiet import quiet
 with quiet():
     import mlflow, torch, pytorch_lightning as lightning
     mlflow.set_tracking_uri("sqlite:///store.db")

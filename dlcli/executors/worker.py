@@ -29,7 +29,7 @@ def main() -> None:
     state = {"working": False}
     threading.Thread(target=_listen, args=(sys.stdin, jobs, state), daemon=True).start()
 
-    from dlcli.console import quiet
+    from dlcli.quiet import quiet
 
     with quiet():
         _prepare(jobs.get(), data_fd)
