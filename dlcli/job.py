@@ -182,6 +182,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     from dlcli.parts import assemble
     from dlcli.reports.summary import describe, summarize
     from dlcli.tracking.ledger import atomic_write
+    from dlcli.training.fields import first_rows
     from dlcli.training.fit import fit
 
     config, run_dir = job.config, Path(job.run_dir)
@@ -189,7 +190,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     with isolate_rng():
         parts = assemble(config, data, split, job.seed)
         network, train = parts.network, parts.train
-        summary = summarize(network, {name: values[:1] for name, values in train.items()})
+        summary = summarize(network, first_rows(train, 1))
         atomic_write(run_dir / "model_summary.txt", summary.text)
         recorder.log(
             {"model/parameters": summary.parameters, "model/multiply_adds": summary.multiply_adds}, step=0

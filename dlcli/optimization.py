@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from dlcli.training.fields import Fields
     from dlcli.training.schedules import Schedule
 
 
@@ -56,7 +57,7 @@ def make_chosen(config: Mapping[str, Any], group: str) -> Any:
     return build(config[group], where=group) if config[group] else None
 
 
-def batch_rows(config: Mapping[str, Any], train: Mapping[str, Tensor]) -> int:
+def batch_rows(config: Mapping[str, Any], train: Fields) -> int:
     """Rows of a batch: `dataset.batch_size`, or all that train where it is `full`."""
     size = config["dataset"]["batch_size"]
     return len(train["y"]) if size == "full" else size

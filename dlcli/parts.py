@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.build import build
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from dlcli.datasets.data import Data
     from dlcli.preprocessing.base import Preprocessing
     from dlcli.splits.split import Part, Split
     from dlcli.tasks.base import Task
+    from dlcli.training.fields import Field
     from dlcli.training.network import Network
 
 
@@ -33,8 +32,8 @@ class Parts:
     """
 
     preprocessing: Preprocessing
-    train: dict[str, Tensor]
-    val: dict[str, Tensor] | None
+    train: dict[str, Field]
+    val: dict[str, Field] | None
     task: Task
     facts: dict[str, Any]
     target_facts: dict[str, Any]
@@ -53,19 +52,23 @@ def assemble(
 
     from dlcli.datasets.data import take
     from dlcli.tasks.facts import target_facts
+    from dlcli.training.fields import as_fields
     from dlcli.training.network import Network
 
     targets = targets or target_facts(data, split.train)
     task = build(config["task"], where="task", **targets)
     preprocessing = build(config["preprocessing"], where="preprocessing").fit(take(data.x, split.train))
 
-    def fields(part: Part) -> dict[str, Tensor]:
+    def fields(part: Part) -> dict[str, Field]:
         rows = split.rows(part)
-        arrays = {**preprocessing.transform(take(data.x, rows)), "y": task.encode(data.y[rows])}
-        return {name: torch.from_numpy(values) for name, values in arrays.items()}
+        return as_fields({**preprocessing.transform(take(data.x, rows)), "y": task.encode(data.y[rows])})
 
     train, val = fields("train"), fields("val") if len(split.val) else None
-    facts = {"input_shape": tuple(train["x"].shape[1:]), "num_outputs": task.num_outputs}
+    facts = {
+        "input_shape": tuple(train["x"].shape[1:]),
+        "num_outputs": task.num_outputs,
+        **preprocessing.facts(),
+    }
     torch.manual_seed(seed)
     network = Network(build(config["model"], where="model", **facts), preprocessing.on_device())
     return Parts(preprocessing, train, val, task, facts, dict(targets), network)

@@ -11,7 +11,9 @@ _OF_TARGETS = dict.fromkeys(("classes", "class_counts", "targets", "target_mean"
 BY_DATA = {"task": "auto"}
 
 SUPPLIED: Mapping[str, Mapping[str, str]] = {
-    "model": dict.fromkeys(("input_shape", "num_outputs"), _FROM_DATA),
+    "model": dict.fromkeys(
+        ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon"), _FROM_DATA
+    ),
     "task": {**_OF_TARGETS, "tuned_threshold": "Training finds it: see task.tune_threshold."},
     "task.*": _OF_TARGETS,
     "optimizer": {"params": "They are the model's."},

@@ -29,6 +29,7 @@ from dlcli.errors import CorruptRun
 from dlcli.preprocessing.base import Preprocessing
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import atomic_write
+from dlcli.training.fields import as_fields
 from dlcli.training.network import Network
 
 SCHEMA_VERSION = 1
@@ -54,7 +55,7 @@ class SavedModel:
     @torch.inference_mode()
     def outputs(self, x: Any, device: torch.device | str = "cpu") -> Tensor:
         """The network's outputs for raw rows, `(N, ...)`, on the CPU."""
-        fields = {name: torch.from_numpy(values) for name, values in self.preprocessing.transform(x).items()}
+        fields = as_fields(self.preprocessing.transform(x))
         network = self.network.to(device).eval()
         parts = [
             network({name: values[first : first + _ROWS].to(device) for name, values in fields.items()})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol, Self
 
-import numpy as np
 from torch import nn
 
 
@@ -18,8 +17,14 @@ class Preprocessing(Protocol):
     def fit(self, x: Any) -> Self:
         """Learn from the training rows, and only those."""
 
-    def transform(self, x: Any) -> dict[str, np.ndarray]:
-        """Raw rows to fields (`x`, ...), row by row: a row's result does not depend on its neighbours."""
+    def transform(self, x: Any) -> dict[str, Any]:
+        """Raw rows to fields (`x`, ...), row by row: a row's result does not depend on its neighbours.
+
+        Each is an array `(N, ...)`, or a `dlcli.training.fields.Field` where one block of memory does not do.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """What else a model may ask for by name, such as `vocab_size`; plain types."""
 
     def on_device(self) -> nn.Module | None:
         """What remains to be done to `x` in each batch; a module without trainable parameters."""

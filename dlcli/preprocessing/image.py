@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -41,6 +41,10 @@ class Image(BaseEstimator):
     def transform(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """`x` as bytes `(N, C, H, W)`."""
         return {"x": np.ascontiguousarray(_channels_first(x))}
+
+    def facts(self) -> dict[str, Any]:
+        """Nothing that the shape of `x` does not say."""
+        return {}
 
     def on_device(self) -> nn.Module:
         """Bytes to floats: scaled per channel, or to the range 0 to 1."""

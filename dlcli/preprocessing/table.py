@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,10 @@ class Table(BaseEstimator):
         """`x` as floats `(N, F)`, the columns in the order in which they were fitted."""
         values = x[self.columns_].to_numpy(dtype=np.float64)
         return {"x": self.scaler_.transform(values).astype(np.float32)}
+
+    def facts(self) -> dict[str, Any]:
+        """Nothing that the shape of `x` does not say."""
+        return {}
 
     def on_device(self) -> None:
         """Nothing remains to be done."""

@@ -18,7 +18,8 @@ from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.averaging import Averaging
 from dlcli.training.checkpoints import Checkpoints
-from dlcli.training.loader import BatchLoader, Chunk, Fields
+from dlcli.training.fields import Fields
+from dlcli.training.loader import BatchLoader, Chunk
 from dlcli.training.module import Augment, MakeSchedule, TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan

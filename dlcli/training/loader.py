@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Fields = Mapping[str, Tensor]
+from dlcli.training.fields import Batch, Fields
 
 
 def derive_seed(seed: int, *path: int) -> int:
@@ -25,7 +25,7 @@ class BatchLoader:
     The order of an epoch depends on `seed` and `epoch` alone, so that a resumed epoch sees what the lost one saw.
 
     Args:
-        fields: tensors with the same first dimension, the rows.
+        fields: of equally many rows.
         batch_size: rows of a batch; the last may be smaller. In training a single row that would be left over joins
             the batch before: it is no batch that can be normalised by its own spread.
         shuffle: a new order each epoch.
@@ -87,7 +87,7 @@ class BatchLoader:
         """Begin the next epoch behind what was handed out: it is the rest of one that was stopped in its middle."""
         self._skip = state["handed_out"]
 
-    def _read(self, order: Tensor | None, batch: int) -> Fields:
+    def _read(self, order: Tensor | None, batch: int) -> Batch:
         last = batch == self.batches - 1
         rows = slice(batch * self.batch_size, None if last else (batch + 1) * self.batch_size)
         if order is None:
@@ -107,5 +107,5 @@ class Chunk:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[Fields]:
+    def __iter__(self) -> Iterator[Batch]:
         return (self._loader._read(self._order, batch) for batch in self._batches)

@@ -8,7 +8,8 @@ import torch
 
 from dlcli.errors import OutOfMemory
 from dlcli.tasks.base import Task
-from dlcli.training.loader import BatchLoader, Fields
+from dlcli.training.fields import Fields
+from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
 

@@ -15,13 +15,14 @@ from torch.optim import Optimizer
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import Averaging, WeightAverage
-from dlcli.training.loader import BatchLoader, Chunk, Fields, derive_seed
+from dlcli.training.fields import Batch
+from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
 from dlcli.training.resume import random_state, set_random_state
 from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
 
-Augment = Callable[[Fields], Fields]
+Augment = Callable[[Batch], Batch]
 # From an optimizer, all its steps (None: nobody knows how many) and those of an epoch.
 MakeSchedule = Callable[[Optimizer, int | None, int], Schedule]
 
@@ -199,7 +200,7 @@ class TrainingModule(pl.LightningModule):
             self._update_average(epoch_ends=False)
         set_random_state(within["random"])
 
-    def training_step(self, batch: Fields | Chunk, batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Batch | Chunk, batch_idx: int) -> Tensor | None:
         """One step that Lightning completes, or a chunk of whole steps."""
         if self.automatic_optimization:
             # L-BFGS asks several times for one batch's loss: the first is what the epoch's figures count.
@@ -275,7 +276,7 @@ class TrainingModule(pl.LightningModule):
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         return float(optimizer.param_groups[0]["lr"])
 
-    def validation_step(self, batch: Fields, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the outputs; they are judged at the epoch's end."""
         self._val_scores.update(self.judged(batch), batch["y"])
 

@@ -20,7 +20,8 @@ from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.blame import blamed_on
-from dlcli.training.loader import BatchLoader, Fields
+from dlcli.training.fields import Batch, Fields
+from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
 # Timed steps at most, and seconds after which no further one is begun.
@@ -105,11 +106,11 @@ def rehearse(
     )
 
 
-def _first(loader: BatchLoader, device: torch.device) -> Fields:
+def _first(loader: BatchLoader, device: torch.device) -> Batch:
     return {name: values.to(device) for name, values in next(iter(loader)).items()}
 
 
-def _step(network: Network, task: Task, optimizer: Optimizer, batch: Fields, precision: Precision) -> None:
+def _step(network: Network, task: Task, optimizer: Optimizer, batch: Batch, precision: Precision) -> None:
     """One optimizer step."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
     wanted = f"Outputs should be of shape ({len(batch['y'])}, {task.num_outputs})."

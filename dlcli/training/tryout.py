@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from dlcli.tasks.base import Task
 from dlcli.training import memory
-from dlcli.training.loader import BatchLoader, Fields, derive_seed
+from dlcli.training.fields import Batch, Fields
+from dlcli.training.loader import BatchLoader, derive_seed
 from dlcli.training.network import Network
 
 
@@ -55,7 +56,7 @@ class Tryout:
         """How many training rows there are."""
         return self._loader.rows
 
-    def _endless(self) -> Iterator[Fields]:
+    def _endless(self) -> Iterator[Batch]:
         while True:
             yield from self._loader
             self._loader.epoch += 1
