@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +14,16 @@ from dlcli.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+# Seconds until a signal whose exception was dropped is sent again.
+_SOON = 0.05
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` on the first signal; a second one, while the first is seen to, does what it always did.
+
+    Python drops an exception that is raised within a destructor or a weak reference's callback: a signal that comes
+    right then is sent again.
 
     In a thread other than the main one signals cannot be taken, and nothing changes.
     """
@@ -28,13 +36,26 @@ def interruptible() -> Iterator[None]:
             signal.signal(other, before[other])
         raise Interrupted(signum)
 
+    def listen() -> None:
+        for number in _SIGNALS:
+            # A process started with nohup ignores SIGHUP, and means it.
+            if before[number] != signal.SIG_IGN:
+                signal.signal(number, stop)
+
+    def on_dropped(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, Interrupted):
+            hook(dropped)
+            return
+        listen()
+        # Not at once: that would still be within what drops it.
+        threading.Timer(_SOON, os.kill, (os.getpid(), dropped.exc_value.signum)).start()
+
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
-        # A process started with nohup ignores SIGHUP, and means it.
-        if before[number] != signal.SIG_IGN:
-            signal.signal(number, stop)
+    hook, sys.unraisablehook = sys.unraisablehook, on_dropped
+    listen()
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
