@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ class FoldTable:
         self._lines = [_Line(name) for name in names]
         self._monitor = ""
         self._next_draw = 0.0
+        self._exit = ExitStack()
 
     def __enter__(self) -> FoldTable:
         self.shown = True
@@ -49,7 +51,8 @@ class FoldTable:
             from rich.live import Live
 
             self._live = Live(console=self._terminal.console, auto_refresh=False, get_renderable=self._render)
-            self._live.__enter__()
+            self._exit.enter_context(self._live)
+            self._exit.enter_context(self._terminal.displaying())
         return self
 
     def __exit__(
@@ -58,8 +61,8 @@ class FoldTable:
         with self.lock:
             if self._live is not None:
                 self._live.refresh()
-                self._live.__exit__(kind, error, trace)
             self._live = None
+            self._exit.close()
 
     def prepared(self, index: int, max_epochs: int | None, monitor: str) -> None:
         """A training begins."""

@@ -109,6 +109,7 @@ def _carry_out(estimation: Estimation, run_dir: Path, store: Store, watcher: Wat
     from dlcli.training.observer import Watcher
 
     watcher = watcher or Watcher()
+    watcher.recording(run_dir)
     try:
         if estimation.is_single:
             watcher.planned([run_dir.parent.name], 1)

@@ -29,7 +29,7 @@ LAYERS = (
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),
     ("tracking", "config", "result"),
-    ("foldtable",),
+    ("foldtable", "trainingbar"),
     ("console", "interrupts"),
     ("errors", "paths", "quiet"),
 )

@@ -19,13 +19,15 @@ import pytest
 from dlcli.console import Terminal, json_document, number
 from dlcli.errors import ConfigError, Problem
 from dlcli.quiet import quiet
+from dlcli.trainingbar import TrainingBar
 
 SHOW = """
 from dlcli.console import Terminal
+from dlcli.trainingbar import TrainingBar
 from dlcli.errors import ConfigError, Problem
 with Terminal() as terminal:
     terminal.panel("dlcli train", {"data": "digits: 1,797 images, 10 classes", "record": "0123456789" * 5})
-    with terminal.training(3, 10, "val/accuracy", "max") as bar:
+    with TrainingBar(terminal, 3, 10, "val/accuracy", "max") as bar:
         for epoch in range(3):
             bar.advance(10)
             bar.epoch(epoch, {"train/loss": 1.5 - epoch / 2, "val/accuracy": 0.9 + epoch / 100})
@@ -90,7 +92,7 @@ def test_no_color_is_kept() -> None:
 def test_a_log_gets_plain_lines_and_always_the_last_epoch(capfd: pytest.CaptureFixture[str]) -> None:
     with Terminal() as terminal:
         terminal.panel("dlcli train", {"data": "digits [bold]", "record": "x" * 120})
-        with terminal.training(20, 1, "val/loss", "min") as bar:
+        with TrainingBar(terminal, 20, 1, "val/loss", "min") as bar:
             for epoch in range(12):
                 bar.advance()
                 bar.epoch(epoch, {"train/loss": 1.0, "val/loss": abs(epoch - 7) + 1})
@@ -107,8 +109,8 @@ def test_a_long_training_logs_every_few_seconds(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("dlcli.console.time", types.SimpleNamespace(monotonic=lambda: now))
-    with Terminal().training(100, 10, "val/loss", "min", first_epoch=50) as bar:
+    monkeypatch.setattr("dlcli.trainingbar.time", types.SimpleNamespace(monotonic=lambda: now))
+    with TrainingBar(Terminal(), 100, 10, "val/loss", "min", first_epoch=50) as bar:
         for epoch in range(50, 70):
             now += 2
             bar.advance(10)
@@ -120,7 +122,7 @@ def test_a_long_training_logs_every_few_seconds(
 
 
 def test_the_best_value_follows_the_mode_and_ignores_nan(capfd: pytest.CaptureFixture[str]) -> None:
-    with Terminal().training(None, 1, "val/f1", "max") as bar:
+    with TrainingBar(Terminal(), None, 1, "val/f1", "max") as bar:
         for epoch, value in enumerate([math.nan, 0.5, 0.7, math.nan, 0.6]):
             bar.epoch(epoch, {"val/f1": value})
     assert capfd.readouterr().out.startswith("epoch 5  val/f1 0.6000 (best 0.7000)  ")
@@ -263,6 +265,7 @@ def test_debug_shows_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lightning_and_mlflow_say_nothing(tmp_path: Path) -> None:
     code = """
 from dlcli.quiet import quiet
+from dlcli.trainingbar import TrainingBar
 with quiet():
     import mlflow, torch, pytorch_lightning as lightning
     mlflow.set_tracking_uri("sqlite:///store.db")

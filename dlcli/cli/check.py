@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
-from dlcli.console import amount, duration
+from dlcli.console import amount, counted, duration
 
 if TYPE_CHECKING:
     from dlcli.training.rehearsal import Rehearsal
@@ -38,6 +38,6 @@ def _rows(found: Rehearsal) -> dict[str, str]:
         "parameters": f"{found.parameters:,}{trains}",
         "device": found.device,
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",
-        "epoch": f"about {duration(found.seconds_per_epoch)}, {found.steps_per_epoch:,} steps",
+        "epoch": f"about {duration(found.seconds_per_epoch)}, {counted(found.steps_per_epoch, 'step')}",
         "disk": f"{amount(found.disk)} for checkpoints, {amount(found.disk_peak)} while they are written",
     }

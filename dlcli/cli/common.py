@@ -53,13 +53,14 @@ def session(json: bool = False) -> Iterator[Terminal]:
             raise
         except Interrupted as interrupt:
             how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
-            terminal.error(DlcliError(f"stopped by {how}", hint=_notes(interrupt) or "No run was made."))
+            told = DlcliError(f"stopped by {how}", hint=_notes(interrupt) or "No run was made.")
+            terminal.error(told, _stopped_run(terminal))
             raise typer.Exit(interrupt.exit_code) from None
         except Exception as error:
             if os.environ.get("DLCLI_DEBUG") == "1":
                 raise
             told = error if isinstance(error, DlcliError) else _unforeseen(error)
-            terminal.error(told)
+            terminal.error(told, _stopped_run(terminal))
             if notes := _notes(error):
                 terminal.note(notes)
             raise typer.Exit(told.exit_code) from None
@@ -68,6 +69,24 @@ def session(json: bool = False) -> Iterator[Terminal]:
 def _notes(stopped_by: BaseException) -> str:
     """What was noted of an exception on its way: where the record is, and how to go on."""
     return "\n".join(getattr(stopped_by, "__notes__", ()))
+
+
+def _stopped_run(terminal: Terminal) -> dict[str, str]:
+    """What a program needs to go on with the run that was stopped."""
+    if terminal.run_dir is None:
+        return {}
+    from dlcli.tracking.ledger import Ledger
+
+    try:
+        ledger = Ledger.load(terminal.run_dir)
+    except DlcliError:  # the message tells what is wrong with it
+        return {"run_dir": str(terminal.run_dir)}
+    return {
+        "run_id": ledger.run_id,
+        "run_name": ledger.run_name,
+        "run_status": ledger.status,
+        "run_dir": str(terminal.run_dir),
+    }
 
 
 def _unforeseen(error: Exception) -> DlcliError:

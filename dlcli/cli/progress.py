@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 
-from dlcli.console import Terminal, TrainingBar
+from dlcli.console import Terminal
 from dlcli.foldtable import FoldTable
 from dlcli.result import Result
 from dlcli.training.observer import Observer, Plan, Watcher
+from dlcli.trainingbar import TrainingBar
 
 
 class TerminalWatcher(Watcher):
@@ -29,6 +31,10 @@ class TerminalWatcher(Watcher):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exit.__exit__(kind, error, trace)
+
+    def recording(self, run_dir: Path) -> None:
+        """Keep it for the message that says what stopped the run."""
+        self._terminal.run_dir = run_dir
 
     def noted(self, text: str) -> None:
         """Say it."""
@@ -58,8 +64,8 @@ class TerminalWatcher(Watcher):
 
     def draw(self, plan: Plan) -> TrainingBar:
         """The bar of a training, until the next round."""
-        bar = self._terminal.training(
-            plan.max_epochs, plan.steps_per_epoch, plan.monitor, plan.mode, plan.first_epoch
+        bar = TrainingBar(
+            self._terminal, plan.max_epochs, plan.steps_per_epoch, plan.monitor, plan.mode, plan.first_epoch
         )
         return self._exit.enter_context(bar)
 

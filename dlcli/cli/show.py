@@ -22,12 +22,12 @@ def show(
     One option and what its keys mean: `dlcli show model/lstm`.
     """
     with session(json) as terminal:
-        from dlcli.config.folders import extend_path, user_folders
+        from dlcli.config.folders import extend_path, groups, user_folders
 
         folders = user_folders(conf_dir or ())
         extend_path(folders)
         words = overrides or []
-        if len(words) == 1 and "/" in words[0] and "=" not in words[0]:
+        if len(words) == 1 and "=" not in words[0] and ("/" in words[0] or words[0] in groups(folders)):
             _option(terminal, words[0], folders)
         else:
             _experiment(terminal, words, folders, runs_dir)
@@ -53,10 +53,16 @@ def _experiment(
 
 def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
     from dlcli.config.catalog import explain_option
+    from dlcli.config.folders import groups, options
     from dlcli.config.shown import inline
+    from dlcli.config.suggest import choices
     from dlcli.config.yamlfile import display
+    from dlcli.errors import ConfigError
 
     group, _, name = word.rpartition("/")
+    if word in groups(folders) and not (group and name in options(group, folders)):
+        names = options(word, folders)
+        raise ConfigError("is a group", word, f"Name an option: dlcli show {word}/OPTION. {choices(names)}")
     option = explain_option(group, name, folders)
     if terminal.json:
         terminal.document({"status": "OK", **asdict(option)})

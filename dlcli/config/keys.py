@@ -93,7 +93,8 @@ class Keys:
         parent = setting.key.rpartition(".")[0]
         siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent]
         few = choices(siblings) if parent and not close else ""
-        return _problem(setting, message, question(close), few, *hints)
+        anything = () if close or few or any(hints) else ("dlcli show prints all keys.",)
+        return _problem(setting, message, question(close), few, *hints, *anything)
 
     def known(self) -> Iterator[str]:
         """Every dotted key that can be set."""

@@ -91,6 +91,12 @@ def _unreadable(text: str, error: Exception) -> Problem:
         return Problem("has no value", text or "''", "Write KEY=VALUE, such as optimizer.lr=0.01.")
     if text != text.strip() or " =" in text or "= " in text.partition("=")[0] + "=":
         return Problem("has a space in the wrong place", text, "Write KEY=VALUE without spaces around the =.")
+    if open_one := _left_open(text):
+        return Problem(
+            f"{open_one} is not closed",
+            text,
+            "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
+        )
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     key, _, value = text.partition("=")
     return Problem(
@@ -98,3 +104,20 @@ def _unreadable(text: str, error: Exception) -> Problem:
         text,
         f"Quote a value with special characters twice: '{key}=\"{value}\"'.",
     )
+
+
+def _left_open(text: str) -> str:
+    """The bracket or quote that is still open where the text ends; empty where there is none."""
+    closing = {"[": "]", "{": "}", "(": ")"}
+    open_ones: list[str] = []
+    quote = ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in closing:
+            open_ones.append(character)
+        elif open_ones and character == closing[open_ones[-1]]:
+            open_ones.pop()
+    return quote or (open_ones[-1] if open_ones else "")

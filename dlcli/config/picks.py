@@ -64,13 +64,22 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
             continue
         close = near(name, there)
         message = f"there is no option {name}" if name else "names no option"
-        picks.problems.append(_problem(setting, message, question(close), choices(there)))
+        forgotten = _forgotten_folder(group, name)
+        picks.problems.append(
+            _problem(setting, message, forgotten or question(close), "" if forgotten else choices(there))
+        )
         if close:
             meant.append(close[0])
         else:
             picks.unsure.add(group)
     if meant:
         picks.options[group] = meant if isinstance(value, list) else meant[0]
+
+
+def _forgotten_folder(group: str, name: str) -> str:
+    """What to do where the option lies in the usual place, and nobody said that it counts."""
+    file = Path("conf", group, f"{name}.yaml")
+    return f"{file} is there: name its folder with -C conf." if file.is_file() else ""
 
 
 def _misspelt_group(setting: Setting, known: Sequence[str], folders: Sequence[Path]) -> bool:

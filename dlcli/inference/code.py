@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlcli.errors import CorruptRun
 from dlcli.inference.saved_model import targets
+from dlcli.paths import display
 
 
 def own_code(config: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, bytes]:
@@ -33,19 +35,30 @@ def admit_code(code: Path, folders: Sequence[Path], *, trust: bool) -> bool:
 
     With `trust` the copies in the run's folder are used. Without it, each copy must lie, byte for byte, in a folder
     that the user named.
+
+    Raises:
+        CorruptRun: a file in such a folder is not what it was when the run was made.
     """
     copies = sorted(code.rglob("*.py"))
     if trust:
         if copies:
             sys.path.append(str(code))
         return True
-    return bool(copies) and all(
-        any(_same(folder / copy.relative_to(code), copy) for folder in folders) for copy in copies
-    )
+    vouched = bool(copies)
+    for copy in copies:
+        there = [file for folder in folders if (file := folder / copy.relative_to(code)).is_file()]
+        if there and not any(_same(file, copy) for file in there):
+            raise CorruptRun(
+                "has changed since the run was made",
+                where=display(there[0]),
+                hint=f"Give --trust to use the copy that the run keeps: {display(copy)}",
+            )
+        vouched = vouched and bool(there)
+    return vouched
 
 
 def _same(file: Path, copy: Path) -> bool:
-    return file.is_file() and file.read_bytes() == copy.read_bytes()
+    return file.read_bytes() == copy.read_bytes()
 
 
 def _is_loaded_from(top: str, place: Path) -> bool:

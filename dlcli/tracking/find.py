@@ -51,6 +51,8 @@ def find_run(ref: str, runs_dir: Path) -> Found:
     if matches:
         return Found(matches[0].run_dir)
     hint = _near(ref, ledgers)
+    if any(ledger.run_id.startswith(ref) for ledger in ledgers):
+        hint = f"The beginning of an ID needs {_SHORTEST_PREFIX} characters."
     try:
         if fetched := fetch_run(ref, runs_dir):
             return Found(fetched, f"{ref} was fetched from the store.")
@@ -65,8 +67,9 @@ def _folder(ref: str) -> Path | None:
         if (folder / LEDGER_FILE).is_file():
             return folder.resolve()
     if path.is_dir() and ("/" in ref or ref.startswith(".")):
-        hint = f"A run's folder holds {LEDGER_FILE}."
-        raise RunNotFound("no run is in this folder", str(path), hint)
+        below = [folder.parent.parent for folder in sorted(path.glob(f"**/artifacts/{LEDGER_FILE}"))]
+        hint = f"Name one of the {len(below)} below it: {below[0]}" if below else ""
+        raise RunNotFound("this folder is no run's", str(path), hint or f"A run's holds {LEDGER_FILE}.")
     return None
 
 

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dlcli.console import counted
 from dlcli.errors import TrainingError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
@@ -150,7 +151,7 @@ def fit(
         **({} if val is not None else {"limit_val_batches": 0}),
     )
     device = trainer.strategy.root_device
-    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     description = {**description, "device": f"{device}{threads}, precision {trainer.precision}"}
     steps = module.steps_per_epoch
     observer.prepared(Plan(description, trainer.max_epochs, steps, monitor, mode, first_epoch))

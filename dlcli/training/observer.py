@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Watcher:
 
     Jobs that run side by side tell their news from several threads.
     """
+
+    def recording(self, run_dir: Path) -> None:
+        """The experiment has a run, with this folder."""
 
     def noted(self, text: str) -> None:
         """Something that a person should know, beside the training itself."""

@@ -136,3 +136,31 @@ def test_a_store_that_does_not_answer_is_known_within_seconds(monkeypatch: pytes
     assert done.exit_code == 2, done.output
     assert "127.0.0.1:9" in done.stderr
     assert "secret" not in done.output
+
+
+def test_what_stopped_a_run_names_the_run_in_json(tmp_path: Path) -> None:
+    done = dlcli("train", *QUICK, "optimizer=sgd", "optimizer.lr=1e30", "--json", "--runs-dir", str(tmp_path))
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert document["status"] == "ERROR"
+    assert document["run_status"] == "FAILED"
+    assert Path(document["run_dir"]).parent.name == document["run_id"]
+    assert "loss became" in document["errors"][0]["message"]
+
+
+def test_a_forgotten_folder_of_one_s_own_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "mine.yaml").write_text("# Mine.\n_target_: mine.Mine\n")
+    monkeypatch.chdir(tmp_path)
+    done = dlcli("check", "model=mine")
+    assert done.exit_code == 2
+    assert "conf/model/mine.yaml is there: name its folder with -C conf." in done.stderr
+
+
+@pytest.mark.parametrize("group", ["model", "task/loss"])
+def test_show_of_a_group_names_its_options(group: str) -> None:
+    done = dlcli("show", group)
+    assert done.exit_code == 2
+    assert (
+        f"{group}\n  is a group\n  hint: Name an option: dlcli show {group}/OPTION. Choices: " in done.stderr
+    )

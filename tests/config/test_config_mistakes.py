@@ -58,6 +58,19 @@ MESSAGES = [
     ),
     # grammar
     ("seed", "seed", "has no value", "Write KEY=VALUE, such as optimizer.lr=0.01."),
+    ("zzqq=1", "zzqq", "there is no such key", "dlcli show prints all keys."),
+    (
+        "seed=[1, 2",
+        "seed=[1, 2",
+        "[ is not closed",
+        "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
+    ),
+    (
+        "run_name='a b",
+        "run_name='a b",
+        "' is not closed",
+        "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
+    ),
     ("=1", "=1", "names no key", "Write KEY=VALUE, such as optimizer.lr=0.01."),
     (
         "seed = 1",

@@ -70,7 +70,7 @@ def test_the_folder_that_it_lies_in_vouches_for_it(trained: Result, project: Pat
 def test_a_folder_where_it_reads_otherwise_does_not(trained: Result, project: Path, tmp_path: Path) -> None:
     other = shutil.copytree(project, tmp_path / "project")
     (other / "mine_code" / "parts.py").write_text("def scale(x):\n    return x * 3\n")
-    with pytest.raises(CorruptRun, match="not dlcli's"):
+    with pytest.raises(CorruptRun, match=r"parts\.py: has changed since the run was made\n.*--trust"):
         dlcli.evaluate(trained.run_dir, conf_dirs=[other / "conf"])
 
 

@@ -85,8 +85,18 @@ def test_without_any_run_the_way_to_one_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunNotFound, match="no run is in this folder"):
+    with pytest.raises(RunNotFound, match="this folder is no run's"):
         find_run(str(tmp_path), tmp_path)
+
+
+def test_a_folder_above_a_run_names_the_run(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match=r"Name one of the \d+ below it: .*/aaaa"):
+        find_run(str(runs_dir / "exp"), runs_dir)
+
+
+def test_a_beginning_that_is_too_short_says_so(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match="needs 4 characters"):
+        find_run("aaa", runs_dir)
 
 
 def test_best_is_the_newest_sweeps(runs_dir: Path) -> None:

@@ -1,0 +1,156 @@
+"""One live bar for one training."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from dlcli.console import REDRAW_SECONDS, Terminal, duration, number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LOG_LINE_SECONDS = 5.0
+
+
+class TrainingBar:
+    """Epoch, time left, training loss and the monitored metric of one fit; a context manager.
+
+    Args:
+        terminal: where it is drawn.
+        max_epochs: None or -1 where something else ends the training (`max_time`).
+        steps_per_epoch: optimizer steps.
+        monitor: the metric that is shown beside the loss.
+        mode: min or max: which value of it is the best.
+        first_epoch: from 0; above it where a run is resumed.
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        max_epochs: int | None,
+        steps_per_epoch: int,
+        monitor: str,
+        mode: str,
+        first_epoch: int = 0,
+    ) -> None:
+        self._terminal = terminal
+        self._console = terminal.console
+        self._max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else None
+        self._steps_per_epoch = max(1, steps_per_epoch)
+        self._monitor, self._mode = monitor, mode
+        self._epochs_done = first_epoch
+        self._step = 0  # within the epoch
+        self._steps_seen = 0  # by this process: what the speed is measured on
+        self._best = math.nan
+        self._metrics: Mapping[str, float] = {}
+        self._start = time.monotonic()
+        self._ended_after: float | None = None
+        # advance() compares one number: where nothing is redrawn, that moment never comes.
+        self._next_draw = self._start if terminal.live else math.inf
+        self._next_line = self._start + LOG_LINE_SECONDS
+        self._unsaid = False
+        self._live = contextlib.ExitStack()
+
+    def __enter__(self) -> TrainingBar:
+        if self._terminal.live:
+            from rich.live import Live
+
+            # No refresh thread: it would take the interpreter from training to redraw what has not changed.
+            self._display = Live(console=self._console, auto_refresh=False, get_renderable=self._render)
+            self._live.enter_context(self._display)
+            self._live.enter_context(self._terminal.displaying())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended_after = time.monotonic() - self._start
+        if self._unsaid:
+            self._console.print(self._line(), soft_wrap=True)
+        self._live.close()
+
+    def advance(self, steps: int = 1) -> None:
+        """Count finished steps. Looks at a clock, and redraws if the last time is long enough ago."""
+        self._step += steps
+        self._steps_seen += steps
+        now = time.monotonic()
+        if now >= self._next_draw:
+            self._next_draw = now + REDRAW_SECONDS
+            self._display.refresh()
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch (counted from 0) has ended with these metrics."""
+        self._epochs_done, self._step, self._metrics = epoch + 1, 0, dict(metrics)
+        value = self._metrics.get(self._monitor, math.nan)
+        better = value > self._best if self._mode == "max" else value < self._best
+        if better or math.isnan(self._best):
+            self._best = value
+        if self._terminal.live:
+            self._next_draw = time.monotonic()
+            self.advance(0)
+        elif time.monotonic() >= self._next_line:
+            self._console.print(self._line(), soft_wrap=True)
+            self._next_line = time.monotonic() + LOG_LINE_SECONDS
+            self._unsaid = False
+        else:
+            self._unsaid = True
+
+    def _epoch_text(self) -> str:
+        running = self._ended_after is None and self._terminal.live
+        shown = self._epochs_done + (1 if running or self._step else 0)
+        if self._max_epochs is None:
+            return f"epoch {shown}"
+        shown = min(shown, self._max_epochs)
+        return f"epoch {shown:>{len(str(self._max_epochs))}}/{self._max_epochs}"
+
+    def _time_text(self) -> str:
+        if self._ended_after is not None:
+            return f"{duration(self._ended_after)} in all"
+        elapsed = time.monotonic() - self._start
+        if self._max_epochs is None or not self._steps_seen:
+            return f"{duration(elapsed)} so far"
+        left = (self._max_epochs - self._epochs_done) * self._steps_per_epoch - self._step
+        return f"{duration(elapsed / self._steps_seen * max(0, left))} left"
+
+    def _metric_texts(self) -> list[str]:
+        texts = []
+        for name in dict.fromkeys(["train/loss", self._monitor]):
+            if name in self._metrics:
+                best = f" (best {number(self._best)})" if name == self._monitor else ""
+                texts.append(f"{name} {number(self._metrics[name])}{best}")
+        return texts
+
+    def _line(self) -> str:
+        return "  ".join([self._epoch_text(), *self._metric_texts(), self._time_text()])
+
+    def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        epoch, clock, metrics = self._epoch_text(), self._time_text(), self._metric_texts()
+        if self._max_epochs is None:  # the end is unknown: show the way through the epoch
+            total, done = self._steps_per_epoch, self._step
+        else:
+            total = self._max_epochs * self._steps_per_epoch
+            done = self._epochs_done * self._steps_per_epoch + self._step
+        in_line = "  ".join(metrics)
+        room = self._console.width - len(epoch) - len(clock) - 4
+        one_line = room - len(in_line) - 2 >= 15
+        bar = ProgressBar(
+            total, min(done, total), width=max(5, min(40, room - one_line * (len(in_line) + 2)))
+        )
+        grid = Table.grid(padding=(0, 2))
+        cells: list[RenderableType] = [Text(epoch, "bold"), bar, Text(clock, "cyan")]
+        if one_line:
+            grid.add_row(*cells, Text(in_line))
+            return grid
+        grid.add_row(*cells)
+        below = [in_line] if len(in_line) <= self._console.width else metrics
+        return Group(grid, *map(Text, below))
