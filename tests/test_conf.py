@@ -10,7 +10,7 @@ from dlcli.config.comments import comments
 from dlcli.config.compose import compose
 from dlcli.config.folders import groups, options, shipped_folder
 from dlcli.config.supplied import SUPPLIED
-from dlcli.config.yamlfile import lines
+from dlcli.config.yamlfile import lines, read
 
 OPTIONS = [f"{group}={option}" for group in groups() for option in options(group)]
 FILES = [
@@ -47,8 +47,9 @@ def test_comments_fit_a_terminal(file: Path) -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_composes(option: str) -> None:
-    found = compose([option], supplied=SUPPLIED)
     group, name = option.split("=")
+    open_ends = [key for key, value in read(options(group)[name]).items() if value == "???"]
+    found = compose([option, *(f"{group}.{key}=given" for key in open_ends)], supplied=SUPPLIED)
     assert found.choices[group] == name
 
 

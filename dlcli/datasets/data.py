@@ -31,6 +31,9 @@ class Data:
     What some splits go by, one entry a row, where the data has it: `groups` (rows that belong together, such as one
     patient's), `times` (anything that can be sorted), `parts` (a split that is given: the words train, val and test,
     or fold numbers, -1 for rows that always train).
+
+    `note` tells a person how the rows are held. `content`, where it is given, is a digest that stands for `x` in the
+    fingerprint: of rows that stay in files, and are the same rows when they are in memory.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Data:
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     parts: np.ndarray | None = None
+    note: str = ""
+    content: str = ""
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):
@@ -81,7 +86,8 @@ class Data:
         """A digest of all raw values, targets and their names: equal data, equal fingerprint."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.kind, self.classes, self.targets)).encode())
-        for part in (self.x, self.y, self.test_rows):
+        digest.update(self.content.encode())
+        for part in (None if self.content else self.x, self.y, self.test_rows):
             _update(digest, part)
         return digest.hexdigest()
 

@@ -9,23 +9,26 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from dlcli.datasets.images.files import ImageFiles
+from dlcli.preprocessing.file_images import FileImages, channels_first
+
+# Images in files that are measured, and how many of them at a time.
+_MEASURED, _AT_ONCE = 10_000, 512
+
 
 class Image(BaseEstimator):
     """Lays images out as `(N, C, H, W)` bytes; `on_device` makes floats of them and scales each channel.
 
-    The mean and deviation are those of the training rows' pixels, in units of the full range (0 to 1).
+    The mean and deviation are those of the training rows' pixels, in units of the full range (0 to 1); of images that
+    stay in files, 10,000 are measured, spread evenly over the rows.
     """
 
     def __init__(self, scaling: Literal["standard", "none"] = "standard") -> None:
         self.scaling = scaling
 
-    def fit(self, x: np.ndarray) -> Self:
+    def fit(self, x: np.ndarray | ImageFiles) -> Self:
         """Measure each channel over the training images `(N, H, W)` or `(N, H, W, C)`."""
-        images = _channels_first(x)
-        # Counts are exact, whatever their order and however many images there are. (numpy's bincount would make
-        # 64-bit integers of the bytes first, and take 40 times as long.)
-        channels = [torch.from_numpy(images[:, c].reshape(-1)) for c in range(images.shape[1])]
-        counts = [torch.bincount(channel, minlength=256).numpy() for channel in channels]
+        counts = _counts(x)
         levels = np.arange(256) / 255
         means = [float((count * levels).sum() / count.sum()) for count in counts]
         variances = [
@@ -38,9 +41,11 @@ class Image(BaseEstimator):
         self.rows_seen_ = len(x)
         return self
 
-    def transform(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """`x` as bytes `(N, C, H, W)`."""
-        return {"x": np.ascontiguousarray(_channels_first(x))}
+    def transform(self, x: np.ndarray | ImageFiles) -> dict[str, Any]:
+        """`x` as bytes `(N, C, H, W)`; images that stay in files are decoded a batch at a time."""
+        if isinstance(x, ImageFiles):
+            return {"x": FileImages(x)}
+        return {"x": np.ascontiguousarray(channels_first(x))}
 
     def facts(self) -> dict[str, Any]:
         """Nothing that the shape of `x` does not say."""
@@ -71,7 +76,15 @@ class ScaleBytes(nn.Module):
         return torch.addcmul(self.shift, x.to(self.scale.dtype), self.scale)
 
 
-def _channels_first(x: np.ndarray) -> np.ndarray:
-    if x.dtype != np.uint8:
-        raise TypeError(f"images are bytes (uint8), these are {x.dtype}")
-    return x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+def _counts(x: np.ndarray | ImageFiles) -> np.ndarray:
+    """How often each channel has each of the 256 levels `(C, 256)`: exact, whatever the order of the images."""
+    if isinstance(x, ImageFiles):
+        some = x[np.linspace(0, len(x) - 1, min(len(x), _MEASURED)).astype(np.int64)]
+        return sum(
+            (_counts(some[first : first + _AT_ONCE].read()) for first in range(0, len(some), _AT_ONCE)),
+            start=np.zeros((), np.int64),
+        )
+    images = channels_first(x)
+    # numpy's bincount would make 64-bit integers of the bytes first, and take 40 times as long.
+    channels = [torch.from_numpy(images[:, c].reshape(-1)) for c in range(images.shape[1])]
+    return np.stack([torch.bincount(channel, minlength=256).numpy() for channel in channels])

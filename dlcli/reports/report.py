@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -58,7 +59,7 @@ def _worst_images(model: SavedModel, data: Data, judged: Evaluation) -> Figure |
         return None
     rows = judged.rows[[position for position, _ in worst[:MOST]]]
     note = f"{min(len(worst), MOST)} of {len(worst):,} (of {len(judged.rows):,} rows), the worst first."
-    return image_grid(take(data.x, rows), [text for _, text in worst], note)
+    return image_grid(np.asarray(take(data.x, rows)), [text for _, text in worst], note)
 
 
 def _write_breakdown(file: Path, model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> None:

@@ -60,6 +60,7 @@ def describe(
     trains = f" ({summary.trainable:,} train)" if frozen else ""
     return {
         "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
+        **({"rows are": data.note} if data.note else {}),
         "task": task.describe(),
         "rows": sizes,
         "preprocessing": f"{preprocessing!r}, fitted on {len(split.train):,} of {len(data):,} rows; "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Rows = slice | Tensor
 
 
 @runtime_checkable
@@ -37,6 +39,14 @@ class Field(Protocol):
 
     def to(self, device: torch.device) -> Self:
         """The same rows on a device, or still to be sent there."""
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A field that can work on batches before they are asked for."""
+
+    def expect(self, batches: Iterator[Rows]) -> None:
+        """These batches will be read next, in this order; what was expected before no longer is."""
 
 
 Fields = Mapping[str, Field]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcli.training.fields import Batch, Fields
+from dlcli.training.fields import Batch, Fields, ReadsAhead, Rows
 
 
 def derive_seed(seed: int, *path: int) -> int:
@@ -71,6 +71,9 @@ class BatchLoader:
             device = next(iter(self.fields.values())).device
             order = order.to(device)
         first, self._skip = self._skip, 0
+        for values in self.fields.values():
+            if isinstance(values, ReadsAhead):
+                values.expect(self._rows(order, b) for b in range(first * (self.chunk or 1), self.batches))
         for item in range(first, len(self)):
             self._handed_out = item + 1
             if self.chunk is None:
@@ -87,13 +90,16 @@ class BatchLoader:
         """Begin the next epoch behind what was handed out: it is the rest of one that was stopped in its middle."""
         self._skip = state["handed_out"]
 
-    def _read(self, order: Tensor | None, batch: int) -> Batch:
+    def _rows(self, order: Tensor | None, batch: int) -> Rows:
         last = batch == self.batches - 1
         rows = slice(batch * self.batch_size, None if last else (batch + 1) * self.batch_size)
-        if order is None:
+        return rows if order is None else order[rows]
+
+    def _read(self, order: Tensor | None, batch: int) -> Batch:
+        rows = self._rows(order, batch)
+        if isinstance(rows, slice):
             return {name: values[rows] for name, values in self.fields.items()}
-        index = order[rows]
-        return {name: values.index_select(0, index) for name, values in self.fields.items()}
+        return {name: values.index_select(0, rows) for name, values in self.fields.items()}
 
 
 class Chunk:

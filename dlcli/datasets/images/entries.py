@@ -1,0 +1,134 @@
+"""Where image files are: in class folders, in a tar that is read where it lies, or in a table of paths."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dlcli.errors import DataError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+
+# Folders above the classes that say which part their images belong to.
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file's bytes: `size` of them from `offset` on, in the file at `path`. `name` is what people call it."""
+
+    name: str
+    path: str
+    offset: int
+    size: int
+
+    def read(self, most: int | None = None) -> bytes:
+        """The bytes, or the first `most` of them."""
+        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 a str opens faster, a million times
+            file.seek(self.offset)
+            return file.read(self.size if most is None else min(most, self.size))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files with their class and part (train, val or test; empty where there are no such folders)."""
+
+    entries: list[Entry]
+    labels: list[str]
+    parts: list[str]
+    empty: list[str]
+
+
+def list_images(path: Path) -> Listing:
+    """The images of a folder or a tar with a folder for each class, or with train/ and test/ (and val/) above those.
+
+    Folders that hold nothing but one folder are passed through. Hidden files, and files without the suffix of an
+    image, are no images.
+
+    Raises:
+        DataError: there is no such file or folder, it cannot be read where it lies, or it holds no images.
+    """
+    if path.is_dir():
+        entries, folders = _in_folder(path)
+    elif path.is_file():
+        entries, folders = _in_tar(path)
+    else:
+        raise DataError(
+            "there is no such file or folder", str(path), "Give dataset.path=FOLDER or a .tar file."
+        )
+    parents = {entry: PurePosixPath(entry.name).parts[:-1] for entry in entries}
+    top = _common(list(parents.values()))
+    depths = {folder[len(top)] for folder in parents.values() if len(folder) > len(top)}
+    in_parts = bool(depths) and depths <= set(PARTS)
+    level = len(top) + in_parts
+    found = [entry for entry in entries if len(parents[entry]) > level]
+    if not found:
+        raise DataError(
+            "holds no folder with images in it",
+            str(path),
+            "One folder for each class is wanted, with images in it; or give a table of paths and labels.",
+        )
+    labels = [parents[entry][level] for entry in found]
+    parts = [PARTS[parents[entry][level - 1]] if in_parts else "" for entry in found]
+    full = {parents[entry][: level + 1] for entry in found}
+    classes = {folder for folder in folders if len(folder) == level + 1 and folder[: len(top)] == top}
+    return Listing(found, labels, parts, sorted("/".join(folder) for folder in classes - full))
+
+
+def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The folders that all images lie in, above the last level."""
+    if not folders:
+        return ()
+    least, most = min(folders), max(folders)
+    shared = 0
+    while shared < min(len(least), len(most)) and least[shared] == most[shared]:
+        shared += 1
+    # All images in one folder: that is the (only) class, or the part.
+    return least[: min(shared, min(map(len, folders)) - 1)] if shared else ()
+
+
+def _in_folder(root: Path) -> tuple[list[Entry], set[tuple[str, ...]]]:
+    entries, folders = [], set()
+    for above, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        folder = Path(above)
+        place = folder.relative_to(root)
+        folders.add(place.parts)
+        for name in sorted(names):
+            if _is_image(name):
+                file = folder / name
+                entries.append(Entry((place / name).as_posix(), str(file), 0, file.stat().st_size))
+    return entries, folders
+
+
+def _in_tar(file: Path) -> tuple[list[Entry], set[tuple[str, ...]]]:
+    if not tarfile.is_tarfile(file):
+        raise DataError("is neither a folder nor a .tar", str(file), "Unpack it, and give the folder.")
+    try:
+        with tarfile.open(file, "r:") as tar:  # not compressed: any file in it can be read by itself
+            members = tar.getmembers()
+    except tarfile.TarError as error:
+        raise DataError(
+            "a compressed archive cannot be read where it lies", str(file), f"Unpack it: tar xf {file.name}"
+        ) from error
+    folders = {PurePosixPath(member.name).parts for member in members if member.isdir()}
+    entries = [
+        Entry(str(PurePosixPath(member.name)), str(file), member.offset_data, member.size)
+        for member in members
+        if member.isfile() and _is_image(PurePosixPath(member.name).name)
+    ]
+    return sorted(entries, key=lambda entry: PurePosixPath(entry.name).parts), folders
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
