@@ -16,6 +16,7 @@ _MAY_CHANGE = (
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time", "accelerator", "devices")),
     *(f"executor.{key}" for key in ("jobs", "recycle")),
     "tracking.checkpoint_minutes",
+    "tracking.keep",
     "tracking.system_metrics",
 )
 

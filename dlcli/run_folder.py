@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import ConfigError, CorruptRun
+from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -128,6 +129,12 @@ class OpenedRun:
         from dlcli.inference.code import admit_code
         from dlcli.inference.saved_model import load_model
 
+        if self.ledger.tags.get(WEIGHTS_TAG) == DROPPED:
+            raise CorruptRun(
+                "the run's weights were not kept",
+                where=str(self.folder),
+                hint="Only the best of its siblings have theirs (tracking.keep).",
+            )
         if not (self.folder / "model").is_dir():
             raise CorruptRun(
                 f"the run has no model ({self.ledger.status})",

@@ -23,6 +23,7 @@ LAYERS = (
     ("cross_validation",),
     ("executors",),
     ("run_folder", "job", "checks"),
+    ("retention",),
     ("finding",),
     ("parts", "optimization"),
     ("reports", "inference", "training"),

@@ -14,6 +14,7 @@ from dlcli.cross_validation.summary import summarize_folds
 from dlcli.errors import DataError
 from dlcli.executors.execute import execute
 from dlcli.result import Result
+from dlcli.retention import keep_best, watched
 from dlcli.run_folder import read_result
 from dlcli.tracking.ledger import disk_errors
 from dlcli.tracking.recorder import Recorder
@@ -63,6 +64,8 @@ def cross_validate(
                 "One split only: the interval is that of the training seed, not that of other rows."
             )
         write_parent_report(run_dir, estimation, folds, results, summary, metric)
+        judged = {result.run_dir: watched(result.run_dir, config["monitor"]) for result in results}
+        keep_best(judged, config["tracking"]["keep"], config["mode"])
         recorder.tag("mlflow.note.content", "\n".join(messages))
         figures = {**summary.metrics, **final}
         recorder.finish(

@@ -12,12 +12,11 @@ import torch
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.summary import Summary
 from dlcli.inference.evaluate import load_outputs
-from dlcli.inference.saved_model import load_model
+from dlcli.inference.saved_model import load_task
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far
-from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import Ledger, atomic_write
 
 
@@ -69,6 +68,6 @@ def _write_pooled_pictures(plots: Path, estimation: Estimation, results: Sequenc
     parts = [load_outputs(result.run_dir) for result in results if len(result.metrics)]
     rows = np.concatenate([rows for rows, _ in parts])
     outputs = torch.from_numpy(np.concatenate([outputs for _, outputs in parts]))
-    task: Task = load_model(results[0].run_dir / "model", trust=True).task
+    task = load_task(results[0].run_dir / "model", trust=True)
     for name, picture in task.pictures(outputs, estimation.data.y[rows]):
         save(picture, plots / f"{name}.png")

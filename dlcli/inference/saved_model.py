@@ -14,7 +14,8 @@ Nothing in it is unpickled, and only dlcli's and torch's own classes are built, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,8 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
     import skops.io
     from safetensors.torch import load_model as load_weights
 
-    try:
+    with _damage_told(folder):
         description = json.loads((folder / _DESCRIPTION).read_text())
-        labels = json.loads((folder / "labels.json").read_text())
         file = folder / "preprocessing.skops"
         foreign = skops.io.get_untrusted_types(file=file)
         if not trust:
@@ -134,7 +134,29 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             facts = _as_tuples(description["model_facts"])
             model: nn.Module = build(description["model"], where="model", **facts)
         load_weights(model, str(folder / "weights.safetensors"))
-        task = build(description["task"], where="task", **description["task_facts"], classes=labels)
+        task = _build_task(folder, description)
+    return SavedModel(Network(model, preprocessing.on_device()), preprocessing, task, description["kind"])
+
+
+def load_task(folder: Path, *, trust: bool = False) -> Task:
+    """The task of a model folder, whose weights need not be there any more; otherwise as `load_model`."""
+    with _damage_told(folder):
+        description = json.loads((folder / _DESCRIPTION).read_text())
+        if not trust:
+            _refuse_strangers(folder, targets(description["task"]))
+        return _build_task(folder, description)
+
+
+def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
+    labels = json.loads((folder / "labels.json").read_text())
+    task: Task = build(description["task"], where="task", **description["task_facts"], classes=labels)
+    return task
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except CorruptRun:
         raise
     except Exception as error:
@@ -144,7 +166,6 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             where=str(folder),
             hint="The folder is incomplete or damaged: copy it anew, or train again.",
         ) from error
-    return SavedModel(Network(model, preprocessing.on_device()), preprocessing, task, description["kind"])
 
 
 def _as_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.datasets import iris
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, CorruptRun
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
+from dlcli.run_folder import epochs_so_far
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
 from dlcli.tracking.ledger import Ledger
@@ -180,3 +181,21 @@ def test_a_fold_that_fails_fails_the_run_and_leaves_nothing_open(tmp_path: Path)
     statuses = sorted(Ledger.load(file.parent).status for file in tmp_path.glob("*/*/artifacts/ledger.json"))
     assert statuses == ["FAILED", "FAILED", "KILLED", "KILLED"]
     assert not list((tmp_path / ".active").glob("*"))
+
+
+def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
+    asked = ["cv=kfold", "cv.folds=3", "tracking.keep=1", "run_name=slim", f"runs_dir='{tmp_path}'"]
+    result = dlcli.train([*QUICK, *asked])
+    losses = [Ledger.load(fold.run_dir).metrics["best/val/loss"] for fold in result.folds]
+    kept = [(fold.run_dir / "model" / "weights.safetensors").exists() for fold in result.folds]
+    assert kept == [loss == min(losses) for loss in losses]
+    assert [(fold.run_dir / "checkpoints").exists() for fold in result.folds] == kept
+    best, dropped = result.folds[kept.index(True)], result.folds[kept.index(False)]
+    assert dlcli.evaluate(best.run_dir).metrics["test/loss"] == pytest.approx(best.metrics["test/loss"])
+    with pytest.raises(CorruptRun, match="weights were not kept"):
+        dlcli.evaluate(dropped.run_dir)
+    # Extended, it trains again what it no longer has, and drops it again.
+    longer = dlcli.resume("slim", ["trainer.max_epochs=6"], runs_dir=tmp_path)
+    assert longer.status == "FINISHED"
+    assert sum((fold.run_dir / "model" / "weights.safetensors").exists() for fold in longer.folds) == 1
+    assert [len(epochs_so_far(fold.run_dir)) for fold in longer.folds] == [6, 6, 6]
