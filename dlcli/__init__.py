@@ -92,14 +92,26 @@ def evaluate(
         )
 
 
-def load_run(run: str | Path, *, runs_dir: str | Path | None = None, trust: bool = False) -> SavedModel:
+def load_run(
+    run: str | Path,
+    *,
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> SavedModel:
     """A run's trained model, with its preprocessing: from raw rows to predictions.
 
     Args:
         run: a run ID or prefix, a name, a folder, or `last`.
+        conf_dirs: the user's own configuration folders (`-C`): the code beside them may run where it is unchanged.
         runs_dir: where runs lie; default as on the command line.
-        trust: also run model code that is not dlcli's.
+        trust: also run the model code that the run keeps.
     """
     from dlcli import runner
 
-    return runner.load_run(str(run), runs_dir=Path(runs_dir) if runs_dir else None, trust=trust)
+    return runner.load_run(
+        str(run),
+        conf_dirs=[Path(d) for d in conf_dirs],
+        runs_dir=Path(runs_dir) if runs_dir else None,
+        trust=trust,
+    )

@@ -13,6 +13,7 @@ from dlcli.cross_validation.report import write_parent_report
 from dlcli.cross_validation.summary import summarize_folds
 from dlcli.errors import DataError
 from dlcli.executors.execute import execute
+from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.retention import keep_best, watched
 from dlcli.run_folder import read_result
@@ -51,7 +52,8 @@ def cross_validate(
         configs = [children.settled(place, own) for place, own in zip(places, configs, strict=True)]
         _run_pending(estimation, children, places, folds, run_dirs, configs, watcher)
         results = tuple(read_result(folder) for folder in run_dirs)
-        summary = summarize_folds(folds, results)
+        task = load_task(results[0].run_dir / "model", trust=True)
+        summary = summarize_folds(folds, results, task)
         if not summary.intervals:
             raise DataError(
                 "no fold holds out any row", where="cv", hint="Give it test rows: cv.test_size=0.2."
@@ -63,7 +65,7 @@ def cross_validate(
             messages.append(
                 "One split only: the interval is that of the training seed, not that of other rows."
             )
-        write_parent_report(run_dir, estimation, folds, results, summary, metric)
+        write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         judged = {result.run_dir: watched(result.run_dir, config["monitor"]) for result in results}
         keep_best(judged, config["tracking"]["keep"], config["mode"])
         recorder.tag("mlflow.note.content", "\n".join(messages))

@@ -12,11 +12,11 @@ import torch
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.summary import Summary
 from dlcli.inference.evaluate import load_outputs
-from dlcli.inference.saved_model import load_task
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far
+from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import Ledger, atomic_write
 
 
@@ -27,6 +27,7 @@ def write_parent_report(
     results: Sequence[Result],
     summary: Summary,
     metric: str,
+    task: Task,
 ) -> None:
     """Write `folds.csv`, `predictions.parquet` and `plots/`."""
     plots = run_dir / "plots"
@@ -39,7 +40,7 @@ def write_parent_report(
     save(fold_figures(table, summary.intervals, metric, summary.line(metric)), plots / "folds.png")
     # Every held-out row once: more seeds and repeats say nothing about other rows.
     once = [result for fold, result in zip(folds, results, strict=True) if fold.repeat == 0]
-    _write_pooled_pictures(plots, estimation, once)
+    _write_pooled_pictures(plots, estimation, once, task)
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
@@ -64,10 +65,11 @@ def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
     return pd.concat(tables, ignore_index=True)
 
 
-def _write_pooled_pictures(plots: Path, estimation: Estimation, results: Sequence[Result]) -> None:
+def _write_pooled_pictures(
+    plots: Path, estimation: Estimation, results: Sequence[Result], task: Task
+) -> None:
     parts = [load_outputs(result.run_dir) for result in results if len(result.metrics)]
     rows = np.concatenate([rows for rows, _ in parts])
     outputs = torch.from_numpy(np.concatenate([outputs for _, outputs in parts]))
-    task = load_task(results[0].run_dir / "model", trust=True)
     for name, picture in task.pictures(outputs, estimation.data.y[rows]):
         save(picture, plots / f"{name}.png")

@@ -10,6 +10,7 @@ import numpy as np
 from dlcli.cross_validation.estimation import Fold
 from dlcli.result import Result
 from dlcli.statistics.interval import Components, Interval, corrected_interval, variance_components
+from dlcli.tasks.base import Task
 
 _HELD_OUT = "test/"
 
@@ -72,8 +73,8 @@ class Summary:
         )
 
 
-def summarize_folds(folds: Sequence[Fold], results: Sequence[Result]) -> Summary:
-    """The summary of finished folds."""
+def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> Summary:
+    """The summary of finished folds; `task` knows between which values a metric lies."""
     numbers = sorted({fold.number for fold in folds})
     seeds = 1 + max(fold.repeat for fold in folds)
     names = [
@@ -83,6 +84,7 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result]) -> Summary
     ]
     n_test = float(np.mean([len(fold.split.test) for fold in folds]))
     n_train = float(np.mean([len(fold.split.train) + len(fold.split.val) for fold in folds]))
+    measures = task.metrics()
     intervals, components = {}, {}
     for name in names:
         table = np.full((len(numbers), seeds), np.nan)
@@ -94,6 +96,8 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result]) -> Summary
             intervals[metric] = corrected_interval(table[0], n_train=1, n_test=0)
         else:
             intervals[metric] = corrected_interval(table.mean(axis=1), n_train, n_test)
+        if measure := measures.get(metric):
+            intervals[metric] = intervals[metric].within(measure.plot_lower_bound, measure.plot_upper_bound)
         if seeds > 1:
             components[metric] = variance_components(table.tolist())
     return Summary(intervals, components, len(numbers), seeds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,11 @@ class Interval:
     se: float
     low: float
     high: float
+
+    def within(self, lowest: float | None, highest: float | None) -> Interval:
+        """Without what lies beyond the values that the figure can have: it covers the truth as often as before."""
+        low = self.low if lowest is None else max(self.low, lowest)
+        return replace(self, low=low, high=self.high if highest is None else min(self.high, highest))
 
 
 def corrected_variance(values: ArrayLike, n_train: float, n_test: float) -> float:

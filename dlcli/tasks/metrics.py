@@ -23,6 +23,8 @@ class OneVsRest(Metric):
 
     full_state_update = False
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
     probabilities: list[Tensor]
     hits: list[Tensor]
 
@@ -62,6 +64,7 @@ class LogLoss(Metric):
 
     full_state_update = False
     higher_is_better = False
+    plot_lower_bound = 0.0
     total: Tensor
     rows: Tensor
 
@@ -107,6 +110,7 @@ class R2(Metric):
 
     full_state_update = False
     higher_is_better = True
+    plot_upper_bound = 1.0
     around: Tensor
     residual: Tensor
     total: Tensor
@@ -144,6 +148,7 @@ class MAPE(Metric):
 
     full_state_update = False
     higher_is_better = False
+    plot_lower_bound = 0.0
     offset: Tensor
     total: Tensor
     rows: Tensor

@@ -43,7 +43,7 @@ def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
     assert validated.status == "FINISHED"
     values = [fold.metrics["test/accuracy"] for fold in validated.folds]
     assert len(values) == 3
-    expected = corrected_interval(values, 80, 40)
+    expected = corrected_interval(values, 80, 40).within(0, 1)
     figures = {
         name.removeprefix("cv/accuracy_"): v for name, v in validated.metrics.items() if "cv/accuracy" in name
     }
@@ -137,6 +137,28 @@ def test_seeds_split_the_variance(tmp_path: Path) -> None:
     assert "between training seeds" in result.messages[1]
     table = pd.read_parquet(result.run_dir / "predictions.parquet")
     assert len(table) == 300
+
+
+def test_seeds_of_one_split_vary_by_nothing_else(tmp_path: Path) -> None:
+    result = dlcli.train([*QUICK, "cv.seeds=3", f"runs_dir='{tmp_path}'"])
+    assert len(result.folds) == 3
+    tests = {tuple(Split.load(fold.run_dir / "split.npz").test) for fold in result.folds}
+    assert len(tests) == 1
+    losses = [fold.metrics["test/loss"] for fold in result.folds]
+    assert len(set(losses)) == 3
+    assert result.metrics["cv/loss_std"] == pytest.approx(np.std(losses, ddof=1))
+    # Student's t of three independent figures, the plain one: nothing overlaps.
+    assert result.metrics["cv/loss_se"] == pytest.approx(np.std(losses, ddof=1) / 3**0.5)
+    assert "1 split x 3 seeds" in result.messages[0]
+    assert "that of the training seed, not that of other rows" in result.messages[-1]
+
+
+def test_an_interval_stays_within_what_the_figure_can_be(tmp_path: Path) -> None:
+    easy = ["cv=stratified_kfold", "cv.folds=3", "trainer.max_epochs=30", f"runs_dir='{tmp_path}'"]
+    figures = dlcli.train([*QUICK, *easy]).metrics
+    reach = figures["cv/accuracy_mean"] - figures["cv/accuracy_ci95_low"]
+    assert figures["cv/accuracy_mean"] + reach > 1  # by Student's t alone
+    assert figures["cv/accuracy_ci95_high"] == 1
 
 
 def test_a_target_that_only_a_leak_could_tell_scores_at_chance(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,8 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from toy_runs import new_run
 
+import dlcli
+from dlcli import job
+from dlcli.errors import Interrupted
 from dlcli.tracking.find import find_run
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries
@@ -156,6 +161,36 @@ def test_a_server_that_is_back_only_later(
     assert (run.info.status, run.data.metrics["test/accuracy"]) == ("FINISHED", 0.5)
     assert values(remote, run_dir, "a") == [(0, 0.0), (1, 1.0)]
     assert entries(remote.runs_dir) == []
+
+
+def test_a_stopped_cross_validation_goes_on_with_the_same_runs(
+    running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", running.uri)
+    original, done = job._Recording.finished_epoch, []
+
+    def stop(self: job._Recording, epoch: int, metrics: dict[str, float]) -> None:
+        original(self, epoch, metrics)
+        done.append(epoch)
+        if len(done) == 5:
+            raise Interrupted(signal.SIGTERM)
+
+    asked = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "cv=kfold", "cv.folds=3", "callbacks=none"]
+    with monkeypatch.context() as patch:
+        patch.setattr(job._Recording, "finished_epoch", stop)
+        with pytest.raises(Interrupted):
+            dlcli.train([*asked, f"runs_dir='{tmp_path}'", "run_name=stopped", "trainer.accelerator=cpu"])
+    resumed = dlcli.resume("stopped", runs_dir=tmp_path)
+    assert resumed.status == "FINISHED"
+    client = MlflowClient(running.uri)
+    parent = client.get_run(resumed.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["cv/accuracy_mean"] == resumed.metrics["cv/accuracy_mean"]
+    folds = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{resumed.run_id}'")
+    assert {fold.info.status for fold in folds} == {"FINISHED"}
+    assert {fold.info.run_id for fold in folds} == {fold.run_id for fold in resumed.folds}
+    for fold in resumed.folds:
+        assert [m.step for m in client.get_metric_history(fold.run_id, "val/loss")] == [0, 1, 2]
 
 
 def test_a_run_of_a_machine_that_has_long_been_silent_is_killed(remote: Store) -> None:
