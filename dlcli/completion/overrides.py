@@ -89,10 +89,21 @@ def _keys(words: Sequence[str], section: str, folders: Sequence[Path]) -> dict[s
 
         walk(read(file), "")
 
+    chosen = _chosen(words, folders)
+
+    def add_option(group: str, option: Any) -> None:
+        if (file := options(group, folders).get(str(option))) is None:
+            return
+        add(file, f"{group.replace('/', '.')}.")
+        for entry in read(file).get("defaults", ()):
+            for name, below in entry.items() if isinstance(entry, dict) else ():
+                if not name.startswith("override "):
+                    add_option(f"{group}/{name}", chosen.get(f"{group}/{name}", below))
+
     add(shipped_folder() / "config.yaml", "")
-    option = _chosen(words, folders).get(section)
-    if file := options(section, folders).get(str(option)):
-        add(file, f"{section}.")
+    add_option(section, chosen.get(section))
+    if experiment := options("experiment", folders).get(str(chosen.get("experiment"))):
+        add(experiment, "")  # its keys stand at the top
     return found
 
 

@@ -53,6 +53,8 @@ def offered(line: str) -> list[str]:
         ("dlcli train callbacks.", ["callbacks.early_stopping."]),
         ("dlcli train callbacks.early_stopping.p", ["callbacks.early_stopping.patience="]),
         ("dlcli train dataset=iris preprocessing.sc", ["preprocessing.scaling="]),
+        ("dlcli train task=binary task/loss=focal task.loss.g", ["task.loss.gamma="]),
+        ("dlcli train task=multiclass task.loss.label", ["task.loss.label_smoothing="]),
         ("dlcli train --js", ["--json"]),
         ("dlcli train --json --runs-dir there model=ml", ["model=mlp"]),
         ("dlcli train --runs-dir ", []),
@@ -74,6 +76,13 @@ def test_options_and_keys_of_one_s_own_are_offered() -> None:
     Path("own/model/mine.yaml").write_text("# Mine.\n_target_: not_there.Net\n# Width.\nwidth: 3\n")
     assert offered("dlcli train -C own model=mi") == ["model=mine"]
     assert offered("dlcli train -C own model=mine model.w") == ["model.width="]
+    Path("own/experiment").mkdir()
+    Path("own/experiment/first.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: mine\n\nscheduler:\n  # Steps.\n  gamma: 0.5\n"
+    )
+    with_experiment = "dlcli train -C own experiment=first "
+    assert offered(with_experiment + "model.w") == ["model.width="]
+    assert offered(with_experiment + "scheduler.g") == ["scheduler.gamma="]
     Path("own/model/broken.yaml").write_text("a: [")
     assert "model=broken" in offered("dlcli train -C own model=")
 
