@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -10,12 +11,13 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Share, by_group, make_splits, need, set_aside
-from dlcli.splits.split import Split
+from dlcli.splits.carving import Carver, Share, by_group, need
+from dlcli.splits.folding import Folding, classes_of
+
+_PURPOSE = "splitting by groups"
 
 
-class GroupKFold:
+class GroupKFold(Folding):
     """Each group is held out once; no group is in two parts of a split.
 
     Args:
@@ -40,31 +42,12 @@ class GroupKFold:
         self.val_size = val_size
         self.seed = seed
 
-    def splits(self, data: Data) -> list[Split]:
-        """One split a fold.
-
-        Raises:
-            DataError: the data has no groups, fewer groups than folds, or no classes to stratify by.
-        """
-        groups = need(data, "groups", "splitting by groups")
-        rows, _ = set_aside(data, self.test_size, self._carver(data))
-        strata = data.strata if self.stratify else None
-        if self.stratify and strata is None:
-            raise DataError(
-                f"{data.name} has no single class a row to stratify by",
-                "cv.stratify",
-                "Choose cv=group_kfold.",
-            )
+    def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        groups = need(data, "groups", _PURPOSE)
+        strata = classes_of(data, "group_kfold")[rows] if self.stratify else None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The least populated class")
-            folds = self._splitter().split(
-                rows, strata[rows] if strata is not None else None, _codes(groups[rows])
-            )
-            return make_splits(folds, rows, self.val_size, self._carver(data))
-
-    def final_test(self, data: Data) -> np.ndarray:
-        """The dataset's own test rows, else a share `test_size` of the groups."""
-        return set_aside(data, self.test_size, self._carver(data))[1]
+            yield from self._splitter().split(rows, strata, _codes(groups[rows]))
 
     def _splitter(self) -> model_selection.BaseCrossValidator:
         if self.folds is None:
@@ -74,7 +57,7 @@ class GroupKFold:
         return model_selection.GroupKFold(self.folds, shuffle=True, random_state=self.seed)
 
     def _carver(self, data: Data) -> Carver:
-        return by_group(need(data, "groups", "splitting by groups"), self.seed)
+        return by_group(need(data, "groups", _PURPOSE), self.seed)
 
 
 def _codes(groups: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -11,11 +12,11 @@ from sklearn import model_selection
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Share, by_row, make_splits, set_aside
-from dlcli.splits.split import Split
+from dlcli.splits.carving import Carver, Share, by_row
+from dlcli.splits.folding import Folding, classes_of
 
 
-class KFold:
+class KFold(Folding):
     """Each row is held out once a repeat; validation rows come out of the others.
 
     Args:
@@ -46,12 +47,7 @@ class KFold:
         self.val_size = val_size
         self.seed = seed
 
-    def splits(self, data: Data) -> list[Split]:
-        """`folds` x `repeats` splits.
-
-        Raises:
-            DataError: there are fewer rows (of every class) than folds, or no classes to stratify by.
-        """
+    def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.repeats > 1 and not self.shuffle:
             raise DataError(
                 "repeats of folds that are not drawn at random are all the same",
@@ -59,16 +55,10 @@ class KFold:
                 hint="Set cv.shuffle=true, or cv.repeats=1.",
             )
         strata = self._strata(data)
-        rows, _ = set_aside(data, self.test_size, self._carver(data))
         with warnings.catch_warnings():
             # A class with fewer rows than folds is held out in some of them only: nothing to be done about it.
             warnings.filterwarnings("ignore", "The least populated class")
-            folds = self._splitter().split(rows, strata[rows] if strata is not None else None)
-            return make_splits(folds, rows, self.val_size, self._carver(data))
-
-    def final_test(self, data: Data) -> np.ndarray:
-        """The dataset's own test rows, else a share `test_size`."""
-        return set_aside(data, self.test_size, self._carver(data))[1]
+            yield from self._splitter().split(rows, strata[rows] if strata is not None else None)
 
     def _splitter(self) -> model_selection.BaseCrossValidator:
         seed = self.seed if self.shuffle else None
@@ -84,10 +74,4 @@ class KFold:
         return by_row(self.seed, self._strata(data))
 
     def _strata(self, data: Data) -> np.ndarray | None:
-        if not self.stratify:
-            return None
-        if data.strata is None:
-            raise DataError(
-                f"{data.name} has no single class a row to stratify by", "cv.stratify", "Choose cv=kfold."
-            )
-        return data.strata
+        return classes_of(data, "kfold") if self.stratify else None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_row, make_splits, set_aside
-from dlcli.splits.split import Split
+from dlcli.splits.carving import Carver, Share, by_row
+from dlcli.splits.folding import Folding
 
 
-class LeaveOneOut:
+class LeaveOneOut(Folding):
     """Each row is held out alone. Its folds' figures are those of one row: read the pooled predictions.
 
     Args:
@@ -24,18 +26,8 @@ class LeaveOneOut:
         self.val_size = val_size
         self.seed = seed
 
-    def splits(self, data: Data) -> list[Split]:
-        """One split a row.
-
-        Raises:
-            DataError: there is one row only.
-        """
-        rows, _ = set_aside(data, self.test_size, self._carver(data))
-        return make_splits(model_selection.LeaveOneOut().split(rows), rows, self.val_size, self._carver(data))
-
-    def final_test(self, data: Data) -> np.ndarray:
-        """The dataset's own test rows, else a share `test_size`."""
-        return set_aside(data, self.test_size, self._carver(data))[1]
+    def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield from model_selection.LeaveOneOut().split(rows)
 
     def _carver(self, data: Data) -> Carver:
         return by_row(self.seed, data.strata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -9,11 +10,11 @@ from annotated_types import Ge, Gt, Lt
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_row, make_splits, set_aside
-from dlcli.splits.split import Split
+from dlcli.splits.carving import Carver, Share, by_row
+from dlcli.splits.folding import Folding
 
 
-class ShuffleSplit:
+class ShuffleSplit(Folding):
     """Draws the held-out rows anew each time: a row may be held out often, or never.
 
     Args:
@@ -41,22 +42,11 @@ class ShuffleSplit:
         self.val_size = val_size
         self.seed = seed
 
-    def splits(self, data: Data) -> list[Split]:
-        """`folds` splits.
-
-        Raises:
-            DataError: a class has one row only, or a part would have fewer rows than there are classes.
-        """
-        rows, _ = set_aside(data, self.test_size, self._carver(data))
+    def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         strata = data.strata if self.stratify else None
         kind = model_selection.ShuffleSplit if strata is None else model_selection.StratifiedShuffleSplit
         splitter = kind(self.folds, test_size=self.held_out, random_state=self.seed)
-        folds = splitter.split(rows, strata[rows] if strata is not None else None)
-        return make_splits(folds, rows, self.val_size, self._carver(data))
-
-    def final_test(self, data: Data) -> np.ndarray:
-        """The dataset's own test rows, else a share `test_size`."""
-        return set_aside(data, self.test_size, self._carver(data))[1]
+        yield from splitter.split(rows, strata[rows] if strata is not None else None)
 
     def _carver(self, data: Data) -> Carver:
         return by_row(self.seed, data.strata if self.stratify else None)

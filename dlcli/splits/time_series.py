@@ -10,11 +10,13 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_time, make_splits, need, set_aside
-from dlcli.splits.split import Split
+from dlcli.splits.carving import Carver, Share, by_time, need
+from dlcli.splits.folding import Folding
+
+_PURPOSE = "a split in time"
 
 
-class TimeSeries:
+class TimeSeries(Folding):
     """Folds that follow each other in time; rows of the same point in time stay together.
 
     Args:
@@ -40,21 +42,8 @@ class TimeSeries:
         self.test_size = test_size
         self.val_size = val_size
 
-    def splits(self, data: Data) -> list[Split]:
-        """One split a held-out stretch.
-
-        Raises:
-            DataError: the data has no times, or too few for so many folds.
-        """
-        times = need(data, "times", "a split in time")
-        rows, _ = set_aside(data, self.test_size, self._carver(data))
-        return make_splits(self._folds(times[rows]), rows, self.val_size, self._carver(data))
-
-    def final_test(self, data: Data) -> np.ndarray:
-        """The dataset's own test rows, else the last share `test_size` of the points in time."""
-        return set_aside(data, self.test_size, self._carver(data))[1]
-
-    def _folds(self, times: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        times = need(data, "times", _PURPOSE)[rows]
         points, point_of_row = np.unique(times, return_inverse=True)
         splitter = model_selection.TimeSeriesSplit(self.folds, max_train_size=self.window, gap=self.gap)
         for train, held_out in splitter.split(points):
@@ -64,4 +53,4 @@ class TimeSeries:
             )
 
     def _carver(self, data: Data) -> Carver:
-        return by_time(need(data, "times", "a split in time"), self.gap)
+        return by_time(need(data, "times", _PURPOSE), self.gap)
