@@ -127,10 +127,18 @@ class Terminal:
 
         if not columns:
             return
-        table = Table(box=box.SIMPLE_HEAD if self.live else None, header_style="bold", show_edge=False)
-        table.add_column(title, overflow="fold")
+        # A run's name may be longer than all names of metrics: above the table it takes no room from the figures.
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD if self.live else None,
+            header_style="bold",
+            show_edge=False,
+        )
+        table.add_column(no_wrap=True)
         for name in columns:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right")
         for metric in dict.fromkeys(metric for cells in columns.values() for metric in cells):
             table.add_row(Text(metric), *(cells.get(metric, "-") for cells in columns.values()))
         if self.live:

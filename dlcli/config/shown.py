@@ -8,18 +8,28 @@ from typing import Any
 import yaml
 
 from dlcli.config.compose import Composed
+from dlcli.config.folders import shipped_folder
 from dlcli.config.provenance import nearest
+from dlcli.paths import display
 
 # Columns beyond which a value pushes its place aside instead of moving all others.
-_WIDEST = 56
+_WIDEST = 48
 
 
 def annotated(composed: Composed) -> str:
-    """YAML that can be read back; each value has `# FILE:LINE` or `# command line` behind it."""
+    """YAML that can be read back; each value has `# FILE:LINE` or `# command line` behind it.
+
+    Shipped files are written `dlcli:model/mlp.yaml`, and the first line says where they lie.
+    """
+    shipped = display(shipped_folder())
     known = composed.origins()
-    rows = [(text, nearest(key, known)) for key, text in _rows(composed.config, "", "")]
+    rows = [
+        (text, nearest(key, known).replace(f"{shipped}/", "dlcli:"))
+        for key, text in _rows(composed.config, "", "")
+    ]
     width = min(_WIDEST, max(len(text) for text, origin in rows if origin))
-    return "\n".join(f"{text:<{width}}  # {origin}" if origin else text for text, origin in rows)
+    lines = [f"{text:<{width}}  # {origin}" if origin else text for text, origin in rows]
+    return "\n".join([f"# dlcli: is {shipped}/", *lines])
 
 
 def _rows(node: Mapping[str, Any], prefix: str, indent: str) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 import dlcli as package
 from dlcli.cli.app import app
-from dlcli.config.folders import groups, options
+from dlcli.config.folders import groups, options, shipped_folder
 
 
 def dlcli(*arguments: str) -> Result:
@@ -59,7 +59,8 @@ def test_show_tells_where_each_value_came_from() -> None:
     assert places["lr: 0.5"] == "conf/experiment/mine.yaml:4"
     assert places["hidden: 7"] == "command line"
     assert places["seed: 3"] == "conf/dlcli.yaml:1"
-    assert places["patience: 10"].endswith("conf/callbacks/default.yaml:9")
+    assert places["patience: 10"] == "dlcli:callbacks/default.yaml:9"
+    assert f"# dlcli: is {shipped_folder()}/" in done.stdout
     # What is shown can be read back.
     shown = yaml.safe_load(done.stdout)
     found = document("show", "experiment=mine", "model.hidden=7")
