@@ -9,6 +9,7 @@ from dlcli.config.build import build, locate
 from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.optimization import make_chosen, make_optimizer, make_schedule
+from dlcli.starting_weights import fitting_weights, starting_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,7 +180,9 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
         "num_outputs": _task(config, data, split).num_outputs,
     }
     with torch.device("meta"):
-        build(config["model"], where="model", **facts)
+        model = build(config["model"], where="model", **facts)
+        if file := starting_weights(config):
+            fitting_weights(model, file)
 
 
 def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str) -> Iterator[Problem]:

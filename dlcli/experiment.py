@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.errors import ConfigError, DlcliError, Problem
 
 if TYPE_CHECKING:
-    from dlcli.config.compose import Composed
+    from dlcli.config.compose import Composed, Draft
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
@@ -120,7 +120,7 @@ def plan_experiment(
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.config.overrides import quoted
     from dlcli.config.supplied import BY_DATA, SUPPLIED
-    from dlcli.run_folder import absolute_paths
+    from dlcli.starting_weights import check_weights
 
     folders = user_folders(conf_dirs)
     extend_path(folders)
@@ -130,7 +130,7 @@ def plan_experiment(
     problems: list[Problem] = list(found.problems)
     if (problems and not thorough) or found.unsound & {"dataset", "cv"}:
         raise ConfigError(problems)
-    config = absolute_paths(found.composed.config)
+    config = _settled(found)
     try:
         estimation = plan_estimation(config, folders)
     except DlcliError as error:
@@ -141,12 +141,23 @@ def plan_experiment(
         # Now that the targets are known, so is the task: what was said of it can be judged.
         found = draft([*asked, f"task={estimation.data.target_kind}"], folders, SUPPLIED)
         problems = list(found.problems)
-        config = absolute_paths(found.composed.config)
+        config = _settled(found)
         estimation = replace(estimation, config=config)
     problems += find_mistakes(config, estimation.data, estimation.splits[0], found.unsound)
+    if "model" not in found.unsound:
+        problems += check_weights(config, estimation.data, estimation.splits)
     if problems:
         raise ConfigError(problems)
     return Experiment(found.composed, config, folders, estimation)
+
+
+def _settled(found: Draft) -> dict[str, Any]:
+    """The configuration as the run records it: files by their full paths."""
+    from dlcli.run_folder import absolute_paths
+    from dlcli.starting_weights import settle_weights
+
+    config = absolute_paths(found.composed.config)
+    return config if "model" in found.unsound else settle_weights(config)
 
 
 def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimation:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.starting_weights import start_from, starting_weights
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -70,5 +71,8 @@ def assemble(
         **preprocessing.facts(),
     }
     torch.manual_seed(seed)
-    network = Network(build(config["model"], where="model", **facts), preprocessing.on_device())
+    model = build(config["model"], where="model", **facts)
+    if file := starting_weights(config):
+        start_from(model, file)
+    network = Network(model, preprocessing.on_device())
     return Parts(preprocessing, train, val, task, facts, dict(targets), network)

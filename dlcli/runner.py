@@ -30,6 +30,7 @@ def train(
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
     from dlcli.run_folder import contents
+    from dlcli.starting_weights import weights_tags
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import make_run_name, open_store
@@ -53,6 +54,7 @@ def train(
                 params=config,
                 tags={
                     **provenance(config["tracking"]["tags"]),
+                    **weights_tags(config),
                     "dlcli.seed": str(config["seed"]),
                     "dlcli.data_fingerprint": data.fingerprint,
                     "dlcli.split_fingerprint": estimation.fingerprint,

@@ -26,6 +26,7 @@ LAYERS = (
     ("retention",),
     ("finding",),
     ("parts", "optimization"),
+    ("starting_weights",),
     ("reports", "inference", "training"),
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),

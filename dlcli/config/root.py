@@ -29,6 +29,13 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Model:
+    """Keys of the section `model` that dlcli itself takes; a model may take its own `weights` instead."""
+
+    weights: Annotated[str, MinLen(1)] | None = None
+
+
+@dataclass(frozen=True)
 class Optimizer:
     """Keys of the section `optimizer` that dlcli itself takes."""
 
@@ -54,6 +61,7 @@ class CrossValidation:
 OWN: Mapping[str, type[Any]] = {
     "cv": CrossValidation,
     "dataset": Dataset,
+    "model": Model,
     "optimizer": Optimizer,
     "scheduler": Scheduler,
 }

@@ -1,0 +1,94 @@
+"""Weights out of a file, and which of them fit a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.errors import ConfigError
+
+# Keys below which training scripts keep the weights of a checkpoint, and what wrappers put in front of names.
+_WITHIN = ("state_dict", "model", "model_state_dict")
+_WRAPPERS = ("module.", "_orig_mod.")
+
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Names that do not agree: wanted and not there, there and not wanted, and there in another shape."""
+
+    missing: list[str]
+    unexpected: list[str]
+    reshaped: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.reshaped)
+
+    def __str__(self) -> str:
+        kinds = {
+            "missing": self.missing, "not in the model": self.unexpected, "of another shape": self.reshaped,
+        }  # fmt: skip
+        return "; ".join(f"{len(names)} {kind}: {_few(names)}" for kind, names in kinds.items() if names)
+
+
+def read_weights(file: Path, where: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of a state dict that torch saved; nothing is unpickled.
+
+    Raises:
+        ConfigError: at `where`: there is no such file, or it holds something else.
+    """
+    if not file.is_file():
+        raise ConfigError(f"there is no file {file}", where, "Give a .safetensors file or a state dict.")
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # each library has its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"{file} cannot be read: {reason}",
+            where,
+            "Give a .safetensors file, or a state dict as torch.save(model.state_dict(), FILE) writes it: "
+            "a file that would have to be unpickled is not opened.",
+        ) from error
+    for key in _WITHIN:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ConfigError(f"{file} holds no state dict", where, "Names and tensors are wanted.")
+    return {_unwrapped(str(name)): value for name, value in content.items()}
+
+
+def compare_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], ignore: Callable[[str], bool] = lambda name: False
+) -> Misfit:
+    """What does not agree, but for the names to `ignore`: those of a head, say."""
+    wanted = model.state_dict()
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}  # not all formats keep them
+    return Misfit(
+        [name for name in wanted if name not in weights and name not in counters and not ignore(name)],
+        [name for name in weights if name not in wanted and not ignore(name)],
+        [
+            f"{name} {tuple(weights[name].shape)}, not {tuple(value.shape)}"
+            for name, value in wanted.items()
+            if name in weights and weights[name].shape != value.shape and not ignore(name)
+        ],
+    )
+
+
+def _unwrapped(name: str) -> str:
+    for wrapper in _WRAPPERS:
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

@@ -1,0 +1,126 @@
+"""`model.weights=RUN`: a training that starts from the weights of an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.config.build import TARGET, locate
+from dlcli.config.signature import signature
+from dlcli.errors import ConfigError, Problem
+from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dlcli.datasets.data import Data
+    from dlcli.splits.split import Split
+
+_KEY = "model.weights"
+_WEIGHTS = Path("model", "weights.safetensors")
+
+
+def starting_weights(config: Mapping[str, Any]) -> Path | None:
+    """The file to start from; None where nothing was asked for, or where the model takes `weights` itself."""
+    given = config["model"].get("weights")
+    if given is None or "weights" in signature(locate(config["model"][TARGET])).arguments:
+        return None
+    return Path(given)
+
+
+def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the file in place of the RUN, so that it is read the same from anywhere.
+
+    Raises:
+        RunNotFound: there is no such run.
+        ConfigError: it has no weights.
+    """
+    from dlcli.tracking.find import find_run
+
+    given = starting_weights(config)
+    if given is None:
+        return config
+    file = given.expanduser().resolve()
+    if not file.is_file():
+        file = find_run(str(given), Path(config["runs_dir"])).run_dir / _WEIGHTS
+    if not file.is_file():
+        raise ConfigError(
+            f"the run {given} has no weights",
+            _KEY,
+            "Only a finished run has them, and of folds those that tracking.keep kept.",
+        )
+    return {**config, "model": {**config["model"], "weights": str(file)}}
+
+
+def fitting_weights(model: nn.Module, file: Path) -> dict[str, Tensor]:
+    """The weights of a run that are for this model; of its last layer, those of the same shape.
+
+    Raises:
+        ConfigError: another layer does not fit; all of them are named.
+    """
+    from dlcli.models.weights import compare_weights, read_weights
+
+    weights = read_weights(file, _KEY)
+    misfit = compare_weights(model, weights, ignore=_last_layer(model))
+    if misfit:
+        raise ConfigError(
+            f"the weights do not fit the model: {misfit}",
+            _KEY,
+            "Give the model the settings of that run: its config.yaml has them.",
+        )
+    wanted = model.state_dict()
+    return {
+        name: values
+        for name, values in weights.items()
+        if name in wanted and values.shape == wanted[name].shape
+    }
+
+
+def start_from(model: nn.Module, file: Path) -> None:
+    """Give the model a run's weights; its last layer keeps what it has drawn where the run's has another shape."""
+    model.load_state_dict(fitting_weights(model, file), strict=False)
+
+
+def _last_layer(model: nn.Module) -> Callable[[str], bool]:
+    """Whether a tensor is one of the output layer's, which follows the number of classes or targets."""
+    names = [name for name, _ in model.named_parameters()]
+    last = names[-1].rpartition(".")[0] if names else ""
+    return lambda name: name.rpartition(".")[0] == last
+
+
+def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+    """Weights that have learnt rows which are to judge them: the figures would be too good."""
+    import numpy as np
+
+    from dlcli.splits.split import Split
+
+    file = starting_weights(config)
+    source = _run_of(file) if file else None
+    if source is None or source.tags.get("dlcli.data_fingerprint") != data.fingerprint:
+        return
+    learnt = Split.load(source.run_dir / "split.npz").train
+    judge = np.unique(np.concatenate([rows for split in splits for rows in (split.val, split.test)]))
+    if seen := len(np.intersect1d(learnt, judge)):
+        yield Problem(
+            f"{source.run_name} was trained on {seen:,} of the {len(judge):,} rows that are to judge what it becomes",
+            _KEY,
+            "Take the same rows (cv and cv.seed as in that run), or other data.",
+        )
+
+
+def weights_tags(config: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of a run that say what it started from: which run, and a digest of the file."""
+    import hashlib
+
+    file = starting_weights(config)
+    if file is None:
+        return {}
+    digest = hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    source = _run_of(file)
+    return {"dlcli.weights_fingerprint": digest, **({"dlcli.weights_run": source.run_id} if source else {})}
+
+
+def _run_of(file: Path) -> Ledger | None:
+    folder = file.parents[1]
+    return Ledger.load(folder) if (folder / LEDGER_FILE).is_file() else None
