@@ -54,7 +54,7 @@ def find_mistakes(
         look("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
     other = f"Choose a model that takes {data.kind} data (model=mlp takes any of a fixed size)."
     fits = look("model", lambda: _pairing(config, data, "model", other))
-    fits = look("preprocessing", lambda: _makes(_row_shape, config, data, split)) and fits
+    fits = look("preprocessing", lambda: _makes(_row_facts, config, data, split)) and fits
     if look("task", lambda: iter(check_task(config["task"], data, split))) and look(
         "task", lambda: _makes(_task, config, data, split)
     ):
@@ -152,13 +152,14 @@ def _averaging(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("has to know how long the training is", "weight_averaging", hint)
 
 
-def _row_shape(config: Mapping[str, Any], data: Data, split: Split) -> tuple[int, ...]:
-    """What preprocessing makes of a row."""
+def _row_facts(config: Mapping[str, Any], data: Data, split: Split) -> dict[str, Any]:
+    """What preprocessing makes of a row, and what else it tells the model."""
     from dlcli.datasets.data import take
 
     some = take(data.x, split.train[:_ENOUGH_ROWS])
     try:
-        fields = build(config["preprocessing"], where="preprocessing").fit(some).transform(some)
+        preprocessing = build(config["preprocessing"], where="preprocessing").fit(some)
+        fields = preprocessing.transform(some)
     except DlcliError:
         raise
     except Exception as error:  # whatever numpy, pandas or scikit-learn say of data of the wrong kind
@@ -168,17 +169,14 @@ def _row_shape(config: Mapping[str, Any], data: Data, split: Split) -> tuple[int
             "preprocessing",
             f"Leave the dataset its own, or choose one for {data.kind} data.",
         ) from error
-    return tuple(fields["x"].shape[1:])
+    return {"input_shape": tuple(fields["x"].shape[1:]), **preprocessing.facts()}
 
 
 def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     """The model, made without memory for its weights."""
     import torch
 
-    facts = {
-        "input_shape": _row_shape(config, data, split),
-        "num_outputs": _task(config, data, split).num_outputs,
-    }
+    facts = _row_facts(config, data, split) | {"num_outputs": _task(config, data, split).num_outputs}
     with torch.device("meta"):
         model = build(config["model"], where="model", **facts)
         if file := starting_weights(config):

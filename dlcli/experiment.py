@@ -170,8 +170,10 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.job import load_data
+    from dlcli.splits.overlap import check_overlap
 
     data, strategy = load_data(config["dataset"]), build(config["cv"], where="cv")
     splits, final_test = strategy.splits(data), strategy.final_test(data)
+    check_overlap(data, splits)
     check_refit(config, splits, final_test)
     return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _FROM_DATA = "It comes from the data."
-_OF_TARGETS = dict.fromkeys(("classes", "class_counts", "targets", "target_mean", "target_std"), _FROM_DATA)
+_OF_TARGETS = dict.fromkeys(
+    ("classes", "class_counts", "targets", "target_mean", "target_std", "naive_error"), _FROM_DATA
+) | dict.fromkeys(("horizon", "season"), "It is the dataset's.")
 
 # Options of groups that stand for one that the data will decide: until then the section's keys cannot be judged.
 BY_DATA = {"task": "auto"}
 
 SUPPLIED: Mapping[str, Mapping[str, str]] = {
     "model": dict.fromkeys(
-        ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon"), _FROM_DATA
+        ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback"), _FROM_DATA
     ),
     "task": {**_OF_TARGETS, "tuned_threshold": "Training finds it: see task.tune_threshold."},
     "task.*": _OF_TARGETS,

@@ -12,6 +12,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.job import Job
+from dlcli.splits.overlap import without_overlap
 from dlcli.splits.split import Split
 from dlcli.training.loader import derive_seed
 
@@ -73,7 +74,8 @@ class Estimation:
         if len(self.splits) == 1:
             return self.splits[0]
         none = self.final_test[:0]
-        return Split(np.setdiff1d(np.arange(len(self.data)), self.final_test), none, self.final_test)
+        rows = np.setdiff1d(np.arange(len(self.data)), self.final_test)
+        return Split(without_overlap(self.data, rows, self.final_test), none, self.final_test)
 
     @property
     def fingerprint(self) -> str:

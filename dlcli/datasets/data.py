@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 Kind = Literal["table", "image", "sequence", "tokens"]
-TargetKind = Literal["binary", "multiclass", "multilabel", "regression"]
+TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "forecast"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,8 @@ class Data:
 
     - int64 codes `(N,)`, positions in `classes`: one class a row, binary where there are two;
     - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the K labels' names;
-    - floats `(N,)` or `(N, K)`, in the user's own unit: regression, where `targets` are the K columns' names.
+    - floats `(N,)` or `(N, K)`, in the user's own unit: regression, where `targets` are the K columns' names;
+    - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast.
 
     What some splits go by, one entry a row, where the data has it: `groups` (rows that belong together, such as one
     patient's), `times` (anything that can be sorted), `parts` (a split that is given: the words train, val and test,
@@ -34,12 +35,15 @@ class Data:
 
     `note` tells a person how the rows are held. `content`, where it is given, is a digest that stands for `x` in the
     fingerprint: of rows that stay in files, and are the same rows when they are in memory.
+
+    `reach` says that rows are stretches of time which overlap: a row's target reaches so far behind its own time, which
+    is a whole number then. Such rows are split in time alone, for a target must not lie in two parts.
     """
 
     name: str
     kind: Kind
     x: Any
-    y: np.ndarray
+    y: Any
     classes: tuple[str, ...] = ()
     source: str = ""
     test_rows: np.ndarray | None = None
@@ -49,11 +53,12 @@ class Data:
     parts: np.ndarray | None = None
     note: str = ""
     content: str = ""
+    reach: int | None = None
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):
             self._need(
-                self.targets, 1 if self.y.ndim == 1 else self.y.shape[1], "a name for each target column"
+                self.targets, 1 if self.y.ndim == 1 else self.y.shape[-1], "a name for each target column"
             )
         elif not np.issubdtype(self.y.dtype, np.integer):
             raise TypeError(f"targets are int64 codes, 0/1 integers or floats, these are {self.y.dtype}")
@@ -71,7 +76,7 @@ class Data:
     def target_kind(self) -> TargetKind:
         """What the targets are; the name of the task that fits them."""
         if np.issubdtype(self.y.dtype, np.floating):
-            return "regression"
+            return "forecast" if self.y.ndim == 3 else "regression"
         if self.y.ndim == 2:
             return "multilabel"
         return "binary" if len(self.classes) == 2 else "multiclass"
@@ -100,6 +105,11 @@ def take(x: Any, rows: Sequence[int] | np.ndarray) -> Any:
 def _update(digest: hashlib.blake2b, part: Any) -> None:
     if part is None:
         digest.update(b"none")
+    elif hasattr(part, "pieces"):
+        for piece in part.pieces():
+            _update(digest, piece)
+    elif isinstance(part, int | str | tuple):
+        digest.update(repr(part).encode())
     elif hasattr(part, "iloc"):
         import pandas as pd
 

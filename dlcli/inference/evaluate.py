@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
 from dlcli.tasks.base import Task
+from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
 
 OUTPUTS = "outputs.npz"
@@ -24,30 +26,32 @@ OUTPUTS = "outputs.npz"
 class Evaluation:
     """A model's outputs on some rows, and what they are worth.
 
-    `baseline` has the same figures of a guess that looks at no row: the training rows' most frequent class, or mean.
+    `baselines` have the same figures of guesses by name: first, without one, that of a guess which looks at no row (the
+    training rows' most frequent class, or mean); of a series, naive forecasts.
     """
 
     rows: np.ndarray
-    y: np.ndarray
+    y: Any
     outputs: Tensor
     metrics: dict[str, float]
-    baseline: dict[str, float]
+    baselines: dict[str, dict[str, float]]
 
 
 def evaluate(
     model: SavedModel, data: Data, rows: np.ndarray, device: torch.device | str = "cpu"
 ) -> Evaluation:
     """Predict the raw rows and judge the predictions. The loss is that of the task, over all rows."""
-    outputs = model.outputs(take(data.x, rows), device)
-    y = data.y[rows]
-    encoded = torch.from_numpy(model.task.encode(y))
-    task, guess = model.task.baseline()
+    x, y = take(data.x, rows), data.y[rows]
+    outputs = model.outputs(x, device)
+    encoded = as_fields({"y": model.task.encode(y)})["y"][:]
     return Evaluation(
         rows,
         y,
         outputs,
         metrics=_figures(model.task, outputs, encoded),
-        baseline=_figures(task, guess.expand(len(y), -1), encoded),
+        baselines={
+            name: _figures(task, guess, encoded) for name, (task, guess) in model.task.guesses(x).items()
+        },
     )
 
 
@@ -58,15 +62,14 @@ def _figures(task: Task, outputs: Tensor, y: Tensor) -> dict[str, float]:
 
 
 def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], dict[str, float]]:
-    """Metrics, and the baselines under the same names: `test/accuracy`."""
-    metrics, baselines = (
-        {
-            f"{part}/{name}": value
-            for part, evaluation in evaluations.items()
-            for name, value in getattr(evaluation, which).items()
-        }
-        for which in ("metrics", "baseline")
-    )
+    """Metrics, and the baselines under the same names: `test/accuracy`; one that has a name, `naive/test/mse`."""
+    metrics: dict[str, float] = {}
+    baselines: dict[str, float] = {}
+    for part, evaluation in evaluations.items():
+        metrics |= {f"{part}/{name}": value for name, value in evaluation.metrics.items()}
+        for guess, worth in evaluation.baselines.items():
+            prefix = f"{guess}/{part}" if guess else part
+            baselines |= {f"{prefix}/{name}": value for name, value in worth.items()}
     return metrics, baselines
 
 
@@ -88,10 +91,14 @@ def choose_device(accelerator: str) -> torch.device:
 
 
 def predictions_table(model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> pd.DataFrame:
-    """`predictions.parquet`: row, split, target, prediction and what else the task gives, one line a row."""
+    """`predictions.parquet`: row, split, target, prediction and what else the task gives.
+
+    One line a row; of a forecast, one line a step of each row.
+    """
     tables = []
     for part, evaluation in evaluations.items():
-        place = pd.DataFrame({"row": evaluation.rows, "split": part})
         targets, predictions = model.task.targets(evaluation.y), model.task.predictions(evaluation.outputs)
+        lines = len(predictions) // max(1, len(evaluation.rows))
+        place = pd.DataFrame({"row": np.repeat(evaluation.rows, lines), "split": part})
         tables.append(pd.concat([place, targets, predictions], axis=1))
     return pd.concat(tables, ignore_index=True)

@@ -226,7 +226,12 @@ def _write_mlflow_files(folder: Path, run_id: str) -> None:
 
 
 def as_rows(x: Any, kind: str) -> Any:
-    """Raw rows as callers from outside hand them over: a table for `table`, an array for the rest."""
+    """Raw rows as callers from outside hand them over: a table for `table`, an array or a table for `sequence`.
+
+    The rest are arrays.
+    """
+    if kind == "sequence":
+        return x if isinstance(x, pd.DataFrame) else np.asarray(x)
     if kind == "table":
         return x if isinstance(x, pd.DataFrame) else pd.DataFrame(x)
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)

@@ -71,11 +71,13 @@ def describe(
 
 
 def _targets(data: Data) -> str:
-    if data.target_kind == "regression":
+    if data.target_kind in ("regression", "forecast"):
         return "1 target" if len(data.targets) == 1 else f"{len(data.targets)} targets"
     return f"{len(data.classes)} {'labels' if data.target_kind == 'multilabel' else 'classes'}"
 
 
 def _plural(data: Data) -> str:
+    if data.target_kind == "forecast":
+        return f"windows of {len(data.x.values):,} steps"
     nouns = {"table": "rows", "image": "images", "sequence": "sequences", "tokens": "texts"}
     return nouns[data.kind]

@@ -2,13 +2,14 @@
 
 A `Carver` takes rows and a share and gives back (the others, those set aside), both sorted. Which one a strategy uses
 says what must not be torn apart: nothing (`by_row`), groups (`by_group`), or before and after (`by_time`).
+`by_default` goes by the data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Lt
@@ -39,18 +40,35 @@ def by_group(groups: np.ndarray, seed: int) -> Carver:
     return carver
 
 
-def by_time(times: np.ndarray, gap: int = 0) -> Carver:
-    """Take the last share of the points in time; rows of the `gap` points before it are in neither part."""
+def by_time(data: Data, gap: int = 0) -> Carver:
+    """Take the last share of the points in time; rows of the `gap` points before it are in neither part.
+
+    Nor are those whose target reaches into it.
+
+    Raises:
+        DataError: the data has no times.
+    """
+    times = need(data, "times", "a split in time")
 
     def carver(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
         points = np.unique(times[rows])
         count = _at_least_one(size, len(points))
         if count == 0:
             return np.sort(rows), rows[:0]
-        before = points[: max(0, len(points) - count - gap)]
+        before = ends_before(data, points[: max(0, len(points) - count - gap)], points[-count])
         return np.sort(rows[np.isin(times[rows], before)]), np.sort(rows[times[rows] >= points[-count]])
 
     return carver
+
+
+def by_default(data: Data, seed: int, strata: np.ndarray | None = None) -> Carver:
+    """Draw rows; where they are stretches of time, take the last ones."""
+    return by_row(seed, strata) if data.reach is None else by_time(data)
+
+
+def ends_before(data: Data, times: np.ndarray, time: Any) -> np.ndarray:
+    """Those of the times from which no row's target reaches as far as `time`."""
+    return times if data.reach is None else times[times + data.reach < time]
 
 
 def set_aside(data: Data, test_size: float, carver: Carver) -> tuple[np.ndarray, np.ndarray]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_row, make_splits, set_aside
+from dlcli.splits.carving import Carver, Share, by_default, make_splits, set_aside
 from dlcli.splits.split import Split
 
 
 class Holdout:
     """One split: the final test rows, then validation rows out of the rest.
+
+    A series is split in time: the test is its end.
 
     Args:
         test_size: share of all rows for the test, where the dataset has no test rows of its own.
@@ -42,4 +44,4 @@ class Holdout:
         return set_aside(data, self.test_size, self._carver(data))[1]
 
     def _carver(self, data: Data) -> Carver:
-        return by_row(self.seed, data.strata if self.stratify else None)
+        return by_default(data, self.seed, data.strata if self.stratify else None)

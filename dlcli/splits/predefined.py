@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Share, by_row, make_splits, need
+from dlcli.splits.carving import Carver, Share, by_default, make_splits, need
 from dlcli.splits.split import Split
 
 _WORDS = ("train", "val", "test")
@@ -62,7 +62,7 @@ class Predefined:
         return np.flatnonzero(parts == "test")
 
     def _carver(self, data: Data) -> Carver:
-        return by_row(self.seed, data.strata)
+        return by_default(data, self.seed, data.strata)
 
 
 def _folds(numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -10,10 +10,8 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_time, need
+from dlcli.splits.carving import Carver, Share, by_time, ends_before, need
 from dlcli.splits.folding import Folding
-
-_PURPOSE = "a split in time"
 
 
 class TimeSeries(Folding):
@@ -23,7 +21,7 @@ class TimeSeries(Folding):
         folds: how many held-out stretches.
         window: points in time to train on before each of them (sliding); null takes all before it (expanding).
         gap: points in time that are left out before held-out and validation rows (embargo), where a row's values reach
-            into what comes after it.
+            into what comes after it. (Of a series, the steps that its forecasts reach over are left out anyway.)
         test_size: share of the points in time, the last ones, that no fold sees: for the final test.
         val_size: share of a fold's training points, the last ones, that validates.
     """
@@ -43,14 +41,15 @@ class TimeSeries(Folding):
         self.val_size = val_size
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        times = need(data, "times", _PURPOSE)[rows]
+        times = need(data, "times", "a split in time")[rows]
         points, point_of_row = np.unique(times, return_inverse=True)
         splitter = model_selection.TimeSeriesSplit(self.folds, max_train_size=self.window, gap=self.gap)
         for train, held_out in splitter.split(points):
+            past = ends_before(data, points[train], points[held_out[0]])
             yield (
-                np.flatnonzero(np.isin(point_of_row, train)),
+                np.flatnonzero(np.isin(times, past)),
                 np.flatnonzero(np.isin(point_of_row, held_out)),
             )
 
     def _carver(self, data: Data) -> Carver:
-        return by_time(need(data, "times", _PURPOSE), self.gap)
+        return by_time(data, self.gap)

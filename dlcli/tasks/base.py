@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Set
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
@@ -41,8 +40,8 @@ class Task(nn.Module, ABC):
     epoch_metrics: tuple[str, ...]
 
     @abstractmethod
-    def encode(self, y: np.ndarray) -> np.ndarray:
-        """Targets as batches hold them."""
+    def encode(self, y: Any) -> Any:
+        """Targets as batches hold them: an array, or a `dlcli.training.fields.Field`."""
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean loss of some rows, a scalar."""
@@ -63,31 +62,36 @@ class Task(nn.Module, ABC):
         Who judges is this task, but for thresholds: the most frequent class is the same whatever they are.
         """
 
+    def guesses(self, x: Any) -> dict[str, tuple[Task, Tensor]]:
+        """Baselines for raw rows `x`: outputs `(N, num_outputs)`, and who judges them. The first has no name."""
+        task, guess = self.baseline()
+        return {"": (task, guess.expand(len(x), -1))}
+
     @abstractmethod
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """What a person reads: one row a prediction, in the user's own labels or unit."""
 
     @abstractmethod
-    def targets(self, y: np.ndarray) -> pd.DataFrame:
+    def targets(self, y: Any) -> pd.DataFrame:
         """Targets as the user wrote them, one row each."""
 
     @abstractmethod
     def describe(self) -> str:
         """The task in words, for the panel."""
 
-    def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, float]:
+    def tune(self, outputs: Tensor, y: Any) -> dict[str, float]:
         """Facts found on validation rows with the best weights (a threshold), handed to `__init__` on loading."""
         return {}
 
-    def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame | None:
+    def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame | None:
         """Figures of each class or target, where a row of figures does not say all."""
         return None
 
-    def worst(self, outputs: Tensor, y: np.ndarray) -> list[tuple[int, str]]:
+    def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
         """Positions of the rows that were judged worst, the worst first, and what to say of each."""
         return []
 
-    def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
+    def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
         """Names and pictures of some rows' outputs, for `plots/`."""
         return iter(())
 

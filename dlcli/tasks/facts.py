@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dlcli.datasets.data import Data
+from dlcli.datasets.data import Data, take
+from dlcli.tasks.naive import naive_error
 
 
 def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
@@ -14,8 +15,21 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
 
     - `classes` and `class_counts`: names, and training rows of each class `(C,)`; of a multilabel target, rows
       without and with each label `(K, 2)`;
-    - `targets`, `target_mean`, `target_std`: for regression, of each column `(K,)`, in the user's own unit.
+    - `targets`, `target_mean`, `target_std`: for regression, of each column `(K,)`, in the user's own unit;
+    - for a forecast also `horizon`, `season` and `naive_error`; all is measured over the steps of the series that the
+      training rows cover, each of them once.
     """
+    if data.target_kind == "forecast":
+        history = take(data.x, train)
+        mean, std = history.scale()
+        return {
+            "targets": list(data.targets),
+            "target_mean": mean[: history.targets].tolist(),
+            "target_std": std[: history.targets].tolist(),
+            "horizon": history.horizon,
+            "season": history.season,
+            "naive_error": naive_error(history).tolist(),
+        }
     y = data.y[train]
     if data.target_kind == "regression":
         columns = y.reshape(len(y), -1).astype(np.float64)

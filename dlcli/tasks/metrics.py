@@ -168,3 +168,35 @@ class MAPE(Metric):
     def compute(self) -> Tensor:
         """The mean."""
         return self.total / self.rows
+
+
+class MASE(Metric):
+    """Mean absolute scaled error (Hyndman and Koehler, 2006): 1 is as good as a naive forecast of the training part.
+
+    The mean over targets; NaN where the naive forecast of a target was never wrong, or never made.
+
+    Args:
+        naive_error: mean absolute error of that forecast `(K,)`, in the unit of what is judged.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    naive_error: Tensor
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self, naive_error: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("naive_error", naive_error, persistent=False)
+        self.add_state("total", default=torch.zeros_like(naive_error), dist_reduce_fx="sum")
+        self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add some rows `(N, K)`."""
+        self.total += (predicted - y).abs().sum(dim=0)
+        self.rows += len(y)
+
+    def compute(self) -> Tensor:
+        """The mean."""
+        scaled = self.total / self.rows / self.naive_error
+        return torch.where(self.naive_error > 0, scaled, torch.nan).nanmean()

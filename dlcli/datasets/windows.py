@@ -1,0 +1,120 @@
+"""Windows of a series: rows that overlap, read by view. However many there are, the series is in memory once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+Rows = Sequence[int] | np.ndarray | slice
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Targets of a forecast: row i is the `horizon` steps from `origins[i]` on.
+
+    Looks like an array `(N, horizon, K)`, and makes one where it is asked for by `numpy`.
+
+    Attributes:
+        values: of the whole series `(T, K)`, in the user's unit.
+        origins: each row's first step to be forecast `(N,)`.
+        horizon: steps to forecast.
+        times: of all steps `(T,)`.
+    """
+
+    values: np.ndarray
+    origins: np.ndarray
+    horizon: int
+    times: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def __getitem__(self, rows: Rows) -> Self:
+        return replace(self, origins=self.origins[rows])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(N, horizon, K)`."""
+        return len(self), self.horizon, self.values.shape[1]
+
+    @property
+    def ndim(self) -> int:
+        """3."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the values."""
+        return self.values.dtype
+
+    def numpy(self) -> np.ndarray:
+        """All of them, each in a place of its own, `(N, horizon, K)`."""
+        return self.values[self.steps()]
+
+    def steps(self) -> np.ndarray:
+        """Positions in the series, `(N, horizon)`."""
+        return self.origins[:, None] + np.arange(self.horizon)
+
+    def pieces(self) -> tuple[Any, ...]:
+        """What makes them what they are, for a fingerprint."""
+        return self.values, self.origins, self.horizon, self.times.astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a forecast goes by: row i is the `lookback` steps before `origins[i]`, and what is known of those after it.
+
+    Attributes:
+        values: of the whole series `(T, F)`, in the user's unit: targets first, covariates that are known ahead last.
+        columns: the F names.
+        origins: each row's first step to be forecast `(N,)`.
+        lookback: steps that a row looks back on.
+        horizon: steps to forecast.
+        targets: how many of the first columns are forecast.
+        known: of how many of the last columns the values are known as far ahead as the horizon, as of a calendar.
+        season: steps after which the series repeats itself, more or less; 1 where it does not.
+    """
+
+    values: np.ndarray
+    columns: tuple[str, ...]
+    origins: np.ndarray
+    lookback: int
+    horizon: int
+    targets: int
+    known: int = 0
+    season: int = 1
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def __getitem__(self, rows: Rows) -> Self:
+        return replace(self, origins=self.origins[rows])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(N, lookback, F)`."""
+        return len(self), self.lookback, self.values.shape[1]
+
+    def covered(self) -> np.ndarray:
+        """Which steps `(T,)` some row looks back on or forecasts: what of the series these rows may be measured by."""
+        edges = np.zeros(len(self.values) + 1, dtype=np.int64)
+        np.add.at(edges, self.origins - self.lookback, 1)
+        np.add.at(edges, np.minimum(self.origins + self.horizon, len(self.values)), -1)
+        return edges[:-1].cumsum() > 0
+
+    def scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of each column `(F,)` over the steps that are covered, each of them once.
+
+        A column that never changes has deviation 1: its scale is left alone.
+        """
+        values = self.values[self.covered()]
+        std = values.std(axis=0)
+        return values.mean(axis=0), np.where(std > 0, std, 1.0)
+
+    def pieces(self) -> tuple[Any, ...]:
+        """What makes it what it is, for a fingerprint."""
+        plain = self.columns, self.lookback, self.horizon, self.targets, self.known, self.season
+        return self.values, self.origins, plain

@@ -1,0 +1,51 @@
+"""A linear forecast (Zeng et al., Are Transformers Effective for Time Series Forecasting?, 2023)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearForecast(nn.Module):
+    """Each target's next steps as weighted sums of its own last ones; the other columns are not looked at.
+
+    With `relative` the last value is taken off before and added again behind, so that a level that moves over time
+    does no harm: the paper's NLinear.
+
+    Args:
+        input_shape: steps and features of one row `(T, F)`, the targets first.
+        num_outputs: horizon times targets.
+        lookback: steps of the row that are history.
+        horizon: steps to forecast.
+        relative: forecast the difference from the last value.
+        shared: one set of weights for all targets; else each has its own.
+    """
+
+    accepts: ClassVar = {"sequence"}
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_outputs: int,
+        lookback: int,
+        horizon: int,
+        relative: bool = True,
+        shared: bool = True,
+    ) -> None:
+        super().__init__()
+        self.lookback = lookback
+        self.targets = num_outputs // horizon
+        self.relative = relative
+        sets = 1 if shared else self.targets
+        # As the paper's code begins: the mean of the lookback.
+        self.weight = nn.Parameter(torch.full((sets, lookback, horizon), 1 / lookback))
+        self.bias = nn.Parameter(torch.zeros(sets, 1, horizon))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, T, F)` to `(N, horizon * K)`, step by step."""
+        past = x[:, : self.lookback, : self.targets].permute(2, 0, 1)  # a variable's rows side by side
+        last = past[:, :, -1:] if self.relative else 0.0
+        ahead = (past - last) @ self.weight + self.bias + last
+        return ahead.permute(1, 2, 0).flatten(1)
