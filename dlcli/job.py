@@ -83,7 +83,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         TrainingError: the training failed; the run is marked FAILED.
         Interrupted: a signal came; the run is marked KILLED.
     """
-    from dlcli.inference.evaluate import evaluate, figures, save_outputs
+    from dlcli.inference.evaluate import evaluate, figures, named_baselines, save_outputs
     from dlcli.reports.report import write_report
     from dlcli.splits.split import Split
     from dlcli.tracking.ledger import disk_errors
@@ -128,7 +128,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
             result={
                 "metrics": list(metrics),
                 "duration_s": round(time.monotonic() - started, 3),
-                "messages": [*found, diagnosis],
+                "messages": [*found, *named_baselines(evaluations), diagnosis],
             },
         )
     return read_result(run_dir)

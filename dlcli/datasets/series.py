@@ -171,7 +171,8 @@ def _numbers(column: pd.Series, file: Path, *, gaps: bool) -> np.ndarray:
     ):
         rows = np.flatnonzero(wrong)
         if len(rows):
-            value = "a value" if missing[rows[0]] else repr(column.iloc[rows[0]])
+            first = column.iloc[rows[0]]
+            value = "a value" if missing[rows[0]] else repr(first) if isinstance(first, str) else str(first)
             more = f", and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
             raise DataError(f"{value} {what}{more}", _place(file, int(rows[0]), str(column.name)), hint)
     return values

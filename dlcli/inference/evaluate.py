@@ -73,6 +73,16 @@ def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], d
     return metrics, baselines
 
 
+def named_baselines(evaluations: Mapping[Part, Evaluation]) -> list[str]:
+    """A line for each baseline that has a name; the one without stands beside the figures."""
+    return [
+        f"{guess} baseline: " + ", ".join(f"{part}/{name} {value:.4g}" for name, value in worth.items())
+        for part, evaluation in evaluations.items()
+        for guess, worth in evaluation.baselines.items()
+        if guess
+    ]
+
+
 def save_outputs(run_dir: Path, evaluation: Evaluation) -> None:
     """Keep the outputs themselves (`outputs.npz`): from them a parent draws the pictures of all rows."""
     np.savez_compressed(run_dir / OUTPUTS, rows=evaluation.rows, outputs=evaluation.outputs.numpy())

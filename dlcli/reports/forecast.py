@@ -19,8 +19,6 @@ def forecasts(y: Windows, predicted: np.ndarray, targets: Sequence[str]) -> Figu
     """The forecast in the middle of the rows beside what came, behind some history; predicted is `(N, horizon, K)`."""
     shown = min(len(targets), PANELS)
     figure, axes = new_figure(shown, width=6.4 if shown == 1 else 3.6 * shown, height=4.0)
-    if len(y) == 0:
-        return figure
     row = len(y) // 2
     origin = int(y.origins[row])
     first = max(0, origin - _BEFORE * y.horizon)

@@ -150,7 +150,7 @@ class Forecast(Task):
 
     def _values(self, outputs: Tensor) -> np.ndarray:
         """Outputs in the user's unit, `(N, horizon, K)`."""
-        scaled = outputs.double().cpu().numpy().reshape(len(outputs), self.horizon, -1)
+        scaled = outputs.double().cpu().numpy().reshape(len(outputs), self.horizon, len(self.names))
         return scaled * self._std + self._mean
 
     def _table(self, what: str, values: np.ndarray) -> pd.DataFrame:

@@ -1,0 +1,112 @@
+"""Series to fields: scaled once, read by view, never ahead of what is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dlcli.datasets.windows import History
+from dlcli.errors import DataError
+from dlcli.preprocessing.series import Series
+from dlcli.training.fields import Field
+
+STEPS, LOOKBACK, HORIZON = 50, 8, 3
+
+
+def history(known: int = 0, rows: slice = slice(None)) -> History:
+    values = np.random.default_rng(0).normal([5, 1000, 0], [1, 50, 0.1], size=(STEPS, 3))
+    origins = np.arange(LOOKBACK, STEPS - HORIZON + 1)
+    return History(values, ("a", "b", "c"), origins, LOOKBACK, HORIZON, targets=2, known=known)[rows]
+
+
+def test_it_measures_the_training_part_each_step_once() -> None:
+    train = history(rows=slice(0, 20))
+    fitted = Series().fit(train)
+    seen = train.values[: LOOKBACK + 19 + HORIZON]
+    assert np.allclose(fitted.mean_, seen.mean(axis=0))
+    assert np.allclose(fitted.std_, seen.std(axis=0))
+    assert fitted.rows_seen_ == 20
+
+
+def test_a_column_that_never_changes_keeps_its_scale() -> None:
+    values = np.full((STEPS, 1), 7.0)
+    flat = History(values, ("a",), np.arange(LOOKBACK, 40), LOOKBACK, HORIZON, targets=1)
+    assert (Series().fit(flat).transform(flat)["x"][:] == 0).all()
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_batch_holds_the_windows_of_its_rows(known: int) -> None:
+    some = history(known)
+    fitted = Series().fit(some)
+    field = fitted.transform(some[[30, 4, 11]])["x"]
+    assert isinstance(field, Field)
+    assert field.shape == (3, LOOKBACK + (HORIZON if known else 0), 3)
+    scaled = (some.values - fitted.mean_) / fitted.std_
+    for row, origin in enumerate(some.origins[[30, 4, 11]]):
+        assert np.allclose(field[row : row + 1][0, :LOOKBACK], scaled[origin - LOOKBACK : origin], atol=1e-6)
+    chosen = field.index_select(0, torch.tensor([2, 0]))
+    assert torch.equal(chosen, torch.cat([field[2:3], field[0:1]]))
+    assert torch.equal(field.to(torch.device("cpu"))[:], field[:])
+
+
+def test_ahead_of_the_origin_only_what_is_known_is_read() -> None:
+    some = history(known=1)
+    fitted = Series().fit(some)
+    field = fitted.transform(some[[5]])["x"][:]
+    origin = int(some.origins[5])
+    ahead = (some.values[origin : origin + HORIZON, 2] - fitted.mean_[2]) / fitted.std_[2]
+    assert np.allclose(field[0, LOOKBACK:, 2], ahead, atol=1e-6)
+    assert (field[0, LOOKBACK:, :2] == 0).all()
+    # Whatever comes after the origin changes nothing else.
+    later = some.values.copy()
+    later[origin:, :2] = np.nan
+    changed = History(later, some.columns, some.origins, LOOKBACK, HORIZON, targets=2, known=1)
+    assert torch.equal(fitted.transform(changed[[5]])["x"][:], field)
+
+
+def test_windows_do_not_multiply_memory() -> None:
+    values = np.zeros((100_000, 1))
+    long = History(values, ("a",), np.arange(1000, 99_900), 1000, 100, targets=1)
+    field = Series().fit(long).transform(long)["x"]
+    assert field.values.nbytes <= values.nbytes
+    assert field.starts.nbytes <= values.nbytes
+    # A part keeps its own stretch of the series, not all of it.
+    assert len(Series().fit(long).transform(long[90_000:])["x"].values) == 1000 + 8_900 - 1
+
+
+def test_no_rows_are_no_error() -> None:
+    fitted = Series().fit(history())
+    assert fitted.transform(history(rows=slice(0, 0)))["x"][:].shape == (0, LOOKBACK, 3)
+
+
+def test_raw_steps_are_one_row() -> None:
+    some = history()
+    fitted = Series().fit(some)
+    steps = pd.DataFrame(some.values[:30], columns=["a", "b", "c"])[["c", "b", "a"]].assign(other="text")
+    expected = fitted.transform(some[[30 - LOOKBACK]])["x"][:]
+    assert torch.allclose(fitted.transform(steps)["x"][:], expected)
+    blocks = np.stack([some.values[:30], some.values[5:35]])
+    assert fitted.transform(blocks)["x"].shape == (2, LOOKBACK, 3)
+    assert torch.allclose(fitted.transform(blocks)["x"][:1], expected)
+
+
+def test_raw_steps_go_on_with_what_is_known() -> None:
+    some = history(known=1)
+    fitted = Series().fit(some)
+    steps = pd.DataFrame(some.values[: 30 + HORIZON], columns=["a", "b", "c"])
+    steps.loc[30:, ["a", "b"]] = np.nan
+    assert torch.allclose(fitted.transform(steps)["x"][:], fitted.transform(some[[30 - LOOKBACK]])["x"][:])
+
+
+def test_raw_steps_that_do_not_suffice_are_named() -> None:
+    fitted = Series().fit(history())
+    steps = pd.DataFrame(history().values, columns=["a", "b", "c"])
+    with pytest.raises(DataError, match="needs the column c"):
+        fitted.transform(steps.rename(columns={"c": "cc"}))
+    with pytest.raises(DataError, match=r"needs 8 steps of 3 columns \(a, b, c\); there are 5 of 3"):
+        fitted.transform(steps.head(5))
+    steps.loc[45, "b"] = np.nan
+    with pytest.raises(DataError, match="step 45, column b: a value is missing"):
+        fitted.transform(steps)

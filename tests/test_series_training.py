@@ -1,0 +1,124 @@
+"""Whole runs on series: trained, judged beside naive forecasts, saved, and forecasting from raw steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dlcli
+from dlcli.errors import ConfigError, DataError
+from dlcli.result import Result
+
+# One of each way of reading a window, as small as it goes.
+MODELS = {
+    "mlp": ["model.hidden=8"],
+    "gru": ["model.hidden=8"],
+    "tcn": ["model.channels=[8]"],
+    "transformer": ["model.hidden=8", "model.feedforward=8", "model.layers=1"],
+}
+
+
+def of(path: Path, lookback: int = 16, horizon: int = 4) -> list[str]:
+    windows = [f"dataset.lookback={lookback}", f"dataset.horizon={horizon}"]
+    return ["dataset=series", f"dataset.path='{path}'", *windows, "trainer.accelerator=cpu"]
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 hours of two waves, and a flag that foretells a jump of the first."""
+    steps = np.arange(240)
+    flag = (steps % 19 == 0).astype(float)
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(2, 240))
+    frame = pd.DataFrame(
+        {
+            "when": pd.date_range("2024-01-01", periods=240, freq="h").astype(str),
+            "tide": 100 + 10 * np.sin(steps * np.pi / 12) + 8 * flag + noise[0],
+            "wind": np.cos(steps * np.pi / 12) + noise[1],
+            "flag": flag,
+        }
+    )
+    file = tmp_path_factory.mktemp("waves") / "waves.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def trained(waves: Path) -> Result:
+    """A linear forecast of the tide, with a flag that is known ahead."""
+    plain = ["model=linear", "dataset.target=tide", "dataset.known=[flag]", "optimizer.lr=0.02"]
+    return dlcli.train([*of(waves), *plain, "trainer.max_epochs=60", f"runs_dir='{waves.parent / 'runs'}'"])
+
+
+def test_it_beats_the_naive_forecasts(trained: Result) -> None:
+    assert trained.metrics["test/mase"] < trained.baselines["test/mase"]
+    assert trained.metrics["test/mae"] < 0.5 * trained.baselines["naive/test/mae"]
+    assert (trained.run_dir / "plots" / "forecast.png").exists()
+    breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
+    assert breakdown[breakdown.split == "test"].step.tolist() == [1, 2, 3, 4]
+    assert any("naive" in message for message in trained.messages)
+
+
+def test_the_saved_model_repeats_its_figures(trained: Result) -> None:
+    again = dlcli.evaluate(str(trained.run_dir))
+    assert {name: trained.metrics[name] for name in again.metrics} == again.metrics
+
+
+def test_the_saved_model_forecasts_from_raw_steps(trained: Result, waves: Path) -> None:
+    steps = pd.read_csv(waves)
+    predictions = pd.read_parquet(trained.run_dir / "predictions.parquet")
+    one = predictions[predictions.row == predictions.row.max()]
+    assert one.time.dt.strftime("%Y-%m-%d %H:%M:%S").tolist() == steps.when.tail(4).tolist()
+    steps.loc[236:, ["tide", "wind"]] = np.nan  # what is to be forecast is not there yet
+    forecast = dlcli.load_run(str(trained.run_dir)).predict(steps)
+    assert np.allclose(forecast["prediction"], one["prediction"], rtol=1e-5)
+    assert forecast["step"].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_forecasts(model: str, waves: Path) -> None:
+    result = dlcli.train([*of(waves), f"model={model}", *MODELS[model], "trainer.max_epochs=1"])
+    assert result.metrics["test/mse"] > 0
+
+
+def test_folds_in_time(waves: Path) -> None:
+    plain = ["model=linear_forecast", "dataset.target=[tide, wind]", "trainer.max_epochs=1"]
+    result = dlcli.train([*of(waves), *plain, "cv=time_series", "cv.folds=2"])
+    assert len(result.folds) == 2
+    assert (result.run_dir / "plots" / "forecast.png").exists()
+    predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
+    assert set(predictions.columns) >= {"fold", "time", "step", "target(tide)", "prediction(wind)"}
+
+
+def test_what_would_leak_is_refused(waves: Path) -> None:
+    with pytest.raises(DataError, match="forecast the same steps"):
+        dlcli.train([*of(waves), "model=linear", "cv=kfold"])
+
+
+def test_a_model_that_takes_no_series_is_refused(waves: Path) -> None:
+    with pytest.raises(ConfigError, match="CNN takes image data"):
+        dlcli.train([*of(waves), "model=cnn"])
+
+
+@pytest.mark.slow
+def test_etth1_as_in_the_literature(shared_data: Path) -> None:
+    path = shared_data / "timeseries" / "ETTh1.csv"
+    result = dlcli.train(
+        [
+            "experiment=etth1_linear",
+            f"dataset.path='{path}'",
+            "trainer.max_epochs=4",
+            "trainer.accelerator=cpu",
+        ]
+    )
+    assert result.metrics["test/mse"] <= 0.40
+    assert result.baselines["test/mse"] == pytest.approx(0.5122, abs=1e-3)
+
+
+def test_airline_passengers(shared_data: Path) -> None:
+    path = shared_data / "timeseries" / "airline-passengers.csv"
+    plain = ["model=linear_forecast", "optimizer.lr=0.02", "trainer.max_epochs=100"]
+    result = dlcli.train([*of(path, 24, 12), *plain])
+    assert result.metrics["test/mase"] < result.baselines["test/mase"] < result.baselines["naive/test/mase"]
