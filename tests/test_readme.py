@@ -27,9 +27,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
-    data = ROOT.parent / "shared" / "data" / "MNIST"
+    data = ROOT.parent / "shared" / "data"
     if data.is_dir():
-        shutil.copytree(data, folder / "data" / "MNIST")
+        shutil.copytree(data / "MNIST", folder / "data" / "MNIST")
+        for file in (data / "timeseries").glob("*.csv"):
+            shutil.copy(file, folder / "data")
     return folder
 
 
@@ -44,7 +46,7 @@ def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyP
     words = shlex.split(command)[1:]
     if words == ["ui"]:
         pytest.skip("a server: tests/cli/test_ui.py")
-    if "dataset=mnist" in words and not Path("data/MNIST").is_dir():
+    if any("=data" in word for word in words) and not Path("data").is_dir():
         pytest.skip("needs the folder shared/data beside the checkout")
     if words[0] == "resume":
         words = [*words[:2], "trainer.max_epochs=2"]
