@@ -176,11 +176,19 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     """The model, made without memory for its weights."""
     import torch
 
+    from dlcli.models.backbone import HasBackbone
+
     facts = _row_facts(config, data, split) | {"num_outputs": _task(config, data, split).num_outputs}
     with torch.device("meta"):
         model = build(config["model"], where="model", **facts)
         if file := starting_weights(config):
             fitting_weights(model, file)
+    if config["finetune"] and not isinstance(model, HasBackbone):
+        raise ConfigError(
+            f"{type(model).__name__} has no pretrained backbone to keep or to tune",
+            "finetune",
+            "Leave finetune=none, or choose a model with a backbone, such as model=pretrained_image.",
+        )
 
 
 def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str) -> Iterator[Problem]:

@@ -193,7 +193,12 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         summary = summarize(network, first_rows(train, 1))
         atomic_write(run_dir / "model_summary.txt", summary.text)
         recorder.log(
-            {"model/parameters": summary.parameters, "model/multiply_adds": summary.multiply_adds}, step=0
+            {
+                "model/parameters": summary.parameters,
+                "model/trainable_parameters": summary.trainable,
+                "model/multiply_adds": summary.multiply_adds,
+            },
+            step=0,
         )
         restore_best_weights(run_dir)
         found = find(config, parts, job.seed)

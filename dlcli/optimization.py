@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from dlcli.training.schedules import Schedule
 
 
-def make_optimizer(node: Mapping[str, Any], parameters: Iterable[Tensor]) -> Optimizer:
+def make_optimizer(
+    node: Mapping[str, Any], parameters: Iterable[Tensor] | Iterable[dict[str, Any]]
+) -> Optimizer:
     """The optimizer of a config node; its weight decay spares biases and normalisation, unless the node says `all`."""
     from dlcli.training.optimizers import parameter_groups
 
     takes = signature(locate(node["_target_"])).arguments
     default = takes["weight_decay"].default if "weight_decay" in takes else 0
+    lr = node.get("lr", takes["lr"].default if "lr" in takes else 1.0)
     decay, on = node.get("weight_decay", default), node.get("weight_decay_on", "weights")
-    return build(node, where="optimizer", params=parameter_groups(parameters, decay, on))
+    return build(node, where="optimizer", params=parameter_groups(parameters, lr, decay, on))
 
 
 def make_schedule(
@@ -43,11 +46,12 @@ def make_schedule(
             where="scheduler",
             hint="Give trainer.max_epochs or trainer.max_steps, or choose scheduler=plateau.",
         )
+    rates = [group["lr"] for group in optimizer.param_groups]
     facts = {
         "optimizer": optimizer,
         "total_steps": total_steps,
         "steps_per_epoch": steps_per_epoch,
-        "max_lr": optimizer.param_groups[0]["lr"],
+        "max_lr": rates if len(set(rates)) > 1 else rates[0],
     }
     return Schedule(build(node, where="scheduler", **facts), node.get("interval", "epoch"))
 

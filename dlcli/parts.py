@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.optimization import make_chosen
 from dlcli.starting_weights import start_from, starting_weights
 
 if TYPE_CHECKING:
@@ -74,5 +75,5 @@ def assemble(
     model = build(config["model"], where="model", **facts)
     if file := starting_weights(config):
         start_from(model, file)
-    network = Network(model, preprocessing.on_device())
+    network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"))
     return Parts(preprocessing, train, val, task, facts, dict(targets), network)

@@ -60,6 +60,7 @@ _QUIET_WARNINGS = (
     r"'pin_memory' argument is set as true but no accelerator",
     r"The `srun` command is available",
     r"It is recommended to use `self\.log\(.*sync_dist=True",
+    r"Found \d+ module\(s\) in eval mode",  # a frozen backbone has to be
     r"Precision .* is not supported by the model summary",
     r"You passed `Trainer\(accelerator='cpu', precision='16",  # dlcli's checks refuse it
     r"Glyph .* missing from",  # matplotlib's font lacks a script: the picture shows a box

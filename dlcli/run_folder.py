@@ -24,12 +24,15 @@ _BASELINE = "baseline/"
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the dataset's paths made absolute."""
+    """The configuration with the dataset's paths made absolute, and that of weights in a file."""
     dataset = dict(config["dataset"])
     for key in DATA_PATHS:
         if isinstance(dataset.get(key), str):
             dataset[key] = str(Path(dataset[key]).expanduser().resolve())
-    return {**config, "dataset": dataset}
+    model, weights = config["model"], config["model"].get("weights")
+    if isinstance(weights, str) and Path(weights).expanduser().is_file():
+        model = {**model, "weights": str(Path(weights).expanduser().resolve())}
+    return {**config, "dataset": dataset, "model": model}
 
 
 def contents(

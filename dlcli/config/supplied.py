@@ -13,9 +13,12 @@ _OF_TARGETS = dict.fromkeys(
 BY_DATA = {"task": "auto"}
 
 SUPPLIED: Mapping[str, Mapping[str, str]] = {
-    "model": dict.fromkeys(
-        ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback"), _FROM_DATA
-    ),
+    "model": {
+        **dict.fromkeys(
+            ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback"), _FROM_DATA
+        ),
+        "restored": "It says that a run's weights follow.",
+    },
     "task": {**_OF_TARGETS, "tuned_threshold": "Training finds it: see task.tune_threshold."},
     "task.*": _OF_TARGETS,
     "optimizer": {"params": "They are the model's."},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -80,6 +81,11 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
         for key, argument in takes.arguments.items():
             if argument.required and key not in node and key not in given:
                 yield Problem(f"{node[TARGET]} needs it", f"{where}.{key}", f"Add {where}.{key}=...")
+    # What depends on several arguments, or on names that no type can list, the target may judge itself.
+    own_judgement = getattr(locate(node[TARGET]), "mistakes", None)
+    if own_judgement is not None:
+        for problem in own_judgement({key: value for key, value in node.items() if key in takes.arguments}):
+            yield replace(problem, where=f"{where}.{problem.where}")
 
 
 def _no_argument(target: str, key: str, where: str, takes: Signature, given: Mapping[str, str]) -> Problem:

@@ -132,7 +132,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         preprocessing = skops.io.load(file, trusted=foreign)
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
             facts = _as_tuples(description["model_facts"])
-            model: nn.Module = build(description["model"], where="model", **facts)
+            model: nn.Module = build(description["model"], where="model", **facts, restored=True)
         load_weights(model, str(folder / "weights.safetensors"))
         task = _build_task(folder, description)
     return SavedModel(Network(model, preprocessing.on_device()), preprocessing, task, description["kind"])

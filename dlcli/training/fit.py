@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
-from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
 
 from dlcli.console import counted
 from dlcli.errors import TrainingError
@@ -88,7 +88,7 @@ def fit(
     train: Fields,
     val: Fields | None,
     *,
-    make_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+    make_optimizer: Callable[[ParamsT], Optimizer],
     make_trainer: Callable[..., pl.Trainer],
     trainer_arguments: Mapping[str, Any],
     callbacks: Sequence[Callback],

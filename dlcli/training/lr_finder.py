@@ -52,7 +52,7 @@ class LearningRateFinder:
         for step in range(self.steps):
             rate = self.start * (self.end / self.start) ** (step / (self.steps - 1))
             for group in tryout.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("lr_share", 1.0)
             loss = tryout.step()
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
             smooth = mean / (1 - _SMOOTHING ** (step + 1))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
 
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
@@ -56,7 +57,7 @@ class TrainingModule(pl.LightningModule):
         self,
         network: Network,
         task: Task,
-        make_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        make_optimizer: Callable[[ParamsT], Optimizer],
         train: BatchLoader,
         val: BatchLoader | None,
         seed: int,
@@ -105,7 +106,7 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer of all parameters that train, and its schedule."""
-        optimizer = self._make_optimizer([p for p in self.network.parameters() if p.requires_grad])
+        optimizer = self._make_optimizer(self.network.trained_parameters())
         if self._make_schedule is None:
             return optimizer
         gathered = self.trainer.accumulate_grad_batches
@@ -158,6 +159,7 @@ class TrainingModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reseed for this epoch, and start its clock."""
         self._train.epoch = self.current_epoch
+        self.network.start_epoch(self.current_epoch)
         torch.manual_seed(derive_seed(self._seed, self.current_epoch))
         self._losses.clear()
         self._batch_idx = -1

@@ -4,29 +4,68 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import Any, Self
 
 from torch import Tensor, nn
+
+from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 
 
 class Network(nn.Module):
     """From a batch, a dict of tensors, to outputs.
 
-    A plain model never sees a batch: its `forward` is called with the fields that its signature names.
+    A plain model never sees a batch: its `forward` is called with the fields that its signature names. One that says
+    that it `takes_raw` gets `x` as the preprocessing's first half gives it, and scales it itself.
+
+    Args:
+        model: gives the outputs.
+        on_device: the last part of the preprocessing.
+        finetuning: what of the model trains; None: everything.
     """
 
-    def __init__(self, model: nn.Module, on_device: nn.Module | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, on_device: nn.Module | None = None, finetuning: Finetuning | None = None
+    ) -> None:
         super().__init__()
         self.model = model
-        self.on_device = on_device
+        self.on_device = None if getattr(model, "takes_raw", False) else on_device
+        self.finetuning = finetuning
+        if finetuning is not None:
+            finetuning.prepare(self._trained)
+            self.train()
         self._inputs = tuple(inspect.signature(model.forward).parameters)
 
     def with_model(self, model: nn.Module) -> Network:
         """The same network around another model of the same kind."""
         return Network(model, self.on_device)
 
+    @property
+    def _trained(self) -> Any:
+        """The model as what fine-tuning asks for: a check has made sure that it is that."""
+        return self.model
+
+    def trained_parameters(self) -> list[nn.Parameter] | list[Group]:
+        """What ever trains, as an optimizer takes it: parameters, or groups with an `lr_share` of its rate each."""
+        if self.finetuning is None:
+            return [parameter for parameter in self.parameters() if parameter.requires_grad]
+        groups = self.finetuning.groups(self._trained)
+        return groups if len(groups) > 1 else groups[0]["params"]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Train what is to train from this epoch on."""
+        if self.finetuning is not None and self.finetuning.start_epoch(self._trained, epoch):
+            self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but for what is frozen."""
+        super().train(mode)
+        if mode and self.finetuning is not None:
+            keep_frozen(self.model)
+        return self
+
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Outputs of the model, `(N, ...)`."""
         fields = {name: batch[name] for name in self._inputs if name in batch}
-        if self.on_device is not None:
+        if self.on_device is not None and "x" in fields:
             fields["x"] = self.on_device(fields["x"])
         return self.model(**fields)

@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
 
 from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
@@ -59,7 +60,7 @@ def rehearse(
     train: Fields,
     val: Fields | None,
     *,
-    make_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+    make_optimizer: Callable[[ParamsT], Optimizer],
     trainer: pl.Trainer,
     batch_size: int,
 ) -> Rehearsal:
@@ -73,7 +74,7 @@ def rehearse(
     with _enough_memory(network, task, train, batch_size, device):
         task.to(device)
         precision.convert_module(network.to(device)).train()
-        optimizer = make_optimizer([p for p in network.parameters() if p.requires_grad])
+        optimizer = make_optimizer(network.trained_parameters())
         step = partial(_step, network, task, optimizer, _first(loader, device), precision)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)

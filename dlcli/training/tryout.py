@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
 
 from dlcli.tasks.base import Task
 from dlcli.training import memory
@@ -38,14 +39,14 @@ class Tryout:
         network: Network,
         task: Task,
         train: Fields,
-        make_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        make_optimizer: Callable[[ParamsT], Optimizer],
         seed: int,
         device: torch.device,
     ) -> None:
         torch.manual_seed(seed)
         self.network = copy.deepcopy(network).to(device).train()
         self.task = task.to(device)
-        self.optimizer = make_optimizer([p for p in self.network.parameters() if p.requires_grad])
+        self.optimizer = make_optimizer(self.network.trained_parameters())
         self.device = device
         fields = {name: values.to(device) for name, values in train.items()}
         self._loader = BatchLoader(fields, batch_size, shuffle=True, seed=derive_seed(seed, 0))

@@ -1,0 +1,24 @@
+"""What fine-tuning and the feature cache ask of a model: a backbone that knows its layers, and a head."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class HasBackbone(Protocol):
+    """A model made of a backbone, which was trained before, and a head, which is new.
+
+    `forward` takes `x`, or as `features` what the backbone made of it.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the backbone makes of a batch, `(N, F)`."""
+
+    def layers(self, *, coarse: bool) -> list[list[str]]:
+        """Names of the backbone's parameters by layer, from the input to the output; coarse: by whole stages."""

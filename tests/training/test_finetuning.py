@@ -1,0 +1,133 @@
+"""What of a pretrained model trains, from when on, at which rate; and that the rest stays as it was."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fitting import data, figures
+from torch import Tensor, nn
+
+from dlcli.config.build import build
+from dlcli.optimization import make_optimizer, make_schedule
+from dlcli.tasks.multiclass import Multiclass
+from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing
+from dlcli.training.fit import Fitted, fit
+from dlcli.training.network import Network
+from dlcli.training.observer import Observer
+
+ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
+
+
+class Tower(nn.Module):
+    """A backbone of three layers with batch normalisation, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks = [
+            nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.ReLU()) for _ in range(3)
+        ]
+        self.backbone = nn.Sequential(*blocks)
+        self.head = nn.Linear(4, 2)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.backbone(x)
+
+    def layers(self, *, coarse: bool) -> list[list[str]]:
+        return [[f"{i}.0.weight", f"{i}.0.bias", f"{i}.1.weight", f"{i}.1.bias"] for i in range(3)]
+
+    def forward(self, x: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        return self.head(self.features(x) if features is None else features)  # type: ignore[arg-type]
+
+
+def network(finetuning: Finetuning) -> Network:
+    torch.manual_seed(0)
+    return Network(Tower(), None, finetuning)
+
+
+def train(folder: Path, net: Network, epochs: int, **options: Any) -> Fitted:
+    trainer = {"max_epochs": epochs, "accelerator": "cpu"}
+    return fit(
+        net, Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()), data(), data(50, seed=1),
+        make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **trainer}),
+        trainer_arguments=trainer, callbacks=[], seed=0, monitor="val/loss", mode="min", folder=folder,
+        description={}, make_optimizer=partial(make_optimizer, ADAM), batch_size=32, checkpoint_minutes=10,
+        observer=Observer(), **options,
+    )  # fmt: skip
+
+
+def changed(before: dict[str, Tensor], net: Network) -> set[str]:
+    """First parts of the names of what is another now."""
+    after = net.model.state_dict()
+    return {
+        name.rsplit(".", 2)[0] if name[0] == "b" else "head"
+        for name in before
+        if not torch.equal(before[name], after[name])
+    }
+
+
+def test_a_frozen_backbone_stays_the_same_bits_with_its_statistics(tmp_path: Path) -> None:
+    net = network(FeatureExtraction())
+    before = copy.deepcopy(net.model.state_dict())
+    train(tmp_path, net, 2)
+    assert changed(before, net) == {"head"}
+
+
+def test_fine_tuning_gives_each_layer_its_rate() -> None:
+    net = network(FineTuning(backbone_lr=0.1, layer_decay=0.5))
+    optimizer = make_optimizer(ADAM, net.trained_parameters())
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    found = {name: (rates[id(p)], decays[id(p)]) for name, p in net.model.named_parameters()}
+    assert optimizer.param_groups[0]["lr"] == 0.01
+    assert found["head.weight"] == (0.01, 0.1)
+    assert found["head.bias"] == (0.01, 0.0)
+    for layer, rate in enumerate((0.00025, 0.0005, 0.001)):
+        assert found[f"backbone.{layer}.0.weight"] == (pytest.approx(rate), 0.1)
+        assert found[f"backbone.{layer}.1.weight"] == (pytest.approx(rate), 0.0)
+
+
+def test_a_cycle_keeps_the_rates_apart() -> None:
+    net = network(FineTuning(backbone_lr=0.1))
+    optimizer = make_optimizer(ADAM, net.trained_parameters())
+    node = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "interval": "step"}
+    make_schedule(node, optimizer, 10, 5)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(10 * optimizer.param_groups[-1]["lr"])
+
+
+def test_stages_start_to_train_at_their_epochs_from_the_output_on(tmp_path: Path) -> None:
+    net = network(GradualUnfreezing([1, 2, 3]))
+    seen = []
+    for epochs in range(1, 5):
+        before = copy.deepcopy(net.model.state_dict())
+        train(tmp_path, net, epochs)  # goes on from the epoch before
+        seen.append(changed(before, net) - {"head"})
+    assert [{name.split(".")[1] for name in names} for names in seen] == [
+        set(),
+        {"2"},
+        {"1", "2"},
+        {"0", "1", "2"},
+    ]
+
+
+def test_gradual_unfreezing_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    whole, parts = network(GradualUnfreezing([1, 2])), network(GradualUnfreezing([1, 2]))
+    expected = train(tmp_path / "whole", whole, 4)
+    train(tmp_path / "parts", parts, 2)
+    parts = network(GradualUnfreezing([1, 2]))
+    found = train(tmp_path / "parts", parts, 4, earlier=expected.history[:2])
+    assert figures(found) == figures(expected)
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_model_without_a_backbone_is_refused() -> None:
+    from dlcli import runner
+    from dlcli.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="finetune: MLP has no pretrained backbone"):
+        runner.check(["dataset=iris", "model=mlp", "finetune=fine_tuning"])
