@@ -10,6 +10,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 _FILE = Path(__file__).with_name("timm_models.csv")
@@ -32,13 +33,16 @@ class PretrainedModel:
 def pretrained_models(pattern: str = "*") -> list[PretrainedModel]:
     """Those whose name matches: with wildcards (`resnet*`), or as a part of it."""
     wanted = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
+    return [model for model in _catalog() if fnmatchcase(model.name.lower(), wanted.lower())]
+
+
+@cache
+def _catalog() -> tuple[PretrainedModel, ...]:
     with _FILE.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        PretrainedModel(row["name"], int(row["parameters"]), int(row["input_size"]))
-        for row in rows
-        if fnmatchcase(row["name"].lower(), wanted.lower())
-    ]
+        return tuple(
+            PretrainedModel(row["name"], int(row["parameters"]), int(row["input_size"]))
+            for row in csv.DictReader(file)
+        )
 
 
 def build_catalog() -> Iterable[PretrainedModel]:
