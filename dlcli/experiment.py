@@ -157,7 +157,17 @@ def _settled(found: Draft) -> dict[str, Any]:
     from dlcli.starting_weights import settle_weights
 
     config = absolute_paths(found.composed.config)
+    if "trainer" not in found.unsound:
+        config = {**config, "trainer": _limited(config["trainer"])}
     return config if "model" in found.unsound else settle_weights(config)
+
+
+def _limited(trainer: dict[str, Any]) -> dict[str, Any]:
+    """The trainer with no more epochs than `limit_epochs`, of which an experiment's own max_epochs knows nothing."""
+    most, epochs = trainer.get("limit_epochs"), trainer.get("max_epochs")
+    if most is None or (epochs is not None and 0 <= epochs <= most):
+        return trainer
+    return {**trainer, "max_epochs": most}
 
 
 def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimation:
@@ -170,10 +180,13 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.job import load_data
+    from dlcli.splits.limits import limit_splits, thin
     from dlcli.splits.overlap import check_overlap
 
     data, strategy = load_data(config["dataset"]), build(config["cv"], where="cv")
     splits, final_test = strategy.splits(data), strategy.final_test(data)
     check_overlap(data, splits)
+    rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
+    splits, final_test = limit_splits(splits, rows, folds), thin(final_test, rows)
     check_refit(config, splits, final_test)
     return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))

@@ -128,10 +128,20 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
             result={
                 "metrics": list(metrics),
                 "duration_s": round(time.monotonic() - started, 3),
-                "messages": [*found, *named_baselines(evaluations), diagnosis],
+                "messages": [*found, *named_baselines(evaluations), *_profiled(run_dir), diagnosis],
             },
         )
     return read_result(run_dir)
+
+
+def _profiled(run_dir: Path) -> list[str]:
+    """Where to look, where steps were profiled."""
+    from dlcli.training.profiling import TABLE, TRACE
+
+    folder = run_dir / "profile"
+    if not (folder / TRACE).exists():
+        return []
+    return [f"Profiled: {display(folder)} has {TABLE}, and {TRACE} for ui.perfetto.dev or chrome://tracing"]
 
 
 @contextmanager

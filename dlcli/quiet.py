@@ -35,6 +35,7 @@ def quiet() -> Iterator[None]:
 
 
 _QUIET_ENVIRONMENT = {
+    "KINETO_LOG_LEVEL": "99",  # the profiler of torch, on stderr: that it starts, and that there is no GPU
     "GIT_PYTHON_REFRESH": "quiet",  # GitPython's advice where git is not installed
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # "View run at ...", on stdout
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 # Two tests side by side with two spinning threads each are slower by orders of magnitude than with one.
@@ -35,3 +38,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder shared/data beside the checkout")
     return folder
+
+
+def write_idx(file: Path, values: np.ndarray) -> None:
+    header = struct.pack(f">HBB{values.ndim}i", 0, 8, values.ndim, *values.shape)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = header + values.astype(np.uint8).tobytes()
+    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+
+
+def write_mnist(root: Path, *, train: int, test: int) -> None:
+    """A small MNIST of noise; two files packed and two not."""
+    raw = root / "MNIST" / "raw"
+    random = np.random.default_rng(0)
+    for part, rows, ending in (("train", train, ""), ("t10k", test, ".gz")):
+        write_idx(raw / f"{part}-images-idx3-ubyte{ending}", random.integers(0, 256, (rows, 28, 28)))
+        write_idx(raw / f"{part}-labels-idx1-ubyte{ending}", np.arange(rows) % 10)

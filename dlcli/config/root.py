@@ -57,6 +57,15 @@ class CrossValidation:
     refit: bool
 
 
+@dataclass(frozen=True)
+class Trainer:
+    """Keys of the section `trainer` that dlcli itself takes; the rest goes to Lightning."""
+
+    limit_rows: Annotated[int, Ge(2)] | None = None
+    limit_folds: Annotated[int, Ge(2)] | None = None
+    limit_epochs: Annotated[int, Ge(1)] | None = None
+
+
 # Section to the keys that dlcli takes there itself, beside what the section's target takes.
 OWN: Mapping[str, type[Any]] = {
     "cv": CrossValidation,
@@ -64,4 +73,5 @@ OWN: Mapping[str, type[Any]] = {
     "model": Model,
     "optimizer": Optimizer,
     "scheduler": Scheduler,
+    "trainer": Trainer,
 }

@@ -37,4 +37,5 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
         "default_root_dir": "Use runs_dir.",
         "num_sanity_val_steps": "dlcli does without.",
     },
+    "trainer.profiler": {"dirpath": "It is profile/ in the run's folder."},
 }

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.job import Job
 from dlcli.splits.overlap import without_overlap
-from dlcli.splits.split import Split
+from dlcli.splits.split import Part, Split
 from dlcli.training.loader import derive_seed
 
 
@@ -73,8 +73,12 @@ class Estimation:
         """All rows that folds are made of, to train on, and the final test rows."""
         if len(self.splits) == 1:
             return self.splits[0]
+        if self.config["trainer"].get("limit_rows"):
+            rows = np.concatenate([s.rows(part) for s in self.splits for part in get_args(Part)])
+        else:
+            rows = np.arange(len(self.data))
         none = self.final_test[:0]
-        rows = np.setdiff1d(np.arange(len(self.data)), self.final_test)
+        rows = np.setdiff1d(rows, self.final_test)
         return Split(without_overlap(self.data, rows, self.final_test), none, self.final_test)
 
     @property

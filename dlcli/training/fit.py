@@ -147,6 +147,7 @@ def fit(
         enable_model_summary=False,
         enable_checkpointing=True,
         default_root_dir=folder,
+        dirpath=str(folder.parent / "profile"),  # for a profiler
         num_sanity_val_steps=0,
         **({} if val is not None else {"limit_val_batches": 0}),
     )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +10,13 @@ import pytest
 from dlcli.datasets import digits, fashion_mnist, iris, mnist, wine
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-
-
-def write_idx(file: Path, values: np.ndarray) -> None:
-    header = struct.pack(f">HBB{values.ndim}i", 0, 8, values.ndim, *values.shape)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    content = header + values.astype(np.uint8).tobytes()
-    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+from tests.conftest import write_idx, write_mnist
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A small MNIST: 20 images to train, 10 to test; two files packed and two not."""
-    raw = tmp_path / "MNIST" / "raw"
-    random = np.random.default_rng(0)
-    for part, rows, ending in (("train", 20, ""), ("t10k", 10, ".gz")):
-        write_idx(raw / f"{part}-images-idx3-ubyte{ending}", random.integers(0, 256, (rows, 28, 28)))
-        write_idx(raw / f"{part}-labels-idx1-ubyte{ending}", np.arange(rows) % 10)
+    write_mnist(tmp_path, train=20, test=10)
     return tmp_path
 
 

@@ -1,0 +1,105 @@
+"""The options of the trainer group, and the experiments that are shipped, under trainer=debug."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import dlcli
+from dlcli.config.folders import options
+from dlcli.errors import ConfigError
+from dlcli.splits.limits import limit_splits
+from dlcli.splits.split import Split
+from tests.conftest import write_mnist
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    write_mnist(root, train=300, test=40)
+    return root
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_an_experiment_runs_from_end_to_end(experiment: str, mnist: Path, tmp_path: Path) -> None:
+    words = [f"experiment={experiment}", "trainer=debug", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}'"]
+    places = [f"dataset.root='{mnist}'"] if experiment.startswith("mnist") else []
+    result = dlcli.train([*words, *places])
+    assert result.status == "FINISHED"
+    assert result.experiment == experiment
+    config = yaml.safe_load((result.run_dir / "config.yaml").read_text())
+    assert config["trainer"]["max_epochs"] == 2
+    assert len(result.folds) in (0, 2)
+
+
+def test_debug_takes_few_rows_of_each_part(tmp_path: Path) -> None:
+    result = dlcli.train(["trainer=debug", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}'"])
+    assert Split.load(result.run_dir / "split.npz").sizes == {"train": 128, "val": 128, "test": 128}
+    assert dlcli.evaluate(result.run_id, runs_dir=tmp_path).metrics["test/loss"] == pytest.approx(
+        result.metrics["test/loss"]
+    )
+
+
+def test_debug_tests_a_refitted_model_on_rows_that_no_fold_has(tmp_path: Path) -> None:
+    words = ["dataset=iris", "model=linear", "cv=stratified_kfold", "cv.test_size=0.2", "cv.refit=true"]
+    result = dlcli.train(
+        [
+            *words,
+            "trainer=debug",
+            "trainer.limit_rows=12",
+            "trainer.accelerator=cpu",
+            f"runs_dir='{tmp_path}'",
+        ]
+    )
+    whole = Split.load(result.run_dir / "split.npz")
+    assert len(whole.test) == 12
+    assert len(whole.train) <= 2 * 3 * 12
+    assert "test/accuracy" in result.metrics
+
+
+def test_limits_keep_some_of_each_class() -> None:
+    rows = np.arange(90)
+    splits = [Split(rows[10:60], rows[60:], rows[:10])] * 5
+    few = limit_splits(splits, 6, 2)
+    assert len(few) == 2
+    assert few[0].sizes == {"train": 6, "val": 6, "test": 6}
+    assert set(few[0].train // 10) == {1, 2, 3, 4, 5}
+    assert limit_splits(splits, None, None) is splits
+
+
+@pytest.mark.parametrize(("steps", "recorded"), [(2, 2), (100, 4)], ids=["all", "as many as there are"])
+def test_a_profile_is_in_the_run_s_folder(steps: int, recorded: int, tmp_path: Path) -> None:
+    result = dlcli.train(
+        [
+            "dataset=iris",
+            "model=mlp",
+            "trainer=profile",
+            f"trainer.profiler.steps={steps}",
+            "trainer.accelerator=cpu",
+            f"runs_dir='{tmp_path}'",
+        ]
+    )
+    folder = result.run_dir / "profile"
+    events = json.loads((folder / "trace.json").read_text())["traceEvents"]
+    assert any(str(event.get("name")).startswith("aten::") for event in events)
+    lines = (folder / "operations.txt").read_text().splitlines()
+    assert lines[0] == f"CPU time of {recorded} training steps"
+    assert lines[2].split()[:2] == ["operation", "calls"]
+    assert len(lines) > 5
+    assert any("trace.json for ui.perfetto.dev" in message for message in result.messages)
+
+
+def test_a_gpu_that_is_not_there_is_no_reason_to_train_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="trainer"):
+        dlcli.train(["trainer=gpu", f"runs_dir='{tmp_path}'"])
