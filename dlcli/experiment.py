@@ -68,11 +68,11 @@ class Experiment:
 
         config, split = self.config, self.splits[0]
         if quick:
-            split = Split(split.train[:_FEW_ROWS], split.val[:0], split.test[:0])
+            split = Split(split.train, split.val[:0], split.test[:0])
 
         with isolate_rng():
             targets = target_facts(self.data, self.splits[0].train)
-            parts = assemble(config, self.data, split, config["seed"], targets)
+            parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
             rehearsal = rehearse(
                 parts.network,
                 parts.task,

@@ -210,6 +210,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             },
             step=0,
         )
+        recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         restore_best_weights(run_dir)
         found = find(config, parts, job.seed)
         if found is not None:
@@ -235,7 +236,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             folder=run_dir / "checkpoints",
             checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
             observer=_Recording(recorder, observer),
-            description=describe(data, split, network, parts.preprocessing, parts.task, summary, run_dir)
+            description=describe(data, split, network, parts.fitted, parts.task, summary, run_dir)
             | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
             earlier=epochs_so_far(run_dir),
             keep_last=job.keep_last,

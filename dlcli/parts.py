@@ -11,9 +11,12 @@ from dlcli.optimization import make_chosen
 from dlcli.starting_weights import start_from, starting_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dlcli.datasets.data import Data
     from dlcli.preprocessing.base import Preprocessing
-    from dlcli.splits.split import Part, Split
+    from dlcli.preprocessing.fitted import Fitted
+    from dlcli.splits.split import Split
     from dlcli.tasks.base import Task
     from dlcli.training.fields import Field
     from dlcli.training.network import Network
@@ -24,8 +27,8 @@ class Parts:
     """The parts of one training.
 
     Attributes:
-        preprocessing: fitted on the training rows.
-        train: fields of the training rows, `x`, `y` and what else there is.
+        fitted: the preprocessing, and the training rows that it was fitted on.
+        train: fields of those rows, `x`, `y` and what else there is.
         val: those of the validation rows, if there are any.
         task: what outputs mean.
         facts: what the model was told of the data.
@@ -33,7 +36,7 @@ class Parts:
         network: the model behind the last part of its preprocessing.
     """
 
-    preprocessing: Preprocessing
+    fitted: Fitted
     train: dict[str, Field]
     val: dict[str, Field] | None
     task: Task
@@ -41,31 +44,43 @@ class Parts:
     target_facts: dict[str, Any]
     network: Network
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Fitted."""
+        return self.fitted.preprocessing
+
 
 def assemble(
-    config: Mapping[str, Any], data: Data, split: Split, seed: int, targets: Mapping[str, Any] | None = None
+    config: Mapping[str, Any],
+    data: Data,
+    split: Split,
+    seed: int,
+    targets: Mapping[str, Any] | None = None,
+    at_most: int | None = None,
 ) -> Parts:
     """Fit the preprocessing, transform the rows, and make task and network; `seed` is that of the weights.
 
-    `targets` are the facts of the targets where they are known; else they are counted on the training rows. Leaves
-    torch's random state behind the network's initialisation.
+    `targets` are the facts of the targets where they are known; else they are counted on the training rows. With
+    `at_most`, no more than so many rows are fitted and trained on. Leaves torch's random state behind the network's
+    initialisation.
     """
     import torch
 
     from dlcli.datasets.data import take
+    from dlcli.preprocessing.fitted import fit_preprocessing
     from dlcli.tasks.facts import target_facts
     from dlcli.training.fields import as_fields
     from dlcli.training.network import Network
 
     targets = targets or target_facts(data, split.train)
     task = build(config["task"], where="task", **targets)
-    preprocessing = build(config["preprocessing"], where="preprocessing").fit(take(data.x, split.train))
+    fitted = fit_preprocessing(build(config["preprocessing"], where="preprocessing"), data, split, at_most)
+    preprocessing = fitted.preprocessing
 
-    def fields(part: Part) -> dict[str, Field]:
-        rows = split.rows(part)
+    def fields(rows: np.ndarray) -> dict[str, Field]:
         return as_fields({**preprocessing.transform(take(data.x, rows)), "y": task.encode(data.y[rows])})
 
-    train, val = fields("train"), fields("val") if len(split.val) else None
+    train, val = fields(fitted.rows), fields(split.val) if len(split.val) else None
     facts = {
         "input_shape": tuple(train["x"].shape[1:]),
         "num_outputs": task.num_outputs,
@@ -76,4 +91,4 @@ def assemble(
     if file := starting_weights(config):
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"))
-    return Parts(preprocessing, train, val, task, facts, dict(targets), network)
+    return Parts(fitted, train, val, task, facts, dict(targets), network)

@@ -30,7 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ROOT.parent / "shared" / "data"
     if data.is_dir():
         shutil.copytree(data / "MNIST", folder / "data" / "MNIST")
-        for file in (data / "timeseries").glob("*.csv"):
+        for file in (*(data / "timeseries").glob("*.csv"), *(data / "tabular").glob("*.csv")):
             shutil.copy(file, folder / "data")
     return folder
 
@@ -61,6 +61,16 @@ def test_the_mistakes_read_as_shown() -> None:
     done = CliRunner().invoke(app, shlex.split(command))
     assert done.exit_code == 2
     assert done.stderr.split() == shown.split()
+
+
+def test_a_bad_row_reads_as_shown() -> None:
+    command, shown = re.search(
+        r"```\n\$ dlcli (train dataset=table.*?)\n(.*?)```", README, re.DOTALL
+    ).groups()
+    Path("birds.csv").write_text("size,kind\n1,owl\n3\n")
+    done = CliRunner().invoke(app, shlex.split(command))
+    assert done.exit_code == 2
+    assert done.stderr.replace(f"{Path.cwd()}/", "").split() == shown.split()
 
 
 def test_the_python_example_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

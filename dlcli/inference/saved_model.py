@@ -40,6 +40,9 @@ _DESCRIPTION = "model.json"
 # Whose classes a model folder may name without the user's word.
 _OURS = ("dlcli.", "torch.nn.", "torch.optim.")
 
+# A plain value that scikit-learn's imputers keep, and skops does not know.
+_PLAIN = ("numpy.dtype",)
+
 # Rows that go through the network at a time. Fixed, so that figures repeat.
 _ROWS = 512
 
@@ -183,7 +186,7 @@ def targets(node: Any) -> list[str]:
 
 
 def _refuse_strangers(folder: Path, names: list[str]) -> None:
-    strangers = sorted({name for name in names if not name.startswith(_OURS)})
+    strangers = sorted({name for name in names if not name.startswith(_OURS) and name not in _PLAIN})
     if strangers:
         raise CorruptRun(
             f"the model names code that is not dlcli's: {', '.join(strangers)}",

@@ -1,40 +1,209 @@
-"""Tables of numbers: each column scaled by the training rows' statistics."""
+"""Tables: columns of numbers, booleans, categories and dates to what a network takes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.preprocessing import StandardScaler
+
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, kind_of
+from dlcli.errors import DataError
+from dlcli.preprocessing.columns.categories import Categories, Encoding, Rare
+from dlcli.preprocessing.columns.dates import DateParts
+from dlcli.preprocessing.columns.numbers import Numbers, Scaling
+from dlcli.preprocessing.columns.outliers import Clip, Rule
+
+# Rows that are transformed at a time.
+_ROWS = 1 << 16
+
+# A column of words is text where it has more than so many different ones, and more than this share of its rows has.
+_TEXTS, _TEXT_SHARE = 50, 0.5
 
 
 class Table(BaseEstimator):
-    """Columns of numbers to `x`, `(N, F)`."""
+    """Columns to `x`, `(N, F)` float32, and with `categorical=embedding` to `x_cat`, `(N, K)` int64.
 
-    def __init__(self, scaling: Literal["standard", "none"] = "standard") -> None:
+    What a column holds is told by its type in the rows that are fitted; columns of long text are left out. In `x` stand
+    the numbers and booleans, the parts of dates, then where gaps were, then the categories.
+
+    Args:
+        scaling: of numbers: mean 0 and deviation 1; the range 0 to 1; by median and quartiles; to a normal
+            distribution; or none.
+        missing: what stands for a missing number. `drop` leaves out training rows with any gap; in other rows the
+            median stands for it. A missing category is a category of its own.
+        missing_value: the number, for `missing=constant`.
+        missing_indicator: also tell the model, by 0 and 1, where a number was missing.
+        duplicates: `drop` leaves out training rows that repeat another, target included.
+        outliers: `clip` brings numbers within bounds found on the training rows; `drop` leaves out training rows that
+            have one beyond them.
+        outlier_rule: bounds by interquartile ranges beyond the quartiles, or deviations from the mean.
+        outlier_limit: how many of them; None: 1.5 ranges, 3 deviations.
+        categorical: a column of 0 and 1 a category; its position in the sorted names; or vectors that the model learns.
+        rare: categories with a smaller share of the training rows become one.
+        dates: `parts`: year, month, day, weekday, hour, ..., as far as they differ; or left out.
+    """
+
+    def __init__(
+        self,
+        scaling: Scaling = "standard",
+        missing: Literal["mean", "median", "most_frequent", "constant", "drop"] = "median",
+        missing_value: float = 0.0,
+        missing_indicator: bool = False,
+        duplicates: Literal["keep", "drop"] = "keep",
+        outliers: Literal["none", "clip", "drop"] = "none",
+        outlier_rule: Rule = "iqr",
+        outlier_limit: float | None = None,
+        categorical: Encoding = "one_hot",
+        rare: Rare = 0.0,
+        dates: Literal["parts", "drop"] = "parts",
+    ) -> None:
         self.scaling = scaling
+        self.missing = missing
+        self.missing_value = missing_value
+        self.missing_indicator = missing_indicator
+        self.duplicates = duplicates
+        self.outliers = outliers
+        self.outlier_rule = outlier_rule
+        self.outlier_limit = outlier_limit
+        self.categorical = categorical
+        self.rare = rare
+        self.dates = dates
+
+    def kept_rows(self, x: pd.DataFrame, y: np.ndarray) -> np.ndarray:
+        """Which training rows are trained on, `(N,)`: all but duplicates, gaps and outliers that are to be dropped."""
+        kept = np.ones(len(x), dtype=bool)
+        if self.duplicates == "drop":
+            targets = pd.DataFrame(y.reshape(len(y), -1), index=x.index).add_prefix("\0")
+            kept &= ~pd.concat([x, targets], axis=1).duplicated().to_numpy()
+        if self.missing == "drop":
+            used = [name for name in x.columns if not _is_text(x[name])]
+            kept &= x[used].notna().all(axis=1).to_numpy()
+        numeric = [name for name in x.columns if kind_of(x[name]) == "numeric"]
+        if self.outliers == "drop" and numeric and kept.any():
+            values = x[numeric].to_numpy(dtype=np.float64, na_value=np.nan)
+            bounds = Clip(self.outlier_rule, self.outlier_limit).fit(values[kept])
+            kept &= ~bounds.outside(values)
+        return kept
 
     def fit(self, x: pd.DataFrame) -> Self:
-        """Learn the columns and, with `standard`, each one's mean and deviation."""
-        self.columns_ = [str(name) for name in x.columns]
-        values = x.to_numpy(dtype=np.float64)
-        self.scaler_ = StandardScaler(
-            with_mean=self.scaling == "standard", with_std=self.scaling == "standard"
-        )
-        self.scaler_.fit(values)
+        """Learn each column's kind, and what becomes of it.
+
+        Raises:
+            DataError: no column is left.
+        """
+        kinds = {str(name): "text" if _is_text(x[name]) else kind_of(x[name]) for name in x.columns}
+        self.numeric_ = [name for name, kind in kinds.items() if kind in ("numeric", "boolean")]
+        self.categories_ = [name for name, kind in kinds.items() if kind == "categorical"]
+        dated = [name for name, kind in kinds.items() if kind == "date" and self.dates == "parts"]
+        self.left_out_ = [name for name in kinds if name not in (*self.numeric_, *self.categories_, *dated)]
+        if len(self.left_out_) == len(kinds):
+            raise DataError(
+                "every column is text, or a date that is left out", "preprocessing", "Choose others."
+            )
+        x = x.set_axis(list(kinds), axis=1)
+        self.columns_ = [name for name in kinds if name not in self.left_out_]
+        self.dates_ = {name: DateParts().fit(x[name]) for name in dated}
+        self.numbers_ = Numbers(
+            self.scaling,
+            "median" if self.missing == "drop" else self.missing,
+            self.missing_value,
+            self.missing_indicator,
+            Clip(self.outlier_rule, self.outlier_limit) if self.outliers == "clip" else None,
+        ).fit(_Columns(x, self.numeric_, self._dates_of(x, 0)))
+        if self.categories_:
+            self.encoder_ = Categories(self.categorical, self.rare).fit(self._names_of(x))
         self.rows_seen_ = len(x)
         return self
 
     def transform(self, x: pd.DataFrame) -> dict[str, np.ndarray]:
-        """`x` as floats `(N, F)`, the columns in the order in which they were fitted."""
-        values = x[self.columns_].to_numpy(dtype=np.float64)
-        return {"x": self.scaler_.transform(values).astype(np.float32)}
+        """Fields of the rows, in whatever order the columns stand; others than those that were fitted are ignored.
+
+        Raises:
+            DataError: there is no row, a column is missing, or a value is not of its column's kind.
+        """
+        if not len(x):
+            raise DataError("there are no rows")
+        x = self._known(x)
+        fields: dict[str, np.ndarray] = {}
+        for first in range(0, len(x), _ROWS):
+            for name, values in self._transformed(x.iloc[first : first + _ROWS], first).items():
+                if name not in fields:
+                    fields[name] = np.empty((len(x), *values.shape[1:]), dtype=values.dtype)
+                fields[name][first : first + _ROWS] = values
+        return fields
 
     def facts(self) -> dict[str, Any]:
-        """Nothing that the shape of `x` does not say."""
-        return {}
+        """`cardinalities`: how many codes each column of `x_cat` has; empty where there is none."""
+        embeds = self.categories_ and self.categorical == "embedding"
+        return {"cardinalities": self.encoder_.cardinalities if embeds else []}
 
     def on_device(self) -> None:
         """Nothing remains to be done."""
+
+    def _known(self, x: pd.DataFrame) -> pd.DataFrame:
+        """The columns that were fitted; rows without names (an array) have them in the order of the fitted table."""
+        if isinstance(x.columns, pd.RangeIndex) and len(x.columns) == len(self.columns_):
+            x = x.set_axis(self.columns_, axis=1)
+        x = x.rename(columns=str)
+        for name in self.columns_:
+            if name not in x.columns:
+                others = [column for column in x.columns if column not in self.columns_]
+                raise DataError(
+                    f"there is no column {name}", "", hint(did_you_mean(name, others), choices(x.columns))
+                )
+        return x[self.columns_]
+
+    def _transformed(self, x: pd.DataFrame, first: int) -> dict[str, np.ndarray]:
+        place = _placed_from(first)
+        columns = [as_numbers(x[name], place) for name in self.numeric_] + self._dates_of(x, first)
+        numbers = np.stack(columns, axis=1) if columns else np.empty((len(x), 0))
+        scaled = self.numbers_.transform(numbers)
+        if not self.categories_:
+            return {"x": scaled}
+        encoded = self.encoder_.transform(self._names_of(x))
+        if self.categorical == "embedding":
+            return {"x": scaled, "x_cat": encoded}
+        return {"x": np.concatenate([scaled, encoded], axis=1)}
+
+    def _dates_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
+        place = _placed_from(first)
+        return [
+            part for name, parts in self.dates_.items() for part in parts.transform(as_dates(x[name], place))
+        ]
+
+    def _names_of(self, x: pd.DataFrame) -> np.ndarray:
+        return np.stack([as_categories(x[name]) for name in self.categories_], axis=1)
+
+
+class _Columns(Sequence[np.ndarray]):
+    """Columns as floats, each made when it is asked for."""
+
+    def __init__(self, x: pd.DataFrame, names: Sequence[str], more: Sequence[np.ndarray]) -> None:
+        self._x = x
+        self._names = names
+        self._more = more
+
+    def __len__(self) -> int:
+        return len(self._names) + len(self._more)
+
+    def __getitem__(self, number: Any) -> Any:
+        if number >= len(self._names):
+            return self._more[number - len(self._names)]
+        return as_numbers(self._x[self._names[number]], _placed_from(0))
+
+
+def _is_text(values: pd.Series) -> bool:
+    """Words of which hardly any comes twice."""
+    if kind_of(values) != "categorical":
+        return False
+    different = values.nunique()
+    return different > _TEXTS and different > _TEXT_SHARE * values.notna().sum()
+
+
+def _placed_from(first: int) -> Any:
+    """Rows in memory have no file: they are counted from 1."""
+    return lambda row, column: f"row {first + row + 1}, column {column}"

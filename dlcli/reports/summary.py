@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
 from dlcli.paths import display
+from dlcli.preprocessing.fitted import Fitted
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
@@ -49,7 +50,7 @@ def describe(
     data: Data,
     split: Split,
     network: Network,
-    preprocessing: object,
+    fitted: Fitted,
     task: Task,
     summary: ModelSummary,
     run_dir: Path,
@@ -63,8 +64,7 @@ def describe(
         **({"rows are": data.note} if data.note else {}),
         "task": task.describe(),
         "rows": sizes,
-        "preprocessing": f"{preprocessing!r}, fitted on {len(split.train):,} of {len(data):,} rows; "
-        "0 validation or test rows seen",
+        "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
         "record": display(run_dir),
     }

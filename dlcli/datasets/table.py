@@ -1,0 +1,166 @@
+"""A table of your own: CSV, Parquet, JSON lines or Excel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.data import Data
+from dlcli.datasets.tables.columns import Kind, as_kind, kind_of
+from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.targets import make_targets
+from dlcli.errors import DataError
+
+Separator = Literal["auto", ",", ";", "\t", "tab", "|", " "]
+
+
+def load(
+    path: str,
+    target: str | Sequence[str],
+    test_path: str | None = None,
+    types: Mapping[str, Kind] | None = None,
+    drop: Sequence[str] = (),
+    group: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
+    separator: Separator = "auto",
+    decimal: Literal["auto", ".", ","] = "auto",
+    header: Literal["auto"] | bool = "auto",
+    encoding: str = "utf-8",
+) -> Data:
+    """A table's rows, raw, and the targets that a column holds, or several.
+
+    Args:
+        path: .csv, .tsv (packed with gzip, bz2, xz or zstd, too), .parquet, .jsonl or .xlsx; columns without names are
+            called c0, c1, ...
+        target: what is to be predicted: one column, or several numbers or labels of 0 and 1.
+        test_path: a file of the same columns whose rows are the final test's.
+        types: columns that are of another kind than their values look: numeric, categorical, boolean, date, text.
+        drop: columns that are left out.
+        group: a column whose equal values belong together; it, and `split`, are no features.
+        time: a column that can be sorted; a feature only if it holds dates.
+        split: a column with the words train, val and test, or fold numbers.
+        separator: of a text file's columns; auto, as with `decimal` and `header`: found out.
+        decimal: the decimal sign.
+        header: whether the first line names the columns.
+        encoding: of a text file.
+
+    Raises:
+        DataError: with file, row and column.
+    """
+    kinds = dict(types or {})
+    read = partial(
+        read_table,
+        separator={"auto": None, "tab": "\t"}.get(separator, separator),
+        decimal=None if decimal == "auto" else decimal,
+        header=None if header == "auto" else header,
+        encoding=encoding,
+        types=kinds,
+    )
+    source = read(Path(path).expanduser())
+    targets = [target] if isinstance(target, str) else list(target)
+    _need(source, targets, drop, kinds, {"group": group, "time": time, "split": split})
+    source = _typed(source, {name: kind for name, kind in kinds.items() if name not in targets})
+    first = len(source.frame)
+    if test_path is not None:
+        source = _joined(source, read(Path(test_path).expanduser()), targets)
+    found = make_targets(source, targets, dict(kinds))
+    frame = source.frame
+    out = {*targets, *drop, group, split, *(name for name, kind in kinds.items() if kind == "text")}
+    if time is not None and kind_of(frame[time]) != "date":
+        out.add(time)
+    features = [name for name in frame.columns if name not in out]
+    if not features:
+        raise DataError(
+            f"no column of {source.file.name} is left to predict {', '.join(targets)} from", "dataset"
+        )
+    _finite(source, features)
+    return Data(
+        name=source.file.name.partition(".")[0],
+        kind="table",
+        x=frame[features],
+        y=found.y,
+        classes=found.classes,
+        targets=found.names,
+        source=str(source.file),
+        test_rows=np.arange(first, len(frame)) if test_path is not None else None,
+        groups=_column(source, group, "group"),
+        times=_column(source, time, "time"),
+        parts=_column(source, split, "split"),
+        note=found.note,
+    )
+
+
+def _need(
+    source: Source,
+    targets: Sequence[str],
+    drop: Sequence[str],
+    kinds: Mapping[str, Kind],
+    given: Mapping[str, str | None],
+) -> None:
+    """Every column that a setting names has to be there."""
+    source.need(targets, "dataset.target")
+    source.need(list(drop), "dataset.drop")
+    source.need(list(kinds), "dataset.types")
+    for key, name in given.items():
+        source.need([name] if name is not None else [], f"dataset.{key}")
+
+
+def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
+    """The columns in the kinds that the user gave."""
+    if not kinds:
+        return source
+    changed = {name: as_kind(source.frame[name], kind, source.place) for name, kind in kinds.items()}
+    return Source(source.frame.assign(**changed), source.file, source.first)
+
+
+def _joined(source: Source, test: Source, targets: Sequence[str]) -> Source:
+    """Both files' rows, the test file's columns in the kinds of the first one's."""
+    test.need(list(source.frame.columns), f"dataset.test_path ({test.file.name})")
+    columns = {
+        name: as_kind(test.frame[name], kind_of(values), test.place)
+        if kind_of(values) != kind_of(test.frame[name])
+        else test.frame[name]
+        for name, values in source.frame.items()
+    }
+    if (missing := test.frame[list(targets)].isna().any(axis=1).to_numpy()).any():
+        row = int(missing.argmax())
+        raise DataError(
+            "the target is missing", test.place(row, ", ".join(targets)), "Fill it in, or remove the row."
+        )
+    frame = pd.concat([source.frame, pd.DataFrame(columns)], ignore_index=True)
+    return Source(frame, source.file, source.first)
+
+
+def _finite(source: Source, features: Sequence[str]) -> None:
+    """Numbers that are infinite are told now, while their line is known."""
+    for name in features:
+        values = source.frame[name]
+        if kind_of(values) == "numeric" and pd.api.types.is_float_dtype(values.dtype):
+            wrong = np.isinf(values.to_numpy())
+            if wrong.any():
+                row = int(wrong.argmax())
+                raise DataError(
+                    f"{values.iloc[row]} is infinite",
+                    source.place(row, name),
+                    "Leave the cell empty where there is no value.",
+                )
+
+
+def _column(source: Source, name: str | None, key: str) -> np.ndarray | None:
+    """A column that splits go by, each row with a value."""
+    if name is None:
+        return None
+    values = source.frame[name]
+    missing = values.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"dataset.{key} has no value here", source.place(int(missing.argmax()), name), "Fill it in."
+        )
+    return values.to_numpy(dtype=object) if kind_of(values) == "categorical" else values.to_numpy()

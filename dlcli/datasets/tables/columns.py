@@ -1,0 +1,104 @@
+"""A column's kind, and its values as that kind: what a file, a table in memory and a new row have to agree on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from dlcli.errors import DataError
+
+Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
+
+# From a row's position and a column's name to where that is.
+Place = Callable[[int, str], str]
+
+# The category of what is missing.
+MISSING = "(missing)"
+
+
+def kind_of(values: pd.Series) -> Kind:
+    """What the column's type says."""
+    types = pd.api.types
+    if types.is_bool_dtype(values.dtype):
+        return "boolean"
+    if types.is_numeric_dtype(values.dtype):
+        return "numeric"
+    return "date" if types.is_datetime64_any_dtype(values.dtype) else "categorical"
+
+
+def as_numbers(values: pd.Series, place: Place) -> np.ndarray:
+    """Floats `(N,)`, NaN where a value is missing.
+
+    Raises:
+        DataError: a value is no number, or infinite.
+    """
+    if kind_of(values) in ("numeric", "boolean"):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        numbers = pd.to_numeric(_words(values), errors="coerce").to_numpy(dtype=np.float64)
+        wrong = np.isnan(numbers) & values.notna().to_numpy()
+        _refuse(
+            values, wrong, "is no number", place, f"Mend it, or dataset.types={{{values.name}: categorical}}."
+        )
+    _refuse(values, np.isinf(numbers), "is infinite", place, "Leave the cell empty where there is no value.")
+    return numbers
+
+
+def as_categories(values: pd.Series) -> np.ndarray:
+    """Names `(N,)`: equal for 1, 1.0 and "1", whatever the file's type."""
+    codes, found = pd.factorize(values)
+    return np.array([*(_name(value) for value in found), MISSING], dtype=object)[codes]
+
+
+def as_dates(values: pd.Series, place: Place) -> pd.Series:
+    """Points in time, NaT where a value is missing.
+
+    Raises:
+        DataError: a value is no date, or not written like the first.
+    """
+    if kind_of(values) == "date":
+        return values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas' remark that it found no format is said better below
+        dates = pd.to_datetime(_words(values), errors="coerce")
+    wrong = dates.isna().to_numpy() & values.notna().to_numpy()
+    _refuse(values, wrong, "is no date like those before it", place, "Write dates like 2024-12-31.")
+    return dates
+
+
+def as_kind(values: pd.Series, kind: Kind, place: Place) -> pd.Series:
+    """The column in the type of a kind, missing values as such.
+
+    Raises:
+        DataError: a value is not of that kind.
+    """
+    if kind in ("categorical", "text"):
+        names = pd.Series(as_categories(values), index=values.index, name=values.name)
+        return names.where(values.notna()).astype("str")
+    if kind == "date":
+        return as_dates(values, place)
+    if kind_of(values) == "numeric" and values.notna().all():
+        as_numbers(values, place)
+        return values
+    numbers = as_numbers(values, place)
+    return pd.Series(numbers, index=values.index, name=values.name)
+
+
+def _words(values: pd.Series) -> pd.Series:
+    return values.astype("str") if kind_of(values) != "categorical" else values
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _refuse(values: pd.Series, wrong: np.ndarray, what: str, place: Place, hint: str) -> None:
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"{str(values.iloc[row])!r} {what}", place(row, str(values.name)), hint)

@@ -1,0 +1,194 @@
+"""CSV, TSV and the like: sniffed, read strictly, and every mistake named by its line."""
+
+from __future__ import annotations
+
+import itertools
+import lzma
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+from pyarrow import csv
+
+from dlcli.datasets.tables.dialect import Dialect, sniff
+from dlcli.datasets.tables.plain import to_frame
+from dlcli.datasets.tables.source import Source
+from dlcli.errors import DataError
+
+# What stands for a missing value beside an empty cell; "?" is the UCI repository's.
+MISSING = (
+    "", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA",
+    "-NaN", "-nan",
+)  # fmt: skip
+
+# Lines that are enough to see how a file is written, and their length at most.
+_LINES, _LENGTH = 50, 100_000
+
+# Bytes whose encoding is looked at together.
+_BLOCK = 1 << 20
+
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+def read_delimited(
+    file: Path,
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+    encoding: str = "utf-8",
+    types: Mapping[str, str] | None = None,
+) -> Source:
+    """Read a table of text; columns that `types` calls categorical or text stay words, `007` included.
+
+    Raises:
+        DataError: the file is empty, damaged or in another encoding, or a row is too short or too long.
+    """
+    lines = _first_lines(file, encoding)
+    if not any(line.strip() for line in lines):
+        raise DataError("is empty", str(file))
+    if _is_utf8(encoding):
+        _refuse_bytes(file)
+    dialect = sniff(lines, separator, decimal, header)
+    table = _read(file, dialect, encoding, _words(types or {}, dialect.header))
+    table = table.rename_columns(_names(table, dialect.header))
+    first = 1 + dialect.header
+    blank = next(number for number, line in enumerate(lines) if line.strip())
+    return Source(to_frame(table, file), file, first + blank)
+
+
+def _read(file: Path, dialect: Dialect, encoding: str, words: Mapping[str, pa.DataType]) -> pa.Table:
+    ragged: list[Any] = []
+
+    def note(row: Any) -> str:
+        ragged.append(row)
+        return "error"
+
+    try:
+        with opened(file) as stream:
+            return csv.read_csv(
+                stream,
+                # One thread: rows are counted only then.
+                read_options=csv.ReadOptions(
+                    use_threads=False, autogenerate_column_names=not dialect.header, encoding=encoding
+                ),
+                parse_options=csv.ParseOptions(
+                    delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=note
+                ),
+                convert_options=csv.ConvertOptions(
+                    null_values=list(MISSING),
+                    strings_can_be_null=True,
+                    decimal_point=dialect.decimal,
+                    column_types=dict(words),
+                ),
+            )
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        if ragged:
+            row = ragged[0]
+            where = f"{file}:{row.number}" if row.number else str(file)
+            raise DataError(
+                f"has {row.actual_columns} columns, the rows before it have {row.expected_columns}: "
+                f"{row.text[:60].strip()}",
+                where,
+                "Mend the row; a text that holds the separator stands in quotes.",
+            ) from error
+        raise DataError(f"cannot be read as a table: {_first(error)}", str(file), _HINT) from error
+
+
+_HINT = "Look at the file; dataset.separator, dataset.header and dataset.encoding say how it is written."
+
+
+def _words(types: Mapping[str, str], header: bool) -> dict[str, pa.DataType]:
+    """Arrow's types of columns that are to stay words, under the names that Arrow knows them by."""
+    names = [name for name, kind in types.items() if kind in ("categorical", "text")]
+    return {name if header else f"f{name.removeprefix('c')}": pa.string() for name in names}
+
+
+def _names(table: pa.Table, header: bool) -> list[str]:
+    """The columns' names; `c0`, `c1`, ... where there are none."""
+    given = table.column_names if header else [""] * table.num_columns
+    return [name.strip() or f"c{number}" for number, name in enumerate(given)]
+
+
+def _first_lines(file: Path, encoding: str) -> list[str]:
+    with opened(file) as stream:
+        start = stream.read(4)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") and not encoding.lower().startswith("utf-16"):
+        raise DataError("is written in UTF-16", str(file), "Give dataset.encoding=utf-16.")
+    if b"\x00" in start and "16" not in encoding and "32" not in encoding:
+        raise DataError(
+            "is no text", str(file), "A table of another kind says so by its name (.parquet, .xlsx)."
+        )
+    with opened(file) as stream:
+        raw = list(itertools.islice(iter(lambda: stream.readline(_LENGTH), b""), _LINES))
+    codec = "utf-8-sig" if _is_utf8(encoding) else encoding
+    try:
+        text = b"".join(raw).decode(codec, errors="replace")
+    except LookupError as error:
+        raise DataError(
+            f"there is no encoding {encoding}", "dataset.encoding", "Such as utf-8 or latin-1."
+        ) from error
+    return text.splitlines()
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+
+
+def _refuse_bytes(file: Path) -> None:
+    """Name the first line that is no UTF-8, which Arrow would hand over as bytes."""
+    first = 1
+    with opened(file) as stream:
+        while lines := stream.readlines(_BLOCK):
+            try:
+                b"".join(lines).decode("utf-8")
+            except UnicodeDecodeError:
+                for number, line in enumerate(lines, start=first):
+                    _refuse_line(line, f"{file}:{number}")
+            first += len(lines)
+
+
+def _refuse_line(line: bytes, where: str) -> None:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = line[: error.start][-20:].decode("utf-8", errors="replace")
+        raise DataError(
+            f'is no UTF-8: byte 0x{line[error.start]:02x} after "{before}"',
+            where,
+            "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
+        ) from error
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked where its name says that it is packed.
+
+    Raises:
+        DataError: there is no such file, or it is damaged.
+    """
+    try:
+        with _open(file) as stream:
+            yield stream
+    except _DAMAGED as error:
+        raise DataError(f"cannot be read: {_first(error)}", str(file), "Copy it anew.") from error
+
+
+def _open(file: Path) -> Any:
+    import bz2
+    import gzip
+
+    packed: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    if file.suffix.lower() in packed:
+        return packed[file.suffix.lower()](file, "rb")
+    if file.suffix.lower() == ".zst":
+        return pa.input_stream(str(file), compression="zstd")
+    return file.open("rb")
+
+
+def _first(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

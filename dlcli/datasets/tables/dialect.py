@@ -1,0 +1,68 @@
+"""How a text file of a table is written: what separates its columns, its decimal sign, whether it names its columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SEPARATORS = (",", ";", "\t", "|")
+
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
+_COMMA = re.compile(r"[+-]?\d*,\d+")
+_POINT = re.compile(r"[+-]?\d*\.\d+")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What `sniff` finds; each part can be given instead.
+
+    Attributes:
+        separator: between columns.
+        decimal: the decimal sign, a point or a comma.
+        header: whether the first line names the columns.
+    """
+
+    separator: str
+    decimal: str
+    header: bool
+
+
+def sniff(
+    lines: Sequence[str], separator: str | None = None, decimal: str | None = None, header: bool | None = None
+) -> Dialect:
+    """The dialect of the first lines of a file; what is given is left as it is.
+
+    The separator is the one that gives most of the lines equally many columns, the more the better. The first line
+    names the columns where none of its cells is a number or a date. A comma is the decimal sign where numbers are
+    written with it, it separates nothing, and no number has a point.
+    """
+    separator = separator or max(SEPARATORS, key=lambda sign: _fit(lines, sign))
+    rows = _rows(lines, separator)
+    cells = [cell.strip() for row in rows for cell in row]
+    if decimal is None:
+        commas = separator != "," and any(map(_COMMA.fullmatch, cells))
+        decimal = "," if commas and not any(map(_POINT.fullmatch, cells)) else "."
+    if header is None:
+        first = [cell.strip() for cell in rows[0]] if rows else []
+        header = any(first) and not any(_NUMBER.fullmatch(cell) or _DATE.fullmatch(cell) for cell in first)
+    return Dialect(separator, decimal, header)
+
+
+def _fit(lines: Sequence[str], separator: str) -> tuple[float, int]:
+    """The share of lines with the commonest number of columns, and that number; nothing for a single column."""
+    widths = Counter(len(row) for row in _rows(lines, separator))
+    if not widths:
+        return 0.0, 0
+    width, count = widths.most_common(1)[0]
+    return (count / widths.total(), width) if width > 1 else (0.0, 0)
+
+
+def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(lines, delimiter=separator) if row]
+    except csv.Error:  # a cell of more than 128 KiB, or a null byte: no table that anybody wrote
+        return []

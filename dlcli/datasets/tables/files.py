@@ -1,0 +1,113 @@
+"""`read_table`: a file, whatever its format, as rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dlcli.config.suggest import did_you_mean, hint
+from dlcli.datasets.tables.source import Source, checked
+from dlcli.errors import DataError
+
+_TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
+
+
+def read_table(
+    file: Path,
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+    encoding: str = "utf-8",
+    types: Mapping[str, str] | None = None,
+) -> Source:
+    """Read a table of any known format; the keywords are for text files, where None is found out.
+
+    Raises:
+        DataError: there is no such file, it is of no known format, or it is no table.
+    """
+    if not file.is_file():
+        near = did_you_mean(
+            file.name, (f.name for f in file.parent.iterdir()) if file.parent.is_dir() else ()
+        )
+        what = "is a folder, not a table" if file.is_dir() else "there is no such file"
+        raise DataError(what, str(file), hint(near, "dataset.path names the file."))
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix in _PARQUET:
+        return checked(_parquet(file))
+    if suffix in _LINES:
+        return checked(_json_lines(file))
+    if suffix in _EXCEL:
+        return checked(_excel(file))
+    if suffix not in _TEXT:
+        known = ", ".join(name for name in (*_TEXT, *_PARQUET, *_LINES, *_EXCEL) if name)
+        raise DataError(f"{suffix} is no format of tables that dlcli reads", str(file), f"It reads {known}.")
+    from dlcli.datasets.tables.delimited import read_delimited
+
+    return checked(
+        read_delimited(
+            file, separator=separator, decimal=decimal, header=header, encoding=encoding, types=types
+        )
+    )
+
+
+def _parquet(file: Path) -> Source:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from dlcli.datasets.tables.plain import to_frame
+
+    try:
+        table = parquet.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"is no whole Parquet file: {_first(error)}", str(file), "Copy it anew.") from error
+    return Source(to_frame(table, file), file)
+
+
+def _json_lines(file: Path) -> Source:
+    import pyarrow as pa
+    from pyarrow import json
+
+    from dlcli.datasets.tables.delimited import opened
+    from dlcli.datasets.tables.plain import to_frame
+
+    try:
+        with opened(file) as stream:
+            table = json.read_json(stream)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"is no JSON lines file: {_first(error)}",
+            str(file),
+            "It has one object a line, and no list around them.",
+        ) from error
+    return Source(to_frame(table, file), file, first=1)
+
+
+def _excel(file: Path) -> Source:
+    import pandas as pd
+
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            "Excel files need openpyxl", str(file), "Install it: pip install 'dlcli[excel]'"
+        ) from error
+    try:
+        frame = pd.read_excel(file)
+    except Exception as error:  # openpyxl fails in as many ways as a file can be damaged
+        raise DataError(f"is no whole Excel file: {_first(error)}", str(file), "Copy it anew.") from error
+    for name in frame.columns:
+        if frame[name].dtype == object:  # cells of several kinds: words, whatever they are
+            frame[name] = frame[name].map(str, na_action="ignore").astype("str")
+    frame.columns = [str(name) for name in frame.columns]
+    return Source(frame, file, first=2)
+
+
+def _first(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,67 @@
+"""`Source`: a table as its file has it, and where in the file each of its rows stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A table and its file.
+
+    Attributes:
+        frame: the rows, in the types that the file gives them; column names are strings, each of its own.
+        file: where they come from.
+        first: the line of the first row; None where rows are no lines, and are counted from 1.
+    """
+
+    frame: pd.DataFrame
+    file: Path
+    first: int | None = None
+
+    def place(self, row: int, column: str = "") -> str:
+        """Where a cell stands: `wine.csv:12, column quality`; `row` is counted from 0."""
+        at = f"{self.file}:{row + self.first}" if self.first is not None else f"{self.file}, row {row + 1}"
+        return f"{at}, column {column}" if column else at
+
+    def need(self, columns: Sequence[str], key: str) -> None:
+        """Refuse names of columns that the file does not have; `key` is the setting that names them.
+
+        Raises:
+            DataError: with the near name.
+        """
+        names = list(self.frame.columns)
+        for column in columns:
+            if column not in names:
+                raise DataError(
+                    f"there is no column {column} in {self.file.name}",
+                    key,
+                    hint(did_you_mean(column, names), choices(names)),
+                )
+
+
+def checked(source: Source) -> Source:
+    """The source, if it is a table: with rows, and with a name of its own for each column.
+
+    Raises:
+        DataError: it is not.
+    """
+    names = source.frame.columns
+    if not len(names) or not len(source.frame):
+        raise DataError("has no rows", str(source.file), "A table needs at least one row under its columns.")
+    twice = names[names.duplicated()]
+    if len(twice):
+        places = [str(number + 1) for number, name in enumerate(names) if name == twice[0]]
+        raise DataError(
+            f"the column name {twice[0]} stands there {len(places)} times: columns {', '.join(places)}",
+            str(source.file),
+            "Give each column a name of its own.",
+        )
+    return source

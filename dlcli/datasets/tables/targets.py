@@ -1,0 +1,107 @@
+"""A table's targets: classes, labels or numbers, by what their columns hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.tables.columns import as_categories, as_numbers, kind_of
+from dlcli.datasets.tables.source import Source
+from dlcli.errors import DataError
+
+# Whole numbers of so few different values are grades or codes: classes.
+_FEW = 20
+
+# The share of a column's values from which on those that are no numbers are mistakes in a column of numbers.
+_MOSTLY = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets as `Data` has them: `y`, and the names of classes or of columns. `note` says what was chosen, and why."""
+
+    y: np.ndarray
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    note: str = ""
+
+
+def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) -> Targets:
+    """The targets of the named columns; `kinds` are those that the user gave.
+
+    One column of words, booleans or few whole numbers holds classes, any other column of numbers is regression; 0 and
+    1 in several columns are labels.
+
+    Raises:
+        DataError: a value is missing, is no number among numbers, or all rows are of one class.
+    """
+    for name in columns:
+        missing = source.frame[name].isna().to_numpy()
+        if missing.any():
+            more = f" (and in {missing.sum() - 1:,} more rows)" if missing.sum() > 1 else ""
+            raise DataError(
+                f"the target is missing{more}",
+                source.place(int(missing.argmax()), name),
+                "Fill it in, or remove the rows: they can be predicted later.",
+            )
+    if len(columns) == 1:
+        return _single(source, columns[0], kinds.get(columns[0]))
+    numbers = np.stack([as_numbers(source.frame[name], source.place) for name in columns], axis=1)
+    if np.isin(numbers, (0, 1)).all() and not any(kinds.get(name) == "numeric" for name in columns):
+        return Targets(numbers.astype(np.int64), classes=tuple(columns), note="labels: all are 0 or 1")
+    return Targets(numbers, names=tuple(columns))
+
+
+def _single(source: Source, name: str, given: str | None) -> Targets:
+    values = source.frame[name]
+    kind = given or _kind(values)
+    if kind == "numeric":
+        numbers = as_numbers(values, source.place)
+        if (numbers == numbers[0]).all():
+            raise DataError(f"all rows have the same target, {numbers[0]:g}", f"{source.file}, column {name}")
+        return Targets(numbers, names=(name,))
+    if kind == "date":
+        raise DataError(
+            "dates cannot be predicted", f"{source.file}, column {name}", "Choose another target."
+        )
+    y, classes = _codes(values)
+    if len(classes) < 2:
+        raise DataError(
+            f"all rows are of one class, {classes[0]}",
+            f"{source.file}, column {name}",
+            "There is nothing to learn: add rows of another class, or choose another target.",
+        )
+    if len(classes) > max(_FEW, len(y) // 2):
+        raise DataError(
+            f"{len(classes):,} classes in {len(y):,} rows: most have one row alone",
+            f"{source.file}, column {name}",
+            f"Choose another target, or dataset.types={{{name}: numeric}}.",
+        )
+    whole = kind_of(values) == "numeric" and given is None
+    note = f"{len(classes)} whole numbers are classes; dataset.types={{{name}: numeric}} makes it regression"
+    return Targets(y, classes=classes, note=note if whole and len(classes) > 2 else "")
+
+
+def _kind(values: pd.Series) -> str:
+    kind = kind_of(values)
+    if kind == "numeric":
+        found = values.unique()
+        few = len(found) <= _FEW and all(float(value).is_integer() for value in found)
+        return "categorical" if few else "numeric"
+    if kind == "categorical" and pd.to_numeric(values, errors="coerce").notna().mean() >= _MOSTLY:
+        return "numeric"  # whose mistakes are then told by row
+    return kind
+
+
+def _codes(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Positions `(N,)` in the classes, which are sorted: as numbers where they are numbers."""
+    found = np.sort(values.unique()) if kind_of(values) in ("numeric", "boolean") else None
+    names = as_categories(values)
+    classes = (
+        list(dict.fromkeys(as_categories(pd.Series(found)))) if found is not None else sorted(set(names))
+    )
+    codes = {name: code for code, name in enumerate(classes)}
+    return np.fromiter((codes[name] for name in names), dtype=np.int64, count=len(names)), tuple(classes)

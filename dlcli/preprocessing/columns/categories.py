@@ -1,0 +1,64 @@
+"""Columns of categories: as zeros and ones, as ordinal numbers, or as codes that a model has a vector for each of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from annotated_types import Ge, Lt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+Encoding = Literal["one_hot", "ordinal", "embedding"]
+Rare = Annotated[float, Ge(0), Lt(1)]
+
+
+class Categories(TransformerMixin, BaseEstimator):
+    """Names `(N, K)` to numbers. A missing value is a category of its own.
+
+    Args:
+        encoding: `one_hot`: a column of 0 and 1 for each category, where one that was never seen is all 0; `ordinal`:
+            its position in the sorted names, from 1; `embedding`: the same as integers, for a model to look up. There
+            0 is one that was never seen.
+        rare: categories with a smaller share of the rows become one.
+    """
+
+    def __init__(self, encoding: Encoding = "one_hot", rare: Rare = 0.0) -> None:
+        self.encoding = encoding
+        self.rare = rare
+
+    def fit(self, x: np.ndarray, y: object = None) -> Self:
+        """Learn the categories."""
+        self.encoder_ = (
+            OneHotEncoder(
+                handle_unknown="infrequent_if_exist",
+                min_frequency=self.rare or None,
+                sparse_output=False,
+                dtype=np.float32,
+            )
+            if self.encoding == "one_hot"
+            else OrdinalEncoder(
+                handle_unknown="use_encoded_value", unknown_value=-1, min_frequency=self.rare or None
+            )
+        ).fit(x)
+        return self
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """Zeros and ones `(N, sum of categories)`, ordinals `(N, K)`, both float32; or codes `(N, K)`, int64."""
+        encoded = self.encoder_.transform(x)
+        if self.encoding == "one_hot":
+            return encoded
+        return (encoded + 1).astype(np.int64 if self.encoding == "embedding" else np.float32)
+
+    @property
+    def cardinalities(self) -> list[int]:
+        """How many codes each column has, with the 0."""
+        return [
+            len(names) - (0 if rare is None else len(rare) - 1) + 1
+            for names, rare in zip(self.encoder_.categories_, self._rare(), strict=True)
+        ]
+
+    def _rare(self) -> list[np.ndarray | None]:
+        if not self.rare:
+            return [None] * len(self.encoder_.categories_)
+        return list(self.encoder_.infrequent_categories_)

@@ -1,0 +1,33 @@
+"""Columns of dates: year, month, hour, ... as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+_PARTS: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "year": lambda dates: dates.dt.year,
+    "month": lambda dates: dates.dt.month,
+    "day": lambda dates: dates.dt.day,
+    "weekday": lambda dates: dates.dt.day_of_week,
+    "hour": lambda dates: dates.dt.hour,
+    "minute": lambda dates: dates.dt.minute,
+    "second": lambda dates: dates.dt.second,
+}
+
+
+class DateParts(BaseEstimator):
+    """The parts of one column's dates that differ between the rows that were fitted."""
+
+    def fit(self, dates: pd.Series) -> Self:
+        """See which parts differ."""
+        self.parts_ = [name for name, part in _PARTS.items() if part(dates).nunique() > 1]
+        return self
+
+    def transform(self, dates: pd.Series) -> list[np.ndarray]:
+        """A column `(N,)` for each part, NaN where the date is missing; Monday is 0."""
+        return [_PARTS[name](dates).to_numpy(dtype=np.float64, na_value=np.nan) for name in self.parts_]

@@ -1,0 +1,90 @@
+"""Columns of numbers: outliers clipped, missing values filled, scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
+
+from dlcli.preprocessing.columns.outliers import Clip
+
+Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
+Fill = Literal["mean", "median", "most_frequent", "constant"]
+
+# Cells that are worked on at a time: scikit-learn makes several copies of what it is given.
+_CELLS = 1 << 22
+
+
+class Numbers(TransformerMixin, BaseEstimator):
+    """`(N, F)` floats with gaps to `(N, F + G)` without: the columns, and G that say where there were gaps.
+
+    Each column is on its own, so that they are fitted a few at a time, and a large table is never there twice.
+
+    Args:
+        scaling: to mean 0 and deviation 1, to the range 0 to 1, by median and quartiles, or to a normal distribution.
+        fill: what stands for a missing value.
+        value: the constant.
+        indicator: add a column of 0 and 1 for each one that had gaps when it was fitted.
+        clip: what becomes of outliers; None leaves them.
+    """
+
+    def __init__(
+        self,
+        scaling: Scaling = "standard",
+        fill: Fill = "median",
+        value: float = 0.0,
+        indicator: bool = False,
+        clip: Clip | None = None,
+    ) -> None:
+        self.scaling = scaling
+        self.fill = fill
+        self.value = value
+        self.indicator = indicator
+        self.clip = clip
+
+    def fit(self, x: Sequence[np.ndarray], y: object = None) -> Self:
+        """Learn from columns `(N,)`, which may be made as they are asked for."""
+        rows = len(x[0]) if len(x) else 0
+        self.width_ = len(x)
+        self.pipelines_, gaps = [], []
+        for columns in self._blocks(rows):
+            block = np.stack([x[column] for column in columns], axis=1)
+            gaps.append(np.isnan(block).any(axis=0))
+            self.pipelines_.append(self._pipeline(rows).fit(block))
+        found = np.concatenate(gaps) if gaps else np.zeros(0, dtype=bool)
+        self.gaps_ = np.flatnonzero(found) if self.indicator else np.zeros(0, dtype=np.int64)
+        self.block_ = max(1, _CELLS // max(1, rows))
+        return self
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """`(N, F)` to `(N, F + G)`, float32."""
+        out = np.empty((len(x), self.width_ + len(self.gaps_)), dtype=np.float32)
+        for number, pipeline in enumerate(self.pipelines_):
+            columns = slice(number * self.block_, min((number + 1) * self.block_, self.width_))
+            out[:, columns] = pipeline.transform(x[:, columns])
+        out[:, self.width_ :] = np.isnan(x[:, self.gaps_])
+        return out
+
+    def _blocks(self, rows: int) -> Iterator[range]:
+        size = max(1, _CELLS // max(1, rows))
+        for first in range(0, self.width_, size):
+            yield range(first, min(first + size, self.width_))
+
+    def _pipeline(self, rows: int) -> Pipeline:
+        imputer = SimpleImputer(strategy=self.fill, fill_value=self.value, keep_empty_features=True)
+        scaler = {
+            "standard": StandardScaler(),
+            "min_max": MinMaxScaler(),
+            "robust": RobustScaler(),
+            "quantile": QuantileTransformer(
+                n_quantiles=min(1000, rows), output_distribution="normal", subsample=None
+            ),
+            "none": None,
+        }[self.scaling]
+        clip = [Clip(self.clip.rule, self.clip.limit)] if self.clip is not None else []
+        return make_pipeline(*clip, imputer, *([scaler] if scaler is not None else []))

@@ -1,0 +1,247 @@
+"""Tables in files: what is read, how it is understood, and how each mistake is named."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dlcli.datasets.data import Data
+from dlcli.datasets.table import load
+from dlcli.errors import DataError
+
+
+def write(text: str | bytes, name: str = "t.csv") -> str:
+    file = Path(name)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return name
+
+
+def refused(
+    text: str | bytes = "", target: str = "y", name: str = "t.csv", **options
+) -> tuple[str, str, str]:
+    with pytest.raises(DataError) as caught:
+        load(write(text, name), target, **options)
+    (problem,) = caught.value.problems
+    return problem.where, problem.message, problem.hint
+
+
+TABLE = "a,b,y\n1.5,u,no\n2,v,yes\n,u,no\n"
+
+
+def test_a_table_with_its_kinds() -> None:
+    text = "d,n,b,w,y\n2024-01-31,1.5,true,u,7.5\n2024-02-01,,false,,8.5\n"
+    data = load(write(text), "y")
+    assert (data.target_kind, data.targets, len(data)) == ("regression", ("y",), 2)
+    assert data.x["d"].dt.month.tolist() == [1, 2]
+    assert data.x["n"].isna().tolist() == [False, True]
+    assert data.x["b"].tolist() == [True, False]
+    assert data.x["w"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("a,b,y\n1.5,u,no\n2,v,yes\n", "y"),
+        ("a;b;y\n1,5;u;no\n2,0;v;yes\n", "y"),
+        ("a\tb\ty\n1.5\tu\tno\n2\tv\tyes\n", "y"),
+        ("\n\na|b|y\n1.5|u|no\n\n2|v|yes\n", "y"),
+        ("\ufeffa,b,y\r\n1.5,u,no\r\n2,v,yes", "y"),
+        ('a,"b",y\n"1.5","u","no"\n2,v,yes\n', "y"),
+        ("1.5,u,no\n2,v,yes\n", "c2"),
+    ],
+    ids=["commas", "semicolons", "tabs", "bars", "windows", "quotes", "no header"],
+)
+def test_however_a_table_is_written(text: str, target: str) -> None:
+    data = load(write(text), target)
+    assert data.x.iloc[:, 0].tolist() == [1.5, 2.0]
+    assert data.x.iloc[:, 1].tolist() == ["u", "v"]
+    assert (data.classes, data.y.tolist()) == (("no", "yes"), [0, 1])
+
+
+def test_other_formats_and_packed_files_give_the_same() -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.0, 2.5], "b": ["u", "v", None], "y": ["no", "yes", "no"]})
+    frame.to_csv("t.csv", index=False)
+    frame.to_csv("t.tsv", index=False, sep="\t")
+    Path("t.csv.gz").write_bytes(gzip.compress(Path("t.csv").read_bytes()))
+    frame.to_csv("t.csv.xz", index=False)
+    frame.to_parquet("t.parquet")
+    frame.astype({"b": "category"}).to_parquet("categories.parquet")
+    frame.to_json("t.jsonl", orient="records", lines=True)
+    names = ["t.csv", "t.tsv", "t.csv.gz", "t.csv.xz", "t.parquet", "categories.parquet", "t.jsonl"]
+    assert len({load(name, "y").fingerprint for name in names}) == 1
+
+
+def test_excel() -> None:
+    pytest.importorskip("openpyxl")
+    frame = pd.DataFrame(
+        {"a": [1.5, 2.0], "d": pd.to_datetime(["2024-01-31", "2024-02-01"]), "y": [1.5, 2.5]}
+    )
+    frame.to_excel("t.xlsx", index=False)
+    data = load("t.xlsx", "y")
+    assert data.x["a"].tolist() == [1.5, 2.0]
+    assert data.x["d"].dt.day.tolist() == [31, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "classes"),
+    [
+        (["1", "0", "1"], "binary", ("0", "1")),
+        (["10", "9", "8"], "multiclass", ("8", "9", "10")),
+        (["true", "false", "true"], "binary", ("False", "True")),
+        (["b", "a", "b"], "binary", ("a", "b")),
+        (["1.5", "2", "3"], "regression", ()),
+        ([str(n) for n in range(30)], "regression", ()),
+    ],
+    ids=["0 and 1", "grades", "booleans", "words", "decimals", "many whole numbers"],
+)
+def test_the_task_follows_from_the_target(values: list[str], kind: str, classes: tuple[str, ...]) -> None:
+    data = load(write("a,y\n" + "".join(f"1,{value}\n" for value in values)), "y")
+    assert (data.target_kind, data.classes) == (kind, classes)
+
+
+def test_a_target_can_be_said_to_be_something_else() -> None:
+    text = "a,y\n1,5\n2,6\n3,7\n"
+    assert "makes it regression" in load(write(text), "y").note
+    data = load("t.csv", "y", types={"y": "numeric"})
+    assert (data.target_kind, data.y.tolist(), data.note) == ("regression", [5.0, 6.0, 7.0], "")
+
+
+def test_several_targets() -> None:
+    text = "a,u,v,w\n1,0,1,1.5\n2,1,1,2\n3,1,0,0\n"
+    labels = load(write(text), ["u", "v"])
+    assert (labels.target_kind, labels.classes, labels.y.tolist()) == (
+        "multilabel", ("u", "v"), [[0, 1], [1, 1], [1, 0]],
+    )  # fmt: skip
+    numbers = load("t.csv", ["v", "w"])
+    assert (numbers.target_kind, numbers.targets, numbers.x.columns.tolist()) == (
+        "regression", ("v", "w"), ["a", "u"],
+    )  # fmt: skip
+
+
+def test_what_splits_go_by() -> None:
+    text = "a,who,day,at,part,y\n1,p,2024-01-01,5,train,0.5\n2,q,2024-01-02,6,test,1.5\n"
+    data = load(write(text), "y", group="who", time="at", split="part")
+    assert data.x.columns.tolist() == ["a", "day"]
+    assert data.groups.tolist() == ["p", "q"]
+    assert data.times.tolist() == [5, 6]
+    assert data.parts.tolist() == ["train", "test"]
+    assert "day" in load("t.csv", "y", time="day").x
+
+
+def test_test_rows_of_their_own() -> None:
+    write("b,y,a\nx,1.5,7\n", "test.csv")
+    data = load(write("a,b,y\n1,2,0.5\n2,w,0.25\n"), "y", test_path="test.csv")
+    assert data.test_rows.tolist() == [2]
+    assert data.x["a"].tolist() == [1, 2, 7]
+    write("b,y\nx,1.5\n", "test.csv")
+    assert refused("a,b,y\n1,2,0.5\n2,w,0.25\n", test_path="test.csv")[0] == "dataset.test_path (test.csv)"
+
+
+def test_types_that_are_given() -> None:
+    text = "zip,day,note,y\n007,31/12/2024,good wine,1.5\n012,01/01/2025,bad wine,2.5\n"
+    data = load(write(text), "y", types={"zip": "categorical", "day": "date", "note": "text"})
+    assert data.x["zip"].tolist() == ["007", "012"]
+    assert data.x["day"].dt.year.tolist() == [2024, 2025]
+    assert "note" not in data.x
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "where", "message"),
+    [
+        ("", {}, "t.csv", "is empty"),
+        ("a,y\n", {}, "t.csv", "has no rows"),
+        ("a,y\n1,2\n3\n4,5\n", {}, "t.csv:3", "has 1 columns, the rows before it have 2: 3"),
+        ("a,y\n1,2\n3,4,5\n", {}, "t.csv:3", "has 3 columns, the rows before it have 2: 3,4,5"),
+        (b"a,y\n1,x\n3,caf\xe9\n", {},  "t.csv:3", 'is no UTF-8: byte 0xe9 after "3,caf"'),
+        ("a,y\n1,x\n".encode("utf-16"), {}, "t.csv", "is written in UTF-16"),
+        ("a,a,y\n1,2,3\n", {}, "t.csv", "the column name a stands there 2 times: columns 1, 2"),
+        ("a,y\n1,u\n2,\n3,\n", {}, "t.csv:3, column y", "the target is missing (and in 1 more rows)"),
+        ("a,y\n1,u\n2,u\n", {}, "t.csv, column y", "all rows are of one class, u"),
+        ("a,y\n1,1.5\n2,1.5\n", {}, "t.csv, column y", "all rows have the same target, 1.5"),
+        ("a,y\n" + "1,2.5\n" * 20 + "1,oops\n", {}, "t.csv:22, column y", "'oops' is no number"),
+        ("a,y\n1,0.5\ninf,1.5\n", {}, "t.csv:3, column a", "inf is infinite"),
+        ("a,y\n1,0.5\n2,inf\n", {}, "t.csv:3, column y", "'inf' is infinite"),
+        ("a,Y\n1,2\n", {}, "dataset.target", "there is no column y in t.csv"),
+        ("a,y\n1,2\n", {"drop": ["b"]}, "dataset.drop", "there is no column b in t.csv"),
+        ("a,y\n1,2\nx,3\n", {"types": {"a": "numeric"}}, "t.csv:3, column a", "'x' is no number"),
+        ("a,y\n2024-01-01,2\n2024-13-01,3\n", {"types": {"a": "date"}}, "t.csv:3, column a",
+         "'2024-13-01' is no date like those before it"),
+        ("a,g,y\n1,p,2\n2,,3\n", {"group": "g"}, "t.csv:3, column g", "dataset.group has no value here"),
+        ("y\n1\n2\n", {}, "dataset", "no column of t.csv is left to predict y from"),
+    ],
+)  # fmt: skip
+def test_bad_data_is_named(text: str | bytes, options: dict, where: str, message: str) -> None:
+    assert refused(text, **options)[:2] == (where, message)
+
+
+def test_what_is_no_file_or_no_table() -> None:
+    write(TABLE, "wine.csv")
+    with pytest.raises(DataError, match=r"wnie.csv: there is no such file\n  Did you mean wine.csv"):
+        load("wnie.csv", "y")
+    assert refused(b"PK\x03\x04", name="t.pdf")[1] == ".pdf is no format of tables that dlcli reads"
+    assert refused(b"nothing", name="t.parquet")[1].startswith("is no whole Parquet file")
+    assert refused(b"nothing", name="t.csv.gz")[1].startswith("cannot be read: Not a gzipped file")
+    assert refused('{"y": 1}\n{"y": "u"}\n', name="t.jsonl")[1].startswith("is no JSON lines file")
+    assert refused('{"y": 1, "a": [1]}\n', name="t.jsonl")[0] == "t.jsonl, column a"
+
+
+CELL = st.one_of(
+    st.sampled_from(["", "1", "2.5", "-3", "1e400", "nan", "inf", "x", '"', "'", "\x00", "é", "2024-01-01", "true"]),
+    st.text(max_size=4),
+)  # fmt: skip
+ROW = st.lists(CELL, min_size=0, max_size=4)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(rows=st.lists(ROW, max_size=6), separator=st.sampled_from(",;\t|"), raw=st.binary(max_size=6))
+def test_whatever_stands_in_a_file_it_is_a_table_or_an_error_that_names_it(
+    rows: list[list[str]], separator: str, raw: bytes
+) -> None:
+    text = "\n".join(separator.join(row) for row in rows)
+    for content in (text.encode(errors="replace"), text.encode(errors="replace") + raw, raw):
+        try:
+            data = load(write(content), "c0" if len(rows) % 2 else "a")
+        except DataError as error:
+            assert all(problem.where and problem.message for problem in error.problems)
+        else:
+            assert isinstance(data, Data)
+            assert len(data) == len(data.x) > 0
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    numbers=st.lists(
+        st.tuples(st.floats(-1e9, 1e9), st.one_of(st.none(), st.integers(-99, 99)), st.sampled_from("pqr")),
+        min_size=2,
+        max_size=20,
+    ),
+    separator=st.sampled_from(",;\t|"),
+)
+def test_what_is_written_is_what_is_read(numbers: list[tuple], separator: str) -> None:
+    frame = pd.DataFrame(numbers, columns=["a", "b", "c"]).assign(y=np.arange(len(numbers)) + 0.5)
+    frame.to_csv("t.csv", index=False, sep=separator)
+    data = load("t.csv", "y")
+    assert np.array_equal(data.y, frame["y"])
+    for name in ("a", "b"):
+        np.testing.assert_allclose(data.x[name].astype(float), frame[name].astype(float), rtol=1e-15)
+    assert data.x["c"].tolist() == frame["c"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("file", "target", "kind", "rows", "columns"),
+    [
+        ("winequality-red.csv", "c11", "multiclass", 1599, 11),
+        ("california-housing.csv", "median_house_value", "regression", 20640, 9),
+        ("penguins.csv", "species", "multiclass", 344, 6),
+        ("bike-hour.csv", "cnt", "regression", 17379, 16),
+    ],
+)
+def test_real_files(file: str, target: str, kind: str, rows: int, columns: int, shared_data: Path) -> None:
+    data = load(str(shared_data / "tabular" / file), target)
+    assert (data.target_kind, data.x.shape) == (kind, (rows, columns))

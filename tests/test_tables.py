@@ -1,0 +1,131 @@
+"""From a file to a trained model in one line: the record, its reading back, and rows that come later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import dlcli
+from dlcli.errors import DataError
+from dlcli.result import Result
+from dlcli.tracking.ledger import Ledger
+
+QUICK = ["model.hidden=16", "optimizer.lr=0.02", "trainer.max_epochs=8", "trainer.accelerator=cpu"]
+
+
+def birds() -> pd.DataFrame:
+    """Two kinds that differ in size and color, with gaps, a date and a booleans."""
+    draw = np.random.default_rng(0)
+    kind = draw.choice(["finch", "owl"], 160)
+    owl = kind == "owl"
+    frame = pd.DataFrame(
+        {
+            "ring": np.arange(160),
+            "size": draw.normal(size=160) + 3 * owl,
+            "color": np.where(owl, draw.choice(["brown", "grey"], 160), draw.choice(["grey", "green"], 160)),
+            "seen": pd.date_range("2024-01-01", periods=160).strftime("%Y-%m-%d"),
+            "at night": owl ^ (draw.random(160) < 0.1),
+            "kind": kind,
+        }
+    )
+    frame.loc[::7, "size"] = None
+    frame.loc[::9, "color"] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = tmp_path_factory.mktemp("birds")
+    birds().to_csv(folder / "birds.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return dlcli.train(
+            ["dataset=table", "dataset.path=birds.csv", "dataset.target=kind", "dataset.drop=[ring]", *QUICK]
+        )
+
+
+def test_it_learns_and_says_what_it_saw(trained: Result) -> None:
+    assert trained.metrics["test/accuracy"] > 0.85
+    tags = Ledger.load(trained.run_dir).tags
+    assert tags["dlcli.preprocessing"] == "fitted on 109 of 160 rows; 0 validation or test rows seen"
+    config = yaml.safe_load((trained.run_dir / "config.yaml").read_text())
+    assert Path(config["dataset"]["path"]).is_absolute()
+    assert config["task"]["_target_"].endswith("Binary")
+
+
+def test_eval_from_another_folder(trained: Result) -> None:
+    again = dlcli.evaluate(trained.run_dir)
+    assert again.metrics["test/loss"] == pytest.approx(trained.metrics["test/loss"], abs=1e-6)
+
+
+def test_rows_that_come_later(trained: Result) -> None:
+    model = dlcli.load_run(trained.run_dir)
+    expected = model.predict(birds().drop(columns="kind"))
+    assert set(expected["prediction"]) == {"finch", "owl"}
+    new = birds().head(3).assign(color=["never seen", None, "grey"], size=[None, "3.5", 2], note="x")
+    assert len(model.predict(new)) == 3
+    with pytest.raises(DataError, match=r"there is no column size\n  Did you mean Size?"):
+        model.predict(birds().rename(columns={"size": "Size"}))
+
+
+def test_arrays_are_rows_too(tmp_path: Path) -> None:
+    """Without names their columns are those of the training rows, in their order."""
+    model = dlcli.load_run(
+        dlcli.train(
+            ["dataset=iris", "model=linear", "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"]
+        ).run_dir
+    )
+    from dlcli.datasets import iris
+
+    table = iris.load().x
+    assert model.predict(table.to_numpy()).equals(model.predict(table))
+    with pytest.raises(DataError, match="there is no column"):
+        model.predict(table.to_numpy()[:, :3])
+
+
+def test_folds_resume_and_dropped_rows() -> None:
+    frame = birds()
+    pd.concat([frame, frame.head(20)]).to_csv("birds.csv", index=False)
+    table = ["dataset=table", "dataset.path=birds.csv", "dataset.target=kind", *QUICK]
+    result = dlcli.train(
+        [*table, "cv=kfold", "cv.folds=2", "trainer.max_epochs=2", "preprocessing.duplicates=drop",
+         "preprocessing.missing=drop"]
+    )  # fmt: skip
+    for fold in result.folds:
+        proof = Ledger.load(fold.run_dir).tags["dlcli.preprocessing"]
+        assert "0 validation or test rows seen" in proof
+        assert "training rows dropped" in proof
+    held_out = [
+        len(pd.read_parquet(fold.run_dir / "predictions.parquet").query("split == 'test'"))
+        for fold in result.folds
+    ]
+    assert sum(held_out) == 180
+    assert dlcli.resume(result.run_dir, ["trainer.max_epochs=3"]).status == "FINISHED"
+
+
+def test_a_column_splits() -> None:
+    frame = birds().assign(part=["train", "train", "val", "test"] * 40)
+    frame.to_parquet("birds.parquet")
+    result = dlcli.train(
+        ["dataset=table", "dataset.path=birds.parquet", "dataset.target=kind", "dataset.split=part",
+         "cv=predefined", *QUICK]
+    )  # fmt: skip
+    predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
+    assert predictions.groupby("split").size().to_dict() == {"test": 40, "val": 40}
+
+
+@pytest.mark.parametrize(
+    ("file", "target", "metric", "least"),
+    [
+        ("penguins.csv", "species", "test/accuracy", 0.95),
+        ("winequality-white.csv", "c11", "test/accuracy", 0.45),
+    ],
+)
+def test_real_files(file: str, target: str, metric: str, least: float, shared_data: Path) -> None:
+    path = shared_data / "tabular" / file
+    result = dlcli.train(["dataset=table", f"dataset.path='{path}'", f"dataset.target={target}", *QUICK])
+    assert result.metrics[metric] > least
