@@ -14,6 +14,7 @@
         DiskFull               no space left for the record
       CorruptRun               a run's folder is damaged or unsafe to load
 
+    Pruned                     Exception: a sweep has given a trial up
     Interrupted                BaseException: Ctrl-C (130), SIGTERM or SIGHUP (143)
 
 Each carries one or more `Problem`s: where, what, and what to do. `dlcli.console` prints them; with `--json` they are
@@ -108,6 +109,10 @@ class DiskFull(TrainingError):
 
 class CorruptRun(DlcliError):
     """A run's folder is damaged, or would run code that nobody vouched for."""
+
+
+class Pruned(Exception):
+    """A sweep has given a trial up: nothing is wrong with it, but others are better."""
 
 
 class Interrupted(BaseException):

@@ -106,6 +106,7 @@ def plan_experiment(
     runs_dir: Path | None = None,
     *,
     thorough: bool = False,
+    sweeping: bool = False,
 ) -> Experiment:
     """Compose, read the rows, split them, and check all of it.
 
@@ -148,6 +149,8 @@ def plan_experiment(
         problems += check_weights(config, estimation.data, estimation.splits)
     if problems:
         raise ConfigError(problems)
+    if not sweeping:
+        del config["sweep"]  # one training's record says nothing of a search
     return Experiment(found.composed, config, folders, estimation)
 
 

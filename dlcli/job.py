@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
-from dlcli.errors import Interrupted
+from dlcli.errors import Interrupted, Pruned
 from dlcli.finding import find, settle
 from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
 from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far, read_result, restore_best_weights
+from dlcli.tracking.tags import PRUNED_TAG
 from dlcli.training.observer import Observer, Plan
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
 
     Raises:
         TrainingError: the training failed; the run is marked FAILED.
+        Pruned: the observer found it hopeless; the run is marked KILLED, and tagged.
         Interrupted: a signal came; the run is marked KILLED.
     """
     from dlcli.inference.evaluate import evaluate, figures, named_baselines, save_outputs
@@ -150,6 +152,8 @@ def _naming(ledger: Ledger) -> Iterator[None]:
     where, goes_on = display(ledger.run_dir), (ledger.parent_id or ledger.run_id)[:8]
     try:
         yield
+    except Pruned:
+        raise
     except Interrupted as interrupt:
         interrupt.add_note(f"Its last checkpoint is kept in {where}")
         interrupt.add_note(f"Go on with it: dlcli resume {goes_on}")
@@ -288,6 +292,9 @@ class _Recording(Observer):
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._recorder.log(metrics, step=epoch)
         self._observer.finished_epoch(epoch, metrics)
+        if self._observer.hopeless:
+            self._recorder.tag(PRUNED_TAG, f"after epoch {epoch + 1}")
+            raise Pruned
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ _QUIET_LOGGERS = {
     "mlflow.utils.git_utils": logging.ERROR,  # git is missing, or this is no repository
     "mlflow.tracking.context.git_context": logging.ERROR,
     "alembic": logging.WARNING,
+    "optuna": logging.WARNING,  # "A new study created in memory"
     "urllib3.connectionpool": logging.ERROR,  # each single retry; what comes of it, the tracking code says
 }
 _LIBRARIES = (

@@ -14,7 +14,8 @@ class Result:
     """A finished run.
 
     `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `baselines` are, under the
-    same names, those of a guess that looks at no row. `messages` are sentences for a person.
+    same names, those of a guess that looks at no row. `messages` are sentences for a person. A sweep has `trials`, each
+    with its `params` and `value`, and the `best` of them with the `command` that trains it.
     """
 
     status: str
@@ -27,11 +28,13 @@ class Result:
     duration_s: float
     baselines: dict[str, float] = field(default_factory=dict)
     folds: tuple[Result, ...] = ()
+    trials: tuple[dict[str, Any], ...] = ()
+    best: dict[str, Any] | None = None
     messages: tuple[str, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The `--json` contract."""
-        return {
+        document = {
             "schema_version": SCHEMA_VERSION,
             "status": self.status,
             "run_id": self.run_id,
@@ -47,3 +50,4 @@ class Result:
             ],
             "duration_s": self.duration_s,
         }
+        return document | ({"trials": list(self.trials), "best": self.best} if self.trials else {})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import ConfigError, InputError, Problem
+from dlcli.errors import ConfigError, Problem
 from dlcli.run_folder import DATA_PATHS, OpenedRun, absolute_paths, config_text, open_run
 from dlcli.tracking.ledger import atomic_write
 
@@ -18,6 +18,19 @@ _MAY_CHANGE = (
     "tracking.checkpoint_minutes",
     "tracking.keep",
     "tracking.system_metrics",
+    "tracking.keep",
+)
+
+# Of a sweep: how many trials, for how long, where. Trials that were trained for longer than others do not compare.
+_MAY_CHANGE_IN_SWEEP = (
+    "sweep.trials",
+    "sweep.timeout",
+    "sweep.max_failures",
+    *(
+        key
+        for key in _MAY_CHANGE
+        if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
+    ),
 )
 
 
@@ -40,19 +53,24 @@ def open_unfinished(
     # Runs whose process is gone get their true end first: it is probably one of them.
     reconcile(Path(opened.ledger.runs_dir))
     opened = open_run(str(opened.folder), runs_dir)
-    if opened.ledger.kind not in ("run", "cv"):
-        raise InputError(f"a {opened.ledger.kind} cannot be resumed", str(opened.folder), "")
-    config = _with_changes(opened.config, overrides)
-    if opened.ledger.status == "FINISHED" and config == opened.config:
+    is_sweep = opened.ledger.kind == "sweep"
+    config = _with_changes(opened.config, overrides, _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE)
+    is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
+    if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return opened, None
     if config != opened.config:
         # Unfinished before the configuration says more: a kill in between must not leave a run that looks complete.
         opened.ledger.update(status="KILLED")
         atomic_write(opened.folder / "config.yaml", config_text(config))
+        if is_sweep:  # planned anew from these words, for each of its trials
+            words = opened.folder / "overrides.txt"
+            atomic_write(words, words.read_text() + "".join(f"{override}\n" for override in overrides))
     return opened, config
 
 
-def _with_changes(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def _with_changes(
+    config: dict[str, Any], overrides: Sequence[str], may_change: Sequence[str]
+) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     from dlcli.config.overrides import parse
@@ -63,10 +81,10 @@ def _with_changes(config: dict[str, Any], overrides: Sequence[str]) -> dict[str,
         Problem(
             "would make it another experiment",
             setting.key,
-            f"A run that goes on can change: {', '.join(_MAY_CHANGE)}.",
+            f"A run that goes on can change: {', '.join(may_change)}.",
         )
         for setting in settings
-        if setting.key not in _MAY_CHANGE
+        if setting.key not in may_change
     ]
     if problems:
         raise ConfigError(problems)

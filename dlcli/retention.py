@@ -14,12 +14,12 @@ WEIGHTS_TAG = "dlcli.weights"
 DROPPED = "dropped"
 
 
-def keep_best(values: Mapping[Path, float], keep: int | Literal["all"], mode: Literal["min", "max"]) -> None:
+def keep_best(values: Mapping[Path, float], keep: int | Literal["all"] | None, mode: Literal["min", "max"]) -> None:
     """Drop the weights of all finished trainings but the best: figures, split and predictions stay.
 
     Args:
         values: what each run's folder is judged by; NaN is the worst.
-        keep: how many keep their weights.
+        keep: how many keep their weights; None means all.
         mode: whether small or large values are the best. Of equal ones the first counts.
     """
     worst = math.inf if mode == "min" else -math.inf
@@ -28,7 +28,7 @@ def keep_best(values: Mapping[Path, float], keep: int | Literal["all"], mode: Li
         value = worst if math.isnan(values[folder]) else values[folder]
         return value if mode == "min" else -value
 
-    count = len(values) if keep == "all" else keep
+    count = len(values) if keep in ("all", None) else int(keep)
     for place, folder in enumerate(sorted(values, key=rank)):
         if place >= count:
             drop_weights(folder)
@@ -47,3 +47,8 @@ def drop_weights(run_dir: Path) -> None:
     Ledger.load(run_dir).add_tags({WEIGHTS_TAG: DROPPED})
     (run_dir / "model" / "weights.safetensors").unlink(missing_ok=True)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+
+
+def has_weights(run_dir: Path) -> bool:
+    """Whether there is anything left to drop."""
+    return (run_dir / "model" / "weights.safetensors").exists() or (run_dir / "checkpoints").exists()

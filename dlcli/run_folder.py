@@ -83,6 +83,8 @@ def read_result(run_dir: Path) -> Result:
             read_result(run_dir.parents[1] / run_id / "artifacts")
             for run_id in ledger.result.get("folds", ())
         ),
+        trials=tuple(ledger.result.get("trials", ())),
+        best=ledger.result.get("best"),
         messages=tuple(ledger.result.get("messages", ())),
     )
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
     from dlcli.splits.split import Part, Split
+    from dlcli.sweeps.forecast import Forecast
+    from dlcli.sweeps.plan import SweepPlan
+    from dlcli.sweeps.watcher import SweepWatcher
     from dlcli.tracking.store import DatasetRecord, Store
     from dlcli.training.observer import Watcher
     from dlcli.training.rehearsal import Rehearsal
@@ -65,12 +68,64 @@ def train(
             return _carry_out(estimation, run_dir, store, watcher)
 
 
+def sweep(
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    watcher: SweepWatcher | None = None,
+) -> Result:
+    """Search for the best configuration: compose, check every value, create the run, do the trials."""
+    from dlcli.interrupts import interruptible
+    from dlcli.run_folder import contents
+    from dlcli.sweeps.plan import plan_sweep
+    from dlcli.tracking.provenance import provenance
+    from dlcli.tracking.reconcile import reconcile
+    from dlcli.tracking.store import make_run_name, open_store
+
+    with interruptible():
+        plan = plan_sweep(overrides, conf_dirs, runs_dir)
+        plan.experiment.rehearse(quick=True)
+        config, data = plan.config, plan.estimation.data
+        with open_store(Path(config["runs_dir"])) as store:
+            for note in reconcile(store.runs_dir, store):
+                if watcher:
+                    watcher.noted(note)
+            run_dir = store.create_run(
+                experiment=config["experiment_name"] or data.name,
+                run_name=config["run_name"] or make_run_name(f"sweep-{data.name}"),
+                kind="sweep",
+                params=config,
+                tags={
+                    **provenance(config["tracking"]["tags"]),
+                    "dlcli.seed": str(config["seed"]),
+                    "dlcli.data_fingerprint": data.fingerprint,
+                    "dlcli.split_fingerprint": plan.estimation.fingerprint,
+                },
+                datasets=_records(data, plan.whole),
+                files=contents(config, tuple(overrides), plan.whole, plan.experiment.folders),
+            )
+            return _carry_out_sweep(plan, run_dir, store, watcher)
+
+
+def forecast(
+    overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
+) -> Forecast:
+    """What a sweep would take; nothing is recorded."""
+    from dlcli.interrupts import interruptible
+    from dlcli.sweeps.forecast import foresee
+    from dlcli.sweeps.plan import plan_sweep
+
+    with interruptible():
+        return foresee(plan_sweep(overrides, conf_dirs, runs_dir))
+
+
 def resume(
     run: str,
     overrides: Sequence[str] = (),
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     watcher: Watcher | None = None,
+    sweep_watcher: SweepWatcher | None = None,
 ) -> Result:
     """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
     from dlcli.config.folders import extend_path, user_folders
@@ -79,6 +134,7 @@ def resume(
     from dlcli.interrupts import interruptible
     from dlcli.resumption import open_unfinished
     from dlcli.run_folder import read_result
+    from dlcli.sweeps.resumption import plan_again
     from dlcli.tracking.connection import recall
     from dlcli.tracking.store import open_store
 
@@ -90,6 +146,10 @@ def resume(
             return replace(
                 read_result(opened.folder), messages=("The run is finished: there is nothing to do.",)
             )
+        if opened.ledger.kind == "sweep":
+            plan = plan_again(opened, conf_dirs)
+            with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
+                return _carry_out_sweep(plan, opened.folder, store, sweep_watcher)
         estimation = plan_estimation(config, folders)
         for what, fingerprint in (("data", estimation.data.fingerprint), ("split", estimation.fingerprint)):
             if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
@@ -122,6 +182,22 @@ def _carry_out(estimation: Estimation, run_dir: Path, store: Store, watcher: Wat
     except BaseException:
         store.close()
         reconcile(store.runs_dir, store)  # folds that were not begun, or whose worker is gone
+        raise
+
+
+def _carry_out_sweep(plan: SweepPlan, run_dir: Path, store: Store, watcher: SweepWatcher | None) -> Result:
+    """Do the trials that are left of a sweep."""
+    from dlcli.config.build import build
+    from dlcli.sweeps.sweep import sweep
+    from dlcli.sweeps.watcher import SweepWatcher
+    from dlcli.tracking.reconcile import reconcile
+
+    tracking = build(plan.config["tracking"], where="tracking")
+    try:
+        return sweep(plan, run_dir, store, watcher or SweepWatcher(), system_metrics=tracking.system_metrics)
+    except BaseException:
+        store.close()
+        reconcile(store.runs_dir, store)  # trials and folds that were not begun, or whose worker is gone
         raise
 
 

@@ -14,10 +14,17 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     if json:
         terminal.document(result.to_json())
         return
-    if result.folds:
+    if result.best is not None:
+        best = {
+            name.removeprefix("best/"): v for name, v in result.metrics.items() if name.startswith("best/")
+        }
+        figures = {**best, **{name: v for name, v in result.metrics.items() if name.startswith("test/")}}
+        terminal.results(figures, title=f"{result.run_name}, the winner")
+    elif result.folds:
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
-    title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
-    terminal.results(result.metrics, title=title, baselines=result.baselines)
+    if result.best is None:
+        title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
+        terminal.results(result.metrics, title=title, baselines=result.baselines)
     for message in result.messages:
         terminal.note(message)
     terminal.note(f"Recorded in {display(result.run_dir)}")

@@ -17,6 +17,9 @@ def resume(
         typer.Argument(metavar="OVERRIDES", help="What may change: trainer.max_epochs=50, executor.jobs=2."),
     ] = None,
     conf_dir: ConfDirs = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Of a sweep: how many trials in all. More extend it.")
+    ] = None,
     jobs: Jobs = None,
     runs_dir: RunsDir = None,
     json: Json = False,
@@ -24,13 +27,21 @@ def resume(
     """Go on with a run that was stopped in any way, or extend one.
 
     Folds that are finished are not trained again; what was interrupted goes on from its last checkpoint, in the same
-    MLflow run, to the result that it would have had. A larger `trainer.max_epochs` extends a finished run.
+    MLflow run, to the result that it would have had. A larger `trainer.max_epochs` extends a finished run, a larger
+    `--trials` a finished sweep.
     """
     with session(json) as terminal:
         from dlcli import runner
         from dlcli.cli.progress import TerminalWatcher
+        from dlcli.cli.sweep_progress import TerminalSweepWatcher
 
-        asked = [*(overrides or ()), *([f"executor.jobs={jobs}"] if jobs else [])]
-        with TerminalWatcher(terminal, "dlcli resume") as watcher:
-            result = runner.resume(run, asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher)
+        flags = {"executor.jobs": jobs, "sweep.trials": trials}
+        asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+        with (
+            TerminalWatcher(terminal, "dlcli resume") as watcher,
+            TerminalSweepWatcher(terminal, "dlcli resume") as sweep_watcher,
+        ):
+            result = runner.resume(
+                run, asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher, sweep_watcher=sweep_watcher
+            )
         tell_outcome(terminal, result, json)

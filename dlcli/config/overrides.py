@@ -34,7 +34,7 @@ def parse(overrides: Sequence[str]) -> tuple[list[Setting], list[Problem]]:
             parsed = parser.parse_override(text)
             problem = _refused(text, parsed)
         except Exception as error:  # the grammar's errors come in several kinds
-            problem = _unreadable(text, error)
+            problem = unreadable(text, error)
         if problem:
             problems.append(problem)
             continue
@@ -86,7 +86,8 @@ def _refused(text: str, parsed: Any) -> Problem | None:
     return None
 
 
-def _unreadable(text: str, error: Exception) -> Problem:
+def unreadable(text: str, error: Exception) -> Problem:
+    """What is wrong with an override that the grammar refused."""
     if "=" not in text and not text.startswith("~"):
         return Problem("has no value", text or "''", "Write KEY=VALUE, such as optimizer.lr=0.01.")
     if text != text.strip() or " =" in text or "= " in text.partition("=")[0] + "=":

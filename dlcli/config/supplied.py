@@ -28,6 +28,13 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
         "total_steps": "It follows from trainer.max_epochs and the number of rows.",
         "steps_per_epoch": "It follows from dataset.batch_size and the number of rows.",
     },
+    "sweep.sampler": {
+        "space": "It is sweep.space.",
+        "seed": "It follows from seed.",
+        "sweep_seed": "It is seed.",
+        "earlier": "The sweep's own trials are.",
+    },
+    "sweep.pruner": {"max_resource": "It is trainer.max_epochs, or the number of folds."},
     "trainer": {
         "logger": "The record is MLflow's: see the tracking group.",
         "callbacks": "Use the callbacks group.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -18,7 +19,7 @@ from dlcli.tracking.store import Store
 
 PLACE_TAG = "dlcli.place"
 
-_WHERE = frozenset({"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv"})
+_WHERE = frozenset({"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep"})
 _WHERE_IN = {"dataset": DATA_PATHS, "trainer": ("accelerator", "devices")}
 
 
@@ -31,18 +32,13 @@ class Children:
 
     store: Store
     parent: Ledger
-    _known: dict[str, Path] = field(default_factory=dict)
+    known: dict[str, Path]
     _texts: dict[int, tuple[dict[str, Any], str]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        # Beside the parent, for all of an experiment's runs lie in one folder.
-        for file in self.parent.run_dir.parents[1].glob(f"*/artifacts/{LEDGER_FILE}"):
-            try:
-                ledger = Ledger.load(file.parent)
-            except CorruptRun:
-                continue
-            if ledger.parent_id == self.parent.run_id and PLACE_TAG in ledger.tags:
-                self._known[ledger.tags[PLACE_TAG]] = file.parent
+    @classmethod
+    def of(cls, store: Store, parent: Ledger) -> Children:
+        """Those of a parent, wherever they are by now."""
+        return cls(store, parent, families(parent).get(parent.run_id, {}))
 
     def run_dir(
         self,
@@ -52,32 +48,33 @@ class Children:
         split: Split,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
+        files: Mapping[str, str | bytes] = MappingProxyType({}),
     ) -> Path:
-        """The folder of the run at a place; makes the run where there is none."""
-        if place not in self._known:
-            self._known[place] = self.store.create_run(
+        """The folder of the run at a place; makes the run, with these `files` in its folder, where there is none."""
+        if place not in self.known:
+            self.known[place] = self.store.create_run(
                 experiment=self.parent.experiment,
                 run_name=f"{self.parent.run_name}-{place.replace(' ', '-')}",
                 kind=kind,
                 params=params,
                 tags={**tags, PLACE_TAG: place, "dlcli.split_fingerprint": split.fingerprint},
                 parent_id=self.parent.run_id,
-                files={"config.yaml": self._text(config), "split.npz": split.to_bytes()},
+                files={"config.yaml": self._text(config), "split.npz": split.to_bytes(), **files},
             )
-        return self._known[place]
+        return self.known[place]
 
     def settled(self, place: str, config: dict[str, Any]) -> dict[str, Any]:
         """The configuration with what a finder has found for the run at a place: it need not look again."""
-        found = Ledger.load(self._known[place]).tags.get(FOUND_TAG)
+        found = Ledger.load(self.known[place]).tags.get(FOUND_TAG)
         if not found:
             return config
         section, key = found.partition("=")[0].split(".")
-        recorded = yaml.safe_load((self._known[place] / "config.yaml").read_text())
+        recorded = yaml.safe_load((self.known[place] / "config.yaml").read_text())
         return {**config, section: {**config[section], key: recorded[section][key]}, "finder": {}}
 
     def is_done(self, place: str, config: dict[str, Any]) -> bool:
         """Whether the run at a place has finished with this configuration."""
-        run_dir = self._known[place]
+        run_dir = self.known[place]
         if Ledger.load(run_dir).status != "FINISHED":
             return False
         text = (run_dir / "config.yaml").read_text()
@@ -85,7 +82,7 @@ class Children:
 
     def configure(self, place: str, config: dict[str, Any]) -> None:
         """Give the run at a place another configuration, such as one that trains longer."""
-        file = self._known[place] / "config.yaml"
+        file = self.known[place] / "config.yaml"
         if file.read_text() != self._text(config):
             atomic_write(file, self._text(config))
 
@@ -94,6 +91,22 @@ class Children:
         if id(config) not in self._texts:
             self._texts[id(config)] = config, config_text(config)  # held, lest another get the same identity
         return self._texts[id(config)][1]
+
+
+def families(member: Ledger) -> dict[str, dict[str, Path]]:
+    """Of all runs beside a run: those that belong to another, as the other's ID to place to folder.
+
+    All of an experiment's runs lie in one folder.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for file in member.run_dir.parents[1].glob(f"*/artifacts/{LEDGER_FILE}"):
+        try:
+            ledger = Ledger.load(file.parent)
+        except CorruptRun:
+            continue
+        if ledger.parent_id is not None and PLACE_TAG in ledger.tags:
+            found.setdefault(ledger.parent_id, {})[ledger.tags[PLACE_TAG]] = file.parent
+    return found
 
 
 def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def cross_validate(
     """
     config = estimation.config
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
-        children = Children(store, recorder.ledger)
+        children = Children.of(store, recorder.ledger)
         folds = estimation.folds
         configs = [config] * len(folds)
         places = [place_of(fold, estimation) for fold in folds]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -80,6 +80,21 @@ class Estimation:
         none = self.final_test[:0]
         rows = np.setdiff1d(rows, self.final_test)
         return Split(without_overlap(self.data, rows, self.final_test), none, self.final_test)
+
+    def for_choosing(self) -> Estimation:
+        """The same rows for a choice among configurations: held-out rows of folds validate, and nothing is tested.
+
+        A fold's own validation rows train: those that are held out stop the training and choose the epoch instead.
+        """
+        none = self.final_test[:0]
+        splits = []
+        for split in self.splits:
+            held_out = np.setdiff1d(split.test, self.final_test)
+            if len(held_out):
+                splits.append(Split(np.sort(np.concatenate([split.train, split.val])), held_out, none))
+            else:
+                splits.append(Split(split.train, split.val, none))
+        return replace(self, splits=splits)
 
     @property
     def fingerprint(self) -> str:

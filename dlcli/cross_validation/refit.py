@@ -25,17 +25,23 @@ PLACE = "refit"
 
 
 def refit(
-    estimation: Estimation, children: Children, run_dir: Path, folds: Sequence[Path], watcher: Watcher
+    estimation: Estimation,
+    children: Children,
+    run_dir: Path,
+    folds: Sequence[Path],
+    watcher: Watcher,
+    place: str = PLACE,
 ) -> dict[str, float]:
     """Train the final model in a child run and give it to the parent; its figures on the final test rows."""
     config = refit_config(estimation.config, folds)
     whole = estimation.whole
     split = Split(np.sort(np.concatenate([whole.train, whole.val])), whole.val[:0], estimation.final_test)
     seed = estimation.config["seed"]
-    child = children.run_dir(PLACE, "refit", config, split, {"seed": seed}, {"dlcli.seed": str(seed)})
-    if not children.is_done(PLACE, config):
-        children.configure(PLACE, config)
-        watcher.planned([PLACE], 1)
+    tags = {"dlcli.seed": str(seed), "dlcli.data_fingerprint": estimation.data.fingerprint}
+    child = children.run_dir(place, "refit", config, split, {"seed": seed}, tags)
+    if not children.is_done(place, config):
+        children.configure(place, config)
+        watcher.planned([place], 1)
         job = Job(config, str(child), seed, estimation.code, keep_last=True)
         execute([replace(job, slim=True)], config, estimation.data, watcher)
     shutil.rmtree(run_dir / "model", ignore_errors=True)

@@ -1,13 +1,13 @@
 """What driver and worker tell each other: one JSON document a line.
 
-To the worker: a job. From it: `prepared` and `epoch` while it trains, then `done` (the figures are in the run's
-ledger), `failed` or `interrupted`.
+To the worker: a job, and `hopeless` with the folder of one that is to be given up. From it: `prepared` and `epoch`
+while it trains, then `done` (the figures are in the run's ledger), `failed`, `pruned` or `interrupted`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
@@ -25,8 +25,9 @@ def send(stream: IO[str], event: str, **content: Any) -> None:
 class Sender(Observer):
     """Tells the driver of a job's epochs. Single steps would cost more than they are worth."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], is_hopeless: Callable[[], bool]) -> None:
         self._stream = stream
+        self._is_hopeless = is_hopeless
 
     def prepared(self, plan: Plan) -> None:
         """Pass it on."""
@@ -35,6 +36,11 @@ class Sender(Observer):
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Pass it on."""
         send(self._stream, "epoch", epoch=epoch, metrics=dict(metrics))
+
+    @property
+    def hopeless(self) -> bool:
+        """What the driver has said by now: nobody waits for it."""
+        return self._is_hopeless()
 
 
 def relay(message: Mapping[str, Any], observer: Observer) -> None:

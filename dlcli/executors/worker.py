@@ -26,7 +26,7 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    state = {"working": False}
+    state: dict[str, Any] = {"working": False, "hopeless": None}
     threading.Thread(target=_listen, args=(sys.stdin, jobs, state), daemon=True).start()
 
     from dlcli.quiet import quiet
@@ -35,7 +35,7 @@ def main() -> None:
         _prepare(jobs.get(), data_fd)
         while (message := jobs.get()) is not None:
             state["working"] = True
-            if not _do(message, channel):
+            if not _do(message, channel, state):
                 break
             state["working"] = False
     # All is recorded and said. The interpreter's own end would trip over the thread that still reads stdin.
@@ -51,16 +51,19 @@ def _prepare(message: dict[str, Any] | None, data_fd: int) -> None:
         preload(message["dataset"], read_shared(data_fd))
 
 
-def _do(message: dict[str, Any], channel: IO[str]) -> bool:
+def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
     """Do one job and say what came of it; false where the driver wants no more."""
-    from dlcli.errors import Interrupted
+    from dlcli.errors import Interrupted, Pruned
     from dlcli.executors.channel import Sender, describe_error, send
     from dlcli.interrupts import interruptible
     from dlcli.job import Job, run_job
 
+    job = Job.from_json(message["job"])
     try:
         with interruptible():
-            run_job(Job.from_json(message["job"]), Sender(channel))
+            run_job(job, Sender(channel, lambda: state["hopeless"] == job.run_dir))
+    except Pruned:
+        send(channel, "pruned")
     except Interrupted as interrupt:
         send(channel, "interrupted", signum=interrupt.signum)
         return False
@@ -71,9 +74,13 @@ def _do(message: dict[str, Any], channel: IO[str]) -> bool:
     return True
 
 
-def _listen(stdin: IO[str], jobs: queue.SimpleQueue[dict[str, Any] | None], state: dict[str, bool]) -> None:
+def _listen(stdin: IO[str], jobs: queue.SimpleQueue[dict[str, Any] | None], state: dict[str, Any]) -> None:
     for line in stdin:
-        jobs.put(json.loads(line))
+        message = json.loads(line)
+        if "hopeless" in message:
+            state["hopeless"] = message["hopeless"]
+        else:
+            jobs.put(message)
     if state["working"]:
         # The driver closes stdin after the last job only: it is gone. What it left may be resumed at any moment.
         os.kill(os.getpid(), signal.SIGKILL)

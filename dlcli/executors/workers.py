@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from dlcli.errors import DlcliError, Interrupted, TrainingError
+from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError
 from dlcli.executors.channel import relay, restore_error
 from dlcli.job import Job
 from dlcli.result import Result
@@ -141,8 +141,9 @@ class _Slot(threading.Thread):
     def stop(self) -> None:
         """Have the running job end as killed."""
         self._stopped.set()
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
 
     def _do(self, task: _Task) -> Result:
         process = self._ready()
@@ -159,9 +160,16 @@ class _Slot(threading.Thread):
             if message["event"] == "failed":
                 self._jobs_done += 1
                 raise restore_error(message)
+            if message["event"] == "pruned":
+                self._jobs_done += 1
+                raise Pruned
             if message["event"] == "interrupted":
+                self._retire()
                 raise Interrupted(message["signum"])
             relay(message, task.observer)
+            if task.observer.hopeless:
+                with contextlib.suppress(BrokenPipeError):
+                    _write(process, {"hopeless": task.job.run_dir})
         self._process = None
         if self._stopped.is_set():  # it had not begun yet
             raise Interrupted(signal.SIGTERM)

@@ -95,7 +95,8 @@ def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> Found:
         hint = "best is the best trial of a sweep; name the run itself, or last."
         raise RunNotFound(f"there is no sweep{scope}", str(runs_dir), hint)
     sweep = sweeps[0]
-    best = sweep.result.get("best_run_id")
+    # The refitted winner where there is one: it has seen more rows, and the final test rows are left for it.
+    best = sweep.result.get("refit_run_id") or sweep.result.get("best_run_id")
     found = next((ledger for ledger in ledgers if ledger.run_id == best), None)
     if found is None:
         raise RunNotFound(f"the sweep {sweep.run_name} has no best trial yet", str(sweep.run_dir), "")

@@ -16,10 +16,11 @@ class Tracking:
         tags: `minimal` leaves the host's name, the user and git out of the tags.
         system_metrics: sample processor, memory, disk and GPU while the run lives.
         checkpoint_minutes: write `checkpoints/last.ckpt` so often within long epochs.
-        keep: how many folds keep their weights and checkpoints, the best by `monitor`.
+        keep: how many folds, or trials of a sweep, keep their weights and checkpoints, the best by `monitor`; None keeps
+            all folds, and one trial.
     """
 
     tags: Literal["full", "minimal"] = "full"
     system_metrics: bool = True
     checkpoint_minutes: Annotated[float, Gt(0)] = 10.0
-    keep: Annotated[int, Ge(0)] | Literal["all"] = "all"
+    keep: Annotated[int, Ge(0)] | Literal["all"] | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from dlcli.errors import DlcliError, InputError, Interrupted, TrainingError
+from dlcli.errors import DlcliError, InputError, Interrupted, Pruned, TrainingError
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now, write_errors
@@ -32,9 +32,9 @@ _RESERVE_FILE, _RESERVE_BYTES = ".reserve", 512 * 1024
 class Recorder:
     """Records a job, in a `with` around it.
 
-    The run is RUNNING inside; it ends FINISHED, KILLED (Ctrl-C, a signal) or FAILED (any other exception: its message
-    as a tag, its traceback in `error.txt`), and the exception goes on. What is recorded is on disk at once; MLflow
-    follows within seconds, or later where it does not answer.
+    The run is RUNNING inside; it ends FINISHED, KILLED (Ctrl-C, a signal, or a sweep has given it up) or FAILED (any
+    other exception: its message as a tag, its traceback in `error.txt`), and the exception goes on. What is recorded is
+    on disk at once; MLflow follows within seconds, or later where it does not answer.
 
     Raises InputError where another process records the same run, or the folder cannot be written; DiskFull.
     """
@@ -156,7 +156,7 @@ def _while_running() -> Iterator[None]:
 def _ending(error: BaseException | None) -> tuple[Status, str | None]:
     if error is None:
         return "FINISHED", None
-    if isinstance(error, Interrupted | KeyboardInterrupt):
+    if isinstance(error, Interrupted | KeyboardInterrupt | Pruned):
         return "KILLED", None
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
     return "FAILED", redact(text)[:TAG_LENGTH]

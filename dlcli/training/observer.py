@@ -39,6 +39,11 @@ class Observer:
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch is done, counted from 0."""
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether the training is to be given up. Asked after each epoch."""
+        return False
+
 
 class Watcher:
     """Hears of an experiment's jobs; this one ignores them.

@@ -1,0 +1,62 @@
+"""`dlcli sweep`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dlcli.cli.common import ConfDirs, Jobs, Json, Overrides, RunsDir, session
+from dlcli.cli.outcome import tell_outcome
+
+if TYPE_CHECKING:
+    from dlcli.console import Terminal
+    from dlcli.sweeps.forecast import Forecast
+
+
+def sweep(
+    overrides: Overrides = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    conf_dir: ConfDirs = None,
+    jobs: Jobs = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="No trial begins after so long: 90s, 30m, 2h.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The sweep's name.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the space, its points and about how long it takes.")
+    ] = False,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Search for the best configuration by validation rows, and test the winner once.
+
+    Keys with several values are the space: `model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))'
+    'model.layers=range(1,4)'`. Each trial is a run below the sweep's. What was stopped goes on with `dlcli resume`.
+    """
+    with session(json) as terminal:
+        from dlcli import runner
+        from dlcli.cli.sweep_progress import TerminalSweepWatcher
+        from dlcli.config.overrides import quoted
+
+        flags = {
+            "sweep.trials": trials,
+            "sweep.timeout": quoted(timeout) if timeout is not None else None,
+            "executor.jobs": jobs,
+            "run_name": quoted(name) if name is not None else None,
+        }
+        asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+        if dry_run:
+            _tell(terminal, runner.forecast(asked, conf_dir or (), runs_dir=runs_dir), json)
+            return
+        with TerminalSweepWatcher(terminal, "dlcli sweep") as watcher:
+            result = runner.sweep(asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher)
+        tell_outcome(terminal, result, json)
+
+
+def _tell(terminal: Terminal, forecast: Forecast, json: bool) -> None:
+    if json:
+        terminal.document({"status": "OK", **forecast.to_json()})
+        return
+    terminal.panel("dlcli sweep --dry-run", forecast.rows())
+    terminal.note("Nothing was trained.")

@@ -1,0 +1,79 @@
+"""A sweep's progress on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from dlcli.cli.progress import TerminalWatcher
+from dlcli.console import Terminal
+from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.sweeptable import SweepTable
+
+if TYPE_CHECKING:
+    from dlcli.sweeps.objective import Objective
+    from dlcli.sweeps.trial import Trial
+    from dlcli.training.observer import Watcher
+
+
+class TerminalSweepWatcher(SweepWatcher):
+    """Shows the panel, then one table of what runs and what is best; a context manager."""
+
+    def __init__(self, terminal: Terminal, title: str) -> None:
+        self._terminal = terminal
+        self._title = title
+        self._exit = ExitStack()
+        self._table: SweepTable | None = None
+
+    def __enter__(self) -> TerminalSweepWatcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.__exit__(kind, error, trace)
+
+    def noted(self, text: str) -> None:
+        """Say it."""
+        self._terminal.note(text)
+
+    def planned(
+        self,
+        description: Mapping[str, str],
+        total: int,
+        slots: int,
+        objective: Objective,
+        earlier: Sequence[Trial],
+    ) -> None:
+        """Show the panel, and begin the table."""
+        self._terminal.panel(self._title, description)
+        table = SweepTable(self._terminal, total, slots, objective.metric)
+        self._table = self._exit.enter_context(table)
+        for trial in earlier:
+            if trial.state != "running":
+                table.count(trial.state)
+
+    def began(self, trial: Trial, fold: int, folds: int) -> None:
+        """A line for the trial."""
+        if self._table:
+            self._table.began(trial.number, trial.params, (fold, folds) if folds > 1 else None)
+
+    def epoch(self, trial: Trial, epoch: int, value: float) -> None:
+        """How the trial is doing."""
+        if self._table:
+            self._table.epoch(trial.number, epoch, value)
+
+    def ended(self, trial: Trial, best: Trial | None) -> None:
+        """The trial leaves the table; a better one shows on top."""
+        if self._table:
+            value = trial.values[0] if trial.state == "finished" else None
+            leader = (best.number, best.values[0], best.params) if best else None
+            self._table.ended(trial.number, trial.params, trial.state, value, trial.reason, leader)
+
+    def refitting(self) -> Watcher:
+        """The table is done; a bar for the winner."""
+        self._exit.close()
+        watcher = TerminalWatcher(self._terminal, "the winner, on all rows but the final test rows")
+        return self._exit.enter_context(watcher)

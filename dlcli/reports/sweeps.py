@@ -1,0 +1,222 @@
+"""Pictures of a sweep: how it went, which settings mattered, and where the good ones are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dlcli.reports.style import (
+    FONT,
+    GREY,
+    INK,
+    PALETTE,
+    caption,
+    describe,
+    literal,
+    new_figure,
+    shorten,
+)
+
+_COLOURS = "viridis"
+# Parallel coordinates show the settings that most trials have, as far as there is room.
+_MOST_AXES = 8
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A finished trial: its settings as text and numbers, and its value."""
+
+    number: int
+    params: Mapping[str, Any]
+    value: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a setting is drawn: `names` are its choices in order; empty for numbers."""
+
+    key: str
+    names: tuple[str, ...] = ()
+    log: bool = False
+
+    def place(self, value: Any) -> float:
+        """Where a value lies on the axis."""
+        if self.names:
+            return self.names.index(str(value))
+        return math.log10(value) if self.log else float(value)
+
+    def text(self, place: float) -> str:
+        """What stands there."""
+        if self.names:
+            return shorten(self.names[round(place)], 14)
+        return f"{10**place if self.log else place:.3g}"
+
+
+def history(
+    tried: Sequence[Tried], ended_early: Mapping[str, Sequence[int]], metric: str, mode: str
+) -> Figure:
+    """Each finished trial's value, the best so far as a line, and where trials were pruned or failed."""
+    figure, (ax,) = new_figure(width=7.2, height=3.9)
+    describe(ax, literal(f"{metric} of the trials"), "trial", "")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    numbers, values = [trial.number for trial in tried], np.array([trial.value for trial in tried])
+    ax.plot(numbers, values, "o", color=PALETTE[0], markersize=4, alpha=0.7, label="finished")
+    so_far = np.minimum.accumulate(values) if mode == "min" else np.maximum.accumulate(values)
+    ax.step(numbers, so_far, where="post", color=PALETTE[1], linewidth=1.8, label="best so far")
+    _show_the_bulk(ax, values)
+    low, high = ax.get_ylim()
+    for colour, (what, where) in zip((GREY, INK), ended_early.items(), strict=False):
+        if where:
+            ax.plot(
+                where, [low + 0.02 * (high - low)] * len(where), "|", color=colour, markersize=8, label=what
+            )
+    ax.legend(fontsize=FONT["tick"], frameon=False)
+    return figure
+
+
+def _show_the_bulk(ax: Axes, values: np.ndarray) -> None:
+    """Some trials are worse by orders of magnitude: they would press all others into one line."""
+    low, high = np.quantile(values, [0, 1])
+    inner_low, inner_high = np.quantile(values, [0.05, 0.95])
+    room = 0.05 * max(inner_high - inner_low, 1e-12)
+    if high - low > 5 * (inner_high - inner_low) > 0:
+        ax.set_ylim(max(low, inner_low - 4 * room) - room, min(high, inner_high + 4 * room) + room)
+
+
+def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
+    """The share of the variance that each setting explains, the most on top."""
+    figure, (ax,) = new_figure(width=6.4, height=1.4 + 0.32 * len(importances))
+    names = list(importances)[::-1]
+    bars = ax.barh(
+        [literal(shorten(name, 36)) for name in names], [importances[n] for n in names], color=PALETTE[0]
+    )
+    ax.bar_label(bars, fmt="%.2f", fontsize=FONT["tick"], color=INK, padding=3)
+    ax.grid(axis="y", visible=False)
+    describe(ax, "What mattered", literal(f"share of the variance of {metric}"), "")
+    ax.set_xlim(0, max(1e-3, 1.15 * max(importances.values())))
+    caption(figure, "By fANOVA (Hutter et al., 2014), over the settings that every trial has.")
+    return figure
+
+
+def parallel_coordinates(tried: Sequence[Tried], scales: Sequence[Scale], metric: str, mode: str) -> Figure:
+    """A line a trial through its settings, coloured by its value; the best ones on top."""
+    common = sorted(scales, key=lambda scale: -sum(scale.key in trial.params for trial in tried))[:_MOST_AXES]
+    shown = [scale for scale in scales if scale in common]
+    figure, (ax,) = new_figure(width=max(5.0, 1.7 * len(shown) + 2.2), height=4.2)
+    ax.grid(visible=False)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.set_yticks([])
+    ax.set_xticks(range(len(shown)), [literal(shorten(scale.key, 24)) for scale in shown])
+    ends = [_ends(scale, tried) for scale in shown]
+    for index, (scale, (low, high)) in enumerate(zip(shown, ends, strict=True)):
+        ax.axvline(index, color=GREY, linewidth=1)
+        for place in _marks(scale, low, high):
+            height = (place - low) / (high - low)
+            ax.text(
+                index + 0.03,
+                height,
+                literal(scale.text(place)),
+                fontsize=FONT["small"],
+                color=INK,
+                va="center",
+            )
+    ranks = _ranks([trial.value for trial in tried], mode)
+    colours = _colour_map()
+    for position in np.argsort(-ranks):
+        trial, rank = tried[position], ranks[position]
+        there = [
+            (index, (scale.place(trial.params[scale.key]) - low) / (high - low))
+            for index, (scale, (low, high)) in enumerate(zip(shown, ends, strict=True))
+            if scale.key in trial.params
+        ]
+        ax.plot(
+            *zip(*there, strict=True),
+            color=colours(1 - rank),
+            alpha=0.35 + 0.6 * (1 - rank) ** 2,
+            linewidth=1.3,
+        )
+    ax.set_title(literal(f"Settings of {len(tried)} trials"), fontsize=FONT["title"], color=INK, loc="left")
+    best = min(tried, key=lambda trial: ranks[tried.index(trial)])
+    caption(
+        figure,
+        f"Yellow is best, dark is worst, by {metric}. The best is trial {best.number}: {best.value:.4g}.",
+    )
+    return figure
+
+
+def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode: str) -> Figure | None:
+    """The value over the two settings that mattered most, with the trials as dots; None where they lie on a line."""
+    both = [trial for trial in tried if across.key in trial.params and up.key in trial.params]
+    x = np.array([across.place(trial.params[across.key]) for trial in both])
+    y = np.array([up.place(trial.params[up.key]) for trial in both])
+    if len(both) < 4 or len(np.unique(x)) < 3 or len(np.unique(y)) < 3:
+        return None
+    ranks = _ranks([trial.value for trial in both], mode)
+    figure, (ax,) = new_figure(width=5.8, height=4.6)
+    describe(ax, literal(metric), literal(across.key), literal(up.key))
+    grid_x, grid_y = np.linspace(x.min(), x.max(), 60), np.linspace(y.min(), y.max(), 60)
+    surface = _smooth((x, y), ranks, grid_x, grid_y)
+    ax.contourf(grid_x, grid_y, 1 - surface, levels=12, cmap=_COLOURS, alpha=0.75)
+    ax.scatter(x, y, c=1 - ranks, cmap=_COLOURS, edgecolors="white", linewidths=0.7, s=24)
+    best = int(np.argmin(ranks))
+    ax.plot(x[best], y[best], "*", color=PALETTE[1], markersize=14, markeredgecolor="white")
+    ax.xaxis.set_major_formatter(lambda place, _: across.text(place))
+    ax.yaxis.set_major_formatter(lambda place, _: up.text(place))
+    caption(figure, f"Trials by rank, smoothed: yellow is best. The star is trial {both[best].number}.")
+    return figure
+
+
+def pareto(points: Sequence[tuple[float, float]], front: Sequence[int], names: Sequence[str]) -> Figure:
+    """All trials by two objectives, the Pareto front marked; `front` are positions in `points`."""
+    figure, (ax,) = new_figure(width=6.2, height=4.4)
+    describe(ax, "Pareto front", literal(names[0]), literal(names[1]))
+    x, y = zip(*points, strict=True)
+    ax.plot(x, y, "o", color=GREY, markersize=5, label="other trials")
+    best = sorted(points[index] for index in front)
+    ax.plot(
+        *zip(*best, strict=True), "o-", color=PALETTE[1], markersize=6, label="no other is better by both"
+    )
+    ax.legend(fontsize=FONT["tick"], frameon=False)
+    return figure
+
+
+def _ends(scale: Scale, tried: Sequence[Tried]) -> tuple[float, float]:
+    places = [scale.place(trial.params[scale.key]) for trial in tried if scale.key in trial.params]
+    low, high = (0, len(scale.names) - 1) if scale.names else (min(places), max(places))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _marks(scale: Scale, low: float, high: float) -> list[float]:
+    return [float(i) for i in range(len(scale.names))] if scale.names else list(np.linspace(low, high, 4))
+
+
+def _ranks(values: Sequence[float], mode: str) -> np.ndarray:
+    """0 for the best to 1 for the worst: a single bad trial does not take all the colours."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.array(values) * (1 if mode == "min" else -1), method="average") - 1
+    return ranks / max(1, len(values) - 1)
+
+
+def _smooth(
+    places: tuple[np.ndarray, np.ndarray], values: np.ndarray, grid_x: np.ndarray, grid_y: np.ndarray
+) -> np.ndarray:
+    """Nadaraya and Watson's kernel estimate on a grid `(len(grid_y), len(grid_x))`."""
+    (x, y), width = places, 0.12
+    span_x, span_y = np.ptp(grid_x), np.ptp(grid_y)
+    far = ((grid_x[None, :, None] - x) / span_x) ** 2 + ((grid_y[:, None, None] - y) / span_y) ** 2
+    weights = np.exp(-far / (2 * width**2)) + 1e-12
+    return (weights * values).sum(axis=-1) / weights.sum(axis=-1)
+
+
+def _colour_map() -> Any:
+    from matplotlib import colormaps
+
+    return colormaps[_COLOURS]

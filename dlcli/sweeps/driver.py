@@ -1,0 +1,249 @@
+"""The sweep's loop: a free slot takes the next trial at once, and whatever becomes of a trial, the sweep goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import DiskFull, DlcliError, Interrupted, Pruned
+from dlcli.executors.base import Executor
+from dlcli.result import Result
+from dlcli.sweeps.objective import Objective
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.records import Records
+from dlcli.sweeps.standing import Standing
+from dlcli.sweeps.study import Study
+from dlcli.sweeps.trial import Trial
+from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.tags import PRUNED_TAG
+from dlcli.training.observer import Observer
+
+
+@dataclass
+class _Attempt:
+    """A trial in progress.
+
+    Attributes:
+        trial: the trial.
+        config: its configuration.
+        folders: of its trainings.
+        done: how many of them are finished.
+        record: of its own run, where its trainings are folds below it.
+    """
+
+    trial: Trial
+    config: dict[str, Any]
+    folders: list[Path] = field(default_factory=list)
+    done: int = 0
+    record: ExitStack = field(default_factory=ExitStack)
+    recorder: Recorder | None = None
+
+
+class Driver:
+    """Runs the trials that are left of a sweep.
+
+    Args:
+        plan: the sweep.
+        study: proposes points and knows of all trials so far.
+        records: makes the trials' runs.
+        standing: all trials, and which is the best.
+        watcher: hears of it.
+        slots: how many trials at once.
+        on_end: called with each trial that has ended, however it did.
+    """
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        study: Study,
+        records: Records,
+        standing: Standing,
+        watcher: SweepWatcher,
+        slots: int,
+        on_end: Callable[[Trial], None],
+    ) -> None:
+        self._plan = plan
+        self._study = study
+        self._records = records
+        self._standing = standing
+        self._watcher = watcher
+        self._slots = slots
+        self._on_end = on_end
+        self._stopped = deque(trial for trial in standing.trials if trial.state == "running")
+        self._attempts: list[_Attempt] = []
+        self._running: dict[Future[Result], _Attempt] = {}
+        limit = plan.options.seconds
+        self._deadline = time.monotonic() + limit if limit is not None else None
+
+    def run(self, executor: Executor) -> None:
+        """Train until there is nothing more to begin, and all that was begun has ended."""
+        self._executor = executor
+        try:
+            while True:
+                while len(self._running) < self._slots and self._may_begin():
+                    self._begin()
+                if not self._running:
+                    return
+                done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._settle(self._running.pop(future), future)
+        except BaseException as error:
+            for attempt in self._attempts:
+                attempt.record.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the timeout keeps further trials from beginning."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    @property
+    def has_failed_too_often(self) -> bool:
+        """Whether so many trials have failed that no further one begins."""
+        most = self._plan.options.max_failures
+        return most is not None and len(self._standing.having("failed")) >= most
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every trial that was asked for has ended."""
+        return not self._stopped and len(self._standing.trials) >= self._plan.total
+
+    def _may_begin(self) -> bool:
+        return not (self.is_complete or self.is_out_of_time or self.has_failed_too_often)
+
+    def _begin(self) -> None:
+        """Go on with a trial that was stopped, or else make the next one."""
+        trial = self._stopped.popleft() if self._stopped else None
+        number = trial.number if trial else len(self._standing.trials)
+        params = trial.params if trial else self._study.ask(number)
+        problem: DlcliError | None = None
+        try:
+            config = self._plan.trial_config(params)
+        except DlcliError as error:  # values that are right one by one, and not together
+            config, problem = self._plan.config, error
+        if trial is None:
+            trial = self._records.make(number, params, config)
+            self._standing.trials.append(trial)
+        attempt = _Attempt(trial, config)
+        self._attempts.append(attempt)
+        if problem or len(self._records.folds) > 1:
+            attempt.recorder = attempt.record.enter_context(Recorder(trial.run_dir, system_metrics=False))
+        if problem:
+            self._fail(attempt, problem)
+            return
+        attempt.folders = self._records.fold_dirs(trial, config)
+        attempt.done = len(self._records.finished_folds(trial))
+        self._go_on(attempt)
+
+    def _go_on(self, attempt: _Attempt) -> None:
+        """Train the next fold of a trial."""
+        index = attempt.done
+        if index == len(attempt.folders):  # all of it was done when the sweep was stopped
+            self._finish(attempt)
+            return
+        fold = self._records.folds[index]
+        job = self._plan.estimation.job(attempt.folders[index], fold, attempt.config)
+        self._watcher.began(attempt.trial, index, len(attempt.folders))
+        observer = _TrialObserver(
+            attempt.trial,
+            self._standing.objectives[0],
+            self._study if len(attempt.folders) == 1 else None,
+            self._watcher,
+        )
+        self._running[self._executor.submit(replace(job, slim=True), observer)] = attempt
+
+    def _settle(self, attempt: _Attempt, future: Future[Result]) -> None:
+        """A training of a trial has ended."""
+        try:
+            result = future.result()
+        except Pruned as pruned:
+            self._give_up(attempt, pruned)
+        except DiskFull as full:  # nothing can be recorded any more
+            attempt.record.__exit__(type(full), full, full.__traceback__)
+            raise
+        except (Exception, Interrupted) as error:
+            self._fail(attempt, error)
+        else:
+            attempt.done += 1
+            if len(attempt.folders) > 1 and self._is_hopeless_after_fold(attempt, result):
+                return
+            self._go_on(attempt)
+
+    def _is_hopeless_after_fold(self, attempt: _Attempt, result: Result) -> bool:
+        trial, step = attempt.trial, attempt.done
+        trial.reports[step] = result.metrics[self._standing.objectives[0].metric]
+        if step == len(attempt.folders) or not self._study.report(trial, step):
+            return False
+        assert attempt.recorder is not None
+        attempt.recorder.tag(PRUNED_TAG, f"after fold {step} of {len(attempt.folders)}")
+        self._give_up(attempt, Pruned())
+        return True
+
+    def _give_up(self, attempt: _Attempt, pruned: Pruned) -> None:
+        attempt.trial.state = "pruned"
+        attempt.record.__exit__(type(pruned), pruned, pruned.__traceback__)
+        self._end(attempt)
+
+    def _fail(self, attempt: _Attempt, error: BaseException) -> None:
+        attempt.trial.state = "failed"
+        attempt.trial.reason = _reason(error)
+        attempt.record.__exit__(type(error), error, error.__traceback__)
+        self._end(attempt)
+
+    def _finish(self, attempt: _Attempt) -> None:
+        trial = attempt.trial
+        self._records.judge(trial, attempt.folders)
+        trial.state = "finished"
+        if attempt.recorder is not None:
+            metrics: Mapping[str, float] = trial.metrics
+            attempt.recorder.finish(
+                metrics, step=0, result={"metrics": list(metrics), "duration_s": trial.seconds}
+            )
+        attempt.record.close()
+        self._end(attempt)
+
+    def _end(self, attempt: _Attempt) -> None:
+        self._attempts.remove(attempt)
+        self._study.tell(attempt.trial)
+        self._on_end(attempt.trial)
+
+
+class _TrialObserver(Observer):
+    """Reports a trial's epochs, and knows whether it has become hopeless."""
+
+    def __init__(
+        self, trial: Trial, objective: Objective, study: Study | None, watcher: SweepWatcher
+    ) -> None:
+        self._trial = trial
+        self._objective = objective
+        self._study = study
+        self._watcher = watcher
+        self._is_hopeless = False
+
+    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Tell the study and whoever watches."""
+        value = metrics.get(self._objective.metric, float("nan"))
+        self._watcher.epoch(self._trial, epoch, value)
+        if self._study is None:
+            return
+        best = self._trial.reports.get(epoch, float("nan"))  # up to the epoch before
+        self._trial.reports[epoch + 1] = value if self._objective.is_better(value, best) else best
+        self._is_hopeless = self._study.report(self._trial, epoch + 1)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the study gives the trial up."""
+        return self._is_hopeless
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, DlcliError):
+        return error.problems[0].message
+    return f"{type(error).__name__}: {error}".strip(": ")

@@ -1,0 +1,74 @@
+"""What a sweep would take: points, time, disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dlcli.console import amount, duration
+from dlcli.sweeps.plan import SweepPlan
+
+# What a slim run leaves beside its weights: configuration, split, figures, predictions, a row in the store.
+_RECORD_BYTES = 60_000
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """About what a sweep takes, measured on its first point: other points may take more or less.
+
+    Attributes:
+        description: what is searched.
+        points: of the space; None where they cannot be counted.
+        trials: how many are tried.
+        seconds: for all of them at most, side by side as asked for; early stopping and pruners take from it.
+        disk: bytes at the end.
+    """
+
+    description: dict[str, str]
+    points: int | None
+    trials: int
+    seconds: float
+    disk: int
+
+    def rows(self) -> dict[str, str]:
+        """For a panel."""
+        return {
+            **self.description,
+            "time": f"about {duration(self.seconds)} at most, by the first point",
+            "disk": f"about {amount(self.disk)}",
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As the `--json` contract has it."""
+        return {
+            "space": self.description["space"],
+            "points": self.points,
+            "trials": self.trials,
+            "seconds": self.seconds,
+            "disk": self.disk,
+        }
+
+
+def foresee(plan: SweepPlan) -> Forecast:
+    """Train some batches of the first point, and multiply."""
+    from dlcli.sweeps.report import describe
+
+    found = plan.experiment.rehearse()
+    folds = len(plan.estimation.folds)
+    epochs = max(1, plan.config["trainer"].get("max_epochs") or 1)
+    jobs = min(plan.config["executor"]["jobs"], plan.total)
+    trainings = plan.total * folds
+    return Forecast(
+        describe(plan),
+        plan.space.points,
+        plan.total,
+        found.seconds_per_epoch * epochs * trainings / jobs,
+        disk(plan, found.disk),
+    )
+
+
+def disk(plan: SweepPlan, weights: int) -> int:
+    """Bytes that the sweep leaves, given those that a training's checkpoints take."""
+    folds = len(plan.estimation.folds)
+    kept = min(plan.total, plan.kept) * folds + 1  # and the refitted winner
+    return plan.total * (folds + (folds > 1)) * _RECORD_BYTES + kept * weights

@@ -1,0 +1,65 @@
+"""What a sweep looks for: one metric, or several that contradict each other."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlcli.errors import ConfigError, Problem
+
+# What a job measures beside its metrics, and a trial can be judged by.
+COSTS = ("model/parameters", "model/multiply_adds")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric, and whether less (min) or more (max) of it is better."""
+
+    metric: str
+    mode: str
+
+    def is_better(self, one: float, other: float) -> bool:
+        """Whether one value is better than the other; every number is better than none."""
+        if math.isnan(other):
+            return not math.isnan(one)
+        return one < other if self.mode == "min" else one > other
+
+    def of(self, folds: Sequence[Mapping[str, float]]) -> float:
+        """The mean over the folds of a trial, given the metrics of each."""
+        return statistics.fmean(metrics.get(self.metric, math.nan) for metrics in folds)
+
+
+def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
+    """The objectives of a configuration.
+
+    Raises:
+        ConfigError: one of them looks at other rows than a choice may look at, or at nothing that there is.
+    """
+    written = config["sweep"]["objectives"]
+    if not written:
+        found = [Objective(config["monitor"], config["mode"])]
+        places = ["monitor"]
+    else:
+        found, places = [], []
+        for text in written:
+            metric, _, mode = text.rpartition(":")
+            if mode not in ("min", "max"):
+                hint = f"Write {text.partition(':')[0]}:min or {text.partition(':')[0]}:max."
+                raise ConfigError(f"{text!r} does not say what is better", "sweep.objectives", hint)
+            found.append(Objective(metric, mode))
+            places.append("sweep.objectives")
+    problems = [
+        Problem(
+            f"a sweep chooses by validation rows, not by {objective.metric}",
+            place,
+            f"Give a metric such as val/loss or val/accuracy, or one of {', '.join(COSTS)}.",
+        )
+        for objective, place in zip(found, places, strict=True)
+        if not objective.metric.startswith("val/") and objective.metric not in COSTS
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found)

@@ -1,0 +1,60 @@
+"""What a user can say about a sweep."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt
+
+from dlcli.errors import ConfigError
+
+USUAL_TRIALS = 20
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The `sweep` section.
+
+    Args:
+        trials: how many; None tries all points of a grid, else 20.
+        timeout: no trial begins after so long: seconds, or text such as 30m, 2h, 1h30m.
+        max_failures: so many failed trials stop the sweep.
+        refit: train the winner on all rows but the final test rows, and test it once.
+        space: key to the values that are tried, in Hydra's grammar.
+        objectives: `METRIC:min` or `METRIC:max`; without any it is `monitor`.
+        sampler: proposes the next point.
+        pruner: ends hopeless trials early.
+    """
+
+    trials: Annotated[int, Ge(1)] | None = None
+    timeout: Annotated[float, Gt(0)] | str | None = None
+    max_failures: Annotated[int, Ge(1)] | None = None
+    refit: bool = True
+    space: dict[str, Any] = field(default_factory=dict)
+    objectives: list[str] = field(default_factory=list)
+    sampler: Any = None
+    pruner: Any = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The timeout in seconds.
+
+        Raises:
+            ConfigError: it is no length of time.
+        """
+        if not isinstance(self.timeout, str):
+            return self.timeout
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", self.timeout)
+        total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if "".join(number + unit for number, unit in parts) != self.timeout or not total:
+            hint = "Write seconds, or such as 90s, 30m, 2h, 1h30m."
+            raise ConfigError(f"{self.timeout!r} is no length of time", "sweep.timeout", hint)
+        return total
+
+    def total(self, points: int | None, *, is_grid: bool) -> int:
+        """How many trials there will be in a space of so many points (None: they cannot be counted)."""
+        wanted = self.trials or (points if is_grid and points is not None else USUAL_TRIALS)
+        return wanted if points is None else min(wanted, points)

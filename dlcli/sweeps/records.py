@@ -1,0 +1,172 @@
+"""Trials as runs: made, and read back from what their ledgers say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcli.cross_validation.children import Children, families
+from dlcli.cross_validation.cross_validate import place_of
+from dlcli.cross_validation.estimation import Estimation, Fold
+from dlcli.result import Result
+from dlcli.run_folder import epochs_so_far, read_result
+from dlcli.sweeps.objective import COSTS, Objective
+from dlcli.sweeps.trial import TRIAL_FILE, State, Trial
+from dlcli.tracking.history import read_history
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.store import Store
+from dlcli.tracking.tags import PRUNED_TAG
+
+_PLACE = "trial "
+
+
+class Records:
+    """The trials of a sweep, each a run below it; with several folds, each fold a run below its trial.
+
+    Args:
+        store: where runs are made.
+        sweep: the sweep's ledger.
+        estimation: the rows, and the splits of a trial.
+        objectives: what is looked for.
+    """
+
+    def __init__(
+        self, store: Store, sweep: Ledger, estimation: Estimation, objectives: Sequence[Objective]
+    ) -> None:
+        self._store = store
+        self._sweep = sweep
+        self._estimation = estimation
+        self._objectives = objectives
+        self._families = families(sweep)
+        self.children = Children(store, sweep, self._families.get(sweep.run_id, {}))
+
+    @property
+    def folds(self) -> list[Fold]:
+        """The trainings of a trial."""
+        return self._estimation.folds
+
+    def read(self) -> list[Trial]:
+        """All trials so far, by number; one whose record is lost counts as failed."""
+        numbers = [
+            int(place.removeprefix(_PLACE)) for place in self.children.known if place.startswith(_PLACE)
+        ]
+        return [self._read(number) for number in range(max(numbers, default=-1) + 1)]
+
+    def make(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> Trial:
+        """A new trial's run."""
+        folds = self.folds
+        run_dir = self.children.run_dir(
+            f"{_PLACE}{number}",
+            "trial",
+            config,
+            folds[0].split if len(folds) == 1 else self._estimation.whole,
+            params,
+            {"dlcli.trial": str(number), **self._tags(folds[0].seed)},
+            files={TRIAL_FILE: json.dumps({"number": number, "params": params})},
+        )
+        return Trial(number, params, run_dir, run_dir.parent.name)
+
+    def fold_dirs(self, trial: Trial, config: dict[str, Any]) -> list[Path]:
+        """The folders of a trial's trainings; makes the runs that are not there yet."""
+        if len(self.folds) == 1:
+            return [trial.run_dir]
+        children = Children(self._store, Ledger.load(trial.run_dir), self._known_folds(trial))
+        return [
+            children.run_dir(
+                place_of(fold, self._estimation),
+                "fold",
+                config,
+                fold.split,
+                {"fold": fold.number, "seed": fold.seed},
+                {"dlcli.fold": str(fold.number), **self._tags(fold.seed)},
+            )
+            for fold in self.folds
+        ]
+
+    def finished_folds(self, trial: Trial) -> list[Path]:
+        """The folders of those trainings of a trial that are done, up to the first that is not."""
+        if len(self.folds) == 1:
+            return [trial.run_dir] if Ledger.load(trial.run_dir).status == "FINISHED" else []
+        known, done = self._known_folds(trial), []
+        for fold in self.folds:
+            folder = known.get(place_of(fold, self._estimation))
+            if folder is None or Ledger.load(folder).status != "FINISHED":
+                break
+            done.append(folder)
+        return done
+
+    def existing_folds(self, trial: Trial) -> list[Path]:
+        """The folders of all trainings of a trial that were begun."""
+        return [trial.run_dir] if len(self.folds) == 1 else list(self._known_folds(trial).values())
+
+    def judge(self, trial: Trial, folds: Sequence[Path]) -> None:
+        """Write the figures of a trial's finished trainings into it."""
+        results = [read_result(folder) for folder in folds]
+        trial.metrics = means([result.metrics | self._costs(result) for result in results])
+        trial.values = tuple(objective.of([trial.metrics]) for objective in self._objectives)
+        trial.seconds = sum(result.duration_s for result in results)
+
+    def _known_folds(self, trial: Trial) -> dict[str, Path]:
+        return self._families.setdefault(trial.run_id, {})
+
+    def _tags(self, seed: int) -> dict[str, str]:
+        return {
+            "dlcli.seed": str(seed),
+            "dlcli.data_fingerprint": self._sweep.tags.get("dlcli.data_fingerprint", ""),
+        }
+
+    def _read(self, number: int) -> Trial:
+        folder = self.children.known.get(f"{_PLACE}{number}")
+        if folder is None:
+            return Trial(number, {}, self._sweep.run_dir, "", "failed", reason="its record is lost")
+        ledger = Ledger.load(folder)
+        params = json.loads((folder / TRIAL_FILE).read_text())["params"]
+        state: State = "running"
+        if ledger.status == "FINISHED":
+            state = "finished"
+        elif PRUNED_TAG in ledger.tags:
+            state = "pruned"
+        elif ledger.status == "FAILED":
+            state = "failed"
+        trial = Trial(number, params, folder, ledger.run_id, state, reason=ledger.error)
+        folds = self.finished_folds(trial)
+        trial.reports = self._reports(trial, folds)
+        if state == "finished":
+            self.judge(trial, folds)
+        elif trial.reports:
+            trial.values = (trial.reports[max(trial.reports)],)
+        return trial
+
+    def _reports(self, trial: Trial, folds: Sequence[Path]) -> dict[int, float]:
+        """What a trial reported to the pruner, as far as its record goes."""
+        objective = self._objectives[0]
+        if len(self.folds) == 1:
+            values = [epoch.get(objective.metric, math.nan) for epoch in epochs_so_far(trial.run_dir)]
+            return running_best(objective, values)
+        return dict(enumerate((read_result(folder).metrics[objective.metric] for folder in folds), start=1))
+
+    def _costs(self, result: Result) -> dict[str, float]:
+        if not any(objective.metric in COSTS for objective in self._objectives):
+            return {}
+        lines = (line.metrics for line in read_history(result.run_dir))
+        return next(({name: line[name] for name in COSTS} for line in lines if COSTS[0] in line), {})
+
+
+def running_best(objective: Objective, values: Sequence[float]) -> dict[int, float]:
+    """Epoch, from 1, to the best value up to there: what a trial is worth if it ends there."""
+    found: dict[int, float] = {}
+    best = math.nan
+    for epoch, value in enumerate(values, start=1):
+        best = value if objective.is_better(value, best) else best
+        if math.isfinite(best):
+            found[epoch] = best
+    return found
+
+
+def means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each figure that all have."""
+    names = [name for name in metrics[0] if all(name in other for other in metrics)] if metrics else []
+    return {name: math.fsum(other[name] for other in metrics) / len(metrics) for name in names}

@@ -1,0 +1,174 @@
+"""What a sweep says: before it begins, at its end, and in the files of its run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlcli.console import number
+from dlcli.paths import display
+from dlcli.reports.style import save
+from dlcli.reports.sweeps import (
+    Scale,
+    Tried,
+    contour,
+    history,
+    importance_bars,
+    parallel_coordinates,
+    pareto,
+)
+from dlcli.sweeps.dimension import Choice, plain_text
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.standing import Standing
+from dlcli.sweeps.trial import State, Trial
+from dlcli.tracking.ledger import atomic_write
+
+if TYPE_CHECKING:
+    from dlcli.sweeps.study import Study
+
+_SEED = 0  # of the forest that importances are read from
+_ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
+
+
+def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
+    """What will be searched, for the panel."""
+    points = plan.space.points
+    data, folds = plan.estimation.data, len(plan.estimation.folds)
+    split = plan.estimation.splits[0].sizes
+    goals = ", ".join(f"{'least' if o.mode == 'min' else 'most'} {o.metric}" for o in plan.objectives)
+    final = len(plan.estimation.final_test)
+    rows = {
+        "data": f"{data.name}: {len(data):,} rows",
+        "trial": f"{split['train']:,} train, {split['val']:,} val"
+        + (f", {folds} folds" if folds > 1 else "")
+        + f"; {final:,} final test rows are not looked at",
+        "space": ", ".join(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
+        + (f": {points:,} points" if points is not None else ""),
+        "trials": f"{plan.total}, by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}",
+        "looks for": goals,
+    }
+    return rows | ({"record": display(run_dir)} if run_dir else {})
+
+
+def _name(section: Mapping[str, str]) -> str:
+    return section["_target_"].rpartition(".")[2]
+
+
+def best_so_far(plan: SweepPlan, best: Trial) -> str:
+    """The best trial in a sentence."""
+    values = ", ".join(f"{o.metric} {number(v)}" for o, v in zip(plan.objectives, best.values, strict=True))
+    return f"The best is trial {best.number}: {values} with {settings(best)}."
+
+
+def settings(trial: Trial) -> str:
+    """A trial's settings as a person reads them."""
+    return ", ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else plain_text(value)
+
+
+def messages(
+    plan: SweepPlan, standing: Standing, final: Mapping[str, float], *, out_of_time: bool
+) -> list[str]:
+    """The sentences at the end."""
+    best = standing.best
+    assert best is not None
+    counts = {state: len(standing.having(state)) for state in _ENDINGS}
+    said = [", ".join(f"{count} trials {state}" for state, count in counts.items() if count) + "."]
+    if out_of_time:
+        said.append(
+            f"The time was up after {len(standing.trials)} of {plan.total} trials: dlcli resume goes on."
+        )
+    if len(plan.objectives) > 1:
+        said.append(
+            f"{len(standing.front)} trials are on the Pareto front: no other is better by all objectives."
+        )
+    said.append(best_so_far(plan, best))
+    if final:
+        said.append("Trained anew on all other rows, and tested once on the final test rows: see test/...")
+    elif plan.options.refit:
+        said.append(
+            "There are no final test rows: what was chosen by these values is worse on new rows. Give cv.test_size=0.2."
+        )
+    said.append(f"Train it again: {plan.command(best.params)}")
+    return said
+
+
+def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: Standing) -> None:
+    """Write `trials.csv` and `plots/`."""
+    atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    goal, done = plan.objectives[0], standing.having("finished")
+    scales = _scales(plan)
+    tried = [Tried(trial.number, _drawn(trial, scales), trial.values[0]) for trial in done]
+    early = {str(state): [trial.number for trial in standing.having(state)] for state in _ENDINGS[1:]}
+    importances = study.importances(_SEED)
+    save(history(tried, early, goal.metric, goal.mode), plots / "history.png")
+    save(
+        parallel_coordinates(tried, list(scales.values()), goal.metric, goal.mode),
+        plots / "parallel_coordinates.png",
+    )
+    if importances:
+        save(importance_bars(importances, goal.metric), plots / "importances.png")
+    mattered = [scales[name] for name in importances if name in scales]
+    if len(mattered) > 1:
+        picture = contour(tried, mattered[0], mattered[1], goal.metric, goal.mode)
+        if picture is not None:
+            save(picture, plots / "contour.png")
+    if len(plan.objectives) > 1:
+        front = {trial.number for trial in standing.front}
+        save(
+            pareto(
+                [(trial.values[0], trial.values[1]) for trial in done],
+                [index for index, trial in enumerate(done) if trial.number in front],
+                [objective.metric for objective in plan.objectives],
+            ),
+            plots / "pareto_front.png",
+        )
+
+
+def _scales(plan: SweepPlan) -> dict[str, Scale]:
+    """How each key is drawn; one that has several domains, under several conditions, by its values' names."""
+    found: dict[str, Scale] = {}
+    for dimension in plan.space.dimensions:
+        same = [d.domain for d in plan.space.dimensions if d.key == dimension.key]
+        domain = dimension.domain
+        if isinstance(domain, Choice):
+            values = (v for d in same if isinstance(d, Choice) for v in d.values)
+            found[dimension.key] = Scale(dimension.key, tuple(dict.fromkeys(map(plain_text, values))))
+        else:
+            found.setdefault(dimension.key, Scale(dimension.key, log=domain.log))
+    return found
+
+
+def _drawn(trial: Trial, scales: Mapping[str, Scale]) -> dict[str, object]:
+    return {
+        key: plain_text(v) if scales[key].names else v for key, v in trial.params.items() if key in scales
+    }
+
+
+def trials_csv(plan: SweepPlan, standing: Standing) -> str:
+    """A line a trial: number, state, objectives, settings, figures, run."""
+    keys = list(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
+    goals = [objective.metric for objective in plan.objectives]
+    figures = list(
+        dict.fromkeys(name for trial in standing.trials for name in trial.metrics if name not in goals)
+    )
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["trial", "state", *goals, *keys, *figures, "duration_s", "run_id", "reason"])
+    for trial in standing.trials:
+        values = trial.values if trial.state == "finished" else [""] * len(goals)
+        table.writerow(
+            [trial.number, trial.state, *values]
+            + [plain_text(trial.params[key]) if key in trial.params else "" for key in keys]
+            + [trial.metrics.get(name, "") for name in figures]
+            + [trial.seconds, trial.run_id, trial.reason or ""]
+        )
+    return text.getvalue()

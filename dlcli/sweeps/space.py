@@ -1,0 +1,229 @@
+"""The search space, read from Hydra's own grammar: on the command line, or in the section `sweep.space`.
+
+sweep:
+  space:
+    model: mlp,lstm
+    optimizer.lr: tag(log, interval(1e-4, 1e-1))
+    model=lstm:                   # keys that exist only where model is lstm
+      model.layers: range(1,4)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from dlcli.config.overrides import unreadable
+from dlcli.errors import ConfigError, Problem
+from dlcli.sweeps.dimension import Choice, Dimension, Numbers, plain_text
+
+_HOW = "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or tag(log,interval(1e-4,1e-1))."
+_WHERE = "sweep.space"
+
+
+@dataclass(frozen=True)
+class Space:
+    """Dimensions, those that others depend on first."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
+        """One point: key to value, chosen in turn for each dimension that exists there."""
+        params: dict[str, Any] = {}
+        for dimension in self.dimensions:
+            if dimension.exists(params):
+                params[dimension.key] = choose(dimension)
+        return params
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The point of all first values."""
+        return self.walk(lambda dimension: dimension.domain.values_in_order()[0])
+
+    @property
+    def points(self) -> int | None:
+        """How many points there are; None where they cannot be counted."""
+        return self._count(0, {})
+
+    def _count(self, start: int, params: dict[str, Any]) -> int | None:
+        total = 1
+        for index in range(start, len(self.dimensions)):
+            dimension = self.dimensions[index]
+            if not dimension.exists(params):
+                continue
+            if dimension.domain.points is None:
+                return None
+            if not any(dimension.key == key for later in self.dimensions for key, _ in later.given):
+                total *= dimension.domain.points
+                continue
+            below = [
+                self._count(index + 1, {**params, dimension.key: value})
+                for value in dimension.domain.values_in_order()
+            ]
+            return None if None in below else total * sum(count or 0 for count in below)
+        return total
+
+    @cached_property
+    def all_points(self) -> tuple[dict[str, Any], ...]:
+        """Every point, the last dimension changing fastest; only where they can be counted."""
+        return tuple(self._grid(0, {}))
+
+    def _grid(self, start: int, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for index in range(start, len(self.dimensions)):
+            dimension = self.dimensions[index]
+            if dimension.exists(params):
+                for value in dimension.domain.values_in_order():
+                    yield from self._grid(index + 1, {**params, dimension.key: value})
+                return
+        yield params
+
+    def neighbours(self) -> Iterator[tuple[Dimension, dict[str, Any]]]:
+        """The first point with one setting changed at a time: each choice, each end of each range.
+
+        What only exists with another choice is taken at its first value. A mistake in a value shows at one of these.
+        """
+        for dimension in self.dimensions:
+            values = dimension.domain.values_in_order()
+            ends = values if isinstance(dimension.domain, Choice) else (values[0], values[-1])
+            for value in ends:
+                fixed = {key: self._value(key, text) for key, text in dimension.given}
+                yield dimension, self.walk(_choosing({**fixed, dimension.key: value}, dimension))
+
+    def _value(self, key: str, text: str) -> Any:
+        domains = (d.domain for d in self.dimensions if d.key == key and isinstance(d.domain, Choice))
+        return next(value for domain in domains for value in domain.values if plain_text(value) == text)
+
+
+def _choosing(values: Mapping[str, Any], changed: Dimension) -> Callable[[Dimension], Any]:
+    def choose(dimension: Dimension) -> Any:
+        if dimension == changed or (dimension.key in values and dimension.key != changed.key):
+            return values[dimension.key]
+        return dimension.domain.values_in_order()[0]
+
+    return choose
+
+
+def read_space(section: Mapping[str, Any], options: Callable[[str], Sequence[str]]) -> Space:
+    """The space of a `sweep.space` section; `options` names those of a group, for `model=glob(*)`.
+
+    Raises:
+        ConfigError: with every dimension that cannot be read.
+    """
+    problems: list[Problem] = []
+    found = list(_read(section, (), options, problems))
+    for dimension in found:
+        problems += _misplaced(dimension, found)
+    if problems:
+        raise ConfigError(problems)
+    # Who depends on a key comes after it; else in the order that they were written in.
+    return Space(tuple(sorted(found, key=lambda dimension: len(dimension.given))))
+
+
+def _read(
+    section: Mapping[str, Any],
+    given: tuple[tuple[str, str], ...],
+    options: Callable[[str], Sequence[str]],
+    problems: list[Problem],
+) -> Iterator[Dimension]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            above, equals, text = str(key).partition("=")
+            if not equals:
+                hint = "A condition is KEY=VALUE with its own keys below it; a dimension is KEY: VALUES."
+                problems.append(Problem("is neither a dimension nor a condition", f"{_WHERE}.{key}", hint))
+                continue
+            yield from _read(value, (*given, (above, text)), options, problems)
+            continue
+        text = f"choice({','.join(map(plain_text, value))})" if isinstance(value, list) else str(value)
+        try:
+            yield Dimension(str(key), read_domain(str(key), text, options), given)
+        except ConfigError as error:
+            problems.extend(error.problems)
+
+
+def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) -> Choice | Numbers:
+    """The values that `KEY=TEXT` stands for in Hydra's grammar."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
+
+    override = f"{key}={text}"
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except Exception as error:  # the grammar's errors come in several kinds
+        raise ConfigError(unreadable(override, error)) from error
+    value: Any = parsed.value() if parsed.is_sweep_override() else None
+    if isinstance(value, Glob):
+        return _choice(override, value.filter(list(options(key))))
+    if isinstance(value, ChoiceSweep):
+        return _choice(override, [_plain(item) for item in value.list])
+    if isinstance(value, RangeSweep):
+        return _range(override, value)
+    if isinstance(value, IntervalSweep):
+        return _interval(override, value)
+    raise ConfigError("is one value, and no space to search", override, _HOW)
+
+
+def _choice(override: str, values: Sequence[Any]) -> Choice:
+    different = list({plain_text(value): value for value in values}.values())
+    if not different:
+        raise ConfigError("stands for no value at all", override, _HOW)
+    return Choice(tuple(different))
+
+
+def _range(override: str, parsed: Any) -> Numbers:
+    start, stop, step = parsed.start, parsed.stop, parsed.step
+    if start is None or stop is None or step <= 0:
+        raise ConfigError("is no range that goes up", override, "Write range(START,STOP) or range(0,10,2).")
+    count = math.ceil((stop - start) / step - 1e-9)  # the stop itself is not in it, as in Python
+    if count < 1:
+        raise ConfigError(
+            "stands for no value at all", override, "The end of a range is not in it: range(1,5)."
+        )
+    last = start + (count - 1) * step
+    if "log" in parsed.tags:
+        raise ConfigError("a range has equal steps", override, "Write tag(log,int(interval(1,100))).")
+    return Numbers(start, last if isinstance(last, int) else float(f"{last:.12g}"), step)
+
+
+def _interval(override: str, parsed: Any) -> Numbers:
+    low, high, log = parsed.start, parsed.end, "log" in parsed.tags
+    if unknown := parsed.tags - {"log"}:
+        raise ConfigError(f"knows no tag {', '.join(sorted(unknown))}", override, "The tag is log.")
+    if not low < high:
+        raise ConfigError("should have a low end and a high one", override, "Write interval(LOW,HIGH).")
+    if log and low <= 0:
+        raise ConfigError(
+            "a logarithmic interval begins above 0", override, "Write tag(log,interval(1e-4,1))."
+        )
+    return Numbers(low, high, 1 if isinstance(low, int) else None, log)
+
+
+def _misplaced(dimension: Dimension, all_of_them: Sequence[Dimension]) -> Iterator[Problem]:
+    """A condition that can never hold, or a key that could have two values at once."""
+    for key, text in dimension.given:
+        parents = [d for d in all_of_them if d.key == key and isinstance(d.domain, Choice)]
+        values = {plain_text(v) for d in parents if isinstance(d.domain, Choice) for v in d.domain.values}
+        if text not in values:
+            hint = f"{key} can be: {', '.join(sorted(values))}." if values else f"Make {key} a choice."
+            yield Problem(f"{key} is never {text}", f"{_WHERE}.{key}={text}", hint)
+    twins = [d for d in all_of_them if d.key == dimension.key and d != dimension]
+    if any(_can_both_exist(dimension, twin) for twin in twins):
+        hint = "Keep one of them, or give them conditions that exclude each other."
+        yield Problem("is varied twice", f"{_WHERE}.{dimension.key}", hint)
+
+
+def _can_both_exist(one: Dimension, other: Dimension) -> bool:
+    theirs = dict(other.given)
+    return not any(key in theirs and theirs[key] != value for key, value in one.given)
+
+
+def _plain(value: Any) -> Any:
+    """The grammar's own quoted text as text."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    return value.text if hasattr(value, "with_quotes") else value

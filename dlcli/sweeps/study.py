@@ -1,0 +1,189 @@
+"""What samplers and pruners know of a sweep: Optuna's study, made anew from the trials' records whenever it goes on.
+
+It lives in memory. What has happened stands in the trials' own ledgers, and nowhere else: two records of one thing
+would disagree after a kill.
+"""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from dlcli.config.build import build
+from dlcli.sweeps.dimension import Choice, Dimension, plain_text
+from dlcli.sweeps.objective import Objective
+from dlcli.sweeps.points import Grid, Random, Sobol
+from dlcli.sweeps.space import Space
+from dlcli.sweeps.trial import Trial
+from dlcli.training.loader import derive_seed
+
+
+class Study:
+    """Proposes points, and judges how trials are going. Safe to report to from several threads.
+
+    Args:
+        space: what is searched.
+        objectives: what for.
+        sampler: the section `sweep.sampler`.
+        pruner: the section `sweep.pruner`.
+        seed: the sweep's.
+        folds: of a trial.
+        epochs: at most, of each.
+        earlier: trials so far, in the order of their numbers.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: Sequence[Objective],
+        sampler: Mapping[str, Any],
+        pruner: Mapping[str, Any],
+        seed: int,
+        folds: int,
+        epochs: int,
+        earlier: Sequence[Trial] = (),
+    ) -> None:
+        self._space = space
+        self._sampler = sampler
+        self._seed = seed
+        self._is_multiple = len(objectives) > 1
+        steps = folds if folds > 1 else epochs
+        self._pruner = build(pruner, where="sweep.pruner", max_resource=max(1, steps))
+        # A fold's own value is compared with the same fold of the best trial; otherwise the mean of the folds so far.
+        self._averages = folds > 1 and not isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.optuna = optuna.create_study(
+            study_name="dlcli",  # Hyperband draws its brackets by this name: always the same
+            directions=["minimize" if objective.mode == "min" else "maximize" for objective in objectives],
+            pruner=self._pruner,
+        )
+        self._earlier: list[FrozenTrial] = []
+        for trial in earlier:
+            self._add(trial.params)
+            for step in trial.reports:
+                self.report(trial, step)  # again: halving notes on which rung a trial was
+            if trial.state != "running":
+                self.tell(trial)
+        self._earlier = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    @property
+    def prunes(self) -> bool:
+        """Whether any trial may be ended early."""
+        return not self._is_multiple and not isinstance(self._pruner, optuna.pruners.NopPruner)
+
+    def ask(self, number: int) -> dict[str, Any]:
+        """The point of the trial with this number, which is the next one."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is new in Optuna
+            sampler = build(
+                self._sampler,
+                where="sweep.sampler",
+                space=self._space,
+                seed=derive_seed(self._seed, number) % 2**32,
+                sweep_seed=self._seed,
+                earlier=self._earlier,
+            )
+        if isinstance(sampler, Grid | Random | Sobol):
+            params = sampler.point(number)
+            self._add(params)
+            return params
+        self.optuna.sampler = sampler
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trial = self.optuna.ask()
+            assert trial.number == number
+            return self._space.walk(lambda dimension: _suggest(trial, dimension))
+
+    def report(self, trial: Trial, step: int) -> bool:
+        """How a trial is doing at a step (an epoch or a fold, counted from 1); whether it is hopeless."""
+        if not self.prunes or step not in trial.reports:
+            return False
+        so_far = [trial.reports[s] for s in range(1, step + 1)] if self._averages else [trial.reports[step]]
+        running = optuna.trial.Trial(
+            self.optuna, self.optuna.get_trials(deepcopy=False)[trial.number]._trial_id
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a step that is reported twice, by a trial that goes on
+            running.report(statistics.fmean(so_far), step)
+            return running.should_prune()
+
+    def tell(self, trial: Trial) -> None:
+        """A trial is at its end.
+
+        Where trials fail (the loss becomes infinite, memory does not suffice), the sampler should not look again; what
+        Optuna calls failed it forgets, so to it they are pruned.
+        """
+        state = TrialState.COMPLETE if trial.state == "finished" else TrialState.PRUNED
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.optuna.tell(trial.number, trial.values if state is TrialState.COMPLETE else None, state)
+
+    def importances(self, seed: int) -> dict[str, float]:
+        """How much of the variance of the first objective each key explains, the most first (fANOVA, Hutter et al.,
+        2014); of the keys that every trial has. Empty where there are too few trials, or all are alike.
+        """
+        done = [t for t in self.optuna.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
+        if len(done) < 4 or len({trial.values[0] for trial in done}) < 2:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, max_depth=32, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return optuna.importance.get_param_importances(
+                self.optuna, evaluator=evaluator, target=lambda trial: trial.values[0]
+            )
+
+    def _add(self, params: Mapping[str, Any]) -> None:
+        """Have Optuna know of a running trial whose point is settled."""
+        existing = {d.key: d for d in self._space.dimensions if d.exists(params)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.optuna.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params={d.name: _label(d, params[key]) for key, d in existing.items()},
+                    distributions={d.name: _distribution(d) for d in existing.values()},
+                )
+            )
+
+
+def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> Any:
+    distribution = _distribution(dimension)
+    if isinstance(distribution, CategoricalDistribution):
+        label = trial.suggest_categorical(dimension.name, distribution.choices)
+        assert isinstance(dimension.domain, Choice)
+        return dimension.domain.values[distribution.choices.index(label)]
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return trial.suggest_int(dimension.name, low, high, step=distribution.step, log=distribution.log)
+    assert isinstance(distribution, FloatDistribution)
+    return trial.suggest_float(
+        dimension.name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+    )
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    domain = dimension.domain
+    if isinstance(domain, Choice):
+        return CategoricalDistribution([_label(dimension, value) for value in domain.values])
+    if domain.is_whole:
+        step = 1 if domain.log else int(domain.step or 1)
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=step)
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def _label(dimension: Dimension, value: Any) -> Any:
+    """A value as Optuna takes it: lists among the choices as text."""
+    if isinstance(dimension.domain, Choice) and isinstance(value, list | tuple | dict):
+        return plain_text(value)
+    return value

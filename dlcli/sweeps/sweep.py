@@ -1,0 +1,196 @@
+"""A sweep from its first trial, or from where it was stopped, to its winner."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.build import build
+from dlcli.cross_validation.refit import refit
+from dlcli.errors import Interrupted, TrainingError
+from dlcli.executors.base import Executor
+from dlcli.paths import display
+from dlcli.result import Result
+from dlcli.retention import drop_weights, has_weights
+from dlcli.run_folder import read_result
+from dlcli.sweeps.driver import Driver
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.records import Records
+from dlcli.sweeps.report import best_so_far, describe, messages, write_sweep_report
+from dlcli.sweeps.standing import Standing
+from dlcli.sweeps.study import Study
+from dlcli.sweeps.trial import BEST_TAG, Trial
+from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.tracking.amend import amend
+from dlcli.tracking.ledger import Ledger, disk_errors
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import Store
+
+
+def sweep(
+    plan: SweepPlan, run_dir: Path, store: Store, watcher: SweepWatcher, *, system_metrics: bool
+) -> Result:
+    """Do the trials that are left, refit the winner, and record on the parent what all of them say together.
+
+    Raises:
+        TrainingError: too many trials failed, or all of them did; the sweep has failed.
+        Interrupted: the sweep is killed, and can be resumed.
+    """
+    started = time.monotonic()
+    with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
+        records = Records(store, recorder.ledger, plan.estimation, plan.objectives)
+        standing = Standing(records.read(), plan.objectives)
+        keeper = _Keeper(plan, records, standing, recorder, watcher)
+        keeper.tidy(standing.trials)
+        config = plan.config
+        study = Study(
+            plan.space,
+            plan.objectives,
+            plan.sampler,
+            config["sweep"]["pruner"],
+            config["seed"],
+            len(records.folds),
+            config["trainer"].get("max_epochs") or 1,
+            standing.trials,
+        )
+        slots = min(config["executor"]["jobs"], max(1, plan.total))
+        description = describe(plan, run_dir)
+        watcher.planned(description, plan.total, slots, plan.objectives[0], list(standing.trials))
+        driver = Driver(plan, study, records, standing, watcher, slots, keeper.ended)
+        try:
+            if not driver.is_complete:
+                executor: Executor = build(config["executor"], where="executor").open(
+                    config, plan.estimation.data, slots
+                )
+                with executor:
+                    driver.run(executor)
+        except Interrupted as interrupt:
+            _say_how_it_goes_on(interrupt, recorder.ledger, plan, standing)
+            raise
+        best = standing.best
+        if best is None or driver.has_failed_too_often:
+            raise _stopped_by_failures(standing, plan)
+        values = zip(plan.objectives, best.values, strict=True)
+        figures = {f"best/{objective.metric}": value for objective, value in values}
+        final = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else {}
+        write_sweep_report(run_dir, plan, study, standing)
+        said = messages(plan, standing, final, out_of_time=driver.is_out_of_time and not driver.is_complete)
+        _tag_best(store, standing)
+        recorder.tag("mlflow.note.content", "\n".join(said))
+        recorder.tag("dlcli.best_command", plan.command(best.params))
+        refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
+        recorder.finish(
+            {**figures, **final},
+            step=len(standing.trials),
+            result={
+                "metrics": [*figures, *final],
+                "messages": said,
+                "duration_s": round(time.monotonic() - started, 3),
+                "trials": [trial.to_json() for trial in standing.trials],
+                "best": {**best.to_json(), "command": plan.command(best.params)},
+                "out_of_time": not driver.is_complete,
+                "front": [trial.number for trial in standing.front],
+                "refit_run_id": refitted.parent.name if refitted else None,
+            },
+        )
+    return read_result(run_dir)
+
+
+class _Keeper:
+    """Keeps the parent's record and the disk in step with the trials."""
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        records: Records,
+        standing: Standing,
+        recorder: Recorder,
+        watcher: SweepWatcher,
+    ) -> None:
+        self._records = records
+        self._standing = standing
+        self._recorder = recorder
+        self._watcher = watcher
+        self._keep = plan.kept
+        self._kept: set[int] = set()
+
+    def ended(self, trial: Trial) -> None:
+        """A trial has ended: note it, and let go of weights that nobody needs any more."""
+        best = self._standing.best
+        figures = {"sweep/value": trial.values[0]} if trial.state == "finished" else {}
+        if best is not None:
+            figures["sweep/best"] = best.values[0]
+            if best is trial:
+                ledger = self._recorder.ledger
+                ledger.update(result={**ledger.result, "best_run_id": best.run_id}, durable=False)
+        if figures:
+            self._recorder.log(figures, step=trial.number)
+        before = [other for other in self._standing.trials if other.number in self._kept]
+        self.tidy([trial, *before])
+        self._watcher.ended(trial, best)
+
+    def tidy(self, trials: list[Trial]) -> None:
+        """Drop the weights of trials that have ended, and are not among the best."""
+        kept = self._standing.ranked[: self._keep]
+        self._kept = {trial.number for trial in kept}
+        folders = {folder for trial in kept for folder in self._records.existing_folds(trial)}
+        for trial in trials:
+            if trial.state != "running" and trial.run_id:
+                for folder in self._records.existing_folds(trial):
+                    if folder not in folders and has_weights(folder):
+                        drop_weights(folder)
+
+
+def _place_of_refit(winner: Trial) -> str:
+    # Its own run for each winner: a sweep that is extended may find another one.
+    return f"refit of trial {winner.number}"
+
+
+def _refit(
+    plan: SweepPlan, records: Records, run_dir: Path, winner: Trial, watcher: SweepWatcher
+) -> dict[str, float]:
+    """Train the winner on all rows but the final test rows; its figures on those."""
+    config: dict[str, Any] = plan.trial_config(winner.params)
+    estimation = replace(plan.estimation, config=config)
+    folds = records.existing_folds(winner)
+    return refit(
+        estimation, records.children, run_dir, folds, watcher.refitting(), place=_place_of_refit(winner)
+    )
+
+
+def _tag_best(store: Store, standing: Standing) -> None:
+    """Tag the best trials, and take the tag from those that were the best before the sweep was extended."""
+    best = {trial.number for trial in standing.front}
+    for trial in standing.having("finished"):
+        tagged = Ledger.load(trial.run_dir).tags.get(BEST_TAG) == "true"
+        if tagged != (trial.number in best):
+            amend(store, trial.run_dir, {BEST_TAG: str(trial.number in best).lower()})
+
+
+def _say_how_it_goes_on(interrupt: Interrupted, ledger: Ledger, plan: SweepPlan, standing: Standing) -> None:
+    """Instead of what the trial said that was stopped: the best so far, and the line that resumes."""
+    interrupt.__notes__ = []
+    done, best = len(standing.having("finished")), standing.best
+    if best is not None:
+        interrupt.add_note(f"{done} of {plan.total} trials are done. {best_so_far(plan, best)}")
+    interrupt.add_note(f"What is done is kept in {display(ledger.run_dir)}")
+    interrupt.add_note(f"Go on with it: dlcli resume {ledger.run_name}")
+
+
+def _stopped_by_failures(standing: Standing, plan: SweepPlan) -> TrainingError:
+    failed = standing.having("failed")
+    reasons = Counter(trial.reason or "" for trial in failed).most_common(1)
+    why = f" The most frequent reason: {reasons[0][0]}." if reasons else ""
+    best = standing.best
+    if best is None:
+        return TrainingError(
+            f"no trial finished: {len(failed)} of {len(standing.trials)} failed.{why}", "sweep"
+        )
+    return TrainingError(
+        f"{len(failed)} trials have failed.{why}",
+        "sweep.max_failures",
+        f"Go on with: dlcli resume RUN sweep.max_failures={2 * len(failed)}. {best_so_far(plan, best)}",
+    )

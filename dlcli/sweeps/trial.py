@@ -1,0 +1,64 @@
+"""A trial: a point of the space, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+# `running` is also that of a trial that was stopped in the middle and will go on.
+State = Literal["running", "finished", "pruned", "failed"]
+
+# In a trial's folder: number and settings as JSON.
+TRIAL_FILE = "trial.json"
+BEST_TAG = "dlcli.best"
+
+
+@dataclass
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: counted from 0.
+        params: key to value.
+        run_dir: its run's folder.
+        run_id: its run.
+        state: how far it is.
+        values: one for each objective, once it has finished; those of a pruned trial are its last report.
+        reports: of the first objective: (epoch or fold, counted from 1) to the value there.
+        metrics: means over its folds.
+        reason: why it failed.
+        seconds: what it took.
+    """
+
+    number: int
+    params: dict[str, Any]
+    run_dir: Path
+    run_id: str
+    state: State = "running"
+    values: tuple[float, ...] = ()
+    reports: dict[int, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As the `--json` contract has it."""
+        values = self.values if self.state == "finished" else ()
+        return {
+            "trial": self.number,
+            "run_id": self.run_id,
+            "status": self.state.upper(),
+            "params": self.params,
+            "value": values[0] if values else None,
+            "values": list(values),
+            "metrics": self.metrics,
+            "reason": self.reason,
+            "duration_s": self.seconds,
+        }
+
+
+def finished(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that ran to their end."""
+    return [trial for trial in trials if trial.state == "finished"]

@@ -1,0 +1,155 @@
+"""The live table of a sweep: how many trials are done, the best so far, and what each slot is at."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from dlcli.console import REDRAW_SECONDS, Terminal, duration, number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_STATES = ("finished", "pruned", "failed")
+
+
+@dataclass
+class _Slot:
+    params: Mapping[str, Any]
+    fold: tuple[int, int] | None = None
+    epoch: int = 0
+    value: float = math.nan
+
+
+class SweepTable:
+    """Made once the trials are counted; a context manager that takes the live part away. Safe to use from threads."""
+
+    def __init__(self, terminal: Terminal, total: int, slots: int, metric: str) -> None:
+        self._terminal = terminal
+        self._total = total
+        self._slots = slots
+        self._metric = metric
+        self._lock = threading.RLock()
+        self._counts: Counter[str] = Counter()
+        self._running: dict[int, _Slot] = {}
+        self._best: tuple[int, float, Mapping[str, Any]] | None = None
+        self._started = time.monotonic()
+        self._ended_here = 0
+        self._next_draw = 0.0
+
+    def __enter__(self) -> SweepTable:
+        self._live = None
+        if self._terminal.live:
+            from rich.live import Live
+
+            self._live = Live(console=self._terminal.console, auto_refresh=False, get_renderable=self._render)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._live.refresh()
+                self._live.__exit__(kind, error, trace)
+            self._live = None
+
+    def count(self, state: str) -> None:
+        """A trial that had ended before the sweep went on."""
+        with self._lock:
+            self._counts[state] += 1
+
+    def began(self, trial: int, params: Mapping[str, Any], fold: tuple[int, int] | None) -> None:
+        """A trial, or its next fold (which, of how many), is trained."""
+        with self._lock:
+            self._running[trial] = _Slot(params, fold)
+            self._draw()
+
+    def epoch(self, trial: int, epoch: int, value: float) -> None:
+        """An epoch of a trial is done."""
+        with self._lock:
+            if trial in self._running:
+                self._running[trial].epoch, self._running[trial].value = epoch + 1, value
+            self._draw()
+
+    def ended(
+        self,
+        trial: int,
+        params: Mapping[str, Any],
+        state: str,
+        value: float | None,
+        reason: str | None,
+        best: tuple[int, float, Mapping[str, Any]] | None,
+    ) -> None:
+        """A trial has ended; the best of all so far. In a log, a line."""
+        with self._lock:
+            self._running.pop(trial, None)
+            self._counts[state] += 1
+            self._ended_here += 1
+            self._best = best
+            if self._terminal.live:
+                self._next_draw = 0.0
+                self._draw()
+                return
+            done = sum(self._counts.values())
+            came = f"{self._metric} {number(value)}" if value is not None else state
+            lead = "  best so far" if best and best[0] == trial else ""
+            why = f": {reason}" if reason else ""
+            self._terminal.note(
+                f"trial {trial} ({done}/{self._total})  {came}{lead}{why}  {_settings(params)}"
+            )
+
+    def _draw(self) -> None:
+        # No refresh thread of its own: redrawing takes the interpreter from what runs.
+        if self._live is not None and time.monotonic() >= self._next_draw:
+            self._next_draw = time.monotonic() + REDRAW_SECONDS
+            self._live.refresh()
+
+    def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        done = sum(self._counts.values())
+        counts = [f"{self._counts[state]} {state}" for state in _STATES if self._counts[state]]
+        head = Table.grid(padding=(0, 2))
+        bar = ProgressBar(max(1, self._total), min(done, self._total), width=24)
+        head.add_row(
+            Text(f"{done}/{self._total}", "bold"),
+            bar,
+            Text(self._left(done), "cyan"),
+            Text(", ".join(counts)),
+        )
+        lines: list[RenderableType] = [head]
+        if self._best is not None:
+            which, value, params = self._best
+            best = f"best  trial {which}  {self._metric} {number(value)}  {_settings(params)}"
+            lines.append(Text(best, "green", overflow="ellipsis", no_wrap=True))
+        for trial, slot in sorted(self._running.items()):
+            fold = f"  fold {slot.fold[0] + 1}/{slot.fold[1]}" if slot.fold else ""
+            watched = f"  {number(slot.value)}" if math.isfinite(slot.value) else ""
+            text = f"runs  trial {trial}{fold}  epoch {slot.epoch}{watched}  {_settings(slot.params)}"
+            lines.append(Text(text, "dim", overflow="ellipsis", no_wrap=True))
+        return Group(*lines)
+
+    def _left(self, done: int) -> str:
+        elapsed = time.monotonic() - self._started
+        if not self._ended_here or done >= self._total:
+            return duration(elapsed)
+        return f"{duration(elapsed / self._ended_here * (self._total - done))} left"
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    texts = (
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in params.items()
+    )
+    return "  ".join(texts)
