@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dlcli.result import Result
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "load_run", "resume", "train"]
+__all__ = ["evaluate", "load_run", "resume", "sweep", "train"]
 
 
 def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()) -> Result:
@@ -38,6 +38,26 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
         overrides = [overrides]
     with quiet():
         return runner.train(overrides, [Path(d) for d in conf_dirs])
+
+
+def sweep(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()) -> Result:
+    """Search for the best configuration, as `dlcli sweep` does; the result has its `trials` and the `best` of them.
+
+    Args:
+        overrides: Hydra overrides; those with several values are the space: `model.hidden=64,128`. `sweep.trials=50`
+            says how many.
+        conf_dirs: the user's own configuration folders (`-C`).
+
+    Raises:
+        dlcli.errors.DlcliError: with what is wrong, where, and what to do.
+    """
+    from dlcli import runner
+    from dlcli.quiet import quiet
+
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    with quiet():
+        return runner.sweep(overrides, [Path(d) for d in conf_dirs])
 
 
 def resume(

@@ -14,7 +14,9 @@ WEIGHTS_TAG = "dlcli.weights"
 DROPPED = "dropped"
 
 
-def keep_best(values: Mapping[Path, float], keep: int | Literal["all"] | None, mode: Literal["min", "max"]) -> None:
+def keep_best(
+    values: Mapping[Path, float], keep: int | Literal["all"] | None, mode: Literal["min", "max"]
+) -> None:
     """Drop the weights of all finished trainings but the best: figures, split and predictions stay.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -94,7 +95,10 @@ def sweep(
                 experiment=config["experiment_name"] or data.name,
                 run_name=config["run_name"] or make_run_name(f"sweep-{data.name}"),
                 kind="sweep",
-                params=config,
+                params={
+                    **config,
+                    "sweep": {**config["sweep"], "space": json.dumps(config["sweep"]["space"])},
+                },
                 tags={
                     **provenance(config["tracking"]["tags"]),
                     "dlcli.seed": str(config["seed"]),

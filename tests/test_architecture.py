@@ -18,6 +18,7 @@ LAYERS = (
     ("completion", "templates"),
     ("cli",),
     ("runner",),
+    ("sweeps",),
     ("doctor",),
     ("comparison", "experiment", "scaffold", "resumption"),
     ("cross_validation",),
@@ -31,7 +32,7 @@ LAYERS = (
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),
     ("tracking", "config", "result"),
-    ("foldtable", "trainingbar"),
+    ("foldtable", "sweeptable", "trainingbar"),
     ("console", "interrupts"),
     ("errors", "paths", "quiet"),
 )
@@ -48,6 +49,7 @@ HEAVY = (
     "omegaconf",
     "pandas",
     "numpy",
+    "optuna",
     "matplotlib",
     "sklearn",
 )
@@ -110,6 +112,6 @@ def test_help_is_instant(statement: str) -> None:
 
 
 def test_the_public_surface() -> None:
-    assert dlcli.__all__ == ["evaluate", "load_run", "resume", "train"]
+    assert dlcli.__all__ == ["evaluate", "load_run", "resume", "sweep", "train"]
     for name in dlcli.__all__:
         assert callable(getattr(dlcli, name))

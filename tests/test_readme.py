@@ -48,10 +48,12 @@ def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyP
         pytest.skip("a server: tests/cli/test_ui.py")
     if any("=data" in word for word in words) and not Path("data").is_dir():
         pytest.skip("needs the folder shared/data beside the checkout")
-    if words[0] == "resume":
+    if words[0] == "resume" and "--trials" not in words:
         words = [*words[:2], "trainer.max_epochs=3"]
     if words[0] == "train" and not any(word.startswith("trainer=") for word in words):
         words = [*words, "trainer=debug"]
+    if words[0] == "sweep":
+        words = [*words, "trainer.max_epochs=1"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
 

@@ -60,8 +60,9 @@ def leaves(setting: Setting) -> Iterator[Setting]:
 
 def quoted(text: str) -> str:
     """A text as a value that means itself: paths with spaces, commas and quotes."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text, Quote.single).with_quotes()
 
 
 def _refused(text: str, parsed: Any) -> Problem | None:

@@ -114,6 +114,7 @@ def parallel_coordinates(tried: Sequence[Tried], scales: Sequence[Scale], metric
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.set_yticks([])
     ax.set_xticks(range(len(shown)), [literal(shorten(scale.key, 24)) for scale in shown])
+    ax.set_xlim(-0.1, len(shown) - 0.6)
     ends = [_ends(scale, tried) for scale in shown]
     for index, (scale, (low, high)) in enumerate(zip(shown, ends, strict=True)):
         ax.axvline(index, color=GREY, linewidth=1)

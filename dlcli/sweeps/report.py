@@ -110,10 +110,9 @@ def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: S
     early = {str(state): [trial.number for trial in standing.having(state)] for state in _ENDINGS[1:]}
     importances = study.importances(_SEED)
     save(history(tried, early, goal.metric, goal.mode), plots / "history.png")
-    save(
-        parallel_coordinates(tried, list(scales.values()), goal.metric, goal.mode),
-        plots / "parallel_coordinates.png",
-    )
+    if len(scales) > 1:
+        lines = parallel_coordinates(tried, list(scales.values()), goal.metric, goal.mode)
+        save(lines, plots / "parallel_coordinates.png")
     if importances:
         save(importance_bars(importances, goal.metric), plots / "importances.png")
     mattered = [scales[name] for name in importances if name in scales]

@@ -59,7 +59,9 @@ class Study:
         self._seed = seed
         self._is_multiple = len(objectives) > 1
         steps = folds if folds > 1 else epochs
-        self._pruner = build(pruner, where="sweep.pruner", max_resource=max(1, steps))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is new in Optuna
+            self._pruner = build(pruner, where="sweep.pruner", max_resource=max(1, steps))
         # A fold's own value is compared with the same fold of the best trial; otherwise the mean of the folds so far.
         self._averages = folds > 1 and not isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
         optuna.logging.set_verbosity(optuna.logging.WARNING)

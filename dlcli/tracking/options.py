@@ -16,7 +16,7 @@ class Tracking:
         tags: `minimal` leaves the host's name, the user and git out of the tags.
         system_metrics: sample processor, memory, disk and GPU while the run lives.
         checkpoint_minutes: write `checkpoints/last.ckpt` so often within long epochs.
-        keep: how many folds, or trials of a sweep, keep their weights and checkpoints, the best by `monitor`; None keeps
+        keep: how many folds, or trials of a sweep, keep weights and checkpoints, the best by `monitor`; None keeps
             all folds, and one trial.
     """
 

@@ -1,0 +1,134 @@
+"""The search space: Hydra's own grammar, conditions, and what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcli.errors import ConfigError
+from dlcli.sweeps.dimension import Choice, Numbers, as_override
+from dlcli.sweeps.space import Space, read_domain, read_space
+
+CONDITIONAL = {
+    "model": "mlp,lstm",
+    "optimizer.lr": "tag(log,interval(1e-4,1e-1))",
+    "model=mlp": {"model.hidden": "choice(8,16)"},
+    "model=lstm": {"model.hidden": "choice(32,64)", "model.layers": "range(1,4)"},
+}
+
+
+def options(group: str) -> Sequence[str]:
+    return ["mlp", "lstm", "gru"] if group == "model" else []
+
+
+def space(section: dict[str, Any]) -> Space:
+    return read_space(section, options)
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("1,2,b", Choice((1, 2, "b"))),
+        ("true,null,'x y'", Choice((True, None, "x y"))),
+        ("[8,8],[16]", Choice(([8, 8], [16]))),
+        ("glob(*)", Choice(("mlp", "lstm", "gru"))),
+        ("range(1,5)", Numbers(1, 4, 1)),
+        ("range(0,10,3)", Numbers(0, 9, 3)),
+        ("range(0,1,0.25)", Numbers(0, 0.75, 0.25)),
+        ("interval(1,5)", Numbers(1.0, 5.0)),
+        ("int(interval(1,5))", Numbers(1, 5, 1)),
+        ("tag(log,interval(1e-5,0.1))", Numbers(1e-5, 0.1, log=True)),
+        ("tag(log,int(interval(1,100)))", Numbers(1, 100, 1, log=True)),
+    ],
+)
+def test_hydra_s_grammar(text: str, domain: Choice | Numbers) -> None:
+    assert read_domain("model", text, options) == domain
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        ({"optimizer.lr": 0.1}, "is one value"),
+        ({"optimizer.lr": "choice(1"}, "is not closed"),
+        ({"optimizer.lr": "tag(log,interval(0,1))"}, "begins above 0"),
+        ({"optimizer.lr": "tag(fast,interval(0,1))"}, "knows no tag fast"),
+        ({"optimizer.lr": "interval(1,0)"}, "a low end and a high one"),
+        ({"model.layers": "range(3,3)"}, "no value at all"),
+        ({"model": "glob(x*)"}, "no value at all"),
+        ({"model": "mlp,lstm", "model=gru": {"model.layers": "1,2"}}, "model is never gru"),
+        ({"model=gru": {"model.layers": "1,2"}}, "Make model a choice"),
+        ({**CONDITIONAL, "model.hidden": "1,2"}, "is varied twice"),
+        ({"model": {"hidden": "1,2"}}, "neither a dimension nor a condition"),
+    ],
+)
+def test_what_is_no_space(section: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        space(section)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        space({"a": 1, "b": "choice(", "c": "1,2"})
+    assert len(caught.value.problems) == 2
+
+
+def test_keys_that_exist_only_with_one_model() -> None:
+    found = space(CONDITIONAL)
+    assert found.first == {"model": "mlp", "optimizer.lr": 1e-4, "model.hidden": 8}
+    last = found.walk(lambda dimension: dimension.domain.values_in_order()[-1])
+    assert last == {"model": "lstm", "optimizer.lr": 1e-1, "model.hidden": 64, "model.layers": 3}
+    assert found.points is None
+    countable = space({key: value for key, value in CONDITIONAL.items() if key != "optimizer.lr"})
+    assert countable.points == 2 + 2 * 3
+    assert len({str(point) for point in countable.all_points}) == 8 == len(countable.all_points)
+
+
+def test_every_value_is_tried_once_beside_the_first_point() -> None:
+    found = space(CONDITIONAL)
+    tried = [(dimension.key, params[dimension.key]) for dimension, params in found.neighbours()]
+    assert tried == [
+        ("model", "mlp"), ("model", "lstm"), ("optimizer.lr", 1e-4), ("optimizer.lr", 0.1), ("model.hidden", 8),
+        ("model.hidden", 16), ("model.hidden", 32), ("model.hidden", 64), ("model.layers", 1), ("model.layers", 3),
+    ]  # fmt: skip
+    for dimension, params in found.neighbours():
+        assert dimension.exists(params)
+
+
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(-1000, 1000), st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(codec="ascii", exclude_categories=["Cc"])), st.lists(st.integers(0, 9), min_size=1),
+)  # fmt: skip
+
+
+@given(values)
+def test_a_value_survives_its_way_through_the_command_line(value: Any) -> None:
+    if value == "" or (isinstance(value, str) and value.endswith("\\")):
+        return  # what Hydra's grammar itself cannot write
+    again = OverridesParser.create().parse_override(as_override("key", value)).value()
+    assert again == value
+    assert type(again) is type(value)
+
+
+@given(
+    st.sampled_from(
+        [Numbers(1, 9, 2), Numbers(1e-4, 0.1, log=True), Numbers(1, 100, 1, log=True), Numbers(0.0, 1.0)]
+    ),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_numbers_stay_within_their_bounds_and_steps(domain: Numbers, share: float) -> None:
+    value = domain.at(share)
+    assert domain.low <= value <= domain.high
+    if domain.is_whole:
+        assert isinstance(value, int)
+        assert (value - domain.low) % (domain.step or 1) == 0
+
+
+def test_a_logarithmic_interval_gives_each_decade_its_part() -> None:
+    domain = Numbers(1e-4, 1.0, log=True)
+    assert [round(math.log10(domain.at(share)), 6) for share in (0.0, 0.25, 0.5, 0.75)] == [-4, -3, -2, -1]

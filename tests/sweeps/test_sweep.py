@@ -1,0 +1,303 @@
+"""Sweeps in this process: what a user gets from `dlcli sweep`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.errors import ConfigError, CorruptRun, DlcliError, TrainingError
+from dlcli.result import Result
+from dlcli.splits.split import Split
+from dlcli.tracking.ledger import Ledger
+
+QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerator=cpu", "callbacks=none"]
+SPACE = ["model.hidden=4,8", "optimizer.lr=tag(log,interval(1e-3,1e-1))"]
+
+
+def ledgers(runs_dir: Path, name: str, kind: str) -> list[Ledger]:
+    """Runs of a kind below the sweep with this name, in the order of their numbers; folds below its trials."""
+    found = [Ledger.load(file.parent) for file in runs_dir.glob("*/*/artifacts/ledger.json")]
+    (sweep,) = [ledger for ledger in found if ledger.run_name == name]
+    if kind == "sweep":
+        return [sweep]
+    parents = [x.run_id for x in found if x.run_id == sweep.run_id or x.parent_id == sweep.run_id]
+    mine = [ledger for ledger in found if ledger.kind == kind and ledger.parent_id in parents]
+    return sorted(mine, key=lambda ledger: int(ledger.tags.get("dlcli.trial", 0)))
+
+
+def params_of(result: Result) -> list[dict[str, Any]]:
+    return [trial["params"] for trial in result.trials]
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for all: making it takes longer than a small sweep."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def sweep(runs_dir: Path, name: str, *overrides: str) -> Result:
+    return dlcli.sweep([*QUICK, *overrides, f"runs_dir='{runs_dir}'", f"run_name={name}"])
+
+
+@pytest.fixture(scope="module")
+def swept(runs_dir: Path) -> Result:
+    return sweep(runs_dir, "s", *SPACE, "sweep.trials=5")
+
+
+def test_the_best_trial_is_the_one_with_the_least_monitored_value(swept: Result) -> None:
+    assert swept.status == "FINISHED"
+    assert [trial["trial"] for trial in swept.trials] == list(range(5))
+    values = [trial["value"] for trial in swept.trials]
+    assert swept.best is not None
+    assert swept.best["value"] == min(values) == swept.metrics["best/val/loss"]
+    for trial in swept.trials:
+        assert trial["value"] == trial["metrics"]["val/loss"]
+
+
+def test_trials_look_at_no_test_row_and_the_winner_is_tested_once(swept: Result, runs_dir: Path) -> None:
+    final = Split.load(swept.run_dir / "split.npz").test
+    assert len(final) == 30
+    for trial in ledgers(runs_dir, "s", "trial"):
+        split = Split.load(trial.run_dir / "split.npz")
+        assert split.sizes == {"train": 102, "val": 18, "test": 0}
+        assert not set(final) & {*split.train, *split.val}
+        assert not [name for name in trial.metrics if "test/" in name]
+    (refitted,) = ledgers(runs_dir, "s", "refit")
+    split = Split.load(refitted.run_dir / "split.npz")
+    assert split.sizes == {"train": 120, "val": 0, "test": 30}
+    assert refitted.metrics["test/accuracy"] == swept.metrics["test/accuracy"]
+
+
+def test_best_names_the_refitted_winner(runs_dir: Path) -> None:
+    swept = sweep(runs_dir, "newest", "model.hidden=4,8")
+    again = CliRunner().invoke(app, ["eval", "best", "--json", "--runs-dir", str(runs_dir)])
+    assert again.exit_code == 0, again.output
+    found = json.loads(again.stdout)["metrics"]["test/accuracy"]
+    assert found == pytest.approx(swept.metrics["test/accuracy"])
+    assert dlcli.load_run(swept.run_dir)
+
+
+def test_only_the_best_trial_keeps_its_weights(swept: Result, runs_dir: Path) -> None:
+    assert swept.best is not None
+    for trial in ledgers(runs_dir, "s", "trial"):
+        is_best = trial.run_id == swept.best["run_id"]
+        assert (trial.run_dir / "model" / "weights.safetensors").exists() == is_best
+        if not is_best:
+            with pytest.raises(CorruptRun, match="weights were not kept"):
+                dlcli.load_run(trial.run_dir)
+
+
+def test_mlflow_has_the_sweep_with_its_trials(swept: Result) -> None:
+    client = MlflowClient(swept.tracking_uri)
+    parent = client.get_run(swept.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["dlcli.kind"] == "sweep"
+    assert swept.best is not None
+    assert parent.data.tags["dlcli.best_command"] == swept.best["command"]
+    assert parent.data.metrics["best/val/loss"] == swept.best["value"]
+    history = client.get_metric_history(swept.run_id, "sweep/value")
+    assert [entry.value for entry in history] == [trial["value"] for trial in swept.trials]
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{swept.run_id}'"
+    )
+    trials = {child.info.run_id: child for child in children if child.data.tags["dlcli.kind"] == "trial"}
+    assert set(trials) == {trial["run_id"] for trial in swept.trials}
+    for trial in swept.trials:
+        run = trials[trial["run_id"]]
+        assert run.data.params == {key: str(value) for key, value in trial["params"].items()}
+        assert (run.data.tags.get("dlcli.best") == "true") == (trial["run_id"] == swept.best["run_id"])
+
+
+def test_the_parent_keeps_the_table_and_pictures(swept: Result) -> None:
+    with (swept.run_dir / "trials.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["val/loss"]) for line in lines] == [trial["value"] for trial in swept.trials]
+    assert [float(line["optimizer.lr"]) for line in lines] == [p["optimizer.lr"] for p in params_of(swept)]
+    names = {file.stem for file in (swept.run_dir / "plots").iterdir()}
+    assert names >= {"history", "importances", "parallel_coordinates"}
+
+
+def test_the_command_trains_the_best_trial_again(swept: Result) -> None:
+    assert swept.best is not None
+    words = shlex.split(swept.best["command"])
+    assert words[:2] == ["dlcli", "train"]
+    again = dlcli.train(words[2:])
+    assert again.metrics["val/loss"] == swept.best["value"]
+    config = yaml.safe_load((again.run_dir / "config.yaml").read_text())
+    assert "sweep" not in config
+
+
+def test_the_same_seed_gives_the_same_trials_however_often_it_was_extended(
+    swept: Result, runs_dir: Path
+) -> None:
+    short = sweep(runs_dir, "short", *SPACE, "sweep.trials=2")
+    longer = dlcli.resume("short", ["sweep.trials=5"], runs_dir=runs_dir)
+    assert longer.run_id == short.run_id
+    assert params_of(longer) == params_of(swept)
+    assert [t["value"] for t in longer.trials] == [t["value"] for t in swept.trials]
+    assert longer.metrics == swept.metrics
+    assert [t["run_id"] for t in longer.trials[:2]] == [t["run_id"] for t in short.trials]
+    done = dlcli.resume("short", runs_dir=runs_dir)
+    assert done.messages == ("The run is finished: there is nothing to do.",)
+    client = MlflowClient(longer.tracking_uri)
+    assert [x.step for x in client.get_metric_history(longer.run_id, "sweep/value")] == list(range(5))
+    tagged = [t["trial"] for t in longer.trials if Ledger.load(
+        longer.run_dir.parents[1] / t["run_id"] / "artifacts").tags.get("dlcli.best") == "true"]  # fmt: skip
+    assert longer.best is not None
+    assert tagged == [longer.best["trial"]]
+
+
+def test_folds_of_a_trial_and_hopeless_ones_that_stop_early(runs_dir: Path) -> None:
+    result = sweep(
+        runs_dir, "folds", "optimizer.lr=0.1,0.05,1e-7,1e-6", "cv=stratified_kfold", "cv.folds=4",
+        "cv.test_size=0.2", "sweep/pruner=wilcoxon", "sweep.pruner.p_threshold=0.3",
+    )  # fmt: skip
+    states = [trial["status"] for trial in result.trials]
+    assert states == ["FINISHED", "FINISHED", "PRUNED", "PRUNED"]
+    first, *_, last = ledgers(runs_dir, "folds", "trial")
+    assert (first.status, last.status) == ("FINISHED", "KILLED")
+    assert last.tags["dlcli.pruned"] == "after fold 2 of 4"
+    folds = [fold for fold in ledgers(runs_dir, "folds", "fold") if fold.parent_id == first.run_id]
+    held_out = [Split.load(fold.run_dir / "split.npz") for fold in folds]
+    assert sorted(row for split in held_out for row in split.val) == sorted(
+        set(range(150)) - set(Split.load(result.run_dir / "split.npz").test)
+    )
+    assert {len(split.test) for split in held_out} == {0}
+    mean = sum(fold.metrics["best/val/loss"] for fold in folds) / 4
+    assert result.trials[0]["value"] == pytest.approx(mean)
+    assert len([fold for fold in ledgers(runs_dir, "folds", "fold") if fold.parent_id == last.run_id]) == 4
+
+
+def test_epochs_of_a_hopeless_trial_are_saved(runs_dir: Path) -> None:
+    result = sweep(
+        runs_dir, "epochs", "trainer.max_epochs=9", "optimizer.lr=0.1,0.05,1e-7", "sweep/pruner=median",
+        "sweep.pruner.startup_trials=2",
+    )  # fmt: skip
+    assert [trial["status"] for trial in result.trials] == ["FINISHED", "FINISHED", "PRUNED"]
+    pruned = ledgers(runs_dir, "epochs", "trial")[2]
+    assert pruned.tags["dlcli.pruned"] == "after epoch 1"
+    assert not (pruned.run_dir / "checkpoints").exists()
+    assert result.trials[2]["value"] is None
+
+
+def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs_dir: Path) -> None:
+    result = sweep(runs_dir, "one-fails", "optimizer=sgd", "optimizer.lr=0.1,1e30")
+    assert [trial["status"] for trial in result.trials] == ["FINISHED", "FAILED"]
+    assert "loss became" in result.trials[1]["reason"]
+    failed = ledgers(runs_dir, "one-fails", "trial")[1]
+    assert failed.status == "FAILED"
+    assert "loss became" in (failed.run_dir / "error.txt").read_text()
+
+
+def test_too_many_failures_stop_it_and_it_can_go_on(runs_dir: Path) -> None:
+    asked = ["optimizer=sgd", "optimizer.lr=0.1,1e30,1e31,0.01", "sweep.max_failures=2"]
+    with pytest.raises(TrainingError, match="2 trials have failed"):
+        sweep(runs_dir, "f", *asked)
+    assert [x.status for x in ledgers(runs_dir, "f", "trial")] == ["FINISHED", "FAILED", "FAILED"]
+    assert ledgers(runs_dir, "f", "sweep")[0].status == "FAILED"
+    result = dlcli.resume("f", ["sweep.max_failures=5"], runs_dir=runs_dir)
+    assert [trial["status"] for trial in result.trials] == ["FINISHED", "FAILED", "FAILED", "FINISHED"]
+
+
+def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
+    words = [
+        "sweep",
+        *QUICK,
+        "optimizer=sgd",
+        "optimizer.lr=1e30,1e31",
+        "--json",
+        "--runs-dir",
+        str(runs_dir),
+    ]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    (error,) = json.loads(done.stdout)["errors"]
+    assert error["message"].startswith("no trial finished: 2 of 2 failed. The most frequent reason: ")
+
+
+def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> None:
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (tmp_path / "conf" / "dlcli.yaml").write_text("")
+    (folder / "which.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /sweep/sampler: random\n"
+        "sweep:\n  trials: 4\n  space:\n    model: mlp,linear\n    model=mlp:\n      model.hidden: [4, 8]\n"
+        "    optimizer.lr: 0.1,0.01\n"
+    )
+    asked = ["experiment=which", *QUICK[:1], *QUICK[2:], f"runs_dir='{runs_dir}'"]
+    result = dlcli.sweep([*asked, "optimizer.lr=0.05"], conf_dirs=[tmp_path / "conf"])
+    # Three points suffice for four trials: all of them, and what the command line fixes is fixed.
+    assert params_of(result) == [
+        {"model": "mlp", "model.hidden": 4}, {"model": "mlp", "model.hidden": 8}, {"model": "linear"},
+    ]  # fmt: skip
+    trained = dlcli.train(
+        [*asked, "model=mlp"], conf_dirs=[tmp_path / "conf"]
+    )  # no sweep: the same experiment
+    assert trained.status == "FINISHED"
+    file = folder / "which.yaml"
+    file.write_text(file.read_text().replace("[4, 8]", "[4, 16]"))
+    with pytest.raises(ConfigError, match=r"sweep\.space: is not what the sweep was started with"):
+        dlcli.resume(result.run_dir, ["sweep.trials=9"], conf_dirs=[tmp_path / "conf"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        ([], "there is nothing to search"),
+        (["optimizer.lr=interval(0.1)"], "cannot be read"),
+        (["optimizer.lrr=0.1,0.2"], "optimizer.lr"),
+        (["model.hidden=8,many"], "model.hidden=many: should be"),
+        (["optimizer.lr=0.1,0.2", "monitor=test/loss"], "chooses by validation rows"),
+        (["dataset=iris,wine"], "dataset: cannot be varied"),
+        (["cv.folds=2,3", "cv=kfold"], "cannot be varied"),
+        (["optimizer.lr=interval(0,1)", "sweep/sampler=grid"], "a grid cannot hold all numbers of optimizer.lr"),
+        (["optimizer.lr=0.1,0.2", "sweep/pruner=wilcoxon"], "a trial has one split"),
+        (["optimizer.lr=0.1,0.2", "sweep.timeout=soon"], "no length of time"),
+        (["optimizer.lr=0.1,0.2", "sweep.trials=0"], "greater than or equal to 1"),
+        (["task.loss.label_smoothing=0.0,0.1"], "changes what val/loss means"),
+        (["optimizer.lr=0.1,-1"], "with optimizer.lr=-1: .*Invalid learning rate"),
+        (["model=mlp,lstm"], "model=lstm: .*takes"),
+        (["optimizer.lr=0.1,0.2", "cv.val_size=0"], "there are no validation rows"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str, tmp_path: Path) -> None:
+    with pytest.raises(DlcliError, match=text):
+        dlcli.sweep([*QUICK, *overrides, f"runs_dir='{tmp_path}/runs'"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_may_not_change_when_it_goes_on(swept: Result) -> None:
+    for override in ("optimizer.lr=0.1", "trainer.max_epochs=9", "sweep.sampler.startup_trials=3"):
+        with pytest.raises(ConfigError, match="would make it another experiment"):
+            dlcli.resume(swept.run_dir, [override])
+
+
+def test_a_dry_run_trains_nothing(tmp_path: Path) -> None:
+    words = ["sweep", *QUICK, *SPACE, "--trials", "7", "--dry-run", "--runs-dir", str(tmp_path / "runs")]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["points"] is None
+    assert document["trials"] == 7
+    assert document["seconds"] > 0
+    text = CliRunner().invoke(app, words).stdout
+    assert "model.hidden, optimizer.lr" in text
+    assert "Nothing was trained." in text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_when_the_time_is_up_no_trial_begins(runs_dir: Path) -> None:
+    with pytest.raises(TrainingError, match="no trial finished"):
+        sweep(runs_dir, "t", *SPACE, "sweep.trials=2", "sweep.timeout=1e-9")
+    assert not ledgers(runs_dir, "t", "trial")
+    assert len(dlcli.resume("t", ["sweep.timeout=1h"], runs_dir=runs_dir).trials) == 2
