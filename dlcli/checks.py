@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,12 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
         model = build(config["model"], where="model", **facts)
         if file := starting_weights(config):
             fitting_weights(model, file)
+    if facts.get("cardinalities") and "x_cat" not in inspect.signature(model.forward).parameters:
+        raise ConfigError(
+            f"{type(model).__name__} learns no vectors of categories: its forward takes no x_cat",
+            "preprocessing.categorical",
+            "Choose preprocessing.categorical=one_hot, or a model that does, such as model=mlp.",
+        )
     if config["finetune"] and not isinstance(model, HasBackbone):
         raise ConfigError(
             f"{type(model).__name__} has no pretrained backbone to keep or to tune",

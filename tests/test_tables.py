@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import dlcli
-from dlcli.errors import DataError
+from dlcli.errors import ConfigError, DataError
 from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
 
@@ -116,6 +116,27 @@ def test_a_column_splits() -> None:
     )  # fmt: skip
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
     assert predictions.groupby("split").size().to_dict() == {"test": 40, "val": 40}
+
+
+def test_vectors_of_categories_are_learnt_and_saved() -> None:
+    birds().to_csv("birds.csv", index=False)
+    table = [
+        "dataset=table",
+        "dataset.path=birds.csv",
+        "dataset.target=kind",
+        "preprocessing.categorical=embedding",
+    ]
+    result = dlcli.train([*table, *QUICK])
+    model = dlcli.load_run(result.run_dir)
+    assert [column.num_embeddings for column in model.network.model.categories.columns] == [5]
+    new = birds().head(2).assign(color=["never seen", "owl-coloured"])
+    assert len(model.predict(new)) == 2
+    Path("conf/model").mkdir(parents=True)
+    Path("conf/model/plain.yaml").write_text(
+        "# Without.\n_target_: torch.nn.Linear\nin_features: 1\nout_features: 2\n"
+    )
+    with pytest.raises(ConfigError, match="Linear learns no vectors of categories"):
+        dlcli.train([*table, "model=plain"], conf_dirs=["conf"])
 
 
 @pytest.mark.parametrize(

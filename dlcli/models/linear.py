@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
+
+from dlcli.models.categories import CategoryVectors
 
 
 class Linear(nn.Module):
@@ -14,14 +17,21 @@ class Linear(nn.Module):
     Args:
         input_shape: shape of one row; anything of a fixed size is flattened.
         num_outputs: logits or values per row.
+        cardinalities: codes of each column of categories, which get a learned vector each.
     """
 
     accepts: ClassVar = {"table", "image", "sequence"}
 
-    def __init__(self, input_shape: tuple[int, ...], num_outputs: int) -> None:
+    def __init__(
+        self, input_shape: tuple[int, ...], num_outputs: int, cardinalities: Sequence[int] = ()
+    ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_outputs))
+        self.categories = CategoryVectors(cardinalities) if cardinalities else None
+        inputs = math.prod(input_shape) + (self.categories.width if self.categories else 0)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(inputs, num_outputs))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, *input_shape)` to `(N, num_outputs)`."""
+    def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
+        """`(N, *input_shape)`, and codes `(N, K)` where there are categories, to `(N, num_outputs)`."""
+        if self.categories is not None and x_cat is not None:
+            x = self.categories(x, x_cat)
         return self.layers(x)

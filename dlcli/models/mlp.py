@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
+from dlcli.models.categories import CategoryVectors
 from dlcli.models.initialization import Initialization, initialize
 from dlcli.models.layers import Activation, Normalization, PerLayer, Share, Size
 
@@ -19,6 +21,7 @@ class MLP(nn.Module):
     Args:
         input_shape: shape of one row; anything of a fixed size is flattened.
         num_outputs: logits or values per row.
+        cardinalities: codes of each column of categories, which get a learned vector each.
         hidden: units of each hidden layer; a list gives each layer its own and sets their number.
         layers: number of hidden layers, where `hidden` is one number.
         activation: the non-linearity.
@@ -37,6 +40,7 @@ class MLP(nn.Module):
         self,
         input_shape: tuple[int, ...],
         num_outputs: int,
+        cardinalities: Sequence[int] = (),
         hidden: PerLayer = 128,
         layers: Size = 2,
         activation: Activation = "relu",
@@ -53,7 +57,8 @@ class MLP(nn.Module):
                 "give hidden one number and more layers, or residual=false"
             )
         blocks: list[nn.Module] = [nn.Flatten()]
-        inputs = math.prod(input_shape)
+        self.categories = CategoryVectors(cardinalities) if cardinalities else None
+        inputs = math.prod(input_shape) + (self.categories.width if self.categories else 0)
         for number, outputs in enumerate(sizes):
             block = [
                 nn.Linear(inputs, outputs),
@@ -67,6 +72,8 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*blocks, nn.Linear(inputs, num_outputs))
         initialize(self, initialization)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, *input_shape)` to `(N, num_outputs)`."""
+    def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
+        """`(N, *input_shape)`, and codes `(N, K)` where there are categories, to `(N, num_outputs)`."""
+        if self.categories is not None and x_cat is not None:
+            x = self.categories(x, x_cat)
         return self.layers(x)

@@ -123,6 +123,20 @@ def test_it_learns_a_handful_of_rows_by_heart(made) -> None:
     assert (model.eval()(x).argmax(dim=1) == y).all()
 
 
+@pytest.mark.parametrize("model", [Linear, MLP])
+def test_categories_have_vectors_and_what_was_never_seen_has_none(model: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    made = model((2,), 3, cardinalities=[4, 9])
+    x, codes = torch.randn(5, 2), torch.tensor([[1, 8], [2, 8], [3, 1], [0, 0], [0, 0]])
+    outputs = made(x, codes)
+    assert outputs.shape == (5, 3)
+    outputs.square().sum().backward()
+    for column, seen in zip(made.categories.columns, ([1, 2, 3], [1, 8]), strict=True):
+        rows = column.weight.grad.abs().sum(dim=1)
+        assert rows.nonzero().flatten().tolist() == seen
+        assert not column.weight[0].any()
+
+
 def test_what_cannot_be_built_says_why() -> None:
     with pytest.raises(ValueError, match="block 4 of 4 leaves nothing of an image of 8 x 8 pixels"):
         CNN(IMAGE, 10, channels=[8, 8, 8, 8])
