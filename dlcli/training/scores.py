@@ -11,8 +11,8 @@ from torchmetrics import MetricCollection
 
 from dlcli.tasks.base import Task
 
-# Outputs are kept until there are so many rows of them, and then counted in one go.
-_ROWS = 1 << 16
+# Outputs are kept until there are so many values of them, and then counted in one go.
+_VALUES = 1 << 22
 
 
 class Scores:
@@ -44,8 +44,8 @@ class Scores:
         """Add some rows."""
         self._outputs.append(outputs.detach())
         self._targets.append(y)
-        self._waiting += len(y)
-        if self._waiting >= _ROWS:
+        self._waiting += outputs.numel()
+        if self._waiting >= _VALUES:
             self._count()
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Scores:
                 setattr(metric, key, value)
             metric._update_count = int(state["rows"] > 0)  # else `compute` warns of having seen nothing
         self._outputs, self._targets = list(state["outputs"]), list(state["targets"])
-        self._waiting = sum(map(len, self._targets))
+        self._waiting = sum(outputs.numel() for outputs in self._outputs)
         self._loss, self._rows = state["loss"], state["rows"]
 
     @torch.no_grad()
