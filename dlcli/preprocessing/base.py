@@ -27,4 +27,7 @@ class Preprocessing(Protocol):
         """What else a model may ask for by name, such as `vocab_size`; plain types."""
 
     def on_device(self) -> nn.Module | None:
-        """What remains to be done to `x` in each batch; a module without trainable parameters."""
+        """What remains to be done to `x` in each batch; a module without trainable parameters.
+
+        Where it has a method `restore(outputs, x)`, that undoes in the outputs what was done to this `x`.
+        """

@@ -6,7 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+from torch.nn import functional
 
 from dlcli.config.suggest import did_you_mean
 from dlcli.datasets.windows import History
@@ -18,8 +21,14 @@ class Series(BaseEstimator):
     """Windows of a series to `x`, `(N, lookback, F)`; with covariates known ahead `(N, lookback + horizon, F)`.
 
     Each column gets mean 0 and deviation 1, measured over the stretch of the series that the training rows cover, each
-    step once. The task scales targets in the same way, so that a model may add to its forecast what it has seen.
+    step once. The task scales targets in the same way: `on_device` adds to forecasts what it has taken off the history.
+
+    Args:
+        relative: the model sees each window less its last values, and they are added to its forecast.
     """
+
+    def __init__(self, relative: bool = True) -> None:
+        self.relative = relative
 
     def fit(self, x: History) -> Self:
         """Measure the columns."""
@@ -51,8 +60,9 @@ class Series(BaseEstimator):
         """`lookback` and `horizon`, in steps."""
         return {"lookback": self.lookback_, "horizon": self.horizon_}
 
-    def on_device(self) -> None:
-        """Nothing remains to be done."""
+    def on_device(self) -> nn.Module | None:
+        """With `relative`, what takes each window's level off, and adds it to the forecast."""
+        return LastLevel(self.lookback_, self.targets_, self.known_) if self.relative else None
 
     def history(self, steps: pd.DataFrame | np.ndarray) -> History:
         """Raw steps as one row, which forecasts what follows them; other columns are ignored.
@@ -102,3 +112,33 @@ class Series(BaseEstimator):
             self.known_,
             self.season_,
         )
+
+
+class LastLevel(nn.Module):
+    """Windows `(N, T, F)` less their last values (Zeng et al., 2023), and forecasts with them added again.
+
+    Args:
+        lookback: steps of a window that are history.
+        targets: how many of the first columns are forecast.
+        known: how many of the last columns are known ahead: those stay as they are.
+    """
+
+    def __init__(self, lookback: int, targets: int, known: int) -> None:
+        super().__init__()
+        self.lookback = lookback
+        self.targets = targets
+        self.known = known
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The windows, each column but those known ahead ending its history at 0."""
+        past = x[:, : self.lookback] - self._level(x)
+        return torch.cat([past, x[:, self.lookback :]], dim=1) if self.known else past
+
+    def restore(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Outputs `(N, horizon * K)`, raised to the level of the windows that they came of."""
+        level = self._level(x)[:, :, : self.targets]
+        return (outputs.reshape(len(x), -1, self.targets) + level).flatten(1)
+
+    def _level(self, x: Tensor) -> Tensor:
+        last = x[:, self.lookback - 1 : self.lookback, : x.shape[2] - self.known]
+        return functional.pad(last, (0, self.known))

@@ -44,6 +44,11 @@ class WindowField:
         """Where the series is."""
         return self.values.device
 
+    @property
+    def nbytes(self) -> int:
+        """Of the series, not of its windows."""
+        return self.values.nbytes + self.starts.nbytes
+
     def __getitem__(self, rows: slice) -> Tensor:
         return self._read(self.starts[rows])
 
@@ -86,6 +91,11 @@ class KnownAhead:
     def device(self) -> torch.device:
         """Where the series is."""
         return self.past.device
+
+    @property
+    def nbytes(self) -> int:
+        """Of the series, not of its windows."""
+        return self.past.nbytes + self.ahead.nbytes
 
     def __getitem__(self, rows: slice) -> Tensor:
         return self._join(self.past[rows], self.ahead[rows])

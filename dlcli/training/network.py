@@ -66,6 +66,9 @@ class Network(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Outputs of the model, `(N, ...)`."""
         fields = {name: batch[name] for name in self._inputs if name in batch}
-        if self.on_device is not None and "x" in fields:
-            fields["x"] = self.on_device(fields["x"])
-        return self.model(**fields)
+        if self.on_device is None or "x" not in fields:
+            return self.model(**fields)
+        x = fields["x"]
+        outputs = self.model(**{**fields, "x": self.on_device(x)})
+        restore = getattr(self.on_device, "restore", None)
+        return restore(outputs, x) if restore is not None else outputs

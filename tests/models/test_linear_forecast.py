@@ -1,7 +1,8 @@
-"""The linear forecast: its own column's past, level included."""
+"""The linear forecast: weighted sums of a column's own past."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from dlcli.models.linear_forecast import LinearForecast
@@ -25,14 +26,9 @@ def test_each_target_goes_by_its_own_past_alone() -> None:
         assert torch.allclose(swapped[..., 0], outputs[..., 1], atol=1e-5) == shared
 
 
-def test_a_level_that_moves_does_no_harm() -> None:
-    x = torch.randn(5, LOOKBACK, TARGETS)
-    shape = (LOOKBACK, TARGETS), HORIZON * TARGETS, LOOKBACK, HORIZON
-    relative, plain = LinearForecast(*shape), LinearForecast(*shape, relative=False)
-    for model in (relative, plain):
-        torch.nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(relative(x + 100), relative(x) + 100, atol=1e-3)
-    assert not torch.allclose(plain(x + 100), plain(x) + 100, atol=1e-3)
+def test_other_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="it forecasts a series"):
+        LinearForecast((LOOKBACK, TARGETS), 3)
 
 
 def test_it_learns_a_recurrence() -> None:
