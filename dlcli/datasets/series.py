@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Len
+from annotated_types import Ge
 
-from dlcli.config.suggest import did_you_mean
 from dlcli.datasets.data import Data
+from dlcli.datasets.measurements import measured
+from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.source import Source
 from dlcli.datasets.timeline import fill, lay_out, read_times, season_of
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import DataError
 
 Steps = Annotated[int, Ge(1)]
+
+_FILL = "Repeat the values before those that are missing: dataset.missing=forward."
 
 
 def load(
@@ -30,13 +36,13 @@ def load(
     horizon: Steps = 24,
     stride: Steps = 1,
     season: Steps | None = None,
-    borders: Annotated[Sequence[int | str], Len(2, 3)] | None = None,
+    borders: Sequence[int | str] | None = None,
     missing: Literal["error", "forward"] = "error",
 ) -> Data:
     """Windows of the series: `lookback` steps that are known, and the `horizon` steps after them, to be forecast.
 
     Args:
-        path: a CSV or Parquet file.
+        path: the file, of any format that tables have.
         time: the column of dates or numbers, in order and a fixed step apart; the first that holds dates by default.
         target: the column or columns to forecast; all by default.
         inputs: columns that a forecast looks back on beside the targets; all others by default.
@@ -54,28 +60,33 @@ def load(
     Raises:
         DataError: the file, a column, a row or a value is not as it has to be.
     """
-    file = Path(path)
-    table = _read(file)
-    time = time or _time_column(table, file)
-    targets = _columns(table, file, [target] if isinstance(target, str) else target, {time, *known})
-    ahead = _columns(table, file, known, {time})
-    others = _columns(table, file, inputs, {time, *targets, *ahead})
+    source = read_table(Path(path).expanduser())
+    file = source.file
+    source.need([time] if time else [], "dataset.time")
+    time = time or _time_column(source)
+    targets = _columns(
+        source, "dataset.target", [target] if isinstance(target, str) else target, {time, *known}
+    )
+    ahead = _columns(source, "dataset.known", known, {time})
+    others = _columns(source, "dataset.inputs", inputs, {time, *targets, *ahead})
     columns = [*targets, *others, *ahead]
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
         raise DataError("a column is of two kinds", f"{file}, column {twice}", "Name it once.")
 
-    times = read_times(table[time], lambda row: _place(file, row, time))
-    grid = lay_out(times, lambda row: _place(file, row, time), gaps=missing == "forward")
-    values = np.full((int(grid.positions[-1]) + 1, len(columns)), np.nan)
+    where = partial(source.place, column=time)
+    times = read_times(source.frame[time], where)
+    grid = lay_out(times, where, gaps=missing == "forward")
+    when = fill(times, grid)
+    values = np.full((len(when), len(columns)), np.nan)
     for number, name in enumerate(columns):
-        values[grid.positions, number] = _numbers(table[name], file, gaps=missing == "forward")
+        values[grid.positions, number] = measured(source, name, None if missing == "forward" else _FILL)
     if missing == "forward":
         values = pd.DataFrame(values).ffill().to_numpy()
     if np.isnan(values).any():
         row, column = np.argwhere(np.isnan(values))[0]
         raise DataError(
-            "the first value is missing", _place(file, row, columns[column]), "Begin with a whole row."
+            "the first value is missing", source.place(int(row), columns[column]), "Begin with a whole row."
         )
 
     history = History(
@@ -90,14 +101,14 @@ def load(
     )
     parts = None
     if borders is not None:
-        edges = [_border(border, fill(times, grid), file) for border in borders]
-        history, parts = _divide(history, edges, file)
+        edges = [_border(border, when, file) for border in borders]
+        history, parts = _divide(history, edges)
     answers = values if len(targets) == len(columns) else np.ascontiguousarray(values[:, : len(targets)])
     return Data(
-        name=file.stem,
+        name=file.name.partition(".")[0],
         kind="sequence",
         x=history,
-        y=Windows(answers, history.origins, horizon, fill(times, grid)),
+        y=Windows(answers, history.origins, horizon, when),
         source=str(file),
         targets=tuple(targets),
         times=history.origins,
@@ -107,75 +118,28 @@ def load(
     )
 
 
-def _read(file: Path) -> pd.DataFrame:
-    if not file.is_file():
-        raise DataError(
-            "there is no such file", str(file), "Name it in dataset.path, relative to the current folder."
-        )
-    try:
-        return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
-    except (ValueError, OSError) as error:
-        raise DataError(f"not a readable table: {error}", str(file)) from error
-
-
-def _place(file: Path, row: int, column: str) -> str:
-    """Where a row stands: in a CSV behind its header."""
-    where = f"{file}, row {row + 1}" if file.suffix == ".parquet" else f"{file}:{row + 2}"
-    return f"{where}, column {column}"
-
-
-def _time_column(table: pd.DataFrame, file: Path) -> str:
+def _time_column(source: Source) -> str:
     """The first column that begins with a date."""
-    for name in table.columns:
-        column = table[name]
-        if (
-            not pd.api.types.is_numeric_dtype(column)
-            and pd.notna(pd.to_datetime(column.head(1), format="mixed", errors="coerce", utc=True)).all()
+    for name, cells in source.frame.items():
+        first = cells.head(1)
+        if kind_of(cells) == "date" or (
+            kind_of(cells) == "categorical"
+            and pd.to_datetime(first, format="mixed", errors="coerce", utc=True).notna().all()
         ):
             return str(name)
     raise DataError(
-        f"no column holds dates: there are {', '.join(map(str, table.columns))}",
-        str(file),
+        f"no column holds dates: there are {', '.join(source.frame.columns)}",
+        str(source.file),
         "Name the column that orders the rows: dataset.time=COLUMN.",
     )
 
 
-def _columns(table: pd.DataFrame, file: Path, names: Sequence[str] | None, taken: set[str]) -> list[str]:
-    """The columns of these names; by default all that are not taken."""
+def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[str]) -> list[str]:
+    """The columns that a setting names; by default all that are not taken."""
     if names is None:
-        return [str(name) for name in table.columns if str(name) not in taken]
-    for name in names:
-        if name not in table.columns:
-            raise DataError(
-                f"there is no column {name}", str(file), did_you_mean(name, map(str, table.columns))
-            )
+        return [name for name in source.frame.columns if name not in taken]
+    source.need(list(names), key)
     return list(names)
-
-
-def _numbers(column: pd.Series, file: Path, *, gaps: bool) -> np.ndarray:
-    """A column's values; NaN where one is missing."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    missing = column.isna().to_numpy()
-    for wrong, what, hint in (
-        (
-            np.isnan(values) & ~missing,
-            "is no number",
-            "Leave the column out (dataset.inputs=[...]), or mend it.",
-        ),
-        (np.isinf(values), "is infinite", "Mend it."),
-        (
-            missing & (not gaps),
-            "is missing",
-            "Repeat the values before those that are missing: dataset.missing=forward.",
-        ),
-    ):
-        rows = np.flatnonzero(wrong)
-        if len(rows):
-            first = column.iloc[rows[0]]
-            value = "a value" if missing[rows[0]] else repr(first) if isinstance(first, str) else str(first)
-            more = f", and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
-            raise DataError(f"{value} {what}{more}", _place(file, int(rows[0]), str(column.name)), hint)
-    return values
 
 
 def _origins(steps: int, lookback: int, horizon: int, stride: int, file: Path) -> np.ndarray:
@@ -194,16 +158,17 @@ def _border(border: int | str, times: np.ndarray, file: Path) -> int:
         return border
     try:
         return int(np.searchsorted(times, np.datetime64(pd.Timestamp(border))))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise DataError(
             f"{border!r} is no time", "dataset.borders", f"Times of {file} are such as {times[0]}."
         ) from error
 
 
-def _divide(history: History, edges: Sequence[int], file: Path) -> tuple[History, np.ndarray]:
+def _divide(history: History, edges: Sequence[int]) -> tuple[History, np.ndarray]:
     """The windows whose forecast lies within one part, and the parts' names."""
     ends = [*edges, len(history.values)][:3]
-    if list(ends) != sorted({0, *ends})[1:] or ends[-1] > len(history.values):
+    ordered = ends == sorted({0, *ends})[1:] and ends[-1] <= len(history.values)
+    if not (ordered and len(edges) in (2, 3)):
         raise DataError(
             f"the borders lie at steps {', '.join(map(str, edges))} of {len(history.values):,}",
             "dataset.borders",

@@ -160,12 +160,16 @@ def test_bad_data_is_named(frame: pd.DataFrame, where: str, message: str, tmp_pa
 
 
 def test_bad_arguments_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column laod\n.*Did you mean load"):
+    with pytest.raises(DataError, match=r"no column laod in power\.csv\n.*Did you mean load"):
         load(table(), tmp_path, target="laod")
     with pytest.raises(DataError, match="of two kinds"):
         load(table(), tmp_path, target="load", inputs=["heat"], known=["heat"])
     with pytest.raises(DataError, match="the borders lie at steps 40, 30 of 60"):
         load(table(), tmp_path, borders=[40, 30])
+    with pytest.raises(DataError, match="the borders lie at steps 40 of 60"):
+        load(table(), tmp_path, borders=[40])
+    with pytest.raises(DataError, match="'soon' is no time"):
+        load(table(), tmp_path, borders=[30, "soon"])
     with pytest.raises(DataError, match="no window lies within val"):
         load(table(), tmp_path, borders=[30, 32])
     with pytest.raises(DataError, match="no such file"):
