@@ -92,5 +92,5 @@ def test_given_parts_are_judged_too() -> None:
 def test_a_refitted_model_learns_nothing_of_the_final_test() -> None:
     data, strategy = a_series(), TimeSeries(3, test_size=0.2)
     final = strategy.final_test(data)
-    estimation = Estimation({}, data, strategy.splits(data), final, ())
+    estimation = Estimation({"trainer": {}}, data, strategy.splits(data), final, ())
     assert max(forecast(data, estimation.whole.train)) == min(forecast(data, final)) - 1
