@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
+    from dlcli.profiling.profile import Profile
     from dlcli.result import Result
     from dlcli.splits.split import Part, Split
     from dlcli.sweeps.forecast import Forecast
@@ -33,6 +34,7 @@ def train(
     """Train one experiment: compose, check, create the run, do its jobs."""
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
+    from dlcli.profiling.profile import find_warnings
     from dlcli.run_folder import contents
     from dlcli.starting_weights import weights_tags
     from dlcli.tracking.provenance import provenance
@@ -45,6 +47,9 @@ def train(
         estimation = experiment.estimation
         split = estimation.whole
         experiment.rehearse(quick=True)
+        if watcher:
+            for warning in find_warnings(data, estimation.splits):
+                watcher.noted(f"warning: {warning.where}: {warning.message}")
 
         with open_store(Path(config["runs_dir"])) as store:
             for note in reconcile(store.runs_dir, store):
@@ -207,13 +212,15 @@ def _carry_out_sweep(plan: SweepPlan, run_dir: Path, store: Store, watcher: Swee
 
 def check(
     overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
-) -> Rehearsal:
-    """Find every mistake, and train a few batches that nobody records."""
+) -> tuple[Rehearsal, Profile]:
+    """Find every mistake, train a few batches that nobody records, and look at the data."""
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
+    from dlcli.profiling.profile import profile
 
     with interruptible():
-        return plan_experiment(overrides, conf_dirs, runs_dir, thorough=True).rehearse()
+        experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
+        return experiment.rehearse(), profile(experiment.data, experiment.splits)
 
 
 def evaluate(

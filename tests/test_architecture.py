@@ -28,7 +28,7 @@ LAYERS = (
     ("finding",),
     ("parts", "optimization"),
     ("starting_weights",),
-    ("reports", "inference", "training"),
+    ("reports", "inference", "training", "profiling"),
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),
     ("tracking", "config", "result"),

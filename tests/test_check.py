@@ -115,7 +115,7 @@ def test_a_section_with_a_wrong_value_is_not_judged_twice() -> None:
 
 
 def test_the_figures_of_a_rehearsal(tmp_path: Path) -> None:
-    found = runner.check(["model=mlp", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'"])
+    found, _ = runner.check(["model=mlp", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'"])
     weights = (64 * 128 + 128) + (128 * 128 + 128) + (128 * 10 + 10)
     assert found.parameters == found.trainable == weights
     # 1,797 digits: a fifth tests, 15 % of the others validate.

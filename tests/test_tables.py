@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import dlcli
+from dlcli.cli.app import app
 from dlcli.errors import ConfigError, DataError
 from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
@@ -116,6 +119,20 @@ def test_a_column_splits() -> None:
     )  # fmt: skip
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
     assert predictions.groupby("split").size().to_dict() == {"test": 40, "val": 40}
+
+
+def test_check_and_train_warn() -> None:
+    birds().to_csv("birds.csv", index=False)
+    table = ["dataset=table", "dataset.path=birds.csv", "dataset.target=kind", "trainer.max_epochs=1"]
+    checked = CliRunner().invoke(app, ["check", "--json", *table])
+    data = json.loads(checked.stdout)["data"]
+    assert data["classes"] == birds()["kind"].value_counts().sort_index().to_dict()
+    assert [column["kind"] for column in data["columns"]] == [
+        "numeric", "numeric", "categorical", "date", "boolean",
+    ]  # fmt: skip
+    assert [warning["where"] for warning in data["warnings"]] == ["column ring"]
+    trained = CliRunner().invoke(app, ["train", *table])
+    assert "warning: column ring: numbers the rows" in trained.output
 
 
 def test_vectors_of_categories_are_learnt_and_saved() -> None:

@@ -9,7 +9,11 @@ from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
 from dlcli.console import amount, counted, duration
 
 if TYPE_CHECKING:
+    from dlcli.profiling.profile import Profile
     from dlcli.training.rehearsal import Rehearsal
+
+# Columns and classes that are shown.
+_COLUMNS, _CLASSES = 40, 12
 
 
 def check(
@@ -18,17 +22,34 @@ def check(
     """Find every mistake without training, and say what the training would need.
 
     Reads configuration and data, trains a few batches that nobody records, and reports all mistakes at once (exit
-    code 2), or else parameters, memory, time an epoch and disk.
+    code 2), or else what the data holds, warnings of what ruins results, parameters, memory, time an epoch and disk.
     """
     with session(json) as terminal:
         from dlcli import runner
 
-        found = runner.check(overrides or (), conf_dir or (), runs_dir=runs_dir)
+        found, data = runner.check(overrides or (), conf_dir or (), runs_dir=runs_dir)
         if json:
-            terminal.document({"status": "OK", **asdict(found)})
+            terminal.document({"status": "OK", **asdict(found), "data": asdict(data)})
             return
+        terminal.panel(data.name, _figures(data))
         terminal.panel("dlcli check", _rows(found))
+        for warning in data.warnings:
+            terminal.warning(str(warning))
         terminal.note("No mistake was found.")
+
+
+def _figures(data: Profile) -> dict[str, str]:
+    """What the data holds: rows, classes or targets, and a table's columns as far as a screen takes them."""
+    rows = {"rows": f"{data.rows:,}"}
+    if data.classes:
+        shown = [f"{name} {count:,}" for name, count in list(data.classes.items())[:_CLASSES]]
+        more = f", ... ({len(data.classes)} in all)" if len(data.classes) > _CLASSES else ""
+        rows["classes"] = ", ".join(shown) + more
+    rows |= {f"target {target.name}": target.describe() for target in data.targets}
+    rows |= {column.name: column.describe() for column in data.columns[:_COLUMNS]}
+    if len(data.columns) > _COLUMNS:
+        rows["..."] = f"{len(data.columns) - _COLUMNS:,} more columns: --json has them all"
+    return rows
 
 
 def _rows(found: Rehearsal) -> dict[str, str]:

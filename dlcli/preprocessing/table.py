@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, kind_of
+from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, is_text, kind_of
 from dlcli.errors import DataError
 from dlcli.preprocessing.columns.categories import Categories, Encoding, Rare
 from dlcli.preprocessing.columns.dates import DateParts
@@ -19,9 +19,6 @@ from dlcli.preprocessing.columns.outliers import Clip, Rule
 
 # Rows that are transformed at a time.
 _ROWS = 1 << 16
-
-# A column of words is text where it has more than so many different ones, and more than this share of its rows has.
-_TEXTS, _TEXT_SHARE = 50, 0.5
 
 
 class Table(BaseEstimator):
@@ -80,7 +77,7 @@ class Table(BaseEstimator):
             targets = pd.DataFrame(y.reshape(len(y), -1), index=x.index).add_prefix("\0")
             kept &= ~pd.concat([x, targets], axis=1).duplicated().to_numpy()
         if self.missing == "drop":
-            used = [name for name in x.columns if not _is_text(x[name])]
+            used = [name for name in x.columns if not is_text(x[name])]
             kept &= x[used].notna().all(axis=1).to_numpy()
         numeric = [name for name in x.columns if kind_of(x[name]) == "numeric"]
         if self.outliers == "drop" and numeric and kept.any():
@@ -95,7 +92,7 @@ class Table(BaseEstimator):
         Raises:
             DataError: no column is left.
         """
-        kinds = {str(name): "text" if _is_text(x[name]) else kind_of(x[name]) for name in x.columns}
+        kinds = {str(name): "text" if is_text(x[name]) else kind_of(x[name]) for name in x.columns}
         self.numeric_ = [name for name, kind in kinds.items() if kind in ("numeric", "boolean")]
         self.categories_ = [name for name, kind in kinds.items() if kind == "categorical"]
         dated = [name for name, kind in kinds.items() if kind == "date" and self.dates == "parts"]
@@ -194,14 +191,6 @@ class _Columns(Sequence[np.ndarray]):
         if number >= len(self._names):
             return self._more[number - len(self._names)]
         return as_numbers(self._x[self._names[number]], _placed_from(0))
-
-
-def _is_text(values: pd.Series) -> bool:
-    """Words of which hardly any comes twice."""
-    if kind_of(values) != "categorical":
-        return False
-    different = values.nunique()
-    return different > _TEXTS and different > _TEXT_SHARE * values.notna().sum()
 
 
 def _placed_from(first: int) -> Any:

@@ -16,6 +16,9 @@ Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
 # From a row's position and a column's name to where that is.
 Place = Callable[[int, str], str]
 
+# A column of words is text where it has more than so many different ones, and more than this share of its rows has.
+_TEXTS, _TEXT_SHARE = 50, 0.5
+
 # The category of what is missing.
 MISSING = "(missing)"
 
@@ -28,6 +31,14 @@ def kind_of(values: pd.Series) -> Kind:
     if types.is_numeric_dtype(values.dtype):
         return "numeric"
     return "date" if types.is_datetime64_any_dtype(values.dtype) else "categorical"
+
+
+def is_text(values: pd.Series) -> bool:
+    """Whether a column holds words of which hardly any comes twice."""
+    if kind_of(values) != "categorical":
+        return False
+    different = values.nunique()
+    return different > _TEXTS and different > _TEXT_SHARE * values.notna().sum()
 
 
 def as_numbers(values: pd.Series, place: Place) -> np.ndarray:

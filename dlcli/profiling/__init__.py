@@ -1,0 +1,1 @@
+"""What the data holds, and what in it ruins results: looked at before anything is trained."""

@@ -1,0 +1,75 @@
+"""A table's columns in a few figures each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.tables.columns import is_text, kind_of
+
+# The commonest categories that are named.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column.
+
+    Attributes:
+        name: its name.
+        kind: numeric, categorical, boolean, date, or text, which preprocessing leaves out.
+        missing: rows without a value.
+        distinct: different values.
+        low: the least number or earliest date, as text; empty where there is none.
+        high: likewise.
+        mean: of numbers and booleans.
+        common: the commonest categories, with their rows.
+    """
+
+    name: str
+    kind: str
+    missing: int
+    distinct: int
+    low: str = ""
+    high: str = ""
+    mean: float | None = None
+    common: tuple[tuple[str, int], ...] = ()
+
+    def describe(self) -> str:
+        """Such as `numeric, 1 to 9, mean 4.2, 3 missing`."""
+        said = [self.kind]
+        if self.low:
+            said.append(f"{self.low} to {self.high}")
+        if self.mean is not None:
+            said.append(f"mean {self.mean:.4g}")
+        if self.common:
+            names = ", ".join(f"{name} {rows:,}" for name, rows in self.common)
+            said.append(f"{self.distinct:,} different ({names}{', ...' if self.distinct > _NAMED else ''})")
+        if self.missing:
+            said.append(f"{self.missing:,} missing")
+        return ", ".join(said)
+
+
+def describe_columns(frame: pd.DataFrame) -> tuple[ColumnProfile, ...]:
+    """Every column, in the table's order."""
+    return tuple(_describe(str(name), frame[name]) for name in frame.columns)
+
+
+def _describe(name: str, values: pd.Series) -> ColumnProfile:
+    kind = "text" if is_text(values) else kind_of(values)
+    missing, distinct = int(values.isna().sum()), int(values.nunique())
+    known = values.dropna()
+    if kind in ("categorical", "text"):
+        common = known.value_counts().head(_NAMED if kind == "categorical" else 0)
+        named = tuple((str(value), int(rows)) for value, rows in common.items())
+        return ColumnProfile(name, kind, missing, distinct, common=named)
+    if known.empty:
+        return ColumnProfile(name, kind, missing, distinct)
+    if kind == "date":
+        return ColumnProfile(name, kind, missing, distinct, str(known.min()), str(known.max()))
+    numbers = known.to_numpy(dtype=np.float64)
+    return ColumnProfile(
+        name, kind, missing, distinct, f"{numbers.min():.6g}", f"{numbers.max():.6g}", float(numbers.mean())
+    )

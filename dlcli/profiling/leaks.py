@@ -1,0 +1,112 @@
+"""Columns that give the target away, and rows that are trained on and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.data import Data
+from dlcli.datasets.tables.columns import kind_of
+from dlcli.errors import Problem
+from dlcli.splits.split import Split
+
+# Rows that show whether a sum of two columns is the target; those that pass are looked at in full.
+_FEW = 64
+
+# From this correlation on a column is the target in another unit.
+_SAME = 0.9999
+
+# The share of judged rows that are trained on from which on it matters.
+_MANY = 0.05
+
+
+def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
+    """Test or validation rows whose features also stand in a training row."""
+    hashes = pd.util.hash_pandas_object(data.x, index=False).to_numpy()
+    trained = hashes[split.train]
+    for part, rows in (("test", split.test), ("validation", split.val)):
+        again = int(np.isin(hashes[rows], trained).sum())
+        if again and again >= _MANY * len(rows):
+            yield Problem(
+                f"{again:,} of {len(rows):,} {part} rows also stand among the training rows, value for value",
+                "dataset",
+                "Their figures are too good. Remove the duplicates from the file, or keep them together: "
+                "dataset.group and cv=group_kfold.",
+            )
+            return  # once is enough
+
+
+def giveaways(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator[Problem]:
+    """Columns that tell the target alone, or as the sum or difference of two; `x` are the given rows."""
+    y = data.y[rows]
+    numbers = {
+        str(name): x[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        for name in x.columns
+        if kind_of(x[name]) == "numeric"
+    }
+    if data.target_kind == "regression":
+        for target, values in zip(data.targets, y.reshape(len(y), -1).T, strict=True):
+            alone = [name for name, column in numbers.items() if _same(column, values)]
+            yield from (_given_away([name], target, "is the target in another unit") for name in alone)
+            others = {name: column for name, column in numbers.items() if name not in alone}
+            yield from (_given_away(found, target, "is the target") for found in _sums(others, values))
+    elif data.target_kind in ("binary", "multiclass"):
+        for name in x.columns:
+            if _separates(x[name], y):
+                yield _given_away([str(name)], "", "tells the class of every row alone")
+
+
+def _given_away(what: Sequence[str], target: str, how: str) -> Problem:
+    return Problem(
+        f"{' '.join(what)} {how}",
+        f"target {target}".strip(),
+        f"If it is not known beforehand, leave it out: dataset.drop=[{', '.join(what[::2])}].",
+    )
+
+
+def _same(column: np.ndarray, values: np.ndarray) -> bool:
+    known = ~np.isnan(column)
+    a, b = column[known], values[known]
+    if len(a) < 3 or a.std() == 0 or b.std() == 0:
+        return False
+    return abs(float(np.corrcoef(a, b)[0, 1])) > _SAME
+
+
+def _sums(columns: dict[str, np.ndarray], values: np.ndarray) -> Iterator[tuple[str, str, str]]:
+    """Pairs whose sum, or difference, is the target in every row."""
+    names = list(columns)
+    if len(names) < 2:
+        return
+    few = np.stack([columns[name][:_FEW] for name in names], axis=1)
+    for first, name in enumerate(names):
+        # target = a + b where target - a is b; target = a - b where a - target is b.
+        for sign, rest in (("+", values[:_FEW] - few[:, first]), ("-", few[:, first] - values[:_FEW])):
+            close = np.isclose(few, rest[:, None], rtol=1e-9, atol=1e-9).all(axis=0)
+            for second in np.flatnonzero(close):
+                if second == first or (sign == "+" and second < first):
+                    continue
+                other = columns[names[second]]
+                whole = columns[name] + other if sign == "+" else columns[name] - other
+                # A column that is always 0 adds nothing: the other is then the target by itself.
+                if np.allclose(whole, values, rtol=1e-9, atol=1e-9) and other.any():
+                    yield name, sign, names[second]
+
+
+def _separates(values: pd.Series, y: np.ndarray) -> bool:
+    """Whether each value has one class; of numbers, whether each class has a range of its own."""
+    known = values.notna().to_numpy()
+    if known.mean() < 0.5 or len(np.unique(y[known])) < 2:
+        return False
+    codes, found = pd.factorize(values[known], sort=kind_of(values) != "categorical")
+    if kind_of(values) == "categorical" and len(found) > 0.5 * len(codes):
+        return False  # an identifier tells everything and nothing
+    classes = y[known]
+    low = np.full(len(found), np.iinfo(np.int64).max)
+    high = np.full(len(found), -1)
+    np.minimum.at(low, codes, classes)
+    np.maximum.at(high, codes, classes)
+    if (low != high).any():
+        return False
+    return kind_of(values) == "categorical" or np.count_nonzero(np.diff(low)) == len(np.unique(classes)) - 1

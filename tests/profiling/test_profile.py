@@ -1,0 +1,126 @@
+"""What a profile tells of some data, and what it warns of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlcli.datasets import iris
+from dlcli.datasets.data import Data
+from dlcli.datasets.table import load
+from dlcli.profiling.profile import find_warnings, profile
+from dlcli.splits.holdout import Holdout
+from dlcli.splits.kfold import KFold
+from dlcli.splits.split import Split
+
+
+def warned(data: Data, splits: list[Split] | None = None) -> list[tuple[str, str]]:
+    return [
+        (problem.where, problem.message) for problem in find_warnings(data, splits or Holdout().splits(data))
+    ]
+
+
+def numbers(rows: int = 100, **columns: object) -> Data:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.normal(size=rows), "b": draw.normal(size=rows), **columns})
+    return Data("t", "table", frame, draw.normal(size=rows), targets=("y",))
+
+
+def test_a_profile() -> None:
+    frame = pd.DataFrame(
+        {
+            "n": [1.0, None, 3.0, 4.0] * 20,
+            "c": ["u", "v", "u", None] * 20,
+            "d": pd.to_datetime(["2024-01-31", "2024-02-01", "2024-02-02", "2024-02-01"] * 20),
+            "t": [f"text {row}" for row in range(80)],
+        }
+    )
+    data = Data("t", "table", frame, np.arange(80) % 2, classes=("no", "yes"))
+    found = profile(data, Holdout().splits(data))
+    assert found.classes == {"no": 40, "yes": 40}
+    assert [column.describe() for column in found.columns] == [
+        "numeric, 1 to 4, mean 2.667, 20 missing",
+        "categorical, 2 different (u 40, v 20), 20 missing",
+        "date, 2024-01-31 00:00:00 to 2024-02-02 00:00:00",
+        "text",
+    ]
+
+
+def test_nothing_to_warn_of() -> None:
+    assert warned(numbers()) == []
+    assert warned(iris.load()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x, y: {"leak": 3 * y - 1}, "leak is the target in another unit"),
+        (lambda x, y: {"leak": y - x["a"]}, "a + leak is the target"),
+        (lambda x, y: {"leak": y + x["a"]}, "leak - a is the target"),
+    ],
+    ids=["alone", "sum", "difference"],
+)
+def test_columns_that_give_the_target_away(make, message: str) -> None:
+    data = numbers()
+    leaky = Data("t", "table", data.x.assign(**make(data.x, data.y)), data.y, targets=("y",))
+    assert warned(leaky) == [("target y", message)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda y: y * 10.0 + np.linspace(0, 1, len(y)),
+        lambda y: np.where(y == 1, "u", np.where(y == 0, "v", "w")),
+    ],
+    ids=["ranges", "names"],
+)
+def test_columns_that_tell_the_class(column) -> None:
+    y = np.arange(90) % 3
+    data = Data("t", "table", numbers(90).x.assign(leak=column(y)), y, classes=("p", "q", "r"))
+    assert warned(data) == [("target", "leak tells the class of every row alone")]
+
+
+def test_columns_that_say_nothing() -> None:
+    data = numbers(100, same=1, id=np.arange(7, 107), key=[f"k{row}" for row in range(100)])
+    assert warned(data) == [
+        ("column same", "has the same value in every row"),
+        ("column id", "numbers the rows: an identifier says nothing of new ones"),
+        ("column key", "numbers the rows: an identifier says nothing of new ones"),
+    ]
+
+
+def test_rows_that_are_trained_on_and_judged() -> None:
+    data = numbers()
+    twice = Data("t", "table", pd.concat([data.x] * 2, ignore_index=True), np.tile(data.y, 2), targets=("y",))
+    rows = np.arange(200)
+    assert warned(twice, [Split(rows[:100], rows[:0], rows[100:])]) == [
+        ("dataset", "100 of 100 test rows also stand among the training rows, value for value")
+    ]
+    assert warned(twice, [Split(rows[:50], rows[150:], rows[50:100])]) == []
+
+
+def test_classes() -> None:
+    y = np.repeat([0, 1, 2], [90, 8, 2])
+    data = Data("t", "table", numbers().x, y, classes=("p", "q", "r"))
+    assert warned(data, KFold(folds=5, stratify=False).splits(data)) == [
+        ("target", "2 rows are of class r, too few for 5 folds"),
+        ("target", "heavily imbalanced: 90 rows are of class p, 2 of r"),
+    ]
+
+
+def test_bike_hour(shared_data: Path) -> None:
+    data = load(str(shared_data / "tabular" / "bike-hour.csv"), "cnt")
+    assert warned(data) == [
+        ("target cnt", "casual + registered is the target"),
+        ("column instant", "numbers the rows: an identifier says nothing of new ones"),
+    ]
+
+
+def test_wine(shared_data: Path) -> None:
+    data = load(str(shared_data / "tabular" / "winequality-red.csv"), "c11")
+    found = warned(data)
+    assert found[0][1].endswith("test rows also stand among the training rows, value for value")
+    assert found[1] == ("target", "heavily imbalanced: 681 rows are of class 5, 10 of 3")
