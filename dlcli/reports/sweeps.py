@@ -120,14 +120,9 @@ def parallel_coordinates(tried: Sequence[Tried], scales: Sequence[Scale], metric
         ax.axvline(index, color=GREY, linewidth=1)
         for place in _marks(scale, low, high):
             height = (place - low) / (high - low)
-            ax.text(
-                index + 0.03,
-                height,
-                literal(scale.text(place)),
-                fontsize=FONT["small"],
-                color=INK,
-                va="center",
-            )
+            box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
+            text = literal(scale.text(place))
+            ax.text(index + 0.03, height, text, fontsize=FONT["small"], color=INK, va="center", bbox=box)
     ranks = _ranks([trial.value for trial in tried], mode)
     colours = _colour_map()
     for position in np.argsort(-ranks):
