@@ -1,0 +1,103 @@
+"""Sequences with a label or a number each: a table with a row for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dlcli.datasets.data import Data
+from dlcli.datasets.measurements import measured, present
+from dlcli.datasets.ragged import RaggedRows, one_length
+from dlcli.datasets.tables.columns import as_dates, as_numbers, kind_of
+from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.targets import make_targets
+from dlcli.errors import DataError
+
+_FILL = "Fill it in, or remove the step."
+
+
+def load(
+    path: str,
+    id: str,
+    target: str,
+    time: str | None = None,
+    inputs: Sequence[str] | None = None,
+) -> Data:
+    """One row for each sequence; the steps of one may stand anywhere in the file.
+
+    Args:
+        path: the file, of any format that tables have.
+        id: the column whose equal values make a sequence.
+        target: the column of the class or number that is to be predicted, the same in all steps of a sequence.
+        time: a column of dates or numbers that orders the steps of a sequence; by default they stand in order.
+        inputs: columns of numbers that are measured in each step; all others by default.
+
+    Raises:
+        DataError: with file, row and column.
+    """
+    source = read_table(Path(path).expanduser())
+    source.need([id], "dataset.id")
+    source.need([target], "dataset.target")
+    source.need([time] if time else [], "dataset.time")
+    source.need(list(inputs or ()), "dataset.inputs")
+    frame = source.frame
+    taken = {id, target, time}
+    columns = list(inputs) if inputs is not None else [name for name in frame.columns if name not in taken]
+    if not columns:
+        raise DataError(f"no column of {source.file.name} is left to predict {target} from", "dataset.inputs")
+    for name in (id, *([time] if time else [])):
+        present(source, name, _FILL)
+
+    codes, _ = frame[id].factorize()
+    order = _order(source, codes, time)
+    lengths = np.bincount(codes)
+    starts = lengths.cumsum() - lengths
+    values = np.stack([measured(source, name, _FILL) for name in columns], axis=1)[order]
+    found = make_targets(source, [target], {})
+    rows = order[starts]
+    _one_label(source, target, id, found.y, rows[codes])
+    return Data(
+        name=source.file.name.partition(".")[0],
+        kind="sequence",
+        x=RaggedRows(values, tuple(columns), starts, lengths, one_length(lengths), id, time),
+        y=found.y[rows],
+        classes=found.classes,
+        targets=found.names,
+        source=str(source.file),
+        note=found.note,
+    )
+
+
+def _order(source: Source, codes: np.ndarray, time: str | None) -> np.ndarray:
+    """The rows of the file by sequence and time `(S,)`; sequences in the order in which they begin."""
+    if time is None:
+        return np.argsort(codes, kind="stable")
+    column = source.frame[time]
+    numeric = kind_of(column) in ("numeric", "boolean")
+    times = as_numbers(column, source.place) if numeric else as_dates(column, source.place).to_numpy()
+    order = np.lexsort((times, codes))
+    twice = (np.diff(codes[order]) == 0) & (times[order][1:] == times[order][:-1])
+    if twice.any():
+        row = int(order[1:][twice].min())
+        raise DataError(
+            f"{column.iloc[row]} is there twice in one sequence",
+            source.place(row, time),
+            "Keep one row for each step.",
+        )
+    return order
+
+
+def _one_label(source: Source, target: str, id: str, y: np.ndarray, first: np.ndarray) -> None:
+    """All steps of a sequence have the target of its first, which stands in the row `first` `(S,)`."""
+    other = y != y[first]
+    if other.any():
+        row = int(other.argmax())
+        here, there = source.frame[target].iloc[[row, first[row]]]
+        raise DataError(
+            f"the sequence {source.frame[id].iloc[row]} has two targets, {there} and {here}",
+            source.place(row, target),
+            "Give all its steps the same, or each part an id of its own.",
+        )
