@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import dlcli
+from dlcli.cli.app import app
 from dlcli.errors import ConfigError, DataError
 from dlcli.result import Result
 
@@ -90,6 +92,12 @@ def test_folds_in_time(waves: Path) -> None:
     assert (result.run_dir / "plots" / "forecast.png").exists()
     predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
     assert set(predictions.columns) >= {"fold", "time", "step", "target(tide)", "prediction(wind)"}
+
+
+def test_a_series_is_checked(waves: Path) -> None:
+    done = CliRunner().invoke(app, ["check", *of(waves), "model=linear_forecast"])
+    assert done.exit_code == 0, done.output
+    assert "No mistake was found" in done.output
 
 
 def test_what_would_leak_is_refused(waves: Path) -> None:

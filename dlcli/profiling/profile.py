@@ -92,7 +92,7 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 
 def _classes(data: Data) -> dict[str, int]:
-    if data.target_kind == "regression":
+    if data.targets:
         return {}
     counts = data.y.sum(axis=0) if data.y.ndim == 2 else np.bincount(data.y, minlength=len(data.classes))
     return dict(zip(data.classes, counts.tolist(), strict=True))
