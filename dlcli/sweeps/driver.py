@@ -33,15 +33,13 @@ class _Attempt:
     Attributes:
         trial: the trial.
         config: its configuration.
-        folders: of its trainings.
-        done: how many of them are finished.
+        folders: of its trainings that are finished.
         record: of its own run, where its trainings are folds below it.
     """
 
     trial: Trial
     config: dict[str, Any]
     folders: list[Path] = field(default_factory=list)
-    done: int = 0
     record: ExitStack = field(default_factory=ExitStack)
     recorder: Recorder | None = None
 
@@ -138,23 +136,22 @@ class Driver:
         if problem:
             self._fail(attempt, problem)
             return
-        attempt.folders = self._records.fold_dirs(trial, config)
-        attempt.done = len(self._records.finished_folds(trial))
+        attempt.folders = self._records.finished_folds(trial)
         self._go_on(attempt)
 
     def _go_on(self, attempt: _Attempt) -> None:
         """Train the next fold of a trial."""
-        index = attempt.done
-        if index == len(attempt.folders):  # all of it was done when the sweep was stopped
+        folds, index = self._records.folds, len(attempt.folders)
+        if index == len(folds):
             self._finish(attempt)
             return
-        fold = self._records.folds[index]
-        job = self._plan.estimation.job(attempt.folders[index], fold, attempt.config)
-        self._watcher.began(attempt.trial, index, len(attempt.folders))
+        folder = self._records.fold_dir(attempt.trial, index, attempt.config)
+        job = self._plan.estimation.job(folder, folds[index], attempt.config)
+        self._watcher.began(attempt.trial, index, len(folds))
         observer = _TrialObserver(
             attempt.trial,
             self._standing.objectives[0],
-            self._study if len(attempt.folders) == 1 else None,
+            self._study if len(folds) == 1 else None,
             self._watcher,
         )
         self._running[self._executor.submit(replace(job, slim=True), observer)] = attempt
@@ -171,18 +168,18 @@ class Driver:
         except (Exception, Interrupted) as error:
             self._fail(attempt, error)
         else:
-            attempt.done += 1
-            if len(attempt.folders) > 1 and self._is_hopeless_after_fold(attempt, result):
+            attempt.folders.append(result.run_dir)
+            if len(self._records.folds) > 1 and self._is_hopeless_after_fold(attempt, result):
                 return
             self._go_on(attempt)
 
     def _is_hopeless_after_fold(self, attempt: _Attempt, result: Result) -> bool:
-        trial, step = attempt.trial, attempt.done
+        trial, step, folds = attempt.trial, len(attempt.folders), len(self._records.folds)
         trial.reports[step] = result.metrics[self._standing.objectives[0].metric]
-        if step == len(attempt.folders) or not self._study.report(trial, step):
+        if step == folds or not self._study.report(trial, step):
             return False
         assert attempt.recorder is not None
-        attempt.recorder.tag(PRUNED_TAG, f"after fold {step} of {len(attempt.folders)}")
+        attempt.recorder.tag(PRUNED_TAG, f"after fold {step} of {folds}")
         self._give_up(attempt, Pruned())
         return True
 

@@ -69,22 +69,19 @@ class Records:
         )
         return Trial(number, params, run_dir, run_dir.parent.name)
 
-    def fold_dirs(self, trial: Trial, config: dict[str, Any]) -> list[Path]:
-        """The folders of a trial's trainings; makes the runs that are not there yet."""
+    def fold_dir(self, trial: Trial, index: int, config: dict[str, Any]) -> Path:
+        """The folder of one of a trial's trainings; makes its run where there is none, now that it begins."""
         if len(self.folds) == 1:
-            return [trial.run_dir]
-        children = Children(self._store, Ledger.load(trial.run_dir), self._known_folds(trial))
-        return [
-            children.run_dir(
-                place_of(fold, self._estimation),
-                "fold",
-                config,
-                fold.split,
-                {"fold": fold.number, "seed": fold.seed},
-                {"dlcli.fold": str(fold.number), **self._tags(fold.seed)},
-            )
-            for fold in self.folds
-        ]
+            return trial.run_dir
+        fold = self.folds[index]
+        return Children(self._store, Ledger.load(trial.run_dir), self._known_folds(trial)).run_dir(
+            place_of(fold, self._estimation),
+            "fold",
+            config,
+            fold.split,
+            {"fold": fold.number, "seed": fold.seed},
+            {"dlcli.fold": str(fold.number), **self._tags(fold.seed)},
+        )
 
     def finished_folds(self, trial: Trial) -> list[Path]:
         """The folders of those trainings of a trial that are done, up to the first that is not."""

@@ -175,7 +175,8 @@ def test_folds_of_a_trial_and_hopeless_ones_that_stop_early(runs_dir: Path) -> N
     assert {len(split.test) for split in held_out} == {0}
     mean = sum(fold.metrics["best/val/loss"] for fold in folds) / 4
     assert result.trials[0]["value"] == pytest.approx(mean)
-    assert len([fold for fold in ledgers(runs_dir, "folds", "fold") if fold.parent_id == last.run_id]) == 4
+    assert len([fold for fold in ledgers(runs_dir, "folds", "fold") if fold.parent_id == last.run_id]) == 2
+    assert not list((runs_dir / ".active").iterdir())
 
 
 def test_epochs_of_a_hopeless_trial_are_saved(runs_dir: Path) -> None:
