@@ -14,6 +14,7 @@ from dlcli.starting_weights import fitting_weights, starting_weights
 
 if TYPE_CHECKING:
     import numpy as np
+    import pytorch_lightning as pl
     from torch.optim import Optimizer
 
     from dlcli.datasets.data import Data
@@ -107,13 +108,7 @@ def _endings(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
     trainer = build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
-    if trainer.world_size > 1:
-        # Lightning's launcher would start this whole command once more for each device, with a run for each.
-        yield Problem(
-            f"training on {trainer.world_size} devices at once is not there yet",
-            "trainer.devices",
-            "Use trainer.devices=1, or choose one device: trainer.devices=[0].",
-        )
+    yield from _ranks(config, trainer)
     # Lightning only warns, and trains with another precision than the record would say.
     if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(
         "16"
@@ -123,6 +118,41 @@ def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
             "trainer.precision",
             "Use trainer.precision=bf16-mixed, or 32.",
         )
+
+
+def _ranks(config: Mapping[str, Any], trainer: pl.Trainer) -> Iterator[Problem]:
+    """Several devices that cannot train together, or not like this."""
+    from pytorch_lightning.strategies import DDPStrategy
+
+    from dlcli.distributed.world import launched
+
+    size, world = trainer.world_size, launched()
+    if world is not None and world.size != size:
+        hint = f"Give trainer=ddp, and trainer.devices and trainer.num_nodes that make {world.size}."
+        yield Problem(
+            f"{world.size} processes were started for a training on {size}", "trainer.devices", hint
+        )
+    if size == 1:
+        return
+    if type(trainer.strategy) is not DDPStrategy:
+        name = type(trainer.strategy).__name__
+        yield Problem(f"{name} is not supported", "trainer.strategy", "Give trainer.strategy=ddp.")
+    if world is None and trainer.num_nodes > 1:
+        yield Problem(
+            f"{trainer.num_nodes} machines train together only where each starts its own processes",
+            "trainer.num_nodes",
+            "Start the same command on each of them with torchrun or srun.",
+        )
+    if config["executor"].get("jobs", 1) > 1:
+        yield Problem(
+            "trainings side by side share the devices out; one training cannot have several of them then",
+            "executor.jobs",
+            "Give --jobs 1, or trainer.devices=1.",
+        )
+    rows = config["dataset"]["batch_size"]
+    if rows != "full" and rows < size:
+        hint = f"Give at least {size}: it is the batch of all devices together."
+        yield Problem(f"a batch of {rows} cannot be shared by {size} devices", "dataset.batch_size", hint)
 
 
 def _optimizer(config: Mapping[str, Any]) -> Optimizer:

@@ -23,8 +23,9 @@ the document's `errors`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,18 @@ class Interrupted(BaseException):
         self.signum = signum
         self.exit_code = 130 if signum == signal.SIGINT else 143
         super().__init__(signal.Signals(signum).name)
+
+
+def describe_error(error: Exception) -> dict[str, Any]:
+    """An error as a message to another process: plain types."""
+    if isinstance(error, DlcliError):
+        return {"kind": type(error).__name__, "problems": [problem.to_json() for problem in error.problems]}
+    text = f"{type(error).__name__}: {error}".strip()
+    hint = "The traceback is in error.txt, in the run's folder."
+    return {"kind": "TrainingError", "problems": [Problem(text, hint=hint).to_json()]}
+
+
+def restore_error(message: Mapping[str, Any]) -> DlcliError:
+    """The error of a message."""
+    kind = globals().get(message["kind"], TrainingError)
+    return kind([Problem(**problem) for problem in message["problems"]])

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import torch
 
     from dlcli.datasets.data import Data
+    from dlcli.distributed.world import World
     from dlcli.inference.saved_model import SavedModel
+    from dlcli.parts import Parts
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.ledger import Ledger
     from dlcli.tracking.recorder import Recorder
@@ -192,12 +194,12 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
     from pytorch_lightning.utilities.seed import isolate_rng
 
+    from dlcli.distributed.ranks import gathered
     from dlcli.inference.saved_model import save_model
     from dlcli.parts import assemble
     from dlcli.reports.summary import describe, summarize
     from dlcli.tracking.ledger import atomic_write
     from dlcli.training.fields import first_rows
-    from dlcli.training.fit import fit
 
     config, run_dir = job.config, Path(job.run_dir)
     # A notebook's own random state stays as it was.
@@ -219,32 +221,17 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         found = find(config, parts, job.seed)
         if found is not None:
             config = settle(config, found, run_dir, recorder)
-        fitted = fit(
-            network,
-            parts.task,
-            train,
-            parts.val,
-            make_optimizer=partial(make_optimizer, config["optimizer"]),
-            make_schedule=partial(make_schedule, config["scheduler"]) if config["scheduler"] else None,
-            augment=make_chosen(config, "augmentation"),
-            averaging=make_chosen(config, "weight_averaging"),
-            make_trainer=partial(build, config["trainer"], where="trainer"),
-            trainer_arguments=config["trainer"],
-            callbacks=[
-                build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node
-            ],
-            batch_size=batch_rows(config, train),
-            seed=job.seed,
-            monitor=config["monitor"],
-            mode=config["mode"],
-            folder=run_dir / "checkpoints",
-            checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
-            observer=_Recording(recorder, observer),
-            description=describe(data, split, network, parts.fitted, parts.task, summary, run_dir)
-            | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
-            earlier=epochs_so_far(run_dir),
-            keep_last=job.keep_last,
-        )
+        with gathered(config) as (config, world):
+            if world:
+                world.hand_out(replace(job, config=config).to_json())
+            fitted = _fit(
+                replace(job, config=config),
+                parts,
+                world,
+                _Recording(recorder, observer),
+                describe(data, split, network, parts.fitted, parts.task, summary, run_dir)
+                | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
+            )
     save_model(
         run_dir / "model",
         weights=fitted.best_weights,
@@ -257,6 +244,55 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         run_id=recorder.ledger.run_id,
     )
     return fitted
+
+
+def _fit(
+    job: Job, parts: Parts, world: World | None, observer: Observer, description: Mapping[str, str]
+) -> Fitted:
+    """Train the network as the configuration says."""
+    from dlcli.training.fit import fit
+
+    config, run_dir = job.config, Path(job.run_dir)
+    return fit(
+        parts.network,
+        parts.task,
+        parts.train,
+        parts.val,
+        make_optimizer=partial(make_optimizer, config["optimizer"]),
+        make_schedule=partial(make_schedule, config["scheduler"]) if config["scheduler"] else None,
+        augment=make_chosen(config, "augmentation"),
+        averaging=make_chosen(config, "weight_averaging"),
+        make_trainer=partial(build, config["trainer"], where="trainer"),
+        trainer_arguments=config["trainer"],
+        callbacks=[
+            build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node
+        ],
+        batch_size=batch_rows(config, parts.train),
+        seed=job.seed,
+        monitor=config["monitor"],
+        mode=config["mode"],
+        folder=run_dir / "checkpoints",
+        checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
+        observer=observer,
+        description=description,
+        earlier=epochs_so_far(run_dir),
+        keep_last=job.keep_last,
+        world=world,
+    )
+
+
+def take_part(text: str, world: World) -> None:
+    """Train as one rank of several, on a job of rank 0's (`Job.to_json`): nothing is recorded here."""
+    from pytorch_lightning.utilities.seed import isolate_rng
+
+    from dlcli.parts import assemble
+    from dlcli.splits.split import Split
+
+    job = Job.from_json(text)
+    sys.path.extend(folder for folder in job.code if folder not in sys.path)
+    data, split = load_data(job.config["dataset"]), Split.load(Path(job.run_dir) / "split.npz")
+    with isolate_rng():
+        _fit(job, assemble(job.config, data, split, job.seed), world, Observer(), {})
 
 
 def _tune(
@@ -297,5 +333,15 @@ class _Recording(Observer):
             raise Pruned
 
 
+def main() -> None:
+    """`python -m dlcli.job FILE` does a job; without a file this is a rank that takes its jobs from rank 0."""
+    from dlcli.distributed.ranks import be_a_rank
+
+    if len(sys.argv) > 1:
+        run_job(Job.from_json(Path(sys.argv[1]).read_text()))
+    else:
+        sys.exit(be_a_rank(take_part))
+
+
 if __name__ == "__main__":
-    run_job(Job.from_json(Path(sys.argv[1]).read_text()))
+    main()

@@ -32,8 +32,10 @@ def train(
     watcher: Watcher | None = None,
 ) -> Result:
     """Train one experiment: compose, check, create the run, do its jobs."""
+    from dlcli.distributed.ranks import leading
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
+    from dlcli.job import take_part
     from dlcli.profiling.profile import find_warnings
     from dlcli.run_folder import contents
     from dlcli.starting_weights import weights_tags
@@ -41,7 +43,7 @@ def train(
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import make_run_name, open_store
 
-    with interruptible():
+    with interruptible(), leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
         config, data, folders = experiment.config, experiment.data, experiment.folders
         estimation = experiment.estimation
@@ -81,14 +83,16 @@ def sweep(
     watcher: SweepWatcher | None = None,
 ) -> Result:
     """Search for the best configuration: compose, check every value, create the run, do the trials."""
+    from dlcli.distributed.ranks import leading
     from dlcli.interrupts import interruptible
+    from dlcli.job import take_part
     from dlcli.run_folder import contents
     from dlcli.sweeps.plan import plan_sweep
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import make_run_name, open_store
 
-    with interruptible():
+    with interruptible(), leading(take_part):
         plan = plan_sweep(overrides, conf_dirs, runs_dir)
         plan.experiment.rehearse(quick=True)
         config, data = plan.config, plan.estimation.data
@@ -138,16 +142,18 @@ def resume(
 ) -> Result:
     """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
     from dlcli.config.folders import extend_path, user_folders
+    from dlcli.distributed.ranks import leading
     from dlcli.errors import DataError
     from dlcli.experiment import plan_estimation
     from dlcli.interrupts import interruptible
+    from dlcli.job import take_part
     from dlcli.resumption import open_unfinished
     from dlcli.run_folder import read_result
     from dlcli.sweeps.resumption import plan_again
     from dlcli.tracking.connection import recall
     from dlcli.tracking.store import open_store
 
-    with interruptible():
+    with interruptible(), leading(take_part):
         folders = user_folders(conf_dirs)
         extend_path(folders)
         opened, config = open_unfinished(run, runs_directory(runs_dir), overrides)

@@ -31,6 +31,7 @@ LAYERS = (
     ("reports", "inference", "training", "profiling"),
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),
+    ("distributed",),
     ("tracking", "config", "result"),
     ("foldtable", "sweeptable", "trainingbar"),
     ("console", "interrupts"),

@@ -196,12 +196,6 @@ def test_a_model_that_fails_on_a_batch_is_told_before_a_run_is_made(
     assert not (tmp_path / "runs").exists()
 
 
-def test_several_devices_are_refused() -> None:
-    ((where, message, _),) = mistakes(*IRIS, "trainer.devices=2", "trainer.accelerator=cpu")
-    assert where == "trainer.devices"
-    assert message == "training on 2 devices at once is not there yet"
-
-
 @pytest.mark.parametrize(
     ("how", "text"),
     [

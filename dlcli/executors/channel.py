@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
-from dlcli import errors
-from dlcli.errors import DlcliError, Problem, TrainingError
 from dlcli.training.observer import Observer, Plan
 
 
@@ -49,18 +47,3 @@ def relay(message: Mapping[str, Any], observer: Observer) -> None:
         observer.prepared(Plan(**message["plan"]))
     elif message["event"] == "epoch":
         observer.finished_epoch(message["epoch"], message["metrics"])
-
-
-def describe_error(error: Exception) -> dict[str, Any]:
-    """An error as a message."""
-    if isinstance(error, DlcliError):
-        return {"kind": type(error).__name__, "problems": [problem.to_json() for problem in error.problems]}
-    text = f"{type(error).__name__}: {error}".strip()
-    hint = "The traceback is in error.txt, in the run's folder."
-    return {"kind": "TrainingError", "problems": [Problem(text, hint=hint).to_json()]}
-
-
-def restore_error(message: Mapping[str, Any]) -> DlcliError:
-    """The error of a message."""
-    kind = getattr(errors, message["kind"], TrainingError)
-    return kind([Problem(**problem) for problem in message["problems"]])

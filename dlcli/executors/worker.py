@@ -6,7 +6,6 @@ who starts it, before torch is imported here.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import queue
@@ -15,7 +14,7 @@ import sys
 import threading
 from typing import IO, Any
 
-_PR_SET_PDEATHSIG = 1
+from dlcli.distributed.lifeline import die_with
 
 
 def main() -> None:
@@ -53,8 +52,8 @@ def _prepare(message: dict[str, Any] | None, data_fd: int) -> None:
 
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
     """Do one job and say what came of it; false where the driver wants no more."""
-    from dlcli.errors import Interrupted, Pruned
-    from dlcli.executors.channel import Sender, describe_error, send
+    from dlcli.errors import Interrupted, Pruned, describe_error
+    from dlcli.executors.channel import Sender, send
     from dlcli.interrupts import interruptible
     from dlcli.job import Job, run_job
 
@@ -85,14 +84,6 @@ def _listen(stdin: IO[str], jobs: queue.SimpleQueue[dict[str, Any] | None], stat
         # The driver closes stdin after the last job only: it is gone. What it left may be resumed at any moment.
         os.kill(os.getpid(), signal.SIGKILL)
     jobs.put(None)
-
-
-def die_with(driver: int) -> None:
-    """Have the kernel kill this process when the driver dies, however that happens (Linux; elsewhere stdin tells)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != driver:  # it died before we asked
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError
-from dlcli.executors.channel import relay, restore_error
+from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError, restore_error
+from dlcli.executors.channel import relay
 from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.run_folder import read_result

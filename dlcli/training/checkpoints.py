@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint, Timer
 from safetensors.torch import save_model
 
 from dlcli.training.module import TrainingModule
+from dlcli.training.network import Network
 from dlcli.training.resume import LAST
 
 
@@ -50,29 +51,35 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the best weights where this epoch is better, then the state."""
         assert isinstance(pl_module, TrainingModule)
-        if trainer.is_global_zero and self._improved(pl_module.epoch_metrics):
+        if self._improved(pl_module.epoch_metrics):
             self.best_epoch = trainer.current_epoch
-            self._folder.mkdir(parents=True, exist_ok=True)
-            file = self._best_file(trainer.current_epoch)
-            partial = file.with_suffix(".partial")
-            save_model(pl_module.judged.model, str(partial), metadata={"epoch": str(trainer.current_epoch)})
-            partial.chmod(
-                0o644
-            )  # safetensors makes files that only their owner reads: no use in a shared folder
-            partial.replace(file)
+            if trainer.is_global_zero:
+                self._write_best(trainer.current_epoch, pl_module.judged)
         self._finished_epochs = trainer.current_epoch + 1
         stops = trainer.should_stop and self._finished_epochs >= (trainer.min_epochs or 0)
         self._stopped = stops and not _is_out_of_time(trainer)
         self._save(trainer)
-        for file in self._folder.glob("best-*"):
-            if file != self.best_weights:
-                file.unlink()
+        if trainer.is_global_zero:
+            for file in self._folder.glob("best-*"):
+                if file != self.best_weights:
+                    file.unlink()
+
+    def _write_best(self, epoch: int, network: Network) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._best_file(epoch)
+        partial = file.with_suffix(".partial")
+        save_model(network.model, str(partial), metadata={"epoch": str(epoch)})
+        partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
+        partial.replace(file)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the state in the middle of a long epoch, where no gradients are waiting for their step."""
-        if time.monotonic() - self._saved > self._every_seconds:
+        """Write the state in the middle of a long epoch, where no gradients are waiting for their step.
+
+        Not where several processes train: each has its own part of the epoch's state, and its own clock.
+        """
+        if trainer.world_size == 1 and time.monotonic() - self._saved > self._every_seconds:
             done = batch_idx + 1
             if done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches:
                 self._save(trainer)
@@ -89,7 +96,8 @@ class Checkpoints(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         partial = self._folder / "last.partial"
         trainer.save_checkpoint(partial, weights_only=False)
-        partial.replace(self._folder / LAST)
+        if trainer.is_global_zero:  # all ranks have to be here, and one of them writes
+            partial.replace(self._folder / LAST)
         self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from dlcli.console import counted
+from dlcli.distributed.world import Place, World
 from dlcli.errors import TrainingError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
@@ -43,9 +45,7 @@ _PER_STEP: dict[str, tuple[Any, ...]] = {
     "profiler": (None,),
     "detect_anomaly": (False,),
     "plugins": (None,),
-    "strategy": ("auto",),
-    "devices": (1, "1"),
-    "num_nodes": (1,),
+    "strategy": ("auto", "ddp"),
     "precision": (None, 32, "32", "32-true", "bf16-mixed"),
 }
 
@@ -105,11 +105,13 @@ def fit(
     make_schedule: MakeSchedule | None = None,
     augment: Augment | None = None,
     averaging: Averaging | None = None,
+    world: World | None = None,
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
     Where `folder` holds a `last.ckpt`, training goes on from there, and ends as it would have without the break;
-    `earlier` are the metrics of the epochs so far. With `keep_last` the last epoch counts as the best.
+    `earlier` are the metrics of the epochs so far. With `keep_last` the last epoch counts as the best. In a `world` of
+    several processes each trains on its part of every batch, and the first one writes all files.
 
     Raises:
         CorruptRun: the checkpoint cannot be read.
@@ -121,6 +123,8 @@ def fit(
     first_epoch = progress.finished_epochs if progress else 0
     history = list(earlier[:first_epoch])
 
+    rank, ranks = (world.rank, world.size) if world else (0, 1)
+
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         history.append(metrics)
         observer.finished_epoch(epoch, metrics)
@@ -129,8 +133,8 @@ def fit(
         network,
         task,
         make_optimizer,
-        BatchLoader(train, batch_size, shuffle=True, seed=seed, chunk=chunk),
-        BatchLoader(val, max(batch_size, 512)) if val is not None else None,
+        BatchLoader(train, batch_size, shuffle=True, seed=seed, chunk=chunk, rank=rank, ranks=ranks),
+        BatchLoader(val, max(batch_size, 512), rank=rank, ranks=ranks) if val is not None else None,
         seed,
         _metrics_of_an_epoch(task, monitor, callbacks),
         on_epoch,
@@ -150,17 +154,20 @@ def fit(
         dirpath=str(folder.parent / "profile"),  # for a profiler
         num_sanity_val_steps=0,
         **({} if val is not None else {"limit_val_batches": 0}),
+        **({"plugins": [Place(world)]} if world else {}),
     )
     device = trainer.strategy.root_device
     threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
-    description = {**description, "device": f"{device}{threads}, precision {trainer.precision}"}
+    place = f"{world.size} x {device.type}" if world else str(device)
+    description = {**description, "device": f"{place}{threads}, precision {trainer.precision}"}
     steps = module.steps_per_epoch
     observer.prepared(Plan(description, trainer.max_epochs, steps, monitor, mode, first_epoch))
     try:
         if progress and progress.reaches(trainer.max_epochs):
             checkpoints.load_state_dict(progress.checkpoints)
         else:
-            trainer.fit(module, ckpt_path=folder / LAST if progress else None, weights_only=True)
+            with world.joined(device) if world else nullcontext():
+                trainer.fit(module, ckpt_path=folder / LAST if progress else None, weights_only=True)
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.explain(network, task, train, batch_size, device) from error

@@ -31,6 +31,9 @@ class BatchLoader:
         shuffle: a new order each epoch.
         seed: of the order.
         chunk: batches an item; None gives single batches.
+        rank: which part of each batch is read, where several processes share it.
+        ranks: how many parts there are. In training `rank_weight` tells what a part's mean loss weighs, so that the
+            mean over the ranks is that of the whole batch; no part is empty.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class BatchLoader:
         shuffle: bool = False,
         seed: int = 0,
         chunk: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         self.fields = fields
         self.rows = len(next(iter(fields.values())))
@@ -48,6 +53,8 @@ class BatchLoader:
         self.shuffle = shuffle
         self.seed = seed
         self.chunk = chunk
+        self.rank = rank
+        self.ranks = ranks
         self.epoch = 0
         # Items of the epoch that a resumed training has behind it, and those handed out so far.
         self._skip = 0
@@ -57,7 +64,7 @@ class BatchLoader:
     def batches(self) -> int:
         """Batches an epoch."""
         whole, rest = divmod(self.rows, self.batch_size)
-        joins = self.shuffle and rest == 1 and whole > 0
+        joins = whole > 0 and 0 < rest < max(2 if self.shuffle else 1, self.ranks)
         return whole if rest == 0 or joins else whole + 1
 
     def __len__(self) -> int:
@@ -91,15 +98,24 @@ class BatchLoader:
         self._skip = state["handed_out"]
 
     def _rows(self, order: Tensor | None, batch: int) -> Rows:
-        last = batch == self.batches - 1
-        rows = slice(batch * self.batch_size, None if last else (batch + 1) * self.batch_size)
+        first, end = self._bounds(batch)
+        rows = slice(*(first + (end - first) * rank // self.ranks for rank in (self.rank, self.rank + 1)))
         return rows if order is None else order[rows]
+
+    def _bounds(self, batch: int) -> tuple[int, int]:
+        """The first row of a batch of all ranks together, and the one after its last."""
+        last = batch == self.batches - 1
+        return batch * self.batch_size, self.rows if last else (batch + 1) * self.batch_size
 
     def _read(self, order: Tensor | None, batch: int) -> Batch:
         rows = self._rows(order, batch)
         if isinstance(rows, slice):
             return {name: values[rows] for name, values in self.fields.items()}
-        return {name: values.index_select(0, rows) for name, values in self.fields.items()}
+        read = {name: values.index_select(0, rows) for name, values in self.fields.items()}
+        if self.ranks > 1:
+            first, end = self._bounds(batch)
+            read["rank_weight"] = torch.tensor(len(rows) * self.ranks / (end - first), device=rows.device)
+        return read
 
 
 class Chunk:

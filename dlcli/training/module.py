@@ -51,6 +51,8 @@ class TrainingModule(pl.LightningModule):
         make_schedule: from the optimizer to how its learning rate changes; None leaves it as it is.
         augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
         averaging: keeps an average of the weights, which is then what validation judges.
+
+    Where several processes train, `train` gives this one its part of each batch.
     """
 
     def __init__(
@@ -160,7 +162,8 @@ class TrainingModule(pl.LightningModule):
         """Reseed for this epoch, and start its clock."""
         self._train.epoch = self.current_epoch
         self.network.start_epoch(self.current_epoch)
-        torch.manual_seed(derive_seed(self._seed, self.current_epoch))
+        rank = self._train.rank
+        torch.manual_seed(derive_seed(self._seed, self.current_epoch, *([rank] if rank else [])))
         self._losses.clear()
         self._batch_idx = -1
         self.epoch_metrics = {}
@@ -220,7 +223,11 @@ class TrainingModule(pl.LightningModule):
                 counts, asked = not asked, True
                 loss = self._loss(one, counts)
                 optimizer.zero_grad()
-                loss.backward()
+                # Lightning's own tells DDP of it; alone it would only cost time.
+                if self._train.ranks > 1:
+                    self.manual_backward(loss)
+                else:
+                    loss.backward()
                 return loss.detach()
 
             optimizer.step(closure)
@@ -246,13 +253,14 @@ class TrainingModule(pl.LightningModule):
         loss = self.task.loss(outputs, batch["y"])
         if "y_mixed" in batch:
             loss = torch.lerp(loss, self.task.loss(outputs, batch["y_mixed"]), batch["share"])
+        weighted = loss * batch["rank_weight"] if "rank_weight" in batch else loss
         if not counts:
-            return loss
+            return weighted
         self._train_scores.update(outputs, batch["y"])
         self._losses.append(loss.detach())
         if len(self._losses) % _CHECK_EVERY == 0:
             self._check_finite(self._losses[-_CHECK_EVERY:], first=len(self._losses) - _CHECK_EVERY)
-        return loss
+        return weighted
 
     def _check_finite(self, losses: list[Tensor], first: int = 0) -> None:
         finite = torch.isfinite(torch.stack(losses))

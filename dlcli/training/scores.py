@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from dlcli.distributed.world import summed
 from dlcli.tasks.base import Task
 
 # Outputs are kept until there are so many values of them, and then counted in one go.
@@ -79,7 +80,9 @@ class Scores:
             self._count()
         scores = self._metrics.compute()
         # In the task's order: a collection sorts its metrics by name.
-        values = {"loss": self._loss / self._rows, **{name: scores[name] for name in self._names}}
+        loss = torch.as_tensor(self._loss, dtype=torch.float64)
+        loss, rows = summed(torch.stack([loss, loss.new_tensor(self._rows)]))
+        values = {"loss": loss / rows, **{name: scores[name] for name in self._names}}
         # One transfer for all of them; a figure of several targets is the mean of theirs.
         numbers = torch.stack([torch.as_tensor(value).double().mean() for value in values.values()]).tolist()
         self._reset()

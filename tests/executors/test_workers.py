@@ -15,8 +15,7 @@ import pytest
 from dlcli.datasets import iris
 from dlcli.datasets.data import Data
 from dlcli.datasets.sharing import SharedData, read_shared
-from dlcli.errors import Diverged, Problem
-from dlcli.executors.channel import describe_error, restore_error
+from dlcli.errors import Diverged, Problem, describe_error, restore_error
 from dlcli.executors.resources import cores, share_out
 from dlcli.tracking.ledger import Ledger
 from tests.processes import ENDLESS, run, start, wait_until

@@ -36,7 +36,7 @@ def test_chunks_of_steps_give_the_same_bits_as_single_steps(tmp_path: Path) -> N
         {"val_check_interval": 0.5},
         {"limit_train_batches": 3},
         {"fast_dev_run": True},
-        {"devices": 2},
+        {"strategy": "fsdp"},
     ],
     ids=str,
 )
