@@ -18,9 +18,9 @@ TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "foreca
 class Data:
     """Raw rows and their targets, before anything is fitted or split.
 
-    `x` holds one entry a row: a pandas DataFrame for tables, an array for the rest, images as `(N, H, W)` or
-    `(N, H, W, C)` bytes. `test_rows` are the indices of the dataset's own test set, where it has one: splits never
-    train or validate on them.
+    `x` holds one entry a row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts, an array for the
+    rest, images as `(N, H, W)` or `(N, H, W, C)` bytes. `test_rows` are the indices of the dataset's own test set,
+    where it has one: splits never train or validate on them.
 
     What `y` holds decides what can be learnt from it (`target_kind`):
 
@@ -34,7 +34,7 @@ class Data:
     or fold numbers, -1 for rows that always train).
 
     `note` tells a person how the rows are held. `content`, where it is given, is a digest that stands for `x` in the
-    fingerprint: of rows that stay in files, and are the same rows when they are in memory.
+    fingerprint: of rows that are no array or table, or that stay in files, and are the same rows when in memory.
 
     `reach` says that rows are stretches of time which overlap: a row's target reaches so far behind its own time, which
     is a whole number then. Such rows are split in time alone, for a target must not lie in two parts.

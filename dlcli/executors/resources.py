@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 
 # Whoever asks for threads asks one of these; they count only where they are set before the library is loaded.
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
 
 
 def share_out(jobs: int, accelerator: str) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@
     model.json            classes to build and their plain arguments
     weights.safetensors   the best weights
     preprocessing.skops   what was fitted on the training rows
+    vocabulary.json       the tokens, in the order of their numbers, where rows are texts (for people; not read)
     labels.json           names of the classes or labels, in the order of their codes
 
 Nothing in it is unpickled, and only dlcli's and torch's own classes are built, unless the caller vouches for others.
@@ -27,10 +28,11 @@ from torch import Tensor, nn
 
 from dlcli.config.build import build
 from dlcli.errors import CorruptRun
-from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import atomic_write
 from dlcli.training.fields import as_fields
+from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
 SCHEMA_VERSION = 1
@@ -61,16 +63,18 @@ class SavedModel:
         """The network's outputs for raw rows, `(N, ...)`, on the CPU."""
         fields = as_fields(self.preprocessing.transform(x))
         network = self.network.to(device).eval()
+        loader = BatchLoader(fields, _ROWS)
         parts = [
-            network({name: values[first : first + _ROWS].to(device) for name, values in fields.items()})
-            .float()
-            .cpu()
-            for first in range(0, len(fields["x"]), _ROWS)
+            network({name: values.to(device) for name, values in batch.items()}).float().cpu()
+            for batch in loader
         ]
-        return torch.cat(parts) if parts else torch.empty(0, self.task.num_outputs)
+        if not parts:
+            return torch.empty(0, self.task.num_outputs)
+        order, outputs = loader.order(), torch.cat(parts)
+        return outputs if order is None else outputs[order.argsort()]
 
     def predict(self, x: Any, device: torch.device | str = "cpu") -> pd.DataFrame:
-        """Predictions for raw rows (a table, or an array), one row each, in the user's own labels or unit."""
+        """Predictions for raw rows (a table, an array, or texts), one row each, in the user's own labels or unit."""
         return self.task.predictions(self.outputs(as_rows(x, self.kind), device))
 
 
@@ -91,6 +95,9 @@ def save_model(
 
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "preprocessing.skops", skops.io.dumps(preprocessing))
+    if isinstance(preprocessing, HasVocabulary):
+        vocabulary = json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
+        atomic_write(folder / "vocabulary.json", vocabulary)
     labels = task_facts.get("classes", [])
     atomic_write(folder / "labels.json", json.dumps(labels, ensure_ascii=False, indent=2))
     description = {
@@ -231,10 +238,12 @@ def _write_mlflow_files(folder: Path, run_id: str) -> None:
 def as_rows(x: Any, kind: str) -> Any:
     """Raw rows as callers from outside hand them over: a table for `table`, an array or a table for `sequence`.
 
-    The rest are arrays.
+    Texts are taken as they are; the rest are arrays.
     """
     if kind == "sequence":
         return x if isinstance(x, pd.DataFrame) else np.asarray(x)
     if kind == "table":
         return x if isinstance(x, pd.DataFrame) else pd.DataFrame(x)
+    if kind == "tokens":
+        return x
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)

@@ -1,4 +1,4 @@
-"""Pieces that several models share: activation, normalisation, dropout, shortcuts, and how a row is read."""
+"""Pieces that several models share: activation, normalisation, dropout, shortcuts."""
 
 from __future__ import annotations
 
@@ -87,17 +87,3 @@ def per_layer(value: int | Sequence[int], layers: int, name: str) -> list[int]:
             f"{name} has {len(value)} numbers for {layers} layers: give one for all, or one for each"
         )
     return list(value)
-
-
-def sequence_shape(input_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Steps and features of one row read as a sequence: `(T, F)` as it is, an image `(C, H, W)` as H rows of C * W."""
-    if len(input_shape) == 3:
-        channels, height, width = input_shape
-        return height, channels * width
-    steps, features = input_shape
-    return steps, features
-
-
-def as_sequence(x: Tensor) -> Tensor:
-    """`(N, T, F)` as it is; images `(N, C, H, W)` as sequences of their rows, `(N, H, C * W)`."""
-    return x.permute(0, 2, 1, 3).flatten(2) if x.ndim == 4 else x

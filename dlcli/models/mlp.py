@@ -22,6 +22,8 @@ class MLP(nn.Module):
         input_shape: shape of one row; anything of a fixed size is flattened.
         num_outputs: logits or values per row.
         cardinalities: codes of each column of categories, which get a learned vector each.
+        vocab_size: how many tokens there are; None where rows are no tokens.
+        embedding: size of the vector that stands for a token; a row of tokens is the mean of theirs.
         hidden: units of each hidden layer; a list gives each layer its own and sets their number.
         layers: number of hidden layers, where `hidden` is one number.
         activation: the non-linearity.
@@ -34,13 +36,15 @@ class MLP(nn.Module):
         ValueError: `residual` without two neighbouring hidden layers of one size.
     """
 
-    accepts: ClassVar = {"table", "image", "sequence"}
+    accepts: ClassVar = {"table", "image", "sequence", "tokens"}
 
     def __init__(
         self,
         input_shape: tuple[int, ...],
         num_outputs: int,
         cardinalities: Sequence[int] = (),
+        vocab_size: int | None = None,
+        embedding: Size = 64,
         hidden: PerLayer = 128,
         layers: Size = 2,
         activation: Activation = "relu",
@@ -56,9 +60,13 @@ class MLP(nn.Module):
                 f"residual needs two neighbouring hidden layers of one size, these have {sizes}: "
                 "give hidden one number and more layers, or residual=false"
             )
-        blocks: list[nn.Module] = [nn.Flatten()]
         self.categories = CategoryVectors(cardinalities) if cardinalities else None
-        inputs = math.prod(input_shape) + (self.categories.width if self.categories else 0)
+        if vocab_size is None:
+            blocks: list[nn.Module] = [nn.Flatten()]
+            inputs = math.prod(input_shape) + (self.categories.width if self.categories else 0)
+        else:
+            blocks = [nn.EmbeddingBag(vocab_size, embedding, mode="mean", padding_idx=0)]
+            inputs = embedding
         for number, outputs in enumerate(sizes):
             block = [
                 nn.Linear(inputs, outputs),
@@ -73,7 +81,7 @@ class MLP(nn.Module):
         initialize(self, initialization)
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
-        """`(N, *input_shape)`, and codes `(N, K)` where there are categories, to `(N, num_outputs)`."""
+        """`(N, *input_shape)` (tokens `(N, T)`), and codes `(N, K)` of categories, to `(N, num_outputs)`."""
         if self.categories is not None and x_cat is not None:
             x = self.categories(x, x_cat)
         return self.layers(x)

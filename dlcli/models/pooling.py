@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+
+from dlcli.models.sequences import present
 
 Pooling = Literal["last", "mean", "max", "attention"]
 
@@ -22,8 +26,21 @@ class SequencePooling(nn.Module):
         # A bias would shift all steps' scores alike: the softmax takes it out again.
         self.score = nn.Linear(features, 1, bias=False) if kind == "attention" else None
 
-    def forward(self, states: Tensor) -> Tensor:
-        """One vector a row."""
+    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """One vector a row; steps behind its length, one of `lengths` `(N,)`, count for nothing."""
+        if lengths is None:
+            return self._pool(states)
+        if self.kind == "last":
+            return states[torch.arange(len(states), device=states.device), lengths - 1]
+        padding = ~present(lengths, states.shape[1]).unsqueeze(2)
+        if self.score is not None:
+            weights = self.score(states).masked_fill(padding, -math.inf).softmax(dim=1)
+            return (weights * states).sum(dim=1)
+        if self.kind == "mean":
+            return states.masked_fill(padding, 0).sum(dim=1) / lengths.unsqueeze(1)
+        return states.masked_fill(padding, -math.inf).amax(dim=1)
+
+    def _pool(self, states: Tensor) -> Tensor:
         if self.score is not None:
             return (self.score(states).softmax(dim=1) * states).sum(dim=1)
         if self.kind == "last":

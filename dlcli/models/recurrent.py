@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.models import layers as shared
 from dlcli.models.initialization import Initialization, initialize
 from dlcli.models.layers import Share, Size
 from dlcli.models.pooling import Pooling, SequencePooling
+from dlcli.models.sequences import AsSequence
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -20,8 +22,10 @@ class Recurrent(nn.Module):
     """Recurrent layers, one vector made of their states, and a linear output; images are read as sequences of rows.
 
     Args:
-        input_shape: steps and features `(T, F)`, or an image `(C, H, W)`.
+        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or of tokens the steps.
         num_outputs: logits or values per sequence.
+        vocab_size: how many tokens there are; None where rows are no tokens.
+        embedding: size of the vector that stands for a token.
         cell: the kind of layer: `rnn` (tanh), `lstm` or `gru`.
         hidden: units of each layer and direction.
         layers: number of stacked layers.
@@ -32,12 +36,14 @@ class Recurrent(nn.Module):
         initialization: how the weights are drawn.
     """
 
-    accepts: ClassVar = {"sequence", "image"}
+    accepts: ClassVar = {"sequence", "image", "tokens"}
 
     def __init__(
         self,
         input_shape: tuple[int, ...],
         num_outputs: int,
+        vocab_size: int | None = None,
+        embedding: Size = 64,
         cell: Literal["rnn", "lstm", "gru"] = "lstm",
         hidden: Size = 128,
         layers: Size = 1,
@@ -47,9 +53,9 @@ class Recurrent(nn.Module):
         initialization: Initialization = "default",
     ) -> None:
         super().__init__()
-        _, features = shared.sequence_shape(input_shape)
+        self.sequence = AsSequence(input_shape, vocab_size, embedding)
         self.layers = _CELLS[cell](
-            features,
+            self.sequence.features,
             hidden,
             num_layers=layers,
             bidirectional=bidirectional,
@@ -59,15 +65,29 @@ class Recurrent(nn.Module):
         )
         states = 2 * hidden if bidirectional else hidden
         # The backward direction ends at the first step: its last state is not that of the last step.
-        self.pool = None if pooling == "last" else SequencePooling(pooling, states)
+        both_ends = bidirectional and pooling == "last"
+        self.pool = None if both_ends else SequencePooling(pooling, states)
         self.head = nn.Sequential(*shared.dropout(dropout), nn.Linear(states, num_outputs))
         initialize(self, initialization)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, T, F)` or `(N, C, H, W)` to `(N, num_outputs)`."""
-        states, last = self.layers(shared.as_sequence(x))
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """`(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, rows of `lengths` `(N,)`, to `(N, num_outputs)`."""
+        sequence = self.sequence(x)
+        if lengths is not None and self.layers.bidirectional:
+            states, last = self._both_directions(sequence, lengths)
+        else:
+            states, last = self.layers(sequence)  # no step sees the padding, which is behind it
         if self.pool is not None:
-            return self.head(self.pool(states))
+            return self.head(self.pool(states, lengths))
         # An LSTM gives its cells' states too.
         last = last[0] if isinstance(last, tuple) else last
-        return self.head(torch.cat([last[-2], last[-1]], dim=1) if self.layers.bidirectional else last[-1])
+        return self.head(torch.cat([last[-2], last[-1]], dim=1))
+
+    def _both_directions(self, sequence: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
+        """States `(N, T, 2 * hidden)`, and the last of each direction: backwards a row begins at its own end.
+
+        torch wants the lengths on the CPU and is slower so: one direction does without.
+        """
+        packed = pack_padded_sequence(sequence, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        states, last = self.layers(packed)
+        return pad_packed_sequence(states, batch_first=True, total_length=sequence.shape[1])[0], last

@@ -12,6 +12,7 @@ from dlcli.models import layers as shared
 from dlcli.models.initialization import Initialization, initialize
 from dlcli.models.layers import Activation, Normalization, Share, Size
 from dlcli.models.pooling import Pooling, SequencePooling
+from dlcli.models.sequences import AsSequence
 
 
 class TCN(nn.Module):
@@ -20,8 +21,10 @@ class TCN(nn.Module):
     The last step sees `1 + 2 (kernel_size - 1) (2^blocks - 1)` steps. Images are read as sequences of their rows.
 
     Args:
-        input_shape: steps and features `(T, F)`, or an image `(C, H, W)`.
+        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or of tokens the steps.
         num_outputs: logits or values per sequence.
+        vocab_size: how many tokens there are; None where rows are no tokens.
+        embedding: size of the vector that stands for a token.
         channels: channels of each block; their number is the number of blocks.
         kernel_size: steps that a kernel spans, before dilation.
         activation: the non-linearity.
@@ -31,12 +34,14 @@ class TCN(nn.Module):
         initialization: how the weights are drawn.
     """
 
-    accepts: ClassVar = {"sequence", "image"}
+    accepts: ClassVar = {"sequence", "image", "tokens"}
 
     def __init__(
         self,
         input_shape: tuple[int, ...],
         num_outputs: int,
+        vocab_size: int | None = None,
+        embedding: Size = 64,
         channels: Annotated[Sequence[Size], MinLen(1)] = (64, 64, 64),
         kernel_size: Size = 3,
         activation: Activation = "relu",
@@ -46,7 +51,8 @@ class TCN(nn.Module):
         initialization: Initialization = "default",
     ) -> None:
         super().__init__()
-        _, inputs = shared.sequence_shape(input_shape)
+        self.sequence = AsSequence(input_shape, vocab_size, embedding)
+        inputs = self.sequence.features
         blocks: list[nn.Module] = []
         for number, outputs in enumerate(channels):
             block: list[nn.Module] = []
@@ -68,7 +74,7 @@ class TCN(nn.Module):
         self.head = nn.Linear(inputs, num_outputs)
         initialize(self, initialization)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, T, F)` or `(N, C, H, W)` to `(N, num_outputs)`."""
-        states = self.blocks(shared.as_sequence(x).transpose(1, 2))
-        return self.head(self.pool(states.transpose(1, 2)))
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """`(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, rows of `lengths` `(N,)`, to `(N, num_outputs)`."""
+        states = self.blocks(self.sequence(x).transpose(1, 2))
+        return self.head(self.pool(states.transpose(1, 2), lengths))

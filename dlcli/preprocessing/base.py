@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from torch import nn
 
@@ -31,3 +31,11 @@ class Preprocessing(Protocol):
 
         Where it has a method `restore(outputs, x)`, that undoes in the outputs what was done to this `x`.
         """
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A preprocessing that makes tokens."""
+
+    def vocabulary(self) -> list[str]:
+        """The tokens in the order of their numbers."""

@@ -1,4 +1,4 @@
-"""Batches of data that lies in memory: one indexed read each."""
+"""Batches, one indexed read each, and the order of their rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlcli.preprocessing.ragged import Ragged
 from dlcli.training.fields import Batch, Fields, ReadsAhead, Rows
+
+# Batches of similar lengths are made within so many batches' rows: enough that lengths are close, few enough that a
+# row meets others in each epoch.
+_POOL = 50
 
 
 def derive_seed(seed: int, *path: int) -> int:
@@ -22,7 +27,8 @@ def derive_seed(seed: int, *path: int) -> int:
 class BatchLoader:
     """Iterates over batches, dicts of tensors, or over chunks: lists of batches that are read lazily.
 
-    The order of an epoch depends on `seed` and `epoch` alone, so that a resumed epoch sees what the lost one saw.
+    The order of an epoch depends on `seed` and `epoch` alone, so that a resumed epoch sees what the lost one saw. Rows
+    that differ in length come with others of similar length: a batch is then padded little.
 
     Args:
         fields: of equally many rows.
@@ -71,12 +77,9 @@ class BatchLoader:
         return -(-self.batches // self.chunk) if self.chunk else self.batches
 
     def __iter__(self) -> Iterator[Any]:
-        order = None
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
-            order = torch.randperm(self.rows, generator=generator)
-            device = next(iter(self.fields.values())).device
-            order = order.to(device)
+        order = self.order()
+        if order is not None and self._lengths is None:
+            order = order.to(self._device)
         first, self._skip = self._skip, 0
         for values in self.fields.values():
             if isinstance(values, ReadsAhead):
@@ -88,6 +91,32 @@ class BatchLoader:
             else:
                 start = item * self.chunk
                 yield Chunk(self, order, range(start, min(start + self.chunk, self.batches)))
+
+    def order(self) -> Tensor | None:
+        """This epoch's rows in the order in which they are read, `(N,)` on the CPU; None: as they come."""
+        lengths = self._lengths
+        if not self.shuffle:
+            return None if lengths is None else lengths.argsort(stable=True)
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+        order = torch.randperm(self.rows, generator=generator)
+        if lengths is None:
+            return order
+        # Only whole batches are sorted: those left over, drawn at random, are of any length.
+        whole = self.rows // self.batch_size
+        sorted_rows, rest = order.split([whole * self.batch_size, self.rows % self.batch_size])
+        pools = torch.arange(len(sorted_rows)) // (_POOL * self.batch_size)
+        keys = pools * (int(lengths.max()) + 1) + lengths[sorted_rows]
+        batches = sorted_rows[keys.argsort(stable=True)].view(whole, self.batch_size)
+        return torch.cat([batches[torch.randperm(whole, generator=generator)].flatten(), rest])
+
+    @property
+    def _lengths(self) -> Tensor | None:
+        """Of rows that differ in length."""
+        return next((field.lengths for field in self.fields.values() if isinstance(field, Ragged)), None)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self.fields.values())).device
 
     def state_dict(self) -> dict[str, int]:
         """How much of the epoch is handed out: Lightning keeps it in checkpoints."""
@@ -111,10 +140,17 @@ class BatchLoader:
         rows = self._rows(order, batch)
         if isinstance(rows, slice):
             return {name: values[rows] for name, values in self.fields.items()}
-        read = {name: values.index_select(0, rows) for name, values in self.fields.items()}
-        if self.ranks > 1:
+        # The order of ragged rows is on the CPU, where their lengths are; all other fields are read on the device.
+        on_device = rows.to(self._device, non_blocking=True)
+        read = {
+            name: values.index_select(0, rows if isinstance(values, Ragged) else on_device)
+            for name, values in self.fields.items()
+        }
+        if self.shuffle and self.ranks > 1:
             first, end = self._bounds(batch)
-            read["rank_weight"] = torch.tensor(len(rows) * self.ranks / (end - first), device=rows.device)
+            read["rank_weight"] = torch.tensor(
+                len(rows) * self.ranks / (end - first), device=on_device.device
+            )
         return read
 
 

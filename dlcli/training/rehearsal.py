@@ -21,7 +21,7 @@ from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.blame import blamed_on
-from dlcli.training.fields import Batch, Fields
+from dlcli.training.fields import Batch, Field, Fields
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
@@ -88,7 +88,7 @@ def rehearse(
         batches = sum(kept.values())
         if device.type == "cuda":
             batches = max(0, torch.cuda.max_memory_allocated(device) - sum(sizes.values()))
-        sizes |= {"batch": batches, "data": _bytes((*train.values(), *(val or {}).values()))}
+        sizes |= {"batch": batches, "data": sum(map(_held, (*train.values(), *(val or {}).values())))}
         seconds = _seconds(step, device) * loader.batches
         if val is not None:
             seconds += _validation(network, BatchLoader(val, max(batch_size, 512)), precision, device)
@@ -198,6 +198,11 @@ def _tensors(state: Any) -> Iterator[Tensor]:
     elif isinstance(state, list | tuple):
         for value in state:
             yield from _tensors(value)
+
+
+def _held(field: Field) -> int:
+    """Bytes that a field holds in memory: none where its rows are read when they are needed."""
+    return getattr(field, "nbytes", 0)
 
 
 def _bytes(tensors: Iterable[Any]) -> int:

@@ -15,7 +15,9 @@ from dlcli.models.pooling import SequencePooling
 from dlcli.models.recurrent import Recurrent
 from dlcli.models.resnet import ResNet
 from dlcli.models.tcn import TCN
+from dlcli.models.textcnn import TextCNN
 from dlcli.models.transformer import Transformer
+from dlcli.training.network import Network
 
 IMAGE, TABLE, SEQUENCE = (1, 8, 8), (5,), (7, 3)
 
@@ -81,11 +83,34 @@ MODELS = {
         IMAGE,
         {"hidden": 15, "heads": 3, "layers": 1, "pooling": "max", "dropout": 0.0, "initialization": "xavier"},
     ),
+    "textcnn on sequences": (TextCNN, SEQUENCE, {"channels": 8, "dropout": 0.0}),
     "tcn": (TCN, SEQUENCE, {"channels": [16, 16]}),
     "tcn with batch normalisation": (
         TCN,
         SEQUENCE,
         {"channels": [8, 16], "kernel_size": 2, "normalization": "batch", "pooling": "mean"},
+    ),
+}
+
+VOCABULARY = 12
+
+TOKEN_MODELS = {
+    "linear": (Linear, {}),
+    "mlp": (MLP, {"embedding": 16, "hidden": 16}),
+    "rnn": (Recurrent, {"cell": "rnn", "hidden": 16}),
+    "lstm over all states": (Recurrent, {"hidden": 16, "pooling": "max"}),
+    "bidirectional gru": (Recurrent, {"cell": "gru", "hidden": 16, "bidirectional": True, "layers": 2}),
+    "bidirectional lstm over all states": (
+        Recurrent,
+        {"hidden": 16, "bidirectional": True, "pooling": "mean"},
+    ),
+    "tcn": (TCN, {"channels": [16, 16], "dropout": 0.0}),
+    "textcnn": (TextCNN, {"embedding": 16, "channels": 8, "dropout": 0.0}),
+    "textcnn with even kernels": (TextCNN, {"channels": 8, "kernel_sizes": [2, 4], "dropout": 0.0}),
+    "transformer": (Transformer, {"hidden": 16, "feedforward": 16, "dropout": 0.0}),
+    "transformer with attention at its end": (
+        Transformer,
+        {"hidden": 16, "layers": 1, "pooling": "attention", "dropout": 0.0},
     ),
 }
 
@@ -209,3 +234,58 @@ def test_no_step_of_a_tcn_sees_a_later_one() -> None:
     before, after = blocks(x), blocks(changed)
     assert torch.equal(before[:, :, :6], after[:, :, :6])
     assert not torch.equal(before[:, :, 6:], after[:, :, 6:])
+
+
+@pytest.fixture(params=TOKEN_MODELS, ids=str)
+def reads_tokens(request: pytest.FixtureRequest) -> nn.Module:
+    model, arguments = TOKEN_MODELS[request.param]
+    torch.manual_seed(0)
+    return model(input_shape=(0,), num_outputs=3, vocab_size=VOCABULARY, **arguments)
+
+
+def texts(rows: int = 9) -> dict[str, torch.Tensor]:
+    """Tokens of some lengths, the first row's a single one; no two begin alike."""
+    lengths = torch.arange(rows) % 5 + 1
+    x = torch.randint(1, VOCABULARY, (rows, 5))
+    x[:, 0] = torch.arange(rows) + 1
+    x *= torch.arange(5) < lengths.unsqueeze(1)
+    return {"x": x, "lengths": lengths}
+
+
+def outputs(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return Network(model)(batch)
+
+
+def test_padding_changes_nothing(reads_tokens: nn.Module) -> None:
+    batch = texts()
+    padded = {**batch, "x": nn.functional.pad(batch["x"], (0, 4))}
+    reads_tokens.eval()
+    with torch.no_grad():
+        expected = outputs(reads_tokens, batch)
+        assert expected.shape == (9, 3)
+        assert torch.allclose(outputs(reads_tokens, padded), expected, atol=1e-6)
+        for row, length in enumerate(batch["lengths"].tolist()):
+            alone = {"x": batch["x"][row : row + 1, :length], "lengths": batch["lengths"][row : row + 1]}
+            assert torch.allclose(outputs(reads_tokens, alone)[0], expected[row], atol=1e-6)
+
+
+def test_texts_are_learnt_by_heart(reads_tokens: nn.Module) -> None:
+    batch, y = texts(), torch.arange(9) % 3
+    optimizer = torch.optim.Adam(reads_tokens.parameters(), lr=0.03)
+    for step in range(100):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(outputs(reads_tokens, batch), y).backward()
+        if step == 0:
+            assert all(parameter.grad is not None for parameter in reads_tokens.parameters())
+        optimizer.step()
+    assert (outputs(reads_tokens.eval(), batch).argmax(dim=1) == y).all()
+
+
+@pytest.mark.parametrize("kind", ["last", "mean", "max", "attention"])
+def test_pooling_leaves_the_padding_out(kind) -> None:
+    torch.manual_seed(0)
+    pool, states = SequencePooling(kind, 4), torch.randn(3, 6, 4)
+    lengths = torch.tensor([6, 1, 4])
+    pooled = pool(states, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        assert torch.allclose(pooled[row], pool(states[row : row + 1, :length])[0], atol=1e-6)

@@ -1,0 +1,87 @@
+"""`Texts`: the rows of data that is text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+# Texts that are Python's own at a time; all of them would take several times the room.
+_AT_ONCE = 4096
+
+
+class Texts:
+    """Texts in a column of Arrow: one block of UTF-8 in memory, or in a file that is mapped.
+
+    Processes share it as they share arrays: nothing of it is pickled.
+
+    Args:
+        values: the texts; where one is missing it counts as empty.
+        name: of the column, by which it is found in a table of new rows.
+    """
+
+    def __init__(self, values: pa.Array | pa.ChunkedArray, name: str = "") -> None:
+        self.values = values
+        self.name = name
+
+    @classmethod
+    def of(cls, texts: Any, name: str = "") -> Texts:
+        """From a list, an array, a Series, or a table with a column of that name (or with a single one).
+
+        Raises:
+            KeyError: the table has no such column.
+        """
+        if isinstance(texts, Texts):
+            return texts
+        if isinstance(texts, str):  # one text, and not a sequence of letters
+            texts = [texts]
+        if isinstance(texts, pd.DataFrame):
+            texts = texts[name] if name in texts or texts.shape[1] != 1 else texts.iloc[:, 0]
+        return cls(pa.array([_as_text(text) for text in np.asarray(texts).ravel()], pa.large_string()), name)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """`(N,)`."""
+        return (len(self),)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[list[str]]:
+        """All texts in their order, some at a time."""
+        for start in range(0, len(self), _AT_ONCE):
+            yield [text or "" for text in self.values.slice(start, _AT_ONCE).to_pylist()]
+
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Texts:
+        """Some of the rows, in that order."""
+        index = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+        return Texts(self.values.take(pa.array(index, pa.int64())), self.name)
+
+    def empty(self) -> np.ndarray:
+        """Which rows hold nothing but spaces, `(N,)` booleans."""
+        import pyarrow.compute as pc
+
+        length = pc.utf8_length(pc.utf8_trim_whitespace(self.values))
+        return pc.equal(pc.fill_null(length, 0), 0).to_numpy(zero_copy_only=False)
+
+    def digest(self) -> str:
+        """Of all texts and where each ends."""
+        digest = hashlib.blake2b(digest_size=16)
+        for batch in self.batches():
+            encoded = [text.encode() for text in batch]
+            digest.update(np.array([len(text) for text in encoded], "<i8").tobytes())
+            digest.update(b"".join(encoded))
+        return digest.hexdigest()
+
+
+def _as_text(value: Any) -> str:
+    """What a cell says; a missing one says nothing."""
+    return "" if value is None or value != value else str(value)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+import torch
+
+from dlcli.datasets.texts import Texts
+from dlcli.preprocessing.text import Text
+
+TEXTS = ["Free entry, free prize!", "See you at home", "see you FREE", "ok"]
+
+
+def tokens(fitted: Text, texts: object) -> list[list[str]]:
+    names = fitted.vocabulary()
+    return [[names[code] for code in row.tolist()] for row in fitted.transform(texts)["x"]]
+
+
+def test_words_of_the_training_rows_are_known_and_others_are_not() -> None:
+    fitted = Text(min_frequency=2).fit(Texts.of(TEXTS))
+    assert fitted.vocabulary() == ["<pad>", "<unk>", "free", "see", "you"]
+    assert fitted.facts() == {"vocab_size": 5}
+    assert tokens(fitted, ["See you, Free"]) == [["see", "you", "<unk>", "free"]]
+
+
+def test_fields_are_tokens_and_lengths() -> None:
+    fields = Text(min_frequency=1).fit(Texts.of(TEXTS)).transform(Texts.of(TEXTS))
+    assert fields["x"][:].shape == (4, 6)
+    assert fields["x"][:].dtype == torch.int64
+    assert fields["lengths"].tolist() == [6, 4, 3, 1]
+
+
+@pytest.mark.parametrize("kind", ["words", "characters", "bpe"])
+def test_any_text_has_tokens(kind) -> None:
+    fitted = Text(kind, min_frequency=1).fit(Texts.of(TEXTS))
+    strange = ["", "  \n", "<pad>", "\N{SNOWMAN} déjà vu", "a" * 1000]
+    fields = fitted.transform(strange)
+    assert fields["lengths"].min() >= 1
+    assert fields["lengths"].max() <= 256
+    assert all(row.min() > 0 for row in fields["x"])  # nothing that is there is padding
+
+
+def test_byte_pairs_leave_nothing_unknown_and_know_what_is_frequent() -> None:
+    fitted = Text("bpe", min_frequency=2).fit(Texts.of(TEXTS * 2))
+    assert "<unk>" not in tokens(fitted, ["gratuité \N{SNOWMAN}"])[0]
+    assert tokens(fitted, ["free"]) == [["Ġfree"]]
+
+
+@pytest.mark.parametrize("kind", ["words", "characters", "bpe"])
+def test_it_is_the_same_each_time_and_survives_skops(kind) -> None:
+    fitted = Text(kind).fit(Texts.of(TEXTS * 20))
+    assert Text(kind).fit(Texts.of(TEXTS * 20)).tokenizer_ == fitted.tokenizer_
+    content = skops.io.dumps(fitted)
+    unknown = skops.io.get_untrusted_types(data=content)
+    assert unknown == ["dlcli.preprocessing.text.Text"]
+    loaded = skops.io.loads(content, trusted=unknown)
+    assert tokens(loaded, TEXTS) == tokens(fitted, TEXTS)
+
+
+def test_new_rows_come_in_any_form() -> None:
+    fitted = Text(min_frequency=1).fit(Texts.of(pd.DataFrame({"message": TEXTS, "n": 1}), "message"))
+    expected = tokens(fitted, TEXTS)
+    table = pd.DataFrame({"n": range(4), "message": TEXTS})
+    for form in (table, table["message"], table[["message"]], np.array(TEXTS), tuple(TEXTS)):
+        assert tokens(fitted, form) == expected
+    assert tokens(fitted, TEXTS[0]) == expected[:1]
+    assert tokens(fitted, pd.DataFrame({"other": TEXTS})) == expected  # a single column needs no name
+    assert tokens(fitted, [None, float("nan")]) == [["<unk>"], ["<unk>"]]
+
+
+def test_what_is_too_long_is_cut_off() -> None:
+    fitted = Text(min_frequency=1, max_length=2).fit(Texts.of(TEXTS))
+    assert tokens(fitted, TEXTS)[1] == ["see", "you"]
