@@ -55,9 +55,10 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
         yield _broken(node[TARGET], where)
         return
     given = _given(where, supplied)
-    own = own_keys(where)
+    # A key that the target takes too is the target's.
+    own = {key: argument for key, argument in own_keys(where).items() if key not in takes.arguments}
     for key, argument in own.items():
-        if argument.required and key not in node and key not in takes.arguments:
+        if argument.required and key not in node:
             yield Problem("is missing", f"{where}.{key}", f"Add {where}.{key}=...")
         elif key in node and (found := mismatch(node[key], argument)):
             yield Problem(found[0], f"{where}.{key}", found[1])
