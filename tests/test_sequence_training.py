@@ -1,4 +1,4 @@
-"""Whole runs on sequences."""
+"""Whole runs on sequences of unequal and of equal length."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 import dlcli
-from dlcli.datasets import sequences
-from dlcli.errors import ConfigError, DataError
+from dlcli.errors import DataError
 from dlcli.preprocessing.sequences import Sequences
 
 
@@ -34,13 +33,19 @@ def of(path: Path) -> list[str]:
     return ["dataset=sequences", f"dataset.path='{path}'", *columns, "trainer.accelerator=cpu"]
 
 
-def test_unequal_lengths_are_refused(tmp_path: Path) -> None:
+def test_unequal_lengths(tmp_path: Path) -> None:
     path = recordings(tmp_path, longest=30)
-    with pytest.raises(ConfigError, match="sequences have 12 to 30 steps"):
-        dlcli.train([*of(path), "model=gru"])
+    plain = ["model=gru", "model.hidden=8", "optimizer.lr=0.02", "trainer.max_epochs=8"]
+    result = dlcli.train([*of(path), *plain])
+    assert result.metrics["test/accuracy"] > 0.9
+    again = dlcli.evaluate(str(result.run_dir))
+    assert {name: result.metrics[name] for name in again.metrics} == again.metrics
+    predictions = dlcli.load_run(str(result.run_dir)).predict(pd.read_csv(path)[["height", "who", "at"]])
+    assert len(predictions) == 120
+    assert (predictions["prediction"] == np.tile(["down", "up"], 60)).mean() > 0.9
 
 
-@pytest.mark.parametrize("model", ["gru", "mlp"])
+@pytest.mark.parametrize("model", ["mlp", "tcn", "transformer"])
 def test_one_length(model: str, tmp_path: Path) -> None:
     path = recordings(tmp_path, longest=12)
     result = dlcli.train([*of(path), f"model={model}", "trainer.max_epochs=6"])
@@ -51,13 +56,19 @@ def test_one_length(model: str, tmp_path: Path) -> None:
         model_of_run.predict(np.zeros((3, 11, 1)))
 
 
-def test_a_table_of_steps_is_predicted(tmp_path: Path) -> None:
-    path = recordings(tmp_path, longest=12)
-    data = sequences.load(str(path), "who", "way", "at")
+def test_scaling_counts_each_step_of_the_training_rows(tmp_path: Path) -> None:
+    from dlcli.datasets import sequences
+
+    data = sequences.load(str(recordings(tmp_path, longest=30)), "who", "way", "at")
     some = data.x[[3, 50, 7]]
     fitted = Sequences().fit(some)
     assert np.allclose(fitted.mean_, some.flat().mean())
     assert np.allclose(fitted.std_, some.flat().std())
-    steps = pd.read_csv(path).sample(frac=1, random_state=0)[["height", "who", "at"]]
-    order = steps.who.drop_duplicates().to_numpy()
-    assert np.allclose(fitted.transform(steps)["x"], fitted.transform(data.x[order])["x"])
+    fields = fitted.transform(some)
+    assert fields["lengths"].tolist() == some.lengths.tolist()
+    assert fields["x"][:].shape == (3, some.lengths.max(), 1)
+    assert (fields["x"][:][0, some.lengths[0] :] == 0).all()
+    assert (
+        Sequences(scaling="none").fit(some).transform(some)["x"][:1][0, :, 0].numpy()
+        == some[:1].flat()[:, 0].astype(np.float32)
+    ).all()

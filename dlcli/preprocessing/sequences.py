@@ -1,4 +1,4 @@
-"""Sequences of one length: each feature scaled by the training rows' steps."""
+"""Sequences: each feature scaled by the training rows' steps; rows of unequal length are padded batch by batch."""
 
 from __future__ import annotations
 
@@ -6,31 +6,26 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator
 
 from dlcli.config.suggest import did_you_mean
 from dlcli.datasets.ragged import RaggedRows
 from dlcli.errors import DataError
+from dlcli.preprocessing.ragged import Ragged
 
 
 class Sequences(BaseEstimator):
-    """Sequences to `x`, `(N, T, F)`: each feature has mean 0 and deviation 1 over all steps of the training rows."""
+    """Sequences to `x`: `(N, T, F)` where all have one length, else ragged, with their `lengths`.
+
+    Each feature has mean 0 and deviation 1 over all steps of the training rows; padding is 0, the mean.
+    """
 
     def __init__(self, scaling: Literal["standard", "none"] = "standard") -> None:
         self.scaling = scaling
 
     def fit(self, x: RaggedRows) -> Self:
-        """Measure the features.
-
-        Raises:
-            DataError: the sequences are of unequal length.
-        """
-        if not x.length:
-            raise DataError(
-                f"sequences have {x.lengths.min()} to {x.lengths.max()} steps",
-                "dataset",
-                "Bring them to one length: resample them, or cut them into pieces of one length with ids of their own.",
-            )
+        """Measure the features."""
         self.columns_, self.id_, self.time_ = list(x.columns), x.id, x.time
         steps = x.flat()
         plain = self.scaling == "none"
@@ -43,15 +38,18 @@ class Sequences(BaseEstimator):
         return self
 
     def transform(self, x: RaggedRows | pd.DataFrame | np.ndarray) -> dict[str, Any]:
-        """`x`, floats `(N, T, F)`.
+        """`x`, floats `(N, T, F)` or a field of rows of unequal length, those with their `lengths` `(N,)`.
 
         Raises:
             DataError: raw steps (`rows`) lack a column or a value, or a sequence is not as long as those of the
-                training.
+                training, where these had one length.
         """
         if not isinstance(x, RaggedRows):
             x = self.rows(x)
         steps = ((x.flat() - self.mean_) / self.std_).astype(np.float32)
+        if not self.length_:
+            lengths = torch.from_numpy(x.lengths.astype(np.int64))
+            return {"x": Ragged(torch.from_numpy(steps), lengths), "lengths": lengths}
         other = x.lengths[x.lengths != self.length_]
         if len(other):
             raise DataError(
