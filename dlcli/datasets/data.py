@@ -34,7 +34,7 @@ class Data:
     or fold numbers, -1 for rows that always train).
 
     `note` tells a person how the rows are held. `content`, where it is given, is a digest that stands for `x` in the
-    fingerprint: of rows that are no array or table, or that stay in files, and are the same rows when in memory.
+    fingerprint: of rows that stay in files, and are the same rows when they are in memory.
 
     `reach` says that rows are stretches of time which overlap: a row's target reaches so far behind its own time, which
     is a whole number then. Such rows are split in time alone, for a target must not lie in two parts.

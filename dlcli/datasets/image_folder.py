@@ -14,9 +14,9 @@ import psutil
 from annotated_types import Ge
 
 from dlcli.console import amount
+from dlcli.datasets.class_folders import Entry, list_class_folders
 from dlcli.datasets.data import Data
 from dlcli.datasets.images.decoding import BadImage, Decoder, Fit, Header, in_threads, read_header
-from dlcli.datasets.images.entries import Entry, list_images
 from dlcli.datasets.images.files import ImageFiles, bad_file
 from dlcli.datasets.images.tables import list_table
 from dlcli.errors import DataError
@@ -28,6 +28,8 @@ _COPIES = 3
 
 # The share of what memory is free that images may take.
 _SHARE = 0.5
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 
 _TABLES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
 
@@ -83,7 +85,7 @@ def load(
     if place.is_file() and place.suffix.lower() in _TABLES:
         listing = list_table(place, target, image)
     else:
-        listing = list_images(place)
+        listing = list_class_folders(place, _SUFFIXES, "images", "a table of paths and labels")
     if listing.empty and on_bad == "error":
         hint = "Remove it, or fill it; dataset.on_bad=skip leaves it out."
         raise DataError("there is no image in this class's folder", listing.empty[0], hint)

@@ -69,7 +69,7 @@ def load(
     source = _typed(source, {name: kind for name, kind in kinds.items() if name not in targets})
     first = len(source.frame)
     if test_path is not None:
-        source = _joined(source, read(Path(test_path).expanduser()), targets)
+        source = source.joined(read(Path(test_path).expanduser()), targets)
     found = make_targets(source, targets, dict(kinds))
     frame = source.frame
     out = {*targets, *drop, group, split, *(name for name, kind in kinds.items() if kind == "text")}
@@ -90,9 +90,9 @@ def load(
         targets=found.names,
         source=str(source.file),
         test_rows=np.arange(first, len(frame)) if test_path is not None else None,
-        groups=_column(source, group, "group"),
-        times=_column(source, time, "time"),
-        parts=_column(source, split, "split"),
+        groups=source.split_column(group, "group"),
+        times=source.split_column(time, "time"),
+        parts=source.split_column(split, "split"),
         note=found.note,
     )
 
@@ -120,24 +120,6 @@ def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
     return Source(source.frame.assign(**changed), source.file, source.first)
 
 
-def _joined(source: Source, test: Source, targets: Sequence[str]) -> Source:
-    """Both files' rows, the test file's columns in the kinds of the first one's."""
-    test.need(list(source.frame.columns), f"dataset.test_path ({test.file.name})")
-    columns = {
-        name: as_kind(test.frame[name], kind_of(values), test.place)
-        if kind_of(values) != kind_of(test.frame[name])
-        else test.frame[name]
-        for name, values in source.frame.items()
-    }
-    if (missing := test.frame[list(targets)].isna().any(axis=1).to_numpy()).any():
-        row = int(missing.argmax())
-        raise DataError(
-            "the target is missing", test.place(row, ", ".join(targets)), "Fill it in, or remove the row."
-        )
-    frame = pd.concat([source.frame, pd.DataFrame(columns)], ignore_index=True)
-    return Source(frame, source.file, source.first)
-
-
 def _finite(source: Source, features: Sequence[str]) -> None:
     """Numbers that are infinite are told now, while their line is known."""
     for name in features:
@@ -151,16 +133,3 @@ def _finite(source: Source, features: Sequence[str]) -> None:
                     source.place(row, name),
                     "Leave the cell empty where there is no value.",
                 )
-
-
-def _column(source: Source, name: str | None, key: str) -> np.ndarray | None:
-    """A column that splits go by, each row with a value."""
-    if name is None:
-        return None
-    values = source.frame[name]
-    missing = values.isna().to_numpy()
-    if missing.any():
-        raise DataError(
-            f"dataset.{key} has no value here", source.place(int(missing.argmax()), name), "Fill it in."
-        )
-    return values.to_numpy(dtype=object) if kind_of(values) == "categorical" else values.to_numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -72,14 +71,12 @@ class Texts:
         length = pc.utf8_length(pc.utf8_trim_whitespace(self.values))
         return pc.equal(pc.fill_null(length, 0), 0).to_numpy(zero_copy_only=False)
 
-    def digest(self) -> str:
-        """Of all texts and where each ends."""
-        digest = hashlib.blake2b(digest_size=16)
+    def pieces(self) -> Iterator[np.ndarray]:
+        """What a fingerprint is taken of: all texts, and where each ends."""
         for batch in self.batches():
             encoded = [text.encode() for text in batch]
-            digest.update(np.array([len(text) for text in encoded], "<i8").tobytes())
-            digest.update(b"".join(encoded))
-        return digest.hexdigest()
+            yield np.array([len(text) for text in encoded], np.int64)
+            yield np.frombuffer(b"".join(encoded), np.uint8)
 
 
 def _as_text(value: Any) -> str:

@@ -60,8 +60,8 @@ class Ragged:
         places = self._starts[index.to(self.device)].unsqueeze(1) + steps
         # Where a short last row is padded, its places lie behind the end.
         batch = self.values[places.masked_fill_(~there, 0)]
-        batch[~there] = self.padding
-        return batch
+        # Not batch[~there] = ...: that waits for the device to say how many they are.
+        return batch.masked_fill_(~there.view(*there.shape, *[1] * (batch.ndim - 2)), self.padding)
 
     def to(self, device: torch.device) -> Ragged:
         """The same rows, their values on a device."""

@@ -93,10 +93,13 @@ class BatchLoader:
                 yield Chunk(self, order, range(start, min(start + self.chunk, self.batches)))
 
     def order(self) -> Tensor | None:
-        """This epoch's rows in the order in which they are read, `(N,)` on the CPU; None: as they come."""
+        """This epoch's rows in the order in which they are read, `(N,)` on the CPU; None: as they come.
+
+        Without shuffling the longest come first: what does not fit into memory shows at once.
+        """
         lengths = self._lengths
         if not self.shuffle:
-            return None if lengths is None else lengths.argsort(stable=True)
+            return None if lengths is None else lengths.argsort(stable=True, descending=True)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
         order = torch.randperm(self.rows, generator=generator)
         if lengths is None:
@@ -108,6 +111,10 @@ class BatchLoader:
         keys = pools * (int(lengths.max()) + 1) + lengths[sorted_rows]
         batches = sorted_rows[keys.argsort(stable=True)].view(whole, self.batch_size)
         return torch.cat([batches[torch.randperm(whole, generator=generator)].flatten(), rest])
+
+    def batch(self, number: int) -> Batch:
+        """One of this epoch's batches, by itself."""
+        return self._read(self.order(), number)
 
     @property
     def _lengths(self) -> Tensor | None:

@@ -75,11 +75,11 @@ def rehearse(
         task.to(device)
         precision.convert_module(network.to(device)).train()
         optimizer = make_optimizer(network.trained_parameters())
-        step = partial(_step, network, task, optimizer, _first(loader, device), precision)
+        step = partial(_step, network, task, optimizer, precision)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with _kept_for_backward(network) as kept:
-            step()
+            step(_batch(loader, 0, device))  # where rows differ in length, the longest
         sizes = {
             "weights": _bytes((*network.parameters(), *network.buffers())),
             "gradients": _bytes(p.grad for p in network.parameters() if p.grad is not None),
@@ -89,7 +89,8 @@ def rehearse(
         if device.type == "cuda":
             batches = max(0, torch.cuda.max_memory_allocated(device) - sum(sizes.values()))
         sizes |= {"batch": batches, "data": sum(map(_held, (*train.values(), *(val or {}).values())))}
-        seconds = _seconds(step, device) * loader.batches
+        typical = _batch(loader, loader.batches // 2, device)
+        seconds = _seconds(partial(step, typical), device) * loader.batches
         if val is not None:
             seconds += _validation(network, BatchLoader(val, max(batch_size, 512)), precision, device)
     weights = _bytes(network.model.state_dict().values())
@@ -107,11 +108,11 @@ def rehearse(
     )
 
 
-def _first(loader: BatchLoader, device: torch.device) -> Batch:
-    return {name: values.to(device) for name, values in next(iter(loader)).items()}
+def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
+    return {name: values.to(device) for name, values in loader.batch(number).items()}
 
 
-def _step(network: Network, task: Task, optimizer: Optimizer, batch: Batch, precision: Precision) -> None:
+def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precision, batch: Batch) -> None:
     """One optimizer step."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
     wanted = f"Outputs should be of shape ({len(batch['y'])}, {task.num_outputs})."
@@ -145,7 +146,7 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
 
 def _validation(network: Network, loader: BatchLoader, precision: Precision, device: torch.device) -> float:
     """Seconds that all validation rows take, from one batch of them."""
-    batch = _first(loader, device)
+    batch = _batch(loader, loader.batches // 2, device)
     network.eval()
     with torch.no_grad(), precision.val_step_context(), blamed_on("model", network.model, batch):
         before = time.perf_counter()

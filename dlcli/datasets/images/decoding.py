@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dlcli.datasets.images.entries import Entry
+from dlcli.datasets.class_folders import Entry
 
 Fit = Literal["crop", "stretch"]
 Result = TypeVar("Result")

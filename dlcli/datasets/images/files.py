@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dlcli.datasets.class_folders import Entry
 from dlcli.datasets.images.decoding import BadImage, Decoder, in_threads
-from dlcli.datasets.images.entries import Entry
 from dlcli.errors import DataError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.images.entries import Entry, Listing
+from dlcli.datasets.class_folders import Entry, Listing
 from dlcli.errors import DataError
 
 

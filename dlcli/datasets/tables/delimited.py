@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 from pyarrow import csv
 
-from dlcli.datasets.tables.dialect import Dialect, sniff
+from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
 from dlcli.datasets.tables.plain import to_frame
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
@@ -41,8 +43,13 @@ def read_delimited(
     header: bool | None = None,
     encoding: str = "utf-8",
     types: Mapping[str, str] | None = None,
+    quotes: bool | None = None,
+    missing: Sequence[str] = MISSING,
 ) -> Source:
     """Read a table of text; columns that `types` calls categorical or text stay words, `007` included.
+
+    `quotes`: whether a cell may stand in quotes; None: it is found out where tabs separate, and so for all others.
+    `missing`: what stands for a missing value.
 
     Raises:
         DataError: the file is empty, damaged or in another encoding, or a row is too short or too long.
@@ -53,14 +60,21 @@ def read_delimited(
     if _is_utf8(encoding):
         _refuse_bytes(file)
     dialect = sniff(lines, separator, decimal, header)
-    table = _read(file, dialect, encoding, _words(types or {}, dialect.header))
+    if quotes is None and dialect.separator == "\t":
+        with opened(file) as stream:
+            text = io.TextIOWrapper(stream, encoding, errors="replace")
+            quotes = not quotes_are_letters(text, dialect.separator)
+    dialect = replace(dialect, quotes=quotes is not False)
+    table = _read(file, dialect, encoding, _words(types or {}, dialect.header), missing)
     table = table.rename_columns(_names(table, dialect.header))
     first = 1 + dialect.header
     blank = next(number for number, line in enumerate(lines) if line.strip())
     return Source(to_frame(table, file), file, first + blank)
 
 
-def _read(file: Path, dialect: Dialect, encoding: str, words: Mapping[str, pa.DataType]) -> pa.Table:
+def _read(
+    file: Path, dialect: Dialect, encoding: str, words: Mapping[str, pa.DataType], missing: Sequence[str]
+) -> pa.Table:
     ragged: list[Any] = []
 
     def note(row: Any) -> str:
@@ -76,10 +90,13 @@ def _read(file: Path, dialect: Dialect, encoding: str, words: Mapping[str, pa.Da
                     use_threads=False, autogenerate_column_names=not dialect.header, encoding=encoding
                 ),
                 parse_options=csv.ParseOptions(
-                    delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=note
+                    delimiter=dialect.separator,
+                    quote_char='"' if dialect.quotes else False,
+                    newlines_in_values=dialect.quotes,
+                    invalid_row_handler=note,
                 ),
                 convert_options=csv.ConvertOptions(
-                    null_values=list(MISSING),
+                    null_values=list(missing),
                     strings_can_be_null=True,
                     decimal_point=dialect.decimal,
                     column_types=dict(words),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlcli.config.suggest import did_you_mean, hint
@@ -22,8 +22,10 @@ def read_table(
     header: bool | None = None,
     encoding: str = "utf-8",
     types: Mapping[str, str] | None = None,
+    quotes: bool | None = None,
+    missing: Sequence[str] | None = None,
 ) -> Source:
-    """Read a table of any known format; the keywords are for text files, where None is found out.
+    """Read a table of any known format; the keywords are for text files, where None is found out, or the usual.
 
     Raises:
         DataError: there is no such file, it is of no known format, or it is no table.
@@ -47,11 +49,18 @@ def read_table(
     if suffix not in _TEXT:
         known = ", ".join(name for name in (*_TEXT, *_PARQUET, *_LINES, *_EXCEL) if name)
         raise DataError(f"{suffix} is no format of tables that dlcli reads", str(file), f"It reads {known}.")
-    from dlcli.datasets.tables.delimited import read_delimited
+    from dlcli.datasets.tables.delimited import MISSING, read_delimited
 
     return checked(
         read_delimited(
-            file, separator=separator, decimal=decimal, header=header, encoding=encoding, types=types
+            file,
+            separator=separator,
+            decimal=decimal,
+            header=header,
+            encoding=encoding,
+            types=types,
+            quotes=quotes,
+            missing=MISSING if missing is None else missing,
         )
     )
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.datasets.tables.columns import as_kind, kind_of
 from dlcli.errors import DataError
 
 
@@ -45,6 +47,45 @@ class Source:
                     key,
                     hint(did_you_mean(column, names), choices(names)),
                 )
+
+    def joined(self, test: Source, targets: Sequence[str]) -> Source:
+        """These rows, and behind them those of a test file, whose columns are brought to the kinds of these.
+
+        Raises:
+            DataError: the test file lacks a column, or a target.
+        """
+        test.need(list(self.frame.columns), f"dataset.test_path ({test.file.name})")
+        columns = {
+            name: as_kind(test.frame[name], kind_of(values), test.place)
+            if kind_of(values) != kind_of(test.frame[name])
+            else test.frame[name]
+            for name, values in self.frame.items()
+        }
+        if (missing := test.frame[list(targets)].isna().any(axis=1).to_numpy()).any():
+            row = int(missing.argmax())
+            raise DataError(
+                "the target is missing",
+                test.place(row, ", ".join(targets)),
+                "Fill it in, or remove the row.",
+            )
+        frame = pd.concat([self.frame, pd.DataFrame(columns)], ignore_index=True)
+        return Source(frame, self.file, self.first)
+
+    def split_column(self, name: str | None, key: str) -> np.ndarray | None:
+        """A column that splits go by, `(N,)`; `key` is the dataset's setting that names it.
+
+        Raises:
+            DataError: a row has no value.
+        """
+        if name is None:
+            return None
+        values = self.frame[name]
+        missing = values.isna().to_numpy()
+        if missing.any():
+            raise DataError(
+                f"dataset.{key} has no value here", self.place(int(missing.argmax()), name), "Fill it in."
+            )
+        return values.to_numpy(dtype=object) if kind_of(values) == "categorical" else values.to_numpy()
 
 
 def checked(source: Source) -> Source:

@@ -1,18 +1,16 @@
-"""Where image files are: in class folders, in a tar that is read where it lies, or in a table of paths."""
+"""Files in class folders, or in a tar of them that is read where it lies."""
 
 from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dlcli.errors import DataError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-
-# Folders above the classes that say which part their images belong to.
+# Folders above the classes that say which part their files belong to.
 PARTS = {
     "train": "train",
     "training": "train",
@@ -41,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files with their class and part (train, val or test; empty where there are no such folders)."""
+    """Files with their class and part (train, val or test; empty where there are no such folders)."""
 
     entries: list[Entry]
     labels: list[str]
@@ -49,19 +47,19 @@ class Listing:
     empty: list[str]
 
 
-def list_images(path: Path) -> Listing:
-    """The images of a folder or a tar with a folder for each class, or with train/ and test/ (and val/) above those.
+def list_class_folders(path: Path, suffixes: Collection[str], noun: str, instead: str) -> Listing:
+    """The files of a folder or a tar with a folder for each class, or with train/ and test/ (and val/) above those.
 
-    Folders that hold nothing but one folder are passed through. Hidden files, and files without the suffix of an
-    image, are no images.
+    Folders that hold nothing but one folder are passed through. Hidden files, and files without one of the suffixes,
+    are left out. `noun` says what the files are, in the plural; `instead`, what else may be given.
 
     Raises:
-        DataError: there is no such file or folder, it cannot be read where it lies, or it holds no images.
+        DataError: there is no such file or folder, it cannot be read where it lies, or it holds no such files.
     """
     if path.is_dir():
-        entries, folders = _in_folder(path)
+        entries, folders = _in_folder(path, suffixes)
     elif path.is_file():
-        entries, folders = _in_tar(path)
+        entries, folders = _in_tar(path, suffixes)
     else:
         raise DataError(
             "there is no such file or folder", str(path), "Give dataset.path=FOLDER or a .tar file."
@@ -74,9 +72,9 @@ def list_images(path: Path) -> Listing:
     found = [entry for entry in entries if len(parents[entry]) > level]
     if not found:
         raise DataError(
-            "holds no folder with images in it",
+            f"holds no folder with {noun} in it",
             str(path),
-            "One folder for each class is wanted, with images in it; or give a table of paths and labels.",
+            f"One folder for each class is wanted, with {noun} in it; or give {instead}.",
         )
     labels = [parents[entry][level] for entry in found]
     parts = [PARTS[parents[entry][level - 1]] if in_parts else "" for entry in found]
@@ -86,18 +84,18 @@ def list_images(path: Path) -> Listing:
 
 
 def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The folders that all images lie in, above the last level."""
+    """The folders that all files lie in, above the last level."""
     if not folders:
         return ()
     least, most = min(folders), max(folders)
     shared = 0
     while shared < min(len(least), len(most)) and least[shared] == most[shared]:
         shared += 1
-    # All images in one folder: that is the (only) class, or the part.
+    # All files in one folder: that is the (only) class, or the part.
     return least[: min(shared, min(map(len, folders)) - 1)] if shared else ()
 
 
-def _in_folder(root: Path) -> tuple[list[Entry], set[tuple[str, ...]]]:
+def _in_folder(root: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tuple[str, ...]]]:
     entries, folders = [], set()
     for above, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -105,13 +103,13 @@ def _in_folder(root: Path) -> tuple[list[Entry], set[tuple[str, ...]]]:
         place = folder.relative_to(root)
         folders.add(place.parts)
         for name in sorted(names):
-            if _is_image(name):
+            if _is_wanted(name, suffixes):
                 file = folder / name
                 entries.append(Entry((place / name).as_posix(), str(file), 0, file.stat().st_size))
     return entries, folders
 
 
-def _in_tar(file: Path) -> tuple[list[Entry], set[tuple[str, ...]]]:
+def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tuple[str, ...]]]:
     if not tarfile.is_tarfile(file):
         raise DataError("is neither a folder nor a .tar", str(file), "Unpack it, and give the folder.")
     try:
@@ -125,10 +123,10 @@ def _in_tar(file: Path) -> tuple[list[Entry], set[tuple[str, ...]]]:
     entries = [
         Entry(str(PurePosixPath(member.name)), str(file), member.offset_data, member.size)
         for member in members
-        if member.isfile() and _is_image(PurePosixPath(member.name).name)
+        if member.isfile() and _is_wanted(PurePosixPath(member.name).name, suffixes)
     ]
     return sorted(entries, key=lambda entry: PurePosixPath(entry.name).parts), folders
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
+def _is_wanted(name: str, suffixes: Collection[str]) -> bool:
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in suffixes
