@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.images.decoding import BadImage, Decoder, Fit, Header, in_threads, read_header
 from dlcli.datasets.images.files import ImageFiles, bad_file
 from dlcli.datasets.images.tables import list_table
+from dlcli.datasets.labelled import labelled
 from dlcli.errors import DataError
 
 Pixels = Annotated[int, Ge(1)]
@@ -100,13 +101,18 @@ def load(
     if not found.entries:
         raise DataError("no image is left", str(place), f"The first that was left out: {found.skipped[0]}")
     labels = [listing.labels[row] for row in found.rows]
-    parts = np.array([listing.parts[row] for row in found.rows])
+    parts = [listing.parts[row] for row in found.rows]
     size_text = f"{amount(files.nbytes)} decoded, {amount(free)} of memory free"
     note = f"{'in memory' if at_once else 'decoded as they are read'} ({size_text})"
     if found.skipped:
         note += f"; {len(found.skipped)} broken left out: {', '.join(found.skipped[:3])}"
-    return replace(
-        _data(place, x if at_once else files, labels, parts, target or "class"),
+    return labelled(
+        place,
+        "image",
+        x if at_once else files,
+        labels,
+        parts,
+        target or "class",
         note=note,
         content=_digest(found, files.decoder),
     )
@@ -171,35 +177,3 @@ def _digest(found: _Labelled, decoder: Decoder) -> str:
         digest.update(entry.name.encode())
         digest.update(header.digest)
     return digest.hexdigest()
-
-
-def _data(place: Path, x: Any, labels: list[Any], parts: np.ndarray, target: str) -> Data:
-    """The rows with their targets, and which of them were set aside."""
-    test = np.flatnonzero(parts == "test")
-    given = set(parts.tolist()) - {"", "test"}
-    common = {
-        "name": place.name.partition(".")[0],
-        "kind": "image",
-        "x": x,
-        "source": str(place),
-        "test_rows": test if len(test) else None,
-        "parts": parts if "val" in given else None,
-    }
-    if isinstance(labels[0], float):
-        return Data(**common, y=np.array(labels, np.float64), targets=(target,))
-    classes = sorted({str(label) for label in labels}, key=_natural)
-    if len(classes) < 2:
-        raise DataError(
-            f"there is only one class: {classes[0]}",
-            str(place),
-            "At least two are needed to tell them apart.",
-        )
-    code = {name: number for number, name in enumerate(classes)}
-    return Data(
-        **common, y=np.array([code[str(label)] for label in labels], np.int64), classes=tuple(classes)
-    )
-
-
-def _natural(name: str) -> tuple[int, int, str]:
-    """Numbers as numbers, in front of words."""
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)

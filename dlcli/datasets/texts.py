@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.errors import DataError
+
 # Texts that are Python's own at a time; all of them would take several times the room.
 _AT_ONCE = 4096
 
@@ -32,15 +35,22 @@ class Texts:
         """From a list, an array, a Series, or a table with a column of that name (or with a single one).
 
         Raises:
-            KeyError: the table has no such column.
+            DataError: the table has no such column.
         """
         if isinstance(texts, Texts):
             return texts
         if isinstance(texts, str):  # one text, and not a sequence of letters
             texts = [texts]
         if isinstance(texts, pd.DataFrame):
-            texts = texts[name] if name in texts or texts.shape[1] != 1 else texts.iloc[:, 0]
-        return cls(pa.array([_as_text(text) for text in np.asarray(texts).ravel()], pa.large_string()), name)
+            texts = _column(texts, name)
+        if isinstance(texts, np.ndarray):
+            texts = texts.ravel()
+        if not isinstance(texts, pd.Series | np.ndarray):
+            texts = list(texts)
+        try:
+            return cls(pa.array(texts, pa.large_string(), from_pandas=True), name)
+        except (pa.ArrowException, UnicodeEncodeError):  # numbers among them, or half a character
+            return cls(pa.array([_as_text(text) for text in texts], pa.large_string()), name)
 
     @property
     def shape(self) -> tuple[int]:
@@ -79,6 +89,18 @@ class Texts:
             yield np.frombuffer(b"".join(encoded), np.uint8)
 
 
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    if name in table:
+        return table[name]
+    if table.shape[1] == 1:
+        return table.iloc[:, 0]
+    names = [str(column) for column in table.columns]
+    wanted = f"there is no column {name}" if name else "which of the columns holds the texts?"
+    raise DataError(wanted, "", hint(did_you_mean(name, names), choices(names)))
+
+
 def _as_text(value: Any) -> str:
     """What a cell says; a missing one says nothing."""
-    return "" if value is None or value != value else str(value)
+    if value is None or value != value:
+        return ""
+    return str(value).encode("utf-8", errors="replace").decode()

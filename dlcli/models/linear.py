@@ -53,7 +53,7 @@ class BagOfTokens(nn.Module):
 
     def __init__(self, vocab_size: int, num_outputs: int) -> None:
         super().__init__()
-        self.weights = nn.EmbeddingBag(vocab_size, num_outputs, mode="mean", padding_idx=0)
+        self.weights = nn.EmbeddingBag(vocab_size, num_outputs, mode="sum", padding_idx=0)
         self.bias = nn.Parameter(torch.zeros(num_outputs))
         # Tokens that are hardly ever seen say nothing, instead of something at random.
         nn.init.zeros_(self.weights.weight)

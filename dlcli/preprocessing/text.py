@@ -106,7 +106,10 @@ class Text(BaseEstimator):
         else:
             tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
             single = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-            tokenizer.pre_tokenizer = pre_tokenizers.Whitespace() if self.tokens == "words" else single
+            # Digit by digit: a number as a whole is hardly ever seen twice.
+            digits = pre_tokenizers.Digits(individual_digits=True)
+            words = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), digits])
+            tokenizer.pre_tokenizer = words if self.tokens == "words" else single
             trainer = trainers.WordLevelTrainer(**arguments)
         case = [normalizers.Lowercase()] if self.lowercase else []
         # One form for each letter, however it was typed.
