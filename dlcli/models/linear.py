@@ -49,7 +49,7 @@ class Linear(nn.Module):
 
 
 class BagOfTokens(nn.Module):
-    """The mean of the weights of a row's tokens, and a bias."""
+    """The sum of the weights of a row's tokens, and a bias: a linear model of how often each occurs."""
 
     def __init__(self, vocab_size: int, num_outputs: int) -> None:
         super().__init__()

@@ -1,0 +1,181 @@
+"""Texts in tables and in folders: what is read, what is refused and where, and how other processes get them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlcli.datasets.data import Data, take
+from dlcli.datasets.sharing import SharedData, read_shared
+from dlcli.datasets.text import load
+from dlcli.datasets.texts import Texts
+from dlcli.errors import DataError
+
+ROWS = [("good", "Well made, I like it"), ("bad", "It broke"), ("good", "Fine"), ("bad", "No!")]
+
+
+def write(name: str, text: str | bytes) -> str:
+    file = Path(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return name
+
+
+def tsv(rows: list[tuple[str, str]] = ROWS) -> str:
+    return write("t.tsv", "".join(f"{label}\t{text}\n" for label, text in rows))
+
+
+def refused(path: str, **options) -> tuple[str, str, str]:
+    with pytest.raises(DataError) as caught:
+        load(path, **options)
+    (problem,) = caught.value.problems
+    return problem.where, problem.message, problem.hint
+
+
+def told(data: Data) -> list[tuple[str, str]]:
+    return [(data.classes[code], text) for code, text in zip(data.y, data.x, strict=True)]
+
+
+def table_of(kind: str) -> str:
+    frame = pd.DataFrame(ROWS, columns=["label", "text"])
+    if kind == "parquet":
+        frame.to_parquet("t.parquet")
+    elif kind == "csv":
+        frame.to_csv("t.csv", index=False)
+    else:
+        write("t.jsonl", "".join(json.dumps(row) + "\n" for row in frame.to_dict("records")))
+    return f"t.{kind}"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_the_text_column_is_the_one_that_is_left(kind: str) -> None:
+    data = load(table_of(kind), target="label")
+    assert (data.kind, data.target_kind, data.x.shape) == ("tokens", "binary", (4,))
+    assert told(data) == ROWS
+    assert told(load(table_of(kind), text="text", target="label")) == ROWS
+
+
+def test_no_header_and_quotes_that_are_letters() -> None:
+    rows = [*ROWS, ("good", '"Great" she said'), ("bad", '"Never again'), ("bad", 'I said "no"')]
+    data = load(tsv(rows), target="c0")
+    assert told(data) == rows
+
+
+def test_quotes_that_are_no_letters() -> None:
+    assert told(load(write("t.tsv", 'good\t"a\tb"\nbad\t"c ""d"""\ngood\te\n'), target="c0")) == [
+        ("good", "a\tb"),
+        ("bad", 'c "d"'),
+        ("good", "e"),
+    ]
+    rows = [("good", '"a"'), ("bad", '"b"'), ("bad", "c")]
+    assert told(load(tsv(rows), target="c0", header=False, quotes=False)) == rows
+
+
+def test_words_that_stand_for_missing_numbers_in_a_table_are_texts_here() -> None:
+    rows = [("good", "NA"), ("bad", "None"), ("bad", "nan")]
+    assert told(load(tsv(rows), target="c0", header=False)) == rows
+
+
+def test_numbers_and_several_labels_are_targets_too() -> None:
+    stars = load(write("t.csv", "text,stars\na,1.5\nb,4\n"), target="stars")
+    assert (stars.target_kind, stars.y.tolist()) == ("regression", [1.5, 4.0])
+    labels = load(write("t.csv", "text,rude,long\na,1,0\nb,0,1\n"), target=["rude", "long"])
+    assert (labels.target_kind, labels.classes) == ("multilabel", ("rude", "long"))
+
+
+def test_a_test_file_and_the_columns_that_splits_go_by() -> None:
+    write("new.csv", "text,label,who\nd,no,x\n")
+    path = write("t.csv", "text,label,who\na,no,x\nb,yes,y\nc,no,y\n")
+    data = load(path, target="label", group="who", test_path="new.csv")
+    assert list(data.x) == ["a", "b", "c", "d"]
+    assert data.test_rows is not None
+    assert data.test_rows.tolist() == [3]
+    assert data.groups is not None
+    assert data.groups.tolist() == ["x", "y", "y", "x"]
+
+
+def test_a_folder_for_each_class() -> None:
+    for part, label, name, text in [
+        ("train", "good", "1", "Fine"),
+        ("train", "bad", "2", "It broke\nat once"),
+        ("test", "good", "3", "Well"),
+    ]:
+        write(f"reviews/{part}/{label}/{name}.txt", text)
+    write("reviews/train/good/.notes.txt", "")
+    data = load("reviews")
+    assert told(data) == [("good", "Well"), ("bad", "It broke\nat once"), ("good", "Fine")]
+    assert data.test_rows is not None
+    assert data.test_rows.tolist() == [0]
+
+
+def test_what_cannot_be_learnt_from_is_refused_by_file_row_and_column() -> None:
+    rows = [*ROWS, ("bad", " "), ("good", "")]
+    assert refused(tsv(rows), target="c0")[:2] == ("t.tsv:5, column c1", "the text is empty (and 1 more)")
+    assert refused(tsv([("good", "a"), ("good", "b")]), target="c0")[1] == "all rows are of one class, good"
+    assert refused(tsv(), target="c0", text="c2")[0] == "dataset.text"
+    assert refused(tsv())[0] == "dataset.target"
+    path = write("t.csv", "text,label,more\na,no,x\nb,yes,y\n")
+    assert refused(path, target="lable") == (
+        "dataset.target",
+        "there is no column lable in t.csv",
+        "Did you mean label? Choices: label, more, text.",
+    )
+    assert refused(path, target="label") == (
+        "dataset.text",
+        "which column of t.csv holds the texts?",
+        "Choices: more, text.",
+    )
+    where, message, hint = refused(write("t.tsv", "good\tf\xfcr\nbad\tx\n".encode("latin-1")), target="c0")
+    assert (where, message[:19]) == ("t.tsv:1", "is no UTF-8: byte 0")
+    assert "dataset.encoding=latin-1" in hint
+
+
+def test_bad_folders_are_refused_by_file() -> None:
+    write("r/good/1.txt", "a")
+    assert refused("r")[1] == "there is only one class: good"
+    Path("r/bad").mkdir()
+    assert refused("r")[:2] == ("bad", "there is no text in this class's folder")
+    write("r/bad/2.txt", b"caf\xe9")
+    assert refused("r")[:2] == ("bad/2.txt", "is no utf-8: byte 0xe9 at 3")
+    assert told(load("r", encoding="latin-1")) == [("bad", "caf\xe9"), ("good", "a")]
+    write("r/bad/3.txt", "\n")
+    assert refused("r", encoding="latin-1")[0] == "bad/3.txt"
+
+
+def test_empty_texts_are_kept_where_they_may_be() -> None:
+    data = load(tsv([*ROWS, ("bad", "")]), target="c0", on_empty="keep")
+    assert list(data.x)[-1] == ""
+    assert data.note == "1 texts are empty"
+
+
+def test_rows_are_taken_in_any_order_and_make_the_fingerprint() -> None:
+    data = load(tsv(), target="c0")
+    assert list(take(data.x, np.array([2, 0]))) == ["Fine", "Well made, I like it"]
+    assert load(tsv(), target="c0").fingerprint == data.fingerprint
+    assert load(table_of("csv"), target="label").fingerprint == data.fingerprint
+    for other in ([*ROWS[:3], ("bad", "No?")], [ROWS[1], ROWS[0], *ROWS[2:]]):
+        assert load(tsv(other), target="c0").fingerprint != data.fingerprint
+
+
+def test_other_processes_map_the_texts(tmp_path: Path) -> None:
+    data = load(tsv(ROWS * 500), target="c0")
+    buffers: list[pickle.PickleBuffer] = []
+    assert (
+        len(pickle.dumps(data.x, protocol=5, buffer_callback=buffers.append)) < 1000
+    )  # the texts are outside
+    shared = SharedData(data, tmp_path)
+    copy = read_shared(shared.fd)
+    assert copy.fingerprint == data.fingerprint
+    assert isinstance(copy.x, Texts)
+    shared.close()
+
+
+def test_the_messages_of_the_collection_are_read_whole(shared_data: Path) -> None:
+    data = load(str(shared_data / "text" / "sms.tsv"), target="c0")
+    assert (len(data), data.classes) == (5574, ("ham", "spam"))
+    assert np.bincount(data.y).tolist() == [4827, 747]

@@ -1,0 +1,97 @@
+"""Whole runs on texts: trained, judged, saved with their vocabulary, predicting raw texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dlcli
+from dlcli.errors import ConfigError
+from dlcli.result import Result
+
+GOOD, BAD = ("fine", "lovely", "great", "works"), ("broke", "awful", "useless", "slow")
+WORDS = ("it", "the", "is", "a", "was", "and", "so", "very", "thing", "today")
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 reviews of 3 to 24 words, one of which tells what they are."""
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(240):
+        words = list(random.choice(WORDS, random.integers(2, 24)))
+        telling = random.choice(GOOD if number % 2 else BAD)
+        words.insert(int(random.integers(len(words) + 1)), str(telling))
+        rows.append({"label": "good" if number % 2 else "bad", "review": " ".join(words)})
+    file = tmp_path_factory.mktemp("reviews") / "reviews.csv"
+    pd.DataFrame(rows).to_csv(file, index=False)
+    return file
+
+
+def of(reviews: Path, *more: str) -> list[str]:
+    data = ["dataset=text", f"dataset.path='{reviews}'", "dataset.target=label"]
+    return [*data, "trainer.accelerator=cpu", *more]
+
+
+@pytest.fixture(scope="module")
+def trained(reviews: Path) -> Result:
+    return dlcli.train([*of(reviews), "optimizer.lr=0.01", f"runs_dir='{reviews.parent / 'runs'}'"])
+
+
+def test_it_learns_and_saves_the_words_of_the_training_rows(trained: Result) -> None:
+    assert trained.metrics["test/f1"] > 0.95
+    vocabulary = json.loads((trained.run_dir / "model" / "vocabulary.json").read_text())
+    assert vocabulary[:2] == ["<pad>", "<unk>"]
+    assert set(vocabulary[2:]) == {*WORDS, *GOOD, *BAD}
+
+
+def test_raw_texts_are_predicted_in_their_order_and_none_is_dropped(trained: Result) -> None:
+    model = dlcli.load_run(trained.run_dir)
+    texts = ["it is very slow and so on " * 5, "", "lovely", "never seen"]
+    found = model.predict(texts)
+    assert len(found) == 4
+    assert found["prediction"].tolist()[0] == "bad"
+    assert found["prediction"].tolist()[2] == "good"
+    named = pd.DataFrame({"n": range(4), "review": texts})
+    for form in (pd.Series(texts), named, named[["review"]], np.array(texts)):
+        pd.testing.assert_frame_equal(model.predict(form), found)
+    single = pd.concat([model.predict([text]) for text in texts], ignore_index=True)
+    pd.testing.assert_frame_equal(single, found, rtol=1e-5)
+
+
+def test_a_table_without_the_column_is_refused(trained: Result) -> None:
+    model = dlcli.load_run(trained.run_dir)
+    with pytest.raises(dlcli.errors.DataError, match="there is no column review"):
+        model.predict(pd.DataFrame({"reviews": ["a"], "n": [1]}))
+
+
+def test_a_model_of_images_is_refused(reviews: Path) -> None:
+    with pytest.raises(ConfigError, match="CNN takes image data; reviews is tokens data"):
+        dlcli.train(of(reviews, "model=cnn"))
+
+
+def weights(folder: str) -> list[bytes]:
+    return sorted(file.read_bytes() for file in Path(folder).rglob("weights.safetensors"))
+
+
+def test_a_chunked_training_has_the_weights_of_one_that_steps(reviews: Path) -> None:
+    """Batches of similar lengths come in the same order, however they are handed over."""
+    small = ["model=transformer", "model.hidden=8", "model.feedforward=8", "model.layers=1", "model.heads=2"]
+    words = of(reviews, *small, "trainer.max_epochs=2")
+    dlcli.train([*words, "runs_dir=chunks"])
+    dlcli.train([*words, "trainer.max_steps=100000", "runs_dir=steps"])
+    assert weights("chunks") == weights("steps") != []
+
+
+@pytest.mark.slow
+def test_folds_side_by_side_that_were_resumed_are_the_same_bits(reviews: Path) -> None:
+    words = of(reviews, "model=gru", "model.hidden=8", "cv=kfold", "cv.folds=2")
+    one = dlcli.train([*words, "trainer.max_epochs=2", "runs_dir=one"])
+    two = dlcli.train([*words, "trainer.max_epochs=1", "executor.jobs=2", "runs_dir=two"])
+    two = dlcli.resume(str(two.run_dir), ["trainer.max_epochs=2"])
+    assert [fold.metrics for fold in one.folds] == [fold.metrics for fold in two.folds]
+    assert weights("one") == weights("two") != []
