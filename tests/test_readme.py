@@ -30,7 +30,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ROOT.parent / "shared" / "data"
     if data.is_dir():
         shutil.copytree(data / "MNIST", folder / "data" / "MNIST")
-        for file in (*(data / "timeseries").glob("*.csv"), *(data / "tabular").glob("*.csv"), data / "text" / "sms.tsv"):
+        for file in (
+            *(data / "timeseries").glob("*.csv"),
+            *(data / "tabular").glob("*.csv"),
+            data / "text" / "sms.tsv",
+        ):
             shutil.copy(file, folder / "data")
     return folder
 
