@@ -18,6 +18,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SOON = 0.05
 
 
+# The system wants the machine for somebody else: a training is to save its state, end, and go on elsewhere.
+preempted = threading.Event()
+
+
+@contextmanager
+def preemptible() -> Iterator[None]:
+    """Take SIGUSR1, which SLURM sends before it takes a machine away, as `preempted`. In the main thread only."""
+    preempted.clear()
+    before = signal.signal(signal.SIGUSR1, lambda signum, frame: preempted.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` on the first signal; a second one, while the first is seen to, does what it always did.

@@ -173,6 +173,11 @@ def load_data(dataset: Mapping[str, Any]) -> Data:
     return _loaded[_key(arguments)]
 
 
+def has_loaded(dataset: Mapping[str, Any]) -> bool:
+    """Whether `load_data` has these rows at hand."""
+    return _key(_rows_of(dataset)) in _loaded
+
+
 def preload(dataset: Mapping[str, Any], data: Data) -> None:
     """Have `load_data` return these rows, and forget others."""
     _loaded.clear()

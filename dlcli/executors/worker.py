@@ -52,25 +52,14 @@ def _prepare(message: dict[str, Any] | None, data_fd: int) -> None:
 
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
     """Do one job and say what came of it; false where the driver wants no more."""
-    from dlcli.errors import Interrupted, Pruned, describe_error
     from dlcli.executors.channel import Sender, send
-    from dlcli.interrupts import interruptible
-    from dlcli.job import Job, run_job
+    from dlcli.executors.elsewhere import do_job
+    from dlcli.job import Job
 
     job = Job.from_json(message["job"])
-    try:
-        with interruptible():
-            run_job(job, Sender(channel, lambda: state["hopeless"] == job.run_dir))
-    except Pruned:
-        send(channel, "pruned")
-    except Interrupted as interrupt:
-        send(channel, "interrupted", signum=interrupt.signum)
-        return False
-    except Exception as error:
-        send(channel, "failed", **describe_error(error))
-    else:
-        send(channel, "done")
-    return True
+    end = do_job(job, Sender(channel, lambda: state["hopeless"] == job.run_dir))
+    send(channel, **end)
+    return bool(end["event"] != "interrupted")
 
 
 def _listen(stdin: IO[str], jobs: queue.SimpleQueue[dict[str, Any] | None], state: dict[str, Any]) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError, restore_error
+from dlcli.errors import Interrupted
 from dlcli.executors.channel import relay
+from dlcli.executors.elsewhere import outcome, record_loss
 from dlcli.job import Job
 from dlcli.result import Result
-from dlcli.run_folder import read_result
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 # Seconds that a stopped worker has to write down how its run ended.
 _LAST_WORDS = 30.0
+_OUT_OF_MEMORY = (
+    "The system kills processes when memory runs out: fewer at once (--jobs), or smaller batches."
+)
+# Messages after which a job is over.
+_ENDS = ("done", "failed", "pruned", "interrupted")
 
 
 class _Task(NamedTuple):
@@ -154,18 +159,11 @@ class _Slot(threading.Thread):
             _write(process, {"job": task.job.to_json()})
         for line in process.stdout:
             message = json.loads(line)
-            if message["event"] == "done":
+            if message["event"] in _ENDS:
                 self._jobs_done += 1
-                return read_result(Path(task.job.run_dir))
-            if message["event"] == "failed":
-                self._jobs_done += 1
-                raise restore_error(message)
-            if message["event"] == "pruned":
-                self._jobs_done += 1
-                raise Pruned
-            if message["event"] == "interrupted":
-                self._retire()
-                raise Interrupted(message["signum"])
+                if message["event"] == "interrupted":
+                    self._retire()
+                return outcome(task.job, message)
             relay(message, task.observer)
             if task.observer.hopeless:
                 with contextlib.suppress(BrokenPipeError):
@@ -173,7 +171,9 @@ class _Slot(threading.Thread):
         self._process = None
         if self._stopped.is_set():  # it had not begun yet
             raise Interrupted(signal.SIGTERM)
-        raise self._lost(task.job, process.wait())
+        code = process.wait()
+        ending = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise record_loss(task.job, ending, _OUT_OF_MEMORY)
 
     def _ready(self) -> subprocess.Popen[str]:
         if self._process is not None and self._jobs_done >= self._recycle:
@@ -211,17 +211,6 @@ class _Slot(threading.Thread):
             process.kill()
             process.wait()
         process.stdout.close()
-
-    def _lost(self, job: Job, code: int) -> DlcliError:
-        """The worker is gone without a word: its run is recorded as failed, for it cannot do so itself."""
-        from dlcli.tracking.recorder import Recorder
-
-        ending = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        hint = "The system kills processes when memory runs out: fewer at once (--jobs), or smaller batches."
-        error = TrainingError(f"the worker process ended with {ending}", where=job.run_dir, hint=hint)
-        with contextlib.suppress(DlcliError), Recorder(Path(job.run_dir), system_metrics=False):
-            raise error
-        return error
 
 
 def _write(process: subprocess.Popen[str], message: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, Timer
 from safetensors.torch import save_model
 
+from dlcli.errors import Interrupted
+from dlcli.interrupts import preempted
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.resume import LAST
@@ -63,6 +66,8 @@ class Checkpoints(Checkpoint):
             for file in self._folder.glob("best-*"):
                 if file != self.best_weights:
                     file.unlink()
+        if not self._stopped:
+            self._leave_where_preempted()
 
     def _write_best(self, epoch: int, network: Network) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -79,10 +84,17 @@ class Checkpoints(Checkpoint):
 
         Not where several processes train: each has its own part of the epoch's state, and its own clock.
         """
-        if trainer.world_size == 1 and time.monotonic() - self._saved > self._every_seconds:
+        is_due = time.monotonic() - self._saved > self._every_seconds or preempted.is_set()
+        if trainer.world_size == 1 and is_due:
             done = batch_idx + 1
             if done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches:
                 self._save(trainer)
+                self._leave_where_preempted()
+
+    def _leave_where_preempted(self) -> None:
+        """The state is on the disk: nothing is lost."""
+        if preempted.is_set():
+            raise Interrupted(signal.SIGUSR1)
 
     def _improved(self, metrics: dict[str, float]) -> bool:
         if self._monitor is None:

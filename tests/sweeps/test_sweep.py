@@ -226,6 +226,24 @@ def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
     assert error["message"].startswith("no trial finished: 2 of 2 failed. The most frequent reason: ")
 
 
+def test_several_objectives_give_a_front(runs_dir: Path) -> None:
+    goals = "sweep.objectives=[val/loss:min,model/parameters:min]"
+    result = sweep(runs_dir, "front", "model.hidden=2,16", "optimizer.lr=0.1,1e-6", goals)
+    points = [trial["values"] for trial in result.trials]
+    front = {n for n, (a, b) in enumerate(points) if not any(
+        (c <= a and d <= b and (c, d) != (a, b)) for c, d in points)}  # fmt: skip
+    tagged = {
+        x.tags["dlcli.trial"]
+        for x in ledgers(runs_dir, "front", "trial")
+        if x.tags.get("dlcli.best") == "true"
+    }
+    assert tagged == {str(number) for number in front}
+    assert 0 < len(front) < 4
+    assert result.best is not None
+    assert result.best["trial"] in front
+    assert (result.run_dir / "plots" / "pareto_front.png").exists()
+
+
 def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> None:
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)

@@ -1,0 +1,50 @@
+"""A job in another process: what it says at its end, and what the driver makes of that."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError, describe_error, restore_error
+from dlcli.interrupts import interruptible
+from dlcli.job import Job, run_job
+from dlcli.result import Result
+from dlcli.run_folder import read_result
+from dlcli.training.observer import Observer
+
+
+def do_job(job: Job, observer: Observer) -> dict[str, Any]:
+    """There: do the job; the message that says what came of it."""
+    try:
+        with interruptible():
+            run_job(job, observer)
+    except Pruned:
+        return {"event": "pruned"}
+    except Interrupted as interrupt:
+        return {"event": "interrupted", "signum": int(interrupt.signum)}
+    except Exception as error:
+        return {"event": "failed", **describe_error(error)}
+    return {"event": "done"}
+
+
+def outcome(job: Job, message: Mapping[str, Any]) -> Result:
+    """Here: the job's result, or what it raised there."""
+    if message["event"] == "pruned":
+        raise Pruned
+    if message["event"] == "interrupted":
+        raise Interrupted(message["signum"])
+    if message["event"] == "failed":
+        raise restore_error(message)
+    return read_result(Path(job.run_dir))
+
+
+def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
+    """The process is gone without a word: its run is recorded as failed, for it cannot do so itself."""
+    from dlcli.tracking.recorder import Recorder
+
+    error = TrainingError(f"the worker process ended with {ending}", where=job.run_dir, hint=hint)
+    with contextlib.suppress(DlcliError), Recorder(Path(job.run_dir), system_metrics=False):
+        raise error
+    return error

@@ -1,0 +1,192 @@
+"""`executor=ray`: many machines, or this one through Ray. An extra: `pip install 'dlcli[ray]'`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from annotated_types import Ge, Gt
+
+from dlcli.errors import ConfigError, Interrupted
+from dlcli.executors.elsewhere import outcome, record_loss
+from dlcli.executors.following import Following, do_followed_job
+from dlcli.job import Job, preload
+from dlcli.result import Result
+from dlcli.tracking.connection import sqlite_file
+from dlcli.tracking.ledger import Ledger
+from dlcli.training.observer import Observer
+
+if TYPE_CHECKING:
+    from dlcli.datasets.data import Data
+    from dlcli.executors.base import Executor
+
+_LAST_WORDS = 30.0  # seconds that stopped jobs have to write down how they ended
+
+
+@dataclass(frozen=True)
+class Ray:
+    """The `executor` section.
+
+    All machines have to see the same `runs_dir`, on a shared disk.
+
+    Args:
+        jobs: how many jobs at once.
+        address: of a cluster (HOST:PORT, or auto for the one that runs here); None starts Ray on this machine.
+        cpus: that each job gets; also its threads.
+        gpus: that each job gets, or a share of one.
+        retries: how often a job goes on elsewhere whose machine or process has died.
+    """
+
+    jobs: Annotated[int, Ge(1)] = 4
+    address: str | None = None
+    cpus: Annotated[float, Gt(0)] = 1
+    gpus: Annotated[float, Ge(0)] = 0
+    retries: Annotated[int, Ge(0)] = 3
+
+    def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
+        """An executor for jobs on the same rows."""
+        try:
+            import ray  # noqa: F401
+        except ImportError as error:
+            raise ConfigError("ray is not installed", "executor", "pip install 'dlcli[ray]'") from error
+        return RayPool(self, config["dataset"], data)
+
+
+class RayPool:
+    """Jobs as Ray's tasks: a place that is free takes the next one; what dies with its machine goes on elsewhere."""
+
+    def __init__(self, options: Ray, dataset: Mapping[str, Any], data: Data) -> None:
+        self._options = options
+        self._dataset = dict(dataset)
+        self._data = data
+        self._running: dict[str, Any] = {}
+        self._following = Following()
+
+    def __enter__(self) -> Self:
+        import ray
+
+        self._owns = not ray.is_initialized()
+        if self._owns:
+            _start(self._options)
+        task: Any = ray.remote(_there)
+        task = task.options(
+            num_cpus=self._options.cpus, num_gpus=self._options.gpus, max_retries=self._options.retries
+        )
+        self._submit = partial(task.remote, dataset=self._dataset, data=ray.put(self._data))
+        self._following.__enter__()
+        return self
+
+    def submit(self, job: Job, observer: Observer) -> Future[Result]:
+        """Hand a job to Ray."""
+        if not self._running:
+            _refuse_sqlite_elsewhere(job)
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()
+        self._following.follow(job, observer)
+        ref = self._running[job.run_dir] = self._submit(job_text=job.to_json())
+        ref.future().add_done_callback(partial(self._settle, job, future))
+        return future
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import ray
+
+        refs = list(self._running.values())
+        if error is not None and refs:
+            for ref in refs:
+                ray.cancel(ref)
+            ray.wait(refs, num_returns=len(refs), timeout=_LAST_WORDS)
+        self._following.__exit__()
+        if self._owns:
+            ray.shutdown()
+
+    def _settle(self, job: Job, future: Future[Result], done: Future[dict[str, Any]]) -> None:
+        import ray
+
+        self._running.pop(job.run_dir, None)
+        self._following.forget(job)
+        try:
+            future.set_result(outcome(job, done.result()))
+        except ray.exceptions.TaskCancelledError:
+            future.set_exception(Interrupted(signal.SIGTERM))
+        except ray.exceptions.RayError as error:
+            ending = str(error).strip().splitlines()[0]
+            hint = (
+                f"It was tried {self._options.retries + 1} times: look at the machines, and at their memory."
+            )
+            future.set_exception(record_loss(job, ending, hint))
+        except BaseException as error:
+            future.set_exception(error)
+
+
+def _there(job_text: str, dataset: dict[str, Any], data: Data) -> dict[str, Any]:
+    """In a process of Ray's, which does many jobs one after the other."""
+    from copy import deepcopy
+
+    from dlcli.job import has_loaded
+
+    if not has_loaded(dataset):
+        preload(dataset, deepcopy(data))  # what Ray hands out cannot be written to
+    return do_followed_job(Job.from_json(job_text))
+
+
+def _start(options: Ray) -> None:
+    import ray
+
+    # Reporting usage over the network is the user's to decide.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    path = os.pathsep.join(filter(None, sys.path))
+    arguments: dict[str, Any] = {"address": options.address}
+    if options.address is None:
+        arguments = {"num_cpus": max(1, round(options.jobs * options.cpus)), "include_dashboard": False}
+    with _own_signals():
+        try:
+            ray.init(
+                **arguments,
+                runtime_env={"env_vars": {"PYTHONPATH": path}},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            hint = "Start it there (ray start --head), or leave executor.address out to use this machine."
+            raise ConfigError(f"no Ray cluster answers: {reason}", "executor.address", hint) from error
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; dlcli ends in an orderly way on its own."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _refuse_sqlite_elsewhere(job: Job) -> None:
+    """SQLite's locks do not hold across machines: the record would be damaged."""
+    import ray
+
+    uri = Ledger.load(Path(job.run_dir)).tracking_uri
+    hosts = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+    if sqlite_file(uri) and hosts - {os.uname().nodename}:
+        raise ConfigError(
+            f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
+            "MLFLOW_TRACKING_URI",
+            "Name a server or PostgreSQL: MLFLOW_TRACKING_URI=http://HOST:5000 or postgresql://USER@HOST/mlflow.",
+        )

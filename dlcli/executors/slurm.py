@@ -1,0 +1,159 @@
+"""`executor=slurm`: each job is a job of SLURM's. An extra: `pip install 'dlcli[slurm]'`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from annotated_types import Ge, Gt
+
+from dlcli.errors import ConfigError
+from dlcli.executors.elsewhere import outcome, record_loss
+from dlcli.executors.following import Following, do_followed_job
+from dlcli.interrupts import preemptible
+from dlcli.job import Job
+from dlcli.result import Result
+from dlcli.training.observer import Observer
+
+if TYPE_CHECKING:
+    from dlcli.datasets.data import Data
+    from dlcli.executors.base import Executor
+
+_SECONDS = 0.5  # between looks at the jobs
+_SIGNAL = "USR1"
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """The `executor` section. All machines have to see the same `runs_dir` and the same data.
+
+    Args:
+        jobs: how many jobs are in SLURM's queue at once.
+        partition: of the cluster; None leaves it to SLURM.
+        minutes: that a job may take; one that is not done then goes on in another.
+        cpus: cores of each job, and its threads.
+        gpus: GPUs of each job.
+        memory_gb: memory of each job.
+        setup: shell lines that are run before each job, such as `module load`.
+        cluster: `local` starts processes on this machine instead, to try it out.
+    """
+
+    jobs: Annotated[int, Ge(1)] = 4
+    partition: str | None = None
+    minutes: Annotated[int, Ge(1)] = 240
+    cpus: Annotated[int, Ge(1)] = 1
+    gpus: Annotated[int, Ge(0)] = 0
+    memory_gb: Annotated[float, Gt(0)] = 4
+    setup: tuple[str, ...] = ()
+    cluster: Literal["slurm", "local"] = "slurm"
+
+    def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
+        """An executor for jobs, each of which reads the rows itself."""
+        try:
+            import submitit  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(
+                "submitit is not installed", "executor", "pip install 'dlcli[slurm]'"
+            ) from error
+        return SlurmQueue(self, Path(config["runs_dir"]).resolve())
+
+
+class SlurmQueue:
+    """SLURM's queue; a job that is preempted saves its state and is handed in again."""
+
+    def __init__(self, options: Slurm, runs_dir: Path) -> None:
+        self._options = options
+        self._folder = runs_dir / ".slurm"
+        self._waiting: dict[str, tuple[Job, Observer, Future[Result], Any]] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._following = Following()
+        self._looking = threading.Thread(target=self._look, name="dlcli-slurm", daemon=True)
+
+    def __enter__(self) -> Self:
+        import submitit
+
+        os.environ["SUBMITIT_PREEMPT_SIGNAL"] = _SIGNAL
+        options = self._options
+        try:
+            self._queue = submitit.AutoExecutor(folder=self._folder, cluster=options.cluster)
+        except RuntimeError as error:
+            hint = "Run dlcli where sbatch is, or choose executor=local."
+            raise ConfigError(f"SLURM is not there: {error}", "executor", hint) from error
+        path = os.pathsep.join(filter(None, sys.path))
+        self._queue.update_parameters(
+            name="dlcli",
+            timeout_min=options.minutes,
+            cpus_per_task=options.cpus,
+            gpus_per_node=options.gpus,
+            mem_gb=options.memory_gb,
+            slurm_partition=options.partition,
+            slurm_setup=[f"export PYTHONPATH={path!r} OMP_NUM_THREADS={options.cpus}", *options.setup],
+        )
+        self._following.__enter__()
+        self._looking.start()
+        return self
+
+    def submit(self, job: Job, observer: Observer) -> Future[Result]:
+        """Hand a job in."""
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()
+        self._hand_in(job, observer, future)
+        return future
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for *_, there in self._waiting.values():
+                with contextlib.suppress(Exception):
+                    there.cancel(check=False)
+        self._over.set()
+        self._looking.join()
+        self._following.__exit__()
+
+    def _hand_in(self, job: Job, observer: Observer, future: Future[Result]) -> None:
+        self._following.follow(job, observer)
+        there = self._queue.submit(_there, job.to_json())
+        with self._lock:
+            self._waiting[job.run_dir] = job, observer, future, there
+
+    def _look(self) -> None:
+        while not self._over.wait(_SECONDS):
+            with self._lock:
+                ended = [entry for entry in self._waiting.values() if entry[-1].done()]
+                for job, *_ in ended:
+                    del self._waiting[job.run_dir]
+            for job, observer, future, there in ended:
+                self._settle(job, observer, future, there)
+
+    def _settle(self, job: Job, observer: Observer, future: Future[Result], there: Any) -> None:
+        self._following.forget(job)
+        try:
+            message = there.result()
+        except Exception as error:  # of submitit's own: no result, a time that is up, a node that is gone
+            ending = str(error).strip().splitlines()[0]
+            future.set_exception(record_loss(job, ending, f"SLURM's words are in {self._folder}."))
+            return
+        if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
+            self._hand_in(job, observer, future)  # it goes on from what it has saved
+            return
+        try:
+            future.set_result(outcome(job, message))
+        except BaseException as error:
+            future.set_exception(error)
+
+
+def _there(job_text: str) -> dict[str, Any]:
+    """In SLURM's job."""
+    with preemptible():
+        return do_followed_job(Job.from_json(job_text))

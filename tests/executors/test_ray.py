@@ -1,0 +1,81 @@
+"""Ray: a real cluster of two nodes on this machine, one of which is killed in the middle of a sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from dlcli.cli.app import app
+from dlcli.errors import ConfigError
+from dlcli.tracking.ledger import Ledger
+from tests.processes import wait_until
+
+SWEEP = [
+    "sweep", "dataset=iris", "model=mlp", "trainer.max_epochs=60", "trainer.accelerator=cpu", "callbacks=none",
+    "optimizer.lr=1e-3,3e-3,0.01,0.03", "sweep.refit=false", "tracking.checkpoint_minutes=0.00001", "executor=ray",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_node_that_dies_takes_no_trial_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    memory = {"object_store_memory": 100_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+    doomed = cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
+
+    def training() -> list[str]:
+        files = (tmp_path / "runs").glob("*/*/artifacts/metrics.jsonl")
+        return [file.parts[-3] for file in files if "train/loss" in file.read_text()]
+
+    def kill_the_node() -> None:
+        wait_until(lambda: len(training()) >= 2, bound=300)
+        cluster.remove_node(doomed, allow_graceful=False)
+
+    killer = threading.Thread(target=kill_the_node)
+    killer.start()
+    try:
+        words = [*SWEEP, f"executor.address={cluster.address}", "--jobs", "2", "--json"]
+        done = CliRunner().invoke(app, [*words, "--runs-dir", str(tmp_path / "runs")])
+        killer.join()
+    finally:
+        import ray
+
+        ray.shutdown()
+        cluster.shutdown()
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [trial["status"] for trial in document["trials"]] == ["FINISHED"] * 4
+    for trial in document["trials"]:
+        folder = tmp_path / "runs" / "iris" / trial["run_id"] / "artifacts"
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        epochs = [line["step"] for line in lines if "train/loss" in line["metrics"]]
+        assert epochs == list(range(60)), "each epoch once, whichever node trained it"
+
+
+def test_sqlite_on_another_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    from dlcli.executors import ray_cluster
+
+    class _Ledger:
+        tracking_uri = "sqlite:////somewhere/mlflow.db"
+
+    monkeypatch.setattr(Ledger, "load", lambda _: _Ledger)
+    here = os.uname().nodename
+    nodes: list[dict[str, Any]] = [{"NodeManagerHostname": here, "Alive": True}]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    job = ray_cluster.Job({}, str(tmp_path), 0)
+    ray_cluster._refuse_sqlite_elsewhere(job)
+    nodes.append({"NodeManagerHostname": "another", "Alive": True})
+    with pytest.raises(ConfigError, match="SQLite store cannot be written to from several machines"):
+        ray_cluster._refuse_sqlite_elsewhere(job)
