@@ -18,7 +18,6 @@ _MAY_CHANGE = (
     "tracking.checkpoint_minutes",
     "tracking.keep",
     "tracking.system_metrics",
-    "tracking.keep",
 )
 
 # Of a sweep: how many trials, for how long, where. Trials that were trained for longer than others do not compare.
@@ -95,4 +94,23 @@ def _with_changes(
     mistakes = [p for p in validate(changed, set(changed), {}) if p.where in {s.key for s in settings}]
     if mistakes:
         raise ConfigError(mistakes)
+    _refuse_beyond_the_schedule(config, changed)
     return absolute_paths(changed)
+
+
+def _refuse_beyond_the_schedule(config: dict[str, Any], changed: dict[str, Any]) -> None:
+    """torch's own schedules of a fixed length keep that length in their state, and fail behind it."""
+    from dlcli.config.build import locate
+    from dlcli.config.signature import signature
+
+    target = config["scheduler"].get("_target_", "")
+    if not target.startswith("torch.") or "total_steps" not in signature(locate(target)).arguments:
+        return
+    for key in ("max_epochs", "max_steps"):
+        before, after = (c["trainer"].get(key) or -1 for c in (config, changed))
+        if after > before > 0:
+            raise ConfigError(
+                f"the schedule ({target.rpartition('.')[2]}) was laid out for {before}, and has no rates behind that",
+                f"trainer.{key}",
+                f"Train anew with trainer.{key}={after}; model.weights=RUN starts from this run's weights.",
+            )

@@ -18,7 +18,23 @@ ClassWeights = Literal["balanced"] | Mapping[str, Annotated[float, Ge(0)]] | Non
 Smoothing = Annotated[float, Ge(0), Lt(1)]
 
 
-class CrossEntropy(nn.Module):
+class Weighted(nn.Module):
+    """A loss whose classes may weigh differently; `weights` are like the counts of the classes, or None."""
+
+    weights: Tensor | None
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        class_counts: Sequence[int] | Sequence[Sequence[int]],
+        class_weights: ClassWeights,
+    ) -> None:
+        super().__init__()
+        weights = class_weights_of(class_weights, classes, class_counts)
+        self.register_buffer("weights", weights, persistent=False)
+
+
+class CrossEntropy(Weighted):
     """Cross-entropy of one class out of several.
 
     Args:
@@ -29,7 +45,6 @@ class CrossEntropy(nn.Module):
     """
 
     accepts: ClassVar = {"multiclass"}
-    weights: Tensor | None
 
     def __init__(
         self,
@@ -38,11 +53,8 @@ class CrossEntropy(nn.Module):
         label_smoothing: Smoothing = 0.0,
         class_weights: ClassWeights = None,
     ) -> None:
-        super().__init__()
+        super().__init__(classes, class_counts, class_weights)
         self.label_smoothing = label_smoothing
-        self.register_buffer(
-            "weights", class_weights_of(class_weights, classes, class_counts), persistent=False
-        )
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """The mean loss, a scalar."""
@@ -52,11 +64,10 @@ class CrossEntropy(nn.Module):
         return (losses * self.weights[y]).mean()
 
 
-class BinaryCrossEntropy(nn.Module):
+class BinaryCrossEntropy(Weighted):
     """Cross-entropy of yes-or-no targets; arguments as of `CrossEntropy`."""
 
     accepts: ClassVar = {"binary", "multilabel"}
-    weights: Tensor | None
 
     def __init__(
         self,
@@ -65,11 +76,8 @@ class BinaryCrossEntropy(nn.Module):
         label_smoothing: Smoothing = 0.0,
         class_weights: ClassWeights = None,
     ) -> None:
-        super().__init__()
+        super().__init__(classes, class_counts, class_weights)
         self.label_smoothing = label_smoothing
-        self.register_buffer(
-            "weights", class_weights_of(class_weights, classes, class_counts), persistent=False
-        )
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """The mean loss over rows and labels, a scalar."""
@@ -78,7 +86,7 @@ class BinaryCrossEntropy(nn.Module):
         return functional.binary_cross_entropy_with_logits(logits, smooth, weights)
 
 
-class Focal(nn.Module):
+class Focal(Weighted):
     """`(1 - p)^gamma` times the cross-entropy, p the probability of what is true: rows that are learnt count less.
 
     For rare classes (Lin et al., "Focal Loss for Dense Object Detection", 2017, equation 4); `class_weights` are its
@@ -86,7 +94,6 @@ class Focal(nn.Module):
     """
 
     accepts: ClassVar = {"binary", "multiclass", "multilabel"}
-    weights: Tensor | None
 
     def __init__(
         self,
@@ -95,11 +102,8 @@ class Focal(nn.Module):
         gamma: Annotated[float, Ge(0)] = 2.0,
         class_weights: ClassWeights = None,
     ) -> None:
-        super().__init__()
+        super().__init__(classes, class_counts, class_weights)
         self.gamma = gamma
-        self.register_buffer(
-            "weights", class_weights_of(class_weights, classes, class_counts), persistent=False
-        )
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """The mean loss, a scalar."""

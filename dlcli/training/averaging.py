@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Protocol
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Protocol
 
 import torch
 from annotated_types import Ge, Gt, Lt
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dlcli.training.fields import Batch
+from dlcli.training.network import Network
 
 
 class Averaging(Protocol):
-    """When the average takes the current weights in, and with what share."""
+    """When the average takes the current weights in, and with what share.
+
+    Attributes:
+        measures_batch_norm: whether the running statistics of batch normalisation are measured anew with the averaged
+            weights; else they are averaged as weights are.
+    """
+
+    measures_batch_norm: ClassVar[bool]
 
     def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
         """Whether now: after a step, or at the end of an epoch (counted from 0)."""
@@ -25,6 +37,8 @@ class EMA:
 
     It starts with a short memory, `min(decay, (1 + n) / (10 + n))` after n steps, lest it hold on to the first weights.
     """
+
+    measures_batch_norm: ClassVar = False
 
     def __init__(self, decay: Annotated[float, Gt(0), Lt(1)] = 0.999) -> None:
         self.decay = decay
@@ -41,9 +55,14 @@ class EMA:
 class SWA:
     """Stochastic weight averaging (Izmailov et al., 2018): the plain mean over the last epochs' weights.
 
+    Where the model normalises batches, each epoch from `start` on ends with one more pass over the training rows, which
+    measures their statistics for the averaged weights.
+
     Args:
         start: where it starts, as a share of `trainer.max_epochs`; until then the current weights are judged and kept.
     """
+
+    measures_batch_norm: ClassVar = True
 
     def __init__(self, start: Annotated[float, Ge(0), Lt(1)] = 0.75) -> None:
         self.start = start
@@ -58,10 +77,7 @@ class SWA:
 
 
 class WeightAverage(nn.Module):
-    """A copy of a model with averaged weights, and averaged running statistics of batch normalisation.
-
-    (Those statistics are not measured anew for the averaged weights, as the paper on SWA does it.)
-    """
+    """A copy of a model with averaged weights."""
 
     def __init__(self, model: nn.Module, averaging: Averaging) -> None:
         super().__init__()
@@ -70,10 +86,10 @@ class WeightAverage(nn.Module):
         self._averaging = averaging
 
     @torch.no_grad()
-    def update(self, model: nn.Module, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> None:
-        """Take the model's weights in where it is time."""
+    def update(self, model: nn.Module, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
+        """Take the model's weights in where it is time; tells whether batch statistics have to be measured now."""
         if not self._averaging.due(epoch, max_epochs, epoch_ends=epoch_ends):
-            return
+            return False
         share = self._averaging.share(self.updates) if self.updates else 1.0
         current = model.state_dict()
         for name, average in self.model.state_dict().items():
@@ -82,6 +98,7 @@ class WeightAverage(nn.Module):
             else:
                 average.copy_(current[name])
         self.updates += 1
+        return self._averaging.measures_batch_norm
 
     def get_extra_state(self) -> int:
         """The number of updates, for checkpoints."""
@@ -90,3 +107,27 @@ class WeightAverage(nn.Module):
     def set_extra_state(self, state: int) -> None:
         """Go on counting."""
         self.updates = state
+
+
+@torch.no_grad()
+def measure_batch_norm(network: Network, batches: Iterable[Batch]) -> None:
+    """Set the running statistics of batch normalisation to their means over batches of rows.
+
+    Only those layers are in training mode meanwhile: nothing is drawn at random.
+    """
+    layers = [
+        layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
+    ]
+    if not layers:
+        return
+    was_training, momenta = network.training, [layer.momentum for layer in layers]
+    network.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over all batches
+        layer.train()
+    for batch in batches:
+        network(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.train(was_training)

@@ -15,7 +15,7 @@ from torch.optim.optimizer import ParamsT
 
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
-from dlcli.training.averaging import Averaging, WeightAverage
+from dlcli.training.averaging import Averaging, WeightAverage, measure_batch_norm
 from dlcli.training.fields import Batch
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
@@ -243,10 +243,13 @@ class TrainingModule(pl.LightningModule):
             self._update_average(epoch_ends=False)
 
     def _update_average(self, *, epoch_ends: bool) -> None:
-        if self.average is not None:
-            self.average.update(
-                self.network.model, self.current_epoch, self.trainer.max_epochs, epoch_ends=epoch_ends
-            )
+        if self.average is None:
+            return
+        measure = self.average.update(
+            self.network.model, self.current_epoch, self.trainer.max_epochs, epoch_ends=epoch_ends
+        )
+        if measure:
+            measure_batch_norm(self.judged, BatchLoader(self._train.fields, self._train.batch_size))
 
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         outputs = self.network(batch)

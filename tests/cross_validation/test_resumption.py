@@ -94,6 +94,16 @@ def test_what_may_not_change(override: str, text: str, whole: Result) -> None:
         dlcli.resume(whole.run_dir, [override])
 
 
+def test_a_schedule_of_fixed_length_is_not_trained_beyond_it(tmp_path: Path) -> None:
+    asked = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=2", "scheduler=onecycle"]
+    result = dlcli.train([*asked, f"runs_dir='{tmp_path}'"])
+    with pytest.raises(
+        ConfigError, match=r"trainer.max_epochs: the schedule \(OneCycleLR\) was laid out for 2"
+    ):
+        dlcli.resume(result.run_dir, ["trainer.max_epochs=3"])
+    assert dlcli.resume(result.run_dir).status == "FINISHED"
+
+
 def test_other_data_is_refused(whole: Result) -> None:
     ledger = Ledger.load(whole.run_dir)
     ledger.update(status="KILLED", tags={**ledger.tags, "dlcli.data_fingerprint": "0"})

@@ -11,7 +11,8 @@ from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file
 from torch import nn
 
-from dlcli.training.averaging import EMA, SWA, WeightAverage
+from dlcli.training.averaging import EMA, SWA, WeightAverage, measure_batch_norm
+from dlcli.training.network import Network
 
 
 def test_an_ema_moves_towards_the_current_weights() -> None:
@@ -86,3 +87,26 @@ def test_an_average_steadies_large_steps(tmp_path: Path) -> None:
     assert min(e["val/loss"] for e in averaged.history) < min(e["val/loss"] for e in plain.history)
     # Training itself is left alone.
     assert np.allclose(plain.history[0]["train/loss"], averaged.history[0]["train/loss"])
+
+
+def test_swa_measures_batch_statistics_with_the_averaged_weights() -> None:
+    class Layers(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> Any:
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    model = Layers(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(0.5))
+    average = WeightAverage(model, SWA(start=0))
+    for epoch in range(2):
+        nn.init.constant_(model[0].weight, epoch)
+        measure = average.update(model, epoch, 2, epoch_ends=True)
+    assert measure
+    x = torch.randn(64, 3) + 5
+    network = Network(average.model).eval()
+    before = torch.random.get_rng_state()
+    measure_batch_norm(network, [{"x": part} for part in x.split(16)])
+    assert torch.equal(torch.random.get_rng_state(), before)
+    hidden = average.model[0](x)
+    assert torch.allclose(average.model[1].running_mean, hidden.mean(dim=0), atol=1e-5)
+    assert average.model[1].momentum == 0.1
+    assert not any(module.training for module in network.modules())
