@@ -167,9 +167,13 @@ def _naming(ledger: Ledger) -> Iterator[None]:
 
 def load_data(dataset: Mapping[str, Any]) -> Data:
     """The raw rows of a `dataset` section; read once a process."""
+    from dlcli.datasets.positive import with_positive
+
     arguments = _rows_of(dataset)
     if _key(arguments) not in _loaded:
-        preload(dataset, build(arguments, where="dataset"))
+        data = build(arguments, where="dataset")
+        positive = arguments.get("positive")
+        preload(dataset, data if positive is None else with_positive(data, positive))
     return _loaded[_key(arguments)]
 
 

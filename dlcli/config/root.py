@@ -26,6 +26,7 @@ class Dataset:
     """Keys of the section `dataset` that dlcli itself takes; the rest goes to its `_target_`."""
 
     batch_size: Annotated[int, Ge(1)] | Literal["full"]
+    positive: str | int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from dlcli.datasets import breast_cancer, diabetes, digits, iris
 from dlcli.datasets.data import Data
+from dlcli.datasets.positive import with_positive
+from dlcli.errors import DataError
 from dlcli.splits.holdout import Holdout
 
 
@@ -43,3 +46,22 @@ def test_the_targets_names_are_part_of_the_fingerprint() -> None:
     y = np.zeros(3)
     one, other = (Data("some", "sequence", np.zeros((3, 1)), y, targets=(name,)).fingerprint for name in "uv")
     assert one != other
+
+
+def test_the_class_to_be_found_can_be_named() -> None:
+    data = breast_cancer.load()
+    turned = with_positive(data, "benign")
+    assert turned.classes == ("malignant", "benign")
+    assert np.array_equal(turned.y, 1 - data.y)
+    assert turned.fingerprint != data.fingerprint
+    assert with_positive(data, "malignant") is data
+    numbered = Data("some", "table", np.zeros((2, 1)), np.array([0, 1]), classes=("0", "1"))
+    assert with_positive(numbered, 0).classes == ("1", "0")
+
+
+def test_a_class_that_is_not_there_is_named_with_the_near_one() -> None:
+    with pytest.raises(DataError, match="there is no class malignent in breast_cancer") as caught:
+        with_positive(breast_cancer.load(), "malignent")
+    assert "malignant" in caught.value.problems[0].hint
+    with pytest.raises(DataError, match="the targets of iris are multiclass"):
+        with_positive(iris.load(), "setosa")
