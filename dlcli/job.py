@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
 from dlcli.errors import Interrupted, Pruned
+from dlcli.feature_cache import cached_features, with_features
 from dlcli.finding import find, settle
 from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
 from dlcli.paths import display
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.ledger import Ledger
     from dlcli.tracking.recorder import Recorder
+    from dlcli.training.features import Features
     from dlcli.training.fit import Fitted
     from dlcli.training.observer import Observer
 
@@ -106,9 +108,9 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         split = Split.load(run_dir / "split.npz")
         fitted = _train(job, data, split, recorder, observer or Observer())
         # What is judged is what lies on the disk: the same files, on the same path, that eval and predict read.
-        model, tuned = _tune(run_dir / "model", data, split, fitted.device)
+        model, features, tuned = _reload(job.config, run_dir, data, split, fitted.device)
         evaluations = {
-            part: evaluate(model, data, split.rows(part), fitted.device)
+            part: evaluate(model, data, split.rows(part), fitted.device, features)
             for part in JUDGED
             if len(split.rows(part))
         }
@@ -214,8 +216,8 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     # A notebook's own random state stays as it was.
     with isolate_rng():
         parts = assemble(config, data, split, job.seed)
-        network, train = parts.network, parts.train
-        summary = summarize(network, first_rows(train, 1))
+        network = parts.network
+        summary = summarize(network, first_rows(parts.train, 1))
         atomic_write(run_dir / "model_summary.txt", summary.text)
         recorder.log(
             {
@@ -227,6 +229,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         )
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         restore_best_weights(run_dir)
+        parts, said = with_features(config, parts, data, split, run_dir)
         found = find(config, parts, job.seed)
         if found is not None:
             config = settle(config, found, run_dir, recorder)
@@ -239,6 +242,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
                 world,
                 _Recording(recorder, observer),
                 describe(data, split, network, parts.fitted, parts.task, summary, run_dir)
+                | said
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
             )
     save_model(
@@ -301,24 +305,28 @@ def take_part(text: str, world: World) -> None:
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     data, split = load_data(job.config["dataset"]), Split.load(Path(job.run_dir) / "split.npz")
     with isolate_rng():
-        _fit(job, assemble(job.config, data, split, job.seed), world, Observer(), {})
+        parts = assemble(job.config, data, split, job.seed)
+        parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir))
+        _fit(job, parts, world, Observer(), {})
 
 
-def _tune(
-    folder: Path, data: Data, split: Split, device: torch.device
-) -> tuple[SavedModel, dict[str, float]]:
-    """The saved model, and what its task found out on the validation rows with the best weights."""
-    from dlcli.datasets.data import take
+def _reload(
+    config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
+) -> tuple[SavedModel, Features | None, dict[str, float]]:
+    """The saved model, its features where they are kept, and what its task found out on the validation rows."""
+    from dlcli.inference.evaluate import outputs_on
     from dlcli.inference.saved_model import add_task_facts, load_model
 
+    folder = run_dir / "model"
     model = load_model(folder, trust=True)
+    features = cached_features(config, model.network, model.preprocessing, data, run_dir, device)
     if not len(split.val):
-        return model, {}
-    tuned = model.task.tune(model.outputs(take(data.x, split.val), device), data.y[split.val])
-    if not tuned:
-        return model, {}
-    add_task_facts(folder, tuned)
-    return load_model(folder, trust=True), tuned
+        return model, features, {}
+    tuned = model.task.tune(outputs_on(model, data, split.val, device, features), data.y[split.val])
+    if tuned:
+        add_task_facts(folder, tuned)
+        model = load_model(folder, trust=True)
+    return model, features, tuned
 
 
 class _Recording(Observer):

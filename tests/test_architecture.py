@@ -26,6 +26,7 @@ LAYERS = (
     ("run_folder", "job", "checks"),
     ("retention",),
     ("finding",),
+    ("feature_cache",),
     ("parts", "optimization"),
     ("starting_weights",),
     ("reports", "inference", "training", "profiling"),

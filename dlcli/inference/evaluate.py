@@ -16,6 +16,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
 from dlcli.tasks.base import Task
+from dlcli.training.features import Features
 from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
 
@@ -38,11 +39,18 @@ class Evaluation:
 
 
 def evaluate(
-    model: SavedModel, data: Data, rows: np.ndarray, device: torch.device | str = "cpu"
+    model: SavedModel,
+    data: Data,
+    rows: np.ndarray,
+    device: torch.device | str = "cpu",
+    features: Features | None = None,
 ) -> Evaluation:
-    """Predict the raw rows and judge the predictions. The loss is that of the task, over all rows."""
+    """Predict the raw rows and judge the predictions. The loss is that of the task, over all rows.
+
+    `features` are those of the model's backbone, where they are kept: they need not be computed again.
+    """
     x, y = take(data.x, rows), data.y[rows]
-    outputs = model.outputs(x, device)
+    outputs = outputs_on(model, data, rows, device, features)
     encoded = as_fields({"y": model.task.encode(y)})["y"][:]
     return Evaluation(
         rows,
@@ -53,6 +61,15 @@ def evaluate(
             name: _figures(task, guess, encoded) for name, (task, guess) in model.task.guesses(x).items()
         },
     )
+
+
+def outputs_on(
+    model: SavedModel, data: Data, rows: np.ndarray, device: torch.device | str, features: Features | None
+) -> Tensor:
+    """The model's outputs for some rows, out of their features where those are kept."""
+    if features is None:
+        return model.outputs(take(data.x, rows), device)
+    return model.outputs_of({"features": features.read(rows)}, device)
 
 
 def _figures(task: Task, outputs: Tensor, y: Tensor) -> dict[str, float]:

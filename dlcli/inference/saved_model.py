@@ -31,7 +31,7 @@ from dlcli.errors import CorruptRun
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import atomic_write
-from dlcli.training.fields import as_fields
+from dlcli.training.fields import Fields, as_fields
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
@@ -58,10 +58,13 @@ class SavedModel:
     task: Task
     kind: str
 
-    @torch.inference_mode()
     def outputs(self, x: Any, device: torch.device | str = "cpu") -> Tensor:
         """The network's outputs for raw rows, `(N, ...)`, on the CPU."""
-        fields = as_fields(self.preprocessing.transform(x))
+        return self.outputs_of(as_fields(self.preprocessing.transform(x)), device)
+
+    @torch.inference_mode()
+    def outputs_of(self, fields: Fields, device: torch.device | str = "cpu") -> Tensor:
+        """The same for what the preprocessing made of raw rows, or the backbone of that (`features`)."""
         network = self.network.to(device).eval()
         loader = BatchLoader(fields, _ROWS)
         parts = [

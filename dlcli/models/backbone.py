@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -16,6 +16,9 @@ class HasBackbone(Protocol):
 
     backbone: nn.Module
     head: nn.Module
+
+    def feature_settings(self) -> dict[str, Any]:
+        """Whatever decides about the features beside the backbone's weights, in plain types."""
 
     def features(self, x: Tensor) -> Tensor:
         """What the backbone makes of a batch, `(N, F)`."""

@@ -78,6 +78,7 @@ class PretrainedImage(nn.Module):
         if restored or torch.get_default_device().type == "meta":
             weights = None if restored or weights == "hub" else weights
         self.backbone, config = _backbone(architecture, weights, channels, input_size, options)
+        self._settings = {"architecture": architecture, "channels": channels, **options}
         self.input_size = input_size or int(config["input_size"][-1])
         self.interpolation = (
             config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
@@ -92,6 +93,11 @@ class PretrainedImage(nn.Module):
         width = _width(self.backbone)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
         self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))
+
+    def feature_settings(self) -> dict[str, Any]:
+        """What decides about the features beside the backbone's weights."""
+        scale = [self.mean.flatten().tolist(), self.std.flatten().tolist()] if self.takes_raw else None
+        return {**self._settings, "input_size": self.input_size, "scale": scale}
 
     def features(self, x: Tensor) -> Tensor:
         """Images `(N, C, H, W)` to the backbone's features `(N, F)`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ class Image(BaseEstimator):
     The mean and deviation are those of the training rows' pixels, in units of the full range (0 to 1); of images that
     stay in files, 10,000 are measured, spread evenly over the rows.
     """
+
+    # What `transform` gives is the same whatever was fitted: features of it are shared by folds.
+    transform_is_fitted: ClassVar = False
 
     def __init__(self, scaling: Literal["standard", "none"] = "standard") -> None:
         self.scaling = scaling

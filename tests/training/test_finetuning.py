@@ -34,6 +34,9 @@ class Tower(nn.Module):
         self.backbone = nn.Sequential(*blocks)
         self.head = nn.Linear(4, 2)
 
+    def feature_settings(self) -> dict[str, Any]:
+        return {}
+
     def features(self, x: Tensor) -> Tensor:
         return self.backbone(x)
 
