@@ -83,10 +83,12 @@ def sweep(
     watcher: SweepWatcher | None = None,
 ) -> Result:
     """Search for the best configuration: compose, check every value, create the run, do the trials."""
+    from dlcli.console import amount
     from dlcli.distributed.ranks import leading
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
     from dlcli.run_folder import contents
+    from dlcli.sweeps.forecast import check_room
     from dlcli.sweeps.plan import plan_sweep
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
@@ -94,10 +96,13 @@ def sweep(
 
     with interruptible(), leading(take_part):
         plan = plan_sweep(overrides, conf_dirs, runs_dir)
-        plan.experiment.rehearse(quick=True)
+        disk = check_room(plan, plan.experiment.rehearse(quick=True).disk)
         config, data = plan.config, plan.estimation.data
         with open_store(Path(config["runs_dir"])) as store:
-            for note in reconcile(store.runs_dir, store):
+            for note in [
+                *reconcile(store.runs_dir, store),
+                f"It will leave about {amount(disk)} on the disk.",
+            ]:
                 if watcher:
                     watcher.noted(note)
             run_dir = store.create_run(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dlcli.console import amount, duration
+from dlcli.errors import ConfigError
+from dlcli.experiment import free_space
 from dlcli.sweeps.plan import SweepPlan
 
 # What a slim run leaves beside its weights: configuration, split, figures, predictions, a row in the store.
@@ -65,6 +68,22 @@ def foresee(plan: SweepPlan) -> Forecast:
         found.seconds_per_epoch * epochs * trainings / jobs,
         disk(plan, found.disk),
     )
+
+
+def check_room(plan: SweepPlan, weights: int) -> int:
+    """Bytes that the sweep will leave, given those that a training's checkpoints take.
+
+    Raises:
+        ConfigError: so much is not free.
+    """
+    needed, free = disk(plan, weights), free_space(Path(plan.config["runs_dir"]))
+    if needed > free:
+        raise ConfigError(
+            f"the sweep leaves about {amount(needed)}, {amount(free)} are free",
+            "runs_dir",
+            "Make room, keep fewer weights (tracking.keep=1), or record on another disk: --runs-dir DIR.",
+        )
+    return needed
 
 
 def disk(plan: SweepPlan, weights: int) -> int:

@@ -295,6 +295,15 @@ def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_disk_that_is_too_small_is_told_before_a_run_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.sweeps.forecast.free_space", lambda _: 1000)
+    with pytest.raises(ConfigError, match=r"the sweep leaves about .* 1 kB are free"):
+        dlcli.sweep([*QUICK, *SPACE, f"runs_dir='{tmp_path}/runs'"])
+    assert not (tmp_path / "runs").exists()
+
+
 def test_what_may_not_change_when_it_goes_on(swept: Result) -> None:
     for override in ("optimizer.lr=0.1", "trainer.max_epochs=9", "sweep.sampler.startup_trials=3"):
         with pytest.raises(ConfigError, match="would make it another experiment"):
