@@ -7,15 +7,27 @@ from typing import Annotated
 import typer
 
 from dlcli.cli.common import ConfDirs, Json, session
+from dlcli.console import Terminal
+from dlcli.errors import InputError
 
 
 def list(  # the command's name
-    group: Annotated[str | None, typer.Argument(metavar="GROUP", help="One group, such as model.")] = None,
+    group: Annotated[
+        str | None, typer.Argument(metavar="GROUP", help="One group, such as model; or pretrained.")
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Argument(metavar="PATTERN", help="With pretrained: a part of the name, or 'resnet*'."),
+    ] = None,
     conf_dir: ConfDirs = None,
     json: Json = False,
 ) -> None:
-    """List the groups and their options, your own included."""
+    """List the groups and their options, your own included; or, with `pretrained`, timm's models with weights."""
     with session(json) as terminal:
+        if group == "pretrained":
+            return _pretrained(terminal, pattern, json)
+        if pattern is not None:
+            raise InputError("only pretrained takes a pattern", pattern, f"Try: dlcli list {group}")
         from dlcli.config.catalog import list_options
         from dlcli.config.folders import groups, user_folders
         from dlcli.config.yamlfile import display
@@ -41,3 +53,23 @@ def list(  # the command's name
                 place = f"  ({display(option.file)})" if mine else ""
                 terminal.note(f"  {option.name:<{width}}  {option.summary}{place}".rstrip())
         terminal.note("Choose with GROUP=OPTION; dlcli show GROUP/OPTION explains its keys.")
+
+
+def _pretrained(terminal: Terminal, pattern: str | None, json: bool) -> None:
+    """timm's models that have weights: parameters, and the side of the images that they were trained on."""
+    from dataclasses import asdict
+
+    from dlcli.models.timm_catalog import pretrained_models
+
+    found = pretrained_models(pattern or "*")
+    if not found:
+        raise InputError(
+            "no pretrained model has such a name", str(pattern), "Try a part of it: dlcli list pretrained net"
+        )
+    if json:
+        return terminal.document({"status": "OK", "pretrained": [asdict(model) for model in found]})
+    width = max(len(model.name) for model in found)
+    for model in found:
+        size = f"{model.parameters / 1e6:.1f} M parameters"
+        terminal.note(f"{model.name:<{width}}  {size:>20}  {model.input_size} px")
+    terminal.note("Choose with model=pretrained_image model.architecture=NAME")

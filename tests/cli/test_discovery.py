@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,22 @@ def test_list_of_no_group() -> None:
     done = dlcli("list", "modle")
     assert done.exit_code == 2
     assert "error: modle\n  there is no such group\n  hint: Did you mean model?" in done.stderr
+
+
+def test_list_names_pretrained_models_without_loading_torch() -> None:
+    done = dlcli("list", "pretrained", "mobilenetv1_100.*")
+    assert "mobilenetv1_100.ra4_e3600_r224_in1k      4.2 M parameters  224 px\n" in done.stdout
+    models = document("list", "pretrained", "resnet18")["pretrained"]
+    assert models
+    assert all("resnet18" in model["name"] and model["parameters"] > 1e6 for model in models)
+    done = dlcli("list", "pretrained", "nothing_like_it")
+    assert done.exit_code == 2
+    assert "no pretrained model has such a name" in done.stderr
+    look = (
+        "from dlcli.cli import app; app.app(['list', 'pretrained', 'vit'], standalone_mode=False)\n"
+        "import sys; assert not {'torch', 'timm'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True).returncode == 0
 
 
 def test_show_tells_where_each_value_came_from() -> None:
