@@ -34,6 +34,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *(data / "timeseries").glob("*.csv"),
             *(data / "tabular").glob("*.csv"),
             data / "text" / "sms.tsv",
+            data / "cifar10-subset.tar",
+            data.parent / "weights" / "mobilenetv1_100.safetensors",
         ):
             shutil.copy(file, folder / "data")
     return folder
