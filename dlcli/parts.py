@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from dlcli.training.fields import Field
     from dlcli.training.network import Network
 
+# Rows of a table that are transformed at a time, lest the raw ones be there twice.
+_ROWS = 1 << 16
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -66,7 +69,6 @@ def assemble(
     """
     import torch
 
-    from dlcli.datasets.data import take
     from dlcli.preprocessing.fitted import fit_preprocessing
     from dlcli.tasks.facts import target_facts
     from dlcli.training.fields import as_fields
@@ -78,7 +80,7 @@ def assemble(
     preprocessing = fitted.preprocessing
 
     def fields(rows: np.ndarray) -> dict[str, Field]:
-        return as_fields({**preprocessing.transform(take(data.x, rows)), "y": task.encode(data.y[rows])})
+        return as_fields({**_transformed(preprocessing, data, rows), "y": task.encode(data.y[rows])})
 
     train, val = fields(fitted.rows), fields(split.val) if len(split.val) else None
     facts = {
@@ -92,3 +94,23 @@ def assemble(
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"))
     return Parts(fitted, train, val, task, facts, dict(targets), network)
+
+
+def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> dict[str, Any]:
+    """The fields of some rows; of a large table piece by piece, into arrays that are made once."""
+    from dlcli.datasets.data import take
+    from dlcli.training.memory import release_freed
+
+    if data.kind != "table" or len(rows) <= _ROWS:  # other kinds' fields need not be arrays
+        return preprocessing.transform(take(data.x, rows))
+    import numpy as np
+
+    fields: dict[str, Any] = {}
+    for first in range(0, len(rows), _ROWS):
+        piece = preprocessing.transform(take(data.x, rows[first : first + _ROWS]))
+        for name, values in piece.items():
+            if name not in fields:
+                fields[name] = np.empty((len(rows), *values.shape[1:]), dtype=values.dtype)
+            fields[name][first : first + _ROWS] = values
+        release_freed()  # this copy, and the one that was fitted
+    return fields

@@ -18,7 +18,7 @@ from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
 
 # Rows that are transformed at a time.
-_ROWS = 1 << 16
+_ROWS = 1 << 14
 
 
 class Table(BaseEstimator):

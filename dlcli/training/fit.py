@@ -172,6 +172,7 @@ def fit(
         if memory.is_out_of_memory(error):
             raise memory.explain(network, task, train, batch_size, device) from error
         raise
+    module.release_rows()
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
         raise TrainingError(
             f"no epoch was finished, or {monitor} was never a number: there is nothing to keep",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 
 import torch
@@ -11,6 +12,15 @@ from dlcli.tasks.base import Task
 from dlcli.training.fields import Fields
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
+
+
+def release_freed() -> None:
+    """Give back to the system what was freed: glibc keeps it, and of a large table that is as much as the table."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

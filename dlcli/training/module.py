@@ -140,6 +140,12 @@ class TrainingModule(pl.LightningModule):
             if loader is not None:
                 loader.fields = {name: values.to(self.device) for name, values in loader.fields.items()}
 
+    def release_rows(self) -> None:
+        """Let go of the data: Lightning's trainer and this module hold each other, and it, long after a training."""
+        for loader in (self._train, self._val):
+            if loader is not None:
+                loader.fields = {}
+
     def train_dataloader(self) -> BatchLoader:
         """Batches of training rows."""
         return self._train

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import skops.io
 
+from dlcli import parts
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 from dlcli.preprocessing.fitted import fit_preprocessing
@@ -243,3 +244,11 @@ def test_the_proof_tells_of_a_leak() -> None:
     assert leaky.proof(data, Split(rows[:3], rows[3:4], rows[4:])) == (
         "fitted on 6 of 6 rows; 3 validation or test rows seen"
     )
+
+
+def test_a_large_table_is_transformed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, rows = Table(categorical="embedding").fit(MIXED), np.array([5, 0, 2, 1, 4])
+    whole = fitted.transform(MIXED.iloc[rows])
+    monkeypatch.setattr("dlcli.parts._ROWS", 2)
+    pieces = parts._transformed(fitted, Data("t", "table", MIXED, np.arange(6.0), targets=("y",)), rows)
+    assert all(np.array_equal(pieces[name], values) for name, values in whole.items())

@@ -69,13 +69,19 @@ def _parquet(file: Path) -> Source:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from dlcli.datasets.tables.plain import to_frame
+    from dlcli.datasets.tables.plain import from_columns, to_series
 
     try:
-        table = parquet.read_table(file)
+        with parquet.ParquetFile(file) as table:
+            schema = table.schema_arrow
+            # A column at a time: of a large table there is never more than one that pandas does not have yet.
+            columns = [
+                to_series(table.read([name]).column(0), schema.field(name), file)
+                for name in dict.fromkeys(schema.names)
+            ]
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"is no whole Parquet file: {_first(error)}", str(file), "Copy it anew.") from error
-    return Source(to_frame(table, file), file)
+    return Source(from_columns(columns), file)
 
 
 def _json_lines(file: Path) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,18 +12,37 @@ from dlcli.errors import DataError
 
 
 def to_frame(table: pa.Table, file: Path) -> pd.DataFrame:
-    """The table in pandas; each column's memory is handed over as it is converted, so that the rows are there once.
+    """The table in pandas, column by column: each is let go of as it is converted, if nobody else holds the table.
 
     Raises:
         DataError: a column holds lists, structures or bytes.
     """
-    for number, field in enumerate(table.schema):
-        plain = _plain(field, file)
-        if plain != field.type:
-            table = table.set_column(number, field.name, table.column(number).cast(plain, safe=False))
-    frame = table.to_pandas(date_as_object=False, split_blocks=True, self_destruct=True)
-    frame.columns = frame.columns.astype(str)
-    return frame.reset_index(drop=True)
+    columns = []
+    for number in reversed(range(table.num_columns)):
+        columns.append(to_series(table.column(number), table.field(number), file))
+        table = table.remove_column(number)
+    return from_columns(columns[::-1])
+
+
+def to_series(column: pa.ChunkedArray, field: pa.Field, file: Path) -> pd.Series:
+    """One column in pandas, under its name.
+
+    Raises:
+        DataError: it holds lists, structures or bytes.
+    """
+    plain = _plain(field, file)
+    if plain != field.type:
+        column = column.cast(plain, safe=False)
+    return column.to_pandas(date_as_object=False).rename(field.name)
+
+
+def from_columns(columns: Sequence[pd.Series]) -> pd.DataFrame:
+    """The table of some columns, whose memory it takes over; names may stand there twice."""
+    frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
+    frame.columns = [str(column.name) for column in columns]
+    # Arrow keeps what it has freed, for tables to come: of a large one that is much.
+    pa.default_memory_pool().release_unused()
+    return frame
 
 
 def _plain(field: pa.Field, file: Path) -> pa.DataType:

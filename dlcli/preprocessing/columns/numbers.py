@@ -17,7 +17,7 @@ Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 Fill = Literal["mean", "median", "most_frequent", "constant"]
 
 # Cells that are worked on at a time: scikit-learn makes several copies of what it is given.
-_CELLS = 1 << 22
+_CELLS = 1 << 20
 
 
 class Numbers(TransformerMixin, BaseEstimator):
