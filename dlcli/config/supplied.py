@@ -17,6 +17,7 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(
             ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback"), _FROM_DATA
         ),
+        "backbone_config": "It is read where model.name says.",
         "restored": "It says that a run's weights follow.",
     },
     "task": {**_OF_TARGETS, "tuned_threshold": "Training finds it: see task.tune_threshold."},

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from dlcli.errors import ConfigError
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 10
 
 
-def check_cached(repository: str | None, name: str, where: str) -> None:
+def check_cached(
+    repository: str | None, name: str, where: str, instead: str = "Or give a file: model.weights=FILE."
+) -> None:
     """Make sure that the weights of a hub's repository are cached, or that the hub answers.
 
     HF_HOME says where the cache is, HF_HUB_OFFLINE=1 that the hub is not to be asked. (The library itself tries for
@@ -38,6 +43,37 @@ def check_cached(repository: str | None, name: str, where: str) -> None:
         f"the weights of {name} are not on this machine, and the hub cannot be asked for them ({reason})",
         where,
         f"Where there is a network: hf download {repository}; what that leaves belongs in "
-        f"{constants.HF_HUB_CACHE} (HF_HOME moves it). "
-        "Or give a file: model.weights=FILE.",
+        f"{constants.HF_HUB_CACHE} (HF_HOME moves it). " + instead,
     )
+
+
+def pretrained_folder(name: str, where: str) -> str:
+    """Where transformers finds a model: a folder with its files, or a name on the hub that can be had.
+
+    Raises:
+        ConfigError: at `where`: the folder holds no model, or what to fetch from the hub.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            hint = "save_pretrained of transformers writes model and tokenizer into one."
+            raise ConfigError(f"{folder} holds no config.json", where, hint)
+        return str(folder)
+    transformers()
+    check_cached(name, name, where, f"Or give a folder with its files: {where}=FOLDER.")
+    return name
+
+
+def transformers() -> Any:
+    """The library.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        if error.name != "transformers":
+            raise
+        raise ConfigError("transformers is not installed", "model", "pip install 'dlcli[text]'") from error
+    return transformers

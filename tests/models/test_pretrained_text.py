@@ -1,0 +1,115 @@
+"""A tiny BERT that transformers saved, fine-tuned from its folder: tokens, layers, and runs that need it no more."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from dlcli import runner
+from dlcli.errors import ConfigError
+from dlcli.inference.saved_model import load_model
+from dlcli.models.pretrained_text import PretrainedText
+from dlcli.preprocessing.pretrained_text import PretrainedText as Preprocessing
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "it", "is", "a", "film"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bert")
+    tokenizer = Tokenizer(models.WordLevel({word: code for code, word in enumerate(WORDS)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(
+        folder
+    )
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=128,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    random = np.random.default_rng(0)
+    rows = [
+        {"text": " ".join([*random.choice(WORDS[6:], random.integers(1, 7)), word]), "kind": word}
+        for word in ("good", "bad") * 60
+    ]
+    file = tmp_path_factory.mktemp("films") / "films.csv"
+    pd.DataFrame(rows).to_csv(file, index=False)
+    return file
+
+
+def model(bert: Path, **arguments) -> tuple[Preprocessing, PretrainedText]:
+    preprocessing = Preprocessing(str(bert)).fit(["it is"])
+    config = preprocessing.facts()["backbone_config"]
+    return preprocessing, PretrainedText(2, str(bert), config, **arguments).eval()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+def test_padding_does_not_show(bert: Path, pooling: str) -> None:
+    preprocessing, net = model(bert, pooling=pooling)
+    fields = preprocessing.transform(["good film", "it is a good film"])
+    both = net(fields["x"][:], fields["lengths"])
+    alone = net(fields["x"][:1], fields["lengths"][:1])
+    assert fields["x"][:1].tolist() == [[2, 4, 9, 3]]
+    assert torch.allclose(both[:1], alone, atol=1e-6)
+
+
+def test_layers_are_embeddings_and_blocks(bert: Path) -> None:
+    _, net = model(bert)
+    layers = net.layers(coarse=True)
+    assert len(layers) == 3
+    assert all(name.startswith("embeddings") for name in layers[0])
+    assert {name for layer in layers for name in layer} == {
+        name for name, _ in net.backbone.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("finetune", ["fine_tuning", "feature_extraction"])
+def test_a_run_needs_the_folder_no_more(bert: Path, films: Path, tmp_path: Path, finetune: str) -> None:
+    mine = tmp_path / "bert"
+    shutil.copytree(bert, mine)
+    result = runner.train(
+        [
+            "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
+            "preprocessing=pretrained_text", f"model.name='{mine}'", f"finetune={finetune}",
+            "optimizer.lr=0.01", "trainer.max_epochs=3", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'",
+        ]
+    )  # fmt: skip
+    shutil.rmtree(mine)
+    assert result.metrics["test/accuracy"] > (0.9 if finetune == "fine_tuning" else 0.6)
+    assert runner.evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
+    assert len(load_model(result.run_dir / "model").predict(["it is good"])) == 1
+
+
+def test_another_tokenizer_is_refused(bert: Path, films: Path) -> None:
+    with pytest.raises(ConfigError, match=r"another tokenizer.*\n?.*preprocessing=pretrained_text"):
+        runner.check(
+            ["dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
+             f"model.name='{bert}'"]
+        )  # fmt: skip
+
+
+def test_a_model_that_cannot_be_had_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match=r"hf download nobody/none.*\n?.*model\.name=FOLDER"):
+        Preprocessing("nobody/none").fit(["it is"])
+
+
+def test_texts_longer_than_the_model_reads_are_refused(bert: Path) -> None:
+    with pytest.raises(ConfigError, match="reads 128 tokens at most"):
+        Preprocessing(str(bert), max_length=129).fit(["it is"])
