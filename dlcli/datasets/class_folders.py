@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from dlcli.errors import DataError
 
@@ -19,6 +20,21 @@ PARTS = {
     "validation": "val",
     "test": "test",
 }
+
+
+class Stored(Protocol):
+    """A file, or what is like one: `size` bytes that can be read again and again. `name` is what people call it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def read(self, most: int | None = None) -> bytes:
+        """The bytes, or the first `most` of them."""
 
 
 @dataclass(frozen=True)

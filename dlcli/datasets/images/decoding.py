@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dlcli.datasets.class_folders import Entry
+from dlcli.datasets.class_folders import Stored
 
 Fit = Literal["crop", "stretch"]
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ class Decoder:
     fit: Fit
     grey: bool
 
-    def decode(self, entry: Entry) -> np.ndarray:
+    def decode(self, entry: Stored) -> np.ndarray:
         """The image of a file, as bytes.
 
         Raises:
@@ -76,7 +76,7 @@ class Decoder:
             return np.asarray(image)
 
 
-def read_header(entry: Entry) -> Header:
+def read_header(entry: Stored) -> Header:
     """Look at a file's beginning.
 
     Raises:
@@ -99,7 +99,7 @@ def read_header(entry: Entry) -> Header:
 class _bad:  # noqa: N801 reads as the context that it is
     """Whatever goes wrong with a file, as one kind of error."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Stored) -> None:
         self._entry = entry
 
     def __enter__(self) -> None:
@@ -136,10 +136,10 @@ def threads() -> int:
     return min(cores, 16)
 
 
-def in_threads(work: Callable[[Entry], Result], entries: Sequence[Entry]) -> Iterator[Result | BadImage]:
+def in_threads(work: Callable[[Stored], Result], entries: Sequence[Stored]) -> Iterator[Result | BadImage]:
     """What `work` gives for each file, in their order; a BadImage in its place where it raised one."""
 
-    def one(entry: Entry) -> Result | BadImage:
+    def one(entry: Stored) -> Result | BadImage:
         try:
             return work(entry)
         except BadImage as bad:

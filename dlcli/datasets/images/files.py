@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlcli.datasets.class_folders import Entry
+from dlcli.datasets.class_folders import Stored
 from dlcli.datasets.images.decoding import BadImage, Decoder, in_threads
 from dlcli.errors import DataError
 
@@ -19,7 +19,7 @@ class ImageFiles:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, entries: Sequence[Entry], decoder: Decoder) -> None:
+    def __init__(self, entries: Sequence[Stored], decoder: Decoder) -> None:
         assert decoder.size is not None
         self.entries = entries
         self.decoder = decoder
@@ -72,7 +72,7 @@ class ImageFiles:
             raise bad_file(self.entries[row], bad) from bad
 
 
-def bad_file(entry: Entry, bad: BadImage) -> DataError:
+def bad_file(entry: Stored, bad: BadImage) -> DataError:
     """The error for a file that is no whole image."""
     return DataError(
         str(bad), entry.name, "Repair or remove it, or leave such files out: dataset.on_bad=skip."
