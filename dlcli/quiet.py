@@ -47,6 +47,7 @@ _QUIET_LOGGERS = {
     "mlflow.tracking.context.git_context": logging.ERROR,
     "alembic": logging.WARNING,
     "optuna": logging.WARNING,  # "A new study created in memory"
+    "huggingface_hub": logging.ERROR,  # each single retry
     "urllib3.connectionpool": logging.ERROR,  # each single retry; what comes of it, the tracking code says
 }
 _LIBRARIES = (

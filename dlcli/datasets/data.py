@@ -20,7 +20,8 @@ class Data:
 
     `x` holds one entry a row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts, an array for the
     rest, images as `(N, H, W)` or `(N, H, W, C)` bytes. `test_rows` are the indices of the dataset's own test set,
-    where it has one: splits never train or validate on them.
+    where it has one: splits never train or validate on them. `val_rows` are those of its own validation set: a hold-out
+    validates on them, folds take them as any other row.
 
     What `y` holds decides what can be learnt from it (`target_kind`):
 
@@ -54,6 +55,7 @@ class Data:
     note: str = ""
     content: str = ""
     reach: int | None = None
+    val_rows: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):
@@ -92,7 +94,8 @@ class Data:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.kind, self.classes, self.targets)).encode())
         digest.update(self.content.encode())
-        for part in (None if self.content else self.x, self.y, self.test_rows):
+        own_val = () if self.val_rows is None else (self.val_rows,)
+        for part in (None if self.content else self.x, self.y, self.test_rows, *own_val):
             _update(digest, part)
         return digest.hexdigest()
 

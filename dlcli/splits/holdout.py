@@ -16,7 +16,7 @@ class Holdout:
 
     Args:
         test_size: share of all rows for the test, where the dataset has no test rows of its own.
-        val_size: share of the remaining rows for validation.
+        val_size: share of the remaining rows for validation, where the dataset has no validation rows of its own.
         stratify: keep the shares of the classes equal in all parts, where each row has one class.
         seed: the split's seed.
     """
@@ -36,6 +36,9 @@ class Holdout:
             DataError: no row is left for training.
         """
         rest, test = set_aside(data, self.test_size, self._carver(data))
+        if data.val_rows is not None:
+            val = np.intersect1d(rest, data.val_rows)
+            return [Split(np.setdiff1d(rest, val), val, test)]
         everything = np.arange(len(data))
         return make_splits([(rest, test)], everything, self.val_size, self._carver(data))
 

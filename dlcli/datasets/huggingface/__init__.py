@@ -1,0 +1,1 @@
+"""Data of the Hugging Face library `datasets`: opened, and read as rows."""

@@ -1,0 +1,121 @@
+"""Opening what the library `datasets` reads: local files, or a name on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.config.suggest import did_you_mean, hint
+from dlcli.datasets.class_folders import PARTS
+from dlcli.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Which of the library's readers is for a single file.
+_READERS = {
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+}
+
+
+def open_parts(
+    path: Path | None, repo: str | None, subset: str | None, revision: str | None, cache_dir: str | None
+) -> dict[str, Dataset]:
+    """The splits by what they are for: train, val, test; a single one, whatever its name, is train.
+
+    Raises:
+        DataError: the library is missing, there is no such data, or it cannot be fetched.
+    """
+    if (path is None) == (repo is None):
+        raise DataError(
+            "is it a place on this machine, or a name on the hub?",
+            "dataset",
+            "Give dataset.path=FOLDER, or dataset.repo=OWNER/NAME.",
+        )
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError(
+            "dataset=hf needs the library datasets", "dataset", "Install it: pip install 'dlcli[hf]'"
+        ) from error
+    opened = _local(path, cache_dir) if path is not None else _hub(repo or "", subset, revision, cache_dir)
+    splits = {"train": opened} if isinstance(opened, datasets.Dataset) else dict(opened)
+    return _by_part(splits, str(path or repo))
+
+
+def _by_part(splits: Mapping[str, Any], where: str) -> dict[str, Dataset]:
+    parts = {PARTS[name]: split for name, split in splits.items() if name in PARTS and len(split)}
+    if not parts and len(splits) == 1:
+        parts = {"train": next(iter(splits.values()))}
+    if not parts.get("train"):
+        raise DataError(
+            f"has no split to train on; it has {', '.join(splits) or 'none'}",
+            where,
+            "A split called train is wanted, and validation and test where there are any.",
+        )
+    return parts
+
+
+def _local(path: Path, cache_dir: str | None) -> Any:
+    import datasets
+
+    if not path.exists():
+        siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(
+            "there is no such file or folder",
+            str(path),
+            hint(
+                did_you_mean(path.name, siblings), "A name on the hub is dataset.repo, and not dataset.path."
+            ),
+        )
+    try:
+        if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+            return datasets.load_from_disk(str(path))
+        if path.is_dir():
+            return datasets.load_dataset(str(path), cache_dir=cache_dir)
+        reader = _READERS.get(path.suffix.lower())
+        if reader is not None:
+            return datasets.load_dataset(reader, data_files=str(path), cache_dir=cache_dir)
+    except Exception as error:  # a reader fails in as many ways as a file can be damaged
+        # What a reader met is the cause; around it stands that the dataset could not be made.
+        reason = _first(error.__cause__ or error)
+        raise DataError(f"cannot be read: {reason}", str(path), "Copy it anew.") from error
+    raise DataError(
+        f"{path.suffix or path.name} is no format that is read here",
+        str(path),
+        f"A folder, or a file: {', '.join(_READERS)}.",
+    )
+
+
+def _hub(repo: str, subset: str | None, revision: str | None, cache_dir: str | None) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(repo, subset, revision=revision, cache_dir=cache_dir)
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise DataError(
+            f"the hub has no dataset {repo}, or does not show it to you",
+            "dataset.repo",
+            "Look the name up; for one that is not public, log in: hf auth login",
+        ) from error
+    except (ConnectionError, OSError) as error:
+        raise DataError(
+            f"{repo} is not in the cache, and the hub cannot be reached: {_first(error)}",
+            "dataset.repo",
+            f"Where there is a network: hf download {repo} --repo-type dataset --local-dir FOLDER; "
+            "bring the folder here, and give dataset.path=FOLDER.",
+        ) from error
+    except ValueError as error:  # such as several subsets, of which none was chosen: they are in its words
+        raise DataError(
+            " ".join(str(error).split()), "dataset.subset", "Give dataset.subset=NAME."
+        ) from error
+
+
+def _first(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

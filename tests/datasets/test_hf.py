@@ -1,0 +1,174 @@
+"""Hugging Face datasets that these tests make themselves: nothing is fetched."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import datasets as hugging
+import numpy as np
+import pytest
+
+from dlcli import runner
+from dlcli.datasets.data import Data
+from dlcli.datasets.hf import load
+from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.sharing import SharedData, read_shared
+from dlcli.datasets.texts import Texts
+from dlcli.errors import DataError
+from dlcli.splits.holdout import Holdout
+from dlcli.splits.kfold import KFold
+
+TEXT = hugging.Features({"text": hugging.Value("string"), "label": hugging.ClassLabel(names=["ham", "spam"])})
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    hugging.disable_progress_bars()
+
+
+def texts(part: str, rows: int, labels: list[int] | None = None) -> hugging.Dataset:
+    words = ["see you", "free prize"]
+    codes = labels or [row % 2 for row in range(rows)]
+    said = [f"{words[row % 2]} {part} {row}" for row in range(rows)]
+    return hugging.Dataset.from_dict({"text": said, "label": codes}, features=TEXT)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """Texts in three splits, as `save_to_disk` writes them."""
+    splits = {"train": texts("a", 20), "validation": texts("b", 6), "test": texts("c", 8)}
+    hugging.DatasetDict(splits).save_to_disk(tmp_path / "messages")
+    return tmp_path / "messages"
+
+
+def read(path: Path, **arguments: Any) -> Data:
+    return load(str(path), cache_dir=str(path.parent / "cache"), **arguments)
+
+
+def problem(caught: Any) -> Any:
+    return caught.value.problems[0]
+
+
+def test_texts_keep_their_own_splits(saved: Path) -> None:
+    data = read(saved)
+    assert (data.kind, data.classes, len(data)) == ("tokens", ("ham", "spam"), 34)
+    assert list(data.x[[0, 20, 33]]) == ["see you a 0", "see you b 0", "free prize c 7"]
+    (split,) = Holdout(test_size=0.5, val_size=0.5).splits(data)
+    assert split.sizes == {"train": 20, "val": 6, "test": 8}
+    assert split.val.tolist() == list(range(20, 26))
+    folds = KFold(folds=2).splits(data)
+    assert sum(len(fold.test) for fold in folds) == 26  # the validation rows too, the test rows never
+
+
+def test_a_shuffled_dataset_is_read_in_its_order(tmp_path: Path) -> None:
+    shuffled = texts("a", 10).shuffle(seed=1)
+    shuffled.save_to_disk(tmp_path / "one")
+    assert list(read(tmp_path / "one").x) == shuffled["text"][:]
+
+
+@pytest.mark.parametrize("what", ["a folder", "a file"])
+def test_parquet(what: str, tmp_path: Path) -> None:
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    texts("a", 12).to_parquet(folder / "train.parquet")
+    texts("c", 4).to_parquet(folder / "test.parquet")
+    data = read(folder if what == "a folder" else folder / "train.parquet")
+    assert len(data) == (16 if what == "a folder" else 12)
+    assert data.test_rows is None if what == "a file" else data.test_rows.tolist() == [12, 13, 14, 15]
+
+
+def test_workers_map_texts_and_do_not_copy_them(saved: Path, tmp_path: Path) -> None:
+    data = read(saved)
+    shared = SharedData(data, tmp_path)
+    copy = read_shared(shared.fd)
+    assert isinstance(copy.x, Texts)
+    assert copy.fingerprint == data.fingerprint
+    shared.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 6, 5, 3), dtype=np.uint8)
+    features = hugging.Features({"image": hugging.Image(), "label": hugging.ClassLabel(names=["cat", "dog"])})
+    rows = {"image": list(pixels), "label": [row % 2 for row in range(16)]}
+    hugging.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "pictures")
+    np.save(tmp_path / "pixels.npy", pixels)
+    return tmp_path / "pictures"
+
+
+def test_images_are_the_same_in_memory_and_where_they_lie(pictures: Path) -> None:
+    at_once, when_read = read(pictures, in_memory=True), read(pictures, in_memory=False)
+    assert isinstance(when_read.x, ImageFiles)
+    assert np.array_equal(at_once.x, np.load(pictures.parent / "pixels.npy"))
+    assert np.array_equal(np.asarray(when_read.x[[3, 1]]), at_once.x[[3, 1]])
+    assert at_once.fingerprint == when_read.fingerprint
+
+
+def test_a_table_of_numbers(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = {"id": list(range(30)), "a": random.normal(size=30), "y": random.normal(size=30)}
+    hugging.Dataset.from_dict(rows).save_to_disk(tmp_path / "numbers")
+    data = read(tmp_path / "numbers", target="y", drop=["id"])
+    assert (data.kind, data.target_kind, list(data.x.columns)) == ("table", "regression", ["a"])
+
+
+def test_rows_whose_class_is_not_told_are_left_out(tmp_path: Path) -> None:
+    splits = {"train": texts("a", 8), "test": texts("c", 4, labels=[-1] * 4)}
+    hugging.DatasetDict(splits).save_to_disk(tmp_path / "contest")
+    data = read(tmp_path / "contest")
+    assert len(data) == 8
+    assert data.test_rows is None
+
+
+@pytest.mark.parametrize("name", ["saved", "pictures"])
+def test_it_trains_with_what_fits_the_rows(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    folder = request.getfixturevalue(name)
+    words = ["dataset=hf", f"dataset.path={folder}", "trainer.max_epochs=1", "tracking.system_metrics=false"]
+    result = runner.train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")
+    assert 0 <= result.metrics["test/accuracy"] <= 1
+    model = runner.load_run(str(result.run_dir))
+    assert type(model.preprocessing).__name__ == ("Text" if name == "saved" else "Image")
+
+
+def test_without_a_network_it_says_what_to_fetch_and_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise ConnectionError("Couldn't reach 'some/reviews' on the Hub")
+
+    monkeypatch.setattr(hugging, "load_dataset", unreachable)
+    with pytest.raises(DataError, match="the hub cannot be reached") as caught:
+        load(repo="some/reviews")
+    assert problem(caught).where == "dataset.repo"
+    assert "hf download some/reviews --repo-type dataset --local-dir FOLDER" in problem(caught).hint
+    assert "dataset.path=FOLDER" in problem(caught).hint
+
+
+def test_without_the_library_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError) as caught:
+        load(repo="some/reviews")
+    assert "pip install 'dlcli[hf]'" in problem(caught).hint
+
+
+def test_mistakes_are_named(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a place on this machine, or a name on the hub"):
+        load()
+    with pytest.raises(DataError, match="there is no such file or folder") as caught:
+        read(tmp_path / "mesages")
+    assert "messages" in problem(caught).hint
+    with pytest.raises(DataError, match="there is no column lable") as caught:
+        read(saved, target="lable")
+    assert "label" in problem(caught).hint
+    (tmp_path / "broken.parquet").write_bytes(b"no table at all")
+    with pytest.raises(DataError, match="cannot be read"):
+        read(tmp_path / "broken.parquet")
+
+
+def test_an_empty_text_is_named_by_its_row(tmp_path: Path) -> None:
+    rows = {"text": ["a b", "  ", "c"], "label": [0, 1, 1]}
+    hugging.Dataset.from_dict(rows, features=TEXT).save_to_disk(tmp_path / "some")
+    with pytest.raises(DataError, match="the text is empty") as caught:
+        read(tmp_path / "some")
+    assert problem(caught).where.endswith("row 2, column text")
+    assert len(read(tmp_path / "some", on_empty="keep")) == 3
