@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dlcli.cores import cores
 from dlcli.errors import DlcliError
 from dlcli.experiment import free_space
 
@@ -112,12 +113,12 @@ def _accelerators() -> Iterator[Finding]:
 def _threads() -> Finding:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = cores()
     threads, asked = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    found = f"{threads} for torch, {cores} cores" + (f", OMP_NUM_THREADS={asked}" if asked else "")
-    if threads > cores:
+    found = f"{threads} for torch, {there} cores" + (f", OMP_NUM_THREADS={asked}" if asked else "")
+    if threads > there:
         # Threads that wait for a core spin: measured 300 times slower.
-        return Finding("threads", "threads", found, "doubtful", f"Set OMP_NUM_THREADS={cores}.")
+        return Finding("threads", "threads", found, "doubtful", f"Set OMP_NUM_THREADS={there}.")
     return Finding("threads", "threads", found)
 
 

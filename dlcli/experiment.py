@@ -71,7 +71,7 @@ class Experiment:
             split = Split(split.train, split.val[:0], split.test[:0])
 
         with isolate_rng():
-            targets = target_facts(self.data, self.splits[0].train)
+            targets = target_facts(self.data, split.train) if quick else None  # of few rows, all classes
             parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
             rehearsal = rehearse(
                 parts.network,

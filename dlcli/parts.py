@@ -63,9 +63,9 @@ def assemble(
 ) -> Parts:
     """Fit the preprocessing, transform the rows, and make task and network; `seed` is that of the weights.
 
-    `targets` are the facts of the targets where they are known; else they are counted on the training rows. With
-    `at_most`, no more than so many rows are fitted and trained on. Leaves torch's random state behind the network's
-    initialisation.
+    `targets` are the facts of the targets where they are known; else they are counted on the rows that are trained on.
+    With `at_most`, no more than so many rows are fitted and trained on. Leaves torch's random state behind the
+    network's initialisation.
     """
     import torch
 
@@ -74,9 +74,9 @@ def assemble(
     from dlcli.training.fields import as_fields
     from dlcli.training.network import Network
 
-    targets = targets or target_facts(data, split.train)
-    task = build(config["task"], where="task", **targets)
     fitted = fit_preprocessing(build(config["preprocessing"], where="preprocessing"), data, split, at_most)
+    targets = targets or target_facts(data, fitted.rows)
+    task = build(config["task"], where="task", **targets)
     preprocessing = fitted.preprocessing
 
     def fields(rows: np.ndarray) -> dict[str, Field]:

@@ -36,7 +36,7 @@ LAYERS = (
     ("tracking", "config", "result"),
     ("foldtable", "sweeptable", "trainingbar"),
     ("console", "interrupts"),
-    ("errors", "paths", "quiet"),
+    ("errors", "paths", "quiet", "cores"),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

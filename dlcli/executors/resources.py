@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from dlcli.cores import cores, share
+
 # Whoever asks for threads asks one of these; they count only where they are set before the library is loaded.
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -20,22 +22,13 @@ def share_out(jobs: int, accelerator: str) -> list[dict[str, str]]:
     Threads beyond the cores spin and wait for each other: two processes with two threads each on two cores were
     measured to take 300 times as long. So a user's own OMP_NUM_THREADS counts only where it is lower than the share.
     """
-    share = max(1, cores() // jobs)
-    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    threads = min(int(asked), share) if asked.isdecimal() and int(asked) > 0 else share
+    threads = min(share(), max(1, cores() // jobs))
     environments = [dict.fromkeys(_THREADS, str(threads)) for _ in range(jobs)]
     devices = _gpus() if accelerator != "cpu" else []
     for index, environment in enumerate(environments):
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = devices[index % len(devices)]
     return environments
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:

@@ -110,17 +110,26 @@ class WeightAverage(nn.Module):
 
 
 @torch.no_grad()
-def measure_batch_norm(network: Network, batches: Iterable[Batch]) -> None:
+def measure_batch_norm(network: Network, trained: nn.Module, batches: Iterable[Batch]) -> None:
     """Set the running statistics of batch normalisation to their means over batches of rows.
 
-    Only those layers are in training mode meanwhile: nothing is drawn at random.
+    Only those layers are in training mode meanwhile: nothing is drawn at random. Every layer ends in the mode in which
+    it was.
+
+    Args:
+        network: its model has averaged weights.
+        trained: the model that they are the average of; what is frozen there keeps its statistics.
+        batches: of training rows.
     """
     layers = [
-        layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
+        layer
+        for layer, original in zip(network.model.modules(), trained.modules(), strict=True)
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats and not _is_frozen(original)
     ]
     if not layers:
         return
-    was_training, momenta = network.training, [layer.momentum for layer in layers]
+    modes = {module: module.training for module in network.modules()}
+    momenta = [layer.momentum for layer in layers]
     network.eval()
     for layer in layers:
         layer.reset_running_stats()
@@ -130,4 +139,10 @@ def measure_batch_norm(network: Network, batches: Iterable[Batch]) -> None:
         network(batch)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
-    network.train(was_training)
+    for module, was_training in modes.items():
+        module.training = was_training
+
+
+def _is_frozen(layer: nn.Module) -> bool:
+    parameters = list(layer.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)

@@ -32,9 +32,10 @@ class BatchLoader:
 
     Args:
         fields: of equally many rows.
-        batch_size: rows of a batch; the last may be smaller. In training a single row that would be left over joins
-            the batch before: it is no batch that can be normalised by its own spread.
+        batch_size: rows of a batch; the last may be smaller.
         shuffle: a new order each epoch.
+        join_single: a single row that would be left over joins the batch before: it is no batch that can be normalised
+            by its own spread. None: where rows are shuffled, to train on them.
         seed: of the order.
         chunk: batches an item; None gives single batches.
         rank: which part of each batch is read, where several processes share it.
@@ -52,11 +53,13 @@ class BatchLoader:
         chunk: int | None = None,
         rank: int = 0,
         ranks: int = 1,
+        join_single: bool | None = None,
     ) -> None:
         self.fields = fields
         self.rows = len(next(iter(fields.values())))
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.join_single = shuffle if join_single is None else join_single
         self.seed = seed
         self.chunk = chunk
         self.rank = rank
@@ -70,7 +73,7 @@ class BatchLoader:
     def batches(self) -> int:
         """Batches an epoch."""
         whole, rest = divmod(self.rows, self.batch_size)
-        joins = whole > 0 and 0 < rest < max(2 if self.shuffle else 1, self.ranks)
+        joins = whole > 0 and 0 < rest < max(2 if self.join_single else 1, self.ranks)
         return whole if rest == 0 or joins else whole + 1
 
     def __len__(self) -> int:

@@ -255,7 +255,8 @@ class TrainingModule(pl.LightningModule):
             self.network.model, self.current_epoch, self.trainer.max_epochs, epoch_ends=epoch_ends
         )
         if measure:
-            measure_batch_norm(self.judged, BatchLoader(self._train.fields, self._train.batch_size))
+            rows = BatchLoader(self._train.fields, self._train.batch_size, join_single=True)
+            measure_batch_norm(self.judged, self.network.model, rows)
 
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         outputs = self.network(batch)

@@ -36,8 +36,10 @@ class Network(nn.Module):
         self._inputs = tuple(inspect.signature(model.forward).parameters)
 
     def with_model(self, model: nn.Module) -> Network:
-        """The same network around another model of the same kind."""
-        return Network(model, self.on_device)
+        """The same network around another model of the same kind, whose layers stay in their mode."""
+        network = Network(model, self.on_device)
+        network.training = model.training
+        return network
 
     @property
     def _trained(self) -> Any:

@@ -70,7 +70,7 @@ def rehearse(
         ConfigError: the model, the loss or the optimizer fails, or a batch does not fit into memory.
     """
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
-    loader = BatchLoader(train, batch_size)
+    loader = BatchLoader(train, batch_size, join_single=True)
     with _enough_memory(network, task, train, batch_size, device):
         task.to(device)
         precision.convert_module(network.to(device)).train()

@@ -12,11 +12,12 @@ import pandas as pd
 import psutil
 import pytest
 
+from dlcli.cores import cores
 from dlcli.datasets import iris
 from dlcli.datasets.data import Data
 from dlcli.datasets.sharing import SharedData, read_shared
 from dlcli.errors import Diverged, Problem, describe_error, restore_error
-from dlcli.executors.resources import cores, share_out
+from dlcli.executors.resources import share_out
 from dlcli.tracking.ledger import Ledger
 from tests.processes import ENDLESS, run, start, wait_until
 

@@ -34,16 +34,18 @@ def train(
     lr: float = 0.01,
     callbacks: Any = (),
     options: Any = None,
+    model: nn.Module | None = None,
+    rows: int = ROWS,
     **trainer: Any,
 ) -> tuple[Network, Fitted]:
     """Train a small network; `options` are arguments of `fit`, the rest are the trainer's."""
     torch.manual_seed(0)
-    network = Network(MLP((4,), 2, hidden=16, dropout=0.2))
+    network = Network(model or MLP((4,), 2, hidden=16, dropout=0.2))
     arguments = {"max_epochs": epochs, "accelerator": "cpu", **trainer}
     fitted = fit(
         network,
         Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()),
-        data(),
+        data(rows),
         data(50, seed=1),
         make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **arguments}),
         trainer_arguments=arguments,

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file
 from torch import nn
 
+from dlcli.models.mlp import MLP
 from dlcli.training.averaging import EMA, SWA, WeightAverage, measure_batch_norm
 from dlcli.training.network import Network
 
@@ -104,9 +105,48 @@ def test_swa_measures_batch_statistics_with_the_averaged_weights() -> None:
     x = torch.randn(64, 3) + 5
     network = Network(average.model).eval()
     before = torch.random.get_rng_state()
-    measure_batch_norm(network, [{"x": part} for part in x.split(16)])
+    measure_batch_norm(network, model, [{"x": part} for part in x.split(16)])
     assert torch.equal(torch.random.get_rng_state(), before)
     hidden = average.model[0](x)
     assert torch.allclose(average.model[1].running_mean, hidden.mean(dim=0), atol=1e-5)
     assert average.model[1].momentum == 0.1
     assert not any(module.training for module in network.modules())
+
+
+def test_swa_of_a_model_that_normalises_batches(tmp_path: Path) -> None:
+    model = MLP((4,), 2, hidden=16, dropout=0.2, normalization="batch")
+    rows = 201  # 25 batches of 8, and a single row, which alone cannot be normalised
+    network, fitted = train(tmp_path, epochs=3, options={"averaging": SWA(0)}, model=model, rows=rows)
+    network.model.load_state_dict(load_file(fitted.best_weights))
+    network.eval()
+    # Validation neither changed the statistics nor left rows out at random.
+    val = data(50, seed=1)
+    loss = nn.functional.cross_entropy(network(val), val["y"]).item()
+    assert loss == pytest.approx(fitted.history[fitted.best_epoch]["val/loss"], rel=1e-6)
+    norm = next(layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
+    sizes = [8] * 24 + [9]
+    for batch in data(rows)["x"].split(sizes):
+        network({"x": batch})
+    means = torch.stack([part.mean(dim=0) for part in seen])
+    assert torch.allclose(norm.running_mean, means.mean(dim=0), atol=1e-5)
+
+
+def test_what_is_frozen_keeps_its_statistics() -> None:
+    trained = nn.ModuleList([nn.BatchNorm1d(2).requires_grad_(False), nn.BatchNorm1d(2)])
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = trained
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.layers[1](self.layers[0](x))
+
+    model = Both()
+    average = WeightAverage(model, SWA(0))
+    measure_batch_norm(Network(average.model).eval(), model, [{"x": torch.randn(16, 2) + 7}])
+    frozen, measured = (layer.running_mean for layer in average.model.layers)
+    assert torch.equal(frozen, torch.zeros(2))
+    assert (measured > 6).all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dlcli.cores import share
 from dlcli.datasets.class_folders import Stored
 
 Fit = Literal["crop", "stretch"]
@@ -132,8 +132,7 @@ def _channels(image: Image.Image, grey: bool) -> Image.Image:
 
 def threads() -> int:
     """How many images are decoded at once: Pillow lets go of the interpreter while it works."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 16)
+    return min(share(), 16)
 
 
 def in_threads(work: Callable[[Stored], Result], entries: Sequence[Stored]) -> Iterator[Result | BadImage]:
