@@ -134,6 +134,31 @@ def test_what_splits_go_by() -> None:
     assert "day" in load("t.csv", "y", time="day").x
 
 
+def test_times_are_sorted_as_dates_and_not_as_words() -> None:
+    text = "a,day,y\n1,12/31/2022,0.5\n2,02/01/2024,1.5\n3,03/01/2023,2.5\n"
+    data = load(write(text), "y", time="day")
+    assert np.argsort(data.times).tolist() == [0, 2, 1]
+    assert refused(text + "4,soon,3.5\n", time="day")[:2] == (
+        "t.csv:5, column day", "'soon' is no date like those before it",
+    )  # fmt: skip
+
+
+def test_booleans_with_gaps_in_the_test_rows_alone() -> None:
+    write("a,y\ntrue,1\n,0\nfalse,1\n", "test.csv")
+    data = load(write("a,y\ntrue,false\nfalse,true\n"), "y", test_path="test.csv")
+    np.testing.assert_array_equal(data.x["a"].to_numpy(), [1, 0, 1, np.nan, 0])
+    assert (data.classes, data.y.tolist()) == (("False", "True"), [0, 1, 1, 0, 1])
+    write("a,y\ntrue,2\n", "test.csv")
+    with pytest.raises(DataError, match=r"test.csv:2, column y: 2 is neither true nor false"):
+        load("t.csv", "y", test_path="test.csv")
+
+
+def test_dates_of_several_time_zones() -> None:
+    text = "day,y\n2024/07/01 12:00 +02:00,1.5\n2024/12/01 12:00 +01:00,2.5\n"
+    data = load(write(text), "y", types={"day": "date"})
+    assert data.x["day"].dt.hour.tolist() == [10, 11]
+
+
 def test_test_rows_of_their_own() -> None:
     write("b,y,a\nx,1.5,7\n", "test.csv")
     data = load(write("a,b,y\n1,2,0.5\n2,w,0.25\n"), "y", test_path="test.csv")

@@ -66,7 +66,7 @@ def as_categories(values: pd.Series) -> np.ndarray:
 
 
 def as_dates(values: pd.Series, place: Place) -> pd.Series:
-    """Points in time, NaT where a value is missing.
+    """Points in time, NaT where a value is missing; those with a zone in UTC, for a column may hold several.
 
     Raises:
         DataError: a value is no date, or not written like the first.
@@ -75,7 +75,7 @@ def as_dates(values: pd.Series, place: Place) -> pd.Series:
         return values
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas' remark that it found no format is said better below
-        dates = pd.to_datetime(_words(values), errors="coerce")
+        dates = pd.to_datetime(_words(values), errors="coerce", utc=True).dt.tz_localize(None)
     wrong = dates.isna().to_numpy() & values.notna().to_numpy()
     _refuse(values, wrong, "is no date like those before it", place, "Write dates like 2024-12-31.")
     return dates

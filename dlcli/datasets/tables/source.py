@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.columns import as_kind, kind_of
+from dlcli.datasets.tables.columns import as_dates, as_kind, kind_of
 from dlcli.errors import DataError
 
 
@@ -55,12 +55,6 @@ class Source:
             DataError: the test file lacks a column, or a target.
         """
         test.need(list(self.frame.columns), f"dataset.test_path ({test.file.name})")
-        columns = {
-            name: as_kind(test.frame[name], kind_of(values), test.place)
-            if kind_of(values) != kind_of(test.frame[name])
-            else test.frame[name]
-            for name, values in self.frame.items()
-        }
         if (missing := test.frame[list(targets)].isna().any(axis=1).to_numpy()).any():
             row = int(missing.argmax())
             raise DataError(
@@ -68,14 +62,28 @@ class Source:
                 test.place(row, ", ".join(targets)),
                 "Fill it in, or remove the row.",
             )
-        frame = pd.concat([self.frame, pd.DataFrame(columns)], ignore_index=True)
+        columns = {
+            name: as_kind(test.frame[name], kind_of(values), test.place)
+            if kind_of(values) != kind_of(test.frame[name])
+            else test.frame[name]
+            for name, values in self.frame.items()
+        }
+        mine = self.frame
+        for name, values in columns.items():
+            if kind_of(mine[name]) == "boolean" and kind_of(values) == "numeric":
+                # Beside numbers, booleans would be words: 1 and True two names.
+                if name in targets:
+                    columns[name] = _as_booleans(values, test)
+                else:
+                    mine = mine.assign(**{name: mine[name].astype(np.float64)})
+        frame = pd.concat([mine, pd.DataFrame(columns)], ignore_index=True)
         return Source(frame, self.file, self.first)
 
     def split_column(self, name: str | None, key: str) -> np.ndarray | None:
         """A column that splits go by, `(N,)`; `key` is the dataset's setting that names it.
 
         Raises:
-            DataError: a row has no value.
+            DataError: a row has no value, or a word among times is no date.
         """
         if name is None:
             return None
@@ -85,7 +93,18 @@ class Source:
             raise DataError(
                 f"dataset.{key} has no value here", self.place(int(missing.argmax()), name), "Fill it in."
             )
+        if key == "time" and kind_of(values) == "categorical":
+            values = as_dates(values, self.place)  # words sort by letters: 02/01/2024 before 12/31/2022
         return values.to_numpy(dtype=object) if kind_of(values) == "categorical" else values.to_numpy()
+
+
+def _as_booleans(values: pd.Series, source: Source) -> pd.Series:
+    """Numbers that are 0 or 1, as booleans."""
+    wrong = ~values.isin((0, 1)).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"{values.iloc[row]} is neither true nor false", source.place(row, str(values.name)))
+    return values.astype(bool)
 
 
 def checked(source: Source) -> Source:
