@@ -38,6 +38,25 @@ def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
             return  # once is enough
 
 
+def torn_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+    """Groups of which one part of a split learns what it is judged by in another."""
+    if data.groups is None:
+        return
+    names, codes = np.unique(data.groups, return_inverse=True)
+    for split in splits:
+        there = np.zeros((3, len(names)), dtype=bool)
+        for part, rows in enumerate((split.train, split.val, split.test)):
+            there[part, codes[rows]] = True
+        torn = np.flatnonzero(there.sum(axis=0) > 1)
+        if len(torn):
+            yield Problem(
+                f"{len(torn):,} of {len(names):,} groups stand in two parts of a split, such as {names[torn[0]]}",
+                "dataset.group",
+                "What is learnt of a group is judged by the same group. Choose cv=group_kfold or cv=holdout.",
+            )
+            return  # once is enough
+
+
 def giveaways(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator[Problem]:
     """Columns that tell the target alone, or as the sum or difference of two; `x` are the given rows."""
     y = data.y[rows]

@@ -12,7 +12,7 @@ from dlcli.datasets.data import Data, take
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.errors import Problem
 from dlcli.profiling.columns import ColumnProfile, describe_columns
-from dlcli.profiling.leaks import giveaways, repeated_rows
+from dlcli.profiling.leaks import giveaways, repeated_rows, torn_groups
 from dlcli.splits.split import Split
 
 # Rows that single columns are judged by: more would only take longer.
@@ -59,13 +59,14 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
 
 def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """What of the data ruins results, the worst first. Single columns are judged by `_ROWS` rows at most."""
+    yield from torn_groups(data, splits)
     if data.kind == "table" and isinstance(data.x, pd.DataFrame):
         rows = np.arange(0, len(data), -(-len(data) // _ROWS))
         some = take(data.x, rows) if len(rows) < len(data) else data.x
         yield from giveaways(some, data, rows)
         yield from repeated_rows(data, splits[0])
         yield from _useless(some)
-    yield from _rare_classes(data, len(splits))
+    yield from _rare_classes(data, splits)
 
 
 def _useless(x: pd.DataFrame) -> Iterator[Problem]:
@@ -98,24 +99,35 @@ def _classes(data: Data) -> dict[str, int]:
     return dict(zip(data.classes, counts.tolist(), strict=True))
 
 
-def _rare_classes(data: Data, folds: int) -> Iterator[Problem]:
-    """Classes with fewer rows than parts that need one, and a target that is mostly one class."""
+def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+    """Classes that some split does not learn or most do not test, and a target that is mostly one class."""
     if data.strata is None:
         return
     counts = _classes(data)
+    yield from _absent(data, [split.train for split in splits], "training", 0)
+    # A part with fewer rows than classes lacks some whatever is done: such as one row that is left out.
+    tests = [split.test for split in splits if len(split.test) >= len(counts)]
+    yield from _absent(data, tests, "test", len(tests) // 2)
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-    parts, what = (folds, f"{folds} folds") if folds > 1 else (3, "training, validation and test")
-    few = [name for name, rows in counts.items() if rows < parts]
-    if few:
-        yield Problem(
-            f"{counts[few[0]]} rows are of class {few[0]}, too few for {what}"
-            + (f"; of {len(few) - 1} more classes likewise" if len(few) > 1 else ""),
-            "target",
-            "Add rows, merge classes, or take fewer folds.",
-        )
     if counts[least] * _IMBALANCED < counts[most]:
         yield Problem(
             f"heavily imbalanced: {counts[most]:,} rows are of class {most}, {counts[least]:,} of {least}",
             "target",
             "Look at balanced_accuracy and f1; task.loss.class_weights=balanced weighs classes alike.",
+        )
+
+
+def _absent(data: Data, parts: Sequence[np.ndarray], what: str, bearable: int) -> Iterator[Problem]:
+    """Classes without a row in more than `bearable` of the parts."""
+    lacking = np.zeros(len(data.classes), dtype=np.int64)
+    for rows in parts:
+        lacking += np.bincount(data.y[rows], minlength=len(data.classes)) == 0
+    few = np.flatnonzero(lacking > bearable)
+    if len(few):
+        where = f" in {lacking[few[0]]:,} of {len(parts):,} splits" if len(parts) > 1 else ""
+        yield Problem(
+            f"no {what} row is of class {data.classes[few[0]]}{where}"
+            + (f"; of {len(few) - 1} more classes likewise" if len(few) > 1 else ""),
+            "target",
+            "Add rows, merge classes, or take fewer folds.",
         )

@@ -62,8 +62,10 @@ def by_time(data: Data, gap: int = 0) -> Carver:
 
 
 def by_default(data: Data, seed: int, strata: np.ndarray | None = None) -> Carver:
-    """Draw rows; where they are stretches of time, take the last ones."""
-    return by_row(seed, strata) if data.reach is None else by_time(data)
+    """Draw rows, or whole groups where the data has them; of rows that are stretches of time, take the last ones."""
+    if data.reach is not None:
+        return by_time(data)
+    return by_row(seed, strata) if data.groups is None else by_group(data.groups, seed)
 
 
 def ends_before(data: Data, times: np.ndarray, time: Any) -> np.ndarray:

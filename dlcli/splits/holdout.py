@@ -12,12 +12,13 @@ from dlcli.splits.split import Split
 class Holdout:
     """One split: the final test rows, then validation rows out of the rest.
 
-    A series is split in time: the test is its end.
+    A series is split in time: the test is its end. Groups stay whole, and shares are then shares of the groups.
 
     Args:
         test_size: share of all rows for the test, where the dataset has no test rows of its own.
         val_size: share of the remaining rows for validation, where the dataset has no validation rows of its own.
-        stratify: keep the shares of the classes equal in all parts, where each row has one class.
+        stratify: keep the shares of the classes equal in all parts, where each row has one class; groups are drawn
+            as they come.
         seed: the split's seed.
     """
 

@@ -18,7 +18,8 @@ class Predefined:
     """One split by the words train, val and test; or a fold for each number, rows with -1 always training.
 
     Args:
-        val_size: share of the training rows that validates, where the column names none.
+        val_size: share of the training rows (of their groups, where the data has any) that validates, where the column
+            names none.
         seed: of the validation rows.
     """
 
@@ -50,6 +51,10 @@ class Predefined:
                 hint="Use train, val and test, or fold numbers.",
             )
         train, val, test = (np.flatnonzero(parts == word) for word in _WORDS)
+        if not len(train):
+            raise DataError(
+                "a predefined split has no training rows: none of its words is train", where="dataset.split"
+            )
         if len(val):
             return [Split(train, val, test)]
         return make_splits([(train, test)], rows, self.val_size, carver)

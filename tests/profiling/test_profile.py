@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from dlcli.datasets import iris
 from dlcli.datasets.data import Data
 from dlcli.datasets.table import load
 from dlcli.profiling.profile import find_warnings, profile
+from dlcli.splits.group_kfold import GroupKFold
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
+from dlcli.splits.leave_one_out import LeaveOneOut
+from dlcli.splits.shuffle_split import ShuffleSplit
 from dlcli.splits.split import Split
 
 
@@ -106,9 +110,34 @@ def test_classes() -> None:
     y = np.repeat([0, 1, 2], [90, 8, 2])
     data = Data("t", "table", numbers().x, y, classes=("p", "q", "r"))
     assert warned(data, KFold(folds=5, stratify=False).splits(data)) == [
-        ("target", "2 rows are of class r, too few for 5 folds"),
+        ("target", "no test row is of class r in 3 of 5 splits"),
         ("target", "heavily imbalanced: 90 rows are of class p, 2 of r"),
     ]
+    last = np.arange(98, 100)
+    assert warned(data, [Split(np.arange(90), last[:0], np.arange(90, 100))])[:2] == [
+        ("target", "no training row is of class q; of 1 more classes likewise"),
+        ("target", "no test row is of class p"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [KFold(folds=5, repeats=3, stratify=True), LeaveOneOut(), ShuffleSplit(folds=10)],
+    ids=["repeated", "leave one out", "shuffled"],
+)
+def test_a_class_with_fewer_rows_than_splits_is_not_rare(strategy) -> None:
+    y = np.repeat([0, 1], [60, 8])
+    data = Data("t", "table", numbers(68).x, y, classes=("p", "q"))
+    assert warned(data, strategy.splits(data)) == []
+
+
+def test_groups_that_are_torn_apart() -> None:
+    names = np.array([f"patient {row // 5}" for row in range(100)], dtype=object)
+    data = replace(numbers(), groups=names)
+    assert warned(data) == warned(data, GroupKFold(4).splits(data)) == []
+    ((where, message),) = warned(data, KFold(5).splits(data))
+    assert where == "dataset.group"
+    assert message.endswith(" of 20 groups stand in two parts of a split, such as patient 0")
 
 
 def test_bike_hour(shared_data: Path) -> None:

@@ -83,11 +83,15 @@ def test_stratified_folds_are_those_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize(
-    "strategy", [GroupKFold(4, test_size=0.2), GroupKFold(3, stratify=True), GroupKFold(None)]
+    "strategy",
+    [GroupKFold(4, test_size=0.2), GroupKFold(3, stratify=True), GroupKFold(None), Holdout(), Predefined()],
 )
-def test_groups_stay_together(strategy: GroupKFold) -> None:
-    data = some_data()
+def test_groups_stay_together(strategy: Any) -> None:
+    groups = some_data().groups
+    data = some_data(parts=np.where(np.isin(groups, np.unique(groups)[:3]), "test", "train"))
     final = strategy.final_test(data)
+    if len(strategy.splits(data)) == 1:
+        final = final[:0]  # of a single split they are the test
     for split in strategy.splits(data):
         places = [set(data.groups[rows]) for rows in (split.train, split.val, split.test, final)]
         assert sum(map(len, places)) == len(set.union(*places)) == 12
@@ -127,7 +131,8 @@ def test_a_split_by_words() -> None:
     words = np.array(["train"] * 80 + ["val"] * 10 + ["test"] * 30)
     (split,) = Predefined().splits(some_data(parts=words))
     assert split.sizes == {"train": 80, "val": 10, "test": 30}
-    (split,) = Predefined(val_size=0.1).splits(some_data(parts=np.where(words == "val", "train", words)))
+    data = some_data(parts=np.where(words == "val", "train", words), groups=None)
+    (split,) = Predefined(val_size=0.1).splits(data)
     assert split.sizes == {"train": 81, "val": 9, "test": 30}
 
 
@@ -138,6 +143,7 @@ def test_a_split_by_words() -> None:
         (TimeSeries(), {"times": None}, "goes by times, and some has none"),
         (Predefined(), {"parts": None}, "goes by parts, and some has none"),
         (Predefined(), {"parts": np.array(["train", "tset"] * 60)}, "names tset"),
+        (Predefined(), {"parts": np.array(["val", "test"] * 60)}, "no training rows"),
         (KFold(1000), {}, "120 rows cannot be split like this"),
         (GroupKFold(50), {}, "cannot be split like this"),
         (KFold(3, repeats=2, shuffle=False), {}, "are all the same"),
