@@ -48,6 +48,8 @@ class Entry:
 
     def read(self, most: int | None = None) -> bytes:
         """The bytes, or the first `most` of them."""
+        if not self.size:
+            return b""
         with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 a str opens faster, a million times
             file.seek(self.offset)
             return file.read(self.size if most is None else min(most, self.size))
@@ -121,8 +123,13 @@ def _in_folder(root: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[
         for name in sorted(names):
             if _is_wanted(name, suffixes):
                 file = folder / name
-                entries.append(Entry((place / name).as_posix(), str(file), 0, file.stat().st_size))
+                entries.append(Entry((place / name).as_posix(), str(file), 0, _size(file)))
     return entries, folders
+
+
+def _size(file: Path) -> int:
+    """Bytes; none behind a link that leads nowhere, which is then as an empty file."""
+    return file.stat().st_size if file.exists() else 0
 
 
 def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tuple[str, ...]]]:

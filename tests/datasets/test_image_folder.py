@@ -124,6 +124,13 @@ def test_a_broken_file_is_named_or_left_out(
     assert np.array_equal(left.y, whole.y)
 
 
+def test_a_link_that_leads_nowhere_is_a_broken_file(photos: Path) -> None:
+    (photos / "train" / "cat" / "gone.png").symlink_to("nowhere.png")
+    with pytest.raises(DataError, match="train/cat/gone.png: is empty"):
+        load(str(photos), size=6)
+    assert "1 broken left out: train/cat/gone.png" in load(str(photos), size=6, on_bad="skip").note
+
+
 def test_what_is_wrong_with_a_folder(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"pixels, others are 9 x 8\n.*dataset.size=96"):
         load(str(photos))

@@ -153,6 +153,13 @@ def test_booleans_with_gaps_in_the_test_rows_alone() -> None:
         load("t.csv", "y", test_path="test.csv")
 
 
+def test_types_of_columns_whose_names_have_blanks_around_them() -> None:
+    text = 'zip, code ,"note" ,y\n1,007,012,1.5\n2,008,013,2.5\n'
+    data = load(write(text), "y", types={"code": "categorical", "note": "categorical"})
+    assert data.x["code"].tolist() == ["007", "008"]
+    assert data.x["note"].tolist() == ["012", "013"]
+
+
 def test_dates_of_several_time_zones() -> None:
     text = "day,y\n2024/07/01 12:00 +02:00,1.5\n2024/12/01 12:00 +01:00,2.5\n"
     data = load(write(text), "y", types={"day": "date"})

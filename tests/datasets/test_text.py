@@ -179,3 +179,10 @@ def test_the_messages_of_the_collection_are_read_whole(shared_data: Path) -> Non
     data = load(str(shared_data / "text" / "sms.tsv"), target="c0")
     assert (len(data), data.classes) == (5574, ("ham", "spam"))
     assert np.bincount(data.y).tolist() == [4827, 747]
+
+
+def test_a_link_that_leads_nowhere_is_an_empty_text() -> None:
+    write("texts/good/1.txt", "fine")
+    write("texts/bad/1.txt", "broke")
+    Path("texts/bad/2.txt").symlink_to("nowhere.txt")
+    assert refused("texts")[:2] == ("bad/2.txt", "the text is empty")

@@ -6,7 +6,7 @@ import io
 import itertools
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +65,8 @@ def read_delimited(
             text = io.TextIOWrapper(stream, encoding, errors="replace")
             quotes = not quotes_are_letters(text, dialect.separator)
     dialect = replace(dialect, quotes=quotes is not False)
-    table = _read(file, dialect, encoding, _words(types or {}, dialect.header), missing)
+    words = {name for name, kind in (types or {}).items() if kind in ("categorical", "text")}
+    table = _read(file, dialect, encoding, _as_words(words, dialect, lines), missing)
     table = table.rename_columns(_names(table, dialect.header))
     first = 1 + dialect.header
     blank = next(number for number, line in enumerate(lines) if line.strip())
@@ -118,10 +119,12 @@ def _read(
 _HINT = "Look at the file; dataset.separator, dataset.header and dataset.encoding say how it is written."
 
 
-def _words(types: Mapping[str, str], header: bool) -> dict[str, pa.DataType]:
+def _as_words(names: Collection[str], dialect: Dialect, lines: Sequence[str]) -> dict[str, pa.DataType]:
     """Arrow's types of columns that are to stay words, under the names that Arrow knows them by."""
-    names = [name for name, kind in types.items() if kind in ("categorical", "text")]
-    return {name if header else f"f{name.removeprefix('c')}": pa.string() for name in names}
+    if not dialect.header:
+        return {f"f{name.removeprefix('c')}": pa.string() for name in names}
+    written = dialect.first_row([line for line in lines if line.strip()])
+    return {name: pa.string() for name in (*names, *written) if name.strip() in names}
 
 
 def _names(table: pa.Table, header: bool) -> list[str]:

@@ -33,6 +33,11 @@ class Dialect:
     header: bool
     quotes: bool = True
 
+    def first_row(self, lines: Sequence[str]) -> list[str]:
+        """The cells of the first row, blanks around them included."""
+        rows = _rows(lines[:1], self.separator) if self.quotes else [lines[0].split(self.separator)]
+        return rows[0] if rows else []
+
 
 def sniff(
     lines: Sequence[str], separator: str | None = None, decimal: str | None = None, header: bool | None = None
