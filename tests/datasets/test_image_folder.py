@@ -126,7 +126,7 @@ def test_a_broken_file_is_named_or_left_out(
 
 def test_a_link_that_leads_nowhere_is_a_broken_file(photos: Path) -> None:
     (photos / "train" / "cat" / "gone.png").symlink_to("nowhere.png")
-    with pytest.raises(DataError, match="train/cat/gone.png: is empty"):
+    with pytest.raises(DataError, match=r"train/cat/gone.png: is empty"):
         load(str(photos), size=6)
     assert "1 broken left out: train/cat/gone.png" in load(str(photos), size=6, on_bad="skip").note
 
