@@ -56,7 +56,9 @@ def find_mistakes(
         look("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
     other = f"Choose a model that takes {data.kind} data (model=mlp takes any of a fixed size)."
     fits = look("model", lambda: _pairing(config, data, "model", other))
-    fits = look("preprocessing", lambda: _makes(_row_facts, config, data, split)) and fits
+    own = f"Leave the dataset its own, or choose one for {data.kind} data."
+    reads = look("preprocessing", lambda: _pairing(config, data, "preprocessing", own))
+    fits = reads and look("preprocessing", lambda: _makes(_row_facts, config, data, split)) and fits
     if look("task", lambda: iter(check_task(config["task"], data, split))) and look(
         "task", lambda: _makes(_task, config, data, split)
     ):

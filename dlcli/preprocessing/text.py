@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ class Text(BaseEstimator):
         max_length: tokens of a text; what comes behind is cut off.
         lowercase: make no difference between Free and free.
     """
+
+    # Said, since it would take the numbers of any other data for words.
+    accepts: ClassVar = frozenset({"tokens"})
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from dlcli.datasets.hf import load
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.datasets.sharing import SharedData, read_shared
 from dlcli.datasets.texts import Texts
-from dlcli.errors import DataError
+from dlcli.errors import ConfigError, DataError
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
 
@@ -133,15 +133,22 @@ def test_it_trains_with_what_fits_the_rows(name: str, request: pytest.FixtureReq
 
 
 def test_without_a_network_it_says_what_to_fetch_and_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: Any, **__: Any) -> None:
-        raise ConnectionError("Couldn't reach 'some/reviews' on the Hub")
+    asked = []
 
-    monkeypatch.setattr(hugging, "load_dataset", unreachable)
+    def unreachable(*_: Any, **how: Any) -> None:
+        asked.append(how)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", unreachable)
     with pytest.raises(DataError, match="the hub cannot be reached") as caught:
         load(repo="some/reviews")
     assert problem(caught).where == "dataset.repo"
     assert "hf download some/reviews --repo-type dataset --local-dir FOLDER" in problem(caught).hint
     assert "dataset.path=FOLDER" in problem(caught).hint
+    assert str(hugging.config.HF_DATASETS_CACHE) in problem(caught).hint
+    assert "HF_HOME" in problem(caught).hint
+    assert len(asked) == 1  # asked once, and not again and again
+    assert not hugging.config.HF_HUB_OFFLINE  # a notebook's library is as it was
 
 
 def test_without_the_library_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,3 +179,9 @@ def test_an_empty_text_is_named_by_its_row(tmp_path: Path) -> None:
         read(tmp_path / "some")
     assert problem(caught).where.endswith("row 2, column text")
     assert len(read(tmp_path / "some", on_empty="keep")) == 3
+
+
+def test_preprocessing_of_another_kind_of_data_is_refused(pictures: Path, tmp_path: Path) -> None:
+    words = ["dataset=hf", f"dataset.path={pictures}", "preprocessing=text"]
+    with pytest.raises(ConfigError, match="Text takes tokens data; pictures is image data"):
+        runner.train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ _READERS = {
     ".json": "json",
     ".jsonl": "json",
 }
+
+
+# Seconds in which the hub answers, if it can be reached.
+_PATIENCE = 10.0
 
 
 def open_parts(
@@ -96,7 +101,8 @@ def _hub(repo: str, subset: str | None, revision: str | None, cache_dir: str | N
     import datasets
 
     try:
-        return datasets.load_dataset(repo, subset, revision=revision, cache_dir=cache_dir)
+        with _patient(repo):
+            return datasets.load_dataset(repo, subset, revision=revision, cache_dir=cache_dir)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(
             f"the hub has no dataset {repo}, or does not show it to you",
@@ -108,12 +114,40 @@ def _hub(repo: str, subset: str | None, revision: str | None, cache_dir: str | N
             f"{repo} is not in the cache, and the hub cannot be reached: {_first(error)}",
             "dataset.repo",
             f"Where there is a network: hf download {repo} --repo-type dataset --local-dir FOLDER; "
-            "bring the folder here, and give dataset.path=FOLDER.",
+            "bring the folder here, and give dataset.path=FOLDER. The cache is "
+            f"{cache_dir or datasets.config.HF_DATASETS_CACHE}; HF_HOME names another.",
         ) from error
     except ValueError as error:  # such as several subsets, of which none was chosen: they are in its words
         raise DataError(
             " ".join(str(error).split()), "dataset.subset", "Give dataset.subset=NAME."
         ) from error
+
+
+@contextmanager
+def _patient(repo: str) -> Iterator[None]:
+    """Have the library look into its cache alone where the hub does not answer: it would ask half a minute long."""
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before or not _answers(repo)
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+def _answers(repo: str) -> bool:
+    """Whether the hub says anything, were it that there is no such dataset."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        HfApi().dataset_info(repo, timeout=_PATIENCE)
+    except (HfHubHTTPError, HFValidationError):
+        return True
+    except Exception:  # no network, no name server, a proxy in between: each fails in its own way
+        return False
+    return True
 
 
 def _first(error: BaseException) -> str:
