@@ -15,7 +15,8 @@ class Result:
 
     `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `baselines` are, under the
     same names, those of a guess that looks at no row. `messages` are sentences for a person. A sweep has `trials`, each
-    with its `params` and `value`, and the `best` of them with the `command` that trains it.
+    with its `params` and `value`, and the `best` of them with the `command` that trains it. A fold that searched has the
+    `params` that it chose.
     """
 
     status: str
@@ -30,6 +31,7 @@ class Result:
     folds: tuple[Result, ...] = ()
     trials: tuple[dict[str, Any], ...] = ()
     best: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
     messages: tuple[str, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -46,6 +48,7 @@ class Result:
             "baselines": self.baselines,
             "folds": [
                 {"fold": number, "run_id": fold.run_id, "status": fold.status, "metrics": fold.metrics}
+                | ({"params": fold.params} if fold.params else {})
                 for number, fold in enumerate(self.folds)
             ],
             "duration_s": self.duration_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,8 @@ def read_result(run_dir: Path) -> Result:
     from dlcli.result import Result
 
     ledger = Ledger.load(run_dir)
+    folds = ledger.result.get("folds", ())
+    chosen = ledger.result.get("chosen", [{}] * len(folds))
     return Result(
         status=ledger.status,
         run_id=ledger.run_id,
@@ -80,8 +82,8 @@ def read_result(run_dir: Path) -> Result:
         },
         duration_s=ledger.result.get("duration_s", 0.0),
         folds=tuple(
-            read_result(run_dir.parents[1] / run_id / "artifacts")
-            for run_id in ledger.result.get("folds", ())
+            replace(read_result(run_dir.parents[1] / run_id / "artifacts"), params=params)
+            for run_id, params in zip(folds, chosen, strict=True)
         ),
         trials=tuple(ledger.result.get("trials", ())),
         best=ledger.result.get("best"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlcli.comparison import Comparison
+    from dlcli.cross_validation.choice import Search
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
@@ -39,12 +40,14 @@ def train(
     from dlcli.profiling.profile import find_warnings
     from dlcli.run_folder import contents
     from dlcli.starting_weights import weights_tags
+    from dlcli.sweeps.nested import plan_nested
     from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import make_run_name, open_store
 
     with interruptible(), leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
+        search = plan_nested(experiment, overrides)
         config, data, folders = experiment.config, experiment.data, experiment.folders
         estimation = experiment.estimation
         split = estimation.whole
@@ -73,7 +76,7 @@ def train(
                 datasets=_records(data, split),
                 files=contents(config, experiment.composed.overrides, split, folders),
             )
-            return _carry_out(estimation, run_dir, store, watcher)
+            return _carry_out(estimation, run_dir, store, watcher, search)
 
 
 def sweep(
@@ -182,7 +185,13 @@ def resume(
             return _carry_out(estimation, opened.folder, store, watcher)
 
 
-def _carry_out(estimation: Estimation, run_dir: Path, store: Store, watcher: Watcher | None) -> Result:
+def _carry_out(
+    estimation: Estimation,
+    run_dir: Path,
+    store: Store,
+    watcher: Watcher | None,
+    search: Search | None = None,
+) -> Result:
     """Do the jobs that are left of a run."""
     from dlcli.config.build import build
     from dlcli.cross_validation.cross_validate import cross_validate
@@ -198,7 +207,9 @@ def _carry_out(estimation: Estimation, run_dir: Path, store: Store, watcher: Wat
             (fold,) = estimation.folds
             return execute([estimation.job(run_dir, fold)], estimation.config, estimation.data, watcher)[0]
         tracking = build(estimation.config["tracking"], where="tracking")
-        return cross_validate(estimation, run_dir, store, watcher, system_metrics=tracking.system_metrics)
+        return cross_validate(
+            estimation, run_dir, store, watcher, system_metrics=tracking.system_metrics, search=search
+        )
     except BaseException:
         store.close()
         reconcile(store.runs_dir, store)  # folds that were not begun, or whose worker is gone

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dlcli.cross_validation.children import Children
+from dlcli.cross_validation.choice import Choice, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.refit import refit
 from dlcli.cross_validation.report import write_parent_report
@@ -24,9 +26,17 @@ from dlcli.training.observer import Watcher
 
 
 def cross_validate(
-    estimation: Estimation, run_dir: Path, store: Store, watcher: Watcher, *, system_metrics: bool
+    estimation: Estimation,
+    run_dir: Path,
+    store: Store,
+    watcher: Watcher,
+    *,
+    system_metrics: bool,
+    search: Search | None = None,
 ) -> Result:
     """Train every fold that is not finished yet, and record on the parent what all of them say together.
+
+    With a search each fold is trained with the settings that it chose on its own training rows.
 
     Raises:
         DlcliError: of the first fold that fails; the parent has failed with it.
@@ -36,22 +46,26 @@ def cross_validate(
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
         children = Children.of(store, recorder.ledger)
         folds = estimation.folds
-        configs = [config] * len(folds)
+        choices = search(children, folds, watcher) if search else [Choice({}, config)] * len(folds)
+        configs = [choice.config for choice in choices]
         places = [place_of(fold, estimation) for fold in folds]
         run_dirs = [
             children.run_dir(
                 place,
                 "fold",
-                own,
+                choice.config,
                 fold.split,
-                {"fold": fold.number, "seed": fold.seed},
+                {"fold": fold.number, "seed": fold.seed, **choice.params},
                 _tags(recorder.ledger.tags, fold),
             )
-            for place, fold, own in zip(places, folds, configs, strict=True)
+            for place, fold, choice in zip(places, folds, choices, strict=True)
         ]
         configs = [children.settled(place, own) for place, own in zip(places, configs, strict=True)]
         _run_pending(estimation, children, places, folds, run_dirs, configs, watcher)
-        results = tuple(read_result(folder) for folder in run_dirs)
+        results = tuple(
+            replace(read_result(folder), params=choice.params)
+            for folder, choice in zip(run_dirs, choices, strict=True)
+        )
         task = load_task(results[0].run_dir / "model", trust=True)
         summary = summarize_folds(folds, results, task)
         if not summary.intervals:
@@ -65,6 +79,7 @@ def cross_validate(
             messages.append(
                 "One split only: the interval is that of the training seed, not that of other rows."
             )
+        messages += chosen_by(folds, choices)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         judged = {result.run_dir: watched(result.run_dir, config["monitor"]) for result in results}
         keep_best(judged, config["tracking"]["keep"], config["mode"])
@@ -77,6 +92,7 @@ def cross_validate(
                 "metrics": list(figures),
                 "messages": messages,
                 "folds": [result.run_id for result in results],
+                "chosen": [result.params for result in results],
             },
         )
     return read_result(run_dir)

@@ -44,12 +44,13 @@ def write_parent_report(
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
-    """One line a training: fold, repeat, rows, best epoch and all its figures."""
+    """One line a training: fold, repeat, what it chose, rows, best epoch and all its figures."""
     lines = []
     for fold, result in zip(folds, results, strict=True):
         best = Ledger.load(result.run_dir).metrics.get("best_epoch")
         place = {"fold": fold.number, "repeat": fold.repeat, "run_id": result.run_id}
-        lines.append({**place, **fold.split.sizes, "best_epoch": best, **result.metrics})
+        chosen = {key: str(value) if isinstance(value, list | dict) else value for key, value in result.params.items()}
+        lines.append({**place, **chosen, **fold.split.sizes, "best_epoch": best, **result.metrics})
     return pd.DataFrame(lines)
 
 

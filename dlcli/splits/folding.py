@@ -30,9 +30,12 @@ class Folding(ABC):
         Raises:
             DataError: the data lacks what the strategy goes by, or does not suffice for such folds.
         """
-        carver = self._carver(data)
-        rows, _ = set_aside(data, self.test_size, carver)
-        return make_splits(self._folds(data, rows), rows, self.val_size, carver)
+        rows, _ = set_aside(data, self.test_size, self._carver(data))
+        return self.splits_of(data, rows)
+
+    def splits_of(self, data: Data, rows: np.ndarray) -> list[Split]:
+        """One split a fold, made of these rows alone."""
+        return make_splits(self._folds(data, rows), rows, self.val_size, self._carver(data))
 
     def final_test(self, data: Data) -> np.ndarray:
         """The dataset's own test rows, else a share `test_size`."""

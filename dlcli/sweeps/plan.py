@@ -109,6 +109,7 @@ class SweepPlan:
 
 
 _GRID = {"_target_": "dlcli.sweeps.samplers.grid"}
+_HOW = "Give values: model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
 # Overrides that say something of the search, and not of a training.
 _OF_THE_SWEEP = ("sweep.", "sweep/", "sweep=", "executor", "tracking.keep=", "run_name=")
 
@@ -132,8 +133,8 @@ def plan_sweep(
     composed = compose([*fixed, *_stand_ins(varied, folders)], folders, SUPPLIED, BY_DATA)
     section = composed.config["sweep"]
     space_section = _combined(section["space"], varied, fixed)
-    space = read_space(space_section, lambda group: _options(group, folders))
-    _check_space(space, read_objectives(composed.config))
+    space = read_space(space_section, lambda group: group_options(group, folders))
+    check_space(space, read_objectives(composed.config), _HOW)
     experiment = plan_experiment([*fixed, *_as_overrides(space.first)], conf_dirs, runs_dir, sweeping=True)
     config = {**experiment.config, "sweep": {**section, "space": space_section}}
     options = _options_of(config)
@@ -151,7 +152,7 @@ def plan_sweep(
         runs_dir,
     )
     _check_options(plan)
-    _check_points(plan)
+    check_points(plan)
     return plan
 
 
@@ -197,7 +198,7 @@ def _stand_ins(varied: Mapping[str, str], folders: Sequence[Path]) -> list[str]:
     problems: list[Problem] = []
     for key, text in varied.items():
         try:
-            domain = read_domain(key, text, lambda group: _options(group, folders))
+            domain = read_domain(key, text, lambda group: group_options(group, folders))
             found.append(as_override(key, domain.values_in_order()[0]))
         except ConfigError as error:
             problems += error.problems
@@ -206,7 +207,8 @@ def _stand_ins(varied: Mapping[str, str], folders: Sequence[Path]) -> list[str]:
     return found
 
 
-def _options(group: str, folders: Sequence[Path]) -> list[str]:
+def group_options(group: str, folders: Sequence[Path]) -> list[str]:
+    """What a group can be: for `model=glob(*)`."""
     from dlcli.config.folders import options
 
     return list(options(group, folders))
@@ -223,10 +225,16 @@ def _options_of(config: Mapping[str, Any]) -> Sweep:
     )
 
 
-def _check_space(space: Space, objectives: Sequence[Objective]) -> None:
-    hint = "Give values: model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
+def check_space(
+    space: Space, objectives: Sequence[Objective], hint: str, where: str = "sweep.space"
+) -> None:
+    """Refuse keys that make trials incomparable, and an empty space, with a hint at how one is written.
+
+    Raises:
+        ConfigError: with all that was found.
+    """
     if not space.dimensions:
-        raise ConfigError("there is nothing to search", "sweep.space", hint)
+        raise ConfigError("there is nothing to search", where, hint)
     problems = [
         Problem(
             "cannot be varied: trials are compared on the same rows, by the same figure",
@@ -268,8 +276,12 @@ def _check_options(plan: SweepPlan) -> None:
         )
 
 
-def _check_points(plan: SweepPlan) -> None:
-    """Each value of each dimension, composed and looked at as `train` would: a mistake is told before any trial."""
+def check_points(plan: SweepPlan) -> None:
+    """Each value of each dimension, composed and looked at as `train` would: a mistake is told before any trial.
+
+    Raises:
+        ConfigError: with all that was found.
+    """
     from dlcli.checks import find_mistakes
 
     estimation, problems = plan.estimation, []

@@ -21,7 +21,6 @@ from dlcli.errors import ConfigError, Problem
 from dlcli.sweeps.dimension import Choice, Dimension, Numbers, plain_text
 
 _HOW = "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or tag(log,interval(1e-4,1e-1))."
-_WHERE = "sweep.space"
 
 
 @dataclass(frozen=True)
@@ -106,16 +105,18 @@ def _choosing(values: Mapping[str, Any], changed: Dimension) -> Callable[[Dimens
     return choose
 
 
-def read_space(section: Mapping[str, Any], options: Callable[[str], Sequence[str]]) -> Space:
-    """The space of a `sweep.space` section; `options` names those of a group, for `model=glob(*)`.
+def read_space(
+    section: Mapping[str, Any], options: Callable[[str], Sequence[str]], where: str = "sweep.space"
+) -> Space:
+    """The space of the section `where`; `options` names those of a group, for `model=glob(*)`.
 
     Raises:
         ConfigError: with every dimension that cannot be read.
     """
     problems: list[Problem] = []
-    found = list(_read(section, (), options, problems))
+    found = list(_read(section, (), options, problems, where))
     for dimension in found:
-        problems += _misplaced(dimension, found)
+        problems += _misplaced(dimension, found, where)
     if problems:
         raise ConfigError(problems)
     # Who depends on a key comes after it; else in the order that they were written in.
@@ -127,15 +128,16 @@ def _read(
     given: tuple[tuple[str, str], ...],
     options: Callable[[str], Sequence[str]],
     problems: list[Problem],
+    where: str,
 ) -> Iterator[Dimension]:
     for key, value in section.items():
         if isinstance(value, Mapping):
             above, equals, text = str(key).partition("=")
             if not equals:
                 hint = "A condition is KEY=VALUE with its own keys below it; a dimension is KEY: VALUES."
-                problems.append(Problem("is neither a dimension nor a condition", f"{_WHERE}.{key}", hint))
+                problems.append(Problem("is neither a dimension nor a condition", f"{where}.{key}", hint))
                 continue
-            yield from _read(value, (*given, (above, text)), options, problems)
+            yield from _read(value, (*given, (above, text)), options, problems, where)
             continue
         text = f"choice({','.join(map(plain_text, value))})" if isinstance(value, list) else str(value)
         try:
@@ -201,18 +203,18 @@ def _interval(override: str, parsed: Any) -> Numbers:
     return Numbers(low, high, 1 if isinstance(low, int) else None, log)
 
 
-def _misplaced(dimension: Dimension, all_of_them: Sequence[Dimension]) -> Iterator[Problem]:
+def _misplaced(dimension: Dimension, all_of_them: Sequence[Dimension], where: str) -> Iterator[Problem]:
     """A condition that can never hold, or a key that could have two values at once."""
     for key, text in dimension.given:
         parents = [d for d in all_of_them if d.key == key and isinstance(d.domain, Choice)]
         values = {plain_text(v) for d in parents if isinstance(d.domain, Choice) for v in d.domain.values}
         if text not in values:
             hint = f"{key} can be: {', '.join(sorted(values))}." if values else f"Make {key} a choice."
-            yield Problem(f"{key} is never {text}", f"{_WHERE}.{key}={text}", hint)
+            yield Problem(f"{key} is never {text}", f"{where}.{key}={text}", hint)
     twins = [d for d in all_of_them if d.key == dimension.key and d != dimension]
     if any(_can_both_exist(dimension, twin) for twin in twins):
         hint = "Keep one of them, or give them conditions that exclude each other."
-        yield Problem("is varied twice", f"{_WHERE}.{dimension.key}", hint)
+        yield Problem("is varied twice", f"{where}.{dimension.key}", hint)
 
 
 def _can_both_exist(one: Dimension, other: Dimension) -> bool:

@@ -89,7 +89,11 @@ def _last(ledgers: list[Ledger], runs_dir: Path) -> Found:
 
 
 def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> Found:
-    sweeps = [x for x in ledgers if x.kind == "sweep" and experiment in ("", x.experiment)]
+    sweeps = [
+        x
+        for x in ledgers  # those within a cross-validation look for their fold alone
+        if x.kind == "sweep" and x.parent_id is None and experiment in ("", x.experiment)
+    ]
     if not sweeps:
         scope = f" in experiment {experiment}" if experiment else ""
         hint = "best is the best trial of a sweep; name the run itself, or last."

@@ -1,0 +1,178 @@
+"""Nested cross-validation: a sweep within each fold's training rows, whose winner the fold trains.
+
+Choosing by the rows that judge makes the winner look better than it is (Cawley and Talbot, JMLR 2010); here the rows
+that a fold holds out are in none of its searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlcli.config.build import build
+from dlcli.cross_validation.children import Children
+from dlcli.cross_validation.choice import Choice
+from dlcli.cross_validation.cross_validate import place_of
+from dlcli.cross_validation.estimation import Estimation, Fold
+from dlcli.errors import ConfigError
+from dlcli.run_folder import read_result
+from dlcli.splits.nested import Nested
+from dlcli.splits.split import Split
+from dlcli.sweeps.objective import Objective, read_objectives
+from dlcli.sweeps.options import Sweep
+from dlcli.sweeps.plan import SweepPlan, check_points, check_space, group_options
+from dlcli.sweeps.space import Space, read_space
+from dlcli.sweeps.sweep import sweep
+from dlcli.sweeps.trial import Trial
+from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.training.observer import Watcher
+
+if TYPE_CHECKING:
+    from dlcli.experiment import Experiment
+
+_WHERE = "cv.space"
+_HOW = "Give values: 'cv.space={optimizer.lr:[0.001,0.01],model.hidden:[16,64]}'."
+
+
+@dataclass(frozen=True)
+class NestedSearch:
+    """The searches of all folds; called by the cross-validation that they belong to.
+
+    Attributes:
+        plan: what they share: the space, and how a point becomes a configuration. Its rows are the folds' own.
+        strategy: splits a fold's training rows.
+    """
+
+    plan: SweepPlan
+    strategy: Nested
+
+    def __call__(self, children: Children, folds: Sequence[Fold], watcher: Watcher) -> list[Choice]:
+        """What each fold chose; one split is searched once, whatever the seeds."""
+        found: dict[int, Choice] = {}
+        for fold in folds:
+            if fold.number not in found:
+                found[fold.number] = self._choose(children, fold, watcher)
+        return [found[fold.number] for fold in folds]
+
+    def _choose(self, children: Children, fold: Fold, watcher: Watcher) -> Choice:
+        plan = self.plan_of(fold)
+        place = f"search of fold {fold.number}"
+        run_dir = children.run_dir(
+            place,
+            "sweep",
+            plan.config,
+            plan.whole,
+            {"fold": fold.number},
+            {
+                "dlcli.fold": str(fold.number),
+                "dlcli.seed": str(plan.config["seed"]),
+                "dlcli.data_fingerprint": plan.estimation.data.fingerprint,
+            },
+        )
+        result = read_result(run_dir)
+        if result.status != "FINISHED":
+            told = _Told(place, plan, watcher)
+            result = sweep(plan, run_dir, children.store, told, system_metrics=False)
+        assert result.best is not None
+        params = result.best["params"]
+        return Choice(params, self.plan.trial_config(params))
+
+    def plan_of(self, fold: Fold) -> SweepPlan:
+        """The sweep of one fold: all rows that it does not train on count as final test rows, and are not looked at."""
+        outer = self.plan.estimation
+        config = self.plan.config
+        config = {
+            **config,
+            "cv": {**config["cv"], "seeds": 1},
+            "tracking": {**config["tracking"], "keep": 0},
+        }
+        mine = np.concatenate([fold.split.train, fold.split.val])
+        others = np.setdiff1d(np.arange(len(outer.data)), mine)
+        splits = self.strategy.inner_splits(outer.data, fold.split)
+        inner = Estimation(config, outer.data, splits, others, outer.code).for_choosing()
+        whole = Split(np.sort(mine), mine[:0], mine[:0])
+        experiment = replace(self.plan.experiment, config=config, estimation=inner)
+        return replace(self.plan, experiment=experiment, whole=whole)
+
+
+def plan_nested(experiment: Experiment, overrides: Sequence[str]) -> NestedSearch | None:
+    """The searches of an experiment, checked as a sweep is; None where its folds choose nothing.
+
+    Raises:
+        ConfigError: with all that was found.
+    """
+    strategy = build(experiment.config["cv"], where="cv")
+    if not isinstance(strategy, Nested):
+        return None
+    if experiment.config["cv"]["refit"]:
+        raise ConfigError(
+            "each fold chooses its own settings: there is no one configuration to refit",
+            "cv.refit",
+            "Leave it out; dlcli sweep with the same values finds and trains a final model.",
+        )
+    space = read_space(strategy.space, lambda group: group_options(group, experiment.folders), _WHERE)
+    options = Sweep(trials=strategy.trials if strategy.search == "random" else None, refit=False)
+    section = {
+        "space": strategy.space,
+        "objectives": [],
+        "sampler": {"_target_": f"dlcli.sweeps.samplers.{strategy.search}"},
+        "pruner": {"_target_": "dlcli.sweeps.pruners.none"},
+    }
+    config = {**experiment.config, "sweep": section}
+    objectives = read_objectives(config)
+    check_space(space, objectives, _HOW, _WHERE)
+    _check_grid(space, strategy)
+    estimation = replace(experiment.estimation, config=config)
+    plan = SweepPlan(
+        replace(experiment, config=config, estimation=estimation),
+        _fixed(overrides, experiment.composed.choices["task"]),
+        space,
+        options,
+        objectives,
+        estimation.whole,
+        conf_dirs=(),
+        runs_dir=None,
+    )
+    check_points(plan)
+    return NestedSearch(plan, strategy)
+
+
+def _check_grid(space: Space, strategy: Nested) -> None:
+    endless = [dimension.key for dimension in space.dimensions if dimension.domain.points is None]
+    if strategy.search == "grid" and endless:
+        raise ConfigError(
+            f"a grid cannot hold all numbers of {endless[0]}",
+            _WHERE,
+            "Give single values, or choose cv.search=random.",
+        )
+
+
+def _fixed(overrides: Sequence[str], task: str) -> tuple[str, ...]:
+    """What all trials share; how the folds are split is not a trial's business."""
+    own = [text for text in overrides if not text.lstrip("+~").startswith(("cv=", "cv."))]
+    return (*own, *([] if any(text.startswith("task=") for text in own) else [f"task={task}"]))
+
+
+class _Told(SweepWatcher):
+    """Tells whoever watches the cross-validation of a fold's search."""
+
+    def __init__(self, place: str, plan: SweepPlan, watcher: Watcher) -> None:
+        self._place = place
+        self._plan = plan
+        self._watcher = watcher
+
+    def ended(self, trial: Trial, best: Trial | None) -> None:
+        """Say how far it is."""
+        if trial.state == "finished":
+            goal: Objective = self._plan.objectives[0]
+            what = f"{goal.metric} {trial.values[0]:.4g}"
+        else:
+            what = f"{trial.state}: {trial.reason}"
+        settings = ", ".join(f"{key}={value}" for key, value in trial.params.items())
+        self._watcher.noted(
+            f"{self._place}: {trial.number + 1} of {self._plan.total}, {settings}: {what}"
+        )
