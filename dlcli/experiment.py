@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.errors import ConfigError, DlcliError, Problem
 
 if TYPE_CHECKING:
-    from dlcli.config.compose import Composed, Draft
+    from dlcli.config.compose import Composed
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
@@ -131,7 +131,7 @@ def plan_experiment(
     problems: list[Problem] = list(found.problems)
     if (problems and not thorough) or found.unsound & {"dataset", "cv"}:
         raise ConfigError(problems)
-    config = _settled(found)
+    config = settled(found.composed.config, found.unsound)
     try:
         estimation = plan_estimation(config, folders)
     except DlcliError as error:
@@ -142,7 +142,7 @@ def plan_experiment(
         # Now that the targets are known, so is the task: what was said of it can be judged.
         found = draft([*asked, f"task={estimation.data.target_kind}"], folders, SUPPLIED)
         problems = list(found.problems)
-        config = _settled(found)
+        config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
     problems += find_mistakes(config, estimation.data, estimation.splits[0], found.unsound)
     if "model" not in found.unsound:
@@ -154,15 +154,15 @@ def plan_experiment(
     return Experiment(found.composed, config, folders, estimation)
 
 
-def _settled(found: Draft) -> dict[str, Any]:
-    """The configuration as the run records it: files by their full paths."""
+def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, Any]:
+    """The configuration as the run records it: files by their full paths. Sections that are `unsound` stay."""
     from dlcli.run_folder import absolute_paths
     from dlcli.starting_weights import settle_weights
 
-    config = absolute_paths(found.composed.config)
-    if "trainer" not in found.unsound:
+    config = absolute_paths(config)
+    if "trainer" not in unsound:
         config = {**config, "trainer": _limited(config["trainer"])}
-    return config if "model" in found.unsound else settle_weights(config)
+    return config if "model" in unsound else settle_weights(config)
 
 
 def _limited(trainer: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ class Result:
 
     `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `baselines` are, under the
     same names, those of a guess that looks at no row. `messages` are sentences for a person. A sweep has `trials`, each
-    with its `params` and `value`, and the `best` of them with the `command` that trains it. A fold that searched has the
-    `params` that it chose.
+    with its `params` and `value`, and the `best` of them with the `command` that trains it. A fold that chose for
+    itself has `params`, too.
     """
 
     status: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,22 @@ _MAY_CHANGE = (
     "tracking.system_metrics",
 )
 
-# Of a sweep: how many trials, for how long, where. Trials that were trained for longer than others do not compare.
-_MAY_CHANGE_IN_SWEEP = (
-    "sweep.trials",
-    "sweep.timeout",
-    "sweep.max_failures",
-    *(
-        key
-        for key in _MAY_CHANGE
-        if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
-    ),
+# Where there is a search: not for how long. Trials that were trained for longer than others do not compare.
+_MAY_CHANGE_IN_SEARCH = tuple(
+    key for key in _MAY_CHANGE if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 )
+
+# Of a sweep: how many trials, too.
+_MAY_CHANGE_IN_SWEEP = ("sweep.trials", "sweep.timeout", "sweep.max_failures", *_MAY_CHANGE_IN_SEARCH)
+
+
+def searches_in_folds(config: Mapping[str, Any]) -> bool:
+    """Whether each fold of a run chooses its own settings: it is planned anew from its words when it goes on."""
+    from dlcli.config.build import locate
+    from dlcli.splits.nested import Nested
+
+    strategy = locate(config["cv"]["_target_"])
+    return isinstance(strategy, type) and issubclass(strategy, Nested)
 
 
 def open_unfinished(
@@ -53,7 +58,9 @@ def open_unfinished(
     reconcile(Path(opened.ledger.runs_dir))
     opened = open_run(str(opened.folder), runs_dir)
     is_sweep = opened.ledger.kind == "sweep"
-    config = _with_changes(opened.config, overrides, _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE)
+    is_nested = not is_sweep and searches_in_folds(opened.config)
+    may_change = _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE_IN_SEARCH if is_nested else _MAY_CHANGE
+    config = _with_changes(opened.config, overrides, may_change)
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return opened, None
@@ -61,7 +68,7 @@ def open_unfinished(
         # Unfinished before the configuration says more: a kill in between must not leave a run that looks complete.
         opened.ledger.update(status="KILLED")
         atomic_write(opened.folder / "config.yaml", config_text(config))
-        if is_sweep:  # planned anew from these words, for each of its trials
+        if is_sweep or is_nested:  # planned anew from these words, for each of its trials
             words = opened.folder / "overrides.txt"
             atomic_write(words, words.read_text() + "".join(f"{override}\n" for override in overrides))
     return opened, config

@@ -155,9 +155,9 @@ def resume(
     from dlcli.experiment import plan_estimation
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
-    from dlcli.resumption import open_unfinished
+    from dlcli.resumption import open_unfinished, searches_in_folds
     from dlcli.run_folder import read_result
-    from dlcli.sweeps.resumption import plan_again
+    from dlcli.sweeps.resumption import plan_again, plan_nested_again
     from dlcli.tracking.connection import recall
     from dlcli.tracking.store import open_store
 
@@ -173,6 +173,10 @@ def resume(
             plan = plan_again(opened, conf_dirs)
             with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
                 return _carry_out_sweep(plan, opened.folder, store, sweep_watcher)
+        if searches_in_folds(config):
+            search = plan_nested_again(opened, conf_dirs)
+            with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
+                return _carry_out(search.estimation, opened.folder, store, watcher, search)
         estimation = plan_estimation(config, folders)
         for what, fingerprint in (("data", estimation.data.fingerprint), ("split", estimation.fingerprint)):
             if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
@@ -239,9 +243,11 @@ def check(
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
     from dlcli.profiling.profile import profile
+    from dlcli.sweeps.nested import plan_nested
 
     with interruptible():
         experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
+        plan_nested(experiment, overrides)
         return experiment.rehearse(), profile(experiment.data, experiment.splits)
 
 

@@ -49,7 +49,10 @@ def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
     for fold, result in zip(folds, results, strict=True):
         best = Ledger.load(result.run_dir).metrics.get("best_epoch")
         place = {"fold": fold.number, "repeat": fold.repeat, "run_id": result.run_id}
-        chosen = {key: str(value) if isinstance(value, list | dict) else value for key, value in result.params.items()}
+        chosen = {
+            key: str(value) if isinstance(value, list | dict) else value
+            for key, value in result.params.items()
+        }
         lines.append({**place, **chosen, **fold.split.sizes, "best_epoch": best, **result.metrics})
     return pd.DataFrame(lines)
 

@@ -6,19 +6,18 @@ that a fold holds out are in none of its searches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from functools import cache
+from typing import TYPE_CHECKING
 
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import Choice
-from dlcli.cross_validation.cross_validate import place_of
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.errors import ConfigError
+from dlcli.executors.base import Executor
 from dlcli.run_folder import read_result
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
@@ -26,7 +25,7 @@ from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.plan import SweepPlan, check_points, check_space, group_options
 from dlcli.sweeps.space import Space, read_space
-from dlcli.sweeps.sweep import sweep
+from dlcli.sweeps.sweep import open_executor, sweep
 from dlcli.sweeps.trial import Trial
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.training.observer import Watcher
@@ -50,15 +49,25 @@ class NestedSearch:
     plan: SweepPlan
     strategy: Nested
 
+    @property
+    def estimation(self) -> Estimation:
+        """The folds that search, and their rows."""
+        return self.plan.estimation
+
     def __call__(self, children: Children, folds: Sequence[Fold], watcher: Watcher) -> list[Choice]:
         """What each fold chose; one split is searched once, whatever the seeds."""
         found: dict[int, Choice] = {}
-        for fold in folds:
-            if fold.number not in found:
-                found[fold.number] = self._choose(children, fold, watcher)
+        with ExitStack() as stack:
+            # Opened when the first search needs it, and kept for all: workers take seconds to start.
+            executor = cache(lambda: stack.enter_context(open_executor(self.plan)))
+            for fold in folds:
+                if fold.number not in found:
+                    found[fold.number] = self._choose(children, fold, watcher, executor)
         return [found[fold.number] for fold in folds]
 
-    def _choose(self, children: Children, fold: Fold, watcher: Watcher) -> Choice:
+    def _choose(
+        self, children: Children, fold: Fold, watcher: Watcher, executor: Callable[[], Executor]
+    ) -> Choice:
         plan = self.plan_of(fold)
         place = f"search of fold {fold.number}"
         run_dir = children.run_dir(
@@ -76,13 +85,15 @@ class NestedSearch:
         result = read_result(run_dir)
         if result.status != "FINISHED":
             told = _Told(place, plan, watcher)
-            result = sweep(plan, run_dir, children.store, told, system_metrics=False)
+            result = sweep(plan, run_dir, children.store, told, system_metrics=False, executor=executor())
         assert result.best is not None
         params = result.best["params"]
         return Choice(params, self.plan.trial_config(params))
 
     def plan_of(self, fold: Fold) -> SweepPlan:
         """The sweep of one fold: all rows that it does not train on count as final test rows, and are not looked at."""
+        import numpy as np
+
         outer = self.plan.estimation
         config = self.plan.config
         config = {
@@ -173,6 +184,4 @@ class _Told(SweepWatcher):
         else:
             what = f"{trial.state}: {trial.reason}"
         settings = ", ".join(f"{key}={value}" for key, value in trial.params.items())
-        self._watcher.noted(
-            f"{self._place}: {trial.number + 1} of {self._plan.total}, {settings}: {what}"
-        )
+        self._watcher.noted(f"{self._place}: {trial.number + 1} of {self._plan.total}, {settings}: {what}")

@@ -65,6 +65,11 @@ class SweepPlan:
         return self.options.total(self.space.points, is_grid=self.is_grid)
 
     @property
+    def slots(self) -> int:
+        """How many trials at once."""
+        return min(self.config["executor"]["jobs"], max(1, self.total))
+
+    @property
     def kept(self) -> int:
         """How many trials keep their weights."""
         keep = self.config["tracking"]["keep"]
@@ -91,15 +96,15 @@ class SweepPlan:
         """
         from dlcli.config.compose import compose
         from dlcli.config.supplied import SUPPLIED
-        from dlcli.run_folder import absolute_paths
+        from dlcli.experiment import settled
 
         asked = [*self.fixed, *_as_overrides(params)]
-        config = absolute_paths(compose(asked, self.experiment.folders, SUPPLIED).config)
+        config = compose(asked, self.experiment.folders, SUPPLIED).config
         # Where and how it is trained is the sweep's business, and may differ from when it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}
         del config["sweep"]
-        return {**config, **where, "cv": self.config["cv"]}
+        return settled({**config, **where, "cv": self.config["cv"]})
 
     def command(self, params: Mapping[str, Any]) -> str:
         """The line that trains one point as an experiment of its own."""
@@ -109,7 +114,9 @@ class SweepPlan:
 
 
 _GRID = {"_target_": "dlcli.sweeps.samplers.grid"}
-_HOW = "Give values: model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
+_HOW = (
+    "Give values: model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
+)
 # Overrides that say something of the search, and not of a training.
 _OF_THE_SWEEP = ("sweep.", "sweep/", "sweep=", "executor", "tracking.keep=", "run_name=")
 
@@ -225,9 +232,7 @@ def _options_of(config: Mapping[str, Any]) -> Sweep:
     )
 
 
-def check_space(
-    space: Space, objectives: Sequence[Objective], hint: str, where: str = "sweep.space"
-) -> None:
+def check_space(space: Space, objectives: Sequence[Objective], hint: str, where: str = "sweep.space") -> None:
     """Refuse keys that make trials incomparable, and an empty space, with a hint at how one is written.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A sweep that goes on: planned anew from the words that it was started with, and held against its record."""
+"""A search that goes on: planned anew from the words that it was started with, and held against its record."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.cross_validation.children import what_is_trained
+from dlcli.cross_validation.estimation import Estimation
 from dlcli.errors import ConfigError, DataError, Problem
+from dlcli.experiment import plan_experiment
 from dlcli.run_folder import OpenedRun
+from dlcli.sweeps.nested import NestedSearch, plan_nested
 from dlcli.sweeps.plan import SweepPlan, plan_sweep
 
 # Of the section `sweep`: what may not differ. How many trials, for how long and the like may.
@@ -24,29 +27,46 @@ def plan_again(opened: OpenedRun, conf_dirs: Sequence[Path]) -> SweepPlan:
     """
     words = (opened.folder / "overrides.txt").read_text().splitlines()
     plan = plan_sweep(words, conf_dirs, Path(opened.ledger.runs_dir))
-    if problems := list(_differences(plan.config, opened.config)):
-        raise ConfigError(problems)
-    for what, fingerprint in (
-        ("data", plan.estimation.data.fingerprint),
-        ("split", plan.estimation.fingerprint),
-    ):
-        if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
-            raise DataError(
-                f"the {what} is not what the sweep was started with: its fingerprint differs",
-                where=plan.estimation.data.source,
-                hint="Restore the data as it was, or name its place: dataset.root=DIR.",
-            )
+    _check_same(plan.estimation, opened, "sweep", _SAME)
     return plan
 
 
-def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[Problem]:
-    hint = "Take the change back, or start another sweep: points of two spaces cannot be told apart later."
-    for key in _SAME:
-        if new["sweep"][key] != old["sweep"][key]:
-            yield Problem(
-                f"is not what the sweep was started with: {old['sweep'][key]}", f"sweep.{key}", hint
+def plan_nested_again(opened: OpenedRun, conf_dirs: Sequence[Path]) -> NestedSearch:
+    """The searches of a cross-validation that was started before.
+
+    Raises:
+        ConfigError: what folds share is not what it was: configuration files have changed.
+        DataError: the rows are not what they were.
+    """
+    words = (opened.folder / "overrides.txt").read_text().splitlines()
+    experiment = plan_experiment(words, conf_dirs, Path(opened.ledger.runs_dir))
+    _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
+    search = plan_nested(experiment, words)
+    assert search is not None  # the section is the same
+    return search
+
+
+def _check_same(estimation: Estimation, opened: OpenedRun, section: str, keys: Sequence[str]) -> None:
+    if problems := list(_differences(estimation.config, opened.config, section, keys)):
+        raise ConfigError(problems)
+    for what, fingerprint in (("data", estimation.data.fingerprint), ("split", estimation.fingerprint)):
+        if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
+            raise DataError(
+                f"the {what} is not what the run was started with: its fingerprint differs",
+                where=estimation.data.source,
+                hint="Restore the data as it was, or name its place: dataset.root=DIR.",
             )
+
+
+def _differences(
+    new: Mapping[str, Any], old: Mapping[str, Any], section: str, keys: Sequence[str]
+) -> Iterator[Problem]:
+    hint = "Take the change back, or start another one: points of two spaces cannot be told apart later."
+    for key in keys:
+        if new[section][key] != old[section].get(key):
+            was = old[section].get(key)
+            yield Problem(f"is not what the run was started with: {was}", f"{section}.{key}", hint)
     was, now = what_is_trained(old), what_is_trained(new)
     for key in sorted({*was, *now}):
         if was.get(key) != now.get(key):
-            yield Problem(f"is not what the sweep was started with: {was.get(key)}", key, hint)
+            yield Problem(f"is not what the run was started with: {was.get(key)}", key, hint)

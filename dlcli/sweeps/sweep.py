@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,17 @@ from dlcli.tracking.store import Store
 
 
 def sweep(
-    plan: SweepPlan, run_dir: Path, store: Store, watcher: SweepWatcher, *, system_metrics: bool
+    plan: SweepPlan,
+    run_dir: Path,
+    store: Store,
+    watcher: SweepWatcher,
+    *,
+    system_metrics: bool,
+    executor: Executor | None = None,
 ) -> Result:
     """Do the trials that are left, refit the winner, and record on the parent what all of them say together.
+
+    Without an `executor` that is open already, it opens its own.
 
     Raises:
         TrainingError: too many trials failed, or all of them did; the sweep has failed.
@@ -56,17 +65,14 @@ def sweep(
             config["trainer"].get("max_epochs") or 1,
             standing.trials,
         )
-        slots = min(config["executor"]["jobs"], max(1, plan.total))
+        slots = plan.slots
         description = describe(plan, run_dir)
         watcher.planned(description, plan.total, slots, plan.objectives[0], list(standing.trials))
         driver = Driver(plan, study, records, standing, watcher, slots, keeper.ended)
         try:
             if not driver.is_complete:
-                executor: Executor = build(config["executor"], where="executor").open(
-                    config, plan.estimation.data, slots
-                )
-                with executor:
-                    driver.run(executor)
+                with nullcontext(executor) if executor else open_executor(plan) as opened:
+                    driver.run(opened)
         except Interrupted as interrupt:
             _say_how_it_goes_on(interrupt, recorder.ledger, plan, standing)
             raise
@@ -97,6 +103,14 @@ def sweep(
             },
         )
     return read_result(run_dir)
+
+
+def open_executor(plan: SweepPlan) -> Executor:
+    """What trains a sweep's trials."""
+    executor: Executor = build(plan.config["executor"], where="executor").open(
+        plan.config, plan.estimation.data, plan.slots
+    )
+    return executor
 
 
 class _Keeper:

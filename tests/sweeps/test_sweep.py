@@ -265,7 +265,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
     assert trained.status == "FINISHED"
     file = folder / "which.yaml"
     file.write_text(file.read_text().replace("[4, 8]", "[4, 16]"))
-    with pytest.raises(ConfigError, match=r"sweep\.space: is not what the sweep was started with"):
+    with pytest.raises(ConfigError, match=r"sweep\.space: is not what the run was started with"):
         dlcli.resume(result.run_dir, ["sweep.trials=9"], conf_dirs=[tmp_path / "conf"])
 
 
