@@ -9,8 +9,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.measurements import measured, present
-from dlcli.datasets.ragged import RaggedRows, one_length
-from dlcli.datasets.tables.columns import as_dates, as_numbers, kind_of
+from dlcli.datasets.ragged import RaggedRows, one_length, order_of_steps
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
@@ -52,7 +51,7 @@ def load(
         present(source, name, _FILL)
 
     codes, _ = frame[id].factorize()
-    order = _order(source, codes, time)
+    order = order_of_steps(codes, frame[time] if time else None, source.place)
     lengths = np.bincount(codes)
     starts = lengths.cumsum() - lengths
     values = np.stack([measured(source, name, _FILL) for name in columns], axis=1)[order]
@@ -69,25 +68,6 @@ def load(
         source=str(source.file),
         note=found.note,
     )
-
-
-def _order(source: Source, codes: np.ndarray, time: str | None) -> np.ndarray:
-    """The rows of the file by sequence and time `(S,)`; sequences in the order in which they begin."""
-    if time is None:
-        return np.argsort(codes, kind="stable")
-    column = source.frame[time]
-    numeric = kind_of(column) in ("numeric", "boolean")
-    times = as_numbers(column, source.place) if numeric else as_dates(column, source.place).to_numpy()
-    order = np.lexsort((times, codes))
-    twice = (np.diff(codes[order]) == 0) & (times[order][1:] == times[order][:-1])
-    if twice.any():
-        row = int(order[1:][twice].min())
-        raise DataError(
-            f"{column.iloc[row]} is there twice in one sequence",
-            source.place(row, time),
-            "Keep one row for each step.",
-        )
-    return order
 
 
 def _one_label(source: Source, target: str, id: str, y: np.ndarray, first: np.ndarray) -> None:

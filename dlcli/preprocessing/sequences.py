@@ -9,10 +9,12 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 
-from dlcli.config.suggest import did_you_mean
-from dlcli.datasets.ragged import RaggedRows
+from dlcli.datasets.ragged import RaggedRows, order_of_steps
 from dlcli.errors import DataError
+from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.ragged import Ragged
+
+_FILL = "Fill it in, or leave the step out."
 
 
 class Sequences(BaseEstimator):
@@ -56,7 +58,7 @@ class Sequences(BaseEstimator):
                 f"a sequence has {other[0]} steps; those that the model has learnt have {self.length_}",
                 "new data",
             )
-        return {"x": steps.reshape(len(x), self.length_, -1)}
+        return {"x": steps.reshape(len(x), self.length_, len(self.columns_))}
 
     def facts(self) -> dict[str, Any]:
         """Nothing that the shape of `x` does not say."""
@@ -66,30 +68,42 @@ class Sequences(BaseEstimator):
         """Nothing remains to be done."""
 
     def rows(self, steps: pd.DataFrame | np.ndarray) -> RaggedRows:
-        """Raw steps as rows: a table with a line for each step, or an array `(N, T, F)`.
+        """Raw steps as rows: a table with a line for each step, or an array `(N, T, F)`, or `(T, F)` of one row.
 
-        A table without the column of ids is one sequence; sequences are in the order in which they begin.
+        A table without the column of ids is one sequence; sequences are in the order in which they begin, and the steps
+        of each are ordered as in the training, where the column of times is there.
 
         Raises:
-            DataError: a column or a value is missing.
+            DataError: a column, an id, a time or a value is missing, or a value is no number.
         """
-        if not isinstance(steps, pd.DataFrame):
-            blocks = np.asarray(steps, dtype=np.float64)
-            values, lengths = blocks.reshape(-1, blocks.shape[-1]), np.full(len(blocks), blocks.shape[1])
+        columns = self.columns_
+        if isinstance(steps, pd.DataFrame):
+            values, ids = numbers(steps, columns, _place), self._ids(steps)
+            time = steps[self.time_] if self.time_ in steps.columns else None
+            order, lengths = order_of_steps(ids, time, _place), np.bincount(ids)
+            missing = [_place(row, columns[column]) for row, column in np.argwhere(np.isnan(values))[:1]]
+            values = values[order]
         else:
-            for column in self.columns_:
-                if column not in steps.columns:
-                    near = did_you_mean(column, map(str, steps.columns))
-                    raise DataError(f"the model needs the column {column}", "new data", near)
-            ids = (
-                steps[self.id_].factorize()[0]
-                if self.id_ in steps.columns
-                else np.zeros(len(steps), dtype=int)
-            )
-            timed = self.time_ is not None and self.time_ in steps.columns
-            order = np.lexsort((steps[self.time_], ids)) if timed else np.argsort(ids, kind="stable")
-            values, lengths = steps[self.columns_].to_numpy(dtype=np.float64)[order], np.bincount(ids)
-        if np.isnan(values).any():
-            raise DataError("a value is missing", "new data", "Fill it in, or leave the step out.")
+            array = blocks(steps, columns)
+            values, lengths = array.reshape(-1, len(columns)), np.full(len(array), array.shape[1])
+            missing = [
+                f"new data: row {row}, step {step}, column {columns[column]}"
+                for row, step, column in np.argwhere(np.isnan(array))[:1]
+            ]
+        if missing:
+            raise DataError("a value is missing", missing[0], _FILL)
         starts = lengths.cumsum() - lengths
-        return RaggedRows(values, tuple(self.columns_), starts, lengths, self.length_, self.id_, self.time_)
+        return RaggedRows(values, tuple(columns), starts, lengths, self.length_, self.id_, self.time_)
+
+    def _ids(self, steps: pd.DataFrame) -> np.ndarray:
+        """The number of each step's sequence `(S,)`."""
+        if self.id_ not in steps.columns:
+            return np.zeros(len(steps), dtype=np.int64)
+        ids = steps[self.id_].factorize()[0]
+        if (ids < 0).any():
+            raise DataError("the id is missing", _place(int(ids.argmin()), self.id_), _FILL)
+        return ids
+
+
+def _place(row: int, column: str) -> str:
+    return f"new data: row {row + 1}, column {column}"

@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlcli.config.suggest import did_you_mean
 from dlcli.datasets.windows import History
 from dlcli.errors import DataError
+from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.windows import KnownAhead, WindowField
 
 
@@ -72,26 +72,21 @@ class Series(BaseEstimator):
         block for each row.
 
         Raises:
-            DataError: a column is missing, there are too few steps, or a value is missing.
+            DataError: a column is missing, there are too few steps, or a value is missing or no number.
         """
         if not isinstance(steps, pd.DataFrame):
-            return self._rows(np.asarray(steps, dtype=np.float64))
-        for column in self.columns_:
-            if column not in steps.columns:
-                near = did_you_mean(column, map(str, steps.columns))
-                raise DataError(f"the forecast needs the column {column}", "new data", near)
-        return self._rows(steps[self.columns_].to_numpy(dtype=np.float64)[None])
+            return self._rows(blocks(steps, self.columns_))
+        return self._rows(numbers(steps, self.columns_, _step)[None])
 
-    def _rows(self, blocks: np.ndarray) -> History:
-        blocks = blocks[None] if blocks.ndim == 2 else blocks
+    def _rows(self, values: np.ndarray) -> History:
         ahead = self.horizon_ if self.known_ else 0
-        rows, there, features = blocks.shape
+        rows, there, features = values.shape
         needed = self.lookback_ + ahead
-        if there < needed or features != len(self.columns_):
-            what = f"{needed} steps of {len(self.columns_)} columns ({', '.join(self.columns_)})"
+        if there < needed:
+            what = f"{needed} steps of {features} columns ({', '.join(self.columns_)})"
             raise DataError(f"a forecast needs {what}; there are {there} of {features}", "new data")
-        blocks = blocks[:, there - needed :]
-        unknown = np.isnan(blocks)
+        values = values[:, there - needed :]
+        unknown = np.isnan(values)
         if ahead:
             unknown[:, self.lookback_ :, : -self.known_] = False
         if unknown.any():
@@ -103,7 +98,7 @@ class Series(BaseEstimator):
                 "Fill it, such as with the value before it.",
             )
         return History(
-            blocks.reshape(rows * needed, features),
+            values.reshape(rows * needed, features),
             tuple(self.columns_),
             np.arange(rows) * needed + self.lookback_,
             self.lookback_,
@@ -112,6 +107,10 @@ class Series(BaseEstimator):
             self.known_,
             self.season_,
         )
+
+
+def _step(row: int, column: str) -> str:
+    return f"new data: step {row}, column {column}"
 
 
 class LastLevel(nn.Module):

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, is_text, kind_of
 from dlcli.errors import DataError
 from dlcli.preprocessing.columns.categories import Categories, Encoding, Rare
 from dlcli.preprocessing.columns.dates import DateParts
 from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
+from dlcli.preprocessing.new_rows import needed
 
 # Rows that are transformed at a time.
 _ROWS = 1 << 14
@@ -145,14 +145,7 @@ class Table(BaseEstimator):
         """The columns that were fitted; rows without names (an array) have them in the order of the fitted table."""
         if isinstance(x.columns, pd.RangeIndex) and len(x.columns) == len(self.columns_):
             x = x.set_axis(self.columns_, axis=1)
-        x = x.rename(columns=str)
-        for name in self.columns_:
-            if name not in x.columns:
-                others = [column for column in x.columns if column not in self.columns_]
-                raise DataError(
-                    f"there is no column {name}", "", hint(did_you_mean(name, others), choices(x.columns))
-                )
-        return x[self.columns_]
+        return needed(x.rename(columns=str), self.columns_)
 
     def _transformed(self, x: pd.DataFrame, first: int) -> dict[str, np.ndarray]:
         place = _placed_from(first)

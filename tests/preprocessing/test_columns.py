@@ -155,7 +155,7 @@ def test_new_rows() -> None:
         ({"size": ["1", "2", "x", "4", "5", "6"]}, "row 3, column size", "'x' is no number", "Mend it"),
         ({"size": [1, 2, 3, 4, 5, np.inf]}, "row 6, column size", "'inf' is infinite", "Leave the cell"),
         ({"day": ["2024-01-01"] * 5 + ["soon"]}, "row 6, column day", "'soon' is no date", "Write dates"),
-        ({"size": None}, "", "there is no column size", "Did you mean sise?"),
+        ({"size": None}, "new data", "there is no column size", "Did you mean sise?"),
     ],
     ids=["text", "infinite", "date", "column"],
 )

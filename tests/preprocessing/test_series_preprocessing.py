@@ -102,8 +102,13 @@ def test_raw_steps_go_on_with_what_is_known() -> None:
 def test_raw_steps_that_do_not_suffice_are_named() -> None:
     fitted = Series().fit(history())
     steps = pd.DataFrame(history().values, columns=["a", "b", "c"])
-    with pytest.raises(DataError, match="needs the column c"):
+    with pytest.raises(DataError, match=r"there is no column c\n  Did you mean cc?"):
         fitted.transform(steps.rename(columns={"c": "cc"}))
+    with pytest.raises(DataError, match="step 45, column b: 'much' is no number"):
+        fitted.transform(steps.astype({"b": object}).assign(b=[*steps["b"][:45], "much", *steps["b"][46:]]))
+    for wrong in (np.zeros(3), np.zeros((2, 3, 8, 3)), np.zeros((8, 1))):
+        with pytest.raises(DataError, match=r"the model needs \(rows, steps, 3\) or \(steps, 3\)"):
+            fitted.transform(wrong)
     with pytest.raises(DataError, match=r"needs 8 steps of 3 columns \(a, b, c\); there are 5 of 3"):
         fitted.transform(steps.head(5))
     steps.loc[45, "b"] = np.nan

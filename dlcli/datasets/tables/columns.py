@@ -41,8 +41,8 @@ def is_text(values: pd.Series) -> bool:
     return different > _TEXTS and different > _TEXT_SHARE * values.notna().sum()
 
 
-def as_numbers(values: pd.Series, place: Place) -> np.ndarray:
-    """Floats `(N,)`, NaN where a value is missing.
+def as_numbers(values: pd.Series, place: Place, mend: str = "") -> np.ndarray:
+    """Floats `(N,)`, NaN where a value is missing. `mend` says what to do with a value that is refused.
 
     Raises:
         DataError: a value is no number, or infinite.
@@ -52,10 +52,10 @@ def as_numbers(values: pd.Series, place: Place) -> np.ndarray:
     else:
         numbers = pd.to_numeric(_words(values), errors="coerce").to_numpy(dtype=np.float64)
         wrong = np.isnan(numbers) & values.notna().to_numpy()
-        _refuse(
-            values, wrong, "is no number", place, f"Mend it, or dataset.types={{{values.name}: categorical}}."
-        )
-    _refuse(values, np.isinf(numbers), "is infinite", place, "Leave the cell empty where there is no value.")
+        other = f"Mend it, or dataset.types={{{values.name}: categorical}}."
+        _refuse(values, wrong, "is no number", place, mend or other)
+    empty = "Leave the cell empty where there is no value."
+    _refuse(values, np.isinf(numbers), "is infinite", place, mend or empty)
     return numbers
 
 

@@ -1,0 +1,92 @@
+"""New sequences: read as the training's were, and refused by name where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlcli.datasets import sequences
+from dlcli.datasets.ragged import RaggedRows
+from dlcli.errors import DataError
+from dlcli.preprocessing.sequences import Sequences
+
+# "11:00" stands before "8:00" where times are compared as words.
+TIMES = [f"2024/1/5 {hour}:00" for hour in (8, 9, 10, 11)]
+
+
+def steps(rows: int = 3) -> pd.DataFrame:
+    """Sequences of four steps, with three features."""
+    one = pd.DataFrame({"at": TIMES, "a": np.arange(4.0), "b": 1.0, "c": -np.arange(4.0)})
+    tables = [one.assign(who=f"s{row}", a=one["a"] + 10 * row, kind="xy"[row % 2]) for row in range(rows)]
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> RaggedRows:
+    path = tmp_path / "steps.csv"
+    steps().to_csv(path, index=False)
+    return sequences.load(str(path), id="who", target="kind", time="at").x
+
+
+@pytest.fixture
+def fitted(training: RaggedRows) -> Sequences:
+    return Sequences(scaling="none").fit(training)
+
+
+@pytest.fixture
+def expected(fitted: Sequences, training: RaggedRows) -> np.ndarray:
+    return fitted.transform(training)["x"]
+
+
+def test_new_steps_are_ordered_as_in_the_training(fitted: Sequences, expected: np.ndarray) -> None:
+    assert expected[0, :, 0].tolist() == [0, 1, 2, 3]
+    shuffled = steps().iloc[[0, 4, 8, 3, 2, 1, 11, 10, 9, 7, 6, 5]]
+    assert np.array_equal(fitted.transform(shuffled)["x"], expected)
+    dates = shuffled.assign(at=pd.to_datetime(shuffled["at"]))
+    assert np.array_equal(fitted.transform(dates)["x"], expected)
+
+
+def test_numbers_as_words_are_numbers_and_an_array_is_rows(fitted: Sequences, expected: np.ndarray) -> None:
+    assert np.array_equal(fitted.transform(steps().astype({"a": str}))["x"], expected)
+    assert np.array_equal(fitted.transform(expected)["x"], expected)
+    assert np.array_equal(fitted.transform(expected[1])["x"], expected[1:2])
+    assert fitted.transform(steps().head(0))["x"].shape == (0, 4, 3)
+
+
+def edited(column: str, value: Any) -> pd.DataFrame:
+    frame = steps().astype({column: object})
+    frame.loc[5, column] = value
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (edited("a", "much"), "new data: row 6, column a: 'much' is no number"),
+        (edited("a", None), "new data: row 6, column a: a value is missing"),
+        (edited("a", np.inf), "new data: row 6, column a: 'inf' is infinite"),
+        (edited("who", None), "new data: row 6, column who: the id is missing"),
+        (edited("at", None), "new data: row 6, column at: the time is missing"),
+        (edited("at", TIMES[0]), "new data: row 6, column at: 2024/1/5 8:00 is there twice in one sequence"),
+        (steps().rename(columns={"c": "cc"}), "new data: there is no column c\n  Did you mean cc?"),
+        (np.zeros((2, 4, 1)), "new data: the array is (2, 4, 1); the model needs (rows, steps, 3)"),
+        (np.zeros((4, 2)), "new data: the array is (4, 2); the model needs (rows, steps, 3)"),
+        (np.zeros(4), "new data: the array is (4,); the model needs (rows, steps, 3)"),
+        (np.zeros((2, 0, 3)), "new data: the array is (2, 0, 3); the model needs (rows, steps, 3)"),
+        (np.full((2, 4, 3), "x"), "new data: the array does not hold numbers alone"),
+        (np.full((2, 4, 3), np.nan), "new data: row 0, step 0, column a: a value is missing"),
+        (np.full((2, 4, 3), np.inf), "new data: row 0, step 0, column a: a value is infinite"),
+    ],
+    ids=[
+        *("word", "missing", "infinite", "id", "time", "twice", "column", "features", "one row's features"),
+        *("one number a step", "no steps", "words", "array missing", "array infinite"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(rows: Any, message: str, fitted: Sequences) -> None:
+    with pytest.raises(DataError) as caught:
+        fitted.transform(rows)
+    assert str(caught.value).startswith(message)
