@@ -76,13 +76,23 @@ def season_of(grid: Grid) -> int:
 
 
 def fill(times: pd.Series, grid: Grid) -> np.ndarray:
-    """Times of all steps, those that are missing among them too."""
+    """Times of all steps: those that are there as they are, those that are missing as the grid has them."""
     steps = np.arange(grid.positions[-1] + 1) * grid.step
-    if grid.unit == "months":
-        first = times.iloc[0]
-        return np.array([first + pd.DateOffset(months=int(step)) for step in steps], dtype="datetime64[us]")
     first = times.to_numpy()[0]
-    return first + (steps * 1e6).astype("timedelta64[us]") if grid.unit == "seconds" else first + steps
+    if grid.unit == "months":
+        # The 28th of February may be the end of the month, or the 28th.
+        later = pd.offsets.MonthEnd if times.dt.is_month_end.all() else _months
+        when = np.array([times.iloc[0] + later(int(step)) for step in steps], dtype="datetime64[us]")
+    elif grid.unit == "seconds":
+        when = first + (steps * 1e6).astype("timedelta64[us]")
+    else:
+        when = first + steps
+    when[grid.positions] = times.to_numpy()
+    return when
+
+
+def _months(months: int) -> pd.DateOffset:
+    return pd.DateOffset(months=months)
 
 
 def _elapsed(times: pd.Series) -> tuple[np.ndarray, str]:

@@ -93,6 +93,23 @@ def test_values_before_are_repeated_where_asked(tmp_path: Path) -> None:
     assert load(months, tmp_path, missing="forward").y.times[3] == np.datetime64("2020-04-01")
 
 
+@pytest.mark.parametrize("first", ["2023-02-28", "2024-02-29", "2023-01-31"])
+def test_months_end_where_the_file_says(first: str, tmp_path: Path) -> None:
+    ends = pd.date_range(first, periods=STEPS, freq="ME")
+    frame = table(when=ends.astype(str))
+    assert load(frame, tmp_path).y.times.tolist() == ends.to_numpy().astype("datetime64[us]").tolist()
+    filled = load(frame.drop(index=[3, 13, 14]), tmp_path, missing="forward")
+    assert filled.y.times.tolist() == ends.to_numpy().astype("datetime64[us]").tolist()
+    bordered = load(frame, tmp_path, borders=[str(ends[30]), str(ends[40])])
+    assert bordered.x.origins[bordered.parts == "val"].tolist() == [*range(30, 38)]
+
+
+def test_the_same_day_of_each_month_stays_that_day(tmp_path: Path) -> None:
+    days = pd.date_range("2023-02-01", periods=STEPS, freq="MS") + pd.Timedelta(days=27)
+    filled = load(table(when=days.astype(str)).drop(index=[3]), tmp_path, missing="forward")
+    assert filled.y.times.tolist() == days.to_numpy().astype("datetime64[us]").tolist()
+
+
 def edited(row: int, column: str, value: Any) -> pd.DataFrame:
     frame = table().astype(object)
     frame.loc[row, column] = value
