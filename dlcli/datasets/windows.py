@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from dlcli.statistics.deviation import deviations
+
 Rows = Sequence[int] | np.ndarray | slice
 
 
@@ -111,8 +113,7 @@ class History:
         A column that never changes has deviation 1: its scale is left alone.
         """
         values = self.values[self.covered()]
-        std = values.std(axis=0)
-        return values.mean(axis=0), np.where(std > 0, std, 1.0)
+        return values.mean(axis=0), deviations(values)
 
     def pieces(self) -> tuple[Any, ...]:
         """What makes it what it is, for a fingerprint."""

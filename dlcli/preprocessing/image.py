@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.preprocessing.file_images import FileImages, channels_first
+from dlcli.statistics.deviation import scales
 
 # Images in files that are measured, and how many of them at a time.
 _MEASURED, _AT_ONCE = 10_000, 512
@@ -39,8 +40,8 @@ class Image(BaseEstimator):
             for count, mean in zip(counts, means, strict=True)
         ]
         self.mean_ = np.array(means, dtype=np.float32)
-        # A channel that never changes has deviation 0: leave its scale alone.
-        self.std_ = np.array([v**0.5 if v > 0 else 1.0 for v in variances], dtype=np.float32)
+        # Levels are shares of the full range: none is above 1.
+        self.std_ = scales(np.sqrt(variances), 1.0, int(counts[0].sum())).astype(np.float32)
         self.rows_seen_ = len(x)
         return self
 

@@ -13,6 +13,7 @@ from dlcli.datasets.ragged import RaggedRows, order_of_steps
 from dlcli.errors import DataError
 from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.ragged import Ragged
+from dlcli.statistics.deviation import deviations
 
 _FILL = "Fill it in, or leave the step out."
 
@@ -31,10 +32,8 @@ class Sequences(BaseEstimator):
         self.columns_, self.id_, self.time_ = list(x.columns), x.id, x.time
         steps = x.flat()
         plain = self.scaling == "none"
-        std = steps.std(axis=0)
-        self.mean_ = np.zeros_like(std) if plain else steps.mean(axis=0)
-        # A feature that never changes has deviation 0: leave its scale alone.
-        self.std_ = np.ones_like(std) if plain else np.where(std > 0, std, 1.0)
+        self.mean_ = np.zeros(len(x.columns)) if plain else steps.mean(axis=0)
+        self.std_ = np.ones(len(x.columns)) if plain else deviations(steps)
         self.length_ = x.length
         self.rows_seen_ = len(x)
         return self

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.datasets.data import Data, take
+from dlcli.statistics.deviation import deviations
 from dlcli.tasks.naive import naive_error
 
 
@@ -15,7 +16,8 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
 
     - `classes` and `class_counts`: names, and training rows of each class `(C,)`; of a multilabel target, rows
       without and with each label `(K, 2)`;
-    - `targets`, `target_mean`, `target_std`: for regression, of each column `(K,)`, in the user's own unit;
+    - `targets`, `target_mean`, `target_std`: for regression, of each column `(K,)`, in the user's own unit; a
+      column that never changes has deviation 1;
     - for a forecast also `horizon`, `season` and `naive_error`; all is measured over the steps of the series that the
       training rows cover, each of them once.
     """
@@ -36,7 +38,7 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
         return {
             "targets": list(data.targets),
             "target_mean": columns.mean(axis=0).tolist(),
-            "target_std": columns.std(axis=0).tolist(),
+            "target_std": deviations(columns).tolist(),
         }
     if data.target_kind == "multilabel":
         present = y.sum(axis=0)

@@ -26,7 +26,7 @@ class Regression(Task):
     Args:
         targets: the columns' names.
         target_mean: of each column, over the training rows, in the user's unit.
-        target_std: likewise.
+        target_std: likewise; 1 where a target never changes.
         loss: takes outputs and targets, both `(N, K)`, returns the mean over rows.
         scale_targets: without, the model learns the numbers as they are.
     """
@@ -52,8 +52,7 @@ class Regression(Task):
         self._mean, std = np.array(target_mean), np.array(target_std)
         # In double precision: a target such as a time in seconds varies little beside its mean.
         self._center = self._mean if scale_targets else np.zeros_like(self._mean)
-        # A target that never changes has deviation 0: leave its scale alone.
-        self._scale = np.where(std > 0, std, 1.0) if scale_targets else np.ones_like(std)
+        self._scale = std if scale_targets else np.ones_like(std)
         self.register_buffer("_unit", torch.tensor(self._scale, dtype=torch.float32), persistent=False)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
