@@ -47,5 +47,5 @@ def test_a_later_value_stays_near() -> None:
     assert later[..., 0].max() == pytest.approx(0.1, rel=1e-4)
     data = Data("some", "table", values, values, targets=("a", "b"))
     assert target_facts(data, np.arange(STEPS))["target_std"][0] == 1
-    grey = Image().fit(np.full((7, 5, 5), 128, np.uint8))
+    grey = Image().fit(np.full((7, 5, 5), 3, np.uint8))
     assert grey.std_.tolist() == [1]
