@@ -139,6 +139,12 @@ def describe_error(error: Exception) -> dict[str, Any]:
     return {"kind": "TrainingError", "problems": [Problem(text, hint=hint).to_json()]}
 
 
+def first_line(error: BaseException) -> str:
+    """What a library says of an error, in one line; its kind where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def restore_error(message: Mapping[str, Any]) -> DlcliError:
     """The error of a message."""
     kind = globals().get(message["kind"], TrainingError)

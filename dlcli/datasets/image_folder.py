@@ -10,11 +10,10 @@ from dlcli.datasets.images.decoding import Fit
 from dlcli.datasets.images.loading import Color, InMemory, OnBad, Size, load_images
 from dlcli.datasets.images.tables import list_table
 from dlcli.datasets.labelled import labelled
+from dlcli.datasets.tables.files import is_table
 from dlcli.errors import DataError
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-
-_TABLES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
 
 
 def load(
@@ -31,7 +30,7 @@ def load(
 
     Args:
         path: a folder (or a .tar, read where it lies) with a folder for each class, or with `train/` and `test/` (and
-            `val/`) above those; or a table (.csv, .tsv, .parquet) of paths and labels.
+            `val/`) above those; or a table (.csv, .tsv, .parquet, .jsonl, .xlsx) of paths and labels.
         target: the table's column of labels; numbers with a decimal point are a regression's targets.
         image: the table's column of paths, relative to the table's folder; None: the first column.
         size: side of the square, or height and width in pixels, that images are brought to; None: as they are.
@@ -44,7 +43,7 @@ def load(
         DataError: a file or folder, and what is wrong with it.
     """
     place = Path(path).expanduser()
-    if place.is_file() and place.suffix.lower() in _TABLES:
+    if place.is_file() and is_table(place):
         listing = list_table(place, target, image)
     else:
         listing = list_class_folders(place, _SUFFIXES, "images", "a table of paths and labels")

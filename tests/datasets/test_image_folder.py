@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -72,6 +73,38 @@ def test_a_table_of_paths(photos: Path) -> None:
     (photos / "labels.csv").write_text("file,kind\ntrain/cat/0.png,a\ntrain/cat/zero.png,b\n")
     with pytest.raises(DataError, match=r"labels.csv:3: there is no file train/cat/zero.png"):
         load(str(photos / "labels.csv"), target="kind")
+
+
+def test_labels_stay_as_they_are_written(photos: Path) -> None:
+    table = photos / "labels.csv"
+    files = [f"train/cat/{name}" for name in ("0.png", "1.jpg", "2.bmp")]
+    for classes in (("NA", "None", "x"), ("007", "7", "10")):
+        rows = [f"{file},{label}\n" for file, label in zip(files, classes, strict=True)]
+        table.write_text("file,kind\n" + "".join(rows))
+        assert load(str(table), target="kind", size=4).classes == classes
+    table.write_text("")
+    with pytest.raises(DataError, match=r"labels.csv: is empty"):
+        load(str(table), target="kind")
+    table.write_text(f"file,kind\n{files[0]},a\n,b\n")
+    with pytest.raises(DataError, match=r"labels.csv:3, column file: file is empty"):
+        load(str(table), target="kind")
+    table.write_text(f"file,kind\n{files[0]},a\n{files[1]},\n")
+    with pytest.raises(DataError, match=r"labels.csv:3, column kind: the target is missing"):
+        load(str(table), target="kind")
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.xlsx", "t.csv.gz"])
+def test_tables_of_other_formats(photos: Path, name: str) -> None:
+    frame = pd.DataFrame({"file": ["train/cat/0.png", "train/dog/0.png"], "age": [1.5, 2.0], "code": [7, 12]})
+    if name == "t.xlsx":
+        pytest.importorskip("openpyxl")
+        frame.to_excel(photos / name, index=False)
+    elif name == "t.jsonl":
+        frame.to_json(photos / name, orient="records", lines=True)
+    else:
+        frame.to_csv(photos / name, index=False)
+    assert load(str(photos / name), target="age", size=4).y.tolist() == [1.5, 2.0]
+    assert load(str(photos / name), target="code", size=4).classes == ("7", "12")
 
 
 def test_grey_where_all_are_grey_and_upright_as_the_camera_was_held(tmp_path: Path) -> None:

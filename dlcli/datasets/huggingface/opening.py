@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.suggest import did_you_mean, hint
 from dlcli.datasets.class_folders import PARTS
-from dlcli.errors import DataError
+from dlcli.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -88,7 +88,7 @@ def _local(path: Path, cache_dir: str | None) -> Any:
             return datasets.load_dataset(reader, data_files=str(path), cache_dir=cache_dir)
     except Exception as error:  # a reader fails in as many ways as a file can be damaged
         # What a reader met is the cause; around it stands that the dataset could not be made.
-        reason = _first(error.__cause__ or error)
+        reason = first_line(error.__cause__ or error)
         raise DataError(f"cannot be read: {reason}", str(path), "Copy it anew.") from error
     raise DataError(
         f"{path.suffix or path.name} is no format that is read here",
@@ -111,7 +111,7 @@ def _hub(repo: str, subset: str | None, revision: str | None, cache_dir: str | N
         ) from error
     except (ConnectionError, OSError) as error:
         raise DataError(
-            f"{repo} is not in the cache, and the hub cannot be reached: {_first(error)}",
+            f"{repo} is not in the cache, and the hub cannot be reached: {first_line(error)}",
             "dataset.repo",
             f"Where there is a network: hf download {repo} --repo-type dataset --local-dir FOLDER; "
             "bring the folder here, and give dataset.path=FOLDER. The cache is "
@@ -148,8 +148,3 @@ def _answers(repo: str) -> bool:
     except Exception:  # no network, no name server, a proxy in between: each fails in its own way
         return False
     return True
-
-
-def _first(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

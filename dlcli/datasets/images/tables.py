@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.suggest import choices
 from dlcli.datasets.class_folders import Entry, Listing
+from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.targets import make_targets
 from dlcli.errors import DataError
 
 
@@ -17,42 +22,33 @@ def list_table(file: Path, target: str | None, image: str | None) -> Listing:
     Raises:
         DataError: the table cannot be read, a column or a file is missing, or a label is.
     """
-    try:
-        table = (
-            pd.read_parquet(file)
-            if file.suffix == ".parquet"
-            else pd.read_csv(file, sep=None, engine="python")
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read as a table: {str(error).splitlines()[0]}", str(file)) from error
-    columns = [str(column) for column in table.columns]
+    words = {name: "text" for name in (image, target) if name is not None}
+    source = read_table(file, types=words, missing=[""])  # a class may be called None, or 007
+    columns = list(source.frame.columns)
     if target is None:
-        raise DataError("which column holds the labels?", "dataset.target", f"{choices(columns)}")
+        raise DataError("which column holds the labels?", "dataset.target", choices(columns))
     image = image or columns[0]
-    for key, column in (("target", target), ("image", image)):
-        if column not in columns:
-            raise DataError(
-                f"there is no column {column} in {file.name}",
-                f"dataset.{key}",
-                hint(did_you_mean(column, columns), choices(columns)),
-            )
-    for column in (image, target):
-        missing = table[column].isna().to_numpy()
-        if missing.any():
-            row = int(missing.argmax()) + 2
-            raise DataError(
-                f"{column} is empty", f"{file}:{row}, column {column}", "Fill it, or remove the row."
-            )
-    entries = [_entry(file, row, str(name)) for row, name in enumerate(table[image])]
-    labels = table[target]
-    plain = labels.astype(float) if pd.api.types.is_float_dtype(labels) else labels.astype(str)
-    return Listing(entries, plain.tolist(), [""] * len(entries), [])
+    source.need([target], "dataset.target")
+    source.need([image], "dataset.image")
+    found = make_targets(source, [target], {target: _kind(source.frame[target])})
+    entries = [_entry(source, row, image, name) for row, name in enumerate(source.frame[image])]
+    labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
+    return Listing(entries, labels, [""] * len(entries), [])
 
 
-def _entry(table: Path, row: int, name: str) -> Entry:
-    path = table.parent / name
+def _kind(labels: pd.Series) -> str:
+    """Whole numbers are classes, however many there are; numbers with a decimal point are a regression's targets."""
+    numbers = pd.to_numeric(labels, errors="coerce") if kind_of(labels) == "categorical" else labels
+    plain = pd.api.types.is_float_dtype(numbers.dtype) and numbers.notna().all()
+    return "numeric" if plain else "categorical"
+
+
+def _entry(source: Source, row: int, column: str, name: Any) -> Entry:
+    if pd.isna(name):
+        raise DataError(f"{column} is empty", source.place(row, column), "Fill it, or remove the row.")
+    path = source.file.parent / str(name)
     if not path.is_file():
         raise DataError(
-            f"there is no file {name}", f"{table}:{row + 2}", "Paths are relative to the table's folder."
+            f"there is no file {name}", source.place(row), "Paths are relative to the table's folder."
         )
-    return Entry(name, str(path), 0, path.stat().st_size)
+    return Entry(str(name), str(path), 0, path.stat().st_size)

@@ -18,7 +18,7 @@ from pyarrow import csv
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
 from dlcli.datasets.tables.plain import to_frame
 from dlcli.datasets.tables.source import Source
-from dlcli.errors import DataError
+from dlcli.errors import DataError, first_line
 
 # What stands for a missing value beside an empty cell; "?" is the UCI repository's.
 MISSING = (
@@ -113,7 +113,7 @@ def _read(
                 where,
                 "Mend the row; a text that holds the separator stands in quotes.",
             ) from error
-        raise DataError(f"cannot be read as a table: {_first(error)}", str(file), _HINT) from error
+        raise DataError(f"cannot be read as a table: {first_line(error)}", str(file), _HINT) from error
 
 
 _HINT = "Look at the file; dataset.separator, dataset.header and dataset.encoding say how it is written."
@@ -194,7 +194,7 @@ def opened(file: Path) -> Iterator[IO[bytes]]:
         with _open(file) as stream:
             yield stream
     except _DAMAGED as error:
-        raise DataError(f"cannot be read: {_first(error)}", str(file), "Copy it anew.") from error
+        raise DataError(f"cannot be read: {first_line(error)}", str(file), "Copy it anew.") from error
 
 
 def _open(file: Path) -> Any:
@@ -207,8 +207,3 @@ def _open(file: Path) -> Any:
     if file.suffix.lower() == ".zst":
         return pa.input_stream(str(file), compression="zstd")
     return file.open("rb")
-
-
-def _first(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -7,11 +7,16 @@ from pathlib import Path
 
 from dlcli.config.suggest import did_you_mean, hint
 from dlcli.datasets.tables.source import Source, checked
-from dlcli.errors import DataError
+from dlcli.errors import DataError, first_line
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
+
+
+def is_table(file: Path) -> bool:
+    """Whether a file's name says that it is a table."""
+    return _suffix(file) in (*filter(None, _TEXT), *_PARQUET, *_LINES, *_EXCEL)
 
 
 def read_table(
@@ -36,10 +41,7 @@ def read_table(
         )
         what = "is a folder, not a table" if file.is_dir() else "there is no such file"
         raise DataError(what, str(file), hint(near, "dataset.path names the file."))
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] in _PACKED:
-        suffixes.pop()
-    suffix = suffixes[-1] if suffixes else ""
+    suffix = _suffix(file)
     if suffix in _PARQUET:
         return checked(_parquet(file))
     if suffix in _LINES:
@@ -65,6 +67,14 @@ def read_table(
     )
 
 
+def _suffix(file: Path) -> str:
+    """The format's, in front of that of packed files."""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
 def _parquet(file: Path) -> Source:
     import pyarrow as pa
     from pyarrow import parquet
@@ -80,7 +90,9 @@ def _parquet(file: Path) -> Source:
                 for name in dict.fromkeys(schema.names)
             ]
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"is no whole Parquet file: {_first(error)}", str(file), "Copy it anew.") from error
+        raise DataError(
+            f"is no whole Parquet file: {first_line(error)}", str(file), "Copy it anew."
+        ) from error
     return Source(from_columns(columns), file)
 
 
@@ -96,7 +108,7 @@ def _json_lines(file: Path) -> Source:
             table = json.read_json(stream)
     except pa.ArrowInvalid as error:
         raise DataError(
-            f"is no JSON lines file: {_first(error)}",
+            f"is no JSON lines file: {first_line(error)}",
             str(file),
             "It has one object a line, and no list around them.",
         ) from error
@@ -115,14 +127,9 @@ def _excel(file: Path) -> Source:
     try:
         frame = pd.read_excel(file)
     except Exception as error:  # openpyxl fails in as many ways as a file can be damaged
-        raise DataError(f"is no whole Excel file: {_first(error)}", str(file), "Copy it anew.") from error
+        raise DataError(f"is no whole Excel file: {first_line(error)}", str(file), "Copy it anew.") from error
     for name in frame.columns:
         if frame[name].dtype == object:  # cells of several kinds: words, whatever they are
             frame[name] = frame[name].map(str, na_action="ignore").astype("str")
     frame.columns = [str(name) for name in frame.columns]
     return Source(frame, file, first=2)
-
-
-def _first(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
