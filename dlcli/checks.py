@@ -235,7 +235,8 @@ def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str) -> It
     target = config[group].get("_target_")
     accepts = getattr(locate(target), "accepts", None) if target else None
     if accepts is not None and data.kind not in accepts:
-        name, takes = target.rpartition(".")[2], " or ".join(sorted(accepts))
+        kinds = sorted(accepts)
+        name, takes = target.rpartition(".")[2], " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
         yield Problem(f"{name} takes {takes} data; {data.name} is {data.kind} data", group, hint)
 
 

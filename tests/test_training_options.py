@@ -88,7 +88,10 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
     ("overrides", "told"),
     [
         (["dataset=iris", "model=cnn"], "model: CNN takes image data; iris is table data"),
-        (["dataset=wine", "model=gru"], "model: Recurrent takes image or sequence data; wine is table data"),
+        (
+            ["dataset=wine", "model=gru"],
+            "model: Recurrent takes image, sequence or tokens data; wine is table data",
+        ),
         (
             ["dataset=iris", "model=mlp", "augmentation=image"],
             "augmentation: ImageAugmentation takes image data; iris is table data",

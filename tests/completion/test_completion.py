@@ -39,6 +39,7 @@ def offered(line: str) -> list[str]:
             [
                 f"model.{key}="
                 for key in (
+                    "embedding",
                     "cell",
                     "hidden",
                     "layers",
