@@ -112,7 +112,7 @@ class Store:
             run_dir = here or self.runs_dir / folder_name(experiment) / info.run_id / "artifacts"
             with write_errors(run_dir):
                 run_dir.mkdir(parents=True, exist_ok=True)
-            ledger = made[info.run_id] = Ledger(
+            ledger = Ledger(
                 run_dir,
                 run_id=info.run_id,
                 run_name=run_name,
@@ -127,10 +127,12 @@ class Store:
                 host=host,
                 tags=tags,
             )
-            ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
-            entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
+            # The ledger last: whoever finds a run finds all of it, and a kill before that leaves none to be found.
             for name, content in files.items():
                 atomic_write(run_dir / name, content, durable=False)
+            ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
+            made[info.run_id] = ledger
+            entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
             self._log_params(info.run_id, params)
             self._log_datasets(info.run_id, datasets)
         if parent_id is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from toy_runs import new_run
 
+from dlcli.cross_validation.children import families
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import ACTIVE_DIR, Entry, entries
 from dlcli.tracking.reconcile import reconcile
@@ -100,6 +101,32 @@ def test_a_kill_between_the_mlflow_run_and_the_ledger(store: Store) -> None:
     reconcile(store.runs_dir, store)
     assert store.client.get_run(run.info.run_id).info.status == "KILLED"
     assert not (store.runs_dir / ACTIVE_DIR / "t-between").exists()
+
+
+@pytest.mark.parametrize("moment", ["its files", "its ledger"])
+def test_a_kill_while_a_child_is_made_leaves_none_to_be_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    sweep = Ledger.load(new_run(store, kind="sweep", run_name=f"killed at {moment}"))
+    trial = {"kind": "trial", "parent_id": sweep.run_id, "tags": {"dlcli.place": "trial 0"}}
+    step = (
+        "dlcli.tracking.store.atomic_write" if moment == "its files" else "dlcli.tracking.store.Ledger.update"
+    )
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            new_run(store, **trial, files={"trial.json": "{}"})
+    reconcile(store.runs_dir, store)
+    assert sweep.run_id not in families(sweep)
+    only = f"tags.`mlflow.parentRunId` = '{sweep.run_id}'"
+    experiment = store.client.get_run(sweep.run_id).info.experiment_id
+    assert [run.info.status for run in store.client.search_runs([experiment], only)] == ["KILLED"]
+    again = new_run(store, **trial, files={"trial.json": "{}"})
+    assert families(sweep)[sweep.run_id] == {"trial 0": again}
 
 
 def test_a_kill_between_the_ledger_and_its_mention(store: Store) -> None:
