@@ -26,10 +26,14 @@ _ENOUGH_ROWS = 256
 
 
 def find_mistakes(
-    config: Mapping[str, Any], data: Data, split: Split, unsound: Collection[str] = ()
+    config: Mapping[str, Any],
+    data: Data,
+    split: Split,
+    unsound: Collection[str] = (),
+    objectives: Sequence[tuple[str, str]] = (),
 ) -> list[Problem]:
     """A model that cannot take this data, a metric that nobody logs, settings that contradict each other, parts that
-    cannot be made. Sections that are `unsound` are not looked at.
+    cannot be made. Sections that are `unsound` are not looked at; `objectives` are a sweep's own metrics and modes.
     """
     from dlcli.tasks.checks import check_task
 
@@ -62,7 +66,9 @@ def find_mistakes(
     if look("task", lambda: iter(check_task(config["task"], data, split))) and look(
         "task", lambda: _makes(_task, config, data, split)
     ):
-        look("monitor mode callbacks", lambda: _monitor(config, _task(config, data, split), split))
+        look(
+            "monitor mode callbacks", lambda: _monitor(config, _task(config, data, split), split, objectives)
+        )
         if fits:
             look("model", lambda: _makes(_model, config, data, split))
     return found
@@ -261,7 +267,9 @@ def _replaced(config: Mapping[str, Any]) -> Iterator[Problem]:
                 )
 
 
-def _monitor(config: Mapping[str, Any], task: Task, split: Split) -> Iterator[Problem]:
+def _monitor(
+    config: Mapping[str, Any], task: Task, split: Split, objectives: Sequence[tuple[str, str]]
+) -> Iterator[Problem]:
     """A metric that is watched and never logged, or watched for the wrong direction."""
     better = {"loss": "min"} | {
         name: "max" if metric.higher_is_better else "min"
@@ -270,14 +278,18 @@ def _monitor(config: Mapping[str, Any], task: Task, split: Split) -> Iterator[Pr
     }
     parts = [part for part in ("train", "val") if len(split.rows(part))]
     logged = [f"{part}/{name}" for part in parts for name in ("loss", *task.metric_names)]
-    watched = {"": (config["monitor"], config["mode"])}
+    goal = "sweep.objectives"
+    watched = [(goal, goal, metric, mode) for metric, mode in objectives]
+    watched.append(("monitor", "mode", config["monitor"], config["mode"]))
     for name, callback in config["callbacks"].items():
         if callback and isinstance(callback.get("monitor"), str):
-            watched[f"callbacks.{name}."] = callback["monitor"], callback.get("mode")
-    for prefix, (monitor, mode) in watched.items():
-        where = f"{prefix}monitor"
-        if prefix and (monitor, mode) == watched[""]:
+            key = f"callbacks.{name}"
+            watched.append((f"{key}.monitor", f"{key}.mode", callback["monitor"], callback.get("mode")))
+    told = set()
+    for where, where_mode, monitor, mode in watched:
+        if (monitor, mode) in told:
             continue  # one mistake, not one for each that repeats it
+        told.add((monitor, mode))
         if monitor not in logged:
             if monitor.startswith("val/") and "val" not in parts:
                 hint = "Give it validation rows (cv.val_size=0.15), or monitor=train/loss."
@@ -289,6 +301,6 @@ def _monitor(config: Mapping[str, Any], task: Task, split: Split) -> Iterator[Pr
             says, right = ("less", "max") if mode == "min" else ("more", "min")
             yield Problem(
                 f"{mode} says that {says} of {monitor} is better, but it is worse",
-                f"{prefix}mode",
-                f"Give {prefix}mode={right}.",
+                where_mode,
+                f"Give {monitor}:{right}." if where == goal else f"Give {where_mode}={right}.",
             )

@@ -107,11 +107,13 @@ def plan_experiment(
     *,
     thorough: bool = False,
     sweeping: bool = False,
+    objectives: Sequence[tuple[str, str]] = (),
 ) -> Experiment:
     """Compose, read the rows, split them, and check all of it.
 
     A mistake in the configuration is told before the rows are read, which may take long. With `thorough` they are
-    read nevertheless, and whatever does not depend on the mistakes is checked too.
+    read nevertheless, and whatever does not depend on the mistakes is checked too. With `sweeping` the
+    section `sweep` stays; `objectives` are the metrics and modes that it names.
 
     Raises:
         ConfigError: with all that was found.
@@ -144,7 +146,7 @@ def plan_experiment(
         problems = list(found.problems)
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
-    problems += find_mistakes(config, estimation.data, estimation.splits[0], found.unsound)
+    problems += find_mistakes(config, estimation.data, estimation.splits[0], found.unsound, objectives)
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)
     if problems:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import DiskFull, DlcliError, Interrupted, Pruned
+from dlcli.errors import DiskFull, DlcliError, Interrupted, Pruned, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.result import Result
 from dlcli.sweeps.objective import Objective
@@ -196,7 +196,11 @@ class Driver:
 
     def _finish(self, attempt: _Attempt) -> None:
         trial = attempt.trial
-        self._records.judge(trial, attempt.folders)
+        try:
+            self._records.judge(trial, attempt.folders)
+        except TrainingError as error:
+            self._fail(attempt, error)
+            return
         trial.state = "finished"
         if attempt.recorder is not None:
             metrics: Mapping[str, float] = trial.metrics

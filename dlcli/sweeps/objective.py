@@ -27,6 +27,11 @@ class Objective:
             return not math.isnan(one)
         return one < other if self.mode == "min" else one > other
 
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is no metric, which a training could watch."""
+        return self.metric in COSTS
+
     def of(self, folds: Sequence[Mapping[str, float]]) -> float:
         """The mean over the folds of a trial, given the metrics of each."""
         return statistics.fmean(metrics.get(self.metric, math.nan) for metrics in folds)
@@ -58,7 +63,7 @@ def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
             f"Give a metric such as val/loss or val/accuracy, or one of {', '.join(COSTS)}.",
         )
         for objective, place in zip(found, places, strict=True)
-        if not objective.metric.startswith("val/") and objective.metric not in COSTS
+        if not objective.metric.startswith("val/") and not objective.is_cost
     ]
     if problems:
         raise ConfigError(problems)

@@ -141,11 +141,17 @@ def plan_sweep(
     section = composed.config["sweep"]
     space_section = _combined(section["space"], varied, fixed)
     space = read_space(space_section, lambda group: group_options(group, folders))
-    check_space(space, read_objectives(composed.config), _HOW)
-    experiment = plan_experiment([*fixed, *_as_overrides(space.first)], conf_dirs, runs_dir, sweeping=True)
+    objectives = read_objectives(composed.config)
+    check_space(space, objectives, _HOW)
+    named = [(o.metric, o.mode) for o in objectives if section["objectives"] and not o.is_cost]
+    if len(objectives) == len(named) == 1:  # what is looked for is what each training stops by, and keeps
+        fixed = [text for text in fixed if text.partition("=")[0] not in ("monitor", "mode")]
+        fixed += _as_overrides(dict(zip(("monitor", "mode"), named[0], strict=True)))
+    experiment = plan_experiment(
+        [*fixed, *_as_overrides(space.first)], conf_dirs, runs_dir, sweeping=True, objectives=named
+    )
     config = {**experiment.config, "sweep": {**section, "space": space_section}}
     options = _options_of(config)
-    objectives = read_objectives(config)
     estimation = replace(experiment.estimation.for_choosing(), config=config)
     task = experiment.composed.choices["task"]
     plan = SweepPlan(

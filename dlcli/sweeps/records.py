@@ -11,6 +11,7 @@ from typing import Any
 from dlcli.cross_validation.children import Children, families
 from dlcli.cross_validation.cross_validate import place_of
 from dlcli.cross_validation.estimation import Estimation, Fold
+from dlcli.errors import TrainingError
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far, read_result
 from dlcli.sweeps.objective import COSTS, Objective
@@ -100,11 +101,18 @@ class Records:
         return [trial.run_dir] if len(self.folds) == 1 else list(self._known_folds(trial).values())
 
     def judge(self, trial: Trial, folds: Sequence[Path]) -> None:
-        """Write the figures of a trial's finished trainings into it."""
+        """Write the figures of a trial's finished trainings into it.
+
+        Raises:
+            TrainingError: an objective has no finite value.
+        """
         results = [read_result(folder) for folder in folds]
         trial.metrics = means([result.metrics | self._costs(result) for result in results])
         trial.values = tuple(objective.of([trial.metrics]) for objective in self._objectives)
         trial.seconds = sum(result.duration_s for result in results)
+        for objective, value in zip(self._objectives, trial.values, strict=True):
+            if not math.isfinite(value):
+                raise TrainingError(f"{objective.metric} is {value}", f"trial {trial.number}")
 
     def _known_folds(self, trial: Trial) -> dict[str, Path]:
         return self._families.setdefault(trial.run_id, {})
@@ -132,7 +140,10 @@ class Records:
         folds = self.finished_folds(trial)
         trial.reports = self._reports(trial, folds)
         if state == "finished":
-            self.judge(trial, folds)
+            try:
+                self.judge(trial, folds)
+            except TrainingError as error:
+                trial.state, trial.reason = "failed", error.problems[0].message
         elif trial.reports:
             trial.values = (trial.reports[max(trial.reports)],)
         return trial

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from dlcli.cli.app import app
 from dlcli.errors import ConfigError, CorruptRun, DlcliError, TrainingError
 from dlcli.result import Result
 from dlcli.splits.split import Split
+from dlcli.sweeps.objective import Objective
 from dlcli.tracking.ledger import Ledger
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerator=cpu", "callbacks=none"]
@@ -200,6 +203,31 @@ def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs_dir: Path) ->
     assert "loss became" in (failed.run_dir / "error.txt").read_text()
 
 
+def test_an_objective_that_is_no_number_fails_the_trial_and_the_sweep_goes_on(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of(self: Objective, folds: Sequence[Mapping[str, float]]) -> float:
+        return folds[0][self.metric] if folds[0]["val/loss"] < 1.0 else math.nan
+
+    monkeypatch.setattr(Objective, "of", of)
+    asked = ["optimizer.lr=1e-7,0.1", "sweep.max_failures=1"]
+    with pytest.raises(TrainingError, match="val/loss is nan"):
+        sweep(runs_dir, "no-number", *asked)
+    result = dlcli.resume("no-number", ["sweep.max_failures=2"], runs_dir=runs_dir)
+    assert [trial["status"] for trial in result.trials] == ["FAILED", "FINISHED"]
+    assert result.trials[0]["reason"] == "val/loss is nan"
+
+
+def test_what_is_looked_for_is_what_each_training_watches(runs_dir: Path) -> None:
+    goal = "sweep.objectives=['val/accuracy:max']"
+    result = sweep(runs_dir, "goal", "optimizer.lr=0.1", "model.hidden=4,8", goal)
+    for trial in ledgers(runs_dir, "goal", "trial"):
+        config = yaml.safe_load((trial.run_dir / "config.yaml").read_text())
+        assert (config["monitor"], config["mode"]) == ("val/accuracy", "max")
+    assert result.best is not None
+    assert {"monitor=val/accuracy", "mode=max"} <= set(shlex.split(result.best["command"]))
+
+
 def test_too_many_failures_stop_it_and_it_can_go_on(runs_dir: Path) -> None:
     asked = ["optimizer=sgd", "optimizer.lr=0.1,1e30,1e31,0.01", "sweep.max_failures=2"]
     with pytest.raises(TrainingError, match="2 trials have failed"):
@@ -286,6 +314,10 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["task.loss.label_smoothing=0.0,0.1"], "changes what val/loss means"),
         (["optimizer.lr=0.1,-1"], "with optimizer.lr=-1: .*Invalid learning rate"),
         (["model=mlp,lstm"], "model=lstm: .*takes"),
+        (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/acuracy:min']"],
+         r"sweep\.objectives: val/acuracy is watched, but never logged\n.*val/accuracy"),
+        (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/loss:max','model/parameters:min']"],
+         r"sweep\.objectives: max says(.|\n)*Give val/loss:min"),
         (["optimizer.lr=0.1,0.2", "cv.val_size=0"], "there are no validation rows"),
     ],
 )  # fmt: skip
