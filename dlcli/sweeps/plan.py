@@ -276,7 +276,12 @@ def _check_options(plan: SweepPlan) -> None:
     plan.options.seconds  # noqa: B018 it raises
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is new in Optuna
-        build(plan.sampler, where="sweep.sampler", space=plan.space, seed=0, sweep_seed=0, earlier=())
+        sampler = build(
+            plan.sampler, where="sweep.sampler", space=plan.space, seed=0, sweep_seed=0, earlier=()
+        )
+    if len(plan.objectives) > 1 and type(sampler).__name__ == "CmaEsSampler":
+        hint = "Choose another, such as sweep/sampler=tpe."
+        raise ConfigError("CMA-ES cannot look for several objectives", "sweep.sampler", hint)
     target = plan.config["sweep"]["pruner"]["_target_"]
     if target.endswith(".wilcoxon") and len(plan.estimation.folds) < 2:
         hint = "Choose folds (cv=kfold), or another pruner (sweep/pruner=median)."

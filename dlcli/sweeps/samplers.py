@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, Gt
 
+from dlcli.sweeps.dimension import Numbers
+
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
@@ -84,23 +86,29 @@ def gp(seed: int, startup_trials: Annotated[int, Ge(1)] = 10) -> BaseSampler:
 
 def cmaes(
     seed: int,
+    space: Space,
     earlier: Sequence[FrozenTrial],
     sigma: Annotated[float, Gt(0)] | None = None,
     population: Annotated[int, Ge(2)] | None = None,
 ) -> BaseSampler:
     """CMA-ES (Hansen and Ostermeier, 2001) for numbers; choices are drawn at random.
 
-    A resumed sweep starts it anew where the trials so far were good (Nomura et al., 2021).
+    A resumed sweep of nothing but numbers starts it anew where the trials so far were good (Nomura et al., 2021).
 
     Args:
         seed: of this trial.
+        space: what is searched.
         earlier: trials from before the sweep was resumed.
         sigma: how far it looks around at first, as a share of the space; None leaves it to Optuna.
         population: trials of a generation; None leaves it to Optuna.
     """
     from optuna.samplers import CmaEsSampler
 
-    warm = list(earlier) if len(earlier) >= _ENOUGH_TO_WARM else None
+    # Optuna takes trials over only where they have the very numbers that it varies.
+    same = all(
+        isinstance(d.domain, Numbers) and d.domain.points != 1 and not d.given for d in space.dimensions
+    )
+    warm = list(earlier) if same and len(earlier) >= _ENOUGH_TO_WARM else None
     return CmaEsSampler(
         seed=seed,
         sigma0=None if warm else sigma,

@@ -146,8 +146,8 @@ class Study:
             )
 
     def _add(self, params: Mapping[str, Any]) -> None:
-        """Have Optuna know of a running trial whose point is settled."""
-        existing = {d.key: d for d in self._space.dimensions if d.exists(params)}
+        """Have Optuna know of a running trial whose point is settled; one whose record is lost has none."""
+        existing = {d.key: d for d in self._space.dimensions if d.key in params and d.exists(params)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.optuna.add_trial(

@@ -318,6 +318,8 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
          r"sweep\.objectives: val/acuracy is watched, but never logged\n.*val/accuracy"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/loss:max','model/parameters:min']"],
          r"sweep\.objectives: max says(.|\n)*Give val/loss:min"),
+        (["optimizer.lr=interval(0.1,0.2)", "sweep/sampler=cmaes",
+          "sweep.objectives=['val/loss:min','model/parameters:min']"], "CMA-ES cannot look for several objectives"),
         (["optimizer.lr=0.1,0.2", "cv.val_size=0"], "there are no validation rows"),
     ],
 )  # fmt: skip

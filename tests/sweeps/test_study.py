@@ -1,0 +1,49 @@
+"""What samplers and pruners know of trials that were made before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcli.sweeps.objective import Objective
+from dlcli.sweeps.space import read_space
+from dlcli.sweeps.study import Study
+from dlcli.sweeps.trial import Trial
+
+CMAES = {"_target_": "dlcli.sweeps.samplers.cmaes"}
+NUMBERS = {"lr": "interval(0,1)", "decay": "interval(0,1)"}
+
+
+def going_on(section: dict[str, Any], sampler: dict[str, Any], earlier: list[Trial]) -> Study:
+    """A study of a sweep that is resumed."""
+    pruner = {"_target_": "dlcli.sweeps.pruners.none"}
+    goal = [Objective("val/loss", "min")]
+    return Study(read_space(section, lambda _: []), goal, sampler, pruner, 0, 1, 1, earlier)
+
+
+def finished(number: int, params: dict[str, Any]) -> Trial:
+    return Trial(number, params, Path(), str(number), "finished", values=(abs(params["lr"] - 0.3),))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"model": "mlp,cnn"}, {"layers": "range(3,4)"}, {"model": "mlp,cnn", "model=cnn": {"width": "range(1,9)"}}],
+    ids=["numbers", "a choice", "one number", "a condition"],
+)  # fmt: skip
+def test_cma_es_goes_on_in_any_space(more: dict[str, Any]) -> None:
+    section = NUMBERS | more
+    space = read_space(section, lambda _: [])
+    done = [
+        finished(number, space.walk(lambda dimension, share=number / 25: dimension.domain.at(share)))
+        for number in range(25)
+    ]
+    assert {"lr", "decay"} <= set(going_on(section, CMAES, done).ask(25))
+
+
+def test_a_trial_whose_record_is_lost_is_counted_and_no_more() -> None:
+    lost = Trial(0, {}, Path(), "", "failed", reason="its record is lost")
+    tpe = {"_target_": "dlcli.sweeps.samplers.tpe"}
+    study = going_on(NUMBERS, tpe, [lost, finished(1, {"lr": 0.2, "decay": 0.1})])
+    assert set(study.ask(2)) == {"lr", "decay"}
