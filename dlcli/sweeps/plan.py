@@ -190,15 +190,25 @@ def _separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _combined(section: Mapping[str, Any], varied: Mapping[str, str], fixed: Sequence[str]) -> dict[str, Any]:
-    """The space of the configuration and of the command line, which has the last word on every key."""
-    settled = {text.lstrip("+").partition("=")[0] for text in fixed}
+    """The space of the configuration and of the command line, which has the last word on every key.
+
+    What depends on a value that the command line settles is there without condition, or not at all.
+    """
+    settled = {key: value for key, _, value in (text.lstrip("+").partition("=") for text in fixed)}
 
     def without(node: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            key: without(value) if isinstance(value, Mapping) else value
-            for key, value in node.items()
-            if key not in settled and key not in varied
-        }
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            above, _, text = key.partition("=")
+            if key in settled or key in varied:
+                continue
+            if not isinstance(value, Mapping):
+                found[key] = value
+            elif above not in settled:
+                found[key] = without(value)
+            elif text == settled[above]:
+                found |= without(value)
+        return found
 
     return {**without(section), **varied}
 

@@ -88,12 +88,22 @@ class Space:
             values = dimension.domain.values_in_order()
             ends = values if isinstance(dimension.domain, Choice) else (values[0], values[-1])
             for value in ends:
-                fixed = {key: self._value(key, text) for key, text in dimension.given}
-                yield dimension, self.walk(_choosing({**fixed, dimension.key: value}, dimension))
+                where = self._where(dimension)
+                yield dimension, self.walk(_choosing({**where, dimension.key: value}, dimension))
 
-    def _value(self, key: str, text: str) -> Any:
-        domains = (d.domain for d in self.dimensions if d.key == key and isinstance(d.domain, Choice))
-        return next(value for domain in domains for value in domain.values if plain_text(value) == text)
+    def _where(self, dimension: Dimension) -> dict[str, Any]:
+        """Settings with which a dimension exists: those of its conditions, and of what they themselves depend on."""
+        found: dict[str, Any] = {}
+        for key, text in dimension.given:
+            parent, value = next(
+                (parent, value)
+                for parent in self.dimensions
+                if parent.key == key and isinstance(parent.domain, Choice)
+                for value in parent.domain.values
+                if plain_text(value) == text
+            )
+            found |= {**self._where(parent), key: value}
+        return found
 
 
 def _choosing(values: Mapping[str, Any], changed: Dimension) -> Callable[[Dimension], Any]:
@@ -119,8 +129,20 @@ def read_space(
         problems += _misplaced(dimension, found, where)
     if problems:
         raise ConfigError(problems)
-    # Who depends on a key comes after it; else in the order that they were written in.
-    return Space(tuple(sorted(found, key=lambda dimension: len(dimension.given))))
+    return Space(tuple(_in_order(found, where)))
+
+
+def _in_order(found: Sequence[Dimension], where: str) -> Iterator[Dimension]:
+    """Who depends on a key comes after it; else in the order that they were written in."""
+    rest = list(found)
+    while rest:
+        open_keys = {dimension.key for dimension in rest}
+        ready = [d for d in rest if not any(key in open_keys for key, _ in d.given)]
+        if not ready:
+            names = ", ".join(dimension.name for dimension in rest)
+            raise ConfigError("depend on each other, so that none can be first", where, f"Look at: {names}.")
+        yield from ready
+        rest = [dimension for dimension in rest if dimension not in ready]
 
 
 def _read(

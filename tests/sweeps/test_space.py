@@ -89,6 +89,26 @@ def test_keys_that_exist_only_with_one_model() -> None:
     assert len({str(point) for point in countable.all_points}) == 8 == len(countable.all_points)
 
 
+def test_what_is_written_first_may_depend_on_what_follows() -> None:
+    found = space(
+        {
+            "cell=gru": {"bias": "true,false"},
+            "model=lstm": {"cell": "lstm,gru", "cell=gru": {"model.layers": "1,2"}},
+            "model": "mlp,lstm",
+        }
+    )
+    assert [dimension.key for dimension in found.dimensions] == ["model", "cell", "bias", "model.layers"]
+    assert found.points == 1 + 1 + 2 * 2 == len(found.all_points)
+    for dimension, params in found.neighbours():
+        assert dimension.exists(params)
+        assert dimension.key in params
+
+
+def test_conditions_that_depend_on_each_other_are_refused() -> None:
+    with pytest.raises(ConfigError, match="depend on each other"):
+        space({"a=1": {"b": "1,2"}, "b=1": {"a": "1,2"}})
+
+
 def test_every_value_is_tried_once_beside_the_first_point() -> None:
     found = space(CONDITIONAL)
     tried = [(dimension.key, params[dimension.key]) for dimension, params in found.neighbours()]

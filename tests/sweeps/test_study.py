@@ -35,10 +35,11 @@ def finished(number: int, params: dict[str, Any]) -> Trial:
 def test_cma_es_goes_on_in_any_space(more: dict[str, Any]) -> None:
     section = NUMBERS | more
     space = read_space(section, lambda _: [])
-    done = [
-        finished(number, space.walk(lambda dimension, share=number / 25: dimension.domain.at(share)))
-        for number in range(25)
-    ]
+
+    def point(share: float) -> dict[str, Any]:
+        return space.walk(lambda dimension: dimension.domain.at(share))
+
+    done = [finished(number, point(number / 25)) for number in range(25)]
     assert {"lr", "decay"} <= set(going_on(section, CMAES, done).ask(25))
 
 

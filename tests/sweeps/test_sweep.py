@@ -21,6 +21,7 @@ from dlcli.errors import ConfigError, CorruptRun, DlcliError, TrainingError
 from dlcli.result import Result
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective
+from dlcli.sweeps.plan import plan_sweep
 from dlcli.tracking.ledger import Ledger
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerator=cpu", "callbacks=none"]
@@ -287,6 +288,12 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
     assert params_of(result) == [
         {"model": "mlp", "model.hidden": 4}, {"model": "mlp", "model.hidden": 8}, {"model": "linear"},
     ]  # fmt: skip
+    for fixed, space in {
+        "model=mlp": {"optimizer.lr": "0.1,0.01", "model.hidden": [4, 8]},
+        "model=linear": {"optimizer.lr": "0.1,0.01"},
+    }.items():  # what a fixed model decides is decided
+        plan = plan_sweep([*asked, fixed], [tmp_path / "conf"])
+        assert plan.config["sweep"]["space"] == space
     trained = dlcli.train(
         [*asked, "model=mlp"], conf_dirs=[tmp_path / "conf"]
     )  # no sweep: the same experiment
