@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.console import number
+from dlcli.errors import DlcliError
 from dlcli.paths import display
 from dlcli.reports.style import save
 from dlcli.reports.sweeps import (
@@ -20,13 +21,15 @@ from dlcli.reports.sweeps import (
     parallel_coordinates,
     pareto,
 )
-from dlcli.sweeps.dimension import Choice, plain_text
+from dlcli.sweeps.dimension import Choice, Numbers, plain_text
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.trial import State, Trial
 from dlcli.tracking.ledger import atomic_write
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dlcli.sweeps.study import Study
 
 _SEED = 0  # of the forest that importances are read from
@@ -99,50 +102,64 @@ def messages(
     return said
 
 
-def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: Standing) -> None:
-    """Write `trials.csv` and `plots/`."""
+def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: Standing) -> list[str]:
+    """Write `trials.csv` and `plots/`; returns a sentence for each picture that could not be drawn."""
     atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
+    missing = []
+    for name, draw in _pictures(plan, study, standing).items():
+        try:
+            if (picture := draw()) is not None:
+                save(picture, plots / f"{name}.png")
+        except DlcliError:
+            raise
+        except Exception as error:  # hours of training are not lost for a picture
+            missing.append(f"The picture {name} could not be drawn: {type(error).__name__}: {error}")
+    return missing
+
+
+def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Callable[[], Figure | None]]:
+    """The pictures by name, each drawn when it is asked for."""
     goal, done = plan.objectives[0], standing.having("finished")
-    scales = _scales(plan)
+    scales = _scales(plan, done)
     tried = [Tried(trial.number, _drawn(trial, scales), trial.values[0]) for trial in done]
     early = {str(state): [trial.number for trial in standing.having(state)] for state in _ENDINGS[1:]}
     importances = study.importances(_SEED)
-    save(history(tried, early, goal.metric, goal.mode), plots / "history.png")
-    if len(scales) > 1:
-        lines = parallel_coordinates(tried, list(scales.values()), goal.metric, goal.mode)
-        save(lines, plots / "parallel_coordinates.png")
-    if importances:
-        save(importance_bars(importances, goal.metric), plots / "importances.png")
     mattered = [scales[name] for name in importances if name in scales]
+    found: dict[str, Callable[[], Figure | None]] = {
+        "history": lambda: history(tried, early, goal.metric, goal.mode)
+    }
+    if len(scales) > 1:
+        axes = list(scales.values())
+        found["parallel_coordinates"] = lambda: parallel_coordinates(tried, axes, goal.metric, goal.mode)
+    if importances:
+        found["importances"] = lambda: importance_bars(importances, goal.metric)
     if len(mattered) > 1:
-        picture = contour(tried, mattered[0], mattered[1], goal.metric, goal.mode)
-        if picture is not None:
-            save(picture, plots / "contour.png")
+        found["contour"] = lambda: contour(tried, mattered[0], mattered[1], goal.metric, goal.mode)
     if len(plan.objectives) > 1:
         front = {trial.number for trial in standing.front}
-        save(
-            pareto(
-                [(trial.values[0], trial.values[1]) for trial in done],
-                [index for index, trial in enumerate(done) if trial.number in front],
-                [objective.metric for objective in plan.objectives],
-            ),
-            plots / "pareto_front.png",
+        found["pareto_front"] = lambda: pareto(
+            [(trial.values[0], trial.values[1]) for trial in done],
+            [index for index, trial in enumerate(done) if trial.number in front],
+            [objective.metric for objective in plan.objectives],
         )
+    return found
 
 
-def _scales(plan: SweepPlan) -> dict[str, Scale]:
-    """How each key is drawn; one that has several domains, under several conditions, by its values' names."""
+def _scales(plan: SweepPlan, done: Sequence[Trial]) -> dict[str, Scale]:
+    """How each key is drawn: numbers by their size; one that is a choice, under any condition, by its values' names."""
     found: dict[str, Scale] = {}
-    for dimension in plan.space.dimensions:
-        same = [d.domain for d in plan.space.dimensions if d.key == dimension.key]
-        domain = dimension.domain
-        if isinstance(domain, Choice):
-            values = (v for d in same if isinstance(d, Choice) for v in d.values)
-            found[dimension.key] = Scale(dimension.key, tuple(dict.fromkeys(map(plain_text, values))))
+    for key in dict.fromkeys(dimension.key for dimension in plan.space.dimensions):
+        domains = [dimension.domain for dimension in plan.space.dimensions if dimension.key == key]
+        values = [value for domain in domains if isinstance(domain, Choice) for value in domain.values]
+        if values:
+            # Under another condition the key may be a number: those that were tried.
+            values += [trial.params[key] for trial in done if key in trial.params]
+            found[key] = Scale(key, tuple(dict.fromkeys(map(plain_text, values))))
         else:
-            found.setdefault(dimension.key, Scale(dimension.key, log=domain.log))
+            log = all(domain.log for domain in domains if isinstance(domain, Numbers))
+            found[key] = Scale(key, log=log)
     return found
 
 

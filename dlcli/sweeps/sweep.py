@@ -54,6 +54,7 @@ def sweep(
         standing = Standing(records.read(), plan.objectives)
         keeper = _Keeper(plan, records, standing, recorder, watcher)
         keeper.tidy(standing.trials)
+        keeper.catch_up()
         config = plan.config
         study = Study(
             plan.space,
@@ -82,8 +83,9 @@ def sweep(
         values = zip(plan.objectives, best.values, strict=True)
         figures = {f"best/{objective.metric}": value for objective, value in values}
         final = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else {}
-        write_sweep_report(run_dir, plan, study, standing)
-        said = messages(plan, standing, final, out_of_time=driver.is_out_of_time and not driver.is_complete)
+        missing = write_sweep_report(run_dir, plan, study, standing)
+        out_of_time = driver.is_out_of_time and not driver.is_complete
+        said = [*messages(plan, standing, final, out_of_time=out_of_time), *missing]
         _tag_best(store, standing)
         recorder.tag("mlflow.note.content", "\n".join(said))
         recorder.tag("dlcli.best_command", plan.command(best.params))
@@ -134,6 +136,18 @@ class _Keeper:
     def ended(self, trial: Trial) -> None:
         """A trial has ended: note it, and let go of weights that nobody needs any more."""
         best = self._standing.best
+        self._log(trial, best)
+        before = [other for other in self._standing.trials if other.number in self._kept]
+        self.tidy([trial, *before])
+        self._watcher.ended(trial, best)
+
+    def catch_up(self) -> None:
+        """Note what ended while nobody could: the sweep was killed just then. What is noted stays as it is."""
+        best = self._standing.best
+        for trial in self._standing.having("finished"):
+            self._log(trial, best)
+
+    def _log(self, trial: Trial, best: Trial | None) -> None:
         figures = {"sweep/value": trial.values[0]} if trial.state == "finished" else {}
         if best is not None:
             figures["sweep/best"] = best.values[0]
@@ -142,9 +156,6 @@ class _Keeper:
                 ledger.update(result={**ledger.result, "best_run_id": best.run_id}, durable=False)
         if figures:
             self._recorder.log(figures, step=trial.number)
-        before = [other for other in self._standing.trials if other.number in self._kept]
-        self.tidy([trial, *before])
-        self._watcher.ended(trial, best)
 
     def tidy(self, trials: list[Trial]) -> None:
         """Drop the weights of trials that have ended, and are not among the best."""

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.errors import ConfigError, CorruptRun, DlcliError, TrainingError
+from dlcli.errors import ConfigError, CorruptRun, DlcliError, Interrupted, TrainingError
 from dlcli.result import Result
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective
@@ -129,6 +129,50 @@ def test_the_parent_keeps_the_table_and_pictures(swept: Result) -> None:
     assert [float(line["optimizer.lr"]) for line in lines] == [p["optimizer.lr"] for p in params_of(swept)]
     names = {file.stem for file in (swept.run_dir / "plots").iterdir()}
     assert names >= {"history", "importances", "parallel_coordinates"}
+
+
+def test_a_picture_that_fails_is_told_and_a_key_may_be_a_choice_here_and_a_number_there(
+    tmp_path: Path, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr("dlcli.sweeps.report.history", fails)
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (tmp_path / "conf" / "dlcli.yaml").write_text("")
+    (folder / "mixed.yaml").write_text(
+        "# @package _global_\nsweep:\n  space:\n    optimizer: adam,sgd\n"
+        "    optimizer=adam:\n      model.hidden: [4, 8]\n    optimizer=sgd:\n      model.hidden: range(5,7)\n"
+    )
+    asked = ["experiment=mixed", *QUICK, "sweep.refit=false", f"runs_dir='{runs_dir}'"]
+    result = dlcli.sweep(asked, conf_dirs=[tmp_path / "conf"])
+    assert {trial["params"]["model.hidden"] for trial in result.trials} == {4, 5, 6, 8}
+    assert [text for text in result.messages if "no such colour" in text] == [
+        "The picture history could not be drawn: ValueError: no such colour"
+    ]
+    assert (result.run_dir / "plots" / "parallel_coordinates.png").exists()
+
+
+def test_a_trial_that_ended_in_the_moment_of_a_kill_is_noted_later(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    asked = ["model.hidden=4,8", "sweep.refit=false"]
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcli.sweeps.driver.Driver._end", killed)
+        with pytest.raises((KeyboardInterrupt, Interrupted)):
+            sweep(runs_dir, "unnoted", *asked)
+    result = dlcli.resume("unnoted", runs_dir=runs_dir)
+    logged = MlflowClient(result.tracking_uri).get_metric_history(result.run_id, "sweep/value")
+    assert [(entry.step, entry.value) for entry in logged] == [
+        (trial["trial"], trial["value"]) for trial in result.trials
+    ]
+    assert result.best is not None
+    (parent,) = ledgers(runs_dir, "unnoted", "sweep")
+    assert parent.result["best_run_id"] == result.best["run_id"]
 
 
 def test_the_command_trains_the_best_trial_again(swept: Result) -> None:
