@@ -73,7 +73,7 @@ class Checkpoints(Checkpoint):
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._best_file(epoch)
         partial = file.with_suffix(".partial")
-        save_model(network.model, str(partial), metadata={"epoch": str(epoch)})
+        save_model(network.model_to_keep(), str(partial), metadata={"epoch": str(epoch)})
         partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
         partial.replace(file)
 

@@ -38,8 +38,14 @@ class Network(nn.Module):
     def with_model(self, model: nn.Module) -> Network:
         """The same network around another model of the same kind, whose layers stay in their mode."""
         network = Network(model, self.on_device)
+        network.finetuning = self.finetuning  # it has prepared the model already
         network.training = model.training
         return network
+
+    def model_to_keep(self) -> nn.Module:
+        """The model as it is saved: without what only its training needs."""
+        merged = getattr(self.finetuning, "merged", None)
+        return merged(self.model) if merged is not None else self.model
 
     @property
     def _trained(self) -> Any:

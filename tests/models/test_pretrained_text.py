@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,10 @@ def test_layers_are_embeddings_and_blocks(bert: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("finetune", ["fine_tuning", "feature_extraction"])
-def test_a_run_needs_the_folder_no_more(bert: Path, films: Path, tmp_path: Path, finetune: str) -> None:
+@pytest.mark.parametrize("finetune", ["fine_tuning", "feature_extraction", "lora"])
+def test_a_run_needs_the_folder_no_more(
+    bert: Path, films: Path, tmp_path: Path, finetune: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = tmp_path / "bert"
     shutil.copytree(bert, mine)
     result = runner.train(
@@ -91,6 +94,7 @@ def test_a_run_needs_the_folder_no_more(bert: Path, films: Path, tmp_path: Path,
         ]
     )  # fmt: skip
     shutil.rmtree(mine)
+    monkeypatch.setitem(sys.modules, "peft", None)  # nor the library that adapters came from
     assert result.metrics["test/accuracy"] > (0.9 if finetune == "fine_tuning" else 0.6)
     assert runner.evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
     assert len(load_model(result.run_dir / "model").predict(["it is good"])) == 1
