@@ -218,6 +218,16 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     from dlcli.models.backbone import HasBackbone
 
     facts = _row_facts(config, data, split) | {"num_outputs": _task(config, data, split).num_outputs}
+    kind = locate(config["model"]["_target_"])
+    inputs = inspect.signature(kind.forward).parameters if hasattr(kind, "forward") else ("lengths",)
+    # Rows of unequal length have no size of their own. Tokens are padded with one that a model knows.
+    if data.kind == "sequence" and 0 in facts["input_shape"] and "lengths" not in inputs:
+        raise ConfigError(
+            f"{kind.__name__} takes sequences of one length, and those of {data.name} differ: "
+            "its forward takes no lengths",
+            "model",
+            "Choose a model that does, such as model=gru or model=transformer.",
+        )
     with torch.device("meta"):
         model = build(config["model"], where="model", **facts)
         if file := starting_weights(config):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import dlcli
-from dlcli.errors import DataError
+from dlcli.errors import ConfigError, DataError
 from dlcli.preprocessing.sequences import Sequences
 
 
@@ -43,6 +43,13 @@ def test_unequal_lengths(tmp_path: Path) -> None:
     predictions = dlcli.load_run(str(result.run_dir)).predict(pd.read_csv(path)[["height", "who", "at"]])
     assert len(predictions) == 120
     assert (predictions["prediction"] == np.tile(["down", "up"], 60)).mean() > 0.9
+
+
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+def test_a_model_that_needs_one_length_is_refused(model: str, tmp_path: Path) -> None:
+    path = recordings(tmp_path, longest=30)
+    with pytest.raises(ConfigError, match="takes sequences of one length, and those of walks differ"):
+        dlcli.train([*of(path), f"model={model}"])
 
 
 @pytest.mark.parametrize("model", ["mlp", "tcn", "transformer"])
