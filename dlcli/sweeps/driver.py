@@ -169,13 +169,14 @@ class Driver:
             self._fail(attempt, error)
         else:
             attempt.folders.append(result.run_dir)
-            if len(self._records.folds) > 1 and self._is_hopeless_after_fold(attempt, result):
+            if len(self._records.folds) > 1 and self._is_hopeless_after_fold(attempt):
                 return
             self._go_on(attempt)
 
-    def _is_hopeless_after_fold(self, attempt: _Attempt, result: Result) -> bool:
+    def _is_hopeless_after_fold(self, attempt: _Attempt) -> bool:
         trial, step, folds = attempt.trial, len(attempt.folders), len(self._records.folds)
-        trial.reports[step] = result.metrics[self._standing.objectives[0].metric]
+        figures = self._records.figures(attempt.folders[-1])
+        trial.reports[step] = figures[self._standing.objectives[0].metric]
         if step == folds or not self._study.report(trial, step):
             return False
         assert attempt.recorder is not None

@@ -309,14 +309,19 @@ def check_points(plan: SweepPlan) -> None:
         ConfigError: with all that was found.
     """
     from dlcli.checks import find_mistakes
+    from dlcli.starting_weights import check_weights
 
     estimation, problems = plan.estimation, []
+    judging = [*estimation.splits, plan.whole]  # the final test rows too
     for dimension, params in plan.space.neighbours():
         try:
             config = plan.trial_config(params)
             problems += [
                 _of(dimension, params, problem)
-                for problem in find_mistakes(config, estimation.data, estimation.splits[0])
+                for problem in (
+                    *find_mistakes(config, estimation.data, estimation.splits[0]),
+                    *check_weights(config, estimation.data, judging),
+                )
             ]
         except DlcliError as error:
             problems += [_of(dimension, params, problem) for problem in error.problems]

@@ -12,7 +12,6 @@ from dlcli.cross_validation.children import Children, families
 from dlcli.cross_validation.cross_validate import place_of
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.errors import TrainingError
-from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far, read_result
 from dlcli.sweeps.objective import COSTS, Objective
 from dlcli.sweeps.trial import TRIAL_FILE, State, Trial
@@ -106,13 +105,20 @@ class Records:
         Raises:
             TrainingError: an objective has no finite value.
         """
-        results = [read_result(folder) for folder in folds]
-        trial.metrics = means([result.metrics | self._costs(result) for result in results])
+        trial.metrics = means([self.figures(folder) for folder in folds])
         trial.values = tuple(objective.of([trial.metrics]) for objective in self._objectives)
-        trial.seconds = sum(result.duration_s for result in results)
+        trial.seconds = sum(read_result(folder).duration_s for folder in folds)
         for objective, value in zip(self._objectives, trial.values, strict=True):
             if not math.isfinite(value):
                 raise TrainingError(f"{objective.metric} is {value}", f"trial {trial.number}")
+
+    def figures(self, folder: Path) -> dict[str, float]:
+        """What a finished training was worth: its metrics, and what it costs where that is looked for."""
+        metrics = dict(read_result(folder).metrics)
+        if any(objective.is_cost for objective in self._objectives):
+            lines = (line.metrics for line in read_history(folder))
+            metrics |= next(({name: line[name] for name in COSTS} for line in lines if COSTS[0] in line), {})
+        return metrics
 
     def _known_folds(self, trial: Trial) -> dict[str, Path]:
         return self._families.setdefault(trial.run_id, {})
@@ -154,13 +160,7 @@ class Records:
         if len(self.folds) == 1:
             values = [epoch.get(objective.metric, math.nan) for epoch in epochs_so_far(trial.run_dir)]
             return running_best(objective, values)
-        return dict(enumerate((read_result(folder).metrics[objective.metric] for folder in folds), start=1))
-
-    def _costs(self, result: Result) -> dict[str, float]:
-        if not any(objective.metric in COSTS for objective in self._objectives):
-            return {}
-        lines = (line.metrics for line in read_history(result.run_dir))
-        return next(({name: line[name] for name in COSTS} for line in lines if COSTS[0] in line), {})
+        return dict(enumerate((self.figures(folder)[objective.metric] for folder in folds), start=1))
 
 
 def running_best(objective: Objective, values: Sequence[float]) -> dict[int, float]:

@@ -317,6 +317,27 @@ def test_several_objectives_give_a_front(runs_dir: Path) -> None:
     assert (result.run_dir / "plots" / "pareto_front.png").exists()
 
 
+def test_a_cost_may_come_first_with_folds(runs_dir: Path) -> None:
+    goals = "sweep.objectives=['model/parameters:min','val/loss:min']"
+    result = sweep(runs_dir, "costs", "model.hidden=4,2", "cv=kfold", "cv.folds=2", "cv.test_size=0.2", goals)
+    assert result.best is not None
+    assert result.best["params"] == {"model.hidden": 2}
+
+
+def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> None:
+    assert swept.best is not None
+    hidden = f"model.hidden={swept.best['params']['model.hidden']}"
+    asked = ["trainer=debug", hidden, f"model.weights={swept.run_id}"]
+    fixed = [*QUICK, "trainer.max_epochs=9", *asked, f"runs_dir='{runs_dir}'"]
+    plan = plan_sweep([*fixed, "optimizer.lr=0.1,0.2"])
+    config = plan.trial_config({"optimizer.lr": 0.1})
+    assert config["trainer"]["max_epochs"] == config["trainer"]["limit_epochs"]
+    assert {**config, "sweep": plan.config["sweep"]} == plan.config
+    other = dlcli.train([*QUICK, hidden, "cv.seed=5", f"runs_dir='{runs_dir}'"])
+    with pytest.raises(ConfigError, match=r"model\.weights.*rows that are to judge what it becomes"):
+        plan_sweep([*fixed[:-2], f"runs_dir='{runs_dir}'", f"model.weights={swept.run_id},{other.run_id}"])
+
+
 def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> None:
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
