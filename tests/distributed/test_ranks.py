@@ -84,14 +84,13 @@ def test_a_rank_that_dies_ends_the_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_ranks_end_with_the_first_and_the_training_goes_on(how: signal.Signals, tmp_path: Path) -> None:
+def test_ranks_end_with_the_first_and_the_training_goes_on(tmp_path: Path) -> None:
     process = start(["train", *ENDLESS, *TWO], tmp_path)
     wait_until(lambda: epochs(tmp_path / "runs") > 1, process)
     ranks = psutil.Process(process.pid).children()
-    process.send_signal(how)
+    process.kill()
     process.communicate(timeout=120)
-    assert process.returncode == (143 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     _, alive = psutil.wait_procs(ranks, timeout=30)
     assert not alive
     so_far = epochs(tmp_path / "runs")
