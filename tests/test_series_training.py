@@ -94,6 +94,42 @@ def test_folds_in_time(waves: Path) -> None:
     assert set(predictions.columns) >= {"fold", "time", "step", "target(tide)", "prediction(wind)"}
 
 
+def test_several_series_and_a_later_file(waves: Path) -> None:
+    """Two harbours, of which the file ends, and another goes on."""
+    steps = pd.read_csv(waves).drop(columns="flag")
+    both = pd.concat([steps.assign(harbour=name) for name in ("north", "south")]).sort_values("when")
+    both.loc[both.harbour == "south", ["tide", "wind"]] *= -5
+    both.iloc[:380].to_csv("first.csv", index=False)
+    both.iloc[380:].to_csv("later.csv", index=False)
+    data = ["dataset.id=harbour", "dataset.test_path=later.csv", "dataset.target=tide", "dataset.season=24"]
+    result = dlcli.train([*of(Path("first.csv")), *data, "model=linear", "trainer.max_epochs=2"])
+    predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
+    last = predictions[predictions.row.isin(predictions.groupby("series").row.max())]
+    assert last.series.tolist() == ["north"] * 4 + ["south"] * 4
+    assert last.time.astype(str).tolist() == steps.when.tail(4).tolist() * 2
+    assert set(last.split) == {"test"}
+    breakdown = pd.read_csv(result.run_dir / "breakdown.csv")
+    tests = predictions[predictions.split == "test"]
+    error = (tests.prediction - tests.target).abs().groupby(tests.step).mean()
+    assert np.allclose(breakdown[breakdown.split == "test"].mae, error, rtol=1e-4)
+    day = both.set_index(["harbour", "when"]).tide.groupby("harbour").shift(24)
+    naive = day.loc[list(zip(tests.series, tests.time.astype(str), strict=True))].to_numpy()
+    assert result.baselines["test/mae"] == pytest.approx(np.abs(naive - tests.target).mean(), rel=1e-4)
+    assert dlcli.evaluate(str(result.run_dir)).metrics["test/mae"] == result.metrics["test/mae"]
+
+    model = dlcli.load_run(str(result.run_dir))
+    known = both[both.when <= sorted(set(both.when))[-5]]
+    found = model.predict(known)
+    assert np.allclose(found.prediction, last.prediction, rtol=1e-5)
+    assert np.allclose(
+        model.predict(known[known.harbour == "south"]).prediction, found.prediction[4:], rtol=1e-5
+    )
+    with pytest.raises(
+        DataError, match=r"new data: series south: a forecast needs 16 steps .* there are 3 of 2"
+    ):
+        model.predict(pd.concat([known[known.harbour == "north"], known[known.harbour == "south"].tail(3)]))
+
+
 def test_a_series_is_checked(waves: Path) -> None:
     done = CliRunner().invoke(app, ["check", *of(waves), "model=linear_forecast"])
     assert done.exit_code == 0, done.output

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from dlcli.errors import Problem
+from dlcli.errors import Problem, first_line
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,9 @@ def unreadable(text: str, error: Exception) -> Problem:
             text,
             "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
         )
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     key, _, value = text.partition("=")
     return Problem(
-        f"cannot be read: {reason}",
+        f"cannot be read: {first_line(error)}",
         text,
         f"Quote a value with special characters twice: '{key}=\"{value}\"'.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlcli.errors import Problem
+from dlcli.errors import Problem, first_line
 
 _DEEPEST = 50
 
@@ -52,7 +52,7 @@ def _value(node: Any, key: Any, raw: Any, where: str, depth: int, problems: list
     try:
         value = node[key]
     except Exception as error:  # a resolver may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         problems.append(Problem(f"{raw} cannot be resolved: {reason}", where))
         return None
     if isinstance(value, DictConfig | ListConfig):

@@ -31,14 +31,15 @@ class Data:
     - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast.
 
     What some splits go by, one entry a row, where the data has it: `groups` (rows that belong together, such as one
-    patient's), `times` (anything that can be sorted), `parts` (a split that is given: the words train, val and test,
-    or fold numbers, -1 for rows that always train).
+    patient's, or one of several series), `times` (anything that can be sorted), `parts` (a split that is given: the
+    words train, val and test, or fold numbers, -1 for rows that always train).
 
     `note` tells a person how the rows are held. `content`, where it is given, is a digest that stands for `x` in the
     fingerprint: of rows that stay in files, and are the same rows when they are in memory.
 
     `reach` says that rows are stretches of time which overlap: a row's target reaches so far behind its own time, which
-    is a whole number then. Such rows are split in time alone, for a target must not lie in two parts.
+    is a whole number then. Such rows are split in time alone, for a target must not lie in two parts; by groups, too,
+    where these are series.
     """
 
     name: str

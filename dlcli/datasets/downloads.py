@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dlcli.errors import DataError
+from dlcli.errors import DataError, first_line
 
 
 def download(
@@ -26,9 +26,8 @@ def download(
     try:
         fetch()
     except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DataError(
-            f"{name} is not there and could not be downloaded ({reason})",
+            f"{name} is not there and could not be downloaded ({first_line(error)})",
             where=str(folder),
             hint=f"Put {', '.join(missing)} there (from any copy of {name}), or give the folder that holds {holds} "
             "with dataset.root=DIR.",

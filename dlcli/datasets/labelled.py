@@ -35,14 +35,15 @@ def labelled(
     Raises:
         DataError: all rows are of one class.
     """
-    test = np.flatnonzero(np.asarray(parts) == "test")
+    val, test = (np.flatnonzero(np.asarray(parts) == part) for part in ("val", "test"))
     common = {
         "name": place.name.partition(".")[0],
         "kind": kind,
         "x": x,
         "source": str(place),
+        "val_rows": val if len(val) else None,
         "test_rows": test if len(test) else None,
-        "parts": np.asarray(parts) if "val" in parts else None,
+        "parts": np.asarray(parts) if len(val) else None,
         **more,
     }
     if isinstance(labels[0], float):

@@ -1,10 +1,8 @@
-"""A series in a file: one row a step, one column a variable, read as windows that forecast what follows them."""
+"""Series in a file: one row a step, one column a variable, read as windows that forecast what follows them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,18 +10,16 @@ import numpy as np
 import pandas as pd
 from annotated_types import Ge
 
+from dlcli.datasets.borders import divide
 from dlcli.datasets.data import Data
-from dlcli.datasets.measurements import measured
+from dlcli.datasets.steps import Steps, read_steps
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.timeline import fill, lay_out, read_times, season_of
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import DataError
 
-Steps = Annotated[int, Ge(1)]
-
-_FILL = "Repeat the values before those that are missing: dataset.missing=forward."
+Count = Annotated[int, Ge(1)]
 
 
 def load(
@@ -32,14 +28,18 @@ def load(
     target: str | Sequence[str] | None = None,
     inputs: Sequence[str] | None = None,
     known: Sequence[str] = (),
-    lookback: Steps = 48,
-    horizon: Steps = 24,
-    stride: Steps = 1,
-    season: Steps | None = None,
+    id: str | None = None,
+    test_path: str | None = None,
+    lookback: Count = 48,
+    horizon: Count = 24,
+    stride: Count = 1,
+    season: Count | None = None,
     borders: Sequence[int | str] | None = None,
     missing: Literal["error", "forward"] = "error",
 ) -> Data:
-    """Windows of the series: `lookback` steps that are known, and the `horizon` steps after them, to be forecast.
+    """Windows of series: `lookback` steps that are known, and the `horizon` steps after them, to be forecast.
+
+    A window lies in one series. Several series share scales and model; each is split in time by itself.
 
     Args:
         path: the file, of any format that tables have.
@@ -47,6 +47,9 @@ def load(
         target: the column or columns to forecast; all by default.
         inputs: columns that a forecast looks back on beside the targets; all others by default.
         known: of other columns, those whose values are known as far ahead as the horizon, such as holidays.
+        id: the column whose equal values make a series; by default the file holds a single one.
+        test_path: a later file of the same columns: what it holds is forecast in the test. Its forecasts look back on
+            the first file where it goes on with that at once.
         lookback: steps that a forecast goes by.
         horizon: steps that are forecast.
         stride: steps from one window to the next.
@@ -60,67 +63,69 @@ def load(
     Raises:
         DataError: the file, a column, a row or a value is not as it has to be.
     """
+    if test_path is not None and borders is not None:
+        hint = "Leave one of both out: dataset.test_path names the test's steps, and dataset.borders, too."
+        raise DataError("the test is given twice", "dataset.borders", hint)
     source = read_table(Path(path).expanduser())
     file = source.file
     source.need([time] if time else [], "dataset.time")
-    time = time or _time_column(source)
+    source.need([id] if id else [], "dataset.id")
+    time = time or _time_column(source, id)
+    taken = {time, id}
     targets = _columns(
-        source, "dataset.target", [target] if isinstance(target, str) else target, {time, *known}
+        source, "dataset.target", [target] if isinstance(target, str) else target, {*taken, *known}
     )
-    ahead = _columns(source, "dataset.known", known, {time})
-    others = _columns(source, "dataset.inputs", inputs, {time, *targets, *ahead})
+    ahead = _columns(source, "dataset.known", known, taken)
+    others = _columns(source, "dataset.inputs", inputs, {*taken, *targets, *ahead})
     columns = [*targets, *others, *ahead]
-    if len(set(columns)) < len(columns):
-        twice = next(name for name in columns if columns.count(name) > 1)
+    if twice := next((name for name in columns if columns.count(name) > 1), None):
         raise DataError("a column is of two kinds", f"{file}, column {twice}", "Name it once.")
+    sources = [source]
+    if test_path is not None:
+        later = read_table(Path(test_path).expanduser())
+        later.need([time, *([id] if id else []), *columns], f"dataset.test_path ({later.file.name})")
+        sources.append(later)
 
-    where = partial(source.place, column=time)
-    times = read_times(source.frame[time], where)
-    grid = lay_out(times, where, gaps=missing == "forward")
-    when = fill(times, grid)
-    values = np.full((len(when), len(columns)), np.nan)
-    for number, name in enumerate(columns):
-        values[grid.positions, number] = measured(source, name, None if missing == "forward" else _FILL)
-    if missing == "forward":
-        values = pd.DataFrame(values).ffill().to_numpy()
-    if np.isnan(values).any():
-        row, column = np.argwhere(np.isnan(values))[0]
-        raise DataError(
-            "the first value is missing", source.place(int(row), columns[column]), "Begin with a whole row."
-        )
-
+    steps = read_steps(sources, time, columns, id, forward=missing == "forward")
+    origins = _origins(steps, lookback, horizon, stride, sources)
+    parts = None
+    if borders is not None:
+        parts = divide(steps, origins, horizon, borders, file)
+        origins, parts = origins[parts != ""], parts[parts != ""]
+    tests = parts == "test" if parts is not None else steps.later[origins]
     history = History(
-        values,
+        steps.values,
         tuple(columns),
-        _origins(len(values), lookback, horizon, stride, file),
+        origins,
         lookback,
         horizon,
         len(targets),
         len(ahead),
-        season or season_of(grid),
+        season or steps.season,
+        steps.stretches,
     )
-    parts = None
-    if borders is not None:
-        edges = [_border(border, when, file) for border in borders]
-        history, parts = _divide(history, edges)
-    answers = values if len(targets) == len(columns) else np.ascontiguousarray(values[:, : len(targets)])
+    answers = steps.values
+    if len(targets) < len(columns):
+        answers = np.ascontiguousarray(answers[:, : len(targets)])
     return Data(
         name=file.name.partition(".")[0],
         kind="sequence",
         x=history,
-        y=Windows(answers, history.origins, horizon, when),
+        y=Windows(answers, origins, horizon, steps.times, steps.stretches),
         source=str(file),
         targets=tuple(targets),
-        times=history.origins,
+        groups=steps.stretches.series(origins) if id else None,
+        times=origins,
         parts=parts,
-        test_rows=np.flatnonzero(parts == "test") if parts is not None else None,
+        test_rows=np.flatnonzero(tests) if len(sources) > 1 or parts is not None else None,
         reach=horizon - 1,
+        note=_note(steps, origins),
     )
 
 
-def _time_column(source: Source) -> str:
+def _time_column(source: Source, id: str | None) -> str:
     """The first column that begins with a date."""
-    for name, cells in source.frame.items():
+    for name, cells in source.frame.drop(columns=[id] if id else []).items():
         first = cells.head(1)
         if kind_of(cells) == "date" or (
             kind_of(cells) == "categorical"
@@ -134,7 +139,7 @@ def _time_column(source: Source) -> str:
     )
 
 
-def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[str]) -> list[str]:
+def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[str | None]) -> list[str]:
     """The columns that a setting names; by default all that are not taken."""
     if names is None:
         return [name for name in source.frame.columns if name not in taken]
@@ -142,45 +147,33 @@ def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[s
     return list(names)
 
 
-def _origins(steps: int, lookback: int, horizon: int, stride: int, file: Path) -> np.ndarray:
-    if steps < lookback + horizon:
+def _origins(steps: Steps, lookback: int, horizon: int, stride: int, sources: Sequence[Source]) -> np.ndarray:
+    """First steps to be forecast, of windows that lie in one stretch, and whose forecasts lie in one file."""
+    found = [np.arange(begin + lookback, end - horizon + 1, stride) for begin, end in steps.spans()]
+    origins = np.concatenate(found)
+    hint = "Lower dataset.lookback or dataset.horizon."
+    if not len(origins):
+        longest = max(end - begin for begin, end in steps.spans())
         raise DataError(
-            f"{steps:,} steps are too few to look back on {lookback} and forecast {horizon}",
-            str(file),
-            "Lower dataset.lookback or dataset.horizon.",
+            f"{longest:,} steps are too few to look back on {lookback} and forecast {horizon}",
+            str(sources[0].file),
+            hint,
         )
-    return np.arange(lookback, steps - horizon + 1, stride)
+    origins = origins[steps.later[origins] == steps.later[origins + horizon - 1]]
+    for number, source in enumerate(sources):
+        if not (steps.later[origins] == number).any():
+            raise DataError(f"no forecast of {horizon} steps lies in this file", str(source.file), hint)
+    return origins
 
 
-def _border(border: int | str, times: np.ndarray, file: Path) -> int:
-    """A border as a number of steps."""
-    if isinstance(border, int):
-        return border
-    try:
-        return int(np.searchsorted(times, np.datetime64(pd.Timestamp(border))))
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{border!r} is no time", "dataset.borders", f"Times of {file} are such as {times[0]}."
-        ) from error
-
-
-def _divide(history: History, edges: Sequence[int]) -> tuple[History, np.ndarray]:
-    """The windows whose forecast lies within one part, and the parts' names."""
-    ends = [*edges, len(history.values)][:3]
-    ordered = ends == sorted({0, *ends})[1:] and ends[-1] <= len(history.values)
-    if not (ordered and len(edges) in (2, 3)):
-        raise DataError(
-            f"the borders lie at steps {', '.join(map(str, edges))} of {len(history.values):,}",
-            "dataset.borders",
-            "Give where validation and test begin, and where the test ends, one after the other.",
-        )
-    origins, names = history.origins, np.array(["train", "val", "test", ""])
-    part = np.searchsorted(ends, origins, side="right")
-    within = part == np.searchsorted(ends, origins + history.horizon - 1, side="right")
-    kept = within & (part < 3)
-    for number, name in enumerate(names[:3]):
-        if not (kept & (part == number)).any():
-            raise DataError(
-                f"no window lies within {name}", "dataset.borders", f"The horizon is {history.horizon}."
-            )
-    return replace(history, origins=origins[kept]), names[part[kept]]
+def _note(steps: Steps, origins: np.ndarray) -> str:
+    """How many series there are, and whether some are too short for a window."""
+    names = steps.stretches.names
+    if not names:
+        return ""
+    short = sorted(set(names) - set(steps.stretches.series(origins)))
+    said = f"windows of {len(set(names)):,} series"
+    if short:
+        more = f" and {len(short) - 3:,} more" if len(short) > 3 else ""
+        said += f"; too short for one: {', '.join(short[:3])}{more}"
+    return said

@@ -37,8 +37,8 @@ def load(
     """A table's rows, raw, and the targets that a column holds, or several.
 
     Args:
-        path: .csv, .tsv (packed with gzip, bz2, xz or zstd, too), .parquet, .jsonl or .xlsx; columns without names are
-            called c0, c1, ...
+        path: .csv or .tsv (packed with gzip, bz2, xz, zstd or zip, too), .parquet, .jsonl or .xlsx; columns without
+            names are called c0, c1, ...
         target: what is to be predicted: one column, or several numbers or labels of 0 and 1.
         test_path: a file of the same columns whose rows are the final test's.
         types: columns that are of another kind than their values look: numeric, categorical, boolean, date, text.

@@ -41,8 +41,8 @@ def read_times(column: pd.Series, where: Where) -> pd.Series:
     return times
 
 
-def lay_out(times: pd.Series, where: Where, *, gaps: bool = False) -> Grid:
-    """The grid that the times lie on; with `gaps` steps may be missing.
+def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0) -> Grid:
+    """The grid that the times lie on; with `gaps` steps may be missing, and in front of the row `edge` anyway.
 
     Raises:
         DataError: times are out of order, twice there, not on a grid, or missing.
@@ -50,7 +50,7 @@ def lay_out(times: pd.Series, where: Where, *, gaps: bool = False) -> Grid:
     elapsed, unit = _elapsed(times)
     apart = np.diff(elapsed)
     _refuse(apart < 0, times, where, "comes before the row above it", "Sort the file by time.")
-    twice = "Keep one row for each time; a file that holds several series is to be split into one each."
+    twice = "Keep one row for each time; several series in one file are told apart by dataset.id=COLUMN."
     _refuse(apart == 0, times, where, "is there twice", twice)
     sizes, counts = np.unique(apart, return_counts=True)
     step = float(sizes[counts.argmax()]) if len(sizes) else 1.0
@@ -60,7 +60,8 @@ def lay_out(times: pd.Series, where: Where, *, gaps: bool = False) -> Grid:
     steps = steps.round().astype(np.int64)
     if not gaps:
         add = "Add the rows, or repeat the values before them: dataset.missing=forward."
-        _refuse(steps > 1, times, where, "comes after a gap: rows are missing before it", add)
+        gap = (steps > 1) & (np.arange(1, len(times)) != edge)
+        _refuse(gap, times, where, "comes after a gap: rows are missing before it", add)
     return Grid(np.concatenate([[0], steps.cumsum()]).astype(np.int64), step, unit)
 
 

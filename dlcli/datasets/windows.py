@@ -1,9 +1,9 @@
-"""Windows of a series: rows that overlap, read by view. However many there are, the series is in memory once."""
+"""Windows of series: rows that overlap, read by view. However many there are, a series is in memory once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,37 @@ import numpy as np
 from dlcli.statistics.deviation import deviations
 
 Rows = Sequence[int] | np.ndarray | slice
+
+
+@dataclass(frozen=True, eq=False)
+class Stretches:
+    """Where steps follow each other without a break, as those of each of several series do: no window crosses an edge.
+
+    Attributes:
+        begins: each one's first step, ascending `(S,)`.
+        names: of the series that each is of `(S,)`; empty where there is a single series.
+        column: that holds the names.
+    """
+
+    begins: np.ndarray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    names: tuple[str, ...] = ()
+    column: str = ""
+
+    def of(self, steps: np.ndarray) -> np.ndarray:
+        """Which stretch each step lies in."""
+        return np.searchsorted(self.begins, steps, side="right") - 1
+
+    def begin(self, steps: np.ndarray) -> np.ndarray:
+        """The first step of the stretch that each step lies in."""
+        return self.begins[self.of(steps)]
+
+    def series(self, steps: np.ndarray) -> np.ndarray:
+        """The name of the series that each step is of."""
+        return np.array(self.names, dtype=object)[self.of(steps)]
+
+    def pieces(self) -> tuple[Any, ...]:
+        """What makes them what they are, for a fingerprint; nothing where all steps are one stretch."""
+        return (self.begins, self.names) if len(self.begins) > 1 else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +55,14 @@ class Windows:
         origins: each row's first step to be forecast `(N,)`.
         horizon: steps to forecast.
         times: of all steps `(T,)`.
+        stretches: of the steps.
     """
 
     values: np.ndarray
     origins: np.ndarray
     horizon: int
     times: np.ndarray
+    stretches: Stretches = field(default_factory=Stretches)
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -60,9 +93,15 @@ class Windows:
         """Positions in the series, `(N, horizon)`."""
         return self.origins[:, None] + np.arange(self.horizon)
 
+    @property
+    def series(self) -> np.ndarray:
+        """The name of each row's series `(N,)`."""
+        return self.stretches.series(self.origins)
+
     def pieces(self) -> tuple[Any, ...]:
         """What makes them what they are, for a fingerprint."""
-        return self.values, self.origins, self.horizon, self.times.astype(np.int64)
+        own = self.values, self.origins, self.horizon, self.times.astype(np.int64)
+        return *own, *self.stretches.pieces()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +117,7 @@ class History:
         targets: how many of the first columns are forecast.
         known: of how many of the last columns the values are known as far ahead as the horizon, as of a calendar.
         season: steps after which the series repeats itself, more or less; 1 where it does not.
+        stretches: of the steps.
     """
 
     values: np.ndarray
@@ -88,6 +128,7 @@ class History:
     targets: int
     known: int = 0
     season: int = 1
+    stretches: Stretches = field(default_factory=Stretches)
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -118,4 +159,4 @@ class History:
     def pieces(self) -> tuple[Any, ...]:
         """What makes it what it is, for a fingerprint."""
         plain = self.columns, self.lookback, self.horizon, self.targets, self.known, self.season
-        return self.values, self.origins, plain
+        return self.values, self.origins, plain, *self.stretches.pieces()

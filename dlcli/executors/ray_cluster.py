@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
-from dlcli.errors import ConfigError, Interrupted
+from dlcli.errors import ConfigError, Interrupted, first_line
 from dlcli.executors.elsewhere import outcome, record_loss
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.job import Job, preload
@@ -122,11 +122,10 @@ class RayPool:
         except ray.exceptions.TaskCancelledError:
             future.set_exception(Interrupted(signal.SIGTERM))
         except ray.exceptions.RayError as error:
-            ending = str(error).strip().splitlines()[0]
             hint = (
                 f"It was tried {self._options.retries + 1} times: look at the machines, and at their memory."
             )
-            future.set_exception(record_loss(job, ending, hint))
+            future.set_exception(record_loss(job, first_line(error), hint))
         except BaseException as error:
             future.set_exception(error)
 
@@ -160,9 +159,10 @@ def _start(options: Ray) -> None:
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
             hint = "Start it there (ray start --head), or leave executor.address out to use this machine."
-            raise ConfigError(f"no Ray cluster answers: {reason}", "executor.address", hint) from error
+            raise ConfigError(
+                f"no Ray cluster answers: {first_line(error)}", "executor.address", hint
+            ) from error
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt
 
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, first_line
 from dlcli.executors.elsewhere import outcome, record_loss
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.interrupts import preemptible
@@ -141,8 +141,7 @@ class SlurmQueue:
         try:
             message = there.result()
         except Exception as error:  # of submitit's own: no result, a time that is up, a node that is gone
-            ending = str(error).strip().splitlines()[0]
-            future.set_exception(record_loss(job, ending, f"SLURM's words are in {self._folder}."))
+            future.set_exception(record_loss(job, first_line(error), f"SLURM's words are in {self._folder}."))
             return
         if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
             self._hand_in(job, observer, future)  # it goes on from what it has saved

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.config.build import build
-from dlcli.errors import CorruptRun
+from dlcli.errors import CorruptRun, first_line
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import atomic_write
@@ -173,9 +173,8 @@ def _damage_told(folder: Path) -> Iterator[None]:
     except CorruptRun:
         raise
     except Exception as error:
-        reason = str(error).strip() or type(error).__name__
         raise CorruptRun(
-            f"the model cannot be loaded: {reason.splitlines()[0]}",
+            f"the model cannot be loaded: {first_line(error)}",
             where=str(folder),
             hint="The folder is incomplete or damaged: copy it anew, or train again.",
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, first_line
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 10
@@ -37,7 +37,7 @@ def check_cached(
             huggingface_hub.model_info(repository, timeout=_SECONDS)
             return
         except Exception as error:  # the hub's, or those of the library that it speaks through
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
 
     raise ConfigError(
         f"the weights of {name} are not on this machine, and the hub cannot be asked for them ({reason})",

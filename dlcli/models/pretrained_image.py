@@ -12,7 +12,7 @@ from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
 from dlcli.config.suggest import choices, did_you_mean, hint, near, question
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import ConfigError, Problem, first_line
 from dlcli.models import layers as shared
 from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
@@ -176,12 +176,11 @@ def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Pro
             with torch.device("meta"):
                 _timm().create_model(architecture, **{option: value})
         except Exception as error:  # whatever an architecture's own code raises
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             unknown = option not in takes
             yield Problem(
                 f"{architecture} has no argument {option}"
                 if unknown
-                else f"{architecture} refuses it: {reason}",
+                else f"{architecture} refuses it: {first_line(error)}",
                 f"arguments.{option}",
                 hint(question(f"model.arguments.{name}" for name in near(option, takes))) if unknown else "",
             )

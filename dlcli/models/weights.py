@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, first_line
 
 # Keys below which training scripts keep the weights of a checkpoint, and what wrappers put in front of names.
 _WITHIN = ("state_dict", "model", "model_state_dict")
@@ -52,9 +52,8 @@ def read_weights(file: Path, where: str) -> dict[str, Tensor]:
             return load_file(file)
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # each library has its own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"{file} cannot be read: {reason}",
+            f"{file} cannot be read: {first_line(error)}",
             where,
             "Give a .safetensors file, or a state dict as torch.save(model.state_dict(), FILE) writes it: "
             "a file that would have to be unpickled is not opened.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlcli.datasets.windows import History
+from dlcli.datasets.tables.columns import as_categories
+from dlcli.datasets.windows import History, Stretches
 from dlcli.errors import DataError
 from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.windows import KnownAhead, WindowField
@@ -35,6 +37,7 @@ class Series(BaseEstimator):
         self.columns_ = list(x.columns)
         self.lookback_, self.horizon_ = x.lookback, x.horizon
         self.targets_, self.known_, self.season_ = x.targets, x.known, x.season
+        self.id_ = x.stretches.column
         self.mean_, self.std_ = x.scale()
         self.rows_seen_ = len(x)
         return self
@@ -67,6 +70,8 @@ class Series(BaseEstimator):
     def history(self, steps: pd.DataFrame | np.ndarray) -> History:
         """Raw steps as one row, which forecasts what follows them; other columns are ignored.
 
+        With the column that names series there is a row for each of them, in the order in which they begin.
+
         The last `lookback` steps are looked back on. With covariates that are known ahead, `horizon` steps follow, of
         which only these have to be there. An array holds the columns in the order of `columns_`: `(T, F)`, or one such
         block for each row.
@@ -76,36 +81,49 @@ class Series(BaseEstimator):
         """
         if not isinstance(steps, pd.DataFrame):
             return self._rows(blocks(steps, self.columns_))
-        return self._rows(numbers(steps, self.columns_, _step)[None])
+        values = numbers(steps, self.columns_, _step)
+        if not self.id_ or self.id_ not in steps:
+            return self._rows([values])
+        codes, names = pd.factorize(as_categories(steps[self.id_]))
+        return self._rows([values[codes == code] for code in range(len(names))], list(names))
 
-    def _rows(self, values: np.ndarray) -> History:
+    def _rows(self, series: Sequence[np.ndarray] | np.ndarray, names: Sequence[str] = ()) -> History:
+        """Rows out of the steps `(T, F)` of each."""
         ahead = self.horizon_ if self.known_ else 0
-        rows, there, features = values.shape
-        needed = self.lookback_ + ahead
-        if there < needed:
-            what = f"{needed} steps of {features} columns ({', '.join(self.columns_)})"
-            raise DataError(f"a forecast needs {what}; there are {there} of {features}", "new data")
-        values = values[:, there - needed :]
+        needed, features = self.lookback_ + ahead, len(self.columns_)
+
+        def place(row: int, *at: str) -> str:
+            which = [f"series {names[row]}"] if names else [f"row {row}"] if len(series) > 1 else []
+            return ": ".join(filter(None, ["new data", ", ".join([*which, *at])]))
+
+        for row, steps in enumerate(series):
+            if len(steps) < needed:
+                what = f"{needed} steps of {features} columns ({', '.join(self.columns_)})"
+                there = f"there are {len(steps)} of {features}"
+                raise DataError(f"a forecast needs {what}; {there}", place(row))
+        values = np.stack([steps[len(steps) - needed :] for steps in series])
         unknown = np.isnan(values)
         if ahead:
             unknown[:, self.lookback_ :, : -self.known_] = False
         if unknown.any():
             row, step, column = np.argwhere(unknown)[0]
-            where = f"row {row}, " if rows > 1 else ""
+            behind = len(series[row]) - needed + step
             raise DataError(
                 "a value is missing",
-                f"new data: {where}step {there - needed + step}, column {self.columns_[column]}",
+                place(row, f"step {behind}", f"column {self.columns_[column]}"),
                 "Fill it, such as with the value before it.",
             )
+        begins = np.arange(len(series)) * needed
         return History(
-            values.reshape(rows * needed, features),
+            values.reshape(-1, features),
             tuple(self.columns_),
-            np.arange(rows) * needed + self.lookback_,
+            begins + self.lookback_,
             self.lookback_,
             self.horizon_,
             self.targets_,
             self.known_,
             self.season_,
+            Stretches(begins),
         )
 
 

@@ -39,8 +39,8 @@ def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
 
 
 def torn_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Groups of which one part of a split learns what it is judged by in another."""
-    if data.groups is None:
+    """Groups of which one part of a split learns what it is judged by in another; series are split in time."""
+    if data.groups is None or data.reach is not None:
         return
     names, codes = np.unique(data.groups, return_inverse=True)
     for split in splits:

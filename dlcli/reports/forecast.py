@@ -21,7 +21,7 @@ def forecasts(y: Windows, predicted: np.ndarray, targets: Sequence[str]) -> Figu
     figure, axes = new_figure(shown, width=6.4 if shown == 1 else 3.6 * shown, height=4.0)
     row = len(y) // 2
     origin = int(y.origins[row])
-    first = max(0, origin - _BEFORE * y.horizon)
+    first = max(int(y.stretches.begin(y.origins[[row]])[0]), origin - _BEFORE * y.horizon)
     # The last value that is known begins both lines.
     ahead = np.arange(max(origin - 1, 0), origin + y.horizon)
     for column, ax in enumerate(axes):
@@ -35,7 +35,8 @@ def forecasts(y: Windows, predicted: np.ndarray, targets: Sequence[str]) -> Figu
             label.set(rotation=30, ha="right")
     axes[0].legend(frameon=False, fontsize=8)
     others = f" Not shown: {listed(targets[shown:])}." if len(targets) > shown else ""
-    caption(figure, f"Row {row + 1:,} of {len(y):,}.{others}")
+    series = f" of {shorten(str(y[[row]].series[0]))}" if y.stretches.names else ""
+    caption(figure, f"Row {row + 1:,} of {len(y):,}{series}.{others}")
     return figure
 
 

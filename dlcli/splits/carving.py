@@ -43,22 +43,35 @@ def by_group(groups: np.ndarray, seed: int) -> Carver:
 def by_time(data: Data, gap: int = 0) -> Carver:
     """Take the last share of the points in time; rows of the `gap` points before it are in neither part.
 
-    Nor are those whose target reaches into it.
+    Nor are those whose target reaches into it. Of several series, each gives its own last share.
 
     Raises:
         DataError: the data has no times.
     """
     times = need(data, "times", "a split in time")
 
-    def carver(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+    def carve_one(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
         points = np.unique(times[rows])
         count = _at_least_one(size, len(points))
         if count == 0:
-            return np.sort(rows), rows[:0]
+            return rows, rows[:0]
         before = ends_before(data, points[: max(0, len(points) - count - gap)], points[-count])
-        return np.sort(rows[np.isin(times[rows], before)]), np.sort(rows[times[rows] >= points[-count]])
+        return rows[np.isin(times[rows], before)], rows[times[rows] >= points[-count]]
+
+    def carver(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+        parts = [carve_one(one, size) for one in each_series(data, rows)]
+        rest, aside = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return np.sort(rest), np.sort(aside)
 
     return carver
+
+
+def each_series(data: Data, rows: np.ndarray) -> list[np.ndarray]:
+    """The rows of each series; all of them in one, where they are not of several."""
+    if data.reach is None or data.groups is None or not len(rows):
+        return [rows]
+    codes = np.unique(data.groups[rows], return_inverse=True)[1]
+    return np.split(rows[np.argsort(codes, kind="stable")], np.bincount(codes).cumsum()[:-1])
 
 
 def by_default(data: Data, seed: int, strata: np.ndarray | None = None) -> Carver:

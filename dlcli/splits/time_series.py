@@ -10,12 +10,14 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_time, ends_before, need
+from dlcli.splits.carving import Carver, Share, by_time, each_series, ends_before, need
 from dlcli.splits.folding import Folding
 
 
 class TimeSeries(Folding):
     """Folds that follow each other in time; rows of the same point in time stay together.
+
+    Of several series, each has folds of its own, and a fold is the same one of all of them.
 
     Args:
         folds: how many held-out stretches.
@@ -41,15 +43,21 @@ class TimeSeries(Folding):
         self.val_size = val_size
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        times = need(data, "times", "a split in time")[rows]
+        need(data, "times", "a split in time")
+        series = [self._folds_of(data, one) for one in each_series(data, rows)]
+        for fold in zip(*series, strict=True):
+            train, held_out = (np.concatenate(part) for part in zip(*fold, strict=True))
+            yield np.flatnonzero(np.isin(rows, train)), np.flatnonzero(np.isin(rows, held_out))
+
+    def _folds_of(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The rows that train and those that are held out, of one series."""
+        assert data.times is not None
+        times = data.times[rows]
         points, point_of_row = np.unique(times, return_inverse=True)
         splitter = model_selection.TimeSeriesSplit(self.folds, max_train_size=self.window, gap=self.gap)
         for train, held_out in splitter.split(points):
             past = ends_before(data, points[train], points[held_out[0]])
-            yield (
-                np.flatnonzero(np.isin(times, past)),
-                np.flatnonzero(np.isin(point_of_row, held_out)),
-            )
+            yield rows[np.isin(times, past)], rows[np.isin(point_of_row, held_out)]
 
     def _carver(self, data: Data) -> Carver:
         return by_time(data, self.gap)

@@ -111,8 +111,10 @@ class Forecast(Task):
         return pd.DataFrame(steps).join(self._table("prediction", values))
 
     def targets(self, y: Windows) -> pd.DataFrame:
-        """`time` and `target(TARGET)`: one line a step of each row."""
-        return pd.DataFrame({"time": y.times[y.steps()].reshape(-1)}).join(self._table("target", y.numpy()))
+        """`series` where there are several, `time` and `target(TARGET)`: one line a step of each row."""
+        names = {"series": np.repeat(y.series, self.horizon)} if y.stretches.names else {}
+        when = pd.DataFrame({**names, "time": y.times[y.steps()].reshape(-1)})
+        return when.join(self._table("target", y.numpy()))
 
     def describe(self) -> str:
         """Such as `forecast of OT, 96 steps, loss MSE, beside that of 24 steps ago`."""

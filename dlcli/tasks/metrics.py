@@ -14,6 +14,9 @@ from torchmetrics.utilities import dim_zero_cat
 # Confidences are sorted into so many bins to measure the calibration error (Guo et al., 2017, use 15).
 CALIBRATION_BINS = 15
 
+# The square of single precision's rounding of a number, as a share of the number's own square.
+_ROUNDING = torch.finfo(torch.float32).eps ** 2
+
 
 class OneVsRest(Metric):
     """How a measure ranks each class against the rest, averaged over the classes of which there are hits and misses.
@@ -121,13 +124,14 @@ class R2(Metric):
         super().__init__()
         self.register_buffer("around", around, persistent=False)
         for name in ("residual", "total", "squares"):
-            self.add_state(name, default=torch.zeros_like(around), dist_reduce_fx="sum")
+            # In double precision: of targets that hardly vary, single precision leaves noise.
+            self.add_state(name, default=torch.zeros_like(around, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add some rows `(N, K)`."""
-        centred = y - self.around
-        self.residual += (predicted - y).square().sum(dim=0)
+        centred = y.double() - self.around
+        self.residual += (predicted - y).double().square().sum(dim=0)
         self.total += centred.sum(dim=0)
         self.squares += centred.square().sum(dim=0)
         self.rows += len(y)
@@ -135,7 +139,9 @@ class R2(Metric):
     def compute(self) -> Tensor:
         """At most 1; 0 for the mean of these very rows."""
         varies = self.squares - self.total.square() / self.rows
-        return torch.where(varies > 0, 1 - self.residual / varies, torch.nan).nanmean()
+        # What is less than that is rounding: the rows have one value, as far as single precision can tell.
+        seen = varies > _ROUNDING * self.squares
+        return torch.where(seen, 1 - self.residual / varies, torch.nan).nanmean()
 
 
 class MAPE(Metric):

@@ -111,7 +111,7 @@ class Regression(Task):
                 "rows": len(y),
                 "mae": np.abs(error).mean(axis=0),
                 "rmse": np.sqrt((error**2).mean(axis=0)),
-                "r2": np.where(y.var(axis=0) > 0, r2, np.nan),
+                "r2": np.where(np.ptp(y, axis=0) > 0, r2, np.nan),
             }
         )
 

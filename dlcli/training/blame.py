@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dlcli.errors import ConfigError, DlcliError
+from dlcli.errors import ConfigError, DlcliError, first_line
 from dlcli.training import memory
 
 
@@ -32,13 +32,12 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
                 "dataset.batch_size",
                 "Give it at least 2 rows, or choose model.normalization=group.",
             ) from error
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
         shapes = [
             f"{name} {str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for name, t in given.items()
         ]
         hint = f"It was given {', '.join(shapes)}." if shapes else ""
         raise ConfigError(
-            f"{type(what).__name__} fails on a batch: {type(error).__name__}: {text}{_line(error)}",
+            f"{type(what).__name__} fails on a batch: {type(error).__name__}: {first_line(error)}{_line(error)}",
             where,
             f"{hint} {wanted}".strip(),
         ) from error

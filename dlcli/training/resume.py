@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dlcli.errors import CorruptRun
+from dlcli.errors import CorruptRun, first_line
 
 LAST = "last.ckpt"
 
@@ -45,7 +45,7 @@ def read_progress(file: Path) -> Progress | None:
         return Progress(state["finished_epochs"], state["stopped"], state)
     except Exception as error:  # whatever a damaged file makes of the reader
         raise CorruptRun(
-            f"the checkpoint cannot be read: {str(error).strip().splitlines()[0] if str(error) else error!r}",
+            f"the checkpoint cannot be read: {first_line(error)}",
             where=str(file),
             hint="Take it from a backup, or remove it: the training then starts over, with the same result.",
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +69,15 @@ def test_other_formats_and_packed_files_give_the_same() -> None:
     frame = pd.DataFrame({"a": [1.5, 2.0, 2.5], "b": ["u", "v", None], "y": ["no", "yes", "no"]})
     frame.to_csv("t.csv", index=False)
     frame.to_csv("t.tsv", index=False, sep="\t")
+    with zipfile.ZipFile("t.zip", "w") as packed:
+        packed.write("t.csv", "some/t.csv")
+        packed.writestr("__MACOSX/some/._t.csv", b"macOS adds this")
     Path("t.csv.gz").write_bytes(gzip.compress(Path("t.csv").read_bytes()))
     frame.to_csv("t.csv.xz", index=False)
     frame.to_parquet("t.parquet")
     frame.astype({"b": "category"}).to_parquet("categories.parquet")
     frame.to_json("t.jsonl", orient="records", lines=True)
-    names = ["t.csv", "t.tsv", "t.csv.gz", "t.csv.xz", "t.parquet", "categories.parquet", "t.jsonl"]
+    names = ["t.csv", "t.tsv", "t.csv.gz", "t.zip", "t.csv.xz", "t.parquet", "categories.parquet", "t.jsonl"]
     assert len({load(name, "y").fingerprint for name in names}) == 1
 
 

@@ -173,6 +173,15 @@ def test_one_row_has_no_r2() -> None:
     assert found["mae"] == 1
 
 
+@pytest.mark.parametrize(("spread", "known"), [(0.0, False), (1e-3, True)], ids=["one value", "narrow"])
+def test_r2_of_targets_that_hardly_vary_is_no_noise(spread: float, known: bool) -> None:
+    y = 7.3 + spread * RANDOM.normal(size=2000)  # far from where the training rows' mean is
+    guess = y + 0.5e-3 * RANDOM.normal(size=2000)
+    task = Regression(["t"], [0.0], [1.0], nn.MSELoss())
+    found = figures(task, guess[:, None], y)["r2"]
+    assert found == pytest.approx(sklearn.r2_score(y, guess), rel=1e-2) if known else math.isnan(found)
+
+
 def test_the_metrics_of_an_epoch_can_be_fewer() -> None:
     scores = Scores(multiclass(), ["f1"])
     scores.update(torch.randn(5, 4), torch.arange(5) % 4)

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dlcli.cores import share
 from dlcli.datasets.class_folders import Stored
+from dlcli.errors import first_line
 
 Fit = Literal["crop", "stretch"]
 Result = TypeVar("Result")
@@ -110,8 +111,7 @@ class _bad:  # noqa: N801 reads as the context that it is
         if isinstance(error, UnidentifiedImageError):
             raise BadImage("is not an image") from error
         if isinstance(error, Exception) and not isinstance(error, BadImage | MemoryError):
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise BadImage(f"cannot be decoded: {reason}") from error
+            raise BadImage(f"cannot be decoded: {first_line(error)}") from error
 
 
 def _open(content: bytes) -> Image.Image:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
-import lzma
-import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
+from dlcli.datasets.tables.packed import opened
 from dlcli.datasets.tables.plain import to_frame
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
@@ -31,8 +29,6 @@ _LINES, _LENGTH = 50, 100_000
 
 # Bytes whose encoding is looked at together.
 _BLOCK = 1 << 20
-
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 def read_delimited(
@@ -181,29 +177,3 @@ def _refuse_line(line: bytes, where: str) -> None:
             where,
             "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
         ) from error
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, unpacked where its name says that it is packed.
-
-    Raises:
-        DataError: there is no such file, or it is damaged.
-    """
-    try:
-        with _open(file) as stream:
-            yield stream
-    except _DAMAGED as error:
-        raise DataError(f"cannot be read: {first_line(error)}", str(file), "Copy it anew.") from error
-
-
-def _open(file: Path) -> Any:
-    import bz2
-    import gzip
-
-    packed: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    if file.suffix.lower() in packed:
-        return packed[file.suffix.lower()](file, "rb")
-    if file.suffix.lower() == ".zst":
-        return pa.input_stream(str(file), compression="zstd")
-    return file.open("rb")

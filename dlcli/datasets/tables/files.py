@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlcli.config.suggest import did_you_mean, hint
+from dlcli.datasets.tables.packed import format_of, opened
 from dlcli.datasets.tables.source import Source, checked
 from dlcli.errors import DataError, first_line
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
-_PACKED = (".gz", ".bz2", ".xz", ".zst")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
 
 
 def is_table(file: Path) -> bool:
     """Whether a file's name says that it is a table."""
-    return _suffix(file) in (*filter(None, _TEXT), *_PARQUET, *_LINES, *_EXCEL)
+    return format_of(file) in (*filter(None, _TEXT), *_PARQUET, *_LINES, *_EXCEL)
 
 
 def read_table(
@@ -41,7 +41,7 @@ def read_table(
         )
         what = "is a folder, not a table" if file.is_dir() else "there is no such file"
         raise DataError(what, str(file), hint(near, "dataset.path names the file."))
-    suffix = _suffix(file)
+    suffix = format_of(file)
     if suffix in _PARQUET:
         return checked(_parquet(file))
     if suffix in _LINES:
@@ -65,14 +65,6 @@ def read_table(
             missing=MISSING if missing is None else missing,
         )
     )
-
-
-def _suffix(file: Path) -> str:
-    """The format's, in front of that of packed files."""
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] in _PACKED:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
 
 
 def _parquet(file: Path) -> Source:
@@ -100,7 +92,6 @@ def _json_lines(file: Path) -> Source:
     import pyarrow as pa
     from pyarrow import json
 
-    from dlcli.datasets.tables.delimited import opened
     from dlcli.datasets.tables.plain import to_frame
 
     try:

@@ -1,0 +1,62 @@
+"""Borders in time, as they are given by a user: which windows train, validate and test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.steps import Steps
+from dlcli.errors import DataError
+
+_NAMES = np.array(["train", "val", "test", ""])
+
+
+def divide(
+    steps: Steps, origins: np.ndarray, horizon: int, borders: Sequence[int | str], file: Path
+) -> np.ndarray:
+    """The part of each window `(N,)`: train, val, test; nothing where its forecast is in two of them, or behind.
+
+    Numbers of steps are counted in each series; times are the same for all.
+
+    Raises:
+        DataError: the borders are not two or three in order, or no window lies within a part.
+    """
+    part = np.full(len(origins), 3)
+    several = len(steps.stretches.begins) > 1
+    for begin, end in steps.spans():
+        edges = [_border(border, steps.times[begin:end], file) for border in borders]
+        if several:  # one of them may begin behind a border, or end before it
+            ends = [*(min(edge, end - begin) for edge in edges), end - begin][:3]
+            ordered = ends == sorted(ends)
+        else:
+            ends = [*edges, end - begin][:3]
+            ordered = ends == sorted({0, *ends})[1:] and ends[-1] <= end - begin
+        if not (ordered and len(edges) in (2, 3)):
+            raise DataError(
+                f"the borders lie at steps {', '.join(map(str, edges))} of {end - begin:,}",
+                "dataset.borders",
+                "Give where validation and test begin, and where the test ends, one after the other.",
+            )
+        own = np.flatnonzero((origins >= begin) & (origins < end))
+        first = origins[own] - begin
+        begins, stops = (np.searchsorted(ends, step, side="right") for step in (first, first + horizon - 1))
+        part[own] = np.where(begins == stops, begins, 3)
+    for number, name in enumerate(_NAMES[:3]):
+        if not (part == number).any():
+            raise DataError(f"no window lies within {name}", "dataset.borders", f"The horizon is {horizon}.")
+    return _NAMES[part]
+
+
+def _border(border: int | str, times: np.ndarray, file: Path) -> int:
+    """A border as a number of steps."""
+    if isinstance(border, int):
+        return border
+    try:
+        return int(np.searchsorted(times, np.datetime64(pd.Timestamp(border))))
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{border!r} is no time", "dataset.borders", f"Times of {file} are such as {times[0]}."
+        ) from error

@@ -1,0 +1,204 @@
+"""Several series in one file, and a later file that goes on with them: no window crosses from one to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlcli.datasets import series
+from dlcli.datasets.data import Data
+from dlcli.errors import DataError
+from dlcli.splits.group_kfold import GroupKFold
+from dlcli.splits.holdout import Holdout
+from dlcli.splits.overlap import check_overlap
+from dlcli.splits.split import Split
+from dlcli.splits.time_series import TimeSeries
+from dlcli.tasks.naive import naive_error, naive_forecast
+
+LOOKBACK, HORIZON = 6, 3
+# A shop's first day, and for how many it sells.
+SHOPS = {"Oslo": (0, 60), "Rome": (20, 40), "Bonn": (500, 30)}
+
+
+def table(start: int = 0, stop: int = 60, shops: dict[str, tuple[int, int]] = SHOPS) -> pd.DataFrame:
+    """Days of sales of several shops, sorted by day; what is sold tells the shop and the day."""
+    rows = [
+        {
+            "shop": shop,
+            "day": pd.Timestamp("2024-01-01") + pd.Timedelta(days=first + day),
+            "sold": 1000.0 * number + day + (day % 7 == 0),
+        }
+        for number, (shop, (first, days)) in enumerate(shops.items())
+        for day in range(start, min(stop, days))
+    ]
+    return pd.DataFrame(rows).sort_values("day", kind="stable")
+
+
+def load(folder: Path, frame: pd.DataFrame, later: pd.DataFrame | None = None, **arguments: Any) -> Data:
+    frame.to_csv(folder / "sales.csv", index=False)
+    if later is not None:
+        later.to_csv(folder / "later.csv", index=False)
+        arguments["test_path"] = str(folder / "later.csv")
+    windows = {"id": "shop", "lookback": LOOKBACK, "horizon": HORIZON}
+    return series.load(str(folder / "sales.csv"), **{**windows, **arguments})
+
+
+def days(data: Data, shop: str, rows: np.ndarray) -> set[int]:
+    """Days that the rows of a shop forecast, counted from its first."""
+    mine = rows[data.groups[rows] == shop]
+    times = data.y.times[data.y[mine].steps()]
+    first = np.datetime64("2024-01-01") + np.timedelta64(SHOPS[shop][0], "D")
+    return set(((times - first) // np.timedelta64(1, "D")).ravel().tolist())
+
+
+def test_each_series_has_windows_of_its_own(tmp_path: Path) -> None:
+    data = load(tmp_path, table())
+    counts = {shop: length - LOOKBACK - HORIZON + 1 for shop, (_, length) in SHOPS.items()}
+    assert dict(zip(*np.unique(data.groups, return_counts=True), strict=True)) == counts
+    assert data.x.columns == ("sold",)
+    assert data.note == "windows of 3 series"
+    past = data.x.values[data.x.origins[:, None] + np.arange(-LOOKBACK, 0), 0]
+    for rows in (past, data.y.numpy()[:, :, 0]):
+        assert (np.ptp(rows // 1000, axis=1) == 0).all()
+    assert data.x.season == 7
+    again = load(tmp_path, table().sort_values(["shop", "day"]))
+    assert sorted(again.y.numpy()[:, 0, 0]) == sorted(data.y.numpy()[:, 0, 0])
+
+
+def test_a_series_that_is_too_short_is_named(tmp_path: Path) -> None:
+    assert load(tmp_path, table(), lookback=30).note == "windows of 3 series; too short for one: Bonn"
+    with pytest.raises(DataError, match="60 steps are too few to look back on 90"):
+        load(tmp_path, table(), lookback=90)
+
+
+@pytest.mark.parametrize("strategy", [Holdout(), TimeSeries(2, test_size=0.2)], ids=["holdout", "folds"])
+def test_each_is_split_at_its_own_end(strategy: Any, tmp_path: Path) -> None:
+    data = load(tmp_path, table())
+    splits, final = strategy.splits(data), strategy.final_test(data)
+    check_overlap(data, splits)
+    for shop, (_, length) in SHOPS.items():
+        assert max(days(data, shop, final)) == length - 1
+        for split in splits:
+            train, val, test = (days(data, shop, rows) for rows in (split.train, split.val, split.test))
+            assert train and val and test
+            assert max(train) < min(val) <= max(val) < min(test)
+
+
+def test_whole_series_can_be_held_out(tmp_path: Path) -> None:
+    data = load(tmp_path, table())
+    splits = GroupKFold(3, val_size=0).splits(data)
+    check_overlap(data, splits)
+    assert sorted(set(data.groups[split.test]).pop() for split in splits) == sorted(SHOPS)
+
+
+def test_what_is_measured_is_of_the_training_rows(tmp_path: Path) -> None:
+    data = load(tmp_path, table())
+    (split,) = Holdout().splits(data)
+    train = data.x[split.train]
+    steps = [
+        1000.0 * number + day + (day % 7 == 0)
+        for number, shop in enumerate(SHOPS)
+        for day in range(max(days(data, shop, split.train)) + 1)
+    ]
+    mean, std = train.scale()
+    assert mean == pytest.approx([np.mean(steps)])
+    assert std == pytest.approx([np.std(steps)])
+
+
+def test_naive_forecasts_look_at_their_own_series(tmp_path: Path) -> None:
+    data = load(tmp_path, table())
+    first = np.flatnonzero(data.groups == "Rome")[0]  # before it lie Oslo's steps, in the file and in memory
+    assert naive_forecast(data.x)[first, :, 0].tolist() == [1005.0] * 3
+    assert naive_forecast(data.x, 7)[first, :, 0].tolist() == [1005.0] * 3  # six days are no week
+    assert naive_forecast(data.x, 7)[first + 1, :, 0].tolist() == [1001.0, 1001.0, 1002.0]
+    assert naive_error(data.x).tolist() == [7.0]  # a week's step, and nothing from one shop to the next
+
+
+def test_a_later_file_is_the_test(tmp_path: Path) -> None:
+    shops = {"Oslo": (0, 60), "Rome": (20, 60)}
+    data = load(tmp_path, table(0, 40, shops), table(40, 60, shops))
+    (split,) = Holdout().splits(data)
+    check_overlap(data, [split])
+    assert split.test.tolist() == data.test_rows.tolist()
+    for shop in shops:
+        assert days(data, shop, split.test) == set(
+            range(40, 60)
+        )  # what it looks back on lies in the first file
+        assert max(days(data, shop, np.concatenate([split.train, split.val]))) == 39
+    alone = load(
+        tmp_path,
+        table(0, 40, {"Oslo": (0, 60)}),
+        table(40, 60, {"Oslo": (0, 60)}),
+        id=None,
+        inputs=[],
+        target="sold",
+    )
+    assert (alone.groups, len(alone.test_rows)) == (None, 20 - HORIZON + 1)
+
+
+def test_a_file_that_begins_later_looks_back_on_itself(tmp_path: Path) -> None:
+    shops = {"Oslo": (0, 60)}
+    for missing in ("error", "forward"):
+        data = load(tmp_path, table(0, 30, shops), table(41, 60, shops), missing=missing)
+        assert len(data.x.values) == 49
+        assert days(data, "Oslo", data.test_rows) == set(range(41 + LOOKBACK, 60))
+
+
+def test_borders_are_times_of_all_or_steps_of_each(tmp_path: Path) -> None:
+    dates = load(tmp_path, table(), borders=["2024-02-01", "2024-02-15"])
+    assert days(dates, "Oslo", np.flatnonzero(dates.parts == "train")) == set(range(6, 31))
+    assert set(dates.groups[dates.parts == "test"]) == set(SHOPS)
+    assert set(dates.groups[dates.parts == "train"]) == {"Oslo", "Rome"}
+    steps = load(tmp_path, table(), borders=[15, 22])
+    for shop in SHOPS:
+        assert days(steps, shop, np.flatnonzero(steps.parts == "val")) == set(range(15, 22))
+
+
+def at(folder: Path, *, line: int, file: str = "sales.csv", column: str = "day") -> str:
+    return f"{folder / file}:{line}, column {column}"
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    shops = {"Oslo": (0, 60)}
+    with pytest.raises(DataError, match=r"is there twice.*\n.*told apart by dataset\.id=COLUMN"):
+        load(tmp_path, table(), id=None)
+    gap = table().drop(index=table().index[9])
+    with pytest.raises(DataError, match="comes after a gap") as caught:
+        load(tmp_path, gap)
+    assert caught.value.problems[0].where == at(tmp_path, line=11)
+    slow = pd.concat([table(shops=shops), table(shops={"Rome": (0, 60)}).iloc[::2]])
+    with pytest.raises(
+        DataError, match="a step of 172800 seconds, those before it of 86400 seconds"
+    ) as caught:
+        load(tmp_path, slow)
+    assert caught.value.problems[0].where == at(tmp_path, line=62)
+    nameless = table().assign(shop=[None, *table().shop[1:]])
+    with pytest.raises(DataError, match="a value is missing") as caught:
+        load(tmp_path, nameless)
+    assert caught.value.problems[0].where == at(tmp_path, line=2, column="shop")
+
+
+def test_a_later_file_that_does_not_go_on_is_refused(tmp_path: Path) -> None:
+    shops = {"Oslo": (0, 60)}
+    with pytest.raises(DataError, match=r"comes before the end of sales\.csv, 2024-02-09") as caught:
+        load(tmp_path, table(0, 40, shops), table(34, 60, shops))
+    assert caught.value.problems[0].where == at(tmp_path, line=2, file="later.csv")
+    with pytest.raises(DataError, match="no column shop"):
+        load(tmp_path, table(0, 40, shops), table(40, 60, shops).drop(columns="shop"))
+    with pytest.raises(DataError, match="dates where the other has numbers"):
+        load(tmp_path, table(0, 40, shops), table(40, 60, shops).assign(day=range(20)))
+    with pytest.raises(DataError, match="no forecast of 3 steps lies in this file") as caught:
+        load(tmp_path, table(0, 40, shops), table(40, 42, shops))
+    assert caught.value.problems[0].where == str(tmp_path / "later.csv")
+    with pytest.raises(DataError, match="the test is given twice"):
+        load(tmp_path, table(0, 40, shops), table(40, 60, shops), borders=[20, 30])
+
+
+def test_a_split_across_series_needs_no_gap(tmp_path: Path) -> None:
+    data = load(tmp_path, table())
+    oslo = data.groups == "Oslo"
+    check_overlap(data, [Split(np.flatnonzero(oslo), np.arange(0), np.flatnonzero(~oslo))])
