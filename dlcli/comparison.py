@@ -27,12 +27,15 @@ LOWER_IS_BETTER = frozenset(
         "mae",
         "mape",
         "mase",
+        "pinball",
         "log_loss",
         "calibration_error",
         "brier",
         "hamming_distance",
     }
 )
+# Figures of which neither more nor less is better by itself.
+_NEITHER = frozenset({"coverage", "interval_width"})
 # Shares, whose differences people give in points of a hundred.
 _SHARES = frozenset(
     {
@@ -244,7 +247,8 @@ def _words(name: str, metric: str, difference: Difference, p: float, where: str)
     sign = -1 if metric in LOWER_IS_BETTER else 1
     unit, scale = ("points", 100) if metric in _SHARES else (metric, 1)
     mean, ends = difference.mean * sign, sorted((difference.low * sign, difference.high * sign))
-    better = "better" if mean >= 0 else "worse"
+    more, less = ("higher", "lower") if metric in _NEITHER else ("better", "worse")
+    better = more if mean >= 0 else less
     if mean < 0:
         mean, ends = -mean, [-ends[1], -ends[0]]
     verdict = "distinguishable" if p < _ALPHA else "not distinguishable"

@@ -115,7 +115,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
             if len(split.rows(part))
         }
         metrics, baselines = figures(evaluations)
-        metrics |= tuned
+        metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)}
         diagnosis = write_report(
             run_dir, model, data, fitted, evaluations, job.config["monitor"], pictures=not job.slim
         )
@@ -125,10 +125,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
         guesses = {f"baseline/{name}": value for name, value in baselines.items()}
-        found = [
-            f"{name} {value:.4g}, found on the {len(split.val):,} validation rows"
-            for name, value in tuned.items()
-        ]
+        found = [f"{model.task.tuned()}, found on the {len(split.val):,} validation rows"] if tuned else []
         recorder.finish(
             {**metrics, **best, **guesses, "best_epoch": fitted.best_epoch},
             result={
@@ -312,7 +309,7 @@ def take_part(text: str, world: World) -> None:
 
 def _reload(
     config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
-) -> tuple[SavedModel, Features | None, dict[str, float]]:
+) -> tuple[SavedModel, Features | None, dict[str, Any]]:
     """The saved model, its features where they are kept, and what its task found out on the validation rows."""
     from dlcli.inference.evaluate import outputs_on
     from dlcli.inference.saved_model import add_task_facts, load_model

@@ -161,14 +161,14 @@ def test_a_costly_metric_is_counted_each_epoch_where_it_is_watched(binary: Resul
     [
         (
             "labels",
-            ["task/loss=focal", "task.loss.class_weights=balanced"],
+            ["task/loss=focal", "task.loss.class_weights=balanced", "task.tune_threshold=f1"],
             ["prediction(warm)", "p(warm)", "prediction(wet)", "p(wet)"],
         ),
         ("numbers", ["task/loss=mae"], ["prediction(height)", "prediction(drift)"]),
         (
             "numbers",
-            ["task.scale_targets=false", "task/loss=quantile"],
-            ["prediction(height)", "prediction(drift)"],
+            ["task.scale_targets=false", "task/loss=quantile", "task.loss.quantiles=[0.1,0.5]"],
+            [f"{what}({t})" for what in ("prediction", "q0.1", "q0.5") for t in ("height", "drift")],
         ),
         ("pictures", ["task=multiclass"], ["prediction", "p(dark)", "p(bright)"]),
     ],
@@ -188,6 +188,11 @@ def test_the_users_own_targets(
     assert list(model.predict(rows)) == columns
     breakdown = pd.read_csv(result.run_dir / "breakdown.csv")
     assert set(breakdown["split"]) == {"val", "test"}
+    if dataset == "labels":
+        found = json.loads((result.run_dir / "model" / "model.json").read_text())["task_facts"]
+        assert breakdown["threshold"].dropna().unique() == pytest.approx(found["tuned_thresholds"])
+        assert any("tuned_thresholds" in message for message in result.messages)
+        assert result.metrics["val/f1"] >= result.metrics["val/f1_untuned"]
 
 
 def test_misclassified_images_are_shown(own: Path, tmp_path: Path) -> None:
@@ -217,6 +222,15 @@ def test_misclassified_images_are_shown(own: Path, tmp_path: Path) -> None:
             ["dataset=breast_cancer", "task.tune_threshold=f1", "cv.val_size=0", "monitor=train/loss"],
             "the threshold is tuned on validation rows, and there are none",
         ),
+        (
+            ["dataset=diabetes", "task/loss=quantile", "task.loss.quantiles=[0.9,0.1]"],
+            "shares in increasing order",
+        ),
+        (
+            ["dataset=diabetes", "task/loss=quantile", "task.loss.quantiles=[0.1,0.9]"],
+            "Add 0.5: [0.1,0.5,0.9]",
+        ),
+        (["dataset=diabetes", "task/loss=quantile", "task.loss.quantiles=[0.1,1.5]"], "less than 1"),
         (["dataset=iris", "monitor=val/r2"], "val/r2 is watched, but never logged"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 _FROM_DATA = "It comes from the data."
 _OF_TARGETS = dict.fromkeys(
-    ("classes", "class_counts", "targets", "target_mean", "target_std", "naive_error"), _FROM_DATA
+    ("classes", "class_counts", "targets", "target_mean", "target_std", "target_quantiles", "naive_error"),
+    _FROM_DATA,
 ) | dict.fromkeys(("horizon", "season"), "It is the dataset's.")
 
 # Options of groups that stand for one that the data will decide: until then the section's keys cannot be judged.
@@ -20,7 +21,8 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
         "backbone_config": "It is read where model.name says.",
         "restored": "It says that a run's weights follow.",
     },
-    "task": {**_OF_TARGETS, "tuned_threshold": "Training finds it: see task.tune_threshold."},
+    "task": _OF_TARGETS
+    | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training finds it: see task.tune_threshold."),
     "task.*": _OF_TARGETS,
     "optimizer": {"params": "They are the model's."},
     "scheduler": {

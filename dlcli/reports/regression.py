@@ -1,4 +1,4 @@
-"""Pictures of predicted numbers: against the actual ones, and what is left over.
+"""Pictures of predicted numbers: against the actual ones, what is left over, and how wide predictions spread.
 
 `y_true` and `y_pred` have shape `(N, K)`, in the user's unit; `targets` are the K names. A panel a target.
 """
@@ -11,20 +11,33 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlcli.reports.style import GREY, INK, PALETTE, caption, describe, listed, literal, new_figure, shorten
+from dlcli.reports.style import (
+    FONT,
+    GREY,
+    GRID,
+    INK,
+    PALETTE,
+    caption,
+    describe,
+    listed,
+    literal,
+    new_figure,
+    shorten,
+)
 
 PANELS = 4  # side by side; of more targets the first few
 POINTS = 5_000  # drawn; all of them would be a blot, and slow
+INTERVALS = 150  # likewise: each has to be seen
 
 
 def predicted_vs_actual(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequence[str]) -> Figure:
     """Predictions over actual values; perfect ones lie on the diagonal."""
 
-    def draw(ax: Axes, actual: np.ndarray, predicted: np.ndarray, name: str) -> None:
+    def draw(ax: Axes, actual: np.ndarray, predicted: np.ndarray, target: str) -> None:
         low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
         ax.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=":", zorder=1)
         _dots(ax, actual, predicted)
-        describe(ax, name, "actual", "predicted")
+        describe(ax, _title(target), "actual", "predicted")
 
     return _panels(y_true, y_pred, targets, draw)
 
@@ -32,16 +45,45 @@ def predicted_vs_actual(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequenc
 def residuals(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequence[str]) -> Figure:
     """Actual minus predicted, over predicted: a good model leaves a level band without a shape."""
 
-    def draw(ax: Axes, actual: np.ndarray, predicted: np.ndarray, name: str) -> None:
+    def draw(ax: Axes, actual: np.ndarray, predicted: np.ndarray, target: str) -> None:
         left = actual - predicted
         ax.axhline(0, color=GREY, linewidth=1, linestyle=":", zorder=1)
         mean, spread = left.mean(), left.std()
         ax.axhspan(mean - spread, mean + spread, color=PALETTE[0], alpha=0.08, zorder=0)
         ax.axhline(mean, color=INK, linewidth=1, zorder=1)
         _dots(ax, predicted, left)
-        describe(ax, f"{name}: {mean:.3g} ± {spread:.3g}", "predicted", "actual - predicted")
+        describe(ax, f"{_title(target)}: {mean:.3g} ± {spread:.3g}", "predicted", "actual - predicted")
 
     return _panels(y_true, y_pred, targets, draw)
+
+
+def intervals(
+    y_true: np.ndarray, quantiles: np.ndarray, targets: Sequence[str], levels: Sequence[float]
+) -> Figure:
+    """From the lowest to the highest quantile of each row, with the actual values; quantiles are `(N, K, Q)`.
+
+    Rows come in the order of their medians.
+    """
+    inside = (quantiles[..., 0] <= y_true) & (y_true <= quantiles[..., -1])
+    shares = dict(zip(targets, inside.mean(axis=0), strict=True))
+    expected, between = levels[-1] - levels[0], f"q{levels[0]:g} to q{levels[-1]:g}"
+
+    def draw(ax: Axes, actual: np.ndarray, predicted: np.ndarray, target: str) -> None:
+        order = np.argsort(predicted[:, levels.index(0.5)], kind="stable")
+        actual, predicted = actual[order], predicted[order]
+        low, high = predicted[:, 0], predicted[:, -1]
+        places = np.arange(len(actual))
+        out = (actual < low) | (actual > high)
+        ax.vlines(places, low, high, color=GRID, linewidth=max(1.0, 250 / len(places)), zorder=1)
+        ax.plot(places, predicted[:, levels.index(0.5)], "_", color=GREY, markersize=4, label="median")
+        ax.plot(places[~out], actual[~out], "o", color=PALETTE[0], markersize=3, label="actual, inside")
+        ax.plot(places[out], actual[out], "o", color=PALETTE[1], markersize=3, label="actual, outside")
+        title = f"{_title(target)}: {shares[target]:.3g} inside, {expected:.3g} expected"
+        describe(ax, title, "rows, by their median", f"{between}, and actual")
+
+    figure = _panels(y_true, quantiles, targets, draw, INTERVALS)
+    figure.axes[0].legend(frameon=False, fontsize=FONT["small"])
+    return figure
 
 
 def _panels(
@@ -49,25 +91,29 @@ def _panels(
     y_pred: np.ndarray,
     targets: Sequence[str],
     draw: Callable[[Axes, np.ndarray, np.ndarray, str], None],
+    points: int = POINTS,
 ) -> Figure:
     shown = min(len(targets), PANELS)
     figure, axes = new_figure(shown, width=4.9 if shown == 1 else 3.6 * shown, height=4.4)
     notes = []
-    finite = np.isfinite(y_true).all(axis=1) & np.isfinite(y_pred).all(axis=1)
+    finite = np.isfinite(y_true).all(axis=1) & np.isfinite(y_pred.reshape(len(y_pred), -1)).all(axis=1)
     if not finite.all():
         notes.append(f"{(~finite).sum():,} of {len(finite):,} rows are no finite numbers and are left out.")
     rows = np.flatnonzero(finite)
-    if len(rows) > POINTS:
-        rows = rows[np.linspace(0, len(rows) - 1, POINTS).astype(int)]
-        notes.append(f"{POINTS:,} of {finite.sum():,} rows are drawn.")
+    if len(rows) > points:
+        rows = rows[np.linspace(0, len(rows) - 1, points).astype(int)]
+        notes.append(f"{points:,} of {finite.sum():,} rows are drawn.")
     if len(targets) > shown:
         notes.append(f"Not shown: {listed(targets[shown:])}.")
     for column, ax in enumerate(axes):
         if len(rows):
-            name = literal(shorten(targets[column], 30))
-            draw(ax, y_true[rows, column], y_pred[rows, column], name)
+            draw(ax, y_true[rows, column], y_pred[rows, column], targets[column])
     caption(figure, "\n".join(notes))
     return figure
+
+
+def _title(target: str) -> str:
+    return literal(shorten(target, 30))
 
 
 def _dots(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:

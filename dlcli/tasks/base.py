@@ -51,6 +51,10 @@ class Task(nn.Module, ABC):
     def judged(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """What metrics compare: predictions (probabilities, or values in the user's unit) and targets."""
 
+    def judged_too(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What some metrics ask for by name in their `update`, beside what all of them get."""
+        return {}
+
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
         """New metrics of what `judged` gives, under the names that the record uses."""
@@ -79,9 +83,16 @@ class Task(nn.Module, ABC):
     def describe(self) -> str:
         """The task in words, for the panel."""
 
-    def tune(self, outputs: Tensor, y: Any) -> dict[str, float]:
-        """Facts found on validation rows with the best weights (a threshold), handed to `__init__` on loading."""
+    def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
+        """Facts found on validation rows with the best weights (a threshold), handed to `__init__` on loading.
+
+        Those that are numbers are figures of the record.
+        """
         return {}
+
+    def tuned(self) -> str:
+        """What `tune` found, in words."""
+        return ""
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame | None:
         """Figures of each class or target, where a row of figures does not say all."""

@@ -23,7 +23,7 @@ from torchmetrics.classification import (
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import misclassified, names_of, table_of_classes
-from dlcli.tasks.threshold import Tunable, best_threshold
+from dlcli.tasks.threshold import Tunable, best_threshold, untuned
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
@@ -69,10 +69,10 @@ class Binary(Task):
         self.default_threshold = threshold
         self.tune_threshold = tune_threshold
         self.threshold = threshold if tuned_threshold is None else tuned_threshold
-        untuned = () if tuned_threshold is None else tuple(map(_untuned, _DECISIONS))
+        untuned_names = () if tuned_threshold is None else tuple(map(untuned, _DECISIONS))
         self.metric_names = (
             *_DECISIONS,
-            *untuned,
+            *untuned_names,
             *("auroc", "average_precision", "log_loss", "calibration_error"),
         )
 
@@ -88,7 +88,7 @@ class Binary(Task):
         """Decisions at the threshold (once it is tuned, at the default one too), and what needs none."""
         found = _decisions(self.threshold)
         for name, metric in _decisions(self.default_threshold).items():
-            found[_untuned(name)] = metric
+            found[untuned(name)] = metric
         found |= {
             "auroc": own.auroc(),
             "average_precision": own.average_precision(),
@@ -108,6 +108,10 @@ class Binary(Task):
             return {}
         best = best_threshold(self._probabilities(outputs), y, self.tune_threshold, self.default_threshold)
         return {} if best is None else {"tuned_threshold": best}
+
+    def tuned(self) -> str:
+        """Such as `tuned_threshold 0.31`."""
+        return f"tuned_threshold {self.threshold:.4g}"
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """`prediction`, and `p(CLASS)` for both classes."""
@@ -156,10 +160,6 @@ class Binary(Task):
     def _codes(self, yes: np.ndarray) -> np.ndarray:
         # As torchmetrics compares: in the probabilities' own precision.
         return (yes > np.float32(self.threshold)).astype(np.int64)
-
-
-def _untuned(name: str) -> str:
-    return f"{name}_untuned"
 
 
 def _decisions(threshold: float) -> dict[str, Metric]:

@@ -15,7 +15,7 @@ from dlcli.splits.split import Split
 
 def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
     """What is wrong with a `task` section for these targets and rows."""
-    return _kinds(node, data) or _threshold(node, split)
+    return _kinds(node, data) or _quantiles(node) or _threshold(node, split)
 
 
 def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
@@ -49,6 +49,21 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
             f"{name} is for {' or '.join(sorted(for_tasks))} targets; the task is {task.kind}",
             "task/loss",
             f"Choose task/loss={' or '.join(fitting)}.",
+        )
+    ]
+
+
+def _quantiles(node: Mapping[str, Any]) -> list[Problem]:
+    """Several quantiles are several outputs a target, which not every task reads."""
+    several = len((node.get("loss") or {}).get("quantiles", ())) > 1
+    task = locate(node[TARGET])
+    if not several or getattr(task, "learns_quantiles", False):
+        return []
+    return [
+        Problem(
+            f"{task.__name__} learns one quantile, not several",
+            "task.loss.quantiles",
+            "Give one, such as [0.9].",
         )
     ]
 

@@ -10,6 +10,9 @@ from dlcli.datasets.data import Data, take
 from dlcli.statistics.deviation import deviations
 from dlcli.tasks.naive import naive_error
 
+# Fine enough for the intervals that people ask for, up to 95 %.
+_SHARES = np.linspace(0, 1, 41)
+
 
 def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
     """Facts, in plain types, that a task gets by name; `train` are the training rows, and no other row is looked at.
@@ -17,7 +20,8 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
     - `classes` and `class_counts`: names, and training rows of each class `(C,)`; of a multilabel target, rows
       without and with each label `(K, 2)`;
     - `targets`, `target_mean`, `target_std`: for regression, of each column `(K,)`, in the user's own unit; a
-      column that never changes has deviation 1;
+      column that never changes has deviation 1; `target_quantiles` are those of the shares 0, 0.025 and so on to 1,
+      `(K, 41)`;
     - for a forecast also `horizon`, `season` and `naive_error`; all is measured over the steps of the series that the
       training rows cover, each of them once.
     """
@@ -39,6 +43,7 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
             "targets": list(data.targets),
             "target_mean": columns.mean(axis=0).tolist(),
             "target_std": deviations(columns).tolist(),
+            "target_quantiles": np.quantile(columns, _SHARES, axis=0).T.tolist(),
         }
     if data.target_kind == "multilabel":
         present = y.sum(axis=0)

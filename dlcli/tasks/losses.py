@@ -6,13 +6,17 @@ targets (binary, multilabel), 0 and 1 as floats `(N, K)` beside logits `(N, K)`;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dlcli.errors import Problem
+from dlcli.tasks.quantiles import pinball_loss
 
 ClassWeights = Literal["balanced"] | Mapping[str, Annotated[float, Ge(0)]] | None
 Smoothing = Annotated[float, Ge(0), Lt(1)]
@@ -164,18 +168,41 @@ class Huber(nn.Module):
 
 
 class Quantile(nn.Module):
-    """The pinball loss: learns the value that a share `quantile` of targets stays below (Koenker and Bassett, 1978)."""
+    """The pinball loss: learns the values that given shares of the targets stay below (Koenker and Bassett, 1978).
+
+    Several are learnt at once, with an output for each, and make intervals.
+
+    Args:
+        quantiles: the shares. Of several, one is 0.5: the median is then the prediction.
+    """
 
     accepts: ClassVar = {"regression"}
+    _levels: Tensor
 
-    def __init__(self, quantile: Annotated[float, Gt(0), Lt(1)] = 0.5) -> None:
+    def __init__(self, quantiles: Sequence[Annotated[float, Gt(0), Lt(1)]] = (0.5,)) -> None:
         super().__init__()
-        self.quantile = quantile
+        self.quantiles = tuple(quantiles)
+        self.register_buffer("_levels", torch.tensor(self.quantiles), persistent=False)
+
+    @staticmethod
+    def mistakes(arguments: Mapping[str, Any]) -> Iterator[Problem]:
+        """Shares that are out of order, or without the median."""
+        quantiles = arguments.get("quantiles", [0.5])
+        if not isinstance(quantiles, list) or not all(isinstance(share, float | int) for share in quantiles):
+            return
+        if not quantiles or any(a >= b for a, b in pairwise(quantiles)):
+            yield Problem("should be shares in increasing order", "quantiles", "Such as [0.1,0.5,0.9].")
+        elif len(quantiles) > 1 and 0.5 not in quantiles:
+            told = ",".join(f"{share:g}" for share in sorted([*quantiles, 0.5]))
+            yield Problem(
+                "several quantiles need the median among them: it is the prediction",
+                "quantiles",
+                f"Add 0.5: [{told}].",
+            )
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss over rows and targets, a scalar."""
-        error = y - outputs
-        return torch.maximum(self.quantile * error, (self.quantile - 1) * error).mean()
+        """The mean loss over rows, targets and quantiles, a scalar; outputs are `(N, K * Q)`, target by target."""
+        return pinball_loss(outputs.reshape(*y.shape, len(self.quantiles)), y, self._levels).mean()
 
 
 def class_weights_of(

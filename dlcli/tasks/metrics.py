@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import BinaryStatScores
+from torchmetrics.classification import BinaryStatScores, MultilabelStatScores
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
@@ -98,8 +98,22 @@ class BalancedAccuracy(BinaryStatScores):
 
     def compute(self) -> Tensor:
         """Between 0 and 1."""
-        tp, fp, tn, fn = (torch.as_tensor(count).double() for count in (self.tp, self.fp, self.tn, self.fn))
-        return torch.stack([tp / (tp + fn), tn / (tn + fp)]).nanmean()
+        return _balanced_accuracy(self)
+
+
+class MultilabelBalancedAccuracy(MultilabelStatScores):
+    """The same of each label (with `average="none"`), and of those the mean."""
+
+    higher_is_better = True
+
+    def compute(self) -> Tensor:
+        """Between 0 and 1."""
+        return _balanced_accuracy(self)
+
+
+def _balanced_accuracy(counts: BinaryStatScores | MultilabelStatScores) -> Tensor:
+    tp, fp, tn, fn = (torch.as_tensor(n).double() for n in (counts.tp, counts.fp, counts.tn, counts.fn))
+    return torch.stack([tp / (tp + fn), tn / (tn + fp)]).nanmean(dim=0).nanmean()
 
 
 class R2(Metric):

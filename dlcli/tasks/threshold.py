@@ -1,4 +1,4 @@
-"""The decision threshold of a binary classifier, chosen on validation rows."""
+"""The decision threshold of a yes or no, chosen on validation rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Literal
 import numpy as np
 
 Tunable = Literal["accuracy", "balanced_accuracy", "f1"]
+
+
+def untuned(name: str) -> str:
+    """A metric's name at the default threshold, where another one was found."""
+    return f"{name}_untuned"
 
 
 def best_threshold(

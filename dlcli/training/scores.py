@@ -69,7 +69,8 @@ class Scores:
     @torch.no_grad()
     def _count(self) -> None:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
-        self._metrics.to(outputs.device).update(*self._task.judged(outputs, y))
+        metrics = self._metrics.to(outputs.device)
+        metrics.update(*self._task.judged(outputs, y), **self._task.judged_too(outputs))
         self._loss = self._loss + self._task.loss(outputs, y).double() * len(y)
         self._rows += len(y)
         self._outputs, self._targets, self._waiting = [], [], 0

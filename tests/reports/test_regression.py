@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlcli.reports.images import MOST, image_grid
-from dlcli.reports.regression import PANELS, POINTS, predicted_vs_actual, residuals
+from dlcli.reports.regression import INTERVALS, PANELS, POINTS, intervals, predicted_vs_actual, residuals
 from dlcli.reports.reliability import reliability
 from dlcli.reports.style import save
 
@@ -31,6 +31,18 @@ def test_any_number_of_rows_and_targets_can_be_drawn(
 def test_residuals_tell_their_mean_and_spread() -> None:
     figure = residuals(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]]), ["price"])
     assert figure.axes[0].get_title(loc="left") == "price: 2 ± 1"
+
+
+@pytest.mark.parametrize(("rows", "targets"), [(1, 1), (INTERVALS + 1, PANELS + 1)])
+def test_intervals_say_how_often_they_hold(rows: int, targets: int, tmp_path: Path) -> None:
+    y = np.arange(rows * targets, dtype=float).reshape(rows, targets)
+    quantiles = y[..., None] + [-1.0, 0.5, 2.0]
+    quantiles[0] += 10
+    figure = intervals(y, quantiles, [f"t{index}" for index in range(targets)], (0.05, 0.5, 0.95))
+    assert len(figure.axes) == min(targets, PANELS)
+    share = (rows - 1) / rows
+    assert figure.axes[0].get_title(loc="left") == f"t0: {share:.3g} inside, 0.9 expected"
+    save(figure, tmp_path / "picture.png")
 
 
 def test_rows_that_are_no_numbers_are_left_out_and_said(tmp_path: Path) -> None:

@@ -125,9 +125,9 @@ def test_focal_has_a_gradient_where_a_row_is_certain(gamma: float) -> None:
         (MSE(), 3.6),
         (MAE(), 2.0),
         (Huber(0.01), 2.0),
-        (Quantile(0.5), 2.0),
-        (Quantile(0.3), 1.0),
-        (Quantile(0.9), 11.0),
+        (Quantile([0.5]), 2.0),
+        (Quantile([0.3]), 1.0),
+        (Quantile([0.9]), 11.0),
     ],
     ids=["mse: mean", "mae: median", "huber", "quantile 0.5", "quantile 0.3", "quantile 0.9"],
 )
@@ -136,3 +136,10 @@ def test_a_loss_of_numbers_learns_its_statistic(loss: nn.Module, learnt: float) 
     grid = torch.linspace(-1, 12, 1301)
     losses = torch.stack([loss(torch.full_like(y, float(value)), y) for value in grid])
     assert grid[losses.argmin()].item() == pytest.approx(learnt, abs=0.02)
+
+
+def test_several_quantiles_are_learnt_side_by_side() -> None:
+    y, outputs = torch.tensor([[0.0, 10.0], [4.0, 30.0]]), torch.randn(2, 6)
+    apart = [Quantile([level])(outputs[:, i::3], y) for i, level in enumerate((0.1, 0.5, 0.8))]
+    together = Quantile([0.1, 0.5, 0.8])(outputs, y)
+    assert together.item() == pytest.approx(torch.stack(apart).mean().item())

@@ -10,8 +10,11 @@ import torch
 from sklearn import metrics as sklearn
 from torch import nn
 
+from dlcli.datasets.data import Data
 from dlcli.tasks.base import Task
 from dlcli.tasks.binary import Binary
+from dlcli.tasks.facts import target_facts
+from dlcli.tasks.losses import Quantile
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.tasks.multilabel import Multilabel
 from dlcli.tasks.regression import Regression
@@ -98,17 +101,24 @@ def test_a_tuned_threshold_has_the_untuned_figures_beside_it() -> None:
     assert after["auroc"] == before["auroc"]
 
 
+def multilabel(**options: object) -> Multilabel:
+    return Multilabel(("a", "b", "c"), [(1, 1)] * 3, nn.BCEWithLogitsLoss(), **options)  # type: ignore[arg-type]
+
+
 def test_multilabel() -> None:
     y = RANDOM.integers(0, 2, (ROWS, 3))
     logits = 2 * RANDOM.normal(size=(ROWS, 3)) + y
     p = 1 / (1 + np.exp(-logits))
     guess = (p > 0.5).astype(int)
-    task = Multilabel(("a", "b", "c"), [(1, 1)] * 3, nn.BCEWithLogitsLoss())
+    task = multilabel()
     each = [sklearn.log_loss(y[:, k], p[:, k]) for k in range(3)]
     assert figures(task, logits, y) == pytest.approx(
         {
             "loss": np.mean(each),
             "accuracy": (guess == y).mean(),
+            "balanced_accuracy": np.mean(
+                [sklearn.balanced_accuracy_score(y[:, k], guess[:, k]) for k in range(3)]
+            ),
             "exact_match": sklearn.accuracy_score(y, guess),
             "precision": sklearn.precision_score(y, guess, average="macro"),
             "recall": sklearn.recall_score(y, guess, average="macro"),
@@ -116,9 +126,29 @@ def test_multilabel() -> None:
             "auroc": sklearn.roc_auc_score(y, p),
             "average_precision": sklearn.average_precision_score(y, p),
             "log_loss": np.mean(each),
+            "calibration_error": calibration_error(p.ravel(), y.ravel() == 1),
         },
         rel=1e-4,
     )
+
+
+def test_each_label_has_its_own_tuned_threshold() -> None:
+    y = RANDOM.integers(0, 2, (ROWS, 3))
+    logits = RANDOM.normal(size=(ROWS, 3)) + y + [-2, 0, 2]
+    thresholds = [0.2, 0.5, 0.8]
+    before = figures(multilabel(), logits, y)
+    after = figures(multilabel(tuned_thresholds=thresholds), logits, y)
+    guess = (1 / (1 + np.exp(-logits)) > thresholds).astype(int)
+    assert after["f1"] == pytest.approx(sklearn.f1_score(y, guess, average="macro"))
+    assert after["exact_match"] == pytest.approx(sklearn.accuracy_score(y, guess))
+    for name in ("accuracy", "balanced_accuracy", "exact_match", "precision", "recall", "f1"):
+        assert after[f"{name}_untuned"] == before[name] != after[name]
+    assert after["log_loss"] == before["log_loss"]
+
+
+def regression(y: np.ndarray, loss: nn.Module, **options: bool) -> Regression:
+    data = Data("some", "sequence", np.zeros((len(y), 1)), y, targets=[f"t{k}" for k in range(y.shape[1])])
+    return Regression(**target_facts(data, np.arange(len(y))), loss=loss, **options)
 
 
 @pytest.mark.parametrize("targets", [1, 3])
@@ -130,7 +160,7 @@ def test_multilabel() -> None:
 def test_regression_is_in_the_users_unit(targets: int, offset: float, unit: float, scaled: bool) -> None:
     y = offset + unit * RANDOM.normal(size=(ROWS, targets))
     guess = y + 0.3 * unit * RANDOM.normal(size=y.shape)
-    task = Regression(["t"] * targets, y.mean(axis=0), y.std(axis=0), nn.MSELoss(), scale_targets=scaled)
+    task = regression(y, nn.MSELoss(), scale_targets=scaled)
     y = y[:, 0] if targets == 1 else y
     # What a model would have to put out for this guess.
     found = figures(task, task.encode(guess), y)
@@ -151,6 +181,43 @@ def test_regression_is_in_the_users_unit(targets: int, offset: float, unit: floa
     )
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_several_quantiles(scaled: bool) -> None:
+    levels = (0.1, 0.5, 0.9)
+    y = np.array([100.0, 5.0]) + np.array([1e3, 2.0]) * RANDOM.normal(size=(ROWS, 2))
+    guess = y[..., None] + y.std(axis=0)[:, None] * (0.5 * RANDOM.normal(size=(ROWS, 2, 1)) + [-0.4, 0, 0.6])
+    task = regression(y, Quantile(levels), scale_targets=scaled)
+    # A model may let its quantiles cross: they are judged in order.
+    outputs = np.stack([task.encode(guess[..., index]) for index in (2, 0, 1)], axis=-1).reshape(ROWS, -1)
+    found = figures(task, outputs, y)
+    pinball = [sklearn.mean_pinball_loss(y, guess[..., i], alpha=level) for i, level in enumerate(levels)]
+    inside = (guess[..., 0] <= y) & (y <= guess[..., 2])
+    assert found["pinball"] == pytest.approx(np.mean(pinball), rel=1e-4)
+    assert found["coverage"] == pytest.approx(inside.mean())
+    assert found["interval_width"] == pytest.approx(y.std(axis=0).mean(), rel=1e-4)
+    assert found["mae"] == pytest.approx(sklearn.mean_absolute_error(y, guess[..., 1]), rel=1e-4)
+    table = task.predictions(torch.from_numpy(outputs))
+    assert list(table) == [
+        f"{what}({t})" for what in ("prediction", "q0.1", "q0.5", "q0.9") for t in ("t0", "t1")
+    ]
+    assert table["q0.9(t0)"].to_numpy() == pytest.approx(guess[:, 0, 2], rel=1e-4, abs=1e-2)
+    assert (table["prediction(t1)"] == table["q0.5(t1)"]).all()
+    breakdown = task.breakdown(torch.from_numpy(outputs), y)
+    assert breakdown is not None
+    assert breakdown["coverage"].tolist() == pytest.approx(inside.mean(axis=0))
+    assert breakdown["below q0.9"].tolist() == pytest.approx((y <= guess[..., 2]).mean(axis=0))
+
+
+def test_the_baseline_of_quantiles_is_those_of_the_training_rows() -> None:
+    y = RANDOM.exponential(size=(ROWS, 1))
+    judge, guess = regression(y, Quantile((0.05, 0.5, 0.95))).baseline()
+    table = judge.predictions(guess.expand(1, -1))
+    assert table["q0.95"].item() == pytest.approx(np.quantile(y, 0.95), rel=1e-5)
+    assert table["prediction"].item() == pytest.approx(np.median(y), rel=1e-5)
+    _, one = regression(y, Quantile((0.95,))).baseline()
+    assert one.item() == guess[2].item()
+
+
 def test_rows_of_one_class_have_no_ranking_and_no_warning() -> None:
     found = figures(binary(), RANDOM.normal(size=(9, 1)), np.zeros(9, dtype=np.int64))
     assert math.isnan(found["auroc"])
@@ -167,7 +234,7 @@ def test_absent_classes_are_left_out_of_the_ranking() -> None:
 
 
 def test_one_row_has_no_r2() -> None:
-    task = Regression(["t"], [0.0], [1.0], nn.MSELoss())
+    task = regression(np.zeros((1, 1)), nn.MSELoss())
     found = figures(task, np.ones((1, 1)), np.zeros(1))
     assert math.isnan(found["r2"])
     assert found["mae"] == 1

@@ -36,6 +36,7 @@ LOSSES = [
     ("multilabel", {"_target_": "dlcli.tasks.losses.BinaryCrossEntropy", "class_weights": "balanced"}),
     ("multilabel", {"_target_": "dlcli.tasks.losses.Focal", "class_weights": "balanced"}),
     ("regression", {"_target_": "dlcli.tasks.losses.MSE"}),
+    ("regression of two", {"_target_": "dlcli.tasks.losses.Quantile", "quantiles": [0.2, 0.5, 0.8]}),
     ("regression of two", {"_target_": "dlcli.tasks.losses.Huber"}),
     ("regression of two", {"_target_": "dlcli.tasks.losses.MAE"}),
 ]
@@ -65,7 +66,7 @@ def test_a_model_learns_a_handful_of_rows_by_heart(name: str, loss: dict[str, An
     x, y = torch.eye(ROWS), torch.from_numpy(made.encode(data(name).y))
     model = nn.Linear(ROWS, made.num_outputs)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-    for step in range(400):
+    for step in range(200):
         optimizer.zero_grad()
         made.loss(model(x), y).backward()
         assert step or all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
@@ -163,6 +164,20 @@ def test_the_threshold_is_tuned_only_where_it_is_asked_for() -> None:
     assert usual("binary", tune_threshold="f1").tune(logits, np.zeros(4, dtype=int)) == {}
 
 
+def test_each_label_is_tuned_by_itself() -> None:
+    logits = torch.tensor([[-3.0, 2.0], [-2.0, 1.0], [-1.5, 1.0], [-1.0, 3.0]])
+    y = np.array([[0, 0], [0, 0], [1, 0], [1, 0]])
+    assert usual("multilabel").tune(logits, y) == {}
+    found = usual("multilabel", tune_threshold="f1", threshold=0.6).tune(logits, y)
+    assert found["tuned_thresholds"] == [pytest.approx((0.1192 + 0.1824) / 2, abs=1e-3), 0.6]
+    made = usual("multilabel", **found)
+    assert made.predictions(logits)["prediction(p)"].tolist() == [0, 0, 1, 1]
+    assert made.tuned() == "tuned_thresholds 0.1508 (p), 0.6 (q)"
+    table = made.breakdown(logits, y)
+    assert table is not None
+    assert table["threshold"].tolist()[:2] == pytest.approx([*made.thresholds])  # type: ignore[attr-defined]
+
+
 def test_the_breakdown_has_a_line_a_class_and_two_means() -> None:
     logits = torch.eye(3)[torch.tensor([0, 1, 2, 0])]
     table = usual("multiclass").breakdown(logits, np.array([0, 1, 2, 2]))
@@ -205,8 +220,8 @@ def test_all_that_a_step_needs_moves_to_the_device(name: str, loss: dict[str, An
     outputs = torch.zeros(ROWS, made.num_outputs, device="meta", requires_grad=True)
     y = torch.from_numpy(made.encode(data(name).y)).to("meta")
     made.loss(outputs, y).backward()
-    judged = made.judged(outputs.detach(), y)
+    judged, by_name = made.judged(outputs.detach(), y), made.judged_too(outputs.detach())
     for metric in made.metrics().values():
         if type(metric).__module__.startswith("dlcli."):
-            metric.to("meta").update(*judged)
+            metric.to("meta").update(*judged, **metric._filter_kwargs(**by_name))
     assert not made.state_dict(), "checkpoints hold the network's state, not the task's facts"
