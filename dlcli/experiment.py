@@ -146,7 +146,10 @@ def plan_experiment(
         problems = list(found.problems)
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
-    problems += find_mistakes(config, estimation.data, estimation.splits[0], found.unsound, objectives)
+    judged = (
+        estimation.for_choosing() if sweeping else estimation
+    )  # a sweep's folds validate by what they hold out
+    problems += find_mistakes(config, estimation.data, judged.splits[0], found.unsound, objectives)
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)
     if problems:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlcli.errors import ConfigError, Problem
 from dlcli.run_folder import DATA_PATHS, OpenedRun, absolute_paths, config_text, open_run
+from dlcli.tracking.amend import alone_with
 from dlcli.tracking.ledger import atomic_write
 
 # What may differ from the run as it was started: where the data lies, how long, where and how it is trained.
@@ -38,40 +40,67 @@ def searches_in_folds(config: Mapping[str, Any]) -> bool:
     return isinstance(strategy, type) and issubclass(strategy, Nested)
 
 
-def open_unfinished(
-    run: str, runs_dir: Path, overrides: Sequence[str]
-) -> tuple[OpenedRun, dict[str, Any] | None]:
-    """The run, or the one that it is a part of, and its configuration; None where nothing is left to do.
+@dataclass(frozen=True)
+class Resumption:
+    """A run that goes on, and what changes when it does.
 
-    New settings are written into its folder, so that the next resumption knows them too.
+    Attributes:
+        opened: the run as its folder has it.
+        config: its configuration from now on.
+        words: the overrides that it is planned anew by, where it searches: those of before, then those of now.
+    """
+
+    opened: OpenedRun
+    config: dict[str, Any]
+    words: tuple[str, ...]
+
+    def record(self) -> None:
+        """Write what changes into the run's folder, so that the next resumption knows it too.
+
+        Raises:
+            InputError: another process records the run; nothing has changed.
+        """
+        if self.config == self.opened.config:
+            return
+        folder = self.opened.folder
+        with alone_with(folder) as ledger:
+            # Unfinished before the configuration says more, and the configuration last: whatever a kill in between
+            # leaves looks like a run that was stopped, and goes on.
+            ledger.update(status="KILLED")
+            atomic_write(folder / "overrides.txt", "".join(f"{word}\n" for word in self.words))
+            atomic_write(folder / "config.yaml", config_text(self.config))
+
+
+def open_whole(run: str, runs_dir: Path) -> OpenedRun:
+    """The run, or the one that it is a part of, once those whose process is gone have their true end.
 
     Raises:
         RunNotFound: there is no such run.
-        ConfigError: an override would make it another experiment.
     """
     from dlcli.tracking.reconcile import reconcile
 
     opened = open_run(run, runs_dir)
     while opened.ledger.parent_id is not None:
         opened = open_run(str(opened.folder.parents[1] / opened.ledger.parent_id), runs_dir)
-    # Runs whose process is gone get their true end first: it is probably one of them.
-    reconcile(Path(opened.ledger.runs_dir))
-    opened = open_run(str(opened.folder), runs_dir)
+    reconcile(Path(opened.ledger.runs_dir))  # probably it is one of them
+    return open_run(str(opened.folder), runs_dir)
+
+
+def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption | None:
+    """How a run goes on; None where nothing is left to do. Nothing is written yet.
+
+    Raises:
+        ConfigError: an override would make it another experiment.
+    """
     is_sweep = opened.ledger.kind == "sweep"
     is_nested = not is_sweep and searches_in_folds(opened.config)
     may_change = _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE_IN_SEARCH if is_nested else _MAY_CHANGE
     config = _with_changes(opened.config, overrides, may_change)
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
-        return opened, None
-    if config != opened.config:
-        # Unfinished before the configuration says more: a kill in between must not leave a run that looks complete.
-        opened.ledger.update(status="KILLED")
-        atomic_write(opened.folder / "config.yaml", config_text(config))
-        if is_sweep or is_nested:  # planned anew from these words, for each of its trials
-            words = opened.folder / "overrides.txt"
-            atomic_write(words, words.read_text() + "".join(f"{override}\n" for override in overrides))
-    return opened, config
+        return None
+    words = (opened.folder / "overrides.txt").read_text().splitlines()
+    return Resumption(opened, config, (*words, *(overrides if is_sweep or is_nested else ())))
 
 
 def _with_changes(

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcli.errors import ConfigError, CorruptRun
+from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
+    from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
     from dlcli.splits.split import Split
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # Keys of the dataset section that are paths: recorded whole, so that a run is read back from any folder.
 DATA_PATHS = ("path", "root", "test_path")
 
+# The user's conf folders, a line each; only where there are any.
+CONF_DIRS_FILE = "conf_dirs.txt"
 
 _BASELINE = "baseline/"
 
@@ -45,6 +48,7 @@ def contents(
     return {
         "config.yaml": config_text(config),
         "overrides.txt": "".join(f"{override}\n" for override in overrides),
+        **({CONF_DIRS_FILE: "".join(f"{folder}\n" for folder in folders)} if folders else {}),
         "environment.txt": environment_txt(),
         "split.npz": split.to_bytes(),
         **{
@@ -129,6 +133,26 @@ class OpenedRun:
     ledger: Ledger
     config: dict[str, Any]
     notes: tuple[str, ...]
+
+    @property
+    def conf_dirs(self) -> tuple[Path, ...]:
+        """The user's conf folders that it was started with."""
+        file = self.folder / CONF_DIRS_FILE
+        return tuple(map(Path, file.read_text().splitlines())) if file.exists() else ()
+
+    def check_rows(self, data: Data, split_fingerprint: str | None = None) -> None:
+        """Refuse rows that are not those of the run; or splits, where their fingerprint is given.
+
+        Raises:
+            DataError: they are not.
+        """
+        for what, fingerprint in (("data", data.fingerprint), ("split", split_fingerprint)):
+            if fingerprint is not None and self.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
+                raise DataError(
+                    f"the {what} is not what the run was started with: its fingerprint differs",
+                    where=data.source,
+                    hint="Restore the data as it was, or name its place: dataset.root=DIR.",
+                )
 
     def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:
         """The run's model, its own code run only where the user vouches for it."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,42 +152,38 @@ def resume(
     """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.distributed.ranks import leading
-    from dlcli.errors import DataError
     from dlcli.experiment import plan_estimation
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
-    from dlcli.resumption import open_unfinished, searches_in_folds
+    from dlcli.resumption import open_whole, plan_resumption, searches_in_folds
     from dlcli.run_folder import read_result
     from dlcli.sweeps.resumption import plan_again, plan_nested_again
     from dlcli.tracking.connection import recall
     from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
+        opened = open_whole(run, runs_directory(runs_dir))
+        conf_dirs = conf_dirs or opened.conf_dirs
         folders = user_folders(conf_dirs)
         extend_path(folders)
-        opened, config = open_unfinished(run, runs_directory(runs_dir), overrides)
-        if config is None:
+        resumption = plan_resumption(opened, overrides)
+        if resumption is None:
             return replace(
                 read_result(opened.folder), messages=("The run is finished: there is nothing to do.",)
             )
+        carry_out: Callable[[Path, Store], Result]
         if opened.ledger.kind == "sweep":
-            plan = plan_again(opened, conf_dirs)
-            with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
-                return _carry_out_sweep(plan, opened.folder, store, sweep_watcher)
-        if searches_in_folds(config):
-            search = plan_nested_again(opened, conf_dirs)
-            with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
-                return _carry_out(search.estimation, opened.folder, store, watcher, search)
-        estimation = plan_estimation(config, folders)
-        for what, fingerprint in (("data", estimation.data.fingerprint), ("split", estimation.fingerprint)):
-            if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
-                raise DataError(
-                    f"the {what} is not what the run was started with: its fingerprint differs",
-                    where=estimation.data.source,
-                    hint="Restore the data as it was, or name its place: dataset.root=DIR.",
-                )
+            carry_out = partial(_carry_out_sweep, plan_again(resumption, conf_dirs), watcher=sweep_watcher)
+        elif searches_in_folds(resumption.config):
+            search = plan_nested_again(resumption, conf_dirs)
+            carry_out = partial(_carry_out, search.estimation, watcher=watcher, search=search)
+        else:
+            estimation = plan_estimation(resumption.config, folders)
+            opened.check_rows(estimation.data, estimation.fingerprint)
+            carry_out = partial(_carry_out, estimation, watcher=watcher)
         with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
-            return _carry_out(estimation, opened.folder, store, watcher)
+            resumption.record()  # only now that all of it may go on
+            return carry_out(opened.folder, store)
 
 
 def _carry_out(
@@ -227,9 +224,11 @@ def _carry_out_sweep(plan: SweepPlan, run_dir: Path, store: Store, watcher: Swee
     from dlcli.sweeps.watcher import SweepWatcher
     from dlcli.tracking.reconcile import reconcile
 
+    watcher = watcher or SweepWatcher()
+    watcher.recording(run_dir)
     tracking = build(plan.config["tracking"], where="tracking")
     try:
-        return sweep(plan, run_dir, store, watcher or SweepWatcher(), system_metrics=tracking.system_metrics)
+        return sweep(plan, run_dir, store, watcher, system_metrics=tracking.system_metrics)
     except BaseException:
         store.close()
         reconcile(store.runs_dir, store)  # trials and folds that were not begun, or whose worker is gone
@@ -274,12 +273,7 @@ def evaluate(
     config = with_overrides(opened.config, overrides)
     model = opened.load_model(conf_dirs, trust=trust)
     data = load_data(config["dataset"])
-    if data.fingerprint != opened.ledger.tags.get("dlcli.data_fingerprint"):
-        raise DataError(
-            f"{data.name} is not the data that the run was trained on: its fingerprint differs",
-            where=data.source,
-            hint="Restore the data as it was, or name its place: dataset.root=DIR.",
-        )
+    opened.check_rows(data)
     split = Split.load(opened.folder / "split.npz")
     rows = split.rows(part)
     if len(rows) == 0:

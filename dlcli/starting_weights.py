@@ -99,7 +99,9 @@ def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]
     source = _run_of(file) if file else None
     if source is None or source.tags.get("dlcli.data_fingerprint") != data.fingerprint:
         return
-    learnt = Split.load(source.run_dir / "split.npz").train
+    split = Split.load(source.run_dir / "split.npz")
+    # What many trainings leave is refitted, and has learnt their validation rows, too.
+    learnt = split.train if source.kind not in ("sweep", "cv") else np.union1d(split.train, split.val)
     judge = np.unique(np.concatenate([rows for split in splits for rows in (split.val, split.test)]))
     if seen := len(np.intersect1d(learnt, judge)):
         yield Problem(

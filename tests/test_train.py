@@ -234,7 +234,7 @@ def test_eval_refuses_other_data(trained: Result, tmp_path: Path, monkeypatch: p
     ledger = json.loads((copy / "ledger.json").read_text())
     ledger["tags"]["dlcli.data_fingerprint"] = "0" * 32
     (copy / "ledger.json").write_text(json.dumps(ledger))
-    with pytest.raises(DataError, match="not the data that the run was trained on"):
+    with pytest.raises(DataError, match="the data is not what the run was started with"):
         dlcli.evaluate(copy)
 
 

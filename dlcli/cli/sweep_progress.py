@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ class TerminalSweepWatcher(SweepWatcher):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exit.__exit__(kind, error, trace)
+
+    def recording(self, run_dir: Path) -> None:
+        """Keep it for the message that says what stopped the sweep."""
+        self._terminal.run_dir = run_dir
 
     def noted(self, text: str) -> None:
         """Say it."""

@@ -23,7 +23,7 @@ from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep
-from dlcli.sweeps.plan import SweepPlan, check_points, check_space, group_options
+from dlcli.sweeps.plan import SweepPlan, check_points, check_space, group_options, settled_sampler
 from dlcli.sweeps.space import Space, read_space
 from dlcli.sweeps.sweep import open_executor, sweep
 from dlcli.sweeps.trial import Trial
@@ -127,10 +127,11 @@ def plan_nested(experiment: Experiment, overrides: Sequence[str]) -> NestedSearc
         )
     space = read_space(strategy.space, lambda group: group_options(group, experiment.folders), _WHERE)
     options = Sweep(trials=strategy.trials if strategy.search == "random" else None, refit=False)
+    sampler = {"_target_": f"dlcli.sweeps.samplers.{strategy.search}"}
     section = {
         "space": strategy.space,
         "objectives": [],
-        "sampler": {"_target_": f"dlcli.sweeps.samplers.{strategy.search}"},
+        "sampler": settled_sampler(sampler, space, options),
         "pruner": {"_target_": "dlcli.sweeps.pruners.none"},
     }
     config = {**experiment.config, "sweep": section}

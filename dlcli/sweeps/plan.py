@@ -77,16 +77,14 @@ class SweepPlan:
 
     @property
     def is_grid(self) -> bool:
-        """Whether every point is tried: where that was asked for, or where trials suffice for all of them."""
-        if self.config["sweep"]["sampler"]["_target_"] == _GRID["_target_"]:
-            return True
-        points, wanted = self.space.points, self.options.total(None, is_grid=False)
-        return points is not None and points <= wanted
+        """Whether every point is tried."""
+        return bool(self.sampler["_target_"] == _GRID["_target_"])
 
     @property
     def sampler(self) -> Mapping[str, Any]:
-        """The section of what proposes points."""
-        return _GRID if self.is_grid else self.config["sweep"]["sampler"]
+        """The section of what proposes points, settled when the sweep was started (`settled_sampler`)."""
+        section: Mapping[str, Any] = self.config["sweep"]["sampler"]
+        return section
 
     def trial_config(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration of one point.
@@ -122,9 +120,15 @@ _OF_THE_SWEEP = ("sweep.", "sweep/", "sweep=", "executor", "tracking.keep=", "ru
 
 
 def plan_sweep(
-    overrides: Sequence[str], conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
+    overrides: Sequence[str],
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    *,
+    sampler: Mapping[str, Any] | None = None,
 ) -> SweepPlan:
     """Read the space, and check it: the first point as an experiment, then each value of each dimension.
+
+    A sweep that goes on keeps the `sampler` that it was started with.
 
     Raises:
         ConfigError: with all that was found.
@@ -150,8 +154,12 @@ def plan_sweep(
     experiment = plan_experiment(
         [*fixed, *_as_overrides(space.first)], conf_dirs, runs_dir, sweeping=True, objectives=named
     )
-    config = {**experiment.config, "sweep": {**section, "space": space_section}}
-    options = _options_of(config)
+    options = _options_of(section)
+    settled = {
+        "space": space_section,
+        "sampler": sampler or settled_sampler(section["sampler"], space, options),
+    }
+    config = {**experiment.config, "sweep": {**section, **settled}}
     estimation = replace(experiment.estimation.for_choosing(), config=config)
     task = experiment.composed.choices["task"]
     plan = SweepPlan(
@@ -241,8 +249,16 @@ def _as_overrides(params: Mapping[str, Any]) -> list[str]:
     return [as_override(key, value) for key, value in params.items()]
 
 
-def _options_of(config: Mapping[str, Any]) -> Sweep:
-    section = config["sweep"]
+def settled_sampler(section: Mapping[str, Any], space: Space, options: Sweep) -> Mapping[str, Any]:
+    """What was asked for; or all points, where as many trials as were asked for suffice for them.
+
+    Settled once: with more trials, a sweep that was extended would pass from one to the other, and try points twice.
+    """
+    trials = options.total(None, is_grid=False)
+    return _GRID if space.points is not None and space.points <= trials else section
+
+
+def _options_of(section: Mapping[str, Any]) -> Sweep:
     return Sweep(
         **{key: value for key, value in section.items() if key not in ("_target_", "sampler", "pruner")}
     )

@@ -8,40 +8,46 @@ from typing import Any
 
 from dlcli.cross_validation.children import what_is_trained
 from dlcli.cross_validation.estimation import Estimation
-from dlcli.errors import ConfigError, DataError, Problem
+from dlcli.errors import ConfigError, Problem
 from dlcli.experiment import plan_experiment
+from dlcli.resumption import Resumption
 from dlcli.run_folder import OpenedRun
 from dlcli.sweeps.nested import NestedSearch, plan_nested
 from dlcli.sweeps.plan import SweepPlan, plan_sweep
 
-# Of the section `sweep`: what may not differ. How many trials, for how long and the like may.
-_SAME = ("space", "objectives", "sampler", "pruner")
+# Of the section `sweep`: what may not differ. How many trials, for how long and the like may; the sampler is recorded.
+_SAME = ("space", "objectives", "pruner")
 
 
-def plan_again(opened: OpenedRun, conf_dirs: Sequence[Path]) -> SweepPlan:
+def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
     """The plan of a sweep that was started before.
 
     Raises:
         ConfigError: the space, or what all trials share, is not what it was: configuration files have changed.
         DataError: the rows are not what they were.
     """
-    words = (opened.folder / "overrides.txt").read_text().splitlines()
-    plan = plan_sweep(words, conf_dirs, Path(opened.ledger.runs_dir))
+    opened = resumption.opened
+    plan = plan_sweep(
+        resumption.words,
+        conf_dirs,
+        Path(opened.ledger.runs_dir),
+        sampler=opened.config["sweep"]["sampler"],
+    )
     _check_same(plan.estimation, opened, "sweep", _SAME)
     return plan
 
 
-def plan_nested_again(opened: OpenedRun, conf_dirs: Sequence[Path]) -> NestedSearch:
+def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> NestedSearch:
     """The searches of a cross-validation that was started before.
 
     Raises:
         ConfigError: what folds share is not what it was: configuration files have changed.
         DataError: the rows are not what they were.
     """
-    words = (opened.folder / "overrides.txt").read_text().splitlines()
-    experiment = plan_experiment(words, conf_dirs, Path(opened.ledger.runs_dir))
+    opened = resumption.opened
+    experiment = plan_experiment(resumption.words, conf_dirs, Path(opened.ledger.runs_dir))
     _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
-    search = plan_nested(experiment, words)
+    search = plan_nested(experiment, resumption.words)
     assert search is not None  # the section is the same
     return search
 
@@ -49,13 +55,7 @@ def plan_nested_again(opened: OpenedRun, conf_dirs: Sequence[Path]) -> NestedSea
 def _check_same(estimation: Estimation, opened: OpenedRun, section: str, keys: Sequence[str]) -> None:
     if problems := list(_differences(estimation.config, opened.config, section, keys)):
         raise ConfigError(problems)
-    for what, fingerprint in (("data", estimation.data.fingerprint), ("split", estimation.fingerprint)):
-        if opened.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
-            raise DataError(
-                f"the {what} is not what the run was started with: its fingerprint differs",
-                where=estimation.data.source,
-                hint="Restore the data as it was, or name its place: dataset.root=DIR.",
-            )
+    opened.check_rows(estimation.data, estimation.fingerprint)
 
 
 def _differences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.trial import Trial
@@ -11,6 +12,9 @@ from dlcli.training.observer import Watcher
 
 class SweepWatcher:
     """Hears of a sweep's trials; this one ignores them. Epochs are told from several threads."""
+
+    def recording(self, run_dir: Path) -> None:
+        """The sweep has a run, with this folder."""
 
     def noted(self, text: str) -> None:
         """Something that a person should know."""

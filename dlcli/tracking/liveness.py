@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlcli.tracking.ledger import write_errors
+from dlcli.tracking.ledger import Ledger, write_errors
 
 ACTIVE_DIR = ".active"
 
@@ -71,6 +71,13 @@ class Entry:
                     os.close(fd)
                     fresh.unlink(missing_ok=True)
                     raise
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> Entry:
+        """Join those who hold the entry of a run that has a ledger, or make it where there is none."""
+        about = {"run_id": ledger.run_id, "run_dir": str(ledger.run_dir), "parent_id": ledger.parent_id}
+        about |= {"tracking_uri": ledger.tracking_uri, "experiment": ledger.experiment}
+        return cls.hold(Path(ledger.runs_dir), ledger.token, about)
 
     @classmethod
     def take_over(cls, path: Path) -> Entry | None:
