@@ -12,6 +12,7 @@
         Diverged               the loss became NaN or infinite
         OutOfMemory            the batch does not fit
         DiskFull               no space left for the record
+      ExecutorError            what does the jobs does not answer: no job is to blame
       CorruptRun               a run's folder is damaged or unsafe to load
 
     Pruned                     Exception: a sweep has given a trial up
@@ -106,6 +107,10 @@ class OutOfMemory(TrainingError):
 
 class DiskFull(TrainingError):
     """No space left on the device that holds the record."""
+
+
+class ExecutorError(DlcliError):
+    """What does the jobs (a cluster, its queue) does not answer any more: no job is to blame, and all can go on."""
 
 
 class CorruptRun(DlcliError):

@@ -42,9 +42,12 @@ def outcome(job: Job, message: Mapping[str, Any]) -> Result:
 
 def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
     """The process is gone without a word: its run is recorded as failed, for it cannot do so itself."""
+    from dlcli.tracking.ledger import Ledger
     from dlcli.tracking.recorder import Recorder
 
-    error = TrainingError(f"the worker process ended with {ending}", where=job.run_dir, hint=hint)
-    with contextlib.suppress(DlcliError), Recorder(Path(job.run_dir), system_metrics=False):
+    ledger = Ledger.load(Path(job.run_dir))
+    error = TrainingError(f"the worker process ended with {ending}", where=ledger.run_name, hint=hint)
+    with contextlib.suppress(DlcliError), Recorder(Path(job.run_dir), system_metrics=False) as recorder:
+        recorder.ledger.update(started_at=ledger.started_at or recorder.ledger.started_at)
         raise error
     return error

@@ -53,6 +53,7 @@ class _Noting(Observer):
 class _Followed:
     observer: Observer
     offset: int
+    error: Exception | None = None
 
 
 class Following(threading.Thread):
@@ -82,7 +83,11 @@ class Following(threading.Thread):
             self._jobs[run_dir] = _Followed(observer, file.stat().st_size if file.exists() else 0)
 
     def forget(self, job: Job) -> None:
-        """A job is over: what it wrote last is told, and no more."""
+        """A job is over: what it wrote last is told, and no more.
+
+        Raises:
+            Exception: whatever its observer has raised.
+        """
         run_dir = Path(job.run_dir)
         with self._lock:
             followed = self._jobs.pop(run_dir, None)
@@ -90,16 +95,34 @@ class Following(threading.Thread):
                 _tell(run_dir, followed)
         for leftover in (_PLAN, _HOPELESS):
             (run_dir / leftover).unlink(missing_ok=True)
+        if followed is not None and followed.error is not None:
+            raise followed.error
 
     def run(self) -> None:
         """Look, until it is over."""
         while not self._over.wait(_SECONDS):
-            with self._lock:
-                for run_dir, followed in self._jobs.items():
-                    _tell(run_dir, followed)
+            self.look()
+
+    def look(self) -> None:
+        """Tell what is new."""
+        with self._lock:
+            for run_dir, followed in self._jobs.items():
+                _tell(run_dir, followed)
 
 
 def _tell(run_dir: Path, followed: _Followed) -> None:
+    """Tell a job's news. An error ends no thread that others are followed by."""
+    if followed.error is not None:
+        return
+    try:
+        _read_news(run_dir, followed)
+    except OSError:
+        pass  # a shared disk may not answer for a moment: the next look goes on from here
+    except Exception as error:
+        followed.error = error
+
+
+def _read_news(run_dir: Path, followed: _Followed) -> None:
     with contextlib.suppress(OSError, ValueError):
         plan: Mapping[str, Any] = json.loads((run_dir / _PLAN).read_text())
         (run_dir / _PLAN).unlink()

@@ -116,8 +116,8 @@ class RayPool:
         import ray
 
         self._running.pop(job.run_dir, None)
-        self._following.forget(job)
         try:
+            self._following.forget(job)
             future.set_result(outcome(job, done.result()))
         except ray.exceptions.TaskCancelledError:
             future.set_exception(Interrupted(signal.SIGTERM))

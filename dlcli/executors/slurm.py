@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -12,11 +13,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
-from dlcli.errors import ConfigError, first_line
+from dlcli.errors import ConfigError, ExecutorError, first_line
+from dlcli.executors.earlier_job import Cluster, end_earlier_job, forget_job, note_job
 from dlcli.executors.elsewhere import outcome, record_loss
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.interrupts import preemptible
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from dlcli.executors.base import Executor
 
 _SECONDS = 0.5  # between looks at the jobs
+_TRIES = 20  # looks that may fail one after the other
 _SIGNAL = "USR1"
 
 
@@ -54,7 +57,7 @@ class Slurm:
     gpus: Annotated[int, Ge(0)] = 0
     memory_gb: Annotated[float, Gt(0)] = 4
     setup: tuple[str, ...] = ()
-    cluster: Literal["slurm", "local"] = "slurm"
+    cluster: Cluster = "slurm"
 
     def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
         """An executor for jobs, each of which reads the rows itself."""
@@ -89,7 +92,6 @@ class SlurmQueue:
         except RuntimeError as error:
             hint = "Run dlcli where sbatch is, or choose executor=local."
             raise ConfigError(f"SLURM is not there: {error}", "executor", hint) from error
-        path = os.pathsep.join(filter(None, sys.path))
         self._queue.update_parameters(
             name="dlcli",
             timeout_min=options.minutes,
@@ -97,7 +99,7 @@ class SlurmQueue:
             gpus_per_node=options.gpus,
             mem_gb=options.memory_gb,
             slurm_partition=options.partition,
-            slurm_setup=[f"export PYTHONPATH={path!r} OMP_NUM_THREADS={options.cpus}", *options.setup],
+            slurm_setup=[*_environment(options.cpus), *options.setup],
         )
         self._following.__enter__()
         self._looking.start()
@@ -120,39 +122,87 @@ class SlurmQueue:
         self._over.set()
         self._looking.join()
         self._following.__exit__()
+        with contextlib.suppress(OSError):  # words of a job that was lost, or another sweep's files
+            self._folder.rmdir()
 
     def _hand_in(self, job: Job, observer: Observer, future: Future[Result]) -> None:
+        run_dir = Path(job.run_dir)
+        end_earlier_job(run_dir, self._options.cluster)
         self._following.follow(job, observer)
-        there = self._queue.submit(_there, job.to_json())
+        try:
+            there = self._queue.submit(_there, job.to_json())
+        except Exception as error:  # submitit's own, and those of sbatch
+            hint = "Look whether sbatch works here, then go on: dlcli resume."
+            raise ExecutorError(f"SLURM takes no job: {first_line(error)}", "executor", hint) from error
+        note_job(run_dir, there.job_id)
         with self._lock:
             self._waiting[job.run_dir] = job, observer, future, there
 
     def _look(self) -> None:
+        """Until it is over; nothing may end this thread while somebody waits for a job."""
+        failures = 0
         while not self._over.wait(_SECONDS):
-            with self._lock:
-                ended = [entry for entry in self._waiting.values() if entry[-1].done()]
-                for job, *_ in ended:
-                    del self._waiting[job.run_dir]
-            for job, observer, future, there in ended:
-                self._settle(job, observer, future, there)
+            try:
+                self._look_once()
+                failures = 0
+            except Exception as error:
+                failures += 1
+                if failures == _TRIES:
+                    self._give_up(error)
+                    return
+
+    def _look_once(self) -> None:
+        with self._lock:
+            ended = [entry for entry in self._waiting.values() if entry[-1].done()]
+            for job, *_ in ended:
+                del self._waiting[job.run_dir]
+        for job, observer, future, there in ended:
+            self._settle(job, observer, future, there)
+
+    def _give_up(self, error: Exception) -> None:
+        """Whoever waits hears that nothing more will come."""
+        hint = "dlcli resume goes on, once it does; jobs that still run are ended then."
+        for *_, future, _ in self._waiting.values():
+            future.set_exception(
+                ExecutorError(f"SLURM does not answer: {first_line(error)}", "executor", hint)
+            )
 
     def _settle(self, job: Job, observer: Observer, future: Future[Result], there: Any) -> None:
-        self._following.forget(job)
         try:
-            message = there.result()
-        except Exception as error:  # of submitit's own: no result, a time that is up, a node that is gone
-            future.set_exception(record_loss(job, first_line(error), f"SLURM's words are in {self._folder}."))
-            return
-        if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
-            self._hand_in(job, observer, future)  # it goes on from what it has saved
-            return
-        try:
-            future.set_result(outcome(job, message))
+            forget_job(Path(job.run_dir))
+            self._following.forget(job)
+            message = self._last_message(job, there)
+            if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
+                self._hand_in(job, observer, future)  # it goes on from what it has saved
+                return
+            result = outcome(job, message)
         except BaseException as error:
             future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _last_message(self, job: Job, there: Any) -> dict[str, Any]:
+        """What a job said at its end; then nobody needs submitit's files any more."""
+        try:
+            message: dict[str, Any] = there.result()
+        except Exception as error:  # of submitit's own: no result, a time that is up, a node that is gone
+            raise record_loss(job, first_line(error), f"SLURM's words are in {self._folder}.") from error
+        for file in self._folder.glob(f"{there.job_id}_*"):
+            file.unlink(missing_ok=True)
+        return message
+
+
+def _environment(cpus: int) -> list[str]:
+    """Shell lines by which a job finds the same code, and has its share of threads."""
+    path = os.pathsep.join(filter(None, sys.path))
+    return [f"export PYTHONPATH={shlex.quote(path)} OMP_NUM_THREADS={cpus}"]
 
 
 def _there(job_text: str) -> dict[str, Any]:
     """In SLURM's job."""
-    with preemptible():
-        return do_followed_job(Job.from_json(job_text))
+    job = Job.from_json(job_text)
+    try:
+        with preemptible():
+            return do_followed_job(job)
+    finally:
+        forget_job(Path(job.run_dir))  # the driver may be gone

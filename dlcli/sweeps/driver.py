@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import DiskFull, DlcliError, Interrupted, Pruned, TrainingError
+from dlcli.errors import DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.result import Result
+from dlcli.run_folder import read_result
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
@@ -21,6 +23,7 @@ from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import Trial
 from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.tags import PRUNED_TAG
 from dlcli.training.observer import Observer
@@ -77,6 +80,8 @@ class Driver:
         self._stopped = deque(trial for trial in standing.trials if trial.state == "running")
         self._attempts: list[_Attempt] = []
         self._running: dict[Future[Result], _Attempt] = {}
+        # An error of ours on a thread that tells of epochs.
+        self._trouble: Future[Result] = Future()
         limit = plan.options.seconds
         self._deadline = time.monotonic() + limit if limit is not None else None
 
@@ -89,12 +94,16 @@ class Driver:
                     self._begin()
                 if not self._running:
                     return
-                done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                done, _ = wait([*self._running, self._trouble], return_when=FIRST_COMPLETED)
+                if self._trouble in done:
+                    self._trouble.result()
                 for future in done:
                     self._settle(self._running.pop(future), future)
         except BaseException as error:
+            # Whatever stops the sweep, no trial that runs is to blame: it was interrupted, and goes on with the sweep.
+            stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
             for attempt in self._attempts:
-                attempt.record.__exit__(type(error), error, error.__traceback__)
+                attempt.record.__exit__(type(stop), stop, error.__traceback__)
             raise
 
     @property
@@ -103,10 +112,11 @@ class Driver:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     @property
-    def has_failed_too_often(self) -> bool:
-        """Whether so many trials have failed that no further one begins."""
+    def is_stopped_by_failures(self) -> bool:
+        """Whether so many trials have failed that the rest does not begin."""
         most = self._plan.options.max_failures
-        return most is not None and len(self._standing.having("failed")) >= most
+        too_many = most is not None and len(self._standing.having("failed")) >= most
+        return too_many and not self.is_complete
 
     @property
     def is_complete(self) -> bool:
@@ -114,7 +124,7 @@ class Driver:
         return not self._stopped and len(self._standing.trials) >= self._plan.total
 
     def _may_begin(self) -> bool:
-        return not (self.is_complete or self.is_out_of_time or self.has_failed_too_often)
+        return not (self.is_complete or self.is_out_of_time or self.is_stopped_by_failures)
 
     def _begin(self) -> None:
         """Go on with a trial that was stopped, or else make the next one."""
@@ -153,6 +163,7 @@ class Driver:
             self._standing.objectives[0],
             self._study if len(folds) == 1 else None,
             self._watcher,
+            self._trouble,
         )
         self._running[self._executor.submit(replace(job, slim=True), observer)] = attempt
 
@@ -162,8 +173,10 @@ class Driver:
             result = future.result()
         except Pruned as pruned:
             self._give_up(attempt, pruned)
-        except DiskFull as full:  # nothing can be recorded any more
-            attempt.record.__exit__(type(full), full, full.__traceback__)
+        except (
+            DiskFull,
+            ExecutorError,
+        ):  # nothing can be recorded any more, or trained: no trial is to blame
             raise
         except (Exception, Interrupted) as error:
             self._fail(attempt, error)
@@ -196,7 +209,7 @@ class Driver:
         self._end(attempt)
 
     def _finish(self, attempt: _Attempt) -> None:
-        trial = attempt.trial
+        trial, duration = attempt.trial, sum(read_result(folder).duration_s for folder in attempt.folders)
         try:
             self._records.judge(trial, attempt.folders)
         except TrainingError as error:
@@ -206,13 +219,14 @@ class Driver:
         if attempt.recorder is not None:
             metrics: Mapping[str, float] = trial.metrics
             attempt.recorder.finish(
-                metrics, step=0, result={"metrics": list(metrics), "duration_s": trial.seconds}
+                metrics, step=0, result={"metrics": list(metrics), "duration_s": duration}
             )
         attempt.record.close()
         self._end(attempt)
 
     def _end(self, attempt: _Attempt) -> None:
         self._attempts.remove(attempt)
+        attempt.trial.seconds = Ledger.load(attempt.trial.run_dir).seconds
         self._study.tell(attempt.trial)
         self._on_end(attempt.trial)
 
@@ -221,8 +235,14 @@ class _TrialObserver(Observer):
     """Reports a trial's epochs, and knows whether it has become hopeless."""
 
     def __init__(
-        self, trial: Trial, objective: Objective, study: Study | None, watcher: SweepWatcher
+        self,
+        trial: Trial,
+        objective: Objective,
+        study: Study | None,
+        watcher: SweepWatcher,
+        trouble: Future[Result],
     ) -> None:
+        self._trouble = trouble
         self._trial = trial
         self._objective = objective
         self._study = study
@@ -230,7 +250,14 @@ class _TrialObserver(Observer):
         self._is_hopeless = False
 
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Tell the study and whoever watches."""
+        """Tell the study and whoever watches; an error in that is not the trial's, and the driver's to hear of."""
+        try:
+            self._tell(epoch, metrics)
+        except Exception as error:
+            with suppress(InvalidStateError):  # one is enough
+                self._trouble.set_exception(error)
+
+    def _tell(self, epoch: int, metrics: Mapping[str, float]) -> None:
         value = metrics.get(self._objective.metric, float("nan"))
         self._watcher.epoch(self._trial, epoch, value)
         if self._study is None:
@@ -246,6 +273,8 @@ class _TrialObserver(Observer):
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, DlcliError):
-        return error.problems[0].message
-    return f"{type(error).__name__}: {error}".strip(": ")
+    """An error in one line, as its record begins."""
+    if isinstance(error, Interrupted):
+        return f"its process was stopped by {error}"
+    text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}".strip(": ")
+    return text.partition("\n")[0]

@@ -107,10 +107,9 @@ class Records:
         """
         trial.metrics = means([self.figures(folder) for folder in folds])
         trial.values = tuple(objective.of([trial.metrics]) for objective in self._objectives)
-        trial.seconds = sum(read_result(folder).duration_s for folder in folds)
         for objective, value in zip(self._objectives, trial.values, strict=True):
             if not math.isfinite(value):
-                raise TrainingError(f"{objective.metric} is {value}", f"trial {trial.number}")
+                raise TrainingError(f"{objective.metric} is {value}")
 
     def figures(self, folder: Path) -> dict[str, float]:
         """What a finished training was worth: its metrics, and what it costs where that is looked for."""
@@ -142,16 +141,16 @@ class Records:
             state = "pruned"
         elif ledger.status == "FAILED":
             state = "failed"
-        trial = Trial(number, params, folder, ledger.run_id, state, reason=ledger.error)
+        trial = Trial(number, params, folder, ledger.run_id, state, seconds=ledger.seconds)
+        if state == "failed":
+            trial.reason = (ledger.error or "").partition("\n")[0]
         folds = self.finished_folds(trial)
         trial.reports = self._reports(trial, folds)
         if state == "finished":
             try:
                 self.judge(trial, folds)
             except TrainingError as error:
-                trial.state, trial.reason = "failed", error.problems[0].message
-        elif trial.reports:
-            trial.values = (trial.reports[max(trial.reports)],)
+                trial.state, trial.reason = "failed", str(error)
         return trial
 
     def _reports(self, trial: Trial, folds: Sequence[Path]) -> dict[int, float]:

@@ -76,17 +76,16 @@ def _short(value: object) -> str:
 
 
 def messages(
-    plan: SweepPlan, standing: Standing, final: Mapping[str, float], *, out_of_time: bool
+    plan: SweepPlan, standing: Standing, final: Mapping[str, float], goes_on: str | None
 ) -> list[str]:
-    """The sentences at the end."""
+    """The sentences at the end; `goes_on` is the line that resumes a sweep whose time was up."""
     best = standing.best
     assert best is not None
     counts = {state: len(standing.having(state)) for state in _ENDINGS}
+    done = sum(counts.values())
     said = [", ".join(f"{count} trials {state}" for state, count in counts.items() if count) + "."]
-    if out_of_time:
-        said.append(
-            f"The time was up after {len(standing.trials)} of {plan.total} trials: dlcli resume goes on."
-        )
+    if goes_on:
+        said.append(f"The time was up after {done} of {plan.total} trials. Go on with: {goes_on}")
     if len(plan.objectives) > 1:
         said.append(
             f"{len(standing.front)} trials are on the Pareto front: no other is better by all objectives."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.build import build
+from dlcli.console import counted
 from dlcli.cross_validation.refit import refit
 from dlcli.errors import Interrupted, TrainingError
 from dlcli.executors.base import Executor
@@ -78,14 +80,14 @@ def sweep(
             _say_how_it_goes_on(interrupt, recorder.ledger, plan, standing)
             raise
         best = standing.best
-        if best is None or driver.has_failed_too_often:
-            raise _stopped_by_failures(standing, plan)
+        if best is None or driver.is_stopped_by_failures:
+            raise _no_winner(standing, plan, driver, recorder.ledger)
         values = zip(plan.objectives, best.values, strict=True)
         figures = {f"best/{objective.metric}": value for objective, value in values}
         final = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else {}
         missing = write_sweep_report(run_dir, plan, study, standing)
-        out_of_time = driver.is_out_of_time and not driver.is_complete
-        said = [*messages(plan, standing, final, out_of_time=out_of_time), *missing]
+        goes_on = None if driver.is_complete else _resume(recorder.ledger)
+        said = [*messages(plan, standing, final, goes_on), *missing]
         _tag_best(store, standing)
         recorder.tag("mlflow.note.content", "\n".join(said))
         recorder.tag("dlcli.best_command", plan.command(best.params))
@@ -202,20 +204,33 @@ def _say_how_it_goes_on(interrupt: Interrupted, ledger: Ledger, plan: SweepPlan,
     if best is not None:
         interrupt.add_note(f"{done} of {plan.total} trials are done. {best_so_far(plan, best)}")
     interrupt.add_note(f"What is done is kept in {display(ledger.run_dir)}")
-    interrupt.add_note(f"Go on with it: dlcli resume {ledger.run_name}")
+    interrupt.add_note(f"Go on with it: {_resume(ledger)}")
 
 
-def _stopped_by_failures(standing: Standing, plan: SweepPlan) -> TrainingError:
-    failed = standing.having("failed")
+def _resume(ledger: Ledger, *overrides: str) -> str:
+    """The line by which a sweep goes on."""
+    return shlex.join(["dlcli", "resume", ledger.run_name, *overrides])
+
+
+def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledger) -> TrainingError:
+    """Why a sweep ends without one: too many trials failed, all of them did, or there was no time for any."""
+    failed, best = standing.having("failed"), standing.best
     reasons = Counter(trial.reason or "" for trial in failed).most_common(1)
     why = f" The most frequent reason: {reasons[0][0]}." if reasons else ""
-    best = standing.best
-    if best is None:
+    so_far = f" {best_so_far(plan, best)}" if best else ""
+    if driver.is_stopped_by_failures:
+        more = f"sweep.max_failures={2 * len(failed)}"
+        return TrainingError(
+            f"{counted(len(failed), 'trial')} of {len(standing.trials)} failed.{why}",
+            "sweep.max_failures",
+            f"Go on with: {_resume(ledger, more)}.{so_far}",
+        )
+    if driver.is_complete:
         return TrainingError(
             f"no trial finished: {len(failed)} of {len(standing.trials)} failed.{why}", "sweep"
         )
     return TrainingError(
-        f"{len(failed)} trials have failed.{why}",
-        "sweep.max_failures",
-        f"Go on with: dlcli resume RUN sweep.max_failures={2 * len(failed)}. {best_so_far(plan, best)}",
+        f"the time was up before any trial finished.{why}",
+        "sweep.timeout",
+        f"Go on with: {_resume(ledger)}, and sweep.timeout=TIME for longer.",
     )

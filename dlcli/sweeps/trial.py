@@ -25,11 +25,11 @@ class Trial:
         run_dir: its run's folder.
         run_id: its run.
         state: how far it is.
-        values: one for each objective, once it has finished; those of a pruned trial are its last report.
+        values: one for each objective, once it has finished.
         reports: of the first objective: (epoch or fold, counted from 1) to the value there.
         metrics: means over its folds.
         reason: why it failed.
-        seconds: what it took.
+        seconds: what it took; of one that was stopped in between, from where it went on.
     """
 
     number: int

@@ -169,6 +169,13 @@ class Ledger:
         """Whether the run has no end yet."""
         return self.status in ("SCHEDULED", "RUNNING")
 
+    @property
+    def seconds(self) -> float:
+        """From where it was last begun to its end; 0 where it has not ended, or was never begun."""
+        if self.started_at is None or self.ended_at is None:
+            return 0.0
+        return (to_ms(self.ended_at) - to_ms(self.started_at)) / 1000
+
     def _to_json(self) -> str:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
         document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from dlcli.errors import DlcliError, InputError, Interrupted, Pruned, TrainingError
+from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now, write_errors
@@ -32,9 +32,10 @@ _RESERVE_FILE, _RESERVE_BYTES = ".reserve", 512 * 1024
 class Recorder:
     """Records a job, in a `with` around it.
 
-    The run is RUNNING inside; it ends FINISHED, KILLED (Ctrl-C, a signal, or a sweep has given it up) or FAILED (any
-    other exception: its message as a tag, its traceback in `error.txt`), and the exception goes on. What is recorded is
-    on disk at once; MLflow follows within seconds, or later where it does not answer.
+    The run is RUNNING inside; it ends FINISHED, KILLED (Ctrl-C, a signal, a sweep has given it up, or the disk is full
+    under a part of another run) or FAILED (any other exception: its message as a tag, its traceback in `error.txt`),
+    and the exception goes on. What is recorded is on disk at once; MLflow follows within seconds, or later where it
+    does not answer.
 
     Raises InputError where another process records the same run, or the folder cannot be written; DiskFull.
     """
@@ -45,9 +46,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         ledger, run_dir = self.ledger, self.ledger.run_dir
-        about = {"run_id": ledger.run_id, "run_dir": str(run_dir), "parent_id": ledger.parent_id}
-        about |= {"tracking_uri": ledger.tracking_uri, "experiment": ledger.experiment}
-        self._entry = Entry.hold(Path(ledger.runs_dir), ledger.token, about)
+        self._entry = Entry.of(ledger)
         try:
             self._history = History(run_dir)
         except BaseException:
@@ -130,7 +129,7 @@ class Recorder:
     def _write_end(self, error: BaseException | None) -> None:
         run_dir = self.ledger.run_dir
         release_reserve(run_dir)
-        status, reason = _ending(error)
+        status, reason = _ending(error, is_part=self.ledger.parent_id is not None)
         tags = {**self.ledger.tags, ERROR_TAG: reason} if reason else self.ledger.tags
         with contextlib.ExitStack() as stack:
             if error is not None:  # a second failure must not hide the first
@@ -153,13 +152,16 @@ def _while_running() -> Iterator[None]:
         raise TrainingError(error.problems) from error
 
 
-def _ending(error: BaseException | None) -> tuple[Status, str | None]:
+def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str | None]:
+    """How a run has ended, and why where that was not as it should be."""
     if error is None:
         return "FINISHED", None
     if isinstance(error, Interrupted | KeyboardInterrupt | Pruned):
         return "KILLED", None
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
-    return "FAILED", redact(text)[:TAG_LENGTH]
+    # No fold or trial is to blame for a full disk: it is stopped, to go on later; the whole has failed.
+    status: Status = "KILLED" if is_part and isinstance(error, DiskFull) else "FAILED"
+    return status, redact(text)[:TAG_LENGTH]
 
 
 def _reserve(run_dir: Path) -> None:

@@ -27,7 +27,7 @@ from dlcli.tracking.connection import (
     store_errors,
     tracking_uri,
 )
-from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, write_errors
+from dlcli.tracking.ledger import Kind, Ledger, atomic_write, write_errors
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.redact import redact, redact_value
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG
@@ -106,13 +106,19 @@ class Store:
         # From here on the store may have the run: the entry stays until that one is at its end.
         with self._failing(entry) as made, store_errors(self.uri):
             info = self.client.create_run(experiment_id, run_name=run_name, tags=tags).info
-            made[info.run_id] = None
+            made.append(info.run_id)
             self.client.update_run(info.run_id, status="SCHEDULED")
             here = local_path(info.artifact_uri)
             run_dir = here or self.runs_dir / folder_name(experiment) / info.run_id / "artifacts"
             with write_errors(run_dir):
                 run_dir.mkdir(parents=True, exist_ok=True)
-            ledger = Ledger(
+            for name, content in files.items():
+                atomic_write(run_dir / name, content, durable=False)
+            entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
+            self._log_params(info.run_id, params)
+            self._log_datasets(info.run_id, datasets)
+            # The ledger last: whoever finds a run finds all of it, and what stops us before leaves none to be found.
+            Ledger(
                 run_dir,
                 run_id=info.run_id,
                 run_name=run_name,
@@ -126,15 +132,7 @@ class Store:
                 pid=pid,
                 host=host,
                 tags=tags,
-            )
-            # The ledger last: whoever finds a run finds all of it, and a kill before that leaves none to be found.
-            for name, content in files.items():
-                atomic_write(run_dir / name, content, durable=False)
-            ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
-            made[info.run_id] = ledger
-            entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
-            self._log_params(info.run_id, params)
-            self._log_datasets(info.run_id, datasets)
+            ).update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
         if parent_id is None:
             self._held.append(entry)
         else:
@@ -221,17 +219,15 @@ class Store:
                     raise
 
     @contextmanager
-    def _failing(self, entry: Entry) -> Iterator[dict[str, Ledger | None]]:
+    def _failing(self, entry: Entry) -> Iterator[list[str]]:
         """Where making a run fails half-way, say so in the store, now or by the next command."""
-        made: dict[str, Ledger | None] = {}
+        made: list[str] = []
         try:
             yield made
         except DlcliError as error:
             reason = redact(str(error))[:TAG_LENGTH]
-            for run_id, ledger in made.items():
+            for run_id in made:
                 with suppress(DlcliError), store_errors(self.uri):
-                    if ledger:
-                        ledger.update(status="FAILED", ended_at=now(), error=reason)
                     self.client.set_terminated(run_id, "FAILED")
                     self.client.set_tag(run_id, ERROR_TAG, reason)
                     entry.remove()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,24 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.errors import ConfigError, CorruptRun, DlcliError, Interrupted, TrainingError
+from dlcli.errors import (
+    ConfigError,
+    CorruptRun,
+    DiskFull,
+    DlcliError,
+    InputError,
+    Interrupted,
+    StoreError,
+    TrainingError,
+)
 from dlcli.result import Result
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import plan_sweep
+from dlcli.sweeps.points import Random
+from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.store import Store
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerator=cpu", "callbacks=none"]
 SPACE = ["model.hidden=4,8", "optimizer.lr=tag(log,interval(1e-3,1e-1))"]
@@ -41,6 +55,11 @@ def ledgers(runs_dir: Path, name: str, kind: str) -> list[Ledger]:
 
 def params_of(result: Result) -> list[dict[str, Any]]:
     return [trial["params"] for trial in result.trials]
+
+
+def record_of(result: Result) -> list[str]:
+    """What a resumption may change in a run's folder."""
+    return [(result.run_dir / name).read_text() for name in ("ledger.json", "config.yaml", "overrides.txt")]
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +224,70 @@ def test_the_same_seed_gives_the_same_trials_however_often_it_was_extended(
     assert tagged == [longer.best["trial"]]
 
 
+def test_a_sweep_that_somebody_records_is_left_as_it_was(
+    swept: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.tracking.history._PATIENCE", 0.0)
+    before = record_of(swept)
+    with closing(History(swept.run_dir)), pytest.raises(InputError, match="another process is recording"):
+        dlcli.resume(swept.run_dir, ["sweep.trials=9"])
+    assert record_of(swept) == before
+
+
+def test_what_proposes_points_stays_when_more_trials_would_suffice_for_all_of_them(runs_dir: Path) -> None:
+    asked = ["model.hidden=2,3,4", "sweep/sampler=random", "sweep.refit=false"]
+    sweep(runs_dir, "settled", *asked, "sweep.trials=2")
+    longer = dlcli.resume("settled", ["sweep.trials=3"], runs_dir=runs_dir)
+    space = plan_sweep([*QUICK, *asked]).space
+    assert params_of(longer) == [Random(space, 0).point(number) for number in range(3)]
+
+
+@pytest.mark.parametrize("folds", [[], ["cv=kfold", "cv.folds=2", "cv.test_size=0.2"]], ids=["one", "folds"])
+def test_a_full_disk_is_no_trial_s_fault(
+    folds: list[str], runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_report(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    name = f"full-disk-{len(folds)}"
+    asked = ["model.hidden=4,8", "sweep.refit=false", *folds]
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcli.reports.report.write_report", write_report)
+        with pytest.raises(DiskFull):
+            sweep(runs_dir, name, *asked)
+    (trial,) = ledgers(runs_dir, name, "trial")
+    assert trial.status == "KILLED"
+    assert ledgers(runs_dir, name, "sweep")[0].status == "FAILED"
+    result = dlcli.resume(name, runs_dir=runs_dir)
+    assert [trial["status"] for trial in result.trials] == ["FINISHED", "FINISHED"]
+    assert result.trials[0]["run_id"] == trial.run_id
+
+
+def test_an_error_of_the_driver_s_own_leaves_every_trial_to_go_on(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report(*_: object) -> bool:
+        raise RuntimeError("not the trial's doing")
+
+    def log_params(self: Store, run_id: str, params: Mapping[str, Any]) -> None:
+        if "optimizer.lr" in params:
+            raise StoreError("the store refuses")
+
+    asked = ["optimizer.lr=0.1,0.01", "sweep.refit=false", "sweep/pruner=median"]
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcli.sweeps.study.Study.report", report)
+        with pytest.raises(RuntimeError, match="not the trial's doing"):
+            sweep(runs_dir, "ours", *asked)
+    assert [trial.status for trial in ledgers(runs_dir, "ours", "trial")] == ["FINISHED"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_log_params", log_params)
+        with pytest.raises(StoreError):
+            dlcli.resume("ours", runs_dir=runs_dir)
+    result = dlcli.resume("ours", runs_dir=runs_dir)
+    assert [trial["status"] for trial in result.trials] == ["FINISHED", "FINISHED"]
+    assert len(ledgers(runs_dir, "ours", "trial")) == 2
+
+
 def test_folds_of_a_trial_and_hopeless_ones_that_stop_early(runs_dir: Path) -> None:
     result = sweep(
         runs_dir, "folds", "optimizer.lr=0.1,0.05,1e-7,1e-6", "cv=stratified_kfold", "cv.folds=4",
@@ -237,6 +320,7 @@ def test_epochs_of_a_hopeless_trial_are_saved(runs_dir: Path) -> None:
     assert pruned.tags["dlcli.pruned"] == "after epoch 1"
     assert not (pruned.run_dir / "checkpoints").exists()
     assert result.trials[2]["value"] is None
+    assert 0 < result.trials[2]["duration_s"] < 60
 
 
 def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs_dir: Path) -> None:
@@ -260,7 +344,7 @@ def test_an_objective_that_is_no_number_fails_the_trial_and_the_sweep_goes_on(
         sweep(runs_dir, "no-number", *asked)
     result = dlcli.resume("no-number", ["sweep.max_failures=2"], runs_dir=runs_dir)
     assert [trial["status"] for trial in result.trials] == ["FAILED", "FINISHED"]
-    assert result.trials[0]["reason"] == "val/loss is nan"
+    assert result.trials[0]["reason"] == "val/loss is nan"  # as it was said before it went on
 
 
 def test_what_is_looked_for_is_what_each_training_watches(runs_dir: Path) -> None:
@@ -275,12 +359,18 @@ def test_what_is_looked_for_is_what_each_training_watches(runs_dir: Path) -> Non
 
 def test_too_many_failures_stop_it_and_it_can_go_on(runs_dir: Path) -> None:
     asked = ["optimizer=sgd", "optimizer.lr=0.1,1e30,1e31,0.01", "sweep.max_failures=2"]
-    with pytest.raises(TrainingError, match="2 trials have failed"):
+    with pytest.raises(
+        TrainingError, match=r"2 trials of 3 failed\.(.|\n)*dlcli resume f sweep\.max_failures=4"
+    ) as e:
         sweep(runs_dir, "f", *asked)
+    assert e.value.exit_code == 1
     assert [x.status for x in ledgers(runs_dir, "f", "trial")] == ["FINISHED", "FAILED", "FAILED"]
     assert ledgers(runs_dir, "f", "sweep")[0].status == "FAILED"
     result = dlcli.resume("f", ["sweep.max_failures=5"], runs_dir=runs_dir)
     assert [trial["status"] for trial in result.trials] == ["FINISHED", "FAILED", "FAILED", "FINISHED"]
+    failed = result.trials[1]
+    assert failed["reason"] in str(e.value)
+    assert failed["duration_s"] > 0
 
 
 def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
@@ -295,7 +385,10 @@ def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
     ]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
-    (error,) = json.loads(done.stdout)["errors"]
+    document = json.loads(done.stdout)
+    assert document["run_status"] == "FAILED"
+    assert Ledger.load(Path(document["run_dir"])).run_id == document["run_id"]
+    (error,) = document["errors"]
     assert error["message"].startswith("no trial finished: 2 of 2 failed. The most frequent reason: ")
 
 
@@ -327,7 +420,7 @@ def test_a_cost_may_come_first_with_folds(runs_dir: Path) -> None:
 def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> None:
     assert swept.best is not None
     hidden = f"model.hidden={swept.best['params']['model.hidden']}"
-    asked = ["trainer=debug", hidden, f"model.weights={swept.run_id}"]
+    asked = ["trainer=debug", hidden, f"model.weights={swept.best['run_id']}"]
     fixed = [*QUICK, "trainer.max_epochs=9", *asked, f"runs_dir='{runs_dir}'"]
     plan = plan_sweep([*fixed, "optimizer.lr=0.1,0.2"])
     config = plan.trial_config({"optimizer.lr": 0.1})
@@ -335,7 +428,20 @@ def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> 
     assert {**config, "sweep": plan.config["sweep"]} == plan.config
     other = dlcli.train([*QUICK, hidden, "cv.seed=5", f"runs_dir='{runs_dir}'"])
     with pytest.raises(ConfigError, match=r"model\.weights.*rows that are to judge what it becomes"):
-        plan_sweep([*fixed[:-2], f"runs_dir='{runs_dir}'", f"model.weights={swept.run_id},{other.run_id}"])
+        plan_sweep(
+            [*fixed[:-2], f"runs_dir='{runs_dir}'", f"model.weights={swept.best['run_id']},{other.run_id}"]
+        )
+    # The refitted winner has learnt the rows by which trials were chosen.
+    with pytest.raises(ConfigError, match=r"trained on 18 of"):
+        plan_sweep(
+            [*fixed[:-2], f"runs_dir='{runs_dir}'", f"model.weights={swept.run_id}", "optimizer.lr=0.1,0.2"]
+        )
+
+
+def test_what_folds_hold_out_validates(runs_dir: Path) -> None:
+    folds = ["cv=kfold", "cv.folds=2", "cv.test_size=0.2", "cv.val_size=0"]
+    plan = plan_sweep([*QUICK, *folds, "optimizer.lr=0.1,0.2", f"runs_dir='{runs_dir}'"])
+    assert [split.sizes["val"] for split in plan.estimation.splits] == [60, 60]
 
 
 def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> None:
@@ -365,8 +471,10 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
     assert trained.status == "FINISHED"
     file = folder / "which.yaml"
     file.write_text(file.read_text().replace("[4, 8]", "[4, 16]"))
+    before = record_of(result)
     with pytest.raises(ConfigError, match=r"sweep\.space: is not what the run was started with"):
-        dlcli.resume(result.run_dir, ["sweep.trials=9"], conf_dirs=[tmp_path / "conf"])
+        dlcli.resume(result.run_dir, ["sweep.trials=9"])  # its folder is remembered
+    assert record_of(result) == before
 
 
 @pytest.mark.parametrize(
@@ -431,7 +539,9 @@ def test_a_dry_run_trains_nothing(tmp_path: Path) -> None:
 
 
 def test_when_the_time_is_up_no_trial_begins(runs_dir: Path) -> None:
-    with pytest.raises(TrainingError, match="no trial finished"):
+    with pytest.raises(
+        TrainingError, match=r"the time was up before any trial finished(.|\n)*dlcli resume t"
+    ):
         sweep(runs_dir, "t", *SPACE, "sweep.trials=2", "sweep.timeout=1e-9")
     assert not ledgers(runs_dir, "t", "trial")
     assert len(dlcli.resume("t", ["sweep.timeout=1h"], runs_dir=runs_dir).trials) == 2

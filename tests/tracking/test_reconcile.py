@@ -103,21 +103,18 @@ def test_a_kill_between_the_mlflow_run_and_the_ledger(store: Store) -> None:
     assert not (store.runs_dir / ACTIVE_DIR / "t-between").exists()
 
 
-@pytest.mark.parametrize("moment", ["its files", "its ledger"])
+@pytest.mark.parametrize("moment", ["atomic_write", "Store._log_params", "Ledger.update"])
 def test_a_kill_while_a_child_is_made_leaves_none_to_be_found(
     store: Store, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     sweep = Ledger.load(new_run(store, kind="sweep", run_name=f"killed at {moment}"))
     trial = {"kind": "trial", "parent_id": sweep.run_id, "tags": {"dlcli.place": "trial 0"}}
-    step = (
-        "dlcli.tracking.store.atomic_write" if moment == "its files" else "dlcli.tracking.store.Ledger.update"
-    )
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, killed)
+        patch.setattr(f"dlcli.tracking.store.{moment}", killed)
         with pytest.raises(KeyboardInterrupt):
             new_run(store, **trial, files={"trial.json": "{}"})
     reconcile(store.runs_dir, store)
