@@ -60,6 +60,7 @@ class Experiment:
 
         from dlcli.config.build import build
         from dlcli.console import amount
+        from dlcli.feature_cache import rehearsed
         from dlcli.optimization import batch_rows, make_optimizer
         from dlcli.parts import assemble
         from dlcli.splits.split import Split
@@ -73,6 +74,7 @@ class Experiment:
         with isolate_rng():
             targets = target_facts(self.data, split.train) if quick else None  # of few rows, all classes
             parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
+            parts, features_seconds = (parts, 0.0) if quick else rehearsed(config, parts, self.data, split)
             rehearsal = rehearse(
                 parts.network,
                 parts.task,
@@ -89,7 +91,7 @@ class Experiment:
                 where="runs_dir",
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )
-        return rehearsal
+        return replace(rehearsal, features_seconds=features_seconds)
 
 
 def free_space(folder: Path) -> int:

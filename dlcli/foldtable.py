@@ -64,6 +64,12 @@ class FoldTable:
             self._live = None
             self._exit.close()
 
+    def computed(self, index: int, done: int, total: int) -> None:
+        """So many of the rows' features are there, which a training needs before it can begin."""
+        with self.lock:
+            self._lines[index].state = f"features {done / total:.0%}"
+            self._draw()
+
     def prepared(self, index: int, max_epochs: int | None, monitor: str) -> None:
         """A training begins."""
         with self.lock:
@@ -117,13 +123,13 @@ class FoldTable:
                 number(line.watched) if math.isfinite(line.watched) else "",
                 *(number(line.metrics[name]) if name in line.metrics else "" for name in names),
                 f"{line.seconds:.1f} s" if line.state == "done" else "",
-                style="" if line.state == "runs" else "dim",
+                style="dim" if line.state in ("waits", "done") else "",
             )
         return table
 
     def _some(self) -> list[_Line]:
         if len(self._lines) <= _LINES:
             return self._lines
-        running = [line for line in self._lines if line.state == "runs"][:_LINES]
         done = [line for line in self._lines if line.state == "done"]
+        running = [line for line in self._lines if line.state not in ("waits", "done")][:_LINES]
         return [*done[-(_LINES - len(running)) :], *running]

@@ -226,7 +226,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         )
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         restore_best_weights(run_dir)
-        parts, said = with_features(config, parts, data, split, run_dir)
+        parts, said = with_features(config, parts, data, split, run_dir.parents[2], observer)
         found = find(config, parts, job.seed)
         if found is not None:
             config = settle(config, found, run_dir, recorder)
@@ -303,7 +303,7 @@ def take_part(text: str, world: World) -> None:
     data, split = load_data(job.config["dataset"]), Split.load(Path(job.run_dir) / "split.npz")
     with isolate_rng():
         parts = assemble(job.config, data, split, job.seed)
-        parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir))
+        parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], Observer())
         _fit(job, parts, world, Observer(), {})
 
 
@@ -316,7 +316,7 @@ def _reload(
 
     folder = run_dir / "model"
     model = load_model(folder, trust=True)
-    features = cached_features(config, model.network, model.preprocessing, data, run_dir, device)
+    features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
     if not len(split.val):
         return model, features, {}
     tuned = model.task.tune(outputs_on(model, data, split.val, device, features), data.y[split.val])

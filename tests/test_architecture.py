@@ -34,7 +34,7 @@ LAYERS = (
     ("datasets", "statistics"),
     ("distributed",),
     ("tracking", "config", "result"),
-    ("foldtable", "sweeptable", "trainingbar"),
+    ("computingbar", "foldtable", "sweeptable", "trainingbar"),
     ("console", "interrupts"),
     ("errors", "paths", "quiet", "cores"),
 )

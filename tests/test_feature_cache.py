@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +16,29 @@ import torch
 from safetensors.torch import save_file
 
 from dlcli import runner
+from dlcli.datasets.data import Data
 from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_image import PretrainedImage
-from dlcli.result import Result
+from dlcli.preprocessing.image import Image
 from dlcli.training.feature_store import FeatureStore
-from dlcli.training.features import MappedRows
+from dlcli.training.features import Features, MappedRows
+from dlcli.training.finetuning import FeatureExtraction
+from dlcli.training.network import Network
+from dlcli.training.observer import Observer, Plan, Watcher
 
 MODEL = [
-    "model=pretrained_image", "model.architecture=test_resnet", "model.input_size=16",
-    "model.hidden=8", "model.dropout=0.2", "dataset.batch_size=128", "trainer.max_epochs=2", "trainer.accelerator=cpu",
-    "callbacks=none", "optimizer.lr=0.01",
+    "model=pretrained_image", "model.architecture=test_resnet", "model.input_size=16", "trainer=debug",
+    "model.hidden=8", "model.dropout=0.2", "trainer.accelerator=cpu", "callbacks=none", "optimizer.lr=0.01",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for runs, with weights of two backbones beside it."""
-    folder = tmp_path_factory.mktemp("cache")
-    for seed in range(2):
-        torch.manual_seed(seed)
-        save_file(timm.create_model("test_resnet").state_dict(), folder / f"{seed}.safetensors")
-    return folder / "runs"
-
-
-def train(runs: Path, *overrides: str, weights: int = 0) -> Result:
-    file = runs.parent / f"{weights}.safetensors"
-    return runner.train([*MODEL, f"model.weights='{file}'", f"runs_dir='{runs}'", *overrides])
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a small backbone."""
+    file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet").state_dict(), file)
+    return file
 
 
 @pytest.fixture
@@ -56,43 +55,117 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-def test_the_figures_are_those_without_a_cache(runs: Path, computed: list[int]) -> None:
-    plain, cached = train(runs, "finetune.cache=false"), train(runs)
+class Told(Watcher, Observer):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.computed_so_far: list[tuple[int, int]] = []
+        self.panel: dict[str, str] = {}
+
+    def observer(self, index: int) -> Observer:
+        return self
+
+    def computed(self, done: int, total: int) -> None:
+        self.computed_so_far.append((done, total))
+
+    def prepared(self, plan: Plan) -> None:
+        self.panel = dict(plan.description)
+
+
+def test_the_figures_are_those_without_a_cache(weights: Path, computed: list[int]) -> None:
+    overrides, told = [*MODEL, f"model.weights='{weights}'"], Told()
+    plain = runner.train([*overrides, "finetune.cache=false"])
+    cached = runner.train(overrides, watcher=told)
     assert cached.metrics == pytest.approx(plain.metrics, rel=1e-5, abs=1e-5)
     one, other = (load_model(result.run_dir / "model").network.state_dict() for result in (plain, cached))
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+    assert (told.computed_so_far[0], told.computed_so_far[-1]) == ((0, 3 * 128), (3 * 128, 3 * 128))
+    assert told.panel["features"].startswith("96 a row, computed once, kept in runs/.features/")
     computed.clear()
-    train(runs, "model.dropout=0.1", "trainer.max_epochs=1")
+    again = Told()
+    runner.train([*overrides, "model.dropout=0.1", "trainer.max_epochs=1"], watcher=again)
     assert not [n for n in computed if n > 8]
+    assert not again.computed_so_far
 
 
-def test_folds_share_them_and_each_row_is_computed_once(runs: Path, computed: list[int]) -> None:
-    result = train(runs, "cv=kfold", "cv.folds=3", "model.input_size=20", "trainer.max_epochs=1")
-    assert len(result.folds) == 3
+def test_folds_share_them_and_each_row_is_computed_once(weights: Path, computed: list[int]) -> None:
+    overrides = [
+        *MODEL,
+        f"model.weights='{weights}'",
+        "cv=kfold",
+        "trainer.max_epochs=1",
+        "trainer.limit_rows=null",
+    ]
+    assert len(runner.train(overrides).folds) == 2
     # Each once: the rest are the few rows of a rehearsal, and single ones that show shapes.
     assert sum(n for n in computed if n > 8) <= 1797
 
 
-def test_augmented_rows_and_other_weights_are_computed(runs: Path, computed: list[int]) -> None:
-    train(runs, "trainer.max_epochs=1")
-    before = {folder.name for folder in (runs / ".features").iterdir()}
-    computed.clear()
-    train(runs, "augmentation=digits", "trainer.max_epochs=1")
-    assert sum(computed) > 1797
-    assert {folder.name for folder in (runs / ".features").iterdir()} == before
-    train(runs, "trainer.max_epochs=1", weights=1)
-    assert len(list((runs / ".features").iterdir())) == len(before) + 1
+def test_check_tells_of_the_epochs_that_go_by_features(weights: Path, computed: list[int]) -> None:
+    found, _ = runner.check([*MODEL, f"model.weights='{weights}'"])
+    assert found.features_seconds > 0
+    assert sum(computed) == 1 + 64  # one shows their shape, some their time; no step computes any
+    assert found.parameters > found.trainable == (96 * 8 + 8) + (8 * 10 + 10)
 
 
-def vectors(rows: np.ndarray) -> Iterator[np.ndarray]:
-    for first in range(0, len(rows), 4):
-        yield np.repeat(rows[first : first + 4, None], 3, axis=1).astype(np.float32)
+def test_augmented_rows_have_them_computed_in_each_epoch(weights: Path, computed: list[int]) -> None:
+    told = Told()
+    overrides = [*MODEL, f"model.weights='{weights}'", "augmentation=digits", "trainer.max_epochs=1"]
+    runner.train(overrides, watcher=told)
+    assert told.panel["features"] == "computed in each epoch: augmentation changes the rows"
+    assert sum(n for n in computed if n > 8) >= 3 * 128
+    assert not Path("runs", ".features").exists()
+
+
+def test_so_has_a_precision_of_the_weights(weights: Path) -> None:
+    found, _ = runner.check([*MODEL, f"model.weights='{weights}'", "trainer.precision=bf16-true"])
+    assert found.features_seconds == 0
+
+
+def features(folder: Path, weights: Path, precision: Any = None, first: int = 0) -> tuple[Features, Data]:
+    images = np.random.default_rng(0).integers(0, 256, (70, 8, 8), np.uint8)
+    data = Data("noise", "image", images, np.arange(70) % 2, ("a", "b"))
+    torch.manual_seed(0)
+    model = PretrainedImage((1, 8, 8), 2, "test_resnet", str(weights), input_size=16, normalization="own")
+    preprocessing = Image().fit(images[first:])
+    network = Network(model, preprocessing.on_device(), FeatureExtraction())
+    return Features(network, preprocessing, data, folder, torch.device("cpu"), precision), data
+
+
+def test_they_are_computed_as_the_trainer_would(weights: Path, tmp_path: Path) -> None:
+    rows = np.array([3, 69, 5])
+    found, data = features(tmp_path, weights, "bf16-mixed")
+    x = torch.from_numpy(data.x[rows][:, None])
+    model = features(tmp_path, weights)[0]._network.model.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = model.features(x)  # type: ignore[operator]
+    assert torch.equal(found.read(rows)[:], expected.float())
+    full, _ = features(tmp_path, weights)
+    assert full.in_full and not found.in_full
+    assert not torch.equal(full.read(rows)[:], expected.float())
+
+
+def test_what_they_depend_on_tells_them_apart(weights: Path, tmp_path: Path) -> None:
+    kept, _ = features(tmp_path, weights, 32)
+    assert features(tmp_path, weights, "32-true", first=20)[0].store.folder == kept.store.folder
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(1)
+    save_file(timm.create_model("test_resnet").state_dict(), other)
+    places = {features(tmp_path, *changed)[0].store.folder for changed in ((other,), (weights, "16-mixed"))}
+    assert len({kept.store.folder, *places}) == 3
+
+
+def vectors(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each row's number, three times; the rows in another order than they are asked for."""
+    for first in range(len(rows), 0, -4):
+        some = rows[max(0, first - 4) : first]
+        yield some, np.repeat(some[:, None], 3, axis=1).astype(np.float32)
 
 
 def test_a_store_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "a", 20, 3)
 
-    def stopped(rows: np.ndarray) -> Iterator[np.ndarray]:
+    def stopped(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield from list(vectors(rows))[:2]
         raise KeyboardInterrupt
 
@@ -100,35 +173,39 @@ def test_a_store_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         store.fill(np.arange(20), stopped)
     asked: list[int] = []
 
-    def rest(rows: np.ndarray) -> Iterator[np.ndarray]:
+    def rest(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         asked.extend(rows.tolist())
         yield from vectors(rows)
 
-    store.fill(np.arange(20), rest)
-    assert asked == list(range(8, 20))
+    advanced: list[int] = []
+    store.fill(np.arange(20), rest, advanced.append)
+    assert asked == list(range(12))
+    assert sum(advanced) == 12
     assert store.mapped()[:, 0].tolist() == list(range(20))
-    (tmp_path / "a" / "known.npy").write_bytes(b"")  # as a kill may leave it
+    (tmp_path / "a" / "known").write_bytes(b"")  # as a power cut may leave it
     store.fill(np.arange(3), rest)
     assert asked[-3:] == [0, 1, 2]
 
 
-def test_two_at_once_compute_nothing_twice(tmp_path: Path) -> None:
-    asked: list[int] = []
+def test_several_at_once_share_the_work_and_compute_nothing_twice(tmp_path: Path) -> None:
+    asked: list[list[int]] = [[], []]
+    both_work = threading.Barrier(2)
 
-    def counted(rows: np.ndarray) -> Iterator[np.ndarray]:
-        for batch in vectors(rows):
-            asked.extend(batch[:, 0].astype(int).tolist())
-            yield batch
+    def counted(which: int, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if not asked[which]:
+            both_work.wait(60)
+        for some, values in vectors(rows):
+            asked[which].extend(some.tolist())
+            yield some, values
 
-    threads = [
-        threading.Thread(target=FeatureStore(tmp_path / "a", 40, 3).fill, args=(np.arange(40), counted))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(asked) == list(range(40))
+    def fill(which: int) -> None:
+        FeatureStore(tmp_path / "a", 600, 3).fill(np.arange(600), partial(counted, which))
+        assert FeatureStore(tmp_path / "a", 600, 3).mapped()[:, 0].tolist() == list(range(600))
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(fill, range(2)))
+    assert sorted(asked[0] + asked[1]) == list(range(600))
+    assert asked[0] and asked[1]
 
 
 def test_the_store_that_was_used_longest_ago_makes_room(
@@ -139,7 +216,7 @@ def test_the_store_that_was_used_longest_ago_makes_room(
     monkeypatch.setattr("dlcli.training.feature_store._MOST", 20_000.0)
     for age, name in ((3, "old"), (2, "newer")):
         FeatureStore(tmp_path / name, 1000, 3).fill(np.arange(1000), vectors)
-        os.utime(tmp_path / name / "known.npy", (age * -1000 + 1e9, age * -1000 + 1e9))
+        os.utime(tmp_path / name / "known", (age * -1000 + 1e9, age * -1000 + 1e9))
     FeatureStore(tmp_path / "third", 1000, 3).fill(np.arange(1000), vectors)
     assert {folder.name for folder in tmp_path.iterdir()} == {"newer", "third"}
 

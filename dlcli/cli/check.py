@@ -55,10 +55,13 @@ def _figures(data: Profile) -> dict[str, str]:
 def _rows(found: Rehearsal) -> dict[str, str]:
     trains = "" if found.trainable == found.parameters else f", {found.trainable:,} train"
     memory = ", ".join(f"{what} {amount(size)}" for what, size in found.memory.items())
+    once = found.features_seconds
+    features = {"features": f"about {duration(once)} before the first epoch, once"} if once else {}
     return {
         "parameters": f"{found.parameters:,}{trains}",
         "device": found.device,
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",
+        **features,
         "epoch": f"about {duration(found.seconds_per_epoch)}, {counted(found.steps_per_epoch, 'step')}",
         "disk": f"{amount(found.disk)} for checkpoints, {amount(found.disk_peak)} while they are written",
     }

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from dlcli.computingbar import ComputingBar
 from dlcli.console import Terminal
 from dlcli.foldtable import FoldTable
 from dlcli.result import Result
@@ -22,6 +23,8 @@ class TerminalWatcher(Watcher):
         self._title = title
         self._told = False
         self._table: FoldTable | None = None
+        self._computing: tuple[int, ComputingBar] | None = None
+        self._before = ExitStack()
         self._exit = ExitStack()
 
     def __enter__(self) -> TerminalWatcher:
@@ -30,6 +33,7 @@ class TerminalWatcher(Watcher):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._before.close()
         self._exit.__exit__(kind, error, trace)
 
     def recording(self, run_dir: Path) -> None:
@@ -48,7 +52,7 @@ class TerminalWatcher(Watcher):
     def observer(self, index: int) -> Observer:
         """Who draws one job's progress."""
         if self._table is None:
-            return _BarObserver(self)
+            return _BarObserver(self, index)
         return _RowObserver(self, self._table, index)
 
     def finished(self, index: int, result: Result) -> None:
@@ -56,8 +60,18 @@ class TerminalWatcher(Watcher):
         if self._table is not None:
             self._table.finished(index, result.metrics, result.duration_s)
 
+    def computed(self, index: int, done: int, total: int) -> None:
+        """A bar for the first that computes anything, until the panel: those beside it share the work."""
+        if self._computing is None:
+            self._computing = index, self._before.enter_context(ComputingBar(self._terminal, total))
+        owner, bar = self._computing
+        if owner == index:
+            bar.advance_to(done)
+
     def panel(self, description: Mapping[str, str]) -> None:
         """What runs, once."""
+        self._before.close()
+        self._computing = None
         if not self._told:
             self._told = True
             self._terminal.panel(self._title, description)
@@ -76,9 +90,13 @@ class TerminalWatcher(Watcher):
 
 
 class _BarObserver(Observer):
-    def __init__(self, watcher: TerminalWatcher) -> None:
+    def __init__(self, watcher: TerminalWatcher, index: int) -> None:
         self._watcher = watcher
+        self._index = index
         self._bar: TrainingBar | None = None
+
+    def computed(self, done: int, total: int) -> None:
+        self._watcher.computed(self._index, done, total)
 
     def prepared(self, plan: Plan) -> None:
         self._watcher.panel(plan.description)
@@ -98,6 +116,13 @@ class _RowObserver(Observer):
         self._watcher = watcher
         self._table = table
         self._index = index
+
+    def computed(self, done: int, total: int) -> None:
+        with self._table.lock:
+            if self._table.shown:
+                self._table.computed(self._index, done, total)
+            else:
+                self._watcher.computed(self._index, done, total)
 
     def prepared(self, plan: Plan) -> None:
         with self._table.lock:

@@ -1,7 +1,7 @@
 """What driver and worker tell each other: one JSON document a line.
 
-To the worker: a job, and `hopeless` with the folder of one that is to be given up. From it: `prepared` and `epoch`
-while it trains, then `done` (the figures are in the run's ledger), `failed`, `pruned` or `interrupted`.
+To the worker: a job, and `hopeless` with the folder of one that is to be given up. From it: `computed`, `prepared` and
+`epoch` while it trains, then `done` (the figures are in the run's ledger), `failed`, `pruned` or `interrupted`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ class Sender(Observer):
         self._stream = stream
         self._is_hopeless = is_hopeless
 
+    def computed(self, done: int, total: int) -> None:
+        """Pass it on."""
+        send(self._stream, "computed", done=done, total=total)
+
     def prepared(self, plan: Plan) -> None:
         """Pass it on."""
         send(self._stream, "prepared", plan=asdict(plan))
@@ -45,5 +49,7 @@ def relay(message: Mapping[str, Any], observer: Observer) -> None:
     """Tell the driver's observer what the worker's heard."""
     if message["event"] == "prepared":
         observer.prepared(Plan(**message["plan"]))
+    elif message["event"] == "computed":
+        observer.computed(message["done"], message["total"])
     elif message["event"] == "epoch":
         observer.finished_epoch(message["epoch"], message["metrics"])

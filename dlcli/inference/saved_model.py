@@ -15,7 +15,7 @@ Nothing in it is unpickled, and only dlcli's and torch's own classes are built, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.config.build import build
+from dlcli.config.build import TARGET, build, locate
 from dlcli.errors import CorruptRun, first_line
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
@@ -112,7 +112,7 @@ def save_model(
         "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
     atomic_write(folder / _DESCRIPTION, json.dumps(description, indent=2))
-    _write_mlflow_files(folder, run_id)
+    _write_mlflow_files(folder, run_id, getattr(locate(model[TARGET]), "requires", ()))
     weights.replace(folder / "weights.safetensors")
 
 
@@ -204,9 +204,10 @@ def _refuse_strangers(folder: Path, names: list[str]) -> None:
         )
 
 
-def _write_mlflow_files(folder: Path, run_id: str) -> None:
+def _write_mlflow_files(folder: Path, run_id: str, requires: Sequence[str]) -> None:
     """A pyfunc flavour whose loader is ours: no copy of the code, nothing pickled.
 
+    `requires` names packages that the model is made of, beside dlcli and torch.
     Written by hand, for importing `mlflow.pyfunc` takes longer than all the rest of the folder.
     """
     import platform
@@ -232,9 +233,20 @@ def _write_mlflow_files(folder: Path, run_id: str) -> None:
     }
     environment = {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]}
     torch_version = torch.__version__.partition("+")[0]
+    requirements = [f"dlcli=={__version__}", f"torch=={torch_version}", *map(_pinned, requires)]
     atomic_write(folder / "MLmodel", yaml.safe_dump(description))
-    atomic_write(folder / "requirements.txt", f"dlcli=={__version__}\ntorch=={torch_version}\n")
+    atomic_write(folder / "requirements.txt", "".join(f"{line}\n" for line in requirements))
     atomic_write(folder / "python_env.yaml", yaml.safe_dump(environment))
+
+
+def _pinned(package: str) -> str:
+    """With its version, where it is one that pip has installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"{package}=={version(package)}"
+    except PackageNotFoundError:
+        return package
 
 
 def as_rows(x: Any, kind: str) -> Any:

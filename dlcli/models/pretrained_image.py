@@ -52,6 +52,7 @@ class PretrainedImage(nn.Module):
     """
 
     accepts: ClassVar = {"image"}
+    requires: ClassVar = ("timm",)
     mean: Tensor
     std: Tensor
 
@@ -104,8 +105,9 @@ class PretrainedImage(nn.Module):
         if self.takes_raw:
             x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
         if x.shape[-2:] != (self.input_size, self.input_size):
-            size = (self.input_size, self.input_size)
-            x = nn.functional.interpolate(x, size, mode=self.interpolation, antialias=True)
+            size = (self.input_size, self.input_size)  # in full precision, for a CPU resizes in no other
+            resized = nn.functional.interpolate(x.float(), size, mode=self.interpolation, antialias=True)
+            x = resized.to(x.dtype)
         return self.backbone(x)
 
     def forward(self, x: Tensor | None = None, features: Tensor | None = None) -> Tensor:

@@ -34,6 +34,7 @@ class PretrainedText(nn.Module):
     """
 
     accepts: ClassVar = {"tokens"}
+    requires: ClassVar = ("transformers",)
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class PretrainedText(nn.Module):
                 "preprocessing",
                 "Choose preprocessing=pretrained_text.",
             )
+        self._backbone_config = backbone_config
         described = json.loads(backbone_config)
         library = transformers()
         config = library.AutoConfig.for_model(described.pop("model_type"), **described)
@@ -72,7 +74,7 @@ class PretrainedText(nn.Module):
 
     def feature_settings(self) -> dict[str, Any]:
         """What decides about the features beside the backbone's weights."""
-        return {"pooling": self.pooling, "config": self.backbone.config.to_dict()}
+        return {"pooling": self.pooling, "config": self._backbone_config}
 
     def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Tokens `(N, T)`, of which `lengths` `(N,)` count, to one vector each, `(N, F)`."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,76 +18,160 @@ from dlcli.tracking.ledger import atomic_write
 # Bytes that all stores in a folder may take; beyond that the one that was used longest ago goes.
 _MOST = 20e9
 
-_FEATURES, _KNOWN, _LOCK = "features.npy", "known.npy", "lock"
+# Rows of a block, at least, and how many blocks a store has at most: each has a lock, which is a file.
+_BLOCK, _BLOCKS = 256, 64
+
+# What was computed is put on the disk for good so often: a kill, or a power cut, loses no more.
+_SECONDS = 1.0
+
+_FEATURES, _KNOWN, _LOCK = "features.npy", "known", "store.lock"
+
+# Rows in any order, and their vectors `(n, width)`.
+Computed = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 class FeatureStore:
     """Vectors `(rows, width)` of which some are known.
 
-    Of several processes one computes, and the others wait and find what it has computed. What a process that is killed
-    has computed since it last finished is computed again.
+    Several processes fill it together. Each works on one block of rows after another that nobody else is at, then waits
+    for those blocks that others are at, and does itself what one of them left behind when it was killed.
+
+    The vectors are written, not mapped, until all of them are there: a full disk is then an error, and no fault in
+    memory that ends the process.
     """
 
     def __init__(self, folder: Path, rows: int, width: int) -> None:
         self.folder = folder
-        self._shape = (rows, width)
+        self._rows = rows
+        self._width = width
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+        )
+        self._header = header.getvalue()
 
-    def fill(self, rows: np.ndarray, compute: Callable[[np.ndarray], Iterable[np.ndarray]]) -> None:
-        """Have `compute` give the vectors of those rows that are not known, some at a time, in their order."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / _LOCK):
-            known = self._known()
-            missing = rows[~known[rows]]
-            if not len(missing):
-                (self.folder / _KNOWN).touch()
-                return
+    def missing(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that are not known."""
+        if not self._is_whole():
+            return rows
+        return rows[~np.fromfile(self.folder / _KNOWN, bool)[rows]]
+
+    def fill(
+        self,
+        rows: np.ndarray,
+        compute: Callable[[np.ndarray], Computed],
+        advanced: Callable[[int], None] = lambda rows: None,
+    ) -> None:
+        """Have `compute` give the vectors of those rows that are not known, some at a time.
+
+        `advanced` hears of it whenever so many more of them are known, by this process or by another.
+        """
+        self._open()
+        missing = np.sort(self.missing(rows))
+        if len(missing):
             _make_room(self.folder)
-            file = self.folder / _FEATURES
-            mode = "r+" if file.exists() else "w+"
-            features = np.lib.format.open_memmap(
-                file, mode, np.float32, None if mode == "r+" else self._shape
-            )
-            done = 0
-            try:
-                for vectors in compute(missing):
-                    features[missing[done : done + len(vectors)]] = vectors
-                    done += len(vectors)
-            finally:
-                features.flush()
-                known[missing[:done]] = True
-                content = io.BytesIO()
-                np.save(content, known)
-                atomic_write(self.folder / _KNOWN, content.getvalue())
+        size = max(_BLOCK, -(-self._rows // _BLOCKS))
+        left = dict.fromkeys((missing // size).tolist())
+        for timeout in (0, -1):  # first what nobody is at, then what others are at
+            for block in list(left):
+                lock = FileLock(self.folder / f"{block:02d}.lock", timeout=timeout)
+                try:
+                    with lock:
+                        self._fill(missing[missing // size == block], compute, advanced)
+                    del left[block]
+                except Timeout:
+                    continue
 
     def mapped(self) -> np.ndarray:
         """All vectors where they lie; only those of rows that are known mean something."""
         return np.load(self.folder / _FEATURES, mmap_mode="c")
 
-    def _known(self) -> np.ndarray:
-        if not (self.folder / _FEATURES).exists():
-            return np.zeros(self._shape[0], bool)
-        try:
-            return np.load(self.folder / _KNOWN, allow_pickle=False)
-        except (OSError, EOFError, ValueError):
-            return np.zeros(self._shape[0], bool)
+    def _fill(
+        self, rows: np.ndarray, compute: Callable[[np.ndarray], Computed], advanced: Callable[[int], None]
+    ) -> None:
+        missing = self.missing(rows)
+        if len(missing) < len(rows):
+            advanced(len(rows) - len(missing))
+        if not len(missing):
+            return
+        with (self.folder / _FEATURES).open("r+b") as features, (self.folder / _KNOWN).open("r+b") as known:
+            done: list[int] = []
+
+            def mark() -> None:
+                # In this order: what counts as known has to be there, even after a power cut.
+                features.flush()
+                os.fsync(features.fileno())
+                for row in done:
+                    known.seek(row)
+                    known.write(b"\1")
+                known.flush()
+                done.clear()
+
+            marked = time.monotonic()
+            try:
+                for some, vectors in compute(missing):
+                    for row, vector in zip(some.tolist(), vectors, strict=True):
+                        features.seek(len(self._header) + 4 * self._width * row)
+                        features.write(vector.tobytes())
+                    done += some.tolist()
+                    if time.monotonic() - marked > _SECONDS:
+                        mark()
+                        marked = time.monotonic()
+                    advanced(len(some))
+            finally:
+                mark()
+
+    def _open(self) -> None:
+        """Make the files; they take no room on the disk until they are filled."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / _LOCK):
+            if not self._is_whole():
+                (self.folder / _KNOWN).unlink(missing_ok=True)
+                with (self.folder / _FEATURES).open("wb") as file:
+                    file.write(self._header)
+                    file.truncate(self._bytes)
+                atomic_write(self.folder / _KNOWN, bytes(self._rows))
+            (self.folder / _KNOWN).touch()
+
+    @property
+    def _bytes(self) -> int:
+        return len(self._header) + 4 * self._rows * self._width
+
+    def _is_whole(self) -> bool:
+        sizes = [
+            file.stat().st_size if (file := self.folder / name).exists() else None
+            for name in (_FEATURES, _KNOWN)
+        ]
+        return sizes == [self._bytes, self._rows]
 
 
 def _make_room(folder: Path) -> None:
     """Remove stores that nobody has used for longest, while all of them take too much."""
     others = [other for other in folder.parent.iterdir() if other != folder and (other / _KNOWN).exists()]
     others.sort(key=lambda other: (other / _KNOWN).stat().st_mtime)
-    total = sum(_bytes(other) for other in others)
+    total = sum(_on_disk(other) for other in others)
     for other in others:
         if total <= _MOST:
             return
-        try:
-            with FileLock(other / _LOCK, timeout=0):
-                total -= _bytes(other)
+        with _nobody_at(other) as free:
+            if free:
+                total -= _on_disk(other)
                 shutil.rmtree(other)
+
+
+@contextmanager
+def _nobody_at(folder: Path) -> Iterator[bool]:
+    """Whether no process works on a store; if so, none can begin meanwhile."""
+    free = True
+    with ExitStack() as locks:
+        try:
+            for file in folder.glob("*.lock"):
+                locks.enter_context(FileLock(file, timeout=0))
         except Timeout:
-            continue  # in use
+            free = False
+        yield free
 
 
-def _bytes(folder: Path) -> int:
+def _on_disk(folder: Path) -> int:
     """What it takes on the disk: rows that are not known take nothing."""
     return sum(file.stat().st_blocks * 512 for file in folder.iterdir())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Generator
-from contextlib import closing
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.data import Data, take
 from dlcli.preprocessing.base import Preprocessing
+from dlcli.tracking.ledger import disk_errors
 from dlcli.training.feature_store import FeatureStore
 from dlcli.training.fields import Field, as_fields
 from dlcli.training.loader import BatchLoader
@@ -27,12 +30,27 @@ _ROWS = 64
 # The share of what memory is free that a part's features may take; larger ones are read from the disk.
 _SHARE = 0.25
 
+# How a forward pass runs under each of a trainer's precisions in which weights stay what they are.
+_AUTOCAST: Mapping[str, torch.dtype | None] = {
+    **dict.fromkeys(("None", "32", "32-true")),
+    **dict.fromkeys(("16", "16-mixed"), torch.float16),
+    **dict.fromkeys(("bf16", "bf16-mixed"), torch.bfloat16),
+}
+
+
+def can_compute_in(precision: Any) -> bool:
+    """Whether features can be computed as a trainer of this precision would."""
+    return str(precision) in _AUTOCAST
+
 
 class Features:
     """The features of a data set's rows.
 
     They are kept under a name that follows from all that they depend on: the rows, the preprocessing, the backbone and
-    its weights. Whatever agrees in these shares them: folds, trials, later runs.
+    its weights, device and precision. Whatever agrees in these shares them: folds, trials, later runs.
+
+    Attributes:
+        width: how many a row has.
 
     Args:
         network: with a backbone that does not change.
@@ -40,40 +58,102 @@ class Features:
         data: the raw rows.
         folder: where features are kept.
         device: where they are computed.
+        precision: of a trainer (`can_compute_in`); None: in full.
     """
 
     def __init__(
-        self, network: Network, preprocessing: Preprocessing, data: Data, folder: Path, device: torch.device
+        self,
+        network: Network,
+        preprocessing: Preprocessing,
+        data: Data,
+        folder: Path,
+        device: torch.device,
+        precision: Any = None,
     ) -> None:
         self._network = network
         self._preprocessing = preprocessing
         self._data = data
         self._device = device
+        self._type = _AUTOCAST[str(precision)]
+        self._inputs = tuple(inspect.signature(self._model.features).parameters)
         with closing(self._of(np.arange(1))) as first:
-            width = next(first).shape[1]
-        self.store = FeatureStore(folder / _key(network, preprocessing, data), len(data), width)
+            self.width = next(first)[1].shape[1]
+        self.store = FeatureStore(folder / self._key(), len(data), self.width)
+
+    def compute(self, rows: np.ndarray, advanced: Callable[[int], None] = lambda rows: None) -> None:
+        """Have the features of some rows; `advanced` hears of each that were computed."""
+        with disk_errors(self.store.folder):
+            self.store.fill(rows, self._of, advanced)
+
+    def estimate(self, rows: np.ndarray) -> float:
+        """About how many seconds `compute` would take, from a few of the rows."""
+        missing = self.store.missing(rows)
+        some = missing[:: max(1, len(missing) // _ROWS)][:_ROWS]
+        if not len(some):
+            return 0.0
+        start = time.perf_counter()
+        for _ in self._of(some):
+            pass
+        return (time.perf_counter() - start) * len(missing) / len(some)
 
     def read(self, rows: np.ndarray) -> Field:
         """The features `(N, F)` of some rows; those that nobody knows are computed."""
-        self.store.fill(rows, self._of)
+        self.compute(rows)
         mapped = self.store.mapped()
         if len(rows) * mapped.shape[1] * mapped.itemsize < _SHARE * psutil.virtual_memory().available:
             return torch.from_numpy(mapped[rows])
         return MappedRows(torch.from_numpy(mapped), torch.from_numpy(rows))
 
-    def _of(self, rows: np.ndarray) -> Generator[np.ndarray]:
-        """The features of rows, batch by batch."""
+    @property
+    def in_full(self) -> bool:
+        """Whether they are computed in full precision, as a trained model's are."""
+        return self._type is None
+
+    @property
+    def _model(self) -> Any:
+        """Has a backbone."""
+        return self._network.model
+
+    def _of(self, rows: np.ndarray) -> Generator[tuple[np.ndarray, np.ndarray]]:
+        """The features of rows, batch by batch: of texts the longest first."""
         network = self._network
-        was_training, model = network.training, network.model
-        fields = as_fields(self._preprocessing.transform(take(self._data.x, rows)))
+        was_training = network.training
         network.to(self._device).eval()
+        fields = as_fields(self._preprocessing.transform(take(self._data.x, rows)))
+        loader = BatchLoader(
+            {name: fields[name].to(self._device) for name in self._inputs if name in fields}, _ROWS
+        )
+        order = loader.order()
+        ordered = rows if order is None else rows[order.numpy()]
         try:
-            for batch in BatchLoader({"x": fields["x"].to(self._device)}, _ROWS):
-                with torch.inference_mode():
-                    x = batch["x"] if network.on_device is None else network.on_device(batch["x"])
-                    yield model.features(x).float().cpu().numpy()  # type: ignore[operator]
+            for number, batch in enumerate(loader):
+                with torch.inference_mode(), self._autocast():
+                    scaled = {} if network.on_device is None else {"x": network.on_device(batch["x"])}
+                    vectors = self._model.features(**batch | scaled).float().cpu().numpy()
+                yield ordered[number * _ROWS : (number + 1) * _ROWS], vectors
         finally:
             network.train(was_training)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self._device.type, self._type) if self._type else nullcontext()
+
+    def _key(self) -> str:
+        """A digest of all that features depend on."""
+        network, preprocessing = self._network, self._preprocessing
+        digest = hashlib.blake2b(self._data.fingerprint.encode(), digest_size=16)
+        digest.update(f"{self._device.type} {self._type}".encode())
+        digest.update(json.dumps(self._model.feature_settings(), sort_keys=True, default=str).encode())
+        _add(digest, self._model.backbone)
+        kind: Any = type(preprocessing)
+        arguments = preprocessing.get_params()  # type: ignore[attr-defined]
+        digest.update(f"{kind.__module__}.{kind.__qualname__} {arguments}".encode())
+        if getattr(preprocessing, "transform_is_fitted", True):
+            for name, value in sorted(vars(preprocessing).items()):
+                if name != "rows_seen_":  # how many they were is another for each fold, and changes nothing
+                    digest.update(f"{name} {np.asarray(value).tolist()!r}".encode())
+        if network.on_device is not None:
+            _add(digest, network.on_device)
+        return digest.hexdigest()
 
 
 class MappedRows:
@@ -105,22 +185,6 @@ class MappedRows:
     def to(self, device: torch.device) -> MappedRows:
         """The same rows, sent to a device as they are read."""
         return MappedRows(self._values, self._rows, device)
-
-
-def _key(network: Network, preprocessing: Any, data: Data) -> str:
-    """A digest of all that features depend on."""
-    digest = hashlib.blake2b(data.fingerprint.encode(), digest_size=16)
-    model: Any = network.model
-    digest.update(json.dumps(model.feature_settings(), sort_keys=True, default=str).encode())
-    _add(digest, model.backbone)
-    kind = type(preprocessing)
-    digest.update(f"{kind.__module__}.{kind.__qualname__} {preprocessing.get_params()}".encode())
-    if getattr(preprocessing, "transform_is_fitted", True):
-        for name, value in sorted(vars(preprocessing).items()):
-            digest.update(f"{name} {np.asarray(value).tolist()!r}".encode())
-    if network.on_device is not None:
-        _add(digest, network.on_device)
-    return digest.hexdigest()
 
 
 def _add(digest: Any, module: nn.Module) -> None:

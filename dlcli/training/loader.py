@@ -81,7 +81,7 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Any]:
         order = self.order()
-        if order is not None and self._lengths is None:
+        if order is not None and self._ragged is None:
             order = order.to(self._device)
         first, self._skip = self._skip, 0
         for values in self.fields.values():
@@ -120,9 +120,17 @@ class BatchLoader:
         return self._read(self.order(), number)
 
     @property
+    def _ragged(self) -> Ragged | None:
+        """Rows that differ in length."""
+        return next((field for field in self.fields.values() if isinstance(field, Ragged)), None)
+
+    @property
     def _lengths(self) -> Tensor | None:
-        """Of rows that differ in length."""
-        return next((field.lengths for field in self.fields.values() if isinstance(field, Ragged)), None)
+        """Of rows that differ in length, or did before features were made of them."""
+        ragged, lengths = self._ragged, self.fields.get("lengths")
+        if ragged is not None:
+            return ragged.lengths
+        return None if lengths is None else lengths[:].cpu()
 
     @property
     def _device(self) -> torch.device:

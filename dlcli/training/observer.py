@@ -30,6 +30,9 @@ class Plan:
 class Observer:
     """Hears of a training's progress; this one ignores it."""
 
+    def computed(self, done: int, total: int) -> None:
+        """Before that: so many rows of a frozen backbone's features are done, of those that nobody knew."""
+
     def prepared(self, plan: Plan) -> None:
         """Before the first step."""
 

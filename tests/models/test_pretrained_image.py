@@ -151,6 +151,8 @@ def test_a_run_is_loaded_without_the_file_that_it_began_with(weights: Path, tmp_
         ]
     )  # fmt: skip
     mine.unlink()
+    requirements = (result.run_dir / "model" / "requirements.txt").read_text().splitlines()
+    assert f"timm=={timm.__version__}" in requirements
     model = load_model(result.run_dir / "model")
     backbone = model.network.model.backbone.state_dict()  # type: ignore[union-attr]
     state = torch_state(weights)

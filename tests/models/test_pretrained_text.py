@@ -11,7 +11,14 @@ import pandas as pd
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    GPT2Config,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+)
 
 from dlcli import runner
 from dlcli.errors import ConfigError
@@ -70,6 +77,24 @@ def test_padding_does_not_show(bert: Path, pooling: str) -> None:
     assert torch.allclose(both[:1], alone, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=len(WORDS), n_positions=64),
+        DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32, vocab_size=len(WORDS)),
+    ],
+    ids=["gpt2", "distilbert"],
+)
+def test_other_architectures(config: PreTrainedConfig) -> None:
+    torch.manual_seed(0)
+    net = PretrainedText(2, "unused", config.to_json_string(), pretrained=False, pooling="last").eval()
+    x = torch.tensor([[4, 6, 7, 9], [4, 6, 0, 0]])
+    both = net.features(x, torch.tensor([4, 2]))
+    assert both.shape == (2, 16)
+    assert torch.allclose(both[1:], net.features(x[1:, :2]), atol=1e-6)
+    assert [len(layer) > 0 for layer in net.layers(coarse=True)] == [True] * 3
+
+
 def test_layers_are_embeddings_and_blocks(bert: Path) -> None:
     _, net = model(bert)
     layers = net.layers(coarse=True)
@@ -98,6 +123,20 @@ def test_a_run_needs_the_folder_no_more(
     assert result.metrics["test/accuracy"] > (0.9 if finetune == "fine_tuning" else 0.6)
     assert runner.evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
     assert len(load_model(result.run_dir / "model").predict(["it is good"])) == 1
+
+
+def test_kept_features_give_the_figures_of_texts_that_are_read_anew(bert: Path, films: Path) -> None:
+    overrides = [
+        "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
+        "preprocessing=pretrained_text", f"model.name='{bert}'", "finetune=feature_extraction",
+        "optimizer.lr=0.01", "trainer.max_epochs=2", "trainer.accelerator=cpu", "dataset.batch_size=16",
+    ]  # fmt: skip
+    anew = runner.train([*overrides, "finetune.cache=false"])
+    kept = runner.train(overrides)
+    assert kept.metrics == pytest.approx(anew.metrics, rel=1e-5, abs=1e-5)
+    # One store: the saved model's features are those that it was trained on.
+    (store,) = Path("runs", ".features").iterdir()
+    assert np.fromfile(store / "known", bool).all()
 
 
 def test_another_tokenizer_is_refused(bert: Path, films: Path) -> None:
