@@ -93,7 +93,7 @@ class TrainingBar:
         if self._terminal.live:
             self._next_draw = time.monotonic()
             self.advance(0)
-        elif time.monotonic() >= self._next_line:
+        elif time.monotonic() >= self._next_line and self._epochs_done != self._max_epochs:
             self._console.print(self._line(), soft_wrap=True)
             self._next_line = time.monotonic() + LOG_LINE_SECONDS
             self._unsaid = False

@@ -1,0 +1,6 @@
+"""Tests, and the scripts that do at length what they do in short."""
+
+import os
+
+# Two tests side by side with two spinning threads each are slower by orders of magnitude than with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from typer.testing import CliRunner
+
+from dlcli.cli.app import app
 
 # Trains until it is stopped.
 ENDLESS = [
@@ -31,11 +36,11 @@ def start(arguments: Sequence[str], folder: Path, **environment: str) -> subproc
     )
 
 
-def run(arguments: Sequence[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `dlcli ARGUMENTS` to its end."""
-    process = start(arguments, folder, **environment)
-    out, err = process.communicate(timeout=240)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `dlcli ARGUMENTS` in a folder, in this process: importing everything costs seconds."""
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(app, arguments)
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 def wait_until(

@@ -110,15 +110,16 @@ def test_a_long_training_logs_every_few_seconds(
 ) -> None:
     now = 0.0
     monkeypatch.setattr("dlcli.trainingbar.time", types.SimpleNamespace(monotonic=lambda: now))
-    with TrainingBar(Terminal(), 100, 10, "val/loss", "min", first_epoch=50) as bar:
-        for epoch in range(50, 70):
+    with TrainingBar(Terminal(), 68, 10, "val/loss", "min", first_epoch=50) as bar:
+        for epoch in range(50, 68):
             now += 2
             bar.advance(10)
             bar.epoch(epoch, {"train/loss": 1.0})
     lines = capfd.readouterr().out.splitlines()
-    assert [re.findall(r"\d+", line)[0] for line in lines] == ["53", "56", "59", "62", "65", "68", "70"]
-    # 47 epochs of 2 s are left, by the speed of this process alone, not by what an earlier one had done.
-    assert lines[0].endswith("  1:34 left")
+    assert [re.findall(r"\d+", line)[0] for line in lines] == ["53", "56", "59", "62", "65", "68"]
+    # 15 epochs of 2 s are left, by the speed of this process alone, not by what an earlier one had done.
+    assert lines[0].endswith("  0:30 left")
+    assert lines[-1].endswith("  0:36 in all")
 
 
 def test_the_best_value_follows_the_mode_and_ignores_nan(capfd: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,7 @@ main()
     assert Ledger.load(run_folder(tmp_path / "runs")).status == "FAILED"
 
 
-def test_a_corrupted_checkpoint_or_model_is_told(tmp_path: Path) -> None:
+def test_a_corrupted_model_is_told(tmp_path: Path) -> None:
     assert run(["train", "dataset=iris", "model=mlp", "trainer.max_epochs=1"], tmp_path).returncode == 0
     weights = run_folder(tmp_path / "runs") / "model" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])

@@ -50,7 +50,7 @@ EXAMPLES = settings(
 )
 
 
-@settings(EXAMPLES, max_examples=1000)
+@settings(EXAMPLES, max_examples=400)
 @given(st.lists(override, max_size=4))
 def test_composes_or_says_why_not(toy: Path, overrides: list[str]) -> None:
     check(overrides, SUPPLIED)
@@ -77,7 +77,7 @@ def real_override() -> st.SearchStrategy[str]:
     )
 
 
-@settings(EXAMPLES, max_examples=1000)
+@settings(EXAMPLES, max_examples=400)
 @given(st.lists(real_override, max_size=4))
 def test_the_shipped_configuration_composes_or_says_why_not(overrides: list[str]) -> None:
     check(overrides, RUNS_SUPPLIED)
