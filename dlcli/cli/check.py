@@ -40,7 +40,7 @@ def check(
 
 def _figures(data: Profile) -> dict[str, str]:
     """What the data holds: rows, classes or targets, and a table's columns as far as a screen takes them."""
-    rows = {"rows": f"{data.rows:,}"}
+    rows = {"data": f"{data.rows:,} {data.rows_are}"}
     if data.classes:
         shown = [f"{name} {count:,}" for name, count in list(data.classes.items())[:_CLASSES]]
         more = f", ... ({len(data.classes)} in all)" if len(data.classes) > _CLASSES else ""

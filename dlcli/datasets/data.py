@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dlcli.errors import Problem
+
 Kind = Literal["table", "image", "sequence", "tokens"]
 TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "forecast"]
 
@@ -37,6 +39,8 @@ class Data:
     `note` tells a person how the rows are held. `content`, where it is given, is a digest that stands for `x` in the
     fingerprint: of rows that stay in files, and are the same rows when they are in memory.
 
+    `warnings` are what is odd about the rows, with the place in their file, though nothing is refused for it.
+
     `reach` says that rows are stretches of time which overlap: a row's target reaches so far behind its own time, which
     is a whole number then. Such rows are split in time alone, for a target must not lie in two parts; by groups, too,
     where these are series.
@@ -57,6 +61,7 @@ class Data:
     content: str = ""
     reach: int | None = None
     val_rows: np.ndarray | None = None
+    warnings: tuple[Problem, ...] = ()
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):

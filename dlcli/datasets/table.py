@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from dlcli.datasets.tables.columns import Kind, as_kind, kind_of
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
+from dlcli.datasets.tables.times import odd_times
 from dlcli.errors import DataError
 
 Separator = Literal["auto", ",", ";", "\t", "tab", "|", " "]
@@ -70,6 +72,7 @@ def load(
     first = len(source.frame)
     if test_path is not None:
         source = source.joined(read(Path(test_path).expanduser()), targets)
+    times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(kinds))
     frame = source.frame
     out = {*targets, *drop, group, split, *(name for name, kind in kinds.items() if kind == "text")}
@@ -91,8 +94,9 @@ def load(
         source=str(source.file),
         test_rows=np.arange(first, len(frame)) if test_path is not None else None,
         groups=source.split_column(group, "group"),
-        times=source.split_column(time, "time"),
+        times=times,
         parts=source.split_column(split, "split"),
+        warnings=tuple(odd_times(source, times, time)),
         note=found.note,
     )
 
@@ -106,7 +110,8 @@ def _need(
 ) -> None:
     """Every column that a setting names has to be there."""
     source.need(targets, "dataset.target")
-    source.need(list(drop), "dataset.drop")
+    source.need([name for name in drop if name not in source.odd], "dataset.drop")
+    source.need([name for name in source.odd if name not in drop], "dataset")
     source.need(list(kinds), "dataset.types")
     for key, name in given.items():
         source.need([name] if name is not None else [], f"dataset.{key}")
@@ -117,7 +122,7 @@ def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
     if not kinds:
         return source
     changed = {name: as_kind(source.frame[name], kind, source.place) for name, kind in kinds.items()}
-    return Source(source.frame.assign(**changed), source.file, source.first)
+    return replace(source, frame=source.frame.assign(**changed))
 
 
 def _finite(source: Source, features: Sequence[str]) -> None:

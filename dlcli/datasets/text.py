@@ -18,6 +18,7 @@ from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
+from dlcli.datasets.tables.times import odd_times
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
 
@@ -92,6 +93,7 @@ def load(
         test.need([text], f"dataset.test_path ({test.file.name})")
         empty += _refuse_empty(test, text, on_empty)
         source = source.joined(test, targets)
+    times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(types or {}))
     return Data(
         name=place.name.partition(".")[0],
@@ -103,8 +105,9 @@ def load(
         source=str(place),
         test_rows=np.arange(first, len(source.frame)) if test_path is not None else None,
         groups=source.split_column(group, "group"),
-        times=source.split_column(time, "time"),
+        times=times,
         parts=source.split_column(split, "split"),
+        warnings=tuple(odd_times(source, times, time)),
         note="; ".join(filter(None, [found.note, _note(empty)])),
     )
 

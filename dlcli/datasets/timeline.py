@@ -15,6 +15,8 @@ Where = Callable[[int], str]
 
 _DAY, _WEEK = 86_400.0, 604_800.0
 
+_SORT = "Sort the file by time; several series in one file are told apart by dataset.id=COLUMN."
+
 
 class Grid(NamedTuple):
     """Where times lie: whole numbers of steps behind the first `(T,)`; a step in seconds, months or plain numbers."""
@@ -49,7 +51,7 @@ def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0
     """
     elapsed, unit = _elapsed(times)
     apart = np.diff(elapsed)
-    _refuse(apart < 0, times, where, "comes before the row above it", "Sort the file by time.")
+    _refuse(apart < 0, times, where, "comes before the row above it", _SORT)
     twice = "Keep one row for each time; several series in one file are told apart by dataset.id=COLUMN."
     _refuse(apart == 0, times, where, "is there twice", twice)
     sizes, counts = np.unique(apart, return_counts=True)

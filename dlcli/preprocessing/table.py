@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, is_text, kind_of
 from dlcli.errors import DataError
-from dlcli.preprocessing.columns.categories import Categories, Encoding, Rare
+from dlcli.preprocessing.columns.categories import Categories, Encoding, MissingName, Rare
 from dlcli.preprocessing.columns.dates import DateParts
 from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
@@ -31,9 +31,11 @@ class Table(BaseEstimator):
         scaling: of numbers: mean 0 and deviation 1; the range 0 to 1; by median and quartiles; to a normal
             distribution; or none.
         missing: what stands for a missing number. `drop` leaves out training rows with any gap; in other rows the
-            median stands for it. A missing category is a category of its own.
+            median stands for it.
         missing_value: the number, for `missing=constant`.
         missing_indicator: also tell the model, by 0 and 1, where a number was missing.
+        missing_category: what stands for a missing category: one of its own, the most frequent one, or a constant.
+        missing_category_value: the name, for `missing_category=constant`.
         duplicates: `drop` leaves out training rows that repeat another, target included.
         outliers: `clip` brings numbers within bounds found on the training rows; `drop` leaves out training rows that
             have one beyond them.
@@ -50,6 +52,8 @@ class Table(BaseEstimator):
         missing: Literal["mean", "median", "most_frequent", "constant", "drop"] = "median",
         missing_value: float = 0.0,
         missing_indicator: bool = False,
+        missing_category: MissingName = "own",
+        missing_category_value: str = "missing",
         duplicates: Literal["keep", "drop"] = "keep",
         outliers: Literal["none", "clip", "drop"] = "none",
         outlier_rule: Rule = "iqr",
@@ -62,6 +66,8 @@ class Table(BaseEstimator):
         self.missing = missing
         self.missing_value = missing_value
         self.missing_indicator = missing_indicator
+        self.missing_category = missing_category
+        self.missing_category_value = missing_category_value
         self.duplicates = duplicates
         self.outliers = outliers
         self.outlier_rule = outlier_rule
@@ -112,7 +118,9 @@ class Table(BaseEstimator):
             Clip(self.outlier_rule, self.outlier_limit) if self.outliers == "clip" else None,
         ).fit(_Columns(x, self.numeric_, self._dates_of(x, 0)))
         if self.categories_:
-            self.encoder_ = Categories(self.categorical, self.rare).fit(self._names_of(x))
+            self.encoder_ = Categories(
+                self.categorical, self.rare, self.missing_category, self.missing_category_value
+            ).fit(self._names_of(x))
         self.rows_seen_ = len(x)
         return self
 

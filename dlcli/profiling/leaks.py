@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.texts import Texts
 from dlcli.errors import Problem
 from dlcli.splits.split import Split
 
@@ -21,21 +24,47 @@ _SAME = 0.9999
 # The share of judged rows that are trained on from which on it matters.
 _MANY = 0.05
 
+# What rows are called, and how they are compared.
+_EQUAL = {
+    "table": ("rows", "value for value"),
+    "tokens": ("texts", "letter for letter"),
+    "image": ("images", "pixel for pixel"),
+}
+
 
 def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
-    """Test or validation rows whose features also stand in a training row."""
-    hashes = pd.util.hash_pandas_object(data.x, index=False).to_numpy()
-    trained = hashes[split.train]
+    """Test or validation rows that also stand among the training rows, but for their targets."""
+    codes = _codes(data.x)
+    if codes is None:
+        return
+    trained = codes[split.train]
     for part, rows in (("test", split.test), ("validation", split.val)):
-        again = int(np.isin(hashes[rows], trained).sum())
+        again = int(np.isin(codes[rows], trained).sum())
         if again and again >= _MANY * len(rows):
+            noun, how = _EQUAL[data.kind]
             yield Problem(
-                f"{again:,} of {len(rows):,} {part} rows also stand among the training rows, value for value",
+                f"{again:,} of {len(rows):,} {part} {noun} also stand among the training {noun}, {how}",
                 "dataset",
-                "Their figures are too good. Remove the duplicates from the file, or keep them together: "
-                "dataset.group and cv=group_kfold.",
+                "Their figures are too good. Remove the duplicates"
+                + (
+                    "."
+                    if data.kind == "image"
+                    else ", or keep them together: dataset.group and cv=group_kfold."
+                ),
             )
             return  # once is enough
+
+
+def _codes(x: Any) -> np.ndarray | None:
+    """A number for each row `(N,)`, equal where rows are; None where that would take long, or rows overlap anyway."""
+    if isinstance(x, pd.DataFrame):
+        return pd.util.hash_pandas_object(x, index=False).to_numpy()
+    if isinstance(x, Texts):
+        return np.fromiter(map(hash, x), dtype=np.int64, count=len(x))
+    if isinstance(x, np.ndarray) and x.dtype == np.uint8:
+        digests = (hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest() for image in x)
+        return np.frombuffer(b"".join(digests), dtype=np.uint64)
+    return None
 
 
 def torn_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:

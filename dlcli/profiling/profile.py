@@ -13,6 +13,7 @@ from dlcli.datasets.tables.columns import kind_of
 from dlcli.errors import Problem
 from dlcli.profiling.columns import ColumnProfile, describe_columns
 from dlcli.profiling.leaks import giveaways, repeated_rows, torn_groups
+from dlcli.profiling.rows import as_table, describe_rows
 from dlcli.splits.split import Split
 
 # Rows that single columns are judged by: more would only take longer.
@@ -29,6 +30,7 @@ class Profile:
     Attributes:
         name: the data's.
         rows: how many.
+        rows_are: what, in a few words.
         classes: rows of each class, or with each label.
         targets: the targets' ranges, for regression.
         columns: a table's.
@@ -37,6 +39,7 @@ class Profile:
 
     name: str
     rows: int
+    rows_are: str
     classes: dict[str, int]
     targets: tuple[ColumnProfile, ...]
     columns: tuple[ColumnProfile, ...]
@@ -45,14 +48,14 @@ class Profile:
 
 def profile(data: Data, splits: Sequence[Split]) -> Profile:
     """Look at the data; `splits` are those that it is trained and judged on."""
-    table = data.x if data.kind == "table" and isinstance(data.x, pd.DataFrame) else pd.DataFrame()
     y = data.y.reshape(len(data), -1) if data.targets and data.kind == "table" else np.empty((0, 0))
     return Profile(
         data.name,
         len(data),
+        describe_rows(data),
         _classes(data),
         describe_columns(pd.DataFrame(y, columns=list(data.targets))) if y.size else (),
-        describe_columns(table),
+        describe_columns(as_table(data.x)),
         tuple(find_warnings(data, splits)),
     )
 
@@ -60,12 +63,12 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
 def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """What of the data ruins results, the worst first. Single columns are judged by `_ROWS` rows at most."""
     yield from torn_groups(data, splits)
-    if data.kind == "table" and isinstance(data.x, pd.DataFrame):
-        rows = np.arange(0, len(data), -(-len(data) // _ROWS))
-        some = take(data.x, rows) if len(rows) < len(data) else data.x
-        yield from giveaways(some, data, rows)
-        yield from repeated_rows(data, splits[0])
-        yield from _useless(some)
+    rows = np.arange(0, len(data), -(-len(data) // _ROWS))
+    some = take(data.x, rows) if isinstance(data.x, pd.DataFrame) else pd.DataFrame()
+    yield from giveaways(some, data, rows)
+    yield from repeated_rows(data, splits[0])
+    yield from _useless(some)
+    yield from data.warnings
     yield from _rare_classes(data, splits)
 
 

@@ -224,7 +224,48 @@ def test_what_is_no_file_or_no_table() -> None:
     assert refused(b"nothing", name="t.parquet")[1].startswith("is no whole Parquet file")
     assert refused(b"nothing", name="t.csv.gz")[1].startswith("cannot be read: Not a gzipped file")
     assert refused('{"y": 1}\n{"y": "u"}\n', name="t.jsonl")[1].startswith("is no JSON lines file")
-    assert refused('{"y": 1, "a": [1]}\n', name="t.jsonl")[0] == "t.jsonl, column a"
+    with zipfile.ZipFile("t.zip", "w") as packed:
+        packed.writestr("a.csv", TABLE)
+        packed.writestr("b.csv", TABLE)
+    with pytest.raises(DataError, match=r"t.zip: holds 2 files: a.csv, b.csv\n  Unpack it"):
+        load("t.zip", "y")
+    assert refused(b"nothing", name="t.zip")[1].startswith("cannot be read: File is not a zip")
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
+def test_lists_in_a_column_are_refused_only_where_they_are_needed(name: str) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2], "tags": [["u"], []], "y": ["no", "yes"]})
+    frame.to_parquet(name) if name == "t.parquet" else frame.to_json(name, orient="records", lines=True)
+    with pytest.raises(DataError, match=r"column tags: holds list<.*\n.*dataset\.drop=\[tags\]"):
+        load(name, "y")
+    with pytest.raises(DataError, match="column tags: holds list"):
+        load(name, "tags", drop=["y"])
+    assert list(load(name, "y", drop=["tags"]).x.columns) == ["a"]
+
+
+def test_odd_times_are_told_with_their_line() -> None:
+    days = [f"2024-01-{day:02}" for day in range(1, 31) if day not in (17, 18)]
+    rows = [f"{day},{number},{number % 2}" for number, day in enumerate([days[1], days[0], *days[2:]])]
+    write("day,a,y\n" + "\n".join(rows))
+    assert [(found.where, found.message) for found in load("t.csv", "y", time="day").warnings] == [
+        ("t.csv:3, column day", "2024-01-01 00:00:00 comes before the row above it"),
+        (
+            "t.csv:18, column day",
+            "2024-01-19 00:00:00 comes after a gap: the time before it is 2024-01-16 00:00:00",
+        ),
+    ]
+    assert load("t.csv", "y").warnings == ()
+    Path("test.csv").write_text("day,a,y\n2023-12-31,1,1\n")
+    (odd, *_) = load("t.csv", "y", time="day", test_path="test.csv").warnings[:1]
+    assert odd.message.endswith("and 1 more like it")
+    uneven = "".join(f"{number**2},{number},{number % 2}\n" for number in range(30))
+    assert load(write("n,a,y\n" + uneven), "y", time="n").warnings == ()
+
+
+def test_rows_of_a_test_file_are_named_as_its_own() -> None:
+    Path("test.csv").write_text("g,a,y\nu,1,1\n,2,0\n")
+    with pytest.raises(DataError, match=r"test\.csv:3, column g: dataset\.group has no value"):
+        load(write("g,a,y\nu,1,1\nv,2,0\n"), "y", group="g", test_path="test.csv")
 
 
 CELL = st.one_of(

@@ -51,6 +51,24 @@ def test_what_stands_for_a_missing_number(missing: str, stands: float) -> None:
     assert one(values, scaling="none", missing=missing, missing_value=-5.0)[values.index(None)] == stands
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["(missing)", "u", "v"]),
+        ({"missing_category": "most_frequent"}, ["u", "v"]),
+        ({"missing_category": "constant", "missing_category_value": "v"}, ["u", "v"]),
+        ({"missing_category": "constant"}, ["missing", "u", "v"]),
+    ],
+    ids=["own", "most frequent", "one that is there", "a new one"],
+)
+def test_what_stands_for_a_missing_category(options: dict, names: list[str]) -> None:
+    stands = {"own": "(missing)", "most_frequent": "u"}.get(options.get("missing_category", "own"))
+    stands = stands or options.get("missing_category_value", "missing")
+    fitted = Table(categorical="ordinal", **options).fit(pd.DataFrame({"c": ["v", "u", None, "u"]}))
+    found = fitted.transform(pd.DataFrame({"c": [*names[-2:], None]}))["x"][:, 0].tolist()
+    assert found == [names.index(name) + 1 for name in (*names[-2:], stands)]
+
+
 def test_an_indicator_tells_where_a_number_was_missing() -> None:
     frame = pd.DataFrame({"a": [1, None, 3], "b": [1.0, 2.0, 3.0]})
     fitted = Table(scaling="none", missing_indicator=True).fit(frame)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dlcli.datasets import iris
-from dlcli.datasets.data import Data
+from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.table import load
+from dlcli.datasets.texts import Texts
+from dlcli.errors import Problem
 from dlcli.profiling.profile import find_warnings, profile
+from dlcli.profiling.rows import describe_rows
 from dlcli.splits.group_kfold import GroupKFold
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
@@ -104,6 +108,44 @@ def test_rows_that_are_trained_on_and_judged() -> None:
         ("dataset", "100 of 100 test rows also stand among the training rows, value for value")
     ]
     assert warned(twice, [Split(rows[:50], rows[150:], rows[50:100])]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "message"),
+    [
+        (
+            "tokens",
+            Texts.of(["free", "hello"] * 10),
+            "10 of 10 test texts also stand among the training texts",
+        ),
+        (
+            "image",
+            np.zeros((20, 3, 3), np.uint8),
+            "10 of 10 test images also stand among the training images",
+        ),
+    ],
+    ids=["texts", "images"],
+)
+def test_texts_and_images_that_are_trained_on_and_judged(kind: Kind, x: Any, message: str) -> None:
+    rows = np.arange(20)
+    data = Data("t", kind, x, rows % 2, classes=("p", "q"))
+    ((_, found),) = warned(data, [Split(rows[:10], rows[:0], rows[10:])])
+    assert found.startswith(message)
+    different = {"tokens": Texts.of([str(row) for row in rows])}
+    different["image"] = np.arange(180, dtype=np.uint8).reshape(20, 3, 3)
+    assert warned(replace(data, x=different[kind]), [Split(rows[:10], rows[:0], rows[10:])]) == []
+
+
+def test_what_was_odd_about_the_file_is_told() -> None:
+    odd = Problem("comes after a gap", "t.csv:7, column day", "Look whether rows are lost.")
+    assert warned(replace(numbers(), warnings=(odd,))) == [(odd.where, odd.message)]
+
+
+def test_what_rows_are() -> None:
+    texts = Data("t", "tokens", Texts.of(["free", "hello you", ""]), np.arange(3) % 2, classes=("p", "q"))
+    assert describe_rows(texts) == "texts of 0 to 9 characters, half of them up to 4"
+    scans = replace(texts, kind="image", x=np.zeros((3, 8, 9, 3), np.uint8))
+    assert describe_rows(scans) == "images of 8 x 9 pixels, colour"
 
 
 def test_classes() -> None:

@@ -71,28 +71,30 @@ def _parquet(file: Path) -> Source:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from dlcli.datasets.tables.plain import from_columns, to_series
+    from dlcli.datasets.tables.plain import from_columns, is_odd, to_series
 
     try:
         with parquet.ParquetFile(file) as table:
             schema = table.schema_arrow
             # A column at a time: of a large table there is never more than one that pandas does not have yet.
+            odd = {field.name: str(field.type) for field in schema if is_odd(field)}
             columns = [
                 to_series(table.read([name]).column(0), schema.field(name), file)
                 for name in dict.fromkeys(schema.names)
+                if name not in odd
             ]
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"is no whole Parquet file: {first_line(error)}", str(file), "Copy it anew."
         ) from error
-    return Source(from_columns(columns), file)
+    return Source(from_columns(columns), file, odd=odd)
 
 
 def _json_lines(file: Path) -> Source:
     import pyarrow as pa
     from pyarrow import json
 
-    from dlcli.datasets.tables.plain import to_frame
+    from dlcli.datasets.tables.plain import is_odd, to_frame
 
     try:
         with opened(file) as stream:
@@ -103,7 +105,8 @@ def _json_lines(file: Path) -> Source:
             str(file),
             "It has one object a line, and no list around them.",
         ) from error
-    return Source(to_frame(table, file), file, first=1)
+    odd = {field.name: str(field.type) for field in table.schema if is_odd(field)}
+    return Source(to_frame(table.drop_columns(list(odd)), file), file, first=1, odd=odd)
 
 
 def _excel(file: Path) -> Source:

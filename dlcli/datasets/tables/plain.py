@@ -55,15 +55,28 @@ def _plain(field: pa.Field, file: Path) -> pa.DataType:
         return pa.string()
     if types.is_timestamp(kind):
         return pa.timestamp("us")  # a time zone is forgotten: all of a column's rows have the same
-    if (
+    if is_odd(field):
+        raise odd_column(field.name, str(kind), file)
+    return kind
+
+
+def is_odd(field: pa.Field) -> bool:
+    """Whether a column holds lists, structures, bytes or spans of time: what no table's column holds."""
+    kind, types = field.type, pa.types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return (
         types.is_duration(kind)
         or types.is_nested(kind)
         or types.is_binary(kind)
         or types.is_large_binary(kind)
-    ):
-        raise DataError(
-            f"holds {kind}: a table's columns are numbers, booleans, dates or words",
-            f"{file}, column {field.name}",
-            f"Leave it out: dataset.drop=[{field.name}].",
-        )
-    return kind
+    )
+
+
+def odd_column(name: str, kind: str, file: Path) -> DataError:
+    """The error for such a column where it is needed."""
+    return DataError(
+        f"holds {kind}: a table's columns are numbers, booleans, dates or words",
+        f"{file}, column {name}",
+        f"Leave it out: dataset.drop=[{name}].",
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.tables.columns import as_dates, as_kind, kind_of
+from dlcli.datasets.tables.plain import odd_column
 from dlcli.errors import DataError
 
 
@@ -22,14 +23,20 @@ class Source:
         frame: the rows, in the types that the file gives them; column names are strings, each of its own.
         file: where they come from.
         first: the line of the first row; None where rows are no lines, and are counted from 1.
+        test: the file of the last rows, where they come from another.
+        odd: columns of the file that are none of a table's, such as lists, and what they hold; not in the frame.
     """
 
     frame: pd.DataFrame
     file: Path
     first: int | None = None
+    test: Source | None = None
+    odd: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, row: int, column: str = "") -> str:
         """Where a cell stands: `wine.csv:12, column quality`; `row` is counted from 0."""
+        if self.test is not None and row >= (own := len(self.frame) - len(self.test.frame)):
+            return self.test.place(row - own, column)
         at = f"{self.file}:{row + self.first}" if self.first is not None else f"{self.file}, row {row + 1}"
         return f"{at}, column {column}" if column else at
 
@@ -37,10 +44,12 @@ class Source:
         """Refuse names of columns that the file does not have; `key` is the setting that names them.
 
         Raises:
-            DataError: with the near name.
+            DataError: with the near name, or what a column holds that is none of a table's.
         """
         names = list(self.frame.columns)
         for column in columns:
+            if column in self.odd:
+                raise odd_column(column, self.odd[column], self.file)
             if column not in names:
                 raise DataError(
                     f"there is no column {column} in {self.file.name}",
@@ -77,7 +86,7 @@ class Source:
                 else:
                     mine = mine.assign(**{name: mine[name].astype(np.float64)})
         frame = pd.concat([mine, pd.DataFrame(columns)], ignore_index=True)
-        return Source(frame, self.file, self.first)
+        return Source(frame, self.file, self.first, test, self.odd)
 
     def split_column(self, name: str | None, key: str) -> np.ndarray | None:
         """A column that splits go by, `(N,)`; `key` is the dataset's setting that names it.

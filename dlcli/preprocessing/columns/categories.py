@@ -9,26 +9,41 @@ from annotated_types import Ge, Lt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
+from dlcli.datasets.tables.columns import MISSING
+
+MissingName = Literal["own", "most_frequent", "constant"]
 Encoding = Literal["one_hot", "ordinal", "embedding"]
 Rare = Annotated[float, Ge(0), Lt(1)]
 
 
 class Categories(TransformerMixin, BaseEstimator):
-    """Names `(N, K)` to numbers. A missing value is a category of its own.
+    """Names `(N, K)` to numbers.
 
     Args:
         encoding: `one_hot`: a column of 0 and 1 for each category, where one that was never seen is all 0; `ordinal`:
             its position in the sorted names, from 1; `embedding`: the same as integers, for a model to look up. There
             0 is one that was never seen.
         rare: categories with a smaller share of the rows become one.
+        missing: what stands for a missing name: a category of its own, the column's most frequent one, or a given one.
+        value: that one, which may be new.
     """
 
-    def __init__(self, encoding: Encoding = "one_hot", rare: Rare = 0.0) -> None:
+    def __init__(
+        self,
+        encoding: Encoding = "one_hot",
+        rare: Rare = 0.0,
+        missing: MissingName = "own",
+        value: str = "missing",
+    ) -> None:
         self.encoding = encoding
         self.rare = rare
+        self.missing = missing
+        self.value = value
 
     def fit(self, x: np.ndarray, y: object = None) -> Self:
         """Learn the categories."""
+        self.fills_ = [self._fill(column) for column in x.T]
+        x = self._filled(x)
         self.encoder_ = (
             OneHotEncoder(
                 handle_unknown="infrequent_if_exist",
@@ -45,10 +60,22 @@ class Categories(TransformerMixin, BaseEstimator):
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Zeros and ones `(N, sum of categories)`, ordinals `(N, K)`, both float32; or codes `(N, K)`, int64."""
-        encoded = self.encoder_.transform(x)
+        encoded = self.encoder_.transform(self._filled(x))
         if self.encoding == "one_hot":
             return encoded
         return (encoded + 1).astype(np.int64 if self.encoding == "embedding" else np.float32)
+
+    def _fill(self, column: np.ndarray) -> str:
+        """What stands for a missing name of a column `(N,)`."""
+        if self.missing != "most_frequent":
+            return MISSING if self.missing == "own" else self.value
+        names, rows = np.unique(column[column != MISSING].astype(str), return_counts=True)
+        return str(names[rows.argmax()]) if len(names) else MISSING
+
+    def _filled(self, x: np.ndarray) -> np.ndarray:
+        if self.missing == "own":
+            return x
+        return np.where(x == MISSING, np.array(self.fills_, dtype=object), x)
 
     @property
     def cardinalities(self) -> list[int]:
