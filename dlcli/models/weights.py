@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,14 @@ def compare_weights(
             if name in weights and weights[name].shape != value.shape and not ignore(name)
         ],
     )
+
+
+def add_tensors(digest: Any, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Have a digest of hashlib's depend on tensors and their names."""
+    for name, values in tensors:
+        array = values.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _unwrapped(name: str) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, Timer
-from safetensors.torch import save_model
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file, save_model
 
 from dlcli.errors import Interrupted
 from dlcli.interrupts import preempted
+from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.resume import LAST
@@ -24,6 +28,8 @@ class Checkpoints(Checkpoint):
 
     `last.ckpt` names the best epoch that it knows of. A new best is written before the `last.ckpt` that names it, and
     the old best is removed after: whichever state a killed process leaves, `last.ckpt` finds its best weights.
+
+    Both leave out what the training never changes; `complete` puts it into the best weights.
 
     Args:
         folder: where both go.
@@ -57,7 +63,7 @@ class Checkpoints(Checkpoint):
         if self._improved(pl_module.epoch_metrics):
             self.best_epoch = trainer.current_epoch
             if trainer.is_global_zero:
-                self._write_best(trainer.current_epoch, pl_module.judged)
+                self._write_best(trainer.current_epoch, pl_module.judged, pl_module.frozen)
         self._finished_epochs = trainer.current_epoch + 1
         stops = trainer.should_stop and self._finished_epochs >= (trainer.min_epochs or 0)
         self._stopped = stops and not _is_out_of_time(trainer)
@@ -69,13 +75,29 @@ class Checkpoints(Checkpoint):
         if not self._stopped:
             self._leave_where_preempted()
 
-    def _write_best(self, epoch: int, network: Network) -> None:
+    def _write_best(self, epoch: int, network: Network, frozen: FrozenPart) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._best_file(epoch)
-        partial = file.with_suffix(".partial")
-        save_model(network.model_to_keep(), str(partial), metadata={"epoch": str(epoch)})
-        partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
-        partial.replace(file)
+        model, metadata = network.model_to_keep(), {"epoch": str(epoch)}
+        with _replacing(self._best_file(epoch)) as partial:
+            if frozen.names:
+                save_file(frozen.without(model), partial, {**metadata, FROZEN: frozen.digest})
+            else:
+                save_model(model, partial, metadata)
+
+    def complete(self, network: Network, frozen: FrozenPart) -> None:
+        """Put what the training never changed into the file with the best weights.
+
+        Raises:
+            CorruptRun: the weights are those of a training with another frozen part.
+        """
+        file = self.best_weights
+        assert file is not None
+        with safe_open(file, framework="pt") as best:
+            metadata = best.metadata()
+        if FROZEN in metadata:
+            whole = frozen.completed(network.model_to_keep(), load_file(file), metadata.pop(FROZEN))
+            with _replacing(file) as partial:
+                save_model(whole, partial, metadata)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -126,6 +148,15 @@ class Checkpoints(Checkpoint):
         self.best_epoch = state_dict["best_epoch"]
         self.best_value = state_dict["best_value"]
         self._finished_epochs = state_dict["finished_epochs"]
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[str]:
+    """Another name to write to, which becomes the file once all is written."""
+    partial = file.with_suffix(".partial")
+    yield str(partial)
+    partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
+    partial.replace(file)
 
 
 def _is_out_of_time(trainer: pl.Trainer) -> bool:

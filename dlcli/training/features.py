@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlcli.datasets.data import Data, take
+from dlcli.models.weights import add_tensors
 from dlcli.preprocessing.base import Preprocessing
 from dlcli.tracking.ledger import disk_errors
 from dlcli.training.feature_store import FeatureStore
@@ -143,7 +144,8 @@ class Features:
         digest = hashlib.blake2b(self._data.fingerprint.encode(), digest_size=16)
         digest.update(f"{self._device.type} {self._type}".encode())
         digest.update(json.dumps(self._model.feature_settings(), sort_keys=True, default=str).encode())
-        _add(digest, self._model.backbone)
+        backbone = self._model.backbone
+        add_tensors(digest, (*backbone.named_parameters(), *backbone.named_buffers()))
         kind: Any = type(preprocessing)
         arguments = preprocessing.get_params()  # type: ignore[attr-defined]
         digest.update(f"{kind.__module__}.{kind.__qualname__} {arguments}".encode())
@@ -152,7 +154,7 @@ class Features:
                 if name != "rows_seen_":  # how many they were is another for each fold, and changes nothing
                     digest.update(f"{name} {np.asarray(value).tolist()!r}".encode())
         if network.on_device is not None:
-            _add(digest, network.on_device)
+            add_tensors(digest, network.on_device.named_buffers())
         return digest.hexdigest()
 
 
@@ -185,11 +187,3 @@ class MappedRows:
     def to(self, device: torch.device) -> MappedRows:
         """The same rows, sent to a device as they are read."""
         return MappedRows(self._values, self._rows, device)
-
-
-def _add(digest: Any, module: nn.Module) -> None:
-    """A module's weights and buffers, saved ones and others."""
-    for name, values in (*module.named_parameters(), *module.named_buffers()):
-        array = values.detach().cpu().contiguous()
-        digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
-        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)

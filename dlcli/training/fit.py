@@ -114,7 +114,7 @@ def fit(
     several processes each trains on its part of every batch, and the first one writes all files.
 
     Raises:
-        CorruptRun: the checkpoint cannot be read.
+        CorruptRun: the checkpoint cannot be read, or is that of a training with other frozen weights.
         Diverged: the loss became NaN or infinite.
         TrainingError: no epoch was finished.
     """
@@ -179,6 +179,8 @@ def fit(
             where="trainer",
             hint="Give it more time (trainer.max_time) or at least one epoch (trainer.max_epochs).",
         )
+    if rank == 0:
+        checkpoints.complete(network, module.frozen)
     return Fitted(checkpoints.best_epoch, checkpoints.best_weights, history, device)
 
 

@@ -17,6 +17,7 @@ from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import Averaging, WeightAverage, measure_batch_norm
 from dlcli.training.fields import Batch
+from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
 from dlcli.training.resume import random_state, set_random_state
@@ -72,6 +73,7 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
+        self.frozen = FrozenPart(network)
         self.task = task
         self.average = WeightAverage(network.model, averaging) if averaging is not None else None
         # What the last finished epoch measured: train/..., val/..., lr, samples_per_second.
@@ -178,7 +180,8 @@ class TrainingModule(pl.LightningModule):
         self._started = time.perf_counter()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """In the middle of an epoch: what it has drawn and counted."""
+        """Without what never changes; in the middle of an epoch, with what it has drawn and counted."""
+        self.frozen.leave_out(checkpoint)
         if self._losses:
             checkpoint["within_epoch"] = {
                 "random": random_state(),
@@ -191,6 +194,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep that until the training goes on."""
+        self.frozen.put_back(checkpoint, self.state_dict())
         self._within_epoch = checkpoint.get("within_epoch")
 
     def on_train_start(self) -> None:

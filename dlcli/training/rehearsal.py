@@ -22,6 +22,7 @@ from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.blame import blamed_on
 from dlcli.training.fields import Batch, Field, Fields
+from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
@@ -96,8 +97,9 @@ def rehearse(
         if val is not None:
             seconds += _validation(network, BatchLoader(val, max(batch_size, 512)), precision, device)
     weights = _bytes(network.model.state_dict().values())
-    # The best weights end in the model's folder; the last state holds weights and the optimizer's state.
-    disk = 2 * weights + sizes["optimizer"]
+    changing = weights - FrozenPart(network).nbytes
+    # The best weights end in the model's folder; the last state holds what changes, and the optimizer's state.
+    state = changing + sizes["optimizer"]
     return Rehearsal(
         device=str(device),
         parameters=sum(p.numel() for p in network.parameters()),
@@ -105,8 +107,8 @@ def rehearse(
         steps_per_epoch=-(-loader.batches // trainer.accumulate_grad_batches),
         seconds_per_epoch=seconds,
         memory=sizes,
-        disk=disk,
-        disk_peak=2 * disk,
+        disk=weights + state,
+        disk_peak=max(2 * (changing + state), weights + changing + state),
     )
 
 

@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 import torch
 from fitting import data, figures
+from pytorch_lightning.callbacks import Callback
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from dlcli.config.build import build
+from dlcli.errors import CorruptRun
 from dlcli.optimization import make_optimizer, make_schedule
 from dlcli.tasks.multiclass import Multiclass
+from dlcli.training.averaging import EMA, SWA, Averaging
 from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing
 from dlcli.training.fit import Fitted, fit
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer
+from dlcli.training.resume import LAST
 
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
 
@@ -54,10 +59,11 @@ def network(finetuning: Finetuning) -> Network:
 
 def train(folder: Path, net: Network, epochs: int, **options: Any) -> Fitted:
     trainer = {"max_epochs": epochs, "accelerator": "cpu"}
+    options = {"callbacks": [], **options}
     return fit(
         net, Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()), data(), data(50, seed=1),
         make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **trainer}),
-        trainer_arguments=trainer, callbacks=[], seed=0, monitor="val/loss", mode="min", folder=folder,
+        trainer_arguments=trainer, seed=0, monitor="val/loss", mode="min", folder=folder,
         description={}, make_optimizer=partial(make_optimizer, ADAM), batch_size=32, checkpoint_minutes=10,
         observer=Observer(), **options,
     )  # fmt: skip
@@ -126,6 +132,44 @@ def test_gradual_unfreezing_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert figures(found) == figures(expected)
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+class Kill(Callback):
+    """Ends the process, so to speak, at the start of the third epoch."""
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            raise KeyboardInterrupt
+
+
+def tensors(file: Path) -> set[str]:
+    with safe_open(file, framework="pt") as content:
+        return set(content.keys())
+
+
+@pytest.mark.parametrize("averaging", [None, EMA(0.5), SWA(0)], ids=["last", "ema", "swa"])
+def test_a_frozen_backbone_is_in_no_checkpoint_but_in_the_weights(
+    tmp_path: Path, averaging: Averaging | None
+) -> None:
+    options: dict[str, Any] = {"averaging": averaging, "keep_last": True}
+    expected = train(tmp_path / "whole", network(FeatureExtraction()), 4, **options)
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        train(tmp_path / "parts", network(FeatureExtraction()), 4, callbacks=[Kill()], **options)
+    assert tensors(tmp_path / "parts" / "best-0001.safetensors") == {"head.weight", "head.bias"}
+    state = torch.load(tmp_path / "parts" / LAST, weights_only=True)["state_dict"]
+    assert not [name for name in state if "backbone" in name]
+    net = network(FeatureExtraction())
+    found = train(tmp_path / "parts", net, 4, **options)
+    assert tensors(found.best_weights) == net.model.state_dict().keys()
+    assert found.best_weights.read_bytes() == expected.best_weights.read_bytes()
+
+
+def test_another_backbone_does_not_go_on_with_a_training(tmp_path: Path) -> None:
+    train(tmp_path, network(FeatureExtraction()), 1)
+    other = network(FeatureExtraction())
+    other.model.get_buffer("backbone.1.1.running_mean").add_(1e-3)
+    with pytest.raises(CorruptRun, match="the frozen weights are not those that the run began with"):
+        train(tmp_path, other, 2)
 
 
 def test_a_model_without_a_backbone_is_refused() -> None:
