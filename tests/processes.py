@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from dlcli.cli.app import app
 
+_LONG = 900  # seconds: on a machine that has much else to do
+
 # Trains until it is stopped.
 ENDLESS = [
     "dataset=iris",
@@ -44,7 +46,7 @@ def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
 
 
 def wait_until(
-    condition: Callable[[], bool], process: subprocess.Popen[str] | None = None, bound: float = 120
+    condition: Callable[[], bool], process: subprocess.Popen[str] | None = None, bound: float = _LONG
 ) -> None:
     """Wait for a condition; a process that ends before it holds is an error."""
     end = time.monotonic() + bound

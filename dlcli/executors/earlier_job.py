@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import Literal
 
 from dlcli.errors import ExecutorError
-from dlcli.tracking.ledger import atomic_write
 
 Cluster = Literal["slurm", "local"]
 
-# In a run's folder while its job waits or runs: the job's number; where the cluster is local, that of a process.
-_NOTE = ".slurm_job"
+# submitit's file of a job that was handed in: its number stands before it; where the cluster is local, a process's.
+_HANDED_IN = "_submitted.pkl"
 
 _STATES = "PENDING,CONFIGURING,RUNNING,SUSPENDED,COMPLETING"
 _SHOW: dict[Cluster, list[str]] = {
@@ -27,35 +27,39 @@ _PATIENCE = 120.0
 _PAUSE = 0.5
 
 
-def note_job(run_dir: Path, job_id: str) -> None:
-    """A run's job was handed in."""
-    atomic_write(run_dir / _NOTE, job_id, durable=False)
+def slurm_folder(run_dir: Path) -> Path:
+    """Where submitit's files of a run's job lie, beside what the run itself records."""
+    return run_dir.parent / ".slurm"
 
 
-def forget_job(run_dir: Path) -> None:
-    """A run's job is at its end."""
-    (run_dir / _NOTE).unlink(missing_ok=True)
-
-
-def end_earlier_job(run_dir: Path, cluster: Cluster) -> None:
-    """End the job that a driver before this one left to a run, and wait until it is gone.
+def end_earlier_job(folder: Path, cluster: Cluster) -> None:
+    """End the job that a driver before this one left, wait until it is gone, and remove its files.
 
     Raises:
         ExecutorError: it does not end, or SLURM does not say.
     """
-    try:
-        job_id = (run_dir / _NOTE).read_text()
-    except FileNotFoundError:
-        return
+    for file in folder.glob(f"*{_HANDED_IN}"):
+        job_id = file.name.removesuffix(_HANDED_IN)
+        if _lives(job_id, cluster):
+            end_job(job_id, cluster)
+            _wait_for_end(job_id, cluster)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_job(job_id: str, cluster: Cluster) -> None:
+    """Ask a job to end: its run is recorded as killed."""
+    subprocess.run([_END[cluster], job_id], capture_output=True, check=False)
+
+
+def _wait_for_end(job_id: str, cluster: Cluster) -> None:
     deadline = time.monotonic() + _PATIENCE
-    if _lives(job_id, cluster):
-        subprocess.run([_END[cluster], job_id], capture_output=True, check=False)
-        while _lives(job_id, cluster):
-            if time.monotonic() > deadline:
-                hint = f"End it: {_END[cluster]} {job_id}. Then go on."
-                raise ExecutorError(f"job {job_id} of before still trains this run", str(run_dir), hint)
-            time.sleep(_PAUSE)
-    forget_job(run_dir)
+    while _lives(job_id, cluster):
+        if time.monotonic() > deadline:
+            hint = f"End it: {_END[cluster]} {job_id}. Then go on: dlcli resume."
+            raise ExecutorError(
+                f"job {job_id}, which an earlier command left, does not end", "executor", hint
+            )
+        time.sleep(_PAUSE)
 
 
 def _lives(job_id: str, cluster: Cluster) -> bool:

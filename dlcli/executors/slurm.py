@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from annotated_types import Ge, Gt
 
 from dlcli.errors import ConfigError, ExecutorError, first_line
-from dlcli.executors.earlier_job import Cluster, end_earlier_job, forget_job, note_job
+from dlcli.executors.earlier_job import Cluster, end_earlier_job, end_job, slurm_folder
 from dlcli.executors.elsewhere import outcome, record_loss
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.interrupts import preemptible
 from dlcli.job import Job
+from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.training.observer import Observer
 
@@ -67,15 +69,33 @@ class Slurm:
             raise ConfigError(
                 "submitit is not installed", "executor", "pip install 'dlcli[slurm]'"
             ) from error
-        return SlurmQueue(self, Path(config["runs_dir"]).resolve())
+        if self.cluster == "slurm" and shutil.which("sbatch") is None:
+            hint = "Run dlcli where sbatch is, or choose executor=local."
+            raise ConfigError("SLURM is not there", "executor", hint)
+        return SlurmQueue(self)
+
+    def queue(self, folder: Path) -> Any:
+        """submitit's executor for one job, whose files it puts into the folder."""
+        import submitit
+
+        queue = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
+        queue.update_parameters(
+            name="dlcli",
+            timeout_min=self.minutes,
+            cpus_per_task=self.cpus,
+            gpus_per_node=self.gpus,
+            mem_gb=self.memory_gb,
+            slurm_partition=self.partition,
+            slurm_setup=[*_environment(self.cpus), *self.setup],
+        )
+        return queue
 
 
 class SlurmQueue:
     """SLURM's queue; a job that is preempted saves its state and is handed in again."""
 
-    def __init__(self, options: Slurm, runs_dir: Path) -> None:
+    def __init__(self, options: Slurm) -> None:
         self._options = options
-        self._folder = runs_dir / ".slurm"
         self._waiting: dict[str, tuple[Job, Observer, Future[Result], Any]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -83,24 +103,7 @@ class SlurmQueue:
         self._looking = threading.Thread(target=self._look, name="dlcli-slurm", daemon=True)
 
     def __enter__(self) -> Self:
-        import submitit
-
         os.environ["SUBMITIT_PREEMPT_SIGNAL"] = _SIGNAL
-        options = self._options
-        try:
-            self._queue = submitit.AutoExecutor(folder=self._folder, cluster=options.cluster)
-        except RuntimeError as error:
-            hint = "Run dlcli where sbatch is, or choose executor=local."
-            raise ConfigError(f"SLURM is not there: {error}", "executor", hint) from error
-        self._queue.update_parameters(
-            name="dlcli",
-            timeout_min=options.minutes,
-            cpus_per_task=options.cpus,
-            gpus_per_node=options.gpus,
-            mem_gb=options.memory_gb,
-            slurm_partition=options.partition,
-            slurm_setup=[*_environment(options.cpus), *options.setup],
-        )
         self._following.__enter__()
         self._looking.start()
         return self
@@ -117,24 +120,21 @@ class SlurmQueue:
     ) -> None:
         if error is not None:
             for *_, there in self._waiting.values():
-                with contextlib.suppress(Exception):
-                    there.cancel(check=False)
+                with contextlib.suppress(OSError):
+                    end_job(there.job_id, self._options.cluster)
         self._over.set()
         self._looking.join()
         self._following.__exit__()
-        with contextlib.suppress(OSError):  # words of a job that was lost, or another sweep's files
-            self._folder.rmdir()
 
     def _hand_in(self, job: Job, observer: Observer, future: Future[Result]) -> None:
-        run_dir = Path(job.run_dir)
-        end_earlier_job(run_dir, self._options.cluster)
+        folder = slurm_folder(Path(job.run_dir))
+        end_earlier_job(folder, self._options.cluster)
         self._following.follow(job, observer)
         try:
-            there = self._queue.submit(_there, job.to_json())
+            there = self._options.queue(folder).submit(_there, job.to_json())
         except Exception as error:  # submitit's own, and those of sbatch
             hint = "Look whether sbatch works here, then go on: dlcli resume."
             raise ExecutorError(f"SLURM takes no job: {first_line(error)}", "executor", hint) from error
-        note_job(run_dir, there.job_id)
         with self._lock:
             self._waiting[job.run_dir] = job, observer, future, there
 
@@ -169,7 +169,6 @@ class SlurmQueue:
 
     def _settle(self, job: Job, observer: Observer, future: Future[Result], there: Any) -> None:
         try:
-            forget_job(Path(job.run_dir))
             self._following.forget(job)
             message = self._last_message(job, there)
             if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
@@ -183,12 +182,12 @@ class SlurmQueue:
 
     def _last_message(self, job: Job, there: Any) -> dict[str, Any]:
         """What a job said at its end; then nobody needs submitit's files any more."""
+        folder = slurm_folder(Path(job.run_dir))
         try:
             message: dict[str, Any] = there.result()
         except Exception as error:  # of submitit's own: no result, a time that is up, a node that is gone
-            raise record_loss(job, first_line(error), f"SLURM's words are in {self._folder}.") from error
-        for file in self._folder.glob(f"{there.job_id}_*"):
-            file.unlink(missing_ok=True)
+            raise record_loss(job, first_line(error), f"SLURM's words are in {display(folder)}.") from error
+        shutil.rmtree(folder, ignore_errors=True)
         return message
 
 
@@ -200,9 +199,5 @@ def _environment(cpus: int) -> list[str]:
 
 def _there(job_text: str) -> dict[str, Any]:
     """In SLURM's job."""
-    job = Job.from_json(job_text)
-    try:
-        with preemptible():
-            return do_followed_job(job)
-    finally:
-        forget_job(Path(job.run_dir))  # the driver may be gone
+    with preemptible():
+        return do_followed_job(Job.from_json(job_text))

@@ -13,7 +13,7 @@ import pytest
 
 from dlcli.errors import ExecutorError
 from dlcli.executors import slurm
-from dlcli.executors.earlier_job import end_earlier_job, forget_job, note_job
+from dlcli.executors.earlier_job import end_earlier_job
 from dlcli.executors.following import Following
 from dlcli.job import Job
 from dlcli.result import Result
@@ -21,14 +21,21 @@ from dlcli.tracking.history import History
 from dlcli.training.observer import Observer
 
 
+def hand_in(folder: Path, job_id: str) -> None:
+    """What submitit leaves of a job."""
+    folder.mkdir()
+    (folder / f"{job_id}_submitted.pkl").touch()
+
+
 def test_a_process_that_was_left_is_ended_and_no_other_one(tmp_path: Path) -> None:
-    end_earlier_job(tmp_path, "local")  # nothing was left
+    folder = tmp_path / ".slurm"
+    end_earlier_job(folder, "local")  # nothing was left
     sleeps = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen([*sleeps, "submitit"]) as left, subprocess.Popen(sleeps) as another:
         for process in (left, another):
-            note_job(tmp_path, str(process.pid))
-            end_earlier_job(tmp_path, "local")
-            assert not list(tmp_path.iterdir())
+            hand_in(folder, str(process.pid))
+            end_earlier_job(folder, "local")
+            assert not folder.exists()
         assert left.wait(10) < 0
         assert another.poll() is None
         another.kill()
@@ -49,17 +56,16 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_a_job_that_was_left_is_cancelled(queue: Path, tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    note_job(run_dir, "17")
+def test_a_job_that_was_left_is_cancelled_and_its_files_go(queue: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ".slurm"
+    hand_in(folder, "17")
     with pytest.raises(ExecutorError, match="does not answer"):
-        end_earlier_job(run_dir, "slurm")
-    assert list(run_dir.iterdir()), "nobody knows whether it still trains"
+        end_earlier_job(folder, "slurm")
+    assert list(folder.iterdir()), "nobody knows whether it still trains"
     queue.write_text("17 main dlcli RUNNING\n")
-    end_earlier_job(run_dir, "slurm")
+    end_earlier_job(folder, "slurm")
     assert queue.read_text() == ""
-    assert not list(run_dir.iterdir())
-    forget_job(run_dir)
+    assert not folder.exists()
 
 
 def test_a_folder_of_code_may_be_called_anything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +76,7 @@ def test_a_folder_of_code_may_be_called_anything(monkeypatch: pytest.MonkeyPatch
     assert said == f"{odd}:/c 3"
 
 
-def test_who_waits_hears_that_slurm_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_hears_that_slurm_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     class _There:
         def done(self) -> bool:
             looks.append(1)
@@ -78,7 +84,7 @@ def test_who_waits_hears_that_slurm_is_gone(tmp_path: Path, monkeypatch: pytest.
 
     looks: list[int] = []
     monkeypatch.setattr(slurm, "_SECONDS", 0)
-    executor = slurm.SlurmQueue(slurm.Slurm(), tmp_path)
+    executor = slurm.SlurmQueue(slurm.Slurm())
     future: Future[Result] = Future()
     executor._waiting["run"] = Job({}, "run", 0), Observer(), future, _There()
     executor._look()
