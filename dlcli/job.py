@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 # Keys of the dataset section that say how rows are fed, not what they are: runs that differ in them share the rows.
 _FEEDING = frozenset({"batch_size"})
 
+# Milliseconds of a forward pass of one row: measured only where a search asks for it.
+LATENCY = "model/latency_ms"
+
 # The parts of a split that the best weights are judged on.
 JUDGED: tuple[Part, ...] = ("val", "test")
 
@@ -59,6 +62,7 @@ class Job:
         slim: a fold or a trial, one of many: leaves the pictures and the machine's figures to its parent, and keeps
             its outputs for it.
         keep_last: the last epoch counts as the best; for where there is nothing to choose by.
+        times_rows: measures the network's latency, too.
     """
 
     config: dict[str, Any]
@@ -67,6 +71,7 @@ class Job:
     code: tuple[str, ...] = ()
     slim: bool = False
     keep_last: bool = False
+    times_rows: bool = False
 
     def to_json(self) -> str:
         """The job as a file's content."""
@@ -90,6 +95,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         Interrupted: a signal came; the run is marked KILLED.
     """
     from dlcli.inference.evaluate import evaluate, figures, named_baselines, save_outputs
+    from dlcli.inference.latency import latency_ms
     from dlcli.reports.report import write_report
     from dlcli.splits.split import Split
     from dlcli.tracking.ledger import disk_errors
@@ -116,6 +122,8 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         }
         metrics, baselines = figures(evaluations)
         metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)}
+        if job.times_rows:
+            recorder.log({LATENCY: latency_ms(model, data, split.val, fitted.device)}, step=0)
         diagnosis = write_report(
             run_dir, model, data, fitted, evaluations, job.config["monitor"], pictures=not job.slim
         )

@@ -15,8 +15,8 @@ class Result:
 
     `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `baselines` are, under the
     same names, those of a guess that looks at no row. `messages` are sentences for a person. A sweep has `trials`, each
-    with its `params` and `value`, and the `best` of them with the `command` that trains it. A fold that chose for
-    itself has `params`, too.
+    with its `params` and `value`, and the `best` of them with the `command` that trains it; of several objectives also
+    the numbers of the trials on the Pareto `front`. A fold that chose for itself has `params`, too.
     """
 
     status: str
@@ -31,6 +31,7 @@ class Result:
     folds: tuple[Result, ...] = ()
     trials: tuple[dict[str, Any], ...] = ()
     best: dict[str, Any] | None = None
+    front: tuple[int, ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
     messages: tuple[str, ...] = field(default=(), repr=False)
 
@@ -53,4 +54,5 @@ class Result:
             ],
             "duration_s": self.duration_s,
         }
-        return document | ({"trials": list(self.trials), "best": self.best} if self.trials else {})
+        sweep = {"trials": list(self.trials), "best": self.best, "front": list(self.front)}
+        return document | (sweep if self.trials else {})

@@ -91,6 +91,7 @@ def read_result(run_dir: Path) -> Result:
         ),
         trials=tuple(ledger.result.get("trials", ())),
         best=ledger.result.get("best"),
+        front=tuple(ledger.result.get("front", ())),
         messages=tuple(ledger.result.get("messages", ())),
     )
 

@@ -105,7 +105,7 @@ def sweep(
         with open_store(Path(config["runs_dir"])) as store:
             for note in [
                 *reconcile(store.runs_dir, store),
-                f"It will leave about {amount(disk)} on the disk.",
+                f"The sweep will leave about {amount(disk)} on the disk.",
             ]:
                 if watcher:
                     watcher.noted(note)

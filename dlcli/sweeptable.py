@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STATES = ("finished", "pruned", "failed")
+_NARROW = 80  # columns, with fewer of which a short bar has to do
 
 
 @dataclass
@@ -121,12 +122,13 @@ class SweepTable:
         done = sum(self._counts.values())
         counts = [f"{self._counts[state]} {state}" for state in _STATES if self._counts[state]]
         head = Table.grid(padding=(0, 2))
-        bar = ProgressBar(max(1, self._total), min(done, self._total), width=24)
+        narrow = self._terminal.console.width < _NARROW
+        bar = ProgressBar(max(1, self._total), min(done, self._total), width=8 if narrow else 24)
         head.add_row(
             Text(f"{done}/{self._total}", "bold"),
             bar,
             Text(self._left(done), "cyan"),
-            Text(", ".join(counts)),
+            Text(", ".join(counts), overflow="ellipsis", no_wrap=True),
         )
         lines: list[RenderableType] = [head]
         if self._best is not None:

@@ -188,5 +188,5 @@ def _refuse_sqlite_elsewhere(job: Job) -> None:
         raise ConfigError(
             f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
             "MLFLOW_TRACKING_URI",
-            "Name a server or PostgreSQL: MLFLOW_TRACKING_URI=http://HOST:5000 or postgresql://USER@HOST/mlflow.",
+            "Name a server or PostgreSQL: MLFLOW_TRACKING_URI=http://HOST:5000 or postgresql+psycopg2://USER@HOST/mlflow.",
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dlcli.console import counted
 from dlcli.reports.style import (
     FONT,
     GREY,
@@ -25,6 +28,8 @@ from dlcli.reports.style import (
 )
 
 _COLOURS = "viridis"
+# A front is drawn by each two of so many objectives; values that differ by such a factor are drawn by their logarithm.
+_MOST_OBJECTIVES, _WIDE = 3, 30
 # Parallel coordinates show the settings that most trials have, as far as there is room.
 _MOST_AXES = 8
 
@@ -115,6 +120,7 @@ def parallel_coordinates(tried: Sequence[Tried], scales: Sequence[Scale], metric
     ax.set_yticks([])
     ax.set_xticks(range(len(shown)), [literal(shorten(scale.key, 24)) for scale in shown])
     ax.set_xlim(-0.1, len(shown) - 0.6)
+    ax.set_ylim(-0.05, 1.05)  # few trials need not reach the ends
     ends = [_ends(scale, tried) for scale in shown]
     for index, (scale, (low, high)) in enumerate(zip(shown, ends, strict=True)):
         ax.axvline(index, color=GREY, linewidth=1)
@@ -138,7 +144,7 @@ def parallel_coordinates(tried: Sequence[Tried], scales: Sequence[Scale], metric
             alpha=0.35 + 0.6 * (1 - rank) ** 2,
             linewidth=1.3,
         )
-    ax.set_title(literal(f"Settings of {len(tried)} trials"), fontsize=FONT["title"], color=INK, loc="left")
+    ax.set_title(f"Settings of {counted(len(tried), 'trial')}", fontsize=FONT["title"], color=INK, loc="left")
     best = min(tried, key=lambda trial: ranks[tried.index(trial)])
     caption(
         figure,
@@ -169,18 +175,31 @@ def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode:
     return figure
 
 
-def pareto(points: Sequence[tuple[float, float]], front: Sequence[int], names: Sequence[str]) -> Figure:
-    """All trials by two objectives, the Pareto front marked; `front` are positions in `points`."""
-    figure, (ax,) = new_figure(width=6.2, height=4.4)
-    describe(ax, "Pareto front", literal(names[0]), literal(names[1]))
-    x, y = zip(*points, strict=True)
-    ax.plot(x, y, "o", color=GREY, markersize=5, label="other trials")
+def pareto(points: Sequence[Sequence[float]], front: Sequence[int], names: Sequence[str]) -> Figure:
+    """All trials by each two of the first three objectives, the Pareto front marked; `front` are positions."""
+    pairs = list(combinations(range(min(len(names), _MOST_OBJECTIVES)), 2))
+    figure, axes = new_figure(len(pairs), width=max(6.2, 4.2 * len(pairs)), height=4.4)
+    others = [point for index, point in enumerate(points) if index not in front]
     best = sorted(points[index] for index in front)
-    ax.plot(
-        *zip(*best, strict=True), "o-", color=PALETTE[1], markersize=6, label="no other is better by both"
-    )
-    ax.legend(fontsize=FONT["tick"], frameon=False)
+    for ax, (across, up) in zip(axes, pairs, strict=True):
+        describe(ax, "", literal(names[across]), literal(names[up]))
+        for chosen, colour, label in ((others, GREY, "other trials"), (best, PALETTE[1], "Pareto front")):
+            x, y = [point[across] for point in chosen], [point[up] for point in chosen]
+            ax.plot(x, y, "o", color=colour, markersize=5.5, label=label)
+        if len(names) == 2:  # of more the front is a surface
+            ax.plot(*zip(*best, strict=True), color=PALETTE[1], linewidth=1, alpha=0.6)
+        for axis, values in ((ax.xaxis, across), (ax.yaxis, up)):
+            _spread(axis, [point[values] for point in points])
+    axes[0].set_title("Pareto front", fontsize=FONT["title"], color=INK, loc="left")
+    axes[0].legend(fontsize=FONT["tick"], frameon=False)
+    caption(figure, "On the front no other trial is better by all objectives.")
     return figure
+
+
+def _spread(axis: Axis, values: Sequence[float]) -> None:
+    """Costs differ by orders of magnitude."""
+    if min(values) > 0 and max(values) > _WIDE * min(values):
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
 
 
 def _ends(scale: Scale, tried: Sequence[Tried]) -> tuple[float, float]:

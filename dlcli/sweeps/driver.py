@@ -14,6 +14,7 @@ from typing import Any
 
 from dlcli.errors import DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.executors.base import Executor
+from dlcli.job import LATENCY
 from dlcli.result import Result
 from dlcli.run_folder import read_result
 from dlcli.sweeps.objective import Objective
@@ -165,7 +166,9 @@ class Driver:
             self._watcher,
             self._trouble,
         )
-        self._running[self._executor.submit(replace(job, slim=True), observer)] = attempt
+        timed = any(objective.metric == LATENCY for objective in self._standing.objectives)
+        job = replace(job, slim=True, times_rows=timed)
+        self._running[self._executor.submit(job, observer)] = attempt
 
     def _settle(self, attempt: _Attempt, future: Future[Result]) -> None:
         """A training of a trial has ended."""

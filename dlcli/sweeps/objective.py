@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcli.errors import ConfigError, Problem
+from dlcli.job import LATENCY
 
-# What a job measures beside its metrics, and a trial can be judged by.
-COSTS = ("model/parameters", "model/multiply_adds")
+# What a job measures beside its metrics, and a trial can be judged by: the less, the better.
+COSTS = ("model/parameters", "model/multiply_adds", LATENCY)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
     else:
         found, places = [], []
         for text in written:
-            metric, _, mode = text.rpartition(":")
+            metric, _, mode = (text, "", "min") if text in COSTS else text.rpartition(":")
             if mode not in ("min", "max"):
                 hint = f"Write {text.partition(':')[0]}:min or {text.partition(':')[0]}:max."
                 raise ConfigError(f"{text!r} does not say what is better", "sweep.objectives", hint)

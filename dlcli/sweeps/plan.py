@@ -148,7 +148,7 @@ def plan_sweep(
     objectives = read_objectives(composed.config)
     check_space(space, objectives, _HOW)
     named = [(o.metric, o.mode) for o in objectives if section["objectives"] and not o.is_cost]
-    if len(objectives) == len(named) == 1:  # what is looked for is what each training stops by, and keeps
+    if len(named) == 1:  # what is looked for is what each training stops by, and keeps
         fixed = [text for text in fixed if text.partition("=")[0] not in ("monitor", "mode")]
         fixed += _as_overrides(dict(zip(("monitor", "mode"), named[0], strict=True)))
     experiment = plan_experiment(

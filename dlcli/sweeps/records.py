@@ -115,8 +115,8 @@ class Records:
         """What a finished training was worth: its metrics, and what it costs where that is looked for."""
         metrics = dict(read_result(folder).metrics)
         if any(objective.is_cost for objective in self._objectives):
-            lines = (line.metrics for line in read_history(folder))
-            metrics |= next(({name: line[name] for name in COSTS} for line in lines if COSTS[0] in line), {})
+            lines = [line.metrics for line in read_history(folder)]
+            metrics |= {name: line[name] for line in lines for name in COSTS if name in line}
         return metrics
 
     def _known_folds(self, trial: Trial) -> dict[str, Path]:

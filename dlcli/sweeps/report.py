@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcli.console import number
+from dlcli.console import counted, number
 from dlcli.errors import DlcliError
 from dlcli.paths import display
 from dlcli.reports.style import save
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dlcli.sweeps.study import Study
 
 _SEED = 0  # of the forest that importances are read from
+_LINES = 12  # of the Pareto front; the table has all
 _ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
 
@@ -62,8 +63,25 @@ def _name(section: Mapping[str, str]) -> str:
 
 def best_so_far(plan: SweepPlan, best: Trial) -> str:
     """The best trial in a sentence."""
-    values = ", ".join(f"{o.metric} {number(v)}" for o, v in zip(plan.objectives, best.values, strict=True))
-    return f"The best is trial {best.number}: {values} with {settings(best)}."
+    by = f" by {plan.objectives[0].metric}" if len(plan.objectives) > 1 else ""
+    return f"The best{by} is {_worth(plan, best)}."
+
+
+def _worth(plan: SweepPlan, trial: Trial) -> str:
+    values = ", ".join(f"{o.metric} {number(v)}" for o, v in zip(plan.objectives, trial.values, strict=True))
+    return f"trial {trial.number}: {values} with {settings(trial)}"
+
+
+def _front(plan: SweepPlan, standing: Standing) -> list[str]:
+    """The Pareto front: a sentence, and a line for each of its trials, the best by the first objective first."""
+    front = standing.ranked[: len(standing.front)]
+    said = [
+        f"{counted(len(front), 'trial')} on the Pareto front, where no other is better by all objectives:"
+    ]
+    said += [f"- {_worth(plan, trial)}" for trial in front[:_LINES]]
+    if len(front) > _LINES:
+        said.append(f"- and {len(front) - _LINES} more: see trials.csv")
+    return said
 
 
 def settings(trial: Trial) -> str:
@@ -87,9 +105,7 @@ def messages(
     if goes_on:
         said.append(f"The time was up after {done} of {plan.total} trials. Go on with: {goes_on}")
     if len(plan.objectives) > 1:
-        said.append(
-            f"{len(standing.front)} trials are on the Pareto front: no other is better by all objectives."
-        )
+        said += _front(plan, standing)
     said.append(best_so_far(plan, best))
     if final:
         said.append("Trained anew on all other rows, and tested once on the final test rows: see test/...")
@@ -139,7 +155,7 @@ def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Ca
     if len(plan.objectives) > 1:
         front = {trial.number for trial in standing.front}
         found["pareto_front"] = lambda: pareto(
-            [(trial.values[0], trial.values[1]) for trial in done],
+            [trial.values for trial in done],
             [index for index, trial in enumerate(done) if trial.number in front],
             [objective.metric for objective in plan.objectives],
         )
@@ -169,7 +185,7 @@ def _drawn(trial: Trial, scales: Mapping[str, Scale]) -> dict[str, object]:
 
 
 def trials_csv(plan: SweepPlan, standing: Standing) -> str:
-    """A line a trial: number, state, objectives, settings, figures, run."""
+    """A line a trial: number, state, whether none is better, objectives, settings, figures, run."""
     keys = list(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
     goals = [objective.metric for objective in plan.objectives]
     figures = list(
@@ -177,11 +193,12 @@ def trials_csv(plan: SweepPlan, standing: Standing) -> str:
     )
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["trial", "state", *goals, *keys, *figures, "duration_s", "run_id", "reason"])
+    front = {trial.number for trial in standing.front}
+    table.writerow(["trial", "state", "best", *goals, *keys, *figures, "duration_s", "run_id", "reason"])
     for trial in standing.trials:
         values = trial.values if trial.state == "finished" else [""] * len(goals)
         table.writerow(
-            [trial.number, trial.state, *values]
+            [trial.number, trial.state, "yes" if trial.number in front else "", *values]
             + [plain_text(trial.params[key]) if key in trial.params else "" for key in keys]
             + [trial.metrics.get(name, "") for name in figures]
             + [trial.seconds, trial.run_id, trial.reason or ""]

@@ -152,6 +152,9 @@ def _translated(error: Exception, uri: str) -> DlcliError:
     from mlflow.exceptions import MlflowException
 
     text, where = str(error), redact(uri)
+    if isinstance(error, ModuleNotFoundError) and uri.startswith("postgres"):
+        hint = "pip install 'dlcli[postgres]', and write postgresql+psycopg2://USER@HOST/DATABASE."
+        return StoreError(f"{error.name} is not installed", where, hint)
     if "disk is full" in text or "No space left" in text:
         return DiskFull("no space left for the record", where, "Make room there, or record elsewhere.")
     network = isinstance(error, OSError | requests.exceptions.RequestException)

@@ -393,7 +393,7 @@ def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
 
 
 def test_several_objectives_give_a_front(runs_dir: Path) -> None:
-    goals = "sweep.objectives=[val/loss:min,model/parameters:min]"
+    goals = "sweep.objectives=[val/loss:min,model/parameters]"
     result = sweep(runs_dir, "front", "model.hidden=2,16", "optimizer.lr=0.1,1e-6", goals)
     points = [trial["values"] for trial in result.trials]
     front = {n for n, (a, b) in enumerate(points) if not any(
@@ -407,14 +407,22 @@ def test_several_objectives_give_a_front(runs_dir: Path) -> None:
     assert 0 < len(front) < 4
     assert result.best is not None
     assert result.best["trial"] in front
+    assert set(result.to_json()["front"]) == front
+    told = [message.split(":")[0] for message in result.messages if message.startswith("- trial")]
+    assert told == [f"- trial {number}" for number in sorted(front, key=lambda n: points[n])]
     assert (result.run_dir / "plots" / "pareto_front.png").exists()
 
 
 def test_a_cost_may_come_first_with_folds(runs_dir: Path) -> None:
-    goals = "sweep.objectives=['model/parameters:min','val/loss:min']"
+    goals = "sweep.objectives=[model/parameters,val/accuracy:max,model/latency_ms]"
     result = sweep(runs_dir, "costs", "model.hidden=4,2", "cv=kfold", "cv.folds=2", "cv.test_size=0.2", goals)
     assert result.best is not None
     assert result.best["params"] == {"model.hidden": 2}
+    for trial, ledger in zip(result.trials, ledgers(runs_dir, "costs", "trial"), strict=True):
+        assert trial["values"][2] == ledger.metrics["model/latency_ms"] > 0
+    # Each training stops by, and keeps, what is looked for.
+    assert "monitor=val/accuracy" in shlex.split(result.best["command"])
+    assert (result.run_dir / "plots" / "pareto_front.png").exists()
 
 
 def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> None:
