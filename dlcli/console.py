@@ -150,6 +150,16 @@ class Terminal:
         """One line for a person; never broken by us, so that a path or a command in it can be copied."""
         self._out.print(text, soft_wrap=True)
 
+    def sentence(self, text: str) -> None:
+        """Prose, broken between its words where a line ends; one with a command in it stays whole, to be copied."""
+        if self.live and "dlcli " not in text:
+            width = min(self._out.width, MAX_WIDTH)
+            indent = "  " if text.startswith("- ") else ""
+            text = textwrap.fill(
+                text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+        self.note(text)
+
     def warning(self, text: str) -> None:
         """Something that a person should know and that stops nothing."""
         # Only the console that draws a live display can print above it.

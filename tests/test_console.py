@@ -35,6 +35,7 @@ with Terminal() as terminal:
                 terminal.warning("printed above the bar")
                 INTERRUPT
     terminal.results({"val/accuracy": 0.92, "test/accuracy": 0.91, "test/balanced_accuracy": 0.9})
+    terminal.sentence("Prose is broken between its words, at any width that a person may have chosen for it")
     problem = Problem("must be greater than 0, but it is -1", "optimizer.lr", "try 1e-3 there")
     terminal.error(ConfigError(problem))
 """
@@ -74,6 +75,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     bars = [line for line in lines if line.startswith("epoch 3/3")]
     assert "in all" in bars[-1]
     assert any("val/accuracy 0.9200 (best 0.9200)" in line for line in lines)
+    assert "Prose is broken between its words, at any width that" in " ".join(lines)
 
 
 @pytest.mark.parametrize("interrupt", ["", "raise KeyboardInterrupt"])

@@ -26,7 +26,7 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
         title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
         terminal.results(result.metrics, title=title, baselines=result.baselines)
     for message in result.messages:
-        terminal.note(message)
+        terminal.sentence(message)
     terminal.note(f"Recorded in {display(result.run_dir)}")
     terminal.note(f"Look at it with: {runner.ui_command(result)}")
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -175,7 +174,7 @@ def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode:
     return figure
 
 
-def pareto(points: Sequence[Sequence[float]], front: Sequence[int], names: Sequence[str]) -> Figure:
+def pareto(points: Sequence[tuple[float, ...]], front: Sequence[int], names: Sequence[str]) -> Figure:
     """All trials by each two of the first three objectives, the Pareto front marked; `front` are positions."""
     pairs = list(combinations(range(min(len(names), _MOST_OBJECTIVES)), 2))
     figure, axes = new_figure(len(pairs), width=max(6.2, 4.2 * len(pairs)), height=4.4)
@@ -188,18 +187,19 @@ def pareto(points: Sequence[Sequence[float]], front: Sequence[int], names: Seque
             ax.plot(x, y, "o", color=colour, markersize=5.5, label=label)
         if len(names) == 2:  # of more the front is a surface
             ax.plot(*zip(*best, strict=True), color=PALETTE[1], linewidth=1, alpha=0.6)
-        for axis, values in ((ax.xaxis, across), (ax.yaxis, up)):
-            _spread(axis, [point[values] for point in points])
+        if _differ_widely([point[across] for point in points]):
+            ax.set_xscale("log")
+        if _differ_widely([point[up] for point in points]):
+            ax.set_yscale("log")
     axes[0].set_title("Pareto front", fontsize=FONT["title"], color=INK, loc="left")
     axes[0].legend(fontsize=FONT["tick"], frameon=False)
     caption(figure, "On the front no other trial is better by all objectives.")
     return figure
 
 
-def _spread(axis: Axis, values: Sequence[float]) -> None:
-    """Costs differ by orders of magnitude."""
-    if min(values) > 0 and max(values) > _WIDE * min(values):
-        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+def _differ_widely(values: Sequence[float]) -> bool:
+    """As costs do, of small and large models."""
+    return min(values) > 0 and max(values) > _WIDE * min(values)
 
 
 def _ends(scale: Scale, tried: Sequence[Tried]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlcli.console import number
 from dlcli.errors import ConfigError, Problem
 from dlcli.job import LATENCY
 
@@ -32,6 +33,10 @@ class Objective:
     def is_cost(self) -> bool:
         """Whether it is no metric, which a training could watch."""
         return self.metric in COSTS
+
+    def text(self, value: float) -> str:
+        """A value as a person reads it: parameters and the like are counted."""
+        return f"{value:,.0f}" if self.is_cost and float(value).is_integer() else number(value)
 
     def of(self, folds: Sequence[Mapping[str, float]]) -> float:
         """The mean over the folds of a trial, given the metrics of each."""

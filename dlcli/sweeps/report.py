@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcli.console import counted, number
+from dlcli.console import counted
 from dlcli.errors import DlcliError
 from dlcli.paths import display
 from dlcli.reports.style import save
@@ -68,7 +69,7 @@ def best_so_far(plan: SweepPlan, best: Trial) -> str:
 
 
 def _worth(plan: SweepPlan, trial: Trial) -> str:
-    values = ", ".join(f"{o.metric} {number(v)}" for o, v in zip(plan.objectives, trial.values, strict=True))
+    values = ", ".join(f"{o.metric} {o.text(v)}" for o, v in zip(plan.objectives, trial.values, strict=True))
     return f"trial {trial.number}: {values} with {settings(trial)}"
 
 
@@ -93,6 +94,12 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else plain_text(value)
 
 
+def why_failed(standing: Standing) -> str:
+    """What most failed trials failed of, as a sentence with a space before it; nothing where none did."""
+    reasons = Counter(trial.reason or "unknown" for trial in standing.having("failed")).most_common(1)
+    return f" The most frequent reason of failure: {reasons[0][0]}." if reasons else ""
+
+
 def messages(
     plan: SweepPlan, standing: Standing, final: Mapping[str, float], goes_on: str | None
 ) -> list[str]:
@@ -101,11 +108,10 @@ def messages(
     assert best is not None
     counts = {state: len(standing.having(state)) for state in _ENDINGS}
     done = sum(counts.values())
-    said = [", ".join(f"{count} trials {state}" for state, count in counts.items() if count) + "."]
+    endings = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    said = [f"{counted(done, 'trial')}: {endings}.{why_failed(standing)}"]
     if goes_on:
         said.append(f"The time was up after {done} of {plan.total} trials. Go on with: {goes_on}")
-    if len(plan.objectives) > 1:
-        said += _front(plan, standing)
     said.append(best_so_far(plan, best))
     if final:
         said.append("Trained anew on all other rows, and tested once on the final test rows: see test/...")
@@ -113,7 +119,9 @@ def messages(
         said.append(
             "There are no final test rows: what was chosen by these values is worse on new rows. Give cv.test_size=0.2."
         )
-    said.append(f"Train it again: {plan.command(best.params)}")
+    if len(plan.objectives) > 1:
+        said += _front(plan, standing)
+    said.append(f"Train the best again: {plan.command(best.params)}")
     return said
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from dlcli.run_folder import read_result
 from dlcli.sweeps.driver import Driver
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
-from dlcli.sweeps.report import best_so_far, describe, messages, write_sweep_report
+from dlcli.sweeps.report import best_so_far, describe, messages, why_failed, write_sweep_report
 from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import BEST_TAG, Trial
@@ -215,8 +214,7 @@ def _resume(ledger: Ledger, *overrides: str) -> str:
 def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledger) -> TrainingError:
     """Why a sweep ends without one: too many trials failed, all of them did, or there was no time for any."""
     failed, best = standing.having("failed"), standing.best
-    reasons = Counter(trial.reason or "" for trial in failed).most_common(1)
-    why = f" The most frequent reason: {reasons[0][0]}." if reasons else ""
+    why = why_failed(standing)
     so_far = f" {best_so_far(plan, best)}" if best else ""
     if driver.is_stopped_by_failures:
         more = f"sweep.max_failures={2 * len(failed)}"

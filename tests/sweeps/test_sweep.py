@@ -389,7 +389,9 @@ def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
     assert document["run_status"] == "FAILED"
     assert Ledger.load(Path(document["run_dir"])).run_id == document["run_id"]
     (error,) = document["errors"]
-    assert error["message"].startswith("no trial finished: 2 of 2 failed. The most frequent reason: ")
+    assert error["message"].startswith(
+        "no trial finished: 2 of 2 failed. The most frequent reason of failure: "
+    )
 
 
 def test_several_objectives_give_a_front(runs_dir: Path) -> None:
