@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from dlcli.errors import ConfigError
 from dlcli.experiment import free_space
 from dlcli.sweeps.plan import SweepPlan
 
-# What a slim run leaves beside its weights: configuration, split, figures, predictions, a row in the store.
+# What a slim run leaves beside its weights, however few its rows: configuration, figures, its part of the store.
 _RECORD_BYTES = 60_000
+# And for a row: where it stands in the split; where it validates, its number, target, prediction and each output.
+_SPLIT_BYTES, _VALUE_BYTES = 2, 8
+# Seconds of a training beyond its steps (rows, preprocessing, judging, the record), and until workers have begun.
+_BEYOND_STEPS, _START = 0.2, 5.0
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,14 @@ def foresee(plan: SweepPlan) -> Forecast:
     from dlcli.sweeps.report import describe
 
     found = plan.experiment.rehearse()
-    folds = len(plan.estimation.folds)
     epochs = max(1, plan.config["trainer"].get("max_epochs") or 1)
-    jobs = min(plan.config["executor"]["jobs"], plan.total)
-    trainings = plan.total * folds
+    training = found.seconds_per_epoch * epochs + _BEYOND_STEPS
+    one_after_the_other = -(-plan.total // plan.slots) * len(plan.estimation.folds) + plan.options.refit
     return Forecast(
         describe(plan),
         plan.space.points,
         plan.total,
-        found.seconds_per_epoch * epochs * trainings / jobs,
+        training * one_after_the_other + (_START if plan.slots > 1 else 0),
         disk(plan, found.disk),
     )
 
@@ -88,6 +92,10 @@ def check_room(plan: SweepPlan, weights: int) -> int:
 
 def disk(plan: SweepPlan, weights: int) -> int:
     """Bytes that the sweep leaves, given those that a training's checkpoints take."""
+    splits, data = plan.estimation.splits, plan.estimation.data
     folds = len(plan.estimation.folds)
     kept = min(plan.total, plan.kept) * folds + 1  # and the refitted winner
-    return plan.total * (folds + (folds > 1)) * _RECORD_BYTES + kept * weights
+    values = 3 + max(len(data.classes), math.prod(data.y.shape[1:]))
+    rows = _SPLIT_BYTES * len(data) + _VALUE_BYTES * values * max(len(split.val) for split in splits)
+    records = folds * (_RECORD_BYTES + rows) + (folds > 1) * _RECORD_BYTES
+    return plan.total * records + kept * weights
