@@ -79,10 +79,11 @@ def resume(
         dlcli.errors.DlcliError: with what is wrong, where, and what to do.
     """
     from dlcli import runner
+    from dlcli.quiet import quiet
 
-    return runner.resume(
-        str(run), overrides, [Path(d) for d in conf_dirs], Path(runs_dir) if runs_dir else None
-    )
+    folders = [Path(d) for d in conf_dirs]
+    with quiet():
+        return runner.resume(str(run), overrides, folders, Path(runs_dir) if runs_dir else None)
 
 
 def evaluate(

@@ -16,6 +16,7 @@ from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import Choice
 from dlcli.cross_validation.estimation import Estimation, Fold
+from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError
 from dlcli.executors.base import Executor
 from dlcli.run_folder import read_result
@@ -119,6 +120,7 @@ def plan_nested(experiment: Experiment, overrides: Sequence[str]) -> NestedSearc
     strategy = build(experiment.config["cv"], where="cv")
     if not isinstance(strategy, Nested):
         return None
+    refuse_launched("cv=nested")
     if experiment.config["cv"]["refit"]:
         raise ConfigError(
             "each fold chooses its own settings: there is no one configuration to refit",

@@ -136,8 +136,10 @@ def plan_sweep(
     from dlcli.config.compose import compose
     from dlcli.config.folders import user_folders
     from dlcli.config.supplied import BY_DATA, SUPPLIED
+    from dlcli.distributed.launcher import refuse_launched
     from dlcli.experiment import plan_experiment
 
+    refuse_launched("a sweep")
     folders = user_folders(conf_dirs)
     fixed, varied = _separate(overrides)
     # The section alone first: what it says decides which experiment there is.

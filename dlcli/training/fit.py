@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from dlcli.console import counted
+from dlcli.distributed.signals import leave_signals
 from dlcli.distributed.world import Place, World
 from dlcli.errors import TrainingError
 from dlcli.tasks.base import Task
@@ -156,6 +157,7 @@ def fit(
         **({} if val is not None else {"limit_val_batches": 0}),
         **({"plugins": [Place(world)]} if world else {}),
     )
+    leave_signals(trainer)
     device = trainer.strategy.root_device
     threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     place = f"{world.size} x {device.type}" if world else str(device)

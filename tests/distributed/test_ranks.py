@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
 import sys
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,10 +18,17 @@ import torch
 from safetensors.torch import load_file
 
 import dlcli
-from dlcli.errors import ConfigError
+from dlcli import runner
+from dlcli.distributed.recruits import recruited
+from dlcli.errors import ConfigError, Interrupted, TrainingError
+from dlcli.experiment import plan_experiment
+from dlcli.quiet import quiet
+from dlcli.sweeps.nested import plan_nested
+from dlcli.sweeps.plan import plan_sweep
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.loader import BatchLoader
-from tests.processes import ENDLESS, epochs, run, run_folder, start, wait_until
+from dlcli.training.observer import Observer, Watcher
+from tests.processes import ENDLESS, epochs, run_folder, start, wait_until
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 # A batch that two processes cannot halve, and a last one of 12 rows.
@@ -69,41 +82,113 @@ def test_what_cannot_be_shared(overrides: list[str], told: str, tmp_path: Path) 
     assert not list(tmp_path.rglob("ledger.json"))
 
 
+def test_a_search_is_led_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    nested = [*IRIS, "trainer.accelerator=cpu", "cv=nested", "cv.space={optimizer.lr:[0.1,0.01]}"]
+    experiment = plan_experiment(nested)
+    assert plan_nested(experiment, nested)
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="a sweep cannot use processes that torchrun or srun have started"):
+        plan_sweep([*IRIS, "optimizer.lr=0.1,0.01"])
+    with pytest.raises(ConfigError, match="cv=nested cannot use processes"):
+        plan_nested(experiment, nested)
+
+
+class _After(Watcher, Observer):
+    """Does something once, some epochs later, from another thread: in the midst of what all ranks do then."""
+
+    def __init__(self, epochs: int, act: Callable[[], None]) -> None:
+        self._left = epochs
+        self._act = act
+
+    def observer(self, index: int) -> Observer:
+        return self
+
+    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._left -= 1
+        if self._left == 0:
+            threading.Timer(0.01, self._act).start()
+
+
+def _ranks() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "dlcli.job" in child.cmdline()]
+
+
 @pytest.mark.slow
-def test_a_rank_that_dies_ends_the_training(tmp_path: Path) -> None:
-    process = start(["train", *ENDLESS, *TWO], tmp_path)
-    wait_until(lambda: epochs(tmp_path / "runs") > 1, process)
-    (rank,) = psutil.Process(process.pid).children()
-    rank.send_signal(signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "rank 1 of 2 ended with SIGKILL" in err
-    ledger = Ledger.load(run_folder(tmp_path / "runs"))
+def test_ranks_end_together_and_the_training_goes_on(tmp_path: Path) -> None:
+    terminate = _After(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with quiet(), pytest.raises(Interrupted, match="SIGTERM") as stopped:
+        runner.train([*ENDLESS, *TWO], runs_dir=tmp_path, watcher=terminate)
+    ledger = Ledger.load(run_folder(tmp_path))
+    assert ledger.status == "KILLED"
+    assert f"Go on with it: dlcli resume {ledger.run_id[:8]}" in stopped.value.__notes__
+    assert not _ranks()
+    so_far = epochs(tmp_path)
+    kill = _After(2, lambda: _ranks()[0].send_signal(signal.SIGKILL))
+    with quiet(), pytest.raises(TrainingError, match="rank 1 of 2 ended with SIGKILL"):
+        runner.resume("last", runs_dir=tmp_path, watcher=kill)
+    assert epochs(tmp_path) > so_far
+    ledger = Ledger.load(run_folder(tmp_path))
     assert ledger.status == "FAILED"
     assert "rank 1 of 2 ended with SIGKILL" in ledger.error
 
 
 @pytest.mark.slow
-def test_ranks_end_with_the_first_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_ranks_die_with_the_first_and_the_training_goes_on(tmp_path: Path) -> None:
     process = start(["train", *ENDLESS, *TWO], tmp_path)
     wait_until(lambda: epochs(tmp_path / "runs") > 1, process)
     ranks = psutil.Process(process.pid).children()
     process.kill()
     process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL
     _, alive = psutil.wait_procs(ranks, timeout=30)
+    assert ranks
     assert not alive
     so_far = epochs(tmp_path / "runs")
-    done = run(["resume", "last", f"trainer.max_epochs={so_far + 2}"], tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = dlcli.resume("last", [f"trainer.max_epochs={so_far + 2}"])
+    assert done.status == "FINISHED"
     assert epochs(tmp_path / "runs") == so_far + 2
-    assert Ledger.load(run_folder(tmp_path / "runs")).status == "FINISHED"
+
+
+def _pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, life: str) -> None:
+    """Have ranks lead another life."""
+    package = folder / "dlcli"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "job.py").write_text(life)
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+
+
+def test_a_rank_that_cannot_come_is_told_with_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pretend(tmp_path, monkeypatch, "print('a warning')\nraise SystemExit('no such device\\n')")
+    told = "rank 1 of 2 ended with exit code 1: no such device"
+    with pytest.raises(TrainingError, match=told), recruited(2, 1):
+        pytest.fail("it has not come")
+
+
+def test_ranks_end_where_a_further_one_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pretend(tmp_path, monkeypatch, "import time\ntime.sleep(600)")
+    started = []
+
+    class OnlyOne(subprocess.Popen):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            if started:
+                raise BlockingIOError("no more processes")
+            started.append(self)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", OnlyOne)
+    with pytest.raises(BlockingIOError), recruited(3, 1):
+        pytest.fail("one is missing")
+    assert started[0].returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow
 def test_torchrun_s_processes_are_taken_as_they_are(tmp_path: Path) -> None:
-    import subprocess
-
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*torchrun, "-m", "dlcli", "train", *IRIS, *TWO, "cv=kfold", "cv.folds=2", "--json"],
@@ -116,6 +201,4 @@ def test_torchrun_s_processes_are_taken_as_they_are(tmp_path: Path) -> None:
     assert done.stdout.count("run_id") == 3  # the parent and two folds, said once
     assert len(list(tmp_path.rglob("ledger.json"))) == 3
     alone = dlcli.train([*IRIS, "trainer.accelerator=cpu", "cv=kfold", "cv.folds=2", "runs_dir='alone'"])
-    import json
-
     assert json.loads(done.stdout)["metrics"] == pytest.approx(alone.metrics, abs=1e-4)
