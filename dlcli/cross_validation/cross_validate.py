@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ def cross_validate(
         DlcliError: of the first fold that fails; the parent has failed with it.
         Interrupted: parent and running folds are killed, and can be resumed.
     """
-    config = estimation.config
+    started, config = time.monotonic(), estimation.config
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
         children = Children.of(store, recorder.ledger)
         folds = estimation.folds
@@ -91,6 +92,7 @@ def cross_validate(
             result={
                 "metrics": list(figures),
                 "messages": messages,
+                "duration_s": round(time.monotonic() - started, 3),
                 "folds": [result.run_id for result in results],
                 "chosen": [result.params for result in results],
             },

@@ -43,6 +43,7 @@ def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
     assert validated.status == "FINISHED"
     values = [fold.metrics["test/accuracy"] for fold in validated.folds]
     assert len(values) == 3
+    assert validated.duration_s >= sum(fold.duration_s for fold in validated.folds) > 0
     expected = corrected_interval(values, 80, 40).within(0, 1)
     figures = {
         name.removeprefix("cv/accuracy_"): v for name, v in validated.metrics.items() if "cv/accuracy" in name
