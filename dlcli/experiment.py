@@ -189,7 +189,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     from dlcli.checks import check_refit
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
-    from dlcli.job import load_data
+    from dlcli.datasets.raw_rows import load_data
     from dlcli.splits.limits import limit_splits, thin
     from dlcli.splits.overlap import check_overlap
 

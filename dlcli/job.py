@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import Interrupted, Pruned
 from dlcli.feature_cache import cached_features, with_features
 from dlcli.finding import find, settle
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from dlcli.training.features import Features
     from dlcli.training.fit import Fitted
     from dlcli.training.observer import Observer
-
-# Keys of the dataset section that say how rows are fed, not what they are: runs that differ in them share the rows.
-_FEEDING = frozenset({"batch_size"})
 
 # Milliseconds of a forward pass of one row: measured only where a search asks for it.
 LATENCY = "model/latency_ms"
@@ -170,40 +168,6 @@ def _naming(ledger: Ledger) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"The run is FAILED, and what it has done so far is kept, in {where}")
         raise
-
-
-def load_data(dataset: Mapping[str, Any]) -> Data:
-    """The raw rows of a `dataset` section; read once a process."""
-    from dlcli.datasets.positive import with_positive
-
-    arguments = _rows_of(dataset)
-    if _key(arguments) not in _loaded:
-        data = build(arguments, where="dataset")
-        positive = arguments.get("positive")
-        preload(dataset, data if positive is None else with_positive(data, positive))
-    return _loaded[_key(arguments)]
-
-
-def has_loaded(dataset: Mapping[str, Any]) -> bool:
-    """Whether `load_data` has these rows at hand."""
-    return _key(_rows_of(dataset)) in _loaded
-
-
-def preload(dataset: Mapping[str, Any], data: Data) -> None:
-    """Have `load_data` return these rows, and forget others."""
-    _loaded.clear()
-    _loaded[_key(_rows_of(dataset))] = data
-
-
-_loaded: dict[str, Data] = {}
-
-
-def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in dataset.items() if key not in _FEEDING}
-
-
-def _key(arguments: Mapping[str, Any]) -> str:
-    return json.dumps(arguments, sort_keys=True)
 
 
 def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Observer) -> Fitted:

@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from dlcli.comparison import Comparison
     from dlcli.cross_validation.choice import Search
     from dlcli.cross_validation.estimation import Estimation
-    from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
     from dlcli.profiling.profile import Profile
     from dlcli.result import Result
-    from dlcli.splits.split import Part, Split
+    from dlcli.splits.split import Part
     from dlcli.sweeps.forecast import Forecast
     from dlcli.sweeps.plan import SweepPlan
     from dlcli.sweeps.watcher import SweepWatcher
-    from dlcli.tracking.store import DatasetRecord, Store
+    from dlcli.tracking.store import Store
     from dlcli.training.observer import Watcher
     from dlcli.training.rehearsal import Rehearsal
 
@@ -38,44 +37,35 @@ def train(
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
+    from dlcli.new_run import make_run
     from dlcli.profiling.profile import find_warnings
-    from dlcli.run_folder import contents
     from dlcli.starting_weights import weights_tags
     from dlcli.sweeps.nested import plan_nested
-    from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
-    from dlcli.tracking.store import make_run_name, open_store
+    from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
         search = plan_nested(experiment, overrides)
-        config, data, folders = experiment.config, experiment.data, experiment.folders
         estimation = experiment.estimation
-        split = estimation.whole
         experiment.rehearse(quick=True)
         if watcher:
-            for warning in find_warnings(data, estimation.splits):
+            for warning in find_warnings(experiment.data, experiment.splits):
                 watcher.noted(f"warning: {warning.where}: {warning.message}")
 
-        with open_store(Path(config["runs_dir"])) as store:
+        with open_store(Path(experiment.config["runs_dir"])) as store:
             for note in reconcile(store.runs_dir, store):
                 if watcher:
                     watcher.noted(note)
-            model, dataset = experiment.composed.choices["model"], data.name
-            run_dir = store.create_run(
-                experiment=config["experiment_name"] or data.name,
-                run_name=config["run_name"] or make_run_name(f"{model}-{dataset}"),
-                kind="run" if estimation.is_single else "cv",
-                params=config,
-                tags={
-                    **provenance(config["tracking"]["tags"]),
-                    **weights_tags(config),
-                    "dlcli.seed": str(config["seed"]),
-                    "dlcli.data_fingerprint": data.fingerprint,
-                    "dlcli.split_fingerprint": estimation.fingerprint,
-                },
-                datasets=_records(data, split),
-                files=contents(config, experiment.composed.overrides, split, folders),
+            run_dir = make_run(
+                store,
+                "run" if estimation.is_single else "cv",
+                estimation,
+                estimation.whole,
+                name=f"{experiment.composed.choices['model']}-{experiment.data.name}",
+                overrides=experiment.composed.overrides,
+                folders=experiment.folders,
+                tags=weights_tags(experiment.config),
             )
             return _carry_out(estimation, run_dir, store, watcher, search)
 
@@ -91,40 +81,32 @@ def sweep(
     from dlcli.distributed.ranks import leading
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
-    from dlcli.run_folder import contents
+    from dlcli.new_run import make_run
     from dlcli.sweeps.forecast import check_room
     from dlcli.sweeps.plan import plan_sweep
-    from dlcli.tracking.provenance import provenance
     from dlcli.tracking.reconcile import reconcile
-    from dlcli.tracking.store import make_run_name, open_store
+    from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
         plan = plan_sweep(overrides, conf_dirs, runs_dir)
         disk = check_room(plan, plan.experiment.rehearse(quick=True).disk)
-        config, data = plan.config, plan.estimation.data
-        with open_store(Path(config["runs_dir"])) as store:
+        with open_store(Path(plan.config["runs_dir"])) as store:
             for note in [
                 *reconcile(store.runs_dir, store),
                 f"The sweep will leave about {amount(disk)} on the disk.",
             ]:
                 if watcher:
                     watcher.noted(note)
-            run_dir = store.create_run(
-                experiment=config["experiment_name"] or data.name,
-                run_name=config["run_name"] or make_run_name(f"sweep-{data.name}"),
-                kind="sweep",
-                params={
-                    **config,
-                    "sweep": {**config["sweep"], "space": json.dumps(config["sweep"]["space"])},
-                },
-                tags={
-                    **provenance(config["tracking"]["tags"]),
-                    "dlcli.seed": str(config["seed"]),
-                    "dlcli.data_fingerprint": data.fingerprint,
-                    "dlcli.split_fingerprint": plan.estimation.fingerprint,
-                },
-                datasets=_records(data, plan.whole),
-                files=contents(config, tuple(overrides), plan.whole, plan.experiment.folders),
+            section = plan.config["sweep"]
+            run_dir = make_run(
+                store,
+                "sweep",
+                plan.estimation,
+                plan.whole,
+                name=f"sweep-{plan.experiment.data.name}",
+                overrides=overrides,
+                folders=plan.experiment.folders,
+                params={"sweep": {**section, "space": json.dumps(section["space"])}},
             )
             return _carry_out_sweep(plan, run_dir, store, watcher)
 
@@ -260,10 +242,10 @@ def evaluate(
     overrides: Sequence[str] = (),
 ) -> Result:
     """Repeat a run's figures: its saved model on the raw rows of one part of its split."""
+    from dlcli.datasets.raw_rows import load_data
     from dlcli.errors import DataError
     from dlcli.inference.evaluate import choose_device, figures
     from dlcli.inference.evaluate import evaluate as judge
-    from dlcli.job import load_data
     from dlcli.result import Result
     from dlcli.run_folder import open_run, with_overrides
     from dlcli.splits.split import Split
@@ -355,20 +337,3 @@ def runs_directory(given: Path | None) -> Path:
         return given
     defaults: Mapping[str, Any] = yaml.safe_load((shipped_folder() / "config.yaml").read_text())
     return Path({**defaults, **project_defaults(user_folders())}["runs_dir"])
-
-
-def _records(data: Data, split: Split) -> list[DatasetRecord]:
-    """The data as MLflow shows it: which rows of it train, and which test."""
-    from dlcli.tracking.store import DatasetRecord
-
-    targets = {"classes": list(data.classes)} if data.classes else {"targets": list(data.targets)}
-    profile = {"rows": len(data), **targets, **split.sizes}
-    schema = {"kind": data.kind, "row_shape": list(data.x.shape[1:])}
-    contexts = {"training": split.train, "validation": split.val, "testing": split.test}
-    return [
-        DatasetRecord(
-            data.name, f"{data.fingerprint[:16]}-{context[:5]}", data.source, context, schema, profile
-        )
-        for context, rows in contexts.items()
-        if len(rows)
-    ]

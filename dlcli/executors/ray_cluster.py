@@ -21,7 +21,7 @@ from annotated_types import Ge, Gt
 from dlcli.errors import ConfigError, Interrupted, first_line
 from dlcli.executors.elsewhere import outcome, record_loss
 from dlcli.executors.following import Following, do_followed_job
-from dlcli.job import Job, preload
+from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.tracking.connection import sqlite_file
 from dlcli.tracking.ledger import Ledger
@@ -134,7 +134,7 @@ def _there(job_text: str, dataset: dict[str, Any], data: Data) -> dict[str, Any]
     """In a process of Ray's, which does many jobs one after the other."""
     from copy import deepcopy
 
-    from dlcli.job import has_loaded
+    from dlcli.datasets.raw_rows import has_loaded, preload
 
     if not has_loaded(dataset):
         preload(dataset, deepcopy(data))  # what Ray hands out cannot be written to

@@ -43,8 +43,8 @@ def main() -> None:
 
 
 def _prepare(message: dict[str, Any] | None, data_fd: int) -> None:
+    from dlcli.datasets.raw_rows import preload
     from dlcli.datasets.sharing import read_shared
-    from dlcli.job import preload
 
     if message is not None:
         preload(message["dataset"], read_shared(data_fd))
