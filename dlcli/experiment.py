@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
     from dlcli.training.rehearsal import Rehearsal
+
+# What prepares each kind of rows; a model may name its own.
+_PREPROCESSING = {"table": "table", "image": "image", "tokens": "text", "sequence": "sequences"}
 
 # Rows of a quick rehearsal: enough for layers that look at a whole batch.
 _FEW_ROWS = 8
@@ -142,9 +146,9 @@ def plan_experiment(
         if not problems:
             raise
         raise ConfigError([*problems, *error.problems]) from error
-    if found.composed.choices["task"] == BY_DATA["task"]:
-        # Now that the targets are known, so is the task: what was said of it can be judged.
-        found = draft([*asked, f"task={estimation.data.target_kind}"], folders, SUPPLIED)
+    if decided := decided_by_data(found.composed, estimation.data):
+        # Now that the rows are known, so are task and preprocessing: what was said of them can be judged.
+        found = draft([*asked, *decided], folders, SUPPLIED)
         problems = list(found.problems)
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
@@ -159,6 +163,24 @@ def plan_experiment(
     if not sweeping:
         del config["sweep"]  # one training's record says nothing of a search
     return Experiment(found.composed, config, folders, estimation)
+
+
+def decided_by_data(composed: Composed, data: Data) -> list[str]:
+    """Overrides for the groups that were left to the data: its task, and the preprocessing that fits rows and model."""
+    from dlcli.config.build import TARGET, locate
+    from dlcli.config.supplied import BY_DATA
+
+    fitting = {"task": data.target_kind, "preprocessing": _PREPROCESSING[data.kind]}
+    if data.target_kind == "forecast":
+        fitting["preprocessing"] = "series"
+    with suppress(ConfigError):  # a model that cannot be found is reported as that
+        model = locate(composed.config["model"].get(TARGET, ""))
+        fitting["preprocessing"] = getattr(model, "preprocessing", fitting["preprocessing"])
+    return [
+        f"{group}={fitting[group]}"
+        for group, option in BY_DATA.items()
+        if composed.choices.get(group) == option
+    ]
 
 
 def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, Any]:

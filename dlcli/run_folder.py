@@ -31,7 +31,10 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     dataset = dict(config["dataset"])
     for key in DATA_PATHS:
         if isinstance(dataset.get(key), str):
-            dataset[key] = str(Path(dataset[key]).expanduser().resolve())
+            place = Path(dataset[key]).expanduser()
+            # What is not there may be a name on a hub; but a root may be yet to be made.
+            if key == "root" or place.exists():
+                dataset[key] = str(place.resolve())
     model, weights = config["model"], config["model"].get("weights")
     if isinstance(weights, str) and Path(weights).expanduser().is_file():
         model = {**model, "weights": str(Path(weights).expanduser().resolve())}

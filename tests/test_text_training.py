@@ -12,6 +12,7 @@ import pytest
 import dlcli
 from dlcli.errors import ConfigError
 from dlcli.result import Result
+from dlcli.sweeps.plan import plan_sweep
 
 GOOD, BAD = ("fine", "lovely", "great", "works"), ("broke", "awful", "useless", "slow")
 WORDS = ("it", "the", "is", "a", "was", "and", "so", "very", "thing", "today")
@@ -72,6 +73,16 @@ def test_a_table_without_the_column_is_refused(trained: Result) -> None:
 def test_a_model_of_images_is_refused(reviews: Path) -> None:
     with pytest.raises(ConfigError, match="CNN takes image data; reviews is tokens data"):
         dlcli.train(of(reviews, "model=cnn"))
+
+
+def test_keys_of_what_fits_the_rows_are_known(reviews: Path) -> None:
+    with pytest.raises(ConfigError, match=r"preprocessing\.token: .*\n.*preprocessing\.tokens"):
+        dlcli.train(of(reviews, "preprocessing.token=bpe"))
+    plan = plan_sweep(of(reviews, "preprocessing.tokens=words,characters"))
+    assert [plan.trial_config(point)["preprocessing"]["tokens"] for _, point in plan.space.neighbours()] == [
+        "words",
+        "characters",
+    ]
 
 
 def weights(folder: str) -> list[bytes]:

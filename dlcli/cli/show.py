@@ -39,10 +39,10 @@ def _experiment(
     from dlcli.config.compose import compose
     from dlcli.config.overrides import quoted
     from dlcli.config.shown import annotated
-    from dlcli.config.supplied import SUPPLIED
+    from dlcli.config.supplied import BY_DATA, SUPPLIED
 
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
-    composed = compose([*overrides, *flags], folders, SUPPLIED)
+    composed = compose([*overrides, *flags], folders, SUPPLIED, BY_DATA)
     if terminal.json:
         document = {"config": composed.config, "choices": composed.choices, "origins": composed.origins()}
         terminal.document({"status": "OK", **document})

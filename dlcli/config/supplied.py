@@ -11,7 +11,7 @@ _OF_TARGETS = dict.fromkeys(
 ) | dict.fromkeys(("horizon", "season"), "It is the dataset's.")
 
 # Options of groups that stand for one that the data will decide: until then the section's keys cannot be judged.
-BY_DATA = {"task": "auto"}
+BY_DATA = {"task": "auto", "preprocessing": "auto"}
 
 SUPPLIED: Mapping[str, Mapping[str, str]] = {
     "model": {

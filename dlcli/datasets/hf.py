@@ -41,13 +41,12 @@ class _Rows:
 
 
 def load(
-    path: str | None = None,
-    repo: str | None = None,
+    path: str,
+    name: str | None = None,
     target: str | Sequence[str] = "label",
     text: str | None = None,
     image: str | None = None,
     drop: Sequence[str] = (),
-    subset: str | None = None,
     revision: str | None = None,
     cache_dir: str | None = None,
     on_empty: Literal["error", "keep"] = "error",
@@ -62,13 +61,13 @@ def load(
     What the rows are follows from the columns: images where one holds them, texts where one holds them, else a table.
 
     Args:
-        path: a folder that `save_to_disk` wrote, a folder of files, or a file (.parquet, .arrow, .csv, .jsonl).
-        repo: a name on the hub instead, such as stanfordnlp/imdb.
+        path: a folder that `save_to_disk` wrote, a folder of files, or a file (.parquet, .arrow, .csv, .jsonl); what is
+            not on this machine is a name on the hub, such as stanfordnlp/imdb.
+        name: of one of several datasets that are there under that path.
         target: the column that is to be predicted, or several.
         text: the column of texts; None: the only one that holds texts.
         image: the column of images; None: the only one that holds images.
         drop: columns of a table that are left out.
-        subset: of a dataset on the hub that has several.
         revision: of a dataset on the hub: a branch, tag or commit.
         cache_dir: where the library keeps what it has fetched or converted; None: in its own place.
         on_empty: whether a text of nothing but blanks is an error, or is kept.
@@ -81,9 +80,8 @@ def load(
     Raises:
         DataError: what is missing, or wrong with a row.
     """
-    place = Path(path).expanduser() if path is not None else None
     targets = [target] if isinstance(target, str) else list(target)
-    rows = _joined(open_parts(place, repo, subset, revision, cache_dir), targets, place or Path(repo or ""))
+    rows = _joined(open_parts(path, name, revision, cache_dir), targets, Path(path).expanduser())
     names = Source(pd.DataFrame(columns=rows.table.column_names), rows.place)
     names.need([text] if text else [], "dataset.text")
     names.need([image] if image else [], "dataset.image")

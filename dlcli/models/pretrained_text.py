@@ -34,6 +34,8 @@ class PretrainedText(nn.Module):
     """
 
     accepts: ClassVar = {"tokens"}
+    # Where it is left to the data and the model: with its own tokenizer.
+    preprocessing: ClassVar = "pretrained_text"
     requires: ClassVar = ("transformers",)
 
     def __init__(

@@ -61,7 +61,7 @@ def describe(
     trains = f" ({summary.trainable:,} train)" if frozen else ""
     return {
         "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
-        **({"rows are": data.note} if data.note else {}),
+        **({"note": data.note} if data.note else {}),
         "task": task.describe(),
         "rows": sizes,
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",

@@ -93,11 +93,14 @@ class SweepPlan:
             ConfigError: this point is no experiment.
         """
         from dlcli.config.compose import compose
-        from dlcli.config.supplied import SUPPLIED
-        from dlcli.experiment import settled
+        from dlcli.config.supplied import BY_DATA, SUPPLIED
+        from dlcli.experiment import decided_by_data, settled
 
-        asked = [*self.fixed, *_as_overrides(params)]
-        config = compose(asked, self.experiment.folders, SUPPLIED).config
+        asked, folders = [*self.fixed, *_as_overrides(params)], self.experiment.folders
+        composed = compose(asked, folders, SUPPLIED, BY_DATA)
+        if decided := decided_by_data(composed, self.estimation.data):
+            composed = compose([*asked, *decided], folders, SUPPLIED)
+        config = composed.config
         # Where and how it is trained is the sweep's business, and may differ from when it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}

@@ -86,6 +86,11 @@ def test_show_tells_where_each_value_came_from() -> None:
     assert found["choices"]["experiment"] == "mine"
 
 
+def test_show_leaves_to_the_data_what_is_the_datas() -> None:
+    assert dlcli("show", "dataset=breast_cancer", "task.tune_threshold=f1").exit_code == 0
+    assert dlcli("show", "dataset=hf", "dataset.path=x", "preprocessing.tokens=bpe").exit_code == 0
+
+
 def test_show_explains_an_option() -> None:
     text = dlcli("show", "optimizer/adam").stdout
     assert "lr: 0.001  (float or Tensor)\n    Learning rate.\n" in text

@@ -114,7 +114,7 @@ def test_a_run_needs_the_folder_no_more(
     result = runner.train(
         [
             "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
-            "preprocessing=pretrained_text", f"model.name='{mine}'", f"finetune={finetune}",
+            f"model.name='{mine}'", f"finetune={finetune}",
             "optimizer.lr=0.01", "trainer.max_epochs=3", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'",
         ]
     )  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_run_needs_the_folder_no_more(
 def test_kept_features_give_the_figures_of_texts_that_are_read_anew(bert: Path, films: Path) -> None:
     overrides = [
         "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
-        "preprocessing=pretrained_text", f"model.name='{bert}'", "finetune=feature_extraction",
+        f"model.name='{bert}'", "finetune=feature_extraction",
         "optimizer.lr=0.01", "trainer.max_epochs=2", "trainer.accelerator=cpu", "dataset.batch_size=16",
     ]  # fmt: skip
     anew = runner.train([*overrides, "finetune.cache=false"])
@@ -143,7 +143,7 @@ def test_another_tokenizer_is_refused(bert: Path, films: Path) -> None:
     with pytest.raises(ConfigError, match=r"another tokenizer.*\n?.*preprocessing=pretrained_text"):
         runner.check(
             ["dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
-             f"model.name='{bert}'"]
+             f"model.name='{bert}'", "preprocessing=text"]
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,33 +25,40 @@ _READERS = {
 }
 
 
+# A name on the hub, with its owner's or without.
+_HUB = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
 # Seconds in which the hub answers, if it can be reached.
 _PATIENCE = 10.0
 
 
 def open_parts(
-    path: Path | None, repo: str | None, subset: str | None, revision: str | None, cache_dir: str | None
+    path: str, name: str | None, revision: str | None, cache_dir: str | None
 ) -> dict[str, Dataset]:
     """The splits by what they are for: train, val, test; a single one, whatever its name, is train.
+
+    Args:
+        path: a folder or file; what is not there, and could be one, is a name on the hub.
+        name: of one of several datasets that are there.
+        revision: of a dataset on the hub.
+        cache_dir: where the library keeps things.
 
     Raises:
         DataError: the library is missing, there is no such data, or it cannot be fetched.
     """
-    if (path is None) == (repo is None):
-        raise DataError(
-            "is it a place on this machine, or a name on the hub?",
-            "dataset",
-            "Give dataset.path=FOLDER, or dataset.repo=OWNER/NAME.",
-        )
     try:
         import datasets
     except ImportError as error:
         raise DataError(
             "dataset=hf needs the library datasets", "dataset", "Install it: pip install 'dlcli[hf]'"
         ) from error
-    opened = _local(path, cache_dir) if path is not None else _hub(repo or "", subset, revision, cache_dir)
+    place = Path(path).expanduser()
+    if place.exists() or not _HUB.fullmatch(path) or place.suffix.lower() in _READERS:
+        opened = _local(place, name, cache_dir)
+    else:
+        opened = _hub(path, name, revision, cache_dir)
     splits = {"train": opened} if isinstance(opened, datasets.Dataset) else dict(opened)
-    return _by_part(splits, str(path or repo))
+    return _by_part(splits, path)
 
 
 def _by_part(splits: Mapping[str, Any], where: str) -> dict[str, Dataset]:
@@ -66,23 +74,18 @@ def _by_part(splits: Mapping[str, Any], where: str) -> dict[str, Dataset]:
     return parts
 
 
-def _local(path: Path, cache_dir: str | None) -> Any:
+def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:
     import datasets
 
     if not path.exists():
-        siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(
-            "there is no such file or folder",
-            str(path),
-            hint(
-                did_you_mean(path.name, siblings), "A name on the hub is dataset.repo, and not dataset.path."
-            ),
+            "there is no such file or folder", str(path), hint(_near(path), "dataset.path names it.")
         )
     try:
-        if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        if any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
             return datasets.load_from_disk(str(path))
         if path.is_dir():
-            return datasets.load_dataset(str(path), cache_dir=cache_dir)
+            return datasets.load_dataset(str(path), name, cache_dir=cache_dir)
         reader = _READERS.get(path.suffix.lower())
         if reader is not None:
             return datasets.load_dataset(reader, data_files=str(path), cache_dir=cache_dir)
@@ -97,30 +100,38 @@ def _local(path: Path, cache_dir: str | None) -> Any:
     )
 
 
-def _hub(repo: str, subset: str | None, revision: str | None, cache_dir: str | None) -> Any:
+def _near(path: Path) -> str:
+    """What may have been meant instead of a place that is not there."""
+    return did_you_mean(
+        path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    )
+
+
+def _hub(repo: str, name: str | None, revision: str | None, cache_dir: str | None) -> Any:
     import datasets
 
     try:
         with _patient(repo):
-            return datasets.load_dataset(repo, subset, revision=revision, cache_dir=cache_dir)
+            return datasets.load_dataset(repo, name, revision=revision, cache_dir=cache_dir)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(
-            f"the hub has no dataset {repo}, or does not show it to you",
-            "dataset.repo",
-            "Look the name up; for one that is not public, log in: hf auth login",
+            f"there is no {repo} here, and the hub has no such dataset, or does not show it to you",
+            "dataset.path",
+            hint(_near(Path(repo)), "Look the name up; for one that is not public, log in: hf auth login"),
         ) from error
     except (ConnectionError, OSError) as error:
         raise DataError(
-            f"{repo} is not in the cache, and the hub cannot be reached: {first_line(error)}",
-            "dataset.repo",
-            f"Where there is a network: hf download {repo} --repo-type dataset --local-dir FOLDER; "
-            "bring the folder here, and give dataset.path=FOLDER. The cache is "
-            f"{cache_dir or datasets.config.HF_DATASETS_CACHE}; HF_HOME names another.",
+            f"there is no {repo} here, nor in the cache, and the hub cannot be reached: {first_line(error)}",
+            "dataset.path",
+            hint(
+                _near(Path(repo)),
+                f"Where there is a network: hf download {repo} --repo-type dataset --local-dir FOLDER; "
+                "bring the folder here, and give dataset.path=FOLDER. The cache is "
+                f"{cache_dir or datasets.config.HF_DATASETS_CACHE}; HF_HOME names another.",
+            ),
         ) from error
     except ValueError as error:  # such as several subsets, of which none was chosen: they are in its words
-        raise DataError(
-            " ".join(str(error).split()), "dataset.subset", "Give dataset.subset=NAME."
-        ) from error
+        raise DataError(" ".join(str(error).split()), "dataset.name", "Give dataset.name=NAME.") from error
 
 
 @contextmanager
