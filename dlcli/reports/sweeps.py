@@ -109,10 +109,15 @@ def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     return figure
 
 
-def parallel_coordinates(tried: Sequence[Tried], scales: Sequence[Scale], metric: str, mode: str) -> Figure:
-    """A line a trial through its settings, coloured by its value; the best ones on top."""
-    common = sorted(scales, key=lambda scale: -sum(scale.key in trial.params for trial in tried))[:_MOST_AXES]
-    shown = [scale for scale in scales if scale in common]
+def parallel_coordinates(
+    tried: Sequence[Tried], scales: Sequence[Scale], metric: str, mode: str
+) -> Figure | None:
+    """A line a trial through its settings, coloured by its value; the best on top. None where it has one setting."""
+    having = {scale.key: sum(scale.key in trial.params for trial in tried) for scale in scales}
+    common = sorted(filter(having.get, having), key=lambda key: -having[key])[:_MOST_AXES]
+    shown = [scale for scale in scales if scale.key in common]
+    if len(shown) < 2:
+        return None
     figure, (ax,) = new_figure(width=max(5.0, 1.7 * len(shown) + 2.2), height=4.2)
     ax.grid(visible=False)
     ax.spines[["left", "bottom"]].set_visible(False)

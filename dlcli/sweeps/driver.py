@@ -193,7 +193,7 @@ class Driver:
         trial, step, folds = attempt.trial, len(attempt.folders), len(self._records.folds)
         figures = self._records.figures(attempt.folders[-1])
         trial.reports[step] = figures[self._standing.objectives[0].metric]
-        if step == folds or not self._study.report(trial, step):
+        if not self._study.report(trial, step):
             return False
         assert attempt.recorder is not None
         attempt.recorder.tag(PRUNED_TAG, f"after fold {step} of {folds}")

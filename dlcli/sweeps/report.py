@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,18 +149,22 @@ def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Ca
     scales = _scales(plan, done)
     tried = [Tried(trial.number, _drawn(trial, scales), trial.values[0]) for trial in done]
     early = {str(state): [trial.number for trial in standing.having(state)] for state in _ENDINGS[1:]}
-    importances = study.importances(_SEED)
-    mattered = [scales[name] for name in importances if name in scales]
+    importances = cache(lambda: study.importances(_SEED))  # within a picture: it may fail as any of them
+
+    def important() -> Figure | None:
+        return importance_bars(importances(), goal.metric) if importances() else None
+
+    def mattered() -> Figure | None:
+        most = [scales[name] for name in importances() if name in scales][:2]
+        return contour(tried, most[0], most[1], goal.metric, goal.mode) if len(most) > 1 else None
+
+    axes = list(scales.values())
     found: dict[str, Callable[[], Figure | None]] = {
-        "history": lambda: history(tried, early, goal.metric, goal.mode)
+        "history": lambda: history(tried, early, goal.metric, goal.mode),
+        "parallel_coordinates": lambda: parallel_coordinates(tried, axes, goal.metric, goal.mode),
+        "importances": important,
+        "contour": mattered,
     }
-    if len(scales) > 1:
-        axes = list(scales.values())
-        found["parallel_coordinates"] = lambda: parallel_coordinates(tried, axes, goal.metric, goal.mode)
-    if importances:
-        found["importances"] = lambda: importance_bars(importances, goal.metric)
-    if len(mattered) > 1:
-        found["contour"] = lambda: contour(tried, mattered[0], mattered[1], goal.metric, goal.mode)
     if len(plan.objectives) > 1:
         front = {trial.number for trial in standing.front}
         found["pareto_front"] = lambda: pareto(

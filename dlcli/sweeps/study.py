@@ -58,10 +58,10 @@ class Study:
         self._sampler = sampler
         self._seed = seed
         self._is_multiple = len(objectives) > 1
-        steps = folds if folds > 1 else epochs
+        self._last = folds if folds > 1 else epochs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is new in Optuna
-            self._pruner = build(pruner, where="sweep.pruner", max_resource=max(1, steps))
+            self._pruner = build(pruner, where="sweep.pruner", max_resource=max(1, self._last))
         # A fold's own value is compared with the same fold of the best trial; otherwise the mean of the folds so far.
         self._averages = folds > 1 and not isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -118,7 +118,8 @@ class Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a step that is reported twice, by a trial that goes on
             running.report(statistics.fmean(so_far), step)
-            return running.should_prune()
+            # At its last step there is nothing left to save.
+            return running.should_prune() and step != self._last
 
     def tell(self, trial: Trial) -> None:
         """A trial is at its end.

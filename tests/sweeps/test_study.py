@@ -48,3 +48,19 @@ def test_a_trial_whose_record_is_lost_is_counted_and_no_more() -> None:
     tpe = {"_target_": "dlcli.sweeps.samplers.tpe"}
     study = going_on(NUMBERS, tpe, [lost, finished(1, {"lr": 0.2, "decay": 0.1})])
     assert set(study.ask(2)) == {"lr", "decay"}
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
+def test_a_trial_that_is_through_is_not_pruned(pruner: str) -> None:
+    section = {"_target_": f"dlcli.sweeps.pruners.{pruner}"}
+    section |= {"startup_trials": 1} if pruner == "median" else {}
+    tpe, goal = {"_target_": "dlcli.sweeps.samplers.tpe"}, [Objective("val/loss", "min")]
+    study = Study(read_space(NUMBERS, lambda _: []), goal, tpe, section, 0, 1, 3)
+    good, bad = (Trial(n, {}, Path(), str(n), reports=dict.fromkeys((1, 2, 3), float(n))) for n in (0, 1))
+    for trial in (good, bad):
+        study.ask(trial.number)
+    assert [study.report(good, step) for step in (1, 2, 3)] == [False] * 3
+    good.state, good.values = "finished", (0.0,)
+    study.tell(good)
+    assert study.report(bad, 1)
+    assert not study.report(bad, 3)

@@ -310,17 +310,21 @@ def test_folds_of_a_trial_and_hopeless_ones_that_stop_early(runs_dir: Path) -> N
     assert not list((runs_dir / ".active").iterdir())
 
 
-def test_epochs_of_a_hopeless_trial_are_saved(runs_dir: Path) -> None:
+@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
+def test_epochs_of_a_hopeless_trial_are_saved(pruner: str, runs_dir: Path) -> None:
     result = sweep(
-        runs_dir, "epochs", "trainer.max_epochs=9", "optimizer.lr=0.1,0.05,1e-7", "sweep/pruner=median",
-        "sweep.pruner.startup_trials=2",
+        runs_dir, pruner, "optimizer.lr=0.1,1e-7", f"sweep/pruner={pruner}", "sweep.refit=false",
+        *(["sweep.pruner.startup_trials=1"] if pruner == "median" else []),
     )  # fmt: skip
-    assert [trial["status"] for trial in result.trials] == ["FINISHED", "FINISHED", "PRUNED"]
-    pruned = ledgers(runs_dir, "epochs", "trial")[2]
+    assert [trial["status"] for trial in result.trials] == ["FINISHED", "PRUNED"]
+    pruned = ledgers(runs_dir, pruner, "trial")[1]
     assert pruned.tags["dlcli.pruned"] == "after epoch 1"
     assert not (pruned.run_dir / "checkpoints").exists()
-    assert result.trials[2]["value"] is None
-    assert 0 < result.trials[2]["duration_s"] < 60
+    assert result.trials[1]["value"] is None
+    assert 0 < result.trials[1]["duration_s"] < 60
+    # One finished trial is drawn like many.
+    names = {file.stem for file in (result.run_dir / "plots").iterdir()}
+    assert names == {"history"}
 
 
 def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs_dir: Path) -> None:
