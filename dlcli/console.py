@@ -127,11 +127,7 @@ class Terminal:
 
         if not columns:
             return
-        # A run's name may be longer than all names of metrics: above the table it takes no room from the figures.
         table = Table(
-            title=title or None,
-            title_justify="left",
-            title_style="bold",
             box=box.SIMPLE_HEAD if self.live else None,
             header_style="bold",
             show_edge=False,
@@ -142,9 +138,13 @@ class Terminal:
         for metric in dict.fromkeys(metric for cells in columns.values() for metric in cells):
             table.add_row(Text(metric), *(cells.get(metric, "-") for cells in columns.values()))
         if self.live:
-            self._out.print("", table, "", sep="\n")
-        else:
-            self._out.print(table)
+            self._out.print()
+        if title:
+            # Not rich's own title, which would be broken where the table is narrower than a run's name.
+            self._out.print(Text(title, "bold"), soft_wrap=True)
+        self._out.print(table)
+        if self.live:
+            self._out.print()
 
     def note(self, text: str) -> None:
         """One line for a person; never broken by us, so that a path or a command in it can be copied."""

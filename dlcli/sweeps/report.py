@@ -50,7 +50,7 @@ def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
         "data": f"{data.name}: {len(data):,} rows",
         "trial": f"{split['train']:,} train, {split['val']:,} val"
         + (f", {folds} folds" if folds > 1 else "")
-        + f"; {final:,} final test rows are not looked at",
+        + (f"; {final:,} final test rows are not looked at" if final else "; no final test rows"),
         "space": ", ".join(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
         + (f": {points:,} points" if points is not None else ""),
         "trials": f"{plan.total}, by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}",
