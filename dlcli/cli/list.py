@@ -70,6 +70,6 @@ def _pretrained(terminal: Terminal, pattern: str | None, json: bool) -> None:
         return terminal.document({"status": "OK", "pretrained": [asdict(model) for model in found]})
     width = max(len(model.name) for model in found)
     for model in found:
-        size = f"{model.parameters / 1e6:.1f} M parameters"
-        terminal.note(f"{model.name:<{width}}  {size:>20}  {model.input_size} px")
+        terminal.note(f"{model.name:<{width}}  {model.parameters / 1e6:>6.1f} M  {model.input_size:>3} px")
+    terminal.note("Millions of parameters, and the side of the images that the weights were trained on.")
     terminal.note("Choose with model=pretrained_image model.architecture=NAME")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,6 +19,9 @@ from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
 from dlcli.models.timm_catalog import pretrained_models
 from dlcli.models.weights import compare_weights, read_weights
+
+# Files in which timm saves weights.
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 # Arguments of timm.create_model that are keys of their own here, and by what name.
 _OURS = {
@@ -150,6 +154,11 @@ def _no_architecture(name: str) -> Problem | None:
     names = {model.name for model in known} | {model.architecture for model in known}
     if name in names:
         return None
+    source, _, place = name.partition(":")
+    if source in ("hf-hub", "hf_hub", "local-dir"):
+        # timm would go there again to load a run, which has to need neither hub nor folder.
+        how = _in_a_folder(Path(place).expanduser()) if source == "local-dir" else _on_the_hub(place, names)
+        return Problem(f"{name} is a place, not an architecture", "architecture", how)
     timm = _timm()
     if name in timm.list_models() or name in timm.list_pretrained():  # another version of timm knows others
         return None
@@ -164,6 +173,31 @@ def _no_architecture(name: str) -> Problem | None:
     return Problem(
         f"timm has no model {name}", "architecture", hint(found, "dlcli list pretrained names them.")
     )
+
+
+def _on_the_hub(repository: str, names: Collection[str]) -> str:
+    """How a model of the hub is given."""
+    name = repository.partition("@")[0].removeprefix("timm/")
+    if name in names:
+        return f"timm's own go by their name: model.architecture={name}"
+    return (
+        f"Fetch it (hf download {repository.replace('@', ' --revision ')} --local-dir DIR), and give the architecture "
+        "that its config.json names: model.architecture=NAME model.weights=DIR/model.safetensors"
+    )
+
+
+def _in_a_folder(folder: Path) -> str:
+    """How a model is given that timm has saved in a folder."""
+    try:
+        described = json.loads((folder / "config.json").read_text())
+        name, config = described["architecture"], described.get("pretrained_cfg", described)
+    except (OSError, ValueError, LookupError):
+        return f"{folder} has no config.json that names one: give model.architecture=NAME model.weights=FILE"
+    scale = [
+        f"'model.{key}={list(config[key])}'".replace(" ", "") for key in ("mean", "std") if config.get(key)
+    ]
+    file = next((folder / weights for weights in _WEIGHTS if (folder / weights).is_file()), "FILE")
+    return " ".join(["Give", f"model.architecture={name}", f"model.weights={file}", *scale])
 
 
 def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Problem]:

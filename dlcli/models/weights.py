@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from dlcli.errors import ConfigError, first_line
 _WITHIN = ("state_dict", "model", "model_state_dict")
 _WRAPPERS = ("module.", "_orig_mod.")
 
-_LISTED = 5
+# Of batch normalisation's batches: not all formats keep it.
+_COUNTER = "num_batches_tracked"
+
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,10 @@ def read_weights(file: Path, where: str) -> dict[str, Tensor]:
             return load_file(file)
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # each library has its own
+        # torch would advise to unpickle it.
+        pickled = isinstance(error, pickle.UnpicklingError)
         raise ConfigError(
-            f"{file} cannot be read: {first_line(error)}",
+            f"{file} cannot be read: {'it holds more than tensors, or none' if pickled else first_line(error)}",
             where,
             "Give a .safetensors file, or a state dict as torch.save(model.state_dict(), FILE) writes it: "
             "a file that would have to be unpickled is not opened.",
@@ -71,10 +77,9 @@ def compare_weights(
 ) -> Misfit:
     """What does not agree, but for the names to `ignore`: those of a head, say."""
     wanted = model.state_dict()
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}  # not all formats keep them
     return Misfit(
-        [name for name in wanted if name not in weights and name not in counters and not ignore(name)],
-        [name for name in weights if name not in wanted and not ignore(name)],
+        [name for name in wanted if name not in weights and not name.endswith(_COUNTER) and not ignore(name)],
+        [name for name in weights if name not in wanted and not name.endswith(_COUNTER) and not ignore(name)],
         [
             f"{name} {tuple(weights[name].shape)}, not {tuple(value.shape)}"
             for name, value in wanted.items()

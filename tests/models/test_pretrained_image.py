@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,39 @@ def test_mistakes_are_found_without_building(
     (problem,) = PretrainedImage.mistakes({"architecture": TINY, "weights": None, **arguments})
     assert (problem.where, problem.message) == expected[:2]
     assert problem.hint.startswith(expected[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "hf-hub:timm/resnet18.a1_in1k",
+            "timm's own go by their name: model.architecture=resnet18.a1_in1k",
+        ),
+        (
+            "hf_hub:somebody/birds@v2",
+            "Fetch it (hf download somebody/birds --revision v2 --local-dir DIR), and give the architecture that its "
+            "config.json names: model.architecture=NAME model.weights=DIR/model.safetensors",
+        ),
+        (
+            "local-dir:saved",
+            "Give model.architecture=test_resnet model.weights=saved/model.safetensors 'model.mean=[0.5,0.5,0.5]'",
+        ),
+        (
+            "local-dir:nowhere",
+            "nowhere has no config.json that names one: give model.architecture=NAME model.weights=FILE",
+        ),
+    ],
+    ids=["timm's own", "another's", "a folder", "no folder"],
+)
+def test_a_place_says_how_it_is_given(name: str, expected: str) -> None:
+    saved = Path("saved")
+    saved.mkdir()
+    described = {"architecture": TINY, "pretrained_cfg": {"mean": [0.5, 0.5, 0.5]}}
+    (saved / "config.json").write_text(json.dumps(described))
+    (saved / "model.safetensors").touch()
+    (problem,) = PretrainedImage.mistakes({"architecture": name})
+    assert (problem.message, problem.hint) == (f"{name} is a place, not an architecture", expected)
 
 
 def test_they_are_told_before_the_rows_are_read() -> None:
