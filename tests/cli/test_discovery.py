@@ -48,7 +48,7 @@ def test_list_of_no_group() -> None:
 
 def test_list_names_pretrained_models_without_loading_torch() -> None:
     done = dlcli("list", "pretrained", "mobilenetv1_100.*")
-    assert "mobilenetv1_100.ra4_e3600_r224_in1k      4.2 M  224 px\n" in done.stdout
+    assert "mobilenetv1_100.ra4_e3600_r224_in1k     4.2 M  224 px\n" in done.stdout
     models = document("list", "pretrained", "resnet18")["pretrained"]
     assert models
     assert all("resnet18" in model["name"] and model["parameters"] > 1e6 for model in models)
