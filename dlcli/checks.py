@@ -58,8 +58,7 @@ def find_mistakes(
     look("finder", lambda: _makes(make_chosen, config, "finder"))
     if look("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
         look("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
-    other = f"Choose a model that takes {data.kind} data (model=mlp takes any of a fixed size)."
-    fits = look("model", lambda: _pairing(config, data, "model", other))
+    fits = look("model", lambda: _pairing(config, data, "model"))
     own = f"Leave the dataset its own, or choose one for {data.kind} data."
     reads = look("preprocessing", lambda: _pairing(config, data, "preprocessing", own))
     fits = reads and look("preprocessing", lambda: _makes(_row_facts, config, data, split)) and fits
@@ -246,13 +245,16 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
         )
 
 
-def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str) -> Iterator[Problem]:
-    """What takes other data than there is."""
+def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str = "") -> Iterator[Problem]:
+    """What takes other data than there is; without a hint, what takes them is named."""
+    from dlcli.config.catalog import accepting
+
     target = config[group].get("_target_")
     accepts = getattr(locate(target), "accepts", None) if target else None
     if accepts is not None and data.kind not in accepts:
         kinds = sorted(accepts)
         name, takes = target.rpartition(".")[2], " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
+        hint = hint or f"For {data.kind} data there are: {', '.join(accepting(group, data.kind))}."
         yield Problem(f"{name} takes {takes} data; {data.name} is {data.kind} data", group, hint)
 
 

@@ -43,7 +43,7 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
         (
             "model",
             "CNN takes image data; iris is table data",
-            "Choose a model that takes table data (model=mlp takes any of a fixed size).",
+            "For table data there are: linear, mlp.",
         ),
         ("monitor", "val/acuracy is watched, but never logged", "Did you mean val/accuracy?"),
     ]

@@ -11,11 +11,14 @@ from torch import Tensor
 def mixup(batch: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """Mix `x` with that of another row of the batch, in a share drawn from Beta(alpha, alpha) for the whole batch.
 
-    The targets are not mixed but stand side by side, `y` and `y_mixed`, so that every loss can be used.
+    Of a share and the rest the smaller one is mixed in, which makes the same mixtures: what is seen most is the row's
+    own, and the figures of training rows, which are those of `y`, mean something. The targets are not mixed but stand
+    side by side, `y` and `y_mixed`, so that every loss can be used.
     """
     x, y = batch["x"], batch["y"]
     # On the CPU, where reading one number waits for nothing.
-    share = float(torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha)).sample())
+    drawn = float(torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha)).sample())
+    share = min(drawn, 1 - drawn)
     order = torch.randperm(len(x), device=x.device)
     values = x if x.is_floating_point() else x.float()
     mixed = torch.lerp(values, values[order], share)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.build import PARTIAL, TARGET
+from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.comments import comments
 from dlcli.config.folders import groups, options
 from dlcli.config.keys import own_keys, read_signature
@@ -50,6 +50,15 @@ class Explained:
     target: str
     keys: tuple[Key, ...]
     more: tuple[Key, ...]
+
+
+def accepting(group: str, kind: str) -> list[str]:
+    """dlcli's own options of a group whose target says with `accepts` that it is for this kind of data or targets."""
+    return [
+        option
+        for option, file in options(group).items()
+        if kind in getattr(locate(read(file)[TARGET]), "accepts", ())
+    ]
 
 
 def list_options(group: str, folders: Sequence[Path] = ()) -> list[Option]:

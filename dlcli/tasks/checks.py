@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlcli.config.build import TARGET, locate
-from dlcli.config.folders import options
-from dlcli.config.yamlfile import read
+from dlcli.config.catalog import accepting
 from dlcli.datasets.data import Data
 from dlcli.errors import Problem
 from dlcli.splits.split import Split
@@ -37,12 +36,7 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
     for_tasks = getattr(locate(loss[TARGET]), "accepts", None)
     if for_tasks is None or task.kind in for_tasks:
         return []
-    # Of the losses beside this one, those that are for the task: what the user can choose.
-    fitting = [
-        option
-        for option, file in options("task/loss").items()
-        if task.kind in getattr(locate(read(file)[TARGET]), "accepts", ())
-    ]
+    fitting = accepting("task/loss", task.kind)
     name = loss[TARGET].rpartition(".")[2]
     return [
         Problem(
