@@ -57,7 +57,6 @@ class Driver:
         records: makes the trials' runs.
         standing: all trials, and which is the best.
         watcher: hears of it.
-        slots: how many trials at once.
         on_end: called with each trial that has ended, however it did.
     """
 
@@ -68,7 +67,6 @@ class Driver:
         records: Records,
         standing: Standing,
         watcher: SweepWatcher,
-        slots: int,
         on_end: Callable[[Trial], None],
     ) -> None:
         self._plan = plan
@@ -76,7 +74,6 @@ class Driver:
         self._records = records
         self._standing = standing
         self._watcher = watcher
-        self._slots = slots
         self._on_end = on_end
         self._stopped = deque(trial for trial in standing.trials if trial.state == "running")
         self._attempts: list[_Attempt] = []
@@ -91,7 +88,7 @@ class Driver:
         self._executor = executor
         try:
             while True:
-                while len(self._running) < self._slots and self._may_begin():
+                while len(self._running) < self._plan.slots and self._may_begin():
                     self._begin()
                 if not self._running:
                     return

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from dlcli.config.build import build
+from dlcli.console import number
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import Choice
 from dlcli.cross_validation.estimation import Estimation, Fold
@@ -22,13 +23,16 @@ from dlcli.executors.base import Executor
 from dlcli.run_folder import read_result
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
+from dlcli.sweeps.checks import check_points, check_space
 from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep
-from dlcli.sweeps.plan import SweepPlan, check_points, check_space, group_options, settled_sampler
-from dlcli.sweeps.space import Space, read_space
+from dlcli.sweeps.plan import SweepPlan, settled_sampler
+from dlcli.sweeps.report import settings
+from dlcli.sweeps.space import read_space
 from dlcli.sweeps.sweep import open_executor, sweep
 from dlcli.sweeps.trial import Trial
 from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.sweeps.words import group_options, with_task
 from dlcli.training.observer import Watcher
 
 if TYPE_CHECKING:
@@ -139,36 +143,29 @@ def plan_nested(experiment: Experiment, overrides: Sequence[str]) -> NestedSearc
     config = {**experiment.config, "sweep": section}
     objectives = read_objectives(config)
     check_space(space, objectives, _HOW, _WHERE)
-    _check_grid(space, strategy)
+    if strategy.search == "grid" and (endless := space.endless):
+        raise ConfigError(
+            f"a grid cannot hold all numbers of {endless.key}",
+            _WHERE,
+            "Give single values, or choose cv.search=random.",
+        )
     estimation = replace(experiment.estimation, config=config)
     plan = SweepPlan(
         replace(experiment, config=config, estimation=estimation),
-        _fixed(overrides, experiment.composed.choices["task"]),
+        with_task(_of_trials(overrides), experiment.composed.choices["task"]),
         space,
         options,
         objectives,
         estimation.whole,
         conf_dirs=(),
-        runs_dir=None,
     )
     check_points(plan)
     return NestedSearch(plan, strategy)
 
 
-def _check_grid(space: Space, strategy: Nested) -> None:
-    endless = [dimension.key for dimension in space.dimensions if dimension.domain.points is None]
-    if strategy.search == "grid" and endless:
-        raise ConfigError(
-            f"a grid cannot hold all numbers of {endless[0]}",
-            _WHERE,
-            "Give single values, or choose cv.search=random.",
-        )
-
-
-def _fixed(overrides: Sequence[str], task: str) -> tuple[str, ...]:
-    """What all trials share; how the folds are split is not a trial's business."""
-    own = [text for text in overrides if not text.lstrip("+~").startswith(("cv=", "cv."))]
-    return (*own, *([] if any(text.startswith("task=") for text in own) else [f"task={task}"]))
+def _of_trials(overrides: Sequence[str]) -> list[str]:
+    """What trials are told; how the folds are split is not their business."""
+    return [text for text in overrides if not text.lstrip("+~").startswith(("cv=", "cv."))]
 
 
 class _Told(SweepWatcher):
@@ -183,8 +180,8 @@ class _Told(SweepWatcher):
         """Say how far it is."""
         if trial.state == "finished":
             goal: Objective = self._plan.objectives[0]
-            what = f"{goal.metric} {trial.values[0]:.4g}"
+            what = f"{goal.metric} {number(trial.values[0])}"
         else:
             what = f"{trial.state}: {trial.reason}"
-        settings = ", ".join(f"{key}={value}" for key, value in trial.params.items())
-        self._watcher.noted(f"{self._place}: {trial.number + 1} of {self._plan.total}, {settings}: {what}")
+        which = f"{trial.number + 1} of {self._plan.total}, {settings(trial)}"
+        self._watcher.noted(f"{self._place}: {which}: {what}")

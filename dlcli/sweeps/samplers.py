@@ -30,8 +30,7 @@ def grid(space: Space) -> Grid:
     from dlcli.errors import ConfigError
     from dlcli.sweeps.points import Grid
 
-    if space.points is None:
-        endless = next(d for d in space.dimensions if d.domain.points is None)
+    if endless := space.endless:
         raise ConfigError(
             f"a grid cannot hold all numbers of {endless.key}",
             "sweep.sampler",

@@ -43,6 +43,11 @@ class Space:
         return self.walk(lambda dimension: dimension.domain.values_in_order()[0])
 
     @property
+    def endless(self) -> Dimension | None:
+        """The first dimension whose values cannot be counted."""
+        return next((d for d in self.dimensions if d.domain.points is None), None)
+
+    @property
     def points(self) -> int | None:
         """How many points there are; None where they cannot be counted."""
         return self._count(0, {})

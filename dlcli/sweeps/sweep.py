@@ -67,10 +67,9 @@ def sweep(
             config["trainer"].get("max_epochs") or 1,
             standing.trials,
         )
-        slots = plan.slots
         description = describe(plan, run_dir)
-        watcher.planned(description, plan.total, slots, plan.objectives[0], list(standing.trials))
-        driver = Driver(plan, study, records, standing, watcher, slots, keeper.ended)
+        watcher.planned(description, plan.total, plan.slots, plan.objectives[0], list(standing.trials))
+        driver = Driver(plan, study, records, standing, watcher, keeper.ended)
         try:
             if not driver.is_complete:
                 with nullcontext(executor) if executor else open_executor(plan) as opened:

@@ -1,0 +1,89 @@
+"""What a sweep's words hold fixed, and what they vary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import ConfigError, Problem
+from dlcli.sweeps.dimension import as_override
+from dlcli.sweeps.space import read_domain
+
+
+def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Overrides that hold for all trials, and those that stand for several values, by key."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    fixed: list[str] = []
+    varied: dict[str, str] = {}
+    for text in overrides:
+        try:
+            parsed: Any = parser.parse_override(text)
+        except Exception:  # composing says what is wrong with it
+            fixed.append(text)
+            continue
+        if parsed.is_sweep_override():
+            varied[parsed.key_or_group] = text.partition("=")[2]
+        else:
+            fixed.append(text)
+    return fixed, varied
+
+
+def combined_space(
+    section: Mapping[str, Any], varied: Mapping[str, str], fixed: Sequence[str]
+) -> dict[str, Any]:
+    """The space of the configuration and of the command line, which has the last word on every key.
+
+    What depends on a value that the command line settles is there without condition, or not at all.
+    """
+    settled = {key: value for key, _, value in (text.lstrip("+").partition("=") for text in fixed)}
+
+    def without(node: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            above, _, text = key.partition("=")
+            if key in settled or key in varied:
+                continue
+            if not isinstance(value, Mapping):
+                found[key] = value
+            elif above not in settled:
+                found[key] = without(value)
+            elif text == settled[above]:
+                found |= without(value)
+        return found
+
+    return {**without(section), **varied}
+
+
+def stand_ins(varied: Mapping[str, str], folders: Sequence[Path]) -> list[str]:
+    """The first value of each key that the command line varies."""
+    found: list[str] = []
+    problems: list[Problem] = []
+    for key, text in varied.items():
+        try:
+            domain = read_domain(key, text, lambda group: group_options(group, folders))
+            found.append(as_override(key, domain.values_in_order()[0]))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def group_options(group: str, folders: Sequence[Path]) -> list[str]:
+    """What a group can be: for `model=glob(*)`."""
+    from dlcli.config.folders import options
+
+    return list(options(group, folders))
+
+
+def as_overrides(params: Mapping[str, Any]) -> list[str]:
+    """A point as words."""
+    return [as_override(key, value) for key, value in params.items()]
+
+
+def with_task(fixed: Sequence[str], task: str) -> tuple[str, ...]:
+    """What all trials share, the task too: it follows from the data, and need not be found out for each."""
+    return (*fixed, *([] if any(text.startswith("task=") for text in fixed) else [f"task={task}"]))
