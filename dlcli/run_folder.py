@@ -140,9 +140,14 @@ class OpenedRun:
 
     @property
     def conf_dirs(self) -> tuple[Path, ...]:
-        """The user's conf folders that it was started with."""
+        """The user's conf folders that it was started with.
+
+        None of a folder that was copied from elsewhere: code beside them would run that nobody here has named.
+        """
         file = self.folder / CONF_DIRS_FILE
-        return tuple(map(Path, file.read_text().splitlines())) if file.exists() else ()
+        if not file.exists() or not self.folder.resolve().is_relative_to(self.ledger.runs_dir):
+            return ()
+        return tuple(map(Path, file.read_text().splitlines()))
 
     def check_rows(self, data: Data, split_fingerprint: str | None = None) -> None:
         """Refuse rows that are not those of the run; or splits, where their fingerprint is given.

@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +31,7 @@ from dlcli.errors import (
     TrainingError,
 )
 from dlcli.result import Result
+from dlcli.run_folder import open_run
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import plan_sweep
@@ -489,6 +491,9 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
     with pytest.raises(ConfigError, match=r"sweep\.space: is not what the run was started with"):
         dlcli.resume(result.run_dir, ["sweep.trials=9"])  # its folder is remembered
     assert record_of(result) == before
+    shutil.copytree(result.run_dir, tmp_path / "from elsewhere")
+    assert open_run(str(result.run_dir), runs_dir).conf_dirs == (tmp_path / "conf",)
+    assert open_run(str(tmp_path / "from elsewhere"), runs_dir).conf_dirs == ()
 
 
 @pytest.mark.parametrize(
