@@ -211,11 +211,11 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     from dlcli.checks import check_refit
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
-    from dlcli.datasets.raw_rows import load_data
+    from dlcli.datasets.raw_rows import load_anew
     from dlcli.splits.limits import limit_splits, thin
     from dlcli.splits.overlap import check_overlap
 
-    data, strategy = load_data(config["dataset"]), build(config["cv"], where="cv")
+    data, strategy = load_anew(config["dataset"]), build(config["cv"], where="cv")
     splits, final_test = strategy.splits(data), strategy.final_test(data)
     check_overlap(data, splits)
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))

@@ -37,6 +37,7 @@ def quiet() -> Iterator[None]:
 _QUIET_ENVIRONMENT = {
     "KINETO_LOG_LEVEL": "99",  # the profiler of torch, on stderr: that it starts, and that there is no GPU
     "GIT_PYTHON_REFRESH": "quiet",  # GitPython's advice where git is not installed
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # a line for each file that is read
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # "View run at ...", on stdout
 }
 _QUIET_LOGGERS = {
@@ -47,6 +48,7 @@ _QUIET_LOGGERS = {
     "mlflow.tracking.context.git_context": logging.ERROR,
     "alembic": logging.WARNING,
     "optuna": logging.WARNING,  # "A new study created in memory"
+    "datasets": logging.CRITICAL,  # "Failed to read file": we say it
     "huggingface_hub": logging.ERROR,  # each single retry
     "urllib3.connectionpool": logging.ERROR,  # each single retry; what comes of it, the tracking code says
 }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, Problem
-from dlcli.run_folder import DATA_PATHS, OpenedRun, absolute_paths, config_text, open_run
+from dlcli.run_folder import OpenedRun, absolute_paths, config_text, open_run
 from dlcli.tracking.amend import alone_with
 from dlcli.tracking.ledger import atomic_write
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.ledger import Ledger
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
     from dlcli.splits.split import Split
-
-# Keys of the dataset section that are paths: recorded whole, so that a run is read back from any folder.
-DATA_PATHS = ("path", "root", "test_path")
 
 # The user's conf folders, a line each; only where there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"

@@ -242,7 +242,7 @@ def evaluate(
     overrides: Sequence[str] = (),
 ) -> Result:
     """Repeat a run's figures: its saved model on the raw rows of one part of its split."""
-    from dlcli.datasets.raw_rows import load_data
+    from dlcli.datasets.raw_rows import load_anew
     from dlcli.errors import DataError
     from dlcli.inference.evaluate import choose_device, figures
     from dlcli.inference.evaluate import evaluate as judge
@@ -254,7 +254,7 @@ def evaluate(
     opened = open_run(run, runs_directory(runs_dir))
     config = with_overrides(opened.config, overrides)
     model = opened.load_model(conf_dirs, trust=trust)
-    data = load_data(config["dataset"])
+    data = load_anew(config["dataset"])
     opened.check_rows(data)
     split = Split.load(opened.folder / "split.npz")
     rows = split.rows(part)

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
 from dlcli.finding import FOUND_TAG
-from dlcli.run_folder import DATA_PATHS, config_text
+from dlcli.run_folder import config_text
 from dlcli.splits.split import Split
 from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger, atomic_write
 from dlcli.tracking.store import Store

@@ -23,11 +23,15 @@ PARTS = {
 
 
 class Stored(Protocol):
-    """A file, or what is like one: `size` bytes that can be read again and again. `name` is what people call it."""
+    """A file, or what is like one: `size` bytes that can be read again and again."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """What it is called among others."""
+
+    @property
+    def where(self) -> str:
+        """Where people find it."""
 
     @property
     def size(self) -> int:
@@ -39,12 +43,17 @@ class Stored(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A file's bytes: `size` of them from `offset` on, in the file at `path`. `name` is what people call it."""
+    """A file's bytes: `size` of them from `offset` on, in the file at `path`; `name` is relative to the dataset."""
 
     name: str
     path: str
     offset: int
     size: int
+
+    @property
+    def where(self) -> str:
+        """The file, or the archive and the file in it."""
+        return f"{self.path}: {self.name}" if self.offset else self.path
 
     def read(self, most: int | None = None) -> bytes:
         """The bytes, or the first `most` of them."""
@@ -98,7 +107,9 @@ def list_class_folders(path: Path, suffixes: Collection[str], noun: str, instead
     parts = [PARTS[parents[entry][level - 1]] if in_parts else "" for entry in found]
     full = {parents[entry][: level + 1] for entry in found}
     classes = {folder for folder in folders if len(folder) == level + 1 and folder[: len(top)] == top}
-    return Listing(found, labels, parts, sorted("/".join(folder) for folder in classes - full))
+    inside = "/" if path.is_dir() else ": "
+    empty = sorted(f"{path}{inside}{'/'.join(folder)}" for folder in classes - full)
+    return Listing(found, labels, parts, empty)
 
 
 def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

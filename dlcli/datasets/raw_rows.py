@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 # Keys that say how rows are fed, not what they are: runs that differ in them share the rows.
 _FEEDING = frozenset({"batch_size"})
 
+# Keys that are paths: recorded whole, so that a run is read back from any folder.
+DATA_PATHS = ("path", "root", "test_path")
+
 _loaded: dict[str, Data] = {}
+# What the files were like when they were read.
+_stamps: dict[str, tuple[object, ...]] = {}
 
 
 def load_data(dataset: Mapping[str, Any]) -> Data:
@@ -27,6 +33,20 @@ def load_data(dataset: Mapping[str, Any]) -> Data:
         positive = arguments.get("positive")
         preload(dataset, data if positive is None else with_positive(data, positive))
     return _loaded[_key(arguments)]
+
+
+def load_anew(dataset: Mapping[str, Any]) -> Data:
+    """The same where a command begins: a file that has changed since is read again.
+
+    What follows within the command takes the rows as they were, whatever becomes of the file.
+    """
+    stamp = _stamp(dataset)
+    if _stamps.get(_key(_rows_of(dataset))) != stamp:
+        _loaded.clear()
+    data = load_data(dataset)
+    _stamps.clear()
+    _stamps[_key(_rows_of(dataset))] = stamp
+    return data
 
 
 def has_loaded(dataset: Mapping[str, Any]) -> bool:
@@ -42,6 +62,13 @@ def preload(dataset: Mapping[str, Any], data: Data) -> None:
 
 def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in dataset.items() if key not in _FEEDING}
+
+
+def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:
+    """When each file or folder that the section names was written, and its size."""
+    places = [Path(dataset[key]) for key in DATA_PATHS if isinstance(dataset.get(key), str)]
+    found = [place.stat() for place in places if place.exists()]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
 
 def _key(arguments: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.data import Data
-from dlcli.datasets.tables.columns import Kind, as_kind, kind_of
+from dlcli.datasets.tables.columns import Kind, as_kind, is_mostly_numbers, kind_of
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import odd_times
-from dlcli.errors import DataError
+from dlcli.errors import DataError, Problem
 
 Separator = Literal["auto", ",", ";", "\t", "tab", "|", " "]
 
@@ -96,7 +96,10 @@ def load(
         groups=source.split_column(group, "group"),
         times=times,
         parts=source.split_column(split, "split"),
-        warnings=tuple(odd_times(source, times, time)),
+        warnings=(
+            *_odd_words(source, [name for name in features if name not in kinds]),
+            *odd_times(source, times, time),
+        ),
         note=found.note,
     )
 
@@ -123,6 +126,21 @@ def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
         return source
     changed = {name: as_kind(source.frame[name], kind, source.place) for name, kind in kinds.items()}
     return replace(source, frame=source.frame.assign(**changed))
+
+
+def _odd_words(source: Source, features: Sequence[str]) -> Iterator[Problem]:
+    """A word in a column of numbers, which makes categories of all of them."""
+    for name in features:
+        values = source.frame[name]
+        if kind_of(values) == "categorical" and is_mostly_numbers(values):
+            wrong = pd.to_numeric(values, errors="coerce").isna().to_numpy() & values.notna().to_numpy()
+            row = int(wrong.argmax())
+            more = f", and {wrong.sum() - 1:,} more like it" if wrong.sum() > 1 else ""
+            yield Problem(
+                f"{values.iloc[row]!r} is no number{more}: the column is read as words, though the rest are numbers",
+                source.place(row, name),
+                f"Mend it; if words are meant, dataset.types={{{name}: categorical}}.",
+            )
 
 
 def _finite(source: Source, features: Sequence[str]) -> None:

@@ -148,13 +148,13 @@ def _of_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
         except UnicodeDecodeError as error:
             raise DataError(
                 f"is no {encoding}: byte 0x{error.object[error.start]:02x} at {error.start:,}",
-                entry.name,
+                entry.where,
                 "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
             ) from error
     x = Texts.of(texts)
     empty = x.empty()
     if empty.any() and on_empty == "error":
-        raise _empty(listing.entries[int(empty.argmax())].name, int(empty.sum()))
+        raise _empty(listing.entries[int(empty.argmax())].where, int(empty.sum()))
     return labelled(place, "tokens", x, listing.labels, listing.parts, note=_note(int(empty.sum())))
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dlcli.datasets import breast_cancer, diabetes, digits, iris
 from dlcli.datasets.data import Data
 from dlcli.datasets.positive import with_positive
+from dlcli.datasets.raw_rows import load_anew, load_data
 from dlcli.errors import DataError
 from dlcli.splits.holdout import Holdout
 
@@ -65,3 +68,14 @@ def test_a_class_that_is_not_there_is_named_with_the_near_one() -> None:
     assert "malignant" in caught.value.problems[0].hint
     with pytest.raises(DataError, match="the targets of iris are multiclass"):
         with_positive(iris.load(), "setosa")
+
+
+def test_a_command_reads_a_file_that_has_changed_anew() -> None:
+    file = Path("t.csv")
+    file.write_text("a,y\n1,u\n2,v\n")
+    section = {"_target_": "dlcli.datasets.table.load", "path": str(file), "target": "y", "batch_size": 2}
+    first = load_anew(section)
+    assert load_anew({**section, "batch_size": 1}) is first
+    file.write_text("a,y\n1,u\n2,v\n3,u\n")
+    assert load_data(section) is first  # what has begun goes on with the rows that it has read
+    assert len(load_anew(section)) == 3

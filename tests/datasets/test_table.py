@@ -223,13 +223,26 @@ def test_what_is_no_file_or_no_table() -> None:
     assert refused(b"PK\x03\x04", name="t.pdf")[1] == ".pdf is no format of tables that dlcli reads"
     assert refused(b"nothing", name="t.parquet")[1].startswith("is no whole Parquet file")
     assert refused(b"nothing", name="t.csv.gz")[1].startswith("cannot be read: Not a gzipped file")
-    assert refused('{"y": 1}\n{"y": "u"}\n', name="t.jsonl")[1].startswith("is no JSON lines file")
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr("a.csv", TABLE)
         packed.writestr("b.csv", TABLE)
     with pytest.raises(DataError, match=r"t.zip: holds 2 files: a.csv, b.csv\n  Unpack it"):
         load("t.zip", "y")
     assert refused(b"nothing", name="t.zip")[1].startswith("cannot be read: File is not a zip")
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "message"),
+    [
+        ('{"y": 1}\n\n{"y": "u"}\n', "t.jsonl:3, column y", "is a string, and what stands before it in this"),
+        ('{"y": 1}\n{"y": 2\n', "t.jsonl:2", "is no JSON: Expecting"),
+        ('[{"y": 1}, {"y": 2}]\n', "t.jsonl:1", "is a list, and no object"),
+    ],
+    ids=["two kinds", "cut off", "a list around"],
+)
+def test_bad_json_lines_are_named(text: str, where: str, message: str) -> None:
+    found = refused(text, name="t.jsonl")
+    assert (found[0], found[1].startswith(message)) == (where, True), found
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
@@ -260,6 +273,18 @@ def test_odd_times_are_told_with_their_line() -> None:
     assert odd.message.endswith("and 1 more like it")
     uneven = "".join(f"{number**2},{number},{number % 2}\n" for number in range(30))
     assert load(write("n,a,y\n" + uneven), "y", time="n").warnings == ()
+
+
+def test_a_word_among_numbers_is_told() -> None:
+    rows = "".join(f"{row},{row % 2}\n" for row in range(40))
+    (odd,) = load(write("a,y\n" + rows + "x,1\n"), "y").warnings
+    assert (odd.where, odd.message.partition(":")[0]) == ("t.csv:42, column a", "'x' is no number")
+    assert load("t.csv", "y", types={"a": "categorical"}).warnings == ()
+
+
+def test_a_quote_that_is_not_closed_is_named_by_its_line() -> None:
+    where, message, _ = refused('a,b,y\n1,2,3\n1,"2,3\n4,5,6\n')
+    assert (where, message) == ("t.csv:3", 'has 2 columns, the rows before it have 3: 1,"2,3')
 
 
 def test_rows_of_a_test_file_are_named_as_its_own() -> None:

@@ -139,9 +139,9 @@ def test_bad_folders_are_refused_by_file() -> None:
     write("r/good/1.txt", "a")
     assert refused("r")[1] == "there is only one class: good"
     Path("r/bad").mkdir()
-    assert refused("r")[:2] == ("bad", "there is no text in this class's folder")
+    assert refused("r")[:2] == ("r/bad", "there is no text in this class's folder")
     write("r/bad/2.txt", b"caf\xe9")
-    assert refused("r")[:2] == ("bad/2.txt", "is no utf-8: byte 0xe9 at 3")
+    assert refused("r")[:2] == ("r/bad/2.txt", "is no utf-8: byte 0xe9 at 3")
     assert told(load("r", encoding="latin-1")) == [("bad", "caf\xe9"), ("good", "a")]
     write("r/bad/3.txt", "\n")
     assert refused("r", encoding="latin-1")[0] == "bad/3.txt"
@@ -185,4 +185,4 @@ def test_a_link_that_leads_nowhere_is_an_empty_text() -> None:
     write("texts/good/1.txt", "fine")
     write("texts/bad/1.txt", "broke")
     Path("texts/bad/2.txt").symlink_to("nowhere.txt")
-    assert refused("texts")[:2] == ("bad/2.txt", "the text is empty")
+    assert refused("texts")[:2] == ("texts/bad/2.txt", "the text is empty")

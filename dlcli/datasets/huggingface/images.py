@@ -20,6 +20,11 @@ class Cell:
     row: int
     size: int
 
+    @property
+    def where(self) -> str:
+        """The place of the row."""
+        return self.name
+
     def read(self, most: int | None = None) -> bytes:
         """The bytes, or the first `most` of them."""
         content = self.column[self.row].as_buffer()

@@ -92,7 +92,9 @@ def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:
     except Exception as error:  # a reader fails in as many ways as a file can be damaged
         # What a reader met is the cause; around it stands that the dataset could not be made.
         reason = first_line(error.__cause__ or error)
-        raise DataError(f"cannot be read: {reason}", str(path), "Copy it anew.") from error
+        told = "dataset=table and dataset=text read such files, too, and name the row that is wrong."
+        anew = told if path.suffix.lower() in (".csv", ".json", ".jsonl") else "Copy it anew."
+        raise DataError(f"cannot be read: {reason}", str(path), anew) from error
     raise DataError(
         f"{path.suffix or path.name} is no format that is read here",
         str(path),

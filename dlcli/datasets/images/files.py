@@ -75,5 +75,5 @@ class ImageFiles:
 def bad_file(entry: Stored, bad: BadImage) -> DataError:
     """The error for a file that is no whole image."""
     return DataError(
-        str(bad), entry.name, "Repair or remove it, or leave such files out: dataset.on_bad=skip."
+        str(bad), entry.where, "Repair or remove it, or leave such files out: dataset.on_bad=skip."
     )

@@ -132,7 +132,7 @@ def _decoder(found: _Found, size: Size, fit: Fit, color: Color) -> Decoder:
         height, width = found.headers[other].size
         raise DataError(
             f"is {height} x {width} pixels, others are {usual[0]} x {usual[1]}",
-            found.entries[other].name,
+            found.entries[other].where,
             "Bring all to one size: dataset.size=96 (or [HEIGHT,WIDTH]), dataset.fit=crop or stretch.",
         )
     return Decoder(next(iter(sizes), (1, 1)), fit, grey)

@@ -19,6 +19,9 @@ Place = Callable[[int, str], str]
 # A column of words is text where it has more than so many different ones, and more than this share of its rows has.
 _TEXTS, _TEXT_SHARE = 50, 0.5
 
+# The share of a column's values from which on those that are no numbers are mistakes in a column of numbers.
+_MOSTLY = 0.9
+
 # The category of what is missing.
 MISSING = "(missing)"
 
@@ -39,6 +42,12 @@ def is_text(values: pd.Series) -> bool:
         return False
     different = values.nunique()
     return different > _TEXTS and different > _TEXT_SHARE * values.notna().sum()
+
+
+def is_mostly_numbers(values: pd.Series) -> bool:
+    """Whether a column of words holds numbers, but for a few that are likely mistakes."""
+    known = values.dropna()
+    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().mean() >= _MOSTLY)
 
 
 def as_numbers(values: pd.Series, place: Place, mend: str = "") -> np.ndarray:

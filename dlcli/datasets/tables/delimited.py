@@ -102,14 +102,26 @@ def _read(
     except (pa.ArrowInvalid, UnicodeError) as error:
         if ragged:
             row = ragged[0]
-            where = f"{file}:{row.number}" if row.number else str(file)
+            begins = row.text.partition("\n")[0].strip("\r")
             raise DataError(
                 f"has {row.actual_columns} columns, the rows before it have {row.expected_columns}: "
-                f"{row.text[:60].strip()}",
-                where,
+                f"{begins[:60].strip()}",
+                f"{file}:{_line_of(file, encoding, begins, row.number)}",
                 "Mend the row; a text that holds the separator stands in quotes.",
             ) from error
         raise DataError(f"cannot be read as a table: {first_line(error)}", str(file), _HINT) from error
+
+
+def _line_of(file: Path, encoding: str, begins: str, row: int | None) -> int:
+    """The line of a row, which Arrow counts in rows: one in quotes may have several lines, or swallow others."""
+    found = None
+    with opened(file) as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.decode(encoding, errors="replace").rstrip("\r\n") == begins:
+                if number == row:
+                    return number
+                found = found or number
+    return found or row or 1
 
 
 _HINT = "Look at the file; dataset.separator, dataset.header and dataset.encoding say how it is written."
@@ -172,8 +184,9 @@ def _refuse_line(line: bytes, where: str) -> None:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         before = line[: error.start][-20:].decode("utf-8", errors="replace")
+        after = f'after "{before}"' if before else "at its beginning"
         raise DataError(
-            f'is no UTF-8: byte 0x{line[error.start]:02x} after "{before}"',
+            f"is no UTF-8: byte 0x{line[error.start]:02x} {after}",
             where,
             "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
         ) from error

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlcli.config.suggest import did_you_mean, hint
-from dlcli.datasets.tables.packed import format_of, opened
+from dlcli.datasets.tables.json_lines import read_json_lines
+from dlcli.datasets.tables.packed import format_of
 from dlcli.datasets.tables.source import Source, checked
 from dlcli.errors import DataError, first_line
 
@@ -36,16 +37,16 @@ def read_table(
         DataError: there is no such file, it is of no known format, or it is no table.
     """
     if not file.is_file():
-        near = did_you_mean(
-            file.name, (f.name for f in file.parent.iterdir()) if file.parent.is_dir() else ()
-        )
-        what = "is a folder, not a table" if file.is_dir() else "there is no such file"
-        raise DataError(what, str(file), hint(near, "dataset.path names the file."))
+        if file.is_dir():
+            raise DataError("is a folder, not a table", str(file), "Name a file in it: dataset.path=FILE.")
+        there = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
+        near = did_you_mean(file.name, there)
+        raise DataError("there is no such file", str(file), hint(near, "dataset.path names the file."))
     suffix = format_of(file)
     if suffix in _PARQUET:
         return checked(_parquet(file))
     if suffix in _LINES:
-        return checked(_json_lines(file))
+        return checked(read_json_lines(file))
     if suffix in _EXCEL:
         return checked(_excel(file))
     if suffix not in _TEXT:
@@ -90,25 +91,6 @@ def _parquet(file: Path) -> Source:
     return Source(from_columns(columns), file, odd=odd)
 
 
-def _json_lines(file: Path) -> Source:
-    import pyarrow as pa
-    from pyarrow import json
-
-    from dlcli.datasets.tables.plain import is_odd, to_frame
-
-    try:
-        with opened(file) as stream:
-            table = json.read_json(stream)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"is no JSON lines file: {first_line(error)}",
-            str(file),
-            "It has one object a line, and no list around them.",
-        ) from error
-    odd = {field.name: str(field.type) for field in table.schema if is_odd(field)}
-    return Source(to_frame(table.drop_columns(list(odd)), file), file, first=1, odd=odd)
-
-
 def _excel(file: Path) -> Source:
     import pandas as pd
 
@@ -119,7 +101,7 @@ def _excel(file: Path) -> Source:
             "Excel files need openpyxl", str(file), "Install it: pip install 'dlcli[excel]'"
         ) from error
     try:
-        frame = pd.read_excel(file)
+        frame = pd.read_excel(file, engine="openpyxl")
     except Exception as error:  # openpyxl fails in as many ways as a file can be damaged
         raise DataError(f"is no whole Excel file: {first_line(error)}", str(file), "Copy it anew.") from error
     for name in frame.columns:

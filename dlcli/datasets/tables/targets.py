@@ -8,15 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.tables.columns import as_categories, as_numbers, kind_of
+from dlcli.datasets.tables.columns import as_categories, as_numbers, is_mostly_numbers, kind_of
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
 # Whole numbers of so few different values are grades or codes: classes.
 _FEW = 20
-
-# The share of a column's values from which on those that are no numbers are mistakes in a column of numbers.
-_MOSTLY = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +58,11 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
     if kind == "numeric":
         numbers = as_numbers(values, source.place)
         if (numbers == numbers[0]).all():
-            raise DataError(f"all rows have the same target, {numbers[0]:g}", f"{source.file}, column {name}")
+            raise DataError(
+                f"all rows have the same target, {numbers[0]:g}",
+                f"{source.file}, column {name}",
+                "There is nothing to learn: choose another target.",
+            )
         return Targets(numbers, names=(name,))
     if kind == "date":
         raise DataError(
@@ -91,7 +92,7 @@ def _kind(values: pd.Series) -> str:
         found = values.unique()
         few = len(found) <= _FEW and all(float(value).is_integer() for value in found)
         return "categorical" if few else "numeric"
-    if kind == "categorical" and pd.to_numeric(values, errors="coerce").notna().mean() >= _MOSTLY:
+    if kind == "categorical" and is_mostly_numbers(values):
         return "numeric"  # whose mistakes are then told by row
     return kind
 
