@@ -22,6 +22,17 @@ SWEEP = [
 ]  # fmt: skip
 
 
+FOLDS = [*SWEEP[1:3], *SWEEP[4:6], "trainer.max_epochs=2", "cv=kfold", "cv.folds=2"]
+
+
+def figures(*executor: str, runs_dir: Path) -> list[dict[str, float]]:
+    """What two folds were worth."""
+    words = ["train", *FOLDS, *executor, "--jobs", "1", "--json", "--runs-dir", str(runs_dir)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return [fold["metrics"] for fold in json.loads(done.stdout)["folds"]]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")  # Ray's own
@@ -48,6 +59,7 @@ def test_a_node_that_dies_takes_no_trial_with_it(tmp_path: Path, monkeypatch: py
         words = [*SWEEP, f"executor.address={cluster.address}", "--jobs", "2", "--json"]
         done = CliRunner().invoke(app, [*words, "--runs-dir", str(tmp_path / "runs")])
         killer.join()
+        folds = figures("executor=ray", f"executor.address={cluster.address}", runs_dir=tmp_path / "runs")
     finally:
         import ray
 
@@ -61,6 +73,8 @@ def test_a_node_that_dies_takes_no_trial_with_it(tmp_path: Path, monkeypatch: py
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         epochs = [line["step"] for line in lines if "train/loss" in line["metrics"]]
         assert epochs == list(range(60)), "each epoch once, whichever node trained it"
+    # The same cross-validation gives the same figures there and here.
+    assert folds == figures("executor=local", runs_dir=tmp_path / "runs")
 
 
 def test_sqlite_on_another_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
