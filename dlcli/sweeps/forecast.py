@@ -16,8 +16,8 @@ from dlcli.sweeps.plan import SweepPlan
 _RECORD_BYTES = 60_000
 # And for a row: where it stands in the split; where it validates, its number, target, prediction and each output.
 _SPLIT_BYTES, _VALUE_BYTES = 2, 8
-# Seconds of a training beyond its steps (rows, preprocessing, judging, the record), and until workers have begun.
-_BEYOND_STEPS, _START = 0.2, 5.0
+# Seconds of a training beyond its steps (preprocessing, judging, the record), and until all libraries are loaded.
+_BEYOND_STEPS, _START = 0.2, 4.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def foresee(plan: SweepPlan) -> Forecast:
         describe(plan),
         plan.space.points,
         plan.total,
-        training * one_after_the_other + (_START if plan.slots > 1 else 0),
+        training * one_after_the_other + _START,
         disk(plan, found.disk),
     )
 
