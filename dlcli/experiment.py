@@ -78,7 +78,7 @@ class Experiment:
         with isolate_rng():
             targets = target_facts(self.data, split.train) if quick else None  # of few rows, all classes
             parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
-            parts, features_seconds = (parts, 0.0) if quick else rehearsed(config, parts, self.data, split)
+            parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
             rehearsal = rehearse(
                 parts.network,
                 parts.task,
@@ -95,7 +95,7 @@ class Experiment:
                 where="runs_dir",
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )
-        return replace(rehearsal, features_seconds=features_seconds)
+        return replace(rehearsal, **features)
 
 
 def free_space(folder: Path) -> int:

@@ -71,10 +71,12 @@ def with_features(
     return _replaced(parts, split, features.read), {"features": said}
 
 
-def rehearsed(config: Mapping[str, Any], parts: Parts, data: Data, split: Split) -> tuple[Parts, float]:
-    """The same parts with features, made up, where the training would go by features; and the seconds that these take.
+def rehearsed(
+    config: Mapping[str, Any], parts: Parts, data: Data, split: Split
+) -> tuple[Parts, dict[str, Any]]:
+    """The same parts with features, made up, where the training would go by features; and what these take.
 
-    Those that are kept from an earlier training take none.
+    That is said in terms of a `Rehearsal`; those that are kept from an earlier training take nothing.
     """
     import numpy as np
     import torch
@@ -85,11 +87,12 @@ def rehearsed(config: Mapping[str, Any], parts: Parts, data: Data, split: Split)
     with blamed_on("model", parts.network.model, first_rows(parts.train, 1)):
         features = _of_training(config, parts, data, Path(config["runs_dir"]))
     if features is None:
-        return parts, 0.0
+        return parts, {}
 
-    seconds = features.estimate(np.concatenate([parts.fitted.rows, split.val, split.test]))
+    seconds, nbytes = features.estimate(np.concatenate([parts.fitted.rows, split.val, split.test]))
     made_up = torch.zeros(1, features.width)
-    return _replaced(parts, split, lambda rows: made_up.expand(len(rows), -1)), seconds
+    takes = {"features_seconds": seconds, "features_bytes": nbytes}
+    return _replaced(parts, split, lambda rows: made_up.expand(len(rows), -1)), takes
 
 
 def _replaced(parts: Parts, split: Split, features: Callable[[np.ndarray], Field]) -> Parts:

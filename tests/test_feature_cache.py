@@ -104,6 +104,7 @@ def test_folds_share_them_and_each_row_is_computed_once(weights: Path, computed:
 def test_check_tells_of_the_epochs_that_go_by_features(weights: Path, computed: list[int]) -> None:
     found, _ = runner.check([*MODEL, f"model.weights='{weights}'"])
     assert found.features_seconds > 0
+    assert found.features_bytes == 3 * 128 * 96 * 4
     assert sum(computed) == 1 + 64  # one shows their shape, some their time; no step computes any
     assert found.parameters > found.trainable == (96 * 8 + 8) + (8 * 10 + 10)
 

@@ -53,10 +53,12 @@ def _figures(data: Profile) -> dict[str, str]:
 
 
 def _rows(found: Rehearsal) -> dict[str, str]:
-    trains = "" if found.trainable == found.parameters else f", {found.trainable:,} train"
+    trains = "" if found.trainable == found.parameters else f" ({found.trainable:,} train)"
     memory = ", ".join(f"{what} {amount(size)}" for what, size in found.memory.items())
-    once = found.features_seconds
-    features = {"features": f"about {duration(once)} before the first epoch, once"} if once else {}
+    features = {}
+    if found.features_bytes:
+        time, room = duration(found.features_seconds), amount(found.features_bytes)
+        features["features"] = f"about {time} before the first epoch, once; {room} on the disk"
     return {
         "parameters": f"{found.parameters:,}{trains}",
         "device": found.device,

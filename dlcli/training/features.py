@@ -86,16 +86,17 @@ class Features:
         with disk_errors(self.store.folder):
             self.store.fill(rows, self._of, advanced)
 
-    def estimate(self, rows: np.ndarray) -> float:
-        """About how many seconds `compute` would take, from a few of the rows."""
+    def estimate(self, rows: np.ndarray) -> tuple[float, int]:
+        """About how many seconds `compute` would take, from a few of the rows, and the bytes that it would write."""
         missing = self.store.missing(rows)
         some = missing[:: max(1, len(missing) // _ROWS)][:_ROWS]
         if not len(some):
-            return 0.0
+            return 0.0, 0
         start = time.perf_counter()
         for _ in self._of(some):
             pass
-        return (time.perf_counter() - start) * len(missing) / len(some)
+        seconds = (time.perf_counter() - start) * len(missing) / len(some)
+        return seconds, 4 * self.width * len(missing)
 
     def read(self, rows: np.ndarray) -> Field:
         """The features `(N, F)` of some rows; those that nobody knows are computed."""

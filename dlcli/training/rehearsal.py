@@ -40,6 +40,7 @@ class Rehearsal:
         steps_per_epoch: optimizer steps.
         seconds_per_epoch: estimated from a few steps, validation included.
         features_seconds: what a frozen backbone's features take before the first epoch, once, where they are kept.
+        features_bytes: what they take on the disk.
         memory: what is there at once: `weights`, `gradients`, the `optimizer`'s state, `data`, and for a `batch` what
             the forward pass keeps for the backward pass (on a GPU the peak that was measured).
         disk: what the run leaves behind: the best weights and the last full state.
@@ -55,6 +56,7 @@ class Rehearsal:
     disk: int
     disk_peak: int
     features_seconds: float = 0.0
+    features_bytes: int = 0
 
 
 def rehearse(
