@@ -50,6 +50,7 @@ _QUIET_LOGGERS = {
     "optuna": logging.WARNING,  # "A new study created in memory"
     "datasets": logging.CRITICAL,  # "Failed to read file": we say it
     "huggingface_hub": logging.ERROR,  # each single retry
+    "transformers": logging.ERROR,  # heads that a backbone has no use for, and what its makers left in its description
     "urllib3.connectionpool": logging.ERROR,  # each single retry; what comes of it, the tracking code says
 }
 _LIBRARIES = (

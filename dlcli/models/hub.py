@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,23 @@ def pretrained_folder(name: str, where: str) -> str:
     transformers()
     check_cached(name, name, where, f"Or give a folder with its files: {where}=FOLDER.")
     return name
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No bar of transformers' own, which shows for a moment where nothing is long; those of a download stay."""
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils import logging
+
+    if not logging.is_progress_bar_enabled() or are_progress_bars_disabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    enable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def transformers() -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
 from dlcli.models import layers as shared
-from dlcli.models.hub import pretrained_folder, transformers
+from dlcli.models.hub import pretrained_folder, transformers, without_bars
 from dlcli.models.layers import Activation, Share
 
 
@@ -30,7 +30,7 @@ class PretrainedText(nn.Module):
         restored: leaves the weights alone, for they will be loaded from a run.
 
     Raises:
-        ConfigError: the texts were cut by another tokenizer.
+        ConfigError: the texts were cut by another tokenizer, or the weights are not all there.
     """
 
     accepts: ClassVar = {"tokens"}
@@ -62,8 +62,7 @@ class PretrainedText(nn.Module):
         library = transformers()
         config = library.AutoConfig.for_model(described.pop("model_type"), **described)
         if pretrained and not restored and torch.get_default_device().type != "meta":
-            place = pretrained_folder(name, "model.name")
-            self.backbone = library.AutoModel.from_pretrained(place, config=config, dtype=torch.float32)
+            self.backbone = _pretrained(name, config)
         else:
             self.backbone = library.AutoModel.from_config(config)
         if getattr(self.backbone, "pooler", None) is not None:
@@ -114,3 +113,24 @@ class PretrainedText(nn.Module):
                 place = int(name.removeprefix(f"{blocks}.").partition(".")[0]) + 1
             layers[place].append(name)
         return layers
+
+
+def _pretrained(name: str, config: Any) -> Any:
+    """transformers' model with its weights.
+
+    Raises:
+        ConfigError: some of them are missing: they would start at random, frozen or not.
+    """
+    place = pretrained_folder(name, "model.name")
+    with without_bars():
+        model, found = transformers().AutoModel.from_pretrained(
+            place, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise ConfigError(
+            f"{name} lacks {len(missing)} of its weights: {', '.join(missing[:3])}",
+            "model.name",
+            "Fetch it anew, or start at random: model.pretrained=false.",
+        )
+    return model

@@ -71,7 +71,9 @@ class LoRA:
         except ValueError as error:
             said = "knows no layers of its own to adapt" if targets is None else "has no such layers to adapt"
             raise ConfigError(
-                f"{architecture} {said}", "finetune.target_modules", f"There are {', '.join(there)}."
+                f"{architecture} {said}",
+                "finetune.target_modules",
+                f"There are {', '.join(there)}; all-linear takes each.",
             ) from error
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:

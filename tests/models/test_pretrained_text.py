@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
@@ -151,6 +152,16 @@ def test_a_model_that_cannot_be_had_says_what_to_fetch(monkeypatch: pytest.Monke
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match=r"hf download nobody/none.*\n?.*model\.name=FOLDER"):
         Preprocessing("nobody/none").fit(["it is"])
+
+
+def test_weights_that_are_not_all_there_are_told(bert: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "bert"
+    shutil.copytree(bert, mine)
+    state = load_file(mine / "model.safetensors")
+    del state["embeddings.word_embeddings.weight"]
+    save_file(state, mine / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match=r"lacks 1 of its weights: embeddings\.word_embeddings\.weight"):
+        model(mine)
 
 
 def test_texts_longer_than_the_model_reads_are_refused(bert: Path) -> None:
