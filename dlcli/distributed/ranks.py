@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,10 +13,9 @@ import torch
 
 from dlcli.distributed.launcher import is_launched
 from dlcli.distributed.lifeline import die_with
-from dlcli.distributed.recruits import PARENT, is_lost, recruited
+from dlcli.distributed.recruits import PARENT, recruited, staying
 from dlcli.distributed.signals import left_to_the_first
 from dlcli.distributed.world import World, launched
-from dlcli.errors import describe_error
 
 # Seconds for the others to read that all is done.
 _LAST_WORDS = 10.0
@@ -28,6 +26,9 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
     """The ranks of a training, of which this process is the first, and the configuration for each; None for one.
 
     Where a launcher has started them they are there already; else they are started here.
+
+    Raises:
+        DlcliError: a rank has ended before its time; the reason is its own where it could tell.
     """
     from dlcli.config.build import build
 
@@ -46,7 +47,12 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
             torch.set_num_threads(max(1, threads // size))
             stack.callback(torch.set_num_threads, threads)
             world = stack.enter_context(recruited(size, torch.get_num_threads()))
-        yield config, world
+        try:
+            yield config, world
+        except Exception as error:
+            if reason := world.reason(error):
+                raise reason from error
+            raise
 
 
 @contextlib.contextmanager
@@ -57,12 +63,14 @@ def leading(take_part: Callable[[str, World], None]) -> Iterator[None]:
         SystemExit: in those, when the first one is done.
     """
     if not is_launched():
-        yield
+        with staying():
+            yield
         return
     world = launched()
     assert world is not None
     if world.rank:
-        sys.exit(follow(world, take_part))
+        with left_to_the_first(launched=True):
+            sys.exit(follow(world, take_part))
     try:
         yield
     finally:
@@ -79,22 +87,21 @@ def be_a_rank(take_part: Callable[[str, World], None]) -> int:
     world = launched()
     if world is None:
         raise SystemExit("usage: python -m dlcli.job FILE")
-    world.store.set(f"here/{world.rank}", "")
-    return follow(world, take_part)
+    with left_to_the_first(launched=PARENT not in os.environ):
+        return follow(world, take_part)
 
 
 def follow(world: World, take_part: Callable[[str, World], None]) -> int:
     """Take part in rank 0's trainings until it has no more; the exit code."""
     from dlcli.quiet import quiet
 
-    with quiet(), left_to_the_first():
+    with quiet():
         try:
             while job := world.take():
                 take_part(job, world)
             return 0
         except Exception as error:
-            if not is_lost(error):
-                world.store.set(f"error/{world.rank}", json.dumps(describe_error(error)))
+            world.fail(error)
             return 1
         finally:
             with contextlib.suppress(Exception):  # rank 0 serves the store, and may be gone

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, NamedTuple
 
 from torch import distributed
 
 from dlcli.distributed.world import World
-from dlcli.errors import DlcliError, TrainingError, restore_error
+from dlcli.errors import TrainingError
 
 PARENT = "DLCLI_PARENT"
-
-# Seconds for ranks to say what became of them once one of them has failed, and to end once all is done.
-_LAST_WORDS = 10.0
-_POLL = 0.05
 
 # Of what a rank printed: enough to hold its last line.
 _TAIL = 4096
@@ -30,61 +25,83 @@ _TAIL = 4096
 # All of them are on this machine, whatever its name resolves to.
 _LOCAL = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
+# Ranks that wait for a next training, by how many processes and threads; each with what ends them. None: nobody waits.
+_waiting: dict[tuple[int, int], tuple[contextlib.ExitStack, World]] | None = None
+
+
+@contextlib.contextmanager
+def staying() -> Iterator[None]:
+    """Within it ranks that have trained wait for the next fold or trial: to start them takes seconds."""
+    global _waiting
+    if _waiting is not None:
+        yield
+        return
+    _waiting = {}
+    try:
+        yield
+    finally:
+        left, _waiting = _waiting, None
+        for stack, _ in left.values():
+            stack.close()
+
+
+@contextlib.contextmanager
+def recruited(size: int, threads: int) -> Iterator[World]:
+    """The world of rank 0, which this process is, with `size - 1` further ones on this machine."""
+    waiting = _waiting.pop((size, threads), None) if _waiting else None
+    stack, world = waiting or _recruit(size, threads)
+    with stack, _environment(_LOCAL):
+        yield world
+        if _waiting is not None:
+            _waiting[size, threads] = stack.pop_all(), world
+
 
 class _Recruit(NamedTuple):
     """A rank, and what it has printed."""
 
-    rank: int
+    name: str
     process: subprocess.Popen[bytes]
     said: IO[bytes]
 
-    @property
-    def has_ended(self) -> bool:
-        return self.process.poll() is not None
+    def ending(self) -> TrainingError | None:
+        """How it ended."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        if code == -signal.SIGKILL:
+            hint = "The system kills processes when memory runs out: fewer devices, or smaller batches."
+            return TrainingError(f"{self.name} ended with SIGKILL", "trainer.devices", hint)
+        ending = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return TrainingError(": ".join(filter(None, [f"{self.name} ended with {ending}", self._last_line()])))
 
-    @property
-    def last_line(self) -> str:
+    def _last_line(self) -> str:
         self.said.seek(max(0, self.said.seek(0, os.SEEK_END) - _TAIL))
         lines = self.said.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-@contextlib.contextmanager
-def recruited(size: int, threads: int) -> Iterator[World]:
-    """The world of rank 0, which this process is, with `size - 1` further ones on this machine.
-
-    Raises:
-        TrainingError: a rank has ended before its time; the reason is its own where it could tell.
-    """
+def _recruit(size: int, threads: int) -> tuple[contextlib.ExitStack, World]:
+    """All further ranks, and what ends them."""
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    world = World(0, 0, 0, size, distributed.PrefixStore("dlcli/0", store))
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(size)}
-    with _environment(_LOCAL), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         recruits = [
-            stack.enter_context(_recruit(rank, {**address, "OMP_NUM_THREADS": str(threads)}))
+            stack.enter_context(
+                _started(rank, size, {**_LOCAL, **os.environ, **address, "OMP_NUM_THREADS": str(threads)})
+            )
             for rank in range(1, size)
         ]
-        try:
-            _await(recruits, world)
-            yield world
-            world.hand_out("")
-            for recruit in recruits:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    recruit.process.wait(_LAST_WORDS)
-        except Exception as error:
-            if reason := _reason(recruits, world, error):
-                raise reason from error
-            raise
+        ours = distributed.PrefixStore("dlcli/0", store)
+        return stack.pop_all(), World(0, 0, 0, size, ours, ending=partial(_ending, recruits))
 
 
 @contextlib.contextmanager
-def _recruit(rank: int, environment: dict[str, str]) -> Iterator[_Recruit]:
-    """A rank that is gone afterwards, whatever happens."""
+def _started(rank: int, size: int, environment: dict[str, str]) -> Iterator[_Recruit]:
+    """A rank that is gone afterwards: it keeps nothing that would be lost."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "dlcli.job"],
             env={
-                **os.environ,
                 **environment,
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
@@ -98,53 +115,14 @@ def _recruit(rank: int, environment: dict[str, str]) -> Iterator[_Recruit]:
             start_new_session=True,
         )
         try:
-            yield _Recruit(rank, process, said)
+            yield _Recruit(f"rank {rank} of {size}", process, said)
         finally:
             process.kill()
             process.wait()
 
 
-def _await(recruits: list[_Recruit], world: World) -> None:
-    """Until all have come; one that cannot come will never be waited for."""
-    while not world.store.check([f"here/{recruit.rank}" for recruit in recruits]):
-        if any(recruit.has_ended for recruit in recruits):
-            raise RuntimeError("a rank did not come")
-        time.sleep(_POLL)
-
-
-def _reason(recruits: list[_Recruit], world: World, error: Exception) -> DlcliError | None:
-    """Why the training failed, where `error` says only that a connection is gone: the rank itself knows more."""
-    if not is_lost(error):
-        return None
-    end = time.monotonic() + _LAST_WORDS
-    while time.monotonic() < end and not any(recruit.has_ended for recruit in recruits):
-        time.sleep(_POLL)
-    for rank in range(1, world.size):
-        if world.store.check([f"error/{rank}"]):
-            told = restore_error(json.loads(world.store.get(f"error/{rank}")))
-            told.add_note(f"It happened on rank {rank} of {world.size}.")
-            return told
-    for recruit in recruits:
-        if code := recruit.process.poll():
-            return _ending(f"rank {recruit.rank} of {world.size}", code, recruit.last_line)
-    return None
-
-
-def _ending(who: str, code: int, last_line: str) -> TrainingError:
-    if code == -signal.SIGKILL:
-        hint = "The system kills processes when memory runs out: fewer devices, or smaller batches."
-        return TrainingError(f"{who} ended with SIGKILL", "trainer.devices", hint)
-    ending = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    said = f": {last_line}" if last_line else ""
-    return TrainingError(f"{who} ended with {ending}{said}", "trainer.devices")
-
-
-def is_lost(error: Exception) -> bool:
-    """Whether it says no more than that another rank is gone."""
-    if isinstance(error, DlcliError):
-        return False
-    text = str(error)
-    return any(word in text for word in ("Connection", "a rank did not come", "recv", "gloo", "NCCL"))
+def _ending(recruits: list[_Recruit]) -> TrainingError | None:
+    return next(filter(None, (recruit.ending() for recruit in recruits)), None)
 
 
 @contextlib.contextmanager

@@ -26,15 +26,18 @@ def leave_signals(trainer: pl.Trainer) -> None:
 
 
 @contextlib.contextmanager
-def left_to_the_first() -> Iterator[None]:
-    """Take no signals in a rank that keeps no record: a terminal or a launcher sends them to all, rank 0 acts on them.
+def left_to_the_first(*, launched: bool) -> Iterator[None]:
+    """Take no signals in a rank that keeps no record: a terminal or SLURM sends them to all, and rank 0 acts on them.
 
-    In a thread other than the main one signals cannot be taken anyway.
+    A launcher ends its processes with SIGTERM, which they do not survive. In a thread other than the main one signals
+    cannot be taken anyway.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    if launched:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         yield
     finally:

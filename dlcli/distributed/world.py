@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,9 +21,18 @@ from lightning_fabric.plugins.environments import (
 from torch import Tensor, distributed
 
 from dlcli.distributed.launcher import is_launched, is_slurm
+from dlcli.errors import DlcliError, describe_error, restore_error
 
 # Rank 0 may read and plan for long before it has a job for the others.
 _PATIENCE = timedelta(days=7)
+
+# Seconds for ranks to say what became of them once one of them has failed.
+_LAST_WORDS = 10.0
+_POLL = 0.02
+
+
+class RankLost(Exception):
+    """A rank is gone before its part of a training began."""
 
 
 @dataclass
@@ -35,6 +46,7 @@ class World:
         size: how many there are.
         store: what they tell each other before they are a group: jobs, errors.
         job: how many jobs are behind them.
+        ending: how one of the others has ended, where this process can see that.
     """
 
     rank: int
@@ -43,6 +55,7 @@ class World:
     size: int
     store: Any
     job: int = field(default=0)
+    ending: Callable[[], DlcliError | None] = field(default=lambda: None)
 
     def hand_out(self, job: str) -> None:
         """Give the other ranks a job; an empty one is the last."""
@@ -54,9 +67,51 @@ class World:
         self.store.wait([key], _PATIENCE)
         return self.store.get(key).decode()
 
+    def fail(self, error: Exception) -> None:
+        """Tell rank 0 why this one ends; not where it only noticed that another one has."""
+        if not is_lost(error):
+            self.store.set(f"error/{self.rank}", json.dumps(describe_error(error)))
+
+    def reason(self, error: Exception) -> DlcliError | None:
+        """Why a training failed, where `error` says only that another rank is gone, which knows more itself."""
+        if not is_lost(error):
+            return None
+        end = time.monotonic() + _LAST_WORDS
+        while True:
+            ended = self.ending()
+            reason = self._told() or ended  # told before it ended
+            if reason or time.monotonic() > end:
+                return reason
+            time.sleep(_POLL)
+
+    def _told(self) -> DlcliError | None:
+        for rank in range(1, self.size):
+            if self.store.check([f"error/{rank}"]):
+                error = restore_error(json.loads(self.store.get(f"error/{rank}")))
+                error.add_note(f"It happened on rank {rank} of {self.size}.")
+                return error
+        return None
+
+    def _meet(self) -> None:
+        """Wait until all ranks have their rows and their network: one that fails before never joins a group."""
+        self.store.set(f"ready/{self.job}/{self.rank}", "")
+        all_of_them = [f"ready/{self.job}/{rank}" for rank in range(self.size)]
+        if self.rank:
+            self.store.wait(all_of_them, _PATIENCE)
+            return
+        while not self.store.check(all_of_them):
+            if self._told() or self.ending():
+                raise RankLost
+            time.sleep(_POLL)
+
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
-        """Be a process group for one job."""
+        """Be a process group for one job.
+
+        Raises:
+            RankLost: one of the others cannot join.
+        """
+        self._meet()
         store = distributed.PrefixStore(f"group/{self.job}", self.store)
         backend = "nccl" if device.type == "cuda" else "gloo"
         distributed.init_process_group(backend, store=store, rank=self.rank, world_size=self.size)
@@ -126,8 +181,34 @@ def launched() -> World | None:
     return World(rank, environment.local_rank(), environment.node_rank(), size, ours)
 
 
+def is_lost(error: Exception) -> bool:
+    """Whether it says no more than that another rank is gone."""
+    if isinstance(error, RankLost):
+        return True
+    return not isinstance(error, DlcliError) and any(
+        word in str(error) for word in ("Connection", "recv", "gloo", "NCCL")
+    )
+
+
+def is_group() -> bool:
+    """Whether this process is one of several that train together right now."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def exchanged(said: bytes, device: torch.device) -> list[bytes]:
+    """What each rank of a group says, in their order."""
+    lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(lengths, torch.tensor([len(said)], device=device))
+    longest = max(int(length) for length in lengths)
+    mine = torch.frombuffer(bytearray(said.ljust(longest, b"\0")), dtype=torch.uint8).to(device)
+    texts = [torch.empty_like(mine) for _ in lengths]
+    distributed.all_gather(texts, mine)
+    pairs = zip(texts, lengths, strict=True)
+    return [text[: int(length)].cpu().numpy().tobytes() for text, length in pairs]
+
+
 def summed(values: Tensor) -> Tensor:
     """The sum over all ranks; of a process that is alone, its own."""
-    if distributed.is_available() and distributed.is_initialized():
+    if is_group():
         distributed.all_reduce(values)
     return values

@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint, Timer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file, save_model
 
+from dlcli.distributed.world import summed
 from dlcli.errors import Interrupted
 from dlcli.interrupts import preempted
 from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.resume import LAST
+
+# Steps (or chunks of them) after which several ranks ask each other whether it is time for a checkpoint.
+_ASK_EVERY = 16
 
 
 class Checkpoints(Checkpoint):
@@ -102,16 +107,22 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the state in the middle of a long epoch, where no gradients are waiting for their step.
+        """Write the state in the middle of a long epoch, where no gradients are waiting for their step."""
+        steps, waiting = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
+        if waiting or batch_idx + 1 >= trainer.num_training_batches:
+            return
+        if self._is_due(trainer, steps):
+            self._save(trainer)
+            self._leave_where_preempted()
 
-        Not where several processes train: each has its own part of the epoch's state, and its own clock.
-        """
-        is_due = time.monotonic() - self._saved > self._every_seconds or preempted.is_set()
-        if trainer.world_size == 1 and is_due:
-            done = batch_idx + 1
-            if done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches:
-                self._save(trainer)
-                self._leave_where_preempted()
+    def _is_due(self, trainer: pl.Trainer, steps: int) -> bool:
+        due = time.monotonic() - self._saved > self._every_seconds or preempted.is_set()
+        if trainer.world_size == 1:
+            return due
+        # All ranks have to write together, and their clocks differ: they ask each other, seldom, since that takes time.
+        if steps % _ASK_EVERY:
+            return False
+        return bool(summed(torch.tensor(float(due), device=trainer.strategy.root_device)))
 
     def _leave_where_preempted(self) -> None:
         """The state is on the disk: nothing is lost."""

@@ -20,7 +20,7 @@ from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
-from dlcli.training.resume import random_state, set_random_state
+from dlcli.training.resume import all_parts, own_part, random_state, set_random_state
 from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
 
@@ -92,7 +92,7 @@ class TrainingModule(pl.LightningModule):
         self._batch_idx = -1
         self._averaged_step = 0
         self._losses: list[Tensor] = []
-        self._within_epoch: dict[str, Any] | None = None
+        self._within_epoch: Any = None
         self._train_scores = Scores(task, metrics)
         self._val_scores = Scores(task, metrics)
 
@@ -183,7 +183,7 @@ class TrainingModule(pl.LightningModule):
         """Without what never changes; in the middle of an epoch, with what it has drawn and counted."""
         self.frozen.leave_out(checkpoint)
         if self._losses:
-            checkpoint["within_epoch"] = {
+            own = {
                 "random": random_state(),
                 "rows": self._train.state_dict(),
                 "losses": torch.stack(self._losses),
@@ -191,6 +191,7 @@ class TrainingModule(pl.LightningModule):
                 "metrics": dict(self.epoch_metrics),
                 "lr": self._epoch_lr,
             }
+            checkpoint["within_epoch"] = all_parts(own, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep that until the training goes on."""
@@ -202,18 +203,20 @@ class TrainingModule(pl.LightningModule):
         self._averaged_step = self.trainer.global_step
         if self._within_epoch is None:
             return
-        within, self._within_epoch = self._within_epoch, None
+        within = own_part(self._within_epoch, self._train.rank, self._train.ranks, self.device)
+        self._within_epoch = None
         self.on_train_epoch_start()
         # Lightning does so too, but not where a schedule made it count the batches before the checkpoint was read.
         self._train.load_state_dict(within["rows"])
-        self._losses.extend(within["losses"].to(self.device).unbind())
-        self._train_scores.load_state_dict(within["scores"])
         self.epoch_metrics, self._epoch_lr = within["metrics"], within["lr"]
         if (
             self.automatic_optimization
         ):  # the checkpoint was written between the step and its part in the average
             self._update_average(epoch_ends=False)
-        set_random_state(within["random"])
+        if "scores" in within:
+            self._losses.extend(within["losses"].unbind())
+            self._train_scores.load_state_dict(within["scores"])
+            set_random_state(within["random"])
 
     def training_step(self, batch: Batch | Chunk, batch_idx: int) -> Tensor | None:
         """One step that Lightning completes, or a chunk of whole steps."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities import move_data_to_device
+from torch import Tensor
 
+from dlcli.distributed.world import exchanged, is_group
 from dlcli.errors import CorruptRun, first_line
 
 LAST = "last.ckpt"
@@ -49,6 +53,36 @@ def read_progress(file: Path) -> Progress | None:
             where=str(file),
             hint="Take it from a backup, or remove it: the training then starts over, with the same result.",
         ) from error
+
+
+def all_parts(own: dict[str, Any], device: torch.device) -> dict[str, Any] | list[Tensor]:
+    """What an epoch holds in its middle, for a checkpoint: this process's part, or as bytes that of each rank."""
+    if not is_group():
+        return own
+    said = io.BytesIO()
+    torch.save(own, said)
+    return [
+        torch.frombuffer(bytearray(text), dtype=torch.uint8) for text in exchanged(said.getvalue(), device)
+    ]
+
+
+def own_part(
+    parts: dict[str, Any] | list[Tensor], rank: int, ranks: int, device: torch.device
+) -> dict[str, Any]:
+    """A rank's part of that.
+
+    Where another number of ranks wrote it, only how far the epoch is: what they had counted cannot be shared out anew,
+    and the epoch's training figures are those of its rest.
+    """
+    if isinstance(parts, list):
+        files = (io.BytesIO(part.cpu().numpy().tobytes()) for part in parts)
+        found = [torch.load(file, map_location="cpu", weights_only=True) for file in files]
+    else:
+        found = [parts]
+    if len(found) != ranks:
+        return {name: found[0][name] for name in ("rows", "metrics", "lr")}
+    part: dict[str, Any] = move_data_to_device(found[rank], device)
+    return part
 
 
 def random_state() -> dict[str, Any]:

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from safetensors.torch import load_file
 
 import dlcli
 from dlcli import runner
-from dlcli.distributed.recruits import recruited
+from dlcli.distributed.ranks import gathered
+from dlcli.distributed.recruits import recruited, staying
 from dlcli.errors import ConfigError, Interrupted, TrainingError
 from dlcli.experiment import plan_experiment
 from dlcli.quiet import quiet
+from dlcli.run_folder import epochs_so_far
 from dlcli.sweeps.nested import plan_nested
 from dlcli.sweeps.plan import plan_sweep
 from dlcli.tracking.ledger import Ledger
@@ -50,20 +51,6 @@ def test_ranks_read_each_batch_once_and_none_is_empty() -> None:
             assert mean == pytest.approx(float(joined.float().mean()))
             read.append(joined)
         assert torch.equal(torch.cat(read), torch.cat([batch["x"] for batch in whole]))
-
-
-@pytest.mark.parametrize(
-    "more", [[], ["trainer.gradient_clip_val=0.1", "weight_averaging=ema"]], ids=["chunks", "single steps"]
-)
-def test_two_processes_give_what_one_gives(more: list[str], tmp_path: Path) -> None:
-    one = dlcli.train([*IRIS, *more, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
-    two = dlcli.train([*IRIS, *more, *TWO, f"runs_dir='{tmp_path}/two'"])
-    assert two.metrics == pytest.approx(one.metrics, abs=1e-5)
-    weights = [load_file(result.run_dir / "model" / "weights.safetensors") for result in (one, two)]
-    for name, values in weights[0].items():
-        torch.testing.assert_close(weights[1][name], values, atol=1e-5, rtol=1e-4)
-    assert len(list((tmp_path / "two").rglob("ledger.json"))) == 1
-    assert not torch.distributed.is_initialized()
 
 
 @pytest.mark.parametrize(
@@ -95,43 +82,31 @@ def test_a_search_is_led_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None
         plan_nested(experiment, nested)
 
 
-class _After(Watcher, Observer):
-    """Does something once, some epochs later, from another thread: in the midst of what all ranks do then."""
+@pytest.fixture(scope="module", autouse=True)
+def _staying() -> Iterator[None]:
+    """Ranks that a test leaves idle train for the next one."""
+    with staying():
+        yield
 
-    def __init__(self, epochs: int, act: Callable[[], None]) -> None:
-        self._left = epochs
+
+class _At(Watcher, Observer):
+    """Does something once, after some steps of rank 0."""
+
+    def __init__(self, steps: int, act: Callable[[], None]) -> None:
+        self._left = steps
         self._act = act
 
     def observer(self, index: int) -> Observer:
         return self
 
-    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        self._left -= 1
-        if self._left == 0:
-            threading.Timer(0.01, self._act).start()
+    def advanced(self, steps: int) -> None:
+        before, self._left = self._left, self._left - steps
+        if before > 0 >= self._left:
+            self._act()
 
 
 def _ranks() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "dlcli.job" in child.cmdline()]
-
-
-@pytest.mark.slow
-def test_ranks_end_together_and_the_training_goes_on(tmp_path: Path) -> None:
-    terminate = _After(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with quiet(), pytest.raises(Interrupted, match="SIGTERM") as stopped:
-        runner.train([*ENDLESS, *TWO], runs_dir=tmp_path, watcher=terminate)
-    ledger = Ledger.load(run_folder(tmp_path))
-    assert ledger.status == "KILLED"
-    assert f"Go on with it: dlcli resume {ledger.run_id[:8]}" in stopped.value.__notes__
-    assert not _ranks()
-    so_far = epochs(tmp_path)
-    kill = _After(2, lambda: _ranks()[0].send_signal(signal.SIGKILL))
-    with quiet(), pytest.raises(TrainingError, match="rank 1 of 2 ended with SIGKILL"):
-        runner.resume("last", runs_dir=tmp_path, watcher=kill)
-    assert epochs(tmp_path) > so_far
-    ledger = Ledger.load(run_folder(tmp_path))
-    assert ledger.status == "FAILED"
-    assert "rank 1 of 2 ended with SIGKILL" in ledger.error
 
 
 @pytest.mark.slow
@@ -150,6 +125,56 @@ def test_ranks_die_with_the_first_and_the_training_goes_on(tmp_path: Path) -> No
     assert epochs(tmp_path / "runs") == so_far + 2
 
 
+@pytest.mark.parametrize(
+    "more", [[], ["trainer.gradient_clip_val=0.1", "weight_averaging=ema"]], ids=["chunks", "single steps"]
+)
+def test_two_processes_give_what_one_gives(more: list[str], tmp_path: Path) -> None:
+    one = dlcli.train([*IRIS, *more, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
+    two = dlcli.train([*IRIS, *more, *TWO, f"runs_dir='{tmp_path}/two'"])
+    assert two.metrics == pytest.approx(one.metrics, abs=1e-5)
+    weights = [load_file(result.run_dir / "model" / "weights.safetensors") for result in (one, two)]
+    for name, values in weights[0].items():
+        torch.testing.assert_close(weights[1][name], values, atol=1e-5, rtol=1e-4)
+    assert len(list((tmp_path / "two").rglob("ledger.json"))) == 1
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow
+def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path: Path) -> None:
+    # 60 steps an epoch, each through Lightning: the second epoch is stopped 4 steps behind its second checkpoint.
+    steps = [
+        *IRIS,
+        "dataset.batch_size=2",
+        "trainer.gradient_clip_val=1",
+        "tracking.checkpoint_minutes=0.00001",
+    ]
+    terminate = _At(60 + 36, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with quiet(), pytest.raises(Interrupted, match="SIGTERM") as stopped:
+        runner.train([*steps, *TWO], runs_dir=tmp_path / "two", watcher=terminate)
+    ledger = Ledger.load(run_folder(tmp_path / "two"))
+    assert ledger.status == "KILLED"
+    assert f"Go on with it: dlcli resume {ledger.run_id[:8]}" in stopped.value.__notes__
+    assert not _ranks()
+    seen: list[int] = []
+    two = runner.resume("last", runs_dir=tmp_path / "two", watcher=_At(28, lambda: seen.append(1)))
+    one = dlcli.train([*steps, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
+    assert seen
+    assert two.metrics == pytest.approx(one.metrics, abs=1e-4)
+    both = [epochs_so_far(result.run_dir) for result in (one, two)]
+    for alone, together in zip(*both, strict=True):
+        assert together == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_training(tmp_path: Path) -> None:
+    kill = _At(40, lambda: _ranks()[0].kill())
+    with quiet(), pytest.raises(TrainingError, match="rank 1 of 2 ended with SIGKILL"):
+        runner.train([*ENDLESS, *TWO], runs_dir=tmp_path, watcher=kill)
+    ledger = Ledger.load(run_folder(tmp_path))
+    assert ledger.status == "FAILED"
+    assert "rank 1 of 2 ended with SIGKILL" in ledger.error
+
+
 def _pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, life: str) -> None:
     """Have ranks lead another life."""
     package = folder / "dlcli"
@@ -163,9 +188,12 @@ def test_a_rank_that_cannot_come_is_told_with_its_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _pretend(tmp_path, monkeypatch, "print('a warning')\nraise SystemExit('no such device\\n')")
-    told = "rank 1 of 2 ended with exit code 1: no such device"
-    with pytest.raises(TrainingError, match=told), recruited(2, 1):
-        pytest.fail("it has not come")
+    trainer = {"_target_": "pytorch_lightning.Trainer", "accelerator": "cpu", "devices": 3, "strategy": "ddp"}
+    told = "rank 1 of 3 ended with exit code 1: no such device"
+    with pytest.raises(TrainingError, match=told), gathered({"trainer": trainer}) as (_, world):
+        assert world
+        with world.joined(torch.device("cpu")):
+            pytest.fail("it has not come")
 
 
 def test_ranks_end_where_a_further_one_does_not_start(
@@ -182,7 +210,7 @@ def test_ranks_end_where_a_further_one_does_not_start(
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr(subprocess, "Popen", OnlyOne)
-    with pytest.raises(BlockingIOError), recruited(3, 1):
+    with pytest.raises(BlockingIOError), recruited(3, 7):
         pytest.fail("one is missing")
     assert started[0].returncode == -signal.SIGKILL
 
@@ -200,5 +228,4 @@ def test_torchrun_s_processes_are_taken_as_they_are(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run_id") == 3  # the parent and two folds, said once
     assert len(list(tmp_path.rglob("ledger.json"))) == 3
-    alone = dlcli.train([*IRIS, "trainer.accelerator=cpu", "cv=kfold", "cv.folds=2", "runs_dir='alone'"])
-    assert json.loads(done.stdout)["metrics"] == pytest.approx(alone.metrics, abs=1e-4)
+    assert json.loads(done.stdout)["status"] == "FINISHED"
