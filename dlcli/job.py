@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 # Milliseconds of a forward pass of one row: measured only where a search asks for it.
 LATENCY = "model/latency_ms"
 
+TUNED_TAG = "dlcli.tuned"
+
 # The parts of a split that the best weights are judged on.
 JUDGED: tuple[Part, ...] = ("val", "test")
 
@@ -132,6 +134,8 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
         guesses = {f"baseline/{name}": value for name, value in baselines.items()}
         found = [f"{model.task.tuned()}, found on the {len(split.val):,} validation rows"] if tuned else []
+        for text in found:
+            recorder.tag(TUNED_TAG, text)
         recorder.finish(
             {**metrics, **best, **guesses, "best_epoch": fitted.best_epoch},
             result={

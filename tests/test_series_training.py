@@ -136,6 +136,12 @@ def test_a_series_is_checked(waves: Path) -> None:
     assert "No mistake was found" in done.output
 
 
+def test_a_forecast_of_several_quantiles_is_refused(waves: Path) -> None:
+    several = ["task/loss=quantile", "task.loss.quantiles=[0.1,0.5,0.9]"]
+    with pytest.raises(ConfigError, match="Forecast learns one quantile, not several"):
+        dlcli.train([*of(waves), "model=linear", *several])
+
+
 def test_what_would_leak_is_refused(waves: Path) -> None:
     with pytest.raises(DataError, match="forecast the same steps"):
         dlcli.train([*of(waves), "model=linear", "cv=kfold"])

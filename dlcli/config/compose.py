@@ -16,6 +16,7 @@ from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
 from dlcli.config.resolve import resolve
 from dlcli.config.validate import Supplied, validate
+from dlcli.config.yamlfile import read
 from dlcli.errors import ConfigError, Problem
 
 
@@ -107,6 +108,9 @@ def draft(
     for group, option in defaults.items():
         if option is not None and "/" not in group and group not in config:
             config[group] = {}  # an option whose file holds nothing but comments
+    for group, option in asked.options.items():
+        if group in config and _leaves_out(group, option, asked, folders):
+            config[group] = {}  # keys that an experiment sets for its own option
     values, open_ends = resolve(config)
     reported = {problem.where for problem in (*problems, *open_ends)}
     unsure = project.unsure | asked.unsure
@@ -130,6 +134,13 @@ def draft(
 
 def _group_overrides(asked: Picks) -> tuple[str, ...]:
     return tuple(group_override(group, option) for group, option in asked.options.items())
+
+
+def _leaves_out(group: str, option: Any, asked: Picks, folders: Sequence[Path]) -> bool:
+    """Whether `group=none` was asked for, and no key of it."""
+    file = options(group, folders).get(option) if isinstance(option, str) else None
+    keys = {setting.key.split(".")[0] for setting in asked.values}
+    return file is not None and not read(file) and group not in keys
 
 
 def _placed(problem: Problem, known: dict[str, str]) -> Problem:

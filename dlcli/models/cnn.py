@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
+import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
@@ -33,6 +34,7 @@ class CNN(nn.Module):
         dropout: share dropped after the blocks.
         head_dropout: share dropped after the dense layer; None takes `dropout`.
         initialization: how the weights are drawn.
+        channels_last: keep the values of a pixel's channels side by side in memory, which most devices compute faster.
 
     Raises:
         ValueError: the image is too small for so many blocks.
@@ -57,6 +59,7 @@ class CNN(nn.Module):
         dropout: Share = 0.25,
         head_dropout: Share | None = None,
         initialization: Initialization = "default",
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         kernels = shared.per_layer(kernel_size, len(channels), "kernel_size")
@@ -95,6 +98,8 @@ class CNN(nn.Module):
             head += [nn.Linear(inputs, hidden), shared.activation(activation), *shared.dropout(last)]
         self.head = nn.Sequential(*head, nn.Linear(hidden or inputs, num_outputs))
         initialize(self, initialization)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, C, H, W)` to `(N, num_outputs)`."""

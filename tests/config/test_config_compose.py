@@ -149,6 +149,15 @@ def test_an_option_without_keys_leaves_an_empty_section() -> None:
     assert composed("callbacks=none").config["callbacks"] == {}
 
 
+def test_what_is_left_out_takes_no_keys_of_an_experiment(mine: Write) -> None:
+    own = mine(
+        "conf/experiment/own.yaml", "# @package _global_\ncallbacks:\n  stop:\n    monitor: train/loss\n"
+    )
+    found = composed("experiment=own", folders=[own])
+    assert found.config["callbacks"]["stop"]["monitor"] == "train/loss"
+    assert composed("experiment=own", "callbacks=none", folders=[own]).config["callbacks"] == {}
+
+
 def test_a_replaced_target_decides_which_keys_there_are() -> None:
     found = composed(
         "task.loss.patience=3",

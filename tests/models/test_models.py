@@ -42,6 +42,7 @@ MODELS = {
             "dropout": 0.0,
             "head_dropout": 0.2,
             "initialization": "he",
+            "channels_last": True,
         },
     ),
     "cnn without borders": (CNN, IMAGE, {"channels": [8], "padding": "valid", "normalization": "group"}),
@@ -58,7 +59,7 @@ MODELS = {
         {"normalization": "layer", "activation": "tanh", "initialization": "orthogonal"},
     ),
     "mlp with group normalisation": (MLP, TABLE, {"normalization": "group", "activation": "elu"}),
-    "resnet": (ResNet, (3, 9, 7), {"channels": [8, 16]}),
+    "resnet": (ResNet, (3, 9, 7), {"channels": [8, 16], "channels_last": True}),
     "resnet with two blocks a stage": (
         ResNet,
         IMAGE,
