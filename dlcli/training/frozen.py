@@ -29,20 +29,11 @@ class FrozenPart:
     Attributes:
         names: of tensors of the model's state.
         digest: of those tensors.
-        nbytes: of them.
     """
 
     def __init__(self, network: Network) -> None:
-        groups = network.trained_parameters() if network.finetuning is not None else []
-        trained = {
-            id(tensor)
-            for group in groups
-            for tensor in (group["params"] if isinstance(group, dict) else [group])
-        }
         state = network.model.state_dict()
-        found = _unchanged(network.model, trained) if trained else ()
-        self.names = frozenset(found) & state.keys()
-        self.nbytes = sum(state[name].nbytes for name in self.names)
+        self.names = frozen_names(network)
         digest = hashlib.blake2b(digest_size=16)
         add_tensors(digest, ((name, state[name]) for name in sorted(self.names)))
         self.digest = digest.hexdigest()
@@ -97,11 +88,22 @@ class FrozenPart:
             )
 
 
+def frozen_names(network: Network) -> frozenset[str]:
+    """Names of the model's tensors that its fine-tuning never trains."""
+    if network.finetuning is None:
+        return frozenset()
+    trained: set[int] = set()
+    for group in network.trained_parameters():
+        trained |= {id(tensor) for tensor in (group["params"] if isinstance(group, dict) else [group])}
+    return frozenset(_unchanged(network.model, trained))
+
+
 def _unchanged(module: nn.Module, trained: set[int], prefix: str = "") -> Iterator[str]:
     """Names in parts that are frozen as a whole, which `keep_frozen` keeps in evaluation mode: statistics too."""
     parameters = list(module.parameters())
     if parameters and not any(id(parameter) in trained for parameter in parameters):
-        yield from module.state_dict(prefix=prefix)
+        state = module.state_dict(prefix=prefix)
+        yield from (name for name, value in state.items() if isinstance(value, Tensor))
         return
     for name, child in module.named_children():
         yield from _unchanged(child, trained, f"{prefix}{name}.")

@@ -22,7 +22,7 @@ from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.blame import blamed_on
 from dlcli.training.fields import Batch, Field, Fields
-from dlcli.training.frozen import FrozenPart
+from dlcli.training.frozen import frozen_names
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
@@ -98,8 +98,9 @@ def rehearse(
         seconds = _seconds(partial(step, typical), device) * loader.batches
         if val is not None:
             seconds += _validation(network, BatchLoader(val, max(batch_size, 512)), precision, device)
-    weights = _bytes(network.model.state_dict().values())
-    changing = weights - FrozenPart(network).nbytes
+    saved = network.model.state_dict()
+    weights = _bytes(saved.values())
+    changing = weights - _bytes(saved[name] for name in frozen_names(network))
     # The best weights end in the model's folder; the last state holds what changes, and the optimizer's state.
     state = changing + sizes["optimizer"]
     return Rehearsal(
