@@ -48,7 +48,7 @@ class Resumption:
     Attributes:
         opened: the run as its folder has it.
         config: its configuration from now on.
-        words: the overrides that it is planned anew by, where it searches: those of before, then those of now.
+        words: the overrides of before, then those of now: a search is planned anew by them.
     """
 
     opened: OpenedRun
@@ -101,7 +101,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
     words = (opened.folder / "overrides.txt").read_text().splitlines()
-    return Resumption(opened, config, (*words, *(overrides if is_sweep or is_nested else ())))
+    return Resumption(opened, config, (*words, *overrides))
 
 
 def _with_changes(

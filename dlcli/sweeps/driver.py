@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
+from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.job import LATENCY
 from dlcli.result import Result
@@ -129,10 +129,10 @@ class Driver:
         trial = self._stopped.popleft() if self._stopped else None
         number = trial.number if trial else len(self._standing.trials)
         params = trial.params if trial else self._study.ask(number)
-        problem: DlcliError | None = None
+        problem: ConfigError | None = None
         try:
             config = self._plan.trial_config(params)
-        except DlcliError as error:  # values that are right one by one, and not together
+        except ConfigError as error:  # values that are right one by one, and not together
             config, problem = self._plan.config, error
         if trial is None:
             trial = self._records.make(number, params, config)

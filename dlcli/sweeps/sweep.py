@@ -214,13 +214,13 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
     """Why a sweep ends without one: too many trials failed, all of them did, or there was no time for any."""
     failed, best = standing.having("failed"), standing.best
     why = why_failed(standing)
-    so_far = f" {best_so_far(plan, best)}" if best else ""
+    so_far = f"{best_so_far(plan, best)} " if best else ""
     if driver.is_stopped_by_failures:
         more = f"sweep.max_failures={2 * len(failed)}"
         return TrainingError(
             f"{counted(len(failed), 'trial')} of {len(standing.trials)} failed.{why}",
             "sweep.max_failures",
-            f"Go on with: {_resume(ledger, more)}.{so_far}",
+            f"{so_far}Go on with: {_resume(ledger, more)}",
         )
     if driver.is_complete:
         return TrainingError(
@@ -229,5 +229,5 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
     return TrainingError(
         f"the time was up before any trial finished.{why}",
         "sweep.timeout",
-        f"Go on with: {_resume(ledger)}, and sweep.timeout=TIME for longer.",
+        f"Give it longer: {_resume(ledger, 'sweep.timeout=TIME')}",
     )
