@@ -53,7 +53,7 @@ def session(json: bool = False) -> Iterator[Terminal]:
             raise
         except Interrupted as interrupt:
             how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
-            told = DlcliError(f"stopped by {how}", hint=_notes(interrupt) or "No run was made.")
+            told = DlcliError(f"stopped by {how}", hint=_notes(interrupt) or _goes_on(terminal))
             terminal.error(told, _stopped_run(terminal))
             raise typer.Exit(interrupt.exit_code) from None
         except Exception as error:
@@ -69,6 +69,12 @@ def session(json: bool = False) -> Iterator[Terminal]:
 def _notes(stopped_by: BaseException) -> str:
     """What was noted of an exception on its way: where the record is, and how to go on."""
     return "\n".join(getattr(stopped_by, "__notes__", ()))
+
+
+def _goes_on(terminal: Terminal) -> str:
+    """What to do where nothing was noted: it was stopped before, between or after its trainings."""
+    run_id = _stopped_run(terminal).get("run_id")
+    return f"Go on with it: dlcli resume {run_id[:8]}" if run_id else "No run was made."
 
 
 def _stopped_run(terminal: Terminal) -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,58 +54,68 @@ def sweep(
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
         records = Records(store, recorder.ledger, plan.estimation, plan.objectives)
         standing = Standing(records.read(), plan.objectives)
-        keeper = _Keeper(plan, records, standing, recorder, watcher)
-        keeper.tidy(standing.trials)
-        keeper.catch_up()
-        config = plan.config
-        study = Study(
-            plan.space,
-            plan.objectives,
-            plan.sampler,
-            config["sweep"]["pruner"],
-            config["seed"],
-            len(records.folds),
-            config["trainer"].get("max_epochs") or 1,
-            standing.trials,
-        )
-        description = describe(plan, run_dir)
-        watcher.planned(description, plan.total, plan.slots, plan.objectives[0], list(standing.trials))
-        driver = Driver(plan, study, records, standing, watcher, keeper.ended)
-        try:
-            if not driver.is_complete:
-                with nullcontext(executor) if executor else open_executor(plan) as opened:
-                    driver.run(opened)
-        except Interrupted as interrupt:
-            _say_how_it_goes_on(interrupt, recorder.ledger, plan, standing)
-            raise
-        best = standing.best
-        if best is None or driver.is_stopped_by_failures:
-            raise _no_winner(standing, plan, driver, recorder.ledger)
-        values = zip(plan.objectives, best.values, strict=True)
-        figures = {f"best/{objective.metric}": value for objective, value in values}
-        final = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else {}
-        missing = write_sweep_report(run_dir, plan, study, standing)
-        goes_on = None if driver.is_complete else _resume(recorder.ledger)
-        said = [*messages(plan, standing, final, goes_on), *missing]
-        _tag_best(store, standing)
-        recorder.tag("mlflow.note.content", "\n".join(said))
-        recorder.tag("dlcli.best_command", plan.command(best.params))
-        refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
-        recorder.finish(
-            {**figures, **final},
-            step=len(standing.trials),
-            result={
-                "metrics": [*figures, *final],
-                "messages": said,
-                "duration_s": round(time.monotonic() - started, 3),
-                "trials": [trial.to_json() for trial in standing.trials],
-                "best": {**best.to_json(), "command": plan.command(best.params)},
-                "out_of_time": not driver.is_complete,
-                "front": [trial.number for trial in standing.front],
-                "refit_run_id": refitted.parent.name if refitted else None,
-            },
-        )
+        with _telling_how_it_goes_on(recorder.ledger, plan, standing):
+            study, driver = _search(plan, records, standing, recorder, watcher, executor)
+            best = standing.best
+            if best is None or driver.is_stopped_by_failures:
+                raise _no_winner(standing, plan, driver, recorder.ledger)
+            values = zip(plan.objectives, best.values, strict=True)
+            figures = {f"best/{objective.metric}": value for objective, value in values}
+            final = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else {}
+            missing = write_sweep_report(run_dir, plan, study, standing)
+            goes_on = None if driver.is_complete else _resume(recorder.ledger)
+            said = [*messages(plan, standing, final, goes_on), *missing]
+            _tag_best(store, standing)
+            recorder.tag("mlflow.note.content", "\n".join(said))
+            recorder.tag("dlcli.best_command", plan.command(best.params))
+            refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
+            recorder.finish(
+                {**figures, **final},
+                step=len(standing.trials),
+                result={
+                    "metrics": [*figures, *final],
+                    "messages": said,
+                    "duration_s": round(time.monotonic() - started, 3),
+                    "trials": [trial.to_json() for trial in standing.trials],
+                    "best": {**best.to_json(), "command": plan.command(best.params)},
+                    "out_of_time": not driver.is_complete,
+                    "front": [trial.number for trial in standing.front],
+                    "refit_run_id": refitted.parent.name if refitted else None,
+                },
+            )
     return read_result(run_dir)
+
+
+def _search(
+    plan: SweepPlan,
+    records: Records,
+    standing: Standing,
+    recorder: Recorder,
+    watcher: SweepWatcher,
+    executor: Executor | None,
+) -> tuple[Study, Driver]:
+    """Do the trials that are left."""
+    keeper = _Keeper(plan, records, standing, recorder, watcher)
+    keeper.tidy(standing.trials)
+    keeper.catch_up()
+    config = plan.config
+    study = Study(
+        plan.space,
+        plan.objectives,
+        plan.sampler,
+        config["sweep"]["pruner"],
+        config["seed"],
+        len(records.folds),
+        config["trainer"].get("max_epochs") or 1,
+        standing.trials,
+    )
+    description = describe(plan, recorder.ledger.run_dir)
+    watcher.planned(description, plan.total, plan.slots, plan.objectives[0], list(standing.trials))
+    driver = Driver(plan, study, records, standing, watcher, keeper.ended)
+    if not driver.is_complete:
+        with nullcontext(executor) if executor else open_executor(plan) as opened:
+            driver.run(opened)
+    return study, driver
 
 
 def open_executor(plan: SweepPlan) -> Executor:
@@ -195,14 +206,17 @@ def _tag_best(store: Store, standing: Standing) -> None:
             amend(store, trial.run_dir, {BEST_TAG: str(trial.number in best).lower()})
 
 
-def _say_how_it_goes_on(interrupt: Interrupted, ledger: Ledger, plan: SweepPlan, standing: Standing) -> None:
-    """Instead of what the trial said that was stopped: the best so far, and the line that resumes."""
-    interrupt.__notes__ = []
-    done, best = len(standing.having("finished")), standing.best
-    if best is not None:
-        interrupt.add_note(f"{done} of {plan.total} trials are done. {best_so_far(plan, best)}")
-    interrupt.add_note(f"What is done is kept in {display(ledger.run_dir)}")
-    interrupt.add_note(f"Go on with it: {_resume(ledger)}")
+@contextmanager
+def _telling_how_it_goes_on(ledger: Ledger, plan: SweepPlan, standing: Standing) -> Iterator[None]:
+    """Whatever is interrupted, trial or refit, says what is done of the sweep, and how that goes on."""
+    try:
+        yield
+    except Interrupted as interrupt:
+        done, best = len(standing.having("finished")), standing.best
+        so_far = [f"{done} of {plan.total} trials are done. {best_so_far(plan, best)}"] if best else []
+        kept = f"What is done is kept in {display(ledger.run_dir)}"
+        interrupt.__notes__ = [*so_far, kept, f"Go on with it: {_resume(ledger)}"]
+        raise
 
 
 def _resume(ledger: Ledger, *overrides: str) -> str:

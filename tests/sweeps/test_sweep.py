@@ -8,6 +8,7 @@ import json
 import math
 import shlex
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -194,6 +195,23 @@ def test_a_trial_that_ended_in_the_moment_of_a_kill_is_noted_later(
     assert result.best is not None
     (parent,) = ledgers(runs_dir, "unnoted", "sweep")
     assert parent.result["best_run_id"] == result.best["run_id"]
+
+
+def test_a_signal_after_the_last_trial_says_how_it_goes_on(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr("dlcli.sweeps.sweep.write_sweep_report", stop)
+    words = ["sweep", *QUICK, "model.hidden=4,8", "sweep.refit=false", "--name", "at the end", "--json"]
+    done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs_dir)])
+    assert done.exit_code == 143
+    document = json.loads(done.stdout)
+    assert document["run_status"] == "KILLED"
+    (error,) = document["errors"]
+    assert error["hint"].startswith("2 of 2 trials are done. The best is trial ")
+    assert error["hint"].endswith("Go on with it: dlcli resume 'at the end'")
 
 
 def test_the_command_trains_the_best_trial_again(swept: Result) -> None:
