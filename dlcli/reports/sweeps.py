@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from dlcli.console import counted
 from dlcli.reports.style import (
@@ -167,16 +168,29 @@ def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode:
     ranks = _ranks([trial.value for trial in both], mode)
     figure, (ax,) = new_figure(width=5.8, height=4.6)
     describe(ax, literal(metric), literal(across.key), literal(up.key))
-    grid_x, grid_y = np.linspace(x.min(), x.max(), 60), np.linspace(y.min(), y.max(), 60)
+    grid_x, grid_y = _with_margins(x), _with_margins(y)
     surface = _smooth((x, y), ranks, grid_x, grid_y)
     ax.contourf(grid_x, grid_y, 1 - surface, levels=12, cmap=_COLOURS, alpha=0.75)
     ax.scatter(x, y, c=1 - ranks, cmap=_COLOURS, edgecolors="white", linewidths=0.7, s=24)
     best = int(np.argmin(ranks))
     ax.plot(x[best], y[best], "*", color=PALETTE[1], markersize=14, markeredgecolor="white")
-    ax.xaxis.set_major_formatter(lambda place, _: across.text(place))
-    ax.yaxis.set_major_formatter(lambda place, _: up.text(place))
+    _mark(ax.xaxis, across)
+    _mark(ax.yaxis, up)
     caption(figure, f"Trials by rank, smoothed: yellow is best. The star is trial {both[best].number}.")
     return figure
+
+
+def _mark(axis: Axis, scale: Scale) -> None:
+    """Each choice at its place, or numbers where matplotlib likes them."""
+    if scale.names:
+        axis.set_major_locator(FixedLocator(range(len(scale.names))))
+    axis.set_major_formatter(lambda place, _: scale.text(place))
+
+
+def _with_margins(places: np.ndarray) -> np.ndarray:
+    """An axis on which no trial lies on the edge."""
+    margin = 0.05 * np.ptp(places)
+    return np.linspace(places.min() - margin, places.max() + margin, 60)
 
 
 def pareto(points: Sequence[tuple[float, ...]], front: Sequence[int], names: Sequence[str]) -> Figure:
