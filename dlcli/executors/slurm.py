@@ -118,13 +118,13 @@ class SlurmQueue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            for *_, there in self._waiting.values():
-                with contextlib.suppress(OSError):
-                    end_job(there.job_id, self._options.cluster)
         self._over.set()
         self._looking.join()
         self._following.__exit__()
+        if error is not None:  # nobody looks any more: what is ended before it has begun has not failed
+            for *_, there in self._waiting.values():
+                with contextlib.suppress(OSError):
+                    end_job(there.job_id, self._options.cluster)
 
     def _hand_in(self, job: Job, observer: Observer, future: Future[Result]) -> None:
         folder = slurm_folder(Path(job.run_dir))

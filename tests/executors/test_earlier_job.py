@@ -93,6 +93,25 @@ def test_who_waits_hears_that_slurm_is_gone(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(looks) > 1
 
 
+def test_a_job_that_is_ended_before_it_began_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class _There:
+        job_id = "17"
+
+        def done(self) -> bool:
+            return bool(ended)
+
+    ended: list[str] = []
+    monkeypatch.setenv("SUBMITIT_PREEMPT_SIGNAL", "")
+    monkeypatch.setattr(slurm, "_SECONDS", 0)
+    monkeypatch.setattr(slurm, "end_job", lambda job_id, cluster: ended.append(job_id))
+    future: Future[Result] = Future()
+    with pytest.raises(KeyboardInterrupt), slurm.SlurmQueue(slurm.Slurm()) as executor:
+        executor._waiting["run"] = Job({}, "run", 0), Observer(), future, _There()
+        raise KeyboardInterrupt
+    assert ended == ["17"]
+    assert not future.done()
+
+
 def test_an_observer_that_fails_is_told_at_its_job_s_end_and_the_others_are_followed(tmp_path: Path) -> None:
     class _Fails(Observer):
         def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
