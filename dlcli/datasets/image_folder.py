@@ -20,6 +20,7 @@ def load(
     path: str,
     target: str | None = None,
     image: str | None = None,
+    split: str | None = None,
     size: Size = None,
     fit: Fit = "crop",
     color: Color = "auto",
@@ -33,6 +34,7 @@ def load(
             `val/`) above those; or a table (.csv, .tsv, .parquet, .jsonl, .xlsx) of paths and labels.
         target: the table's column of labels; numbers with a decimal point are a regression's targets.
         image: the table's column of paths, relative to the table's folder; None: the first column.
+        split: the table's column that says of each image whether it trains, validates or tests: train, val, test.
         size: side of the square, or height and width in pixels, that images are brought to; None: as they are.
         fit: crop scales the shorter side and cuts off the ends of the longer one; stretch scales both.
         color: grey or rgb; auto is grey where all images are.
@@ -44,7 +46,7 @@ def load(
     """
     place = Path(path).expanduser()
     if place.is_file() and is_table(place):
-        listing = list_table(place, target, image)
+        listing = list_table(place, target, image, split)
     else:
         listing = list_class_folders(place, _SUFFIXES, "images", "a table of paths and labels")
     if listing.empty and on_bad == "error":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.measurements import measured, present
@@ -24,6 +25,7 @@ def load(
     target: str,
     time: str | None = None,
     inputs: Sequence[str] | None = None,
+    test_path: str | None = None,
 ) -> Data:
     """One row for each sequence; the steps of one may stand anywhere in the file.
 
@@ -33,6 +35,7 @@ def load(
         target: the column of the class or number that is to be predicted, the same in all steps of a sequence.
         time: a column of dates or numbers that orders the steps of a sequence; by default they stand in order.
         inputs: columns of numbers that are measured in each step; all others by default.
+        test_path: a file of the same columns whose sequences are the final test's, whatever their ids.
 
     Raises:
         DataError: with file, row and column.
@@ -42,6 +45,9 @@ def load(
     source.need([target], "dataset.target")
     source.need([time] if time else [], "dataset.time")
     source.need(list(inputs or ()), "dataset.inputs")
+    steps = len(source.frame)
+    if test_path is not None:
+        source = source.joined(read_table(Path(test_path).expanduser()), [target])
     frame = source.frame
     taken = {id, target, time}
     columns = list(inputs) if inputs is not None else [name for name in frame.columns if name not in taken]
@@ -50,7 +56,9 @@ def load(
     for name in (id, *([time] if time else [])):
         present(source, name, _FILL)
 
-    codes, _ = frame[id].factorize()
+    codes, names = frame[id].factorize()
+    tested = np.arange(len(frame)) >= steps
+    codes = pd.factorize(codes + len(names) * tested)[0]  # of one id in both files, two sequences
     order = order_of_steps(codes, frame[time] if time else None, source.place)
     lengths = np.bincount(codes)
     starts = lengths.cumsum() - lengths
@@ -66,6 +74,7 @@ def load(
         classes=found.classes,
         targets=found.names,
         source=str(source.file),
+        test_rows=np.flatnonzero(tested[rows]) if test_path is not None else None,
         note=found.note,
     )
 

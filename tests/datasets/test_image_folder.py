@@ -16,6 +16,7 @@ from dlcli.datasets.image_folder import load
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.errors import DataError
 from dlcli.preprocessing.image import Image as ImagePreprocessing
+from dlcli.splits.holdout import Holdout
 from dlcli.training.loader import BatchLoader
 
 
@@ -73,6 +74,18 @@ def test_a_table_of_paths(photos: Path) -> None:
     (photos / "labels.csv").write_text("file,kind\ntrain/cat/0.png,a\ntrain/cat/zero.png,b\n")
     with pytest.raises(DataError, match=r"labels.csv:3: there is no file train/cat/zero.png"):
         load(str(photos / "labels.csv"), target="kind")
+
+
+def test_a_table_says_what_is_tested(photos: Path) -> None:
+    table, rows = photos / "labels.csv", ("0.png,a,train", "1.jpg,b,train", "2.bmp,a,valid", "0.png,b,test")
+    table.write_text("file,kind,part\n" + "".join(f"train/cat/{row}\n" for row in rows))
+    data = load(str(table), target="kind", split="part", size=4)
+    assert (data.val_rows.tolist(), data.test_rows.tolist()) == ([2], [3])
+    (split,) = Holdout().splits(data)
+    assert split.sizes == {"train": 2, "val": 1, "test": 1}
+    table.write_text(table.read_text().replace("valid", "vlid"))
+    with pytest.raises(DataError, match=r"labels\.csv:4, column part: 'vlid' is no part of a split"):
+        load(str(table), target="kind", split="part", size=4)
 
 
 def test_labels_stay_as_they_are_written(photos: Path) -> None:

@@ -59,6 +59,18 @@ def test_one_length_is_a_fact(tmp_path: Path) -> None:
     assert load(steps([5, 4, 5, 5]), tmp_path).x[[0, 2]].shape == (2, 0, 2)
 
 
+def test_a_file_of_test_sequences_has_ids_of_its_own(tmp_path: Path) -> None:
+    steps([2, 4]).to_csv(tmp_path / "later.csv", index=False)
+    data = load(steps([3, 1, 4]), tmp_path, test_path=str(tmp_path / "later.csv"))
+    assert (data.test_rows.tolist(), data.x.lengths.tolist()) == ([3, 4], [3, 1, 4, 2, 4])
+    assert [data.classes[code] for code in data.y] == ["even", "odd", "even", "even", "odd"]
+    later = steps([2, 4])
+    later.loc[3, "a"] = np.nan
+    later.to_csv(tmp_path / "later.csv", index=False)
+    with pytest.raises(DataError, match=r"later\.csv:5, column a: a value is missing"):
+        load(steps([3, 1, 4]), tmp_path, test_path=str(tmp_path / "later.csv"))
+
+
 def test_numbers_are_regression(tmp_path: Path) -> None:
     frame = steps([3, 4, 5])
     frame["score"] = frame.who.map({"s0": 0.5, "s1": 1.25, "s2": -3.0})
