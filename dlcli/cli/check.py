@@ -64,6 +64,10 @@ def _rows(found: Rehearsal) -> dict[str, str]:
         "device": found.device,
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",
         **features,
-        "epoch": f"about {duration(found.seconds_per_epoch)}, {counted(found.steps_per_epoch, 'step')}",
+        "epoch": f"{_about(found.seconds_per_epoch)}, {counted(found.steps_per_epoch, 'step')}",
         "disk": f"{amount(found.disk)} for checkpoints, {amount(found.disk_peak)} while they are written",
     }
+
+
+def _about(seconds: float) -> str:
+    return f"about {duration(seconds)}" if seconds >= 0.1 else "less than 0.1 s"

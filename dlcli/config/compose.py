@@ -123,8 +123,10 @@ def draft(
         and problem.where.split(".")[0] not in unsure
     ]
     typed = {setting.key for setting in used if not setting.source}
+    # Of a mapping, keys are typed: dataset.types.zip.
+    typed |= {problem.where for problem in found if any(key.startswith(f"{problem.where}.") for key in typed)}
     known = origins(plan, used) if any(problem.where not in typed for problem in found) else {}
-    problems += [_placed(problem, known) for problem in found]
+    problems += [problem if problem.where in typed else _placed(problem, known) for problem in found]
     return Draft(
         Composed(values, choices, tuple(overrides), plan, tuple(used)),
         tuple(dict.fromkeys(problems)),

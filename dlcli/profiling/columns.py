@@ -12,6 +12,9 @@ from dlcli.datasets.tables.columns import is_text, kind_of
 # The commonest categories that are named.
 _NAMED = 3
 
+# The time of a date that has none.
+_MIDNIGHT = " 00:00:00"
+
 
 @dataclass(frozen=True)
 class ColumnProfile:
@@ -68,7 +71,10 @@ def _describe(name: str, values: pd.Series) -> ColumnProfile:
     if known.empty:
         return ColumnProfile(name, kind, missing, distinct)
     if kind == "date":
-        return ColumnProfile(name, kind, missing, distinct, str(known.min()), str(known.max()))
+        first, last = str(known.min()), str(known.max())
+        if first.endswith(_MIDNIGHT) and last.endswith(_MIDNIGHT):
+            first, last = first.removesuffix(_MIDNIGHT), last.removesuffix(_MIDNIGHT)
+        return ColumnProfile(name, kind, missing, distinct, first, last)
     numbers = known.to_numpy(dtype=np.float64)
     return ColumnProfile(
         name, kind, missing, distinct, f"{numbers.min():.6g}", f"{numbers.max():.6g}", float(numbers.mean())

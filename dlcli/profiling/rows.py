@@ -26,8 +26,8 @@ def describe_rows(data: Data) -> str:
     x = data.x
     if isinstance(x, History):
         times = data.y.times
-        span = f"{len(x.values):,} steps from {_time(times.min())} to {_time(times.max())}"
-        return f"windows of {x.lookback} steps, and {x.horizon} to forecast, of {span}"
+        span = f"{len(x.values):,} steps, {_time(times.min())} to {_time(times.max())}"
+        return f"windows ({x.lookback} steps, {x.horizon} to forecast) of {span}"
     if isinstance(x, RaggedRows):
         return f"sequences of {_range(x.lengths, 'steps')}"
     if isinstance(x, Texts):

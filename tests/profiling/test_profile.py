@@ -52,7 +52,7 @@ def test_a_profile() -> None:
     assert [column.describe() for column in found.columns] == [
         "numeric, 1 to 4, mean 2.667, 20 missing",
         "categorical, 2 different (u 40, v 20), 20 missing",
-        "date, 2024-01-31 00:00:00 to 2024-02-02 00:00:00",
+        "date, 2024-01-31 to 2024-02-02",
         "text",
     ]
 
