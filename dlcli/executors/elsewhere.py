@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError, describe_error, restore_error
+from dlcli.errors import (
+    ConfigError,
+    DlcliError,
+    Interrupted,
+    Pruned,
+    TrainingError,
+    describe_error,
+    restore_error,
+)
 from dlcli.interrupts import interruptible
 from dlcli.job import Job, run_job
 from dlcli.result import Result
 from dlcli.run_folder import read_result
+from dlcli.tracking.connection import sqlite_file
+from dlcli.tracking.ledger import Ledger
 from dlcli.training.observer import Observer
 
 
@@ -38,6 +49,26 @@ def outcome(job: Job, message: Mapping[str, Any]) -> Result:
     if message["event"] == "failed":
         raise restore_error(message)
     return read_result(Path(job.run_dir))
+
+
+def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
+    """SQLite's locks do not hold across machines: the record would be damaged.
+
+    Args:
+        job: what is about to be handed over.
+        hosts: the machines that may do it.
+
+    Raises:
+        ConfigError: one of them is not this one, and the store is SQLite.
+    """
+    here = os.uname().nodename.partition(".")[0]
+    is_elsewhere = any(host.partition(".")[0] != here for host in hosts)
+    if is_elsewhere and sqlite_file(Ledger.load(Path(job.run_dir)).tracking_uri):
+        raise ConfigError(
+            f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
+            "MLFLOW_TRACKING_URI",
+            "Name a server or PostgreSQL: http://HOST:5000, or postgresql+psycopg2://USER@HOST/DATABASE.",
+        )
 
 
 def record_loss(job: Job, ending: str, hint: str) -> DlcliError:

@@ -12,19 +12,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
 from dlcli.errors import ConfigError, Interrupted, first_line
-from dlcli.executors.elsewhere import outcome, record_loss
+from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.job import Job
 from dlcli.result import Result
-from dlcli.tracking.connection import sqlite_file
-from dlcli.tracking.ledger import Ledger
 from dlcli.training.observer import Observer
 
 if TYPE_CHECKING:
@@ -89,8 +86,11 @@ class RayPool:
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:
         """Hand a job to Ray."""
+        import ray
+
         if not self._running:
-            _refuse_sqlite_elsewhere(job)
+            nodes = (node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"])
+            refuse_sqlite_elsewhere(job, set(nodes))
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
         self._following.follow(job, observer)
@@ -176,17 +176,3 @@ def _own_signals() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _refuse_sqlite_elsewhere(job: Job) -> None:
-    """SQLite's locks do not hold across machines: the record would be damaged."""
-    import ray
-
-    uri = Ledger.load(Path(job.run_dir)).tracking_uri
-    hosts = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
-    if sqlite_file(uri) and hosts - {os.uname().nodename}:
-        raise ConfigError(
-            f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
-            "MLFLOW_TRACKING_URI",
-            "Name a server or PostgreSQL: MLFLOW_TRACKING_URI=http://HOST:5000 or postgresql+psycopg2://USER@HOST/mlflow.",
-        )

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from annotated_types import Ge, Gt
 
 from dlcli.errors import ConfigError, ExecutorError, first_line
 from dlcli.executors.earlier_job import Cluster, end_earlier_job, end_job, slurm_folder
-from dlcli.executors.elsewhere import outcome, record_loss
+from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.interrupts import preemptible
 from dlcli.job import Job
@@ -91,6 +92,15 @@ class Slurm:
         return queue
 
 
+def machines(partition: str | None) -> set[str]:
+    """SLURM's machines; none where it does not tell."""
+    within = [f"--partition={partition}"] if partition else []
+    with contextlib.suppress(OSError):
+        command = ["sinfo", "--noheader", "--Node", "--format=%N", *within]
+        return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
+    return set()
+
+
 class SlurmQueue:
     """SLURM's queue; a job that is preempted saves its state and is handed in again."""
 
@@ -110,6 +120,8 @@ class SlurmQueue:
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:
         """Hand a job in."""
+        if not self._waiting and self._options.cluster == "slurm":
+            refuse_sqlite_elsewhere(job, machines(self._options.partition))
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
         self._hand_in(job, observer, future)

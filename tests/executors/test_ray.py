@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
-from dlcli.errors import ConfigError
-from dlcli.tracking.ledger import Ledger
 from tests.processes import wait_until
 
 SWEEP = [
@@ -75,21 +71,3 @@ def test_a_node_that_dies_takes_no_trial_with_it(tmp_path: Path, monkeypatch: py
         assert epochs == list(range(60)), "each epoch once, whichever node trained it"
     # The same cross-validation gives the same figures there and here.
     assert folds == figures("executor=local", runs_dir=tmp_path / "runs")
-
-
-def test_sqlite_on_another_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray")
-    from dlcli.executors import ray_cluster
-
-    class _Ledger:
-        tracking_uri = "sqlite:////somewhere/mlflow.db"
-
-    monkeypatch.setattr(Ledger, "load", lambda _: _Ledger)
-    here = os.uname().nodename
-    nodes: list[dict[str, Any]] = [{"NodeManagerHostname": here, "Alive": True}]
-    monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    job = ray_cluster.Job({}, str(tmp_path), 0)
-    ray_cluster._refuse_sqlite_elsewhere(job)
-    nodes.append({"NodeManagerHostname": "another", "Alive": True})
-    with pytest.raises(ConfigError, match="SQLite store cannot be written to from several machines"):
-        ray_cluster._refuse_sqlite_elsewhere(job)
