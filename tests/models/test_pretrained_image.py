@@ -181,7 +181,7 @@ def test_a_run_is_loaded_without_the_file_that_it_began_with(weights: Path, tmp_
     result = runner.train(
         [
             "model=pretrained_image", f"model.architecture={TINY}", f"model.weights='{mine}'", "model.input_size=16",
-            "trainer.max_epochs=1", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'", "dataset.batch_size=256",
+            "trainer=debug", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'",
         ]
     )  # fmt: skip
     mine.unlink()
