@@ -73,11 +73,13 @@ def leading(take_part: Callable[[str, World], None]) -> Iterator[None]:
             sys.exit(follow(world, take_part))
     try:
         yield
-    finally:
-        with contextlib.suppress(Exception):  # they may be gone
-            world.hand_out("")
-            # Whoever serves the store must not leave before it was read.
-            world.store.wait([f"bye/{rank}" for rank in range(1, world.size)], timedelta(seconds=_LAST_WORDS))
+    except BaseException:
+        world.hand_out("")  # for those that wait; others are about to lose their group
+        raise
+    world.hand_out("")
+    with contextlib.suppress(Exception):  # they may be gone
+        # Whoever serves the store must not leave before it was read.
+        world.store.wait([f"bye/{rank}" for rank in range(1, world.size)], timedelta(seconds=_LAST_WORDS))
 
 
 def be_a_rank(take_part: Callable[[str, World], None]) -> int:
@@ -99,10 +101,9 @@ def follow(world: World, take_part: Callable[[str, World], None]) -> int:
         try:
             while job := world.take():
                 take_part(job, world)
-            return 0
         except Exception as error:
             world.fail(error)
             return 1
-        finally:
-            with contextlib.suppress(Exception):  # rank 0 serves the store, and may be gone
-                world.store.set(f"bye/{world.rank}", "")
+        with contextlib.suppress(Exception):  # rank 0 serves the store, and may be gone
+            world.store.set(f"bye/{world.rank}", "")
+        return 0
