@@ -34,6 +34,7 @@ def train(
 ) -> Result:
     """Train one experiment: compose, check, create the run, do its jobs."""
     from dlcli.distributed.ranks import leading
+    from dlcli.doubts import find_doubts
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
@@ -50,7 +51,10 @@ def train(
         estimation = experiment.estimation
         experiment.rehearse(quick=True)
         if watcher:
-            for warning in find_warnings(experiment.data, experiment.splits):
+            for warning in (
+                *find_doubts(experiment.config),
+                *find_warnings(experiment.data, experiment.splits),
+            ):
                 watcher.noted(f"warning: {warning.where}: {warning.message}")
 
         with open_store(Path(experiment.config["runs_dir"])) as store:
@@ -221,6 +225,7 @@ def check(
     overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
 ) -> tuple[Rehearsal, Profile]:
     """Find every mistake, train a few batches that nobody records, and look at the data."""
+    from dlcli.doubts import find_doubts
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
     from dlcli.profiling.profile import profile
@@ -229,7 +234,9 @@ def check(
     with interruptible():
         experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
         plan_nested(experiment, overrides)
-        return experiment.rehearse(), profile(experiment.data, experiment.splits)
+        data = profile(experiment.data, experiment.splits)
+        doubts = tuple(find_doubts(experiment.config))
+        return experiment.rehearse(), replace(data, warnings=(*doubts, *data.warnings))
 
 
 def evaluate(

@@ -23,7 +23,7 @@ LAYERS = (
     ("comparison", "experiment", "new_run", "scaffold", "resumption"),
     ("cross_validation",),
     ("executors",),
-    ("run_folder", "job", "checks"),
+    ("run_folder", "job", "checks", "doubts"),
     ("retention",),
     ("finding",),
     ("feature_cache",),
@@ -95,6 +95,11 @@ def test_imports_go_down(part: str) -> None:
         if owner == part:
             up = {other for other in imports(file) if LEVEL[other] < LEVEL[part]}
             assert not {other for other in up if (part, other) not in ALLOWED_UP}, file
+
+
+def test_modules_are_small() -> None:
+    longest = {str(file.relative_to(PACKAGE)): len(file.read_text().splitlines()) for _, file in parts()}
+    assert {name: lines for name, lines in longest.items() if lines > 350} == {}, "split them, by idea"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from textwrap import dedent
 import pytest
 
 from dlcli import runner
+from dlcli.doubts import find_doubts
 from dlcli.errors import ConfigError, InputError
 
 IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
@@ -207,3 +208,25 @@ def test_what_else_fails_in_a_step(how: str, text: str, broken: Path) -> None:
     ((where, message, _),) = mistakes(*IRIS[:1], "model=broken", f"model.how={how}", conf=broken)
     assert where == "model"
     assert message.startswith(text)
+
+
+def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
+    _, data = runner.check([*IRIS, "scheduler=onecycle", "trainer.max_epochs=20"])
+    (warning,) = data.warnings
+    assert (warning.where, warning.hint) == (
+        "callbacks.early_stopping",
+        "Give callbacks=none, or callbacks.early_stopping.patience=20: the best epoch is kept anyway.",
+    )
+    assert warning.message.startswith("may end the training before its one cycle of 20 epochs is complete")
+    stopping = {
+        "_target_": "pytorch_lightning.callbacks.EarlyStopping",
+        "monitor": "val/loss",
+        "patience": 20,
+    }
+    scheduler = {"_target_": "torch.optim.lr_scheduler.OneCycleLR"}
+    patient = {
+        "scheduler": scheduler,
+        "trainer": {"max_epochs": 20},
+        "callbacks": {"early_stopping": stopping},
+    }
+    assert not list(find_doubts(patient))

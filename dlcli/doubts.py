@@ -1,0 +1,34 @@
+"""Settings that are allowed, and do less than they seem to: nothing is refused for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlcli.config.build import build
+from dlcli.errors import Problem
+
+
+def find_doubts(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """What of a configuration a person should know before it is trained."""
+    yield from _cut_cycle(config)
+
+
+def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """A cycle is best at its end, and worse than before in its middle, where the rate is high: that looks like the end.
+
+    A schedule that only falls, such as a cosine, is left alone: what stops there has stopped improving.
+    """
+    from pytorch_lightning.callbacks import EarlyStopping
+
+    target, epochs = config["scheduler"].get("_target_", ""), config["trainer"].get("max_epochs") or -1
+    if not target.endswith(".OneCycleLR"):
+        return
+    for name, node in config["callbacks"].items():
+        callback = build(node, where=f"callbacks.{name}") if node else None
+        if isinstance(callback, EarlyStopping) and callback.patience < epochs:
+            yield Problem(
+                f"may end the training before its one cycle of {epochs} epochs is complete: the best comes at its end",
+                f"callbacks.{name}",
+                f"Give callbacks=none, or callbacks.{name}.patience={epochs}: the best epoch is kept anyway.",
+            )
