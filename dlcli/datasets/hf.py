@@ -188,6 +188,6 @@ def _data(rows: _Rows, kind: Kind, x: Any, found: Targets, kept: np.ndarray, **m
         source=str(rows.place),
         val_rows=val if len(val) else None,
         test_rows=test if len(test) else None,
-        parts=parts if len(val) else None,
+        parts=parts if len(val) or len(test) else None,
         **{"note": found.note, **more},
     )

@@ -43,7 +43,7 @@ def labelled(
         "source": str(place),
         "val_rows": val if len(val) else None,
         "test_rows": test if len(test) else None,
-        "parts": np.asarray(parts) if len(val) else None,
+        "parts": np.asarray(parts) if any(parts) else None,
         **more,
     }
     if isinstance(labels[0], float):

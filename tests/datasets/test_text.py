@@ -15,6 +15,8 @@ from dlcli.datasets.sharing import SharedData, read_shared
 from dlcli.datasets.text import load
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
+from dlcli.splits.holdout import Holdout
+from dlcli.splits.predefined import Predefined
 
 ROWS = [("good", "Well made, I like it"), ("bad", "It broke"), ("good", "Fine"), ("bad", "No!")]
 
@@ -145,6 +147,18 @@ def test_bad_folders_are_refused_by_file() -> None:
     assert told(load("r", encoding="latin-1")) == [("bad", "caf\xe9"), ("good", "a")]
     write("r/bad/3.txt", "\n")
     assert refused("r", encoding="latin-1")[0] == "r/bad/3.txt"
+
+
+def test_folders_say_what_is_validated_and_tested() -> None:
+    for part, rows in (("train", 3), ("val", 2), ("test", 1)):
+        for row in range(rows):
+            for label in ("good", "bad"):
+                write(f"r/{part}/{label}/{row}.txt", f"{part} {row}")
+    data = load("r")
+    for strategy in (Holdout(), Predefined()):
+        (split,) = strategy.splits(data)
+        assert split.sizes == {"train": 6, "val": 4, "test": 2}
+    assert {text.split()[0] for text in data.x[split.val]} == {"val"}
 
 
 def test_empty_texts_are_kept_where_they_may_be() -> None:
