@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,7 @@ class Records:
 
     def read(self) -> list[Trial]:
         """All trials so far, by number; one whose record is lost counts as failed."""
-        numbers = [
-            int(place.removeprefix(_PLACE)) for place in self.children.known if place.startswith(_PLACE)
-        ]
-        return [self._read(number) for number in range(max(numbers, default=-1) + 1)]
+        return [self._read(number) for number in recorded(self.children.known)]
 
     def make(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> Trial:
         """A new trial's run."""
@@ -160,6 +157,12 @@ class Records:
             values = [epoch.get(objective.metric, math.nan) for epoch in epochs_so_far(trial.run_dir)]
             return running_best(objective, values)
         return dict(enumerate((self.figures(folder)[objective.metric] for folder in folds), start=1))
+
+
+def recorded(known: Iterable[str]) -> range:
+    """The numbers of the trials that were begun, given the places of all of a sweep's runs."""
+    numbers = [int(place.removeprefix(_PLACE)) for place in known if place.startswith(_PLACE)]
+    return range(max(numbers, default=-1) + 1)
 
 
 def running_best(objective: Objective, values: Sequence[float]) -> dict[int, float]:

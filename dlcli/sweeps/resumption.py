@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcli.cross_validation.children import what_is_trained
+from dlcli.console import counted
+from dlcli.cross_validation.children import families, what_is_trained
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.errors import ConfigError, Problem
 from dlcli.experiment import plan_experiment
@@ -14,6 +15,7 @@ from dlcli.resumption import Resumption
 from dlcli.run_folder import OpenedRun
 from dlcli.sweeps.nested import NestedSearch, plan_nested
 from dlcli.sweeps.plan import SweepPlan, plan_sweep
+from dlcli.sweeps.records import recorded
 
 # Of the section `sweep`: what may not differ. How many trials, for how long and the like may; the sampler is recorded.
 _SAME = ("space", "objectives", "pruner")
@@ -23,10 +25,12 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
     """The plan of a sweep that was started before.
 
     Raises:
-        ConfigError: the space, or what all trials share, is not what it was: configuration files have changed.
+        ConfigError: the space, or what all trials share, is not what it was: configuration files have changed; or
+            fewer trials are asked for than there are.
         DataError: the rows are not what they were.
     """
     opened = resumption.opened
+    _refuse_fewer(resumption)
     plan = plan_sweep(
         resumption.words,
         conf_dirs,
@@ -35,6 +39,20 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
     )
     _check_same(plan.estimation, opened, "sweep", _SAME)
     return plan
+
+
+def _refuse_fewer(resumption: Resumption) -> None:
+    """What is done cannot be taken back: the record would say less than there is."""
+    before, asked = (c["sweep"]["trials"] for c in (resumption.opened.config, resumption.config))
+    if asked is None or asked == before:
+        return
+    there = len(recorded(families(resumption.opened.ledger).get(resumption.opened.ledger.run_id, {})))
+    if asked < there:
+        raise ConfigError(
+            f"{asked} would be fewer than there are: it has {counted(there, 'trial')} already",
+            "sweep.trials",
+            f"It counts all trials, and more than {there} extend the sweep; without it the sweep goes on as it is.",
+        )
 
 
 def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> NestedSearch:

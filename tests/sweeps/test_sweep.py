@@ -254,6 +254,13 @@ def test_a_sweep_that_somebody_records_is_left_as_it_was(
     assert record_of(swept) == before
 
 
+def test_fewer_trials_than_there_are_are_refused(swept: Result) -> None:
+    before = record_of(swept)
+    with pytest.raises(ConfigError, match=r"fewer than there are: it has 5 trials already"):
+        dlcli.resume(swept.run_dir, ["sweep.trials=3"])
+    assert record_of(swept) == before
+
+
 def test_what_proposes_points_stays_when_more_trials_would_suffice_for_all_of_them(runs_dir: Path) -> None:
     asked = ["model.hidden=2,3,4", "sweep/sampler=random", "sweep.refit=false"]
     sweep(runs_dir, "settled", *asked, "sweep.trials=2")
