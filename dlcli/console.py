@@ -246,9 +246,9 @@ def _to_nowhere(stream: TextIO) -> None:
 
 def number(value: float) -> str:
     """A figure with four significant digits, as all of dlcli's tables show it."""
-    if math.isfinite(value) and 1e4 <= abs(value) < 1e9:
+    if 9999.5 <= abs(value) < 1e9:
         return f"{value:.0f}"
-    return f"{value:#.4g}" if value else "0"
+    return f"{value:#.4g}".removesuffix(".") if value else "0"
 
 
 def amount(size: float) -> str:
