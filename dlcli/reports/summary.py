@@ -60,13 +60,20 @@ def describe(
     frozen = summary.parameters - summary.trainable
     trains = f" ({summary.trainable:,} train)" if frozen else ""
     return {
-        "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
-        **({"note": data.note} if data.note else {}),
-        "task": task.describe(),
+        **describe_question(data, task),
         "rows": sizes,
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
         "record": display(run_dir),
+    }
+
+
+def describe_question(data: Data, task: Task) -> dict[str, str]:
+    """Rows of any panel: what is learnt, and of what."""
+    return {
+        "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
+        **({"note": data.note} if data.note else {}),
+        "task": task.describe(),
     }
 
 

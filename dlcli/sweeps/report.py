@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcli.config.build import build
 from dlcli.console import counted
 from dlcli.errors import DlcliError
 from dlcli.paths import display
 from dlcli.reports.style import save
+from dlcli.reports.summary import describe_question
 from dlcli.reports.sweeps import (
     Scale,
     Tried,
@@ -27,6 +29,7 @@ from dlcli.sweeps.dimension import Choice, Numbers, plain_text
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.trial import State, Trial
+from dlcli.tasks.facts import target_facts
 from dlcli.tracking.ledger import atomic_write
 
 if TYPE_CHECKING:
@@ -46,10 +49,13 @@ def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
     split = plan.estimation.splits[0].sizes
     goals = ", ".join(f"{'least' if o.mode == 'min' else 'most'} {o.metric}" for o in plan.objectives)
     final = len(plan.estimation.final_test)
-    rows = {
-        "data": f"{data.name}: {len(data):,} rows",
-        "trial": f"{split['train']:,} train, {split['val']:,} val"
-        + (f", {folds} folds" if folds > 1 else "")
+    task = build(plan.config["task"], where="task", **target_facts(data, plan.estimation.splits[0].train))
+    question = describe_question(data, task)
+    if any(dimension.key.startswith("task") for dimension in plan.space.dimensions):
+        question["task"] += " (the first point)"
+    rows = question | {
+        "rows": f"{split['train']:,} train, {split['val']:,} val"
+        + (f", {folds} folds a trial" if folds > 1 else "")
         + (f"; {final:,} final test rows are not looked at" if final else "; no final test rows"),
         "space": ", ".join(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
         + (f": {points:,} points" if points is not None else ""),
