@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dlcli.errors import InputError
 from dlcli.run_folder import OpenedRun, open_run
 from dlcli.splits.split import Split
-from dlcli.statistics.paired import Difference, corrected_paired_t, mcnemar, paired_bootstrap, wilcoxon
+from dlcli.statistics.paired import (
+    Difference,
+    corrected_paired_t,
+    mcnemar,
+    paired_bootstrap,
+    paired_bootstrap_of,
+    wilcoxon,
+)
 from dlcli.statistics.ranks import Ranking, friedman, holm
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.store import flatten
@@ -47,10 +53,12 @@ _SHARES = frozenset(
         "auroc",
         "average_precision",
         "specificity",
+        "exact_match",
     }
 )
-# Figures that are means over rows: of these alone can predictions of a single hold-out be compared row by row.
+# Figures that are means over rows: for these the bootstrap has but to draw differences, in no time.
 _OF_ROWS = ("accuracy", "mse", "mae")
+_HELD_OUT = "test/"
 _NO_DIFFERENCE = frozenset({"runs_dir", "run_name", "experiment_name"})
 _ALPHA = 0.05
 
@@ -95,10 +103,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A run as it is compared: its figures by metric and fold, and the rows behind them."""
+    """A run as it is compared: its figures by metric and fold, the rows behind them, and a folder a training."""
 
     opened: OpenedRun
     label: str
+    folders: tuple[Path, ...]
     folds: list[dict[str, float]]
     n_train: float
     n_test: float
@@ -116,6 +125,7 @@ def compare(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> C
         )
     opened = [open_run(ref, runs_dir) for ref in refs]
     runs = [_judged(run, label) for run, label in zip(opened, _labels(opened), strict=True)]
+    metric = metric and metric.removeprefix(_HELD_OUT)
     names = dict.fromkeys(name for run in runs for name in run.folds[0])
     common = [name for name in names if all(name in run.folds[0] for run in runs)]
     metric = metric or next((name for name in common if name != "loss"), next(iter(common), ""))
@@ -132,12 +142,10 @@ def compare(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> C
         for name in names
     }
     refusal = _refusal(runs)
-    pairs = [] if refusal else [_pair(a, b, metric) for a, b in itertools.combinations(runs, 2)]
-    if not refusal and not pairs[0].p:
-        refusal = (
-            f"{metric} of a single hold-out cannot be compared row by row, as {', '.join(_OF_ROWS)} can."
-        )
-        pairs = []
+    found = [] if refusal else [_pair(a, b, metric) for a, b in itertools.combinations(runs, 2)]
+    pairs = [pair for pair in found if pair is not None]
+    if not refusal and len(pairs) < len(found):
+        refusal, pairs = _no_rows(runs, metric, common), []
     ranking = None
     if pairs and len(runs) > 2:
         pairs = _corrected(pairs)
@@ -164,7 +172,11 @@ def _judged(run: OpenedRun, label: str) -> _Judged:
     splits = []
     for folder in folders:
         ledger = Ledger.load(folder)
-        figures = {k.removeprefix("test/"): v for k, v in ledger.metrics.items() if k.startswith("test/")}
+        figures = {
+            name.removeprefix(_HELD_OUT): value
+            for name, value in ledger.metrics.items()
+            if name.startswith(_HELD_OUT)
+        }
         if ledger.status != "FINISHED" or not figures:
             raise InputError(
                 f"{label} has no figures on held-out rows ({run.ledger.status})",
@@ -178,7 +190,8 @@ def _judged(run: OpenedRun, label: str) -> _Judged:
         for number in sorted(by_fold)
     ]
     n_train = float(np.mean([len(split.train) + len(split.val) for split in splits]))
-    return _Judged(run, label, folds, n_train, float(np.mean([len(split.test) for split in splits])))
+    n_test = float(np.mean([len(split.test) for split in splits]))
+    return _Judged(run, label, tuple(folders), folds, n_train, n_test)
 
 
 def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
@@ -198,35 +211,78 @@ def _refusal(runs: Sequence[_Judged]) -> str | None:
     return None
 
 
-def _pair(a: _Judged, b: _Judged, metric: str) -> Pair:
+def _no_rows(runs: Sequence[_Judged], metric: str, common: Sequence[str]) -> str:
+    """That a metric of a single hold-out cannot be tested, and what can be done."""
+    others = [
+        name
+        for name in _OF_ROWS
+        if name != metric and name in common and all(_rows(run, name) is not None for run in runs)
+    ]
+    instead = f"Compare by --metric {others[0]}, or train" if others else "Train"
+    return (
+        f"{metric} of a single hold-out cannot be worked out again from its predictions, so there is no test. "
+        f"{instead} with folds: cv=kfold."
+    )
+
+
+def _pair(a: _Judged, b: _Judged, metric: str) -> Pair | None:
+    """The test of two runs; None where a single hold-out's predictions do not say what is asked."""
     if len(a.folds) > 1:
         x, y = ([fold[metric] for fold in run.folds] for run in (a, b))
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
         p = {difference.test: difference.p, "Wilcoxon signed-rank": wilcoxon(x, y)}
-        words = _words(b.label, metric, difference, difference.p, "on these folds")
+        words = _words(a.label, b.label, metric, difference, difference.p, "on these folds")
         return Pair(a.label, b.label, difference, p, words)
     rows_a, rows_b = _rows(a, metric), _rows(b, metric)
+    p: dict[str, float] = {}
     if rows_a is None or rows_b is None:
-        nothing = Difference(b.folds[0][metric] - a.folds[0][metric], np.nan, np.nan, np.nan, "none")
-        return Pair(a.label, b.label, nothing, {}, "")
-    difference = paired_bootstrap(rows_a, rows_b)
-    p = {difference.test: difference.p}
-    if metric == "accuracy":
-        p = {"McNemar": mcnemar(rows_a, rows_b), **p}
-    words = _words(b.label, metric, difference, next(iter(p.values())), "on these rows")
-    return Pair(a.label, b.label, difference, p, words)
+        found = _of_all_rows(a, b, metric)
+    else:
+        found = paired_bootstrap(rows_a, rows_b)
+        if metric == "accuracy" and len(a.folders) == len(b.folders) == 1:
+            p["McNemar"] = mcnemar(rows_a, rows_b)
+    if found is None:
+        return None
+    p[found.test] = found.p
+    words = _words(a.label, b.label, metric, found, next(iter(p.values())), "on these rows")
+    return Pair(a.label, b.label, found, p, words)
+
+
+def _of_all_rows(a: _Judged, b: _Judged, metric: str) -> Difference | None:
+    """The bootstrap of a figure that only many rows have; of several training seeds, their mean."""
+    from dlcli.inference.judging import figure_of_rows
+
+    figures = [[figure_of_rows(folder, metric) for folder in run.folders] for run in (a, b)]
+    of_a, of_b = ([figure for figure in several if figure is not None] for several in figures)
+    if len(of_a) < len(a.folders) or len(of_b) < len(b.folders):
+        return None
+    return paired_bootstrap_of(
+        lambda rows: float(np.mean([figure(rows) for figure in of_a])),
+        lambda rows: float(np.mean([figure(rows) for figure in of_b])),
+        round(a.n_test),
+    )
 
 
 def _rows(run: _Judged, metric: str) -> np.ndarray | None:
-    """The metric of each test row, in the order of the rows; None where it is no mean over rows of one target."""
-    table = pd.read_parquet(run.opened.folder / "predictions.parquet")
-    if metric not in _OF_ROWS or not {"prediction", "target"} <= set(table.columns):
+    """The metric of each test row, in the order of the rows; None where it is no mean over rows of one target.
+
+    Of several training seeds, each row's mean.
+    """
+    if metric not in _OF_ROWS:
         return None
-    table = table[table["split"] == "test"].sort_values("row")
-    if metric == "accuracy":
-        return (table["prediction"] == table["target"]).to_numpy(dtype=float)
-    errors = (table["prediction"] - table["target"]).to_numpy(dtype=float)
-    return errors**2 if metric == "mse" else np.abs(errors)
+    from dlcli.inference.judging import held_out
+
+    seeds = []
+    for folder in run.folders:
+        table = held_out(folder)
+        if not {"prediction", "target"} <= set(table.columns):
+            return None
+        if metric == "accuracy":
+            seeds.append((table["prediction"] == table["target"]).to_numpy(dtype=float))
+        else:
+            errors = (table["prediction"] - table["target"]).to_numpy(dtype=float)
+            seeds.append(errors**2 if metric == "mse" else np.abs(errors))
+    return np.mean(seeds, axis=0)
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
@@ -240,17 +296,21 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
     return corrected
 
 
-def _words(name: str, metric: str, difference: Difference, p: float, where: str) -> str:
-    """`B better by 0.8 points, 95 % CI -0.1 to 1.7: not distinguishable on these folds`."""
+def _words(a: str, b: str, metric: str, difference: Difference, p: float, where: str) -> str:
+    """`B better than A in f1 by 0.8 points, 95 % CI 0.1 worse to 1.7 better: not distinguishable on these folds`."""
     if difference.mean == difference.low == difference.high == 0:
-        return f"{name} has the very same {metric}: not distinguishable {where}"
+        return f"{b} has the very same {metric} as {a}: not distinguishable {where}"
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    unit, scale = ("points", 100) if metric in _SHARES else (metric, 1)
-    mean, ends = difference.mean * sign, sorted((difference.low * sign, difference.high * sign))
+    is_share = metric.removesuffix("_untuned") in _SHARES
+    unit, scale = (" points", 100) if is_share else ("", 1)
     more, less = ("higher", "lower") if metric in _NEITHER else ("better", "worse")
-    better = more if mean >= 0 else less
-    if mean < 0:
-        mean, ends = -mean, [-ends[1], -ends[0]]
+    mean, *ends = (sign * scale * value for value in (difference.mean, difference.low, difference.high))
+    better, ends = (more, sorted(ends)) if mean >= 0 else (less, sorted(ends, reverse=True))
+    if min(ends) >= 0 or max(ends) <= 0:
+        interval = f"{abs(ends[0]):.3g} to {abs(ends[1]):.3g}"
+    else:  # each end in words, for a sign could mean either run
+        interval = " to ".join(f"{abs(end):.3g} {more if end > 0 else less}" for end in ends)
     verdict = "distinguishable" if p < _ALPHA else "not distinguishable"
-    low, high = (f"{end * scale:.3g}" for end in ends)
-    return f"{name} {better} by {mean * scale:.3g} {unit}, 95 % CI {low} to {high}: {verdict} {where}"
+    return (
+        f"{b} {better} than {a} in {metric} by {abs(mean):.3g}{unit}, 95 % CI {interval}: {verdict} {where}"
+    )

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.comparison import compare
+from dlcli.comparison import _words, compare
 from dlcli.errors import InputError
 from dlcli.reports.critical_difference import alike
+from dlcli.statistics.paired import Difference
 from tests.cross_validation.test_cross_validate import QUICK
 
 FOLDS = ["cv=kfold", "cv.folds=4"]
@@ -22,6 +23,7 @@ RUNS = {
     "bad": [*FOLDS, "optimizer.lr=1e-6"],
     "single": [],
     "dumb": ["optimizer.lr=1e-6"],
+    "twice": ["cv.seeds=2"],
     "other": [*FOLDS, "cv.seed=7"],
 }
 
@@ -40,16 +42,17 @@ def test_a_real_difference_is_told(runs_dir: Path) -> None:
     assert found.settings == {"optimizer.lr": ("1e-06", "0.02")}
     (pair,) = found.pairs
     assert pair.p["corrected paired t-test"] < 0.05
-    assert pair.words.startswith("good better by ")
+    assert pair.words.startswith("good better than bad in accuracy by ")
     assert pair.words.endswith(": distinguishable on these folds")
     (back,) = compare(["good", "bad"], runs_dir).pairs
-    assert back.words.startswith("bad worse by ")
+    # The same numbers, whichever run is named first.
+    assert back.words == pair.words.replace("good better than bad", "bad worse than good")
 
 
 def test_lower_losses_are_better(runs_dir: Path) -> None:
     (pair,) = compare(["bad", "good"], runs_dir, "loss").pairs
     assert pair.difference.mean < 0
-    assert pair.words.startswith("good better by ")
+    assert pair.words.startswith("good better than bad in loss by ")
 
 
 def test_training_seeds_make_no_difference(runs_dir: Path) -> None:
@@ -76,7 +79,65 @@ def test_a_single_hold_out_is_compared_row_by_row(runs_dir: Path) -> None:
     (pair,) = compare(["dumb", "single"], runs_dir).pairs
     assert list(pair.p) == ["McNemar", "paired bootstrap"]
     assert pair.words.endswith("distinguishable on these rows")
-    assert compare(["dumb", "single"], runs_dir, "f1").refusal.startswith("f1 of a single hold-out")
+
+
+@pytest.mark.parametrize("metric", ["f1", "auroc", "log_loss", "test/balanced_accuracy"])
+def test_a_figure_of_many_rows_is_worked_out_again_for_each_draw(metric: str, runs_dir: Path) -> None:
+    found = compare(["dumb", "single"], runs_dir, metric)
+    name = metric.removeprefix("test/")
+    (pair,) = found.pairs
+    assert (found.metric, found.refusal, list(pair.p)) == (name, None, ["paired bootstrap"])
+    # Of all rows it is the difference that the runs recorded.
+    recorded = found.figures[name][1] - found.figures[name][0]
+    assert pair.difference.mean == pytest.approx(recorded, abs=1e-6)
+    assert pair.difference.low < recorded < pair.difference.high
+    assert pair.words.startswith(f"single better than dumb in {name} by ")
+    assert pair.difference.p < 0.05
+
+
+def test_several_seeds_of_a_hold_out_are_their_mean(runs_dir: Path) -> None:
+    for metric in ("accuracy", "f1"):
+        found = compare(["twice", "single"], runs_dir, metric)
+        (pair,) = found.pairs
+        assert list(pair.p) == ["paired bootstrap"]
+        recorded = found.figures[metric][1] - found.figures[metric][0]
+        assert pair.difference.mean == pytest.approx(recorded, abs=1e-6)
+
+
+def test_the_loss_of_a_hold_out_has_no_test_and_a_next_step(runs_dir: Path) -> None:
+    assert compare(["dumb", "single"], runs_dir, "loss").refusal == (
+        "loss of a single hold-out cannot be worked out again from its predictions, so there is no test. "
+        "Compare by --metric accuracy, or train with folds: cv=kfold."
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "mean", "low", "high", "words"),
+    [
+        (
+            "f1",
+            -0.0058,
+            -0.0366,
+            0.025,
+            "B worse than A in f1 by 0.58 points, 95 % CI 2.5 better to 3.66 worse",
+        ),
+        ("f1", 0.02, 0.01, 0.03, "B better than A in f1 by 2 points, 95 % CI 1 to 3"),
+        ("mse", -0.5, -0.75, 0.25, "B better than A in mse by 0.5, 95 % CI 0.25 worse to 0.75 better"),
+        ("mse", 0.5, 0.25, 0.75, "B worse than A in mse by 0.5, 95 % CI 0.25 to 0.75"),
+        (
+            "coverage",
+            0.5,
+            -0.25,
+            0.75,
+            "B higher than A in coverage by 0.5, 95 % CI 0.25 lower to 0.75 higher",
+        ),
+    ],
+)
+def test_the_interval_agrees_with_the_words(
+    metric: str, mean: float, low: float, high: float, words: str
+) -> None:
+    difference = Difference(mean, low, high, 0.5, "")
+    assert _words("A", "B", metric, difference, 0.5, "here") == f"{words}: not distinguishable here"
 
 
 def test_other_splits_do_not_pair(runs_dir: Path) -> None:

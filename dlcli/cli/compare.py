@@ -47,6 +47,6 @@ def compare(
             terminal.note(found.refusal)
         for pair in found.pairs:
             tests = ", ".join(f"{name} p = {p:.2g}" for name, p in pair.p.items())
-            terminal.note(f"{pair.words}, beside {pair.a} ({tests}).")
+            terminal.note(f"{pair.words} ({tests}).")
         if found.ranking:
             terminal.note(f"Are all of them alike? Friedman test p = {found.ranking.p:.2g}.")

@@ -83,6 +83,13 @@ class Task(nn.Module, ABC):
     def describe(self) -> str:
         """The task in words, for the panel."""
 
+    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """What `judged` and `judged_too` gave, out of a table with the columns of `targets` and of `predictions`.
+
+        None where the table does not say it: then the rows cannot be judged a second time.
+        """
+        return None
+
     def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
         """Facts found on validation rows with the best weights (a threshold), handed to `__init__` on loading.
 

@@ -22,7 +22,7 @@ from torchmetrics.classification import (
 
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
-from dlcli.tasks.classes import misclassified, names_of, table_of_classes
+from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 from dlcli.tasks.threshold import Tunable, best_threshold, untuned
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
@@ -128,6 +128,13 @@ class Binary(Task):
     def targets(self, y: np.ndarray) -> pd.DataFrame:
         """`target`: class names."""
         return pd.DataFrame({"target": names_of(self.classes, y)})
+
+    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """The second class's probability and 0 or 1, both `(N,)`."""
+        codes, column = codes_of(self.classes, table["target"]), f"p({self.classes[1]})"
+        if codes is None or column not in table:
+            return None
+        return torch.from_numpy(table[column].to_numpy(np.float32, copy=True)), torch.from_numpy(codes), {}
 
     def describe(self) -> str:
         """Such as `binary, benign or malignant, loss BinaryCrossEntropy, threshold tuned for f1`."""

@@ -13,6 +13,12 @@ def names_of(classes: Sequence[str], codes: np.ndarray) -> np.ndarray:
     return np.asarray(classes, dtype=object)[codes]
 
 
+def codes_of(classes: Sequence[str], names: pd.Series) -> np.ndarray | None:
+    """Codes `(N,)` of class names, the way back from `names_of`; None where a name is no class."""
+    codes = pd.Index(classes, dtype=object).get_indexer(pd.Index(names, dtype=object))
+    return None if (codes < 0).any() else codes.astype(np.int64)
+
+
 def misclassified(
     y: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, classes: Sequence[str]
 ) -> list[tuple[int, str]]:

@@ -21,7 +21,7 @@ from torchmetrics.classification import (
 
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
-from dlcli.tasks.classes import misclassified, names_of, table_of_classes
+from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 
 
 class Multiclass(Task):
@@ -93,6 +93,17 @@ class Multiclass(Task):
     def targets(self, y: np.ndarray) -> pd.DataFrame:
         """`target`: class names."""
         return pd.DataFrame({"target": names_of(self.classes, y)})
+
+    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Probabilities `(N, C)` and codes `(N,)`."""
+        codes, columns = codes_of(self.classes, table["target"]), [f"p({name})" for name in self.classes]
+        if codes is None or not set(columns) <= set(table.columns):
+            return None
+        return (
+            torch.from_numpy(table[columns].to_numpy().astype(np.float32, order="C")),
+            torch.from_numpy(codes),
+            {},
+        )
 
     def describe(self) -> str:
         """Such as `multiclass, loss CrossEntropy`."""

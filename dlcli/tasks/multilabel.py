@@ -158,6 +158,17 @@ class Multilabel(Task):
         """`target(LABEL)`, 0 or 1."""
         return pd.DataFrame({f"target({name})": y[:, index] for index, name in enumerate(self.classes)})
 
+    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Probabilities and 0 or 1, both `(N, K)`."""
+        probabilities, y = ([f"{what}({name})" for name in self.classes] for what in ("p", "target"))
+        if not {*probabilities, *y} <= set(table.columns):
+            return None
+        return (
+            torch.from_numpy(table[probabilities].to_numpy().astype(np.float32, order="C")),
+            torch.from_numpy(table[y].to_numpy().astype(np.int64, order="C")),
+            {},
+        )
+
     def describe(self) -> str:
         """Such as `multilabel, loss BinaryCrossEntropy, thresholds tuned for f1`."""
         tuned = f", thresholds tuned for {self.tune_threshold}" if self.tune_threshold else ""

@@ -123,6 +123,20 @@ class Regression(Task):
         """`target`; of several, `target(TARGET)`."""
         return self._table("target", y.reshape(len(y), -1))
 
+    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Predictions and targets `(N, K)` in the user's unit, less the center; all quantiles, likewise."""
+        names = ["prediction", "target", *(f"q{level:g}" for level in self.quantiles)]
+        columns = [list(self._table(name, np.empty((0, len(self.names)))).columns) for name in names]
+        if not {column for several in columns for column in several} <= set(table.columns):
+            return None
+        predicted, y, *quantiles = (
+            torch.from_numpy(
+                (table[several].to_numpy(np.float64) - self._center).astype(np.float32, order="C")
+            )
+            for several in columns
+        )
+        return predicted, y, {"quantiles": torch.stack(quantiles, dim=-1)} if quantiles else {}
+
     def describe(self) -> str:
         """Such as `regression of progression, loss MSE`."""
         names = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} targets"

@@ -7,7 +7,13 @@ import pytest
 from scipy import stats
 
 from dlcli.statistics.interval import corrected_interval, variance_components
-from dlcli.statistics.paired import corrected_paired_t, mcnemar, paired_bootstrap, wilcoxon
+from dlcli.statistics.paired import (
+    corrected_paired_t,
+    mcnemar,
+    paired_bootstrap,
+    paired_bootstrap_of,
+    wilcoxon,
+)
 from dlcli.statistics.ranks import friedman, holm
 
 RANDOM = np.random.default_rng(0)
@@ -137,3 +143,17 @@ def test_at_most_five_in_a_hundred_false_alarms(folds: int | None) -> None:
     assert corrected <= 0.05 * 500
     if not folds:
         assert plain > 0.2 * 500
+
+
+def test_the_bootstrap_of_any_figure_is_that_of_means() -> None:
+    random = np.random.default_rng(1)
+    a, b = random.normal(0, 1, 400), random.normal(0.2, 1, 400)
+    means = paired_bootstrap(a, b)
+    found = paired_bootstrap_of(lambda rows: a[rows].mean(), lambda rows: b[rows].mean(), 400)
+    assert found is not None
+    assert found.mean == pytest.approx(means.mean)
+    assert (found.low, found.high, found.p) == pytest.approx((means.low, means.high, means.p), abs=0.02)
+    assert paired_bootstrap_of(lambda rows: np.nan, lambda rows: 1.0, 400) is None
+    same = paired_bootstrap_of(lambda rows: a[rows].mean(), lambda rows: a[rows].mean(), 400)
+    assert same is not None
+    assert (same.mean, same.low, same.high, same.p) == (0, 0, 0, 1)

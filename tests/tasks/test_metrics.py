@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import metrics as sklearn
 from torch import nn
+from torchmetrics import MetricCollection
 
 from dlcli.datasets.data import Data
 from dlcli.tasks.base import Task
@@ -263,3 +265,28 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
         for b in np.unique(bins)
     ]
     return float(sum(gaps))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression", "quantiles"])
+def test_a_table_of_predictions_is_judged_as_the_outputs_were(kind: str) -> None:
+    outputs, y = RANDOM.normal(size=(ROWS, 4)), RANDOM.integers(0, 4, ROWS)
+    task: Task = multiclass()
+    if kind == "binary":
+        task, outputs, y = binary(tuned_threshold=0.3), outputs[:, :1], y % 2
+    elif kind == "multilabel":
+        task, outputs, y = multilabel(), outputs[:, :3], RANDOM.integers(0, 2, (ROWS, 3))
+    elif kind in ("regression", "quantiles"):
+        y = 1e5 + RANDOM.normal(size=(ROWS, 2))
+        loss = Quantile(quantiles=[0.1, 0.9, 0.5]) if kind == "quantiles" else nn.MSELoss()
+        task = regression(y, loss)
+        outputs = RANDOM.normal(size=(ROWS, task.num_outputs))
+    raw = torch.from_numpy(outputs).float()
+    table = pd.concat([task.targets(y), task.predictions(raw)], axis=1)
+    predicted, judged, named = task.read_back(table)
+    found = MetricCollection(task.metrics())
+    found.update(predicted, judged, **named)
+    figures_of_table = {name: float(value.double().mean()) for name, value in found.compute().items()}
+    expected = figures(task, outputs, y)
+    del expected["loss"]
+    assert figures_of_table == pytest.approx(expected, rel=1e-4)
+    assert task.read_back(table.drop(columns=table.columns[-1])) is None
