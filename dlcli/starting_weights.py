@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import ConfigError, Problem, RunNotFound
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 if TYPE_CHECKING:
@@ -22,11 +22,23 @@ _WEIGHTS = Path("model", "weights.safetensors")
 
 
 def starting_weights(config: Mapping[str, Any]) -> Path | None:
-    """The file to start from; None where nothing was asked for, or where the model takes `weights` itself."""
-    given = config["model"].get("weights")
-    if given is None or "weights" in signature(locate(config["model"][TARGET])).arguments:
+    """The file to start from; None where nothing was asked for, or where the model alone reads its `weights`.
+
+    A model that takes weights for its backbone reads those of a run, too: they come with a head, which is left to us.
+    """
+    given = _run_or_file(config)
+    if given is None:
         return None
+    if _takes_weights(config):
+        from dlcli.models.weights import of_whole_model
+
+        return Path(given) if of_whole_model(Path(given)) else None
     return Path(given)
+
+
+def _takes_weights(config: Mapping[str, Any]) -> bool:
+    """Whether `weights` is an argument of the model itself."""
+    return "weights" in signature(locate(config["model"][TARGET])).arguments
 
 
 def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
@@ -36,14 +48,12 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
         RunNotFound: there is no such run.
         ConfigError: it has no weights.
     """
-    from dlcli.tracking.find import find_run
-
-    given = starting_weights(config)
+    given = _run_or_file(config)
     if given is None:
         return config
-    file = given.expanduser().resolve()
+    file = Path(given).expanduser().resolve()
     if not file.is_file():
-        file = find_run(str(given), Path(config["runs_dir"])).run_dir / _WEIGHTS
+        file = _run(config, given) / _WEIGHTS
     if not file.is_file():
         raise ConfigError(
             f"the run {given} has no weights",
@@ -51,6 +61,36 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
             "Only a finished run has them, and of folds those that tracking.keep kept.",
         )
     return {**config, "model": {**config["model"], "weights": str(file)}}
+
+
+def _run_or_file(config: Mapping[str, Any]) -> str | None:
+    """What names a run or a file; a model that takes `weights` itself says which of its words do neither."""
+    given = config["model"].get("weights")
+    if given is None or not _takes_weights(config):
+        return given
+    words = getattr(locate(config["model"][TARGET]), "weights_words", None)
+    return None if words is None or given in words else given
+
+
+def _run(config: Mapping[str, Any], given: str) -> Path:
+    """A run's folder.
+
+    Raises:
+        RunNotFound: there is neither such a run nor such a file.
+    """
+    from dlcli.tracking.find import find_run
+
+    try:
+        return find_run(given, Path(config["runs_dir"])).run_dir
+    except RunNotFound as error:
+        if not _takes_weights(config):
+            raise
+        words = locate(config["model"][TARGET]).weights_words
+        more = " ".join(f"{word} {what}." for word, what in words.items())
+        problem = error.problems[0]
+        raise RunNotFound(
+            f"{problem.message}, and no such file", _KEY, f"{problem.hint} {more}".strip()
+        ) from error
 
 
 def fitting_weights(model: nn.Module, file: Path) -> dict[str, Tensor]:

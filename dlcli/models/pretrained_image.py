@@ -18,10 +18,11 @@ from dlcli.models import layers as shared
 from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
 from dlcli.models.timm_catalog import pretrained_models
-from dlcli.models.weights import compare_weights, read_weights
+from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 
 # Files in which timm saves weights.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 # Arguments of timm.create_model that are keys of their own here, and by what name.
 _OURS = {
@@ -42,7 +43,8 @@ class PretrainedImage(nn.Module):
         input_shape: channels, height and width of an image.
         num_outputs: logits or values per image.
         architecture: timm's name, with a tag where there are several weights: `resnet50`, `resnet50.a1_in1k`.
-        weights: a file with the backbone's weights; `hub` has timm download its own; None starts at random.
+        weights: a file with the backbone's weights, or those of a run of this model; `hub` has timm download its
+            own; None starts at random.
         input_size: side in pixels that images are resized to; None: as the weights were trained.
         normalization: `own` scales pixels by the weights' mean and deviation, `data` by the training rows'.
         mean: of the channels, from 0 to 1; None: as timm has it for this model.
@@ -57,6 +59,8 @@ class PretrainedImage(nn.Module):
 
     accepts: ClassVar = {"image"}
     requires: ClassVar = ("timm",)
+    # Weights that are neither a file nor a run.
+    weights_words: ClassVar = {"hub": "downloads timm's own", "null": "starts at random"}
     mean: Tensor
     std: Tensor
 
@@ -90,11 +94,15 @@ class PretrainedImage(nn.Module):
         )
         # Who scales the pixels: this model, or the last part of the preprocessing in front of it.
         self.takes_raw = normalization == "own"
+        scale = {}
         for name, given in (("mean", mean), ("std", std)):
-            values = torch.tensor(given or config[name], dtype=torch.float32)
+            values = torch.tensor(given or config[name], dtype=torch.float32, device="cpu")
             if len(values) != channels:  # colour to grey
                 values = values.mean().expand(channels)
-            self.register_buffer(name, values.clone().reshape(1, -1, 1, 1))
+            scale[name] = values.clone().reshape(1, -1, 1, 1)
+            self.register_buffer(name, scale[name].to(torch.get_default_device()))
+        if self.takes_raw and weights not in (None, "hub"):
+            _check_scale(Path(weights).expanduser(), scale)
         width = _width(self.backbone)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
         self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))
@@ -143,9 +151,16 @@ class PretrainedImage(nn.Module):
                 yield Problem("is set by dlcli itself", f"arguments.{option}", f"It is {_OURS[option]}.")
         yield from _no_arguments(name, {k: v for k, v in options.items() if k not in _OURS})
         weights = arguments.get("weights")
-        if isinstance(weights, str) and weights != "hub" and not Path(weights).expanduser().is_file():
+        # What does not end as a file does may be a run's name.
+        if (
+            isinstance(weights, str)
+            and Path(weights).suffix in _FILES
+            and not Path(weights).expanduser().exists()
+        ):
             yield Problem(
-                f"there is no file {weights}", "weights", "hub downloads timm's own; null starts at random."
+                f"there is no file {weights}",
+                "weights",
+                "A run may be named, too; hub downloads timm's own; null starts at random.",
             )
 
 
@@ -254,6 +269,12 @@ def _fill(model: nn.Module, file: Path, config: Any, channels: int) -> None:
 
     heads = (config.classifier,) if isinstance(config.classifier, str) else tuple(config.classifier or ())
     weights = read_weights(file, "model.weights")
+    if of_whole_model(file):  # of a run: the head is none of timm's
+        weights = {
+            name.removeprefix("backbone."): values
+            for name, values in weights.items()
+            if name.startswith("backbone.")
+        }
     first = f"{config.first_conv}.weight"
     if channels != 3 and first in weights and weights[first].shape[1] == 3:
         weights[first] = adapt_input_conv(channels, weights[first])
@@ -268,6 +289,31 @@ def _fill(model: nn.Module, file: Path, config: Any, channels: int) -> None:
         )
     if torch.get_default_device().type != "meta":
         model.load_state_dict(weights, strict=False)
+
+
+def _check_scale(file: Path, scale: Mapping[str, Tensor]) -> None:
+    """Refuse a run's weights that are used to other pixels.
+
+    Raises:
+        ConfigError: naming the mean and the deviation that the run had.
+    """
+    if not of_whole_model(file):
+        return
+    weights = read_weights(file, "model.weights")
+    other = [
+        name
+        for name, values in scale.items()
+        if name in weights
+        and weights[name].shape == values.shape
+        and not torch.allclose(weights[name].float(), values)
+    ]
+    if other:
+        give = [f"model.{name}={[round(v, 6) for v in weights[name].flatten().tolist()]}" for name in scale]
+        raise ConfigError(
+            f"the run's weights are used to pixels of another {' and '.join(other)}",
+            "model.weights",
+            f"Give {' '.join(give)}.".replace(", ", ","),
+        )
 
 
 def _width(backbone: Any) -> int:

@@ -20,6 +20,9 @@ _WRAPPERS = ("module.", "_orig_mod.")
 # Of batch normalisation's batches: not all formats keep it.
 _COUNTER = "num_batches_tracked"
 
+# Of the pixels in front of a backbone, as it is used to them.
+_SCALE = ("mean", "std")
+
 _LISTED = 3
 
 
@@ -70,6 +73,20 @@ def read_weights(file: Path, where: str) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{file} holds no state dict", where, "Names and tensors are wanted.")
     return {_unwrapped(str(name)): value for name, value in content.items()}
+
+
+def of_whole_model(file: Path) -> bool:
+    """Whether a file holds a backbone and the head behind it, as a run saves them, and no backbone alone."""
+    if file.suffix != ".safetensors" or not file.is_file():
+        return False
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            parts = {name.partition(".")[0] for name in opened.keys()}  # noqa: SIM118 it is no mapping
+    except (SafetensorError, OSError):  # whoever reads it says so
+        return False
+    return {"backbone", "head"} <= parts <= {"backbone", "head", *_SCALE}
 
 
 def compare_weights(

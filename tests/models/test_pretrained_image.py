@@ -111,7 +111,10 @@ def test_what_does_not_fit_is_listed(weights: Path, tmp_path: Path) -> None:
             {"arguments": {"in_chans": 1}},
             ("arguments.in_chans", "is set by dlcli itself", "It is the data's channels."),
         ),
-        ({"weights": "nowhere.pt"}, ("weights", "there is no file nowhere.pt", "hub downloads")),
+        (
+            {"weights": "nowhere.pt"},
+            ("weights", "there is no file nowhere.pt", "A run may be named, too; hub"),
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -141,6 +141,21 @@ def test_kept_features_give_the_figures_of_texts_that_are_read_anew(bert: Path, 
     assert np.fromfile(store / "known", bool).all()
 
 
+def test_a_model_of_texts_starts_where_a_run_ended(bert: Path, films: Path) -> None:
+    overrides = [
+        "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
+        f"model.name='{bert}'", "trainer.max_epochs=1", "trainer.accelerator=cpu",
+    ]  # fmt: skip
+    first = runner.train([*overrides, "finetune=feature_extraction", "run_name=frozen"])
+    # A rate that changes nothing shows what it started from, the head included.
+    result = runner.train([*overrides, "model.weights=frozen", "optimizer.lr=1e-12"])
+    before, after = (load_file(run.run_dir / "model" / "weights.safetensors") for run in (first, result))
+    for name, values in before.items():
+        torch.testing.assert_close(after[name], values)
+    with pytest.raises(ConfigError, match="frozen was trained on"):
+        runner.train([*overrides, "model.weights=frozen", "cv.seed=1"])
+
+
 def test_another_tokenizer_is_refused(bert: Path, films: Path) -> None:
     with pytest.raises(ConfigError, match=r"another tokenizer.*\n?.*preprocessing=pretrained_text"):
         runner.check(
