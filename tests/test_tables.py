@@ -130,7 +130,7 @@ def test_check_and_train_warn() -> None:
     assert [column["kind"] for column in data["columns"]] == [
         "numeric", "numeric", "categorical", "date", "boolean",
     ]  # fmt: skip
-    assert [warning["where"] for warning in data["warnings"]] == ["column ring"]
+    assert [warning["where"] for warning in data["warnings"]] == ["column seen", "column ring"]
     trained = CliRunner().invoke(app, ["train", *table])
     assert "warning: column ring: numbers the rows" in trained.output
 

@@ -46,7 +46,8 @@ def load(
         types: columns that are of another kind than their values look: numeric, categorical, boolean, date, text.
         drop: columns that are left out.
         group: a column whose equal values belong together; it, and `split`, are no features.
-        time: a column of dates or numbers, to be sorted by; a feature only if the file's own type is a date's.
+        time: a column of dates or numbers, to be split by: the latest rows are the test. It is a feature
+            only if the file's own type is a date's.
         split: a column with the words train, val and test, or fold numbers.
         separator: of a text file's columns; auto, as with `decimal` and `header`: found out.
         decimal: the decimal sign.

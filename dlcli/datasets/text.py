@@ -50,7 +50,7 @@ def load(
         test_path: a table of the same columns whose rows are the final test's.
         types: a target that is of another kind than it looks: numeric, categorical.
         group: a column whose equal values belong together.
-        time: a column of dates or numbers, to be sorted by.
+        time: a column of dates or numbers, to be split by: the latest rows are the test.
         split: a column with the words train, val and test, or fold numbers.
         on_empty: whether a text without a letter is an error, or a row as any other.
         separator: of the table's columns; auto, as with `header` and `quotes`: found out.

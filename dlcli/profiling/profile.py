@@ -13,7 +13,9 @@ from dlcli.datasets.tables.columns import kind_of
 from dlcli.errors import Problem
 from dlcli.profiling.columns import ColumnProfile, describe_columns
 from dlcli.profiling.leaks import giveaways, repeated_rows, torn_groups
+from dlcli.profiling.order import mixed_times
 from dlcli.profiling.rows import as_table, describe_rows
+from dlcli.splits.order import in_time
 from dlcli.splits.split import Split
 
 # Rows that single columns are judged by: more would only take longer.
@@ -52,7 +54,7 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
     return Profile(
         data.name,
         len(data),
-        describe_rows(data),
+        describe_rows(data) + (", split in time" if all(in_time(data, split) for split in splits) else ""),
         _classes(data),
         describe_columns(pd.DataFrame(y, columns=list(data.targets))) if y.size else (),
         describe_columns(as_table(data.x)),
@@ -67,6 +69,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     some = take(data.x, rows) if isinstance(data.x, pd.DataFrame) else pd.DataFrame()
     yield from giveaways(some, data, rows)
     yield from repeated_rows(data, splits[0])
+    yield from mixed_times(data, splits)
     yield from _useless(some)
     yield from data.warnings
     yield from _rare_classes(data, splits)

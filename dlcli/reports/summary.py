@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dlcli.datasets.data import Data
 from dlcli.paths import display
 from dlcli.preprocessing.fitted import Fitted
+from dlcli.splits.order import in_time
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
@@ -57,11 +58,12 @@ def describe(
 ) -> dict[str, str]:
     """The panel's rows: data, task, split, model, parameters, where it is recorded."""
     sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
+    order = ", split in time" if in_time(data, split) else ""
     frozen = summary.parameters - summary.trainable
     trains = f" ({summary.trainable:,} train)" if frozen else ""
     return {
         **describe_question(data, task),
-        "rows": sizes,
+        "rows": sizes + order,
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
         "record": display(run_dir),

@@ -74,9 +74,25 @@ def each_series(data: Data, rows: np.ndarray) -> list[np.ndarray]:
     return np.split(rows[np.argsort(codes, kind="stable")], np.bincount(codes).cumsum()[:-1])
 
 
-def by_default(data: Data, seed: int, strata: np.ndarray | None = None) -> Carver:
-    """Draw rows, or whole groups where the data has them; of rows that are stretches of time, take the last ones."""
-    if data.reach is not None:
+def by_default(
+    data: Data, seed: int, strata: np.ndarray | None = None, in_time: bool | None = None
+) -> Carver:
+    """Draw whole groups where the data has them; else take the last rows where it has times; else draw rows.
+
+    Of rows that are stretches of time, the last ones are taken, groups or not. `in_time` overrules the data.
+
+    Raises:
+        DataError: rows that have no times are to be split in time, or stretches of time to be drawn.
+    """
+    if in_time is False and data.reach is not None:
+        raise DataError(
+            f"rows of {data.name} are stretches of time that overlap: drawn, they would be in two parts",
+            where="cv.by_time",
+            hint="Leave it null, or give true.",
+        )
+    if in_time is None:
+        in_time = data.reach is not None or (data.times is not None and data.groups is None)
+    if in_time:
         return by_time(data)
     return by_row(seed, strata) if data.groups is None else by_group(data.groups, seed)
 

@@ -12,21 +12,30 @@ from dlcli.splits.split import Split
 class Holdout:
     """One split: the final test rows, then validation rows out of the rest.
 
-    A series is split in time: the test is its end. Groups stay whole, and shares are then shares of the groups.
+    Groups stay whole, and shares are then shares of the groups. Rows that have times are split in time: the latest are
+    the test, the latest of the rest validate, and shares are shares of the points in time, none of which is torn apart.
+    So is a series, always. Rows that have both are drawn by groups.
 
     Args:
         test_size: share of all rows for the test, where the dataset has no test rows of its own.
         val_size: share of the remaining rows for validation, where the dataset has no validation rows of its own.
+        by_time: split in time (true), or draw rows and groups though they have times (false); None goes by the data.
         stratify: keep the shares of the classes equal in all parts, where each row has one class; groups are drawn
-            as they come.
+            as they come, and times taken.
         seed: the split's seed.
     """
 
     def __init__(
-        self, test_size: Share = 0.2, val_size: Share = 0.15, stratify: bool = True, seed: int = 0
+        self,
+        test_size: Share = 0.2,
+        val_size: Share = 0.15,
+        by_time: bool | None = None,
+        stratify: bool = True,
+        seed: int = 0,
     ) -> None:
         self.test_size = test_size
         self.val_size = val_size
+        self.by_time = by_time
         self.stratify = stratify
         self.seed = seed
 
@@ -48,4 +57,4 @@ class Holdout:
         return set_aside(data, self.test_size, self._carver(data))[1]
 
     def _carver(self, data: Data) -> Carver:
-        return by_default(data, self.seed, data.strata if self.stratify else None)
+        return by_default(data, self.seed, data.strata if self.stratify else None, self.by_time)

@@ -18,8 +18,8 @@ class Predefined:
     """One split by the words train, val and test; or a fold for each number, rows with -1 always training.
 
     Args:
-        val_size: share of the training rows (of their groups, where the data has any) that validates, where the column
-            names none.
+        val_size: share of the training rows (of their groups, where the data has any; the latest, where it has times)
+            that validates, where the column names none.
         seed: of the validation rows.
     """
 

@@ -186,6 +186,10 @@ def test_bike_hour(shared_data: Path) -> None:
     data = load(str(shared_data / "tabular" / "bike-hour.csv"), "cnt")
     assert warned(data) == [
         ("target cnt", "casual + registered is the target"),
+        (
+            "column dteday",
+            "has dates, and rows are split as if those said nothing: later ones are learnt from",
+        ),
         ("column instant", "numbers the rows: an identifier says nothing of new ones"),
     ]
 
@@ -195,3 +199,20 @@ def test_wine(shared_data: Path) -> None:
     found = warned(data)
     assert found[0][1].endswith("test rows also stand among the training rows, value for value")
     assert found[1] == ("target", "heavily imbalanced: 681 rows are of class 5, 10 of 3")
+
+
+def test_times_that_a_split_mixes_are_warned_of() -> None:
+    data = replace(numbers(), times=np.arange(100))
+    assert "split in time" in profile(data, Holdout().splits(data)).rows_are
+    assert warned(data) == []
+    (problem,) = find_warnings(data, KFold(5).splits(data))
+    assert (problem.where, problem.message.split(":")[0]) == ("dataset.time", "times are mixed")
+    assert "cv=time_series" in problem.hint
+
+
+def test_dates_that_no_split_goes_by_are_warned_of() -> None:
+    data = numbers(day=pd.date_range("2024-01-01", periods=100).where(np.arange(100) != 7))
+    (problem,) = find_warnings(data, Holdout().splits(data))
+    assert problem.where == "column day"
+    assert problem.hint == "If new rows will be later than these, split in time: dataset.time=day."
+    assert warned(data, [Split(np.arange(50), np.arange(50, 60), np.arange(60, 100))]) == []

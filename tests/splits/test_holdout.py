@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from dlcli.datasets import digits, iris
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 from dlcli.splits.holdout import Holdout
+from dlcli.splits.order import in_time
 from dlcli.splits.split import Split, carve
 
 
@@ -74,3 +77,45 @@ def test_a_split_survives_its_file(tmp_path) -> None:
     (split,) = Holdout().splits(digits.load())
     (tmp_path / "split.npz").write_bytes(split.to_bytes())
     assert Split.load(tmp_path / "split.npz").fingerprint == split.fingerprint
+
+
+def timed(**columns: np.ndarray) -> Data:
+    times = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 5))
+    return replace(some_data([0, 1] * 50), times=times, **columns)
+
+
+def test_rows_that_have_times_are_split_in_time_and_no_time_is_torn() -> None:
+    data = timed()
+    (split,) = Holdout().splits(data)
+    assert [sorted(set(data.times[split.rows(part)])) for part in ("train", "val", "test")] == [
+        list(range(14)),
+        [14, 15],
+        [16, 17, 18, 19],
+    ]
+    assert in_time(data, split)
+    assert list(Holdout().final_test(data)) == list(split.test)
+
+
+def test_own_test_rows_stay_and_the_latest_of_the_rest_validate() -> None:
+    data = timed(test_rows=np.arange(10))
+    (split,) = Holdout().splits(data)
+    assert list(split.test) == list(range(10))
+    assert data.times[split.train].max() < data.times[split.val].min()
+
+
+def test_times_may_be_overruled_and_groups_come_first() -> None:
+    data = timed()
+    (drawn,) = Holdout(by_time=False).splits(data)
+    assert drawn.fingerprint == Holdout().splits(replace(data, times=None))[0].fingerprint
+    assert not in_time(data, drawn)
+    grouped = timed(groups=np.arange(100) // 10)
+    (whole,) = Holdout().splits(grouped)
+    assert not set(grouped.groups[whole.train]) & set(grouped.groups[whole.test])
+    assert in_time(grouped, Holdout(by_time=True).splits(grouped)[0])
+
+
+def test_a_split_in_time_needs_times_and_stretches_of_time_are_never_drawn() -> None:
+    with pytest.raises(DataError, match="has none"):
+        Holdout(by_time=True).splits(some_data([0, 1] * 9))
+    with pytest.raises(DataError, match="would be in two parts"):
+        Holdout(by_time=False).splits(timed(reach=1))

@@ -131,7 +131,7 @@ def test_a_split_by_words() -> None:
     words = np.array(["train"] * 80 + ["val"] * 10 + ["test"] * 30)
     (split,) = Predefined().splits(some_data(parts=words))
     assert split.sizes == {"train": 80, "val": 10, "test": 30}
-    data = some_data(parts=np.where(words == "val", "train", words), groups=None)
+    data = some_data(parts=np.where(words == "val", "train", words), groups=None, times=None)
     (split,) = Predefined(val_size=0.1).splits(data)
     assert split.sizes == {"train": 81, "val": 9, "test": 30}
 
