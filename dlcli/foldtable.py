@@ -96,8 +96,15 @@ class FoldTable:
                 self._draw()
             else:
                 done = sum(line.state == "done" for line in self._lines)
-                figures = "  ".join(f"{name} {number(value)}" for name, value in line.metrics.items())
+                figures = "  ".join(f"{name} {number(line.metrics[name])}" for name in self._main(line))
                 self._terminal.note(f"{line.name} ({done}/{len(self._lines)})  {figures}  {seconds:.1f} s")
+
+    def _main(self, line: _Line) -> list[str]:
+        """The loss, and the figure to look at first: the monitored one, unless that is the loss; else the first."""
+        watched = self._monitor.partition("/")[2]
+        losses = [name for name in line.metrics if name.endswith("/loss")]
+        others = [name for name in line.metrics if name not in losses]
+        return losses[:1] + ([name for name in others if name.endswith(f"/{watched}")] or others)[:1]
 
     def _draw(self) -> None:
         # No refresh thread of its own: redrawing takes the interpreter from training.

@@ -18,6 +18,7 @@ import pytest
 
 from dlcli.console import Terminal, json_document, number
 from dlcli.errors import ConfigError, Problem
+from dlcli.foldtable import FoldTable
 from dlcli.quiet import quiet
 from dlcli.trainingbar import TrainingBar
 
@@ -105,6 +106,17 @@ def test_a_log_gets_plain_lines_and_always_the_last_epoch(capfd: pytest.CaptureF
     assert lines[3].startswith("epoch 12/20  train/loss 1.000  val/loss 5.000 (best 1.000)  ")
     assert [line.split() for line in lines[4:]] == [["val", "test"], ["accuracy", "0.5000", "0.2500"]]
     assert "\x1b" not in out + err
+
+
+@pytest.mark.parametrize(("monitor", "main"), [("val/loss", "accuracy"), ("val/f1", "f1")])
+def test_a_fold_s_line_in_a_log_has_the_loss_and_the_main_figure(
+    monitor: str, main: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    figures = {f"test/{name}": 0.5 for name in ("loss", "accuracy", "balanced_accuracy", "f1")}
+    with Terminal() as terminal, FoldTable(terminal, ["fold 0", "fold 1"], 1) as table:
+        table.prepared(0, 3, monitor)
+        table.finished(0, {"val/loss": 0.4, **figures}, 1.5)
+    assert capfd.readouterr().out == f"fold 0 (1/2)  test/loss 0.5000  test/{main} 0.5000  1.5 s\n"
 
 
 def test_a_long_training_logs_every_few_seconds(
