@@ -23,7 +23,7 @@ from dlcli.finding import find, settle
 from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
 from dlcli.paths import display
 from dlcli.result import Result
-from dlcli.run_folder import epochs_so_far, read_result, restore_best_weights
+from dlcli.run_folder import epochs_so_far, read_result, recorded_baselines, restore_best_weights
 from dlcli.tracking.tags import PRUNED_TAG
 from dlcli.training.observer import Observer, Plan
 
@@ -132,16 +132,16 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         recorder.tag("mlflow.note.content", diagnosis)  # what MLflow shows as the description
         # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
-        guesses = {f"baseline/{name}": value for name, value in baselines.items()}
         found = [f"{model.task.tuned()}, found on the {len(split.val):,} validation rows"] if tuned else []
         for text in found:
             recorder.tag(TUNED_TAG, text)
+        told = [*found, *named_baselines(model.task, evaluations)]
         recorder.finish(
-            {**metrics, **best, **guesses, "best_epoch": fitted.best_epoch},
+            {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
                 "metrics": list(metrics),
                 "duration_s": round(time.monotonic() - started, 3),
-                "messages": [*found, *named_baselines(evaluations), *_profiled(run_dir), diagnosis],
+                "messages": [*told, *_profiled(run_dir), diagnosis],
             },
         )
     return read_result(run_dir)

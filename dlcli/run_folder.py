@@ -97,6 +97,11 @@ def read_result(run_dir: Path) -> Result:
     )
 
 
+def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
+    """Baselines under the names that the ledger has them by; `read_result` reads them back."""
+    return {f"{_BASELINE}{name}": value for name, value in baselines.items()}
+
+
 def epochs_so_far(run_dir: Path) -> list[dict[str, float]]:
     """What a run recorded of the epochs that it has behind it: train/... and val/..., in their order."""
     from dlcli.tracking.history import read_history

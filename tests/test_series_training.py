@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.console import number
 from dlcli.errors import ConfigError, DataError
 from dlcli.result import Result
 
@@ -60,7 +61,13 @@ def test_it_beats_the_naive_forecasts(trained: Result) -> None:
     assert (trained.run_dir / "plots" / "forecast.png").exists()
     breakdown = pd.read_csv(trained.run_dir / "breakdown.csv")
     assert breakdown[breakdown.split == "test"].step.tolist() == [1, 2, 3, 4]
-    assert any("naive" in message for message in trained.messages)
+    (said,) = [message for message in trained.messages if "baseline" in message]
+    assert said.startswith(
+        "The baseline in the table repeats the values of 24 steps ago. The naive baseline, which "
+    )
+    worth = trained.baselines
+    figures = f"test/mae {number(worth['naive/test/mae'])}, test/rmse {number(worth['naive/test/rmse'])}."
+    assert said.endswith(f"repeats the last value, has {figures}")
 
 
 def test_the_saved_model_repeats_its_figures(trained: Result) -> None:

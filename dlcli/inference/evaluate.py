@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dlcli.console import number
 from dlcli.datasets.data import Data, take
 from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
@@ -21,6 +22,7 @@ from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
 
 OUTPUTS = "outputs.npz"
+_TOLD = 2  # figures of a baseline that has no column of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +92,21 @@ def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], d
     return metrics, baselines
 
 
-def named_baselines(evaluations: Mapping[Part, Evaluation]) -> list[str]:
-    """A line for each baseline that has a name; the one without stands beside the figures."""
-    return [
-        f"{guess} baseline: " + ", ".join(f"{part}/{name} {value:.4g}" for name, value in worth.items())
-        for part, evaluation in evaluations.items()
-        for guess, worth in evaluation.baselines.items()
-        if guess
-    ]
+def named_baselines(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[str]:
+    """A sentence for each baseline that has a name, on the last part; the one without stands beside the figures."""
+    if not evaluations:
+        return []
+    part, evaluation = list(evaluations.items())[-1]
+    words, told = task.guess_words(), []
+    for guess, worth in evaluation.baselines.items():
+        if guess:
+            main = [name for name in worth if name != "loss"][:_TOLD]
+            figures = ", ".join(f"{part}/{name} {number(worth[name])}" for name in main)
+            repeated = f", which repeats {words[guess]}," if guess in words else ""
+            told.append(f"The {guess} baseline{repeated} has {figures}.")
+    if told and "" in words:
+        told.insert(0, f"The baseline in the table repeats {words['']}.")
+    return [" ".join(told)] if told else []
 
 
 def save_outputs(run_dir: Path, evaluation: Evaluation) -> None:

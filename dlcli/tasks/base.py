@@ -71,6 +71,10 @@ class Task(nn.Module, ABC):
         task, guess = self.baseline()
         return {"": (task, guess.expand(len(x), -1))}
 
+    def guess_words(self) -> dict[str, str]:
+        """What `guesses` repeat, by name, for a sentence about those that have one; nothing where none has."""
+        return {}
+
     @abstractmethod
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
         """What a person reads: one row a prediction, in the user's own labels or unit."""

@@ -100,6 +100,11 @@ class Forecast(Task):
             guesses["naive"] = naive_forecast(x)
         return {name: (self, self._outputs(values)) for name, values in guesses.items()}
 
+    def guess_words(self) -> dict[str, str]:
+        """What each of them repeats."""
+        words = {"": f"the values of {self.season} steps ago" if self.season > 1 else "the last value"}
+        return words | ({"naive": "the last value"} if self.season > 1 else {})
+
     def _outputs(self, values: np.ndarray) -> Tensor:
         scaled = (values - self._mean) / self._std
         return torch.from_numpy(scaled.astype(np.float32)).reshape(len(values), -1)
@@ -119,10 +124,8 @@ class Forecast(Task):
     def describe(self) -> str:
         """Such as `forecast of OT, 96 steps, loss MSE, beside that of 24 steps ago`."""
         names = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} targets"
-        naive = f"the values of {self.season} steps ago" if self.season > 1 else "the last value"
-        return (
-            f"forecast of {names}, {self.horizon} steps, loss {type(self.criterion).__name__}, beside {naive}"
-        )
+        beside = self.guess_words()[""]
+        return f"forecast of {names}, {self.horizon} steps, loss {type(self.criterion).__name__}, beside {beside}"
 
     def breakdown(self, outputs: Tensor, y: Windows) -> pd.DataFrame:
         """The errors of each step of each target."""
