@@ -13,6 +13,8 @@ from dlcli.run_folder import OpenedRun, absolute_paths, config_text, open_run
 from dlcli.tracking.amend import alone_with
 from dlcli.tracking.ledger import atomic_write
 
+NOTHING_LEFT = "The run is finished: there is nothing to do."
+
 # What may differ from the run as it was started: where the data lies, how long, where and how it is trained.
 _MAY_CHANGE = (
     *(f"dataset.{key}" for key in DATA_PATHS),

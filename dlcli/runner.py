@@ -141,7 +141,7 @@ def resume(
     from dlcli.experiment import plan_estimation
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
-    from dlcli.resumption import open_whole, plan_resumption, searches_in_folds
+    from dlcli.resumption import NOTHING_LEFT, open_whole, plan_resumption, searches_in_folds
     from dlcli.run_folder import read_result
     from dlcli.sweeps.resumption import plan_again, plan_nested_again
     from dlcli.tracking.connection import recall
@@ -154,9 +154,7 @@ def resume(
         extend_path(folders)
         resumption = plan_resumption(opened, overrides)
         if resumption is None:
-            return replace(
-                read_result(opened.folder), messages=("The run is finished: there is nothing to do.",)
-            )
+            return replace(read_result(opened.folder), messages=(NOTHING_LEFT,))
         carry_out: Callable[[Path, Store], Result]
         if opened.ledger.kind == "sweep":
             carry_out = partial(_carry_out_sweep, plan_again(resumption, conf_dirs), watcher=sweep_watcher)

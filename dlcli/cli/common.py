@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,10 +31,14 @@ RunsDir = Annotated[
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run ID or its start, a run name, a run's folder, or `last`.")
 ]
-Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", "-j", min=1, help="Folds that run side by side, each in its own process."),
-]
+
+
+def jobs_of(what: str) -> Any:
+    """The option `--jobs` of a command that runs `what`."""
+    return typer.Option("--jobs", "-j", min=1, help=f"{what} that run side by side, each in its own process.")
+
+
+Jobs = Annotated[int | None, jobs_of("Folds")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Jobs, Json, Run, RunsDir, session
+from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, jobs_of, session
 from dlcli.cli.outcome import tell_outcome
 
 
@@ -20,7 +21,7 @@ def resume(
     trials: Annotated[
         int | None, typer.Option(min=1, help="Of a sweep: how many trials in all. More extend it.")
     ] = None,
-    jobs: Jobs = None,
+    jobs: Annotated[int | None, jobs_of("Folds or trials")] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
@@ -34,6 +35,7 @@ def resume(
         from dlcli import runner
         from dlcli.cli.progress import TerminalWatcher
         from dlcli.cli.sweep_progress import TerminalSweepWatcher
+        from dlcli.resumption import NOTHING_LEFT
 
         flags = {"executor.jobs": jobs, "sweep.trials": trials}
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
@@ -44,4 +46,7 @@ def resume(
             result = runner.resume(
                 run, asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher, sweep_watcher=sweep_watcher
             )
+        if NOTHING_LEFT in result.messages and not json:
+            terminal.note(NOTHING_LEFT)  # before the figures, which are those of before
+            result = replace(result, messages=())
         tell_outcome(terminal, result, json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Jobs, Json, Overrides, RunsDir, session
+from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, jobs_of, session
 from dlcli.cli.outcome import tell_outcome
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def sweep(
     overrides: Overrides = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
     conf_dir: ConfDirs = None,
-    jobs: Jobs = None,
+    jobs: Annotated[int | None, jobs_of("Trials")] = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="No trial begins after so long: 90s, 30m, 2h.")
     ] = None,
