@@ -15,11 +15,9 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
         terminal.document(result.to_json())
         return
     if result.best is not None:
-        best = {
-            name.removeprefix("best/"): v for name, v in result.metrics.items() if name.startswith("best/")
-        }
-        figures = {**best, **{name: v for name, v in result.metrics.items() if name.startswith("test/")}}
-        terminal.results(figures, title=f"{result.run_name}, the winner")
+        tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+        figures = {**result.best["metrics"], **tested}
+        terminal.results(figures, title=f"{result.run_name}, the winner", baselines=result.baselines)
     elif result.folds:
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
     if result.best is None:
@@ -32,14 +30,16 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
 
 
 def _estimates(result: Result) -> dict[str, dict[str, str]]:
-    """Columns mean, std and interval, by metric."""
-    columns: dict[str, dict[str, str]] = {"mean": {}, "std": {}, "95% CI": {}}
+    """Columns mean, std, interval and the baseline's mean, by metric."""
+    columns: dict[str, dict[str, str]] = {"mean": {}, "std": {}, "95% CI": {}, "baseline": {}}
     figures = {k.removeprefix("cv/"): number(v) for k, v in result.metrics.items() if k.startswith("cv/")}
     for name, value in figures.items():
         metric = name.removesuffix("_mean")
         if metric == name:
             continue
         columns["mean"][metric] = value
+        if f"cv/{name}" in result.baselines:
+            columns["baseline"][metric] = number(result.baselines[f"cv/{name}"])
         if f"{metric}_std" in figures:
             columns["std"][metric] = figures[f"{metric}_std"]
             columns["95% CI"][metric] = f"{figures[f'{metric}_ci95_low']} to {figures[f'{metric}_ci95_high']}"

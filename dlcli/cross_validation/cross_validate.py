@@ -19,7 +19,7 @@ from dlcli.executors.execute import execute
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.retention import keep_best, watched
-from dlcli.run_folder import read_result
+from dlcli.run_folder import read_result, recorded_baselines
 from dlcli.tracking.ledger import disk_errors
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
@@ -73,7 +73,9 @@ def cross_validate(
             raise DataError(
                 "no fold holds out any row", where="cv", hint="Give it test rows: cv.test_size=0.2."
             )
-        final = refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else {}
+        final, guesses = (
+            refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else ({}, {})
+        )
         metric = headline(summary.intervals, config["monitor"])
         messages = [summary.line(metric), *filter(None, [summary.sources(metric)])]
         if summary.seeds > 1 and summary.folds == 1:
@@ -87,7 +89,7 @@ def cross_validate(
         recorder.tag("mlflow.note.content", "\n".join(messages))
         figures = {**summary.metrics, **final}
         recorder.finish(
-            figures,
+            {**figures, **recorded_baselines(summary.baselines(results) | guesses)},
             step=max(config["trainer"].get("max_epochs") or 0, 0),
             result={
                 "metrics": list(figures),

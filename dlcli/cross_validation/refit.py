@@ -31,8 +31,10 @@ def refit(
     folds: Sequence[Path],
     watcher: Watcher,
     place: str = PLACE,
-) -> dict[str, float]:
-    """Train the final model in a child run and give it to the parent; its figures on the final test rows."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Train the final model in a child run and give it to the parent; its figures on the final test rows, and what
+    baselines are worth there.
+    """
     config = refit_config(estimation.config, folds)
     whole = estimation.whole
     split = Split(np.sort(np.concatenate([whole.train, whole.val])), whole.val[:0], estimation.final_test)
@@ -46,7 +48,8 @@ def refit(
         execute([replace(job, slim=True)], config, estimation.data, watcher)
     shutil.rmtree(run_dir / "model", ignore_errors=True)
     shutil.copytree(child / "model", run_dir / "model", copy_function=_link)
-    return {name: value for name, value in read_result(child).metrics.items() if name.startswith("test/")}
+    result = read_result(child)
+    return {k: v for k, v in result.metrics.items() if k.startswith("test/")}, result.baselines
 
 
 def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any]:

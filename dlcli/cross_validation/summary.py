@@ -31,6 +31,13 @@ class Summary:
     folds: int
     seeds: int
 
+    def baselines(self, results: Sequence[Result]) -> dict[str, float]:
+        """What guesses are worth on held-out rows, under the names of the means: `cv/accuracy_mean`."""
+        found = mean_baselines(results)
+        return {
+            f"cv/{name}_mean": found[_HELD_OUT + name] for name in self.intervals if _HELD_OUT + name in found
+        }
+
     @property
     def metrics(self) -> dict[str, float]:
         """`cv/accuracy_mean`, `_std`, `_se`, `_ci95_low`, `_ci95_high`, and so on; what cannot be said is left out."""
@@ -71,6 +78,13 @@ class Summary:
             f"Of the variance of {metric}, {parts.folds / total:.0%} is between folds and {parts.seeds / total:.0%} "
             "between training seeds."
         )
+
+
+def mean_baselines(results: Sequence[Result]) -> dict[str, float]:
+    """The mean of each baseline that all trainings have, under its name in them."""
+    names = [name for name in results[0].baselines if all(name in result.baselines for result in results)]
+    found = {name: float(np.mean([result.baselines[name] for result in results])) for name in names}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> Summary:

@@ -13,12 +13,13 @@ from typing import Any
 from dlcli.config.build import build
 from dlcli.console import counted
 from dlcli.cross_validation.refit import refit
+from dlcli.cross_validation.summary import mean_baselines
 from dlcli.errors import Interrupted, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.retention import drop_weights, has_weights
-from dlcli.run_folder import read_result
+from dlcli.run_folder import read_result, recorded_baselines
 from dlcli.sweeps.driver import Driver
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
@@ -61,7 +62,8 @@ def sweep(
                 raise _no_winner(standing, plan, driver, recorder.ledger)
             values = zip(plan.objectives, best.values, strict=True)
             figures = {f"best/{objective.metric}": value for objective, value in values}
-            final = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else {}
+            guesses = mean_baselines([read_result(folder) for folder in records.existing_folds(best)])
+            final, tested = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else ({}, {})
             missing = write_sweep_report(run_dir, plan, study, standing)
             goes_on = None if driver.is_complete else _resume(recorder.ledger)
             said = [*messages(plan, standing, final, goes_on), *missing]
@@ -70,7 +72,7 @@ def sweep(
             recorder.tag("dlcli.best_command", plan.command(best.params))
             refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
             recorder.finish(
-                {**figures, **final},
+                {**figures, **final, **recorded_baselines(guesses | tested)},
                 step=len(standing.trials),
                 result={
                     "metrics": [*figures, *final],
@@ -187,8 +189,8 @@ def _place_of_refit(winner: Trial) -> str:
 
 def _refit(
     plan: SweepPlan, records: Records, run_dir: Path, winner: Trial, watcher: SweepWatcher
-) -> dict[str, float]:
-    """Train the winner on all rows but the final test rows; its figures on those."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Train the winner on all rows but the final test rows; its figures on those, and what baselines are worth."""
     config: dict[str, Any] = plan.trial_config(winner.params)
     estimation = replace(plan.estimation, config=config)
     folds = records.existing_folds(winner)
@@ -213,9 +215,9 @@ def _telling_how_it_goes_on(ledger: Ledger, plan: SweepPlan, standing: Standing)
         yield
     except Interrupted as interrupt:
         done, best = len(standing.having("finished")), standing.best
-        so_far = [f"{done} of {plan.total} trials are done. {best_so_far(plan, best)}"] if best else []
+        so_far = f"{done} of {plan.total} trials are done." + (f" {best_so_far(plan, best)}" if best else "")
         kept = f"What is done is kept in {display(ledger.run_dir)}"
-        interrupt.__notes__ = [*so_far, kept, f"Go on with it: {_resume(ledger)}"]
+        interrupt.__notes__ = [so_far, kept, f"Go on with it: {_resume(ledger)}"]
         raise
 
 

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.cli.outcome import tell_outcome
+from dlcli.console import Terminal, number
 from dlcli.datasets import iris
 from dlcli.errors import ConfigError, CorruptRun
 from dlcli.inference.saved_model import load_model
@@ -56,6 +58,21 @@ def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
     assert (
         validated.messages[0] == f"accuracy {expected.mean:.3f} +- {expected.std:.3f} ({interval}, 3 folds)"
     )
+
+
+def test_baselines_stand_beside_the_folds_and_the_refit(
+    validated: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = [fold.baselines["test/accuracy"] for fold in validated.folds]
+    assert validated.baselines["cv/accuracy_mean"] == pytest.approx(np.mean(values))
+    assert validated.baselines["test/accuracy"] == pytest.approx(1 / 3)
+    with Terminal() as terminal:
+        tell_outcome(terminal, validated, json=False)
+    estimate, refitted = [
+        line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["accuracy"]
+    ][:2]
+    assert estimate.split()[-1] == number(validated.baselines["cv/accuracy_mean"])
+    assert refitted.endswith("baseline 0.3333 ")
 
 
 def test_mlflow_has_a_parent_with_its_folds(validated: Result) -> None:

@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.cli.outcome import tell_outcome
+from dlcli.console import Terminal
 from dlcli.errors import (
     ConfigError,
     CorruptRun,
@@ -32,7 +34,7 @@ from dlcli.errors import (
     TrainingError,
 )
 from dlcli.result import Result
-from dlcli.run_folder import open_run
+from dlcli.run_folder import open_run, read_result
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import plan_sweep
@@ -102,6 +104,17 @@ def test_trials_look_at_no_test_row_and_the_winner_is_tested_once(swept: Result,
     split = Split.load(refitted.run_dir / "split.npz")
     assert split.sizes == {"train": 120, "val": 0, "test": 30}
     assert refitted.metrics["test/accuracy"] == swept.metrics["test/accuracy"]
+
+
+def test_the_winner_stands_beside_baselines(swept: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    assert swept.best is not None
+    best = read_result(swept.run_dir.parents[1] / swept.best["run_id"] / "artifacts")
+    assert swept.baselines["val/loss"] == best.baselines["val/loss"]
+    assert swept.baselines["test/accuracy"] == pytest.approx(1 / 3)
+    with Terminal() as terminal:
+        tell_outcome(terminal, swept, json=False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["accuracy"]]
+    assert line.count("baseline 0.3333") == 2  # val and test
 
 
 def test_best_names_the_refitted_winner(runs_dir: Path) -> None:
@@ -214,6 +227,16 @@ def test_a_signal_after_the_last_trial_says_how_it_goes_on(
     assert error["hint"].endswith("Go on with it: dlcli resume 'at the end'")
 
 
+def test_a_signal_before_any_trial_is_done_says_so(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr("dlcli.sweeps.sweep.Driver.run", stop)
+    with pytest.raises(Interrupted) as stopped:
+        sweep(runs_dir, "none yet", "model.hidden=4,8")
+    assert stopped.value.__notes__[0] == "0 of 2 trials are done."
+
+
 def test_the_command_trains_the_best_trial_again(swept: Result) -> None:
     assert swept.best is not None
     words = shlex.split(swept.best["command"])
@@ -236,6 +259,9 @@ def test_the_same_seed_gives_the_same_trials_however_often_it_was_extended(
     assert [t["run_id"] for t in longer.trials[:2]] == [t["run_id"] for t in short.trials]
     done = dlcli.resume("short", runs_dir=runs_dir)
     assert done.messages == ("The run is finished: there is nothing to do.",)
+    told = CliRunner().invoke(app, ["resume", "short", "--runs-dir", str(runs_dir)]).stdout
+    assert told.splitlines()[0] == "The run is finished: there is nothing to do."
+    assert told.count("nothing to do") == 1
     client = MlflowClient(longer.tracking_uri)
     assert [x.step for x in client.get_metric_history(longer.run_id, "sweep/value")] == list(range(5))
     tagged = [t["trial"] for t in longer.trials if Ledger.load(
