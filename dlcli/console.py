@@ -160,10 +160,10 @@ class Terminal:
             )
         self.note(text)
 
-    def warning(self, text: str) -> None:
-        """Something that a person should know and that stops nothing."""
+    def warning(self, text: str, *, asked_for: bool = False) -> None:
+        """Something that a person should know and that stops nothing; what was `asked_for` goes with the result."""
         # Only the console that draws a live display can print above it.
-        self._say(self._out if self._displays else self._err, "warning: ", "bold yellow", text)
+        self._say(self._out if self._displays or asked_for else self._err, "warning: ", "bold yellow", text)
 
     def error(self, exc: DlcliError, run: Mapping[str, object] | None = None) -> None:
         """Each of the error's problems: where, what, what to do. With `json` also as the document.

@@ -34,8 +34,9 @@ def check(
         terminal.panel(data.name, _figures(data))
         terminal.panel("dlcli check", _rows(found))
         for warning in data.warnings:
-            terminal.warning(str(warning))
-        terminal.note("No mistake was found.")
+            terminal.warning(str(warning), asked_for=True)
+        also = f"; {counted(len(data.warnings), 'warning')}" if data.warnings else ""
+        terminal.note(f"No mistake was found{also}.")
 
 
 def _figures(data: Profile) -> dict[str, str]:

@@ -134,6 +134,19 @@ def test_check_says_what_it_needs() -> None:
     assert (found["status"], found["parameters"], found["steps_per_epoch"]) == ("OK", 17539, 7)
 
 
+def test_warnings_are_what_check_was_asked_for(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a,b,y\n" + "".join(f"{n % 7},4,{'pq'[n * n % 5 % 2]}\n" for n in range(60)))
+    asked = ("check", "dataset=table", f"dataset.path={table}", "dataset.target=y", "trainer.accelerator=cpu")
+    done = dlcli(*asked)
+    assert done.exit_code == 0, done.output
+    told = document(*asked)["data"]["warnings"]
+    assert len(told) > 1
+    assert done.stdout.count("warning: ") == len(told)
+    assert done.stdout.endswith(f"No mistake was found; {len(told)} warnings.\n")
+    assert "warning" not in done.stderr
+
+
 def test_check_with_mistakes() -> None:
     done = dlcli("check", "optimizer.lrr=1", "trainer.max_epochs=0", "--json")
     assert done.exit_code == 2
