@@ -21,6 +21,10 @@ __version__ = "0.1.0"
 __all__ = ["evaluate", "load_run", "resume", "sweep", "train"]
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
+
+
 def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()) -> Result:
     """Train one experiment, as `dlcli train` does, and return its result.
 

@@ -120,5 +120,6 @@ def test_help_is_instant(statement: str) -> None:
 
 def test_the_public_surface() -> None:
     assert dlcli.__all__ == ["evaluate", "load_run", "resume", "sweep", "train"]
+    assert [name for name in dir(dlcli) if not name.startswith("_")] == dlcli.__all__
     for name in dlcli.__all__:
         assert callable(getattr(dlcli, name))
