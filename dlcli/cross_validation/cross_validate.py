@@ -77,7 +77,7 @@ def cross_validate(
             refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else ({}, {})
         )
         metric = headline(summary.intervals, config["monitor"])
-        messages = [summary.line(metric), *filter(None, [summary.sources(metric)])]
+        messages = [summary.line(metric), *filter(None, [summary.sources(metric), summary.caution()])]
         if summary.seeds > 1 and summary.folds == 1:
             messages.append(
                 "One split only: the interval is that of the training seed, not that of other rows."

@@ -14,6 +14,9 @@ from dlcli.tasks.base import Task
 
 _HELD_OUT = "test/"
 
+# Below it Student's t reaches 3 to 13 standard errors, of a deviation that so few figures do not tell.
+_FEW = 5
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -66,6 +69,16 @@ class Summary:
             text += f" +- {interval.std:.3f} (95% CI {interval.low:.3f} to {interval.high:.3f}, {count})"
         return text
 
+    def caution(self) -> str | None:
+        """That the interval is of few estimates; None where they are enough, or where there is no interval."""
+        count, what = (self.folds, "folds") if self.folds > 1 else (self.seeds, "seeds")
+        if not 1 < count < _FEW:
+            return None
+        return (
+            f"An interval of {count} {what} is wide, and itself little more than a guess: "
+            f"{_FEW} or more tell how far the figure can be trusted."
+        )
+
     def sources(self, metric: str) -> str | None:
         """How much of the variance is the folds', and how much the seeds'; None where there is one seed."""
         if metric not in self.components:
@@ -112,6 +125,8 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
             intervals[metric] = corrected_interval(table.mean(axis=1), n_train, n_test)
         if measure := measures.get(metric):
             intervals[metric] = intervals[metric].within(measure.plot_lower_bound, measure.plot_upper_bound)
+        elif metric == "loss":
+            intervals[metric] = intervals[metric].within(getattr(task.criterion, "lower_bound", None), None)
         if seeds > 1:
             components[metric] = variance_components(table.tolist())
     return Summary(intervals, components, len(numbers), seeds)

@@ -1,7 +1,8 @@
 """Losses: the mean over rows, so that batches of any size add up.
 
-Each says with `accepts` for which targets it is. Of classes, y are codes `(N,)` beside logits `(N, C)`; of yes-or-no
-targets (binary, multilabel), 0 and 1 as floats `(N, K)` beside logits `(N, K)`; of regression, values like the outputs.
+Each says with `accepts` for which targets it is, and with `lower_bound`, which a user's own may lack, what it is never
+below. Of classes, y are codes `(N,)` beside logits `(N, C)`; of yes-or-no targets (binary, multilabel), 0 and 1 as
+floats `(N, K)` beside logits `(N, K)`; of regression, values like the outputs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Smoothing = Annotated[float, Ge(0), Lt(1)]
 class Weighted(nn.Module):
     """A loss whose classes may weigh differently; `weights` are like the counts of the classes, or None."""
 
+    lower_bound: ClassVar = 0.0
     weights: Tensor | None
 
     def __init__(
@@ -127,6 +129,7 @@ class MSE(nn.Module):
     """Mean squared error."""
 
     accepts: ClassVar = {"regression"}
+    lower_bound: ClassVar = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,6 +143,7 @@ class MAE(nn.Module):
     """Mean absolute error: learns the median."""
 
     accepts: ClassVar = {"regression"}
+    lower_bound: ClassVar = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,6 +161,7 @@ class Huber(nn.Module):
     """
 
     accepts: ClassVar = {"regression"}
+    lower_bound: ClassVar = 0.0
 
     def __init__(self, delta: Annotated[float, Gt(0)] = 1.0) -> None:
         super().__init__()
@@ -177,6 +182,7 @@ class Quantile(nn.Module):
     """
 
     accepts: ClassVar = {"regression"}
+    lower_bound: ClassVar = 0.0
     _levels: Tensor
 
     def __init__(self, quantiles: Sequence[Annotated[float, Gt(0), Lt(1)]] = (0.5,)) -> None:

@@ -201,6 +201,7 @@ class MASE(Metric):
 
     full_state_update = False
     higher_is_better = False
+    plot_lower_bound = 0.0
     naive_error: Tensor
     total: Tensor
     rows: Tensor

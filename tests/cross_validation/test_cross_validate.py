@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
+from torch import nn
 from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
 from dlcli.cli.outcome import tell_outcome
 from dlcli.console import Terminal, number
+from dlcli.cross_validation.estimation import Fold
+from dlcli.cross_validation.summary import Summary, summarize_folds
 from dlcli.datasets import iris
 from dlcli.errors import ConfigError, CorruptRun
 from dlcli.inference.saved_model import load_model
@@ -23,6 +26,8 @@ from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
+from dlcli.tasks.losses import MAE, MSE, BinaryCrossEntropy, CrossEntropy, Focal, Huber, Quantile
+from dlcli.tasks.regression import Regression
 from dlcli.tracking.ledger import Ledger
 
 QUICK = [
@@ -152,6 +157,9 @@ def test_seeds_split_the_variance(tmp_path: Path) -> None:
     assert result.metrics["cv/accuracy_std_of_seeds"] >= 0
     assert "2 folds x 2 seeds" in result.messages[0]
     assert "between training seeds" in result.messages[1]
+    assert result.messages[2].startswith(
+        "An interval of 2 folds is wide, and itself little more than a guess"
+    )
     table = pd.read_parquet(result.run_dir / "predictions.parquet")
     assert len(table) == 300
 
@@ -238,3 +246,32 @@ def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
     assert longer.status == "FINISHED"
     assert sum((fold.run_dir / "model" / "weights.safetensors").exists() for fold in longer.folds) == 1
     assert [len(epochs_so_far(fold.run_dir)) for fold in longer.folds] == [6, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("folds", "seeds", "told"), [(5, 1, None), (4, 2, "4 folds"), (1, 3, "3 seeds"), (1, 1, None)]
+)
+def test_an_interval_of_few_estimates_is_told(folds: int, seeds: int, told: str | None) -> None:
+    caution = Summary({}, {}, folds, seeds).caution()
+    assert caution is None if told is None else caution.startswith(f"An interval of {told} is wide")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *(loss(("a", "b"), (1, 1)) for loss in (CrossEntropy, BinaryCrossEntropy, Focal)),
+        *(MSE(), MAE(), Huber(), Quantile()),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_the_interval_of_a_loss_ends_where_the_loss_does(loss: nn.Module) -> None:
+    task = Regression(["y"], [0.0], [1.0], loss)
+    split = Split(np.arange(8), np.arange(0), np.arange(8, 10))
+    folds = [Fold(number, 0, split, 0) for number in range(2)]
+    results = [
+        Result("FINISHED", "", "", "", Path(), "", metrics={"test/loss": value}, duration_s=0)
+        for value in (0.01, 0.02)
+    ]
+    assert summarize_folds(folds, results, task).intervals["loss"].low == 0
+    own = Regression(["y"], [0.0], [1.0], nn.GaussianNLLLoss())  # which may be negative
+    assert summarize_folds(folds, results, own).intervals["loss"].low < 0
