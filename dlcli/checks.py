@@ -49,7 +49,7 @@ def find_mistakes(
             found.extend(error.problems)
         return len(found) == before
 
-    look("trainer callbacks", lambda: _endings(config))
+    look("trainer callbacks", lambda: find_endings(config))
     look("trainer", lambda: _trainer(config))
     look("callbacks", lambda: _replaced(config))
     if look("optimizer", lambda: _makes(_optimizer, config)):
@@ -98,8 +98,8 @@ def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]
     return iter(())
 
 
-def _endings(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """A training that never ends, or ends before it begins."""
+def find_endings(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """A training that never ends, or ends before it begins: needs no rows."""
     trainer = config["trainer"]
     most, least = trainer.get("max_epochs"), trainer.get("min_epochs")
     if most == 0:
@@ -157,7 +157,7 @@ def _ranks(config: Mapping[str, Any], trainer: pl.Trainer) -> Iterator[Problem]:
             "Give --jobs 1, or trainer.devices=1.",
         )
     rows = config["dataset"]["batch_size"]
-    if rows != "full" and rows < size:
+    if isinstance(rows, int) and 0 < rows < size:  # no size at all is told elsewhere
         hint = f"Give at least {size}: it is the batch of all devices together."
         yield Problem(f"a batch of {rows} cannot be shared by {size} devices", "dataset.batch_size", hint)
 

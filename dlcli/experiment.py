@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.errors import ConfigError, DlcliError, Problem
 
 if TYPE_CHECKING:
-    from dlcli.config.compose import Composed
+    from dlcli.config.compose import Composed, Draft
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.data import Data
     from dlcli.splits.split import Split
@@ -137,15 +137,16 @@ def plan_experiment(
     asked = [*overrides, *flags]
     found = draft(asked, folders, SUPPLIED, BY_DATA)
     problems: list[Problem] = list(found.problems)
-    if (problems and not thorough) or found.unsound & {"dataset", "cv"}:
-        raise ConfigError(problems)
+    if (problems and not thorough) or _unreadable(found):
+        raise ConfigError([*problems, *_known_now(found)])
     config = settled(found.composed.config, found.unsound)
     try:
         estimation = plan_estimation(config, folders)
     except DlcliError as error:
-        if not problems:
+        others = [*problems, *_known_now(found)]
+        if not others:
             raise
-        raise ConfigError([*problems, *error.problems]) from error
+        raise ConfigError([*others, *error.problems]) from error
     if decided := decided_by_data(found.composed, estimation.data):
         # Now that the rows are known, so are task and preprocessing: what was said of them can be judged.
         found = draft([*asked, *decided], folders, SUPPLIED)
@@ -163,6 +164,23 @@ def plan_experiment(
     if not sweeping:
         del config["sweep"]  # one training's record says nothing of a search
     return Experiment(found.composed, config, folders, estimation)
+
+
+def _unreadable(found: Draft) -> bool:
+    """Whether rows could not be read and split: not for the size of a batch, which comes later."""
+    sections = {"dataset", "cv"} & found.unsound
+    keys = {problem.where for problem in found.problems if problem.where.split(".")[0] in sections}
+    return bool(sections) and keys != {"dataset.batch_size"}
+
+
+def _known_now(found: Draft) -> list[Problem]:
+    """Mistakes beyond the composed ones that show without any rows."""
+    from dlcli.checks import find_endings
+
+    if found.unsound & {"trainer", "callbacks"}:
+        return []
+    config = found.composed.config
+    return list(find_endings({**config, "trainer": _limited(config["trainer"])}))
 
 
 def decided_by_data(composed: Composed, data: Data) -> list[str]:

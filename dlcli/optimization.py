@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dlcli.training.fields import Fields
     from dlcli.training.schedules import Schedule
 
+# What torch calls some of an optimizer's keys.
+_CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
+
 
 def make_optimizer(
     node: Mapping[str, Any], parameters: Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -27,7 +30,21 @@ def make_optimizer(
     default = takes["weight_decay"].default if "weight_decay" in takes else 0
     lr = node.get("lr", takes["lr"].default if "lr" in takes else 1.0)
     decay, on = node.get("weight_decay", default), node.get("weight_decay_on", "weights")
-    return build(node, where="optimizer", params=parameter_groups(parameters, lr, decay, on))
+    groups = parameter_groups(parameters, lr, decay, on)
+    try:
+        return build(node, where="optimizer", params=groups)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValueError) or not (key := _refused(str(error.__cause__), node)):
+            raise
+        raise ConfigError(f"{node['_target_']} refuses it: {error.__cause__}", f"optimizer.{key}") from error
+
+
+def _refused(said: str, node: Mapping[str, Any]) -> str:
+    """The key that an optimizer's own words, such as `Invalid learning rate: -1`, are about; empty where none is."""
+    keys = {str(key).replace("_", " "): str(key) for key in node} | {str(key): str(key) for key in node}
+    names = keys | {words: key for words, key in _CALLED.items() if key in node}
+    named = [name for name in names if f" {name} " in f" {said.replace(':', ' ')} "]
+    return names[max(named, key=len)] if named else ""
 
 
 def make_schedule(

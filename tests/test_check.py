@@ -37,8 +37,8 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
             "Use trainer.precision=bf16-mixed, or 32.",
         ),
         (
-            "optimizer",
-            "torch.optim.Adam cannot be made from this: ValueError: Invalid beta parameter at index 0: 1",
+            "optimizer.betas",
+            "torch.optim.Adam refuses it: Invalid beta parameter at index 0: 1",
             "",
         ),
         (
@@ -50,9 +50,32 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
     ]
 
 
+def test_a_batch_of_no_rows_does_not_hide_what_the_rows_would_show() -> None:
+    found = mistakes(*IRIS, "dataset.batch_size=0", "trainer.max_epochs=0", "monitor=val/acuracy")
+    assert [where for where, _, _ in found] == ["dataset.batch_size", "trainer.max_epochs", "monitor"]
+
+
+def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
+    with pytest.raises(ConfigError) as caught:
+        runner.train([*IRIS, "model.hiden=3", "trainer.max_epochs=0"])
+    assert [problem.where for problem in caught.value.problems] == ["model.hiden", "trainer.max_epochs"]
+    with pytest.raises(InputError) as caught:
+        runner.train(["dataset=table", "dataset.path=no.csv", "dataset.target=y", "trainer.max_epochs=0"])
+    assert caught.value.problems[0].where == "trainer.max_epochs"
+    assert caught.value.problems[1].message == "there is no such file"
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
+        (
+            ["optimizer.lr=-1"],
+            ("optimizer.lr", "torch.optim.Adam refuses it: Invalid learning rate: -1", ""),
+        ),
+        (
+            ["optimizer=rmsprop", "optimizer.weight_decay=-1"],
+            ("optimizer.weight_decay", "torch.optim.RMSprop refuses it: Invalid weight_decay value: -1", ""),
+        ),
         (
             ["monitor=val/f1"],
             ("mode", "min says that less of val/f1 is better, but it is worse", "Give mode=max."),
@@ -230,3 +253,14 @@ def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
         "callbacks": {"early_stopping": stopping},
     }
     assert not list(find_doubts(patient))
+
+
+def test_a_word_in_a_mapping_that_is_no_choice_is_guessed_at() -> None:
+    table = [
+        "dataset=table",
+        "dataset.path=t.csv",
+        "dataset.target=y",
+        "dataset.types={a: numeric, b: numerik}",
+    ]
+    (found,) = mistakes(*table)
+    assert (found[0], found[2]) == ("dataset.types", "Did you mean numeric?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
@@ -46,9 +47,14 @@ def question(names: Iterable[str]) -> str:
 
 def choices(names: Iterable[str]) -> str:
     """The choices as a sentence, cut where they are many."""
-    listed = sorted(names)
+    listed = sorted(names, key=_natural)
     more = f", ... ({len(listed)} in all)" if len(listed) > _FEW else ""
     return f"Choices: {', '.join(listed[:_FEW])}{more}." if listed else ""
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts c2 before c10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def hint(*sentences: str) -> str:

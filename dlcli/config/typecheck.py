@@ -82,8 +82,19 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
         expected = [f"like {_name(annotation)}"]
     choices = [str(choice) for choice in _literals(annotation)]
     shown = "null" if value is None else json.dumps(value)
-    hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+    # Of a mapping or a list, the first word that is none of the choices.
+    wrong = next((word for word in _words(value) if word not in choices), "") if choices else ""
+    hint = did_you_mean(wrong, choices) if wrong else ""
     return f"should be {' or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
+
+
+def _words(value: Any) -> Iterator[str]:
+    """The text in a value; of a mapping, in its values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, collections.abc.Mapping | list):
+        for item in value.values() if isinstance(value, collections.abc.Mapping) else value:
+            yield from _words(item)
 
 
 def _name(annotation: Any) -> str:

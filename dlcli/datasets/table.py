@@ -113,12 +113,15 @@ def _need(
     given: Mapping[str, str | None],
 ) -> None:
     """Every column that a setting names has to be there."""
-    source.need(targets, "dataset.target")
-    source.need([name for name in drop if name not in source.odd], "dataset.drop")
-    source.need([name for name in source.odd if name not in drop], "dataset")
-    source.need(list(kinds), "dataset.types")
-    for key, name in given.items():
-        source.need([name] if name is not None else [], f"dataset.{key}")
+    source.need_all(
+        {
+            "dataset.target": targets,
+            "dataset.drop": [name for name in drop if name not in source.odd],
+            "dataset": [name for name in source.odd if name not in drop],
+            "dataset.types": list(kinds),
+            **{f"dataset.{key}": [name] for key, name in given.items() if name is not None},
+        }
+    )
 
 
 def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:

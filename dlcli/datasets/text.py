@@ -81,10 +81,9 @@ def load(
     )
     source = read(place)
     targets = [target] if isinstance(target, str) else list(target)
-    source.need(targets, "dataset.target")
     by = {"group": group, "time": time, "split": split}
-    for key, name in by.items():
-        source.need([name] if name is not None else [], f"dataset.{key}")
+    named = {f"dataset.{key}": [name] for key, name in {**by, "text": text}.items() if name is not None}
+    source.need_all({"dataset.target": targets, **named})
     text = _text_column(source, text, {*targets, *by.values()})
     empty = _refuse_empty(source, text, on_empty)
     first = len(source.frame)
@@ -115,7 +114,6 @@ def load(
 def _text_column(source: Source, text: str | None, others: set[str | None]) -> str:
     """The column that is named, or the only one that is left."""
     if text is not None:
-        source.need([text], "dataset.text")
         return text
     left = [str(name) for name in source.frame.columns if name not in others]
     if len(left) == 1:

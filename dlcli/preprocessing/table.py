@@ -105,7 +105,9 @@ class Table(BaseEstimator):
         self.left_out_ = [name for name in kinds if name not in (*self.numeric_, *self.categories_, *dated)]
         if len(self.left_out_) == len(kinds):
             raise DataError(
-                "every column is text, or a date that is left out", "preprocessing", "Choose others."
+                "every column is text, or a date that is left out",
+                "preprocessing",
+                "A column of texts is read by dataset=text, dates by preprocessing.dates=parts.",
             )
         x = x.set_axis(list(kinds), axis=1)
         self.columns_ = [name for name in kinds if name not in self.left_out_]

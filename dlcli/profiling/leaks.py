@@ -45,14 +45,19 @@ def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
             yield Problem(
                 f"{again:,} of {len(rows):,} {part} {noun} also stand among the training {noun}, {how}",
                 "dataset",
-                "Their figures are too good. Remove the duplicates"
-                + (
-                    "."
-                    if data.kind == "image"
-                    else ", or keep them together: dataset.group and cv=group_kfold."
-                ),
+                f"Their figures are too good. Remove the duplicates{_together(data.x)}.",
             )
             return  # once is enough
+
+
+def _together(x: Any) -> str:
+    """What else to do about rows that are equal; a column of texts is a column of groups, too."""
+    if isinstance(x, Texts) and x.name:
+        own = f"dataset=text dataset.text={x.name} dataset.group={x.name}"
+        return f", or keep equal ones together: {own} (and cv=group_kfold for folds)"
+    if isinstance(x, pd.DataFrame):
+        return ", or keep them together: dataset.group and cv=group_kfold"
+    return ""
 
 
 def _codes(x: Any) -> np.ndarray | None:

@@ -216,6 +216,29 @@ def test_bad_data_is_named(text: str | bytes, options: dict, where: str, message
     assert refused(text, **options)[:2] == (where, message)
 
 
+def test_names_of_columns_that_are_not_there_are_told_together() -> None:
+    with pytest.raises(DataError) as caught:
+        load(write("sex,y\n1,2\n2,3\n"), "y", drop=["foo"], types={"sexx": "numeric"}, time="when")
+    assert [problem.where for problem in caught.value.problems] == [
+        "dataset.drop",
+        "dataset.types",
+        "dataset.time",
+    ]
+
+
+def test_columns_that_are_only_counted_are_listed_in_that_order() -> None:
+    text = "\n".join(",".join(str(row + column) for column in range(12)) for row in range(5))
+    assert refused(text, target="quality", header=False)[2] == (
+        "Choices: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11. "
+        "The file has no header: the columns are counted."
+    )
+
+
+def test_texts_are_pointed_to_their_own_dataset() -> None:
+    rows = "".join(f"{row % 2},a message of number {row}\n" for row in range(60))
+    assert "dataset=text reads them" in refused("y,words\n" + rows, target="words")[2]
+
+
 def test_what_is_no_file_or_no_table() -> None:
     write(TABLE, "wine.csv")
     with pytest.raises(DataError, match=r"wnie.csv: there is no such file\n  Did you mean wine.csv"):

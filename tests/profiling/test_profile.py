@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets import iris
+from dlcli.datasets import text as texts
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.table import load
 from dlcli.datasets.texts import Texts
@@ -216,3 +217,15 @@ def test_dates_that_no_split_goes_by_are_warned_of() -> None:
     assert problem.where == "column day"
     assert problem.hint == "If new rows will be later than these, split in time: dataset.time=day."
     assert warned(data, [Split(np.arange(50), np.arange(50, 60), np.arange(60, 100))]) == []
+
+
+def test_equal_texts_can_be_kept_together(tmp_path: Path) -> None:
+    rows = [("good", f"word {row % 30}") for row in range(60)] + [
+        ("bad", f"other {row}") for row in range(60)
+    ]
+    pd.DataFrame(rows, columns=["kind", "said"]).to_csv(tmp_path / "t.csv", index=False)
+    data = texts.load(str(tmp_path / "t.csv"), target="kind")
+    (problem,) = find_warnings(data, Holdout().splits(data))
+    assert "dataset=text dataset.text=said dataset.group=said" in problem.hint
+    together = texts.load(str(tmp_path / "t.csv"), target="kind", text="said", group="said")
+    assert warned(together) == []

@@ -12,7 +12,7 @@ import pandas as pd
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.tables.columns import as_dates, as_kind, kind_of
 from dlcli.datasets.tables.plain import odd_column
-from dlcli.errors import DataError
+from dlcli.errors import DataError, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +51,32 @@ class Source:
             if column in self.odd:
                 raise odd_column(column, self.odd[column], self.file)
             if column not in names:
+                nameless = names == [f"c{number}" for number in range(len(names))]
                 raise DataError(
                     f"there is no column {column} in {self.file.name}",
                     key,
-                    hint(did_you_mean(column, names), choices(names)),
+                    hint(
+                        did_you_mean(column, names),
+                        choices(names),
+                        "The file has no header: the columns are counted." if nameless else "",
+                    ),
                 )
+
+    def need_all(self, wanted: Mapping[str, Sequence[str]]) -> None:
+        """Refuse all names of columns that the file does not have, at once; `wanted` has them by setting.
+
+        Raises:
+            DataError: as `need` does.
+        """
+        problems: list[Problem] = []
+        for key, columns in wanted.items():
+            for column in columns:
+                try:
+                    self.need([column], key)
+                except DataError as error:
+                    problems += error.problems
+        if problems:
+            raise DataError(problems)
 
     def joined(self, test: Source, targets: Sequence[str]) -> Source:
         """These rows, and behind them those of a test file, whose columns are brought to the kinds of these.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.tables.columns import as_categories, as_numbers, is_mostly_numbers, kind_of
+from dlcli.datasets.tables.columns import as_categories, as_numbers, is_mostly_numbers, is_text, kind_of
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
@@ -79,7 +79,9 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
         raise DataError(
             f"{len(classes):,} classes in {len(y):,} rows: most have one row alone",
             f"{source.file}, column {name}",
-            f"Choose another target, or dataset.types={{{name}: numeric}}.",
+            "If these are texts to predict from, dataset=text reads them; dataset.target is another column."
+            if is_text(values)
+            else f"Choose another target, or dataset.types={{{name}: numeric}}.",
         )
     whole = kind_of(values) == "numeric" and given is None
     note = f"{len(classes)} whole numbers are classes; dataset.types={{{name}: numeric}} makes it regression"
