@@ -562,7 +562,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["optimizer.lr=0.1,0.2", "sweep.timeout=soon"], "no length of time"),
         (["optimizer.lr=0.1,0.2", "sweep.trials=0"], "greater than or equal to 1"),
         (["task.loss.label_smoothing=0.0,0.1"], "changes what val/loss means"),
-        (["optimizer.lr=0.1,-1"], "with optimizer.lr=-1: .*Invalid learning rate"),
+        (["optimizer.lr=0.1,-1"], "optimizer.lr=-1: .*Invalid learning rate"),
         (["model=mlp,lstm"], "model=lstm: .*takes"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/acuracy:min']"],
          r"sweep\.objectives: val/acuracy is watched, but never logged\n.*val/accuracy"),
