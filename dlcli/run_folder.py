@@ -179,16 +179,52 @@ class OpenedRun:
                 hint="Only the best of its siblings have theirs (tracking.keep).",
             )
         if not (self.folder / "model").is_dir():
-            raise CorruptRun(
-                f"the run has no model ({self.ledger.status})",
-                where=str(self.folder),
-                hint=f"Only a finished run has one. Go on with it: dlcli resume {self.ledger.run_id[:8]}",
-            )
+            raise self._without_model()
         folders = user_folders(conf_dirs)
         trusted = admit_code(self.folder / "code", [folder.parent for folder in folders], trust=trust)
         if trusted:
             extend_path(folders)
         return load_model(self.folder / "model", trust=trusted)
+
+    def _without_model(self) -> CorruptRun:
+        """Why there is no model, and where one is."""
+        ledger = self.ledger
+        if ledger.status != "FINISHED":
+            return CorruptRun(
+                f"the run has no model ({ledger.status})",
+                where=str(self.folder),
+                hint=f"Only a finished run has one. Go on with it: dlcli resume {ledger.run_id[:8]}",
+            )
+        if ledger.kind == "cv" or ledger.result.get("folds"):
+            folds = self._folds_with_weights()
+            name = f"Name a fold: {', '.join(folds[:3])}{', ...' if folds[3:] else ''}. " if folds else ""
+            nested = self.config["cv"]["_target_"].endswith(".Nested")  # takes no cv.refit
+            command = "dlcli sweep" if nested else "dlcli train ... cv.test_size=0.2 cv.refit=true"
+            return CorruptRun(
+                "a cross-validation has a model for each of its folds, and none of its own",
+                where=str(self.folder),
+                hint=f"{name}A final model of all their rows: {command}",
+            )
+        if ledger.kind == "sweep":
+            best = ledger.result.get("refit_run_id") or ledger.result.get("best_run_id")
+            return CorruptRun(
+                "a sweep has models of its trials, and none of its own",
+                where=str(self.folder),
+                hint=f"The best one's is {best}." if best else "",
+            )
+        return CorruptRun(
+            "the run's model is gone", str(self.folder), "Copy the folder anew, or train it again."
+        )
+
+    def _folds_with_weights(self) -> list[str]:
+        """Names of the folds whose weights were kept, as far as they lie beside this run."""
+        siblings = self.folder.parents[1]
+        folders = [siblings / run_id / "artifacts" for run_id in self.ledger.result.get("folds", ())]
+        return [
+            Ledger.load(folder).run_name
+            for folder in folders
+            if (folder / "model" / "weights.safetensors").is_file()
+        ]
 
 
 def open_run(run: str, runs_dir: Path) -> OpenedRun:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.datasets.tables.columns import named
 from dlcli.errors import DataError
 
 # Texts that are Python's own at a time; all of them would take several times the room.
@@ -90,6 +91,7 @@ class Texts:
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    table = named(table, [name])
     if name in table:
         return table[name]
     if table.shape[1] == 1:

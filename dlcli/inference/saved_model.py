@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.config.build import TARGET, build, locate
-from dlcli.errors import CorruptRun, first_line
+from dlcli.errors import CorruptRun, DataError, first_line
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import atomic_write
@@ -253,11 +253,37 @@ def as_rows(x: Any, kind: str) -> Any:
     """Raw rows as callers from outside hand them over: a table for `table`, an array or a table for `sequence`.
 
     Texts are taken as they are; the rest are arrays.
+
+    Raises:
+        DataError: it is a file's name, or nothing that a table can be made of.
     """
+    if isinstance(x, Path) or (isinstance(x, str) and (kind != "tokens" or _is_file(x))):
+        raise DataError(
+            f"{x} is a file's name, and predict takes the rows themselves",
+            "new data",
+            "Give an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
+        )
     if kind == "sequence":
         return x if isinstance(x, pd.DataFrame) else np.asarray(x)
     if kind == "table":
-        return x if isinstance(x, pd.DataFrame) else pd.DataFrame(x)
+        return x if isinstance(x, pd.DataFrame) else _as_table(x)
     if kind == "tokens":
         return x
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
+
+
+def _as_table(x: Any) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(x)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"no table can be made of this: {first_line(error)}", "new data", "Give a pandas.DataFrame."
+        ) from error
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text names a file; most are too long to be a name."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from dlcli.datasets.ragged import RaggedRows, order_of_steps
+from dlcli.datasets.tables.columns import named
 from dlcli.errors import DataError
 from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.ragged import Ragged
@@ -77,6 +78,7 @@ class Sequences(BaseEstimator):
         """
         columns = self.columns_
         if isinstance(steps, pd.DataFrame):
+            steps = named(steps, [*columns, *filter(None, [self.id_, self.time_])])
             values, ids = numbers(steps, columns, _place), self._ids(steps)
             time = steps[self.time_] if self.time_ in steps.columns else None
             order, lengths = order_of_steps(ids, time, _place), np.bincount(ids)

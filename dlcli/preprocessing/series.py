@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlcli.datasets.tables.columns import as_categories
+from dlcli.datasets.tables.columns import as_categories, named
 from dlcli.datasets.windows import History, Stretches
 from dlcli.errors import DataError
 from dlcli.preprocessing.new_rows import blocks, numbers
@@ -81,6 +81,7 @@ class Series(BaseEstimator):
         """
         if not isinstance(steps, pd.DataFrame):
             return self._rows(blocks(steps, self.columns_))
+        steps = named(steps, [*self.columns_, *filter(None, [self.id_])])
         values = numbers(steps, self.columns_, _step)
         if not self.id_ or self.id_ not in steps:
             return self._rows([values])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, is_text, kind_of
+from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, is_text, kind_of, named
 from dlcli.errors import DataError
 from dlcli.preprocessing.columns.categories import Categories, Encoding, MissingName, Rare
 from dlcli.preprocessing.columns.dates import DateParts
@@ -153,9 +153,10 @@ class Table(BaseEstimator):
 
     def _known(self, x: pd.DataFrame) -> pd.DataFrame:
         """The columns that were fitted; rows without names (an array) have them in the order of the fitted table."""
-        if isinstance(x.columns, pd.RangeIndex) and len(x.columns) == len(self.columns_):
+        # Numbers that a selection left (2, 0) are a range for pandas too: they are names, not an order.
+        if isinstance(x.columns, pd.RangeIndex) and x.columns.equals(pd.RangeIndex(len(self.columns_))):
             x = x.set_axis(self.columns_, axis=1)
-        return needed(x.rename(columns=str), self.columns_)
+        return needed(named(x, self.columns_), self.columns_)
 
     def _transformed(self, x: pd.DataFrame, first: int) -> dict[str, np.ndarray]:
         place = _placed_from(first)

@@ -80,6 +80,21 @@ def test_baselines_stand_beside_the_folds_and_the_refit(
     assert refitted.endswith("baseline 0.3333 ")
 
 
+def test_without_a_final_model_the_folds_have_theirs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    runs = tmp_path_factory.mktemp("runs")
+    result = dlcli.train([*QUICK, "cv=stratified_kfold", "cv.folds=2", f"runs_dir='{runs}'", "run_name=pmlp"])
+    told = r"a model for each of its folds, and none of its own\n  Name a fold: pmlp-fold-0, pmlp-fold-1. .*refit=true"
+    with pytest.raises(CorruptRun, match=told):
+        dlcli.evaluate("pmlp", runs_dir=runs)
+    with pytest.raises(CorruptRun, match=told):
+        dlcli.load_run("pmlp", runs_dir=runs)
+    again = dlcli.evaluate("pmlp-fold-1", runs_dir=runs)
+    assert again.metrics["test/loss"] == pytest.approx(result.folds[1].metrics["test/loss"])
+    assert len(dlcli.load_run("pmlp-fold-0", runs_dir=runs).predict(iris.load().x)) == 150
+
+
 def test_mlflow_has_a_parent_with_its_folds(validated: Result) -> None:
     client = MlflowClient(validated.tracking_uri)
     parent = client.get_run(validated.run_id)

@@ -167,6 +167,18 @@ def test_new_rows() -> None:
     )
 
 
+def test_columns_that_pandas_has_numbered() -> None:
+    file = pd.DataFrame({"c0": [1.0, 2.0, 3.0], "c1": ["a", "b", "a"], "c2": [5.0, 7.0, 6.0]})
+    fitted = Table().fit(file[["c0", "c2"]])  # c1 was the target
+    new = file.set_axis(range(3), axis=1)  # read_csv(header=None)
+    assert np.array_equal(fitted.transform(new)["x"], fitted.transform(file)["x"])
+    assert np.array_equal(fitted.transform(new[[2, 0]])["x"], fitted.transform(file)["x"])
+    with pytest.raises(DataError, match=r"there is no column c0\n.*c1"):
+        fitted.transform(new[[1]])
+    own = Table().fit(file.set_axis(["0", "1", "2"], axis=1))
+    assert len(own.transform(new[[2, 1, 0]])["x"]) == 3
+
+
 @pytest.mark.parametrize(
     ("change", "where", "message", "hint"),
     [

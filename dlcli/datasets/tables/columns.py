@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,18 @@ _MOSTLY = 0.9
 
 # The category of what is missing.
 MISSING = "(missing)"
+
+
+def named(rows: pd.DataFrame, columns: Collection[str]) -> pd.DataFrame:
+    """The rows, their columns' names as strings.
+
+    Where pandas has numbered the columns of a file without a header, and none of `columns` goes by a number, they are
+    called as dlcli reads them: c0, c1, ...
+    """
+    numbered = len(rows.columns) > 0 and pd.api.types.is_integer_dtype(rows.columns.dtype)
+    if numbered and not {str(number) for number in rows.columns} & set(columns):
+        return rows.rename(columns=lambda number: f"c{number}")
+    return rows.rename(columns=str)
 
 
 def kind_of(values: pd.Series) -> Kind:

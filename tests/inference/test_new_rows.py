@@ -1,0 +1,33 @@
+"""What `predict` takes, and what it says of the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcli.errors import DataError
+from dlcli.inference.saved_model import as_rows
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "told"),
+    [
+        ("new.csv", "table", r"new.csv is a file's name, and .*\n.*pandas.read_csv\('new.csv'\)"),
+        (Path("new.csv"), "sequence", r"pandas.read_csv\('new.csv'\)"),
+        ("cat.png", "image", "Give an array of images"),
+        (Path("new.txt"), "tokens", "is a file's name"),
+        ("new.csv", "tokens", "is a file's name"),
+        (3, "table", "no table can be made of this.*\n.*DataFrame"),
+    ],
+)
+def test_what_is_no_rows_is_told(given: Any, kind: str, told: str) -> None:
+    Path("new.csv").write_text("a\n1\n")
+    with pytest.raises(DataError, match=told):
+        as_rows(given, kind)
+
+
+def test_a_text_is_a_text() -> None:
+    for text in ("Free entry!", "old.csv", "a" * 5000, "\0"):
+        assert as_rows(text, "tokens") == text
