@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -79,6 +80,19 @@ def test_a_bad_row_reads_as_shown() -> None:
     done = CliRunner().invoke(app, shlex.split(command))
     assert done.exit_code == 2
     assert done.stderr.replace(f"{Path.cwd()}/", "").split() == shown.split()
+
+
+def test_new_rows_are_predicted_as_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    if not Path("data").is_dir():
+        pytest.skip("needs the folder shared/data beside the checkout")
+    (example,) = re.findall(r"```python\n(import pandas.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert len(names["predicted"]) == len(names["new"])
+    found, wrong = names["found"], names["wrong"]
+    assert len(wrong) == (found["prediction"] != found["target"]).sum()
+    assert (wrong["species"] == wrong["target"]).all()
 
 
 def test_the_python_example_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
