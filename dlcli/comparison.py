@@ -230,9 +230,9 @@ def _pair(a: _Judged, b: _Judged, metric: str) -> Pair | None:
     if len(a.folds) > 1:
         x, y = ([fold[metric] for fold in run.folds] for run in (a, b))
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
-        p = {difference.test: difference.p, "Wilcoxon signed-rank": wilcoxon(x, y)}
         words = _words(a.label, b.label, metric, difference, difference.p, "on these folds")
-        return Pair(a.label, b.label, difference, p, words)
+        tests = {difference.test: difference.p, "Wilcoxon signed-rank": wilcoxon(x, y)}
+        return Pair(a.label, b.label, difference, tests, words)
     rows_a, rows_b = _rows(a, metric), _rows(b, metric)
     p: dict[str, float] = {}
     if rows_a is None or rows_b is None:
