@@ -15,11 +15,18 @@ from dlcli.tasks.base import Task
 # Outputs are kept until there are so many values of them, and then counted in one go.
 _VALUES = 1 << 22
 
+_SINGLE_ONLY = ("mps",)
+
+
+def counting_device(device: torch.device) -> torch.device:
+    """Where figures of outputs on `device` are summed: there, but for Apple's GPUs, which have no double precision."""
+    return torch.device("cpu") if device.type in _SINGLE_ONLY else device
+
 
 class Scores:
     """Collects outputs and encoded targets; `compute` gives the mean loss and metrics over all rows.
 
-    Nothing here waits for the device before `compute`.
+    Nothing here waits for the device before `compute`, unless what was kept has to be counted on the CPU.
 
     Args:
         task: whose loss and metrics.
@@ -69,9 +76,12 @@ class Scores:
     @torch.no_grad()
     def _count(self) -> None:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
-        metrics = self._metrics.to(outputs.device)
-        metrics.update(*self._task.judged(outputs, y), **self._task.judged_too(outputs))
-        self._loss = self._loss + self._task.loss(outputs, y).double() * len(y)
+        # Judged where the task is, summed in double precision where that exists.
+        device = counting_device(outputs.device)
+        judged = [values.to(device) for values in self._task.judged(outputs, y)]
+        named = {name: values.to(device) for name, values in self._task.judged_too(outputs).items()}
+        self._metrics.to(device).update(*judged, **named)
+        self._loss = self._loss + self._task.loss(outputs, y).to(device).double() * len(y)
         self._rows += len(y)
         self._outputs, self._targets, self._waiting = [], [], 0
 

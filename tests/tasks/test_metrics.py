@@ -20,7 +20,7 @@ from dlcli.tasks.losses import Quantile
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.tasks.multilabel import Multilabel
 from dlcli.tasks.regression import Regression
-from dlcli.training.scores import Scores
+from dlcli.training.scores import Scores, counting_device
 
 ROWS = 300
 RANDOM = np.random.default_rng(0)
@@ -290,3 +290,8 @@ def test_a_table_of_predictions_is_judged_as_the_outputs_were(kind: str) -> None
     del expected["loss"]
     assert figures_of_table == pytest.approx(expected, rel=1e-4)
     assert task.read_back(table.drop(columns=table.columns[-1])) is None
+
+
+def test_what_has_no_double_precision_does_not_sum() -> None:
+    assert counting_device(torch.device("mps")) == torch.device("cpu")
+    assert counting_device(torch.device("cuda:1")) == torch.device("cuda:1")
