@@ -5,18 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
 
 _FEW = 16
 
 
-def near(word: str, candidates: Iterable[str]) -> list[str]:
+def near(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """The candidates that look like the word, the nearest first, at most three."""
     names = sorted(set(candidates))
     folded = {name.lower(): name for name in names}
-    matches = get_close_matches(word.lower(), folded, n=3, cutoff=0.6)
+    matches = get_close_matches(word.lower(), folded, n=3, cutoff=cutoff)
     # Beside a name that is one letter off, the others only distract.
     likeness = [SequenceMatcher(None, match, word.lower()).ratio() for match in matches]
     return [folded[match] for match, like in zip(matches, likeness, strict=True) if like > likeness[0] - 0.1]
+
+
+def near_files(name: str, there: Iterable[str]) -> list[str]:
+    """The files whose names look like the name, at most three.
+
+    Endings are left out, for they make any two alike; and names of files are short, and have less in common with
+    each other than keys: who misspells one has most of it right.
+    """
+    files = sorted(set(there))
+    stems = near(Path(name).stem, (Path(file).stem for file in files), cutoff=0.75)
+    found = [file for stem in stems for file in files if Path(file).stem == stem]
+    ending = Path(name).suffix
+    return sorted(found, key=lambda file: Path(file).suffix != ending)[:3]
 
 
 def near_keys(key: str, known: Iterable[str]) -> list[str]:

@@ -243,6 +243,9 @@ def test_what_is_no_file_or_no_table() -> None:
     write(TABLE, "wine.csv")
     with pytest.raises(DataError, match=r"wnie.csv: there is no such file\n  Did you mean wine.csv"):
         load("wnie.csv", "y")
+    write(TABLE, "new_c.csv")
+    with pytest.raises(DataError, match=r"nope.csv: there is no such file\n  dataset.path names the file"):
+        load("nope.csv", "y")
     assert refused(b"PK\x03\x04", name="t.pdf")[1] == ".pdf is no format of tables that dlcli reads"
     assert refused(b"nothing", name="t.parquet")[1].startswith("is no whole Parquet file")
     assert refused(b"nothing", name="t.csv.gz")[1].startswith("cannot be read: Not a gzipped file")

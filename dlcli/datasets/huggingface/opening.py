@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcli.config.suggest import did_you_mean, hint
+from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.class_folders import PARTS
 from dlcli.errors import DataError, first_line
 
@@ -104,9 +104,8 @@ def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:
 
 def _near(path: Path) -> str:
     """What may have been meant instead of a place that is not there."""
-    return did_you_mean(
-        path.name, [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-    )
+    there = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    return question(near_files(path.name, there))
 
 
 def _hub(repo: str, name: str | None, revision: str | None, cache_dir: str | None) -> Any:

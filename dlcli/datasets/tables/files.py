@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dlcli.config.suggest import did_you_mean, hint
+from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.tables.json_lines import read_json_lines
 from dlcli.datasets.tables.packed import format_of
 from dlcli.datasets.tables.source import Source, checked
@@ -40,7 +40,7 @@ def read_table(
         if file.is_dir():
             raise DataError("is a folder, not a table", str(file), "Name a file in it: dataset.path=FILE.")
         there = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
-        near = did_you_mean(file.name, there)
+        near = question(near_files(file.name, there))
         raise DataError("there is no such file", str(file), hint(near, "dataset.path names the file."))
     suffix = format_of(file)
     if suffix in _PARQUET:
