@@ -132,6 +132,11 @@ def test_settings_that_contradict_each_other(overrides: list[str], expected: tup
     assert mistakes(*IRIS, *overrides) == [expected]
 
 
+def test_what_dlcli_supplies_is_not_offered() -> None:
+    ((where, _, hint),) = mistakes(*IRIS, "task.tune_threshold=f1")
+    assert (where, hint) == ("task.tune_threshold", "Choices: average, loss.")
+
+
 def test_a_section_with_a_wrong_value_is_not_judged_twice() -> None:
     assert [where for where, _, _ in mistakes(*IRIS, "trainer.max_epochs=x", "model.hidden=-1")] == [
         "model.hidden", "trainer.max_epochs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from dlcli.config.picks import Picks
 from dlcli.config.primary import Plan, merge
 from dlcli.errors import ConfigError, Problem
 
+# The keys of a configuration, by the groups that there are and the arguments that dlcli supplies.
+KeysOf = Callable[[Mapping[str, Any]], Keys]
+
 
 def apply(
     plan: Plan,
     project: Picks,
     asked: Picks,
-    group_names: Sequence[str],
+    keys_of: KeysOf,
     files: Sequence[Path],
     problems: list[Problem],
     by_data: Mapping[str, str],
@@ -37,11 +40,11 @@ def apply(
     used: list[Setting] = []
     undecided = {group for group, option in by_data.items() if choices.get(group) == option}
     if project.values:
-        good = _existing(project, config, group_names, problems, undecided)
+        good = _existing(project, config, keys_of, problems, undecided)
         plan = replace(plan, project_values={setting.key: setting.value for setting in good})
         plan, config, choices = _merge(plan, files)
         used += good
-    good = _existing(asked, config, group_names, problems, project.unsure | undecided)
+    good = _existing(asked, config, keys_of, problems, project.unsure | undecided)
     for setting in good:
         if setting.kind == "delete":
             continue
@@ -82,7 +85,7 @@ def _merge(plan: Plan, files: Sequence[Path]) -> tuple[Plan, Any, dict[str, str]
 def _existing(
     picks: Picks,
     config: Any,
-    group_names: Sequence[str],
+    keys_of: KeysOf,
     problems: list[Problem],
     also_unsure: set[str] | frozenset[str] = frozenset(),
 ) -> list[Setting]:
@@ -94,7 +97,7 @@ def _existing(
     wanted.sort(key=lambda setting: setting.key.rpartition(".")[2] != TARGET)
     unsure = picks.unsure | also_unsure
     draft: Any = OmegaConf.to_container(config, resolve=False)
-    keys = Keys(draft, group_names)
+    keys = keys_of(draft)
     good: list[Setting] = []
     for setting in wanted:
         if setting.key.split(".")[0] in unsure or "experiment" in unsure:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dlcli.config.apply import apply
 from dlcli.config.folders import conflicts, extend_path, groups, options
+from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, parse
 from dlcli.config.picks import Picks, sort
 from dlcli.config.primary import Plan, default_options, group_override
 from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
 from dlcli.config.resolve import resolve
-from dlcli.config.validate import Supplied, validate
+from dlcli.config.supplied import Supplied
+from dlcli.config.validate import validate
 from dlcli.config.yamlfile import read
 from dlcli.errors import ConfigError, Problem
 
@@ -100,9 +103,8 @@ def draft(
         if name == option
     ]
     try:
-        plan, config, choices, used = apply(
-            plan, project, asked, groups(folders), files, problems, by_data or {}
-        )
+        keys_of = partial(Keys, sections=groups(folders), supplied=supplied or {})
+        plan, config, choices, used = apply(plan, project, asked, keys_of, files, problems, by_data or {})
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     for group, option in defaults.items():

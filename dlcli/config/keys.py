@@ -11,14 +11,16 @@ from dlcli.config.overrides import Setting
 from dlcli.config.root import OWN, Root
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, hint, near_keys, question
+from dlcli.config.supplied import Supplied, supplied_to
 from dlcli.errors import ConfigError, Problem
 
 
 class Keys:
     """The keys of a composed configuration (plain, interpolations as text) and those its targets take."""
 
-    def __init__(self, config: Mapping[str, Any], sections: Sequence[str]) -> None:
+    def __init__(self, config: Mapping[str, Any], sections: Sequence[str], supplied: Supplied) -> None:
         self.config = config
+        self.supplied = supplied
         self.sections = {section.split("/")[0] for section in sections}
 
     def check(self, setting: Setting) -> Problem | None:
@@ -97,9 +99,9 @@ class Keys:
         return _problem(setting, message, question(close), few, *hints, *anything)
 
     def known(self) -> Iterator[str]:
-        """Every dotted key that can be set."""
+        """Every dotted key that a user may set: not those that dlcli supplies."""
         yield from signature(Root).arguments
-        yield from _walk(self.config, "")
+        yield from _walk(self.config, "", self.supplied)
 
 
 def own_keys(section: str) -> Mapping[str, Any]:
@@ -119,16 +121,18 @@ def read_signature(target: Any) -> Signature | None:
         return None
 
 
-def _walk(node: Any, prefix: str) -> Iterator[str]:
+def _walk(node: Any, prefix: str, supplied: Supplied) -> Iterator[str]:
     if not isinstance(node, Mapping):
         return
     names = {str(name): value for name, value in node.items() if name not in (TARGET, PARTIAL)}
     if TARGET in node:
         takes = read_signature(node[TARGET])
-        names = dict.fromkeys(takes.arguments) | names if takes else names
+        ours = supplied_to(prefix.removesuffix("."), supplied)
+        free = [name for name in takes.arguments if name not in ours] if takes else []
+        names = dict.fromkeys(free) | names
     for name, value in names.items():
         yield f"{prefix}{name}"
-        yield from _walk(value, f"{prefix}{name}.")
+        yield from _walk(value, f"{prefix}{name}.", supplied)
 
 
 def _problem(setting: Setting, message: str, *hints: str) -> Problem:

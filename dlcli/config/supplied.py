@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 _FROM_DATA = "It comes from the data."
 _OF_TARGETS = dict.fromkeys(
@@ -13,7 +14,10 @@ _OF_TARGETS = dict.fromkeys(
 # Options of groups that stand for one that the data will decide: until then the section's keys cannot be judged.
 BY_DATA = {"task": "auto", "preprocessing": "auto"}
 
-SUPPLIED: Mapping[str, Mapping[str, str]] = {
+# Section (dotted, `*` for one or more names) to the arguments that dlcli passes there, each with a hint.
+Supplied = Mapping[str, Mapping[str, str]]
+
+SUPPLIED: Supplied = {
     "model": {
         **dict.fromkeys(
             ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback"), _FROM_DATA
@@ -49,3 +53,13 @@ SUPPLIED: Mapping[str, Mapping[str, str]] = {
     },
     "trainer.profiler": {"dirpath": "It is profile/ in the run's folder."},
 }
+
+
+def supplied_to(section: str, supplied: Supplied) -> dict[str, str]:
+    """The arguments that dlcli passes to a section's target, each with a hint."""
+    return {
+        argument: text
+        for pattern, arguments in supplied.items()
+        if fnmatchcase(section, pattern)
+        for argument, text in arguments.items()
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
@@ -12,11 +11,9 @@ from dlcli.config.keys import own_keys, read_signature
 from dlcli.config.root import Root
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, did_you_mean, hint, near, question
+from dlcli.config.supplied import Supplied, supplied_to
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
-
-# Section (dotted, `*` for one or more names) to the arguments that dlcli passes there, each with a hint.
-Supplied = Mapping[str, Mapping[str, str]]
 
 
 def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Supplied) -> Iterator[Problem]:
@@ -54,7 +51,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
     if takes is None:
         yield _broken(node[TARGET], where)
         return
-    given = _given(where, supplied)
+    given = supplied_to(where, supplied)
     # A key that the target takes too is the target's.
     own = {key: argument for key, argument in own_keys(where).items() if key not in takes.arguments}
     for key, argument in own.items():
@@ -105,15 +102,6 @@ def _broken(target: Any, where: str) -> Problem:
         problem = error.problems[0]
         return Problem(problem.message, f"{where}.{TARGET}", problem.hint)
     return Problem("cannot be read", f"{where}.{TARGET}")
-
-
-def _given(where: str, supplied: Supplied) -> dict[str, str]:
-    return {
-        argument: text
-        for section, arguments in supplied.items()
-        if fnmatchcase(where, section)
-        for argument, text in arguments.items()
-    }
 
 
 def _has_target(value: Any) -> bool:

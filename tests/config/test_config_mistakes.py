@@ -56,6 +56,13 @@ MESSAGES = [
         "is a section with keys, not a value",
         "Take it out with ~callbacks.stop.",
     ),
+    # What dlcli supplies itself is not offered.
+    (
+        "optimizer.parms=1",
+        "optimizer.parms",
+        "toy_targets.Adam has no argument parms",
+        "Choices: amsgrad, betas, lr.",
+    ),
     # grammar
     ("seed", "seed", "has no value", "Write KEY=VALUE, such as optimizer.lr=0.01."),
     ("zzqq=1", "zzqq", "there is no such key", "dlcli show prints all keys."),

@@ -68,7 +68,7 @@ REAL_VALUES = [*VALUES[:24], "0.5", "10", "relu", "max", "val/accuracy", "torch.
 def real_override() -> st.SearchStrategy[str]:
     """What fits the shipped configuration, and what does not; made when it is used, since it imports all targets."""
     config = compose([], supplied=RUNS_SUPPLIED).config
-    keys = st.sampled_from([*(key for key in Keys(config, groups()).known() if "." in key), *WRONG_KEYS])
+    keys = st.sampled_from([*(key for key in Keys(config, groups(), {}).known() if "." in key), *WRONG_KEYS])
     chosen = [f"{group}={option}" for group in groups() for option in (*options(group), "nothing", "mpl")]
     return st.one_of(
         st.sampled_from(chosen),
