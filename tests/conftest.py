@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import signal
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees this machine's settings, or leaves anything outside its own folder."""
     for name in (
         "MLFLOW_TRACKING_URI",
@@ -25,6 +27,10 @@ def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    yield
+    # Lightning ignores Ctrl-C from its first KeyboardInterrupt on, and processes that later tests start would as well.
+    assert signal.getsignal(signal.SIGINT) == on_interrupt
 
 
 @pytest.fixture
