@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Self
 
-import numpy as np
-import torch
 from annotated_types import Ge, MinLen
 from sklearn.base import BaseEstimator
 
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError
 from dlcli.models.hub import pretrained_folder, transformers
-from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.tokens import encoded
 
 
 class PretrainedText(BaseEstimator):
@@ -61,15 +59,7 @@ class PretrainedText(BaseEstimator):
 
     def transform(self, x: Any) -> dict[str, Any]:
         """`x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; of texts in any form that `Texts.of` takes."""
-        tokenizer = self._tokenizer()
-        rows = [
-            np.array(found.ids or [self.unknown_], dtype=np.int64)
-            for batch in Texts.of(x, self.column_).batches()
-            for found in tokenizer.encode_batch(batch)
-        ]
-        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-        values = np.concatenate(rows) if rows else np.empty(0, np.int64)
-        return {"x": Ragged(torch.from_numpy(values), lengths), "lengths": lengths}
+        return encoded(Texts.of(x, self.column_), self._tokenizer(), self.unknown_)
 
     def facts(self) -> dict[str, Any]:
         """`vocab_size`, and `backbone_config`: the model's description, as JSON."""

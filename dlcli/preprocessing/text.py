@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
-import torch
 from annotated_types import Ge
 from sklearn.base import BaseEstimator
 
 from dlcli.datasets.texts import Texts
-from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.tokens import encoded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -62,15 +60,7 @@ class Text(BaseEstimator):
 
     def transform(self, x: Any) -> dict[str, Any]:
         """`x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; of texts in any form that `Texts.of` takes."""
-        tokenizer = self._tokenizer()
-        rows = [
-            np.array(found.ids or [1], dtype=np.int64)
-            for batch in Texts.of(x, self.column_).batches()
-            for found in tokenizer.encode_batch(batch)
-        ]
-        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-        values = np.concatenate(rows) if rows else np.empty(0, np.int64)
-        return {"x": Ragged(torch.from_numpy(values), lengths), "lengths": lengths}
+        return encoded(Texts.of(x, self.column_), self._tokenizer(), 1)
 
     def facts(self) -> dict[str, Any]:
         """`vocab_size`: how many tokens there are, padding and the unknown one included."""

@@ -6,6 +6,7 @@ prediction that other metrics judge.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,8 +34,9 @@ class _Mean(Metric):
         self.add_state(self._total, default=torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
+    @abstractmethod
     def _each(self, quantiles: Tensor, y: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Each row's and target's value, `(N, K)` or `(N, K, Q)`."""
 
     def update(self, predicted: Tensor, y: Tensor, quantiles: Tensor) -> None:
         """Add some rows; `predicted` is not looked at."""
