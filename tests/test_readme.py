@@ -1,4 +1,4 @@
-"""Every command in the README runs; those that train under trainer=debug."""
+"""Every command in the README and in docs/ runs, those that train under trainer=debug; every link leads somewhere."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from typer.testing import CliRunner
 from dlcli.cli.app import app
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("dlcli ")]
+PAGES = {page: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+TEXT = "\n".join(PAGES.values())
+BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+# In the order in which a reader meets them, for some need a run that an earlier one made; each once.
+COMMANDS = dict.fromkeys(line for block in BLOCKS for line in block.splitlines() if line.startswith("dlcli "))
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the README shows, and a run that `last` finds."""
+    """A folder with the files that the pages show, and a run that `last` finds."""
     folder = tmp_path_factory.mktemp("project")
     for language in ("python", "yaml"):
-        for name, content in re.findall(rf"```{language}\n# (\S+)\n(.*?)```", README, re.DOTALL):
+        for name, content in re.findall(rf"```{language}\n# (\S+)\n(.*?)```", TEXT, re.DOTALL):
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
@@ -66,7 +69,7 @@ def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_mistakes_read_as_shown() -> None:
-    command, shown = re.search(r"```\n\$ dlcli (train modle.*?)\n(.*?)```", README, re.DOTALL).groups()
+    command, shown = re.search(r"```console\n\$ dlcli (train modle.*?)\n(.*?)```", TEXT, re.DOTALL).groups()
     done = CliRunner().invoke(app, shlex.split(command))
     assert done.exit_code == 2
     assert done.stderr.split() == shown.split()
@@ -74,7 +77,7 @@ def test_the_mistakes_read_as_shown() -> None:
 
 def test_a_bad_row_reads_as_shown() -> None:
     command, shown = re.search(
-        r"```\n\$ dlcli (train dataset=table.*?)\n(.*?)```", README, re.DOTALL
+        r"```console\n\$ dlcli (train dataset=table.*?)\n(.*?)```", TEXT, re.DOTALL
     ).groups()
     Path("birds.csv").write_text("size,kind\n1,owl\n3\n")
     done = CliRunner().invoke(app, shlex.split(command))
@@ -82,11 +85,25 @@ def test_a_bad_row_reads_as_shown() -> None:
     assert done.stderr.replace(f"{Path.cwd()}/", "").split() == shown.split()
 
 
+def test_warnings_read_as_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    if not Path("data").is_dir():
+        pytest.skip("needs the folder shared/data beside the checkout")
+    command = "dlcli check dataset=table dataset.path=data/bike-hour.csv dataset.target=cnt"
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    printed = " ".join(done.stdout.split())
+    blocks = re.findall(rf"```console\n\$ {re.escape(command)}\n(.*?)```", TEXT, re.DOTALL)
+    assert blocks
+    for part in "...".join(blocks).split("..."):
+        assert " ".join(part.split()) in printed
+
+
 def test_new_rows_are_predicted_as_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     if not Path("data").is_dir():
         pytest.skip("needs the folder shared/data beside the checkout")
-    (example,) = re.findall(r"```python\n(import pandas.*?)```", README, re.DOTALL)
+    (example,) = re.findall(r"```python\n(import pandas.*?)```", TEXT, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)
     assert len(names["predicted"]) == len(names["new"])
@@ -97,7 +114,38 @@ def test_new_rows_are_predicted_as_shown(project: Path, monkeypatch: pytest.Monk
 
 def test_the_python_example_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
-    (example,) = re.findall(r"```python\nimport dlcli\n(.*?)```", README, re.DOTALL)
+    (example,) = re.findall(r"```python\nimport dlcli\n(.*?)```", TEXT, re.DOTALL)
     names: dict[str, object] = {}
     exec("import dlcli\n" + example, names)
     assert names["result"].metrics["test/accuracy"] > 0.5  # type: ignore[attr-defined]
+
+
+def test_every_command_is_told_of() -> None:
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert [name for name in names if not re.search(rf"dlcli {name}\b", TEXT)] == []
+
+
+def anchors(text: str) -> set[str]:
+    """What headings are called in a link, as GitHub does it."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[str]:
+    """The targets of a page's links that lead to this repository's files."""
+    found = re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text()))
+    return [target for target in found if "://" not in target]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        file, _, anchor = target.partition("#")
+        there = (page.parent / file).resolve() if file else page
+        assert there.is_file(), target
+        assert not anchor or anchor in anchors(there.read_text()), target
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
+    assert {page for page in PAGES if page.parent.name == "docs"} <= linked
