@@ -1,22 +1,40 @@
-"""`make bench`: every measurement, one after the other; `make bench ARGS=mnist_mlp` runs one."""
+"""`make bench`: every measurement in turn; `make bench ARGS=folds` runs one, `ARGS="slots 4"` a part of one."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import sys
 
 import bench
+from dlcli.errors import Interrupted
+from dlcli.quiet import quiet
 
 
 def main() -> None:
-    wanted = sys.argv[1:]
-    for module in pkgutil.iter_modules(bench.__path__):
-        if module.name.startswith("_") or (wanted and module.name not in wanted):
-            continue
-        measurement = importlib.import_module(f"bench.{module.name}")
-        print(f"\n== {module.name}: {measurement.__doc__.splitlines()[0]}", flush=True)
-        measurement.main()
+    names = [
+        module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_")
+    ]
+    wanted: dict[str, list[str]] = {}
+    for word in sys.argv[1:]:
+        if word in names:
+            wanted[word] = []
+        elif wanted:
+            wanted[list(wanted)[-1]].append(word)
+        else:
+            sys.exit(f"there is no measurement {word}: {', '.join(names)}")
+    for name, words in (wanted or {name: [] for name in names}).items():
+        measurement = importlib.import_module(f"bench.{name}")
+        if words and not inspect.signature(measurement.main).parameters:
+            sys.exit(f"{name} takes no further words: {' '.join(words)}")
+        print(f"\n== {name}: {measurement.__doc__.splitlines()[0]}", flush=True)
+        measurement.main(*words)
 
 
-main()
+try:
+    with quiet():
+        main()
+except (KeyboardInterrupt, Interrupted):
+    print("\nstopped by Ctrl-C", file=sys.stderr)
+    sys.exit(130)

@@ -10,13 +10,24 @@ import sys
 from collections.abc import Sequence
 
 
-def measure(arguments: Sequence[str]) -> dict[str, float]:
-    """Run `python -m ARGUMENTS` and read the JSON line that it prints last."""
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("BENCH_THREADS", "1")}
+def measure(arguments: Sequence[str], threads: str | None = None) -> dict[str, float]:
+    """Run `python -m ARGUMENTS` and read the JSON line that it prints last.
+
+    `threads` is its OMP_NUM_THREADS: BENCH_THREADS where it is not given, else 1; empty takes the variable away.
+    """
+    threads = os.environ.get("BENCH_THREADS", "1") if threads is None else threads
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment |= {"OMP_NUM_THREADS": threads} if threads else {}
     done = subprocess.run(
-        [sys.executable, "-m", *arguments], env=environment, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        start_new_session=True,  # Ctrl-C is for us, who end it: it has nothing to say of that
     )
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
 
 
 def compare(ours: Sequence[str], theirs: Sequence[str], runs: int = 5) -> None:

@@ -19,7 +19,7 @@ COMMAND = [
 def main() -> None:
     from bench._pairs import measure
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         measure(["bench.folds", folder])  # makes the store, warms the file cache
         figures = [measure(["bench.folds", folder]) for _ in range(RUNS)]
     for name in figures[0]:

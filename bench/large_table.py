@@ -23,7 +23,7 @@ FILE = "rows.parquet"
 def main() -> None:
     from bench._pairs import measure
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         size = _write(Path(folder) / FILE)
         print(f"{ROWS:,} rows of {COLUMNS} float32: {size / 1e6:.0f} MB")
         for name, value in measure(["bench.large_table", "train", folder]).items():
@@ -44,14 +44,12 @@ def _write(file: Path) -> int:
 
 def train(folder: str) -> dict[str, float]:
     """One epoch, with the record; the peak beyond what is there when all is imported and a small run is over."""
-    from dlcli import runner
-    from dlcli.training.observer import Watcher
+    import dlcli
 
     def run(path: Path) -> None:
-        runner.train(
+        dlcli.train(
             ["dataset=table", f"dataset.path='{path}'", "dataset.target=y", f"dataset.batch_size={BATCH}",
-             "trainer.max_epochs=1", "trainer.accelerator=cpu", f"runs_dir='{folder}/runs'"],
-            watcher=Watcher(),
+             "trainer.max_epochs=1", "trainer.accelerator=cpu", f"runs_dir='{folder}/runs'"]
         )  # fmt: skip
 
     small = Path(folder) / "small.parquet"

@@ -25,7 +25,7 @@ def main() -> None:
     if not (Path(ROOT) / "MNIST" / "raw").is_dir():
         print(f"left out: no MNIST/raw in {ROOT} (BENCH_MNIST names its folder)")
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         measure(["bench.mnist_mlp", "ours", folder])  # makes the store
         compare(["bench.mnist_mlp", "ours", folder], ["bench.mnist_mlp", "loop"])
 

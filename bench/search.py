@@ -1,14 +1,13 @@
 """Does a search find more than chance? 40 trials by TPE and 40 at random, of an MLP on winequality-red with 5 folds.
 
 It takes 11 minutes of CPU time, and may be stopped at any time: the sweeps lie in `runs/bench-search`, and go on from
-where they were. With a number (`python -m bench.search 2`) it ends after so many seeds.
+where they were. With a number (`make bench ARGS="search 2"`) it ends after so many seeds.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +28,13 @@ COMMAND = [
 ]  # fmt: skip
 
 
-def main() -> None:
+def main(seeds: str = str(SEEDS)) -> None:
     if not DATA.exists():
         print(f"needs {DATA}")
         return
-    seeds = int(sys.argv[1]) if sys.argv[1:2] and sys.argv[1].isdecimal() else SEEDS
     differences = []
     best: dict[str, list[float]] = {sampler: [] for sampler in SAMPLERS}
-    for seed in range(seeds):
+    for seed in range(int(seeds)):
         for sampler in SAMPLERS:
             best[sampler].append(searched(sampler, seed).metrics["best/val/loss"])
             print(f"seed {seed}  {sampler:8} best val/loss {best[sampler][-1]:.4f}", flush=True)
@@ -72,7 +70,3 @@ def interval(differences: list[float]) -> tuple[float, float]:
         return math.nan, math.nan
     half = t.ppf(0.975, pairs - 1) * statistics.stdev(differences) / math.sqrt(pairs)
     return mean - half, mean + half
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ COMMAND = [
 def main() -> None:
     from bench._pairs import measure
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         measure(["bench.sweep", folder])  # makes the store, warms the file cache
         figures = [measure(["bench.sweep", folder]) for _ in range(RUNS)]
     for name in figures[0]:

@@ -24,7 +24,7 @@ def main() -> None:
     if not IMAGES.is_file() or not WEIGHTS.is_file():
         print(f"left out: no images or weights in {SHARED} (BENCH_SHARED names its folder)")
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         cached = measure(["bench.transfer", "cached", folder])["epoch"]
         computed = measure(["bench.transfer", "computed", folder])["epoch"]
         plain = measure(["bench.transfer", "plain"])["epoch"]

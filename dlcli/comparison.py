@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.errors import InputError
+from dlcli.next_command import resume_command
 from dlcli.run_folder import OpenedRun, open_run
 from dlcli.splits.split import Split
 from dlcli.statistics.paired import (
@@ -181,7 +182,7 @@ def _judged(run: OpenedRun, label: str) -> _Judged:
             raise InputError(
                 f"{label} has no figures on held-out rows ({run.ledger.status})",
                 str(run.folder),
-                f"Finish it first: dlcli resume {run.ledger.run_id[:8]}",
+                f"Finish it first: {resume_command(run.ledger)}",
             )
         by_fold.setdefault(int(ledger.tags.get("dlcli.fold", 0)), []).append(figures)
         splits.append(Split.load(folder / "split.npz"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dlcli.console import Terminal, duration
+from dlcli.livedisplay import LiveDisplay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,36 +24,23 @@ class ComputingBar:
         self._total = total
         self._done = 0
         self._start = time.monotonic()
-        self._exit = contextlib.ExitStack()
+        self._display = LiveDisplay(terminal, self._render, transient=True)
 
     def __enter__(self) -> ComputingBar:
-        self._live = None
-        if self._terminal.live:
-            from rich.live import Live
-
-            # No refresh thread: it would take the interpreter from computing.
-            self._live = Live(
-                console=self._terminal.console,
-                auto_refresh=False,
-                transient=True,
-                get_renderable=self._render,
-            )
-            self._exit.enter_context(self._live)
-            self._exit.enter_context(self._terminal.displaying())
-        else:
+        self._display.__enter__()
+        if not self._terminal.live:
             self._terminal.note(f"computing the features of {self._total:,} rows, once")
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._exit.close()
+        self._display.__exit__(kind, error, trace)
 
     def advance_to(self, done: int) -> None:
-        """So many are there. Whoever tells does so no more often than a person can see it."""
+        """So many are there."""
         self._done = done
-        if self._live is not None:
-            self._live.refresh()
+        self._display.changed()
 
     def _render(self) -> RenderableType:
         from rich.progress_bar import ProgressBar

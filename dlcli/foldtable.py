@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dlcli.console import REDRAW_SECONDS, Terminal, number
+from dlcli.console import Terminal, number
+from dlcli.livedisplay import LiveDisplay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,34 +40,24 @@ class FoldTable:
         self._terminal = terminal
         self._lines = [_Line(name) for name in names]
         self._monitor = ""
-        self._next_draw = 0.0
-        self._exit = ExitStack()
+        self._display = LiveDisplay(terminal, self._render)
 
     def __enter__(self) -> FoldTable:
         self.shown = True
-        self._live = None
-        if self._terminal.live:
-            from rich.live import Live
-
-            self._live = Live(console=self._terminal.console, auto_refresh=False, get_renderable=self._render)
-            self._exit.enter_context(self._live)
-            self._exit.enter_context(self._terminal.displaying())
+        self._display.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self.lock:
-            if self._live is not None:
-                self._live.refresh()
-            self._live = None
-            self._exit.close()
+            self._display.__exit__(kind, error, trace)
 
     def computed(self, index: int, done: int, total: int) -> None:
         """So many of the rows' features are there, which a training needs before it can begin."""
         with self.lock:
             self._lines[index].state = f"features {done / total:.0%}"
-            self._draw()
+            self._display.changed()
 
     def prepared(self, index: int, max_epochs: int | None, monitor: str) -> None:
         """A training begins."""
@@ -76,14 +65,14 @@ class FoldTable:
             self._monitor = monitor
             self._lines[index].state = "runs"
             self._lines[index].max_epochs = max_epochs if max_epochs is None or max_epochs > 0 else None
-            self._draw()
+            self._display.changed()
 
     def epoch(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch is done."""
         with self.lock:
             line = self._lines[index]
             line.epoch, line.watched = epoch + 1, metrics.get(self._monitor, math.nan)
-            self._draw()
+            self._display.changed()
 
     def finished(self, index: int, metrics: Mapping[str, float], seconds: float) -> None:
         """A training is done."""
@@ -92,8 +81,7 @@ class FoldTable:
             line.state, line.seconds = "done", seconds
             line.metrics = {k: v for k, v in metrics.items() if k.startswith("test/")} or metrics
             if self._terminal.live:
-                self._next_draw = 0.0
-                self._draw()
+                self._display.changed(much=True)
             else:
                 done = sum(line.state == "done" for line in self._lines)
                 figures = "  ".join(f"{name} {number(line.metrics[name])}" for name in self._main(line))
@@ -105,12 +93,6 @@ class FoldTable:
         losses = [name for name in line.metrics if name.endswith("/loss")]
         others = [name for name in line.metrics if name not in losses]
         return losses[:1] + ([name for name in others if name.endswith(f"/{watched}")] or others)[:1]
-
-    def _draw(self) -> None:
-        # No refresh thread of its own: redrawing takes the interpreter from training.
-        if self._live is not None and time.monotonic() >= self._next_draw:
-            self._next_draw = time.monotonic() + REDRAW_SECONDS
-            self._live.refresh()
 
     def _render(self) -> RenderableType:
         from rich import box

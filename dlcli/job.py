@@ -20,6 +20,7 @@ from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import Interrupted, Pruned
 from dlcli.feature_cache import cached_features, with_features
 from dlcli.finding import find, settle
+from dlcli.next_command import resume_command
 from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
 from dlcli.paths import display
 from dlcli.result import Result
@@ -160,14 +161,14 @@ def _profiled(run_dir: Path) -> list[str]:
 @contextmanager
 def _naming(ledger: Ledger) -> Iterator[None]:
     """Whatever stops a job says where its record is, and how it goes on: a fold with its whole cross-validation."""
-    where, goes_on = display(ledger.run_dir), (ledger.parent_id or ledger.run_id)[:8]
+    where = display(ledger.run_dir)
     try:
         yield
     except Pruned:
         raise
     except Interrupted as interrupt:
         interrupt.add_note(f"Its last checkpoint is kept in {where}")
-        interrupt.add_note(f"Go on with it: dlcli resume {goes_on}")
+        interrupt.add_note(f"Go on with it: {resume_command(ledger)}")
         raise
     except Exception as error:
         error.add_note(f"The run is FAILED, and what it has done so far is kept, in {where}")

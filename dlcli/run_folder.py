@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
+from dlcli.next_command import resume_command
 from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.ledger import Ledger
 
@@ -193,7 +194,7 @@ class OpenedRun:
             return CorruptRun(
                 f"the run has no model ({ledger.status})",
                 where=str(self.folder),
-                hint=f"Only a finished run has one. Go on with it: dlcli resume {ledger.run_id[:8]}",
+                hint=f"Only a finished run has one. Go on with it: {resume_command(ledger)}",
             )
         if ledger.kind == "cv" or ledger.result.get("folds"):
             folds = self._folds_with_weights()

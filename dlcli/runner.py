@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dlcli.comparison import Comparison
@@ -31,8 +31,12 @@ def train(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     watcher: Watcher | None = None,
+    sweep_watcher: SweepWatcher | None = None,
 ) -> Result:
-    """Train one experiment: compose, check, create the run, do its jobs."""
+    """Train one experiment: compose, check, create the run, do its jobs.
+
+    A fold's search for its settings (`cv=nested`) is told to `sweep_watcher`.
+    """
     from dlcli.distributed.ranks import leading
     from dlcli.doubts import find_doubts
     from dlcli.experiment import plan_experiment
@@ -47,7 +51,7 @@ def train(
 
     with interruptible(), leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
-        search = plan_nested(experiment, overrides)
+        search = plan_nested(experiment, overrides, sweep_watcher)
         estimation = experiment.estimation
         experiment.rehearse(quick=True)
         if watcher:
@@ -159,7 +163,7 @@ def resume(
         if opened.ledger.kind == "sweep":
             carry_out = partial(_carry_out_sweep, plan_again(resumption, conf_dirs), watcher=sweep_watcher)
         elif searches_in_folds(resumption.config):
-            search = plan_nested_again(resumption, conf_dirs)
+            search = plan_nested_again(resumption, conf_dirs, sweep_watcher)
             carry_out = partial(_carry_out, search.estimation, watcher=watcher, search=search)
         else:
             estimation = plan_estimation(resumption.config, folders)
@@ -321,24 +325,8 @@ def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:
     serve_ui(uri, port, tell)
 
 
-def ui_command(result: Result) -> str:
-    """The line that opens the UI on the store of a result."""
-    store = result.tracking_uri
-    if store.startswith("sqlite:"):
-        # In the folder where the run was started, the default needs no option.
-        folder = Path(store.removeprefix("sqlite:///")).parent
-        return "dlcli ui" if folder == Path("runs").resolve() else f"dlcli ui --runs-dir {folder}"
-    return "dlcli ui"
-
-
 def runs_directory(given: Path | None) -> Path:
     """Where runs lie, for commands that compose no configuration."""
-    import yaml
+    from dlcli.config.project import default_runs_dir
 
-    from dlcli.config.folders import shipped_folder, user_folders
-    from dlcli.config.project import project_defaults
-
-    if given is not None:
-        return given
-    defaults: Mapping[str, Any] = yaml.safe_load((shipped_folder() / "config.yaml").read_text())
-    return Path({**defaults, **project_defaults(user_folders())}["runs_dir"])
+    return given or default_runs_dir()

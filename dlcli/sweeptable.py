@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dlcli.console import REDRAW_SECONDS, Terminal, duration, number
+from dlcli.console import Terminal, duration, number
+from dlcli.livedisplay import LiveDisplay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,41 +27,41 @@ class _Slot:
     fold: tuple[int, int] | None = None
     epoch: int = 0
     value: float = math.nan
+    features: float | None = None  # the share of rows whose features are there, while they are computed
 
 
 class SweepTable:
-    """Made once the trials are counted; a context manager that takes the live part away. Safe to use from threads."""
+    """Made once the trials are counted; a context manager that takes the live part away. Safe to use from threads.
 
-    def __init__(self, terminal: Terminal, total: int, slots: int, metric: str) -> None:
+    Args:
+        terminal: where it is drawn.
+        total: how many trials there will be.
+        metric: what they are judged by.
+        title: what the sweep is called where it is one of several.
+    """
+
+    def __init__(self, terminal: Terminal, total: int, metric: str, title: str = "") -> None:
         self._terminal = terminal
         self._total = total
-        self._slots = slots
         self._metric = metric
+        self._title = title
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
         self._running: dict[int, _Slot] = {}
         self._best: tuple[int, float, Mapping[str, Any]] | None = None
         self._started = time.monotonic()
         self._ended_here = 0
-        self._next_draw = 0.0
+        self._display = LiveDisplay(terminal, self._render)
 
     def __enter__(self) -> SweepTable:
-        self._live = None
-        if self._terminal.live:
-            from rich.live import Live
-
-            self._live = Live(console=self._terminal.console, auto_refresh=False, get_renderable=self._render)
-            self._live.__enter__()
+        self._display.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            if self._live is not None:
-                self._live.refresh()
-                self._live.__exit__(kind, error, trace)
-            self._live = None
+            self._display.__exit__(kind, error, trace)
 
     def count(self, state: str) -> None:
         """A trial that had ended before the sweep went on."""
@@ -71,14 +72,25 @@ class SweepTable:
         """A trial, or its next fold (which, of how many), is trained."""
         with self._lock:
             self._running[trial] = _Slot(params, fold)
-            self._draw()
+            self._display.changed()
+
+    def computed(self, trial: int, done: int, total: int) -> None:
+        """So many of the rows' features are there, which a trial needs before it can begin. In a log, one line."""
+        with self._lock:
+            if trial not in self._running:
+                return
+            # Trials side by side share the work: the first of them says it.
+            if not self._terminal.live and all(slot.features is None for slot in self._running.values()):
+                self._note(f"trial {trial}: computing the features of {total:,} rows, once")
+            self._running[trial].features = done / total
+            self._display.changed()
 
     def epoch(self, trial: int, epoch: int, value: float) -> None:
         """An epoch of a trial is done."""
         with self._lock:
-            if trial in self._running:
-                self._running[trial].epoch, self._running[trial].value = epoch + 1, value
-            self._draw()
+            if slot := self._running.get(trial):
+                slot.epoch, slot.value, slot.features = epoch + 1, value, None
+            self._display.changed()
 
     def ended(
         self,
@@ -96,22 +108,16 @@ class SweepTable:
             self._ended_here += 1
             self._best = best
             if self._terminal.live:
-                self._next_draw = 0.0
-                self._draw()
+                self._display.changed(much=True)
                 return
             done = sum(self._counts.values())
             came = f"{self._metric} {number(value)}" if value is not None else state
             lead = "  best so far" if best and best[0] == trial else ""
             why = f": {reason}" if reason else ""
-            self._terminal.note(
-                f"trial {trial} ({done}/{self._total})  {came}{lead}{why}  {_settings(params)}"
-            )
+            self._note(f"trial {trial} ({done}/{self._total})  {came}{lead}{why}  {_settings(params)}")
 
-    def _draw(self) -> None:
-        # No refresh thread of its own: redrawing takes the interpreter from what runs.
-        if self._live is not None and time.monotonic() >= self._next_draw:
-            self._next_draw = time.monotonic() + REDRAW_SECONDS
-            self._live.refresh()
+    def _note(self, line: str) -> None:
+        self._terminal.note(f"{self._title}, {line}" if self._title else line)
 
     def _render(self) -> RenderableType:
         from rich.console import Group
@@ -130,15 +136,14 @@ class SweepTable:
             Text(self._left(done), "cyan"),
             Text(", ".join(counts), overflow="ellipsis", no_wrap=True),
         )
-        lines: list[RenderableType] = [head]
+        lines: list[RenderableType] = [Text(self._title, "bold")] if self._title else []
+        lines.append(head)
         if self._best is not None:
             which, value, params = self._best
             best = f"best  trial {which}  {self._metric} {number(value)}  {_settings(params)}"
             lines.append(Text(best, "green", overflow="ellipsis", no_wrap=True))
         for trial, slot in sorted(self._running.items()):
-            fold = f"  fold {slot.fold[0] + 1}/{slot.fold[1]}" if slot.fold else ""
-            watched = f"  {number(slot.value)}" if math.isfinite(slot.value) else ""
-            text = f"runs  trial {trial}{fold}  epoch {slot.epoch}{watched}  {_settings(slot.params)}"
+            text = f"runs  trial {trial}{_at(slot)}  {_settings(slot.params)}"
             lines.append(Text(text, "dim", overflow="ellipsis", no_wrap=True))
         return Group(*lines)
 
@@ -147,6 +152,14 @@ class SweepTable:
         if not self._ended_here or done >= self._total:
             return duration(elapsed)
         return f"{duration(elapsed / self._ended_here * (self._total - done))} left"
+
+
+def _at(slot: _Slot) -> str:
+    fold = f"  fold {slot.fold[0] + 1}/{slot.fold[1]}" if slot.fold else ""
+    if slot.features is not None:
+        return f"{fold}  features {slot.features:.0%}"
+    watched = f"  {number(slot.value)}" if math.isfinite(slot.value) else ""
+    return f"{fold}  epoch {slot.epoch}{watched}"
 
 
 def _settings(params: Mapping[str, Any]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dlcli.console import REDRAW_SECONDS, Terminal, duration, number
+from dlcli.console import Terminal, duration, number
+from dlcli.livedisplay import LiveDisplay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,38 +50,27 @@ class TrainingBar:
         self._metrics: Mapping[str, float] = {}
         self._start = time.monotonic()
         self._ended_after: float | None = None
-        # advance() compares one number: where nothing is redrawn, that moment never comes.
-        self._next_draw = self._start if terminal.live else math.inf
         self._next_line = self._start + LOG_LINE_SECONDS
         self._unsaid = False
-        self._live = contextlib.ExitStack()
+        self._display = LiveDisplay(terminal, self._render)
 
     def __enter__(self) -> TrainingBar:
-        if self._terminal.live:
-            from rich.live import Live
-
-            # No refresh thread: it would take the interpreter from training to redraw what has not changed.
-            self._display = Live(console=self._console, auto_refresh=False, get_renderable=self._render)
-            self._live.enter_context(self._display)
-            self._live.enter_context(self._terminal.displaying())
+        self._display.__enter__()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended_after = time.monotonic() - self._start
         if self._unsaid:
             self._console.print(self._line(), soft_wrap=True)
-        self._live.close()
+        self._display.__exit__(kind, error, trace)
 
     def advance(self, steps: int = 1) -> None:
-        """Count finished steps. Looks at a clock, and redraws if the last time is long enough ago."""
+        """Count finished steps; called often."""
         self._step += steps
         self._steps_seen += steps
-        now = time.monotonic()
-        if now >= self._next_draw:
-            self._next_draw = now + REDRAW_SECONDS
-            self._display.refresh()
+        self._display.changed()
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch (counted from 0) has ended with these metrics."""
@@ -91,8 +80,7 @@ class TrainingBar:
         if better or math.isnan(self._best):
             self._best = value
         if self._terminal.live:
-            self._next_draw = time.monotonic()
-            self.advance(0)
+            self._display.changed(much=True)
         elif time.monotonic() >= self._next_line and self._epochs_done != self._max_epochs:
             self._console.print(self._line(), soft_wrap=True)
             self._next_line = time.monotonic() + LOG_LINE_SECONDS

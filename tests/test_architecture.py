@@ -33,8 +33,9 @@ LAYERS = (
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),
     ("distributed",),
+    ("next_command",),
     ("tracking", "config", "result"),
-    ("computingbar", "foldtable", "sweeptable", "trainingbar"),
+    ("computingbar", "foldtable", "livedisplay", "sweeptable", "trainingbar"),
     ("console", "interrupts"),
     ("errors", "paths", "quiet", "cores"),
 )

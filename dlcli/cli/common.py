@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlcli.console import Terminal
 from dlcli.errors import DlcliError, Interrupted, Problem
 from dlcli.interrupts import interruptible
+
+if TYPE_CHECKING:
+    from dlcli.tracking.ledger import Ledger
 
 Overrides = Annotated[
     list[str] | None,
@@ -77,19 +80,18 @@ def _notes(stopped_by: BaseException) -> str:
 
 def _goes_on(terminal: Terminal) -> str:
     """What to do where nothing was noted: it was stopped before, between or after its trainings."""
-    run_id = _stopped_run(terminal).get("run_id")
-    return f"Go on with it: dlcli resume {run_id[:8]}" if run_id else "No run was made."
+    from dlcli.next_command import resume_command
+
+    ledger = _stopped_ledger(terminal)
+    return f"Go on with it: {resume_command(ledger)}" if ledger else "No run was made."
 
 
 def _stopped_run(terminal: Terminal) -> dict[str, str]:
     """What a program needs to go on with the run that was stopped."""
     if terminal.run_dir is None:
         return {}
-    from dlcli.tracking.ledger import Ledger
-
-    try:
-        ledger = Ledger.load(terminal.run_dir)
-    except DlcliError:  # the message tells what is wrong with it
+    ledger = _stopped_ledger(terminal)
+    if ledger is None:
         return {"run_dir": str(terminal.run_dir)}
     return {
         "run_id": ledger.run_id,
@@ -97,6 +99,15 @@ def _stopped_run(terminal: Terminal) -> dict[str, str]:
         "run_status": ledger.status,
         "run_dir": str(terminal.run_dir),
     }
+
+
+def _stopped_ledger(terminal: Terminal) -> Ledger | None:
+    from dlcli.tracking.ledger import Ledger
+
+    try:
+        return Ledger.load(terminal.run_dir) if terminal.run_dir else None
+    except DlcliError:  # the message tells what is wrong with it
+        return None
 
 
 def _unforeseen(error: Exception) -> DlcliError:

@@ -9,7 +9,7 @@ from dlcli.result import Result
 
 def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     """The figures, the sentences about them, and where to look further; or the one JSON document."""
-    from dlcli import runner
+    from dlcli.next_command import ui_command
 
     if json:
         terminal.document(result.to_json())
@@ -26,7 +26,7 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     for message in result.messages:
         terminal.sentence(message)
     terminal.note(f"Recorded in {display(result.run_dir)}")
-    terminal.note(f"Look at it with: {runner.ui_command(result)}")
+    terminal.note(f"Look at it with: {ui_command(result)}")
 
 
 def _estimates(result: Result) -> dict[str, dict[str, str]]:

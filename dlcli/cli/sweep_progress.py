@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 
 class TerminalSweepWatcher(SweepWatcher):
-    """Shows the panel, then one table of what runs and what is best; a context manager."""
+    """Shows the panel, then one table of what runs and what is best; a context manager.
+
+    Of several sweeps that belong together there is one panel, and a table for each.
+    """
 
     def __init__(self, terminal: Terminal, title: str) -> None:
         self._terminal = terminal
         self._title = title
+        self._search = ""
+        self._told = False
         self._exit = ExitStack()
         self._table: SweepTable | None = None
 
@@ -44,6 +49,15 @@ class TerminalSweepWatcher(SweepWatcher):
         """Say it."""
         self._terminal.note(text)
 
+    @contextmanager
+    def searching(self, name: str) -> Iterator[None]:
+        """Its table stays as it was at its end."""
+        self._search = name
+        try:
+            yield
+        finally:
+            self._exit.close()
+
     def planned(
         self,
         description: Mapping[str, str],
@@ -53,8 +67,10 @@ class TerminalSweepWatcher(SweepWatcher):
         earlier: Sequence[Trial],
     ) -> None:
         """Show the panel, and begin the table."""
-        self._terminal.panel(self._title, description)
-        table = SweepTable(self._terminal, total, slots, objective.metric)
+        if not self._told:
+            self._told = True
+            self._terminal.panel(self._title, description)
+        table = SweepTable(self._terminal, total, objective.metric, self._search)
         self._table = self._exit.enter_context(table)
         for trial in earlier:
             if trial.state != "running":
@@ -64,6 +80,11 @@ class TerminalSweepWatcher(SweepWatcher):
         """A line for the trial."""
         if self._table:
             self._table.began(trial.number, trial.params, (fold, folds) if folds > 1 else None)
+
+    def computed(self, trial: Trial, done: int, total: int) -> None:
+        """What a trial waits for."""
+        if self._table:
+            self._table.computed(trial.number, done, total)
 
     def epoch(self, trial: Trial, epoch: int, value: float) -> None:
         """How the trial is doing."""

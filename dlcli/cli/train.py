@@ -29,6 +29,7 @@ def train(
     with session(json) as terminal:
         from dlcli import runner
         from dlcli.cli.progress import TerminalWatcher
+        from dlcli.cli.sweep_progress import TerminalSweepWatcher
         from dlcli.config.overrides import quoted
 
         flags = {
@@ -37,6 +38,11 @@ def train(
             "run_name": quoted(name) if name is not None else None,
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-        with TerminalWatcher(terminal, "dlcli train") as watcher:
-            result = runner.train(asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher)
+        with (
+            TerminalWatcher(terminal, "dlcli train") as watcher,
+            TerminalSweepWatcher(terminal, "dlcli train") as sweep_watcher,
+        ):
+            result = runner.train(
+                asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher, sweep_watcher=sweep_watcher
+            )
         tell_outcome(terminal, result, json)

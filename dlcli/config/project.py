@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.folders import PROJECT_FILE
+from dlcli.config.folders import PROJECT_FILE, shipped_folder, user_folders
 from dlcli.config.overrides import Setting, leaves
 from dlcli.config.yamlfile import lines, read
 from dlcli.paths import display
@@ -15,6 +15,12 @@ from dlcli.paths import display
 def project_defaults(folders: Sequence[Path]) -> dict[str, Any]:
     """Key or group to value; a later folder wins. Raises a ConfigError for a file that cannot be read."""
     return {setting.key: setting.value for setting in project_settings(folders)}
+
+
+def default_runs_dir() -> Path:
+    """Where runs lie unless a command says otherwise. Raises a ConfigError for a file that cannot be read."""
+    defaults = read(shipped_folder() / "config.yaml")
+    return Path({**defaults, **project_defaults(user_folders())}["runs_dir"])
 
 
 def project_settings(folders: Sequence[Path]) -> list[Setting]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Fold
-from dlcli.training.observer import Watcher
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Choice:
 
 
 # Chooses for each fold, by looking at its training and validation rows alone.
-Search = Callable[[Children, Sequence[Fold], Watcher], list[Choice]]
+Search = Callable[[Children, Sequence[Fold]], list[Choice]]
 
 
 def chosen_by(folds: Sequence[Fold], choices: Sequence[Choice]) -> list[str]:

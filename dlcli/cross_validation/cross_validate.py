@@ -47,7 +47,7 @@ def cross_validate(
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
         children = Children.of(store, recorder.ledger)
         folds = estimation.folds
-        choices = search(children, folds, watcher) if search else [Choice({}, config)] * len(folds)
+        choices = search(children, folds) if search else [Choice({}, config)] * len(folds)
         configs = [choice.config for choice in choices]
         places = [place_of(fold, estimation) for fold in folds]
         run_dirs = [

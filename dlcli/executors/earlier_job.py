@@ -55,7 +55,7 @@ def _wait_for_end(job_id: str, cluster: Cluster) -> None:
     deadline = time.monotonic() + _PATIENCE
     while _lives(job_id, cluster):
         if time.monotonic() > deadline:
-            hint = f"End it: {_END[cluster]} {job_id}. Then go on: dlcli resume."
+            hint = f"End it: {_END[cluster]} {job_id}. Then dlcli resume goes on."
             raise ExecutorError(
                 f"job {job_id}, which an earlier command left, does not end", "executor", hint
             )

@@ -25,8 +25,10 @@ from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewh
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.interrupts import preemptible
 from dlcli.job import Job
+from dlcli.next_command import resume_command
 from dlcli.paths import display
 from dlcli.result import Result
+from dlcli.tracking.ledger import Ledger
 from dlcli.training.observer import Observer
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ class SlurmQueue:
         try:
             there = self._options.queue(folder).submit(_there, job.to_json())
         except Exception as error:  # submitit's own, and those of sbatch
-            hint = "Look whether sbatch works here, then go on: dlcli resume."
+            hint = f"Look whether sbatch works here. Then: {resume_command(Ledger.load(Path(job.run_dir)))}"
             raise ExecutorError(f"SLURM takes no job: {first_line(error)}", "executor", hint) from error
         with self._lock:
             self._waiting[job.run_dir] = job, observer, future, there

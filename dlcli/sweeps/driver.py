@@ -249,6 +249,10 @@ class _TrialObserver(Observer):
         self._watcher = watcher
         self._is_hopeless = False
 
+    def computed(self, done: int, total: int) -> None:
+        """Tell whoever watches."""
+        self._watcher.computed(self._trial, done, total)
+
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Tell the study and whoever watches; an error in that is not the trial's, and the driver's to hear of."""
         try:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from dlcli.config.build import build
-from dlcli.console import number
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import Choice
 from dlcli.cross_validation.estimation import Estimation, Fold
@@ -24,16 +23,13 @@ from dlcli.run_folder import read_result
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
 from dlcli.sweeps.checks import check_points, check_space
-from dlcli.sweeps.objective import Objective, read_objectives
+from dlcli.sweeps.objective import read_objectives
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.plan import SweepPlan, settled_sampler
-from dlcli.sweeps.report import settings
 from dlcli.sweeps.space import read_space
 from dlcli.sweeps.sweep import open_executor, sweep
-from dlcli.sweeps.trial import Trial
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.sweeps.words import group_options, with_task
-from dlcli.training.observer import Watcher
 
 if TYPE_CHECKING:
     from dlcli.experiment import Experiment
@@ -49,17 +45,19 @@ class NestedSearch:
     Attributes:
         plan: what they share: the space, and how a point becomes a configuration. Its rows are the folds' own.
         strategy: splits a fold's training rows.
+        watcher: hears of them.
     """
 
     plan: SweepPlan
     strategy: Nested
+    watcher: SweepWatcher = field(default_factory=SweepWatcher)
 
     @property
     def estimation(self) -> Estimation:
         """The folds that search, and their rows."""
         return self.plan.estimation
 
-    def __call__(self, children: Children, folds: Sequence[Fold], watcher: Watcher) -> list[Choice]:
+    def __call__(self, children: Children, folds: Sequence[Fold]) -> list[Choice]:
         """What each fold chose; one split is searched once, whatever the seeds."""
         found: dict[int, Choice] = {}
         with ExitStack() as stack:
@@ -67,12 +65,10 @@ class NestedSearch:
             executor = cache(lambda: stack.enter_context(open_executor(self.plan)))
             for fold in folds:
                 if fold.number not in found:
-                    found[fold.number] = self._choose(children, fold, watcher, executor)
+                    found[fold.number] = self._choose(children, fold, executor)
         return [found[fold.number] for fold in folds]
 
-    def _choose(
-        self, children: Children, fold: Fold, watcher: Watcher, executor: Callable[[], Executor]
-    ) -> Choice:
+    def _choose(self, children: Children, fold: Fold, executor: Callable[[], Executor]) -> Choice:
         plan = self.plan_of(fold)
         place = f"search of fold {fold.number}"
         run_dir = children.run_dir(
@@ -89,8 +85,10 @@ class NestedSearch:
         )
         result = read_result(run_dir)
         if result.status != "FINISHED":
-            told = _Told(place, plan, watcher)
-            result = sweep(plan, run_dir, children.store, told, system_metrics=False, executor=executor())
+            with self.watcher.searching(f"{place} ({fold.number + 1} of {len(self.estimation.splits)})"):
+                result = sweep(
+                    plan, run_dir, children.store, self.watcher, system_metrics=False, executor=executor()
+                )
         assert result.best is not None
         params = result.best["params"]
         return Choice(params, self.plan.trial_config(params))
@@ -115,7 +113,9 @@ class NestedSearch:
         return replace(self.plan, experiment=experiment, whole=whole)
 
 
-def plan_nested(experiment: Experiment, overrides: Sequence[str]) -> NestedSearch | None:
+def plan_nested(
+    experiment: Experiment, overrides: Sequence[str], watcher: SweepWatcher | None = None
+) -> NestedSearch | None:
     """The searches of an experiment, checked as a sweep is; None where its folds choose nothing.
 
     Raises:
@@ -160,28 +160,9 @@ def plan_nested(experiment: Experiment, overrides: Sequence[str]) -> NestedSearc
         conf_dirs=(),
     )
     check_points(plan)
-    return NestedSearch(plan, strategy)
+    return NestedSearch(plan, strategy, watcher or SweepWatcher())
 
 
 def _of_trials(overrides: Sequence[str]) -> list[str]:
     """What trials are told; how the folds are split is not their business."""
     return [text for text in overrides if not text.lstrip("+~").startswith(("cv=", "cv."))]
-
-
-class _Told(SweepWatcher):
-    """Tells whoever watches the cross-validation of a fold's search."""
-
-    def __init__(self, place: str, plan: SweepPlan, watcher: Watcher) -> None:
-        self._place = place
-        self._plan = plan
-        self._watcher = watcher
-
-    def ended(self, trial: Trial, best: Trial | None) -> None:
-        """Say how far it is."""
-        if trial.state == "finished":
-            goal: Objective = self._plan.objectives[0]
-            what = f"{goal.metric} {number(trial.values[0])}"
-        else:
-            what = f"{trial.state}: {trial.reason}"
-        which = f"{trial.number + 1} of {self._plan.total}, {settings(trial)}"
-        self._watcher.noted(f"{self._place}: {which}: {what}")

@@ -16,6 +16,7 @@ from dlcli.run_folder import OpenedRun
 from dlcli.sweeps.nested import NestedSearch, plan_nested
 from dlcli.sweeps.plan import SweepPlan, plan_sweep
 from dlcli.sweeps.records import recorded
+from dlcli.sweeps.watcher import SweepWatcher
 
 # Of the section `sweep`: what may not differ. How many trials, for how long and the like may; the sampler is recorded.
 _SAME = ("space", "objectives", "pruner")
@@ -55,7 +56,9 @@ def _refuse_fewer(resumption: Resumption) -> None:
         )
 
 
-def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> NestedSearch:
+def plan_nested_again(
+    resumption: Resumption, conf_dirs: Sequence[Path], watcher: SweepWatcher | None = None
+) -> NestedSearch:
     """The searches of a cross-validation that was started before.
 
     Raises:
@@ -65,7 +68,7 @@ def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> Nest
     opened = resumption.opened
     experiment = plan_experiment(resumption.words, conf_dirs, Path(opened.ledger.runs_dir))
     _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
-    search = plan_nested(experiment, resumption.words)
+    search = plan_nested(experiment, resumption.words, watcher)
     assert search is not None  # the section is the same
     return search
 

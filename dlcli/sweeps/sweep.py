@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +15,7 @@ from dlcli.cross_validation.refit import refit
 from dlcli.cross_validation.summary import mean_baselines
 from dlcli.errors import Interrupted, TrainingError
 from dlcli.executors.base import Executor
+from dlcli.next_command import resume_command
 from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.retention import drop_weights, has_weights
@@ -65,7 +65,7 @@ def sweep(
             guesses = mean_baselines([read_result(folder) for folder in records.existing_folds(best)])
             final, tested = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else ({}, {})
             missing = write_sweep_report(run_dir, plan, study, standing)
-            goes_on = None if driver.is_complete else _resume(recorder.ledger)
+            goes_on = None if driver.is_complete else resume_command(recorder.ledger)
             said = [*messages(plan, standing, final, goes_on), *missing]
             _tag_best(store, standing)
             recorder.tag("mlflow.note.content", "\n".join(said))
@@ -217,13 +217,8 @@ def _telling_how_it_goes_on(ledger: Ledger, plan: SweepPlan, standing: Standing)
         done, best = len(standing.having("finished")), standing.best
         so_far = f"{done} of {plan.total} trials are done." + (f" {best_so_far(plan, best)}" if best else "")
         kept = f"What is done is kept in {display(ledger.run_dir)}"
-        interrupt.__notes__ = [so_far, kept, f"Go on with it: {_resume(ledger)}"]
+        interrupt.__notes__ = [so_far, kept, f"Go on with it: {resume_command(ledger)}"]
         raise
-
-
-def _resume(ledger: Ledger, *overrides: str) -> str:
-    """The line by which a sweep goes on."""
-    return shlex.join(["dlcli", "resume", ledger.run_name, *overrides])
 
 
 def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledger) -> TrainingError:
@@ -236,7 +231,7 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
         return TrainingError(
             f"{counted(len(failed), 'trial')} of {len(standing.trials)} failed.{why}",
             "sweep.max_failures",
-            f"{so_far}Go on with: {_resume(ledger, more)}",
+            f"{so_far}Go on with: {resume_command(ledger, more)}",
         )
     if driver.is_complete:
         return TrainingError(
@@ -245,5 +240,5 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
     return TrainingError(
         f"the time was up before any trial finished.{why}",
         "sweep.timeout",
-        f"Give it longer: {_resume(ledger, 'sweep.timeout=TIME')}",
+        f"Give it longer: {resume_command(ledger, 'sweep.timeout=TIME')}",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from dlcli.sweeps.objective import Objective
@@ -19,6 +20,11 @@ class SweepWatcher:
     def noted(self, text: str) -> None:
         """Something that a person should know."""
 
+    @contextmanager
+    def searching(self, name: str) -> Iterator[None]:
+        """Around a sweep that is one of several, each planned, told of and done before the next."""
+        yield
+
     def planned(
         self,
         description: Mapping[str, str],
@@ -31,6 +37,9 @@ class SweepWatcher:
 
     def began(self, trial: Trial, fold: int, folds: int) -> None:
         """A trial, or the next of its folds (counted from 0), is about to be trained."""
+
+    def computed(self, trial: Trial, done: int, total: int) -> None:
+        """Before its epochs: so many rows of a frozen backbone's features are there, of those that nobody knew."""
 
     def epoch(self, trial: Trial, epoch: int, value: float) -> None:
         """An epoch (counted from 0) of a trial is done; the value is that of the objective there."""

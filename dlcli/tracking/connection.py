@@ -77,7 +77,7 @@ def remember(uri: str) -> str:
 
 def recall(public: str) -> str:
     """The URI behind what a ledger says; raises StoreError where its password is not at hand."""
-    if f"://{MASK}@" not in public:
+    if MASK not in public:
         return public
     uri = os.environ.get(URI_VARIABLE, "")
     if redact(uri) != public:

@@ -30,5 +30,7 @@ def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
     tell(f"MLflow UI of {redact(uri)}: http://127.0.0.1:{port} (Ctrl-C ends it)")
     sys.stdout.flush()
     # One worker is enough for one person, and starts in a quarter of the time of MLflow's four.
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", uri]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # Not as an option: every user of the machine sees those of every process, and the address may hold a password.
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *options], environment)
