@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dlcli.comparison import Comparison
     from dlcli.cross_validation.choice import Search
     from dlcli.cross_validation.estimation import Estimation
+    from dlcli.errors import Problem
     from dlcli.inference.saved_model import SavedModel
     from dlcli.profiling.profile import Profile
     from dlcli.result import Result
@@ -55,11 +56,8 @@ def train(
         estimation = experiment.estimation
         experiment.rehearse(quick=True)
         if watcher:
-            for warning in (
-                *find_doubts(experiment.config),
-                *find_warnings(experiment.data, experiment.splits),
-            ):
-                watcher.noted(f"warning: {warning.where}: {warning.message}")
+            warnings = find_warnings(experiment.data, experiment.splits)
+            _warn([*find_doubts(experiment.config), *warnings], watcher)
 
         with open_store(Path(experiment.config["runs_dir"])) as store:
             for note in reconcile(store.runs_dir, store):
@@ -76,6 +74,14 @@ def train(
                 tags=weights_tags(experiment.config),
             )
             return _carry_out(estimation, run_dir, store, watcher, search)
+
+
+def _warn(warnings: Sequence[Problem], watcher: Watcher) -> None:
+    """A line each, and one for all that says where advice is."""
+    for warning in warnings:
+        watcher.noted(f"warning: {warning.where}: {warning.message}")
+    if any(warning.hint for warning in warnings):
+        watcher.noted("  hint: dlcli check, with the same words, says what to do about it")
 
 
 def sweep(

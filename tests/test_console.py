@@ -20,6 +20,7 @@ from dlcli.console import Terminal, json_document, number
 from dlcli.errors import ConfigError, Problem
 from dlcli.foldtable import FoldTable
 from dlcli.quiet import quiet
+from dlcli.sweeptable import SweepTable
 from dlcli.trainingbar import TrainingBar
 
 SHOW = """
@@ -117,6 +118,23 @@ def test_a_fold_s_line_in_a_log_has_the_loss_and_the_main_figure(
         table.prepared(0, 3, monitor)
         table.finished(0, {"val/loss": 0.4, **figures}, 1.5)
     assert capfd.readouterr().out == f"fold 0 (1/2)  test/loss 0.5000  test/{main} 0.5000  1.5 s\n"
+
+
+def test_a_sweep_s_lines_in_a_log(capfd: pytest.CaptureFixture[str]) -> None:
+    best = (0, 0.25, {"optimizer.lr": 0.0123456})
+    with Terminal() as terminal, SweepTable(terminal, 3, "val/loss", "search of fold 1 (2 of 5)") as table:
+        for trial in (0, 1):
+            table.began(trial, best[2], None)
+            for done in (0, 60, 120):
+                table.computed(trial, done, 120)
+        table.epoch(0, 0, 0.25)
+        table.ended(0, best[2], "finished", 0.25, None, best)
+        table.ended(1, {"optimizer.lr": 9.0}, "failed", None, "out of memory", best)
+    assert capfd.readouterr().out.splitlines() == [
+        "search of fold 1 (2 of 5), trial 0: computing the features of 120 rows, once",
+        "search of fold 1 (2 of 5), trial 0 (1/3)  val/loss 0.2500  best so far  optimizer.lr=0.01235",
+        "search of fold 1 (2 of 5), trial 1 (2/3)  failed: out of memory  optimizer.lr=9",
+    ]
 
 
 def test_a_long_training_logs_every_few_seconds(

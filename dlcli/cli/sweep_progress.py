@@ -69,7 +69,10 @@ class TerminalSweepWatcher(SweepWatcher):
         """Show the panel, and begin the table."""
         if not self._told:
             self._told = True
-            self._terminal.panel(self._title, description)
+            if self._search:  # of the first; its record is not that of the whole
+                description = {key: text for key, text in description.items() if key != "record"}
+            title = f"{self._title}, a search in each fold" if self._search else self._title
+            self._terminal.panel(title, description)
         table = SweepTable(self._terminal, total, objective.metric, self._search)
         self._table = self._exit.enter_context(table)
         for trial in earlier:

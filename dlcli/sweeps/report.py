@@ -49,6 +49,8 @@ def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
     split = plan.estimation.splits[0].sizes
     goals = ", ".join(f"{'least' if o.mode == 'min' else 'most'} {o.metric}" for o in plan.objectives)
     final = len(plan.estimation.final_test)
+    # Of a fold's own search they are the fold's.
+    whose = "final test" if len(plan.whole.test) else "held-out"
     task = build(plan.config["task"], where="task", **target_facts(data, plan.estimation.splits[0].train))
     question = describe_question(data, task)
     if any(dimension.key.startswith("task") for dimension in plan.space.dimensions):
@@ -56,7 +58,7 @@ def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
     rows = question | {
         "rows": f"{split['train']:,} train, {split['val']:,} val"
         + (f", {folds} folds a trial" if folds > 1 else "")
-        + (f"; {final:,} final test rows are not looked at" if final else "; no final test rows"),
+        + (f"; {final:,} {whose} rows are not looked at" if final else "; no final test rows"),
         "space": ", ".join(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
         + (f": {points:,} points" if points is not None else ""),
         "trials": f"{plan.total}, by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 import dlcli
-from dlcli import job
+from dlcli import job, runner
 from dlcli.datasets import iris
 from dlcli.errors import ConfigError, Interrupted
 from dlcli.result import Result
@@ -21,6 +22,8 @@ from dlcli.retention import has_weights
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
+from dlcli.sweeps.trial import Trial
+from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.ledger import Ledger
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks=none"]
@@ -134,8 +137,37 @@ def test_a_stopped_search_goes_on_to_the_same_result(
         dlcli.resume(resumed.run_dir, ["trainer.max_epochs=3"])
 
 
+class Heard(SweepWatcher):
+    """Writes down what is told."""
+
+    def __init__(self) -> None:
+        self.news: list[str] = []
+
+    @contextmanager
+    def searching(self, name: str) -> Iterator[None]:
+        self.news.append(name)
+        yield
+        self.news.append("over")
+
+    def began(self, trial: Trial, fold: int, folds: int) -> None:
+        self.news.append(f"trial {trial.number}, fold {fold} of {folds}")
+
+    def ended(self, trial: Trial, best: Trial | None) -> None:
+        self.news.append(f"{trial.state}, best {best.number if best else None}")
+
+
 def test_each_seed_trains_what_the_one_search_chose(tmp_path: Path) -> None:
-    result = train(tmp_path, "cv.seeds=2", "cv.search=random", "cv.trials=1", "trainer.max_epochs=1")
+    words = [
+        "cv.seeds=2",
+        "cv.search=random",
+        "cv.trials=1",
+        "trainer.max_epochs=1",
+        f"runs_dir='{tmp_path}'",
+    ]
+    heard = Heard()
+    result = runner.train([*NESTED, *words], sweep_watcher=heard)
+    trial = ["trial 0, fold 0 of 2", "trial 0, fold 1 of 2", "finished, best 0", "over"]
+    assert heard.news == ["search of fold 0 (1 of 2)", *trial, "search of fold 1 (2 of 2)", *trial]
     assert len(result.folds) == 4
     assert result.folds[0].params == result.folds[2].params
     searches = below(Ledger.load(result.run_dir), "sweep")

@@ -224,7 +224,7 @@ def test_a_signal_after_the_last_trial_says_how_it_goes_on(
     assert document["run_status"] == "KILLED"
     (error,) = document["errors"]
     assert error["hint"].startswith("2 of 2 trials are done. The best is trial ")
-    assert error["hint"].endswith("Go on with it: dlcli resume 'at the end'")
+    assert error["hint"].endswith(f"Go on with it: dlcli resume 'at the end' --runs-dir {runs_dir}")
 
 
 def test_a_signal_before_any_trial_is_done_says_so(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
