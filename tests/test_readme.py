@@ -18,7 +18,11 @@ PAGES = {page: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT /
 TEXT = "\n".join(PAGES.values())
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 # In the order in which a reader meets them, for some need a run that an earlier one made; each once.
-COMMANDS = dict.fromkeys(line for block in BLOCKS for line in block.splitlines() if line.startswith("dlcli "))
+COMMANDS = dict.fromkeys(
+    re.sub(r"\s*\\\n\s*", " ", command)
+    for block in BLOCKS
+    for command in re.findall(r"^dlcli (?:.*\\\n)*.*", block, re.MULTILINE)
+)
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
