@@ -2,6 +2,8 @@
 
 import os
 
+from dlcli.program import run_program
+
 
 def main() -> None:
     """Answer a shell that asks for completions, else run the program."""
@@ -12,7 +14,7 @@ def main() -> None:
     else:
         from dlcli.cli.app import main as program
 
-        program()
+        run_program(program)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from dlcli.finding import find, settle
 from dlcli.next_command import resume_command
 from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
 from dlcli.paths import display
+from dlcli.program import run_program
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far, read_result, recorded_baselines, restore_best_weights
 from dlcli.tracking.tags import PRUNED_TAG
@@ -335,4 +336,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)
