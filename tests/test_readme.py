@@ -129,6 +129,16 @@ def test_every_command_is_told_of() -> None:
     assert [name for name in names if not re.search(rf"dlcli {name}\b", TEXT)] == []
 
 
+def test_examples_in_help_are_parts_of_commands_that_run() -> None:
+    docs = "\n".join(
+        command.callback.__doc__ or "" for command in app.registered_commands if command.callback
+    )
+    examples = re.findall(r"- `(dlcli .*)`", docs)
+    assert examples
+    for example in examples:
+        assert any(set(shlex.split(example)) <= set(shlex.split(command)) for command in COMMANDS), example
+
+
 def anchors(text: str) -> set[str]:
     """What headings are called in a link, as GitHub does it."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)

@@ -33,7 +33,10 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Deep-learning experiments from the shell: configure, train, and leave a record that can be trusted."""
+    """Deep-learning experiments from the shell: configure, train, and leave a record that can be trusted.
+
+    Begin with `dlcli train`. `dlcli COMMAND --help` explains a command.
+    """
 
 
 def _register() -> None:

@@ -21,8 +21,9 @@ def check(
 ) -> None:
     """Find every mistake without training, and say what the training would need.
 
-    Reads configuration and data, trains a few batches that nobody records, and reports all mistakes at once (exit
-    code 2), or else what the data holds, warnings of what ruins results, parameters, memory, time an epoch and disk.
+    Reads configuration and data, trains on a few batches without a record, and reports all mistakes at once (exit
+    code 2). Where there are none it shows what the data hold, warns of what ruins results, and estimates memory, disk
+    and the time of an epoch.
     """
     with session(json) as terminal:
         from dlcli import runner

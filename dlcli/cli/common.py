@@ -23,26 +23,27 @@ Overrides = Annotated[
 ]
 ConfDirs = Annotated[
     list[Path] | None,
-    typer.Option(
-        "-C", "--conf-dir", metavar="DIR", help="A folder with your own configurations. Repeatable."
-    ),
+    typer.Option("-C", "--conf-dir", metavar="DIR", help="A conf folder of your own. Repeatable."),
 ]
 RunsDir = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", envvar="DLCLI_RUNS_DIR", help="Where runs lie.", show_default="runs"),
+    typer.Option(metavar="DIR", envvar="DLCLI_RUNS_DIR", help="The folder of all runs; by default runs."),
 ]
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run ID or its start, a run name, a run's folder, or `last`.")
+    str,
+    typer.Argument(metavar="RUN", help="A run's ID or its start, its name, its folder, `last` or `best`."),
 ]
 
 
 def jobs_of(what: str) -> Any:
     """The option `--jobs` of a command that runs `what`."""
-    return typer.Option("--jobs", "-j", min=1, help=f"{what} that run side by side, each in its own process.")
+    return typer.Option(
+        "--jobs", "-j", metavar="N", min=1, help=f"{what} that run side by side, each in its own process."
+    )
 
 
 Jobs = Annotated[int | None, jobs_of("Folds")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dlcli.cli.common import Json, RunsDir, session
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more.")],
     metric: Annotated[
-        str | None, typer.Option(help="What to compare them by.", show_default="the first but the loss")
+        str | None, typer.Option(help="What to compare them by; by default the first that is not the loss.")
     ] = None,
     picture: Annotated[
         Path | None,
@@ -22,10 +22,10 @@ def compare(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Say what differs between runs, and whether one is really better.
+    """Show what differs between runs, and whether one is really better.
 
-    On the same folds by the corrected paired t-test, on the same hold-out rows by McNemar's test or the bootstrap; of
-    three runs or more with Holm's correction and the Friedman test.
+    Runs on the same folds are compared by the corrected paired t-test, runs on the same hold-out rows by McNemar's test
+    or the bootstrap; three runs or more with Holm's correction and the Friedman test.
     """
     with session(json) as terminal:
         from dlcli import runner

@@ -11,8 +11,10 @@ import dlcli
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell that you use.")],
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="The shell that you use.")
+    ],
 ) -> None:
-    """Print the script that completes commands, groups, options, keys and run names; it begins with where to put it."""
+    """Print the script for Tab completion of commands, options, keys and run names; it says where to put itself."""
     scripts = Path(dlcli.__file__).parent / "completion"
     typer.echo((scripts / f"dlcli.{shell}").read_text(), nl=False)

@@ -25,9 +25,9 @@ def eval(  # the command's name
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Load a run's saved model and repeat its figures, from the raw rows.
+    """Load a run's saved model and repeat its metrics from the raw rows.
 
-    The figures equal those that the training recorded. A run's folder that was copied elsewhere is named by its path.
+    They equal those that the training recorded. A run's folder that was copied elsewhere is named by its path.
     New rows are predicted from Python: dlcli.load_run(RUN).predict(table).
     """
     with session(json) as terminal:

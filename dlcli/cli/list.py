@@ -13,7 +13,7 @@ from dlcli.errors import InputError
 
 def list(  # the command's name
     group: Annotated[
-        str | None, typer.Argument(metavar="GROUP", help="One group, such as model; or pretrained.")
+        str | None, typer.Argument(metavar="GROUP", help="One group, such as model, or pretrained.")
     ] = None,
     pattern: Annotated[
         str | None,
@@ -22,7 +22,10 @@ def list(  # the command's name
     conf_dir: ConfDirs = None,
     json: Json = False,
 ) -> None:
-    """List the groups and their options, your own included; or, with `pretrained`, timm's models with weights."""
+    """List the groups and their options, your own included.
+
+    `dlcli list pretrained` lists timm's models that come with weights.
+    """
     with session(json) as terminal:
         if group == "pretrained":
             return _pretrained(terminal, pattern, json)

@@ -12,18 +12,19 @@ from dlcli.cli.common import Json, session
 
 def new(
     kind: Annotated[
-        Literal["model", "dataset", "experiment", "project"], typer.Argument(help="What to write.")
+        Literal["model", "dataset", "experiment", "project"],
+        typer.Argument(metavar="KIND", help="What to write."),
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; for a project, its folder.")],
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--dir", metavar="DIR", help="The folder that holds conf/ and the code.", show_default="."
+            "--dir", metavar="DIR", help="The folder of conf/ and the code; by default the current one."
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a model, a dataset, an experiment or a project of your own, which trains as it is written."""
+    """Write a model, a dataset, an experiment or a project of your own, ready to train."""
     with session(json) as terminal:
         from dlcli.config.yamlfile import display
         from dlcli.scaffold import scaffold

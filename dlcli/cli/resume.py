@@ -19,15 +19,15 @@ def resume(
     ] = None,
     conf_dir: ConfDirs = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Of a sweep: how many trials in all. More extend it.")
+        int | None, typer.Option(metavar="N", min=1, help="Of a sweep: how many trials in all.")
     ] = None,
     jobs: Annotated[int | None, jobs_of("Folds or trials")] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Go on with a run that was stopped in any way, or extend one.
+    """Go on with a run that was stopped in any way, or extend one that has finished.
 
-    Folds that are finished are not trained again; what was interrupted goes on from its last checkpoint, in the same
+    Finished folds and trials are not trained again. What was interrupted goes on from its last checkpoint, in the same
     MLflow run, to the result that it would have had. A larger `trainer.max_epochs` extends a finished run, a larger
     `--trials` a finished sweep.
     """

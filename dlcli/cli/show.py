@@ -19,7 +19,7 @@ def show(
 ) -> None:
     """Show the whole configuration of an experiment, and where each value came from.
 
-    One option and what its keys mean: `dlcli show model/lstm`.
+    `dlcli show model/lstm` explains one option and its keys.
     """
     with session(json) as terminal:
         from dlcli.config.folders import extend_path, groups, user_folders

@@ -16,23 +16,27 @@ if TYPE_CHECKING:
 
 def sweep(
     overrides: Overrides = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many trials.")] = None,
     conf_dir: ConfDirs = None,
     jobs: Annotated[int | None, jobs_of("Trials")] = None,
     timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="No trial begins after so long: 90s, 30m, 2h.")
+        str | None, typer.Option(metavar="TIME", help="Start no trial after this long: 90s, 30m, 2h.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The sweep's name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The sweep's name.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the space, its points and about how long it takes.")
+        bool, typer.Option("--dry-run", help="Show the space, its size and about how long it takes.")
     ] = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Search for the best configuration by validation rows, and test the winner once.
+    """Search for the best configuration on validation rows, and test the winner once.
 
-    Keys with several values are the space: `model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))'
-    'model.layers=range(1,4)'`. Each trial is a run below the sweep's. What was stopped goes on with `dlcli resume`.
+    A key with several values is searched, a learning rate best on a logarithmic scale:
+
+    - `dlcli sweep dataset=iris model=mlp model.hidden=8,16,32`
+    - `dlcli sweep model=mlp 'optimizer.lr=tag(log,interval(1e-3,1e-1))'`
+
+    Each trial is a run below the sweep's. `dlcli resume` goes on with a sweep that was stopped.
     """
     with session(json) as terminal:
         from dlcli import runner

@@ -15,16 +15,18 @@ def train(
     conf_dir: ConfDirs = None,
     jobs: Jobs = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Repeat everything with so many training seeds.")
+        int | None, typer.Option(metavar="N", min=1, help="Repeat everything with so many training seeds.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
     """Train an experiment and record it.
 
-    Without arguments: handwritten digits, a small CNN, Adam. Any part is chosen with overrides, such as
-    `dataset=mnist model=mlp optimizer.lr=0.01 trainer.max_epochs=5`; `cv=kfold --jobs 2` cross-validates it.
+    Without arguments: handwritten digits, a small CNN, Adam. Overrides choose any other part, cross-validation too:
+
+    - `dlcli train dataset=iris model=mlp optimizer=sgd optimizer.lr=0.02`
+    - `dlcli train dataset=iris model=mlp cv=stratified_kfold --jobs 2`
     """
     with session(json) as terminal:
         from dlcli import runner

@@ -10,7 +10,9 @@ from dlcli.cli.common import RunsDir, session
 
 
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on this machine.")] = 5000,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=1, max=65535, help="The port on this machine.")
+    ] = 5000,
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the MLflow UI on the store that dlcli records to."""
