@@ -67,7 +67,7 @@ def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
         raise ConfigError(
             f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
             "MLFLOW_TRACKING_URI",
-            "Name a server or PostgreSQL: http://HOST:5000, or postgresql+psycopg2://USER@HOST/DATABASE.",
+            "Name a server or PostgreSQL: http://HOST:5000, or postgresql://USER@HOST/DATABASE.",
         )
 
 

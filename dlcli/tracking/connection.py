@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from dlcli.errors import DiskFull, DlcliError, StoreError
+from dlcli.errors import DiskFull, DlcliError, StoreError, first_line
 from dlcli.tracking.redact import MASK, redact
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ _DEFAULTS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _PROBE_TIMEOUT = (3.0, 5.0)  # seconds to connect, and to answer
+_POSTGRESQL = "postgresql://USER@HOST/DATABASE"
+# What installs a database's driver, where that is not called as the module is.
+_DRIVERS = {"psycopg": "'dlcli[postgres]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
 def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
@@ -48,6 +51,8 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
     if not uri.startswith("databricks") and (uri.startswith("file:") or "://" not in uri):
         hint = f"Use {default} (the default where {URI_VARIABLE} is unset), or http://HOST:PORT for a server."
         raise StoreError(f"MLflow takes no such store: {redact(uri)}", URI_VARIABLE, hint)
+    if uri.startswith("postgres:"):
+        raise StoreError(f"MLflow takes no such store: {redact(uri)}", URI_VARIABLE, f"Write {_POSTGRESQL}")
     path = sqlite_file(uri)
     return _sqlite_uri(path) if path else uri
 
@@ -125,6 +130,8 @@ def patient() -> Iterator[None]:
 
 def probe(uri: str) -> None:
     """Raise StoreError within seconds where no server answers. Any answer will do: MLflow words the rest."""
+    if re.match(r"(postgresql|mysql|mssql)[:+]", uri):
+        _probe_database(uri)
     if not uri.startswith("http"):
         return
     import requests
@@ -134,6 +141,24 @@ def probe(uri: str) -> None:
             requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_TIMEOUT)
         except requests.exceptions.SSLError:
             return  # it answers; whether its certificate is accepted is MLflow's setting
+
+
+def _probe_database(uri: str) -> None:
+    """MLflow tries again and again, for two minutes."""
+    import sqlalchemy
+    from sqlalchemy.exc import OperationalError
+
+    options = {"connect_timeout": 5} if uri.startswith("postgresql") else {}
+    with store_errors(uri):
+        engine = sqlalchemy.create_engine(uri, connect_args=options)
+        try:
+            engine.connect().close()
+        except OperationalError as error:
+            said = redact(first_line(error.orig or error))
+            what = "the store refuses access" if "FATAL" in said else NO_ANSWER
+            raise StoreError(what, redact(uri), f"Start it, or correct {URI_VARIABLE}: {said}") from error
+        finally:
+            engine.dispose()
 
 
 @contextlib.contextmanager
@@ -152,9 +177,9 @@ def _translated(error: Exception, uri: str) -> DlcliError:
     from mlflow.exceptions import MlflowException
 
     text, where = str(error), redact(uri)
-    if isinstance(error, ModuleNotFoundError) and uri.startswith("postgres"):
-        hint = "pip install 'dlcli[postgres]', and write postgresql+psycopg2://USER@HOST/DATABASE."
-        return StoreError(f"{error.name} is not installed", where, hint)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = f"pip install {_DRIVERS.get(error.name, error.name)}"
+        return StoreError(f"{error.name}, by which it is reached, is not installed", where, hint)
     if "disk is full" in text or "No space left" in text:
         return DiskFull("no space left for the record", where, "Make room there, or record elsewhere.")
     network = isinstance(error, OSError | requests.exceptions.RequestException)

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 
 MASK = "***"
 
-_SECRET = (
-    r"(?:password|passwd|passphrase|token|secret|credentials?|api[_-]?key|access[_-]?key|secret[_-]?key)"
-)
+_SECRET = r"(?:(?:ssl)?password|passwd|passphrase|token|secret|credentials?|api[_-]?key|access[_-]?key|secret[_-]?key)"
 _KEY = re.compile(rf"(?:^|[._+~-]|\b){_SECRET}$", re.IGNORECASE)
 _PAIR = re.compile(
     rf"""((?:^|[\W_]){_SECRET}["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&}}\]'"]+)""", re.IGNORECASE

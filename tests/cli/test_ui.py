@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
+from dlcli.tracking.server import serve_ui
 from tests.processes import run, start, wait_until
 
 pytestmark = pytest.mark.slow
@@ -47,6 +48,23 @@ def test_it_shows_the_runs(port: int, tmp_path: Path) -> None:
         server.send_signal(signal.SIGINT)
         out, _ = server.communicate(timeout=60)
     assert f"http://127.0.0.1:{port}" in out
+
+
+def test_the_address_of_the_store_is_no_argument(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every user of the machine sees those."""
+    became: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr("os.execve", lambda program, words, environment: became.append((words, environment)))
+    uri, told = "postgresql://me:hunter2@host/db", ""
+
+    def tell(text: str) -> None:
+        nonlocal told
+        told += text
+
+    serve_ui(uri, port, tell)
+    ((words, environment),) = became
+    assert not any("hunter2" in word for word in words)
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert "postgresql://***@host/db" in told
 
 
 def test_a_port_that_is_taken_is_told(port: int) -> None:

@@ -46,7 +46,7 @@ def owner() -> str | None:
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """The URI of an empty database; its server listens on a socket in its own folder only."""
-    pytest.importorskip("psycopg2", reason="needs the extra postgres")
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
     place, user = programs(), owner()
     if place is None or user == "":
         pytest.skip("needs PostgreSQL's initdb and pg_ctl, and another user than root")
@@ -65,7 +65,7 @@ def database() -> Iterator[str]:
         )
         run([str(place / "pg_ctl"), *data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
         try:
-            yield f"postgresql+psycopg2://dlcli:{PASSWORD}@/postgres?host={folder}"
+            yield f"postgresql://dlcli:{PASSWORD}@/postgres?host={folder}"
         finally:
             run([str(place / "pg_ctl"), *data, "-m", "immediate", "stop"])
     finally:

@@ -1,10 +1,19 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from dlcli.errors import StoreError
-from dlcli.tracking.connection import URI_VARIABLE, load_mlflow, patient, recall, remember, tracking_uri
+from dlcli.tracking.connection import (
+    URI_VARIABLE,
+    load_mlflow,
+    patient,
+    probe,
+    recall,
+    remember,
+    tracking_uri,
+)
 
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
@@ -22,14 +31,52 @@ def test_a_relative_sqlite_store_means_the_same_from_everywhere(tmp_path: Path) 
     assert tracking_uri(tmp_path, "sqlite:///mine.db") == f"sqlite:///{Path.cwd()}/mine.db"
 
 
-def test_a_password_is_in_no_ledger_and_still_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("uri", ["http://me:hunter2@host:5000", "postgresql:///db?user=me&password=hunter2"])
+def test_a_password_is_in_no_ledger_and_still_at_hand(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(URI_VARIABLE, "")
-    public = remember("http://me:hunter2@host:5000")
+    public = remember(uri)
     assert "hunter2" not in public
-    assert recall(public) == "http://me:hunter2@host:5000"
+    assert recall(public) == uri
     monkeypatch.setenv(URI_VARIABLE, "http://elsewhere:5000")
     with pytest.raises(StoreError, match=URI_VARIABLE):
         recall(public)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message", "hint"),
+    [
+        ("postgresql://me:hunter2@127.0.0.1:1/db", "does not answer", "Connection refused"),
+        ("postgresql:///db?host=/nowhere&password=hunter2", "does not answer", "Start it"),
+        ("mysql+none://me:hunter2@host/db", "refuses: Can't load plugin", ""),
+    ],
+)
+def test_a_database_that_does_not_answer_is_told_at_once(uri: str, message: str, hint: str) -> None:
+    """MLflow itself would try for two minutes."""
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    with pytest.raises(StoreError, match=message) as caught:
+        probe(uri)
+    (problem,) = caught.value.problems
+    assert hint in problem.hint
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [("psycopg", "pip install 'dlcli[postgres]'"), ("pymysql", "pip install pymysql")],
+)
+def test_a_driver_that_is_missing_can_be_installed(
+    module: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    uri = f"{'postgresql' if module == 'psycopg' else f'mysql+{module}'}://me:hunter2@host/db"
+    with pytest.raises(StoreError, match=f"{module}, by which it is reached, is not installed") as caught:
+        probe(uri)
+    assert caught.value.problems[0].hint == line
+
+
+def test_the_short_name_of_postgresql_is_corrected() -> None:
+    with pytest.raises(StoreError, match=r"Write postgresql://"):
+        tracking_uri(Path(), "postgres://me:hunter2@host/db")
 
 
 def test_the_users_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:

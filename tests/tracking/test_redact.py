@@ -15,6 +15,7 @@ from dlcli.tracking.redact import redact, redact_command, redact_value
         "dataset.url=https://hunter2@host/x.git",
         "dataset.url=postgresql://me:hun/hunter2@host/db",
         "dataset.url=https://host/x?token=hunter2&n=1",
+        "dataset.url=postgresql://host/db?user=me&sslpassword=hunter2",
         "aws_secret_access_key=hunter2",
     ],
 )
