@@ -163,3 +163,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_readme_leads_to_every_page() -> None:
     linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
     assert {page for page in PAGES if page.parent.name == "docs"} <= linked
+
+
+def test_contributing_names_places_that_exist() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    places = [place for row in rows for place in re.findall(r"`(.+?)`", row)]
+    assert places
+    assert [
+        place for place in places if not any((ROOT / top / place).exists() for top in ("", "dlcli"))
+    ] == []
