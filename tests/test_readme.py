@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,18 @@ from tests.conftest import ROOT
 PAGES = {page: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 TEXT = "\n".join(PAGES.values())
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-# In the order in which a reader meets them, for some need a run that an earlier one made; each once.
-COMMANDS = dict.fromkeys(
-    re.sub(r"\s*\\\n\s*", " ", command)
-    for block in BLOCKS
-    for command in re.findall(r"^dlcli (?:.*\\\n)*.*", block, re.MULTILINE)
-)
+
+
+def commands(blocks: Iterable[str]) -> list[str]:
+    """The lines that begin with dlcli, and what a backslash continues; each once."""
+    found = (re.findall(r"^dlcli (?:.*\\\n)*.*", block, re.MULTILINE) for block in blocks)
+    return list(dict.fromkeys(re.sub(r"\s*\\\n\s*", " ", command) for block in found for command in block))
+
+
+# In the order in which a reader meets them, for some need a run that an earlier one made.
+COMMANDS = commands(BLOCKS)
+# On files that nobody has but the reader.
+EXAMPLES = commands(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL))
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -69,6 +76,12 @@ def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyP
     if words[0] == "sweep":
         words = [*words, "trainer.max_epochs=1"]
     done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_an_example_on_other_files_can_be_composed(command: str) -> None:
+    done = CliRunner().invoke(app, ["show", *shlex.split(command)[2:]])
     assert done.exit_code == 0, done.output
 
 

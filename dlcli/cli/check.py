@@ -22,7 +22,7 @@ def check(
     """Find every mistake without training, and say what the training would need.
 
     Reads configuration and data, trains on a few batches without a record, and reports all mistakes at once (exit
-    code 2). Where there are none it shows what the data hold, warns of what ruins results, and estimates memory, disk
+    code 2). Where there are none it shows what the data holds, warns of what ruins results, and estimates memory, disk
     and the time of an epoch.
     """
     with session(json) as terminal:
