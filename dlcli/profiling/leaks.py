@@ -33,7 +33,7 @@ _EQUAL = {
 
 
 def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
-    """Test or validation rows that also stand among the training rows, but for their targets."""
+    """Test or validation rows that are also among the training rows, but for their targets."""
     codes = _codes(data.x)
     if codes is None:
         return
@@ -43,9 +43,9 @@ def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
         if again and again >= _MANY * len(rows):
             noun, how = _EQUAL[data.kind]
             yield Problem(
-                f"{again:,} of {len(rows):,} {part} {noun} also stand among the training {noun}, {how}",
+                f"{again:,} of {len(rows):,} {part} {noun} are also among the training {noun}, {how}",
                 "dataset",
-                f"Their figures are too good. Remove the duplicates{_together(data.x)}.",
+                f"Figures on them are too good. Remove the duplicates{_together(data.x)}.",
             )
             return  # once is enough
 
@@ -84,9 +84,9 @@ def torn_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
         torn = np.flatnonzero(there.sum(axis=0) > 1)
         if len(torn):
             yield Problem(
-                f"{len(torn):,} of {len(names):,} groups stand in two parts of a split, such as {names[torn[0]]}",
+                f"{len(torn):,} of {len(names):,} groups are in two parts of a split, such as {names[torn[0]]}",
                 "dataset.group",
-                "What is learnt of a group is judged by the same group. Choose cv=group_kfold or cv=holdout.",
+                "Rows of one group then train and judge. Choose cv=group_kfold or cv=holdout.",
             )
             return  # once is enough
 

@@ -24,9 +24,9 @@ def mixed_times(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     if data.times is not None:
         if _mixed(data.times, splits):
             yield Problem(
-                "times are mixed: later rows are learnt from, earlier ones judge",
+                "the split mixes times: later rows train, earlier ones are judged",
                 "dataset.time",
-                "Of new rows the figures say too much. Choose cv=time_series, or cv=holdout cv.by_time=true.",
+                "For new rows the figures promise too much. Choose cv=time_series, or cv=holdout cv.by_time=true.",
             )
     elif isinstance(data.x, pd.DataFrame):
         dates = [name for name in data.x.columns if kind_of(data.x[name]) == "date"]
@@ -35,7 +35,7 @@ def mixed_times(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
             told = [Split(*(rows[known[rows]] for rows in (s.train, s.val, s.test))) for s in splits]
             if _mixed(data.x[name].to_numpy(), told):
                 yield Problem(
-                    "has dates, and rows are split as if those said nothing: later ones are learnt from",
+                    "holds dates that the split ignores: later rows train, earlier ones are judged",
                     f"column {name}",
                     f"If new rows will be later than these, split in time: dataset.time={name}.",
                 )

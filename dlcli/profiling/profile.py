@@ -83,7 +83,7 @@ def _useless(x: pd.DataFrame) -> Iterator[Problem]:
             yield Problem("has the same value in every row", where, f"Leave it out: dataset.drop=[{name}].")
         elif len(values) > 2 and values.is_unique and _numbers_rows(values):
             yield Problem(
-                "numbers the rows: an identifier says nothing of new ones",
+                "numbers the rows: an identifier says nothing about new rows",
                 where,
                 f"Leave it out: dataset.drop=[{name}].",
             )

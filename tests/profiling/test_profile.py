@@ -96,8 +96,8 @@ def test_columns_that_say_nothing() -> None:
     data = numbers(100, same=1, id=np.arange(7, 107), key=[f"k{row}" for row in range(100)])
     assert warned(data) == [
         ("column same", "has the same value in every row"),
-        ("column id", "numbers the rows: an identifier says nothing of new ones"),
-        ("column key", "numbers the rows: an identifier says nothing of new ones"),
+        ("column id", "numbers the rows: an identifier says nothing about new rows"),
+        ("column key", "numbers the rows: an identifier says nothing about new rows"),
     ]
 
 
@@ -106,7 +106,7 @@ def test_rows_that_are_trained_on_and_judged() -> None:
     twice = Data("t", "table", pd.concat([data.x] * 2, ignore_index=True), np.tile(data.y, 2), targets=("y",))
     rows = np.arange(200)
     assert warned(twice, [Split(rows[:100], rows[:0], rows[100:])]) == [
-        ("dataset", "100 of 100 test rows also stand among the training rows, value for value")
+        ("dataset", "100 of 100 test rows are also among the training rows, value for value")
     ]
     assert warned(twice, [Split(rows[:50], rows[150:], rows[50:100])]) == []
 
@@ -117,12 +117,12 @@ def test_rows_that_are_trained_on_and_judged() -> None:
         (
             "tokens",
             Texts.of(["free", "hello"] * 10),
-            "10 of 10 test texts also stand among the training texts",
+            "10 of 10 test texts are also among the training texts",
         ),
         (
             "image",
             np.zeros((20, 3, 3), np.uint8),
-            "10 of 10 test images also stand among the training images",
+            "10 of 10 test images are also among the training images",
         ),
     ],
     ids=["texts", "images"],
@@ -180,7 +180,7 @@ def test_groups_that_are_torn_apart() -> None:
     assert warned(data) == warned(data, GroupKFold(4).splits(data)) == []
     ((where, message),) = warned(data, KFold(5).splits(data))
     assert where == "dataset.group"
-    assert message.endswith(" of 20 groups stand in two parts of a split, such as patient 0")
+    assert message.endswith(" of 20 groups are in two parts of a split, such as patient 0")
 
 
 def test_bike_hour(shared_data: Path) -> None:
@@ -189,16 +189,16 @@ def test_bike_hour(shared_data: Path) -> None:
         ("target cnt", "casual + registered is the target"),
         (
             "column dteday",
-            "has dates, and rows are split as if those said nothing: later ones are learnt from",
+            "holds dates that the split ignores: later rows train, earlier ones are judged",
         ),
-        ("column instant", "numbers the rows: an identifier says nothing of new ones"),
+        ("column instant", "numbers the rows: an identifier says nothing about new rows"),
     ]
 
 
 def test_wine(shared_data: Path) -> None:
     data = load(str(shared_data / "tabular" / "winequality-red.csv"), "c11")
     found = warned(data)
-    assert found[0][1].endswith("test rows also stand among the training rows, value for value")
+    assert found[0][1].endswith("test rows are also among the training rows, value for value")
     assert found[1] == ("target", "heavily imbalanced: 681 rows are of class 5, 10 of 3")
 
 
@@ -207,7 +207,7 @@ def test_times_that_a_split_mixes_are_warned_of() -> None:
     assert "split in time" in profile(data, Holdout().splits(data)).rows_are
     assert warned(data) == []
     (problem,) = find_warnings(data, KFold(5).splits(data))
-    assert (problem.where, problem.message.split(":")[0]) == ("dataset.time", "times are mixed")
+    assert (problem.where, problem.message.split(":")[0]) == ("dataset.time", "the split mixes times")
     assert "cv=time_series" in problem.hint
 
 
