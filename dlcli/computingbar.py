@@ -1,4 +1,4 @@
-"""One live bar for what is computed before a training can start."""
+"""One live bar for what is computed of many rows, before a training or without one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ if TYPE_CHECKING:
 
 
 class ComputingBar:
-    """How many rows' features are there, and the time left; a context manager that leaves nothing behind.
+    """Of how many rows something is there, and the time left; a context manager that leaves nothing behind.
 
-    In a log it is one line, when it begins.
+    In a log it is one line, `announced` when it begins. Where nobody knows how many rows there are, `total` is None.
     """
 
-    def __init__(self, terminal: Terminal, total: int) -> None:
+    def __init__(self, terminal: Terminal, what: str, total: int | None, announced: str = "") -> None:
         self._terminal = terminal
+        self._what = what
         self._total = total
+        self._announced = announced
         self._done = 0
         self._start = time.monotonic()
         self._display = LiveDisplay(terminal, self._render, transient=True)
 
     def __enter__(self) -> ComputingBar:
         self._display.__enter__()
-        if not self._terminal.live:
-            self._terminal.note(f"computing the features of {self._total:,} rows, once")
+        if self._announced and not self._terminal.live:
+            self._terminal.note(self._announced)
         return self
 
     def __exit__(
@@ -47,9 +49,11 @@ class ComputingBar:
         from rich.table import Table
         from rich.text import Text
 
+        if self._total is None:
+            return Text(f"{self._what} of {self._done:,} rows", "bold")
         elapsed = time.monotonic() - self._start
         left = f"{duration(elapsed / self._done * (self._total - self._done))} left" if self._done else ""
-        said = f"features of {self._done:,} of {self._total:,} rows"
+        said = f"{self._what} of {self._done:,} of {self._total:,} rows"
         room = self._terminal.console.width - len(said) - len(left) - 4
         grid = Table.grid(padding=(0, 2))
         bar = ProgressBar(self._total, self._done, width=max(5, min(40, room)))

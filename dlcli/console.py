@@ -21,7 +21,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from dlcli.errors import DlcliError
 from dlcli.quiet import quiet
@@ -37,14 +37,16 @@ class Terminal:
     """Where one command talks to a person, or with `json` to a program.
 
     With `json` stdout carries one document (`document` or `error` writes it); everything else, also what a
-    user's own model prints, goes to stderr. As a context manager it also keeps libraries `quiet`.
+    user's own model prints, goes to stderr. With `data` likewise, and stdout carries what the command makes
+    (`data_out`). As a context manager it also keeps libraries `quiet`.
     """
 
-    def __init__(self, json: bool = False) -> None:
+    def __init__(self, json: bool = False, *, data: bool = False) -> None:
         self.json = json
+        self._reserved = json or data
         self.run_dir: Path | None = None  # of the run that the command records, once there is one
         self._stdout = sys.stdout
-        self._out = _console(stderr=json)
+        self._out = _console(stderr=self._reserved)
         self._err = _console(stderr=True)
         # FORCE_COLOR makes rich call a pipe a terminal; colours are fine there, redrawing is not.
         self.live = self._out.is_terminal and self._out.file.isatty() and not self._out.is_dumb_terminal
@@ -56,7 +58,7 @@ class Terminal:
     def __enter__(self) -> Terminal:
         for stream in (sys.stdout, sys.stderr):
             self._exit.enter_context(_encodable(stream))
-        if self.json:
+        if self._reserved:
             self._exit.enter_context(contextlib.redirect_stdout(sys.stderr))
         self._exit.enter_context(quiet())
         return self
@@ -186,6 +188,15 @@ class Terminal:
         """Write the one JSON document to the real stdout."""
         try:
             print(json_document(document), file=self._stdout, flush=True)
+        except BrokenPipeError:
+            _to_nowhere(self._stdout)
+
+    @contextlib.contextmanager
+    def data_out(self) -> Iterator[BinaryIO]:
+        """The real stdout, in bytes; what writes there ends quietly where nobody reads any more."""
+        try:
+            yield self._stdout.buffer
+            self._stdout.buffer.flush()
         except BrokenPipeError:
             _to_nowhere(self._stdout)
 

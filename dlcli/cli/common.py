@@ -43,17 +43,21 @@ def jobs_of(what: str) -> Any:
 
 
 Jobs = Annotated[int | None, jobs_of("Folds")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
 @contextmanager
-def session(json: bool = False) -> Iterator[Terminal]:
-    """Run a command's work; exit with 1, 2, 130 or 143, and without a traceback, where it fails."""
+def session(json: bool = False, *, data: bool = False) -> Iterator[Terminal]:
+    """Run a command's work; exit with 1, 2, 130 or 143, and without a traceback, where it fails.
+
+    With `data`, what the command makes for other programs goes to stdout, and all else to stderr.
+    """
     # Threads that spin while they wait for each other make two busy programs on one machine slower by orders of
     # magnitude; a few microseconds of it cost nobody anything. Read once, when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    with Terminal(json) as terminal:
+    with Terminal(json, data=data) as terminal:
         try:
             with interruptible():
                 yield terminal

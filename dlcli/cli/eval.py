@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, session
+from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
 
 
 def eval(  # the command's name
@@ -19,16 +19,14 @@ def eval(  # the command's name
         ),
     ] = None,
     conf_dir: ConfDirs = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")
-    ] = False,
+    trust: Trust = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
     """Load a run's saved model and repeat its metrics from the raw rows.
 
     They equal those that the training recorded. A run's folder that was copied elsewhere is named by its path.
-    New rows are predicted from Python: dlcli.load_run(RUN).predict(table).
+    New rows are predicted by `dlcli predict`.
     """
     with session(json) as terminal:
         from dlcli import runner

@@ -63,7 +63,10 @@ class TerminalWatcher(Watcher):
     def computed(self, index: int, done: int, total: int) -> None:
         """A bar for the first that computes anything, until the panel: those beside it share the work."""
         if self._computing is None:
-            self._computing = index, self._before.enter_context(ComputingBar(self._terminal, total))
+            bar = ComputingBar(
+                self._terminal, "features", total, f"computing the features of {total:,} rows, once"
+            )
+            self._computing = index, self._before.enter_context(bar)
         owner, bar = self._computing
         if owner == index:
             bar.advance_to(done)

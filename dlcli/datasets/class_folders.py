@@ -112,6 +112,18 @@ def list_class_folders(path: Path, suffixes: Collection[str], noun: str, instead
     return Listing(found, labels, parts, empty)
 
 
+def list_files(path: Path, suffixes: Collection[str], noun: str) -> list[Entry]:
+    """The files of a folder and those below it, or of a tar, that have one of the suffixes, in order.
+
+    Raises:
+        DataError: there is none, or the tar cannot be read where it lies.
+    """
+    entries, _ = _in_folder(path, suffixes) if path.is_dir() else _in_tar(path, suffixes)
+    if not entries:
+        raise DataError(f"holds no {noun}", str(path))
+    return entries
+
+
 def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The folders that all files lie in, above the last level."""
     if not folders:

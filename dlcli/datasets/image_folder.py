@@ -13,7 +13,7 @@ from dlcli.datasets.labelled import labelled
 from dlcli.datasets.tables.files import is_table
 from dlcli.errors import DataError
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 def load(
@@ -48,7 +48,7 @@ def load(
     if place.is_file() and is_table(place):
         listing = list_table(place, target, image, split)
     else:
-        listing = list_class_folders(place, _SUFFIXES, "images", "a table of paths and labels")
+        listing = list_class_folders(place, SUFFIXES, "images", "a table of paths and labels")
     if listing.empty and on_bad == "error":
         hint = "Remove it, or fill it; dataset.on_bad=skip leaves it out."
         raise DataError("there is no image in this class's folder", listing.empty[0], hint)

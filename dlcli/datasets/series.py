@@ -70,7 +70,7 @@ def load(
     file = source.file
     source.need([time] if time else [], "dataset.time")
     source.need([id] if id else [], "dataset.id")
-    time = time or _time_column(source, id)
+    time = time or time_column(source, id)
     taken = {time, id}
     targets = _columns(
         source, "dataset.target", [target] if isinstance(target, str) else target, {*taken, *known}
@@ -123,8 +123,12 @@ def load(
     )
 
 
-def _time_column(source: Source, id: str | None) -> str:
-    """The first column that begins with a date."""
+def time_column(source: Source, id: str | None) -> str:
+    """The first column that begins with a date.
+
+    Raises:
+        DataError: there is none.
+    """
     for name, cells in source.frame.drop(columns=[id] if id else []).items():
         first = cells.head(1)
         if kind_of(cells) == "date" or (

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,9 +15,8 @@ from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import odd_times
+from dlcli.datasets.tables.written import Choice, Decimal, Separator, Written
 from dlcli.errors import DataError, Problem
-
-Separator = Literal["auto", ",", ";", "\t", "tab", "|", " "]
 
 
 def load(
@@ -32,8 +29,8 @@ def load(
     time: str | None = None,
     split: str | None = None,
     separator: Separator = "auto",
-    decimal: Literal["auto", ".", ","] = "auto",
-    header: Literal["auto"] | bool = "auto",
+    decimal: Decimal = "auto",
+    header: Choice = "auto",
     encoding: str = "utf-8",
 ) -> Data:
     """A table's rows, raw, and the targets that a column holds, or several.
@@ -58,14 +55,11 @@ def load(
         DataError: with file, row and column.
     """
     kinds = dict(types or {})
-    read = partial(
-        read_table,
-        separator={"auto": None, "tab": "\t"}.get(separator, separator),
-        decimal=None if decimal == "auto" else decimal,
-        header=None if header == "auto" else header,
-        encoding=encoding,
-        types=kinds,
-    )
+    written = Written(separator, decimal, header, encoding=encoding)
+
+    def read(file: Path) -> Source:
+        return read_table(file, types=kinds, **written.options())
+
     source = read(Path(path).expanduser())
     targets = [target] if isinstance(target, str) else list(target)
     _need(source, targets, drop, kinds, {"group": group, "time": time, "split": split})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +12,12 @@ from dlcli.config.suggest import choices
 from dlcli.datasets.class_folders import list_class_folders
 from dlcli.datasets.data import Data
 from dlcli.datasets.labelled import labelled
-from dlcli.datasets.table import Separator
 from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import odd_times
+from dlcli.datasets.tables.written import Choice, Separator, Written
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
 
@@ -36,8 +35,8 @@ def load(
     split: str | None = None,
     on_empty: OnEmpty = "error",
     separator: Separator = "auto",
-    header: Literal["auto"] | bool = "auto",
-    quotes: Literal["auto"] | bool = "auto",
+    header: Choice = "auto",
+    quotes: Choice = "auto",
     encoding: str = "utf-8",
 ) -> Data:
     """Texts, and a class, labels or numbers for each.
@@ -70,15 +69,14 @@ def load(
             "dataset.target",
             "Give its name; c0, c1, ... without a header.",
         )
-    read = partial(
-        read_table,
-        separator={"auto": None, "tab": "\t"}.get(separator, separator),
-        header=None if header == "auto" else header,
-        encoding=encoding,
-        types={**(types or {}), **({text: "text"} if text is not None else {})},
-        quotes=None if quotes == "auto" else quotes,
-        missing=[""],  # a message may say None, or NA
-    )
+    kinds = {**(types or {}), **({text: "text"} if text is not None else {})}
+    written = Written(separator, header=header, quotes=quotes, encoding=encoding)
+
+    def read(file: Path) -> Source:
+        return read_table(
+            file, types=kinds, missing=[""], **written.options()
+        )  # a message may say None, or NA
+
     source = read(place)
     targets = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}

@@ -80,18 +80,27 @@ def season_of(grid: Grid) -> int:
 
 def fill(times: pd.Series, grid: Grid) -> np.ndarray:
     """Times of all steps: those that are there as they are, those that are missing as the grid has them."""
-    steps = np.arange(grid.positions[-1] + 1) * grid.step
+    when = _at(times, grid, np.arange(grid.positions[-1] + 1))
+    when[grid.positions] = times.to_numpy()
+    return when
+
+
+def following(times: pd.Series, grid: Grid, steps: int) -> np.ndarray:
+    """Times of the steps behind the last, as the grid has them."""
+    return _at(times, grid, grid.positions[-1] + 1 + np.arange(steps))
+
+
+def _at(times: pd.Series, grid: Grid, positions: np.ndarray) -> np.ndarray:
+    """Times at positions of the grid, which counts from the first of the times."""
+    steps = positions * grid.step
     first = times.to_numpy()[0]
     if grid.unit == "months":
         # The 28th of February may be the end of the month, or the 28th.
         later = pd.offsets.MonthEnd if times.dt.is_month_end.all() else _months
-        when = np.array([times.iloc[0] + later(int(step)) for step in steps], dtype="datetime64[us]")
-    elif grid.unit == "seconds":
-        when = first + (steps * 1e6).astype("timedelta64[us]")
-    else:
-        when = first + steps
-    when[grid.positions] = times.to_numpy()
-    return when
+        return np.array([times.iloc[0] + later(int(step)) for step in steps], dtype="datetime64[us]")
+    if grid.unit == "seconds":
+        return first + (steps * 1e6).astype("timedelta64[us]")
+    return first + steps
 
 
 def _months(months: int) -> pd.DateOffset:

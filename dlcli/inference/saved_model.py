@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.config.build import TARGET, build, locate
+from dlcli.datasets.images.files import ImageFiles
 from dlcli.errors import CorruptRun, DataError, first_line
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
@@ -51,12 +52,16 @@ _ROWS = 512
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A trained network with its fitted preprocessing: from raw rows to predictions."""
+    """A trained network with its fitted preprocessing: from raw rows to predictions.
+
+    `input_shape` is that of a row's `x`, 0 where it differs from row to row.
+    """
 
     network: Network
     preprocessing: Preprocessing
     task: Task
     kind: str
+    input_shape: tuple[int, ...] = ()
 
     def outputs(self, x: Any, device: torch.device | str = "cpu") -> Tensor:
         """The network's outputs for raw rows, `(N, ...)`, on the CPU."""
@@ -148,7 +153,8 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             model: nn.Module = build(description["model"], where="model", **facts, restored=True)
         load_weights(model, str(folder / "weights.safetensors"))
         task = _build_task(folder, description)
-    return SavedModel(Network(model, preprocessing.on_device()), preprocessing, task, description["kind"])
+    network = Network(model, preprocessing.on_device())
+    return SavedModel(network, preprocessing, task, description["kind"], facts["input_shape"])
 
 
 def load_task(folder: Path, *, trust: bool = False) -> Task:
@@ -268,6 +274,8 @@ def as_rows(x: Any, kind: str) -> Any:
     if kind == "table":
         return x if isinstance(x, pd.DataFrame) else _as_table(x)
     if kind == "tokens":
+        return x
+    if isinstance(x, ImageFiles):  # which are decoded a batch at a time
         return x
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
 

@@ -6,6 +6,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from torch import nn
 
+from dlcli.datasets.tables.columns import Kind
+
 
 class Preprocessing(Protocol):
     """From raw rows to the fields of a batch.
@@ -39,3 +41,11 @@ class HasVocabulary(Protocol):
 
     def vocabulary(self) -> list[str]:
         """The tokens in the order of their numbers."""
+
+
+@runtime_checkable
+class NeedsColumns(Protocol):
+    """A preprocessing of tables that knows, once it is fitted, what new rows have to bring."""
+
+    def needed_columns(self) -> dict[str, Kind]:
+        """The columns, and what they hold."""

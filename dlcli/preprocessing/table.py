@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, is_text, kind_of, named
+from dlcli.datasets.tables.columns import (
+    Kind,
+    as_categories,
+    as_dates,
+    as_numbers,
+    is_text,
+    kind_of,
+    named,
+)
 from dlcli.errors import DataError
 from dlcli.preprocessing.columns.categories import Categories, Encoding, MissingName, Rare
 from dlcli.preprocessing.columns.dates import DateParts
@@ -142,6 +150,11 @@ class Table(BaseEstimator):
                     fields[name] = np.empty((len(x), *values.shape[1:]), dtype=values.dtype)
                 fields[name][first : first + _ROWS] = values
         return fields
+
+    def needed_columns(self) -> dict[str, Kind]:
+        """The columns that were fitted, and what they hold; of booleans, numbers."""
+        kinds: dict[str, Kind] = dict.fromkeys(self.columns_, "numeric")
+        return kinds | dict.fromkeys(self.categories_, "categorical") | dict.fromkeys(self.dates_, "date")
 
     def facts(self) -> dict[str, Any]:
         """`cardinalities`: how many codes each column of `x_cat` has; empty where there is none."""

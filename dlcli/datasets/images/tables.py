@@ -29,14 +29,23 @@ def list_table(file: Path, target: str | None, image: str | None, split: str | N
     columns = list(source.frame.columns)
     if target is None:
         raise DataError("which column holds the labels?", "dataset.target", choices(columns))
-    image = image or columns[0]
     source.need([target], "dataset.target")
-    source.need([image], "dataset.image")
+    entries = image_entries(source, image)
     source.need([split] if split else [], "dataset.split")
     found = make_targets(source, [target], {target: _kind(source.frame[target])})
-    entries = [_entry(source, row, image, name) for row, name in enumerate(source.frame[image])]
     labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
     return Listing(entries, labels, _parts(source, split), [])
+
+
+def image_entries(source: Source, image: str | None) -> list[Entry]:
+    """The files that a column of paths (None: the first) names.
+
+    Raises:
+        DataError: there is no such column, or no such file.
+    """
+    image = image or str(source.frame.columns[0])
+    source.need([image], "dataset.image")
+    return [_entry(source, row, image, name) for row, name in enumerate(source.frame[image])]
 
 
 def _kind(labels: pd.Series) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
-from dlcli.datasets.tables.packed import opened
+from dlcli.datasets.tables.packed import Excerpt, at_line, opened
 from dlcli.datasets.tables.plain import to_frame
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
@@ -32,7 +32,7 @@ _BLOCK = 1 << 20
 
 
 def read_delimited(
-    file: Path,
+    file: Path | Excerpt,
     *,
     separator: str | None = None,
     decimal: str | None = None,
@@ -55,22 +55,75 @@ def read_delimited(
         raise DataError("is empty", str(file))
     if _is_utf8(encoding):
         _refuse_bytes(file)
-    dialect = sniff(lines, separator, decimal, header)
-    if quotes is None and dialect.separator == "\t":
-        with opened(file) as stream:
-            text = io.TextIOWrapper(stream, encoding, errors="replace")
-            quotes = not quotes_are_letters(text, dialect.separator)
-    dialect = replace(dialect, quotes=quotes is not False)
+    dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
     words = {name for name, kind in (types or {}).items() if kind in ("categorical", "text")}
     table = _read(file, dialect, encoding, _as_words(words, dialect, lines), missing)
     table = table.rename_columns(_names(table, dialect.header))
     first = 1 + dialect.header
     blank = next(number for number, line in enumerate(lines) if line.strip())
-    return Source(to_frame(table, file), file, first + blank)
+    name, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
+    return Source(to_frame(table, name), name, first + blank + before)
+
+
+def find_dialect(
+    file: Path | Excerpt,
+    separator: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+    encoding: str = "utf-8",
+    quotes: bool | None = None,
+) -> tuple[Dialect, list[str]]:
+    """How a file is written, as `read_delimited` finds it, and the names of its columns.
+
+    Raises:
+        DataError: it is no text, or in another encoding.
+    """
+    lines = _first_lines(file, encoding)
+    dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
+    return dialect, [name for name, _ in _columns(dialect, lines)]
+
+
+def read_words(
+    file: Path | Excerpt, names: Sequence[str], dialect: Dialect, encoding: str = "utf-8"
+) -> pa.Table:
+    """Some columns of a file, which are there, in this order: words as they are written, a gap an empty one."""
+    known = dict(_columns(dialect, _first_lines(file, encoding)))
+    words = {known[name]: pa.string() for name in names}
+    return _read(file, dialect, encoding, words, missing=(), only=list(words)).rename_columns(list(names))
+
+
+def _dialect(
+    file: Path | Excerpt,
+    lines: Sequence[str],
+    separator: str | None,
+    decimal: str | None,
+    header: bool | None,
+    encoding: str,
+    quotes: bool | None,
+) -> Dialect:
+    dialect = sniff(lines, separator, decimal, header)
+    if quotes is None and dialect.separator == "\t":
+        with opened(file) as stream:
+            text = io.TextIOWrapper(stream, encoding, errors="replace")
+            quotes = not quotes_are_letters(text, dialect.separator)
+    return replace(dialect, quotes=quotes is not False)
+
+
+def _columns(dialect: Dialect, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """The columns' names, and those that Arrow knows them by."""
+    written = dialect.first_row([line for line in lines if line.strip()])
+    if not dialect.header:
+        return [(f"c{number}", f"f{number}") for number in range(len(written))]
+    return [(name.strip() or f"c{number}", name) for number, name in enumerate(written)]
 
 
 def _read(
-    file: Path, dialect: Dialect, encoding: str, words: Mapping[str, pa.DataType], missing: Sequence[str]
+    file: Path | Excerpt,
+    dialect: Dialect,
+    encoding: str,
+    words: Mapping[str, pa.DataType],
+    missing: Sequence[str],
+    only: Sequence[str] = (),
 ) -> pa.Table:
     ragged: list[Any] = []
 
@@ -94,7 +147,8 @@ def _read(
                 ),
                 convert_options=csv.ConvertOptions(
                     null_values=list(missing),
-                    strings_can_be_null=True,
+                    strings_can_be_null=bool(missing),
+                    include_columns=list(only),
                     decimal_point=dialect.decimal,
                     column_types=dict(words),
                 ),
@@ -106,13 +160,13 @@ def _read(
             raise DataError(
                 f"has {row.actual_columns} columns, the rows before it have {row.expected_columns}: "
                 f"{begins[:60].strip()}",
-                f"{file}:{_line_of(file, encoding, begins, row.number)}",
+                at_line(file, _line_of(file, encoding, begins, row.number)),
                 "Mend the row; a text that holds the separator stands in quotes.",
             ) from error
         raise DataError(f"cannot be read as a table: {first_line(error)}", str(file), _HINT) from error
 
 
-def _line_of(file: Path, encoding: str, begins: str, row: int | None) -> int:
+def _line_of(file: Path | Excerpt, encoding: str, begins: str, row: int | None) -> int:
     """The line of a row, which Arrow counts in rows: one in quotes may have several lines, or swallow others."""
     found = None
     with opened(file) as stream:
@@ -141,7 +195,7 @@ def _names(table: pa.Table, header: bool) -> list[str]:
     return [name.strip() or f"c{number}" for number, name in enumerate(given)]
 
 
-def _first_lines(file: Path, encoding: str) -> list[str]:
+def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
     with opened(file) as stream:
         start = stream.read(4)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") and not encoding.lower().startswith("utf-16"):
@@ -166,7 +220,7 @@ def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
-def _refuse_bytes(file: Path) -> None:
+def _refuse_bytes(file: Path | Excerpt) -> None:
     """Name the first line that is no UTF-8, which Arrow would hand over as bytes."""
     first = 1
     with opened(file) as stream:
@@ -175,7 +229,7 @@ def _refuse_bytes(file: Path) -> None:
                 b"".join(lines).decode("utf-8")
             except UnicodeDecodeError:
                 for number, line in enumerate(lines, start=first):
-                    _refuse_line(line, f"{file}:{number}")
+                    _refuse_line(line, at_line(file, number))
             first += len(lines)
 
 

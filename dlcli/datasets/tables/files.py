@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.tables.json_lines import read_json_lines
@@ -18,6 +19,38 @@ _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), 
 def is_table(file: Path) -> bool:
     """Whether a file's name says that it is a table."""
     return format_of(file) in (*filter(None, _TEXT), *_PARQUET, *_LINES, *_EXCEL)
+
+
+def table_format(file: Path) -> Literal["text", "parquet", "json lines", "excel"]:
+    """What a file's name says that the table in it is written in.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    suffix = format_of(file)
+    if suffix in _PARQUET:
+        return "parquet"
+    if suffix in _LINES:
+        return "json lines"
+    if suffix in _EXCEL:
+        return "excel"
+    if suffix not in _TEXT:
+        known = ", ".join(name for name in (*_TEXT, *_PARQUET, *_LINES, *_EXCEL) if name)
+        raise DataError(f"{suffix} is no format of tables that dlcli reads", str(file), f"It reads {known}.")
+    return "text"
+
+
+def need_file(file: Path, advice: str = "") -> None:
+    """Refuse the name of a file that is not there, with the near names.
+
+    Raises:
+        DataError: that is so.
+    """
+    if not file.is_file():
+        there = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise DataError(
+            "there is no such file", str(file), hint(question(near_files(file.name, there)), advice)
+        )
 
 
 def read_table(
@@ -36,22 +69,16 @@ def read_table(
     Raises:
         DataError: there is no such file, it is of no known format, or it is no table.
     """
-    if not file.is_file():
-        if file.is_dir():
-            raise DataError("is a folder, not a table", str(file), "Name a file in it: dataset.path=FILE.")
-        there = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
-        near = question(near_files(file.name, there))
-        raise DataError("there is no such file", str(file), hint(near, "dataset.path names the file."))
-    suffix = format_of(file)
-    if suffix in _PARQUET:
+    if file.is_dir():
+        raise DataError("is a folder, not a table", str(file), "Name a file in it: dataset.path=FILE.")
+    need_file(file, "dataset.path names the file.")
+    how = table_format(file)
+    if how == "parquet":
         return checked(_parquet(file))
-    if suffix in _LINES:
+    if how == "json lines":
         return checked(read_json_lines(file))
-    if suffix in _EXCEL:
+    if how == "excel":
         return checked(_excel(file))
-    if suffix not in _TEXT:
-        known = ", ".join(name for name in (*_TEXT, *_PARQUET, *_LINES, *_EXCEL) if name)
-        raise DataError(f"{suffix} is no format of tables that dlcli reads", str(file), f"It reads {known}.")
     from dlcli.datasets.tables.delimited import MISSING, read_delimited
 
     return checked(

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json
 
-from dlcli.datasets.tables.packed import opened
+from dlcli.datasets.tables.packed import Excerpt, at_line, opened
 from dlcli.datasets.tables.plain import is_odd, to_frame
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
@@ -17,7 +17,7 @@ from dlcli.errors import DataError, first_line
 _HINT = "It has one object a line, and no list around them."
 
 
-def read_json_lines(file: Path) -> Source:
+def read_json_lines(file: Path | Excerpt) -> Source:
     """Read the table; columns that hold lists or objects are not in its frame.
 
     Raises:
@@ -30,17 +30,18 @@ def read_json_lines(file: Path) -> Source:
         _refuse_line(file)
         raise DataError(f"is no JSON lines file: {first_line(error)}", str(file), _HINT) from error
     odd = {field.name: str(field.type) for field in table.schema if is_odd(field)}
-    return Source(to_frame(table.drop_columns(list(odd)), file), file, first=1, odd=odd)
+    name, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
+    return Source(to_frame(table.drop_columns(list(odd)), name), name, first=1 + before, odd=odd)
 
 
-def _refuse_line(file: Path) -> None:
+def _refuse_line(file: Path | Excerpt) -> None:
     """Name the first line that is wrong, which Arrow, reading in blocks, cannot."""
     kinds: dict[str, str] = {}
     with opened(file) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
-            where = f"{file}:{number}"
+            where = at_line(file, number)
             try:
                 row = plain_json.loads(line)
             except ValueError as error:

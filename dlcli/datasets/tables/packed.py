@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -23,15 +25,38 @@ _PACKED = (*_OPEN, ".zst", ".zip")
 _DAMAGED = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """Some lines of a text file, in memory, read as if they were all of it.
+
+    Attributes:
+        file: that they are of, for messages.
+        content: the lines.
+        before: what their numbers are short of those in the file.
+    """
+
+    file: Path
+    content: bytes
+    before: int = 0
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+
+def at_line(file: Path | Excerpt, number: int) -> str:
+    """Where a line is, for messages: `wine.csv:12`."""
+    return f"{file}:{number + (file.before if isinstance(file, Excerpt) else 0)}"
+
+
 @contextmanager
-def opened(file: Path) -> Iterator[IO[bytes]]:
+def opened(file: Path | Excerpt) -> Iterator[IO[bytes]]:
     """The bytes of a file, unpacked where its name says that it is packed.
 
     Raises:
         DataError: there is no such file, it is damaged, or a zip does not hold one file.
     """
     try:
-        with _open(file) as stream:
+        with io.BytesIO(file.content) if isinstance(file, Excerpt) else _open(file) as stream:
             yield stream
     except _DAMAGED as error:
         raise DataError(f"cannot be read: {first_line(error)}", str(file), "Copy it anew.") from error

@@ -25,6 +25,7 @@ class Source:
         first: the line of the first row; None where rows are no lines, and are counted from 1.
         test: the file of the last rows, where they come from another.
         odd: columns of the file that are none of a table's, such as lists, and what they hold; not in the frame.
+        skipped: rows of the file in front of these, where rows are counted.
     """
 
     frame: pd.DataFrame
@@ -32,12 +33,14 @@ class Source:
     first: int | None = None
     test: Source | None = None
     odd: Mapping[str, str] = field(default_factory=dict)
+    skipped: int = 0
 
     def place(self, row: int, column: str = "") -> str:
         """Where a cell stands: `wine.csv:12, column quality`; `row` is counted from 0."""
         if self.test is not None and row >= (own := len(self.frame) - len(self.test.frame)):
             return self.test.place(row - own, column)
-        at = f"{self.file}:{row + self.first}" if self.first is not None else f"{self.file}, row {row + 1}"
+        counted = f"{self.file}, row {row + 1 + self.skipped}"
+        at = f"{self.file}:{row + self.first}" if self.first is not None else counted
         return f"{at}, column {column}" if column else at
 
     def need(self, columns: Sequence[str], key: str) -> None:

@@ -1,0 +1,1 @@
+"""Prediction: files of new rows in, predictions out, piece by piece."""

@@ -1,0 +1,129 @@
+"""`predict`: a run's saved model on files of new rows, of whatever kind the run has learnt from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from dlcli.datasets.tables.pieces import STDIN
+from dlcli.datasets.tables.written import Written
+from dlcli.errors import DataError, InputError
+from dlcli.inference.evaluate import choose_device
+from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.images import ImageSettings, read_images
+from dlcli.prediction.new_rows import NewRows, placed
+from dlcli.prediction.output import Write
+from dlcli.prediction.settings import divide, read_settings
+from dlcli.prediction.steps import StepSettings, read_sequences, read_series
+from dlcli.prediction.tables import read_tables
+from dlcli.prediction.texts import TextSettings, read_texts
+from dlcli.preprocessing.sequences import Sequences
+from dlcli.preprocessing.series import Series
+from dlcli.run_folder import OpenedRun
+
+Keep = Sequence[str] | Literal["all"]
+
+
+@dataclass(frozen=True, eq=False)
+class NewData:
+    """Files of new rows, and how they are read.
+
+    Attributes:
+        files: `-` is what is piped in.
+        settings: such as `dataset.separator=;`, as on the command line.
+        keep: columns of tables that are carried through, or all of them.
+    """
+
+    files: Sequence[Path]
+    settings: Sequence[str] = ()
+    keep: Keep = ()
+
+    @classmethod
+    def of(cls, words: Sequence[str], keep: str | None = None) -> NewData:
+        """From the words of a command line; without a file, what is piped in."""
+        files, settings = divide(words)
+        if not files and sys.stdin.isatty():
+            raise InputError("there are no rows to predict", "FILE", "Name a file, or pipe rows in.")
+        files = [STDIN if str(file) == "-" else file for file in files or [STDIN]]
+        if files.count(STDIN) > 1:
+            raise InputError("standard input is named twice", "-", "Name it once.")
+        names = [name.strip() for name in (keep or "").split(",") if name.strip()]
+        return cls(files, settings, "all" if names == ["all"] else names)
+
+
+def predict(
+    opened: OpenedRun,
+    model: SavedModel,
+    data: NewData,
+    write: Write,
+    *,
+    device: Literal["auto", "cpu"] = "auto",
+    tell: Callable[[str], None],
+    advanced: Callable[[int], None],
+) -> int:
+    """Read the rows, predict them and write the predictions, piece by piece; return how many lines there are.
+
+    `tell` gets what a person should know, `advanced` the lines so far.
+
+    Raises:
+        DataError: a file, row or column is not what the model needs.
+        ConfigError: a setting is not.
+    """
+    lines, place = 0, choose_device(device)
+    for new in _read(opened, model, data, tell):
+        with placed(new.file):
+            predictions = model.predict(new.rows, place)
+        _refuse_namesakes(new.labels.column_names, predictions)
+        table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)
+        for name in found.column_names:
+            table = table.append_column(name, found[name])
+        write(table)
+        lines += len(table)
+        advanced(lines)
+    return lines
+
+
+def _read(
+    opened: OpenedRun, model: SavedModel, data: NewData, tell: Callable[[str], None]
+) -> Iterator[NewRows]:
+    """The rows of the files, by the kind of the run's data."""
+    files, preprocessing = data.files, model.preprocessing
+    read = partial(read_settings, recorded=opened.config["dataset"], overrides=data.settings)
+    keep = None if data.keep == "all" else data.keep
+    if model.kind == "table":
+        return read_tables(files, preprocessing, keep, read(Written))
+    if model.kind == "tokens":
+        column = getattr(preprocessing, "column_", "") or None
+        return read_texts(files, keep, read(TextSettings, text=column))
+    if data.keep:
+        raise InputError("columns are kept of tables and texts alone", "--keep", "Leave it out.")
+    if model.kind == "image":
+        return read_images(files, model.input_shape, read(ImageSettings), tell)
+    if isinstance(preprocessing, Series):
+        return read_series(files, preprocessing, read(StepSettings, id=preprocessing.id_ or None))
+    if isinstance(preprocessing, Sequences):
+        settings = read(StepSettings, id=preprocessing.id_, time=preprocessing.time_)
+        return read_sequences(files, preprocessing, settings)
+    raise InputError(
+        f"{type(preprocessing).__name__} is not dlcli's: files of such rows cannot be read",
+        str(opened.folder),
+        "Predict from Python: dlcli.load_run(RUN).predict(rows).",
+    )
+
+
+def _refuse_namesakes(labels: Sequence[str], predictions: pd.DataFrame) -> None:
+    """Two columns of one name could not be told apart."""
+    names = [*labels, *map(str, predictions.columns)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(
+            f"the predictions would have two columns {twice}",
+            "--keep",
+            "The rows have one of that name: keep others, such as --keep id,name.",
+        )

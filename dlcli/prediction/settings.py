@@ -1,0 +1,53 @@
+"""How files of new rows are read: as the run's own were, unless the user says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dlcli.config.signature import signature
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.typecheck import mismatch
+from dlcli.errors import ConfigError, Problem
+
+_SECTION = "dataset."
+
+Settings = TypeVar("Settings")
+
+
+def divide(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Files and settings, such as `dataset.separator=;`."""
+    settings = [word for word in words if word.startswith(_SECTION) and "=" in word]
+    return [Path(word).expanduser() for word in words if word not in settings], settings
+
+
+def read_settings(
+    kind: type[Settings], recorded: Mapping[str, Any], overrides: Sequence[str], **defaults: Any
+) -> Settings:
+    """Settings of a kind: those that are given, else as the run's own section `dataset` has them.
+
+    Raises:
+        ConfigError: one is given that there is not, or that it cannot be.
+    """
+    from omegaconf import OmegaConf
+
+    takes = signature(kind).arguments
+    given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+    asked: dict[str, Any] = given.get("dataset", {})
+    problems = []
+    for name, value in asked.items():
+        key = f"{_SECTION}{name}"
+        if name not in takes:
+            known = hint(did_you_mean(name, takes), choices(f"{_SECTION}{other}" for other in takes))
+            problems.append(Problem("says nothing of how new rows are read", key, known))
+        elif found := mismatch(value, takes[name]):
+            problems.append(Problem(found[0], key, found[1]))
+    if problems:
+        raise ConfigError(problems)
+    own = {  # a dataset of the user's own may call something else so
+        name: recorded[name]
+        for name, argument in takes.items()
+        if recorded.get(name) is not None and not mismatch(recorded[name], argument)
+    }
+    return kind(**{**defaults, **own, **asked})

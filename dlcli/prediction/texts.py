@@ -1,0 +1,120 @@
+"""New texts: in a column of a table, one a line, or one a file."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+from dlcli.datasets.class_folders import list_files
+from dlcli.datasets.tables.files import need_file
+from dlcli.datasets.tables.packed import format_of, opened
+from dlcli.datasets.tables.pieces import PIECE, STDIN, Wanted, piped, read_pieces
+from dlcli.datasets.tables.written import Written
+from dlcli.datasets.texts import Texts
+from dlcli.errors import DataError, first_line
+from dlcli.prediction.new_rows import NewRows, labels_of
+from dlcli.prediction.tables import labels_of_piece
+
+# Bytes that show the first line, if it names columns.
+_BEGINNING = 1 << 13
+
+
+@dataclass(frozen=True)
+class TextSettings(Written):
+    """How texts are read.
+
+    Attributes:
+        text: the column that holds them; None: the only one.
+    """
+
+    text: str | None = None
+
+
+def read_texts(
+    files: Sequence[Path], keep: Sequence[str] | None, settings: TextSettings
+) -> Iterator[NewRows]:
+    """Texts with their numbers, counted from 0 in each file, or of a folder of .txt files their names.
+
+    A .txt, and what is piped in, is a table where its first line names the column of texts; else a line is a text.
+
+    Raises:
+        DataError: the column is missing, or a file is no text.
+    """
+    for file in files:
+        if file != STDIN and not file.is_dir():
+            need_file(file)
+        if file.is_dir() or format_of(file) == ".tar":
+            yield from _one_a_file(file, settings.encoding)
+        elif file == STDIN:
+            stream = piped()
+            if stream.peek().lstrip()[:1] == b"{" or _names_column(stream.peek(), settings.text):
+                yield from _in_table(files, file, keep, settings, stream)
+            else:
+                yield from _one_a_line(files, file, settings.encoding, stream)
+        elif format_of(file) == ".txt":
+            with opened(file) as packed:
+                beginning = packed.read(_BEGINNING)
+            if _names_column(beginning, settings.text):
+                yield from _in_table(files, file, keep, settings)
+            else:
+                with opened(file) as packed:
+                    yield from _one_a_line(files, file, settings.encoding, packed)
+        else:
+            yield from _in_table(files, file, keep, settings)
+
+
+def _names_column(beginning: bytes, column: str | None) -> bool:
+    first = (beginning.lstrip().splitlines() or [b""])[0].decode(errors="replace").removeprefix("\ufeff")
+    return column is not None and column in {cell.strip(' "') for cell in re.split(r"[,;\t|]", first)}
+
+
+def _in_table(
+    files: Sequence[Path],
+    file: Path,
+    keep: Sequence[str] | None,
+    settings: TextSettings,
+    stream: io.BufferedReader | None = None,
+) -> Iterator[NewRows]:
+    column = settings.text
+    wanted = Wanted({column: "text"} if column else {}, column is None, keep, missing=("",))
+    for piece in read_pieces(file, wanted, settings, stream=stream):
+        yield NewRows(file, Texts.of(piece.source.frame, column or ""), labels_of_piece(files, file, piece))
+
+
+def _one_a_line(files: Sequence[Path], file: Path, encoding: str, stream: IO[bytes]) -> Iterator[NewRows]:
+    first = 0
+    while lines := list(islice(stream, PIECE)):
+        texts = [
+            _decoded(line.rstrip(b"\r\n"), encoding, f"{file}:{n}") for n, line in enumerate(lines, first + 1)
+        ]
+        yield NewRows(file, Texts.of(texts), labels_of(files, file, row=np.arange(first, first + len(lines))))
+        first += len(lines)
+    if not first:
+        raise DataError("is empty", str(file), "Rows are wanted.")
+
+
+def _one_a_file(place: Path, encoding: str) -> Iterator[NewRows]:
+    entries = list_files(place, (".txt",), "texts (.txt)")
+    for first in range(0, len(entries), PIECE):
+        some = entries[first : first + PIECE]
+        texts = [_decoded(entry.read(), encoding, entry.where) for entry in some]
+        yield NewRows(place, Texts.of(texts), pa.table({"file": [entry.where for entry in some]}))
+
+
+def _decoded(content: bytes, encoding: str, where: str) -> str:
+    try:
+        return content.decode(encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise DataError(
+            f"is no {encoding}: {first_line(error)}",
+            where,
+            "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
+        ) from error
