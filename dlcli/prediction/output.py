@@ -81,18 +81,23 @@ def csv_to(file: IO[bytes]) -> Write:
 
 
 def records(table: pa.Table) -> list[dict[str, Any]]:
-    """Lines as JSON has them: NaN is null, times are words."""
+    """Lines as JSON has them: NaN is null."""
     table = _legible(table)
     columns = {name: _plain(table[name]) for name in table.column_names}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _legible(table: pa.Table) -> pa.Table:
-    """Single precision in as few digits as it takes: 0.1, not 0.10000000149011612."""
+    """Single precision in as few digits as it takes (0.1, not 0.10000000149011612), and dates without a time as such."""
     for number, field in enumerate(table.schema):
+        values = None
         if pa.types.is_float32(field.type):
-            values = table[field.name].to_numpy().astype(str).astype(np.float64)
-            table = table.set_column(number, field.name, pa.array(values))
+            values = pa.array(table[field.name].to_numpy().astype(str).astype(np.float64))
+        elif pa.types.is_timestamp(field.type):
+            times = table[field.name].to_pandas()
+            values = pa.array(times.astype("str").where(times.notna(), None), pa.string())
+        if values is not None:
+            table = table.set_column(number, field.name, values)
     return table
 
 
@@ -100,8 +105,6 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
     values = column.to_pylist()
     if pa.types.is_floating(column.type):
         return [value if value is not None and math.isfinite(value) else None for value in values]
-    if pa.types.is_timestamp(column.type):
-        return [None if value is None else value.isoformat() for value in values]
     return values
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dlcli.config.signature import signature
-from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.suggest import choices, hint, near, question
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
 
@@ -39,7 +39,8 @@ def read_settings(
     for name, value in asked.items():
         key = f"{_SECTION}{name}"
         if name not in takes:
-            known = hint(did_you_mean(name, takes), choices(f"{_SECTION}{other}" for other in takes))
+            close = question(f"{_SECTION}{other}" for other in near(name, takes))
+            known = hint(close, choices(f"{_SECTION}{other}" for other in takes))
             problems.append(Problem("says nothing of how new rows are read", key, known))
         elif found := mismatch(value, takes[name]):
             problems.append(Problem(found[0], key, found[1]))

@@ -46,6 +46,8 @@ def need_file(file: Path, advice: str = "") -> None:
     Raises:
         DataError: that is so.
     """
+    if file.is_dir():
+        raise DataError("is a folder", str(file), hint("Name a file in it.", advice))
     if not file.is_file():
         there = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
         raise DataError(
@@ -69,8 +71,6 @@ def read_table(
     Raises:
         DataError: there is no such file, it is of no known format, or it is no table.
     """
-    if file.is_dir():
-        raise DataError("is a folder, not a table", str(file), "Name a file in it: dataset.path=FILE.")
     need_file(file, "dataset.path names the file.")
     how = table_format(file)
     if how == "parquet":
