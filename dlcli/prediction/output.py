@@ -88,7 +88,7 @@ def records(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def _legible(table: pa.Table) -> pa.Table:
-    """Single precision in as few digits as it takes (0.1, not 0.10000000149011612), and dates without a time as such."""
+    """Single precision in as few digits as it takes: 0.1, not 0.10000000149011612; dates without a time as such."""
     for number, field in enumerate(table.schema):
         values = None
         if pa.types.is_float32(field.type):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
-from dlcli.config.signature import signature
+from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
@@ -32,7 +32,9 @@ def read_settings(
     """
     from omegaconf import OmegaConf
 
-    takes = signature(kind).arguments
+    # Not the signature's: what a class inherits names types that its own module may not know.
+    hints = get_type_hints(kind, include_extras=True)
+    takes = {name: Argument(annotation, UNKNOWN, required=False) for name, annotation in hints.items()}
     given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
     asked: dict[str, Any] = given.get("dataset", {})
     problems = []

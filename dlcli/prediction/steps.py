@@ -138,4 +138,4 @@ def _forecast_times(times: pd.Series, grid: Grid, preprocessing: Series) -> np.n
     if len(times) > 1:
         return following(times, grid, steps)
     # Of one step nobody knows how far away the next is.
-    return np.full(steps, np.nan if kind_of(times) == "numeric" else np.datetime64("NaT"))
+    return np.full(steps, np.nan if kind_of(times) == "numeric" else np.datetime64("NaT", "us"))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +31,8 @@ STDIN = Path("standard input")
 
 # Lines of text, or rows, in a piece: a whole number of the batches that a saved model predicts.
 PIECE = 16 * 512
+
+_WANTED = "Give one row at least."
 
 # Missing columns that are told one by one.
 _FEW = 3
@@ -111,18 +113,21 @@ def _text_pieces(
 ) -> Iterator[Piece]:
     with file_opened as stream:
         lines = _lines(stream, file, written.encoding)
-        head = list(islice(lines, rows))
+        skipped, line = next(((number, line) for number, line in enumerate(lines) if line.strip()), (0, b""))
+        if not line:
+            raise DataError("is empty", str(file), _WANTED)
+        head = [line, *islice(lines, rows)]
         options = written.options() | {"encoding": "utf-8"}
         excerpt = Excerpt(file, b"".join(head))
-        if not excerpt.content.strip():
-            raise DataError("is empty", str(file), "Rows are wanted.")
         if options["header"] is None:
             options["header"] = _has_header(excerpt, wanted, options)
         dialect, names = find_dialect(excerpt, **options)
         keep = _columns(names, {}, file, wanted)
         found = {name: getattr(dialect, name) for name in ("separator", "decimal", "header", "quotes")}
+        if not dialect.header and rows is not None:
+            lines = chain(head[rows:], lines)
+            head = head[:rows]
         before: list[bytes] = []
-        skipped = 0
         while head:
             if dialect.quotes:  # a cell in quotes may have several lines
                 odd = sum(line.count(b'"') for line in head) % 2
@@ -133,7 +138,7 @@ def _text_pieces(
                 excerpt = Excerpt(file, b"".join([*before, *head]), skipped - len(before))
                 source = checked(read_delimited(excerpt, **found, types=wanted.kinds, missing=wanted.missing))
                 yield Piece(source, read_words(excerpt, keep, dialect) if keep else _nothing(source), 0)
-            if not skipped and dialect.header:
+            if dialect.header and not before:
                 before = _first_record(head, dialect.quotes)
             skipped += len(head)
             head = list(islice(lines, rows))
@@ -145,8 +150,9 @@ def _lines(stream: IO[bytes], file: Path, encoding: str) -> Iterator[bytes]:
         yield from stream
         return
     try:
-        for line in io.TextIOWrapper(stream, encoding, newline=""):
-            yield line.encode()
+        with io.TextIOWrapper(stream, encoding, newline="") as text:
+            for line in text:
+                yield line.encode()
     except (UnicodeError, LookupError) as error:
         raise DataError(
             f"cannot be read as {encoding}: {first_line(error)}",
@@ -191,18 +197,19 @@ def _json_pieces(
             if any(line.strip() for line in head):
                 source = read_json_lines(Excerpt(file, b"".join(head), skipped))
                 names = list(source.frame.columns)
-                absent = [name for name in seen if name not in names and name not in source.odd]
                 # Which no row of this piece has, as a key may be left out.
-                frame = source.frame.reindex(columns=[*names, *absent])
-                seen |= dict.fromkeys([*names, *absent])
-                keep = _columns([*frame.columns, *source.odd], source.odd, file, wanted)
+                absent = [name for name in seen if name not in names and name not in source.odd]
+                index = range(sum(bool(line.strip()) for line in head))
+                frame = source.frame.reindex(index=index, columns=[*names, *absent])
+                seen |= dict.fromkeys([*names, *source.odd])
+                keep = _columns(list(seen), source.odd, file, wanted)
                 values = [json.loads(line) for line in head if keep and line.strip()]
                 kept = pa.table({name: [row.get(name) for row in values] for name in keep})
                 source = checked(replace(source, frame=frame))
                 yield Piece(source, kept if keep else _nothing(source), 0)
             skipped += len(head)
     if not seen:
-        raise DataError("is empty", str(file), "Rows are wanted.")
+        raise DataError("is empty", str(file), _WANTED)
 
 
 def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Piece]:
@@ -215,7 +222,7 @@ def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Pi
             keep = _columns(schema.names, odd, file, wanted)
             needed = [n for n in (schema.names if wanted.others else wanted.kinds) if n not in odd]
             if not table.metadata.num_rows:
-                raise DataError("has no rows", str(file), "Rows are wanted.")
+                raise DataError("has no rows", str(file), _WANTED)
             skipped = 0
             for batch in table.iter_batches(
                 rows or table.metadata.num_rows, columns=list(dict.fromkeys([*needed, *keep]))
@@ -249,7 +256,7 @@ def _columns(names: Sequence[str], odd: Collection[str], file: Path, wanted: Wan
         DataError: with the near names.
     """
     columns = Source(pd.DataFrame(columns=list(names)), file)
-    columns.need(list(wanted.keep or ()), "--keep")
+    columns.need(list(wanted.keep or ()), "--keep")  # lists are carried along, too
     columns = replace(
         columns, frame=columns.frame.drop(columns=list(odd)), odd=dict.fromkeys(odd, "lists or the like")
     )

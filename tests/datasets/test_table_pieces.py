@@ -1,0 +1,154 @@
+"""Tables of new rows, read piece by piece."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.pieces import STDIN, Wanted, read_pieces
+from dlcli.datasets.tables.written import Written
+from dlcli.errors import DataError
+
+TABLE = pd.DataFrame(
+    {
+        "id": ["007", "08", "x,y", "", "010", 'a "b"', "two\nlines", "11"],
+        "size": [1.5, 2, None, 4, 5, 6, 7, 8.25],
+        "kind": ["true", "false", "maybe", "true", "false", "true", "false", "1"],
+    }
+)
+KINDS = {"size": "numeric", "kind": "categorical"}
+
+
+def as_csv(separator: str = ",", header: bool = True) -> Callable[[Path], object]:
+    return lambda file: TABLE.to_csv(file, index=False, sep=separator, header=header)
+
+
+def as_gzip(file: Path) -> None:
+    file.write_bytes(gzip.compress(TABLE.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("t.csv", as_csv()),
+        ("t.tsv", as_csv("\t")),
+        ("t.csv.gz", as_gzip),
+        ("t.jsonl", lambda file: TABLE.to_json(file, orient="records", lines=True)),
+        ("t.parquet", lambda file: TABLE.to_parquet(file)),
+        ("t.xlsx", lambda file: TABLE.to_excel(file, index=False)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_pieces_make_the_whole(name: str, write: Callable[[Path], object]) -> None:
+    file = Path(name)
+    write(file)
+    pieces = list(read_pieces(file, Wanted(KINDS, keep=["id"]), rows=3))
+    assert len(pieces) > 1 or name == "t.xlsx"
+    found = pd.concat([piece.source.frame for piece in pieces], ignore_index=True)
+    assert found["size"].astype(float).equals(TABLE["size"])
+    assert found["kind"].tolist() == TABLE["kind"].tolist()
+    kept = pd.concat([piece.kept.to_pandas() for piece in pieces], ignore_index=True)
+    assert kept["id"].fillna("").tolist() == TABLE["id"].tolist()
+    firsts = pd.Series([len(piece.source.frame) for piece in pieces]).cumsum().shift(fill_value=0)
+    assert [piece.first for piece in pieces] == firsts.tolist()
+
+
+@pytest.mark.parametrize("rows", [1, 2, None])
+def test_a_row_is_named_by_its_line_in_whatever_piece_it_is(rows: int | None) -> None:
+    Path("t.csv").write_text("\na,b\n1,x\n2,y\n3,z\n4,u\n5,v\n")
+    places = [
+        piece.source.place(row, "b")
+        for piece in read_pieces(Path("t.csv"), Wanted({"a": "numeric"}), rows=rows)
+        for row in range(len(piece.source.frame))
+    ]
+    assert places == [f"t.csv:{line}, column b" for line in (3, 4, 5, 6, 7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "message"),
+    [
+        ("a,b\n1,2\n1,2\n1\n", "t.csv:4", "has 1 columns, the rows before it have 2"),
+        (b"a,b\n1,2\n1,2\n\xff,2\n", "t.csv:4", "is no UTF-8"),
+        ("a,c\n1,2\n", "t.csv", "there is no column b"),
+        ("a,b\n", "t.csv", "has no rows"),
+        ("\n \n", "t.csv", "is empty"),
+        ("a,a\n1,2\n", "t.csv", "there is no column b"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(text: str | bytes, where: str, message: str) -> None:
+    Path("t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError) as caught:
+        list(read_pieces(Path("t.csv"), Wanted({"a": "numeric", "b": "numeric"}), rows=2))
+    (problem,) = caught.value.problems
+    assert problem.where == where
+    assert problem.message.startswith(message)
+
+
+def test_columns_that_are_far_from_there_are_told_in_one_sentence() -> None:
+    Path("t.csv").write_text("p,q\n1,2\n")
+    with pytest.raises(DataError, match=r"4 columns that the model needs are not there: a, b, c, d\n.*p, q"):
+        list(read_pieces(Path("t.csv"), Wanted(dict.fromkeys("abcd", "numeric"))))
+
+
+def test_a_first_row_of_words_is_a_row_where_the_training_had_no_header() -> None:
+    Path("t.csv").write_text("red,round\nblue,square\n")
+    (piece,) = read_pieces(Path("t.csv"), Wanted({"c0": "categorical", "c1": "categorical"}))
+    assert piece.source.frame["c0"].tolist() == ["red", "blue"]
+    Path("t.csv").write_text("c1,c0\nround,red\n")
+    (piece,) = read_pieces(Path("t.csv"), Wanted({"c0": "categorical", "c1": "categorical"}))
+    assert piece.source.frame["c0"].tolist() == ["red"]
+
+
+def test_another_encoding_is_read_as_such() -> None:
+    Path("t.csv").write_bytes("a;name\n1,5;Zoë\n2;Ann\n".encode("utf-16"))
+    pieces = list(
+        read_pieces(Path("t.csv"), Wanted({"a": "numeric"}, keep=None), Written(encoding="utf-16"), rows=2)
+    )
+    assert [value for piece in pieces for value in piece.source.frame["a"]] == [1.5, 2]
+    assert [value for piece in pieces for value in piece.kept["name"].to_pylist()] == ["Zoë", "Ann"]
+
+
+def test_a_key_that_a_piece_of_json_lines_does_not_have_is_a_gap() -> None:
+    Path("t.jsonl").write_text('{"a": 1, "b": [1]}\n{"a": 2}\n{"b": [2]}\n{"a": 3}\n')
+    pieces = list(read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=["b"]), rows=1))
+    assert pd.concat([piece.source.frame["a"] for piece in pieces]).fillna(0).tolist() == [1, 2, 0, 3]
+
+
+def test_a_pipe_is_read_no_further_than_the_rows_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.RawIOBase):
+        sent = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:
+            rows = (b"a,b\n" if not self.sent else b"") + b"1,2\n" * 100
+            buffer[: len(rows)] = rows
+            self.sent += len(rows)
+            return len(rows)
+
+    endless = Endless()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=endless))
+    pieces = list(islice(read_pieces(STDIN, Wanted({"a": "numeric"}), rows=1000), 3))
+    assert [piece.first for piece in pieces] == [0, 1000, 2000]
+    assert endless.sent < 4 * 1000 * 4 + io.DEFAULT_BUFFER_SIZE
+
+
+def test_json_lines_that_are_piped_in_are_known_by_their_first_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b'\n {"a": 1}\n{"a": "x"}\n')))
+    with pytest.raises(DataError, match="standard input:3, column a: is a string"):
+        list(read_pieces(STDIN, Wanted({"a": "numeric"})))
+
+
+def test_the_whole_reader_reads_the_same() -> None:
+    as_csv()(Path("t.csv"))
+    (piece,) = read_pieces(Path("t.csv"), Wanted(KINDS))
+    assert piece.source.frame.equals(read_table(Path("t.csv"), types=KINDS).frame)

@@ -1,0 +1,147 @@
+"""`dlcli predict`: one run, and what becomes of files of new rows."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.errors import DiskFull, InputError
+from dlcli.prediction.output import written_to
+from dlcli.prediction.predict import NewData
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "id": [f"{number:03}" for number in range(40)],
+            "size": random.normal(size=40).round(3),
+            "coat": random.choice(["true", "false", "007"], 40),
+            "born": pd.date_range("2020-01-01", periods=40, freq="53D").strftime("%Y-%m-%d"),
+            "kind": random.choice(["cat", "dog"], 40),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, rows: pd.DataFrame) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    rows.to_csv(folder / "pets.csv", index=False)
+    dataset = f"dataset=table dataset.path='{folder}/pets.csv' dataset.target=kind dataset.drop=[id]"
+    quick = "trainer.max_epochs=1 model.hidden=4 run_name=pets"
+    dlcli.train([*dataset.split(), *quick.split(), f"runs_dir='{folder}'"])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _new(rows: pd.DataFrame) -> None:
+    rows.drop(columns="kind").to_csv("new.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def expected(runs: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    return dlcli.load_run("pets", runs_dir=runs).predict(rows)
+
+
+def predict(runs: Path, *words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["predict", "pets", *words, "--runs-dir", str(runs)], input=stdin)
+
+
+def test_stdout_is_a_csv_and_nothing_else(runs: Path, expected: pd.DataFrame) -> None:
+    done = predict(runs, "new.csv")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("row,prediction,p(cat),p(dog)\n0,")
+    Path("found.csv").write_text(done.stdout)
+    found = pd.read_csv("found.csv")
+    assert found.pop("row").tolist() == list(range(40))
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-6)
+    assert done.stderr == ""
+
+
+def test_single_rows_that_are_piped_in_are_read_as_all_of_them(runs: Path, expected: pd.DataFrame) -> None:
+    """Values that look otherwise by themselves (true, 007) are what they were among others."""
+    head, *lines = Path("new.csv").read_text().splitlines()
+    for number in (0, 1, 2, 3, 4):
+        found = json.loads(predict(runs, "--json", stdin=f"{head}\n{lines[number]}\n").stdout)["predictions"]
+        assert found[0]["p(cat)"] == pytest.approx(expected["p(cat)"][number], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl"])
+def test_a_file_takes_several_inputs_and_columns_of_them(
+    name: str, runs: Path, expected: pd.DataFrame
+) -> None:
+    pd.read_csv("new.csv", dtype=str).iloc[:2].to_json("few.jsonl", orient="records", lines=True)
+    words = ["new.csv", "few.jsonl", "-", "--keep", "id, size", "-o", name]
+    done = predict(runs, *words, stdin=Path("new.csv").read_text())
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"82 predictions in {name}\n"
+    read = {
+        "out.csv": lambda: pd.read_csv(name, dtype=str),
+        "out.parquet": lambda: pd.read_parquet(name),
+        "out.jsonl": lambda: pd.read_json(name, lines=True, dtype=False),
+    }
+    found = read[name]()
+    assert list(found) == ["file", "row", "id", "size", "prediction", "p(cat)", "p(dog)"]
+    assert found["id"].tolist() == [f"{number:03}" for number in (*range(40), 0, 1, *range(40))]
+    assert found["file"].unique().tolist() == ["new.csv", "few.jsonl", "standard input"]
+    np.testing.assert_allclose(found["p(dog)"][:40].astype(float), expected["p(dog)"], rtol=1e-6)
+    assert [file.name for file in Path().glob(".*")] == []
+
+
+def test_json_tells_where_the_predictions_are(runs: Path) -> None:
+    document = json.loads(predict(runs, "new.csv", "--json", "--output", "out.csv").stdout)
+    assert list(document) == ["schema_version", "status", "run_id", "run_name", "run_dir", "lines", "output"]
+    assert (document["lines"], document["output"]) == (40, str(Path("out.csv").resolve()))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["late.csv", "-o", "old.csv"], "error: late.csv:40, column size\n  'big0"),
+        (["typo.csv"], "there is no column size in typo.csv\n  hint: Did you mean sizes?"),
+        (["new.cvs"], "there is no such file"),
+        (["new.csv", "--keep", "sise"], "hint: Did you mean size?"),
+        (["own.csv", "--keep", "all"], "the predictions would have two columns prediction"),
+        (["new.csv", "-o", "out.txt"], "the ending says nothing"),
+        (["new.csv", "-o", "no/out.csv"], "there is no such folder"),
+        (["new.csv", "-o", "new.csv"], "would replace the rows that are predicted"),
+        (["new.csv", "dataset.target=x"], "says nothing of how new rows are read"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_end_with_2_and_leave_nothing_behind(words: list[str], told: str, runs: Path) -> None:
+    text = Path("new.csv").read_text()
+    Path("late.csv").write_text(text.replace("038,", "038,big", 1))
+    Path("typo.csv").write_text(text.replace("size", "sizes"))
+    Path("own.csv").write_text(text.replace("id", "prediction"))
+    Path("old.csv").write_text("as it was")
+    files = {*Path().iterdir()}
+    done = predict(runs, *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert {*Path().iterdir()} == files
+    assert Path("old.csv").read_text() == "as it was"
+
+
+def test_nobody_waits_for_rows_from_a_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    with pytest.raises(InputError, match="Name a file, or pipe rows in"):
+        NewData.of([])
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file() -> None:
+    Path("out.parquet").write_text("as it was")
+    with pytest.raises(DiskFull, match=r"out\.parquet: no space left"), written_to(Path("out.parquet")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert Path("out.parquet").read_text() == "as it was"
+    assert [file.name for file in Path().glob(".*")] == []
