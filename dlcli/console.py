@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from dlcli.errors import DlcliError
 from dlcli.quiet import quiet
+from dlcli.screentable import fitting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,12 +96,12 @@ class Terminal:
         from rich.text import Text
 
         grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="cyan", no_wrap=True)
+        width = min(self._out.width, MAX_WIDTH)
+        grid.add_column(style="cyan", overflow="fold", max_width=width // 2)
         grid.add_column(overflow="fold")
         for key, value in rows.items():
             grid.add_row(Text(key), Text(value))
         heading = Text(title, style="bold")
-        width = min(self._out.width, MAX_WIDTH)
         self._out.print(
             Panel(grid, title=heading, title_align="left", border_style="dim", box=box.ROUNDED, width=width)
         )
@@ -122,13 +123,26 @@ class Terminal:
         self.table({split: cells for split, cells in columns.items() if cells}, title)
 
     def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
-        """Cells by column and row."""
-        from rich import box
-        from rich.table import Table
+        """Cells by column and row; what does not fit side by side on a terminal stands below each other."""
         from rich.text import Text
 
         if not columns:
             return
+        if self.live:
+            self._out.print()
+        if title:
+            # Not rich's own title, which would be broken where the table is narrower than a run's name.
+            self._out.print(Text(title, "bold"), soft_wrap=True)
+        for part in fitting(columns, self._out.width):
+            self._table(part)
+            if self.live:
+                self._out.print()
+
+    def _table(self, columns: Mapping[str, Mapping[str, str]]) -> None:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(
             box=box.SIMPLE_HEAD if self.live else None,
             header_style="bold",
@@ -136,29 +150,25 @@ class Terminal:
         )
         table.add_column(no_wrap=True)
         for name in columns:
-            table.add_column(name, justify="right")
+            table.add_column(Text(name), justify="right", overflow="fold", vertical="bottom")
         for metric in dict.fromkeys(metric for cells in columns.values() for metric in cells):
-            table.add_row(Text(metric), *(cells.get(metric, "-") for cells in columns.values()))
-        if self.live:
-            self._out.print()
-        if title:
-            # Not rich's own title, which would be broken where the table is narrower than a run's name.
-            self._out.print(Text(title, "bold"), soft_wrap=True)
+            table.add_row(Text(metric), *(Text(cells.get(metric, "-")) for cells in columns.values()))
         self._out.print(table)
-        if self.live:
-            self._out.print()
 
     def note(self, text: str) -> None:
         """One line for a person; never broken by us, so that a path or a command in it can be copied."""
         self._out.print(text, soft_wrap=True)
 
-    def sentence(self, text: str) -> None:
-        """Prose, broken between its words where a line ends; one with a command in it stays whole, to be copied."""
-        if self.live and "dlcli " not in text:
+    def sentence(self, text: str, indent: int | None = None) -> None:
+        """Prose, broken between its words where a line ends; one that names a command stays whole, to be copied.
+
+        Lines after the first are indented by so much, or else as far as the first one's bullet or blanks.
+        """
+        if self.live and ": dlcli " not in text:
             width = min(self._out.width, MAX_WIDTH)
-            indent = "  " if text.startswith("- ") else ""
+            hanging = len(text) - len(text.lstrip(" -")) if indent is None else indent
             text = textwrap.fill(
-                text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+                text, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False
             )
         self.note(text)
 

@@ -81,7 +81,7 @@ def _warn(warnings: Sequence[Problem], watcher: Watcher) -> None:
     for warning in warnings:
         watcher.noted(f"warning: {warning.where}: {warning.message}")
     if any(warning.hint for warning in warnings):
-        watcher.noted("  hint: dlcli check, with the same words, says what to do about it")
+        watcher.noted("  hint: see dlcli check, with the same words, for what to do about it")
 
 
 def sweep(

@@ -141,7 +141,7 @@ class SweepTable:
         if self._best is not None:
             which, value, params = self._best
             best = f"best  trial {which}  {self._metric} {number(value)}  {_settings(params)}"
-            lines.append(Text(best, "green", overflow="ellipsis", no_wrap=True))
+            lines.append(Text(best, "green"))
         for trial, slot in sorted(self._running.items()):
             text = f"runs  trial {trial}{_at(slot)}  {_settings(slot.params)}"
             lines.append(Text(text, "dim", overflow="ellipsis", no_wrap=True))

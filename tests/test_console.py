@@ -20,6 +20,7 @@ from dlcli.console import Terminal, json_document, number
 from dlcli.errors import ConfigError, Problem
 from dlcli.foldtable import FoldTable
 from dlcli.quiet import quiet
+from dlcli.screentable import fitting
 from dlcli.sweeptable import SweepTable
 from dlcli.trainingbar import TrainingBar
 
@@ -78,6 +79,20 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     assert "in all" in bars[-1]
     assert any("val/accuracy 0.9200 (best 0.9200)" in line for line in lines)
     assert "Prose is broken between its words, at any width that" in " ".join(lines)
+
+
+def test_a_table_that_is_too_wide_loses_nothing() -> None:
+    cells = {"optimizer.lr": "0.001", "optimizer": "torch.optim.adam.Adam"}
+    runs = {f"a-run-with-a-long-name-{number}": cells for number in range(3)}
+    assert list(fitting(runs, 110)) == [runs]
+    # Its headings are broken first, ...
+    (table,) = fitting(runs, 90)
+    assert {heading.replace("\n", "") for heading in table} == set(runs)
+    assert max(len(line) for heading in table for line in heading.splitlines()) <= len(cells["optimizer"])
+    # ... and then columns stand below each other.
+    tables = list(fitting(runs, 60))
+    assert [len(table) for table in tables] == [1, 1, 1]
+    assert {name: of for table in tables for name, of in table.items()} == table
 
 
 @pytest.mark.parametrize("interrupt", ["", "raise KeyboardInterrupt"])

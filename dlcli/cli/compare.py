@@ -44,9 +44,9 @@ def compare(
         figures = {k: ["-" if v is None else number(v) for v in row] for k, row in found.figures.items()}
         terminal.table(columns(figures), title="held-out rows")
         if found.refusal:
-            terminal.note(found.refusal)
+            terminal.sentence(found.refusal)
         for pair in found.pairs:
             tests = ", ".join(f"{name} p = {p:.2g}" for name, p in pair.p.items())
-            terminal.note(f"{pair.words} ({tests}).")
+            terminal.sentence(f"{pair.words} ({tests}).")
         if found.ranking:
             terminal.note(f"Are all of them alike? Friedman test p = {found.ranking.p:.2g}.")

@@ -41,4 +41,4 @@ def eval(  # the command's name
             result.metrics, title=f"{result.run_name}, from its saved model", baselines=result.baselines
         )
         for message in result.messages:
-            terminal.note(message)
+            terminal.sentence(message)

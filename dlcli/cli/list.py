@@ -54,8 +54,9 @@ def list(  # the command's name
             for option in options:
                 mine = any(option.file.is_relative_to(folder) for folder in folders)
                 place = f"  ({display(option.file)})" if mine else ""
-                terminal.note(f"  {option.name:<{width}}  {option.summary}{place}".rstrip())
-        terminal.note("Choose with GROUP=OPTION; dlcli show GROUP/OPTION explains its keys.")
+                line = f"  {option.name:<{width}}  {option.summary}{place}"
+                terminal.sentence(line.rstrip(), indent=width + 4)
+        terminal.sentence("Choose with GROUP=OPTION; dlcli show GROUP/OPTION explains its keys.")
 
 
 def _pretrained(terminal: Terminal, pattern: str | None, json: bool) -> None:
@@ -74,5 +75,5 @@ def _pretrained(terminal: Terminal, pattern: str | None, json: bool) -> None:
     width = max(len(model.name) for model in found)
     for model in found:
         terminal.note(f"{model.name:<{width}}  {model.parameters / 1e6:>6.1f} M  {model.input_size:>3} px")
-    terminal.note("Millions of parameters, and the side of the images that the weights were trained on.")
+    terminal.sentence("Millions of parameters, and the side of the images that the weights were trained on.")
     terminal.note("Choose with model=pretrained_image model.architecture=NAME")

@@ -42,7 +42,7 @@ class TerminalWatcher(Watcher):
 
     def noted(self, text: str) -> None:
         """Say it."""
-        self._terminal.note(text)
+        self._terminal.sentence(text)
 
     def planned(self, names: Sequence[str], jobs: int) -> None:
         """Begin a round: what was drawn for the last one stays as it is."""

@@ -47,7 +47,7 @@ class TerminalSweepWatcher(SweepWatcher):
 
     def noted(self, text: str) -> None:
         """Say it."""
-        self._terminal.note(text)
+        self._terminal.sentence(text)
 
     @contextmanager
     def searching(self, name: str) -> Iterator[None]:

@@ -1,0 +1,40 @@
+"""A table that is too wide for the screen: first its headings are broken, then its columns stand below each other."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+
+# What a broken heading takes at least, lest it becomes a column of syllables.
+_HEADING = 12
+# Blanks around the first column, and around and between those that follow it.
+_AROUND_FIRST, _AROUND = 2, 3
+
+Columns = Mapping[str, Mapping[str, str]]
+
+
+def fitting(columns: Columns, width: int) -> Iterator[Columns]:
+    """Tables that show all columns (heading to cells by row) on a screen of this `width`; no cell is broken."""
+    room = width - _AROUND_FIRST - max((len(row) for cells in columns.values() for row in cells), default=0)
+    if sum(map(_width, columns, columns.values())) <= room:
+        yield columns
+        return
+    table: dict[str, Mapping[str, str]] = {}
+    used = 0
+    for heading, cells in columns.items():
+        heading = _broken(heading, max(_HEADING, *map(len, cells.values())))
+        size = _width(heading, cells)
+        if table and used + size > room:
+            yield table
+            table, used = {}, 0
+        table[heading] = cells
+        used += size
+    yield table
+
+
+def _width(heading: str, cells: Mapping[str, str]) -> int:
+    return _AROUND + max(map(len, [*heading.splitlines(), *cells.values()]))
+
+
+def _broken(heading: str, limit: int) -> str:
+    return "\n".join(textwrap.wrap(heading, limit))
