@@ -72,7 +72,7 @@ def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
         value = "" if key.is_section else f" {inline(key.value)}"
         terminal.note(f"\n{key.name}:{value}{f'  ({key.type})' if key.type else ''}")
         if key.explanation:
-            terminal.note(f"    {key.explanation}")
+            terminal.sentence(f"    {key.explanation}")
     if option.more:
         terminal.note(f"\n{option.target} also takes")
     for key in option.more:
