@@ -97,6 +97,7 @@ def evaluate(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
+    file: str | Path | None = None,
 ) -> Result:
     """Repeat a run's figures on its test or validation rows, as `dlcli eval` does.
 
@@ -106,6 +107,7 @@ def evaluate(
         conf_dirs: the user's own configuration folders; model code that lies beside them may run.
         runs_dir: where runs lie; default as on the command line.
         trust: also run model code that lies in the run's folder alone.
+        file: judge the model on this file's rows instead, whose targets are there.
     """
     from dlcli import runner
     from dlcli.quiet import quiet
@@ -113,7 +115,12 @@ def evaluate(
     folders = [Path(d) for d in conf_dirs]
     with quiet():
         return runner.evaluate(
-            str(run), split, conf_dirs=folders, runs_dir=Path(runs_dir) if runs_dir else None, trust=trust
+            str(run),
+            split,
+            conf_dirs=folders,
+            runs_dir=Path(runs_dir) if runs_dir else None,
+            trust=trust,
+            file=Path(file) if file else None,
         )
 
 

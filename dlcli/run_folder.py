@@ -14,10 +14,12 @@ from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dlcli.datasets.data import Data
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
-    from dlcli.splits.split import Split
+    from dlcli.splits.split import Part, Split
 
 # The user's conf folders, a line each; only where there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"
@@ -166,6 +168,23 @@ class OpenedRun:
                     where=data.source,
                     hint="Restore the data as it was, or name its place: dataset.root=DIR.",
                 )
+
+    def part_of(self, dataset: Mapping[str, Any], part: Part) -> tuple[Data, np.ndarray]:
+        """The run's rows, and which of them are of a part of its split.
+
+        Raises:
+            DataError: they are not those of the run, or the part has none.
+        """
+        from dlcli.datasets.raw_rows import load_anew
+        from dlcli.splits.split import Split
+
+        data = load_anew(dataset)
+        self.check_rows(data)
+        file = self.folder / "split.npz"
+        rows = Split.load(file).rows(part)
+        if len(rows) == 0:
+            raise DataError(f"the run has no {part} rows", where=str(file))
+        return data, rows
 
     def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:
         """The run's model, its own code run only where the user vouches for it."""

@@ -255,26 +255,26 @@ def evaluate(
     runs_dir: Path | None = None,
     trust: bool = False,
     overrides: Sequence[str] = (),
+    file: Path | None = None,
 ) -> Result:
-    """Repeat a run's figures: its saved model on the raw rows of one part of its split."""
-    from dlcli.datasets.raw_rows import load_anew
-    from dlcli.errors import DataError
+    """Repeat a run's figures: its saved model on the raw rows of one part of its split, or on those of a file."""
+    import numpy as np
+
     from dlcli.inference.evaluate import choose_device, figures
     from dlcli.inference.evaluate import evaluate as judge
+    from dlcli.prediction.labelled import labelled_rows
     from dlcli.result import Result
     from dlcli.run_folder import open_run, with_overrides
-    from dlcli.splits.split import Split
 
     started = time.monotonic()
     opened = open_run(run, runs_directory(runs_dir))
     config = with_overrides(opened.config, overrides)
     model = opened.load_model(conf_dirs, trust=trust)
-    data = load_anew(config["dataset"])
-    opened.check_rows(data)
-    split = Split.load(opened.folder / "split.npz")
-    rows = split.rows(part)
-    if len(rows) == 0:
-        raise DataError(f"the run has no {part} rows", where=str(opened.folder / "split.npz"))
+    if file is None:
+        data, rows = opened.part_of(config["dataset"], part)
+    else:
+        data = labelled_rows(config["dataset"], file, model)
+        part, rows = "test", np.arange(len(data))
     evaluation = judge(model, data, rows, choose_device(config["trainer"]["accelerator"]))
     metrics, baselines = figures({part: evaluation})
     return Result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -18,6 +19,10 @@ def eval(  # the command's name
             metavar="OVERRIDES", help="Where the data lies now: dataset.root=DIR, dataset.path=FILE."
         ),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Judge the model on these rows instead; their targets are there."),
+    ] = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
@@ -26,19 +31,28 @@ def eval(  # the command's name
     """Load a run's saved model and repeat its metrics from the raw rows.
 
     They equal those that the training recorded. A run's folder that was copied elsewhere is named by its path.
-    New rows are predicted by `dlcli predict`.
+    New rows whose targets are known judge it with `--file`; `dlcli predict` predicts others.
+
+    - `dlcli eval penguins --file data/penguins.csv`
     """
     with session(json) as terminal:
         from dlcli import runner
+        from dlcli.paths import display
 
         result = runner.evaluate(
-            run, split, conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust, overrides=overrides or ()
+            run,
+            split,
+            conf_dirs=conf_dir or (),
+            runs_dir=runs_dir,
+            trust=trust,
+            overrides=overrides or (),
+            file=file,
         )
         if json:
             terminal.document(result.to_json())
             return
-        terminal.results(
-            result.metrics, title=f"{result.run_name}, from its saved model", baselines=result.baselines
-        )
+        on = f" on {display(file)}" if file else ""
+        title = f"{result.run_name}, from its saved model{on}"
+        terminal.results(result.metrics, title=title, baselines=result.baselines)
         for message in result.messages:
             terminal.sentence(message)

@@ -47,9 +47,13 @@ def predict(
 ) -> None:
     """Predict new rows with a run's saved model.
 
-    Rows are raw, as the training's were: the model's folder has all that is done to them. Targets need not be there.
-    `dlcli predict last new.csv --keep id -o predictions.csv`. Tables and texts are read a piece at a time: a file may
-    be larger than memory. A cross-validation has a model of its own with `cv.refit=true`; without, name a fold of it.
+    Rows are raw, as the training's were: what is done to them is part of the saved model. Targets need not be there.
+
+    - `dlcli predict penguins data/penguins.csv --keep island,sex`
+    - `dlcli predict penguins data/penguins.csv --output predictions.parquet`
+
+    Tables and texts are read a piece at a time: a file may be larger than memory. A cross-validation has a model of its
+    own with `cv.refit=true`; without, name a fold of it.
     """
     to_person = output is None and sys.stdout.isatty()
     with session(json, data=output is None) as terminal:
@@ -106,7 +110,7 @@ def _sink(
 
 @contextmanager
 def _csv(terminal: Terminal) -> Iterator[Write]:
-    from dlcli.prediction.output import csv_to
+    from dlcli.prediction.output import csv_to, write_errors
 
-    with terminal.data_out() as stdout:
+    with terminal.data_out() as stdout, write_errors("standard output"):
         yield csv_to(stdout)

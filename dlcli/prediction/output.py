@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -47,7 +48,7 @@ def written_to(path: Path) -> Iterator[Write]:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     suffix = path.suffix.lower()
     try:
-        with partial.open("wb") as file:
+        with write_errors(str(path)), partial.open("wb") as file:
             if suffix == ".parquet":
                 with _parquet(file, path) as write:
                     yield write
@@ -55,15 +56,24 @@ def written_to(path: Path) -> Iterator[Write]:
                 yield csv_to(file) if suffix == ".csv" else _json_lines_to(file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        if "No space left" in str(error) or "quota exceeded" in str(error):
-            raise DiskFull(
-                "no space left for the predictions", str(path), "Make room there, or write elsewhere."
-            ) from error
-        raise InputError(f"cannot be written: {error.strerror or error}", str(path)) from error
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(where: str) -> Iterator[None]:
+    """The system's refusal to write there, as an error that says what to do."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads has enough
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                "no space left for the predictions", where, "Make room there, or write elsewhere."
+            ) from error
+        raise InputError(f"cannot be written: {error.strerror or error}", where) from error
 
 
 def csv_to(file: IO[bytes]) -> Write:

@@ -6,6 +6,7 @@ import errno
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.errors import DiskFull, InputError
+from dlcli.errors import DataError, DiskFull, InputError
+from dlcli.prediction.labelled import labelled_rows
 from dlcli.prediction.output import written_to
 from dlcli.prediction.predict import NewData
 
@@ -137,6 +139,33 @@ def test_nobody_waits_for_rows_from_a_keyboard(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     with pytest.raises(InputError, match="Name a file, or pipe rows in"):
         NewData.of([])
+
+
+def test_new_rows_with_targets_judge_the_model(
+    runs: Path, rows: pd.DataFrame, expected: pd.DataFrame
+) -> None:
+    some = (rows["coat"] == "true").to_numpy()  # a column that alone would be booleans
+    rows[some].to_csv("some.csv", index=False)
+    done = CliRunner().invoke(app, ["eval", "pets", "--file", "some.csv", "--json", "--runs-dir", str(runs)])
+    assert done.exit_code == 0, done.output
+    right = (expected["prediction"] == rows["kind"])[some].mean()
+    found = json.loads(done.stdout)
+    assert found["metrics"]["test/accuracy"] == pytest.approx(right)
+    likely = np.where(rows["kind"] == "dog", expected["p(dog)"], expected["p(cat)"])[some]
+    assert found["metrics"]["test/log_loss"] == pytest.approx(-np.log(likely).mean(), rel=1e-5)
+    rows[some].replace({"kind": {"dog": "dgo"}}).to_csv("some.csv", index=False)
+    with pytest.raises(DataError, match=r"some\.csv: the model knows no class dgo\n.*Did you mean dog\?"):
+        dlcli.evaluate("pets", file="some.csv", runs_dir=runs)
+
+
+def test_few_numbers_are_no_classes_where_the_run_has_learnt_numbers() -> None:
+    Path("few.csv").write_text("a,n\n1,2\n2,3\n3,2\n")
+    model: Any = SimpleNamespace(kind="table", preprocessing=None, task=SimpleNamespace(kind="regression"))
+    dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "n", "types": {}}
+    data = labelled_rows({**dataset, "test_path": "gone.csv", "split": "part"}, Path("few.csv"), model)
+    assert (data.y.tolist(), data.targets, data.test_rows) == ([2, 3, 2], ("n",), None)
+    with pytest.raises(InputError, match="the run's data are of no file"):
+        labelled_rows({"_target_": "dlcli.datasets.iris.load"}, Path("few.csv"), model)
 
 
 def test_a_full_disk_is_told_and_leaves_the_old_file() -> None:
