@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,12 @@ def test_examples_in_help_are_parts_of_commands_that_run() -> None:
     assert examples
     for example in examples:
         assert any(set(shlex.split(example)) <= set(shlex.split(command)) for command in COMMANDS), example
+
+
+def test_every_extra_is_in_the_readme() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    readme = PAGES[ROOT / "README.md"]
+    assert [extra for extra in extras if extra != "dev" and f"`{extra}`" not in readme] == []
 
 
 def anchors(text: str) -> set[str]:
