@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Lines that fit on a screen; of more, those that run and the last that were done are shown.
 _LINES = 20
+# Characters of a figure at most, and the blanks around a column.
+_FIGURE, _AROUND = 9, 3
 
 
 @dataclass
@@ -98,17 +100,15 @@ class FoldTable:
         from rich import box
         from rich.table import Table
 
-        names = list(dict.fromkeys(name for line in self._lines for name in line.metrics))
-        names = names[: max(1, (self._terminal.console.width - 44) // 16)]
+        names = self._shown()
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
         done = sum(line.state == "done" for line in self._lines)
         for heading in (f"{done}/{len(self._lines)} done", "epoch", self._monitor, *names, "time"):
             table.add_column(heading, justify="left" if heading.endswith("done") else "right", no_wrap=True)
         for line in self._some():
-            total = f"/{line.max_epochs}" if line.max_epochs else ""
             table.add_row(
                 line.name,
-                f"{line.epoch}{total}" if line.epoch else line.state,
+                _how_far(line),
                 number(line.watched) if math.isfinite(line.watched) else "",
                 *(number(line.metrics[name]) if name in line.metrics else "" for name in names),
                 f"{line.seconds:.1f} s" if line.state == "done" else "",
@@ -116,9 +116,29 @@ class FoldTable:
             )
         return table
 
+    def _shown(self) -> list[str]:
+        """The metrics that have room beside name, epoch, monitored value and time."""
+
+        def taken(*texts: str) -> int:
+            return max(_FIGURE, *map(len, texts)) + _AROUND
+
+        room = self._terminal.console.width - taken(self._monitor) - taken("time")
+        room -= taken(*(line.name for line in self._lines)) + taken(*map(_how_far, self._lines))
+        shown = []
+        for name in dict.fromkeys(name for line in self._lines for name in line.metrics):
+            if taken(name) <= room:
+                room -= taken(name)
+                shown.append(name)
+        return shown
+
     def _some(self) -> list[_Line]:
         if len(self._lines) <= _LINES:
             return self._lines
         done = [line for line in self._lines if line.state == "done"]
         running = [line for line in self._lines if line.state not in ("waits", "done")][:_LINES]
         return [*done[-(_LINES - len(running)) :], *running]
+
+
+def _how_far(line: _Line) -> str:
+    total = f"/{line.max_epochs}" if line.max_epochs else ""
+    return f"{line.epoch}{total}" if line.epoch else line.state

@@ -158,6 +158,8 @@ def _at(slot: _Slot) -> str:
     fold = f"  fold {slot.fold[0] + 1}/{slot.fold[1]}" if slot.fold else ""
     if slot.features is not None:
         return f"{fold}  features {slot.features:.0%}"
+    if not slot.epoch:
+        return f"{fold}  begins"
     watched = f"  {number(slot.value)}" if math.isfinite(slot.value) else ""
     return f"{fold}  epoch {slot.epoch}{watched}"
 

@@ -81,6 +81,40 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     assert "Prose is broken between its words, at any width that" in " ".join(lines)
 
 
+LIVE = """
+from dlcli.console import Terminal
+from dlcli.foldtable import FoldTable
+from dlcli.sweeptable import SweepTable
+with Terminal() as terminal:
+    with FoldTable(terminal, ["fold 0 seed 1", "fold 1 seed 1"], 2) as table:
+        for fold in (0, 1):
+            table.prepared(fold, 10, "val/balanced_accuracy")
+            table.epoch(fold, 9, {"val/balanced_accuracy": 0.98765})
+            table.finished(fold, {"test/loss": 1.2345e-5, "test/f1": 0.5, "test/balanced_accuracy": 0.91}, 12.3)
+    with SweepTable(terminal, 2, "val/balanced_accuracy") as table:
+        params = {f"model.a_long_name_{number}": number / 7 for number in range(6)}
+        table.began(0, params, None)
+        table.ended(0, params, "finished", 0.98765, None, (0, 0.98765, params))
+        table.began(1, params, (1, 5))
+        table.computed(1, 30, 120)
+"""
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_live_tables_keep_their_figures_on_a_narrow_terminal(columns: int) -> None:
+    lines = [line.rstrip() for line in visible(on_a_terminal(LIVE, columns))]
+    assert max(map(len, lines)) <= columns
+    fold = next(line for line in reversed(lines) if line.startswith(" fold 1"))
+    assert fold.split()[-2:] == ["12.3", "s"]
+    assert "0.9877" in fold
+    assert "1.234e-05" in fold or columns == 60
+    assert "…" not in fold
+    best = " ".join(lines[max(i for i, line in enumerate(lines) if line.startswith("best")) :])
+    assert "val/balanced_accuracy 0.9877" in best
+    assert "model.a_long_name_5=0.7143" in best.partition("runs")[0]
+    assert "runs  trial 1  fold 2/5  features 25%" in best
+
+
 def test_a_table_that_is_too_wide_loses_nothing() -> None:
     cells = {"optimizer.lr": "0.001", "optimizer": "torch.optim.adam.Adam"}
     runs = {f"a-run-with-a-long-name-{number}": cells for number in range(3)}
