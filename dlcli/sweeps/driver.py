@@ -149,7 +149,7 @@ class Driver:
 
     def _go_on(self, attempt: _Attempt) -> None:
         """Train the next fold of a trial."""
-        folds, index = self._records.folds, len(attempt.folders)
+        folds, index = self._records.folds_of(attempt.config), len(attempt.folders)
         if index == len(folds):
             self._finish(attempt)
             return

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt
 from dlcli.errors import ConfigError
 
 USUAL_TRIALS = 20
+_NUMBER = r"\d+(?:\.\d+)?"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -47,9 +48,10 @@ class Sweep:
         """
         if not isinstance(self.timeout, str):
             return self.timeout
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", self.timeout)
+        text = self.timeout + "s" if re.fullmatch(_NUMBER, self.timeout) else self.timeout
+        parts = re.findall(rf"({_NUMBER})([smhd])", text)
         total = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        if "".join(number + unit for number, unit in parts) != self.timeout or not total:
+        if "".join(number + unit for number, unit in parts) != text or not total:
             hint = "Write seconds, or such as 90s, 30m, 2h, 1h30m."
             raise ConfigError(f"{self.timeout!r} is no length of time", "sweep.timeout", hint)
         return total

@@ -50,7 +50,9 @@ class Sobol:
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(len(self.space.dimensions), scramble=True, seed=self.seed)
-        drawn = sequence.fast_forward(number).random(1)[0]
+        if number:  # of no step at all scipy makes an overflow
+            sequence.fast_forward(number)
+        drawn = sequence.random(1)[0]
         shares = {
             dimension.name: share for dimension, share in zip(self.space.dimensions, drawn, strict=True)
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,12 @@ class Records:
 
     @property
     def folds(self) -> list[Fold]:
-        """The trainings of a trial."""
+        """The trainings of a trial; their seeds are those of the first point."""
         return self._estimation.folds
+
+    def folds_of(self, config: dict[str, Any]) -> list[Fold]:
+        """The trainings of a trial with a configuration: its seed may be one of the settings that are tried."""
+        return replace(self._estimation, config=config).folds
 
     def read(self) -> list[Trial]:
         """All trials so far, by number; one whose record is lost counts as failed."""
@@ -54,7 +59,7 @@ class Records:
 
     def make(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> Trial:
         """A new trial's run."""
-        folds = self.folds
+        folds = self.folds_of(config)
         run_dir = self.children.run_dir(
             f"{_PLACE}{number}",
             "trial",
@@ -70,7 +75,7 @@ class Records:
         """The folder of one of a trial's trainings; makes its run where there is none, now that it begins."""
         if len(self.folds) == 1:
             return trial.run_dir
-        fold = self.folds[index]
+        fold = self.folds_of(config)[index]
         return Children(self._store, Ledger.load(trial.run_dir), self._known_folds(trial)).run_dir(
             place_of(fold, self._estimation),
             "fold",

@@ -60,7 +60,7 @@ def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
         + (f", {folds} folds a trial" if folds > 1 else "")
         + (f"; {final:,} {whose} rows are not looked at" if final else "; no final test rows"),
         "space": ", ".join(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
-        + (f": {points:,} points" if points is not None else ""),
+        + (f": {counted(points, 'point')}" if points is not None else ""),
         "trials": f"{plan.total}, by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}",
         "looks for": goals,
     }

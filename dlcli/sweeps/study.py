@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -27,6 +27,9 @@ from dlcli.sweeps.points import Grid, Random, Sobol
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.trial import Trial
 from dlcli.training.loader import derive_seed
+
+# Of points at random, in search of one that was not tried: almost all of the space is, where so many were.
+_DRAWS = 100
 
 
 class Study:
@@ -70,6 +73,7 @@ class Study:
             directions=["minimize" if objective.mode == "min" else "maximize" for objective in objectives],
             pruner=self._pruner,
         )
+        self._tried: set[frozenset[tuple[str, str]]] = set()
         self._earlier: list[FrozenTrial] = []
         for trial in earlier:
             self._add(trial.params)
@@ -85,7 +89,10 @@ class Study:
         return not self._is_multiple and not isinstance(self._pruner, optuna.pruners.NopPruner)
 
     def ask(self, number: int) -> dict[str, Any]:
-        """The point of the trial with this number, which is the next one."""
+        """The point of the trial with this number, which is the next one.
+
+        It is one that was not tried yet, as long as there are any: a training that is repeated says nothing new.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is new in Optuna
             sampler = build(
@@ -97,7 +104,7 @@ class Study:
                 earlier=self._earlier,
             )
         if isinstance(sampler, Grid | Random | Sobol):
-            params = sampler.point(number)
+            params = self._untried(number, sampler.point(number))
             self._add(params)
             return params
         self.optuna.sampler = sampler
@@ -105,7 +112,26 @@ class Study:
             warnings.simplefilter("ignore")
             trial = self.optuna.ask()
             assert trial.number == number
-            return self._space.walk(lambda dimension: _suggest(trial, dimension))
+            proposed = self._space.walk(lambda dimension: _suggest(trial, dimension))
+        params = self._untried(number, proposed)
+        if params is not proposed:  # nobody else knows of the trial yet
+            frozen = self.optuna.get_trials(deepcopy=False)[number]
+            frozen.params, frozen.distributions = self._as_optuna_has(params)
+        self._tried.add(_identity(params))
+        return params
+
+    def _untried(self, number: int, proposed: dict[str, Any]) -> dict[str, Any]:
+        """The point that was proposed; if it was tried, one at random that was not."""
+        if _identity(proposed) not in self._tried:
+            return proposed
+        new = (point for point in self._others(number) if _identity(point) not in self._tried)
+        return next(new, proposed)
+
+    def _others(self, number: int) -> Iterator[dict[str, Any]]:
+        random = Random(self._space, derive_seed(self._seed, number))
+        yield from map(random.point, range(_DRAWS))
+        if self._space.points is not None:
+            yield from self._space.all_points
 
     def report(self, trial: Trial, step: int) -> bool:
         """How a trial is doing at a step (an epoch or a fold, counted from 1); whether it is hopeless."""
@@ -148,16 +174,23 @@ class Study:
 
     def _add(self, params: Mapping[str, Any]) -> None:
         """Have Optuna know of a running trial whose point is settled; one whose record is lost has none."""
-        existing = {d.key: d for d in self._space.dimensions if d.key in params and d.exists(params)}
+        values, distributions = self._as_optuna_has(params)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.optuna.add_trial(
-                create_trial(
-                    state=TrialState.RUNNING,
-                    params={d.name: _label(d, params[key]) for key, d in existing.items()},
-                    distributions={d.name: _distribution(d) for d in existing.values()},
-                )
+                create_trial(state=TrialState.RUNNING, params=values, distributions=distributions)
             )
+        self._tried.add(_identity(params))
+
+    def _as_optuna_has(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """A point's values and what they were drawn from, by the names of its dimensions."""
+        existing = [d for d in self._space.dimensions if d.key in params and d.exists(params)]
+        values = {d.name: _label(d, params[d.key]) for d in existing}
+        return values, {d.name: _distribution(d) for d in existing}
+
+
+def _identity(params: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset((key, plain_text(value)) for key, value in params.items())
 
 
 def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> Any:

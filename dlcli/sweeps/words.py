@@ -12,7 +12,7 @@ from dlcli.sweeps.space import read_domain
 
 
 def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Overrides that hold for all trials, and those that stand for several values, by key."""
+    """Overrides that hold for all trials, and those that stand for several values, by key; of one key the last."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parser = OverridesParser.create()
@@ -24,8 +24,11 @@ def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         except Exception:  # composing says what is wrong with it
             fixed.append(text)
             continue
+        key = parsed.key_or_group
+        varied.pop(key, None)
         if parsed.is_sweep_override():
-            varied[parsed.key_or_group] = text.partition("=")[2]
+            fixed = [earlier for earlier in fixed if earlier.partition("=")[0] != key]
+            varied[key] = text.partition("=")[2]
         else:
             fixed.append(text)
     return fixed, varied

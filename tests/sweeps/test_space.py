@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Choice, Numbers, as_override
+from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_domain, read_space
+from dlcli.sweeps.words import separate
 
 CONDITIONAL = {
     "model": "mlp,lstm",
@@ -70,6 +72,30 @@ def test_hydra_s_grammar(text: str, domain: Choice | Numbers) -> None:
 def test_what_is_no_space(section: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         space(section)
+
+
+@pytest.mark.parametrize(
+    ("words", "fixed", "varied"),
+    [
+        (["a=1,2", "b=3"], ["b=3"], {"a": "1,2"}),
+        (["a=1,2", "a=3"], ["a=3"], {}),
+        (["a=3", "a=1,2"], [], {"a": "1,2"}),
+    ],
+)
+def test_of_one_key_the_last_word_counts(words: list[str], fixed: list[str], varied: dict[str, str]) -> None:
+    assert separate(words) == (fixed, varied)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0.5", 0.5), ("90s", 90), ("1h30m", 5400), ("2d", 172800), ("1h30", None), ("0", None), ("", None)],
+)  # fmt: skip
+def test_lengths_of_time(text: str, seconds: float | None) -> None:
+    if seconds is not None:
+        assert Sweep(timeout=text).seconds == seconds
+    else:
+        with pytest.raises(ConfigError, match="no length of time"):
+            Sweep(timeout=text).seconds  # noqa: B018 it raises
 
 
 def test_all_mistakes_are_told_at_once() -> None:

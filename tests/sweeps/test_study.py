@@ -50,6 +50,30 @@ def test_a_trial_whose_record_is_lost_is_counted_and_no_more() -> None:
     assert set(study.ask(2)) == {"lr", "decay"}
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "sobol"])
+def test_no_point_is_tried_twice_while_others_are_left(sampler: str) -> None:
+    section: dict[str, Any] = {
+        "model": "mlp,linear",
+        "model=mlp": {"hidden": "range(1,5)", "depth": "range(1,4)"},
+    }
+    target = {"_target_": f"dlcli.sweeps.samplers.{sampler}"}
+    study = going_on(section, target, [])
+    trials: list[Trial] = []
+    for number in range(13):
+        if number == 7:
+            study = going_on(section, target, trials)
+        params = study.ask(number)
+        trials.append(Trial(number, params, Path(), str(number), "finished", values=(number % 3,)))
+        study.tell(trials[-1])
+    tried = [trial.params for trial in trials]
+    points = read_space(section, lambda _: []).all_points
+    assert sorted(map(str, tried)) == sorted(map(str, points))
+    # The sampler learns from what was tried, not from what it had proposed.
+    known = [{name.partition(" ")[0]: value for name, value in t.params.items()} for t in study.optuna.trials]
+    assert known == tried
+    assert study.ask(13) in tried  # nothing else is left
+
+
 @pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
 def test_a_trial_that_is_through_is_not_pruned(pruner: str) -> None:
     section = {"_target_": f"dlcli.sweeps.pruners.{pruner}"}
