@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
 from dlcli.datasets.raw_rows import load_data
-from dlcli.errors import Interrupted, Pruned
+from dlcli.errors import Interrupted, Pruned, TrainingError
 from dlcli.feature_cache import cached_features, with_features
 from dlcli.finding import find, settle
 from dlcli.next_command import resume_command
@@ -163,6 +163,7 @@ def _profiled(run_dir: Path) -> list[str]:
 def _naming(ledger: Ledger) -> Iterator[None]:
     """Whatever stops a job says where its record is, and how it goes on: a fold with its whole cross-validation."""
     where = display(ledger.run_dir)
+    kept = f"The run is FAILED, and what it has done so far is kept, in {where}"
     try:
         yield
     except Pruned:
@@ -171,8 +172,12 @@ def _naming(ledger: Ledger) -> Iterator[None]:
         interrupt.add_note(f"Its last checkpoint is kept in {where}")
         interrupt.add_note(f"Go on with it: {resume_command(ledger)}")
         raise
+    except SystemExit as end:  # a model that leaves has failed like any other; others of a sweep go on
+        failed = TrainingError(f"the model's own code ended the program: SystemExit: {end.code}")
+        failed.add_note(kept)
+        raise failed from end
     except Exception as error:
-        error.add_note(f"The run is FAILED, and what it has done so far is kept, in {where}")
+        error.add_note(kept)
         raise
 
 

@@ -65,7 +65,7 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
         return target(**arguments)
     except DlcliError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise ConfigError(f"{node[TARGET]} cannot be made from this: {text}", where=where) from error
 

@@ -12,7 +12,7 @@ from dlcli.sweeps.checks import check_options, check_points, check_space
 from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_space
-from dlcli.sweeps.words import as_overrides, combined_space, group_options, separate, stand_ins, with_task
+from dlcli.sweeps.words import as_overrides, combined_space, domains_of, group_options, separate, with_task
 
 if TYPE_CHECKING:
     from dlcli.cross_validation.estimation import Estimation
@@ -138,10 +138,12 @@ def plan_sweep(
     refuse_launched("a sweep")
     folders = user_folders(conf_dirs)
     fixed, varied = separate(overrides)
+    domains = domains_of(varied, folders)
+    first = as_overrides({key: domain.values_in_order()[0] for key, domain in domains.items()})
     # The section alone first: what it says decides which experiment there is.
-    composed = compose([*fixed, *stand_ins(varied, folders)], folders, SUPPLIED, BY_DATA)
+    composed = compose([*fixed, *first], folders, SUPPLIED, BY_DATA)
     section = composed.config["sweep"]
-    space_section = combined_space(section["space"], varied, fixed)
+    space_section = combined_space(section["space"], varied, domains, fixed)
     space = read_space(space_section, lambda group: group_options(group, folders))
     objectives = read_objectives(composed.config)
     check_space(space, objectives, _HOW)

@@ -133,7 +133,7 @@ def read_space(
     for dimension in found:
         problems += _misplaced(dimension, found, where)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(list(dict.fromkeys(problems)))
     return Space(tuple(_in_order(found, where)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,26 +27,29 @@ class Standing:
 
     @property
     def ranked(self) -> list[Trial]:
-        """Finished trials, the best first. With several objectives those of the front come first."""
+        """Finished trials, the best by the first objective first; with several, the front before all others."""
         front = {trial.number for trial in self.front}
-        sign = 1 if self.objectives[0].mode == "min" else -1
-
-        def place(trial: Trial) -> tuple[bool, float, int]:
-            value = trial.values[0]
-            return trial.number not in front, sign * value if math.isfinite(value) else math.inf, trial.number
-
-        return sorted(self.having("finished"), key=place)
+        return sorted(self._by_first_objective, key=lambda trial: trial.number not in front)
 
     @property
     def front(self) -> list[Trial]:
-        """The Pareto front: no other trial is at least as good by every objective, and better by one."""
-        done = self.having("finished")
-        if len(self.objectives) == 1:
-            values = [trial.values[0] for trial in done]
-            best = (min if self.objectives[0].mode == "min" else max)(values, default=None)
-            return [trial for trial in done if trial.values[0] == best]
-        return [trial for trial in done if not any(self._dominates(other, trial) for other in done)]
+        """The Pareto front: no other trial is at least as good by every objective, and better by one.
 
-    def _dominates(self, one: Trial, other: Trial) -> bool:
-        pairs = list(zip(self.objectives, one.values, other.values, strict=True))
-        return any(o.is_better(a, b) for o, a, b in pairs) and not any(o.is_better(b, a) for o, a, b in pairs)
+        By a single objective it is the best trial alone: of equal ones the first, as `best` is.
+        """
+        if len(self.objectives) == 1:
+            return self._by_first_objective[:1]
+        import numpy as np
+
+        done = self.having("finished")
+        signs = [1 if objective.mode == "min" else -1 for objective in self.objectives]
+        values = np.array([trial.values for trial in done]).reshape(len(done), len(signs)) * signs
+        no_worse = (values[:, None] <= values).all(axis=-1)
+        better = (values[:, None] < values).any(axis=-1)
+        dominated = np.any(no_worse & better, axis=0).tolist()
+        return [trial for trial, by_another in zip(done, dominated, strict=True) if not by_another]
+
+    @property
+    def _by_first_objective(self) -> list[Trial]:
+        sign = 1 if self.objectives[0].mode == "min" else -1
+        return sorted(self.having("finished"), key=lambda trial: (sign * trial.values[0], trial.number))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -57,8 +56,3 @@ class Trial:
             "reason": self.reason,
             "duration_s": self.seconds,
         }
-
-
-def finished(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that ran to their end."""
-    return [trial for trial in trials if trial.state == "finished"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import ConfigError, Problem
-from dlcli.sweeps.dimension import as_override
+from dlcli.sweeps.dimension import Choice, Numbers, as_override, plain_text
 from dlcli.sweeps.space import read_domain
 
 
@@ -34,14 +34,37 @@ def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return fixed, varied
 
 
+def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, Choice | Numbers]:
+    """What each key that the command line varies can be.
+
+    Raises:
+        ConfigError: with all that cannot be read.
+    """
+    found: dict[str, Choice | Numbers] = {}
+    problems: list[Problem] = []
+    for key, text in varied.items():
+        try:
+            found[key] = read_domain(key, text, lambda group: group_options(group, folders))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
 def combined_space(
-    section: Mapping[str, Any], varied: Mapping[str, str], fixed: Sequence[str]
+    section: Mapping[str, Any],
+    varied: Mapping[str, str],
+    domains: Mapping[str, Choice | Numbers],
+    fixed: Sequence[str],
 ) -> dict[str, Any]:
     """The space of the configuration and of the command line, which has the last word on every key.
 
-    What depends on a value that the command line settles is there without condition, or not at all.
+    What depends on a value that the command line settles is there without condition; what depends on one that it
+    leaves out is not there.
     """
     settled = {key: value for key, _, value in (text.lstrip("+").partition("=") for text in fixed)}
+    possible = {key: [*map(plain_text, d.values)] for key, d in domains.items() if isinstance(d, Choice)}
 
     def without(node: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -51,28 +74,13 @@ def combined_space(
                 continue
             if not isinstance(value, Mapping):
                 found[key] = value
-            elif above not in settled:
+            elif above in settled:
+                found |= without(value) if text == settled[above] else {}
+            elif text in possible.get(above, [text]):
                 found[key] = without(value)
-            elif text == settled[above]:
-                found |= without(value)
         return found
 
     return {**without(section), **varied}
-
-
-def stand_ins(varied: Mapping[str, str], folders: Sequence[Path]) -> list[str]:
-    """The first value of each key that the command line varies."""
-    found: list[str] = []
-    problems: list[Problem] = []
-    for key, text in varied.items():
-        try:
-            domain = read_domain(key, text, lambda group: group_options(group, folders))
-            found.append(as_override(key, domain.values_in_order()[0]))
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return found
 
 
 def group_options(group: str, folders: Sequence[Path]) -> list[str]:

@@ -23,7 +23,7 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
         yield
     except DlcliError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if memory.is_out_of_memory(error):
             raise
         if "more than 1 value per channel" in str(error):

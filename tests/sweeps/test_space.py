@@ -15,7 +15,7 @@ from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Choice, Numbers, as_override
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_domain, read_space
-from dlcli.sweeps.words import separate
+from dlcli.sweeps.words import combined_space, domains_of, separate
 
 CONDITIONAL = {
     "model": "mlp,lstm",
@@ -178,3 +178,9 @@ def test_numbers_stay_within_their_bounds_and_steps(domain: Numbers, share: floa
 def test_a_logarithmic_interval_gives_each_decade_its_part() -> None:
     domain = Numbers(1e-4, 1.0, log=True)
     assert [round(math.log10(domain.at(share)), 6) for share in (0.0, 0.25, 0.5, 0.75)] == [-4, -3, -2, -1]
+
+
+def test_what_depends_on_a_model_that_the_command_line_leaves_out_is_not_there() -> None:
+    varied = {"model": "lstm,gru"}
+    found = combined_space(CONDITIONAL, varied, domains_of(varied, []), [])
+    assert found == {"model": "lstm,gru"} | {key: CONDITIONAL[key] for key in ("optimizer.lr", "model=lstm")}

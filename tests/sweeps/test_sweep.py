@@ -9,6 +9,7 @@ import math
 import shlex
 import shutil
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from mlflow import MlflowClient
+from torch import Tensor
 from typer.testing import CliRunner
 
 import dlcli
@@ -33,12 +35,15 @@ from dlcli.errors import (
     StoreError,
     TrainingError,
 )
+from dlcli.models.mlp import MLP
 from dlcli.result import Result
 from dlcli.run_folder import open_run, read_result
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import plan_sweep
 from dlcli.sweeps.points import Random
+from dlcli.sweeps.standing import Standing
+from dlcli.sweeps.trial import Trial
 from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.store import Store
@@ -401,6 +406,22 @@ def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs_dir: Path) ->
     assert "loss became" in (failed.run_dir / "error.txt").read_text()
 
 
+def test_a_model_that_ends_the_program_fails_alone(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = MLP.forward
+
+    def leaves(self: MLP, x: Tensor) -> Tensor:
+        if next(self.parameters()).shape[0] == 4:
+            sys.exit("no such file")
+        return forward(self, x)
+
+    monkeypatch.setattr(MLP, "forward", leaves)
+    result = sweep(runs_dir, "leaves", "model.hidden=8,4", "sweep.refit=false")
+    assert [trial["status"] for trial in result.trials] == ["FINISHED", "FAILED"]
+    assert "SystemExit: no such file" in result.trials[1]["reason"]
+    with pytest.raises(ConfigError, match="SystemExit: no such file"):  # the first point is rehearsed
+        sweep(runs_dir, "leaves at once", "model.hidden=4,8")
+
+
 def test_an_objective_that_is_no_number_fails_the_trial_and_the_sweep_goes_on(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,6 +482,14 @@ def test_where_all_fail_there_is_no_winner(runs_dir: Path) -> None:
     assert error["message"].startswith(
         "no trial finished: 2 of 2 failed. The most frequent reason of failure: "
     )
+
+
+def test_of_equal_trials_the_first_is_the_best() -> None:
+    values = [(0.5,), (0.9,), (0.9,)]
+    trials = [Trial(n, {}, Path(), "", "finished", values=v) for n, v in enumerate(values)]
+    standing = Standing(trials, [Objective("val/accuracy", "max")])
+    assert [trial.number for trial in standing.ranked] == [1, 2, 0]
+    assert standing.front == [standing.best]
 
 
 def test_several_objectives_give_a_front(runs_dir: Path) -> None:
