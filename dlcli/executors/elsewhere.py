@@ -19,6 +19,7 @@ from dlcli.errors import (
 )
 from dlcli.interrupts import interruptible
 from dlcli.job import Job, run_job
+from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.run_folder import read_result
 from dlcli.tracking.connection import sqlite_file
@@ -73,11 +74,12 @@ def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
 
 def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
     """The process is gone without a word: its run is recorded as failed, for it cannot do so itself."""
-    from dlcli.tracking.ledger import Ledger
     from dlcli.tracking.recorder import Recorder
 
     ledger = Ledger.load(Path(job.run_dir))
-    error = TrainingError(f"the worker process ended with {ending}", where=ledger.run_name, hint=hint)
+    error = TrainingError(f"the worker process ended with {ending}", hint=hint)
+    where = display(ledger.run_dir)
+    error.add_note(f"The run {ledger.run_name} is FAILED, and what it has done so far is kept, in {where}")
     with contextlib.suppress(DlcliError), Recorder(Path(job.run_dir), system_metrics=False) as recorder:
         recorder.ledger.update(started_at=ledger.started_at or recorder.ledger.started_at)
         raise error

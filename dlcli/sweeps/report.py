@@ -105,8 +105,11 @@ def _short(value: object) -> str:
 
 def why_failed(standing: Standing) -> str:
     """What most failed trials failed of, as a sentence with a space before it; nothing where none did."""
-    reasons = Counter(trial.reason or "unknown" for trial in standing.having("failed")).most_common(1)
-    return f" The most frequent reason of failure: {reasons[0][0]}." if reasons else ""
+    reasons = Counter(trial.reason or "unknown" for trial in standing.having("failed"))
+    for reason, count in reasons.most_common(1):
+        which = "first" if count == 1 < len(reasons) else "most frequent"
+        return f" The {which} reason of failure: {reason}."
+    return ""
 
 
 def messages(

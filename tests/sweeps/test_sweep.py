@@ -42,6 +42,7 @@ from dlcli.splits.split import Split
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import plan_sweep
 from dlcli.sweeps.points import Random
+from dlcli.sweeps.report import why_failed
 from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.trial import Trial
 from dlcli.tracking.history import History
@@ -490,6 +491,20 @@ def test_of_equal_trials_the_first_is_the_best() -> None:
     standing = Standing(trials, [Objective("val/accuracy", "max")])
     assert [trial.number for trial in standing.ranked] == [1, 2, 0]
     assert standing.front == [standing.best]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (["a", "b", "b"], " The most frequent reason of failure: b."),
+        (["a", "b"], " The first reason of failure: a."),
+        (["a"], " The most frequent reason of failure: a."),
+        ([], ""),
+    ],
+)
+def test_why_trials_failed(reasons: list[str], said: str) -> None:
+    trials = [Trial(n, {}, Path(), "", "failed", reason=reason) for n, reason in enumerate(reasons)]
+    assert why_failed(Standing(trials, [])) == said
 
 
 def test_several_objectives_give_a_front(runs_dir: Path) -> None:
