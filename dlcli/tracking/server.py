@@ -11,6 +11,9 @@ from dlcli.errors import InputError
 from dlcli.tracking.connection import is_server
 from dlcli.tracking.redact import redact
 
+# MLflow would also start seven processes that judge the answers of language models.
+_DEFAULTS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
 
 def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
     """Become the MLflow server of a store, on this machine only; for a store that is a server, say where it is."""
@@ -25,12 +28,12 @@ def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
             raise InputError(
                 f"port {port} is in use",
                 where="--port",
-                hint=f"Choose another one: dlcli ui --port {port + 1}",
+                hint=f"Choose another one: --port {port + 1}",
             ) from error
     tell(f"MLflow UI of {redact(uri)}: http://127.0.0.1:{port} (Ctrl-C ends it)")
     sys.stdout.flush()
     # One worker is enough for one person, and starts in a quarter of the time of MLflow's four.
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Not as an option: every user of the machine sees those of every process, and the address may hold a password.
-    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    environment = {**_DEFAULTS, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *options], environment)
