@@ -1,7 +1,7 @@
-"""A worker process: waits for jobs, does them one after the other, and dies with the driver.
+"""A worker process: waits for jobs, does them one after the other, and dies with the process that started it.
 
-`python -m dlcli.executors.worker DRIVER_PID DATA_FD`; jobs come on stdin. Its environment (threads, device) is set by
-who starts it, before torch is imported here.
+It is forked off the pool's template (`dlcli.executors.template`). Where that cannot be, the template starts it anew:
+`python -m dlcli.executors.worker TEMPLATE_PID DATA_FD JOBS_FD CHANNEL_FD`.
 """
 
 from __future__ import annotations
@@ -12,42 +12,51 @@ import queue
 import signal
 import sys
 import threading
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dlcli.distributed.lifeline import die_with
 
+if TYPE_CHECKING:
+    from dlcli.datasets.data import Data
+
 
 def main() -> None:
-    """Do jobs until stdin ends."""
-    driver, data_fd = int(sys.argv[1]), int(sys.argv[2])
-    die_with(driver)
-    # What a user's model prints must not get between the messages.
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    state: dict[str, Any] = {"working": False, "hopeless": None}
-    threading.Thread(target=_listen, args=(sys.stdin, jobs, state), daemon=True).start()
-
+    """A worker that was started anew: its environment (threads, device) is set before torch is imported here."""
+    template, data_fd, jobs_fd, channel_fd = map(int, sys.argv[1:])
+    die_with(template)
     from dlcli.quiet import quiet
 
     with quiet():
-        _prepare(jobs.get(), data_fd)
-        while (message := jobs.get()) is not None:
-            state["working"] = True
-            if not _do(message, channel, state):
-                break
-            state["working"] = False
-    # All is recorded and said. The interpreter's own end would trip over the thread that still reads stdin.
+        from dlcli.datasets.sharing import read_shared
+
+        work(read_shared(data_fd), jobs_fd, channel_fd)
+
+
+def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
+    """Do jobs until no more can come.
+
+    Args:
+        data: the rows.
+        jobs_fd: a pipe from the driver: the section that names the rows, then jobs.
+        channel_fd: a pipe to the driver, to which nobody else writes.
+    """
+    from dlcli.datasets.raw_rows import preload
+
+    channel = os.fdopen(channel_fd, "w", encoding="utf-8")
+    jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    state: dict[str, Any] = {"working": False, "hopeless": None}
+    threading.Thread(target=_listen, args=(jobs_fd, jobs, state), daemon=True).start()
+    if (first := jobs.get()) is not None:
+        preload(first["dataset"], data)
+    while (message := jobs.get()) is not None:
+        state["working"] = True
+        if not _do(message, channel, state):
+            break
+        state["working"] = False
+    # All is recorded and said. The interpreter's own end would trip over the thread that still reads.
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _prepare(message: dict[str, Any] | None, data_fd: int) -> None:
-    from dlcli.datasets.raw_rows import preload
-    from dlcli.datasets.sharing import read_shared
-
-    if message is not None:
-        preload(message["dataset"], read_shared(data_fd))
 
 
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
@@ -62,15 +71,16 @@ def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> boo
     return bool(end["event"] != "interrupted")
 
 
-def _listen(stdin: IO[str], jobs: queue.SimpleQueue[dict[str, Any] | None], state: dict[str, Any]) -> None:
-    for line in stdin:
-        message = json.loads(line)
-        if "hopeless" in message:
-            state["hopeless"] = message["hopeless"]
-        else:
-            jobs.put(message)
+def _listen(jobs_fd: int, jobs: queue.SimpleQueue[dict[str, Any] | None], state: dict[str, Any]) -> None:
+    with os.fdopen(jobs_fd, encoding="utf-8") as lines:
+        for line in lines:
+            message = json.loads(line)
+            if "hopeless" in message:
+                state["hopeless"] = message["hopeless"]
+            else:
+                jobs.put(message)
     if state["working"]:
-        # The driver closes stdin after the last job only: it is gone. What it left may be resumed at any moment.
+        # The driver closes the pipe after the last job only: it is gone. What it left may be resumed at any moment.
         os.kill(os.getpid(), signal.SIGKILL)
     jobs.put(None)
 

@@ -1,0 +1,216 @@
+"""A pool's worker processes, from the driver's side: a template starts them (`dlcli.executors.template`)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.reduction import send_handle
+from typing import Any
+
+from dlcli.executors.template import ONE_THREAD
+
+# Seconds that a process has to end once it knows that nothing more comes.
+_LAST_WORDS = 30.0
+_PAUSE = 0.01  # between two looks whether it has
+
+
+class NoWorkerError(Exception):
+    """A template ended before it had started a worker; says how."""
+
+
+class Processes:
+    """Starts worker processes.
+
+    Args:
+        data_fd: the rows (`dlcli.datasets.sharing`).
+        environment: what the template's has beyond the driver's. Threads belong there: libraries read their number
+            when they are loaded.
+    """
+
+    def __init__(self, data_fd: int, environment: Mapping[str, str]) -> None:
+        self._data_fd = data_fd
+        self._environment = environment
+        # The kernel ends a template when the thread that started it is gone: this one lives as long as the pool. All
+        # questions are its, too, so that they come one after the other.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dlcli-template")
+        self._lock = threading.Lock()
+        self._is_stopped = False
+        self._template: _Template | None = None
+
+    def start(self, place: Mapping[str, str]) -> Process:
+        """A new worker, with an environment that has what `place` says.
+
+        Raises:
+            NoWorkerError: the template is gone. Asked again, there will be another one.
+        """
+        return self._thread.submit(self._start, place).result()
+
+    def stop(self) -> None:
+        """Start no more. A template that still imports, which takes seconds, is ended."""
+        with self._lock:
+            self._is_stopped = True
+            if self._template is not None and not self._template.has_answered:
+                self._template.kill()
+
+    def close(self) -> None:
+        """Let go of the template, when there are no more workers."""
+        if self._template is not None:
+            self._template.close()
+        self._thread.shutdown()
+
+    def _start(self, place: Mapping[str, str]) -> Process:
+        with self._lock:
+            if self._is_stopped:
+                raise NoWorkerError("SIGKILL")
+            if self._template is None or self._template.is_gone:
+                self._template = _Template(self._data_fd, self._environment)
+        template = self._template
+        (theirs, jobs), (messages, ours) = os.pipe(), os.pipe()
+        try:
+            pid = template.ask({"place": dict(place)}, theirs, ours)
+        except BaseException:
+            os.close(jobs)
+            os.close(messages)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(ours)
+        return Process(
+            pid, jobs, messages, lambda: self._thread.submit(template.ask, {"ended": pid}).result()
+        )
+
+
+class Process:
+    """A worker process.
+
+    Args:
+        pid: its number.
+        jobs: a pipe to it.
+        messages: a pipe from it.
+        ended: its exit code, or None while it lives; not asked again once it has told.
+    """
+
+    def __init__(self, pid: int, jobs: int, messages: int, ended: Callable[[], int | None]) -> None:
+        self._pid = pid
+        self._jobs = os.fdopen(jobs, "w", encoding="utf-8")
+        self._messages = os.fdopen(messages, encoding="utf-8")
+        self._ended = ended
+        self._code: int | None = None
+        self._lock = threading.Lock()
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send a message; to one that is gone, which shows when it is listened to, nothing."""
+        with contextlib.suppress(BrokenPipeError):
+            self._jobs.write(json.dumps(message) + "\n")
+            self._jobs.flush()
+
+    def listen(self) -> Iterator[dict[str, Any]]:
+        """What it says, until it is gone."""
+        for line in self._messages:
+            if line.endswith("\n"):  # else it was killed in the middle of it
+                yield json.loads(line)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it lives."""
+        with self._lock:
+            if self._poll() is None:
+                os.kill(self._pid, number)
+
+    def retire(self) -> None:
+        """Let it end; one that does not is killed."""
+        with contextlib.suppress(BrokenPipeError):
+            self._jobs.close()
+        if not self._ends_within(_LAST_WORDS):
+            self.signal(signal.SIGKILL)
+            self._ends_within(math.inf)
+        self._messages.close()
+
+    @property
+    def ending(self) -> str:
+        """How a retired one ended."""
+        assert self._code is not None
+        return _told(self._code)
+
+    def _ends_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with self._lock:
+                if self._poll() is not None:
+                    return True
+            time.sleep(_PAUSE)
+        return False
+
+    def _poll(self) -> int | None:
+        if self._code is None:
+            try:
+                self._code = self._ended()
+            except NoWorkerError:
+                self._code = -signal.SIGKILL  # it dies with its template
+        return self._code
+
+
+class _Template:
+    """A template process."""
+
+    def __init__(self, data_fd: int, environment: Mapping[str, str]) -> None:
+        self._questions, theirs = Pipe()
+        fds = (data_fd, theirs.fileno())
+        path = os.pathsep.join(filter(None, sys.path))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "dlcli.executors.template", str(os.getpid()), *map(str, fds)],
+            env={**os.environ, **environment, **ONE_THREAD, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=fds,
+            # Ctrl-C goes to the driver, which tells its workers once.
+            start_new_session=True,
+        )
+        theirs.close()
+        self.has_answered = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def ask(self, question: Mapping[str, Any], *fds: int) -> Any:
+        """Its answer; raises NoWorkerError where it ends instead."""
+        try:
+            self._questions.send_bytes(json.dumps(question).encode())
+            for fd in fds:
+                send_handle(self._questions, fd, self._process.pid)
+            answer = json.loads(self._questions.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise NoWorkerError(_told(self._end())) from error
+        self.has_answered = True
+        return answer
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let it end: no more questions come."""
+        self._questions.close()
+        self._end()
+
+    def _end(self) -> int:
+        try:
+            return self._process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _told(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -1,0 +1,132 @@
+"""The template of a pool's workers: a process that imports what a job needs, maps the rows, computes nothing, and
+forks a worker whenever the driver asks for one. So imports are paid once, and workers share the memory these take.
+
+`python -m dlcli.executors.template DRIVER_PID DATA_FD QUESTIONS_FD`. The driver asks one question at a time and waits
+for the answer: `{"place": ENVIRONMENT}`, with the worker's ends of two pipes, for a worker (the answer is its process
+ID); `{"ended": PID}` for a worker's exit code (minus the number of a signal; null while it lives).
+
+The fork server of multiprocessing does not fit: there is one for a whole program, it runs the user's main module again
+in each worker, and a worker outlives it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from dlcli.distributed.lifeline import die_with
+from dlcli.quiet import quiet
+
+if TYPE_CHECKING:
+    from dlcli.datasets.data import Data
+
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
+# Libraries that start threads when they are loaded: a template has one only. What workers lose by it, `_settle` gives
+# back, but for a thread of pyarrow's that returns memory of an allocator which it does not use.
+ONE_THREAD = {_BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
+
+def main() -> None:
+    """Answer until the driver has no more questions."""
+    driver, data_fd, questions_fd = map(int, sys.argv[1:])
+    die_with(driver)
+    # What libraries and users' models print goes where the driver's errors go.
+    os.dup2(2, 1)
+    questions = Connection(questions_fd)
+    with quiet():
+        # Where a fork is not safe there is no use in imports: each worker is started anew.
+        data = _warm_up(data_fd) if sys.platform == "linux" else None
+        with contextlib.suppress(EOFError):
+            while True:
+                question = json.loads(questions.recv_bytes())
+                if "place" in question:
+                    pipes = recv_handle(questions), recv_handle(questions)
+                    answer: int | None = _start(question["place"], data, data_fd, pipes, questions)
+                    for pipe in pipes:
+                        os.close(pipe)
+                else:
+                    pid, status = os.waitpid(question["ended"], os.WNOHANG)
+                    answer = os.waitstatus_to_exitcode(status) if pid else None
+                questions.send_bytes(json.dumps(answer).encode())
+    os._exit(0)
+
+
+def _warm_up(data_fd: int) -> Data | None:
+    """Import what a job needs; the rows, or None where forks would not be safe."""
+    from dlcli.tracking.connection import load_mlflow
+
+    load_mlflow("")
+
+    import dlcli.executors.channel
+    import dlcli.executors.elsewhere
+    import dlcli.inference.evaluate
+    import dlcli.reports.report
+    import dlcli.reports.summary  # noqa: F401
+    from dlcli.datasets.sharing import read_shared
+
+    data = read_shared(data_fd)
+    # What is there now is never garbage: looking at it would copy it into each worker's memory.
+    gc.collect()
+    gc.freeze()
+    return data if len(list(Path("/proc/self/task").iterdir())) == 1 else None
+
+
+def _start(
+    place: Mapping[str, str], data: Data | None, data_fd: int, pipes: tuple[int, int], questions: Connection
+) -> int:
+    """Fork a worker; its process ID."""
+    template = os.getpid()
+    if worker := os.fork():
+        return worker
+    try:
+        questions.close()
+        os.environ.update(place)
+        if data is None or _has_met_a_device():
+            _start_anew(template, data_fd, pipes)
+        die_with(template)
+        _settle()
+        from dlcli.executors.worker import work
+
+        work(data, *pipes)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
+
+
+def _has_met_a_device() -> bool:
+    """Whether CUDA was looked at before the fork: it would refuse to work here."""
+    import torch
+
+    return torch.cuda._is_in_bad_fork()
+
+
+def _start_anew(template: int, data_fd: int, pipes: tuple[int, int]) -> NoReturn:
+    for fd in (data_fd, *pipes):
+        os.set_inheritable(fd, True)
+    arguments = map(str, (template, data_fd, *pipes))
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "dlcli.executors.worker", *arguments])
+
+
+def _settle() -> None:
+    """What a process that starts anew has of its own: its threads, and its chance."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    np.random.seed()
+    threadpool_limits(int(os.environ[_BLAS_THREADS]), user_api="blas")
+
+
+if __name__ == "__main__":
+    main()
