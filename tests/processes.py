@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
+
+TEMPLATE = "dlcli.executors.template"
 
 _LONG = 900  # seconds: on a machine that has much else to do
 
@@ -43,6 +46,17 @@ def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
     with contextlib.chdir(folder):
         done = CliRunner().invoke(app, arguments)
     return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def children(pid: int, module: str) -> list[psutil.Process]:
+    """What a process has started as `python -m MODULE`, or forked."""
+    return [child for child in psutil.Process(pid).children() if module in child.cmdline()]
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The workers of a driver, which its template has started."""
+    templates = children(pid, TEMPLATE)
+    return [worker for template in templates for worker in template.children()]
 
 
 def wait_until(

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from dlcli.cli.app import app
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
-from tests.processes import run, start, wait_until
+from tests.processes import run, start, wait_until, workers_of
 
 TRIALS = 6
 _COMMON = [
@@ -121,10 +121,7 @@ def _resume(folder: Path) -> dict[str, Any]:
 
 def _lose_a_worker(process: Any, folder: Path) -> str:
     with contextlib.suppress(psutil.NoSuchProcess):  # the sweep may have ended just now
-        workers = [
-            p for p in psutil.Process(process.pid).children() if "dlcli.executors.worker" in p.cmdline()
-        ]
-        for worker in workers[:1]:
+        for worker in workers_of(process.pid)[:1]:
             worker.kill()
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err

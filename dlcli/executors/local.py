@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
@@ -38,4 +37,4 @@ class Local:
         if side_by_side <= 1:
             return InProcess()
         places = share_out(side_by_side, config["trainer"]["accelerator"])
-        return Workers(places, self.recycle, config["dataset"], data, Path(config["runs_dir"]))
+        return Workers(places, self.recycle, config, data)

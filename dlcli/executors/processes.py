@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.reduction import send_handle
@@ -35,11 +35,14 @@ class Processes:
         data_fd: the rows (`dlcli.datasets.sharing`).
         environment: what the template's has beyond the driver's. Threads belong there: libraries read their number
             when they are loaded.
+        targets: what the jobs' configuration names of dlcli's own, to be imported beforehand. A user's own code might
+            compute when it is imported, or start threads.
     """
 
-    def __init__(self, data_fd: int, environment: Mapping[str, str]) -> None:
+    def __init__(self, data_fd: int, environment: Mapping[str, str], targets: Sequence[str]) -> None:
         self._data_fd = data_fd
         self._environment = environment
+        self._targets = targets
         # The kernel ends a template when the thread that started it is gone: this one lives as long as the pool. All
         # questions are its, too, so that they come one after the other.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dlcli-template")
@@ -73,7 +76,7 @@ class Processes:
             if self._is_stopped:
                 raise NoWorkerError("SIGKILL")
             if self._template is None or self._template.is_gone:
-                self._template = _Template(self._data_fd, self._environment)
+                self._template = _Template(self._data_fd, self._environment, self._targets)
         template = self._template
         (theirs, jobs), (messages, ours) = os.pipe(), os.pipe()
         try:
@@ -162,12 +165,13 @@ class Process:
 class _Template:
     """A template process."""
 
-    def __init__(self, data_fd: int, environment: Mapping[str, str]) -> None:
+    def __init__(self, data_fd: int, environment: Mapping[str, str], targets: Sequence[str]) -> None:
         self._questions, theirs = Pipe()
         fds = (data_fd, theirs.fileno())
+        arguments = [*map(str, (os.getpid(), *fds)), *targets]
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dlcli.executors.template", str(os.getpid()), *map(str, fds)],
+            [sys.executable, "-P", "-m", "dlcli.executors.template", *arguments],
             env={**os.environ, **environment, **ONE_THREAD, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

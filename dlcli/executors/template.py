@@ -1,9 +1,9 @@
 """The template of a pool's workers: a process that imports what a job needs, maps the rows, computes nothing, and
 forks a worker whenever the driver asks for one. So imports are paid once, and workers share the memory these take.
 
-`python -m dlcli.executors.template DRIVER_PID DATA_FD QUESTIONS_FD`. The driver asks one question at a time and waits
-for the answer: `{"place": ENVIRONMENT}`, with the worker's ends of two pipes, for a worker (the answer is its process
-ID); `{"ended": PID}` for a worker's exit code (minus the number of a signal; null while it lives).
+`python -m dlcli.executors.template DRIVER_PID DATA_FD QUESTIONS_FD TARGETS...`. The driver asks one question at a time
+and waits for the answer: `{"place": ENVIRONMENT}`, with the worker's ends of two pipes, for a worker (the answer is its
+process ID); `{"ended": PID}` for a worker's exit code (minus the number of a signal; null while it lives).
 
 The fork server of multiprocessing does not fit: there is one for a whole program, it runs the user's main module again
 in each worker, and a worker outlives it.
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
@@ -35,17 +36,36 @@ _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 # back, but for a thread of pyarrow's that returns memory of an allocator which it does not use.
 ONE_THREAD = {_BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
+# What `run_job` imports only when it gets there, the heavy of it; a test looks for what is missing.
+_NEEDED = (
+    "dlcli.distributed.ranks",
+    "dlcli.executors.channel",
+    "dlcli.executors.elsewhere",
+    "dlcli.finding",
+    "dlcli.inference.evaluate",
+    "dlcli.parts",
+    "dlcli.reports.report",
+    "dlcli.reports.summary",
+    "dlcli.tracking.recorder",
+    "dlcli.training.tryout",
+    "omegaconf",
+    "pyarrow.parquet",
+    "skops.io",
+    "sqlalchemy.dialects.sqlite",
+    "torchinfo",
+)
+
 
 def main() -> None:
     """Answer until the driver has no more questions."""
-    driver, data_fd, questions_fd = map(int, sys.argv[1:])
+    driver, data_fd, questions_fd = map(int, sys.argv[1:4])
     die_with(driver)
     # What libraries and users' models print goes where the driver's errors go.
     os.dup2(2, 1)
     questions = Connection(questions_fd)
     with quiet():
         # Where a fork is not safe there is no use in imports: each worker is started anew.
-        data = _warm_up(data_fd) if sys.platform == "linux" else None
+        data = _warm_up(data_fd, sys.argv[4:]) if sys.platform == "linux" else None
         with contextlib.suppress(EOFError):
             while True:
                 question = json.loads(questions.recv_bytes())
@@ -61,19 +81,17 @@ def main() -> None:
     os._exit(0)
 
 
-def _warm_up(data_fd: int) -> Data | None:
+def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
     """Import what a job needs; the rows, or None where forks would not be safe."""
+    from dlcli.config.build import locate
+    from dlcli.datasets.sharing import read_shared
     from dlcli.tracking.connection import load_mlflow
 
     load_mlflow("")
-
-    import dlcli.executors.channel
-    import dlcli.executors.elsewhere
-    import dlcli.inference.evaluate
-    import dlcli.reports.report
-    import dlcli.reports.summary  # noqa: F401
-    from dlcli.datasets.sharing import read_shared
-
+    for module in _NEEDED:
+        importlib.import_module(module)
+    for target in targets:
+        locate(target)
     data = read_shared(data_fd)
     # What is there now is never garbage: looking at it would copy it into each worker's memory.
     gc.collect()

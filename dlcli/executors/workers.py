@@ -42,24 +42,21 @@ class Workers:
     Args:
         places: the environment of each worker; they differ in the device only.
         recycle: a worker is replaced after so many jobs.
-        dataset: the section that names the rows.
+        config: what the jobs are about: their rows, and in whose folder there is room for these on disk.
         data: the rows, which workers map into their memory.
-        folder: where there is room for them on disk.
     """
 
     def __init__(
         self,
         places: Sequence[Mapping[str, str]],
         recycle: int,
-        dataset: Mapping[str, Any],
+        config: Mapping[str, Any],
         data: Data,
-        folder: Path,
     ) -> None:
         self._places = places
         self._recycle = recycle
-        self._dataset = dict(dataset)
+        self._config = config
         self._data = data
-        self._folder = folder
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._slots: list[_Slot] = []
 
@@ -69,16 +66,18 @@ class Workers:
         self._tasks.put(_Task(job, observer, future))
         if len(self._slots) < len(self._places):
             place = self._places[len(self._slots)]
-            slot = _Slot(self._tasks, self._processes, place, self._recycle, self._dataset)
+            slot = _Slot(self._tasks, self._processes, place, self._recycle, self._config["dataset"])
             self._slots.append(slot)
             slot.start()
         return future
 
     def __enter__(self) -> Self:
         from dlcli.datasets.sharing import SharedData
+        from dlcli.inference.saved_model import targets
 
-        self._shared = SharedData(self._data, self._folder)
-        self._processes = Processes(self._shared.fd, self._places[0])
+        own = [target for target in targets(self._config) if target.startswith("dlcli.")]
+        self._shared = SharedData(self._data, Path(self._config["runs_dir"]))
+        self._processes = Processes(self._shared.fd, self._places[0], own)
         return self
 
     def __exit__(

@@ -19,13 +19,9 @@ from dlcli.datasets.sharing import SharedData, read_shared
 from dlcli.errors import Diverged, Problem, describe_error, restore_error
 from dlcli.executors.resources import share_out
 from dlcli.tracking.ledger import Ledger
-from tests.processes import ENDLESS, run, start, wait_until
+from tests.processes import ENDLESS, run, start, wait_until, workers_of
 
 FOLDS = ["train", *ENDLESS, "cv=kfold", "cv.folds=2", "--jobs", "2", "--name", "pair"]
-
-
-def workers_of(pid: int) -> list[psutil.Process]:
-    return [p for p in psutil.Process(pid).children() if "dlcli.executors.worker" in p.cmdline()]
 
 
 def training(runs_dir: Path) -> list[Path]:
