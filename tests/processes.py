@@ -50,7 +50,12 @@ def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
 
 def children(pid: int, module: str) -> list[psutil.Process]:
     """What a process has started as `python -m MODULE`, or forked."""
-    return [child for child in psutil.Process(pid).children() if module in child.cmdline()]
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may be about to end
+            if module in child.cmdline():
+                found.append(child)
+    return found
 
 
 def workers_of(pid: int) -> list[psutil.Process]:

@@ -46,9 +46,10 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
     jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     state: dict[str, Any] = {"working": False, "hopeless": None}
     threading.Thread(target=_listen, args=(jobs_fd, jobs, state), daemon=True).start()
-    if (first := jobs.get()) is not None:
-        preload(first["dataset"], data)
     while (message := jobs.get()) is not None:
+        if "dataset" in message:
+            preload(message["dataset"], data)
+            continue
         state["working"] = True
         if not _do(message, channel, state):
             break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from torch import nn
-from typer.testing import CliRunner
 
 import dlcli
-from dlcli.cli.app import app
 from dlcli.cli.outcome import tell_outcome
 from dlcli.console import Terminal, number
 from dlcli.cross_validation.estimation import Fold
@@ -151,19 +148,6 @@ def test_the_refitted_model_trained_on_all_other_rows_for_the_median_of_epochs(v
     assert Split.load(refitted / "split.npz").sizes == {"train": 120, "val": 0, "test": 30}
     weights = [folder / "model" / "weights.safetensors" for folder in (refitted, validated.run_dir)]
     assert weights[0].samefile(weights[1])
-
-
-@pytest.mark.slow
-def test_side_by_side_gives_the_same_bits(validated: Result, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["train", *KFOLD, "--jobs", "2", "--json", "--runs-dir", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    document = json.loads(done.stdout)
-    assert document["metrics"] == validated.metrics
-    assert [fold["metrics"] for fold in document["folds"]] == [fold.metrics for fold in validated.folds]
-    for fold, other in zip(document["folds"], validated.folds, strict=True):
-        mine = next(tmp_path.glob(f"*/{fold['run_id']}/artifacts/model/weights.safetensors"))
-        assert mine.read_bytes() == (other.run_dir / "model" / "weights.safetensors").read_bytes()
-    assert not list((tmp_path / ".active").glob("*"))
 
 
 def test_seeds_split_the_variance(tmp_path: Path) -> None:

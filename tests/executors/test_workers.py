@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,17 @@ import pandas as pd
 import psutil
 import pytest
 
+import dlcli
 from dlcli.cores import cores
 from dlcli.datasets import iris
 from dlcli.datasets.data import Data
 from dlcli.datasets.sharing import SharedData, read_shared
 from dlcli.errors import Diverged, Problem, describe_error, restore_error
+from dlcli.executors.processes import NoWorkerError, Processes
 from dlcli.executors.resources import share_out
+from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
-from tests.processes import ENDLESS, run, start, wait_until, workers_of
+from tests.processes import ENDLESS, TEMPLATE, children, run, start, wait_until, workers_of
 
 FOLDS = ["train", *ENDLESS, "cv=kfold", "cv.folds=2", "--jobs", "2", "--name", "pair"]
 
@@ -103,17 +107,114 @@ def test_workers_die_with_a_killed_driver_and_end_in_order_on_ctrl_c(tmp_path: P
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_fails_its_run_and_says_why(tmp_path: Path) -> None:
-    process = start(FOLDS, tmp_path)
-    wait_until(lambda: len(training(tmp_path / "runs")) == 2, process)
-    os.kill(workers_of(process.pid)[0].pid, signal.SIGKILL)
-    started = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "the worker process ended with SIGKILL" in err
-    assert "--jobs" in err
-    assert time.monotonic() - started < 40
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run, FOLDS, tmp_path)
+        wait_until(lambda: running.done() or len(training(tmp_path / "runs")) == 2)
+        os.kill(workers_of(os.getpid())[0].pid, signal.SIGKILL)
+        failed = running.result(timeout=60)
+    assert failed.returncode == 1
+    assert "the worker process ended with SIGKILL" in failed.stderr
+    assert "--jobs" in failed.stderr
     ledgers = [Ledger.load(file.parent) for file in (tmp_path / "runs").glob("*/*/artifacts/ledger.json")]
     assert sorted(ledger.status for ledger in ledgers) == ["FAILED", "FAILED", "KILLED"]
+    assert not children(os.getpid(), TEMPLATE)
     done = run(["resume", "pair", "optimizer.lr=1"], tmp_path)
     assert done.returncode == 2
     assert "would make it another experiment" in done.stderr
+
+
+# A user's model, that says where it is.
+WITNESS = """
+import json, os, sys
+from pathlib import Path
+import torch
+from torch import nn
+
+class Witness(nn.Module):
+    accepts = {"table"}
+
+    def __init__(self, input_shape, num_outputs, diary: str):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(input_shape[0], 8), nn.Dropout(0.2), nn.Linear(8, num_outputs))
+        print("a model that talks")
+        loaded = list(sys.modules)
+        seen = {
+            "process": os.getpid(),
+            "parent": os.getppid(),
+            "threads": [torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]],
+            "late": loaded[loaded.index("dlcli.executors.worker") :] if "dlcli.executors.worker" in loaded else [],
+        }
+        with Path(diary).open("a") as file:
+            file.write(json.dumps(seen) + "\\n")
+
+    def forward(self, x):
+        return self.layers(x)
+"""
+
+
+@pytest.fixture
+def witness(tmp_path: Path) -> Path:
+    """A folder with the user's own model."""
+    (tmp_path / "own_witness.py").write_text(WITNESS)
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "witness.yaml").write_text("_target_: own_witness.Witness\ndiary: ???\n")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_workers_are_forked_warm_and_give_the_same_bits(
+    witness: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    words = ["dataset=iris", "model=witness", "trainer.max_epochs=2", "trainer.accelerator=cpu", "cv=kfold"]
+
+    def train(name: str, *more: str) -> tuple[Result, list[bytes]]:
+        own = [f"model.diary='{witness / name}'", f"runs_dir='{witness / name}-runs'", "cv.folds=4"]
+        result = dlcli.train([*words, *own, *more], conf_dirs=[witness / "conf"])
+        return result, [
+            (fold.run_dir / "model" / "weights.safetensors").read_bytes() for fold in result.folds
+        ]
+
+    one, weights = train("one")
+    capfd.readouterr()
+    two, others = train("two", "executor.jobs=2", "executor.recycle=1")
+    assert others == weights
+    assert [fold.metrics for fold in two.folds] == [fold.metrics for fold in one.folds]
+    assert not psutil.Process().children()
+    assert not list((witness / "two-runs" / ".active").glob("*"))
+    assert "a model that talks" in capfd.readouterr().err
+    seen = [json.loads(line) for line in (witness / "two").read_text().splitlines()]
+    there = [what for what in seen if what["process"] != os.getpid()]
+    assert len({what["process"] for what in there}) == 4, "a new one for each job"
+    assert len({what["parent"] for what in there}) == 1, "all of one template"
+    assert {tuple(what["threads"]) for what in there} == {(1, "1")}
+    late = {name for what in there for name in what["late"]}
+    assert len(late) < 60, f"a template imports these beforehand: {late}"
+
+
+@pytest.mark.slow
+def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    shared = SharedData(iris.load(), tmp_path)
+    place = share_out(1, "cpu")[0]
+    processes = Processes(shared.fd, place, [])
+    killed, lost, ended = (processes.start(place) for _ in range(3))
+    ended.retire()
+    assert ended.ending == "exit code 0"
+    killed.signal(signal.SIGKILL)
+    killed.retire()
+    assert killed.ending == "SIGKILL"
+    (template,) = children(os.getpid(), TEMPLATE)
+    assert [worker.is_running() for worker in workers_of(os.getpid())] == [True], "one is left"
+    template.kill()
+    assert list(lost.listen()) == []
+    lost.retire()
+    assert lost.ending == "SIGKILL"
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(processes.start, place)
+        wait_until(lambda: any(child.pid != template.pid for child in children(os.getpid(), TEMPLATE)))
+        processes.stop()  # while it imports
+        with pytest.raises(NoWorkerError, match="SIGKILL"):
+            starting.result(timeout=60)
+    processes.close()
+    assert not psutil.Process().children()
+    shared.close()
