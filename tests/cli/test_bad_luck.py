@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import stat
 import subprocess
@@ -72,30 +73,18 @@ def test_a_loss_that_becomes_nan_fails_and_keeps_the_last_good_weights(tmp_path:
     assert "Diverged" in (folder / "error.txt").read_text()
 
 
-def test_out_of_memory_names_a_batch_that_fits(tmp_path: Path) -> None:
-    # The limit comes after the imports, so that it is the batch that meets it.
-    script = """
-import resource, sys
-from dlcli.training import fit
-real = fit.pl.Trainer.fit
-def limited(*arguments, **options):
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+def limit_memory() -> None:
+    """All but the batch is there already."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20, resource.RLIM_INFINITY))
-    return real(*arguments, **options)
-fit.pl.Trainer.fit = limited
-from dlcli.cli.app import main
-sys.argv = ["dlcli", "train", "model.channels=[1024]", "model.pool=1", "model.hidden=0", "dataset.batch_size=1222"]
-main()
-"""
-    done = subprocess.run(
-        [os.sys.executable, "-c", script],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 1, done.stderr
-    text = " ".join(done.stderr.split())
+
+
+def test_out_of_memory_names_a_batch_that_fits(tmp_path: Path) -> None:
+    large = ["model.channels=[1024]", "model.pool=1", "model.hidden=0", "dataset.batch_size=1222"]
+    process = start(["train", *large], tmp_path, at_first=limit_memory)
+    _, err = process.communicate()
+    assert process.returncode == 1, err
+    text = " ".join(err.split())
     assert "a batch of 1222 rows does not fit into the memory of cpu" in text
     fits = int(re.search(r"dataset\.batch_size=(\d+) fits", text).group(1))
     assert fits in (611, 305, 152, 76)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from urllib.error import URLError
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 
 from dlcli.cli.app import app
 from dlcli.tracking.server import serve_ui
-from tests.processes import run, start, wait_until
+from tests.processes import run, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +31,13 @@ def port() -> int:
 def test_it_shows_the_runs(port: int, tmp_path: Path) -> None:
     trained = run(["train", "dataset=iris", "model=mlp", "trainer.max_epochs=1", "--json"], tmp_path)
     assert trained.returncode == 0, trained.stderr
-    server = start(["ui", "--port", str(port)], tmp_path)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "dlcli", "ui", "--port", str(port)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
     def answers() -> bool:
         try:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from dlcli.cli.app import app
 from dlcli.job import Job, run_job
 from dlcli.result import Result
 from dlcli.training.observer import Observer
+from tests.processes import FORKS
 
 WORKERS, TRIALS = 8, 16
 PASSWORD = "elephant"
@@ -73,12 +73,10 @@ def database() -> Iterator[str]:
 
 
 class Forked(ProcessPoolExecutor):
-    """Eight processes that share one import of torch and MLflow: our own workers would take seconds each to start."""
+    """Eight processes that are there at once: our own workers would take seconds each to start."""
 
     def __init__(self) -> None:
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["dlcli.training.fit", "mlflow.store.tracking.sqlalchemy_store"])
-        super().__init__(WORKERS, mp_context=context)
+        super().__init__(WORKERS, mp_context=FORKS)
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:  # type: ignore[override]
         return super().submit(run_job, job)
