@@ -20,7 +20,7 @@ LAYERS = (
     ("runner",),
     ("sweeps",),
     ("doctor",),
-    ("comparison", "experiment", "new_run", "prediction", "scaffold", "resumption"),
+    ("comparison", "experiment", "new_run", "prediction", "export", "scaffold", "resumption"),
     ("cross_validation",),
     ("executors",),
     ("run_folder", "job", "checks", "doubts"),

@@ -31,7 +31,7 @@ class SequencePooling(nn.Module):
         if lengths is None:
             return self._pool(states)
         if self.kind == "last":
-            return states[torch.arange(len(states), device=states.device), lengths - 1]
+            return states[torch.arange(states.shape[0], device=states.device), lengths - 1]
         padding = ~present(lengths, states.shape[1]).unsqueeze(2)
         if self.score is not None:
             weights = self.score(states).masked_fill(padding, -math.inf).softmax(dim=1)

@@ -80,13 +80,13 @@ class PretrainedText(nn.Module):
     def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Tokens `(N, T)`, of which `lengths` `(N,)` count, to one vector each, `(N, F)`."""
         if lengths is None:
-            lengths = torch.full((len(x),), x.shape[1], device=x.device)
+            lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
         there = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
         states = self.backbone(input_ids=x, attention_mask=there.long()).last_hidden_state
         if self.pooling == "first":
             return states[:, 0]
         if self.pooling == "last":
-            return states[torch.arange(len(x), device=x.device), lengths - 1]
+            return states[torch.arange(x.shape[0], device=x.device), lengths - 1]
         weights = there.unsqueeze(2).to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
 

@@ -155,7 +155,7 @@ class LastLevel(nn.Module):
     def restore(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Outputs `(N, horizon * K)`, raised to the level of the windows that they came of."""
         level = self._level(x)[:, :, : self.targets]
-        return (outputs.reshape(len(x), -1, self.targets) + level).flatten(1)
+        return (outputs.reshape(x.shape[0], -1, self.targets) + level).flatten(1)
 
     def _level(self, x: Tensor) -> Tensor:
         last = x[:, self.lookback - 1 : self.lookback, : x.shape[2] - self.known]

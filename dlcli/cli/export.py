@@ -1,0 +1,62 @@
+"""`dlcli export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
+
+
+def export(
+    run: Run,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="A .pt2 (torch.export) or an .onnx.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="OVERRIDES", help="Where the data lies now: dataset.root=DIR, dataset.path=FILE."
+        ),
+    ] = None,
+    conf_dir: ConfDirs = None,
+    trust: Trust = False,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Write a run's network as a file that needs no dlcli.
+
+    - `dlcli export penguins --output penguins.pt2`
+
+    Its inputs are what the preprocessing makes of rows; FILE.json describes them, and the outputs. The file is read
+    back and compared with the model on rows of the run's data.
+    """
+    with session(json) as terminal:
+        from dlcli import runner
+        from dlcli.export.export import export
+        from dlcli.paths import display
+        from dlcli.run_folder import open_run
+
+        opened = open_run(run, runner.runs_directory(runs_dir))
+        model = opened.load_model(conf_dir or (), trust=trust)
+        found = export(opened, model, output, overrides or ())
+        if json:
+            terminal.document(
+                {
+                    "status": "OK",
+                    "run_id": opened.ledger.run_id,
+                    "output": found.file.resolve(),
+                    "description": found.description.resolve(),
+                    "rows_compared": found.rows,
+                    "largest_difference": found.largest_difference,
+                }
+            )
+            return
+        for note in opened.notes:
+            terminal.note(note)
+        terminal.note(f"Written: {display(found.file)}, described in {display(found.description)}")
+        terminal.note(
+            f"On {found.rows} rows its outputs differ from the model's by {found.largest_difference:.1g} at most."
+        )

@@ -1,0 +1,100 @@
+"""A network as a program: equal to what it was made of, or not there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.errors import DlcliError, InputError
+from dlcli.export.program import need_onnx, write_program
+from dlcli.models.mlp import MLP
+from dlcli.models.recurrent import Recurrent
+from dlcli.models.transformer import Transformer
+from dlcli.training.fields import Batch
+from dlcli.training.network import Network
+
+
+def batches(**fields: Tensor) -> list[Batch]:
+    """The first 6, 2 and 1 rows; where they have lengths, each batch has another."""
+    found = []
+    for rows, steps in ((6, 7), (2, 4), (1, 3)):
+        batch = {name: values[:rows] for name, values in fields.items()}
+        found.append({**batch, "x": batch["x"][:, :steps]} if "lengths" in fields else batch)
+    return found
+
+
+TABLE = batches(x=torch.randn(6, 3), x_cat=torch.randint(0, 4, (6, 2)))
+LENGTHS = torch.tensor([3, 2, 7, 1, 6, 7])
+TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "name"),
+    [
+        (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.pt2"),
+        (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.onnx"),
+        (Recurrent((5, 3), 2), batches(x=torch.randn(6, 5, 3)), "m.pt2"),
+        (Transformer((0,), 2, vocab_size=20, layers=1), TOKENS, "m.pt2"),
+    ],
+    ids=["table, torch", "table, ONNX", "sequence", "tokens"],
+)
+def test_a_program_takes_any_number_of_rows_by_name(model: nn.Module, rows: list[Batch], name: str) -> None:
+    network = Network(model)
+    assert write_program(network, rows, Path(name)) < 1e-5
+    if name == "m.pt2":
+        found = torch.export.load(name).module()(**rows[1])
+        torch.testing.assert_close(found, network(rows[1]))
+    assert [file.name for file in Path().iterdir()] == [name]
+
+
+class Odd(nn.Module):
+    """Computes something else for a single row."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (1 if torch.compiler.is_exporting() else 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "told"),
+    [
+        (
+            Recurrent((0, 3), 2, cell="gru"),
+            batches(x=torch.randn(6, 7, 3), lengths=LENGTHS),
+            "Recurrent cannot be exported",
+        ),
+        (Odd(), batches(x=torch.randn(6, 3)), "gives other outputs than the model, and was deleted"),
+    ],
+    ids=["unrolled", "other outputs"],
+)
+def test_what_cannot_be_exported_leaves_no_file(model: nn.Module, rows: list[Batch], told: str) -> None:
+    Path("m.pt2").write_text("as it was")
+    with pytest.raises(DlcliError, match=told):
+        write_program(Network(model), rows, Path("m.pt2"))
+    assert [(file.name, file.read_text()) for file in Path().iterdir()] == [("m.pt2", "as it was")]
+
+
+def test_a_run_is_exported_with_its_description() -> None:
+    dlcli.train(["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=1", "run_name=flowers"])
+    done = CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("Written: f.pt2, described in f.pt2.json\nOn 20 rows its outputs differ")
+    described = json.loads(Path("f.pt2.json").read_text())
+    assert described["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
+    assert described["classes"] == ["setosa", "versicolor", "virginica"]
+    for words, told in ((["f.bin"], "the ending says nothing"), (["no/f.pt2"], "there is no such folder")):
+        done = CliRunner().invoke(app, ["export", "flowers", "--output", *words])
+        assert (done.exit_code, told in done.stderr) == (2, True)
+
+
+def test_what_onnx_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"ONNX needs onnxscript\n.*dlcli\[onnx\]"):
+        need_onnx()
