@@ -1,7 +1,9 @@
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Callable
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.tags import TOKEN_TAG
+from tests.processes import FORKS
 
 
 def status(store: Store, run_dir: Path) -> tuple[str, str]:
@@ -152,29 +155,30 @@ def test_a_runs_folder_that_is_not_there_is_fine(tmp_path: Path) -> None:
     assert reconcile(tmp_path / "none") == []
 
 
-RECORD = """
-import sys
-from pathlib import Path
-from dlcli.tracking.recorder import Recorder
-from dlcli.tracking.store import make_run_name, open_store
-with open_store(Path(sys.argv[1])) as store:
-    run_dir = store.create_run(experiment="exp", run_name="victim", kind="run", params={}, tags={})
-    with Recorder(run_dir) as recorder:
-        for epoch in range(50):
-            recorder.log({"a": epoch}, epoch)
-        print(run_dir, flush=True)
-        sys.stdin.read()
-"""
+def record(runs_dir: Path, at_the_end: Callable[[Path], object]) -> None:
+    with open_store(runs_dir) as store:
+        run_dir = store.create_run(experiment="exp", run_name="victim", kind="run", params={}, tags={})
+        with Recorder(run_dir) as recorder:
+            for epoch in range(50):
+                recorder.log({"a": epoch}, epoch)
+            at_the_end(run_dir)
+
+
+def record_and_stay(runs_dir: Path, channel: Connection) -> None:
+    record(runs_dir, lambda run_dir: (channel.send(run_dir), channel.recv()))
 
 
 @pytest.mark.slow
 def test_a_real_kill(store: Store) -> None:
-    command = [sys.executable, "-c", RECORD, str(store.runs_dir)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        run_dir = Path(process.stdout.readline().strip())
-        assert reconcile(store.runs_dir, store) == []  # it lives
-        os.kill(process.pid, signal.SIGKILL)
+    ours, theirs = FORKS.Pipe()
+    process = FORKS.Process(target=record_and_stay, args=(store.runs_dir, theirs))
+    process.start()
+    run_dir = ours.recv()
+    assert reconcile(store.runs_dir, store) == []  # it lives
+    process.kill()
+    process.join()
+    ours.close()
+    theirs.close()
     (note,) = reconcile(store.runs_dir)
     assert "victim" in note
     assert status(store, run_dir) == ("KILLED", "KILLED")
@@ -188,38 +192,41 @@ def test_a_real_kill(store: Store) -> None:
     assert entries(store.runs_dir) == []
 
 
+def record_until(runs_dir: Path, moment: int) -> None:
+    """Record, and be killed within a call to the system: the first one, the second one and so on."""
+    calls = count(1)
+
+    def die(event: str, arguments: tuple[object, ...]) -> None:
+        if event in (
+            "open",
+            "os.rename",
+            "sqlite3.connect",
+            "fcntl.flock",
+            "os.mkdir",
+            "os.remove",
+            "os.truncate",
+        ):
+            path = str(arguments[0]) if arguments else ""
+            theirs = event != "open" or str(runs_dir) in path or ".active" in path
+            if theirs and next(calls) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    open_store(runs_dir)
+    sys.addaudithook(die)
+    record(runs_dir, lambda run_dir: None)
+
+
 @pytest.mark.slow
 def test_kills_at_any_moment_leave_no_run_open(tmp_path: Path) -> None:
     """Killed after ever more of its system calls: while it makes its run, starts, records, or ends."""
-    from itertools import count
-
-    code = (
-        RECORD.replace("sys.stdin.read()", "pass")
-        .replace(
-            "import sys\n",
-            """import os, signal, sys
-calls = 0
-def die(event, arguments):
-    global calls
-    if event in ("open", "os.rename", "sqlite3.connect", "fcntl.flock", "os.mkdir", "os.remove", "os.truncate"):
-        path = str(arguments[0]) if arguments else ""
-        if event != "open" or sys.argv[1] in path or ".active" in path:
-            calls += 1
-            if calls == int(sys.argv[2]):
-                os.kill(os.getpid(), signal.SIGKILL)
-""",
-            1,
-        )
-        .replace(
-            "with open_store", "store = open_store(Path(sys.argv[1]))\nsys.addaudithook(die)\nwith open_store"
-        )
-    )
     with open_store(tmp_path) as store:
         pass
     outcomes = []
     for moment in count(1, 9):
-        done = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(moment)], capture_output=True)
-        outcomes.append(done.returncode)
+        process = FORKS.Process(target=record_until, args=(tmp_path, moment))
+        process.start()
+        process.join()
+        outcomes.append(process.exitcode)
         reconcile(tmp_path, store)
         assert entries(tmp_path) == [], moment
         ids = [experiment.experiment_id for experiment in store.client.search_experiments()]
@@ -228,7 +235,7 @@ def die(event, arguments):
             folder = tmp_path / "exp" / run.info.run_id / "artifacts"
             if (folder / LEDGER_FILE).exists():  # else it was killed before it had one
                 assert Ledger.load(folder).status == run.info.status, moment
-        if done.returncode == 0:
+        if process.exitcode == 0:
             break
     assert outcomes[0] == -signal.SIGKILL
     assert len(outcomes) > 3
