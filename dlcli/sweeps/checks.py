@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import ConfigError, DlcliError, Problem
-from dlcli.sweeps.dimension import Dimension, as_override
+from dlcli.sweeps.dimension import Choice, Numbers, as_override
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.space import Space
 
@@ -75,7 +77,9 @@ def check_options(plan: SweepPlan) -> None:
         raise ConfigError("compares folds, and a trial has one split", "sweep.pruner", hint)
     if len(plan.objectives) > 1 and not target.endswith(".none"):
         raise ConfigError(
-            "cannot end trials early where there are several objectives", "sweep.pruner", "sweep/pruner=none"
+            "cannot end trials early where there are several objectives",
+            "sweep.pruner",
+            "Choose sweep/pruner=none.",
         )
 
 
@@ -91,24 +95,43 @@ def check_points(plan: SweepPlan) -> None:
     estimation, problems = plan.estimation, []
     judging = [*estimation.splits, plan.whole]  # the final test rows too
     for dimension, params in plan.space.neighbours():
+        of_value = partial(_of, dimension.key, dimension.domain, params)
         try:
             config = plan.trial_config(params)
             problems += [
-                _of(dimension, params, problem)
+                of_value(problem)
                 for problem in (
                     *find_mistakes(config, estimation.data, estimation.splits[0]),
                     *check_weights(config, estimation.data, judging),
                 )
             ]
         except DlcliError as error:
-            problems += [_of(dimension, params, problem) for problem in error.problems]
+            problems += [of_value(problem) for problem in error.problems]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 
 
-def _of(dimension: Dimension, params: Mapping[str, Any], problem: Problem) -> Problem:
+@contextmanager
+def naming_values(domains: Mapping[str, Choice | Numbers], params: Mapping[str, Any]) -> Iterator[None]:
+    """Tell a mistake in one of a point's values as that of the value."""
+    try:
+        yield
+    except ConfigError as error:
+        named = [
+            _of(problem.where, domains[problem.where], params, problem)
+            if problem.where in domains
+            else problem
+            for problem in error.problems
+        ]
+        raise ConfigError(named) from error
+
+
+def _of(key: str, domain: Choice | Numbers, params: Mapping[str, Any], problem: Problem) -> Problem:
     """A mistake of one point, with the value that it is a mistake of."""
-    override = as_override(dimension.key, params[dimension.key])
-    if problem.where == dimension.key:
-        return replace(problem, where=override)
-    return replace(problem, message=f"with {override}: {problem.message}")
+    override, hint = as_override(key, params[key]), problem.hint
+    if problem.where != key:
+        return replace(problem, message=f"with {override}: {problem.message}")
+    if isinstance(domain, Numbers) and domain.step is None and "integer" in problem.message:
+        ends = f"{domain.low:.0f},{domain.high:.0f}"
+        hint = f"For whole numbers write {key}=int(interval({ends})) or {key}=range({ends})."
+    return replace(problem, where=override, hint=hint)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcli.sweeps.checks import check_options, check_points, check_space
+from dlcli.sweeps.checks import check_options, check_points, check_space, naming_values
 from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_space
@@ -139,9 +139,10 @@ def plan_sweep(
     folders = user_folders(conf_dirs)
     fixed, varied = separate(overrides)
     domains = domains_of(varied, folders)
-    first = as_overrides({key: domain.values_in_order()[0] for key, domain in domains.items()})
-    # The section alone first: what it says decides which experiment there is.
-    composed = compose([*fixed, *first], folders, SUPPLIED, BY_DATA)
+    first = {key: domain.values_in_order()[0] for key, domain in domains.items()}
+    with naming_values(domains, first):
+        # The section alone first: what it says decides which experiment there is.
+        composed = compose([*fixed, *as_overrides(first)], folders, SUPPLIED, BY_DATA)
     section = composed.config["sweep"]
     space_section = combined_space(section["space"], varied, domains, fixed)
     space = read_space(space_section, lambda group: group_options(group, folders))
@@ -151,9 +152,12 @@ def plan_sweep(
     if len(named) == 1:  # what is looked for is what each training stops by, and keeps
         fixed = [text for text in fixed if text.partition("=")[0] not in ("monitor", "mode")]
         fixed += as_overrides(dict(zip(("monitor", "mode"), named[0], strict=True)))
-    experiment = plan_experiment(
-        [*fixed, *as_overrides(space.first)], conf_dirs, runs_dir, sweeping=True, objectives=named
-    )
+    asked = [*fixed, *as_overrides(space.first)]
+    there = {
+        dimension.key: dimension.domain for dimension in space.dimensions if dimension.exists(space.first)
+    }
+    with naming_values(there, space.first):
+        experiment = plan_experiment(asked, conf_dirs, runs_dir, sweeping=True, objectives=named)
     options = _options_of(section)
     settled = {
         "space": space_section,

@@ -2,7 +2,8 @@
 
 A target gets, by name, what it asks for: `space`, `sweep_seed` (the same for all trials), `seed` (a trial's own, so
 that what is proposed depends on the results so far and not on how often the sweep was stopped), and `earlier` (trials
-from before the sweep was resumed). Any sampler of Optuna's can be named: `sweep.sampler._target_=optuna.samplers.NAME`.
+from before the sweep was resumed). Any sampler of Optuna's can be named, in place of one that has no keys of its own:
+`sweep/sampler=random sweep.sampler._target_=optuna.samplers.NAME`.
 """
 
 from __future__ import annotations
