@@ -166,9 +166,12 @@ def _read(
                 continue
             yield from _read(value, (*given, (above, text)), options, problems, where)
             continue
-        text = f"choice({','.join(map(plain_text, value))})" if isinstance(value, list) else str(value)
         try:
-            yield Dimension(str(key), read_domain(str(key), text, options), given)
+            if isinstance(value, list):
+                domain: Choice | Numbers = _choice(f"{where}.{key}", value)
+            else:
+                domain = read_domain(str(key), str(value), options)
+            yield Dimension(str(key), domain, given)
         except ConfigError as error:
             problems.extend(error.problems)
 

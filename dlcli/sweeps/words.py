@@ -69,7 +69,7 @@ def combined_space(
     def without(node: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in node.items():
-            above, _, text = key.partition("=")
+            above, _, text = str(key).partition("=")
             if key in settled or key in varied:
                 continue
             if not isinstance(value, Mapping):

@@ -67,11 +67,13 @@ def test_hydra_s_grammar(text: str, domain: Choice | Numbers) -> None:
         ({"model=gru": {"model.layers": "1,2"}}, "Make model a choice"),
         ({**CONDITIONAL, "model.hidden": "1,2"}, "is varied twice"),
         ({"model": {"hidden": "1,2"}}, "neither a dimension nor a condition"),
+        ({"model.layers": []}, "stands for no value at all"),
+        ({1: 2}, "cannot be read"),
     ],
 )
 def test_what_is_no_space(section: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        space(section)
+        space(combined_space(section, {}, {}, []))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,12 @@ def test_lengths_of_time(text: str, seconds: float | None) -> None:
     else:
         with pytest.raises(ConfigError, match="no length of time"):
             Sweep(timeout=text).seconds  # noqa: B018 it raises
+
+
+def test_a_list_holds_its_values_as_they_are() -> None:
+    values = [None, True, 0.1, "a, b", "choice(1", [8, 8]]
+    (dimension,) = space(combined_space({"model.x": values}, {}, {}, [])).dimensions
+    assert dimension.domain == Choice(tuple(values))
 
 
 def test_all_mistakes_are_told_at_once() -> None:
