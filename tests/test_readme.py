@@ -159,6 +159,11 @@ def test_every_extra_is_in_the_readme() -> None:
     assert [extra for extra in extras if extra != "dev" and f"`{extra}`" not in readme] == []
 
 
+def test_every_measurement_is_told_of() -> None:
+    names = [file.stem for file in (ROOT / "bench").glob("[a-z]*.py")]
+    assert [name for name in names if f"`{name}`" not in TEXT] == []
+
+
 def anchors(text: str) -> set[str]:
     """What headings are called in a link, as GitHub does it."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)
