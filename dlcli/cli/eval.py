@@ -31,7 +31,7 @@ def eval(  # the command's name
     """Load a run's saved model and repeat its metrics from the raw rows.
 
     They equal those that the training recorded. A run's folder that was copied elsewhere is named by its path.
-    New rows whose targets are known judge it with `--file`; `dlcli predict` predicts others.
+    With `--file` new rows judge the model, whose targets are known; `dlcli predict` predicts others.
 
     - `dlcli eval penguins --file data/penguins.csv`
     """
