@@ -61,7 +61,8 @@ class Dlcli:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended just now
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         self._process.kill()
