@@ -13,7 +13,7 @@ import numpy as np
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
 from dlcli.export.program import need_onnx, write_program
-from dlcli.inference.saved_model import SavedModel
+from dlcli.inference.saved_model import SavedModel, read_task_facts
 from dlcli.run_folder import OpenedRun, with_overrides
 from dlcli.tracking.ledger import atomic_write
 from dlcli.training.fields import Batch, as_fields, first_rows
@@ -93,8 +93,7 @@ def _describe(opened: OpenedRun, model: SavedModel, batch: Batch, difference: fl
             for name, values in batch.items()
         ],
         "outputs": [{"name": "outputs", "dtype": "float32", "shape": ["rows", model.task.num_outputs]}],
-        "task": model.task.describe(),
-        "classes": list(getattr(model.task, "classes", ())),
+        "task": {"name": model.task.describe(), **read_task_facts(opened.folder / "model")},
         "preprocessing": _plain(model.preprocessing),
         "largest_difference": difference,
     }

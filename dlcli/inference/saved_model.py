@@ -166,9 +166,14 @@ def load_task(folder: Path, *, trust: bool = False) -> Task:
         return _build_task(folder, description)
 
 
+def read_task_facts(folder: Path) -> dict[str, Any]:
+    """What the task of a folder was told of the targets: classes, means and deviations, thresholds; plain types."""
+    description = json.loads((folder / _DESCRIPTION).read_text())
+    return {**description["task_facts"], "classes": json.loads((folder / "labels.json").read_text())}
+
+
 def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
-    labels = json.loads((folder / "labels.json").read_text())
-    task: Task = build(description["task"], where="task", **description["task_facts"], classes=labels)
+    task: Task = build(description["task"], where="task", **read_task_facts(folder))
     return task
 
 

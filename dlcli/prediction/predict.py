@@ -77,6 +77,7 @@ def predict(
         ConfigError: a setting is not.
     """
     lines, place = 0, choose_device(device)
+    columns: list[str] = []
     for new in _read(opened, model, data, tell):
         with placed(new.file):
             predictions = model.predict(new.rows, place)
@@ -84,6 +85,10 @@ def predict(
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)
         for name in found.column_names:
             table = table.append_column(name, found[name])
+        columns = columns or table.column_names
+        if table.column_names != columns:
+            hint = "Name those that all of them have, such as --keep id,name."
+            raise DataError("has other columns to keep than the files before it", str(new.file), hint)
         write(table)
         lines += len(table)
         advanced(lines)

@@ -14,8 +14,9 @@ import pandas as pd
 from dlcli.datasets.measurements import present
 from dlcli.datasets.series import time_column
 from dlcli.datasets.tables.columns import Kind, as_categories, kind_of
-from dlcli.datasets.tables.pieces import Wanted, read_pieces
+from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.wanted import Wanted
 from dlcli.datasets.tables.written import Written
 from dlcli.datasets.timeline import Grid, following, lay_out, read_times
 from dlcli.errors import ConfigError, DataError

@@ -16,7 +16,8 @@ import pyarrow as pa
 from dlcli.datasets.class_folders import list_files
 from dlcli.datasets.tables.files import need_file
 from dlcli.datasets.tables.packed import format_of, opened
-from dlcli.datasets.tables.pieces import PIECE, STDIN, Wanted, piped, read_pieces
+from dlcli.datasets.tables.pieces import PIECE, STDIN, piped, read_pieces
+from dlcli.datasets.tables.wanted import Wanted
 from dlcli.datasets.tables.written import Written
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError, first_line

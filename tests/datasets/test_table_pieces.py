@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.pieces import STDIN, Wanted, read_pieces
+from dlcli.datasets.tables.pieces import STDIN, read_pieces
+from dlcli.datasets.tables.wanted import Wanted
 from dlcli.datasets.tables.written import Written
 from dlcli.errors import DataError
 
@@ -120,6 +121,9 @@ def test_a_key_that_a_piece_of_json_lines_does_not_have_is_a_gap() -> None:
     Path("t.jsonl").write_text('{"a": 1, "b": [1]}\n{"a": 2}\n{"b": [2]}\n{"a": 3}\n')
     pieces = list(read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=["b"]), rows=1))
     assert pd.concat([piece.source.frame["a"] for piece in pieces]).fillna(0).tolist() == [1, 2, 0, 3]
+    Path("t.jsonl").write_text('{"a": 1}\n{"a": 2, "more": 1}\n')
+    pieces = list(read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=None), rows=1))
+    assert [piece.kept.column_names for piece in pieces] == [["a"], ["a"]]
 
 
 def test_a_pipe_is_read_no_further_than_the_rows_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_a_run_is_exported_with_its_description() -> None:
     assert done.stdout.startswith("Written: f.pt2, described in f.pt2.json\nOn 20 rows its outputs differ")
     described = json.loads(Path("f.pt2.json").read_text())
     assert described["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
-    assert described["classes"] == ["setosa", "versicolor", "virginica"]
+    assert described["task"]["classes"] == ["setosa", "versicolor", "virginica"]
     for words, told in ((["f.bin"], "the ending says nothing"), (["no/f.pt2"], "there is no such folder")):
         done = CliRunner().invoke(app, ["export", "flowers", "--output", *words])
         assert (done.exit_code, told in done.stderr) == (2, True)

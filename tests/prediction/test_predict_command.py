@@ -114,6 +114,7 @@ def test_json_tells_where_the_predictions_are(runs: Path) -> None:
         (["new.cvs"], "there is no such file"),
         (["new.csv", "--keep", "sise"], "hint: Did you mean size?"),
         (["own.csv", "--keep", "all"], "the predictions would have two columns prediction"),
+        (["new.csv", "more.csv", "--keep", "all", "-o", "out.csv"], "more.csv\n  has other columns to keep"),
         (["new.csv", "-o", "out.txt"], "the ending says nothing"),
         (["new.csv", "-o", "no/out.csv"], "there is no such folder"),
         (["new.csv", "-o", "new.csv"], "would replace the rows that are predicted"),
@@ -126,6 +127,7 @@ def test_mistakes_end_with_2_and_leave_nothing_behind(words: list[str], told: st
     Path("late.csv").write_text(text.replace("038,", "038,big", 1))
     Path("typo.csv").write_text(text.replace("size", "sizes"))
     Path("own.csv").write_text(text.replace("id", "prediction"))
+    Path("more.csv").write_text(text.replace("id", "code"))
     Path("old.csv").write_text("as it was")
     files = {*Path().iterdir()}
     done = predict(runs, *words)
