@@ -86,19 +86,24 @@ def test_workers_die_with_a_killed_driver_and_end_in_order_on_ctrl_c(tmp_path: P
     wait_until(lambda: len(training(tmp_path / "runs")) == 2, process)
     workers = workers_of(process.pid)
     assert len(workers) == 2
+    left = [*workers, *children(process.pid, TEMPLATE)]
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(workers, timeout=5)
+    _, alive = psutil.wait_procs(left, timeout=5)
     assert not alive
-    resumed = start(["resume", "pair"], tmp_path)  # with the two jobs that it was started with
     before = {folder: (folder / "metrics.jsonl").stat().st_size for folder in training(tmp_path / "runs")}
-    wait_until(
-        lambda: all((f / "metrics.jsonl").stat().st_size > size for f, size in before.items()), resumed
-    )
-    resumed.send_signal(signal.SIGINT)
-    out, err = resumed.communicate(timeout=60)
-    assert resumed.returncode == 130, err
-    assert "Traceback" not in out + err
+
+    def interrupt() -> None:
+        wait_until(lambda: all((f / "metrics.jsonl").stat().st_size > size for f, size in before.items()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        interrupted = pool.submit(interrupt)
+        resumed = run(["resume", "pair"], tmp_path)  # with the two jobs that it was started with
+        interrupted.result()
+    assert resumed.returncode == 130, resumed.stderr
+    assert "Traceback" not in resumed.stdout + resumed.stderr
+    assert not psutil.Process().children()
     statuses = [
         Ledger.load(file.parent).status for file in (tmp_path / "runs").glob("*/*/artifacts/ledger.json")
     ]
