@@ -25,7 +25,7 @@ _PAUSE = 0.01  # between two looks whether it has
 
 
 class NoWorkerError(Exception):
-    """A template ended before it had started a worker; says how."""
+    """A worker could not be started; says what ended its template, or why there was no process for it."""
 
 
 class Processes:
@@ -54,7 +54,7 @@ class Processes:
         """A new worker, with an environment that has what `place` says.
 
         Raises:
-            NoWorkerError: the template is gone. Asked again, there will be another one.
+            NoWorkerError: the template is gone (asked again, there will be another), or cannot fork.
         """
         return self._thread.submit(self._start, place).result()
 
@@ -80,7 +80,7 @@ class Processes:
         template = self._template
         (theirs, jobs), (messages, ours) = os.pipe(), os.pipe()
         try:
-            pid = template.ask({"place": dict(place)}, theirs, ours)
+            pid = template.start(place, theirs, ours)
         except BaseException:
             os.close(jobs)
             os.close(messages)
@@ -88,9 +88,7 @@ class Processes:
         finally:
             os.close(theirs)
             os.close(ours)
-        return Process(
-            pid, jobs, messages, lambda: self._thread.submit(template.ask, {"ended": pid}).result()
-        )
+        return Process(pid, jobs, messages, lambda: self._thread.submit(template.ended, pid).result())
 
 
 class Process:
@@ -187,13 +185,24 @@ class _Template:
         """Whether it has ended."""
         return self._process.poll() is not None
 
-    def ask(self, question: Mapping[str, Any], *fds: int) -> Any:
-        """Its answer; raises NoWorkerError where it ends instead."""
+    def start(self, place: Mapping[str, str], *pipes: int) -> int:
+        """The process ID of a new worker; raises NoWorkerError."""
+        answer = self._ask({"place": dict(place)}, *pipes)
+        if "error" in answer:
+            raise NoWorkerError(answer["error"])
+        pid: int = answer["pid"]
+        return pid
+
+    def ended(self, pid: int) -> int | None:
+        """A worker's exit code, or None while it lives; raises NoWorkerError where it died with its template."""
+        return self._ask({"ended": pid}).get("code")
+
+    def _ask(self, question: Mapping[str, Any], *fds: int) -> dict[str, Any]:
         try:
             self._questions.send_bytes(json.dumps(question).encode())
             for fd in fds:
                 send_handle(self._questions, fd, self._process.pid)
-            answer = json.loads(self._questions.recv_bytes())
+            answer: dict[str, Any] = json.loads(self._questions.recv_bytes())
         except (EOFError, OSError) as error:
             raise NoWorkerError(_told(self._end())) from error
         self.has_answered = True

@@ -2,8 +2,9 @@
 forks a worker whenever the driver asks for one. So imports are paid once, and workers share the memory these take.
 
 `python -m dlcli.executors.template DRIVER_PID DATA_FD QUESTIONS_FD TARGETS...`. The driver asks one question at a time
-and waits for the answer: `{"place": ENVIRONMENT}`, with the worker's ends of two pipes, for a worker (the answer is its
-process ID); `{"ended": PID}` for a worker's exit code (minus the number of a signal; null while it lives).
+and waits for the answer. To `{"place": ENVIRONMENT}`, sent with the worker's ends of two pipes, it is `{"pid": N}` of a
+new worker, or `{"error": TEXT}`; to `{"ended": PID}`, a worker's exit code (minus the number of a signal) as
+`{"code": N}`, and `{}` while it lives.
 
 The fork server of multiprocessing does not fit: there is one for a whole program, it runs the user's main module again
 in each worker, and a worker outlives it.
@@ -22,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlcli.distributed.lifeline import die_with
 from dlcli.quiet import quiet
@@ -70,13 +71,9 @@ def main() -> None:
             while True:
                 question = json.loads(questions.recv_bytes())
                 if "place" in question:
-                    pipes = recv_handle(questions), recv_handle(questions)
-                    answer: int | None = _start(question["place"], data, data_fd, pipes, questions)
-                    for pipe in pipes:
-                        os.close(pipe)
+                    answer = _start(question["place"], data, data_fd, questions)
                 else:
-                    pid, status = os.waitpid(question["ended"], os.WNOHANG)
-                    answer = os.waitstatus_to_exitcode(status) if pid else None
+                    answer = _ending(question["ended"])
                 questions.send_bytes(json.dumps(answer).encode())
     os._exit(0)
 
@@ -87,27 +84,42 @@ def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
     from dlcli.datasets.sharing import read_shared
     from dlcli.tracking.connection import load_mlflow
 
+    gc.disable()
     load_mlflow("")
     for module in _NEEDED:
         importlib.import_module(module)
     for target in targets:
         locate(target)
     data = read_shared(data_fd)
-    # What is there now is never garbage: looking at it would copy it into each worker's memory.
-    gc.collect()
+    # What is there now stays: looking through it for garbage would copy it into each worker's memory.
     gc.freeze()
+    gc.enable()
     return data if len(list(Path("/proc/self/task").iterdir())) == 1 else None
 
 
 def _start(
-    place: Mapping[str, str], data: Data | None, data_fd: int, pipes: tuple[int, int], questions: Connection
-) -> int:
-    """Fork a worker; its process ID."""
+    place: Mapping[str, str], data: Data | None, data_fd: int, questions: Connection
+) -> dict[str, Any]:
+    """Fork a worker: its process ID, or why there is none."""
     template = os.getpid()
-    if worker := os.fork():
-        return worker
+    pipes = recv_handle(questions), recv_handle(questions)
     try:
-        questions.close()
+        worker = os.fork()
+        if not worker:
+            questions.close()
+            _be_worker(template, place, data, data_fd, pipes)
+    except OSError as error:  # too many processes, or no memory
+        return {"error": str(error)}
+    finally:
+        for pipe in pipes:
+            os.close(pipe)
+    return {"pid": worker}
+
+
+def _be_worker(
+    template: int, place: Mapping[str, str], data: Data | None, data_fd: int, pipes: tuple[int, int]
+) -> NoReturn:
+    try:
         os.environ.update(place)
         if data is None or _has_met_a_device():
             _start_anew(template, data_fd, pipes)
@@ -121,6 +133,12 @@ def _start(
         sys.stderr.flush()
     finally:
         os._exit(1)
+
+
+def _ending(worker: int) -> dict[str, Any]:
+    """The exit code of a worker that has ended."""
+    pid, status = os.waitpid(worker, os.WNOHANG)
+    return {"code": os.waitstatus_to_exitcode(status)} if pid else {}
 
 
 def _has_met_a_device() -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from dlcli.datasets import iris
 from dlcli.datasets.data import Data
 from dlcli.datasets.sharing import SharedData, read_shared
 from dlcli.errors import Diverged, Problem, describe_error, restore_error
+from dlcli.executors import template
 from dlcli.executors.processes import NoWorkerError, Processes
 from dlcli.executors.resources import share_out
 from dlcli.result import Result
@@ -69,6 +73,26 @@ def test_cores_are_shared_out_and_the_user_s_lower_wish_counts(monkeypatch: pyte
     assert share_out(1, "cpu")[0]["MKL_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "999")
     assert share_out(1, "cpu")[0]["OMP_NUM_THREADS"] == str(cores())
+
+
+def test_a_template_that_cannot_fork_says_so_and_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = Pipe()
+    read, write = os.pipe()
+    for _ in range(2):
+        send_handle(here, write, os.getpid())
+    os.close(write)
+
+    def full() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    assert template._start({}, None, 0, there) == {
+        "error": f"[Errno {errno.EAGAIN}] Resource temporarily unavailable"
+    }
+    assert os.read(read, 1) == b"", "its ends are closed"
+    for end in (here, there):
+        end.close()
+    os.close(read)
 
 
 def test_errors_cross_the_channel_whole() -> None:
@@ -208,15 +232,15 @@ def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
     killed.signal(signal.SIGKILL)
     killed.retire()
     assert killed.ending == "SIGKILL"
-    (template,) = children(os.getpid(), TEMPLATE)
+    (old,) = children(os.getpid(), TEMPLATE)
     assert [worker.is_running() for worker in workers_of(os.getpid())] == [True], "one is left"
-    template.kill()
+    old.kill()
     assert list(lost.listen()) == []
     lost.retire()
     assert lost.ending == "SIGKILL"
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(processes.start, place)
-        wait_until(lambda: any(child.pid != template.pid for child in children(os.getpid(), TEMPLATE)))
+        wait_until(lambda: any(child.pid != old.pid for child in children(os.getpid(), TEMPLATE)))
         processes.stop()  # while it imports
         with pytest.raises(NoWorkerError, match="SIGKILL"):
             starting.result(timeout=60)
