@@ -30,8 +30,8 @@ def eval(  # the command's name
 ) -> None:
     """Load a run's saved model and repeat its metrics from the raw rows.
 
-    They equal those that the training recorded. A run's folder that was copied elsewhere is named by its path.
-    With `--file` new rows judge the model, whose targets are known; `dlcli predict` predicts others.
+    They equal those that the training recorded. Name a folder that was copied elsewhere by its path. With `--file` the
+    model is judged on new rows whose targets are known; `dlcli predict` predicts others.
 
     - `dlcli eval penguins --file data/penguins.csv`
     """
