@@ -83,15 +83,15 @@ def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSett
             present(source, id, _FILL)
         codes, names = pd.factorize(as_categories(source.frame[id]) if id else np.zeros(len(source.frame)))
         frames, ahead = [], []
-        for code in range(len(names)):
-            own = np.flatnonzero(codes == code)
+        ends = np.bincount(codes).cumsum()
+        for name, own in zip(names, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True):
             frame = source.frame.iloc[own]
             if times is not None:
                 grid = _grid(source, times, own, str(time), gaps=settings.missing == "forward")
                 ahead.append(_forecast_times(times.iloc[own], grid, preprocessing))
                 frame = frame.set_axis(grid.positions).reindex(np.arange(grid.positions[-1] + 1))
             frame = frame.ffill() if settings.missing == "forward" else frame
-            frames.append(frame.assign(**{id: names[code]}) if id else frame)
+            frames.append(frame.assign(**{id: name}) if id else frame)
         rows = _renamed(pd.concat(frames, ignore_index=True), id, preprocessing.id_ or None)
         labels: dict[str, Any] = {id: np.repeat(names, preprocessing.horizon_)} if id else {}
         if time is not None:
