@@ -13,7 +13,7 @@ from dlcli.config.build import build
 from dlcli.console import counted
 from dlcli.cross_validation.refit import refit
 from dlcli.cross_validation.summary import mean_baselines
-from dlcli.errors import Interrupted, TrainingError
+from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.next_command import resume_command
 from dlcli.paths import display
@@ -210,14 +210,14 @@ def _tag_best(store: Store, standing: Standing) -> None:
 
 @contextmanager
 def _telling_how_it_goes_on(ledger: Ledger, plan: SweepPlan, standing: Standing) -> Iterator[None]:
-    """Whatever is interrupted, trial or refit, says what is done of the sweep, and how that goes on."""
+    """Whatever stops it, in a trial or the refit, says what is done of the sweep, and how that goes on."""
     try:
         yield
-    except Interrupted as interrupt:
+    except (Interrupted, DiskFull, ExecutorError) as stop:
         done, best = len(standing.having("finished")), standing.best
         so_far = f"{done} of {plan.total} trials are done." + (f" {best_so_far(plan, best)}" if best else "")
         kept = f"What is done is kept in {display(ledger.run_dir)}"
-        interrupt.__notes__ = [so_far, kept, f"Go on with it: {resume_command(ledger)}"]
+        stop.__notes__ = [so_far, kept, f"Go on with it: {resume_command(ledger)}"]
         raise
 
 

@@ -324,8 +324,9 @@ def test_a_full_disk_is_no_trial_s_fault(
     asked = ["model.hidden=4,8", "sweep.refit=false", *folds]
     with monkeypatch.context() as patch:
         patch.setattr("dlcli.reports.report.write_report", write_report)
-        with pytest.raises(DiskFull):
+        with pytest.raises(DiskFull) as full:
             sweep(runs_dir, name, *asked)
+    assert full.value.__notes__[-1].startswith(f"Go on with it: dlcli resume {name}")
     (trial,) = ledgers(runs_dir, name, "trial")
     assert trial.status == "KILLED"
     assert ledgers(runs_dir, name, "sweep")[0].status == "FAILED"
