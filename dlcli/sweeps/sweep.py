@@ -60,16 +60,17 @@ def sweep(
             best = standing.best
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
+            # Before the refit: it may fail, or be stopped, and what was searched for is found.
+            missing = write_sweep_report(run_dir, plan, study, standing)
+            _tag_best(store, standing)
+            recorder.tag("dlcli.best_command", plan.command(best.params))
             values = zip(plan.objectives, best.values, strict=True)
             figures = {f"best/{objective.metric}": value for objective, value in values}
             guesses = mean_baselines([read_result(folder) for folder in records.existing_folds(best)])
             final, tested = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else ({}, {})
-            missing = write_sweep_report(run_dir, plan, study, standing)
             goes_on = None if driver.is_complete else resume_command(recorder.ledger)
             said = [*messages(plan, standing, final, goes_on), *missing]
-            _tag_best(store, standing)
             recorder.tag("mlflow.note.content", "\n".join(said))
-            recorder.tag("dlcli.best_command", plan.command(best.params))
             refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
             recorder.finish(
                 {**figures, **final, **recorded_baselines(guesses | tested)},
@@ -194,9 +195,13 @@ def _refit(
     config: dict[str, Any] = plan.trial_config(winner.params)
     estimation = replace(plan.estimation, config=config)
     folds = records.existing_folds(winner)
-    return refit(
-        estimation, records.children, run_dir, folds, watcher.refitting(), place=_place_of_refit(winner)
-    )
+    place = _place_of_refit(winner)
+    try:
+        return refit(estimation, records.children, run_dir, folds, watcher.refitting(), place=place)
+    except Exception as error:
+        error.add_note(f"That was the {place}; the trials are done. {best_so_far(plan, winner)}")
+        error.add_note(f"Train it: {plan.command(winner.params)}")
+        raise
 
 
 def _tag_best(store: Store, standing: Standing) -> None:

@@ -243,6 +243,30 @@ def test_a_signal_before_any_trial_is_done_says_so(runs_dir: Path, monkeypatch: 
     assert stopped.value.__notes__[0] == "0 of 2 trials are done."
 
 
+def test_a_refit_that_fails_takes_nothing_from_what_was_found(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refit(*_: object, **__: object) -> None:
+        raise TrainingError("the loss became nan")
+
+    asked = ["model.hidden=4,8"]
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcli.sweeps.sweep.refit", refit)
+        with pytest.raises(TrainingError) as failed:
+            sweep(runs_dir, "refit-fails", *asked)
+    told, command = failed.value.__notes__
+    assert told.startswith(
+        "That was the refit of trial 0; the trials are done. The best is trial 0: val/loss "
+    )
+    (parent,) = ledgers(runs_dir, "refit-fails", "sweep")
+    assert command == f"Train it: {parent.tags['dlcli.best_command']}"
+    assert parent.status == "FAILED"
+    assert len((parent.run_dir / "trials.csv").read_text().splitlines()) == 3
+    tags = [trial.tags.get("dlcli.best") for trial in ledgers(runs_dir, "refit-fails", "trial")]
+    assert tags == ["true", None]
+    assert "test/loss" in dlcli.resume("refit-fails", runs_dir=runs_dir).metrics
+
+
 def test_the_command_trains_the_best_trial_again(swept: Result) -> None:
     assert swept.best is not None
     words = shlex.split(swept.best["command"])
