@@ -24,7 +24,7 @@ from tests.processes import run, start, wait_until
 # into the writing of checkpoints and reports.
 EXPERIMENT = [
     "dataset=iris", "dataset.batch_size=1", "model=mlp", "model.hidden=8", "model.dropout=0.2", "cv=kfold",
-    "cv.folds=3", "trainer.max_epochs=12", "trainer.accelerator=cpu", "tracking.checkpoint_minutes=0.00001",
+    "cv.folds=3", "trainer.max_epochs=5", "trainer.accelerator=cpu", "tracking.checkpoint_minutes=0.00001",
     "run_name=killed",
 ]  # fmt: skip
 

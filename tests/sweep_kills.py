@@ -28,7 +28,7 @@ from tests.processes import run, start, wait_until, workers_of
 
 TRIALS = 6
 _COMMON = [
-    "dataset=iris", "dataset.batch_size=4", "model=mlp", "model.dropout=0.2", "trainer.max_epochs=8",
+    "dataset=iris", "dataset.batch_size=4", "model=mlp", "model.dropout=0.2", "trainer.max_epochs=4",
     "trainer.accelerator=cpu", "tracking.checkpoint_minutes=0.00001", "model.hidden=4,8",
     "optimizer.lr=tag(log,interval(1e-3,1e-1))", "--trials", str(TRIALS), "--name", "killed",
 ]  # fmt: skip

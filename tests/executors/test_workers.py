@@ -127,7 +127,7 @@ def test_workers_die_with_a_killed_driver_and_end_in_order_on_ctrl_c(tmp_path: P
         interrupted.result()
     assert resumed.returncode == 130, resumed.stderr
     assert "Traceback" not in resumed.stdout + resumed.stderr
-    assert not psutil.Process().children()
+    assert not children(os.getpid(), TEMPLATE)
     statuses = [
         Ledger.load(file.parent).status for file in (tmp_path / "runs").glob("*/*/artifacts/ledger.json")
     ]
@@ -209,7 +209,7 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
     two, others = train("two", "executor.jobs=2", "executor.recycle=1")
     assert others == weights
     assert [fold.metrics for fold in two.folds] == [fold.metrics for fold in one.folds]
-    assert not psutil.Process().children()
+    assert not children(os.getpid(), TEMPLATE)
     assert not list((witness / "two-runs" / ".active").glob("*"))
     assert "a model that talks" in capfd.readouterr().err
     seen = [json.loads(line) for line in (witness / "two").read_text().splitlines()]
@@ -245,5 +245,5 @@ def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
         with pytest.raises(NoWorkerError, match="SIGKILL"):
             starting.result(timeout=60)
     processes.close()
-    assert not psutil.Process().children()
+    assert not children(os.getpid(), TEMPLATE)
     shared.close()
