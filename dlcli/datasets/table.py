@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.data import Data
-from dlcli.datasets.tables.columns import Kind, as_kind, is_mostly_numbers, kind_of
+from dlcli.datasets.tables.columns import (
+    DATES_WRITTEN,
+    Kind,
+    as_kind,
+    how_written,
+    is_mostly_numbers,
+    kind_of,
+)
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
@@ -123,7 +130,11 @@ def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
     if not kinds:
         return source
     changed = {name: as_kind(source.frame[name], kind, source.place) for name, kind in kinds.items()}
-    return replace(source, frame=source.frame.assign(**changed))
+    frame = source.frame.assign(**changed)
+    frame.attrs[DATES_WRITTEN] = {
+        name: how_written(source.frame[name]) for name, kind in kinds.items() if kind == "date"
+    }
+    return replace(source, frame=frame)
 
 
 def _odd_words(source: Source, features: Sequence[str]) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from dlcli.datasets.raw_rows import load_anew
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.preprocessing.base import NeedsColumns
+from dlcli.preprocessing.table import Table
 from dlcli.tasks.base import Task
 
 # What says which rows train and which test: of new rows, all judge.
@@ -41,16 +42,21 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
             "color": "grey" if model.input_shape[0] == 1 else "rgb",
         }
     if "types" in section:
-        section["types"] = {**section["types"], **_types(section["target"], model)}
+        section["types"] = {**section["types"], **_types(section, model)}
+        if section["types"].get(section.get("time")) == "categorical":
+            section["time"] = None  # words would be no feature
     return _as_learnt(load_anew(section), model.task, file)
 
 
-def _types(target: str | Sequence[str], model: SavedModel) -> dict[str, str]:
+def _types(section: Mapping[str, Any], model: SavedModel) -> dict[str, str]:
     """What columns hold, where that was decided by more rows than the file may have."""
-    types = {}
+    target, types = section["target"], {}
     if isinstance(model.preprocessing, NeedsColumns):
         needed = model.preprocessing.needed_columns()
         types = {name: "categorical" for name, kind in needed.items() if kind == "categorical"}
+    if isinstance(model.preprocessing, Table):  # which knows how dates are written
+        dates = model.preprocessing.dates_written()
+        types |= {name: "categorical" for name in dates if section["types"].get(name) == "date"}
     if model.task.kind == "regression":  # few whole numbers look like classes
         types |= dict.fromkeys([target] if isinstance(target, str) else target, "numeric")
     return types

@@ -16,6 +16,7 @@ from dlcli.datasets.tables.wanted import Piece, Wanted
 from dlcli.datasets.tables.written import Written
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.preprocessing.base import NeedsColumns, Preprocessing
+from dlcli.preprocessing.table import Table
 
 _MEND = "Mend it, or leave the cell empty where there is no value."
 
@@ -30,9 +31,10 @@ def read_tables(
     """
     known = isinstance(preprocessing, NeedsColumns)
     kinds = preprocessing.needed_columns() if isinstance(preprocessing, NeedsColumns) else {}
+    dates = preprocessing.dates_written() if isinstance(preprocessing, Table) else {}
     for file in files:
         for piece in read_pieces(file, Wanted(kinds, not known, keep), written):
-            yield NewRows(file, of_kinds(piece.source, kinds), labels_of_piece(files, file, piece))
+            yield NewRows(file, of_kinds(piece.source, kinds, dates), labels_of_piece(files, file, piece))
 
 
 def labels_of_piece(files: Sequence[Path], file: Path, piece: Piece) -> pa.Table:
@@ -43,12 +45,14 @@ def labels_of_piece(files: Sequence[Path], file: Path, piece: Piece) -> pa.Table
     return labels
 
 
-def of_kinds(source: Source, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """The columns brought to their kinds here, where the line of a wrong value is known."""
+def of_kinds(
+    source: Source, kinds: Mapping[str, Kind], dates: Mapping[str, str | None] | None = None
+) -> pd.DataFrame:
+    """The columns brought to their kinds, where the line of a wrong value is known; `dates`: how they are written."""
     changed = {
         name: as_numbers(source.frame[name], source.place, _MEND)
         if kind == "numeric"
-        else as_dates(source.frame[name], source.place)
+        else as_dates(source.frame[name], source.place, (dates or {}).get(name))
         for name, kind in kinds.items()
         if kind in ("numeric", "date")
     }

@@ -10,6 +10,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from dlcli.datasets.tables.columns import (
+    DATES_WRITTEN,
+    ISO,
     Kind,
     as_categories,
     as_dates,
@@ -120,6 +122,8 @@ class Table(BaseEstimator):
         x = x.set_axis(list(kinds), axis=1)
         self.columns_ = [name for name in kinds if name not in self.left_out_]
         self.dates_ = {name: DateParts().fit(x[name]) for name in dated}
+        written = x.attrs.get(DATES_WRITTEN, {})
+        self.dates_written_ = {name: written.get(name, ISO) for name in dated}
         self.numbers_ = Numbers(
             self.scaling,
             "median" if self.missing == "drop" else self.missing,
@@ -156,6 +160,10 @@ class Table(BaseEstimator):
         kinds: dict[str, Kind] = dict.fromkeys(self.columns_, "numeric")
         return kinds | dict.fromkeys(self.categories_, "categorical") | dict.fromkeys(self.dates_, "date")
 
+    def dates_written(self) -> dict[str, str | None]:
+        """How each column's dates are written in files; empty in runs that have not kept it."""
+        return getattr(self, "dates_written_", {})
+
     def facts(self) -> dict[str, Any]:
         """`cardinalities`: how many codes each column of `x_cat` has; empty where there is none."""
         embeds = self.categories_ and self.categorical == "embedding"
@@ -184,9 +192,11 @@ class Table(BaseEstimator):
         return {"x": np.concatenate([scaled, encoded], axis=1)}
 
     def _dates_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
-        place = _placed_from(first)
+        place, written = _placed_from(first), self.dates_written()
         return [
-            part for name, parts in self.dates_.items() for part in parts.transform(as_dates(x[name], place))
+            part
+            for name, parts in self.dates_.items()
+            for part in parts.transform(as_dates(x[name], place, written.get(name)))
         ]
 
     def _names_of(self, x: pd.DataFrame) -> np.ndarray:

@@ -176,3 +176,28 @@ def test_a_full_disk_is_told_and_leaves_the_old_file() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert Path("out.parquet").read_text() == "as it was"
     assert [file.name for file in Path().glob(".*")] == []
+
+
+def test_dates_are_read_as_those_that_were_learnt_from(tmp_path: Path) -> None:
+    """Not as the first row of each piece looks: 05/06 is in June where the training's days came first."""
+    days = pd.date_range("2024-01-31", periods=40, freq="27D").strftime("%d/%m/%Y")
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"day": days, "size": random.normal(size=40), "kind": ["cat", "dog"] * 20})
+    table.to_csv("visits.csv", index=False)
+    dataset = "dataset=table dataset.path=visits.csv dataset.target=kind dataset.types={day:date}"
+    quick = "trainer.max_epochs=1 model.hidden=4 run_name=pets"
+    dlcli.train([*dataset.split(), *quick.split(), f"runs_dir={tmp_path}"])
+    new = pd.DataFrame({"day": ["13/02/2024", "05/06/2024", "2024-06-05"], "size": 0.5, "kind": "cat"})
+    new.to_csv("both.csv", index=False)
+    new[1:].to_csv("one.csv", index=False)
+    for file in ("both", "one"):
+        result = predict(tmp_path, f"{file}.csv", "-o", f"{file}.out.csv")
+        assert result.exit_code == 0, result.output
+    both, one = pd.read_csv("both.out.csv"), pd.read_csv("one.out.csv")
+    assert both.iloc[1, 1:].equals(both.iloc[2, 1:])
+    assert one.iloc[0, 1:].equals(both.iloc[1, 1:])
+    pd.DataFrame({"day": ["02/13/2024"], "size": 0.5}).to_csv("wrong.csv", index=False)
+    result = predict(tmp_path, "wrong.csv")
+    assert "'02/13/2024' is no date like those that were learnt from" in result.output
+    model = dlcli.load_run("pets", runs_dir=tmp_path)
+    assert model.predict(new[1:]).iloc[0].equals(model.predict(new[2:]).iloc[0])

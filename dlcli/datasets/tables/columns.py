@@ -22,6 +22,12 @@ _TEXTS, _TEXT_SHARE = 50, 0.5
 # The share of a column's values from which on those that are no numbers are mistakes in a column of numbers.
 _MOSTLY = 0.9
 
+# How dates are written whose year comes first, for pandas: they can be read in one way only.
+ISO = "ISO8601"
+
+# Where a table's frame keeps how its columns of dates were written in the file, by name (`DataFrame.attrs`).
+DATES_WRITTEN = "dlcli.dates"
+
 # The category of what is missing.
 MISSING = "(missing)"
 
@@ -86,24 +92,44 @@ def as_categories(values: pd.Series) -> np.ndarray:
     return np.array([*(_name(value) for value in found), MISSING], dtype=object)[codes]
 
 
-def as_dates(values: pd.Series, place: Place) -> pd.Series:
+def as_dates(values: pd.Series, place: Place, written: str | None = None) -> pd.Series:
     """Points in time, NaT where a value is missing; those with a zone in UTC, for a column may hold several.
+
+    `written` is how dates are written where that is known (`how_written`), lest the first of these rows decide whether
+    05/06 is in May or in June. A date whose year comes first is read beside it.
 
     Raises:
         DataError: a value is no date, or not written like the first.
     """
     if kind_of(values) == "date":
         return values
+    words, like = _words(values), "those before it" if written is None else "those that were learnt from"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas' remark that it found no format is said better below
-        dates = pd.to_datetime(_words(values), errors="coerce", utc=True).dt.tz_localize(None)
+        dates = pd.to_datetime(words, format=written, errors="coerce", utc=True)
+        if written not in (None, ISO) and dates.isna().any():
+            dates = dates.fillna(pd.to_datetime(words, format=ISO, errors="coerce", utc=True))
+    dates = dates.dt.tz_localize(None)
     wrong = dates.isna().to_numpy() & values.notna().to_numpy()
-    _refuse(values, wrong, "is no date like those before it", place, "Write dates like 2024-12-31.")
+    _refuse(values, wrong, f"is no date like {like}", place, "Write dates like 2024-12-31.")
     return dates
 
 
-def as_kind(values: pd.Series, kind: Kind, place: Place) -> pd.Series:
-    """The column in the type of a kind, missing values as such.
+def how_written(values: pd.Series) -> str | None:
+    """The format of a column's dates, as `as_dates` takes it; None where pandas finds none."""
+    from pandas.tseries.api import guess_datetime_format
+
+    known = values.dropna()
+    if kind_of(values) == "date" or known.empty:
+        return ISO
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas' remark that the day comes first
+        found = guess_datetime_format(str(known.iloc[0]))
+    return ISO if found and found.startswith("%Y") else found
+
+
+def as_kind(values: pd.Series, kind: Kind, place: Place, written: str | None = None) -> pd.Series:
+    """The column in the type of a kind, missing values as such; `written` is how its dates are.
 
     Raises:
         DataError: a value is not of that kind.
@@ -112,7 +138,7 @@ def as_kind(values: pd.Series, kind: Kind, place: Place) -> pd.Series:
         names = pd.Series(as_categories(values), index=values.index, name=values.name)
         return names.where(values.notna()).astype("str")
     if kind == "date":
-        return as_dates(values, place)
+        return as_dates(values, place, written)
     if kind_of(values) == "numeric" and values.notna().all():
         as_numbers(values, place)
         return values

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.columns import as_dates, as_kind, kind_of
+from dlcli.datasets.tables.columns import DATES_WRITTEN, as_dates, as_kind, kind_of
 from dlcli.datasets.tables.plain import odd_column
 from dlcli.errors import DataError, Problem
 
@@ -95,8 +95,9 @@ class Source:
                 test.place(row, ", ".join(targets)),
                 "Fill it in, or remove the row.",
             )
+        written = self.frame.attrs.get(DATES_WRITTEN, {})
         columns = {
-            name: as_kind(test.frame[name], kind_of(values), test.place)
+            name: as_kind(test.frame[name], kind_of(values), test.place, written.get(name))
             if kind_of(values) != kind_of(test.frame[name])
             else test.frame[name]
             for name, values in self.frame.items()
@@ -110,6 +111,7 @@ class Source:
                 else:
                     mine = mine.assign(**{name: mine[name].astype(np.float64)})
         frame = pd.concat([mine, pd.DataFrame(columns)], ignore_index=True)
+        frame.attrs = self.frame.attrs
         return Source(frame, self.file, self.first, test, self.odd)
 
     def split_column(self, name: str | None, key: str) -> np.ndarray | None:
