@@ -17,9 +17,10 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
@@ -59,14 +60,32 @@ _NEEDED = (
 
 def main() -> None:
     """Answer until the driver has no more questions."""
+    # A supervisor, or a shell's `trap '' CHLD`, may have it ignored: the kernel would keep no exit codes.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     driver, data_fd, questions_fd = map(int, sys.argv[1:4])
     die_with(driver)
     # What libraries and users' models print goes where the driver's errors go.
     os.dup2(2, 1)
-    questions = Connection(questions_fd)
+    _end_after(lambda: _answer(data_fd, Connection(questions_fd), sys.argv[4:]))
+
+
+def _end_after(do: Callable[[], None]) -> NoReturn:
+    """End this process without the interpreter's own end: slow, and in a fork not its business."""
+    status = 1
+    try:
+        do()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _answer(data_fd: int, questions: Connection, targets: Sequence[str]) -> None:
     with quiet():
         # Where a fork is not safe there is no use in imports: each worker is started anew.
-        data = _warm_up(data_fd, sys.argv[4:]) if sys.platform == "linux" else None
+        data = _warm_up(data_fd, targets) if sys.platform == "linux" else None
         with contextlib.suppress(EOFError):
             while True:
                 question = json.loads(questions.recv_bytes())
@@ -75,7 +94,6 @@ def main() -> None:
                 else:
                     answer = _ending(question["ended"])
                 questions.send_bytes(json.dumps(answer).encode())
-    os._exit(0)
 
 
 def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
@@ -107,7 +125,7 @@ def _start(
         worker = os.fork()
         if not worker:
             questions.close()
-            _be_worker(template, place, data, data_fd, pipes)
+            _end_after(lambda: _be_worker(template, place, data, data_fd, pipes))
     except OSError as error:  # too many processes, or no memory
         return {"error": str(error)}
     finally:
@@ -118,26 +136,23 @@ def _start(
 
 def _be_worker(
     template: int, place: Mapping[str, str], data: Data | None, data_fd: int, pipes: tuple[int, int]
-) -> NoReturn:
-    try:
-        os.environ.update(place)
-        if data is None or _has_met_a_device():
-            _start_anew(template, data_fd, pipes)
-        die_with(template)
-        _settle()
-        from dlcli.executors.worker import work
+) -> None:
+    os.environ.update(place)
+    if data is None or _has_met_a_device():
+        _start_anew(template, data_fd, pipes)
+    die_with(template)
+    _settle()
+    from dlcli.executors.worker import work
 
-        work(data, *pipes)
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(1)
+    work(data, *pipes)
 
 
 def _ending(worker: int) -> dict[str, Any]:
     """The exit code of a worker that has ended."""
-    pid, status = os.waitpid(worker, os.WNOHANG)
+    try:
+        pid, status = os.waitpid(worker, os.WNOHANG)
+    except ChildProcessError:  # a library has set SIGCHLD, or waited for all
+        return {"code": 0}
     return {"code": os.waitstatus_to_exitcode(status)} if pid else {}
 
 

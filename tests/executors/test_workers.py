@@ -95,6 +95,21 @@ def test_a_template_that_cannot_fork_says_so_and_lives_on(monkeypatch: pytest.Mo
     os.close(read)
 
 
+def test_a_template_outlives_exit_codes_that_are_lost() -> None:
+    assert template._ending(os.getpid()) == {"code": 0}, "which is no child of its own"
+
+
+def test_an_error_ends_a_template_at_once_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    template._end_after(lambda: [][0])
+    template._end_after(lambda: None)
+    assert codes == [1, 0]
+    assert capsys.readouterr().err.count("IndexError") == 1
+
+
 def test_errors_cross_the_channel_whole() -> None:
     error = Diverged(Problem("the loss became nan", "train/loss", "Lower optimizer.lr."))
     again = restore_error(describe_error(error))
@@ -226,7 +241,12 @@ def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
     shared = SharedData(iris.load(), tmp_path)
     place = share_out(1, "cpu")[0]
     processes = Processes(shared.fd, place, [])
-    killed, lost, ended = (processes.start(place) for _ in range(3))
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as a supervisor may have it
+    try:
+        killed = processes.start(place)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    lost, ended = (processes.start(place) for _ in range(2))
     ended.retire()
     assert ended.ending == "exit code 0"
     killed.signal(signal.SIGKILL)
