@@ -30,14 +30,14 @@ def read_settings(
     Raises:
         ConfigError: one is given that there is not, or that it cannot be.
     """
-    from omegaconf import OmegaConf
-
     # Not the signature's: what a class inherits names types that its own module may not know.
     hints = get_type_hints(kind, include_extras=True)
     takes = {name: Argument(annotation, UNKNOWN, required=False) for name, annotation in hints.items()}
-    given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
-    asked: dict[str, Any] = given.get("dataset", {})
+    asked: dict[str, Any] = {}
     problems = []
+    for word in overrides:
+        name, _, text = word.removeprefix(_SECTION).partition("=")
+        asked[name] = _value(text, takes.get(name))
     for name, value in asked.items():
         key = f"{_SECTION}{name}"
         if name not in takes:
@@ -54,3 +54,16 @@ def read_settings(
         if recorded.get(name) is not None and not mismatch(recorded[name], argument)
     }
     return kind(**{**defaults, **own, **asked})
+
+
+def _value(text: str, argument: Argument | None) -> Any:
+    """What stands behind `=`, as YAML has it; text as it is where that is meant: `,` and `|` are YAML's own signs."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    quoted = isinstance(value, str) and text[0] in "'\""
+    null = value is None and argument is not None and not mismatch(None, argument)
+    return value if quoted or null or argument is None or mismatch(text, argument) else text

@@ -19,6 +19,8 @@ from dlcli.datasets import sequences, series
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.prediction.predict import NewData, predict
+from dlcli.prediction.settings import read_settings
+from dlcli.prediction.steps import StepSettings
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 
@@ -237,3 +239,28 @@ def test_what_cannot_be_is_told(kind: str, words: list[str], keep: str | None, t
     opened: Any = SimpleNamespace(config={"dataset": {}}, folder=Path("run"))
     with pytest.raises(InputError, match=told):
         predict(opened, model, NewData.of(words, keep), print, tell=print, advanced=print)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("separator=,", ","),
+        ("separator=|", "|"),
+        ("separator=';'", ";"),
+        ("separator= ", " "),
+        ("decimal=,", ","),
+        ("header=false", False),
+        ("header=auto", "auto"),
+        ("id=null", None),
+        ("id=7", "7"),
+        ("id=2024-01-01", "2024-01-01"),
+    ],
+)
+def test_a_setting_is_the_text_that_stands_there(word: str, meant: Any) -> None:
+    settings = read_settings(StepSettings, {"id": "store"}, [f"dataset.{word}"])
+    assert getattr(settings, word.partition("=")[0]) == meant
+
+
+def test_a_setting_that_cannot_be_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.separator: should be .* not \"%\""):
+        read_settings(StepSettings, {}, ["dataset.separator=%"])
