@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.datasets.data import Data, Kind
+from dlcli.datasets.judging import judged_targets
 from dlcli.errors import DataError
 
 
@@ -33,7 +34,7 @@ def labelled(
         more: of `Data`.
 
     Raises:
-        DataError: all rows are of one class.
+        DataError: all rows are of one class, and are to be learnt from.
     """
     val, test = (np.flatnonzero(np.asarray(parts) == part) for part in ("val", "test"))
     common = {
@@ -49,7 +50,7 @@ def labelled(
     if isinstance(labels[0], float):
         return Data(**common, y=np.array(labels, np.float64), targets=(target,))
     classes = sorted({str(label) for label in labels}, key=_natural)
-    if len(classes) < 2:
+    if len(classes) < 2 and not judged_targets():
         raise DataError(
             f"there is only one class: {classes[0]}",
             str(place),

@@ -35,6 +35,12 @@ def load_data(dataset: Mapping[str, Any]) -> Data:
     return _loaded[_key(arguments)]
 
 
+def read_rows(dataset: Mapping[str, Any]) -> Data:
+    """The rows of a section, which are not kept: `load_data` has those of a run."""
+    data: Data = build(_rows_of(dataset), where="dataset")
+    return data
+
+
 def load_anew(dataset: Mapping[str, Any]) -> Data:
     """The same where a command begins: a file that has changed since is read again.
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.data import Data
-from dlcli.datasets.raw_rows import load_anew
+from dlcli.datasets.judging import Targets, judging
+from dlcli.datasets.raw_rows import read_rows
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.preprocessing.base import NeedsColumns
@@ -45,20 +46,26 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
         section["types"] = {**section["types"], **_types(section, model)}
         if section["types"].get(section.get("time")) == "categorical":
             section["time"] = None  # words would be no feature
-    return _as_learnt(load_anew(section), model.task, file)
+    with judging(_targets(model.task)):
+        data = read_rows(section)
+    return _as_learnt(data, model.task, file)
+
+
+def _targets(task: Task) -> Targets:
+    if getattr(task, "classes", ()):
+        return "categorical"
+    return "numeric" if task.kind == "regression" else "either"
 
 
 def _types(section: Mapping[str, Any], model: SavedModel) -> dict[str, str]:
     """What columns hold, where that was decided by more rows than the file may have."""
-    target, types = section["target"], {}
+    types = {}
     if isinstance(model.preprocessing, NeedsColumns):
         needed = model.preprocessing.needed_columns()
         types = {name: "categorical" for name, kind in needed.items() if kind == "categorical"}
     if isinstance(model.preprocessing, Table):  # which knows how dates are written
         dates = model.preprocessing.dates_written()
         types |= {name: "categorical" for name in dates if section["types"].get(name) == "date"}
-    if model.task.kind == "regression":  # few whole numbers look like classes
-        types |= dict.fromkeys([target] if isinstance(target, str) else target, "numeric")
     return types
 
 

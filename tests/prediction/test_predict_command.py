@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import DataError, DiskFull, InputError
 from dlcli.prediction.labelled import labelled_rows
 from dlcli.prediction.output import written_to
@@ -158,6 +159,34 @@ def test_new_rows_with_targets_judge_the_model(
     rows[some].replace({"kind": {"dog": "dgo"}}).to_csv("some.csv", index=False)
     with pytest.raises(DataError, match=r"some\.csv: the model knows no class dgo\n.*Did you mean dog\?"):
         dlcli.evaluate("pets", file="some.csv", runs_dir=runs)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_new_rows_may_be_of_one_class(count: int, runs: Path, rows: pd.DataFrame) -> None:
+    rows[rows["kind"] == "dog"][:count].to_csv("dogs.csv", index=False)
+    metrics = dlcli.evaluate("pets", file="dogs.csv", runs_dir=runs).metrics
+    found = dlcli.load_run("pets", runs_dir=runs).predict(pd.read_csv("dogs.csv", dtype={"coat": str}))
+    assert metrics["test/accuracy"] == pytest.approx((found["prediction"] == "dog").mean())
+    assert metrics["test/log_loss"] == pytest.approx(-np.log(found["p(dog)"]).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("text", ["a,n\n1,2\n", "a,n\n1,2\n2,2\n"])
+def test_new_targets_may_be_equal(text: str) -> None:
+    Path("few.csv").write_text(text)
+    model: Any = SimpleNamespace(kind="table", preprocessing=None, task=SimpleNamespace(kind="regression"))
+    dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "n", "types": {}}
+    data = labelled_rows(dataset, Path("few.csv"), model)
+    assert (set(data.y.tolist()), data.target_kind) == ({2}, "regression")
+    with pytest.raises(DataError, match="all rows"):  # which cannot be trained on
+        load_data({**dataset, "path": "few.csv"})
+
+
+def test_as_many_classes_as_rows_judge_a_model() -> None:
+    Path("few.csv").write_text("a,c\n" + "".join(f"{row},k{row}\n" for row in range(30)))
+    task = SimpleNamespace(kind="multiclass", classes=[f"k{number}" for number in range(40)])
+    model: Any = SimpleNamespace(kind="table", preprocessing=None, task=task)
+    dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "c", "types": {}}
+    assert labelled_rows(dataset, Path("few.csv"), model).y.tolist() == list(range(30))
 
 
 def test_few_numbers_are_no_classes_where_the_run_has_learnt_numbers() -> None:

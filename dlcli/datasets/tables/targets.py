@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dlcli.datasets.judging import judged_targets
 from dlcli.datasets.tables.columns import as_categories, as_numbers, is_mostly_numbers, is_text, kind_of
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
@@ -30,10 +31,10 @@ def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) 
     """The targets of the named columns; `kinds` are those that the user gave.
 
     One column of words, booleans or few whole numbers holds classes, any other column of numbers is regression; 0 and
-    1 in several columns are labels.
+    1 in several columns are labels. Of rows that judge a model (`judging`), they are what the model's are.
 
     Raises:
-        DataError: a value is missing, is no number among numbers, or all rows are of one class.
+        DataError: a value is missing, is no number among numbers, or nothing can be learnt from them.
     """
     for name in columns:
         missing = source.frame[name].isna().to_numpy()
@@ -47,17 +48,19 @@ def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) 
     if len(columns) == 1:
         return _single(source, columns[0], kinds.get(columns[0]))
     numbers = np.stack([as_numbers(source.frame[name], source.place) for name in columns], axis=1)
-    if np.isin(numbers, (0, 1)).all() and not any(kinds.get(name) == "numeric" for name in columns):
+    numeric = judged_targets() == "numeric" or any(kinds.get(name) == "numeric" for name in columns)
+    if np.isin(numbers, (0, 1)).all() and not numeric:
         return Targets(numbers.astype(np.int64), classes=tuple(columns), note="labels: all are 0 or 1")
     return Targets(numbers, names=tuple(columns))
 
 
 def _single(source: Source, name: str, given: str | None) -> Targets:
     values = source.frame[name]
-    kind = given or _kind(values)
+    judged = judged_targets()
+    kind = judged if judged in ("categorical", "numeric") else given or _kind(values)
     if kind == "numeric":
         numbers = as_numbers(values, source.place)
-        if (numbers == numbers[0]).all():
+        if not judged and (numbers == numbers[0]).all():
             raise DataError(
                 f"all rows have the same target, {numbers[0]:g}",
                 f"{source.file}, column {name}",
@@ -69,6 +72,8 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
             "dates cannot be predicted", f"{source.file}, column {name}", "Choose another target."
         )
     y, classes = _codes(values)
+    if judged:
+        return Targets(y, classes=classes)
     if len(classes) < 2:
         raise DataError(
             f"all rows are of one class, {classes[0]}",
