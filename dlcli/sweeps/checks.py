@@ -132,6 +132,6 @@ def _of(key: str, domain: Choice | Numbers, params: Mapping[str, Any], problem: 
     if problem.where != key:
         return replace(problem, message=f"with {override}: {problem.message}")
     if isinstance(domain, Numbers) and domain.step is None and "integer" in problem.message:
-        ends = f"{domain.low:.0f},{domain.high:.0f}"
-        hint = f"For whole numbers write {key}=int(interval({ends})) or {key}=range({ends})."
+        low, high = round(domain.low), round(domain.high)  # a range's end is not in it
+        hint = f"For whole numbers write {key}=int(interval({low},{high})) or {key}=range({low},{high + 1})."
     return replace(problem, where=override, hint=hint)

@@ -148,9 +148,8 @@ def _probe_database(uri: str) -> None:
     import sqlalchemy
     from sqlalchemy.exc import OperationalError
 
-    options = {"connect_timeout": 5} if uri.startswith("postgresql") else {}
     with store_errors(uri):
-        engine = sqlalchemy.create_engine(uri, connect_args=options)
+        engine = sqlalchemy.create_engine(uri, connect_args=_probe_options(uri))
         try:
             engine.connect().close()
         except OperationalError as error:
@@ -159,6 +158,15 @@ def _probe_database(uri: str) -> None:
             raise StoreError(what, redact(uri), f"Start it, or correct {URI_VARIABLE}: {said}") from error
         finally:
             engine.dispose()
+
+
+def _probe_options(uri: str) -> dict[str, int]:
+    """How long to wait for a connection, for the drivers that take it, where the address does not say."""
+    import sqlalchemy
+
+    url = sqlalchemy.make_url(uri)
+    patient = "connect_timeout" in url.query or url.get_driver_name() not in ("psycopg", "psycopg2")
+    return {} if patient else {"connect_timeout": 5}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlcli.errors import ConfigError
+from dlcli.sweeps.checks import naming_values
 from dlcli.sweeps.dimension import Choice, Numbers, as_override
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_domain, read_space
@@ -192,3 +193,10 @@ def test_what_depends_on_a_model_that_the_command_line_leaves_out_is_not_there()
     varied = {"model": "lstm,gru"}
     found = combined_space(CONDITIONAL, varied, domains_of(varied, []), [])
     assert found == {"model": "lstm,gru"} | {key: CONDITIONAL[key] for key in ("optimizer.lr", "model=lstm")}
+
+
+def test_spaces_of_whole_numbers_that_are_offered_are_equal() -> None:
+    domains: dict[str, Choice | Numbers] = {"model.hidden": Numbers(1.0, 5.0)}
+    told = r"int\(interval\(1,5\)\) or model\.hidden=range\(1,6\)"
+    with pytest.raises(ConfigError, match=told), naming_values(domains, {"model.hidden": 2.5}):
+        raise ConfigError("should be a valid integer, not 2.5", "model.hidden")

@@ -7,6 +7,7 @@ import pytest
 from dlcli.errors import StoreError
 from dlcli.tracking.connection import (
     URI_VARIABLE,
+    _probe_options,
     load_mlflow,
     patient,
     probe,
@@ -72,6 +73,20 @@ def test_a_driver_that_is_missing_can_be_installed(
     with pytest.raises(StoreError, match=f"{module}, by which it is reached, is not installed") as caught:
         probe(uri)
     assert caught.value.problems[0].hint == line
+
+
+@pytest.mark.parametrize(
+    ("uri", "options"),
+    [
+        ("postgresql://host/db", {"connect_timeout": 5}),
+        ("postgresql+psycopg2://host/db", {"connect_timeout": 5}),
+        ("postgresql://host/db?connect_timeout=30", {}),
+        ("postgresql+pg8000://host/db", {}),  # takes no such argument
+        ("mysql+pymysql://host/db", {}),
+    ],
+)
+def test_a_database_is_waited_for_as_its_driver_and_address_say(uri: str, options: dict[str, int]) -> None:
+    assert _probe_options(uri) == options
 
 
 def test_the_short_name_of_postgresql_is_corrected() -> None:
