@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcli.errors import InputError
 from dlcli.next_command import resume_command
-from dlcli.run_folder import OpenedRun, open_run
+from dlcli.run_folder import WINNER_FILE, OpenedRun, open_run
 from dlcli.splits.split import Split
 from dlcli.statistics.paired import (
     Difference,
@@ -196,10 +196,18 @@ def _judged(run: OpenedRun, label: str) -> _Judged:
 
 
 def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
-    flat = [dict(flatten(run.config)) for run in opened]
+    flat = [dict(flatten(_config(run))) for run in opened]
     keys = dict.fromkeys(key for config in flat for key in config if key not in _NO_DIFFERENCE)
     values = {key: tuple(config.get(key, "-") for config in flat) for key in keys}
     return {key: found for key, found in values.items() if len(set(found)) > 1}
+
+
+def _config(run: OpenedRun) -> dict[str, Any]:
+    """The configuration behind a run's figures: a sweep's are those of its winner."""
+    import yaml
+
+    winner = run.folder / WINNER_FILE
+    return yaml.safe_load(winner.read_text()) if winner.exists() else run.config  # type: ignore[no-any-return]
 
 
 def _refusal(runs: Sequence[_Judged]) -> str | None:

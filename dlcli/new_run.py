@@ -27,7 +27,7 @@ def make_run(
     name: str,
     overrides: Sequence[str],
     folders: Sequence[Path],
-    params: Mapping[str, Any] = MappingProxyType({}),
+    params: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Make the run of an experiment or of a sweep; its folder.
@@ -40,7 +40,7 @@ def make_run(
         name: of the run, made unique, where the configuration names none.
         overrides: the words that it was started with.
         folders: the user's own conf folders.
-        params: instead of the configuration's values.
+        params: what MLflow shows instead of the configuration.
         tags: beside those that every run has.
     """
     config, data = estimation.config, estimation.data
@@ -48,7 +48,7 @@ def make_run(
         experiment=config["experiment_name"] or data.name,
         run_name=config["run_name"] or make_run_name(name),
         kind=kind,
-        params={**config, **params},
+        params=config if params is None else params,
         tags={
             **provenance(config["tracking"]["tags"]),
             **tags,

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 # The user's conf folders, a line each; only where there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"
 
+# In a sweep's folder: the configuration of the winner, refitted where it was.
+WINNER_FILE = "winner.yaml"
+
+_OF_A_SWEEP = f"""\
+# A sweep: what all its trials share. Keys of sweep.space are searched: elsewhere they stand with the first value that
+# they can have. What the winner has is in {WINNER_FILE}, once there is one.
+"""
+
 _BASELINE = "baseline/"
 
 
@@ -65,7 +73,8 @@ def config_text(config: Mapping[str, Any]) -> str:
     """The content of `config.yaml`."""
     import yaml
 
-    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    said = _OF_A_SWEEP if "sweep" in config else ""
+    return said + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
 
 
 def read_result(run_dir: Path) -> Result:
@@ -169,11 +178,11 @@ class OpenedRun:
                     hint="Restore the data as it was, or name its place: dataset.root=DIR.",
                 )
 
-    def part_of(self, dataset: Mapping[str, Any], part: Part) -> tuple[Data, np.ndarray]:
-        """The run's rows, and which of them are of a part of its split.
+    def part_of(self, dataset: Mapping[str, Any], *parts: Part) -> tuple[Data, np.ndarray]:
+        """The run's rows, and which of them are of a part of its split: the first of these that has any.
 
         Raises:
-            DataError: they are not those of the run, or the part has none.
+            DataError: they are not those of the run, or no part has any.
         """
         from dlcli.datasets.raw_rows import load_anew
         from dlcli.splits.split import Split
@@ -181,9 +190,10 @@ class OpenedRun:
         data = load_anew(dataset)
         self.check_rows(data)
         file = self.folder / "split.npz"
-        rows = Split.load(file).rows(part)
-        if len(rows) == 0:
-            raise DataError(f"the run has no {part} rows", where=str(file))
+        split = Split.load(file)
+        rows = next((rows for part in parts if len(rows := split.rows(part))), None)
+        if rows is None:
+            raise DataError(f"the run has no {' or '.join(parts)} rows", where=str(file))
         return data, rows
 
     def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:

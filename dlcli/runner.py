@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -111,7 +110,6 @@ def sweep(
             ]:
                 if watcher:
                     watcher.noted(note)
-            section = plan.config["sweep"]
             run_dir = make_run(
                 store,
                 "sweep",
@@ -120,7 +118,7 @@ def sweep(
                 name=f"sweep-{plan.experiment.data.name}",
                 overrides=overrides,
                 folders=plan.experiment.folders,
-                params={"sweep": {**section, "space": json.dumps(section["space"])}},
+                params=plan.recorded_params,
             )
             return _carry_out_sweep(plan, run_dir, store, watcher)
 

@@ -63,7 +63,8 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
 
 
 def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> list[Batch]:
-    data, rows = opened.part_of(dataset, "val")
+    # A model that was refitted has no validation rows, and not always test rows.
+    data, rows = opened.part_of(dataset, "val", "test", "train")
     batches, first = [], 0
     for size in _BATCHES:
         # Again from the first where there are not enough.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -78,6 +79,21 @@ class SweepPlan:
         """The section of what proposes points, settled when the sweep was started (`settled_sampler`)."""
         section: Mapping[str, Any] = self.config["sweep"]["sampler"]
         return section
+
+    @property
+    def recorded_params(self) -> dict[str, Any]:
+        """What MLflow shows of it: no key that is searched has a value, as if that had been chosen."""
+        from dlcli.tracking.store import flatten
+
+        section = self.config["sweep"]
+        config = {**self.config, "sweep": {**section, "space": json.dumps(section["space"])}}
+        searched = {dimension.key.replace("/", ".") for dimension in self.space.dimensions}
+        fixed = {
+            key: text
+            for key, text in flatten(config)
+            if not any(f"{key}.".startswith(f"{other}.") for other in searched)
+        }
+        return fixed | dict.fromkeys(sorted(searched), "searched: see sweep.space")
 
     def trial_config(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration of one point.

@@ -19,7 +19,7 @@ from dlcli.next_command import resume_command
 from dlcli.paths import display
 from dlcli.result import Result
 from dlcli.retention import drop_weights, has_weights
-from dlcli.run_folder import read_result, recorded_baselines
+from dlcli.run_folder import WINNER_FILE, read_result, recorded_baselines
 from dlcli.sweeps.driver import Driver
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
@@ -29,7 +29,7 @@ from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.amend import amend
-from dlcli.tracking.ledger import Ledger, disk_errors
+from dlcli.tracking.ledger import Ledger, atomic_write, disk_errors
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
 
@@ -72,6 +72,7 @@ def sweep(
             said = [*messages(plan, standing, final, goes_on), *missing]
             recorder.tag("mlflow.note.content", "\n".join(said))
             refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
+            atomic_write(run_dir / WINNER_FILE, ((refitted or best.run_dir) / "config.yaml").read_text())
             recorder.finish(
                 {**figures, **final, **recorded_baselines(guesses | tested)},
                 step=len(standing.trials),

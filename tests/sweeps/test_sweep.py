@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.cli.outcome import tell_outcome
+from dlcli.comparison import compare
 from dlcli.console import Terminal
 from dlcli.errors import (
     ConfigError,
@@ -123,13 +124,21 @@ def test_the_winner_stands_beside_baselines(swept: Result, capsys: pytest.Captur
     assert line.count("baseline 0.3333") == 2  # val and test
 
 
-def test_best_names_the_refitted_winner(runs_dir: Path) -> None:
+def test_best_names_the_refitted_winner_which_can_be_exported(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     swept = sweep(runs_dir, "newest", "model.hidden=4,8")
     again = CliRunner().invoke(app, ["eval", "best", "--json", "--runs-dir", str(runs_dir)])
     assert again.exit_code == 0, again.output
     found = json.loads(again.stdout)["metrics"]["test/accuracy"]
     assert found == pytest.approx(swept.metrics["test/accuracy"])
     assert dlcli.load_run(swept.run_dir)
+    # It has no validation rows: the exported program is compared on others. torch itself takes seconds.
+    monkeypatch.setattr("dlcli.export.export.write_program", lambda *_: 0.0)
+    words = ["export", "best", "--output", "winner.pt2", "--json", "--runs-dir", str(runs_dir)]
+    exported = CliRunner().invoke(app, words)
+    assert exported.exit_code == 0, exported.output
+    assert json.loads(exported.stdout)["rows_compared"] == 20
 
 
 def test_only_the_best_trial_keeps_its_weights(swept: Result, runs_dir: Path) -> None:
@@ -161,6 +170,19 @@ def test_mlflow_has_the_sweep_with_its_trials(swept: Result) -> None:
         run = trials[trial["run_id"]]
         assert run.data.params == {key: str(value) for key, value in trial["params"].items()}
         assert (run.data.tags.get("dlcli.best") == "true") == (trial["run_id"] == swept.best["run_id"])
+
+
+def test_no_point_but_the_winner_looks_chosen(swept: Result, runs_dir: Path) -> None:
+    assert swept.best is not None
+    params = MlflowClient(swept.tracking_uri).get_run(swept.run_id).data.params
+    assert params["optimizer.lr"] == params["model.hidden"] == "searched: see sweep.space"
+    assert params["trainer.max_epochs"] == "3"
+    assert (swept.run_dir / "config.yaml").read_text().startswith("# A sweep: what all its trials share.")
+    winner = yaml.safe_load((swept.run_dir / "winner.yaml").read_text())
+    assert winner["optimizer"]["lr"] == swept.best["params"]["optimizer.lr"]
+    # Compared are the settings behind the figures, and these are the winner's.
+    (refitted,) = ledgers(runs_dir, "s", "refit")
+    assert compare(["s", refitted.run_id], runs_dir).settings == {}
 
 
 def test_the_parent_keeps_the_table_and_pictures(swept: Result) -> None:
