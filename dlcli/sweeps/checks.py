@@ -95,18 +95,18 @@ def check_points(plan: SweepPlan) -> None:
     estimation, problems = plan.estimation, []
     judging = [*estimation.splits, plan.whole]  # the final test rows too
     for dimension, params in plan.space.neighbours():
-        of_value = partial(_of, dimension.key, dimension.domain, params)
+        named = partial(of_value, dimension.key, dimension.domain, params)
         try:
             config = plan.trial_config(params)
             problems += [
-                of_value(problem)
+                named(problem)
                 for problem in (
                     *find_mistakes(config, estimation.data, estimation.splits[0]),
                     *check_weights(config, estimation.data, judging),
                 )
             ]
         except DlcliError as error:
-            problems += [of_value(problem) for problem in error.problems]
+            problems += [named(problem) for problem in error.problems]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 
@@ -118,7 +118,7 @@ def naming_values(domains: Mapping[str, Choice | Numbers], params: Mapping[str, 
         yield
     except ConfigError as error:
         named = [
-            _of(problem.where, domains[problem.where], params, problem)
+            of_value(problem.where, domains[problem.where], params, problem)
             if problem.where in domains
             else problem
             for problem in error.problems
@@ -126,9 +126,11 @@ def naming_values(domains: Mapping[str, Choice | Numbers], params: Mapping[str, 
         raise ConfigError(named) from error
 
 
-def _of(key: str, domain: Choice | Numbers, params: Mapping[str, Any], problem: Problem) -> Problem:
+def of_value(key: str, domain: Choice | Numbers, params: Mapping[str, Any], problem: Problem) -> Problem:
     """A mistake of one point, with the value that it is a mistake of."""
     override, hint = as_override(key, params[key]), problem.hint
+    if problem.where == override:  # such as an option that there is not
+        return problem
     if problem.where != key:
         return replace(problem, message=f"with {override}: {problem.message}")
     if isinstance(domain, Numbers) and domain.step is None and "integer" in problem.message:

@@ -26,10 +26,10 @@ from dlcli.sweeps.checks import check_points, check_space
 from dlcli.sweeps.objective import read_objectives
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.plan import SweepPlan, settled_sampler
-from dlcli.sweeps.space import read_space
+from dlcli.sweeps.reading import searched_space
 from dlcli.sweeps.sweep import open_executor, sweep
 from dlcli.sweeps.watcher import SweepWatcher
-from dlcli.sweeps.words import group_options, with_task
+from dlcli.sweeps.words import with_task
 
 if TYPE_CHECKING:
     from dlcli.experiment import Experiment
@@ -131,7 +131,8 @@ def plan_nested(
             "cv.refit",
             "Leave it out; dlcli sweep with the same values finds and trains a final model.",
         )
-    space = read_space(strategy.space, lambda group: group_options(group, experiment.folders), _WHERE)
+    fixed = _of_trials(overrides)
+    space = searched_space(strategy.space, fixed, experiment.folders, _WHERE)
     options = Sweep(trials=strategy.trials if strategy.search == "random" else None, refit=False)
     sampler = {"_target_": f"dlcli.sweeps.samplers.{strategy.search}"}
     section = {
@@ -152,7 +153,7 @@ def plan_nested(
     estimation = replace(experiment.estimation, config=config)
     plan = SweepPlan(
         replace(experiment, config=config, estimation=estimation),
-        with_task(_of_trials(overrides), experiment.composed.choices["task"]),
+        with_task(fixed, experiment.composed.choices["task"]),
         space,
         options,
         objectives,

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlcli.errors import ConfigError
 from dlcli.sweeps.checks import check_options, check_points, check_space, naming_values
 from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep
-from dlcli.sweeps.space import Space, read_space
-from dlcli.sweeps.words import as_overrides, combined_space, domains_of, group_options, separate, with_task
+from dlcli.sweeps.reading import find_unsound, searched_space
+from dlcli.sweeps.space import Space
+from dlcli.sweeps.words import as_overrides, combined_space, domains_of, separate, with_task
 
 if TYPE_CHECKING:
     from dlcli.cross_validation.estimation import Estimation
@@ -145,8 +147,8 @@ def plan_sweep(
     Raises:
         ConfigError: with all that was found.
     """
-    from dlcli.config.compose import compose
-    from dlcli.config.folders import user_folders
+    from dlcli.config.compose import draft
+    from dlcli.config.folders import groups, user_folders
     from dlcli.config.supplied import BY_DATA, SUPPLIED
     from dlcli.distributed.launcher import refuse_launched
     from dlcli.experiment import plan_experiment
@@ -155,25 +157,28 @@ def plan_sweep(
     folders = user_folders(conf_dirs)
     fixed, varied = separate(overrides)
     domains = domains_of(varied, folders)
-    first = {key: domain.values_in_order()[0] for key, domain in domains.items()}
-    with naming_values(domains, first):
-        # The section alone first: what it says decides which experiment there is.
-        composed = compose([*fixed, *as_overrides(first)], folders, SUPPLIED, BY_DATA)
-    section = composed.config["sweep"]
+    known = groups(folders)
+    first = {key: domain.values_in_order()[0] for key, domain in domains.items() if key in known}
+    # The section alone first: what it says decides which experiment there is, and which other mistakes.
+    found = draft([*fixed, *as_overrides(first)], folders, SUPPLIED, BY_DATA)
+    if "sweep" in found.unsound:
+        raise ConfigError(found.problems)
+    section = found.composed.config["sweep"]
     space_section = combined_space(section["space"], varied, domains, fixed)
-    space = read_space(space_section, lambda group: group_options(group, folders))
-    objectives = read_objectives(composed.config)
+    space = searched_space(space_section, fixed, folders)
+    objectives = read_objectives(found.composed.config)
     check_space(space, objectives, _HOW)
     named = [(o.metric, o.mode) for o in objectives if section["objectives"] and not o.is_cost]
     if len(named) == 1:  # what is looked for is what each training stops by, and keeps
         fixed = [text for text in fixed if text.partition("=")[0] not in ("monitor", "mode")]
         fixed += as_overrides(dict(zip(("monitor", "mode"), named[0], strict=True)))
     asked = [*fixed, *as_overrides(space.first)]
-    there = {
-        dimension.key: dimension.domain for dimension in space.dimensions if dimension.exists(space.first)
-    }
-    with naming_values(there, space.first):
-        experiment = plan_experiment(asked, conf_dirs, runs_dir, sweeping=True, objectives=named)
+    try:
+        with naming_values(space.domains_at(space.first), space.first):
+            experiment = plan_experiment(asked, conf_dirs, runs_dir, sweeping=True, objectives=named)
+    except ConfigError as error:
+        others = find_unsound(space, fixed, folders)
+        raise ConfigError(list(dict.fromkeys([*error.problems, *others]))) from error
     options = _options_of(section)
     settled = {
         "space": space_section,

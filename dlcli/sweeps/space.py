@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from dlcli.config.overrides import unreadable
+from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, Problem
 from dlcli.sweeps.dimension import Choice, Dimension, Numbers, plain_text
 
@@ -41,6 +42,10 @@ class Space:
     def first(self) -> dict[str, Any]:
         """The point of all first values."""
         return self.walk(lambda dimension: dimension.domain.values_in_order()[0])
+
+    def domains_at(self, params: Mapping[str, Any]) -> dict[str, Choice | Numbers]:
+        """What each key that exists at a point can be."""
+        return {d.key: d.domain for d in self.dimensions if d.exists(params)}
 
     @property
     def endless(self) -> Dimension | None:
@@ -128,13 +133,34 @@ def read_space(
     Raises:
         ConfigError: with every dimension that cannot be read.
     """
+    found, problems = read_dimensions(section, options, where)
+    if problems:
+        raise ConfigError(problems)
+    return arranged(found, where)
+
+
+def read_dimensions(
+    section: Mapping[str, Any], options: Callable[[str], Sequence[str]], where: str = "sweep.space"
+) -> tuple[list[Dimension], list[Problem]]:
+    """The dimensions of the section `where` that nothing is wrong with, and all that is wrong with the others."""
     problems: list[Problem] = []
     found = list(_read(section, (), options, problems, where))
+    placed = []
     for dimension in found:
-        problems += _misplaced(dimension, found, where)
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
-    return Space(tuple(_in_order(found, where)))
+        if misplaced := list(_misplaced(dimension, found, where)):
+            problems += misplaced
+        else:
+            placed.append(dimension)
+    return placed, list(dict.fromkeys(problems))
+
+
+def arranged(dimensions: Sequence[Dimension], where: str = "sweep.space") -> Space:
+    """The space of these dimensions.
+
+    Raises:
+        ConfigError: they depend on each other.
+    """
+    return Space(tuple(_in_order(dimensions, where)))
 
 
 def _in_order(found: Sequence[Dimension], where: str) -> Iterator[Dimension]:
@@ -161,8 +187,8 @@ def _read(
         if isinstance(value, Mapping):
             above, equals, text = str(key).partition("=")
             if not equals:
-                hint = "A condition is KEY=VALUE with its own keys below it; a dimension is KEY: VALUES."
-                problems.append(Problem("is neither a dimension nor a condition", f"{where}.{key}", hint))
+                advice = "A condition is KEY=VALUE with its own keys below it; a dimension is KEY: VALUES."
+                problems.append(Problem("is neither a dimension nor a condition", f"{where}.{key}", advice))
                 continue
             yield from _read(value, (*given, (above, text)), options, problems, where)
             continue
@@ -239,12 +265,13 @@ def _misplaced(dimension: Dimension, all_of_them: Sequence[Dimension], where: st
         parents = [d for d in all_of_them if d.key == key and isinstance(d.domain, Choice)]
         values = {plain_text(v) for d in parents if isinstance(d.domain, Choice) for v in d.domain.values}
         if text not in values:
-            hint = f"{key} can be: {', '.join(sorted(values))}." if values else f"Make {key} a choice."
-            yield Problem(f"{key} is never {text}", f"{where}.{key}={text}", hint)
+            listed = f"{key} can be: {', '.join(sorted(values))}." if values else f"Make {key} a choice."
+            advice = did_you_mean(text, values) or listed
+            yield Problem(f"{key} is never {text}", f"{where}.{key}={text}", advice)
     twins = [d for d in all_of_them if d.key == dimension.key and d != dimension]
     if any(_can_both_exist(dimension, twin) for twin in twins):
-        hint = "Keep one of them, or give them conditions that exclude each other."
-        yield Problem("is varied twice", f"{where}.{dimension.key}", hint)
+        advice = "Keep one of them, or give them conditions that exclude each other."
+        yield Problem("is varied twice", f"{where}.{dimension.key}", advice)
 
 
 def _can_both_exist(one: Dimension, other: Dimension) -> bool:

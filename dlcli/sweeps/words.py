@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Choice, Numbers, as_override, plain_text
 from dlcli.sweeps.space import read_domain
 
@@ -35,20 +36,11 @@ def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, Choice | Numbers]:
-    """What each key that the command line varies can be.
-
-    Raises:
-        ConfigError: with all that cannot be read.
-    """
+    """What each key that the command line varies can be; reading the space says which of them cannot be read."""
     found: dict[str, Choice | Numbers] = {}
-    problems: list[Problem] = []
     for key, text in varied.items():
-        try:
+        with suppress(ConfigError):
             found[key] = read_domain(key, text, lambda group: group_options(group, folders))
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
     return found
 
 

@@ -661,6 +661,11 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["optimizer.lr=0.1,0.2", "monitor=test/loss"], "chooses by validation rows"),
         (["dataset=iris,wine"], "dataset: cannot be varied"),
         (["cv.folds=2,3", "cv=kfold"], "cannot be varied"),
+        (["model=mlp,lnear", "model.hidden=4,8"], r"^model=lnear: there is no option lnear\n.*linear\?.*$"),
+        (["model=mlp,linear", "model.hiden=4,8"],
+         r"^model\.hiden: dlcli.models.mlp.MLP has no argument hiden\n  Did you mean model.hidden\?$"),
+        (["optimizer.lr=interval(1,0)", "model.dropout=interval(-1,2)"],
+         r"(?s)a low end and a high one.*dropout=-1.0: should be.*dropout=2.0: should be"),
         (["optimizer.lr=interval(0,1)", "sweep/sampler=grid"], "a grid cannot hold all numbers of optimizer.lr"),
         (["optimizer.lr=0.1,0.2", "sweep/pruner=wilcoxon"], "a trial has one split"),
         (["optimizer.lr=0.1,0.2", "sweep.timeout=soon"], "no length of time"),
@@ -681,6 +686,35 @@ def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str
     with pytest.raises(DlcliError, match=text):
         dlcli.sweep([*QUICK, *overrides, f"runs_dir='{tmp_path}/runs'"])
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_key_that_only_some_options_have_is_searched_with_these(tmp_path: Path) -> None:
+    asked = [*QUICK, "model=linear,mlp", "model.hidden=4,8", "optimizer=sgd,adam", "optimizer.lr=0.1,0.2"]
+    plan = plan_sweep([*asked, "optimizer.momentum=0.5,0.9", f"runs_dir='{tmp_path}'"])
+    given = {dimension.key: dimension.given for dimension in plan.space.dimensions}
+    assert given.pop("model.hidden") == (("model", "mlp"),)
+    assert given.pop("optimizer.momentum") == (("optimizer", "sgd"),)
+    assert set(given.values()) == {()}
+    assert plan.space.points == (1 + 2) * (2 * 2 + 2)
+
+
+def test_all_mistakes_of_a_space_are_told_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (tmp_path / "conf" / "dlcli.yaml").write_text("")
+    (folder / "wrong.yaml").write_text(
+        "# @package _global_\nsweep:\n  space:\n    model: mlp,linaer\n    optimizer.lr: fast\n"
+        "    model=mpl:\n      model.hidden: [4, 8]\n    model.hiden: 1,2\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        plan_sweep(["experiment=wrong", "dataset=iris"], [tmp_path / "conf"])
+    assert [(problem.where, problem.hint.partition("?")[0]) for problem in caught.value.problems] == [
+        ("optimizer.lr=fast", "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or "
+         "tag(log,interval(1e-4,1e-1))."),
+        ("sweep.space.model=mpl", "Did you mean mlp"),
+        ("model=linaer", "Did you mean linear"),
+        ("model.hiden", "Did you mean model.hidden"),
+    ]  # fmt: skip
 
 
 def test_a_disk_that_is_too_small_is_told_before_a_run_is_made(
