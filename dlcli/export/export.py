@@ -12,10 +12,9 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.export.program import need_onnx, write_program
+from dlcli.export.program import description_of, need_onnx, write_program
 from dlcli.inference.saved_model import SavedModel, read_task_facts
 from dlcli.run_folder import OpenedRun, with_overrides
-from dlcli.tracking.ledger import atomic_write
 from dlcli.training.fields import Batch, as_fields, first_rows
 
 SUFFIXES = (".pt2", ".onnx")
@@ -44,7 +43,7 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
     own rows; `overrides` say where these lie now.
 
     Raises:
-        InputError: the file's ending is neither, or a package is missing.
+        InputError: the file's ending is neither, a package is missing, or another's file is where the description goes.
         DlcliError: the network cannot be exported.
         DataError: the run's rows are not there.
     """
@@ -52,14 +51,34 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
         raise InputError("the ending says nothing", str(file), f"It is one of {', '.join(SUFFIXES)}.")
     if not file.parent.is_dir():
         raise InputError("there is no such folder", str(file.parent), "Make it, or name another.")
+    description = description_of(file)
+    _refuse_foreign(description)
     if file.suffix == ".onnx":
         need_onnx()
     dataset = with_overrides(opened.config, overrides)["dataset"]
     batches = _batches(opened, model, dataset)
-    difference = write_program(model.network, batches, file)
-    description = file.with_name(f"{file.name}.json")
-    atomic_write(description, json.dumps(_describe(opened, model, batches[0], difference), indent=2))
+
+    def describe(difference: float) -> str:
+        return json.dumps(_describe(opened, model, batches[0], difference), indent=2)
+
+    difference = write_program(model.network, batches, file, describe)
     return Exported(file, description, sum(len(batch["x"]) for batch in batches), difference)
+
+
+def _refuse_foreign(description: Path) -> None:
+    """What stands where the description goes may be an earlier one, and nothing else."""
+    if not description.exists():
+        return
+    try:
+        found = json.loads(description.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not found.keys() >= {"schema_version", "run_id", "inputs", "outputs"}:
+        raise InputError(
+            "stands where the description goes, and is none of a program",
+            str(description),
+            "Move it away, or name another --output.",
+        )
 
 
 def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> list[Batch]:

@@ -7,6 +7,7 @@ import copy
 import importlib.util
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from dlcli.errors import DlcliError, InputError, first_line
+from dlcli.prediction.output import write_errors
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
 
@@ -47,21 +49,24 @@ class Inputs(nn.Module):
 
 
 @torch.no_grad()
-def write_program(network: Network, batches: Sequence[Batch], file: Path) -> float:
+def write_program(
+    network: Network, batches: Sequence[Batch], file: Path, describe: Callable[[float], str] | None = None
+) -> float:
     """Write a .pt2 or .onnx whose number of rows is free (and of steps, where rows differ in length).
 
     Args:
         network: on the CPU.
         batches: on whose rows the program is compared with the network; the first is also what it is traced with. They
             differ in their number of rows.
-        file: which is there afterwards only if the outputs are equal.
+        file: which is there afterwards only if the outputs are equal; beside it, of a large .onnx, its weights.
+        describe: what stands in `FILE.json` then, made of the largest difference.
 
     Returns:
         The largest difference between outputs.
 
     Raises:
         DlcliError: torch cannot export the network, or the program computes something else.
-        InputError: a package that ONNX takes is not installed.
+        InputError: a package that ONNX takes is not installed, or the file cannot be written.
     """
     network = network.cpu().eval()
     # Some keep what they have computed, such as the positions of the longest row so far: traced as it was before.
@@ -69,17 +74,27 @@ def write_program(network: Network, batches: Sequence[Batch], file: Path) -> flo
     expected = [network(batch) for batch in batches]
     with _silence():
         program = _traced(fresh, batches[0], file)
-        partial = file.with_name(f".{file.stem}.partial{file.suffix}")
-        try:
-            run = _as_onnx(program, partial) if file.suffix == ".onnx" else _as_torch(program, partial)
+        # Under its own name, by which a graph finds weights that are a file of their own.
+        with (
+            write_errors(str(file)),
+            tempfile.TemporaryDirectory(dir=file.parent, prefix=".export.") as folder,
+        ):
+            made = Path(folder) / file.name
+            run = _as_onnx(program, made) if file.suffix == ".onnx" else _as_torch(program, made)
             largest = max(
                 _difference(run, batch, outputs, network, file)
                 for batch, outputs in zip(batches, expected, strict=True)
             )
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+            if describe is not None:
+                description_of(made).write_text(describe(largest), encoding="utf-8")
+            for part in sorted(Path(folder).iterdir(), key=made.__eq__):  # the program last
+                part.replace(file.with_name(part.name))
     return largest
+
+
+def description_of(file: Path) -> Path:
+    """Where a program is described."""
+    return file.with_name(f"{file.name}.json")
 
 
 def _traced(network: Network, batch: Batch, file: Path) -> ExportedProgram:

@@ -71,7 +71,7 @@ def write_errors(where: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                "no space left for the predictions", where, "Make room there, or write elsewhere."
+                "no space left for the file", where, "Make room there, or write elsewhere."
             ) from error
         raise InputError(f"cannot be written: {error.strerror or error}", where) from error
 

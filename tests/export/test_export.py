@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.errors import DlcliError, InputError
+from dlcli.errors import DiskFull, DlcliError, InputError
 from dlcli.export.program import need_onnx, write_program
 from dlcli.models.mlp import MLP
 from dlcli.models.recurrent import Recurrent
@@ -55,6 +56,26 @@ def test_a_program_takes_any_number_of_rows_by_name(model: nn.Module, rows: list
     assert [file.name for file in Path().iterdir()] == [name]
 
 
+def test_weights_beside_a_large_graph_are_found_and_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX takes no more than 2 GB in a file: torch writes weights into one of their own."""
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 0)
+    rows, network = batches(x=torch.randn(6, 300)), Network(MLP((300,), 2))
+    expected = network.eval()(rows[0])
+    write_program(network, rows, Path("m.onnx"), str)
+    assert sorted(file.name for file in Path().iterdir()) == ["m.onnx", "m.onnx.data", "m.onnx.json"]
+    found = onnxruntime.InferenceSession("m.onnx").run(None, {"x": rows[0]["x"].numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_without_its_description_there_is_no_program() -> None:
+    def full(difference: float) -> str:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DiskFull, match=r"m\.pt2: no space left"):
+        write_program(Network(MLP((3,), 2)), batches(x=torch.randn(6, 3)), Path("m.pt2"), full)
+    assert list(Path().iterdir()) == []
+
+
 class Odd(nn.Module):
     """Computes something else for a single row."""
 
@@ -89,6 +110,12 @@ def test_a_run_is_exported_with_its_description() -> None:
     described = json.loads(Path("f.pt2.json").read_text())
     assert described["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
     assert described["task"]["classes"] == ["setosa", "versicolor", "virginica"]
+    assert CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"]).exit_code == 0  # again
+    Path("f.pt2.json").write_text('{"mine": 1}')
+    Path("f.pt2").write_text("as it was")
+    done = CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"])
+    assert (done.exit_code, "f.pt2.json\n  stands where the description goes" in done.stderr) == (2, True)
+    assert (Path("f.pt2").read_text(), Path("f.pt2.json").read_text()) == ("as it was", '{"mine": 1}')
     for words, told in ((["f.bin"], "the ending says nothing"), (["no/f.pt2"], "there is no such folder")):
         done = CliRunner().invoke(app, ["export", "flowers", "--output", *words])
         assert (done.exit_code, told in done.stderr) == (2, True)
