@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,25 @@ def test_the_two_commands_come_first() -> None:
     assert "make test" in BLOCKS[0]
 
 
+def reads_data(words: Sequence[str]) -> bool:
+    return any(word.startswith("data/") or "=data" in word for word in words)
+
+
+def made_from_data(words: Sequence[str]) -> bool:
+    """Whether a command is about a run that another one has made from such data."""
+    for other in map(shlex.split, COMMANDS):
+        if "--name" in other and reads_data(other) and other[other.index("--name") + 1] in words:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     words = shlex.split(command)[1:]
     if words == ["ui"]:
         pytest.skip("a server: tests/cli/test_ui.py")
-    if any(word.startswith("data/") or "=data" in word for word in words) and not Path("data").is_dir():
+    if (reads_data(words) or made_from_data(words)) and not Path("data").is_dir():
         pytest.skip("needs the folder shared/data beside the checkout")
     if words[0] == "resume" and "--trials" not in words:
         words = [*words[:2], "trainer.max_epochs=3"]

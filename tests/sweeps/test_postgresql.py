@@ -72,11 +72,16 @@ def database() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def set_environment(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+
+
 class Forked(ProcessPoolExecutor):
     """Eight processes that are there at once: our own workers would take seconds each to start."""
 
     def __init__(self) -> None:
-        super().__init__(WORKERS, mp_context=FORKS)
+        # Theirs is the environment of whichever test forked first: the password is in this one's.
+        super().__init__(WORKERS, mp_context=FORKS, initializer=set_environment, initargs=(dict(os.environ),))
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:  # type: ignore[override]
         return super().submit(run_job, job)
