@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.features import Features
     from dlcli.training.fit import Fitted
-    from dlcli.training.observer import Observer
 
 # Milliseconds of a forward pass of one row: measured only where a search asks for it.
 LATENCY = "model/latency_ms"
