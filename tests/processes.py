@@ -8,7 +8,9 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,11 +19,13 @@ from typing import Any
 import psutil
 from typer.testing import CliRunner
 
-from dlcli.cli.app import app, main
+from dlcli.__main__ import main
+from dlcli.cli.app import app
 
 TEMPLATE = "dlcli.executors.template"
 
-_LONG = 900  # seconds: on a machine that has much else to do
+# Seconds, on a machine that has much else to do. Less than pytest's limit for a test, which says nothing of a process.
+_LONG = 240
 
 # Processes that share one import of torch, MLflow and the rest, which would cost each of them seconds.
 FORKS = get_context("forkserver")
@@ -70,8 +74,12 @@ class Dlcli:
     def communicate(self, timeout: float = _LONG) -> tuple[str, str]:
         """Wait for its end; what it wrote."""
         self._process.join(timeout)
-        assert self.returncode is not None, "it does not end"
-        out, err = (file.read_text() for file in self._outputs)
+        is_ended = self.returncode is not None
+        if not is_ended:
+            self.kill()
+            self._process.join()
+        out, err = (file.read_text() if file.exists() else "" for file in self._outputs)
+        assert is_ended, f"it does not end:\n{out}\n{err}"
         return out, err
 
 
@@ -85,13 +93,26 @@ def _be_dlcli(
     for number, path in enumerate(outputs, start=1):
         with path.open("w") as file:
             os.dup2(file.fileno(), number)
+    # The fork server does not say why it could not import something.
+    assert "tests.preloaded" in sys.modules, (
+        "tests/preloaded.py does not run; `python -m tests.preloaded` says why"
+    )
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["dlcli", *arguments]
     if at_first:
         at_first()
-    main()
+    try:
+        main()
+    except SystemExit:
+        pass
+    except BaseException:
+        traceback.print_exc()
+    # What the interpreter does at the end of a program that was started. The last of it is `run_program`'s, which ends
+    # the process with its status: a fork's own end would do neither.
+    threading._shutdown()
+    atexit._run_exitfuncs()
 
 
 def start(
@@ -127,13 +148,16 @@ def workers_of(pid: int) -> list[psutil.Process]:
 def wait_until(
     condition: Callable[[], bool], process: Dlcli | subprocess.Popen[str] | None = None, bound: float = _LONG
 ) -> None:
-    """Wait for a condition; a process that ends before it holds is an error."""
+    """Wait for a condition; a process that ends before it holds is an error, which tells what it wrote."""
     end = time.monotonic() + bound
     while not condition():
-        if process is not None and process.poll() is not None:
+        what = "it never came" if time.monotonic() > end else ""
+        if process is not None and (what or process.poll() is not None):
+            what = what or f"ended with {process.poll()} before its time"
+            process.kill()
             out, err = process.communicate()
-            raise AssertionError(f"ended with {process.returncode} before its time:\n{out}\n{err}")
-        assert time.monotonic() < end, "it never came"
+            what += f":\n{out}\n{err}"
+        assert not what, what
         time.sleep(0.02)
 
 

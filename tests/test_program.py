@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import ENDLESS, epochs, wait_until
 
 PROGRAM = """
 import atexit, sys, threading
@@ -40,6 +43,30 @@ def test_it_ends_in_order(ending: str, status: int, told: str) -> None:
     assert sorted(ended.stdout.splitlines()) == ["said", "the thread is done", "tidied up"]
     assert ended.returncode == status
     assert told in ended.stderr
+
+
+@pytest.mark.parametrize(("word", "status"), [("--version", 0), ("trian", 2)])
+def test_dlcli_is_such_a_program(word: str, status: int) -> None:
+    command = [sys.executable, "-m", "dlcli", word]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == status
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_dlcli_in_order(tmp_path: Path) -> None:
+    """Started anew: processes of other tests are forked."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dlcli", "train", *ENDLESS],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: epochs(tmp_path / "runs") > 0, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Traceback" not in out + err
+    assert "dlcli resume" in err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")

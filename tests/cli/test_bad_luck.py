@@ -34,7 +34,7 @@ def test_a_signal_ends_a_run_in_order(number: signal.Signals, code: int, tmp_pat
     process = start(["train", *ENDLESS], tmp_path)
     wait_until(lambda: epochs(tmp_path / "runs") > 3, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == code, err
     assert "Traceback" not in out + err
     folder = run_folder(tmp_path / "runs")
@@ -134,7 +134,7 @@ def test_a_full_disk_fails_the_run_and_says_so(tmp_path: Path) -> None:
         with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
             while filler.write(bytes(4096)):
                 pass
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate()
         assert process.returncode == 1, err
         assert "no space left" in err.lower()
         assert "Traceback" not in err
@@ -150,7 +150,7 @@ def test_several_at_once_on_a_fresh_store(tmp_path: Path) -> None:
     command = ["train", "dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=1"]
     processes = [start([*command, f"seed={seed}"], tmp_path) for seed in range(several)]
     for process in processes:
-        out, err = process.communicate(timeout=280)
+        out, err = process.communicate()
         assert process.returncode == 0, out + err
     ledgers = [Ledger.load(file.parent) for file in (tmp_path / "runs").glob("*/*/artifacts/ledger.json")]
     assert len({ledger.run_id for ledger in ledgers}) == several

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.reduction import send_handle
@@ -128,21 +129,21 @@ def test_workers_die_with_a_killed_driver_and_end_in_order_on_ctrl_c(tmp_path: P
     left = [*workers, *children(process.pid, TEMPLATE)]
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(left, timeout=5)
+    _, alive = psutil.wait_procs(left, timeout=60)
     assert not alive
     before = {folder: (folder / "metrics.jsonl").stat().st_size for folder in training(tmp_path / "runs")}
 
-    def interrupt() -> None:
-        wait_until(lambda: all((f / "metrics.jsonl").stat().st_size > size for f, size in before.items()))
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with ThreadPoolExecutor(1) as pool:
-        interrupted = pool.submit(interrupt)
-        resumed = run(["resume", "pair"], tmp_path)  # with the two jobs that it was started with
-        interrupted.result()
-    assert resumed.returncode == 130, resumed.stderr
-    assert "Traceback" not in resumed.stdout + resumed.stderr
-    assert not children(os.getpid(), TEMPLATE)
+    process = start(["resume", "pair"], tmp_path)  # with the two jobs that it was started with
+    wait_until(
+        lambda: all((f / "metrics.jsonl").stat().st_size > size for f, size in before.items()), process
+    )
+    left = [*workers_of(process.pid), *children(process.pid, TEMPLATE)]
+    assert len(left) == 3
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Traceback" not in out + err
+    assert not any(one.is_running() for one in left)
     statuses = [
         Ledger.load(file.parent).status for file in (tmp_path / "runs").glob("*/*/artifacts/ledger.json")
     ]
@@ -151,17 +152,17 @@ def test_workers_die_with_a_killed_driver_and_end_in_order_on_ctrl_c(tmp_path: P
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_fails_its_run_and_says_why(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(run, FOLDS, tmp_path)
-        wait_until(lambda: running.done() or len(training(tmp_path / "runs")) == 2)
-        os.kill(workers_of(os.getpid())[0].pid, signal.SIGKILL)
-        failed = running.result(timeout=60)
-    assert failed.returncode == 1
-    assert "the worker process ended with SIGKILL" in failed.stderr
-    assert "--jobs" in failed.stderr
+    process = start(FOLDS, tmp_path)
+    wait_until(lambda: len(training(tmp_path / "runs")) == 2, process)
+    left = [*children(process.pid, TEMPLATE), *workers_of(process.pid)]
+    left[-1].kill()
+    _, err = process.communicate()
+    assert process.returncode == 1, err
+    assert "the worker process ended with SIGKILL" in err
+    assert "--jobs" in err
+    assert not any(one.is_running() for one in left)
     ledgers = [Ledger.load(file.parent) for file in (tmp_path / "runs").glob("*/*/artifacts/ledger.json")]
     assert sorted(ledger.status for ledger in ledgers) == ["FAILED", "FAILED", "KILLED"]
-    assert not children(os.getpid(), TEMPLATE)
     done = run(["resume", "pair", "optimizer.lr=1"], tmp_path)
     assert done.returncode == 2
     assert "would make it another experiment" in done.stderr
@@ -181,12 +182,13 @@ class Witness(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(input_shape[0], 8), nn.Dropout(0.2), nn.Linear(8, num_outputs))
         print("a model that talks")
-        loaded = list(sys.modules)
+        loaded, worker = list(sys.modules), "dlcli.executors.worker"
         seen = {
             "process": os.getpid(),
             "parent": os.getppid(),
             "threads": [torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]],
-            "late": loaded[loaded.index("dlcli.executors.worker") :] if "dlcli.executors.worker" in loaded else [],
+            "main": getattr(sys.modules["__main__"], "__file__", None),
+            "late": loaded[loaded.index(worker) :] if worker in loaded else [],
         }
         with Path(diary).open("a") as file:
             file.write(json.dumps(seen) + "\\n")
@@ -210,10 +212,10 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
     witness: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    words = ["dataset=iris", "model=witness", "trainer.max_epochs=2", "trainer.accelerator=cpu", "cv=kfold"]
+    words = ["dataset=iris", "model=witness", "trainer.max_epochs=1", "trainer.accelerator=cpu", "cv=kfold"]
 
     def train(name: str, *more: str) -> tuple[Result, list[bytes]]:
-        own = [f"model.diary='{witness / name}'", f"runs_dir='{witness / name}-runs'", "cv.folds=4"]
+        own = [f"model.diary='{witness / name}'", f"runs_dir='{witness / name}-runs'", "cv.folds=3"]
         result = dlcli.train([*words, *own, *more], conf_dirs=[witness / "conf"])
         return result, [
             (fold.run_dir / "model" / "weights.safetensors").read_bytes() for fold in result.folds
@@ -229,11 +231,15 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
     assert "a model that talks" in capfd.readouterr().err
     seen = [json.loads(line) for line in (witness / "two").read_text().splitlines()]
     there = [what for what in seen if what["process"] != os.getpid()]
-    assert len({what["process"] for what in there}) == 4, "a new one for each job"
+    assert len({what["process"] for what in there}) == 3, "a new one for each job"
     assert len({what["parent"] for what in there}) == 1, "all of one template"
     assert {tuple(what["threads"]) for what in there} == {(1, "1")}
+    assert {what["main"] for what in there} == {template.__file__}, "forked: anew it would be worker.py"
     late = {name for what in there for name in what["late"]}
-    assert len(late) < 60, f"a template imports these beforehand: {late}"
+    assert "dlcli.executors.worker" in late
+    libraries = {name for name in late if "." not in name} - sys.stdlib_module_names - {"own_witness"}
+    assert not libraries, "a template imports these beforehand, torch and all"
+    assert late.isdisjoint(template._NEEDED)
 
 
 @pytest.mark.slow

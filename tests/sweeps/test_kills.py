@@ -33,7 +33,7 @@ def test_ctrl_c_ends_it_in_order_and_says_how_it_goes_on(tmp_path: Path) -> None
 
     wait_until(trains, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == 130, err
     assert "Traceback" not in out + err
     assert "Go on with it: dlcli resume stopped" in err
