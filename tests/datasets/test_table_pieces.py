@@ -73,6 +73,26 @@ def test_a_row_is_named_by_its_line_in_whatever_piece_it_is(rows: int | None) ->
     assert places == [f"t.csv:{line}, column b" for line in (3, 4, 5, 6, 7)]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quote_within_a_cell_is_a_letter(end: str) -> None:
+    cells = ["1", '3" x', '"a, b"', '"two' + end + 'lines"', '"say ""x"""', '"in"ch"', "7", "8"]
+    lines = ['x,note 5" pipe', *(f"{number},{cell}" for number, cell in enumerate(cells))]
+    Path("t.csv").write_bytes("".join(line + end for line in lines).encode("utf-8-sig"))
+    whole = read_table(Path("t.csv")).frame
+    for rows in (1, 2, 3, None):
+        pieces = list(read_pieces(Path("t.csv"), Wanted({"x": "numeric"}, keep=None), rows=rows))
+        assert len(pieces) == (8 // rows + (8 % rows > 0) if rows else 1)
+        assert [value for piece in pieces for value in piece.source.frame["x"]] == [*range(8)]
+        kept = [value for piece in pieces for value in piece.kept['note 5" pipe'].to_pylist()]
+        assert kept == whole['note 5" pipe'].tolist()
+
+
+def test_empty_lines_are_no_rows_wherever_pieces_begin() -> None:
+    Path("t.csv").write_text("\na\n\n\n\n1\n\n\n2\n\n\n\n\n")
+    pieces = list(read_pieces(Path("t.csv"), Wanted({"a": "numeric"}), rows=2))
+    assert [piece.source.frame["a"].tolist() for piece in pieces] == [[1], [2]]
+
+
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
+from dlcli.datasets.tables.lines import codec, is_utf8
 from dlcli.datasets.tables.packed import Excerpt, at_line, opened
 from dlcli.datasets.tables.plain import to_frame
 from dlcli.datasets.tables.source import Source
@@ -53,7 +54,7 @@ def read_delimited(
     lines = _first_lines(file, encoding)
     if not any(line.strip() for line in lines):
         raise DataError("is empty", str(file))
-    if _is_utf8(encoding):
+    if is_utf8(encoding):
         _refuse_bytes(file)
     dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
     words = {name for name, kind in (types or {}).items() if kind in ("categorical", "text")}
@@ -206,18 +207,13 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
         )
     with opened(file) as stream:
         raw = list(itertools.islice(iter(lambda: stream.readline(_LENGTH), b""), _LINES))
-    codec = "utf-8-sig" if _is_utf8(encoding) else encoding
     try:
-        text = b"".join(raw).decode(codec, errors="replace")
+        text = b"".join(raw).decode(codec(encoding), errors="replace")
     except LookupError as error:
         raise DataError(
             f"there is no encoding {encoding}", "dataset.encoding", "Such as utf-8 or latin-1."
         ) from error
     return text.splitlines()
-
-
-def _is_utf8(encoding: str) -> bool:
-    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
 def _refuse_bytes(file: Path | Excerpt) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
+from dlcli.console import counted
 from dlcli.datasets.tables.delimited import find_dialect, read_delimited, read_words
+from dlcli.datasets.tables.dialect import Dialect
+from dlcli.datasets.tables.lines import text_lines
 from dlcli.datasets.tables.packed import Excerpt
 from dlcli.datasets.tables.source import checked
 from dlcli.datasets.tables.wanted import Piece, Wanted, carried, is_empty, nothing_kept
 from dlcli.datasets.tables.written import Written
-from dlcli.errors import DataError, first_line
+from dlcli.errors import DataError
 
 
 def text_pieces(
@@ -30,7 +33,8 @@ def text_pieces(
         DataError: it is empty, lacks a column, or a row is damaged, with its line.
     """
     with file_opened as stream:
-        lines = _lines(stream, file, written.encoding)
+        text = text_lines(stream, file, written.encoding)
+        lines = (line.encode("utf-8", "surrogateescape") for line in text)
         skipped, line = next(((number, line) for number, line in enumerate(lines) if line.strip()), (0, b""))
         if not line:
             raise is_empty(file)
@@ -42,41 +46,25 @@ def text_pieces(
         dialect, names = find_dialect(excerpt, **options)
         keep = carried(names, {}, file, wanted)
         found = {name: getattr(dialect, name) for name in ("separator", "decimal", "header", "quotes")}
-        if not dialect.header and rows is not None:
-            lines = chain(head[rows:], lines)
-            head = head[:rows]
-        before: list[bytes] = []
-        while head:
-            if dialect.quotes:  # a cell in quotes may have several lines
-                odd = sum(line.count(b'"') for line in head) % 2
-                while odd and (line := next(lines, b"")):
-                    head.append(line)
-                    odd ^= line.count(b'"') % 2
-            if any(line.strip() for line in head):
-                excerpt = Excerpt(file, b"".join([*before, *head]), skipped - len(before))
+        records = _records(chain(head, lines), dialect)
+        before = next(records) if dialect.header else []
+        skipped += len(before)
+        any_rows = False
+        while (some := list(islice(records, rows))) or not any_rows:
+            own = list(chain.from_iterable(some))
+            count = sum(bool(record[0].rstrip(b"\r\n")) for record in some)
+            if count or not some:  # of a header alone it is told that it has no rows
+                any_rows = True
+                excerpt = Excerpt(file, b"".join([*before, *own]), skipped - len(before))
                 source = checked(read_delimited(excerpt, **found, types=wanted.kinds, missing=wanted.missing))
+                if len(source.frame) != count:
+                    raise DataError(
+                        f"{counted(count, 'row')} from here on are read as {len(source.frame)}",
+                        f"{file}:{skipped + 1}",
+                        "Where quotes are letters, dataset.quotes=false says so.",
+                    )
                 yield Piece(source, read_words(excerpt, keep, dialect) if keep else nothing_kept(source), 0)
-            if dialect.header and not before:
-                before = _first_record(head, dialect.quotes)
-            skipped += len(head)
-            head = list(islice(lines, rows))
-
-
-def _lines(stream: IO[bytes], file: Path, encoding: str) -> Iterator[bytes]:
-    """The lines in UTF-8; those that are said to be that are left as they are, to be looked at later."""
-    if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
-        yield from stream
-        return
-    try:
-        with io.TextIOWrapper(stream, encoding, newline="") as text:
-            for line in text:
-                yield line.encode()
-    except (UnicodeError, LookupError) as error:
-        raise DataError(
-            f"cannot be read as {encoding}: {first_line(error)}",
-            str(file),
-            "dataset.encoding names how it was written.",
-        ) from error
+            skipped += len(own)
 
 
 def _has_header(excerpt: Excerpt, wanted: Wanted, options: Mapping[str, Any]) -> bool | None:
@@ -90,12 +78,22 @@ def _has_header(excerpt: Excerpt, wanted: Wanted, options: Mapping[str, Any]) ->
     return False if counted else None
 
 
-def _first_record(lines: Sequence[bytes], quotes: bool) -> list[bytes]:
-    """The lines of the first row that is not blank, which names the columns."""
-    found: list[bytes] = []
+def _records(lines: Iterable[bytes], dialect: Dialect) -> Iterator[list[bytes]]:
+    """The lines of each row: a cell in quotes may have several.
+
+    As Arrow reads them, a quote opens a cell at its beginning only, and two in an opened one stand for one.
+    """
+    sign = re.escape(dialect.separator.encode())
+    in_quotes = re.compile(rb'(?:^|%s)"(?:[^"]+|"")*("?)' % sign)
+    record: list[bytes] = []
+    inside = False
     for line in lines:
-        if found or line.strip():
-            found.append(line)
-            if not quotes or sum(part.count(b'"') for part in found) % 2 == 0:
-                break
-    return found
+        record.append(line)
+        if dialect.quotes and b'"' in line:
+            ends = [cell[1] for cell in in_quotes.finditer(b'"' + line if inside else line)]
+            inside = ends[-1:] == [b""]
+        if not inside:
+            yield record
+            record = []
+    if record:
+        yield record
