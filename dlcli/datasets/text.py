@@ -14,6 +14,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.labelled import labelled
 from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.lines import codec
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import odd_times
@@ -140,7 +141,7 @@ def _of_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
     texts = []
     for entry in listing.entries:
         try:
-            texts.append(entry.read().decode(encoding))
+            texts.append(entry.read().decode(codec(encoding)))
         except UnicodeDecodeError as error:
             raise DataError(
                 f"is no {encoding}: byte 0x{error.object[error.start]:02x} at {error.start:,}",

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from dlcli.datasets.class_folders import list_files
 from dlcli.datasets.tables.files import need_file
+from dlcli.datasets.tables.lines import codec, text_lines
 from dlcli.datasets.tables.packed import format_of, opened
 from dlcli.datasets.tables.pieces import PIECE, STDIN, piped, read_pieces
 from dlcli.datasets.tables.wanted import Wanted
@@ -26,6 +27,10 @@ from dlcli.prediction.tables import labels_of_piece
 
 # Bytes that show the first line, if it names columns.
 _BEGINNING = 1 << 13
+
+# What a byte that is no UTF-8 comes as.
+_NO_LETTER = re.compile("[\udc80-\udcff]")
+_ENCODING = "Give the encoding that it was written in, such as dataset.encoding=utf-16, or latin-1."
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,14 @@ def read_texts(
             yield from _one_a_file(file, settings.encoding)
         elif file == STDIN:
             stream = piped()
-            if stream.peek().lstrip()[:1] == b"{" or _names_column(stream.peek(), settings.text):
+            if stream.peek().lstrip()[:1] == b"{" or _names_column(stream.peek(), settings):
                 yield from _in_table(files, file, keep, settings, stream)
             else:
                 yield from _one_a_line(files, file, settings.encoding, stream)
         elif format_of(file) == ".txt":
             with opened(file) as packed:
                 beginning = packed.read(_BEGINNING)
-            if _names_column(beginning, settings.text):
+            if _names_column(beginning, settings):
                 yield from _in_table(files, file, keep, settings)
             else:
                 with opened(file) as packed:
@@ -72,8 +77,13 @@ def read_texts(
             yield from _in_table(files, file, keep, settings)
 
 
-def _names_column(beginning: bytes, column: str | None) -> bool:
-    first = (beginning.lstrip().splitlines() or [b""])[0].decode(errors="replace").removeprefix("\ufeff")
+def _names_column(beginning: bytes, settings: TextSettings) -> bool:
+    column = settings.text
+    try:
+        text = beginning.decode(codec(settings.encoding), errors="replace")
+    except LookupError:  # is told where all of it is read
+        return False
+    first = next(iter(text.lstrip().splitlines()), "")
     return column is not None and column in {cell.strip(' "') for cell in re.split(r"[,;\t|]", first)}
 
 
@@ -92,14 +102,22 @@ def _in_table(
 
 def _one_a_line(files: Sequence[Path], file: Path, encoding: str, stream: IO[bytes]) -> Iterator[NewRows]:
     first = 0
-    while lines := list(islice(stream, PIECE)):
+    lines = text_lines(stream, file, encoding, newline="\n")
+    while some := list(islice(lines, PIECE)):
         texts = [
-            _decoded(line.rstrip(b"\r\n"), encoding, f"{file}:{n}") for n, line in enumerate(lines, first + 1)
+            _clean(line.rstrip("\r\n"), encoding, f"{file}:{n}") for n, line in enumerate(some, first + 1)
         ]
-        yield NewRows(file, Texts.of(texts), labels_of(files, file, row=np.arange(first, first + len(lines))))
-        first += len(lines)
+        yield NewRows(file, Texts.of(texts), labels_of(files, file, row=np.arange(first, first + len(some))))
+        first += len(some)
     if not first:
         raise DataError("is empty", str(file), "Rows are wanted.")
+
+
+def _clean(text: str, encoding: str, where: str) -> str:
+    """The text, if all of it could be read."""
+    if not text.isascii() and (wrong := _NO_LETTER.search(text)):
+        raise DataError(f"is no {encoding}: byte 0x{ord(wrong[0]) - 0xDC00:02x}", where, _ENCODING)
+    return text
 
 
 def _one_a_file(place: Path, encoding: str) -> Iterator[NewRows]:
@@ -112,10 +130,6 @@ def _one_a_file(place: Path, encoding: str) -> Iterator[NewRows]:
 
 def _decoded(content: bytes, encoding: str, where: str) -> str:
     try:
-        return content.decode(encoding)
+        return content.decode(codec(encoding))
     except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(
-            f"is no {encoding}: {first_line(error)}",
-            where,
-            "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
-        ) from error
+        raise DataError(f"is no {encoding}: {first_line(error)}", where, _ENCODING) from error

@@ -172,6 +172,23 @@ def test_texts_stand_in_a_column_or_one_a_line_or_one_a_file(stdin: Any) -> None
 
 
 @pytest.mark.parametrize(
+    ("encoding", "codec"), [("utf-8", "utf-8-sig"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16-le")]
+)
+def test_texts_are_read_in_their_encoding_without_its_mark(encoding: str, codec: str, stdin: Any) -> None:
+    words = f"dataset.encoding={encoding}"
+    text = "Zoë, \u0a0a\n\nbye\r\n"
+    Path("t.txt").write_bytes(text.encode(codec))
+    assert texts_of("t.txt", words)[0] == ["Zoë, \u0a0a", "", "bye"]
+    stdin(text.encode(codec))
+    assert texts_of("-", words)[0] == ["Zoë, \u0a0a", "", "bye"]
+    Path("t.txt").write_bytes("c0;c1\nham;Zoë\n".encode(codec))
+    assert texts_of("t.txt", words)[0] == ["Zoë"]
+    Path("folder").mkdir()
+    Path("folder/a.txt").write_bytes("Zoë".encode(codec))
+    assert texts_of("folder", words)[0] == ["Zoë"]
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         (b"", "t.txt: is empty"),
