@@ -112,7 +112,17 @@ def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
     # What is there now stays: looking through it for garbage would copy it into each worker's memory.
     gc.freeze()
     gc.enable()
-    return data if len(list(Path("/proc/self/task").iterdir())) == 1 else None
+    more = len(list(Path("/proc/self/task").iterdir())) - 1
+    if not more:
+        return data
+    _note(f"a library has started threads, {more} of them")
+    return None
+
+
+def _note(why: str) -> None:
+    if os.environ.get("DLCLI_DEBUG") == "1":
+        sys.stderr.write(f"dlcli: workers are started anew, not forked, which costs seconds: {why}\n")
+        sys.stderr.flush()
 
 
 def _start(
@@ -160,7 +170,10 @@ def _has_met_a_device() -> bool:
     """Whether CUDA was looked at before the fork: it would refuse to work here."""
     import torch
 
-    return torch.cuda._is_in_bad_fork()
+    if not torch.cuda._is_in_bad_fork():
+        return False
+    _note("CUDA was looked at while libraries were imported")
+    return True
 
 
 def _start_anew(template: int, data_fd: int, pipes: tuple[int, int]) -> NoReturn:

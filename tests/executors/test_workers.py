@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.reduction import send_handle
@@ -109,6 +110,31 @@ def test_an_error_ends_a_template_at_once_and_is_told_once(
     template._end_after(lambda: None)
     assert codes == [1, 0]
     assert capsys.readouterr().err.count("IndexError") == 1
+
+
+def test_debugging_says_why_workers_are_not_forked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shared = SharedData(iris.load(), tmp_path)
+    monkeypatch.setattr(template, "_NEEDED", ())
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    try:
+        for wish, told in ("0", 0), ("1", 1):
+            monkeypatch.setenv("DLCLI_DEBUG", wish)
+            assert template._warm_up(shared.fd, []) is None
+            assert (
+                capsys.readouterr().err.count(
+                    "not forked, which costs seconds: a library has started threads"
+                )
+                == told
+            )
+    finally:
+        release.set()
+        thread.join()
+        shared.close()
 
 
 def test_errors_cross_the_channel_whole() -> None:
