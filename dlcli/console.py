@@ -20,7 +20,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from dlcli.errors import DlcliError
@@ -107,11 +107,16 @@ class Terminal:
         )
 
     def results(
-        self, metrics: Mapping[str, float], title: str = "", baselines: Mapping[str, float] | None = None
+        self,
+        metrics: Mapping[str, float],
+        title: str = "",
+        baselines: Mapping[str, float] | None = None,
+        headings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`.
 
         A figure that has a baseline under the same name is shown with it: `0.971, baseline 0.101`.
+        `headings` say more of a split than its name.
         """
         columns: dict[str, dict[str, str]] = {"val": {}, "test": {}}
         for name, value in metrics.items():
@@ -120,7 +125,7 @@ class Terminal:
                 baseline = (baselines or {}).get(name, math.nan)
                 beside = "" if math.isnan(baseline) else f", baseline {number(baseline)}"
                 columns[split][metric] = f"{number(value)}{beside}"
-        self.table({split: cells for split, cells in columns.items() if cells}, title)
+        self.table({headings.get(split, split): cells for split, cells in columns.items() if cells}, title)
 
     def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
         """Cells by column and row; what does not fit side by side on a terminal stands below each other."""

@@ -17,7 +17,14 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     if result.best is not None:
         tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
         figures = {**result.best["metrics"], **tested}
-        terminal.results(figures, title=f"{result.run_name}, the winner", baselines=result.baselines)
+        # Figures of two models: of those that were searched through, and of the one that came of it.
+        folds = result.best.get("folds", 1)
+        headings = {
+            "val": f"val (mean of {folds} folds)" if folds > 1 else "val (best trial)",
+            "test": "test (refitted)",
+        }
+        title = f"{result.run_name}, the winner"
+        terminal.results(figures, title=title, baselines=result.baselines, headings=headings)
     elif result.folds:
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
     if result.best is None:

@@ -6,7 +6,6 @@ import os
 import shutil
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.executors.execute import execute
 from dlcli.job import Job
-from dlcli.run_folder import read_result
+from dlcli.run_folder import CONF_DIRS_FILE, contents, read_result
 from dlcli.splits.split import Split
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.observer import Watcher
@@ -31,21 +30,26 @@ def refit(
     folds: Sequence[Path],
     watcher: Watcher,
     place: str = PLACE,
+    words: Sequence[str] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Train the final model in a child run and give it to the parent; its figures on the final test rows, and what
     baselines are worth there.
+
+    It is the model that one wants to look at most, and has all that a run has: pictures, and the `words` that it is
+    configured by; the parent's, where these are not given.
     """
     config = refit_config(estimation.config, folds)
     whole = estimation.whole
     split = Split(np.sort(np.concatenate([whole.train, whole.val])), whole.val[:0], estimation.final_test)
     seed = estimation.config["seed"]
     tags = {"dlcli.seed": str(seed), "dlcli.data_fingerprint": estimation.data.fingerprint}
-    child = children.run_dir(place, "refit", config, split, {"seed": seed}, tags)
+    files = _files(run_dir, config, split, words)
+    child = children.run_dir(place, "refit", config, split, {"seed": seed}, tags, files)
     if not children.is_done(place, config):
         children.configure(place, config)
         watcher.planned([place], 1)
         job = Job(config, str(child), seed, estimation.code, keep_last=True)
-        execute([replace(job, slim=True)], config, estimation.data, watcher)
+        execute([job], config, estimation.data, watcher)
     shutil.rmtree(run_dir / "model", ignore_errors=True)
     shutil.copytree(child / "model", run_dir / "model", copy_function=_link)
     result = read_result(child)
@@ -62,6 +66,17 @@ def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any
     }
     trainer = {**config["trainer"], "max_epochs": epochs}
     return {**config, "trainer": trainer, "callbacks": callbacks, "monitor": "train/loss", "mode": "min"}
+
+
+def _files(
+    parent: Path, config: dict[str, Any], split: Split, words: Sequence[str] | None
+) -> dict[str, str | bytes]:
+    """What a run's folder has before its job; the conf folders are the parent's."""
+    folders = parent / CONF_DIRS_FILE
+    if words is None:
+        words = (parent / "overrides.txt").read_text().splitlines()
+    named = folders.read_text().splitlines() if folders.exists() else []
+    return contents(config, words, split, [Path(folder) for folder in named])
 
 
 def _link(source: str, target: str) -> None:

@@ -29,7 +29,6 @@ from dlcli.sweeps.plan import SweepPlan, settled_sampler
 from dlcli.sweeps.reading import searched_space
 from dlcli.sweeps.sweep import open_executor, sweep
 from dlcli.sweeps.watcher import SweepWatcher
-from dlcli.sweeps.words import with_task
 
 if TYPE_CHECKING:
     from dlcli.experiment import Experiment
@@ -153,7 +152,7 @@ def plan_nested(
     estimation = replace(experiment.estimation, config=config)
     plan = SweepPlan(
         replace(experiment, config=config, estimation=estimation),
-        with_task(fixed, experiment.composed.choices["task"]),
+        tuple(fixed),
         space,
         options,
         objectives,

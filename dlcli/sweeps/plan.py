@@ -29,7 +29,7 @@ class SweepPlan:
 
     Attributes:
         experiment: that of the space's first point, folds split as a choice may see them.
-        fixed: overrides that all trials share.
+        fixed: overrides that all trials share, as they were asked for.
         space: what is searched.
         options: the `sweep` section.
         objectives: what for.
@@ -107,7 +107,8 @@ class SweepPlan:
         from dlcli.config.supplied import BY_DATA, SUPPLIED
         from dlcli.experiment import decided_by_data, settled
 
-        asked, folders = [*self.fixed, *as_overrides(params)], self.experiment.folders
+        fixed = with_task(self.fixed, self.experiment.composed.choices["task"])
+        asked, folders = [*fixed, *as_overrides(params)], self.experiment.folders
         composed = compose(asked, folders, SUPPLIED, BY_DATA)
         if decided := decided_by_data(composed, self.estimation.data):
             composed = compose([*asked, *decided], folders, SUPPLIED)
@@ -121,8 +122,12 @@ class SweepPlan:
     def command(self, params: Mapping[str, Any]) -> str:
         """The line that trains one point as an experiment of its own."""
         folders = [word for folder in self.conf_dirs for word in ("-C", str(folder))]
+        return shlex.join(["dlcli", "train", *folders, *self.words(params)])
+
+    def words(self, params: Mapping[str, Any]) -> list[str]:
+        """The overrides of one point, without those that say something of the search."""
         kept = [text for text in self.fixed if not text.lstrip("+~").startswith(_OF_THE_SWEEP)]
-        return shlex.join(["dlcli", "train", *folders, *kept, *as_overrides(params)])
+        return [*kept, *as_overrides(params)]
 
 
 _GRID = {"_target_": "dlcli.sweeps.samplers.grid"}
@@ -188,7 +193,7 @@ def plan_sweep(
     estimation = replace(experiment.estimation.for_choosing(), config=config)
     plan = SweepPlan(
         replace(experiment, config=config, estimation=estimation),
-        with_task(fixed, experiment.composed.choices["task"]),
+        tuple(fixed),
         space,
         options,
         objectives,

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 
 _SEED = 0  # of the forest that importances are read from
 _LINES = 12  # of the Pareto front; the table has all
+# Of pictures that cannot always be drawn: what each of them takes.
+_TAKES = {
+    "parallel_coordinates": "two settings",
+    "importances": "four finished trials that differ in value, and a setting that all of them have",
+    "contour": "four finished trials, and three values of each of the two settings that mattered most",
+}
 _ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
 
@@ -133,25 +139,29 @@ def messages(
         )
     if len(plan.objectives) > 1:
         said += _front(plan, standing)
-    said.append(f"Train the best again: {plan.command(best.params)}")
+    folds = len(plan.estimation.splits)
+    line = f"Cross-validate its settings ({folds} folds)" if folds > 1 else "Train the best trial again"
+    said.append(f"{line}: {plan.command(best.params)}")
     return said
 
 
 def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: Standing) -> list[str]:
-    """Write `trials.csv` and `plots/`; returns a sentence for each picture that could not be drawn."""
+    """Write `trials.csv` and `plots/`; returns sentences about pictures that are not there."""
     atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
-    missing = []
+    missing, lacking = [], []
     for name, draw in _pictures(plan, study, standing).items():
         try:
             if (picture := draw()) is not None:
                 save(picture, plots / f"{name}.png")
+            else:
+                lacking.append(f"{name} (it takes {_TAKES[name]})")
         except DlcliError:
             raise
         except Exception as error:  # hours of training are not lost for a picture
             missing.append(f"The picture {name} could not be drawn: {type(error).__name__}: {error}")
-    return missing
+    return [*missing, *([f"Not drawn: {'; '.join(lacking)}."] if lacking else [])]
 
 
 def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Callable[[], Figure | None]]:

@@ -68,6 +68,7 @@ def sweep(
             figures = {f"best/{objective.metric}": value for objective, value in values}
             guesses = mean_baselines([read_result(folder) for folder in records.existing_folds(best)])
             final, tested = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else ({}, {})
+            folds = len(plan.estimation.splits)
             goes_on = None if driver.is_complete else resume_command(recorder.ledger)
             said = [*messages(plan, standing, final, goes_on), *missing]
             recorder.tag("mlflow.note.content", "\n".join(said))
@@ -81,7 +82,7 @@ def sweep(
                     "messages": said,
                     "duration_s": round(time.monotonic() - started, 3),
                     "trials": [trial.to_json() for trial in standing.trials],
-                    "best": {**best.to_json(), "command": plan.command(best.params)},
+                    "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},
                     "out_of_time": not driver.is_complete,
                     "front": [trial.number for trial in standing.front],
                     "refit_run_id": refitted.parent.name if refitted else None,
@@ -196,9 +197,9 @@ def _refit(
     config: dict[str, Any] = plan.trial_config(winner.params)
     estimation = replace(plan.estimation, config=config)
     folds = records.existing_folds(winner)
-    place = _place_of_refit(winner)
+    place, words = _place_of_refit(winner), plan.words(winner.params)
     try:
-        return refit(estimation, records.children, run_dir, folds, watcher.refitting(), place=place)
+        return refit(estimation, records.children, run_dir, folds, watcher.refitting(), place, words)
     except Exception as error:
         error.add_note(f"That was the {place}; the trials are done. {best_so_far(plan, winner)}")
         error.add_note(f"Train it: {plan.command(winner.params)}")

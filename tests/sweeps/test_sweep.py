@@ -111,6 +111,13 @@ def test_trials_look_at_no_test_row_and_the_winner_is_tested_once(swept: Result,
     split = Split.load(refitted.run_dir / "split.npz")
     assert split.sizes == {"train": 120, "val": 0, "test": 30}
     assert refitted.metrics["test/accuracy"] == swept.metrics["test/accuracy"]
+    # It has what a run has, and the words that it can be trained by.
+    there = {file.name for file in refitted.run_dir.iterdir()}
+    assert there >= {"plots", "breakdown.csv", "environment.txt", "predictions.parquet"}
+    assert (refitted.run_dir / "plots" / "learning_curves.png").exists()
+    words = (refitted.run_dir / "overrides.txt").read_text().splitlines()
+    assert swept.best is not None
+    assert words == shlex.split(swept.best["command"])[2:]
 
 
 def test_the_winner_stands_beside_baselines(swept: Result, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +127,9 @@ def test_the_winner_stands_beside_baselines(swept: Result, capsys: pytest.Captur
     assert swept.baselines["test/accuracy"] == pytest.approx(1 / 3)
     with Terminal() as terminal:
         tell_outcome(terminal, swept, json=False)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["accuracy"]]
+    told = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["val", "(best", "trial)", "test", "(refitted)"] for line in told)
+    (line,) = [line for line in told if line.split()[:1] == ["accuracy"]]
     assert line.count("baseline 0.3333") == 2  # val and test
 
 
@@ -133,6 +142,11 @@ def test_best_names_the_refitted_winner_which_can_be_exported(
     found = json.loads(again.stdout)["metrics"]["test/accuracy"]
     assert found == pytest.approx(swept.metrics["test/accuracy"])
     assert dlcli.load_run(swept.run_dir)
+    assert [text for text in swept.messages if text.startswith("Not drawn: ")] == [
+        "Not drawn: parallel_coordinates (it takes two settings); importances (it takes four finished trials that "
+        "differ in value, and a setting that all of them have); contour (it takes four finished trials, and three "
+        "values of each of the two settings that mattered most)."
+    ]
     # It has no validation rows: the exported program is compared on others. torch itself takes seconds.
     monkeypatch.setattr("dlcli.export.export.write_program", lambda *_: 0.0)
     words = ["export", "best", "--output", "winner.pt2", "--json", "--runs-dir", str(runs_dir)]
@@ -610,8 +624,12 @@ def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> 
 
 def test_what_folds_hold_out_validates(runs_dir: Path) -> None:
     folds = ["cv=kfold", "cv.folds=2", "cv.test_size=0.2", "cv.val_size=0"]
+    # What was not asked for, such as the task, is in no line.
     plan = plan_sweep([*QUICK, *folds, "optimizer.lr=0.1,0.2", f"runs_dir='{runs_dir}'"])
     assert [split.sizes["val"] for split in plan.estimation.splits] == [60, 60]
+    words = [*QUICK, *folds, f"runs_dir='{runs_dir}'", "optimizer.lr=0.2"]
+    assert shlex.split(plan.command({"optimizer.lr": 0.2})) == ["dlcli", "train", *words]
+    assert plan.trial_config({"optimizer.lr": 0.2})["task"] == plan.config["task"]
 
 
 def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> None:
