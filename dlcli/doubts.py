@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
 from dlcli.errors import Problem
+
+if TYPE_CHECKING:
+    from dlcli.experiment import Experiment
+
+
+def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the same words") -> None:
+    """What a person should know before the training: a line each, and one for all that says where advice is."""
+    from dlcli.profiling.profile import find_warnings
+
+    warnings = [*find_doubts(experiment.config), *find_warnings(experiment.data, experiment.splits)]
+    for warning in warnings:
+        tell(f"warning: {warning.where}: {warning.message}")
+    if any(warning.hint for warning in warnings):
+        tell(f"  hint: see dlcli check, with {words}, for what to do about it")
 
 
 def find_doubts(config: Mapping[str, Any]) -> Iterator[Problem]:

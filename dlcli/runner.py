@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from dlcli.comparison import Comparison
     from dlcli.cross_validation.choice import Search
     from dlcli.cross_validation.estimation import Estimation
-    from dlcli.errors import Problem
     from dlcli.inference.saved_model import SavedModel
     from dlcli.profiling.profile import Profile
     from dlcli.result import Result
@@ -38,12 +37,11 @@ def train(
     A fold's search for its settings (`cv=nested`) is told to `sweep_watcher`.
     """
     from dlcli.distributed.ranks import leading
-    from dlcli.doubts import find_doubts
+    from dlcli.doubts import warn
     from dlcli.experiment import plan_experiment
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
     from dlcli.new_run import make_run
-    from dlcli.profiling.profile import find_warnings
     from dlcli.starting_weights import weights_tags
     from dlcli.sweeps.nested import plan_nested
     from dlcli.tracking.reconcile import reconcile
@@ -55,8 +53,7 @@ def train(
         estimation = experiment.estimation
         experiment.rehearse(quick=True)
         if watcher:
-            warnings = find_warnings(experiment.data, experiment.splits)
-            _warn([*find_doubts(experiment.config), *warnings], watcher)
+            warn(experiment, watcher.noted)
 
         with open_store(Path(experiment.config["runs_dir"])) as store:
             for note in reconcile(store.runs_dir, store):
@@ -73,14 +70,6 @@ def train(
                 tags=weights_tags(experiment.config),
             )
             return _carry_out(estimation, run_dir, store, watcher, search)
-
-
-def _warn(warnings: Sequence[Problem], watcher: Watcher) -> None:
-    """A line each, and one for all that says where advice is."""
-    for warning in warnings:
-        watcher.noted(f"warning: {warning.where}: {warning.message}")
-    if any(warning.hint for warning in warnings):
-        watcher.noted("  hint: see dlcli check, with the same words, for what to do about it")
 
 
 def sweep(
@@ -101,7 +90,7 @@ def sweep(
     from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
-        plan = plan_sweep(overrides, conf_dirs, runs_dir)
+        plan = plan_sweep(overrides, conf_dirs, runs_dir, tell=watcher.noted if watcher else None)
         disk = check_room(plan, plan.experiment.rehearse(quick=True).disk)
         with open_store(Path(plan.config["runs_dir"])) as store:
             for note in [
@@ -124,15 +113,18 @@ def sweep(
 
 
 def forecast(
-    overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Forecast:
-    """What a sweep would take; nothing is recorded."""
+    """What a sweep would take; nothing is recorded. Warnings are told."""
     from dlcli.interrupts import interruptible
     from dlcli.sweeps.forecast import foresee
     from dlcli.sweeps.plan import plan_sweep
 
     with interruptible():
-        return foresee(plan_sweep(overrides, conf_dirs, runs_dir))
+        return foresee(plan_sweep(overrides, conf_dirs, runs_dir, tell=tell))
 
 
 def resume(

@@ -51,7 +51,7 @@ def sweep(
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if dry_run:
-            _tell(terminal, runner.forecast(asked, conf_dir or (), runs_dir=runs_dir), json)
+            _tell(terminal, runner.forecast(asked, conf_dir or (), runs_dir, terminal.sentence), json)
             return
         with TerminalSweepWatcher(terminal, "dlcli sweep") as watcher:
             result = runner.sweep(asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher)

@@ -11,6 +11,7 @@ from dlcli.console import amount, duration
 from dlcli.errors import ConfigError
 from dlcli.experiment import free_space
 from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.space_text import values_by_key
 
 # What a slim run leaves beside its weights, however few its rows: configuration, figures, its part of the store.
 _RECORD_BYTES = 60_000
@@ -25,7 +26,8 @@ class Forecast:
     """About what a sweep takes, measured on its first point: other points may take more or less.
 
     Attributes:
-        description: what is searched.
+        description: what is searched, for a panel.
+        space: what each key can be.
         points: of the space; None where they cannot be counted.
         trials: how many are tried.
         seconds: for all of them at most, side by side as asked for; early stopping and pruners take from it.
@@ -33,6 +35,7 @@ class Forecast:
     """
 
     description: dict[str, str]
+    space: dict[str, str]
     points: int | None
     trials: int
     seconds: float
@@ -49,7 +52,7 @@ class Forecast:
     def to_json(self) -> dict[str, Any]:
         """As the `--json` contract has it."""
         return {
-            "space": self.description["space"],
+            "space": self.space,
             "points": self.points,
             "trials": self.trials,
             "seconds": self.seconds,
@@ -67,6 +70,7 @@ def foresee(plan: SweepPlan) -> Forecast:
     one_after_the_other = -(-plan.total // plan.slots) * len(plan.estimation.folds) + plan.options.refit
     return Forecast(
         describe(plan),
+        values_by_key(plan.space),
         plan.space.points,
         plan.total,
         training * one_after_the_other + _START,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,10 +144,11 @@ def plan_sweep(
     runs_dir: Path | None = None,
     *,
     sampler: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> SweepPlan:
     """Read the space, and check it: the first point as an experiment, then each value of each dimension.
 
-    A sweep that goes on keeps the `sampler` that it was started with.
+    A sweep that goes on keeps the `sampler` that it was started with. Warnings are told as `train` tells them.
 
     Raises:
         ConfigError: with all that was found.
@@ -156,6 +157,7 @@ def plan_sweep(
     from dlcli.config.folders import groups, user_folders
     from dlcli.config.supplied import BY_DATA, SUPPLIED
     from dlcli.distributed.launcher import refuse_launched
+    from dlcli.doubts import warn
     from dlcli.experiment import plan_experiment
 
     refuse_launched("a sweep")
@@ -202,6 +204,8 @@ def plan_sweep(
     )
     check_options(plan)
     check_points(plan)
+    if tell:
+        warn(experiment, tell, "one value for each key")  # of the test rows too, which no trial looks at
     return plan
 
 

@@ -27,6 +27,7 @@ from dlcli.reports.sweeps import (
 )
 from dlcli.sweeps.dimension import Choice, Numbers, plain_text
 from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.space_text import size, values_by_key
 from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.trial import State, Trial
 from dlcli.tasks.facts import target_facts
@@ -50,7 +51,6 @@ _ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
 def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
     """What will be searched, for the panel."""
-    points = plan.space.points
     data, folds = plan.estimation.data, len(plan.estimation.folds)
     split = plan.estimation.splits[0].sizes
     goals = ", ".join(f"{'least' if o.mode == 'min' else 'most'} {o.metric}" for o in plan.objectives)
@@ -65,8 +65,8 @@ def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
         "rows": f"{split['train']:,} train, {split['val']:,} val"
         + (f", {folds} folds a trial" if folds > 1 else "")
         + (f"; {final:,} {whose} rows are not looked at" if final else "; no final test rows"),
-        "space": ", ".join(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
-        + (f": {counted(points, 'point')}" if points is not None else ""),
+        "space": size(plan.space),
+        **{f"  {key}": text for key, text in values_by_key(plan.space).items()},
         "trials": f"{plan.total}, by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}",
         "looks for": goals,
     }

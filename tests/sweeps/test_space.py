@@ -16,6 +16,7 @@ from dlcli.sweeps.checks import naming_values
 from dlcli.sweeps.dimension import Choice, Numbers, as_override
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_domain, read_space
+from dlcli.sweeps.space_text import size, values_by_key
 from dlcli.sweeps.words import combined_space, domains_of, separate
 
 CONDITIONAL = {
@@ -122,6 +123,18 @@ def test_keys_that_exist_only_with_one_model() -> None:
     countable = space({key: value for key, value in CONDITIONAL.items() if key != "optimizer.lr"})
     assert countable.points == 2 + 2 * 3
     assert len({str(point) for point in countable.all_points}) == 8 == len(countable.all_points)
+
+
+def test_how_a_space_reads() -> None:
+    found = space({**CONDITIONAL, "model=mlp": {"model.hidden": "32,64"}, "epochs": "range(1,10,3)"})
+    assert values_by_key(found) == {
+        "model": "mlp, lstm",
+        "optimizer.lr": "0.0001 to 0.1, logarithmic",
+        "model.hidden": "32, 64 with model=mlp or model=lstm",
+        "model.layers": "1 to 3, whole numbers with model=lstm",
+        "epochs": "1 to 7 in steps of 3",
+    }
+    assert size(found) == "infinitely many points"
 
 
 def test_what_is_written_first_may_depend_on_what_follows() -> None:
