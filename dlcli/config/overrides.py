@@ -8,6 +8,14 @@ from typing import Any, Literal
 
 from dlcli.errors import Problem, first_line
 
+# Mappings of keys to what they can be.
+_SPACES = ("sweep.space", "cv.space")
+_QUOTED = "Quote ranges and intervals in it: {model.hidden:[16,32],optimizer.lr:'interval(0,1)'}."
+_CONDITIONS = (
+    "Conditions (model=mlp: with keys below it) go into an experiment's file. dlcli sweep needs none for keys that"
+    " only some models have: model=mlp,linear model.hidden=16,32."
+)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -78,6 +86,8 @@ def _refused(text: str, parsed: Any) -> Problem | None:
             text,
             "Use runs_dir for where results go.",
         )
+    if key in _SPACES and isinstance(value := parsed.value(), dict) and any(map(_is_sweep, value.values())):
+        return Problem("holds a function that is not quoted", text, _QUOTED)
     if parsed.is_sweep_override():
         return Problem(
             "stands for several values",
@@ -85,6 +95,12 @@ def _refused(text: str, parsed: Any) -> Problem | None:
             f"For a list write '{key}=[...]', for text quote it; several trials are for a sweep.",
         )
     return None
+
+
+def _is_sweep(value: Any) -> bool:
+    from hydra.core.override_parser.types import Sweep
+
+    return isinstance(value, Sweep)
 
 
 def unreadable(text: str, error: Exception) -> Problem:
@@ -100,6 +116,8 @@ def unreadable(text: str, error: Exception) -> Problem:
             "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
         )
     key, _, value = text.partition("=")
+    if key in _SPACES:
+        return Problem(f"cannot be read: {first_line(error)}", text, _CONDITIONS if "=" in value else _QUOTED)
     return Problem(
         f"cannot be read: {first_line(error)}",
         text,

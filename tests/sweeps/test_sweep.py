@@ -677,6 +677,8 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["model.hidden=interval(4,9)"], r"model.hidden=4.0: should be(.|\n)*model.hidden=int\(interval\(4,9\)\)"),
         (["model.hidden=8,many"], "model.hidden=many: should be"),
         (["optimizer.lr=0.1,0.2", "monitor=test/loss"], "chooses by validation rows"),
+        (["sweep.space={model=mlp:{model.hidden:[4,8]}}"], "cannot be read(.|\\n)*go into an experiment's file"),
+        (["sweep.space={optimizer.lr:interval(0,1)}"], "a function that is not quoted(.|\\n)*'interval"),
         (["dataset=iris,wine"], "dataset: cannot be varied"),
         (["cv.folds=2,3", "cv=kfold"], "cannot be varied"),
         (["model=mlp,lnear", "model.hidden=4,8"], r"^model=lnear: there is no option lnear\n.*linear\?.*$"),
@@ -735,6 +737,21 @@ def test_all_mistakes_of_a_space_are_told_at_once(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_ruins_results_is_told_as_train_tells_it(tmp_path: Path) -> None:
+    rows = [f"{number % 40},{number % 7},{'ab'[number % 2]}" for number in range(120)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y,target", *rows[:40], *rows[:40], *rows[:40]]))
+    told: list[str] = []
+    asked = [
+        "dataset=table",
+        f"dataset.path='{tmp_path}/rows.csv'",
+        "dataset.target=target",
+        "model=mlp,linear",
+    ]
+    plan_sweep([*asked, f"runs_dir='{tmp_path}/runs'"], tell=told.append)
+    assert any("of 24 test rows" in line for line in told), told
+    assert told[-1].strip().startswith("hint: see dlcli check, with one value for each key")
+
+
 def test_a_disk_that_is_too_small_is_told_before_a_run_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -759,7 +776,13 @@ def test_a_dry_run_trains_nothing(tmp_path: Path) -> None:
     assert document["trials"] == 7
     assert document["seconds"] > 0
     text = CliRunner().invoke(app, words).stdout
-    assert "model.hidden, optimizer.lr" in text
+    assert document["space"] == {"model.hidden": "4, 8", "optimizer.lr": "0.001 to 0.1, logarithmic"}
+    assert [line.split()[0] for line in text.splitlines()[4:7]] == [
+        "space:",
+        "model.hidden:",
+        "optimizer.lr:",
+    ]
+    assert "infinitely many points" in text
     assert "150 rows, 3 classes" in text
     assert "multiclass, loss CrossEntropy" in text
     assert "102 train, 18 val; 30 final test rows are not looked at" in text
