@@ -110,7 +110,7 @@ def _sink(
 
 @contextmanager
 def _csv(terminal: Terminal) -> Iterator[Write]:
-    from dlcli.prediction.output import csv_to, write_errors
+    from dlcli.prediction.output import csv_to, telling
 
-    with terminal.data_out() as stdout, write_errors("standard output"):
-        yield csv_to(stdout)
+    with terminal.data_out() as stdout:
+        yield telling(csv_to(stdout), "standard output")

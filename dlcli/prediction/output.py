@@ -8,7 +8,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dlcli.datasets.tables.plain import DATES
 from dlcli.errors import DataError, DiskFull, InputError, first_line
 
 Write = Callable[[pa.Table], None]
@@ -47,18 +48,40 @@ def written_to(path: Path) -> Iterator[Write]:
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     suffix = path.suffix.lower()
-    try:
-        with write_errors(str(path)), partial.open("wb") as file:
+    with ExitStack() as stack:
+        stack.callback(partial.unlink, missing_ok=True)
+        with write_errors(str(path)):
+            file = partial.open("wb")
+        stack.callback(_let_go, file)
+        if suffix == ".parquet":
+            table = _Parquet(file, path)
+            stack.callback(_let_go, table)
+            yield telling(table.write, str(path))
+        else:
+            yield telling(csv_to(file) if suffix == ".csv" else _json_lines_to(file), str(path))
+        with write_errors(str(path)):
             if suffix == ".parquet":
-                with _parquet(file, path) as write:
-                    yield write
-            else:
-                yield csv_to(file) if suffix == ".csv" else _json_lines_to(file)
+                table.close()
             file.flush()
             os.fsync(file.fileno())
+            file.close()
             partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def _let_go(opened: Any) -> None:
+    """Close what is closed already, if all is written, or what is thrown away."""
+    with suppress(OSError):
+        opened.close()
+
+
+def telling(write: Write, where: str) -> Write:
+    """The same, but for the system's refusal, which is said as `write_errors` does."""
+
+    def told(table: pa.Table) -> None:
+        with write_errors(where):
+            write(table)
+
+    return told
 
 
 @contextmanager
@@ -98,14 +121,22 @@ def records(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def _legible(table: pa.Table) -> pa.Table:
-    """Single precision in as few digits as it takes: 0.1, not 0.10000000149011612; dates without a time as such."""
+    """Single precision in as few digits as it takes: 0.1, not 0.10000000149011612; NaN is a gap.
+
+    Times have their time of day, unless a column is of dates: a piece of it must not look otherwise than the next.
+    """
     for number, field in enumerate(table.schema):
-        values = None
-        if pa.types.is_float32(field.type):
-            values = pa.array(table[field.name].to_numpy().astype(str).astype(np.float64))
+        column, values = table.column(number), None
+        if pa.types.is_floating(field.type):
+            floats = column.to_numpy()
+            single = field.type == pa.float32()
+            values = pa.array(floats.astype(str).astype(np.float64) if single else floats, from_pandas=True)
         elif pa.types.is_timestamp(field.type):
-            times = table[field.name].to_pandas()
-            values = pa.array(times.astype("str").where(times.notna(), None), pa.string())
+            length = len("2024-12-31") if field.metadata == DATES else None
+            times = column.to_pandas()
+            values = pa.array(
+                [str(time)[:length] for time in times], pa.string(), mask=times.isna().to_numpy()
+            )
         if values is not None:
             table = table.set_column(number, field.name, values)
     return table
@@ -126,28 +157,27 @@ def _json_lines_to(file: IO[bytes]) -> Write:
     return write
 
 
-@contextmanager
-def _parquet(file: IO[bytes], path: Path) -> Iterator[Write]:
-    """What appends lines to a Parquet file, whose columns are of the types of the first."""
-    from pyarrow import parquet
+class _Parquet:
+    """A Parquet file, whose columns are of the types of the first lines."""
 
-    writer: Any = None
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self._file, self._path = file, path
+        self._writer: Any = None
 
-    def write(table: pa.Table) -> None:
-        nonlocal writer
-        if writer is None:
-            writer = parquet.ParquetWriter(file, table.schema)
+    def write(self, table: pa.Table) -> None:
+        from pyarrow import parquet
+
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._file, table.schema)
         try:
-            writer.write_table(table.cast(writer.schema))
+            self._writer.write_table(table.cast(self._writer.schema))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise DataError(
                 f"a column that is kept holds values of several kinds: {first_line(error)}",
-                str(path),
+                str(self._path),
                 "Write a .csv, or keep other columns.",
             ) from error
 
-    try:
-        yield write
-    finally:
-        if writer is not None:
-            writer.close()
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -15,6 +15,7 @@ from dlcli.datasets.measurements import present
 from dlcli.datasets.series import time_column
 from dlcli.datasets.tables.columns import Kind, as_categories, kind_of
 from dlcli.datasets.tables.pieces import read_pieces
+from dlcli.datasets.tables.plain import dated
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.wanted import Wanted
 from dlcli.datasets.tables.written import Written
@@ -98,7 +99,7 @@ def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSett
             labels[time] = np.concatenate(ahead)
         elif not id:
             labels["row"] = np.zeros(preprocessing.horizon_, np.int64)
-        yield NewRows(file, rows, labels_of(files, file, **labels))
+        yield NewRows(file, rows, dated(labels_of(files, file, **labels)))
 
 
 def _read(file: Path, columns: Sequence[str], settings: StepSettings) -> Source:

@@ -41,7 +41,7 @@ def labels_of_piece(files: Sequence[Path], file: Path, piece: Piece) -> pa.Table
     """The rows' numbers and the columns that are kept."""
     labels = labels_of(files, file, row=np.arange(len(piece.source.frame)) + piece.first)
     for name in piece.kept.column_names:
-        labels = labels.append_column(name, piece.kept[name])
+        labels = labels.append_column(piece.kept.field(name), piece.kept[name])
     return labels
 
 

@@ -146,6 +146,14 @@ def test_a_key_that_a_piece_of_json_lines_does_not_have_is_a_gap() -> None:
     assert [piece.kept.column_names for piece in pieces] == [["a"], ["a"]]
 
 
+def test_numbers_of_json_that_are_too_large_are_carried_along_with_all_their_digits() -> None:
+    Path("t.jsonl").write_text(
+        '{"a": 1, "id": 12345678901234567890, "n": [1]}\n{"a": 2, "id": 7, "n": null}\n'
+    )
+    (piece,) = read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=["id", "n"]))
+    assert piece.kept.to_pydict() == {"id": ["12345678901234567890", "7"], "n": [[1], None]}
+
+
 def test_a_pipe_is_read_no_further_than_the_rows_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(io.RawIOBase):
         sent = 0

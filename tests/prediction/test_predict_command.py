@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner, Result
 
 import dlcli
 from dlcli.cli.app import app
 from dlcli.datasets.raw_rows import load_data
+from dlcli.datasets.tables.plain import dated
 from dlcli.errors import DataError, DiskFull, InputError
 from dlcli.prediction.labelled import labelled_rows
 from dlcli.prediction.output import written_to
@@ -199,34 +201,45 @@ def test_few_numbers_are_no_classes_where_the_run_has_learnt_numbers() -> None:
         labelled_rows({"_target_": "dlcli.datasets.iris.load"}, Path("few.csv"), model)
 
 
-def test_a_full_disk_is_told_and_leaves_the_old_file() -> None:
-    Path("out.parquet").write_text("as it was")
-    with pytest.raises(DiskFull, match=r"out\.parquet: no space left"), written_to(Path("out.parquet")):
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv"])
+def test_a_full_disk_is_told_and_leaves_the_old_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert Path("out.parquet").read_text() == "as it was"
+
+    monkeypatch.setattr("os.fsync", full)
+    Path(name).write_text("as it was")
+    with pytest.raises(DiskFull, match=f"{name}: no space left"), written_to(Path(name)) as write:
+        write(pa.table({"a": [1]}))
+    assert Path(name).read_text() == "as it was"
     assert [file.name for file in Path().glob(".*")] == []
 
 
-def test_dates_are_read_as_those_that_were_learnt_from(tmp_path: Path) -> None:
-    """Not as the first row of each piece looks: 05/06 is in June where the training's days came first."""
-    days = pd.date_range("2024-01-31", periods=40, freq="27D").strftime("%d/%m/%Y")
-    random = np.random.default_rng(0)
-    table = pd.DataFrame({"day": days, "size": random.normal(size=40), "kind": ["cat", "dog"] * 20})
-    table.to_csv("visits.csv", index=False)
-    dataset = "dataset=table dataset.path=visits.csv dataset.target=kind dataset.types={day:date}"
-    quick = "trainer.max_epochs=1 model.hidden=4 run_name=pets"
-    dlcli.train([*dataset.split(), *quick.split(), f"runs_dir={tmp_path}"])
-    new = pd.DataFrame({"day": ["13/02/2024", "05/06/2024", "2024-06-05"], "size": 0.5, "kind": "cat"})
-    new.to_csv("both.csv", index=False)
-    new[1:].to_csv("one.csv", index=False)
-    for file in ("both", "one"):
-        result = predict(tmp_path, f"{file}.csv", "-o", f"{file}.out.csv")
-        assert result.exit_code == 0, result.output
-    both, one = pd.read_csv("both.out.csv"), pd.read_csv("one.out.csv")
-    assert both.iloc[1, 1:].equals(both.iloc[2, 1:])
-    assert one.iloc[0, 1:].equals(both.iloc[1, 1:])
-    pd.DataFrame({"day": ["02/13/2024"], "size": 0.5}).to_csv("wrong.csv", index=False)
-    result = predict(tmp_path, "wrong.csv")
-    assert "'02/13/2024' is no date like those that were learnt from" in result.output
-    model = dlcli.load_run("pets", runs_dir=tmp_path)
-    assert model.predict(new[1:]).iloc[0].equals(model.predict(new[2:]).iloc[0])
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv"])
+def test_rows_that_cannot_be_read_are_no_fault_of_the_output(name: str) -> None:
+    with pytest.raises(PermissionError, match=r"cat\.png"), written_to(Path(name)) as write:
+        write(pa.table({"a": [1]}))
+        raise PermissionError(errno.EACCES, "Permission denied", "rows/cat.png")
+    assert list(Path().glob("*out*")) == []
+
+
+def test_a_column_looks_the_same_in_all_pieces() -> None:
+    days = pd.to_datetime(
+        ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04 10:00", None], format="ISO8601"
+    )
+    single = np.array([0.1, 1, 2, np.nan, 0.5], np.float32)
+    frame = pd.DataFrame(
+        {"at": days, "on": days.normalize(), "single": single, "double": single.astype(float)}
+    )
+    table = pa.Table.from_pandas(frame)
+    table = table.set_column(1, "on", table["on"].cast(pa.date32()))
+    table = dated(table.append_column("day", table["on"].cast(pa.timestamp("us"))))
+    with written_to(Path("out.csv")) as write:
+        write(table[:2])
+        write(table[2:])
+    found = Path("out.csv").read_text().splitlines()
+    assert found[1].startswith("2024-01-01 00:00:00,2024-01-01,0.1,0.1")
+    assert found[3:] == [
+        "2024-01-03 00:00:00,2024-01-03,2.0,2.0,2024-01-03",
+        "2024-01-04 10:00:00,2024-01-04,,,2024-01-04",
+        ",,0.5,0.5,",
+    ]

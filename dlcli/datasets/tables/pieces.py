@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -17,7 +17,7 @@ import pyarrow as pa
 from dlcli.datasets.tables.files import need_file, read_table, table_format
 from dlcli.datasets.tables.json_lines import read_json_lines
 from dlcli.datasets.tables.packed import Excerpt, opened
-from dlcli.datasets.tables.plain import from_columns, is_odd, to_series
+from dlcli.datasets.tables.plain import dated, from_columns, is_odd, to_series
 from dlcli.datasets.tables.source import Source, checked
 from dlcli.datasets.tables.text_pieces import text_pieces
 from dlcli.datasets.tables.wanted import Piece, Wanted, carried, is_empty, nothing_kept
@@ -94,12 +94,21 @@ def _json_pieces(
                     keep = carried([*names, *source.odd], source.odd, file, wanted)
                 seen |= dict.fromkeys([*names, *source.odd])
                 values = [json.loads(line) for line in head if keep and line.strip()]
-                kept = pa.table({name: [row.get(name) for row in values] for name in keep})
+                kept = pa.table({name: _as_given([row.get(name) for row in values]) for name in keep})
                 source = checked(replace(source, frame=frame))
                 yield Piece(source, kept if keep else nothing_kept(source), 0)
             skipped += len(head)
     if not seen:
         raise is_empty(file)
+
+
+def _as_given(values: Sequence[Any]) -> pa.Array:
+    """A column of JSON; as words where a number is too large for Arrow, so that none of its digits is lost."""
+    try:
+        return pa.array(values)
+    except (OverflowError, pa.ArrowException):
+        words = (value if value is None or isinstance(value, str) else json.dumps(value) for value in values)
+        return pa.array(list(words), pa.string())
 
 
 def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Piece]:
@@ -131,4 +140,4 @@ def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Pi
 def _whole(source: Source, wanted: Wanted) -> Piece:
     keep = carried(list(source.frame.columns), source.odd, source.file, wanted)
     kept = pa.Table.from_pandas(source.frame[keep], preserve_index=False) if keep else nothing_kept(source)
-    return Piece(source, kept, 0)
+    return Piece(source, dated(kept), 0)

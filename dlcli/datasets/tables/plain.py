@@ -45,6 +45,20 @@ def from_columns(columns: Sequence[pd.Series]) -> pd.DataFrame:
     return frame
 
 
+# What tells, in an Arrow field's metadata, that times are dates without a time of day.
+DATES = {b"dlcli": b"dates"}
+
+
+def dated(table: pa.Table) -> pa.Table:
+    """The whole of a table, whose times are marked as dates where none has a time of day."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            times = table.column(number).to_pandas().dropna()
+            if (times == times.dt.normalize()).all():
+                table = table.set_column(number, field.with_metadata(DATES), table.column(number))
+    return table
+
+
 def _plain(field: pa.Field, file: Path) -> pa.DataType:
     kind, types = field.type, pa.types
     if types.is_dictionary(kind):
