@@ -207,7 +207,7 @@ def _config(run: OpenedRun) -> dict[str, Any]:
     import yaml
 
     winner = run.folder / WINNER_FILE
-    return yaml.safe_load(winner.read_text()) if winner.exists() else run.config  # type: ignore[no-any-return]
+    return yaml.safe_load(winner.read_text()) if winner.exists() else run.config
 
 
 def _refusal(runs: Sequence[_Judged]) -> str | None:
