@@ -304,7 +304,7 @@ def _monitor(
         told.add((monitor, mode))
         if monitor not in logged:
             if monitor.startswith("val/") and "val" not in parts:
-                hint = "Give it validation rows (cv.val_size=0.15), or monitor=train/loss."
+                hint = "Give it validation rows (cv.val_size=0.15). Without a search there is also monitor=train/loss."
                 yield Problem(f"{monitor} is watched, but there are no validation rows", where, hint)
             else:
                 hint = did_you_mean(monitor, logged) or f"Logged are: {', '.join(logged)}."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
-from dlcli.next_command import resume_command
+from dlcli.next_command import next_command, resume_command
 from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.ledger import Ledger
 
@@ -193,8 +193,24 @@ class OpenedRun:
         split = Split.load(file)
         rows = next((rows for part in parts if len(rows := split.rows(part))), None)
         if rows is None:
-            raise DataError(f"the run has no {' or '.join(parts)} rows", where=str(file))
+            raise self._without_rows(" or ".join(parts), file)
         return data, rows
+
+    def _without_rows(self, part: str, file: Path) -> DataError:
+        """Why there are none, and what has some where a sweep's trial has not."""
+        sweep = self.folder.parents[1] / str(self.ledger.parent_id) / "artifacts"
+        if part != "test" or self.ledger.kind != "trial" or not sweep.is_dir():
+            return DataError(f"the run has no {part} rows", str(file))
+        ledger = Ledger.load(sweep)
+        if refitted := ledger.result.get("refit_run_id"):
+            line = next_command("eval", refitted[:8], runs_dir=ledger.runs_dir)
+            hint = f"The winner, refitted, was tested: {line}"
+        else:
+            line = next_command("eval", self.ledger.run_id[:8], "--split", "val", runs_dir=ledger.runs_dir)
+            hint = f"Nothing was refitted (sweep.refit). Train it again, as the sweep said at its end, or: {line}"
+        return DataError(
+            "the run has no test rows: it is a trial, judged by validation rows", str(file), hint
+        )
 
     def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:
         """The run's model, its own code run only where the user vouches for it."""

@@ -114,7 +114,7 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
             (
                 "monitor",
                 "val/loss is watched, but there are no validation rows",
-                "Give it validation rows (cv.val_size=0.15), or monitor=train/loss.",
+                "Give it validation rows (cv.val_size=0.15). Without a search there is also monitor=train/loss.",
             ),
         ),
         (

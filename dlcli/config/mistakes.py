@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -25,7 +26,8 @@ def explain(error: BaseException, where: str = "", files: Sequence[Path] = ()) -
     text = str(first) or str(error) or type(first).__name__
     for pattern, say in _KNOWN:
         if match := re.search(pattern, text, re.DOTALL):
-            return say(match, files)
+            found = say(match, files)
+            return found if found.where else replace(found, where=where)
     return Problem(f"cannot be composed: {text.splitlines()[0]}", where)
 
 
@@ -64,6 +66,11 @@ def _must_choose(match: re.Match[str], files: Sequence[Path]) -> Problem:
     return Problem("an option has to be chosen", match["group"], f"Add {match['group']}=OPTION.")
 
 
+def _no_list(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    key = match["key"] or ""
+    return Problem("should be a mapping, not a list", key, "Write KEY: VALUE on a line each, without dashes.")
+
+
 _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Sequence[Path]], Problem]], ...] = (
     (
         r"(?:In '(?P<file>[^']*)': )?Could not find '(?P<group>[^']+)/(?P<option>[^'/]*)'"
@@ -74,5 +81,6 @@ _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Sequence[Path]], Problem]], ..
         r"(?:In '(?P<file>[^']*)': )?Could not override '(?P<group>[^'@]+)(?:@(?P<package>[^']*))?'",
         _not_in_defaults,
     ),
+    (r"Cannot merge DictConfig with ListConfig(?:.*?full_key: (?P<key>[^\s]+))?", _no_list),
     (r"You must specify '(?P<group>[^']+)'", _must_choose),
 )

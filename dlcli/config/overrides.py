@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -118,6 +119,9 @@ def unreadable(text: str, error: Exception) -> Problem:
     key, _, value = text.partition("=")
     if key in _SPACES:
         return Problem(f"cannot be read: {first_line(error)}", text, _CONDITIONS if "=" in value else _QUOTED)
+    if value.startswith("choice(") and "null" in re.split(r"[(),\s]+", value.lower()):
+        hint = f"Write the values alone: {key}={value[len('choice(') :].rstrip(')')}"
+        return Problem("choice() takes no null", text, hint)
     return Problem(
         f"cannot be read: {first_line(error)}",
         text,

@@ -32,8 +32,10 @@ def slurm_folder(run_dir: Path) -> Path:
     return run_dir.parent / ".slurm"
 
 
-def end_earlier_job(folder: Path, cluster: Cluster) -> None:
+def end_earlier_job(folder: Path, cluster: Cluster, goes_on: str = "dlcli resume RUN") -> None:
     """End the job that a driver before this one left, wait until it is gone, and remove its files.
+
+    `goes_on` is the line by which the run goes on, if it does not end.
 
     Raises:
         ExecutorError: it does not end, or SLURM does not say.
@@ -42,7 +44,7 @@ def end_earlier_job(folder: Path, cluster: Cluster) -> None:
         job_id = file.name.removesuffix(_HANDED_IN)
         if _lives(job_id, cluster):
             end_job(job_id, cluster)
-            _wait_for_end(job_id, cluster)
+            _wait_for_end(job_id, cluster, goes_on)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -51,11 +53,11 @@ def end_job(job_id: str, cluster: Cluster) -> None:
     subprocess.run([_END[cluster], job_id], capture_output=True, check=False)
 
 
-def _wait_for_end(job_id: str, cluster: Cluster) -> None:
+def _wait_for_end(job_id: str, cluster: Cluster, goes_on: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while _lives(job_id, cluster):
         if time.monotonic() > deadline:
-            hint = f"End it: {_END[cluster]} {job_id}. Then dlcli resume goes on."
+            hint = f"End it: {_END[cluster]} {job_id}. Then go on with: {goes_on}"
             raise ExecutorError(
                 f"job {job_id}, which an earlier command left, does not end", "executor", hint
             )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
-from dlcli.errors import ConfigError, ExecutorError, first_line
+from dlcli.errors import ConfigError, DlcliError, ExecutorError, first_line
 from dlcli.executors.earlier_job import Cluster, end_earlier_job, end_job, slurm_folder
 from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.following import Following, do_followed_job
@@ -94,6 +94,14 @@ class Slurm:
         return queue
 
 
+def _resuming(job: Job) -> str:
+    """The line by which a job's run goes on."""
+    try:
+        return resume_command(Ledger.load(Path(job.run_dir)))
+    except DlcliError:  # what brought us here matters more
+        return "dlcli resume RUN"
+
+
 def machines(partition: str | None) -> set[str]:
     """SLURM's machines; none where it does not tell."""
     within = [f"--partition={partition}"] if partition else []
@@ -142,12 +150,12 @@ class SlurmQueue:
 
     def _hand_in(self, job: Job, observer: Observer, future: Future[Result]) -> None:
         folder = slurm_folder(Path(job.run_dir))
-        end_earlier_job(folder, self._options.cluster)
+        end_earlier_job(folder, self._options.cluster, _resuming(job))
         self._following.follow(job, observer)
         try:
             there = self._options.queue(folder).submit(_there, job.to_json())
         except Exception as error:  # submitit's own, and those of sbatch
-            hint = f"Look whether sbatch works here. Then: {resume_command(Ledger.load(Path(job.run_dir)))}"
+            hint = f"Look whether sbatch works here. Then: {_resuming(job)}"
             raise ExecutorError(f"SLURM takes no job: {first_line(error)}", "executor", hint) from error
         with self._lock:
             self._waiting[job.run_dir] = job, observer, future, there
@@ -175,8 +183,8 @@ class SlurmQueue:
 
     def _give_up(self, error: Exception) -> None:
         """Whoever waits hears that nothing more will come."""
-        hint = "dlcli resume goes on, once it does; jobs that still run are ended then."
-        for *_, future, _ in self._waiting.values():
+        for job, _, future, _ in self._waiting.values():
+            hint = f"Jobs that still run are ended when it goes on, once SLURM answers: {_resuming(job)}"
             future.set_exception(
                 ExecutorError(f"SLURM does not answer: {first_line(error)}", "executor", hint)
             )

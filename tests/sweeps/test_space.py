@@ -10,7 +10,10 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from dlcli.config.mistakes import explain
 from dlcli.errors import ConfigError
 from dlcli.sweeps.checks import naming_values
 from dlcli.sweeps.dimension import Choice, Numbers, as_override
@@ -213,3 +216,13 @@ def test_spaces_of_whole_numbers_that_are_offered_are_equal() -> None:
     told = r"int\(interval\(1,5\)\) or model\.hidden=range\(1,6\)"
     with pytest.raises(ConfigError, match=told), naming_values(domains, {"model.hidden": 2.5}):
         raise ConfigError("should be a valid integer, not 2.5", "model.hidden")
+
+
+def test_what_hydra_refuses_in_a_space_is_told_in_plain_words() -> None:
+    with pytest.raises(ConfigError, match=r"choice\(\) takes no null\n.*model\.hidden=null,8"):
+        read_domain("model.hidden", "choice(null,8)", lambda _: [])
+    merged = OmegaConf.create({"sweep": {"space": {}}})
+    with pytest.raises(OmegaConfBaseException) as raised:
+        merged.merge_with({"sweep": {"space": ["model.hidden"]}})
+    found = explain(raised.value, "sweep.space")
+    assert found.message == "should be a mapping, not a list"
