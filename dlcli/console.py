@@ -97,6 +97,10 @@ class Terminal:
 
         grid = Table.grid(padding=(0, 2))
         width = min(self._out.width, MAX_WIDTH)
+        room = width - 6 - min(max(map(len, rows), default=0), width // 2)  # of a value: beside frame and key
+        # A path that is broken by a frame cannot be copied: it stands below, in one piece.
+        whole = {key: text for key, text in rows.items() if os.sep in text and _longest_word(text) > room}
+        rows = {key: text for key, text in rows.items() if key not in whole}
         grid.add_column(style="cyan", overflow="fold", max_width=width // 2)
         grid.add_column(overflow="fold")
         for key, value in rows.items():
@@ -105,6 +109,8 @@ class Terminal:
         self._out.print(
             Panel(grid, title=heading, title_align="left", border_style="dim", box=box.ROUNDED, width=width)
         )
+        for key, text in whole.items():
+            self.note(f"{key}  {text}")
 
     def results(
         self,
@@ -235,6 +241,10 @@ class Terminal:
         body = Text("\n".join(lines), style=style)
         body.stylize(lead_style, 0, len(lead))
         console.print(body, soft_wrap=True)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
 
 
 @contextlib.contextmanager

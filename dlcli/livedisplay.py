@@ -52,6 +52,11 @@ class LiveDisplay:
         self._live = None
         self._exit.close()  # draws once more
 
+    def take_away(self) -> None:
+        """Leave nothing on the screen at the end."""
+        if self._live is not None:
+            self._live.transient = True
+
     def changed(self, *, much: bool = False) -> None:
         """Redraw, unless the last time was a moment ago; at once where `much` has changed."""
         if self._live is None:

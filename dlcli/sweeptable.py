@@ -6,12 +6,13 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dlcli.console import Terminal, duration, number
+from dlcli.errors import Interrupted
 from dlcli.livedisplay import LiveDisplay
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _STATES = ("finished", "pruned", "failed")
 _NARROW = 80  # columns, with fewer of which a short bar has to do
+_ECHO = len("^C")  # which a terminal shows behind the last line: broken there, the block would be one line higher
 
 
 @dataclass
@@ -61,6 +63,8 @@ class SweepTable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
+            if kind is not None and issubclass(kind, Interrupted):
+                self._display.take_away()  # the message says what is done, and which is the best
             self._display.__exit__(kind, error, trace)
 
     def count(self, state: str) -> None:
@@ -121,6 +125,7 @@ class SweepTable:
 
     def _render(self) -> RenderableType:
         from rich.console import Group
+        from rich.constrain import Constrain
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -140,12 +145,19 @@ class SweepTable:
         lines.append(head)
         if self._best is not None:
             which, value, params = self._best
-            best = f"best  trial {which}  {self._metric} {number(value)}  {_settings(params)}"
-            lines.append(Text(best, "green"))
-        for trial, slot in sorted(self._running.items()):
-            text = f"runs  trial {trial}{_at(slot)}  {_settings(slot.params)}"
+            best = Table.grid(padding=(0, 2))
+            best.add_row(
+                Text("best", "green"),
+                Text(f"trial {which}  {self._metric} {number(value)}  {_settings(params)}", "green"),
+            )
+            lines.append(best)
+        running = sorted(self._running.items())
+        for (trial, slot), differs in zip(
+            running, _differences([slot.params for _, slot in running]), strict=True
+        ):
+            text = f"now   trial {trial}{_at(slot)}  {_settings(differs)}"
             lines.append(Text(text, "dim", overflow="ellipsis", no_wrap=True))
-        return Group(*lines)
+        return Constrain(Group(*lines), self._terminal.console.width - _ECHO)
 
     def _left(self, done: int) -> str:
         elapsed = time.monotonic() - self._started
@@ -162,6 +174,22 @@ def _at(slot: _Slot) -> str:
         return f"{fold}  begins"
     watched = f"  {number(slot.value)}" if math.isfinite(slot.value) else ""
     return f"{fold}  epoch {slot.epoch}{watched}"
+
+
+def _differences(running: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of trials side by side: what tells them apart, by a key's last part where that is clear; of one alone, all."""
+    keys = dict.fromkeys(key for params in running for key in params)
+    differing = [key for key in keys if any(params.get(key) != running[0].get(key) for params in running)]
+    last = Counter(key.rpartition(".")[2] for key in keys)
+    short = {key: key.rpartition(".")[2] for key in keys}
+    return [
+        {
+            short[key] if last[short[key]] == 1 else key: params[key]
+            for key in differing or keys
+            if key in params
+        }
+        for params in running
+    ]
 
 
 def _settings(params: Mapping[str, Any]) -> str:

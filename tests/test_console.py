@@ -111,8 +111,8 @@ def test_live_tables_keep_their_figures_on_a_narrow_terminal(columns: int) -> No
     assert "…" not in fold
     best = " ".join(lines[max(i for i, line in enumerate(lines) if line.startswith("best")) :])
     assert "val/balanced_accuracy 0.9877" in best
-    assert "model.a_long_name_5=0.7143" in best.partition("runs")[0]
-    assert "runs  trial 1  fold 2/5  features 25%" in best
+    assert "model.a_long_name_5=0.7143" in best.partition("now")[0]
+    assert "now   trial 1  fold 2/5  features 25%" in best
 
 
 def test_a_table_that_is_too_wide_loses_nothing() -> None:

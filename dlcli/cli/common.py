@@ -65,7 +65,8 @@ def session(json: bool = False, *, data: bool = False) -> Iterator[Terminal]:
             raise
         except Interrupted as interrupt:
             how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
-            told = DlcliError(f"stopped by {how}", hint=_notes(interrupt) or _goes_on(terminal))
+            *so_far, goes_on = getattr(interrupt, "__notes__", ()) or [_goes_on(terminal)]
+            told = DlcliError("\n".join([f"stopped by {how}", *so_far]), hint=goes_on)
             terminal.error(told, _stopped_run(terminal))
             raise typer.Exit(interrupt.exit_code) from None
         except Exception as error:
