@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,36 @@ def open_whole(run: str, runs_dir: Path) -> OpenedRun:
     opened = open_run(run, runs_dir)
     while opened.ledger.parent_id is not None:
         opened = open_run(str(opened.folder.parents[1] / opened.ledger.parent_id), runs_dir)
+    status = opened.ledger.status
     reconcile(Path(opened.ledger.runs_dir))  # probably it is one of them
-    return open_run(str(opened.folder), runs_dir)
+    settled = open_run(str(opened.folder), runs_dir)
+    return replace(settled, was_cut_off=status == "RUNNING" and settled.ledger.status == "KILLED")
+
+
+def how_far(opened: OpenedRun) -> str:
+    """What became of a run before it goes on, and how much of it is done; of a sweep that is said with its trials."""
+    from dlcli.console import counted, number
+    from dlcli.cross_validation.children import families
+    from dlcli.run_folder import epochs_so_far
+    from dlcli.tracking.ledger import Ledger
+
+    ledger, config = opened.ledger, opened.config
+    ends = {"FINISHED": "had finished", "FAILED": "had failed", "KILLED": "had been stopped"}
+    end = "had been killed" if opened.was_cut_off else ends.get(ledger.status, "had not ended")
+    said = f"{ledger.run_name} {end}."
+    if ledger.kind == "sweep":
+        return said
+    if ledger.kind == "cv":
+        known = families(ledger).get(ledger.run_id, {})
+        folds = [Ledger.load(folder) for place, folder in known.items() if place.startswith("fold")]
+        done = sum(fold.status == "FINISHED" for fold in folds)
+        return f"{said} {done} of {counted(len(folds), 'fold')} {'is' if done == 1 else 'are'} done."
+    epochs, monitor = epochs_so_far(opened.folder), config["monitor"]
+    values = [epoch[monitor] for epoch in epochs if monitor in epoch]
+    best = (
+        f", the best {monitor} {number((min if config['mode'] == 'min' else max)(values))}" if values else ""
+    )
+    return f"{said} {counted(len(epochs), 'epoch')} {'is' if len(epochs) == 1 else 'are'} recorded{best}."
 
 
 def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption | None:
@@ -115,6 +143,11 @@ def _with_changes(
     from dlcli.config.validate import validate
 
     settings, problems = parse(overrides)
+    if not any(key.startswith("sweep.") for key in may_change):
+        of_sweeps = [setting for setting in settings if setting.key.startswith("sweep.")]
+        settings = [setting for setting in settings if setting not in of_sweeps]
+        hint = "Leave it out: only a sweep has trials."
+        problems += [Problem("the run is no sweep", setting.key, hint) for setting in of_sweeps]
     problems += [
         Problem(
             "would make it another experiment",

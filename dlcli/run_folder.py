@@ -11,6 +11,7 @@ from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.next_command import next_command, resume_command
 from dlcli.retention import DROPPED, WEIGHTS_TAG
+from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -146,12 +147,16 @@ def restore_best_weights(run_dir: Path) -> None:
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run that was found: its folder, ledger and configuration; `notes` tell how it was found."""
+    """A run that was found: its folder, ledger and configuration; `notes` tell how it was found.
+
+    `was_cut_off` where its process was gone, and had not said so.
+    """
 
     folder: Path
     ledger: Ledger
     config: dict[str, Any]
     notes: tuple[str, ...]
+    was_cut_off: bool = False
 
     @property
     def conf_dirs(self) -> tuple[Path, ...]:
@@ -235,6 +240,9 @@ class OpenedRun:
     def _without_model(self) -> CorruptRun:
         """Why there is no model, and where one is."""
         ledger = self.ledger
+        if is_recorded(self.folder):
+            hint = "Only a finished run has one. Wait for it; dlcli runs shows which are done."
+            return CorruptRun("the run has no model yet: it still runs", str(self.folder), hint)
         if ledger.status != "FINISHED":
             return CorruptRun(
                 f"the run has no model ({ledger.status})",

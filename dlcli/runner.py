@@ -141,7 +141,7 @@ def resume(
     from dlcli.experiment import plan_estimation
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
-    from dlcli.resumption import NOTHING_LEFT, open_whole, plan_resumption, searches_in_folds
+    from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption, searches_in_folds
     from dlcli.run_folder import read_result
     from dlcli.sweeps.resumption import plan_again, plan_nested_again
     from dlcli.tracking.connection import recall
@@ -167,6 +167,8 @@ def resume(
             carry_out = partial(_carry_out, estimation, watcher=watcher)
         with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
             resumption.record()  # only now that all of it may go on
+            if watcher:
+                watcher.noted(how_far(opened))
             return carry_out(opened.folder, store)
 
 

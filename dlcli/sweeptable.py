@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _STATES = ("finished", "pruned", "failed")
 _NARROW = 80  # columns, with fewer of which a short bar has to do
-_ECHO = len("^C")  # which a terminal shows behind the last line: broken there, the block would be one line higher
+_ECHO = len(
+    "^C"
+)  # which a terminal shows behind the last line: broken there, the block would be one line higher
 
 
 @dataclass
@@ -71,6 +73,11 @@ class SweepTable:
         """A trial that had ended before the sweep went on."""
         with self._lock:
             self._counts[state] += 1
+
+    def lead(self, best: tuple[int, float, Mapping[str, Any]] | None) -> None:
+        """The best of those trials."""
+        with self._lock:
+            self._best = best
 
     def began(self, trial: int, params: Mapping[str, Any], fold: tuple[int, int] | None) -> None:
         """A trial, or its next fold (which, of how many), is trained."""

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.cli.compare import _readable
 from dlcli.comparison import _words, compare
 from dlcli.errors import InputError
 from dlcli.reports.critical_difference import alike
@@ -163,3 +164,10 @@ def test_groups_of_models_that_are_alike() -> None:
     assert alike([1.0, 1.5, 2.9, 3.0], 1.0) == [(0, 1), (2, 3)]
     assert alike([1.0, 1.8, 2.6], 1.0) == [(0, 1), (1, 2)]
     assert alike([1.0, 2.5], 1.0) == []
+
+
+def test_settings_that_only_some_runs_have_are_counted() -> None:
+    both = {"task._target_": ("dlcli.tasks.binary.Binary", "dlcli.tasks.multiclass.Multiclass")}
+    some = {f"preprocessing.{number}": ("1", "-") for number in range(11)}
+    assert _readable(both | some) == ({"task": ["Binary", "Multiclass"]}, 11)
+    assert len(_readable(dict(list(some.items())[:3]))[0]) == 3

@@ -9,6 +9,8 @@ import typer
 
 from dlcli.cli.common import Json, RunsDir, session
 
+_FEW = 10  # settings that not all runs have: more say but that the runs are of different kinds
+
 
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more.")],
@@ -29,24 +31,47 @@ def compare(
     """
     with session(json) as terminal:
         from dlcli import runner
-        from dlcli.console import number
+        from dlcli.console import counted, number
 
         found = runner.compare(runs, metric, picture, runs_dir)
         if json:
             terminal.document(found.to_json())
             return
 
+        if found.refusal:
+            terminal.sentence(found.refusal)
+
         def columns(rows: dict[str, list[str]]) -> dict[str, dict[str, str]]:
             return {run: {key: row[i] for key, row in rows.items()} for i, run in enumerate(found.runs)}
 
-        if found.settings:
-            terminal.table(columns({key: list(row) for key, row in found.settings.items()}), title="settings")
+        settings, left_out = _readable(found.settings)
+        if settings:
+            terminal.table(columns(settings), title="settings")
+        if left_out:
+            terminal.note(f"{counted(left_out, 'setting')} that not all of them have; --json lists them.")
         figures = {k: ["-" if v is None else number(v) for v in row] for k, row in found.figures.items()}
         terminal.table(columns(figures), title="held-out rows")
-        if found.refusal:
-            terminal.sentence(found.refusal)
         for pair in found.pairs:
             tests = ", ".join(f"{name} p = {p:.2g}" for name, p in pair.p.items())
             terminal.sentence(f"{pair.words} ({tests}).")
         if found.ranking:
             terminal.note(f"Are all of them alike? Friedman test p = {found.ranking.p:.2g}.")
+
+
+def _readable(settings: dict[str, tuple[str, ...]]) -> tuple[dict[str, list[str]], int]:
+    """Settings as a person compares them, and how many that not all runs have are left out.
+
+    What is built goes by the last part of its name, unless that is the same.
+    """
+    partial = [key for key, row in settings.items() if "-" in row]
+    left_out = partial if len(partial) > _FEW else []
+    shown = {}
+    for key, row in settings.items():
+        short = [text.rpartition(".")[2] for text in row]
+        if key in left_out:
+            continue
+        if key.endswith("._target_") and len(set(short)) == len(set(row)):
+            shown[key.removesuffix("._target_")] = short
+        else:
+            shown[key] = list(row)
+    return shown, len(left_out)

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlcli.cli.progress import TerminalWatcher
-from dlcli.console import Terminal
+from dlcli.console import Terminal, counted, number
+from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.sweeptable import SweepTable
 
@@ -32,6 +33,7 @@ class TerminalSweepWatcher(SweepWatcher):
         self._told = False
         self._exit = ExitStack()
         self._table: SweepTable | None = None
+        self._unit = "epoch"
 
     def __enter__(self) -> TerminalSweepWatcher:
         return self
@@ -74,13 +76,23 @@ class TerminalSweepWatcher(SweepWatcher):
             title = f"{self._title}, a search in each fold" if self._search else self._title
             self._terminal.panel(title, description)
         table = SweepTable(self._terminal, total, objective.metric, self._search)
+        ended = [trial for trial in earlier if trial.state != "running"]
+        best = Standing([*earlier], [objective]).best
+        for trial in ended:
+            table.count(trial.state)
+        if ended:
+            table.lead(_leader(best))
+            whose = f"{self._search}, " if self._search else ""
+            which = f"; the best so far is trial {best.number}, {_worth(objective, best)}" if best else ""
+            self._terminal.sentence(
+                f"{whose}{len(ended)} of {counted(total, 'trial')} {'is' if len(ended) == 1 else 'are'} done{which}."
+            )
+        self._objective = objective
         self._table = self._exit.enter_context(table)
-        for trial in earlier:
-            if trial.state != "running":
-                table.count(trial.state)
 
     def began(self, trial: Trial, fold: int, folds: int) -> None:
         """A line for the trial."""
+        self._unit = "fold" if folds > 1 else "epoch"
         if self._table:
             self._table.began(trial.number, trial.params, (fold, folds) if folds > 1 else None)
 
@@ -98,11 +110,23 @@ class TerminalSweepWatcher(SweepWatcher):
         """The trial leaves the table; a better one shows on top."""
         if self._table:
             value = trial.values[0] if trial.state == "finished" else None
-            leader = (best.number, best.values[0], best.params) if best else None
-            self._table.ended(trial.number, trial.params, trial.state, value, trial.reason, leader)
+            reason = trial.reason
+            if trial.state == "pruned" and trial.reports:
+                step = max(trial.reports)
+                figure = f"{self._objective.metric} {number(trial.reports[step])}"
+                reason = f"after {self._unit} {step}, {figure}"
+            self._table.ended(trial.number, trial.params, trial.state, value, reason, _leader(best))
 
     def refitting(self) -> Watcher:
         """The table is done; a bar for the winner."""
         self._exit.close()
         watcher = TerminalWatcher(self._terminal, "the winner, on all rows but the final test rows")
         return self._exit.enter_context(watcher)
+
+
+def _leader(best: Trial | None) -> tuple[int, float, Mapping[str, Any]] | None:
+    return (best.number, best.values[0], best.params) if best else None
+
+
+def _worth(objective: Objective, trial: Trial) -> str:
+    return f"{objective.metric} {objective.text(trial.values[0])}"

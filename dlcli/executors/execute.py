@@ -24,7 +24,10 @@ def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher:
     """
     if not jobs:
         return []
-    executor: Executor = build(config["executor"], where="executor").open(config, data, len(jobs))
+    section = build(config["executor"], where="executor")
+    if opening := getattr(section, "opening", ""):
+        watcher.noted(opening)
+    executor: Executor = section.open(config, data, len(jobs))
     with executor:
         futures: list[Future[Result]] = []
         for index, job in enumerate(jobs):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
+from dlcli.console import counted
 from dlcli.errors import ConfigError, Interrupted, first_line
 from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.following import Following, do_followed_job
@@ -50,6 +51,12 @@ class Ray:
     cpus: Annotated[float, Gt(0)] = 1
     gpus: Annotated[float, Ge(0)] = 0
     retries: Annotated[int, Ge(0)] = 3
+
+    @property
+    def opening(self) -> str:
+        """What a person should know before it is opened, for that takes its time."""
+        where = f"Ray answers at {self.address}" if self.address else "Ray starts on this machine"
+        return f"Until {where} it can take half a minute; then up to {counted(self.jobs, 'job')} run at once."
 
     def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
         """An executor for jobs on the same rows."""

@@ -118,6 +118,9 @@ def _search(
     watcher.planned(description, plan.total, plan.slots, plan.objectives[0], list(standing.trials))
     driver = Driver(plan, study, records, standing, watcher, keeper.ended)
     if not driver.is_complete:
+        opening = getattr(build(config["executor"], where="executor"), "opening", "")
+        if opening and executor is None:
+            watcher.noted(opening)
         with nullcontext(executor) if executor else open_executor(plan) as opened:
             driver.run(opened)
     return study, driver

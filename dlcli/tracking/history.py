@@ -53,6 +53,20 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
                 continue
 
 
+def is_recorded(run_dir: Path) -> bool:
+    """Whether a process records the run right now."""
+    try:
+        file = (run_dir / HISTORY_FILE).open("rb")
+    except OSError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
+
+
 class History:
     """The one writer of a run's history.
 

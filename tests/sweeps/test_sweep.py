@@ -265,7 +265,7 @@ def test_a_signal_after_the_last_trial_says_how_it_goes_on(
     document = json.loads(done.stdout)
     assert document["run_status"] == "KILLED"
     (error,) = document["errors"]
-    assert error["hint"].startswith("2 of 2 trials are done. The best is trial ")
+    assert error["message"].startswith("stopped by SIGTERM\n2 of 2 trials are done. The best is trial ")
     assert error["hint"].endswith(f"Go on with it: dlcli resume 'at the end' --runs-dir {runs_dir}")
 
 
