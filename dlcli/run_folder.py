@@ -194,18 +194,17 @@ class OpenedRun:
 
         data = load_anew(dataset)
         self.check_rows(data)
-        file = self.folder / "split.npz"
-        split = Split.load(file)
+        split = Split.load(self.folder / "split.npz")
         rows = next((rows for part in parts if len(rows := split.rows(part))), None)
         if rows is None:
-            raise self._without_rows(" or ".join(parts), file)
+            raise self._without_rows(" or ".join(parts))
         return data, rows
 
-    def _without_rows(self, part: str, file: Path) -> DataError:
+    def _without_rows(self, part: str) -> DataError:
         """Why there are none, and what has some where a sweep's trial has not."""
         sweep = self.folder.parents[1] / str(self.ledger.parent_id) / "artifacts"
         if part != "test" or self.ledger.kind != "trial" or not sweep.is_dir():
-            return DataError(f"the run has no {part} rows", str(file))
+            return DataError(f"the run has no {part} rows", self.ledger.run_name)
         ledger = Ledger.load(sweep)
         if refitted := ledger.result.get("refit_run_id"):
             line = next_command("eval", refitted[:8], runs_dir=ledger.runs_dir)
@@ -214,7 +213,7 @@ class OpenedRun:
             line = next_command("eval", self.ledger.run_id[:8], "--split", "val", runs_dir=ledger.runs_dir)
             hint = f"Nothing was refitted (sweep.refit). Train it again, as the sweep said at its end, or: {line}"
         return DataError(
-            "the run has no test rows: it is a trial, judged by validation rows", str(file), hint
+            "the run has no test rows: it is a trial, judged by validation rows", self.ledger.run_name, hint
         )
 
     def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:

@@ -30,7 +30,7 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
     )  # fmt: skip
     assert found == [
         ("optimizer.lrr", "torch.optim.Adam has no argument lrr", "Did you mean optimizer.lr?"),
-        ("seed", "should be greater than or equal to 0, not -1", ""),
+        ("seed", "should be at least 0, not -1", ""),
         (
             "trainer.precision",
             "precision 16-mixed needs a GPU; this would train on the CPU",

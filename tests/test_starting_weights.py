@@ -90,5 +90,5 @@ def test_what_does_not_fit_is_told_before_a_run_exists(
 
 
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(RunNotFound, match="there is no run nowhere"):
+    with pytest.raises(RunNotFound, match="there is no run nowhere in "):
         train(tmp_path, "dataset=iris", "model.weights=nowhere")

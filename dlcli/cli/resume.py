@@ -19,7 +19,7 @@ def resume(
     ] = None,
     conf_dir: ConfDirs = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Of a sweep: how many trials in all.")
+        int | None, typer.Option(metavar="N", help="Of a sweep: how many trials in all.")
     ] = None,
     jobs: Annotated[int | None, jobs_of("Folds or trials")] = None,
     runs_dir: RunsDir = None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def sweep(
     overrides: Overrides = None,
-    trials: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many trials.")] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="How many trials.")] = None,
     conf_dir: ConfDirs = None,
     jobs: Annotated[int | None, jobs_of("Trials")] = None,
     timeout: Annotated[

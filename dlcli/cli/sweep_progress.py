@@ -31,6 +31,7 @@ class TerminalSweepWatcher(SweepWatcher):
         self._title = title
         self._search = ""
         self._told = False
+        self._early: list[str] = []  # what is to be said below the panel
         self._exit = ExitStack()
         self._table: SweepTable | None = None
         self._unit = "epoch"
@@ -41,15 +42,24 @@ class TerminalSweepWatcher(SweepWatcher):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._say_early()
         self._exit.__exit__(kind, error, trace)
+
+    def _say_early(self) -> None:
+        for text in self._early:
+            self._terminal.sentence(text)
+        self._early.clear()
 
     def recording(self, run_dir: Path) -> None:
         """Keep it for the message that says what stopped the sweep."""
         self._terminal.run_dir = run_dir
 
     def noted(self, text: str) -> None:
-        """Say it."""
-        self._terminal.sentence(text)
+        """Say it, below the panel."""
+        if self._told:
+            self._terminal.sentence(text)
+        else:
+            self._early.append(text)
 
     @contextmanager
     def searching(self, name: str) -> Iterator[None]:
@@ -75,6 +85,7 @@ class TerminalSweepWatcher(SweepWatcher):
                 description = {key: text for key, text in description.items() if key != "record"}
             title = f"{self._title}, a search in each fold" if self._search else self._title
             self._terminal.panel(title, description)
+            self._say_early()
         table = SweepTable(self._terminal, total, objective.metric, self._search)
         ended = [trial for trial in earlier if trial.state != "running"]
         best = Standing([*earlier], [objective]).best

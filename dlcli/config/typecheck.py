@@ -75,7 +75,11 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     told = [e["msg"] for e in found if e["type"] not in _NOT_PLAIN]
     expected = [text.removeprefix("Input should be ") for text in told if text.startswith("Input should be ")]
     expected = [
-        text.replace("a valid array", "a list").replace("an object", "a mapping") for text in expected
+        text.replace("a valid array", "a list")
+        .replace("an object", "a mapping")
+        .replace("greater than or equal to", "at least")
+        .replace("less than or equal to", "at most")
+        for text in expected
     ]
     if len(expected) < len(told) or not expected:
         # What pydantic says of lengths and of keys makes no sentence: show the type.
@@ -85,7 +89,7 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     # Of a mapping or a list, the first word that is none of the choices.
     wrong = next((word for word in _words(value) if word not in choices), "") if choices else ""
     hint = did_you_mean(wrong, choices) if wrong else ""
-    return f"should be {' or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
+    return f"should be {', or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
 
 
 def _words(value: Any) -> Iterator[str]:

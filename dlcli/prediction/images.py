@@ -86,5 +86,12 @@ def _entries(file: Path, image: str | None) -> list[Entry]:
         return list_files(file, SUFFIXES, "images")
     need_file(file)
     if is_table(file):
-        return image_entries(read_table(file, types={image: "text"} if image else None, missing=[""]), image)
+        source = read_table(file, types={image: "text"} if image else None, missing=[""])
+        if image is None and not any((file.parent / str(name)).is_file() for name in source.frame.iloc[:, 0]):
+            raise DataError(
+                "this model takes images, and the table's first column names no files",
+                str(file),
+                "Give images, a folder or a .tar of them, or say which column has their paths: dataset.image=COLUMN.",
+            )
+        return image_entries(source, image)
     return [Entry(file.name, str(file), 0, file.stat().st_size)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
+from dlcli.paths import display
 from dlcli.tracking.fetch import fetch_run
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
@@ -58,7 +59,7 @@ def find_run(ref: str, runs_dir: Path) -> Found:
             return Found(fetched, f"{ref} was fetched from the store.")
     except StoreError as error:
         hint = f"{hint} It may be in the store, but: {error.problems[0].message}.".strip()
-    raise RunNotFound(f"there is no run {ref}", str(runs_dir), hint)
+    raise RunNotFound(f"there is no run {ref} in {display(runs_dir)}", "", hint)
 
 
 def _folder(ref: str) -> Path | None:

@@ -110,7 +110,7 @@ MESSAGES = [
         "Use runs_dir for where results go.",
     ),
     # types, ranges, choices
-    ("seed=-1", "seed", "should be greater than or equal to 0, not -1", ""),
+    ("seed=-1", "seed", "should be at least 0, not -1", ""),
     ("seed='3'", "seed", 'should be a valid integer, not "3"', ""),
     ("seed=true", "seed", "should be a valid integer, not true", ""),
     ("mode=mni", "mode", "should be 'min' or 'max', not \"mni\"", "Did you mean min?"),
@@ -121,7 +121,7 @@ MESSAGES = [
     (
         "model.hidden=0",
         "model.hidden",
-        "should be greater than or equal to 1 or a list, not 0",
+        "should be at least 1, or a list, not 0",
         "",
     ),
     ("model.dropout=1", "model.dropout", "should be less than 1, not 1", ""),
@@ -134,7 +134,7 @@ MESSAGES = [
     (
         "dataset.batch_size=0",
         "dataset.batch_size",
-        "should be greater than or equal to 1 or 'full', not 0",
+        "should be at least 1, or 'full', not 0",
         "",
     ),
     # what dlcli supplies

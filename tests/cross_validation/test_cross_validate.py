@@ -210,7 +210,7 @@ def test_a_target_that_only_a_leak_could_tell_scores_at_chance(tmp_path: Path) -
     [
         (["cv.refit=true"], "hold-out has tested on the final test rows"),
         (["cv=group_kfold"], "goes by groups, and iris has none"),
-        (["cv=kfold", "cv.folds=1"], "greater than or equal to 2"),
+        (["cv=kfold", "cv.folds=1"], "at least 2"),
     ],
 )
 def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_sequences_in_columns_of_other_names() -> None:
     (rows,), lines = predicted("sequence", fitted, "one.csv", "dataset.id=null", "dataset.time=when")
     assert lines.to_pydict() == {"row": [0], "prediction": [0]}
     assert fitted.transform(rows)["x"][:].ravel().tolist() == [3, 0]
-    with pytest.raises(DataError, match=r"there is no column who in s\.csv"):
+    with pytest.raises(DataError, match=r"there is no column who"):
         predicted("sequence", fitted, "s.csv", "dataset.id=who")
     Path("new.csv").write_text(text.replace("b,8:00,2", "b,8:00,"))
     with pytest.raises(DataError, match=r"new\.csv:4, column v: a value is missing"):

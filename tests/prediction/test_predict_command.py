@@ -113,7 +113,7 @@ def test_json_tells_where_the_predictions_are(runs: Path) -> None:
     ("words", "told"),
     [
         (["late.csv", "-o", "old.csv"], "error: late.csv:40, column size\n  'big0"),
-        (["typo.csv"], "there is no column size in typo.csv\n  hint: Did you mean sizes?"),
+        (["typo.csv"], "there is no column size\n  hint: Did you mean sizes?"),
         (["new.cvs"], "there is no such file"),
         (["new.csv", "--keep", "sise"], "hint: Did you mean size?"),
         (["own.csv", "--keep", "all"], "the predictions would have two columns prediction"),

@@ -689,7 +689,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["optimizer.lr=interval(0,1)", "sweep/sampler=grid"], "a grid cannot hold all numbers of optimizer.lr"),
         (["optimizer.lr=0.1,0.2", "sweep/pruner=wilcoxon"], "a trial has one split"),
         (["optimizer.lr=0.1,0.2", "sweep.timeout=soon"], "no length of time"),
-        (["optimizer.lr=0.1,0.2", "sweep.trials=0"], "greater than or equal to 1"),
+        (["optimizer.lr=0.1,0.2", "sweep.trials=0"], "at least 1"),
         (["task.loss.label_smoothing=0.0,0.1"], "changes what val/loss means"),
         (["optimizer.lr=0.1,-1"], "optimizer.lr=-1: .*Invalid learning rate"),
         (["model=mlp,lstm"], "model=lstm: .*takes"),

@@ -13,7 +13,7 @@ from dlcli.config.suggest import choices, hint
 from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.delimited import MISSING
 from dlcli.datasets.tables.source import Source
-from dlcli.errors import DataError
+from dlcli.errors import DataError, Problem
 
 # Missing columns that are told one by one.
 _FEW = 3
@@ -69,10 +69,22 @@ def carried(names: Sequence[str], odd: Collection[str], file: Path, wanted: Want
             str(file),
             hint(choices(names)),
         )
-    columns.need_all({str(file): absent})
+    try:
+        columns.need_all({str(file): absent})
+    except DataError as error:
+        add = "" if wanted.others else "Add the column: its cells may be empty where a value is not known."
+        raise DataError([_of_file(problem, file, add) for problem in error.problems]) from error
     return list(names if wanted.keep is None else wanted.keep)
 
 
 def is_empty(file: Path) -> DataError:
     """The error for a file without a row."""
     return DataError("is empty", str(file), "Give one row at least.")
+
+
+def _of_file(problem: Problem, file: Path, add: str) -> Problem:
+    """What the file lacks, its name said once; a near name says enough of what to do."""
+    message = problem.message.removesuffix(f" in {file.name}")
+    return replace(
+        problem, message=message, hint=problem.hint if "Did you mean" in problem.hint else add or problem.hint
+    )
