@@ -95,11 +95,11 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         Pruned: the observer found it hopeless; the run is marked KILLED, and tagged.
         Interrupted: a signal came; the run is marked KILLED.
     """
+    from dlcli.disk import disk_errors
     from dlcli.inference.evaluate import evaluate, figures, named_baselines, save_outputs
     from dlcli.inference.latency import latency_ms
     from dlcli.reports.report import write_report
     from dlcli.splits.split import Split
-    from dlcli.tracking.ledger import disk_errors
     from dlcli.tracking.recorder import Recorder
 
     started = time.monotonic()

@@ -37,6 +37,7 @@ LAYERS = (
     ("tracking", "config", "result"),
     ("computingbar", "foldtable", "livedisplay", "sweeptable", "trainingbar"),
     ("console", "interrupts"),
+    ("disk",),
     ("errors", "paths", "program", "quiet", "cores", "screentable"),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}

@@ -34,6 +34,11 @@ Run = Annotated[
     typer.Argument(metavar="RUN", help="A run's ID or its start, its name, its folder, `last` or `best`."),
 ]
 
+DataPlace = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="OVERRIDES", help="Where the data lies now: dataset.root=DIR, dataset.path=FILE."),
+]
+
 
 def jobs_of(what: str) -> Any:
     """The option `--jobs` of a command that runs `what`."""

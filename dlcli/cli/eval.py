@@ -7,18 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
+from dlcli.cli.common import ConfDirs, DataPlace, Json, Run, RunsDir, Trust, session
 
 
 def eval(  # the command's name
     run: Run,
     split: Annotated[Literal["test", "val"], typer.Option(help="The rows to judge the model on.")] = "test",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="OVERRIDES", help="Where the data lies now: dataset.root=DIR, dataset.path=FILE."
-        ),
-    ] = None,
+    overrides: DataPlace = None,
     file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Judge the model on these rows instead; their targets are there."),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
+from dlcli.cli.common import ConfDirs, DataPlace, Json, Run, RunsDir, Trust, session
 
 
 def export(
@@ -15,12 +15,7 @@ def export(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="A .pt2 (torch.export) or an .onnx.")
     ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="OVERRIDES", help="Where the data lies now: dataset.root=DIR, dataset.path=FILE."
-        ),
-    ] = None,
+    overrides: DataPlace = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,

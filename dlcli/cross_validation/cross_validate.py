@@ -14,13 +14,13 @@ from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.refit import refit
 from dlcli.cross_validation.report import write_parent_report
 from dlcli.cross_validation.summary import summarize_folds
+from dlcli.disk import disk_errors
 from dlcli.errors import DataError
 from dlcli.executors.execute import execute
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.retention import keep_best, watched
 from dlcli.run_folder import read_result, recorded_baselines
-from dlcli.tracking.ledger import disk_errors
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
 from dlcli.training.observer import Watcher

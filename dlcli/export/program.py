@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, InputError, first_line
-from dlcli.prediction.output import write_errors
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
 
@@ -76,7 +76,7 @@ def write_program(
         program = _traced(fresh, batches[0], file)
         # Under its own name, by which a graph finds weights that are a file of their own.
         with (
-            write_errors(str(file)),
+            write_errors(file, "the file", "write elsewhere"),
             tempfile.TemporaryDirectory(dir=file.parent, prefix=".export.") as folder,
         ):
             made = Path(folder) / file.name

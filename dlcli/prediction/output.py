@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +17,12 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.tables.plain import DATES
-from dlcli.errors import DataError, DiskFull, InputError, first_line
+from dlcli.disk import write_errors
+from dlcli.errors import DataError, InputError, first_line
 
 Write = Callable[[pa.Table], None]
+
+_write_errors = partial(write_errors, what="the file", elsewhere="write elsewhere")
 
 _SUFFIXES = (".csv", ".parquet", ".jsonl")
 
@@ -50,7 +53,7 @@ def written_to(path: Path) -> Iterator[Write]:
     suffix = path.suffix.lower()
     with ExitStack() as stack:
         stack.callback(partial.unlink, missing_ok=True)
-        with write_errors(str(path)):
+        with _write_errors(path):
             file = partial.open("wb")
         stack.callback(_let_go, file)
         if suffix == ".parquet":
@@ -59,7 +62,7 @@ def written_to(path: Path) -> Iterator[Write]:
             yield telling(table.write, str(path))
         else:
             yield telling(csv_to(file) if suffix == ".csv" else _json_lines_to(file), str(path))
-        with write_errors(str(path)):
+        with _write_errors(path):
             if suffix == ".parquet":
                 table.close()
             file.flush()
@@ -75,28 +78,13 @@ def _let_go(opened: Any) -> None:
 
 
 def telling(write: Write, where: str) -> Write:
-    """The same, but for the system's refusal, which is said as `write_errors` does."""
+    """The same, but for the system's refusal, which is said as of a file."""
 
     def told(table: pa.Table) -> None:
-        with write_errors(where):
+        with _write_errors(where):
             write(table)
 
     return told
-
-
-@contextmanager
-def write_errors(where: str) -> Iterator[None]:
-    """The system's refusal to write there, as an error that says what to do."""
-    try:
-        yield
-    except BrokenPipeError:  # whoever reads has enough
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                "no space left for the file", where, "Make room there, or write elsewhere."
-            ) from error
-        raise InputError(f"cannot be written: {error.strerror or error}", where) from error
 
 
 def csv_to(file: IO[bytes]) -> Write:

@@ -13,6 +13,7 @@ from dlcli.config.build import build
 from dlcli.console import counted
 from dlcli.cross_validation.refit import refit
 from dlcli.cross_validation.summary import mean_baselines
+from dlcli.disk import disk_errors
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.next_command import resume_command
@@ -29,7 +30,7 @@ from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.amend import amend
-from dlcli.tracking.ledger import Ledger, atomic_write, disk_errors
+from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
 

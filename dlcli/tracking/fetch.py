@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcli.disk import write_errors
 from dlcli.errors import RunNotFound
 from dlcli.tracking.connection import connect, patient, probe, sqlite_file, store_errors, tracking_uri
-from dlcli.tracking.ledger import LEDGER_FILE, write_errors
+from dlcli.tracking.ledger import LEDGER_FILE
 from dlcli.tracking.store import folder_name, local_path
 
 if TYPE_CHECKING:

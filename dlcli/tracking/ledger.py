@@ -6,56 +6,25 @@ writes its ledger.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import math
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from dlcli.errors import CorruptRun, DiskFull, DlcliError, InputError
+from dlcli.disk import write_errors
+from dlcli.errors import CorruptRun
 
 SCHEMA_VERSION = 1
 LEDGER_FILE = "ledger.json"
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_MAKE_ROOM = "Make room there, or record elsewhere: --runs-dir DIR."
-
 Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit"]
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
-
-
-@contextlib.contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write at `path` into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        where = str(path)
-        if error.errno in _FULL:
-            raise DiskFull("no space left for the record", where, _MAKE_ROOM) from error
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot write: {reason}", where, "Record elsewhere: --runs-dir DIR.") from error
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Recognise a full disk in what libraries make of it: torch and safetensors raise errors of their own."""
-    try:
-        yield
-    except DlcliError:
-        raise
-    except Exception as error:
-        full = isinstance(error, OSError) and error.errno in _FULL
-        if not full and "No space left on device" not in str(error):
-            raise
-        raise DiskFull("no space left for the record", str(path), _MAKE_ROOM) from error
 
 
 def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> None:

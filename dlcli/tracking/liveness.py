@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlcli.tracking.ledger import Ledger, write_errors
+from dlcli.disk import write_errors
+from dlcli.tracking.ledger import Ledger
 
 ACTIVE_DIR = ".active"
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from dlcli.disk import write_errors
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.history import History
-from dlcli.tracking.ledger import Ledger, Status, atomic_write, now, write_errors
+from dlcli.tracking.ledger import Ledger, Status, atomic_write, now
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.projector import Projector
 from dlcli.tracking.redact import redact, redact_value

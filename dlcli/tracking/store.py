@@ -16,6 +16,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlparse
 
+from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, StoreError
 from dlcli.tracking.connection import (
     connect,
@@ -27,7 +28,7 @@ from dlcli.tracking.connection import (
     store_errors,
     tracking_uri,
 )
-from dlcli.tracking.ledger import Kind, Ledger, atomic_write, write_errors
+from dlcli.tracking.ledger import Kind, Ledger, atomic_write
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.redact import redact, redact_value
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from dlcli.datasets.data import Data, take
+from dlcli.disk import disk_errors
 from dlcli.models.weights import add_tensors
 from dlcli.preprocessing.base import Preprocessing
-from dlcli.tracking.ledger import disk_errors
 from dlcli.training.feature_store import FeatureStore
 from dlcli.training.fields import Field, as_fields
 from dlcli.training.loader import BatchLoader

@@ -54,6 +54,14 @@ QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerat
 SPACE = ["model.hidden=4,8", "optimizer.lr=tag(log,interval(1e-3,1e-1))"]
 
 
+def own_experiment(project: Path, name: str, text: str) -> None:
+    """An experiment in a conf folder of one's own."""
+    folder = project / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (project / "conf" / "dlcli.yaml").write_text("")
+    (folder / f"{name}.yaml").write_text(text)
+
+
 def ledgers(runs_dir: Path, name: str, kind: str) -> list[Ledger]:
     """Runs of a kind below the sweep with this name, in the order of their numbers; folds below its trials."""
     found = [Ledger.load(file.parent) for file in runs_dir.glob("*/*/artifacts/ledger.json")]
@@ -215,12 +223,11 @@ def test_a_picture_that_fails_is_told_and_a_key_may_be_a_choice_here_and_a_numbe
         raise ValueError("no such colour")
 
     monkeypatch.setattr("dlcli.sweeps.report.history", fails)
-    folder = tmp_path / "conf" / "experiment"
-    folder.mkdir(parents=True)
-    (tmp_path / "conf" / "dlcli.yaml").write_text("")
-    (folder / "mixed.yaml").write_text(
+    own_experiment(
+        tmp_path,
+        "mixed",
         "# @package _global_\nsweep:\n  space:\n    optimizer: adam,sgd\n"
-        "    optimizer=adam:\n      model.hidden: [4, 8]\n    optimizer=sgd:\n      model.hidden: range(5,7)\n"
+        "    optimizer=adam:\n      model.hidden: [4, 8]\n    optimizer=sgd:\n      model.hidden: range(5,7)\n",
     )
     asked = ["experiment=mixed", *QUICK, "sweep.refit=false", f"runs_dir='{runs_dir}'"]
     result = dlcli.sweep(asked, conf_dirs=[tmp_path / "conf"])
@@ -633,13 +640,12 @@ def test_what_folds_hold_out_validates(runs_dir: Path) -> None:
 
 
 def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> None:
-    folder = tmp_path / "conf" / "experiment"
-    folder.mkdir(parents=True)
-    (tmp_path / "conf" / "dlcli.yaml").write_text("")
-    (folder / "which.yaml").write_text(
+    own_experiment(
+        tmp_path,
+        "which",
         "# @package _global_\ndefaults:\n  - override /sweep/sampler: random\n"
         "sweep:\n  trials: 4\n  space:\n    model: mlp,linear\n    model=mlp:\n      model.hidden: [4, 8]\n"
-        "    optimizer.lr: 0.1,0.01\n"
+        "    optimizer.lr: 0.1,0.01\n",
     )
     asked = ["experiment=which", *QUICK[:1], *QUICK[2:], f"runs_dir='{runs_dir}'"]
     result = dlcli.sweep([*asked, "optimizer.lr=0.05"], conf_dirs=[tmp_path / "conf"])
@@ -719,12 +725,11 @@ def test_a_key_that_only_some_options_have_is_searched_with_these(tmp_path: Path
 
 
 def test_all_mistakes_of_a_space_are_told_at_once(tmp_path: Path) -> None:
-    folder = tmp_path / "conf" / "experiment"
-    folder.mkdir(parents=True)
-    (tmp_path / "conf" / "dlcli.yaml").write_text("")
-    (folder / "wrong.yaml").write_text(
+    own_experiment(
+        tmp_path,
+        "wrong",
         "# @package _global_\nsweep:\n  space:\n    model: mlp,linaer\n    optimizer.lr: fast\n"
-        "    model=mpl:\n      model.hidden: [4, 8]\n    model.hiden: 1,2\n"
+        "    model=mpl:\n      model.hidden: [4, 8]\n    model.hiden: 1,2\n",
     )
     with pytest.raises(ConfigError) as caught:
         plan_sweep(["experiment=wrong", "dataset=iris"], [tmp_path / "conf"])

@@ -1,0 +1,51 @@
+"""What the disk refuses, as errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dlcli.errors import DiskFull, DlcliError, InputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RECORD = "the record"
+_RECORD_ELSEWHERE = "record elsewhere: --runs-dir DIR"
+
+
+@contextmanager
+def write_errors(path: Path | str, what: str = _RECORD, elsewhere: str = _RECORD_ELSEWHERE) -> Iterator[None]:
+    """Turn the operating system's refusal to write `what` at `path` into an error that says what to do.
+
+    A pipe that nobody reads any more is no refusal: whoever reads has enough.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(path, what, elsewhere) from error
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(
+            f"cannot write: {reason}", str(path), f"{elsewhere[0].upper()}{elsewhere[1:]}."
+        ) from error
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Recognise a full disk in what libraries make of it: torch and safetensors raise errors of their own."""
+    try:
+        yield
+    except DlcliError:
+        raise
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in _FULL
+        if not full and "No space left on device" not in str(error):
+            raise
+        raise _full(path, _RECORD, _RECORD_ELSEWHERE) from error
+
+
+def _full(path: Path | str, what: str, elsewhere: str) -> DiskFull:
+    return DiskFull(f"no space left for {what}", str(path), f"Make room there, or {elsewhere}.")
