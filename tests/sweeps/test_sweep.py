@@ -54,12 +54,13 @@ QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerat
 SPACE = ["model.hidden=4,8", "optimizer.lr=tag(log,interval(1e-3,1e-1))"]
 
 
-def own_experiment(project: Path, name: str, text: str) -> None:
-    """An experiment in a conf folder of one's own."""
-    folder = project / "conf" / "experiment"
-    folder.mkdir(parents=True)
+def own_experiment(project: Path, name: str, text: str) -> Path:
+    """Write an experiment into a conf folder of the user's own; returns its file."""
+    file = project / "conf" / "experiment" / f"{name}.yaml"
+    file.parent.mkdir(parents=True)
     (project / "conf" / "dlcli.yaml").write_text("")
-    (folder / f"{name}.yaml").write_text(text)
+    file.write_text(text)
+    return file
 
 
 def ledgers(runs_dir: Path, name: str, kind: str) -> list[Ledger]:
@@ -640,7 +641,7 @@ def test_what_folds_hold_out_validates(runs_dir: Path) -> None:
 
 
 def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> None:
-    own_experiment(
+    file = own_experiment(
         tmp_path,
         "which",
         "# @package _global_\ndefaults:\n  - override /sweep/sampler: random\n"
@@ -663,7 +664,6 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         [*asked, "model=mlp"], conf_dirs=[tmp_path / "conf"]
     )  # no sweep: the same experiment
     assert trained.status == "FINISHED"
-    file = folder / "which.yaml"
     file.write_text(file.read_text().replace("[4, 8]", "[4, 16]"))
     before = record_of(result)
     with pytest.raises(ConfigError, match=r"sweep\.space: is not what the run was started with"):
