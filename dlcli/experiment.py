@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +61,9 @@ class Experiment:
         """
         from pytorch_lightning.utilities.seed import isolate_rng
 
-        from dlcli.config.build import build
         from dlcli.console import amount
         from dlcli.feature_cache import rehearsed
-        from dlcli.optimization import batch_rows, make_optimizer
+        from dlcli.optimization import make_recipe
         from dlcli.parts import assemble
         from dlcli.splits.split import Split
         from dlcli.tasks.facts import target_facts
@@ -79,15 +77,8 @@ class Experiment:
             targets = target_facts(self.data, split.train) if quick else None  # of few rows, all classes
             parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
             parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
-            rehearsal = rehearse(
-                parts.network,
-                parts.task,
-                parts.train,
-                parts.val,
-                make_optimizer=partial(make_optimizer, config["optimizer"]),
-                trainer=build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False),
-                batch_size=batch_rows(config, parts.train),
-            )
+            recipe = make_recipe(config, parts.train, config["seed"])
+            rehearsal = rehearse(parts.network, parts.task, parts.train, parts.val, recipe)
         free = free_space(Path(config["runs_dir"]))
         if rehearsal.disk_peak > free:
             raise ConfigError(

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcli.optimization import batch_rows, make_chosen, make_optimizer
+from dlcli.optimization import make_chosen, make_recipe
 
 if TYPE_CHECKING:
     from dlcli.parts import Parts
@@ -25,16 +25,16 @@ def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
     finder: Finder | None = make_chosen(config, "finder")
     if finder is None:
         return None
+    recipe = make_recipe(config, parts.train, seed)
     try_out = partial(
         Tryout,
         network=parts.network,
         task=parts.task,
         train=parts.train,
-        make_optimizer=partial(make_optimizer, config["optimizer"]),
-        seed=seed,
+        recipe=recipe,
         device=choose_device(config["trainer"]["accelerator"]),
     )
-    return finder.find(try_out, batch_rows(config, parts.train))
+    return finder.find(try_out, recipe.batch_size)
 
 
 def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Recorder) -> dict[str, Any]:

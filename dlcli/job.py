@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from dlcli.errors import Interrupted, Pruned, TrainingError
 from dlcli.feature_cache import cached_features, with_features
 from dlcli.finding import find, settle
 from dlcli.next_command import resume_command
-from dlcli.optimization import batch_rows, make_chosen, make_optimizer, make_schedule
+from dlcli.optimization import make_recipe
 from dlcli.paths import display
 from dlcli.program import run_program
 from dlcli.result import Result
@@ -250,25 +249,11 @@ def _fit(
         parts.task,
         parts.train,
         parts.val,
-        make_optimizer=partial(make_optimizer, config["optimizer"]),
-        make_schedule=partial(make_schedule, config["scheduler"]) if config["scheduler"] else None,
-        augment=make_chosen(config, "augmentation"),
-        averaging=make_chosen(config, "weight_averaging"),
-        make_trainer=partial(build, config["trainer"], where="trainer"),
-        trainer_arguments=config["trainer"],
-        callbacks=[
-            build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node
-        ],
-        batch_size=batch_rows(config, parts.train),
-        seed=job.seed,
-        monitor=config["monitor"],
-        mode=config["mode"],
+        make_recipe(config, parts.train, job.seed, keep_last=job.keep_last),
         folder=run_dir / "checkpoints",
-        checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
         observer=observer,
         description=description,
         earlier=epochs_so_far(run_dir),
-        keep_last=job.keep_last,
         world=world,
     )
 

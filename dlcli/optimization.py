@@ -1,8 +1,9 @@
-"""How a training trains: optimizer, schedule and batch size, made of what the configuration says of them."""
+"""From a configuration to its `Recipe`: optimizer, schedule, batch size and all else that says how to train."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
@@ -14,10 +15,37 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from dlcli.training.fields import Fields
+    from dlcli.training.recipe import Recipe
     from dlcli.training.schedules import Schedule
 
 # What torch calls some of an optimizer's keys.
 _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
+
+
+def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_last: bool = False) -> Recipe:
+    """How the configuration trains a network on the rows `train`.
+
+    With `keep_last` the last epoch counts as the best.
+    """
+    from dlcli.training.recipe import Recipe
+
+    return Recipe(
+        make_optimizer=partial(make_optimizer, config["optimizer"]),
+        make_trainer=partial(build, config["trainer"], where="trainer"),
+        batch_size=batch_rows(config, train),
+        seed=seed,
+        trainer_arguments=config["trainer"],
+        callbacks=[
+            build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node
+        ],
+        monitor=config["monitor"],
+        mode=config["mode"],
+        make_schedule=partial(make_schedule, config["scheduler"]) if config["scheduler"] else None,
+        augment=make_chosen(config, "augmentation"),
+        averaging=make_chosen(config, "weight_averaging"),
+        keep_last=keep_last,
+        checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
+    )
 
 
 def make_optimizer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
-from torch.optim import Optimizer
-from torch.optim.optimizer import ParamsT
 
 from dlcli.console import counted
 from dlcli.distributed.signals import leave_signals
@@ -20,13 +18,13 @@ from dlcli.distributed.world import Place, World
 from dlcli.errors import TrainingError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
-from dlcli.training.averaging import Averaging
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.fields import Fields
 from dlcli.training.loader import BatchLoader, Chunk
-from dlcli.training.module import Augment, MakeSchedule, TrainingModule
+from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
+from dlcli.training.recipe import Recipe
 from dlcli.training.resume import LAST, read_progress
 
 # Optimizer steps in one call from Lightning, where nothing asks for less: its work between calls, about 200 us on a
@@ -88,38 +86,27 @@ def fit(
     task: Task,
     train: Fields,
     val: Fields | None,
+    recipe: Recipe,
     *,
-    make_optimizer: Callable[[ParamsT], Optimizer],
-    make_trainer: Callable[..., pl.Trainer],
-    trainer_arguments: Mapping[str, Any],
-    callbacks: Sequence[Callback],
-    batch_size: int,
-    seed: int,
-    monitor: str,
-    mode: str,
     folder: Path,
-    checkpoint_minutes: float,
     observer: Observer,
     description: Mapping[str, str],
     earlier: Sequence[dict[str, float]] = (),
-    keep_last: bool = False,
-    make_schedule: MakeSchedule | None = None,
-    augment: Augment | None = None,
-    averaging: Averaging | None = None,
     world: World | None = None,
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
     Where `folder` holds a `last.ckpt`, training goes on from there, and ends as it would have without the break;
-    `earlier` are the metrics of the epochs so far. With `keep_last` the last epoch counts as the best. In a `world` of
-    several processes each trains on its part of every batch, and the first one writes all files.
+    `earlier` are the metrics of the epochs so far. In a `world` of several processes each trains on its part of every
+    batch, and the first one writes all files.
 
     Raises:
         CorruptRun: the checkpoint cannot be read, or is that of a training with other frozen weights.
         Diverged: the loss became NaN or infinite.
         TrainingError: no epoch was finished.
     """
-    chunk = CHUNK if takes_chunks(trainer_arguments, callbacks) else None
+    batch_size, monitor = recipe.batch_size, recipe.monitor
+    chunk = CHUNK if takes_chunks(recipe.trainer_arguments, recipe.callbacks) else None
     progress = read_progress(folder / LAST)
     first_epoch = progress.finished_epochs if progress else 0
     history = list(earlier[:first_epoch])
@@ -133,21 +120,18 @@ def fit(
     module = TrainingModule(
         network,
         task,
-        make_optimizer,
-        BatchLoader(train, batch_size, shuffle=True, seed=seed, chunk=chunk, rank=rank, ranks=ranks),
+        recipe,
+        BatchLoader(train, batch_size, shuffle=True, seed=recipe.seed, chunk=chunk, rank=rank, ranks=ranks),
         BatchLoader(val, max(batch_size, 512), rank=rank, ranks=ranks) if val is not None else None,
-        seed,
-        _metrics_of_an_epoch(task, monitor, callbacks),
+        _metrics_of_an_epoch(task, monitor, recipe.callbacks),
         on_epoch,
-        monitor,
-        make_schedule,
-        augment,
-        averaging,
     )
-    checkpoints = Checkpoints(folder, None if keep_last else monitor, mode, checkpoint_minutes)
-    trainer = make_trainer(
+    checkpoints = Checkpoints(
+        folder, None if recipe.keep_last else monitor, recipe.mode, recipe.checkpoint_minutes
+    )
+    trainer = recipe.make_trainer(
         logger=False,
-        callbacks=[*callbacks, _Progress(observer), checkpoints],
+        callbacks=[*recipe.callbacks, _Progress(observer), checkpoints],
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=True,
@@ -163,7 +147,7 @@ def fit(
     place = f"{world.size} x {device.type}" if world else str(device)
     description = {**description, "device": f"{place}{threads}, precision {trainer.precision}"}
     steps = module.steps_per_epoch
-    observer.prepared(Plan(description, trainer.max_epochs, steps, monitor, mode, first_epoch))
+    observer.prepared(Plan(description, trainer.max_epochs, steps, monitor, recipe.mode, first_epoch))
     try:
         if progress and progress.reaches(trainer.max_epochs):
             checkpoints.load_state_dict(progress.checkpoints)

@@ -10,23 +10,18 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.optimizer import ParamsT
 
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
-from dlcli.training.averaging import Averaging, WeightAverage, measure_batch_norm
+from dlcli.training.averaging import WeightAverage, measure_batch_norm
 from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
+from dlcli.training.recipe import Recipe
 from dlcli.training.resume import all_parts, own_part, random_state, set_random_state
 from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
-
-Augment = Callable[[Batch], Batch]
-# From an optimizer, all its steps (None: nobody knows how many) and those of an epoch.
-MakeSchedule = Callable[[Optimizer, int | None, int], Schedule]
 
 # Losses stay on the device; so many are looked at together, lest a run that has diverged goes on for hours.
 _CHECK_EVERY = 256
@@ -42,16 +37,11 @@ class TrainingModule(pl.LightningModule):
     Args:
         network: from a batch to outputs.
         task: loss and metrics.
-        make_optimizer: from parameters to the optimizer.
+        recipe: optimizer, schedule, augmentation, averaging, seed and monitored metric.
         train: batches, or chunks of batches, of training rows.
         val: batches of validation rows, if there are any.
-        seed: reseeds torch at each epoch, so that an epoch that is done again is the same again.
         metrics: names of the task's metrics that are counted each epoch.
         on_epoch: called with each finished epoch's number and metrics.
-        monitor: the metric that a plateau is seen in.
-        make_schedule: from the optimizer to how its learning rate changes; None leaves it as it is.
-        augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
-        averaging: keeps an average of the weights, which is then what validation judges.
 
     Where several processes train, `train` gives this one its part of each batch.
     """
@@ -60,34 +50,27 @@ class TrainingModule(pl.LightningModule):
         self,
         network: Network,
         task: Task,
-        make_optimizer: Callable[[ParamsT], Optimizer],
+        recipe: Recipe,
         train: BatchLoader,
         val: BatchLoader | None,
-        seed: int,
         metrics: Sequence[str],
         on_epoch: Callable[[int, dict[str, float]], None],
-        monitor: str,
-        make_schedule: MakeSchedule | None = None,
-        augment: Augment | None = None,
-        averaging: Averaging | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.frozen = FrozenPart(network)
         self.task = task
-        self.average = WeightAverage(network.model, averaging) if averaging is not None else None
+        self.average = (
+            WeightAverage(network.model, recipe.averaging) if recipe.averaging is not None else None
+        )
         # What the last finished epoch measured: train/..., val/..., lr, samples_per_second.
         self.epoch_metrics: dict[str, float] = {}
         self.epoch_seconds = 0.0
         self.automatic_optimization = train.chunk is None
-        self._make_optimizer = make_optimizer
+        self._recipe = recipe
         self._train = train
         self._val = val
-        self._seed = seed
         self._on_epoch = on_epoch
-        self._monitor = monitor
-        self._make_schedule = make_schedule
-        self._augment = augment
         self._schedule: Schedule | None = None
         self._batch_idx = -1
         self._averaged_step = 0
@@ -110,11 +93,11 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer of all parameters that train, and its schedule."""
-        optimizer = self._make_optimizer(self.network.trained_parameters())
-        if self._make_schedule is None:
+        optimizer = self._recipe.make_optimizer(self.network.trained_parameters())
+        if self._recipe.make_schedule is None:
             return optimizer
         gathered = self.trainer.accumulate_grad_batches
-        self._schedule = self._make_schedule(
+        self._schedule = self._recipe.make_schedule(
             optimizer, self._total_steps, -(-self._train.batches // gathered)
         )
         config: dict[str, Any] = {"scheduler": self._schedule.scheduler}
@@ -162,16 +145,16 @@ class TrainingModule(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Augment a single batch of training rows; those of a chunk are augmented as they are read."""
-        if self._augment is None or isinstance(batch, Chunk) or not self.trainer.training:
+        if self._recipe.augment is None or isinstance(batch, Chunk) or not self.trainer.training:
             return batch
-        return self._augment(batch)
+        return self._recipe.augment(batch)
 
     def on_train_epoch_start(self) -> None:
         """Reseed for this epoch, and start its clock."""
         self._train.epoch = self.current_epoch
         self.network.start_epoch(self.current_epoch)
         rank = self._train.rank
-        torch.manual_seed(derive_seed(self._seed, self.current_epoch, *([rank] if rank else [])))
+        torch.manual_seed(derive_seed(self._recipe.seed, self.current_epoch, *([rank] if rank else [])))
         self._losses.clear()
         self._batch_idx = -1
         self.epoch_metrics = {}
@@ -227,8 +210,8 @@ class TrainingModule(pl.LightningModule):
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         one: Any
         for one in batch:
-            if self._augment is not None:
-                one = self._augment(one)
+            if self._recipe.augment is not None:
+                one = self._recipe.augment(one)
             asked = False
 
             def closure(one: Any = one) -> Tensor:
@@ -335,7 +318,7 @@ class TrainingModule(pl.LightningModule):
             "samples_per_second": self._train.rows / self.epoch_seconds,
         }
         if self._schedule is not None:
-            self._schedule.end_epoch(self.epoch_metrics.get(self._monitor))
+            self._schedule.end_epoch(self.epoch_metrics.get(self._recipe.monitor))
         self._on_epoch(self.current_epoch, self.epoch_metrics)
 
     def _end_of_training(self) -> None:

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.optimizer import ParamsT
 
 from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
@@ -25,6 +23,7 @@ from dlcli.training.fields import Batch, Field, Fields
 from dlcli.training.frozen import frozen_names
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
+from dlcli.training.recipe import Recipe
 
 # Timed steps at most, and seconds after which no further one is begun.
 _STEPS, _SECONDS = 50, 1.0
@@ -64,22 +63,20 @@ def rehearse(
     task: Task,
     train: Fields,
     val: Fields | None,
-    *,
-    make_optimizer: Callable[[ParamsT], Optimizer],
-    trainer: pl.Trainer,
-    batch_size: int,
+    recipe: Recipe,
 ) -> Rehearsal:
-    """Train the network for a few batches, in place, on the trainer's device and with its precision.
+    """Train the network for a few batches, in place, on the recipe's device and with its precision.
 
     Raises:
         ConfigError: the model, the loss or the optimizer fails, or a batch does not fit into memory.
     """
+    trainer, batch_size = recipe.make_trainer(logger=False, enable_checkpointing=False), recipe.batch_size
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     loader = BatchLoader(train, batch_size, join_single=True)
     with _enough_memory(network, task, train, batch_size, device):
         task.to(device)
         precision.convert_module(network.to(device)).train()
-        optimizer = make_optimizer(network.trained_parameters())
+        optimizer = recipe.make_optimizer(network.trained_parameters())
         step = partial(_step, network, task, optimizer, precision)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)

@@ -9,14 +9,13 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.optimizer import ParamsT
 
 from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.fields import Batch, Fields
 from dlcli.training.loader import BatchLoader, derive_seed
 from dlcli.training.network import Network
+from dlcli.training.recipe import Recipe
 
 
 class Tryout:
@@ -27,8 +26,7 @@ class Tryout:
         network: is copied.
         task: gives the loss.
         train: the training rows.
-        make_optimizer: from parameters to the optimizer.
-        seed: of order and dropout.
+        recipe: gives the optimizer, and the seed of order and dropout.
         device: where to train.
     """
 
@@ -39,17 +37,16 @@ class Tryout:
         network: Network,
         task: Task,
         train: Fields,
-        make_optimizer: Callable[[ParamsT], Optimizer],
-        seed: int,
+        recipe: Recipe,
         device: torch.device,
     ) -> None:
-        torch.manual_seed(seed)
+        torch.manual_seed(recipe.seed)
         self.network = copy.deepcopy(network).to(device).train()
         self.task = task.to(device)
-        self.optimizer = make_optimizer(self.network.trained_parameters())
+        self.optimizer = recipe.make_optimizer(self.network.trained_parameters())
         self.device = device
         fields = {name: values.to(device) for name, values in train.items()}
-        self._loader = BatchLoader(fields, batch_size, shuffle=True, seed=derive_seed(seed, 0))
+        self._loader = BatchLoader(fields, batch_size, shuffle=True, seed=derive_seed(recipe.seed, 0))
         self._batches = self._endless()
 
     @property

@@ -8,6 +8,7 @@ import pytest
 from dlcli.datasets import digits, iris
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
+from dlcli.splits.carving import by_group, by_time
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.order import in_time
 from dlcli.splits.split import Split, carve
@@ -119,3 +120,16 @@ def test_a_split_in_time_needs_times_and_stretches_of_time_are_never_drawn() -> 
         Holdout(by_time=True).splits(some_data([0, 1] * 9))
     with pytest.raises(DataError, match="would be in two parts"):
         Holdout(by_time=False).splits(timed(reach=1))
+
+
+def test_a_share_that_rounds_to_nothing_is_one_group_or_one_point_in_time() -> None:
+    rows, groups = np.arange(20), np.repeat(np.arange(5), 4)
+    _, aside = by_group(groups, 0)(rows, 0.01)
+    assert len(aside) == 4
+    assert len(set(groups[aside])) == 1
+    data = replace(some_data([0, 1] * 10), times=np.repeat(np.arange(10), 2))
+    _, aside = by_time(data)(rows, 0.01)
+    assert list(aside) == [18, 19]
+    for carver in (by_group(groups, 0), by_time(data)):
+        assert [len(part) for part in carver(rows, 0)] == [20, 0]
+        assert [len(part) for part in carver(rows, 0.99)] == [0, 20]

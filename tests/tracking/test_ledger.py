@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.errors import CorruptRun, InputError
-from dlcli.tracking.ledger import Ledger, atomic_write, now, to_ms
+from dlcli.tracking.ledger import SCHEMA_VERSION, Ledger, atomic_write, now, to_ms
 
 
 def ledger(folder: Path) -> Ledger:
@@ -62,6 +62,16 @@ def test_a_damaged_ledger_is_a_corrupt_run(tmp_path: Path, content: str | None) 
         (tmp_path / "ledger.json").write_text(content)
     with pytest.raises(CorruptRun, match=r"ledger"):
         Ledger.load(tmp_path)
+
+
+def test_the_next_schema_is_refused_and_this_one_read(tmp_path: Path) -> None:
+    ledger(tmp_path).update(status="FINISHED")
+    document = json.loads((tmp_path / "ledger.json").read_text())
+    (tmp_path / "ledger.json").write_text(json.dumps({**document, "schema_version": SCHEMA_VERSION + 1}))
+    with pytest.raises(CorruptRun, match=rf"newer dlcli \(ledger schema {SCHEMA_VERSION + 1}\)"):
+        Ledger.load(tmp_path)
+    (tmp_path / "ledger.json").write_text(json.dumps({**document, "schema_version": SCHEMA_VERSION}))
+    assert Ledger.load(tmp_path).status == "FINISHED"
 
 
 def test_times_are_utc_and_keep_milliseconds() -> None:

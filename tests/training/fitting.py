@@ -13,10 +13,12 @@ from torch import nn
 
 from dlcli.config.build import build
 from dlcli.models.mlp import MLP
+from dlcli.tasks.base import Task
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.fit import Fitted, fit
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer
+from dlcli.training.recipe import Recipe
 
 ROWS, BATCH = 200, 8
 
@@ -25,6 +27,29 @@ def data(rows: int = ROWS, seed: int = 0) -> dict[str, torch.Tensor]:
     random = np.random.default_rng(seed)
     x = random.normal(size=(rows, 4)).astype(np.float32)
     return {"x": torch.from_numpy(x), "y": torch.from_numpy((x[:, 0] + x[:, 1] > 0).astype(np.int64))}
+
+
+def fit_recipe(
+    folder: Path,
+    network: Network,
+    task: Task,
+    train: Any,
+    val: Any,
+    trainer: dict[str, Any],
+    **options: Any,
+) -> Fitted:
+    """Fit on the CPU; `options` are fields of the recipe or arguments of `fit`."""
+    trainer = {"accelerator": "cpu", **trainer}
+    of_recipe = {
+        "make_trainer": partial(build, {"_target_": "pytorch_lightning.Trainer", **trainer}),
+        "trainer_arguments": trainer,
+        "batch_size": BATCH,
+        "seed": 0,
+    }
+    of_fit: dict[str, Any] = {"folder": folder, "observer": Observer(), "description": {}}
+    for name, value in options.items():
+        (of_recipe if name in Recipe.__dataclass_fields__ else of_fit)[name] = value
+    return fit(network, task, train, val, Recipe(**of_recipe), **of_fit)
 
 
 def train(
@@ -38,30 +63,17 @@ def train(
     rows: int = ROWS,
     **trainer: Any,
 ) -> tuple[Network, Fitted]:
-    """Train a small network; `options` are arguments of `fit`, the rest are the trainer's."""
+    """Train a small network; `options` are those of `fit_recipe`, the rest are the trainer's."""
     torch.manual_seed(0)
     network = Network(model or MLP((4,), 2, hidden=16, dropout=0.2))
-    arguments = {"max_epochs": epochs, "accelerator": "cpu", **trainer}
-    fitted = fit(
-        network,
-        Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()),
-        data(rows),
-        data(50, seed=1),
-        make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **arguments}),
-        trainer_arguments=arguments,
-        callbacks=list(callbacks),
-        seed=0,
-        monitor="val/loss",
-        mode="min",
-        folder=folder,
-        description={},
-        **{
-            "make_optimizer": partial(torch.optim.Adam, lr=lr),
-            "batch_size": BATCH,
-            "checkpoint_minutes": 10,
-            "observer": Observer(),
-            **(options or {}),
-        },
+    given = {
+        "make_optimizer": partial(torch.optim.Adam, lr=lr),
+        "callbacks": list(callbacks),
+        **(options or {}),
+    }
+    task = Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss())
+    fitted = fit_recipe(
+        folder, network, task, data(rows), data(50, seed=1), {"max_epochs": epochs, **trainer}, **given
     )
     return network, fitted
 

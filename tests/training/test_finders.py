@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from fitting import data
 from torch import nn
@@ -15,6 +17,7 @@ from dlcli.training import batch_size_finder
 from dlcli.training.batch_size_finder import BatchSizeFinder
 from dlcli.training.lr_finder import LearningRateFinder
 from dlcli.training.network import Network
+from dlcli.training.recipe import Recipe
 from dlcli.training.tryout import Tryout
 
 
@@ -38,8 +41,7 @@ def try_out(model: nn.Module | None = None, optimizer: Any = torch.optim.SGD, ro
         network=Network(model or MLP((4,), 2, hidden=16)),
         task=Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()),
         train=data(rows),
-        make_optimizer=partial(optimizer, lr=0.1),
-        seed=0,
+        recipe=Recipe(partial(optimizer, lr=0.1), pl.Trainer, batch_size=20, seed=0),
         device=torch.device("cpu"),
     )
 
@@ -63,7 +65,8 @@ def test_the_rate_that_is_found_learns(optimizer: Any) -> None:
     assert len(found.tried) == len(found.measured) < 100  # it ended when the loss exploded
     assert found == LearningRateFinder(end=1e3, steps=100).find(given, 20)
 
-    given.keywords["make_optimizer"] = partial(optimizer, lr=found.value)
+    recipe = given.keywords["recipe"]
+    given.keywords["recipe"] = replace(recipe, make_optimizer=partial(optimizer, lr=found.value))
     tryout = given(20)
     losses = [tryout.step() for _ in range(60)]
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])

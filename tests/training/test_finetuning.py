@@ -10,20 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from fitting import data, figures
+from fitting import data, figures, fit_recipe
 from pytorch_lightning.callbacks import Callback
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from dlcli.config.build import build
 from dlcli.errors import CorruptRun, Interrupted
 from dlcli.optimization import make_optimizer, make_schedule
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.averaging import EMA, SWA, Averaging
 from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing
-from dlcli.training.fit import Fitted, fit
+from dlcli.training.fit import Fitted
 from dlcli.training.network import Network
-from dlcli.training.observer import Observer
 from dlcli.training.resume import LAST
 
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
@@ -59,15 +57,17 @@ def network(finetuning: Finetuning) -> Network:
 
 
 def train(folder: Path, net: Network, epochs: int, **options: Any) -> Fitted:
-    trainer = {"max_epochs": epochs, "accelerator": "cpu"}
-    options = {"callbacks": [], **options}
-    return fit(
-        net, Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()), data(), data(50, seed=1),
-        make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **trainer}),
-        trainer_arguments=trainer, seed=0, monitor="val/loss", mode="min", folder=folder,
-        description={}, make_optimizer=partial(make_optimizer, ADAM), batch_size=32, checkpoint_minutes=10,
-        observer=Observer(), **options,
-    )  # fmt: skip
+    return fit_recipe(
+        folder,
+        net,
+        Multiclass(["no", "yes"], [100, 100], nn.CrossEntropyLoss()),
+        data(),
+        data(50, seed=1),
+        {"max_epochs": epochs},
+        make_optimizer=partial(make_optimizer, ADAM),
+        batch_size=32,
+        **options,
+    )
 
 
 def changed(before: dict[str, Tensor], net: Network) -> set[str]:

@@ -141,3 +141,10 @@ def test_a_chunk_is_read_lazily() -> None:
     first = next(iter(loader))
     assert len(first) == 5
     assert next(iter(first))["x"].tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_first_of_equally_good_epochs_is_the_best(tmp_path: Path, mode: str) -> None:
+    _, fitted = train(tmp_path, epochs=3, lr=0.0, options={"mode": mode})
+    assert len({epoch["val/loss"] for epoch in fitted.history}) == 1
+    assert fitted.best_epoch == 0

@@ -12,19 +12,18 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from fitting import fit_recipe
 from torch import nn
 
-from dlcli.config.build import build
 from dlcli.errors import ConfigError
 from dlcli.models.pretrained_text import PretrainedText
 from dlcli.optimization import make_optimizer
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.averaging import EMA
 from dlcli.training.fields import as_fields
-from dlcli.training.fit import Fitted, fit
+from dlcli.training.fit import Fitted
 from dlcli.training.lora import LoRA
 from dlcli.training.network import Network
-from dlcli.training.observer import Observer
 
 BERT: dict[str, Any] = {
     "hidden_size": 16,
@@ -52,14 +51,18 @@ def fields(rows: int = 64, seed: int = 0) -> Any:
 
 
 def train(folder: Path, net: Network, epochs: int, **options: Any) -> Fitted:
-    trainer = {"max_epochs": epochs, "accelerator": "cpu"}
-    return fit(
-        net, Multiclass(["no", "yes"], [50, 50], nn.CrossEntropyLoss()), fields(), fields(32, seed=1),
-        make_trainer=partial(build, {"_target_": "pytorch_lightning.Trainer", **trainer}),
-        trainer_arguments=trainer, callbacks=[], seed=0, monitor="val/loss", mode="min", folder=folder,
-        description={}, make_optimizer=partial(make_optimizer, {"_target_": "torch.optim.AdamW", "lr": 0.01}),
-        batch_size=16, checkpoint_minutes=10, observer=Observer(), keep_last=True, **options,
-    )  # fmt: skip
+    return fit_recipe(
+        folder,
+        net,
+        Multiclass(["no", "yes"], [50, 50], nn.CrossEntropyLoss()),
+        fields(),
+        fields(32, seed=1),
+        {"max_epochs": epochs},
+        make_optimizer=partial(make_optimizer, {"_target_": "torch.optim.AdamW", "lr": 0.01}),
+        batch_size=16,
+        keep_last=True,
+        **options,
+    )
 
 
 def outputs(net: nn.Module) -> torch.Tensor:

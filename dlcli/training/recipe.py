@@ -1,0 +1,58 @@
+"""`Recipe`: how a network is trained, apart from the network, its task and the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+from dlcli.training.averaging import Averaging
+from dlcli.training.fields import Batch
+from dlcli.training.schedules import Schedule
+
+MakeOptimizer = Callable[[ParamsT], Optimizer]
+# From the optimizer, the total number of steps (None: unknown) and the steps of an epoch.
+MakeSchedule = Callable[[Optimizer, int | None, int], Schedule]
+Augment = Callable[[Batch], Batch]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The training itself, its rehearsal and the finders read the same recipe.
+
+    Attributes:
+        make_optimizer: from parameters to the optimizer.
+        make_trainer: from further arguments to the Lightning trainer.
+        batch_size: rows in a batch.
+        seed: of the order of the rows, dropout and augmentation. torch is reseeded from it at each epoch, so that an
+            epoch that is repeated gives the same result.
+        trainer_arguments: the trainer's arguments as the configuration has them, by which the step's code path is
+            chosen.
+        callbacks: Lightning callbacks of the user's choice.
+        monitor: the metric that chooses the best epoch and drives a plateau schedule.
+        mode: `min` or `max`.
+        make_schedule: from the optimizer to its learning-rate schedule; None keeps the rate constant.
+        augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
+        averaging: keeps an average of the weights, which validation then judges.
+        keep_last: the last epoch counts as the best; for runs without rows to choose by.
+        checkpoint_minutes: minutes between checkpoints within an epoch.
+    """
+
+    make_optimizer: MakeOptimizer
+    make_trainer: Callable[..., pl.Trainer]
+    batch_size: int
+    seed: int
+    trainer_arguments: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: Sequence[Callback] = ()
+    monitor: str = "val/loss"
+    mode: str = "min"
+    make_schedule: MakeSchedule | None = None
+    augment: Augment | None = None
+    averaging: Averaging | None = None
+    keep_last: bool = False
+    checkpoint_minutes: float = 10.0
