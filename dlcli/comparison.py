@@ -167,8 +167,7 @@ def _labels(opened: Sequence[OpenedRun]) -> list[str]:
 
 def _judged(run: OpenedRun, label: str) -> _Judged:
     """Figures of each fold, a fold's seeds averaged; a hold-out is one fold."""
-    beside = run.folder.parents[1]
-    folders = [beside / run_id / "artifacts" for run_id in run.ledger.result.get("folds", ())] or [run.folder]
+    folders = [run.ledger.sibling(run_id) for run_id in run.ledger.result.get("folds", ())] or [run.folder]
     by_fold: dict[int, list[dict[str, float]]] = {}
     splits = []
     for folder in folders:

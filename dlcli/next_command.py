@@ -33,7 +33,7 @@ def resume_command(ledger: Ledger, *overrides: str) -> str:
 def ui_command(result: Result) -> str:
     """The line that opens the UI on the store of a result."""
     file = sqlite_file(result.tracking_uri)
-    if file is None or URI_VARIABLE in os.environ:
+    if file is None or os.environ.get(URI_VARIABLE):
         return "dlcli ui"
     return next_command("ui", runs_dir=file.parent)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, Problem
-from dlcli.run_folder import OpenedRun, absolute_paths, config_text, open_run
+from dlcli.run_folder import CONF_DIRS_FILE, OpenedRun, absolute_paths, config_text, open_run
 from dlcli.tracking.amend import alone_with
+from dlcli.tracking.going_on import check_place
 from dlcli.tracking.ledger import atomic_write
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
@@ -70,6 +71,8 @@ class Resumption:
             # Unfinished before the configuration says more, and the configuration last: whatever a kill in between
             # leaves looks like a run that was stopped, and goes on.
             ledger.update(status="KILLED")
+            if self.opened.conf_dirs:
+                atomic_write(folder / CONF_DIRS_FILE, "".join(f"{path}\n" for path in self.opened.conf_dirs))
             atomic_write(folder / "overrides.txt", "".join(f"{word}\n" for word in self.words))
             atomic_write(folder / "config.yaml", config_text(self.config))
 
@@ -84,11 +87,14 @@ def open_whole(run: str, runs_dir: Path) -> OpenedRun:
 
     opened = open_run(run, runs_dir)
     while opened.ledger.parent_id is not None:
-        opened = open_run(str(opened.folder.parents[1] / opened.ledger.parent_id), runs_dir)
+        opened = open_run(str(opened.ledger.sibling(opened.ledger.parent_id)), runs_dir)
+    check_place(opened.ledger)
     status = opened.ledger.status
-    reconcile(Path(opened.ledger.runs_dir))  # probably it is one of them
+    reconcile(opened.ledger.runs_dir)  # probably it is one of them
     settled = open_run(str(opened.folder), runs_dir)
-    return replace(settled, was_cut_off=status == "RUNNING" and settled.ledger.status == "KILLED")
+    return replace(
+        settled, notes=opened.notes, was_cut_off=status == "RUNNING" and settled.ledger.status == "KILLED"
+    )
 
 
 def how_far(opened: OpenedRun) -> str:
@@ -131,7 +137,19 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
     words = (opened.folder / "overrides.txt").read_text().splitlines()
-    return Resumption(opened, config, (*words, *overrides))
+    return Resumption(opened, config, (*_relocated_words(words, opened.config["dataset"]), *overrides))
+
+
+def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterator[str]:
+    """The words of before; those that name the data's place name the one that it has now."""
+    from dlcli.config.overrides import parse, quoted
+
+    for word in words:
+        settings, _ = parse([word])
+        section, _, key = settings[0].key.partition(".") if settings else ("", "", "")
+        now = dataset.get(key) if section == "dataset" and key in DATA_PATHS else None
+        is_there = now is None or str(Path(str(settings[0].value)).expanduser().resolve()) == now
+        yield word if is_there else f"{word.partition('=')[0]}={quoted(str(now))}"
 
 
 def _with_changes(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.next_command import next_command, resume_command
+from dlcli.recorded_paths import moved_path, recorded_in, relocated
 from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
@@ -37,7 +38,10 @@ _BASELINE = "baseline/"
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the dataset's paths made absolute, and that of weights in a file."""
+    """The configuration with the dataset's paths made absolute, that of weights in a file, and the runs folder's.
+
+    All of them are of one moment: where the runs folder lies elsewhere later, `relocated` finds the others from there.
+    """
     dataset = dict(config["dataset"])
     for key in DATA_PATHS:
         if isinstance(dataset.get(key), str):
@@ -48,7 +52,8 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     model, weights = config["model"], config["model"].get("weights")
     if isinstance(weights, str) and Path(weights).expanduser().is_file():
         model = {**model, "weights": str(Path(weights).expanduser().resolve())}
-    return {**config, "dataset": dataset, "model": model}
+    runs_dir = str(Path(config["runs_dir"]).resolve())
+    return {**config, "dataset": dataset, "model": model, "runs_dir": runs_dir}
 
 
 def contents(
@@ -91,7 +96,7 @@ def read_result(run_dir: Path) -> Result:
         run_name=ledger.run_name,
         experiment=ledger.experiment,
         run_dir=run_dir,
-        tracking_uri=ledger.tracking_uri,
+        tracking_uri=ledger.store_uri,
         metrics={name: ledger.metrics[name] for name in ledger.result.get("metrics", ())},
         baselines={
             name.removeprefix(_BASELINE): value
@@ -100,7 +105,7 @@ def read_result(run_dir: Path) -> Result:
         },
         duration_s=ledger.result.get("duration_s", 0.0),
         folds=tuple(
-            replace(read_result(run_dir.parents[1] / run_id / "artifacts"), params=params)
+            replace(read_result(ledger.sibling(run_id)), params=params)
             for run_id, params in zip(folds, chosen, strict=True)
         ),
         trials=tuple(ledger.result.get("trials", ())),
@@ -149,7 +154,8 @@ def restore_best_weights(run_dir: Path) -> None:
 class OpenedRun:
     """A run that was found: its folder, ledger and configuration; `notes` tell how it was found.
 
-    `was_cut_off` where its process was gone, and had not said so.
+    `was_cut_off` where its process was gone, and had not said so. `recorded_in` is where its runs folder lay when its
+    configuration was written. `is_at_home` where it lies in the runs folder that the user works in.
     """
 
     folder: Path
@@ -157,17 +163,21 @@ class OpenedRun:
     config: dict[str, Any]
     notes: tuple[str, ...]
     was_cut_off: bool = False
+    recorded_in: Path = Path()
+    is_at_home: bool = False
 
     @property
     def conf_dirs(self) -> tuple[Path, ...]:
         """The user's conf folders that it was started with.
 
-        None of a folder that was copied from elsewhere: code beside them would run that nobody here has named.
+        None where the run lies in another runs folder than the user's: code beside them would run that nobody here has
+        named.
         """
         file = self.folder / CONF_DIRS_FILE
-        if not file.exists() or not self.folder.resolve().is_relative_to(self.ledger.runs_dir):
+        if not file.exists() or not self.is_at_home:
             return ()
-        return tuple(map(Path, file.read_text().splitlines()))
+        lines = file.read_text().splitlines()
+        return tuple(Path(moved_path(line, self.recorded_in, self.ledger.runs_dir)) for line in lines)
 
     def check_rows(self, data: Data, split_fingerprint: str | None = None) -> None:
         """Refuse rows that are not those of the run; or splits, where their fingerprint is given.
@@ -202,10 +212,14 @@ class OpenedRun:
 
     def _without_rows(self, part: str) -> DataError:
         """Why there are none, and what has some where a sweep's trial has not."""
-        sweep = self.folder.parents[1] / str(self.ledger.parent_id) / "artifacts"
-        if part != "test" or self.ledger.kind != "trial" or not sweep.is_dir():
+        parent = self.ledger.parent_id
+        if (
+            part != "test"
+            or self.ledger.kind != "trial"
+            or not (parent and self.ledger.sibling(parent).is_dir())
+        ):
             return DataError(f"the run has no {part} rows", self.ledger.run_name)
-        ledger = Ledger.load(sweep)
+        ledger = Ledger.load(self.ledger.sibling(parent))
         if refitted := ledger.result.get("refit_run_id"):
             line = next_command("eval", refitted[:8], runs_dir=ledger.runs_dir)
             hint = f"The winner, refitted, was tested: {line}"
@@ -271,8 +285,7 @@ class OpenedRun:
 
     def _folds_with_weights(self) -> list[str]:
         """Names of the folds whose weights were kept, as far as they lie beside this run."""
-        siblings = self.folder.parents[1]
-        folders = [siblings / run_id / "artifacts" for run_id in self.ledger.result.get("folds", ())]
+        folders = [self.ledger.sibling(run_id) for run_id in self.ledger.result.get("folds", ())]
         return [
             Ledger.load(folder).run_name
             for folder in folders
@@ -297,7 +310,13 @@ def open_run(run: str, runs_dir: Path) -> OpenedRun:
         raise CorruptRun(
             "the run's configuration cannot be read", str(file), "Copy the folder anew."
         ) from error
-    return OpenedRun(found.run_dir, ledger, config, (found.note,) if found.note else ())
+    then, moved = ledger.runs_dir, []
+    if ledger.is_in_place:
+        then = recorded_in(config, ledger.former_runs_dir, ledger.runs_dir)
+        config, moved = relocated(config, then, ledger.runs_dir)
+    is_at_home = found.run_dir.is_relative_to(runs_dir.resolve())
+    notes = tuple(filter(None, (found.note, *moved)))
+    return OpenedRun(found.run_dir, ledger, config, notes, recorded_in=then, is_at_home=is_at_home)
 
 
 def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

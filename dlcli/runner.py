@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -56,7 +57,7 @@ def train(
             warn(experiment, watcher.noted)
 
         with open_store(Path(experiment.config["runs_dir"])) as store:
-            for note in reconcile(store.runs_dir, store):
+            for note in [*store.notes, *reconcile(store.runs_dir, store)]:
                 if watcher:
                     watcher.noted(note)
             run_dir = make_run(
@@ -94,6 +95,7 @@ def sweep(
         disk = check_room(plan, plan.experiment.rehearse(quick=True).disk)
         with open_store(Path(plan.config["runs_dir"])) as store:
             for note in [
+                *store.notes,
                 *reconcile(store.runs_dir, store),
                 f"The sweep will leave about {amount(disk)} on the disk.",
             ]:
@@ -137,18 +139,21 @@ def resume(
 ) -> Result:
     """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
     from dlcli.config.folders import extend_path, user_folders
+    from dlcli.cross_validation.children import descendants
     from dlcli.distributed.ranks import leading
     from dlcli.experiment import plan_estimation
     from dlcli.interrupts import interruptible
     from dlcli.job import take_part
+    from dlcli.next_command import resume_command
     from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption, searches_in_folds
     from dlcli.run_folder import read_result
     from dlcli.sweeps.resumption import plan_again, plan_nested_again
-    from dlcli.tracking.connection import recall
+    from dlcli.tracking.going_on import store_to_go_on_in, take_up
     from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir))
+        uri = store_to_go_on_in(opened.ledger, shlex.split(resume_command(opened.ledger, *overrides)))
         conf_dirs = conf_dirs or opened.conf_dirs
         folders = user_folders(conf_dirs)
         extend_path(folders)
@@ -165,10 +170,12 @@ def resume(
             estimation = plan_estimation(resumption.config, folders)
             opened.check_rows(estimation.data, estimation.fingerprint)
             carry_out = partial(_carry_out, estimation, watcher=watcher)
-        with open_store(Path(opened.ledger.runs_dir), recall(opened.ledger.tracking_uri)) as store:
+        with open_store(opened.ledger.runs_dir, uri) as store:
+            moved = take_up(store, [opened.ledger, *descendants(opened.ledger)])
             resumption.record()  # only now that all of it may go on
-            if watcher:
-                watcher.noted(how_far(opened))
+            for note in [*opened.notes, *store.notes, moved, how_far(opened)]:
+                if watcher and note:
+                    watcher.noted(note)
             return carry_out(opened.folder, store)
 
 
@@ -275,7 +282,7 @@ def evaluate(
         run_name=opened.ledger.run_name,
         experiment=opened.ledger.experiment,
         run_dir=opened.folder,
-        tracking_uri=opened.ledger.tracking_uri,
+        tracking_uri=opened.ledger.store_uri,
         metrics=metrics,
         baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
@@ -318,7 +325,8 @@ def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:
     from dlcli.tracking.store import open_store
 
     with open_store(runs_directory(runs_dir)) as store:
-        reconcile(store.runs_dir, store)
+        for note in [*store.notes, *reconcile(store.runs_dir, store)]:
+            tell(note)
         uri = store.uri
     serve_ui(uri, port, tell)
 

@@ -24,7 +24,7 @@ LAYERS = (
     ("cross_validation",),
     ("executors",),
     ("run_folder", "job", "checks", "doubts"),
-    ("retention",),
+    ("recorded_paths", "retention"),
     ("finding",),
     ("feature_cache",),
     ("parts", "optimization"),

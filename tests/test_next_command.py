@@ -36,9 +36,9 @@ def test_the_project_s_own_runs_folder_needs_no_option(
 
 def test_a_part_goes_on_with_its_whole_and_a_sweep_by_its_name() -> None:
     def ledger(kind: str, parent_id: str | None = None) -> Ledger:
-        facts = {"run_name": "wine", "experiment": "e", "token": "t", "tracking_uri": "sqlite:///x"}
+        facts = {"run_name": "wine", "experiment": "e", "token": "t"}
         return Ledger(
-            Path("/r/a"), run_id="0123456789", kind=kind, parent_id=parent_id, runs_dir="/r", **facts
+            Path("/r/e/0123456789/artifacts"), run_id="0123456789", kind=kind, parent_id=parent_id, **facts
         )  # type: ignore[arg-type]
 
     assert resume_command(ledger("run")) == "dlcli resume 01234567 --runs-dir /r"

@@ -13,6 +13,7 @@ import yaml
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
 from dlcli.finding import FOUND_TAG
+from dlcli.recorded_paths import recorded_in, relocated
 from dlcli.run_folder import config_text
 from dlcli.splits.split import Split
 from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger, atomic_write
@@ -79,7 +80,13 @@ class Children:
         if Ledger.load(run_dir).status != "FINISHED":
             return False
         text = (run_dir / "config.yaml").read_text()
-        return text == self._text(config) or what_is_trained(yaml.safe_load(text)) == what_is_trained(config)
+        return text == self._text(config) or what_is_trained(self._recorded(text)) == what_is_trained(config)
+
+    def _recorded(self, text: str) -> dict[str, Any]:
+        """A child's configuration, its paths as they are now."""
+        config, parent = yaml.safe_load(text), self.parent
+        then = recorded_in(config, parent.former_runs_dir, parent.runs_dir)
+        return relocated(config, then, parent.runs_dir)[0]
 
     def configure(self, place: str, config: dict[str, Any]) -> None:
         """Give the run at a place another configuration, such as one that trains longer."""
@@ -107,6 +114,16 @@ def families(member: Ledger) -> dict[str, dict[str, Path]]:
             continue
         if ledger.parent_id is not None and PLACE_TAG in ledger.tags:
             found.setdefault(ledger.parent_id, {})[ledger.tags[PLACE_TAG]] = file.parent
+    return found
+
+
+def descendants(member: Ledger) -> list[Ledger]:
+    """The ledgers of all runs that belong to a run, and of those that belong to these."""
+    known, found, left = families(member), [], [member.run_id]
+    while left:
+        below = [Ledger.load(folder) for folder in known.get(left.pop(), {}).values()]
+        found += below
+        left += [ledger.run_id for ledger in below]
     return found
 
 

@@ -64,7 +64,7 @@ def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
     """
     here = os.uname().nodename.partition(".")[0]
     is_elsewhere = any(host.partition(".")[0] != here for host in hosts)
-    if is_elsewhere and sqlite_file(Ledger.load(Path(job.run_dir)).tracking_uri):
+    if is_elsewhere and sqlite_file(Ledger.load(Path(job.run_dir)).store_uri):
         raise ConfigError(
             f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
             "MLFLOW_TRACKING_URI",

@@ -101,7 +101,7 @@ def save_model(
     """Write the folder. `weights` is moved there; `model` and `task` are config nodes, the facts what they got."""
     import skops.io
 
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     atomic_write(folder / "preprocessing.skops", skops.io.dumps(preprocessing))
     if isinstance(preprocessing, HasVocabulary):
         vocabulary = json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)

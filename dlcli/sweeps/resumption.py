@@ -35,7 +35,7 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
     plan = plan_sweep(
         resumption.words,
         conf_dirs,
-        Path(opened.ledger.runs_dir),
+        opened.ledger.runs_dir,
         sampler=opened.config["sweep"]["sampler"],
     )
     _check_same(plan.estimation, opened, "sweep", _SAME)
@@ -66,7 +66,7 @@ def plan_nested_again(
         DataError: the rows are not what they were.
     """
     opened = resumption.opened
-    experiment = plan_experiment(resumption.words, conf_dirs, Path(opened.ledger.runs_dir))
+    experiment = plan_experiment(resumption.words, conf_dirs, opened.ledger.runs_dir)
     _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
     search = plan_nested(experiment, resumption.words, watcher)
     assert search is not None  # the section is the same

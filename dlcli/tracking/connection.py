@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NO_ANSWER = "the MLflow store does not answer"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
+DATABASE = "mlflow.db"  # in a runs folder
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _TRANSFER_TIMEOUT = "120"
@@ -46,7 +47,7 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
 
     Raises StoreError for a store that MLflow no longer takes (`file:`, a bare folder).
     """
-    default = _sqlite_uri(runs_dir / "mlflow.db")
+    default = default_store(runs_dir)
     uri = uri or os.environ.get(URI_VARIABLE) or default
     if not uri.startswith("databricks") and (uri.startswith("file:") or "://" not in uri):
         hint = f"Use {default} (the default where {URI_VARIABLE} is unset), or http://HOST:PORT for a server."
@@ -57,8 +58,16 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
     return _sqlite_uri(path) if path else uri
 
 
+def default_store(runs_dir: Path) -> str:
+    """The SQLite store in a runs folder."""
+    return _sqlite_uri(runs_dir / DATABASE)
+
+
 def _sqlite_uri(path: Path) -> str:
-    return "sqlite:///" + str(path.resolve()).replace("%", "%25").replace("?", "%3F")
+    place = str(path.resolve())
+    quoted = place.replace("%", "%25").replace("?", "%3F")
+    # MLflow makes the folder of a plain `sqlite:` URI, and would do so under the quoted name.
+    return f"sqlite:///{quoted}" if quoted == place else f"sqlite+pysqlite:///{quoted}"
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -72,22 +81,37 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://", "databricks"))
 
 
-def remember(uri: str) -> str:
-    """The URI as it may stand in a file. One with a password stays in the environment, for `recall`."""
-    public = redact(uri)
-    if public != uri:
-        os.environ[URI_VARIABLE] = uri
-    return public
+def remember(uri: str, runs_dir: Path) -> str | None:
+    """The store as a ledger has it: None for that of the runs folder, which moves with it.
+
+    Another one stays in the environment, password and all, for `recall` in this process and those that it starts.
+    """
+    if uri == default_store(runs_dir):
+        return None
+    os.environ[URI_VARIABLE] = uri
+    return redact(uri)
 
 
-def recall(public: str) -> str:
-    """The URI behind what a ledger says; raises StoreError where its password is not at hand."""
-    if MASK not in public:
-        return public
-    uri = os.environ.get(URI_VARIABLE, "")
-    if redact(uri) != public:
-        raise StoreError("the store needs a password", public, f"Set {URI_VARIABLE} to the whole URI.")
-    return uri
+def recall(recorded: str | None, runs_dir: Path) -> str:
+    """The URI of the store that a ledger names.
+
+    Only the runs folder's own and the one that MLFLOW_TRACKING_URI names are ever reached: a folder may come from
+    somebody else, and must not choose where this machine connects to.
+
+    Raises:
+        StoreError: the ledger names neither.
+    """
+    if recorded is None:
+        return default_store(runs_dir)
+    uri = tracking_uri(runs_dir)
+    if redact(uri) == recorded:
+        return uri
+    whole = ", with its password" if MASK in recorded else ""
+    raise StoreError(
+        f"the run is recorded in another store, which {URI_VARIABLE} does not name now",
+        recorded,
+        f"Set {URI_VARIABLE} to that address{whole}.",
+    )
 
 
 def load_mlflow(uri: str) -> None:
@@ -112,7 +136,12 @@ def connect(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     with store_errors(uri):
-        return MlflowClient(tracking_uri=uri)
+        return MlflowClient(tracking_uri=for_mlflow(uri))
+
+
+def for_mlflow(uri: str) -> str:
+    """The URI as MLflow is given it: so written, it does not make the folder of a SQLite file that has been moved."""
+    return re.sub("^sqlite:", "sqlite+pysqlite:", uri)
 
 
 @contextlib.contextmanager

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.disk import write_errors
 from dlcli.errors import RunNotFound
-from dlcli.tracking.connection import connect, patient, probe, sqlite_file, store_errors, tracking_uri
+from dlcli.tracking.connection import (
+    connect,
+    is_server,
+    patient,
+    probe,
+    sqlite_file,
+    store_errors,
+    tracking_uri,
+)
 from dlcli.tracking.ledger import LEDGER_FILE
-from dlcli.tracking.store import folder_name, local_path
+from dlcli.tracking.places import local_path, run_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,7 +33,7 @@ def fetch_run(ref: str, runs_dir: Path) -> Path | None:
     """The folder of the run with this ID (or unique beginning) or name, of which the newest counts.
 
     None where the store does not know it, or has no ledger of it. Raises StoreError, and RunNotFound where several
-    begin so.
+    begin so, or it lies in another runs folder of this machine: a path that was recorded is not followed.
     """
     uri = tracking_uri(runs_dir)
     database = sqlite_file(uri)
@@ -36,11 +45,14 @@ def fetch_run(ref: str, runs_dir: Path) -> Path | None:
         run = _look_up(client, ref)
         if run is None:
             return None
-        folder = local_path(run.info.artifact_uri)
-        if folder is None:
-            experiment = client.get_experiment(run.info.experiment_id).name
-            folder = runs_dir / folder_name(experiment) / run.info.run_id / "artifacts"
+        experiment = client.get_experiment(run.info.experiment_id).name
+        folder = run_folder(runs_dir, experiment, run.info.run_id)
+        there = local_path(run.info.artifact_uri)
+        if there is None or is_server(uri):
             _download(client, run.info.run_id, folder)
+        elif there != folder and (there / LEDGER_FILE).is_file():
+            hint = f"Name it by that: {shlex.quote(str(there))}"
+            raise RunNotFound(f"{ref} lies in another runs folder", str(there), hint)
     return folder if (folder / LEDGER_FILE).is_file() else None
 
 

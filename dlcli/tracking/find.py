@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -66,12 +67,21 @@ def _folder(ref: str) -> Path | None:
     path = Path(ref).expanduser()
     for folder in (path, path / "artifacts"):
         if (folder / LEDGER_FILE).is_file():
-            return folder.resolve()
+            return _in_its_runs_folder(folder)
     if path.is_dir() and ("/" in ref or ref.startswith(".")):
         below = [folder.parent.parent for folder in sorted(path.glob(f"**/artifacts/{LEDGER_FILE}"))]
         hint = f"Name one of the {len(below)} below it: {below[0]}" if below else ""
         raise RunNotFound("this folder is no run's", str(path), hint or f"A run's holds {LEDGER_FILE}.")
     return None
+
+
+def _in_its_runs_folder(folder: Path) -> Path:
+    """A run's folder with the true path of its runs folder: what that has links to below itself is in it."""
+    whole = Path(os.path.abspath(folder))  # noqa: PTH100 - it keeps links
+    if len(whole.parents) > 2 and whole.exists() and whole.samefile(folder):
+        runs_dir = whole.parents[2]
+        return runs_dir.resolve() / whole.relative_to(runs_dir)
+    return folder.resolve()
 
 
 def _ledgers(runs_dir: Path) -> Iterator[Ledger]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import secrets
 import threading
 from collections.abc import Mapping
@@ -19,9 +20,13 @@ from typing import Any, Literal
 
 from dlcli.disk import write_errors
 from dlcli.errors import CorruptRun
+from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LEDGER_FILE = "ledger.json"
+
+# Parts of paths: what a folder says must lead to no other one.
+_ID = re.compile(r"[\w-]+")
 
 Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit"]
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -31,12 +36,13 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
     """Replace `path` by `content` so that a reader sees the old or the new file, whatever happens meanwhile.
 
     Raises DiskFull where there is no room (the old file stays) and InputError where the folder cannot be
-    written. `durable=False` leaves out the fsync: enough against a kill, not against a power cut.
+    written. `durable=False` leaves out the fsync: enough against a kill, not against a power cut. The folder is made
+    where it is missing, but none above it: a runs folder that was moved away meanwhile is not made again.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with write_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         try:
             with temporary.open("wb", buffering=0) as file:
                 view = memoryview(data)
@@ -70,8 +76,10 @@ def to_ms(timestamp: str) -> int:
 class Ledger:
     """One run's ledger.
 
-    `artifact_uri` is null where the run's folder is the artifact folder. `projected` says what MLflow has
-    already. `token` names the run from before it had an ID; `runs_dir` is where its entry among the living stands.
+    `artifact_uri` is null where the run's folder is the artifact folder, and `tracking_uri` where the store is that of
+    the runs folder: neither says where the folder lies, so that it can be moved. `projected` says what MLflow has
+    already. `token` names the run from before it had an ID. `former_runs_dir` is where a run's folder lay that was
+    recorded by schema 1, whose `config.yaml` does not say so.
     """
 
     run_dir: Path
@@ -80,8 +88,7 @@ class Ledger:
     experiment: str
     kind: Kind
     token: str
-    runs_dir: str
-    tracking_uri: str
+    tracking_uri: str | None = None
     parent_id: str | None = None
     artifact_uri: str | None = None
     status: Status = "SCHEDULED"
@@ -95,6 +102,7 @@ class Ledger:
     error: str | None = None
     result: dict[str, Any] = field(default_factory=dict)
     projected: dict[str, Any] = field(default_factory=dict)
+    former_runs_dir: str | None = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -116,11 +124,40 @@ class Ledger:
             raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
         known = {f.name for f in fields(cls)} - {"run_dir"}
         try:
+            if version == 1:
+                _without_its_place(document)
+            if not all(_ID.fullmatch(document.get(key) or "-") for key in ("run_id", "token", "parent_id")):
+                raise ValueError("its names are parts of paths")
             document["metrics"] = {k: float(v) for k, v in document["metrics"].items()}
             return cls(run_dir=run_dir, **{k: v for k, v in document.items() if k in known})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             hint = "Take the folder from a backup."
             raise CorruptRun("the run's ledger lacks what it must have", str(path), hint) from error
+
+    @property
+    def runs_dir(self) -> Path:
+        """The folder of all runs in which this one lies: its folder is RUNS_DIR/EXPERIMENT/RUN_ID/artifacts."""
+        above = self.run_dir.parents
+        return above[min(2, len(above) - 1)]
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the folder lies as one of a runs folder does; a copy of it alone can be read, not gone on with."""
+        return self.run_dir.name == "artifacts" and self.run_dir.parent.name == self.run_id
+
+    def sibling(self, run_id: str) -> Path:
+        """The folder of another run of the same experiment. Raises CorruptRun where the ID could not be one."""
+        if not _ID.fullmatch(str(run_id)):
+            hint = "Take the folder from a backup."
+            raise CorruptRun(
+                f"the run's ledger names no run: {run_id!r}", str(self.run_dir / LEDGER_FILE), hint
+            )
+        return self.run_dir.parents[1] / run_id / "artifacts"
+
+    @property
+    def store_uri(self) -> str:
+        """The store, without a password."""
+        return self.tracking_uri or default_store(self.runs_dir)
 
     def update(self, *, durable: bool = True, **changes: Any) -> None:
         """Set fields and write the file. Fields keep their new values even where the disk refuses."""
@@ -149,3 +186,11 @@ class Ledger:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
         document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}
         return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str) + "\n"
+
+
+def _without_its_place(document: dict[str, Any]) -> None:
+    """Schema 1 had absolute paths: that of the runs folder, and that of the store in it."""
+    document["former_runs_dir"] = former = document.pop("runs_dir")
+    file = sqlite_file(document["tracking_uri"])
+    if file is not None and file == Path(former) / DATABASE:
+        document["tracking_uri"] = None

@@ -49,7 +49,7 @@ class Entry:
         folder = runs_dir / ACTIVE_DIR
         path = folder / token
         with write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             while True:
                 with contextlib.suppress(FileNotFoundError):
                     fd = os.open(path, os.O_RDWR | os.O_APPEND)
@@ -76,9 +76,9 @@ class Entry:
     @classmethod
     def of(cls, ledger: Ledger) -> Entry:
         """Join those who hold the entry of a run that has a ledger, or make it where there is none."""
-        about = {"run_id": ledger.run_id, "run_dir": str(ledger.run_dir), "parent_id": ledger.parent_id}
+        about = {"run_id": ledger.run_id, "parent_id": ledger.parent_id}
         about |= {"tracking_uri": ledger.tracking_uri, "experiment": ledger.experiment}
-        return cls.hold(Path(ledger.runs_dir), ledger.token, about)
+        return cls.hold(ledger.runs_dir, ledger.token, about)
 
     @classmethod
     def take_over(cls, path: Path) -> Entry | None:

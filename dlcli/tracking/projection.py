@@ -30,7 +30,7 @@ class Projection:
     def __init__(self, ledger: Ledger, client: MlflowClient) -> None:
         self._ledger = ledger
         self._client = client
-        self._uri = recall(ledger.tracking_uri)
+        self._uri = recall(ledger.tracking_uri, ledger.runs_dir)
 
     def push(self) -> None:
         """Send what MLflow lacks of a run that goes on."""

@@ -51,7 +51,7 @@ class Projector(threading.Thread):
     def _attempt(self, *, last: bool) -> bool:
         try:
             if self._projection is None:
-                uri = recall(self._ledger.tracking_uri)
+                uri = recall(self._ledger.tracking_uri, self._ledger.runs_dir)
                 self._projection = Projection(self._ledger, connect(uri))
                 self._server = is_server(uri)
             if last:

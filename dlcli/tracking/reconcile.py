@@ -6,7 +6,7 @@ Called by every command that opens the store. The cost grows with the runs that 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import CorruptRun, DlcliError, StoreError
-from dlcli.tracking.connection import NO_ANSWER, connect, probe, recall, store_errors
+from dlcli.tracking.connection import DATABASE, NO_ANSWER, connect, probe, recall, sqlite_file, store_errors
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import Entry, entries, read_entry
+from dlcli.tracking.places import find_folder, original_of
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
-from dlcli.tracking.store import Store, folder_name, local_path
+from dlcli.tracking.store import Store
 from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ class _Reconciliation:
     store: Store | None
     by_run: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    clients: dict[str, MlflowClient | StoreError] = field(default_factory=dict)
+    clients: dict[str | None, MlflowClient | StoreError] = field(default_factory=dict)
 
     def try_to_settle(self, entry: Entry) -> None:
         """Settle one run as far as it goes now; the next command has another try."""
-        uri = read_entry(entry.path).get("tracking_uri", "")
+        uri = self._store_of(read_entry(entry.path))
         try:
             self.settle(entry)
         except StoreError as error:
@@ -73,7 +74,7 @@ class _Reconciliation:
     def settle(self, entry: Entry) -> None:
         """Settle one run, whose entry nobody else holds."""
         about = read_entry(entry.path)
-        if not about.get("tracking_uri"):
+        if "experiment" not in about:
             entry.remove()
             return
         ledger = self._ledger(about)
@@ -90,7 +91,7 @@ class _Reconciliation:
                 f"{ledger.run_name} ({ledger.run_id[:8]}) had been killed: its record says so now."
             )
         client = self._client(ledger.tracking_uri)
-        if _is_gone(client, ledger):
+        if _is_not_ours(client, ledger):
             entry.remove()
             return
         projection = Projection(ledger, client)
@@ -99,30 +100,35 @@ class _Reconciliation:
             entry.remove()
 
     def _ledger(self, about: dict[str, Any]) -> Ledger | None:
-        if "run_dir" in about:
-            with suppress(CorruptRun):
-                return Ledger.load(Path(about["run_dir"]))
-            return None
-        for run in self._runs_of_token(about):
-            folder = self.runs_dir / folder_name(about["experiment"]) / run.info.run_id / "artifacts"
-            with suppress(CorruptRun):
-                return Ledger.load(local_path(run.info.artifact_uri) or folder)
+        """The run's ledger in this runs folder: where else it once lay says nothing."""
+        known = about.get("run_id")
+        for run_id in [known] if known else [run.info.run_id for run in self._runs_of_token(about)]:
+            if folder := find_folder(self.runs_dir, str(run_id)):
+                with suppress(CorruptRun):
+                    return Ledger.load(folder)
         return None
 
     def _kill_without_ledger(self, about: dict[str, Any]) -> None:
+        uri = self._store_of(about)
         for run in self._runs_of_token(about):
             if run.info.status in _OPEN:
-                with store_errors(about["tracking_uri"]):
-                    self._client(about["tracking_uri"]).set_terminated(run.info.run_id, "KILLED")
+                with store_errors(uri or ""):
+                    self._client(uri).set_terminated(run.info.run_id, "KILLED")
 
     def _runs_of_token(self, about: dict[str, Any]) -> list[Run]:
-        client = self._client(about["tracking_uri"])
-        with store_errors(about["tracking_uri"]):
+        uri = self._store_of(about)
+        client = self._client(uri)
+        with store_errors(uri or ""):
             experiment = client.get_experiment_by_name(about["experiment"])
             if experiment is None:
                 return []
             only = f"tags.`{TOKEN_TAG}` = '{about['token']}'"
             return list(client.search_runs([experiment.experiment_id], only))
+
+    def _store_of(self, about: Mapping[str, Any]) -> str | None:
+        """The store that an entry names, as ledgers do; earlier versions named that of the runs folder, too."""
+        uri = about.get("tracking_uri")
+        return None if not uri or sqlite_file(str(uri)) == self.runs_dir / DATABASE else str(uri)
 
     def _lives(self, run_id: str | None) -> bool:
         """Whether somebody works on a run, or on one that it belongs to."""
@@ -135,13 +141,13 @@ class _Reconciliation:
         entry.release()
         return self._lives(read_entry(path).get("parent_id"))
 
-    def _client(self, uri: str) -> MlflowClient:
+    def _client(self, uri: str | None) -> MlflowClient:
         """A client for a ledger's store; one that did not answer is not asked again."""
-        if uri not in self.clients and self.store is not None and uri == self.store.public_uri:
+        if uri not in self.clients and self.store is not None and uri == self.store.recorded_uri:
             self.clients[uri] = self.store.client
         if uri not in self.clients:
             try:
-                whole = recall(uri)
+                whole = recall(uri, self.runs_dir)
                 probe(whole)
                 self.clients[uri] = connect(whole)
             except StoreError as error:
@@ -152,13 +158,17 @@ class _Reconciliation:
         return client
 
 
-def _is_gone(client: MlflowClient, ledger: Ledger) -> bool:
-    """Whether the user deleted the run in MLflow: then there is nothing to bring up to date."""
+def _is_not_ours(client: MlflowClient, ledger: Ledger) -> bool:
+    """Whether the user deleted the run in MLflow, or it is that of a runs folder of which this one is a copy.
+
+    Then there is nothing to bring up to date.
+    """
     from mlflow.exceptions import MlflowException
 
-    with store_errors(ledger.tracking_uri):
+    with store_errors(ledger.store_uri):
         try:
-            return client.get_run(ledger.run_id).info.lifecycle_stage == "deleted"
+            info = client.get_run(ledger.run_id).info
+            return info.lifecycle_stage == "deleted" or original_of(ledger, info.artifact_uri) is not None
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return True

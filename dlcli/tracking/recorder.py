@@ -56,7 +56,7 @@ class Recorder:
         self._projector = Projector(ledger)
         self._sampler = Sampler(self._record_sample) if self._system_metrics else None
         try:
-            load_mlflow(ledger.tracking_uri)  # here: imports in two threads at once can trip over each other
+            load_mlflow(ledger.store_uri)  # here: imports in two threads at once can trip over each other
             _reserve(run_dir)
             resumed = {ERROR_TAG: ""} if ledger.tags.get(ERROR_TAG) else {}
             ledger.update(

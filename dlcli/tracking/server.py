@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from dlcli.errors import InputError
-from dlcli.tracking.connection import is_server
+from dlcli.tracking.connection import for_mlflow, is_server
 from dlcli.tracking.redact import redact
 
 # MLflow would also start seven processes that judge the answers of language models.
@@ -35,5 +35,5 @@ def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
     # One worker is enough for one person, and starts in a quarter of the time of MLflow's four.
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Not as an option: every user of the machine sees those of every process, and the address may hold a password.
-    environment = {**_DEFAULTS, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    environment = {**_DEFAULTS, **os.environ, "MLFLOW_BACKEND_STORE_URI": for_mlflow(uri)}
     os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *options], environment)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from os import getpid
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote, urlparse
 
 from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, StoreError
 from dlcli.tracking.connection import (
     connect,
+    default_store,
     is_server,
     load_mlflow,
     probe,
@@ -30,12 +28,14 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write
 from dlcli.tracking.liveness import Entry
+from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
 from dlcli.tracking.redact import redact, redact_value
+from dlcli.tracking.relocation import move_artifacts, relocate
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Experiment
+    from mlflow.entities import DatasetInput, Experiment, RunInfo
 
 _PARAM_LENGTH, _PARAMS_PER_BATCH = 6000, 100  # MLflow's limits
 _CUT = " ... (cut)"
@@ -60,14 +60,17 @@ class Store:
     """An open MLflow store, and the runs that this driver makes in it.
 
     Holds the runs alive that it made, until it is closed: use it in a `with`. A child belongs to its parent
-    instead, so a sweep of thousands of trials holds one file open, not thousands.
+    instead, so a sweep of thousands of trials holds one file open, not thousands. `notes` say what had to be done to
+    open it.
     """
 
-    def __init__(self, runs_dir: Path, uri: str, client: MlflowClient) -> None:
+    def __init__(self, runs_dir: Path, uri: str, client: MlflowClient, notes: Sequence[str] = ()) -> None:
         self.runs_dir = runs_dir
+        self.notes = tuple(notes)
         self.uri = uri
         self.client = client
-        self.public_uri = remember(uri)
+        self.recorded_uri = remember(uri, runs_dir)
+        self.public_uri = redact(uri)
         self.is_server = is_server(uri)
         self._experiments: dict[str, Experiment] = {}
         self._held: list[Entry] = []
@@ -95,7 +98,7 @@ class Store:
         tags |= {KIND_TAG: kind, TOKEN_TAG: token} | ({PARENT_TAG: parent_id} if parent_id else {})
         run_name = redact(run_name)
         pid, host = getpid(), socket.gethostname()
-        facts = {"tracking_uri": self.public_uri, "experiment": experiment, "run_name": run_name}
+        facts = {"tracking_uri": self.recorded_uri, "experiment": experiment, "run_name": run_name}
         owner = {"parent_id": parent_id, "pid": pid, "host": host}
         entry = Entry.hold(self.runs_dir, token, facts | owner)
         try:
@@ -109,13 +112,13 @@ class Store:
             info = self.client.create_run(experiment_id, run_name=run_name, tags=tags).info
             made.append(info.run_id)
             self.client.update_run(info.run_id, status="SCHEDULED")
-            here = local_path(info.artifact_uri)
-            run_dir = here or self.runs_dir / folder_name(experiment) / info.run_id / "artifacts"
-            with write_errors(run_dir):
-                run_dir.mkdir(parents=True, exist_ok=True)
+            run_dir = run_folder(self.runs_dir, experiment, info.run_id)
+            make_folder(run_dir, within=self.runs_dir)
+            artifact_uri = self._keep_artifacts(info, run_dir)
             for name, content in files.items():
+                make_folder((run_dir / name).parent, within=run_dir)
                 atomic_write(run_dir / name, content, durable=False)
-            entry.add({"run_id": info.run_id, "run_dir": str(run_dir)})
+            entry.add({"run_id": info.run_id})
             self._log_params(info.run_id, params)
             self._log_datasets(info.run_id, datasets)
             # The ledger last: whoever finds a run finds all of it, and what stops us before leaves none to be found.
@@ -126,9 +129,8 @@ class Store:
                 experiment=experiment,
                 kind=kind,
                 token=token,
-                runs_dir=str(self.runs_dir),
-                tracking_uri=self.public_uri,
-                artifact_uri=None if here else info.artifact_uri,
+                tracking_uri=self.recorded_uri,
+                artifact_uri=artifact_uri,
                 parent_id=parent_id,
                 pid=pid,
                 host=host,
@@ -177,6 +179,20 @@ class Store:
             hint = "Choose another experiment_name, or restore it: mlflow experiments restore -x ID."
             raise StoreError(f"the experiment {name!r} is deleted", self.public_uri, hint)
         return found
+
+    def _keep_artifacts(self, info: RunInfo, run_dir: Path) -> str | None:
+        """Where a run's artifacts are sent; None where its folder is their place, which MLflow then knows.
+
+        Nothing leaves the runs folder unless the user has named a store that keeps artifacts elsewhere: a database that
+        lies in the runs folder may have come with it.
+        """
+        here = local_path(info.artifact_uri)
+        if here == run_dir:
+            return None
+        if self.is_server or (here is None and self.recorded_uri is not None):
+            return info.artifact_uri
+        move_artifacts(self.uri, {info.run_id: run_dir})
+        return None
 
     def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
@@ -242,27 +258,26 @@ class Store:
 def open_store(runs_dir: Path, uri: str | None = None) -> Store:
     """Open the store, and make it where it is SQLite and not there; sixteen processes may do so at once.
 
-    Raises StoreError, within seconds, where it does not answer or is not to be used.
+    One that was moved or copied with its runs folder then names the files where they lie now. Raises StoreError, within
+    seconds, where it does not answer or is not to be used.
     """
     runs_dir = runs_dir.resolve()
     uri = tracking_uri(runs_dir, uri)
     probe(uri)
     load_mlflow(uri)
+    database = sqlite_file(uri)
+    for folder in (runs_dir, *([database.parent] if database else [])):
+        with write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     with _store_lock(runs_dir, uri):
-        return Store(runs_dir, uri, connect(uri))
+        client = connect(uri)
+        moved = relocate(runs_dir) if uri == default_store(runs_dir) else ""
+    return Store(runs_dir, uri, client, [moved] if moved else [])
 
 
 def make_run_name(stem: str) -> str:
     """A run name that people can read and tell from its siblings: `cnn-digits-3f2a`."""
     return f"{stem}-{secrets.token_hex(2)}"
-
-
-def folder_name(experiment: str) -> str:
-    """An experiment's folder: its name where that is safe; else made safe, with a digest against mix-ups."""
-    safe = re.sub(r"[^\w.+-]+", "_", experiment)[:80].strip("._") or "experiment"
-    if safe == experiment and not safe.startswith("mlflow.db"):
-        return safe
-    return f"{safe}-{sha256(experiment.encode()).hexdigest()[:6]}"
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -272,13 +287,6 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)
-
-
-def local_path(uri: str) -> Path | None:
-    """The folder that an artifact URI means; None where it lies elsewhere."""
-    if uri.startswith("file:"):
-        return Path(unquote(urlparse(uri).path))
-    return Path(uri) if uri.startswith("/") else None
 
 
 def _shortened(text: str) -> str:
@@ -295,8 +303,11 @@ def _store_lock(runs_dir: Path, uri: str) -> Iterator[None]:
 
     database = sqlite_file(uri)
     path = Path(f"{database}.lock") if database else runs_dir / "mlflow.lock"
+    if not path.parent.is_dir():  # which the lock would make again
+        raise StoreError(
+            "the folder of the store is gone", str(path.parent), "Was it moved or deleted meanwhile?"
+        )
     with write_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, timeout=_LOCK_TIMEOUT)
         try:
             lock.acquire()

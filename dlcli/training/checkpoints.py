@@ -81,7 +81,7 @@ class Checkpoints(Checkpoint):
             self._leave_where_preempted()
 
     def _write_best(self, epoch: int, network: Network, frozen: FrozenPart) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         model, metadata = network.model_to_keep(), {"epoch": str(epoch)}
         with _replacing(self._best_file(epoch)) as partial:
             if frozen.names:

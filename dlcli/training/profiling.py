@@ -62,7 +62,7 @@ class StepProfiler(Profiler):
         super().teardown(stage)
 
     def _write(self, recorded: Any) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         recorded.export_chrome_trace(str(self._folder / TRACE))
         (self._folder / TABLE).write_text(
             table(recorded.key_averages(), min(self._done - _SKIPPED, self.steps))

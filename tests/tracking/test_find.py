@@ -19,8 +19,6 @@ def put(runs_dir: Path, run_id: str, name: str, day: int, kind: Kind = "run", **
         experiment="exp",
         kind=kind,
         token=run_id,
-        runs_dir=str(runs_dir),
-        tracking_uri="sqlite:///none.db",
         created_at=f"2026-01-{day:02}T00:00:00.000+00:00",
     )
     ledger.update(**changes)

@@ -18,8 +18,6 @@ def ledger(folder: Path) -> Ledger:
         experiment="exp",
         kind="run",
         token="t1",
-        runs_dir=str(folder),
-        tracking_uri="sqlite:///x.db",
     )
 
 
@@ -38,7 +36,7 @@ def test_the_file_is_strict_json_even_with_nan(tmp_path: Path) -> None:
         raise AssertionError(word)
 
     document = json.loads((tmp_path / "ledger.json").read_text(), parse_constant=refuse)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert math.isnan(Ledger.load(tmp_path).metrics["a"])
 
 

@@ -11,7 +11,8 @@ from dlcli.errors import InputError, StoreError
 from dlcli.tracking.connection import URI_VARIABLE
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries
-from dlcli.tracking.store import DatasetRecord, Store, flatten, folder_name, make_run_name, open_store
+from dlcli.tracking.places import folder_name
+from dlcli.tracking.store import DatasetRecord, Store, flatten, make_run_name, open_store
 
 
 def test_the_folder_of_a_run_is_its_artifact_folder(store: Store) -> None:
@@ -101,9 +102,15 @@ def test_a_run_of_an_experiment_with_slashes(store: Store) -> None:
     assert "x.txt" in [file.path for file in store.client.list_artifacts(run.info.run_id)]
 
 
-def test_an_experiment_elsewhere_on_this_disk_stays_there(store: Store, tmp_path: Path) -> None:
-    store.client.create_experiment("elsewhere", artifact_location=tmp_path.as_uri())
-    assert new_run(store, experiment="elsewhere").is_relative_to(tmp_path)
+@pytest.mark.parametrize("place", ["file:///elsewhere", "s3://bucket"])
+def test_the_runs_folder_keeps_its_runs_wherever_its_store_has_the_experiment(
+    store: Store, place: str
+) -> None:
+    store.client.create_experiment(place, artifact_location=place)
+    run_dir = new_run(store, experiment=place)
+    assert run_dir.is_relative_to(store.runs_dir)
+    info = store.client.get_run(Ledger.load(run_dir).run_id).info
+    assert (info.artifact_uri, Ledger.load(run_dir).artifact_uri) == (run_dir.as_uri(), None)
 
 
 def test_a_deleted_experiment_is_named(store: Store) -> None:
