@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
+from dlcli.console import amount
+from dlcli.datasets.tables.bounds import LONGEST_LINE, free_memory
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
 from dlcli.datasets.tables.lines import codec, is_utf8
 from dlcli.datasets.tables.packed import Excerpt, at_line, opened
@@ -25,11 +28,14 @@ MISSING = (
     "-NaN", "-nan",
 )  # fmt: skip
 
-# Lines that are enough to see how a file is written, and their length at most.
-_LINES, _LENGTH = 50, 100_000
+# Lines that are enough to see how a file is written; two are, where they have so many bytes.
+_LINES, _LENGTH = 50, 1 << 22
 
-# Bytes whose encoding is looked at together.
+# Bytes that are looked at together; a row that is longer takes larger ones.
 _BLOCK = 1 << 20
+
+# What Arrow says where a row does not fit into a block.
+_IN_BLOCK = "straddles two block boundaries"
 
 
 def read_delimited(
@@ -53,7 +59,7 @@ def read_delimited(
     """
     lines = _first_lines(file, encoding)
     if not any(line.strip() for line in lines):
-        raise DataError("is empty", str(file))
+        raise DataError("is empty", str(file), "Give one row at least.")
     if is_utf8(encoding):
         _refuse_bytes(file)
     dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
@@ -132,13 +138,16 @@ def _read(
         ragged.append(row)
         return "error"
 
-    try:
-        with opened(file) as stream:
+    def read(block: int) -> pa.Table:
+        with opened(file, most=free_memory()) as stream:
             return csv.read_csv(
                 stream,
                 # One thread: rows are counted only then.
                 read_options=csv.ReadOptions(
-                    use_threads=False, autogenerate_column_names=not dialect.header, encoding=encoding
+                    use_threads=False,
+                    autogenerate_column_names=not dialect.header,
+                    encoding=encoding,
+                    block_size=block,
                 ),
                 parse_options=csv.ParseOptions(
                     delimiter=dialect.separator,
@@ -154,7 +163,15 @@ def _read(
                     column_types=dict(words),
                 ),
             )
-    except (pa.ArrowInvalid, UnicodeError) as error:
+
+    try:
+        try:
+            return read(_BLOCK)
+        except pa.ArrowInvalid as error:
+            if _IN_BLOCK not in str(error):
+                raise
+            return read(LONGEST_LINE)
+    except (pa.ArrowException, UnicodeError) as error:
         if ragged:
             row = ragged[0]
             begins = row.text.partition("\n")[0].strip("\r")
@@ -163,6 +180,12 @@ def _read(
                 f"{begins[:60].strip()}",
                 at_line(file, _line_of(file, encoding, begins, row.number)),
                 "Mend the row; a text that holds the separator stands in quotes.",
+            ) from error
+        if _IN_BLOCK in str(error):
+            raise DataError(
+                f"has a row of more than {amount(LONGEST_LINE)}",
+                str(file),
+                "Is a quote not closed? Where quotes are letters, dataset.quotes=false says so.",
             ) from error
         raise DataError(f"cannot be read as a table: {first_line(error)}", str(file), _HINT) from error
 
@@ -206,7 +229,11 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
             "is no text", str(file), "A table of another kind says so by its name (.parquet, .xlsx)."
         )
     with opened(file) as stream:
-        raw = list(itertools.islice(iter(lambda: stream.readline(_LENGTH), b""), _LINES))
+        raw: list[bytes] = []
+        for line in itertools.islice(stream, _LINES):
+            raw.append(line)
+            if len(raw) > 1 and sum(map(len, raw)) > _LENGTH:
+                break
     try:
         text = b"".join(raw).decode(codec(encoding), errors="replace")
     except LookupError as error:
@@ -218,15 +245,16 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
 
 def _refuse_bytes(file: Path | Excerpt) -> None:
     """Name the first line that is no UTF-8, which Arrow would hand over as bytes."""
-    first = 1
-    with opened(file) as stream:
-        while lines := stream.readlines(_BLOCK):
-            try:
-                b"".join(lines).decode("utf-8")
-            except UnicodeDecodeError:
-                for number, line in enumerate(lines, start=first):
-                    _refuse_line(line, at_line(file, number))
-            first += len(lines)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with opened(file, most=free_memory()) as stream:
+            while block := stream.read(_BLOCK):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        with opened(file) as stream:
+            for number, line in enumerate(stream, start=1):
+                _refuse_line(line, at_line(file, number))
 
 
 def _refuse_line(line: bytes, where: str) -> None:

@@ -8,7 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dlcli.datasets.tables.bounds import LONGEST_LINE
+
 SEPARATORS = (",", ";", "\t", "|")
+
+# Of a cell, for which Python's own is 128 KiB.
+csv.field_size_limit(LONGEST_LINE)
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
@@ -101,5 +106,5 @@ def _is_stray(cell: str) -> bool:
 def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
     try:
         return [row for row in csv.reader(lines, delimiter=separator) if row]
-    except csv.Error:  # a cell of more than 128 KiB, or a null byte: no table that anybody wrote
+    except csv.Error:  # a null byte, or a cell in quotes that never end
         return []

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from dlcli.config.suggest import hint, near_files, question
+from dlcli.console import amount
+from dlcli.datasets.tables.bounds import free_memory
 from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.packed import format_of
-from dlcli.datasets.tables.source import Source, checked
+from dlcli.datasets.tables.packed import format_of, is_packed
+from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
 from dlcli.errors import DataError, first_line
+from dlcli.paths import look_at, names_in
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
@@ -28,6 +32,10 @@ def table_format(file: Path) -> Literal["text", "parquet", "json lines", "excel"
         DataError: it is none of these.
     """
     suffix = format_of(file)
+    if suffix in (*_PARQUET, *_EXCEL) and is_packed(file):
+        raise DataError(
+            f"is a {suffix} that is packed once more", str(file), "Unpack it: it is small by itself."
+        )
     if suffix in _PARQUET:
         return "parquet"
     if suffix in _LINES:
@@ -46,13 +54,18 @@ def need_file(file: Path, advice: str = "") -> None:
     Raises:
         DataError: that is so.
     """
-    if file.is_dir():
+    found = look_at(file)
+    if found == "folder":
         raise DataError("is a folder", str(file), hint("Name a file in it.", advice))
-    if not file.is_file():
-        there = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise DataError(
-            "there is no such file", str(file), hint(question(near_files(file.name, there)), advice)
-        )
+    if found == "device":
+        raise DataError("is a pipe or a device, and no file", str(file), "Copy what it gives into a file.")
+    if found == "refused":
+        raise DataError("may not be looked at by this user", str(file), "Ask for its folder's permissions.")
+    if found == "nothing":
+        near = near_files(file.name, names_in(file.parent))
+        raise DataError("there is no such file", str(file), hint(question(near), advice))
+    if not file.stat().st_size:  # also what the kernel shows as files, of which some never end
+        raise DataError("is empty", str(file), "Give one row at least.")
 
 
 def read_table(
@@ -96,29 +109,39 @@ def read_table(
 
 
 def _parquet(file: Path) -> Source:
-    import pyarrow as pa
     from pyarrow import parquet
 
     from dlcli.datasets.tables.plain import from_columns, is_odd, to_series
 
-    try:
-        with parquet.ParquetFile(file) as table:
-            schema = table.schema_arrow
-            # A column at a time: of a large table there is never more than one that pandas does not have yet.
-            odd = {field.name: str(field.type) for field in schema if is_odd(field)}
-            columns = [
-                to_series(table.read([name]).column(0), schema.field(name), file)
-                for name in dict.fromkeys(schema.names)
-                if name not in odd
-            ]
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"is no whole Parquet file: {first_line(error)}", str(file), "Copy it anew."
-        ) from error
+    with parquet_errors(file), parquet.ParquetFile(file) as table:
+        schema = table.schema_arrow
+        refuse_namesakes(schema.names, file)
+        # A column at a time: of a large table there is never more than one that pandas does not have yet.
+        odd = {field.name: str(field.type) for field in schema if is_odd(field)}
+        columns = [
+            to_series(table.read([name]).column(0), schema.field(name), file)
+            for name in schema.names
+            if name not in odd
+        ]
     return Source(from_columns(columns), file, odd=odd)
 
 
+@contextmanager
+def parquet_errors(file: Path) -> Iterator[None]:
+    """Whatever a damaged Parquet file raises, as an error that names it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
+        raise DataError(
+            f"is no whole Parquet file: {first_line(error)}", str(file), "Copy it anew."
+        ) from error
+
+
 def _excel(file: Path) -> Source:
+    import zipfile
+
     import pandas as pd
 
     try:
@@ -128,7 +151,17 @@ def _excel(file: Path) -> Source:
             "Excel files need openpyxl", str(file), "Install it: pip install 'dlcli[excel]'"
         ) from error
     try:
+        with zipfile.ZipFile(file) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+        if size > (free := free_memory()):
+            raise DataError(
+                f"unpacks to {amount(size)}, and {amount(free)} of memory are free",
+                str(file),
+                "Save it as .csv: that takes a tenth of the memory.",
+            )
         frame = pd.read_excel(file, engine="openpyxl")
+    except DataError:
+        raise
     except Exception as error:  # openpyxl fails in as many ways as a file can be damaged
         raise DataError(f"is no whole Excel file: {first_line(error)}", str(file), "Copy it anew.") from error
     for name in frame.columns:

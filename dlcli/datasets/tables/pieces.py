@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,15 +14,15 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from dlcli.datasets.tables.files import need_file, read_table, table_format
+from dlcli.datasets.tables.bounds import bounded
+from dlcli.datasets.tables.files import need_file, parquet_errors, read_table, table_format
 from dlcli.datasets.tables.json_lines import read_json_lines
 from dlcli.datasets.tables.packed import Excerpt, opened
 from dlcli.datasets.tables.plain import dated, from_columns, is_odd, to_series
-from dlcli.datasets.tables.source import Source, checked
+from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
 from dlcli.datasets.tables.text_pieces import text_pieces
 from dlcli.datasets.tables.wanted import Piece, Wanted, carried, is_empty, nothing_kept
 from dlcli.datasets.tables.written import Written
-from dlcli.errors import DataError, first_line
 
 # Stands for what is piped in.
 STDIN = Path("standard input")
@@ -54,7 +54,7 @@ def read_pieces(
     if file == STDIN:
         stream = stream or piped()
         read = _json_pieces if stream.peek().lstrip()[:1] in (b"{", b"[") else text_pieces
-        pieces = read(nullcontext(stream), file, wanted, written or Written(), rows)
+        pieces = read(bounded(stream, str(file)), file, wanted, written or Written(), rows)
     else:
         need_file(file)
         how = table_format(file)
@@ -114,27 +114,23 @@ def _as_given(values: Sequence[Any]) -> pa.Array:
 def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Piece]:
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(file) as table:
-            schema = table.schema_arrow
-            odd = {field.name: str(field.type) for field in schema if is_odd(field)}
-            keep = carried(schema.names, odd, file, wanted)
-            needed = [n for n in (schema.names if wanted.others else wanted.kinds) if n not in odd]
-            if not table.metadata.num_rows:
-                raise is_empty(file)
-            skipped = 0
-            for batch in table.iter_batches(
-                rows or table.metadata.num_rows, columns=list(dict.fromkeys([*needed, *keep]))
-            ):
-                part = pa.Table.from_batches([batch])
-                columns = [to_series(part.column(name), part.field(name), file) for name in needed]
-                source = checked(Source(from_columns(columns), file, odd=odd, skipped=skipped))
-                yield Piece(source, part.select(keep) if keep else nothing_kept(source), 0)
-                skipped += len(part)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"is no whole Parquet file: {first_line(error)}", str(file), "Copy it anew."
-        ) from error
+    with parquet_errors(file), parquet.ParquetFile(file) as table:
+        schema = table.schema_arrow
+        refuse_namesakes(schema.names, file)
+        odd = {field.name: str(field.type) for field in schema if is_odd(field)}
+        keep = carried(schema.names, odd, file, wanted)
+        needed = [n for n in (schema.names if wanted.others else wanted.kinds) if n not in odd]
+        if not table.metadata.num_rows:
+            raise is_empty(file)
+        skipped = 0
+        for batch in table.iter_batches(
+            rows or table.metadata.num_rows, columns=list(dict.fromkeys([*needed, *keep]))
+        ):
+            part = pa.Table.from_batches([batch])
+            columns = [to_series(part.column(name), part.field(name), file) for name in needed]
+            source = checked(Source(from_columns(columns), file, odd=odd, skipped=skipped))
+            yield Piece(source, part.select(keep) if keep else nothing_kept(source), 0)
+            skipped += len(part)
 
 
 def _whole(source: Source, wanted: Wanted) -> Piece:

@@ -151,12 +151,23 @@ def checked(source: Source) -> Source:
     names = source.frame.columns
     if not len(names) or not len(source.frame):
         raise DataError("has no rows", str(source.file), "A table needs at least one row under its columns.")
-    twice = names[names.duplicated()]
-    if len(twice):
-        places = [str(number + 1) for number, name in enumerate(names) if name == twice[0]]
-        raise DataError(
-            f"the column name {twice[0]} stands there {len(places)} times: columns {', '.join(places)}",
-            str(source.file),
-            "Give each column a name of its own.",
-        )
+    refuse_namesakes(list(names), source.file)
     return source
+
+
+def refuse_namesakes(names: Sequence[str], file: Path) -> None:
+    """Refuse columns that could not be told apart.
+
+    Raises:
+        DataError: two have one name.
+    """
+    places: dict[str, list[str]] = {}
+    for number, name in enumerate(names, start=1):
+        places.setdefault(name, []).append(str(number))
+    for name, numbers in places.items():
+        if len(numbers) > 1:
+            raise DataError(
+                f"the column name {name} stands there {len(numbers)} times: columns {', '.join(numbers)}",
+                str(file),
+                "Give each column a name of its own.",
+            )

@@ -1,0 +1,140 @@
+"""Files that are no tables, or would fill the memory: each is refused by name, and none ends the process."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from dlcli.datasets.table import load
+from dlcli.datasets.tables import bounds, delimited
+from dlcli.datasets.tables.pieces import read_pieces
+from dlcli.datasets.tables.wanted import Wanted
+from dlcli.errors import DataError
+
+ROWS = '{"a": 1, "y": "u"}\n{"a": 2, "y": "v"}\n'
+TABLE = "a,y\n1,u\n2,v\n"
+
+
+def nested(opening: str, levels: int, end: str) -> str:
+    """A line whose value lies so deep; `end` is what stands inside, and the closing sign."""
+    return f'{{"a": {opening * levels}{end[:-1]}{end[-1] * levels}}}\n'
+
+
+def refused(name: str | Path) -> str:
+    """What is said of a file, by all of its readers."""
+    with pytest.raises(DataError) as whole:
+        load(str(name), "y")
+    with pytest.raises(DataError) as pieces:
+        list(read_pieces(Path(name), Wanted({"a": "numeric"}), rows=2))
+    assert str(whole.value).partition("\n")[0] == str(pieces.value).partition("\n")[0]
+    return str(whole.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("null\n" + ROWS, 1, "is null, and no object"),
+        (ROWS + "null\n", 3, "is null, and no object"),
+        (ROWS + "\n 1 \n", 4, "is a number, and no object"),
+        (ROWS + '"x"', 3, "is a string, and no object"),
+        (ROWS + "[{}]\n", 3, "is a list, and no object"),
+        (ROWS + '{"a": 1} null\n', 3, "is no JSON: Extra data"),
+        (ROWS + '{"a": 1} {"a": 2}\n', 3, "is no JSON: Extra data"),
+        (ROWS + nested("[", 60, "]"), 3, "holds more than 50 lists and objects in each other"),
+        (ROWS + nested("[", 99_999, "]"), 3, "holds more than 50 lists and objects"),
+        (ROWS + nested('{"a":', 99, "1" + "}"), 3, "holds more than 50 lists and objects"),
+    ],
+    ids=["null first", "null", "number", "text", "list", "null behind", "two", "deep", "abyss", "objects"],
+)
+def test_a_line_of_json_that_is_no_object_is_named(text: str, line: int, message: str) -> None:
+    Path("t.jsonl").write_text(text)
+    assert refused("t.jsonl").startswith(f"t.jsonl:{line}: {message}")
+
+
+def test_rows_that_are_longer_than_a_block() -> None:
+    long = "x" * 3_000_000
+    Path("t.jsonl").write_text(ROWS + f'{{"a": 3, "y": "{long}"}}\n')
+    assert load("t.jsonl", "y").classes == ("u", "v", long)
+    Path("t.csv").write_text(TABLE + f"3,{long}\n")
+    assert load("t.csv", "y").classes == ("u", "v", long)
+
+
+def test_a_line_without_an_end_is_refused_before_it_is_in_memory() -> None:
+    with gzip.open("t.csv.gz", "wb", compresslevel=1) as packed:
+        packed.write(TABLE.encode())
+        for _ in range(256):
+            packed.write(b"x" * (1 << 20))
+    Path("t.csv.gz").replace("t.jsonl.gz")
+    Path("t.csv.gz").hardlink_to("t.jsonl.gz")
+    # A process of its own, which cannot take as much memory as the line has.
+    code = (
+        "import resource, psutil; from dlcli.datasets.table import load\n"
+        "from dlcli.errors import DataError; import pyarrow.json, pyarrow.csv\n"
+        "had = psutil.Process().memory_info().vms; resource.setrlimit(resource.RLIMIT_AS, (had + 250_000_000,) * 2)\n"
+        "for name in ('t.csv.gz', 't.jsonl.gz'):\n"
+        "    try: load(name, 'y')\n"
+        "    except DataError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "t.csv.gz: has a line of more than 67.1 MB: it is no table of text" in done.stdout
+    assert "t.jsonl.gz:1: is no JSON" in done.stdout
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY  # of this one nothing changed
+
+
+def test_more_text_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (bounds, delimited):
+        monkeypatch.setattr(module, "free_memory", lambda: 1_000_000)
+    with gzip.open("t.csv.gz", "wt") as packed:
+        packed.write("a,y\n" + "1,u\n" * 1_000_000)
+    with pytest.raises(DataError, match=r"t.csv.gz: holds more than 1 MB of text, which is all the memory"):
+        load("t.csv.gz", "y")
+
+
+@pytest.mark.parametrize("name", ["../../x.csv", "/etc/x.csv", "a\\..\\..\\x.csv", "C:\\x.csv"])
+def test_a_zip_that_would_unpack_elsewhere_is_refused(name: str) -> None:
+    with zipfile.ZipFile("t.zip", "w") as packed:
+        packed.writestr(name, TABLE)
+    assert refused("t.zip").startswith(f"t.zip: holds a file that would be unpacked elsewhere: {name}")
+    assert not list(Path().rglob("*.csv"))
+
+
+def test_links_and_passwords_in_a_zip_are_refused() -> None:
+    link = zipfile.ZipInfo("link.csv")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile("t.zip", "w") as packed:
+        packed.writestr(link, "/etc/passwd")
+    assert refused("t.zip").startswith("t.zip: holds a link and no file: link.csv")
+    with zipfile.ZipFile("t.zip", "w") as packed:
+        packed.writestr("x.csv", TABLE)
+    content = bytearray(Path("t.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # in the directory, which is what counts
+    Path("t.zip").write_bytes(content)
+    assert refused("t.zip").startswith("t.zip: asks for a password: x.csv")
+
+
+def test_two_columns_of_one_name_in_parquet() -> None:
+    columns = [pa.array([1, 2]), pa.array([3, 4]), pa.array(["u", "v"])]
+    parquet.write_table(pa.Table.from_arrays(columns, ["a", "a", "y"]), "t.parquet")
+    assert refused("t.parquet").startswith("t.parquet: the column name a stands there 2 times: columns 1, 2")
+
+
+def test_what_is_no_file_is_not_opened() -> None:
+    os.mkfifo("t.csv")  # reading it would wait for ever
+    assert refused("t.csv").startswith("t.csv: is a pipe or a device, and no file")
+    assert refused("/dev/zero").startswith("/dev/zero: is a pipe or a device")
+    assert refused("/proc/self/mem").startswith("/proc/self/mem: is empty")
+    Path("folder.csv").mkdir()
+    assert refused("folder.csv").startswith("folder.csv: is a folder")
+    Path("gone.csv").symlink_to("nowhere.csv")
+    assert refused("gone.csv").startswith("gone.csv: there is no such file")
+    assert ": there is no such file" in refused("x" * 300)
