@@ -2,6 +2,7 @@
 
 import os
 
+from dlcli.presentable import present_process
 from dlcli.program import run_program
 
 
@@ -12,6 +13,7 @@ def main() -> None:
 
         answer(shell)
     else:
+        present_process()  # before typer, which keeps the hook for exceptions that it finds
         from dlcli.cli.app import main as program
 
         run_program(program)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlcli.console import Terminal, duration
 from dlcli.livedisplay import LiveDisplay
+from dlcli.outlet import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,15 +48,14 @@ class ComputingBar:
     def _render(self) -> RenderableType:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-        from rich.text import Text
 
         if self._total is None:
-            return Text(f"{self._what} of {self._done:,} rows", "bold")
+            return plain(f"{self._what} of {self._done:,} rows", "bold")
         elapsed = time.monotonic() - self._start
         left = f"{duration(elapsed / self._done * (self._total - self._done))} left" if self._done else ""
         said = f"{self._what} of {self._done:,} of {self._total:,} rows"
         room = self._terminal.console.width - len(said) - len(left) - 4
         grid = Table.grid(padding=(0, 2))
         bar = ProgressBar(self._total, self._done, width=max(5, min(40, room)))
-        grid.add_row(Text(said, "bold"), bar, Text(left, "cyan"))
+        grid.add_row(plain(said, "bold"), bar, plain(left, "cyan"))
         return grid

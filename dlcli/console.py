@@ -21,10 +21,13 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 from dlcli.errors import DlcliError
+from dlcli.outlet import VisibleBytes, encodable, make_console, plain, to_nowhere
+from dlcli.presentable import presentable, presentable_name, python_presentable
 from dlcli.quiet import quiet
+from dlcli.redact import redact_all
 from dlcli.screentable import fitting
 
 if TYPE_CHECKING:
@@ -47,8 +50,8 @@ class Terminal:
         self._reserved = json or data
         self.run_dir: Path | None = None  # of the run that the command records, once there is one
         self._stdout = sys.stdout
-        self._out = _console(stderr=self._reserved)
-        self._err = _console(stderr=True)
+        self._out = make_console(stderr=self._reserved)
+        self._err = make_console(stderr=True)
         # FORCE_COLOR makes rich call a pipe a terminal; colours are fine there, redrawing is not.
         self.live = self._out.is_terminal and self._out.file.isatty() and not self._out.is_dumb_terminal
         if not self.live:
@@ -58,10 +61,11 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         for stream in (sys.stdout, sys.stderr):
-            self._exit.enter_context(_encodable(stream))
+            self._exit.enter_context(encodable(stream))
         if self._reserved:
             self._exit.enter_context(contextlib.redirect_stdout(sys.stderr))
         self._exit.enter_context(quiet())
+        self._exit.enter_context(python_presentable())
         return self
 
     def __exit__(
@@ -85,6 +89,8 @@ class Terminal:
 
     def panel(self, title: str, rows: Mapping[str, str]) -> None:
         """What will run, before it does: one row per fact."""
+        title = presentable_name(title)
+        rows = {presentable_name(key): presentable_name(value) for key, value in rows.items()}
         if not self.live:
             width = max(map(len, rows), default=0) + 1
             lines = [f"  {key + ':':<{width}} {value}" for key, value in rows.items()]
@@ -93,7 +99,6 @@ class Terminal:
         from rich import box
         from rich.panel import Panel
         from rich.table import Table
-        from rich.text import Text
 
         grid = Table.grid(padding=(0, 2))
         width = min(self._out.width, MAX_WIDTH)
@@ -104,8 +109,8 @@ class Terminal:
         grid.add_column(style="cyan", overflow="fold", max_width=width // 2)
         grid.add_column(overflow="fold")
         for key, value in rows.items():
-            grid.add_row(Text(key), Text(value))
-        heading = Text(title, style="bold")
+            grid.add_row(plain(key), plain(value))
+        heading = plain(title, "bold")
         self._out.print(
             Panel(grid, title=heading, title_align="left", border_style="dim", box=box.ROUNDED, width=width)
         )
@@ -135,15 +140,19 @@ class Terminal:
 
     def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
         """Cells by column and row; what does not fit side by side on a terminal stands below each other."""
-        from rich.text import Text
-
         if not columns:
             return
+        columns = {
+            presentable_name(name): {
+                presentable_name(row): presentable_name(cell) for row, cell in cells.items()
+            }
+            for name, cells in columns.items()
+        }
         if self.live:
             self._out.print()
         if title:
             # Not rich's own title, which would be broken where the table is narrower than a run's name.
-            self._out.print(Text(title, "bold"), soft_wrap=True)
+            self._out.print(plain(title, "bold"), soft_wrap=True)
         for part in fitting(columns, self._out.width):
             self._table(part)
             if self.live:
@@ -154,6 +163,7 @@ class Terminal:
         from rich.table import Table
         from rich.text import Text
 
+        # The text is presentable already; a heading may have been broken into lines.
         table = Table(
             box=box.SIMPLE_HEAD if self.live else None,
             header_style="bold",
@@ -168,7 +178,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """One line for a person; never broken by us, so that a path or a command in it can be copied."""
-        self._out.print(text, soft_wrap=True)
+        self._out.print(presentable(text), soft_wrap=True)
 
     def sentence(self, text: str, indent: int | None = None) -> None:
         """Prose, broken between its words where a line ends; one that names a command stays whole, to be copied.
@@ -208,23 +218,30 @@ class Terminal:
     def document(self, document: Mapping[str, object]) -> None:
         """Write the one JSON document to the real stdout."""
         try:
-            print(json_document(document), file=self._stdout, flush=True)
+            # Predictions are the user's rows.
+            said = {k: v if k == "predictions" else redact_all(_plain(v), k) for k, v in document.items()}
+            self._stdout.write(json_document(said) + "\n")
+            self._stdout.flush()
         except BrokenPipeError:
-            _to_nowhere(self._stdout)
+            to_nowhere(self._stdout)
 
     @contextlib.contextmanager
-    def data_out(self) -> Iterator[BinaryIO]:
-        """The real stdout, in bytes; what writes there ends quietly where nobody reads any more."""
+    def data_out(self) -> Iterator[IO[bytes]]:
+        """The real stdout, in bytes; what writes there ends quietly where nobody reads any more.
+
+        A terminal gets them with control characters visible, a pipe or a file as they are.
+        """
         try:
-            yield self._stdout.buffer
+            yield VisibleBytes(self._stdout) if self._stdout.isatty() else self._stdout.buffer
             self._stdout.buffer.flush()
         except BrokenPipeError:
-            _to_nowhere(self._stdout)
+            to_nowhere(self._stdout)
 
     def _say(self, console: Console, lead: str, lead_style: str, text: str, style: str = "") -> None:
         # rich breaks long words where a line ends; a path must stay in one piece, so lines are broken here.
         from rich.text import Text
 
+        text = presentable(text)
         indent = "    " if lead.startswith("  h") else "  "
         width = console.width if self.live else 10**6
         wrapper = textwrap.TextWrapper(
@@ -235,7 +252,7 @@ class Terminal:
             break_on_hyphens=False,
         )
         lines: list[str] = []
-        for line in text.splitlines() or [""]:
+        for line in text.split("\n"):
             lines += wrapper.wrap(line) or [""]
             wrapper.initial_indent = indent
         body = Text("\n".join(lines), style=style)
@@ -245,39 +262,6 @@ class Terminal:
 
 def _longest_word(text: str) -> int:
     return max(map(len, text.split()), default=0)
-
-
-@contextlib.contextmanager
-def _encodable(stream: TextIO) -> Iterator[None]:
-    # A class called "café" on an ASCII terminal must not end a training at its very last line.
-    errors, reconfigure = getattr(stream, "errors", None), getattr(stream, "reconfigure", None)
-    if reconfigure is None or errors != "strict":
-        yield
-        return
-    reconfigure(errors="backslashreplace")
-    try:
-        yield
-    finally:
-        reconfigure(errors=errors)
-
-
-def _console(stderr: bool) -> Console:
-    from rich.console import Console
-
-    class PipeTolerant(Console):
-        def on_broken_pipe(
-            self,
-        ) -> None:  # rich's own ends the process: `dlcli train | head` would lose the run
-            self.quiet = True
-            _to_nowhere(sys.stderr if self.stderr else sys.stdout)
-
-    return PipeTolerant(stderr=stderr, highlight=False, markup=False, emoji=False)
-
-
-def _to_nowhere(stream: TextIO) -> None:
-    # Python flushes its streams at the end, which would fail again.
-    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as devnull:
-        os.dup2(devnull.fileno(), stream.fileno())
 
 
 def number(value: float) -> str:

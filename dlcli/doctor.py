@@ -123,8 +123,8 @@ def _threads() -> Finding:
 
 
 def _store(runs_dir: Path) -> Finding:
+    from dlcli.redact import redact
     from dlcli.tracking.connection import connect, load_mlflow, probe, sqlite_file, store_errors, tracking_uri
-    from dlcli.tracking.redact import redact
 
     try:
         uri = tracking_uri(runs_dir)

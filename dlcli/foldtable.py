@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dlcli.console import Terminal, number
 from dlcli.livedisplay import LiveDisplay
+from dlcli.outlet import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -107,7 +108,7 @@ class FoldTable:
             table.add_column(heading, justify="left" if heading.endswith("done") else "right", no_wrap=True)
         for line in self._some():
             table.add_row(
-                line.name,
+                plain(line.name),
                 _how_far(line),
                 number(line.watched) if math.isfinite(line.watched) else "",
                 *(number(line.metrics[name]) if name in line.metrics else "" for name in names),

@@ -22,6 +22,7 @@ from dlcli.finding import find, settle
 from dlcli.next_command import resume_command
 from dlcli.optimization import make_recipe
 from dlcli.paths import display
+from dlcli.presentable import present_process
 from dlcli.program import run_program
 from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far, read_result, recorded_baselines, restore_best_weights
@@ -318,6 +319,7 @@ def main() -> None:
     """`python -m dlcli.job FILE` does a job; without a file this is a rank that takes its jobs from rank 0."""
     from dlcli.distributed.ranks import be_a_rank
 
+    present_process()
     if len(sys.argv) > 1:
         run_job(Job.from_json(Path(sys.argv[1]).read_text()))
     else:

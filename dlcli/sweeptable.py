@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.console import Terminal, duration, number
 from dlcli.errors import Interrupted
 from dlcli.livedisplay import LiveDisplay
+from dlcli.outlet import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -135,7 +136,6 @@ class SweepTable:
         from rich.constrain import Constrain
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-        from rich.text import Text
 
         done = sum(self._counts.values())
         counts = [f"{self._counts[state]} {state}" for state in _STATES if self._counts[state]]
@@ -143,19 +143,19 @@ class SweepTable:
         narrow = self._terminal.console.width < _NARROW
         bar = ProgressBar(max(1, self._total), min(done, self._total), width=8 if narrow else 24)
         head.add_row(
-            Text(f"{done}/{self._total}", "bold"),
+            plain(f"{done}/{self._total}", "bold"),
             bar,
-            Text(self._left(done), "cyan"),
-            Text(", ".join(counts), overflow="ellipsis", no_wrap=True),
+            plain(self._left(done), "cyan"),
+            plain(", ".join(counts), overflow="ellipsis", no_wrap=True),
         )
-        lines: list[RenderableType] = [Text(self._title, "bold")] if self._title else []
+        lines: list[RenderableType] = [plain(self._title, "bold")] if self._title else []
         lines.append(head)
         if self._best is not None:
             which, value, params = self._best
             best = Table.grid(padding=(0, 2))
             best.add_row(
-                Text("best", "green"),
-                Text(f"trial {which}  {self._metric} {number(value)}  {_settings(params)}", "green"),
+                plain("best", "green"),
+                plain(f"trial {which}  {self._metric} {number(value)}  {_settings(params)}", "green"),
             )
             lines.append(best)
         running = sorted(self._running.items())
@@ -163,7 +163,7 @@ class SweepTable:
             running, _differences([slot.params for _, slot in running]), strict=True
         ):
             text = f"now   trial {trial}{_at(slot)}  {_settings(differs)}"
-            lines.append(Text(text, "dim", overflow="ellipsis", no_wrap=True))
+            lines.append(plain(text, "dim", overflow="ellipsis", no_wrap=True))
         return Constrain(Group(*lines), self._terminal.console.width - _ECHO)
 
     def _left(self, done: int) -> str:

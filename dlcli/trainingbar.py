@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dlcli.console import Terminal, duration, number
 from dlcli.livedisplay import LiveDisplay
+from dlcli.outlet import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,7 +64,7 @@ class TrainingBar:
     ) -> None:
         self._ended_after = time.monotonic() - self._start
         if self._unsaid:
-            self._console.print(self._line(), soft_wrap=True)
+            self._terminal.note(self._line())
         self._display.__exit__(kind, error, trace)
 
     def advance(self, steps: int = 1) -> None:
@@ -82,7 +83,7 @@ class TrainingBar:
         if self._terminal.live:
             self._display.changed(much=True)
         elif time.monotonic() >= self._next_line and self._epochs_done != self._max_epochs:
-            self._console.print(self._line(), soft_wrap=True)
+            self._terminal.note(self._line())
             self._next_line = time.monotonic() + LOG_LINE_SECONDS
             self._unsaid = False
         else:
@@ -120,7 +121,6 @@ class TrainingBar:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-        from rich.text import Text
 
         epoch, clock, metrics = self._epoch_text(), self._time_text(), self._metric_texts()
         if self._max_epochs is None:  # the end is unknown: show the way through the epoch
@@ -135,10 +135,10 @@ class TrainingBar:
             total, min(done, total), width=max(5, min(40, room - one_line * (len(in_line) + 2)))
         )
         grid = Table.grid(padding=(0, 2))
-        cells: list[RenderableType] = [Text(epoch, "bold"), bar, Text(clock, "cyan")]
+        cells: list[RenderableType] = [plain(epoch, "bold"), bar, plain(clock, "cyan")]
         if one_line:
-            grid.add_row(*cells, Text(in_line))
+            grid.add_row(*cells, plain(in_line))
             return grid
         grid.add_row(*cells)
         below = [in_line] if len(in_line) <= self._console.width else metrics
-        return Group(grid, *map(Text, below))
+        return Group(grid, *map(plain, below))

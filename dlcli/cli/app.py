@@ -5,14 +5,42 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import dlcli
 from dlcli import cli
+from dlcli.presentable import presentable
+
+
+class _Program(TyperGroup):
+    """The commands; what is said of words that they do not take is presentable, as those words may not be."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _presentable_errors():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _presentable_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _presentable_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = presentable(message)  # type: ignore[attr-defined]
+        raise
+
 
 app = typer.Typer(
+    cls=_Program,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from dlcli.completion.candidates import Candidate, candidates
+from dlcli.escapes import visible_name
 
 
 def answer(shell: str) -> None:
@@ -19,6 +20,7 @@ def answer(shell: str) -> None:
         else:
             *words, current = sys.argv[1:]
             lines = [_with_text(found) for found in candidates(words, current)]
+        lines = [line for line in lines if visible_name(line.replace("\t", " ")) == line.replace("\t", " ")]
     except Exception:  # a traceback in the middle of somebody's command line helps nobody
         return
     sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -19,7 +19,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlcli.distributed.lifeline import die_with
+from dlcli.presentable import present_process, print_traceback, to_stderr
 from dlcli.quiet import quiet
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     driver, data_fd, questions_fd = map(int, sys.argv[1:4])
     die_with(driver)
+    present_process()
     # What libraries and users' models print goes where the driver's errors go.
     os.dup2(2, 1)
     _end_after(lambda: _answer(data_fd, Connection(questions_fd), sys.argv[4:]))
@@ -76,8 +77,7 @@ def _end_after(do: Callable[[], None]) -> NoReturn:
         do()
         status = 0
     except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
+        print_traceback()
     finally:
         os._exit(status)
 
@@ -121,8 +121,7 @@ def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
 
 def _note(why: str) -> None:
     if os.environ.get("DLCLI_DEBUG") == "1":
-        sys.stderr.write(f"dlcli: workers are started anew, not forked, which costs seconds: {why}\n")
-        sys.stderr.flush()
+        to_stderr(f"dlcli: workers are started anew, not forked, which costs seconds: {why}\n")
 
 
 def _start(

@@ -24,8 +24,10 @@ def main() -> None:
     """A worker that was started anew: its environment (threads, device) is set before torch is imported here."""
     template, data_fd, jobs_fd, channel_fd = map(int, sys.argv[1:])
     die_with(template)
+    from dlcli.presentable import present_process
     from dlcli.quiet import quiet
 
+    present_process()
     with quiet():
         from dlcli.datasets.sharing import read_shared
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from dlcli.escapes import visible, visible_name
 
 DPI = 120
 FONT = {"title": 11, "label": 10, "tick": 9, "small": 8}
@@ -52,12 +55,13 @@ def caption(figure: Figure, text: str) -> None:
 
 
 def literal(text: str) -> str:
-    """A user's text as it is: matplotlib would read `$...$` as a formula."""
-    return text.replace("$", r"\$")
+    """A user's text as it is: matplotlib would read `$...$` as a formula. Control characters are shown."""
+    return visible(text).replace("$", r"\$")
 
 
 def shorten(name: str, length: int = 20) -> str:
     """A long class name, its middle left out."""
+    name = visible_name(name)
     if len(name) <= length:
         return name
     tail = (length - 1) // 3
@@ -72,6 +76,8 @@ def listed(names: Sequence[str], at_most: int = 8) -> str:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure as PNG and return the path."""
+    for text in figure.findobj(Text):
+        text.set_text(visible(text.get_text()))
     canvas = FigureCanvasAgg(figure)
     # savefig draws everything once more, only to run the layout; here the layout runs alone.
     engine = figure.get_layout_engine()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dlcli.errors import DiskFull, DlcliError, StoreError, first_line
-from dlcli.tracking.redact import MASK, redact
+from dlcli.redact import MASK, redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dlcli.redact import redact
 from dlcli.tracking.connection import patient, recall, store_errors
 from dlcli.tracking.history import Line, read_history
 from dlcli.tracking.ledger import Ledger, to_ms
-from dlcli.tracking.redact import redact
 from dlcli.tracking.tags import HEARTBEAT_TAG, TAG_LENGTH
 
 if TYPE_CHECKING:

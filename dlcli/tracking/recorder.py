@@ -13,12 +13,12 @@ from typing import Any, Self
 
 from dlcli.disk import write_errors
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
+from dlcli.redact import redact, redact_value
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.projector import Projector
-from dlcli.tracking.redact import redact, redact_value
 from dlcli.tracking.system_metrics import PREFIX, Sampler
 from dlcli.tracking.tags import ERROR_TAG, TAG_LENGTH
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 
 from dlcli.errors import InputError
+from dlcli.redact import redact
 from dlcli.tracking.connection import for_mlflow, is_server
-from dlcli.tracking.redact import redact
 
 # MLflow would also start seven processes that judge the answers of language models.
 _DEFAULTS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

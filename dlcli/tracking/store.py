@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, StoreError
+from dlcli.redact import redact, redact_value
 from dlcli.tracking.connection import (
     connect,
     default_store,
@@ -29,7 +30,6 @@ from dlcli.tracking.connection import (
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
-from dlcli.tracking.redact import redact, redact_value
 from dlcli.tracking.relocation import move_artifacts, relocate
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dlcli.tracking.redact import redact, redact_command, redact_value
+from dlcli.redact import redact, redact_command, redact_value
 
 
 @pytest.mark.parametrize(

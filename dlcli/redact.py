@@ -1,0 +1,251 @@
+"""Secrets taken out of what is recorded or shown.
+
+What is a secret: a setting whose key says so (`api_key`, `dbPassword`), the user part of a URL, a parameter of a URL or
+an assignment in a text that is called so, what follows `Bearer` or `Basic`, tokens and keys whose shape is known, and
+every value that was met as a secret before, wherever it turns up (`learn_secret`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+MASK = "***"
+
+# The last words of a key that names a secret: `db_password`, but not `password_length`.
+_NOUNS = (
+    r"[a-z]*(?:passwords?|passwd|pwd|passphrases?|passcode|secrets?|credentials?)|creds|"
+    r"(?:api|access|private|secret|signing|encryption|ssh|account|storage|license|master|shared|subscription|service|"
+    r"auth|client|deploy|session|host) ?keys?|(?:open ?ai|wandb|hf|aws|azure|gcp) key|apikeys?|auth|authorization|"
+    r"bearer|cookies?|jwt|session(?: ?id)?|(?:access|api|auth|bearer|refresh|id|session|secret|csrf) ?tokens?|token"
+)
+# Tokens of a text or of a transformer are no secrets.
+_OF_MODELS = (
+    r"(?:pad|eos|bos|unk|cls|sep|mask|class|special|start|end|num|max|min|n|per|reg|register|dist|distillation|image|"
+    r"prefix|prompt|first|last|next|query|extra|use|with|has|no) token"
+)
+_NOUN = re.compile(rf"(?:^|.* )(?:{_NOUNS})$")
+_NO_NOUN = re.compile(rf"(?:^|.* ){_OF_MODELS}$")
+_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+
+# Keys below these are columns of the user's table, not settings.
+_COLUMNS = re.compile(r"(?:^|[+~ ])dataset\.types\.")
+
+_INTERPOLATION = r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
+_IS_INTERPOLATION = re.compile(rf"(?:{_INTERPOLATION})+")
+_PLACEHOLDER = re.compile(
+    r"\.{2,}|\?+|\*+|<[^<>]*>|[\[\]<>]+|None|null|true|false|True|False|[A-Z]{4,}", re.ASCII
+)
+
+_URL = re.compile(r"""[A-Za-z][\w+.-]*://[^\s'"<>`]+""")
+# A whole URL as a parameter of another.
+_QUOTED_URL = re.compile(r"""(?i)%3A%2F%2F(?P<secret>[^\s&'"]*?)%40""")
+# Parameters of a URL, beside those that are called like a secret setting.
+_PARAMETER = re.compile(
+    r"""(?i)[?&;](?:key|code|sig|(?:x-[a-z]+-)?(?:signature|credential|security-token)|jwt|sas|pass|pw)="""
+    r"""(?P<secret>[^\s&;#'"]+)"""
+)
+_SCHEME = re.compile(
+    r"""(?P<lead>\b(?:bearer|basic)[ \t]+)(?P<secret>[A-Za-z0-9._~+/=-]+)""",
+    re.IGNORECASE,
+)
+_SHAPES = re.compile(
+    r"""-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"""
+    r"""|(?<![\w-])(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|sk-[\w-]{16,}|sk_(?:live|test)_\w{10,}"""
+    r"""|hf_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|xox[abeoprs]-[\w-]{10,}|AIza[\w-]{30,}|npm_[A-Za-z0-9]{20,}"""
+    r"""|pypi-[\w-]{20,}|dop_v1_[a-f0-9]{20,}|eyJ[\w-]{8,}\.eyJ[\w-]{4,}\.[\w-]*)"""
+)
+# key=value, "key": value; of the key the last part counts. A value is quoted, or ends where a list goes on.
+_PAIR = re.compile(
+    r"""(?P<key>[\w.+~-]{2,80})(?P<quote>["']?)(?P<between>\s*[=:]\s*)"""
+    r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
+    rf"""(?:{_INTERPOLATION}|[^\s,;&}}\])'"])+)"""
+)
+
+# Variables of dlcli's own, which hold what was given in plain text while its process lives (`dlcli.config.kept_out`).
+KEPT_OUT = "DLCLI_SECRET_"
+
+# Values that were met as secrets; shorter ones are too common to be looked for, or only where they stand by themselves.
+_learnt: set[str] = set()
+_SHORTEST, _SURE_OF_VARIABLE, _SURE = 6, 8, 12
+
+
+@lru_cache(maxsize=4096)
+def is_secret(key: str) -> bool:
+    """Whether a key (`dataset.password`, `--api-key`, `clientSecret`) names a secret: its last part, whole words."""
+    if _COLUMNS.search(key):
+        return False
+    words = " ".join(_WORDS.findall(key.rpartition(".")[2])).lower()
+    return _NOUN.match(words) is not None and _NO_NOUN.match(words) is None
+
+
+def is_secret_value(key: str, value: Any) -> bool:
+    """Whether a setting's value has to be kept secret for its key: text or a number that is not a switch or a size."""
+    if not is_secret(key) or value is None or isinstance(value, bool | float):
+        return False
+    if isinstance(value, int):
+        return re.search(r"(?i)passw|pwd|passcode|passphrase|secret|api.?key", key) is not None
+    return bool(value) and not _is_open(str(value))
+
+
+def learn_secret(value: object) -> None:
+    """From now on this value is taken out of everything that is recorded or shown, unless it is very short."""
+    text = str(value)
+    if len(text) >= _SHORTEST or (len(text) >= 4 and re.search(r"[^A-Za-z]", text)):
+        _learnt.update({text, quote(text, safe=""), quote(text), json.dumps(text)[1:-1], repr(text)[1:-1]})
+
+
+def redact(text: str) -> str:
+    """Text without secrets: each is `***`. An interpolation (`${oc.env:NAME}`) stays, for it holds none."""
+    if len(text) < 4:
+        return text
+    return replaced(text, lambda secret: MASK)
+
+
+def replaced(text: str, instead: Callable[[str], str]) -> str:
+    """Text with each secret in it replaced by `instead(SECRET)`."""
+    spans = sorted(_spans(text))
+    made: list[str] = []
+    end = 0
+    for start, stop in spans:  # in order, so that of two that overlap the first begins
+        if stop <= end:
+            continue
+        start = max(start, end)
+        made += [text[end:start], instead(text[start:stop])]
+        end = stop
+    return "".join([*made, text[end:]])
+
+
+def redact_value(key: str, value: str) -> str:
+    """A setting's value as it may be recorded."""
+    return MASK if is_secret_value(key, value) else redact(value)
+
+
+def redact_all(value: Any, key: str = "", *, below_secret: bool = False) -> Any:
+    """Plain data, which may nest, as it may be recorded; its keys are names of settings."""
+    below_secret = below_secret or is_secret(key)
+    if isinstance(value, Mapping):
+        return {
+            name: redact_all(item, f"{key}.{name}".lstrip("."), below_secret=below_secret)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact_all(item, key, below_secret=below_secret) for item in value]
+    if is_secret_value(key, value) or (below_secret and isinstance(value, str) and not _is_open(value)):
+        return MASK
+    return redact(value) if isinstance(value, str) else value
+
+
+def redact_command(argv: Sequence[str]) -> str:
+    """A command line that can be read and, but for its secrets, pasted."""
+    words: list[str] = []
+    hide_next = False
+    for word in argv:
+        key, equals, value = word.partition("=")
+        if hide_next:
+            words.append(MASK)
+        elif equals and is_secret_value(key, value):
+            words.append(f"{key}={MASK}")
+        else:
+            words.append(redact(word))
+        hide_next = not hide_next and word.startswith("-") and not equals and is_secret(word)
+    return shlex.join(words)
+
+
+def _is_open(text: str) -> bool:
+    """Whether a value holds no secret: an interpolation, or what stands for a value in a sentence."""
+    text = text.strip("\"'")
+    return (
+        not text or _IS_INTERPOLATION.fullmatch(text) is not None or _PLACEHOLDER.fullmatch(text) is not None
+    )
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where secrets stand in a text; they may overlap."""
+    if "://" in text:
+        for url in _URL.finditer(text):
+            yield from _of_url(url)
+    if "%" in text:
+        yield from (found.span("secret") for found in _QUOTED_URL.finditer(text))
+    yield from (found.span() for found in _SHAPES.finditer(text))
+    for found in _SCHEME.finditer(text):
+        secret = found["secret"]
+        is_sure = len(secret) >= _SHORTEST and re.search(r"[\d=]", secret)
+        if not _is_open(secret) and (is_sure or found["lead"].strip() == "Bearer"):
+            yield found.span("secret")
+    if "=" in text or ":" in text:
+        yield from _pairs(text)
+    yield from _known(text)
+
+
+def _of_url(url: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """The user part, and what parameters hold."""
+    begin = url.start() + url[0].index("://") + 3
+    rest = url.string[begin : url.end()]
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, colon, after = host.partition(":")
+    # A password may hold a raw slash or @: rather mask too much than too little.
+    is_port = re.fullmatch(r"\d*", after) is not None and "@" not in host
+    if "@" in rest and ("@" in host or (colon and not is_port)):
+        end = rest.rindex("@") if colon else host.rindex("@")
+        if not _is_open(rest[len(user) + 1 : end] if colon else user.partition("@")[0]):
+            yield begin, begin + end
+    for found in _PARAMETER.finditer(url[0]):
+        if not _is_open(found["secret"]):
+            start, end = found.span("secret")
+            yield url.start() + start, url.start() + end
+
+
+def _pairs(text: str) -> Iterator[tuple[int, int]]:
+    """Values of `key=value`, `"key": "value"` and `key: value` whose keys name a secret."""
+    at = 0
+    while found := _PAIR.search(text, at):
+        at, value = found.start("value"), found["value"]
+        is_quoted = value[0] in "\"'"
+        bare = value.strip("\"'")
+        if not is_secret_value(found["key"], bare) or text.startswith("//", at):
+            at = found.end("between")
+            continue
+        if ":" in found["between"] and not found["quote"] and not _is_surely(found["key"], bare):
+            continue
+        scheme = None if is_quoted else _SCHEME.match(text, at)  # Authorization: Bearer X
+        span = scheme.span("secret") if scheme else found.span("value")
+        yield (span[0] + 1, span[1] - 1) if is_quoted and span[1] - span[0] > 1 else span
+        at = span[1]
+
+
+def _is_surely(key: str, value: str) -> bool:
+    """Whether `key: value` is no sentence about a column or a class of that name."""
+    if re.search(r"(?i)passw|pwd|api.?key|access.?key|private.?key|authorization|secret.?key", key):
+        return True
+    return len(value) >= 8 and re.search(r"\d", value) is not None
+
+
+def _known(text: str) -> Iterator[tuple[int, int]]:
+    for value in (*_learnt, *_of_environment()):
+        at = text.find(value)
+        while at >= 0:
+            end = at + len(value)
+            # A short one only where it stands by itself.
+            is_whole = not (text[at - 1 : at].isalnum() and value[0].isalnum()) and not (
+                text[end : end + 1].isalnum() and value[-1].isalnum()
+            )
+            if is_whole or len(value) >= _SURE:
+                yield at, end
+            at = text.find(value, end)
+
+
+def _of_environment() -> list[str]:
+    """Values of variables whose names say that they are secret."""
+    return [
+        value
+        for name, value in os.environ.items()
+        if (len(value) >= _SURE_OF_VARIABLE and is_secret(name) and not value.startswith(("/", "./")))
+        or (name.startswith(KEPT_OUT) and len(value) >= _SHORTEST)
+    ]
