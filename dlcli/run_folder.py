@@ -321,8 +321,6 @@ def open_run(run: str, runs_dir: Path) -> OpenedRun:
 
 def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A run's configuration with other places for its data (`dataset.root=DIR`): nothing else may change."""
-    from omegaconf import OmegaConf
-
     wrong = [
         text for text in overrides if not text.startswith(tuple(f"dataset.{key}=" for key in DATA_PATHS))
     ]
@@ -332,5 +330,14 @@ def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[
             where="overrides",
             hint="Only the data's place can be given: dataset.root=DIR, dataset.path=FILE.",
         )
-    merged = OmegaConf.merge(OmegaConf.create(dict(config)), OmegaConf.from_dotlist(list(overrides)))
-    return absolute_paths(OmegaConf.to_container(merged))  # type: ignore[arg-type]
+    places = {word.partition("=")[0].removeprefix("dataset."): _place(word) for word in overrides}
+    return absolute_paths({**config, "dataset": {**config["dataset"], **places}})
+
+
+def _place(word: str) -> str | None:
+    """The path of an override, in Hydra's grammar; what that has no text for is taken as it stands."""
+    from dlcli.config.overrides import parse
+
+    settings, _ = parse([word])
+    value = settings[0].value if settings else word
+    return value if settings and (value is None or isinstance(value, str)) else word.partition("=")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -114,7 +115,10 @@ def unreadable(text: str, error: Exception) -> Problem:
         return Problem(
             f"{open_one} is not closed",
             text,
-            "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
+            "Close it; and quote an override with spaces, so that the shell keeps it in one piece."
+            + (
+                f" Where it belongs to the value: {_twice_quoted(text)}" if _is_within(open_one, text) else ""
+            ),
         )
     key, _, value = text.partition("=")
     if key in _SPACES:
@@ -125,8 +129,21 @@ def unreadable(text: str, error: Exception) -> Problem:
     return Problem(
         f"cannot be read: {first_line(error)}",
         text,
-        f"Quote a value with special characters twice: '{key}=\"{value}\"'.",
+        f"Quote a value with special characters twice: {_twice_quoted(text)}.",
     )
+
+
+def _is_within(quote: str, text: str) -> bool:
+    """Whether a value holds a quote that may be a part of it, as an apostrophe in a path is."""
+    return quote in "'\"" and not text.partition("=")[2].startswith(quote)
+
+
+def _twice_quoted(text: str) -> str:
+    """An override as a word for the shell, its value as text for the grammar."""
+    key, _, value = text.partition("=")
+    if any(character in value for character in "'\"\\"):
+        return shlex.quote(f"{key}={quoted(value)}")
+    return f"'{key}=\"{value}\"'"
 
 
 def _left_open(text: str) -> str:

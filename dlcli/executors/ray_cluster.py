@@ -23,6 +23,7 @@ from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewh
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.job import Job
 from dlcli.result import Result
+from dlcli.tracking.connection import URI_VARIABLE
 from dlcli.training.observer import Observer
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class RayPool:
         task = task.options(
             num_cpus=self._options.cpus, num_gpus=self._options.gpus, max_retries=self._options.retries
         )
-        self._submit = partial(task.remote, dataset=self._dataset, data=ray.put(self._data))
+        store = os.environ.get(URI_VARIABLE, "")
+        self._submit = partial(task.remote, dataset=self._dataset, data=ray.put(self._data), store=store)
         self._following.__enter__()
         return self
 
@@ -137,12 +139,13 @@ class RayPool:
             future.set_exception(error)
 
 
-def _there(job_text: str, dataset: dict[str, Any], data: Data) -> dict[str, Any]:
-    """In a process of Ray's, which does many jobs one after the other."""
+def _there(job_text: str, dataset: dict[str, Any], data: Data, store: str) -> dict[str, Any]:
+    """In a process of Ray's, which does many jobs one after the other, and has the environment of its machine."""
     from copy import deepcopy
 
     from dlcli.datasets.raw_rows import has_loaded, preload
 
+    os.environ[URI_VARIABLE] = store
     if not has_loaded(dataset):
         preload(dataset, deepcopy(data))  # what Ray hands out cannot be written to
     return do_followed_job(Job.from_json(job_text))

@@ -16,13 +16,13 @@ from dlcli.tracking.ledger import Ledger
 
 
 def test_sqlite_on_another_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = SimpleNamespace(tracking_uri="sqlite:////somewhere/mlflow.db")
+    store = SimpleNamespace(store_uri="sqlite:////somewhere/mlflow.db")
     monkeypatch.setattr(Ledger, "load", lambda _: store)
     job, here = Job({}, str(tmp_path), 0), os.uname().nodename
     refuse_sqlite_elsewhere(job, {here, f"{here}.example.org"})
     with pytest.raises(ConfigError, match="SQLite store cannot be written to from several machines"):
         refuse_sqlite_elsewhere(job, {here, "another"})
-    store.tracking_uri = "http://somewhere:5000"
+    store.store_uri = "http://somewhere:5000"
     refuse_sqlite_elsewhere(job, {here, "another"})
 
 
