@@ -6,13 +6,17 @@ READY := $(VENV)/.ready
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: train test lint bench clean
+.PHONY: train test test-kernels lint bench clean
 
 train: $(READY)
 	$(BIN)/dlcli train $(ARGS)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# The quick tests once for each way of rounding that this processor has, and a table: make test-kernels ARGS=--list
+test-kernels: $(READY)
+	$(BIN)/python -m tests.kernels -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -118,8 +118,8 @@ def _be_dlcli(
 def start(
     arguments: Sequence[str], folder: Path, at_first: Callable[[], None] | None = None, **environment: str
 ) -> Dlcli:
-    """Start `dlcli ARGUMENTS` in a folder, with one thread; the process calls `at_first` before."""
-    return Dlcli(folder, arguments, {**os.environ, "OMP_NUM_THREADS": "1", **environment}, at_first)
+    """Start `dlcli ARGUMENTS` in a folder, with as many threads as here; the process calls `at_first` before."""
+    return Dlcli(folder, arguments, {**os.environ, **environment}, at_first)
 
 
 def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:

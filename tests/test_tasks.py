@@ -44,8 +44,7 @@ OWN = """
 
     def pictures():
         images = random.integers(0, 60, (120, 8, 8)).astype(np.uint8)
-        y = np.arange(120) % 2
-        images[y == 1, 2:6, 2:6] += 60
+        y = random.permutation(np.arange(120) % 2)
         return Data("pictures", "image", images, y, classes=("dark", "bright"))
     """
 
@@ -170,12 +169,8 @@ def test_a_costly_metric_is_counted_each_epoch_where_it_is_watched(binary: Resul
             ["task.scale_targets=false", "task/loss=quantile", "task.loss.quantiles=[0.1,0.5]"],
             [f"{what}({t})" for what in ("prediction", "q0.1", "q0.5") for t in ("height", "drift")],
         ),
-        # One epoch at a tiny learning rate: much is wrong.
-        (
-            "pictures",
-            ["task=multiclass", "trainer.max_epochs=1", "optimizer.lr=1e-6"],
-            ["prediction", "p(dark)", "p(bright)"],
-        ),
+        # Noise: much is wrong, whatever was learnt.
+        ("pictures", ["task=multiclass", "trainer.max_epochs=1"], ["prediction", "p(dark)", "p(bright)"]),
     ],
 )
 def test_the_users_own_targets(

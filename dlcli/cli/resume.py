@@ -28,8 +28,8 @@ def resume(
     """Go on with a run that was stopped in any way, or extend one that has finished.
 
     Finished folds and trials are not trained again. What was interrupted goes on from its last checkpoint, in the same
-    MLflow run, to the result that it would have had. A larger `trainer.max_epochs` extends a finished run, a larger
-    `--trials` a finished sweep.
+    MLflow run, to the result that it would have had: on one machine's CPU to the same bits. A larger
+    `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
     """
     with session(json) as terminal:
         from dlcli import runner

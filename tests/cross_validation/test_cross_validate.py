@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ from dlcli.result import Result
 from dlcli.run_folder import epochs_so_far
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
+from dlcli.tasks.base import Task
 from dlcli.tasks.losses import MAE, MSE, BinaryCrossEntropy, CrossEntropy, Focal, Huber, Quantile
+from dlcli.tasks.multiclass import Multiclass
 from dlcli.tasks.regression import Regression
 from dlcli.tracking.ledger import Ledger
 
@@ -177,9 +180,20 @@ def test_seeds_of_one_split_vary_by_nothing_else(tmp_path: Path) -> None:
     assert "that of the training seed, not that of other rows" in result.messages[-1]
 
 
-def test_an_interval_stays_within_what_the_figure_can_be(tmp_path: Path) -> None:
-    easy = ["cv=stratified_kfold", "cv.folds=3", "trainer.max_epochs=30", f"runs_dir='{tmp_path}'"]
-    figures = dlcli.train([*QUICK, *easy]).metrics
+def summary(task: Task, **figures: Sequence[float]) -> Summary:
+    """Of folds with 8 rows to train on and 2 to test; `figures` are theirs, by metric."""
+    split = Split(np.arange(8), np.arange(0), np.arange(8, 10))
+    folds, results = [], []
+    for number, values in enumerate(zip(*figures.values(), strict=True)):
+        folds.append(Fold(number, 0, split, 0))
+        metrics = {f"test/{name}": value for name, value in zip(figures, values, strict=True)}
+        results.append(Result("FINISHED", "", "", "", Path(), "", metrics=metrics, duration_s=0))
+    return summarize_folds(folds, results, task)
+
+
+def test_an_interval_stays_within_what_the_figure_can_be() -> None:
+    task = Multiclass(["a", "b"], [1, 1], CrossEntropy(("a", "b"), (1, 1)))
+    figures = summary(task, accuracy=[0.9, 0.95, 1.0]).metrics
     reach = figures["cv/accuracy_mean"] - figures["cv/accuracy_ci95_low"]
     assert figures["cv/accuracy_mean"] + reach > 1  # by Student's t alone
     assert figures["cv/accuracy_ci95_high"] == 1
@@ -265,12 +279,6 @@ def test_an_interval_of_few_estimates_is_told(folds: int, seeds: int, told: str 
 )
 def test_the_interval_of_a_loss_ends_where_the_loss_does(loss: nn.Module) -> None:
     task = Regression(["y"], [0.0], [1.0], loss)
-    split = Split(np.arange(8), np.arange(0), np.arange(8, 10))
-    folds = [Fold(number, 0, split, 0) for number in range(2)]
-    results = [
-        Result("FINISHED", "", "", "", Path(), "", metrics={"test/loss": value}, duration_s=0)
-        for value in (0.01, 0.02)
-    ]
-    assert summarize_folds(folds, results, task).intervals["loss"].low == 0
+    assert summary(task, loss=[0.01, 0.02]).intervals["loss"].low == 0
     own = Regression(["y"], [0.0], [1.0], nn.GaussianNLLLoss())  # which may be negative
-    assert summarize_folds(folds, results, own).intervals["loss"].low < 0
+    assert summary(own, loss=[0.01, 0.02]).intervals["loss"].low < 0

@@ -233,8 +233,8 @@ def test_no_step_of_a_tcn_sees_a_later_one() -> None:
     changed = x.clone()
     changed[:, :, 6:] += 1
     before, after = blocks(x), blocks(changed)
-    assert torch.equal(before[:, :, :6], after[:, :, :6])
-    assert not torch.equal(before[:, :, 6:], after[:, :, 6:])
+    change = (after - before).abs().amax(dim=(0, 1))
+    assert change[:6].max() < 1e-5 < 1e-3 < change[6:].min()
 
 
 @pytest.fixture(params=TOKEN_MODELS, ids=str)
@@ -264,10 +264,11 @@ def test_padding_changes_nothing(reads_tokens: nn.Module) -> None:
     with torch.no_grad():
         expected = outputs(reads_tokens, batch)
         assert expected.shape == (9, 3)
-        assert torch.allclose(outputs(reads_tokens, padded), expected, atol=1e-6)
+        # Not to the bit: sums over other numbers of steps are rounded otherwise, layer after layer.
+        assert torch.allclose(outputs(reads_tokens, padded), expected, atol=1e-5)
         for row, length in enumerate(batch["lengths"].tolist()):
             alone = {"x": batch["x"][row : row + 1, :length], "lengths": batch["lengths"][row : row + 1]}
-            assert torch.allclose(outputs(reads_tokens, alone)[0], expected[row], atol=1e-6)
+            assert torch.allclose(outputs(reads_tokens, alone)[0], expected[row], atol=1e-5)
 
 
 def test_texts_are_learnt_by_heart(reads_tokens: nn.Module) -> None:

@@ -75,7 +75,7 @@ def test_padding_does_not_show(bert: Path, pooling: str) -> None:
     both = net(fields["x"][:], fields["lengths"])
     alone = net(fields["x"][:1], fields["lengths"][:1])
     assert fields["x"][:1].tolist() == [[2, 4, 9, 3]]
-    assert torch.allclose(both[:1], alone, atol=1e-6)
+    assert torch.allclose(both[:1], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_other_architectures(config: PreTrainedConfig) -> None:
     x = torch.tensor([[4, 6, 7, 9], [4, 6, 0, 0]])
     both = net.features(x, torch.tensor([4, 2]))
     assert both.shape == (2, 16)
-    assert torch.allclose(both[1:], net.features(x[1:, :2]), atol=1e-6)
+    assert torch.allclose(both[1:], net.features(x[1:, :2]), atol=1e-5)
     assert [len(layer) > 0 for layer in net.layers(coarse=True)] == [True] * 3
 
 

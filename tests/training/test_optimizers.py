@@ -85,12 +85,13 @@ def test_muon_turns_matrices_and_adamw_the_rest() -> None:
     # A scheduler writes into the optimizer's groups: they are the parts' own.
     optimizer.param_groups[0]["lr"] = 0.5
     assert muon.param_groups[0]["lr"] == 0.5
-    # An orthogonal update: a matrix's directions move alike, but for those that hardly have a gradient.
+    # An orthogonal update: all directions move alike, though the gradient of one is ten times that of another.
+    # Muon's five iterations bring all of them to 0.7 to 1.2.
     before = model[2].weight.detach().clone()
-    model(torch.randn(16, 2, 4)).square().sum().backward()
+    model[2].weight.grad = torch.linspace(1, 0.1, 8).diag().roll(1, dims=0)
     optimizer.step()
     moved = torch.linalg.svdvals(before - model[2].weight.detach())
-    assert moved[0] < 2 * moved[4]
+    assert moved[0] < 2 * moved[7]
 
 
 @pytest.mark.parametrize("name", ["lbfgs", "muon", "adamw"])
