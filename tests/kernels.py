@@ -1,4 +1,4 @@
-"""The quick tests under one kernel after another: `python -m tests.kernels [pytest's arguments]`, or `make test-kernels`.
+"""The quick tests under one kernel after another: `python -m tests.kernels [pytest's arguments]`, `make test-kernels`.
 
 A processor's instructions decide which of their routines torch, oneDNN, MKL and OpenBLAS take, and so how they round.
 Each kernel first computes what training computes: one that this processor has no instructions for is skipped, and so is
@@ -49,7 +49,9 @@ KERNELS: dict[str, Mapping[str, str]] = {
 def environment(kernel: str) -> dict[str, str]:
     """Of a process that computes so, and of its children."""
     paths = [str(ROOT / "tests" / "rounding"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    unset = {name: value for name, value in os.environ.items() if not any(name in k for k in KERNELS.values())}
+    unset = {
+        name: value for name, value in os.environ.items() if not any(name in k for k in KERNELS.values())
+    }
     return {**unset, _THREADS: "1", "PYTHONPATH": os.pathsep.join(paths), **KERNELS[kernel]}
 
 
@@ -122,7 +124,9 @@ def _has(case: ET.Element, *kinds: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kernels", description=__doc__)
-    parser.add_argument("--only", action="append", choices=KERNELS, help="a kernel; several times for several")
+    parser.add_argument(
+        "--only", action="append", choices=KERNELS, help="a kernel; several times for several"
+    )
     parser.add_argument("--list", action="store_true", help="only tell which would run")
     parser.add_argument("--probe", action="store_true", help=argparse.SUPPRESS)
     options, arguments = parser.parse_known_args()

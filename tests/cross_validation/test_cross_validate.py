@@ -184,8 +184,8 @@ def summary(task: Task, **figures: Sequence[float]) -> Summary:
     """Of folds with 8 rows to train on and 2 to test; `figures` are theirs, by metric."""
     split = Split(np.arange(8), np.arange(0), np.arange(8, 10))
     folds, results = [], []
-    for number, values in enumerate(zip(*figures.values(), strict=True)):
-        folds.append(Fold(number, 0, split, 0))
+    for index, values in enumerate(zip(*figures.values(), strict=True)):
+        folds.append(Fold(index, 0, split, 0))
         metrics = {f"test/{name}": value for name, value in zip(figures, values, strict=True)}
         results.append(Result("FINISHED", "", "", "", Path(), "", metrics=metrics, duration_s=0))
     return summarize_folds(folds, results, task)
