@@ -27,10 +27,12 @@ _OLDEST = {
     "MKL_CBWR": "COMPATIBLE",
     "OPENBLAS_CORETYPE": "Nehalem",
 }
+# As dlcli's commands have it: else tests side by side would spin while they wait for their threads.
+_TWO_THREADS = {_THREADS: "2", "GOMP_SPINCOUNT": "2000"}
 # From the fastest to the oldest; what is not named is as the processor would have it.
 KERNELS: dict[str, Mapping[str, str]] = {
     "this processor's": {},
-    "two threads": {_THREADS: "2"},
+    "two threads": _TWO_THREADS,
     "ATen AVX-512": {"ATEN_CPU_CAPABILITY": "avx512"},
     "ATen AVX2": {"ATEN_CPU_CAPABILITY": "avx2"},
     "ATen without vectors": {"ATEN_CPU_CAPABILITY": "default"},
@@ -40,7 +42,7 @@ KERNELS: dict[str, Mapping[str, str]] = {
     "MKL compatible": {"MKL_CBWR": "COMPATIBLE"},
     "OpenBLAS AVX-512": {"OPENBLAS_CORETYPE": "SkylakeX"},
     "oldest": _OLDEST,
-    "oldest, two threads": {**_OLDEST, _THREADS: "2"},
+    "oldest, two threads": {**_OLDEST, **_TWO_THREADS},
     "rounding 1": {"DLCLI_TEST_ROUNDING": "1"},
     "rounding 2": {"DLCLI_TEST_ROUNDING": "2"},
 }
