@@ -33,12 +33,12 @@ def find(name: str, role: Role) -> Any:
                 and _fits(found, home, last, role)
             ):
                 return found
-    if name in shipped(role.group) or any(
-        f"{module}.".startswith(f"{package}.") for package in role.packages
-    ):
+    if name in shipped(role.group):  # of which the list says that they are of the role
         found = _there(module, last)
-        if _fits(found, module, last, role):
-            return found
+        return found if _is_called(found, module, last) else None
+    if any(f"{module}.".startswith(f"{package}.") for package in role.packages):
+        found = _there(module, last)
+        return found if _fits(found, module, last, role) else None
     return None
 
 
@@ -66,6 +66,11 @@ def _there(module: str, name: str) -> Any:
 
 def _fits(found: Any, module: str, name: str, role: Role) -> bool:
     """Whether a class or function is called so, and is of the role's type."""
+    return _is_called(found, module, name) and role.fits(found)
+
+
+def _is_called(found: Any, module: str, name: str) -> bool:
+    """Whether it is a class or function, under its own name."""
     if not isinstance(found, type | FunctionType):
         return False
-    return (found.__module__, found.__qualname__) == (module, name) and role.fits(found)
+    return (found.__module__, found.__qualname__) == (module, name)
