@@ -70,6 +70,7 @@ def resume(
     *,
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
+    trust: bool = False,
 ) -> Result:
     """Go on with a run that was stopped, or extend one that has finished, as `dlcli resume` does.
 
@@ -78,6 +79,7 @@ def resume(
         overrides: what may change: how long, where and how it is trained.
         conf_dirs: the user's own configuration folders (`-C`).
         runs_dir: where runs lie; default as on the command line.
+        trust: run what the folder names, whoever has made it.
 
     Raises:
         dlcli.errors.DlcliError: with what is wrong, where, and what to do.
@@ -87,7 +89,7 @@ def resume(
 
     folders = [Path(d) for d in conf_dirs]
     with quiet():
-        return runner.resume(str(run), overrides, folders, Path(runs_dir) if runs_dir else None)
+        return runner.resume(str(run), overrides, folders, Path(runs_dir) if runs_dir else None, trust=trust)
 
 
 def evaluate(

@@ -203,10 +203,10 @@ def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
 
 def _config(run: OpenedRun) -> dict[str, Any]:
     """The configuration behind a run's figures: a sweep's are those of its winner."""
-    import yaml
+    from dlcli.gate.documents import read_yaml
 
     winner = run.folder / WINNER_FILE
-    return yaml.safe_load(winner.read_text()) if winner.exists() else run.config
+    return read_yaml(winner, "the winner's configuration") if winner.exists() else run.config
 
 
 def _refusal(runs: Sequence[_Judged]) -> str | None:

@@ -19,6 +19,7 @@ from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import Interrupted, Pruned, TrainingError
 from dlcli.feature_cache import cached_features, with_features
 from dlcli.finding import find, settle
+from dlcli.gate.gate import current
 from dlcli.next_command import resume_command
 from dlcli.optimization import make_recipe
 from dlcli.paths import display
@@ -73,6 +74,12 @@ class Job:
     slim: bool = False
     keep_last: bool = False
     times_rows: bool = False
+
+    def __post_init__(self) -> None:
+        if (
+            gate := current()
+        ):  # of a run that goes on: what its folder named is judged before a worker gets it
+            gate.admit_all(self.config)
 
     def to_json(self) -> str:
         """The job as a file's content."""

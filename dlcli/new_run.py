@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from dlcli.run_folder import contents
+from dlcli.run_contents import contents
 from dlcli.tracking.provenance import provenance
 from dlcli.tracking.store import DatasetRecord, Store, make_run_name
 

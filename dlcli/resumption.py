@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.datasets.raw_rows import DATA_PATHS
-from dlcli.errors import ConfigError, Problem
-from dlcli.run_folder import CONF_DIRS_FILE, OpenedRun, absolute_paths, config_text, open_run
+from dlcli.errors import ConfigError, CorruptRun, Problem
+from dlcli.gate.documents import read_text
+from dlcli.gate.seal import seal_change
+from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.run_folder import OpenedRun, absolute_paths, config_text, open_run
 from dlcli.tracking.amend import alone_with
 from dlcli.tracking.going_on import check_place
 from dlcli.tracking.ledger import atomic_write
@@ -71,13 +74,25 @@ class Resumption:
             # Unfinished before the configuration says more, and the configuration last: whatever a kill in between
             # leaves looks like a run that was stopped, and goes on.
             ledger.update(status="KILLED")
-            if self.opened.conf_dirs:
-                atomic_write(folder / CONF_DIRS_FILE, "".join(f"{path}\n" for path in self.opened.conf_dirs))
-            atomic_write(folder / "overrides.txt", "".join(f"{word}\n" for word in self.words))
-            atomic_write(folder / "config.yaml", config_text(self.config))
+            if recorded := self.opened.claim.recorded():
+                self._write(CONF_DIRS_FILE, "".join(f"{path}\n" for path in recorded))
+            self._write(OVERRIDES_FILE, "".join(f"{word}\n" for word in self.words))
+            self._write(CONFIG_FILE, config_text(self.config))
+
+    def _write(self, name: str, content: str) -> None:
+        file = self.opened.folder / name
+        seal_change(self.opened.folder, name, read_text(file), content)
+        atomic_write(file, content)
 
 
-def open_whole(run: str, runs_dir: Path) -> OpenedRun:
+def open_whole(
+    run: str,
+    runs_dir: Path,
+    conf_dirs: Sequence[Path] = (),
+    *,
+    trust: bool = False,
+    overrides: Sequence[str] = (),
+) -> OpenedRun:
     """The run, or the one that it is a part of, once those whose process is gone have their true end.
 
     Raises:
@@ -86,12 +101,16 @@ def open_whole(run: str, runs_dir: Path) -> OpenedRun:
     from dlcli.tracking.reconcile import reconcile
 
     opened = open_run(run, runs_dir)
+    seen = {opened.ledger.run_id}
     while opened.ledger.parent_id is not None:
+        if opened.ledger.parent_id in seen:
+            raise CorruptRun("the run is a part of itself", str(opened.folder), "Copy the folder anew.")
+        seen.add(opened.ledger.parent_id)
         opened = open_run(str(opened.ledger.sibling(opened.ledger.parent_id)), runs_dir)
     check_place(opened.ledger)
     status = opened.ledger.status
     reconcile(opened.ledger.runs_dir)  # probably it is one of them
-    settled = open_run(str(opened.folder), runs_dir)
+    settled = open_run(str(opened.folder), runs_dir, conf_dirs, trust=trust, overrides=overrides)
     return replace(
         settled, notes=opened.notes, was_cut_off=status == "RUNNING" and settled.ledger.status == "KILLED"
     )
@@ -136,7 +155,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
-    words = (opened.folder / "overrides.txt").read_text().splitlines()
+    words = read_text(opened.folder / OVERRIDES_FILE, what="the run's overrides").splitlines()
     return Resumption(opened, config, (*_relocated_words(words, opened.config["dataset"]), *overrides))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
+from dlcli.gate.vouching import Claim
 from dlcli.next_command import next_command, resume_command
-from dlcli.recorded_paths import moved_path, recorded_in, relocated
+from dlcli.recorded_paths import recorded_in, relocated
 from dlcli.retention import DROPPED, WEIGHTS_TAG
 from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
@@ -19,12 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dlcli.datasets.data import Data
+    from dlcli.gate.gate import Gate
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
-    from dlcli.splits.split import Part, Split
-
-# The user's conf folders, a line each; only where there are any.
-CONF_DIRS_FILE = "conf_dirs.txt"
+    from dlcli.splits.split import Part
 
 # In a sweep's folder: the configuration of the winner, refitted where it was.
 WINNER_FILE = "winner.yaml"
@@ -35,6 +35,9 @@ _OF_A_SWEEP = f"""\
 """
 
 _BASELINE = "baseline/"
+
+# A cross-validation has folds, a fold may have a sweep, that has trials, and they have folds.
+_LEVELS = 5
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,37 +59,24 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "dataset": dataset, "model": model, "runs_dir": runs_dir}
 
 
-def contents(
-    config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
-) -> dict[str, str | bytes]:
-    """The files that are known before the job: configuration, overrides, environment, split, the user's own code."""
-    from dlcli.inference.code import own_code
-    from dlcli.tracking.provenance import environment_txt
-
-    return {
-        "config.yaml": config_text(config),
-        "overrides.txt": "".join(f"{override}\n" for override in overrides),
-        **({CONF_DIRS_FILE: "".join(f"{folder}\n" for folder in folders)} if folders else {}),
-        "environment.txt": environment_txt(),
-        "split.npz": split.to_bytes(),
-        **{
-            f"code/{name}": content for name, content in own_code(config, [f.parent for f in folders]).items()
-        },
-    }
-
-
 def config_text(config: Mapping[str, Any]) -> str:
     """The content of `config.yaml`."""
-    import yaml
+    from dlcli.gate.documents import yaml_text
 
     said = _OF_A_SWEEP if "sweep" in config else ""
-    return said + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    return said + yaml_text(dict(config))
 
 
-def read_result(run_dir: Path) -> Result:
-    """What a run was worth, as its ledger has it."""
+def read_result(run_dir: Path, *, within: int = 0) -> Result:
+    """What a run was worth, as its ledger has it; one that is a part of others is so many levels below.
+
+    Raises:
+        CorruptRun: its ledger cannot be read, or parts nest without an end.
+    """
     from dlcli.result import Result
 
+    if within > _LEVELS:
+        raise CorruptRun("the run is a part of itself", str(run_dir), "Copy the folder anew.")
     ledger = Ledger.load(run_dir)
     folds = ledger.result.get("folds", ())
     chosen = ledger.result.get("chosen", [{}] * len(folds))
@@ -105,7 +95,7 @@ def read_result(run_dir: Path) -> Result:
         },
         duration_s=ledger.result.get("duration_s", 0.0),
         folds=tuple(
-            replace(read_result(ledger.sibling(run_id)), params=params)
+            replace(read_result(ledger.sibling(run_id), within=within + 1), params=params)
             for run_id, params in zip(folds, chosen, strict=True)
         ),
         trials=tuple(ledger.result.get("trials", ())),
@@ -154,30 +144,20 @@ def restore_best_weights(run_dir: Path) -> None:
 class OpenedRun:
     """A run that was found: its folder, ledger and configuration; `notes` tell how it was found.
 
-    `was_cut_off` where its process was gone, and had not said so. `recorded_in` is where its runs folder lay when its
-    configuration was written. `is_at_home` where it lies in the runs folder that the user works in.
+    `claim` is what the user says of it. `was_cut_off` where its process was gone, and had not said so.
     """
 
     folder: Path
     ledger: Ledger
     config: dict[str, Any]
     notes: tuple[str, ...]
+    claim: Claim
     was_cut_off: bool = False
-    recorded_in: Path = Path()
-    is_at_home: bool = False
 
-    @property
-    def conf_dirs(self) -> tuple[Path, ...]:
-        """The user's conf folders that it was started with.
-
-        None where the run lies in another runs folder than the user's: code beside them would run that nobody here has
-        named.
-        """
-        file = self.folder / CONF_DIRS_FILE
-        if not file.exists() or not self.is_at_home:
-            return ()
-        lines = file.read_text().splitlines()
-        return tuple(Path(moved_path(line, self.recorded_in, self.ledger.runs_dir)) for line in lines)
+    @cached_property
+    def gate(self) -> Gate:
+        """What its model and its data may name: whoever builds anything of them does so behind it."""
+        return self.claim.to_read()
 
     def check_rows(self, data: Data, split_fingerprint: str | None = None) -> None:
         """Refuse rows that are not those of the run; or splits, where their fingerprint is given.
@@ -202,7 +182,8 @@ class OpenedRun:
         from dlcli.datasets.raw_rows import load_anew
         from dlcli.splits.split import Split
 
-        data = load_anew(dataset)
+        with self.gate.closed():
+            data = load_anew(dataset)
         self.check_rows(data)
         split = Split.load(self.folder / "split.npz")
         rows = next((rows for part in parts if len(rows := split.rows(part))), None)
@@ -230,10 +211,8 @@ class OpenedRun:
             "the run has no test rows: it is a trial, judged by validation rows", self.ledger.run_name, hint
         )
 
-    def load_model(self, conf_dirs: Sequence[Path], *, trust: bool) -> SavedModel:
+    def load_model(self) -> SavedModel:
         """The run's model, its own code run only where the user vouches for it."""
-        from dlcli.config.folders import extend_path, user_folders
-        from dlcli.inference.code import admit_code
         from dlcli.inference.saved_model import load_model
 
         if self.ledger.tags.get(WEIGHTS_TAG) == DROPPED:
@@ -244,11 +223,8 @@ class OpenedRun:
             )
         if not (self.folder / "model").is_dir():
             raise self._without_model()
-        folders = user_folders(conf_dirs)
-        trusted = admit_code(self.folder / "code", [folder.parent for folder in folders], trust=trust)
-        if trusted:
-            extend_path(folders)
-        return load_model(self.folder / "model", trust=trusted)
+        with self.gate.closed():
+            return load_model(self.folder / "model", trust=self.gate.is_open)
 
     def _without_model(self) -> CorruptRun:
         """Why there is no model, and where one is."""
@@ -293,30 +269,50 @@ class OpenedRun:
         ]
 
 
-def open_run(run: str, runs_dir: Path) -> OpenedRun:
-    """Find a run and read what it is."""
-    import yaml
+def open_run(
+    run: str,
+    runs_dir: Path,
+    conf_dirs: Sequence[Path] = (),
+    *,
+    trust: bool = False,
+    overrides: Sequence[str] = (),
+) -> OpenedRun:
+    """Find a run and read what it is.
 
+    Args:
+        run: as a user names it.
+        runs_dir: the runs folder in use.
+        conf_dirs: those that the user has named (`-C`): code beside them may run where it is unchanged.
+        trust: whether the user vouches for all that the folder says.
+        overrides: the user's own words, of which some name places for data.
+
+    Raises:
+        RunNotFound: there is no such run.
+        CorruptRun: it cannot be read.
+    """
+    from dlcli.gate.documents import read_yaml
     from dlcli.tracking.find import find_run
 
     found = find_run(run, runs_dir)
     ledger = Ledger.load(found.run_dir)
-    file = found.run_dir / "config.yaml"
-    try:
-        config = yaml.safe_load(file.read_text())
-        if not isinstance(config, dict):
-            raise ValueError("not a mapping")
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CorruptRun(
-            "the run's configuration cannot be read", str(file), "Copy the folder anew."
-        ) from error
-    then, moved = ledger.runs_dir, []
+    config = read_yaml(found.run_dir / "config.yaml", "the run's configuration")
+    then = ledger.runs_dir
+    moved: list[str] = []
     if ledger.is_in_place:
         then = recorded_in(config, ledger.former_runs_dir, ledger.runs_dir)
         config, moved = relocated(config, then, ledger.runs_dir)
-    is_at_home = found.run_dir.is_relative_to(runs_dir.resolve())
-    notes = tuple(filter(None, (found.note, *moved)))
-    return OpenedRun(found.run_dir, ledger, config, notes, recorded_in=then, is_at_home=is_at_home)
+    dataset = config.get("dataset")
+    claim = Claim(
+        found.run_dir,
+        ledger.sibling(ledger.parent_id) if ledger.parent_id else None,
+        runs_dir,
+        then,
+        tuple(conf_dirs),
+        trust,
+        frozenset(Path(word.partition("=")[2]).expanduser().resolve() for word in overrides if "=" in word),
+        dataset.get("root") if isinstance(dataset, dict) else None,
+    )
+    return OpenedRun(found.run_dir, ledger, config, tuple(filter(None, (found.note, *moved))), claim)
 
 
 def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

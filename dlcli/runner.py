@@ -136,9 +136,9 @@ def resume(
     runs_dir: Path | None = None,
     watcher: Watcher | None = None,
     sweep_watcher: SweepWatcher | None = None,
+    trust: bool = False,
 ) -> Result:
     """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
-    from dlcli.config.folders import extend_path, user_folders
     from dlcli.cross_validation.children import descendants
     from dlcli.distributed.ranks import leading
     from dlcli.experiment import plan_estimation
@@ -152,31 +152,31 @@ def resume(
     from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
-        opened = open_whole(run, runs_directory(runs_dir))
+        opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
         uri = store_to_go_on_in(opened.ledger, shlex.split(resume_command(opened.ledger, *overrides)))
-        conf_dirs = conf_dirs or opened.conf_dirs
-        folders = user_folders(conf_dirs)
-        extend_path(folders)
-        resumption = plan_resumption(opened, overrides)
-        if resumption is None:
-            return replace(read_result(opened.folder), messages=(NOTHING_LEFT,))
-        carry_out: Callable[[Path, Store], Result]
-        if opened.ledger.kind == "sweep":
-            carry_out = partial(_carry_out_sweep, plan_again(resumption, conf_dirs), watcher=sweep_watcher)
-        elif searches_in_folds(resumption.config):
-            search = plan_nested_again(resumption, conf_dirs, sweep_watcher)
-            carry_out = partial(_carry_out, search.estimation, watcher=watcher, search=search)
-        else:
-            estimation = plan_estimation(resumption.config, folders)
-            opened.check_rows(estimation.data, estimation.fingerprint)
-            carry_out = partial(_carry_out, estimation, watcher=watcher)
-        with open_store(opened.ledger.runs_dir, uri) as store:
-            moved = take_up(store, [opened.ledger, *descendants(opened.ledger)])
-            resumption.record()  # only now that all of it may go on
-            for note in [*opened.notes, *store.notes, moved, how_far(opened)]:
-                if watcher and note:
-                    watcher.noted(note)
-            return carry_out(opened.folder, store)
+        gate, folders = opened.claim.to_resume(opened.config)
+        with gate.closed():
+            resumption = plan_resumption(opened, overrides)
+            if resumption is None:
+                return replace(read_result(opened.folder), messages=(NOTHING_LEFT,))
+            gate.admit_all(resumption.config)  # before any of it is read, or built
+            carry_out: Callable[[Path, Store], Result]
+            if opened.ledger.kind == "sweep":
+                carry_out = partial(_carry_out_sweep, plan_again(resumption, folders), watcher=sweep_watcher)
+            elif searches_in_folds(resumption.config):
+                search = plan_nested_again(resumption, folders, sweep_watcher)
+                carry_out = partial(_carry_out, search.estimation, watcher=watcher, search=search)
+            else:
+                estimation = plan_estimation(resumption.config, folders)
+                opened.check_rows(estimation.data, estimation.fingerprint)
+                carry_out = partial(_carry_out, estimation, watcher=watcher)
+            with open_store(opened.ledger.runs_dir, uri) as store:
+                moved = take_up(store, [opened.ledger, *descendants(opened.ledger)])
+                resumption.record()  # only now that all of it may go on
+                for note in [*opened.notes, *store.notes, moved, how_far(opened)]:
+                    if watcher and note:
+                        watcher.noted(note)
+                return carry_out(opened.folder, store)
 
 
 def _carry_out(
@@ -266,13 +266,14 @@ def evaluate(
     from dlcli.run_folder import open_run, with_overrides
 
     started = time.monotonic()
-    opened = open_run(run, runs_directory(runs_dir))
+    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
     config = with_overrides(opened.config, overrides)
-    model = opened.load_model(conf_dirs, trust=trust)
+    model = opened.load_model()
     if file is None:
         data, rows = opened.part_of(config["dataset"], part)
     else:
-        data = labelled_rows(config["dataset"], file, model)
+        with opened.gate.closed():
+            data = labelled_rows(config["dataset"], file, model)
         part, rows = "test", np.arange(len(data))
     evaluation = judge(model, data, rows, choose_device(config["trainer"]["accelerator"]))
     metrics, baselines = figures({part: evaluation})
@@ -315,7 +316,7 @@ def load_run(
     """A run's saved model."""
     from dlcli.run_folder import open_run
 
-    return open_run(run, runs_directory(runs_dir)).load_model(conf_dirs, trust=trust)
+    return open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust).load_model()
 
 
 def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:

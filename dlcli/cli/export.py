@@ -34,8 +34,10 @@ def export(
         from dlcli.paths import display
         from dlcli.run_folder import open_run
 
-        opened = open_run(run, runner.runs_directory(runs_dir))
-        model = opened.load_model(conf_dir or (), trust=trust)
+        opened = open_run(
+            run, runner.runs_directory(runs_dir), conf_dir or (), trust=trust, overrides=overrides or ()
+        )
+        model = opened.load_model()
         found = export(opened, model, output, overrides or ())
         if json:
             terminal.document(

@@ -66,8 +66,8 @@ def predict(
         data = NewData.of(files or (), keep)
         if output is not None:
             check_output(output, data.files)
-        opened = open_run(run, runner.runs_directory(runs_dir))
-        model = opened.load_model(conf_dir or (), trust=trust)
+        opened = open_run(run, runner.runs_directory(runs_dir), conf_dir or (), trust=trust)
+        model = opened.load_model()
         for note in opened.notes:
             terminal.note(note)
         lines = 0

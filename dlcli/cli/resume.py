@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, jobs_of, session
+from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, jobs_of, session
 from dlcli.cli.outcome import tell_outcome
 
 
@@ -22,6 +22,7 @@ def resume(
         int | None, typer.Option(metavar="N", help="Of a sweep: how many trials in all.")
     ] = None,
     jobs: Annotated[int | None, jobs_of("Folds or trials")] = None,
+    trust: Trust = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
@@ -44,7 +45,13 @@ def resume(
             TerminalSweepWatcher(terminal, "dlcli resume") as sweep_watcher,
         ):
             result = runner.resume(
-                run, asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher, sweep_watcher=sweep_watcher
+                run,
+                asked,
+                conf_dir or (),
+                runs_dir=runs_dir,
+                watcher=watcher,
+                sweep_watcher=sweep_watcher,
+                trust=trust,
             )
         if NOTHING_LEFT in result.messages and not json:
             terminal.note(NOTHING_LEFT)  # before the figures, which are those of before

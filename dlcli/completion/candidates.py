@@ -142,7 +142,7 @@ def _runs(words: Sequence[str]) -> Iterator[Candidate]:
         try:
             ledger = json.loads(file.read_bytes())
             yield Candidate(ledger["run_name"], f"{ledger['status']} {ledger['created_at'][:16]}")
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # being written, or damaged: completion is no place to say so
 
 

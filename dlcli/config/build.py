@@ -14,12 +14,19 @@ from dlcli.config.root import OWN
 from dlcli.config.signature import signature
 from dlcli.config.suggest import did_you_mean, near, question
 from dlcli.errors import ConfigError, DlcliError
+from dlcli.gate.gate import current
 
 TARGET, PARTIAL = "_target_", "_partial_"
 
 
-def locate(target: str) -> Any:
-    """Import what `package.module.name` names; a ConfigError says which part of it is wrong."""
+def locate(target: str, where: str | None = None) -> Any:
+    """Import what `package.module.name` names; a ConfigError says which part of it is wrong.
+
+    What a run's folder names has to pass the gate that is closed around it, in the role of the place where it stands.
+    """
+    gate = current()
+    if gate is not None and not gate.passes(target):
+        return gate.find(target, where)
     if not isinstance(target, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", target):
         raise ConfigError(f"{target!r} is no import path", hint="Write package.module.Name.")
     parts = target.split(".")
@@ -46,8 +53,10 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
     """
     if TARGET not in node:
         raise ConfigError("names no _target_: there is nothing to build", where=where)
+    if gate := current():
+        gate.admit(node, where)
     try:
-        target = locate(node[TARGET])
+        target = locate(node[TARGET], where)
     except ConfigError as error:
         problem = error.problems[0]
         raise ConfigError(problem.message, f"{where}.{TARGET}".lstrip("."), problem.hint) from error

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
 from dlcli.finding import FOUND_TAG
+from dlcli.gate.documents import read_text, read_yaml
 from dlcli.recorded_paths import recorded_in, relocated
 from dlcli.run_folder import config_text
 from dlcli.splits.split import Split
@@ -20,6 +19,8 @@ from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger, atomic_write
 from dlcli.tracking.store import Store
 
 PLACE_TAG = "dlcli.place"
+
+_CONFIG = "the run's configuration"
 
 _WHERE = frozenset({"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep"})
 _WHERE_IN = {"dataset": DATA_PATHS, "trainer": ("accelerator", "devices")}
@@ -71,7 +72,7 @@ class Children:
         if not found:
             return config
         section, key = found.partition("=")[0].split(".")
-        recorded = yaml.safe_load((self.known[place] / "config.yaml").read_text())
+        recorded = read_yaml(self.known[place] / "config.yaml", _CONFIG)
         return {**config, section: {**config[section], key: recorded[section][key]}, "finder": {}}
 
     def is_done(self, place: str, config: dict[str, Any]) -> bool:
@@ -79,12 +80,14 @@ class Children:
         run_dir = self.known[place]
         if Ledger.load(run_dir).status != "FINISHED":
             return False
-        text = (run_dir / "config.yaml").read_text()
-        return text == self._text(config) or what_is_trained(self._recorded(text)) == what_is_trained(config)
+        file = run_dir / "config.yaml"
+        if read_text(file, what=_CONFIG) == self._text(config):
+            return True
+        return what_is_trained(self._recorded(file)) == what_is_trained(config)
 
-    def _recorded(self, text: str) -> dict[str, Any]:
+    def _recorded(self, file: Path) -> dict[str, Any]:
         """A child's configuration, its paths as they are now."""
-        config, parent = yaml.safe_load(text), self.parent
+        config, parent = read_yaml(file, _CONFIG), self.parent
         then = recorded_in(config, parent.former_runs_dir, parent.runs_dir)
         return relocated(config, then, parent.runs_dir)[0]
 

@@ -14,8 +14,11 @@ import numpy as np
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.executors.execute import execute
+from dlcli.gate.documents import read_text
+from dlcli.gate.vouching import OVERRIDES_FILE, recorded_folders
 from dlcli.job import Job
-from dlcli.run_folder import CONF_DIRS_FILE, contents, read_result
+from dlcli.run_contents import contents
+from dlcli.run_folder import read_result
 from dlcli.splits.split import Split
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.observer import Watcher
@@ -72,11 +75,11 @@ def _files(
     parent: Path, config: dict[str, Any], split: Split, words: Sequence[str] | None
 ) -> dict[str, str | bytes]:
     """What a run's folder has before its job; the conf folders are the parent's."""
-    folders = parent / CONF_DIRS_FILE
     if words is None:
-        words = (parent / "overrides.txt").read_text().splitlines()
-    named = folders.read_text().splitlines() if folders.exists() else []
-    return contents(config, words, split, [Path(folder) for folder in named])
+        words = read_text(parent / OVERRIDES_FILE, what="the run's overrides").splitlines()
+    return contents(
+        config, words, split, recorded_folders(parent, Path(config["runs_dir"]), parent.parents[2])
+    )
 
 
 def _link(source: str, target: str) -> None:

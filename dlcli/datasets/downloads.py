@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dlcli.errors import DataError, first_line
+from dlcli.gate.gate import current
 
 
 def download(
@@ -21,8 +22,15 @@ def download(
         holds: what `dataset.root` has to hold.
 
     Raises:
-        DataError: which files to put where.
+        DataError: which files to put where; or the folder is named by a run that the user has not made.
     """
+    gate = current()
+    if gate is not None and not gate.may_write(folder):
+        raise DataError(
+            f"{name} is not there, and nothing is downloaded into a folder that a run names",
+            str(folder),
+            "Name the folder yourself: dataset.root=DIR.",
+        )
     try:
         fetch()
     except (OSError, RuntimeError) as error:

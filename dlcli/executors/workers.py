@@ -73,7 +73,7 @@ class Workers:
 
     def __enter__(self) -> Self:
         from dlcli.datasets.sharing import SharedData
-        from dlcli.inference.saved_model import targets
+        from dlcli.gate.gate import targets
 
         own = [target for target in targets(self._config) if target.startswith("dlcli.")]
         self._shared = SharedData(self._data, Path(self._config["runs_dir"]))

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.config.build import TARGET, build, locate
+from dlcli.datasets.data import Kind
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.errors import CorruptRun, DataError, first_line
+from dlcli.gate.documents import JSON_BYTES, read_json, read_text
+from dlcli.gate.fitted import load_fitted
+from dlcli.gate.gate import Gate, current
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import atomic_write
@@ -39,12 +43,9 @@ from dlcli.training.network import Network
 SCHEMA_VERSION = 1
 
 _DESCRIPTION = "model.json"
+_KINDS = get_args(Kind)
 
-# Whose classes a model folder may name without the user's word.
-_OURS = ("dlcli.", "torch.nn.", "torch.optim.")
-
-# A plain value that scikit-learn's imputers keep, and skops does not know.
-_PLAIN = ("numpy.dtype",)
+_DAMAGED = "The folder is incomplete or damaged: copy it anew, or train again."
 
 # Rows that go through the network at a time. Fixed, so that figures repeat.
 _ROWS = 512
@@ -123,7 +124,7 @@ def save_model(
 
 def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Let the task of a folder that is written know more, such as a tuned threshold."""
-    description = json.loads((folder / _DESCRIPTION).read_text())
+    description = _description(folder)
     description["task_facts"] |= facts
     atomic_write(folder / _DESCRIPTION, json.dumps(description, indent=2))
 
@@ -133,21 +134,19 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
 
     Args:
         folder: a run's `model/`.
-        trust: also build classes that are neither dlcli's nor torch's; running them runs their author's code.
+        trust: also build classes that are neither dlcli's nor torch's, where no gate is closed around the caller;
+            running them runs their author's code.
 
     Raises:
         CorruptRun: a file is missing or damaged, or names a class that nobody vouched for.
     """
-    import skops.io
     from safetensors.torch import load_model as load_weights
 
-    with _damage_told(folder):
-        description = json.loads((folder / _DESCRIPTION).read_text())
-        file = folder / "preprocessing.skops"
-        foreign = skops.io.get_untrusted_types(file=file)
-        if not trust:
-            _refuse_strangers(folder, [*targets(description), *foreign])
-        preprocessing = skops.io.load(file, trusted=foreign)
+    gate = _gate(folder, trust)
+    with gate.closed(), _damage_told(folder):
+        description = _description(folder)
+        gate.admit_all({"model": description["model"], "task": description["task"]})
+        preprocessing = load_fitted(folder / "preprocessing.skops", gate)
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
             facts = _as_tuples(description["model_facts"])
             model: nn.Module = build(description["model"], where="model", **facts, restored=True)
@@ -159,17 +158,41 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
 
 def load_task(folder: Path, *, trust: bool = False) -> Task:
     """The task of a model folder, whose weights need not be there any more; otherwise as `load_model`."""
-    with _damage_told(folder):
-        description = json.loads((folder / _DESCRIPTION).read_text())
-        if not trust:
-            _refuse_strangers(folder, targets(description["task"]))
-        return _build_task(folder, description)
+    with _gate(folder, trust).closed(), _damage_told(folder):
+        return _build_task(folder, _description(folder))
+
+
+def _gate(folder: Path, trust: bool) -> Gate:
+    """The gate that is closed already, else one for this folder."""
+    return current() or Gate(str(folder), is_open=trust)
 
 
 def read_task_facts(folder: Path) -> dict[str, Any]:
     """What the task of a folder was told of the targets: classes, means and deviations, thresholds; plain types."""
-    description = json.loads((folder / _DESCRIPTION).read_text())
-    return {**description["task_facts"], "classes": json.loads((folder / "labels.json").read_text())}
+    description = _description(folder)
+    return {**description["task_facts"], "classes": _labels(folder)}
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """`model.json`, as far as its shape goes."""
+    file = folder / _DESCRIPTION
+    found = read_json(file, "the model's description")
+    sections = ("model", "task", "model_facts", "task_facts")
+    if not all(isinstance(found.get(name), dict) for name in sections) or found.get("kind") not in _KINDS:
+        raise CorruptRun("the model's description lacks what it must have", str(file), _DAMAGED)
+    return found
+
+
+def _labels(folder: Path) -> list[str]:
+    """`labels.json`: names, in the order of their codes."""
+    file = folder / "labels.json"
+    try:
+        labels = json.loads(read_text(file, JSON_BYTES, "the file of labels"))
+    except (ValueError, RecursionError) as error:
+        raise CorruptRun("the file of labels cannot be read", str(file), _DAMAGED) from error
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise CorruptRun("the file of labels holds no list of names", str(file), _DAMAGED)
+    return labels
 
 
 def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
@@ -187,32 +210,12 @@ def _damage_told(folder: Path) -> Iterator[None]:
         raise CorruptRun(
             f"the model cannot be loaded: {first_line(error)}",
             where=str(folder),
-            hint="The folder is incomplete or damaged: copy it anew, or train again.",
+            hint=_DAMAGED,
         ) from error
 
 
 def _as_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-
-
-def targets(node: Any) -> list[str]:
-    """All `_target_` in a tree of dicts and lists, such as a configuration."""
-    if isinstance(node, Mapping):
-        own = [node["_target_"]] if "_target_" in node else []
-        return own + [target for value in node.values() for target in targets(value)]
-    if isinstance(node, list):
-        return [target for value in node for target in targets(value)]
-    return []
-
-
-def _refuse_strangers(folder: Path, names: list[str]) -> None:
-    strangers = sorted({name for name in names if not name.startswith(_OURS) and name not in _PLAIN})
-    if strangers:
-        raise CorruptRun(
-            f"the model names code that is not dlcli's: {', '.join(strangers)}",
-            where=str(folder),
-            hint="Loading it would run that code. If you know it, name its folder with -C DIR, or give --trust.",
-        )
 
 
 def _write_mlflow_files(folder: Path, run_id: str, requires: Sequence[str]) -> None:

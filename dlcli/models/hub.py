@@ -66,6 +66,23 @@ def pretrained_folder(name: str, where: str) -> str:
     return name
 
 
+# Keys of a model's description by which transformers fetches and runs code, or other models.
+_FETCHED = ("auto_map", "attn_implementation", "experts_implementation", "use_kernels", "quantization_config")
+
+
+def plain_description(described: Any) -> Any:
+    """A model's description (its config.json) without what would have transformers run code from elsewhere."""
+    if isinstance(described, list):
+        return [plain_description(value) for value in described]
+    if not isinstance(described, dict):
+        return described
+    return {
+        key: plain_description(value)
+        for key, value in described.items()
+        if not any(fetched in key for fetched in _FETCHED)
+    }
+
+
 @contextmanager
 def without_bars() -> Iterator[None]:
     """No bar of transformers' own, which shows for a moment where nothing is long; those of a download stay."""

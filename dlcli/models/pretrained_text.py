@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlcli.errors import ConfigError
 from dlcli.models import layers as shared
-from dlcli.models.hub import pretrained_folder, transformers, without_bars
+from dlcli.models.hub import plain_description, pretrained_folder, transformers, without_bars
 from dlcli.models.layers import Activation, Share
 
 
@@ -58,13 +58,13 @@ class PretrainedText(nn.Module):
                 "Choose preprocessing=pretrained_text.",
             )
         self._backbone_config = backbone_config
-        described = json.loads(backbone_config)
+        described = plain_description(json.loads(backbone_config))
         library = transformers()
         config = library.AutoConfig.for_model(described.pop("model_type"), **described)
         if pretrained and not restored and torch.get_default_device().type != "meta":
             self.backbone = _pretrained(name, config)
         else:
-            self.backbone = library.AutoModel.from_config(config)
+            self.backbone = library.AutoModel.from_config(config, trust_remote_code=False)
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # a layer for the first token's state that nobody reads
         self.pooling = pooling
@@ -124,7 +124,7 @@ def _pretrained(name: str, config: Any) -> Any:
     place = pretrained_folder(name, "model.name")
     with without_bars():
         model, found = transformers().AutoModel.from_pretrained(
-            place, config=config, dtype=torch.float32, output_loading_info=True
+            place, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
     if missing:

@@ -37,12 +37,12 @@ class PretrainedText(BaseEstimator):
         """
         place = pretrained_folder(self.name, "model.name")
         library = transformers()
-        tokenizer = library.AutoTokenizer.from_pretrained(place)
+        tokenizer = library.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
         if not tokenizer.is_fast:
             raise ConfigError(
                 f"{self.name} has no tokenizer.json", "model.name", "Choose a model with a fast tokenizer."
             )
-        config = library.AutoConfig.from_pretrained(place)
+        config = library.AutoConfig.from_pretrained(place, trust_remote_code=False)
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and self.max_length > positions:
             raise ConfigError(

@@ -12,7 +12,8 @@ from typing import Any
 from dlcli.cross_validation.children import Children, families
 from dlcli.cross_validation.cross_validate import place_of
 from dlcli.cross_validation.estimation import Estimation, Fold
-from dlcli.errors import TrainingError
+from dlcli.errors import CorruptRun, TrainingError
+from dlcli.gate.documents import read_json
 from dlcli.run_folder import epochs_so_far, read_result
 from dlcli.sweeps.objective import COSTS, Objective
 from dlcli.sweeps.trial import TRIAL_FILE, State, Trial
@@ -135,7 +136,7 @@ class Records:
         if folder is None:
             return Trial(number, {}, self._sweep.run_dir, "", "failed", reason="its record is lost")
         ledger = Ledger.load(folder)
-        params = json.loads((folder / TRIAL_FILE).read_text())["params"]
+        params = _params(folder)
         state: State = "running"
         if ledger.status == "FINISHED":
             state = "finished"
@@ -162,6 +163,15 @@ class Records:
             values = [epoch.get(objective.metric, math.nan) for epoch in epochs_so_far(trial.run_dir)]
             return running_best(objective, values)
         return dict(enumerate((self.figures(folder)[objective.metric] for folder in folds), start=1))
+
+
+def _params(folder: Path) -> dict[str, Any]:
+    """The settings of a trial, as its folder has them."""
+    file = folder / TRIAL_FILE
+    params = read_json(file, "the trial's settings").get("params")
+    if not isinstance(params, dict):
+        raise CorruptRun("the trial's settings are none", str(file), "Copy the folder anew.")
+    return params
 
 
 def recorded(known: Iterable[str]) -> range:

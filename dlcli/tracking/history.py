@@ -50,7 +50,7 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
                 line = json.loads(raw)
                 metrics = {k: float(v) for k, v in line["metrics"].items()}
                 yield Line(int(line["step"]), int(line["time_ms"]), metrics, offset)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
 
 

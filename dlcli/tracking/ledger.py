@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dlcli.disk import write_errors
 from dlcli.errors import CorruptRun
+from dlcli.gate.documents import read_json
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
 
 SCHEMA_VERSION = 2
@@ -111,27 +112,26 @@ class Ledger:
     def load(cls, run_dir: Path) -> Ledger:
         """Read a run's ledger; raises CorruptRun where it is missing, damaged, or newer than this dlcli."""
         path = run_dir / LEDGER_FILE
-        try:
-            document = json.loads(path.read_bytes())
-            version = document.pop("schema_version")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
-            raise CorruptRun(
-                f"the run's ledger {reason}", str(path), "Take the folder from a backup."
-            ) from error
-        if version > SCHEMA_VERSION:
+        document = read_json(path, "the run's ledger")
+        version = document.pop("schema_version", None)
+        if isinstance(version, int) and version > SCHEMA_VERSION:
             hint = "Install a newer dlcli to read it."
             raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
-        known = {f.name for f in fields(cls)} - {"run_dir"}
+        if version == 1:
+            _without_its_place(document)
+        known = {f.name: f for f in fields(cls) if f.name != "run_dir"}
+        kept = {name: value for name, value in document.items() if name in known}
+        wrong = [name for name, value in kept.items() if not _is(value, str(known[name].type))]
+        wrong += [
+            name for name in ("run_id", "token", "parent_id") if not _ID.fullmatch(str(kept.get(name) or "-"))
+        ]
         try:
-            if version == 1:
-                _without_its_place(document)
-            if not all(_ID.fullmatch(document.get(key) or "-") for key in ("run_id", "token", "parent_id")):
-                raise ValueError("its names are parts of paths")
-            document["metrics"] = {k: float(v) for k, v in document["metrics"].items()}
-            return cls(run_dir=run_dir, **{k: v for k, v in document.items() if k in known})
+            if not isinstance(version, int) or wrong:
+                raise ValueError(f"{', '.join(wrong) or 'schema_version'} is not what it must be")
+            kept["metrics"] = {str(k): float(v) for k, v in document["metrics"].items()}
+            return cls(run_dir=run_dir, **kept)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            hint = "Take the folder from a backup."
+            hint = "Copy the folder anew, or take it from a backup."
             raise CorruptRun("the run's ledger lacks what it must have", str(path), hint) from error
 
     @property
@@ -190,7 +190,19 @@ class Ledger:
 
 def _without_its_place(document: dict[str, Any]) -> None:
     """Schema 1 had absolute paths: that of the runs folder, and that of the store in it."""
-    document["former_runs_dir"] = former = document.pop("runs_dir")
-    file = sqlite_file(document["tracking_uri"])
-    if file is not None and file == Path(former) / DATABASE:
+    document["former_runs_dir"] = former = document.pop("runs_dir", None)
+    uri = document.get("tracking_uri")
+    file = sqlite_file(uri) if isinstance(uri, str) else None
+    if file is not None and isinstance(former, str) and file == Path(former) / DATABASE:
         document["tracking_uri"] = None
+
+
+def _is(value: Any, kind: str) -> bool:
+    """Whether a value of the document is of a field's type, such as `str | None`."""
+    if value is None:
+        return kind.endswith("| None")
+    if kind in ("Kind", "Status"):
+        return value in get_args(Kind if kind == "Kind" else Status)
+    if kind.startswith("dict"):
+        return isinstance(value, dict)
+    return isinstance(value, int if kind.startswith("int") else str)

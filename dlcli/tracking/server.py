@@ -36,4 +36,4 @@ def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Not as an option: every user of the machine sees those of every process, and the address may hold a password.
     environment = {**_DEFAULTS, **os.environ, "MLFLOW_BACKEND_STORE_URI": for_mlflow(uri)}
-    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *options], environment)
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "mlflow", "server", *options], environment)

@@ -671,8 +671,8 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         dlcli.resume(result.run_dir, ["sweep.trials=9"])  # its folder is remembered
     assert record_of(result) == before
     shutil.copytree(result.run_dir, tmp_path / "from elsewhere")
-    assert open_run(str(result.run_dir), runs_dir).conf_dirs == (tmp_path / "conf",)
-    assert open_run(str(tmp_path / "from elsewhere"), runs_dir).conf_dirs == ()
+    opened = open_run(str(result.run_dir), runs_dir)
+    assert opened.claim.to_resume(opened.config)[1] == (tmp_path / "conf",)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""Documents of a run's folder, read within limits: a hostile one costs no time, no memory and no traceback.
+
+YAML is read by the safe loader and without aliases, of which few lines can stand for more than fits into memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlcli.errors import CorruptRun
+
+# Far above what a run writes: a configuration has some hundred lines, the ledger of a large sweep some MiB.
+YAML_BYTES, JSON_BYTES = 2 << 20, 256 << 20
+_NODES = 200_000
+DEPTH = 64
+
+_COPY = "Copy the folder anew."
+
+# The parser in C is seven times faster; not every build of PyYAML has it.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what occurs twice twice: the files are read without aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def read_text(file: Path, at_most: int = YAML_BYTES, what: str = "the file") -> str:
+    """A text file of the folder.
+
+    Raises:
+        CorruptRun: it is missing, no file, no UTF-8, or larger than `at_most` bytes.
+    """
+    try:
+        if not file.is_file():  # a FIFO or a device would never end
+            reason = "is no file" if file.exists() else "is missing"
+            raise CorruptRun(f"{what} {reason}", str(file), _COPY)
+        with file.open("rb") as opened:
+            content = opened.read(at_most + 1)
+        if len(content) > at_most:
+            raise CorruptRun(f"{what} is larger than {at_most >> 20} MiB", str(file), _COPY)
+        return content.decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise CorruptRun(f"{what} cannot be read: {error}", str(file), _COPY) from error
+
+
+def read_yaml(file: Path, what: str = "the file") -> dict[str, Any]:
+    """A YAML file of the folder that holds a mapping.
+
+    Raises:
+        CorruptRun: it cannot be read, holds something else or an alias, or is too large or too deep.
+    """
+    text = read_text(file, YAML_BYTES, what)
+    return _mapping(lambda: parse_yaml(text), file, what)
+
+
+def read_json(file: Path, what: str = "the file") -> dict[str, Any]:
+    """A JSON file of the folder that holds an object.
+
+    Raises:
+        CorruptRun: it cannot be read, holds something else, or is too large or too deep.
+    """
+    text = read_text(file, JSON_BYTES, what)
+    return _mapping(lambda: json.loads(text), file, what)
+
+
+def parse_yaml(text: str) -> Any:
+    """The plain value of a YAML text.
+
+    Raises:
+        ValueError: it is no YAML, has an alias or a tag of Python's, or is too deep or too long.
+    """
+    depth = nodes = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            nodes += 1
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"line {_line(event)} has an alias (*{event.anchor})")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > DEPTH:
+                raise ValueError(f"line {_line(event)} nests deeper than {DEPTH} levels")
+            if nodes > _NODES:
+                raise ValueError(f"it has more than {_NODES:,} entries")
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, RecursionError, TypeError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def yaml_text(content: Any) -> str:
+    """A plain value as YAML without aliases, keys in their order."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def _mapping(read: Callable[[], Any], file: Path, what: str) -> dict[str, Any]:
+    try:
+        content = read()
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CorruptRun(f"{what} cannot be read: {reason}", str(file), _COPY) from error
+    if not isinstance(content, dict):
+        raise CorruptRun(f"{what} holds no mapping", str(file), _COPY)
+    if _depth(content) > DEPTH:
+        raise CorruptRun(f"{what} nests deeper than {DEPTH} levels", str(file), _COPY)
+    return content
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
+def _depth(content: Any) -> int:
+    """How deep mappings and lists nest, counted without recursion."""
+    level, deep = [content], 0
+    while level and deep <= DEPTH:
+        inner = [node.values() if isinstance(node, dict) else node for node in level]
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        deep += 1
+    return deep

@@ -1,0 +1,169 @@
+"""Fitted scikit-learn objects out of a run's folder (`preprocessing.skops`).
+
+skops trusts by name, and one list of names serves classes, functions, methods and operators alike. So the file's own
+description of what it holds is judged first: only plain containers, arrays, and objects of the classes below.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+from dlcli.errors import CorruptRun
+from dlcli.gate.documents import JSON_BYTES
+from dlcli.gate.gate import Gate
+
+_DAMAGED = "The folder is incomplete or damaged: copy it anew, or train again."
+
+# What dlcli's own preprocessing is made of.
+_SKLEARN = frozenset(
+    {
+        "sklearn.pipeline.Pipeline",
+        "sklearn.impute._base.SimpleImputer",
+        "sklearn.impute._base.MissingIndicator",
+        *(
+            f"sklearn.preprocessing._data.{name}"
+            for name in ("StandardScaler", "MinMaxScaler", "RobustScaler", "QuantileTransformer")
+        ),
+        *(f"sklearn.preprocessing._encoders.{name}" for name in ("OneHotEncoder", "OrdinalEncoder")),
+    }
+)
+
+# skops' kinds of node that hold plain values, and of which type each may be.
+_PLAIN = {
+    "DictNode": {"builtins.dict", "collections.OrderedDict"},
+    "ListNode": {"builtins.list"},
+    "TupleNode": {"builtins.tuple"},
+    "SetNode": {"builtins.set"},
+    "JsonNode": {"builtins.str"},
+    "SliceNode": {"builtins.slice"},
+    "BytesNode": {"builtins.bytes"},
+    "DTypeNode": {"numpy.dtype"},
+}
+_TYPES = frozenset(f"builtins.{name}" for name in ("int", "float", "str", "bool", "NoneType"))
+_OBJECT, _ARRAY, _TYPE, _CACHED = "ObjectNode", "NdArrayNode", "TypeNode", "CachedNode"
+
+
+def load_fitted(file: Path, gate: Gate) -> Any:
+    """The object of a skops file, of what the gate lets through.
+
+    Raises:
+        CorruptRun: it holds something else, or cannot be read.
+    """
+    import skops.io
+
+    schema = _schema(file)
+    if gate.is_open:
+        return skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
+    judged = _Judged(gate, str(file))
+    nodes = _nodes(schema)
+    judged.root(schema)
+    for node in nodes:
+        judged.node(node)
+    return skops.io.load(file, trusted=sorted({"numpy.dtype", *judged.classes}))
+
+
+class _Judged:
+    """Judges nodes; `classes` are those that objects are of."""
+
+    def __init__(self, gate: Gate, place: str) -> None:
+        from skops.io._trusted_types import NUMPY_DTYPE_TYPE_NAMES
+
+        self._gate = gate
+        self._place = place
+        self._scalars = frozenset(NUMPY_DTYPE_TYPE_NAMES)
+        self.classes: set[str] = set()
+
+    def root(self, node: Any) -> None:
+        """What the file holds as a whole is a preprocessing."""
+        name = _name(node)
+        if node.get("__loader__") != _OBJECT or not self._gate.passes(name):
+            self._gate.find(name, "preprocessing")
+
+    def node(self, node: dict[str, Any]) -> None:
+        """Any node of it."""
+        kind, name = node["__loader__"], _name(node)
+        if kind == _CACHED:
+            return
+        if kind == _OBJECT:
+            if name not in self.classes and not self._is_known(name):
+                raise self._refusal(kind, name)
+            self.classes.add(name)
+        elif kind == _ARRAY:
+            if name != "numpy.ndarray" and name not in self._scalars:
+                raise self._refusal(kind, name)
+        elif kind == _TYPE:
+            if name not in _TYPES and name not in self._scalars:
+                raise self._refusal(kind, name)
+        elif not isinstance(kind, str) or name not in _PLAIN.get(kind, ()):
+            raise self._refusal(kind, name)
+
+    def _is_known(self, name: str) -> bool:
+        if name in _SKLEARN or self._gate.passes(name):
+            return True
+        if name.startswith("sklearn."):  # a preprocessing of the user's own is made of what it likes
+            return bool(self._gate.own) and _is_estimator(name)
+        self._gate.find(name, "preprocessing")
+        return True
+
+    def _refusal(self, kind: Any, name: str) -> CorruptRun:
+        return CorruptRun(f"the fitted preprocessing holds {name} ({kind})", self._place, self._gate.hint)
+
+
+def _is_estimator(name: str) -> bool:
+    from skops.io._trusted_types import SKLEARN_ESTIMATOR_TYPE_NAMES
+
+    return name in SKLEARN_ESTIMATOR_TYPE_NAMES
+
+
+def _name(node: Any) -> str:
+    if not isinstance(node, dict):
+        return ""
+    return f"{node.get('__module__')}.{node.get('__class__')}"
+
+
+def _nodes(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """All nodes of a description."""
+    found, rest = [], [schema]
+    while rest:
+        node: Any = rest.pop()
+        if isinstance(node, dict):
+            if "__loader__" in node:
+                found.append(node)
+            rest.extend(node.values())
+        elif isinstance(node, list):
+            rest.extend(node)
+    return found
+
+
+def _schema(file: Path) -> dict[str, Any]:
+    """The file's description of what it holds. Nothing in it is compressed: it unpacks to no more than its size."""
+    try:
+        if not file.is_file():
+            raise CorruptRun("the fitted preprocessing is missing", str(file), _DAMAGED)
+        with ZipFile(file) as archive:
+            members = archive.infolist()
+            whole = sum(member.file_size for member in members)
+            if whole > file.stat().st_size or any(m.file_size != m.compress_size for m in members):
+                raise CorruptRun("the fitted preprocessing unpacks to more than it is", str(file), _DAMAGED)
+            if archive.getinfo("schema.json").file_size > JSON_BYTES:
+                raise CorruptRun(
+                    "the description in the fitted preprocessing is too large", str(file), _DAMAGED
+                )
+            schema = json.loads(archive.read("schema.json"))
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        BadZipFile,
+        RecursionError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CorruptRun(f"the fitted preprocessing cannot be read: {reason}", str(file), _DAMAGED) from error
+    if not isinstance(schema, dict):
+        raise CorruptRun("the fitted preprocessing holds no object", str(file), _DAMAGED)
+    return schema
