@@ -24,7 +24,7 @@ from dlcli.statistics.paired import (
 )
 from dlcli.statistics.ranks import Ranking, friedman, holm
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.store import flatten
+from dlcli.tracking.shown import flatten
 
 LOWER_IS_BETTER = frozenset(
     {

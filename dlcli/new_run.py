@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.run_contents import contents
 from dlcli.tracking.provenance import provenance
-from dlcli.tracking.store import DatasetRecord, Store, make_run_name
+from dlcli.tracking.shown import DatasetRecord
+from dlcli.tracking.store import Store, make_run_name
 
 if TYPE_CHECKING:
     from dlcli.cross_validation.estimation import Estimation

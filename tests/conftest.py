@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import signal
 import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-
-from dlcli.tracking import store
-from dlcli.tracking.connection import connect, sqlite_file, store_errors
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,11 +33,8 @@ def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """MLflow makes a fresh store by all the steps of its history: here only the first one, of which others are copies.
-
-    Nor is the disk waited for, which only a power cut would show.
-    """
+def _quick_stores() -> Iterator[None]:
+    """The disk is not waited for, which only a power cut would show."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -53,22 +43,7 @@ def _quick_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             with suppress(sqlite3.DatabaseError):  # a file of something else: MLflow says so later
                 connection.execute("PRAGMA synchronous = OFF")
 
-    ready = tmp_path_factory.mktemp("store") / "mlflow.db"
-
-    def connect_quickly(uri: str) -> MlflowClient:
-        file = sqlite_file(uri)
-        if file is None or file.exists():
-            return connect(uri)
-        with store_errors(uri):
-            if ready.exists():
-                shutil.copyfile(ready, file)
-        client = connect(uri)
-        if not ready.exists():
-            shutil.copyfile(file, ready)
-        return client
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "connect", connect_quickly)
         patch.setattr(os, "fsync", lambda descriptor: None)
         event.listen(Engine, "connect", forget_the_disk)
         yield

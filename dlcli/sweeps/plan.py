@@ -85,7 +85,7 @@ class SweepPlan:
     @property
     def recorded_params(self) -> dict[str, Any]:
         """What MLflow shows of it: no key that is searched has a value, as if that had been chosen."""
-        from dlcli.tracking.store import flatten
+        from dlcli.tracking.shown import flatten
 
         section = self.config["sweep"]
         config = {**self.config, "sweep": {**section, "space": json.dumps(section["space"])}}

@@ -7,20 +7,25 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from dlcli.errors import DiskFull, DlcliError, StoreError, first_line
+from dlcli.errors import DlcliError, StoreError, first_line
 from dlcli.redact import MASK, redact
+from dlcli.tracking.damage import sqlite_problem
+from dlcli.tracking.database import ensure
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NO_ANSWER = "the MLflow store does not answer"
+NO_RUN = "the MLflow store has no such run any more"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DATABASE = "mlflow.db"  # in a runs folder
+
+_log = logging.getLogger(__name__)
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _TRANSFER_TIMEOUT = "120"
@@ -119,8 +124,10 @@ def load_mlflow(uri: str) -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     # How MLflow makes and upgrades its tables is nothing that the user asked for.
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
+    for name in ("alembic", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Nor are the tracebacks of what it refuses: `store_errors` words it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations that MLflow has to settle with SQLAlchemy
@@ -130,18 +137,32 @@ def load_mlflow(uri: str) -> None:
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
-def connect(uri: str) -> MlflowClient:
-    """A client for the store. Asks nothing of a server yet."""
+def connect(uri: str, tell: Callable[[str], None] = _log.warning) -> MlflowClient:
+    """A client for the store, which is made where it is SQLite and not there. Asks nothing of a server yet.
+
+    `tell` gets a line for whatever became of a file that was not whole.
+    """
     load_mlflow(uri)
     from mlflow import MlflowClient
 
     with store_errors(uri):
+        if file := sqlite_file(uri):
+            ensure(file, tell)
+            forget_connections(uri)
         return MlflowClient(tracking_uri=for_mlflow(uri))
 
 
 def for_mlflow(uri: str) -> str:
     """The URI as MLflow is given it: so written, it does not make the folder of a SQLite file that has been moved."""
     return re.sub("^sqlite:", "sqlite+pysqlite:", uri)
+
+
+def forget_connections(uri: str) -> None:
+    """MLflow keeps connections open: to a file that was moved away or deleted, it would write for ever."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    if engine := SqlAlchemyStore._engine_map.get(for_mlflow(uri)):
+        engine.dispose()
 
 
 @contextlib.contextmanager
@@ -217,23 +238,21 @@ def _translated(error: Exception, uri: str) -> DlcliError:
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = f"pip install {_DRIVERS.get(error.name, error.name)}"
         return StoreError(f"{error.name}, by which it is reached, is not installed", where, hint)
-    if "disk is full" in text or "No space left" in text:
-        return DiskFull("no space left for the record", where, "Make room there, or record elsewhere.")
+    if problem := sqlite_problem(text, where, sqlite_file(uri)):
+        return problem
     network = isinstance(error, OSError | requests.exceptions.RequestException)
     if network or re.search(r"API request to .* failed with (exception|timeout)|Max retries exceeded", text):
         hint = f"Start it, correct {URI_VARIABLE}, or unset that to record in the runs folder."
         return StoreError(NO_ANSWER, where, hint)
+    if re.search(r"Run (with id=|')\w+'? not found", text):
+        hint = (
+            "It was deleted there, or the store has lost it. Only a SQLite file can be filled again from the "
+            "ledgers: other stores give runs their IDs themselves. The run's folder has all of its record."
+        )
+        return StoreError(NO_RUN, where, hint)
     if "out-of-date database schema" in text:
         return StoreError(
             "the store was made by another MLflow", where, f"Back it up, then: mlflow db upgrade {where}"
-        )
-    if re.search(r"readonly database|unable to open database|Permission denied", text):
-        return StoreError(
-            "the store cannot be written", where, "Make it writable, or record elsewhere: --runs-dir DIR."
-        )
-    if re.search(r"not a database|malformed", text):
-        return StoreError(
-            "the store is damaged", where, "Restore it from a backup, or move it away: a new one is made."
         )
     if isinstance(error, MlflowException) and error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         hint = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dlcli.redact import redact
-from dlcli.tracking.connection import patient, recall, store_errors
+from dlcli.tracking.connection import patient, recall, sqlite_file, store_errors
+from dlcli.tracking.entered import note_run
 from dlcli.tracking.history import Line, read_history
 from dlcli.tracking.ledger import Ledger, to_ms
+from dlcli.tracking.refill import Watch
 from dlcli.tracking.tags import HEARTBEAT_TAG, TAG_LENGTH
 
 if TYPE_CHECKING:
@@ -31,9 +33,16 @@ class Projection:
         self._ledger = ledger
         self._client = client
         self._uri = recall(ledger.tracking_uri, ledger.runs_dir)
+        self._watch = Watch(self._uri, ledger.runs_dir)
+
+    def follow(self) -> None:
+        """Where the store is another file than it was, see to it that this run is in it."""
+        with store_errors(self._uri):
+            self._watch.follow(self._ledger)
 
     def push(self) -> None:
         """Send what MLflow lacks of a run that goes on."""
+        self.follow()
         if self._ledger.unfinished:
             self.push_status()
         self.push_metrics()
@@ -41,12 +50,17 @@ class Projection:
 
     def push_all(self) -> None:
         """Send what MLflow lacks of a run at its end."""
+        self.follow()
         if self._ledger.status in ("FAILED", "KILLED"):
             # The bad news first: there may be room, or time, for a few bytes only.
             self.push_status()
         self.push()
         self.push_artifacts()
         self.push_status()
+        self.follow()
+        if self.complete and (file := sqlite_file(self._uri)):
+            with store_errors(self._uri):
+                note_run(file, self._ledger)
 
     def beat(self) -> None:
         """Tell a server that the run lives; where another machine gave it up during an outage, revive it."""

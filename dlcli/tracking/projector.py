@@ -7,7 +7,7 @@ import threading
 import time
 
 from dlcli.errors import DlcliError
-from dlcli.tracking.connection import connect, is_server, recall
+from dlcli.tracking.connection import NO_RUN, connect, is_server, recall
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.projection import Projection
 
@@ -74,8 +74,13 @@ class Projector(threading.Thread):
         if not self._warned:
             self._warned = True
             reason = error.problems[0].message if isinstance(error, DlcliError) else repr(error)
+            later = (
+                ""
+                if reason == NO_RUN
+                else ", and the rest is sent later, at the latest by the next dlcli command"
+            )
             _log.warning(
-                "MLflow is behind (%s). Nothing is lost: the run goes on, its record is on disk, and the rest is "
-                "sent later, at the latest by the next dlcli command.",
+                "MLflow is behind (%s). Nothing is lost: the run goes on, its record is on disk%s.",
                 reason,
+                later,
             )

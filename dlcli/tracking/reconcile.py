@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import CorruptRun, DlcliError, StoreError
-from dlcli.tracking.connection import DATABASE, NO_ANSWER, connect, probe, recall, sqlite_file, store_errors
+from dlcli.tracking.connection import (
+    DATABASE,
+    NO_ANSWER,
+    NO_RUN,
+    connect,
+    probe,
+    recall,
+    sqlite_file,
+    store_errors,
+)
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import Entry, entries, read_entry
@@ -91,10 +100,23 @@ class _Reconciliation:
                 f"{ledger.run_name} ({ledger.run_id[:8]}) had been killed: its record says so now."
             )
         client = self._client(ledger.tracking_uri)
-        if _is_not_ours(client, ledger):
+        projection = Projection(ledger, client)
+        projection.follow()
+        try:
+            is_not_ours = _is_not_ours(client, ledger)
+        except StoreError as error:
+            if error.problems[0].message != NO_RUN:
+                raise
+            is_not_ours = True
+            if (
+                sqlite_file(ledger.store_uri) is None
+            ):  # from a SQLite file, `follow` knows, the user has deleted it
+                self.notes.append(
+                    f"{ledger.run_name} ({ledger.run_id[:8]}): {NO_RUN}. {error.problems[0].hint}"
+                )
+        if is_not_ours:
             entry.remove()
             return
-        projection = Projection(ledger, client)
         projection.push_all()
         if projection.complete:
             entry.remove()
@@ -161,18 +183,11 @@ class _Reconciliation:
 def _is_not_ours(client: MlflowClient, ledger: Ledger) -> bool:
     """Whether the user deleted the run in MLflow, or it is that of a runs folder of which this one is a copy.
 
-    Then there is nothing to bring up to date.
+    Then there is nothing to bring up to date. Raises StoreError where the store does not know the run.
     """
-    from mlflow.exceptions import MlflowException
-
     with store_errors(ledger.store_uri):
-        try:
-            info = client.get_run(ledger.run_id).info
-            return info.lifecycle_stage == "deleted" or original_of(ledger, info.artifact_uri) is not None
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return True
-            raise
+        info = client.get_run(ledger.run_id).info
+        return info.lifecycle_stage == "deleted" or original_of(ledger, info.artifact_uri) is not None
 
 
 def _last_sign_of_life(run_dir: Path) -> str:

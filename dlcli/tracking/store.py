@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from os import getpid
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -27,33 +25,21 @@ from dlcli.tracking.connection import (
     store_errors,
     tracking_uri,
 )
-from dlcli.tracking.ledger import Kind, Ledger, atomic_write
+from dlcli.tracking.database import locked_store
+from dlcli.tracking.entered import note_run
+from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import Entry
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
+from dlcli.tracking.refill import Watch, refill
 from dlcli.tracking.relocation import move_artifacts, relocate
-from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG
+from dlcli.tracking.shown import CONTEXT_TAG, SHOWN_FILE, DatasetRecord, Shown
+from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Experiment, RunInfo
 
-_PARAM_LENGTH, _PARAMS_PER_BATCH = 6000, 100  # MLflow's limits
-_CUT = " ... (cut)"
-# MLflow's pages open on model training; without this they show a language model's.
-_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-_LOCK_TIMEOUT = 60.0  # seconds; making a fresh store takes about one
-
-
-@dataclass(frozen=True)
-class DatasetRecord:
-    """Data as an MLflow input. MLflow keeps one of each name and digest: give each part of a split its own."""
-
-    name: str
-    digest: str
-    source: str
-    context: str = "training"
-    schema: Mapping[str, Any] = field(default_factory=dict)
-    profile: Mapping[str, Any] = field(default_factory=dict)
+_PARAMS_PER_BATCH = 100  # MLflow's limit
 
 
 class Store:
@@ -74,6 +60,7 @@ class Store:
         self.is_server = is_server(uri)
         self._experiments: dict[str, Experiment] = {}
         self._held: list[Entry] = []
+        self._watch = Watch(uri, runs_dir)
 
     def create_run(
         self,
@@ -103,26 +90,30 @@ class Store:
         entry = Entry.hold(self.runs_dir, token, facts | owner)
         try:
             with store_errors(self.uri):
+                if self._watch.follow():
+                    self._experiments.clear()
                 experiment_id = self._experiment(experiment).experiment_id
         except BaseException:
             entry.remove()
             raise
         # From here on the store may have the run: the entry stays until that one is at its end.
         with self._failing(entry) as made, store_errors(self.uri):
-            info = self.client.create_run(experiment_id, run_name=run_name, tags=tags).info
+            created_at, shown = now(), Shown.of(params, datasets)
+            info = self.client.create_run(
+                experiment_id, start_time=to_ms(created_at), run_name=run_name, tags=tags
+            ).info
             made.append(info.run_id)
             self.client.update_run(info.run_id, status="SCHEDULED")
             run_dir = run_folder(self.runs_dir, experiment, info.run_id)
             make_folder(run_dir, within=self.runs_dir)
             artifact_uri = self._keep_artifacts(info, run_dir)
-            for name, content in files.items():
+            for name, content in {**files, SHOWN_FILE: shown.to_json()}.items():
                 make_folder((run_dir / name).parent, within=run_dir)
                 atomic_write(run_dir / name, content, durable=False)
             entry.add({"run_id": info.run_id})
-            self._log_params(info.run_id, params)
-            self._log_datasets(info.run_id, datasets)
-            # The ledger last: whoever finds a run finds all of it, and what stops us before leaves none to be found.
-            Ledger(
+            self._log_params(info.run_id, shown)
+            self._log_inputs(info.run_id, shown)
+            ledger = Ledger(
                 run_dir,
                 run_id=info.run_id,
                 run_name=run_name,
@@ -132,10 +123,15 @@ class Store:
                 tracking_uri=self.recorded_uri,
                 artifact_uri=artifact_uri,
                 parent_id=parent_id,
+                created_at=created_at,
                 pid=pid,
                 host=host,
                 tags=tags,
-            ).update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
+            )
+            if file := sqlite_file(self.uri):
+                note_run(file, ledger)
+            # The ledger last: whoever finds a run finds all of it, and what stops us before leaves none to be found.
+            ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
         if parent_id is None:
             self._held.append(entry)
         else:
@@ -169,7 +165,7 @@ class Store:
             location = None if self.is_server else (self.runs_dir / folder_name(name)).as_uri()
             try:
                 return self.client.get_experiment(
-                    self.client.create_experiment(name, artifact_location=location, tags=_TRAINING)
+                    self.client.create_experiment(name, artifact_location=location, tags=TRAINING_TAGS)
                 )
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -194,36 +190,36 @@ class Store:
         move_artifacts(self.uri, {info.run_id: run_dir})
         return None
 
-    def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+    def _log_params(self, run_id: str, shown: Shown) -> None:
         from mlflow.entities import Param
 
-        flat = [Param(key, _shortened(redact_value(key, text))) for key, text in flatten(params)]
-        for start in range(0, len(flat), _PARAMS_PER_BATCH):
-            self.client.log_batch(run_id, params=flat[start : start + _PARAMS_PER_BATCH])
+        params = [Param(key, value) for key, value in shown.params.items()]
+        for start in range(0, len(params), _PARAMS_PER_BATCH):
+            self.client.log_batch(run_id, params=params[start : start + _PARAMS_PER_BATCH])
 
-    def _log_datasets(self, run_id: str, datasets: Sequence[DatasetRecord]) -> None:
+    def _log_inputs(self, run_id: str, shown: Shown) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         inputs = [
             DatasetInput(
                 Dataset(
-                    name=data.name[:500],
-                    digest=data.digest[:36],
-                    source_type="dlcli",
-                    source=redact(data.source)[:65535],
-                    schema=json.dumps(data.schema, default=str),
-                    profile=json.dumps(data.profile, default=str),
+                    name=data.name,
+                    digest=data.digest,
+                    source_type=data.source_type,
+                    source=data.source,
+                    schema=data.schema,
+                    profile=data.profile,
                 ),
-                tags=[InputTag("mlflow.data.context", data.context)],
+                tags=[InputTag(CONTEXT_TAG, data.context)],
             )
-            for data in datasets
+            for data in shown.inputs
         ]
         # MLflow looks whether it has a dataset, and then adds it: two runs at once would both.
         with _store_lock(self.runs_dir, self.uri):
             if inputs:
-                self._log_inputs(run_id, inputs)
+                self._send_inputs(run_id, inputs)
 
-    def _log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
+    def _send_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
         """On a server others may be quicker, and the store refuses: the next time it finds what they added."""
         from mlflow.exceptions import MlflowException
 
@@ -256,7 +252,7 @@ class Store:
 
 
 def open_store(runs_dir: Path, uri: str | None = None) -> Store:
-    """Open the store, and make it where it is SQLite and not there; sixteen processes may do so at once.
+    """Open the store; where it is SQLite, make it if it is not there, and fill it if it has lost what it had.
 
     One that was moved or copied with its runs folder then names the files where they lie now. Raises StoreError, within
     seconds, where it does not answer or is not to be used.
@@ -265,14 +261,19 @@ def open_store(runs_dir: Path, uri: str | None = None) -> Store:
     uri = tracking_uri(runs_dir, uri)
     probe(uri)
     load_mlflow(uri)
-    database = sqlite_file(uri)
-    for folder in (runs_dir, *([database.parent] if database else [])):
+    notes: list[str] = []
+    file = sqlite_file(uri)
+    for folder in (runs_dir, *([file.parent] if file else [])):
         with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    with _store_lock(runs_dir, uri):
-        client = connect(uri)
-        moved = relocate(runs_dir) if uri == default_store(runs_dir) else ""
-    return Store(runs_dir, uri, client, [moved] if moved else [])
+    with nullcontext() if file else _store_lock(runs_dir, uri):
+        client = connect(uri, notes.append)
+    refill(uri, runs_dir, notes.append)
+    if uri == default_store(runs_dir):
+        with _store_lock(runs_dir, uri):
+            moved = relocate(runs_dir)
+        notes += [moved] if moved else []
+    return Store(runs_dir, uri, client, notes)
 
 
 def make_run_name(stem: str) -> str:
@@ -280,41 +281,6 @@ def make_run_name(stem: str) -> str:
     return f"{stem}-{secrets.token_hex(2)}"
 
 
-def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as dotted keys and text."""
-    for key, value in params.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _PARAM_LENGTH else text[: _PARAM_LENGTH - len(_CUT)] + _CUT
-
-
-@contextmanager
-def _store_lock(runs_dir: Path, uri: str) -> Iterator[None]:
-    """One process at a time makes tables and experiments: MLflow itself crashes when several do."""
-    if is_server(uri):
-        yield
-        return
-    from filelock import FileLock, Timeout
-
-    database = sqlite_file(uri)
-    path = Path(f"{database}.lock") if database else runs_dir / "mlflow.lock"
-    if not path.parent.is_dir():  # which the lock would make again
-        raise StoreError(
-            "the folder of the store is gone", str(path.parent), "Was it moved or deleted meanwhile?"
-        )
-    with write_errors(path.parent):
-        lock = FileLock(path, timeout=_LOCK_TIMEOUT)
-        try:
-            lock.acquire()
-        except Timeout:
-            hint = f"See who holds {path}."
-            raise StoreError("another process has the store locked", redact(uri), hint) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _store_lock(runs_dir: Path, uri: str) -> AbstractContextManager[None]:
+    """One driver at a time makes experiments and datasets; a server sees to that by itself."""
+    return nullcontext() if is_server(uri) else locked_store(sqlite_file(uri) or runs_dir / "mlflow")

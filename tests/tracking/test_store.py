@@ -12,7 +12,8 @@ from dlcli.tracking.connection import URI_VARIABLE
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries
 from dlcli.tracking.places import folder_name
-from dlcli.tracking.store import DatasetRecord, Store, flatten, make_run_name, open_store
+from dlcli.tracking.shown import DatasetRecord, flatten
+from dlcli.tracking.store import Store, make_run_name, open_store
 
 
 def test_the_folder_of_a_run_is_its_artifact_folder(store: Store) -> None:

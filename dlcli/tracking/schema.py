@@ -1,0 +1,146 @@
+"""MLflow's tables in a SQLite file: how they are made and upgraded, and what says that they are all there."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from dlcli.errors import first_line
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_SEEN = "dlcli_store"  # our table: with which MLflow, and of which revision, the file was found whole
+# What a fresh store has by itself.
+_OF_A_FRESH_STORE = {
+    "alembic_version": "1",
+    "workspaces": "name = 'default'",
+    "experiments": "experiment_id = 0",
+    _SEEN: "1",
+}
+
+
+class HalfUpgradedError(Exception):
+    """The tables are no step of MLflow's way: an upgrade was cut off."""
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    """Names of the tables."""
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def revisions(connection: sqlite3.Connection) -> list[str]:
+    """What says how far the tables were upgraded: one revision, or none where nobody got that far."""
+    if "alembic_version" not in tables(connection):
+        return []
+    return [revision for (revision,) in connection.execute("SELECT version_num FROM alembic_version")]
+
+
+def known_revisions() -> list[str]:
+    """All that this MLflow knows, its own first."""
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+
+    script = ScriptDirectory.from_config(_get_alembic_config(db_url=""))
+    return [step.revision for step in script.walk_revisions()]
+
+
+def is_complete(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are all that this MLflow needs, as far as it was upgraded."""
+    from mlflow.store.db.base_sql_model import Base
+
+    return set(Base.metadata.tables) <= tables(connection)
+
+
+def was_seen_whole(connection: sqlite3.Connection) -> bool:
+    """Whether an earlier command has made it, or found it whole, with this MLflow: asking MLflow takes 0.1 s."""
+    from mlflow.version import VERSION
+
+    if _SEEN not in tables(connection):
+        return False
+    seen = connection.execute(f"SELECT mlflow, revision FROM {_SEEN}").fetchall()
+    return seen == [(VERSION, *revisions(connection))]
+
+
+def note_whole(connection: sqlite3.Connection) -> None:
+    """Say so for later commands."""
+    from mlflow.version import VERSION
+
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {_SEEN} (mlflow TEXT, revision TEXT)")
+    connection.execute(f"DELETE FROM {_SEEN}")
+    connection.execute(f"INSERT INTO {_SEEN} VALUES (?, ?)", (VERSION, *revisions(connection)))
+
+
+def holds_anything(connection: sqlite3.Connection) -> bool:
+    """Whether there is more than a fresh store has by itself."""
+    return any(
+        connection.execute(
+            f'SELECT 1 FROM "{name}" WHERE NOT ({_OF_A_FRESH_STORE.get(name, "0")}) LIMIT 1'
+        ).fetchone()
+        for name in tables(connection)
+        if not name.startswith("sqlite_")
+    )
+
+
+def make_fresh(file: Path) -> None:
+    """Write an empty store, with the experiment that MLflow expects in every store."""
+    file.write_bytes(_empty_store())
+    now = time.time_ns() // 1_000_000
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(
+            "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, "
+            "last_update_time) VALUES (0, 'Default', ?, 'active', ?, ?)",
+            ((file.parent / "0").as_uri(), now, now),
+        )
+        note_whole(connection)
+
+
+def upgrade_copy(old: Path, file: Path) -> None:
+    """Write a copy of a store that this MLflow can take; raises HalfUpgradedError."""
+    import sqlalchemy
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with closing(sqlite3.connect(old)) as source, closing(sqlite3.connect(file)) as copy:
+        source.backup(copy)
+    engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(file)))
+    try:
+        _make_tables(engine)
+    except (SQLAlchemyError, MlflowException) as error:
+        reason = first_line(error)
+        if re.search(r"already exists|duplicate column|no such (table|column|index)", reason):
+            raise HalfUpgradedError(reason) from error
+        raise
+    finally:
+        engine.dispose()
+    with closing(sqlite3.connect(file)) as copy, copy:
+        if not is_complete(copy):
+            raise HalfUpgradedError("tables are missing")
+        note_whole(copy)
+
+
+@functools.cache
+def _empty_store() -> bytes:
+    """MLflow takes seventy steps to it: in memory, where it waits for no disk."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
+    with TemporaryDirectory(prefix="dlcli-") as folder, closing(engine.raw_connection()) as memory:
+        _make_tables(engine)
+        file = Path(folder) / "mlflow.db"
+        with closing(sqlite3.connect(file)) as copy:
+            memory.driver_connection.backup(copy)  # type: ignore[union-attr]
+        return file.read_bytes()
+
+
+def _make_tables(engine: Engine) -> None:
+    from mlflow.store.db.utils import _initialize_tables
+
+    _initialize_tables(engine)

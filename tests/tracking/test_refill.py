@@ -1,0 +1,239 @@
+"""A store that has lost what it had gets it back from the ledgers."""
+
+import math
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from toy_dumps import dump
+from toy_runs import new_run
+
+from dlcli.tracking.connection import URI_VARIABLE, connect
+from dlcli.tracking.database import opened
+from dlcli.tracking.entered import MARK_FILE
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.rows import enter
+from dlcli.tracking.shown import SHOWN_FILE, DatasetRecord
+from dlcli.tracking.store import Store, open_store
+from tests.processes import wait_until
+
+LOST = "The MLflow store was new: {} entered again from their ledgers."
+
+
+def record(store: Store, epochs: int = 3, **changes: object) -> Path:
+    """A run with all that a run can have."""
+    data = [
+        DatasetRecord("digits", "abc-train", "sklearn", profile={"rows": 3}),
+        DatasetRecord("digits", "abc-test", "sklearn", context="testing"),
+    ]
+    params = {"model": {"width": 3, "names": ["é", "'"]}, "password": "hunter2", "long": "x" * 9000}
+    given = {"params": params, "datasets": data, "tags": {"mlflow.user": "me", "a": "it's"}, **changes}
+    run_dir = new_run(store, **given)
+    with Recorder(run_dir, system_metrics=False) as recorder:
+        for epoch in range(epochs):
+            recorder.log({"train/loss": 1 / (epoch + 1), "val/loss": math.nan, "x": math.inf}, epoch)
+        recorder.tag("later", "b" * 6000)
+        recorder.finish({"test/accuracy": 0.5, "train/loss": 0.25, "y": -math.inf})
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with a family of runs in two experiments, one of them failed. Tests lose it, and have it again."""
+    with open_store(tmp_path_factory.mktemp("refill") / "a b%41 #?é" / "runs") as opened_store:
+        parent = Ledger.load(record(opened_store, kind="cv")).run_id
+        record(opened_store, kind="fold", parent_id=parent)
+        failing = new_run(opened_store, experiment="team/exp #1")
+        with pytest.raises(ZeroDivisionError), Recorder(failing, system_metrics=False):
+            raise ZeroDivisionError
+        yield opened_store
+
+
+@pytest.fixture
+def full(three_runs: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The store with its three runs; whatever a test makes of it, the next one has them again."""
+    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 1000.0)  # sends at the beginning and at the end
+    folders = set(three_runs.runs_dir.glob("*/*"))
+    yield three_runs
+    three_runs.close()
+    for folder in set(three_runs.runs_dir.glob("*/*")) - folders:
+        shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    database(three_runs).unlink(missing_ok=True)
+    reopen(three_runs)
+
+
+def database(store: Store) -> Path:
+    return store.runs_dir / "mlflow.db"
+
+
+def reopen(store: Store) -> tuple[str, ...]:
+    """What the next command tells."""
+    with open_store(store.runs_dir) as again:
+        return again.notes
+
+
+def sql(file: Path, *statements: str) -> None:
+    with opened(file) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def put_an_empty_store_in_its_place(file: Path) -> None:
+    """Of an older dlcli, or of MLflow itself; the file stays the same one."""
+    other = file.parent.parent / "other.db"
+    connect(f"sqlite:///{other}".replace("%", "%25").replace("?", "%3F"))
+    sql(other, "DROP TABLE dlcli_store")
+    file.write_bytes(other.read_bytes())
+    other.unlink()
+
+
+LOSSES = {
+    "deleted": lambda file: file.unlink(),
+    "moved": lambda file: file.rename(file.with_name("away.db")),
+    "emptied": lambda file: os.truncate(file, 0),
+    "replaced": put_an_empty_store_in_its_place,
+}
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_all_comes_back_as_it_was(full: Store, how: str) -> None:
+    before = dump(full.runs_dir)
+    LOSSES[how](database(full))
+    assert reopen(full) == (LOST.format("3 runs were"),)
+    after = dump(full.runs_dir)
+    for what, rows in before.items():
+        assert after[what] == rows, what
+    assert len(before["metrics"]) > 20
+    assert len(before["inputs"]) == 4
+    assert reopen(full) == ()
+
+
+def test_mlflow_shows_what_was_entered_as_it_was(full: Store) -> None:
+    def shown() -> list[str]:
+        ids = [experiment.experiment_id for experiment in full.client.search_experiments()]
+        return sorted(
+            repr([run.info.run_id, run.data.to_dictionary()]) for run in full.client.search_runs(ids)
+        )
+
+    before = shown()
+    database(full).unlink()
+    reopen(full)
+    assert shown() == before
+    assert len(before) == 3
+
+
+def test_deleted_runs_stay_deleted(full: Store) -> None:
+    """In the store that they were deleted from, whether it keeps them as deleted or not at all."""
+    first, second, _ = (row[0] for row in dump(full.runs_dir)["runs"])
+    full.client.delete_run(first)
+    sql(
+        database(full),
+        *(f"DELETE FROM {table} WHERE run_uuid = '{second}'" for table in ("runs", "tags", "params")),
+    )
+    (full.runs_dir / MARK_FILE).unlink()  # all ledgers are looked at again
+    assert reopen(full) == ()
+    assert [row[0] for row in dump(full.runs_dir)["runs"] if row[11] == "active"] == [_]
+
+
+def test_what_came_after_a_backup_is_entered(full: Store) -> None:
+    going_on = new_run(full)
+    backup = database(full).read_bytes()
+    with Recorder(going_on, system_metrics=False) as recorder:
+        recorder.log({"a": 1.0}, 0)
+    record(full)
+    before = dump(full.runs_dir)
+    database(full).write_bytes(backup)
+    notes = reopen(full)
+    assert notes == (
+        "The MLflow store lacked some of its runs: 1 run was entered again from their ledgers.",
+        "The MLflow store was older than its runs: 1 run was brought up to date.",
+    )
+    assert dump(full.runs_dir) == before
+
+
+def test_a_store_of_an_older_dlcli_keeps_what_it_has(full: Store) -> None:
+    before = dump(full.runs_dir)
+    sql(database(full), "DROP TABLE dlcli_store", "DROP TABLE dlcli_runs")
+    assert reopen(full) == ()
+    assert dump(full.runs_dir) == before
+
+
+def test_a_run_of_an_older_dlcli_has_its_configuration_for_params(full: Store) -> None:
+    run_dir = new_run(full, files={"config.yaml": "model: {width: 3}\nseed: 1\n"})
+    (run_dir / SHOWN_FILE).unlink()
+    database(full).unlink()
+    reopen(full)
+    run = full.client.get_run(Ledger.load(run_dir).run_id)
+    assert run.data.params == {"model.width": "3", "seed": "1"}
+
+
+def test_a_kill_in_the_middle_is_made_good_by_the_next_command(
+    full: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, calls = dump(full.runs_dir), count(1)
+
+    def killed(connection: sqlite3.Connection, ledger: Ledger) -> None:
+        enter(connection, ledger)
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+
+    database(full).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcli.tracking.refill._BATCH", 1)
+        patch.setattr("dlcli.tracking.refill.enter", killed)
+        with pytest.raises(KeyboardInterrupt):
+            reopen(full)
+    assert len(dump(full.runs_dir)["runs"]) == 1
+    assert "2 runs were entered again" in reopen(full)[0]
+    assert dump(full.runs_dir) == before
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_a_running_process_notices(full: Store, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    run_dir = new_run(full)
+    with Recorder(run_dir, system_metrics=False) as recorder:
+        recorder.log({"a": 1.0}, 0)
+        wait_until(lambda: Ledger.load(run_dir).projected["status"] == "RUNNING")
+        LOSSES[how](database(full))
+        recorder.log({"a": 2.0}, 1)
+    assert "runs were entered again" in caplog.text
+    run_id = Ledger.load(run_dir).run_id
+    assert [entry.step for entry in full.client.get_metric_history(run_id, "a")] == [0, 1]
+    assert full.client.get_run(run_id).info.status == "FINISHED"
+    LOSSES[how](database(full))
+    next_run = new_run(full)  # the driver's own connection, and the experiment that it knew by another number
+    assert full.client.get_run(Ledger.load(next_run).run_id).info.status == "SCHEDULED"
+    assert len(dump(full.runs_dir)["runs"]) == 5
+
+
+def test_a_killed_run_is_entered_where_its_end_is_settled(full: Store) -> None:
+    run_dir = new_run(full)
+    full.close()
+    database(full).unlink()
+    assert len(reconcile(full.runs_dir)) == 1  # as `resume` does, before it opens the store
+    assert full.client.get_run(Ledger.load(run_dir).run_id).info.status == "KILLED"
+
+
+def test_a_ledger_that_cannot_be_read_is_told(full: Store) -> None:
+    run_dir = new_run(full)
+    (run_dir / "ledger.json").write_text("{")
+    database(full).unlink()
+    _, note = reopen(full)
+    assert note == f"1 run was left out, since the ledger cannot be read: {run_dir}"
+
+
+def test_runs_of_another_store_are_not_entered(
+    full: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(full.runs_dir, f"sqlite:///{tmp_path}/elsewhere.db") as other:
+        assert other.notes == ()
+        new_run(other)
+    monkeypatch.setenv(URI_VARIABLE, "")  # it was remembered for the run's workers
+    database(full).unlink()
+    assert reopen(full) == (LOST.format("3 runs were"),)

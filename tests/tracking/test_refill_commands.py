@@ -1,0 +1,43 @@
+"""What real commands have recorded comes back into a new store as it was."""
+
+from pathlib import Path
+
+import pytest
+from toy_dumps import dump
+
+from tests.processes import run
+
+SMALL = ["dataset=iris", "model=linear", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
+COMMANDS = (
+    ["train", *SMALL],
+    ["train", *SMALL, "cv=kfold", "cv.folds=2", "cv.test_size=0.2", "cv.refit=true"],
+    ["sweep", *SMALL, "optimizer.lr=0.01,0.1", "cv.test_size=0.2", "--jobs", "1"],
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    for command in COMMANDS:
+        done = run(command, folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_runs_cross_validations_and_sweeps_come_back(project: Path) -> None:
+    before = dump(project / "runs")
+    (project / "runs" / "mlflow.db").unlink()
+    done = run(["train", *SMALL, "--name", "next"], project)
+    assert done.returncode == 0, done.stderr
+    text = " ".join((done.stdout + done.stderr).split())
+    count = len(before["runs"])
+    assert f"The MLflow store was new: {count} runs were entered again from their ledgers." in text
+    assert "Traceback" not in text
+    assert "alembic" not in text
+    after = dump(project / "runs")
+    for what, rows in before.items():
+        assert set(rows) <= set(after[what]), what
+    (new,) = {row[0] for row in after["runs"]} - {row[0] for row in before["runs"]}
+    for what in ("params", "tags", "metrics", "latest metrics", "inputs"):
+        assert [row for row in after[what] if row[0] != new] == before[what], what
+    assert count > 7
