@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -65,11 +66,18 @@ class Dlcli:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
+        if number == signal.SIGKILL:
+            self.kill()
+            return
         with contextlib.suppress(ProcessLookupError):  # it has ended just now
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        self._process.kill()
+        """Kill it, and wait for the child that does its work, which dies with it."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            works = psutil.Process(self.pid).children()
+            self._process.kill()
+            psutil.wait_procs(works, timeout=_LONG)
 
     def communicate(self, timeout: float = _LONG) -> tuple[str, str]:
         """Wait for its end; what it wrote."""
@@ -130,9 +138,9 @@ def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
 
 
 def children(pid: int, module: str) -> list[psutil.Process]:
-    """What a process has started as `python -m MODULE`, or forked."""
+    """What a process, or the child that does its work, has started as `python -m MODULE`, or forked."""
     found = []
-    for child in psutil.Process(pid).children():
+    for child in psutil.Process(pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):  # it may be about to end
             if module in child.cmdline():
                 found.append(child)
@@ -141,8 +149,8 @@ def children(pid: int, module: str) -> list[psutil.Process]:
 
 def workers_of(pid: int) -> list[psutil.Process]:
     """The workers of a driver, which its template has started."""
-    templates = children(pid, TEMPLATE)
-    return [worker for template in templates for worker in template.children()]
+    template, *others = children(pid, TEMPLATE) or [None]
+    return [other for other in others if template is not None and other.ppid() == template.pid]
 
 
 def wait_until(

@@ -59,7 +59,7 @@ class Ray:
         where = f"Ray answers at {self.address}" if self.address else "Ray starts on this machine"
         return f"Until {where} it can take half a minute; then up to {counted(self.jobs, 'job')} run at once."
 
-    def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
+    def open(self, config: Mapping[str, Any], data: Data, jobs: int, *, apart: bool = False) -> Executor:
         """An executor for jobs on the same rows."""
         try:
             import ray  # noqa: F401

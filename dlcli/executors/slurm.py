@@ -64,7 +64,7 @@ class Slurm:
     setup: tuple[str, ...] = ()
     cluster: Cluster = "slurm"
 
-    def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
+    def open(self, config: Mapping[str, Any], data: Data, jobs: int, *, apart: bool = False) -> Executor:
         """An executor for jobs, each of which reads the rows itself."""
         try:
             import submitit  # noqa: F401
