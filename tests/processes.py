@@ -138,19 +138,27 @@ def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
 
 
 def children(pid: int, module: str) -> list[psutil.Process]:
-    """What a process, or the child that does its work, has started as `python -m MODULE`, or forked."""
+    """What a process, or the child that does a command's work, has started as `python -m MODULE`, or forked."""
+    process = psutil.Process(pid)
+    return _started(process, module) or [
+        found for worker in process.children() for found in _started(worker, module)
+    ]
+
+
+def _started(process: psutil.Process, module: str) -> list[psutil.Process]:
     found = []
-    for child in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it may be about to end
-            if module in child.cmdline():
-                found.append(child)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in process.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may be about to end
+                if module in child.cmdline():
+                    found.append(child)
     return found
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
     """The workers of a driver, which its template has started."""
-    template, *others = children(pid, TEMPLATE) or [None]
-    return [other for other in others if template is not None and other.ppid() == template.pid]
+    templates = children(pid, TEMPLATE)
+    return [worker for template in templates for worker in template.children()]
 
 
 def wait_until(

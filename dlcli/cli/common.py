@@ -94,6 +94,7 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
     if ending.said_goodbye:
         return ending.code
     from dlcli import lost
+    from dlcli.next_command import resume_command
 
     with Terminal(json, data=data) as terminal:
         terminal.run_dir = ending.run_dir
@@ -115,6 +116,7 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
         for ledger in runs[:1]:
             kept = "is FAILED, and what it has done so far is kept, in"
             terminal.note(f"The run {ledger.run_name} {kept} {display(ledger.run_dir)}")
+            terminal.note(f"Go on with it: {resume_command(ledger)}")
         return error.exit_code
 
 

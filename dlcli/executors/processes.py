@@ -18,7 +18,7 @@ from multiprocessing.reduction import send_handle
 from typing import Any
 
 from dlcli.executors.template import ONE_THREAD
-from dlcli.executors.vitals import Vitals
+from dlcli.executors.vitals import Vitals, is_gone
 
 # Seconds that a process has to end once it knows that nothing more comes, and once it was killed: one that waits for a
 # disk does not end even then, and is left to the kernel.
@@ -161,6 +161,9 @@ class Process:
         if not self._ends_within(patience):
             self.signal(signal.SIGKILL)
             self._ends_within(_DYING)
+        deadline = time.monotonic() + _DYING
+        while self.has_lost_template and not is_gone(self.pid) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)  # whoever comes next wants its locks
         os.close(self._messages)
 
     @property

@@ -74,6 +74,9 @@ class Slot(threading.Thread):
     def run(self) -> None:
         """Do jobs until there are no more."""
         while (task := self._tasks.get()) is not None and not self._stopped.is_set():
+            # A job runs from when there is a process for it: to start the first one takes seconds.
+            with contextlib.suppress(NoWorkerError):
+                self._ready()
             if not task.future.set_running_or_notify_cancel():
                 continue
             self._end_by, self._running = None, task.job

@@ -24,6 +24,14 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, and holds no lock any more."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def state_of(pid: int) -> str:
     """What a silent process is doing, in words."""
     with contextlib.suppress(psutil.Error):

@@ -136,9 +136,11 @@ class Driver:
     def _end_what_hangs(self) -> None:
         """End trials that take longer than they may."""
         longest = max((trial.seconds for trial in self._standing.having("finished")), default=None)
-        for attempt in self._running.values():
+        for future, attempt in self._running.items():
             if attempt.job is None or attempt.limits is None:
                 continue
+            if not attempt.folders and not future.running():
+                attempt.limits.begin()
             if error := attempt.limits.overrun():
                 self._executor.end(attempt.job, error)
             elif self._limits.is_beyond(longest):

@@ -30,6 +30,10 @@ class TrialLimits:
     begun: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """It begins now: before, it waited for a process."""
         self.begun = self.clock()
 
     def overrun(self) -> TrainingError | None:
