@@ -16,6 +16,7 @@ from dlcli.errors import CorruptRun, DlcliError, Interrupted, TrainingError
 from dlcli.supervision import Ending
 from dlcli.tracking.ledger import Ledger, now
 from dlcli.tracking.liveness import Entry, entries, read_entry
+from dlcli.tracking.places import find_folder
 from dlcli.tracking.recorder import Recorder
 
 # Seconds for processes to be gone that die with the one that is lost.
@@ -73,7 +74,7 @@ def way_on(lost: Sequence[Ledger]) -> list[str] | None:
         or Ledger.load(lost[0].run_dir).status != "FAILED"
     ):
         return None
-    return ["resume", sweep.run_id, "--runs-dir", str(sweep.run_dir.parents[2]), *_conf_dirs(sys.argv)]
+    return ["resume", sweep.run_id, "--runs-dir", str(sweep.runs_dir), *_conf_dirs(sys.argv)]
 
 
 def become(words: Sequence[str]) -> NoReturn:
@@ -116,10 +117,12 @@ def _unfinished(run_dir: Path | None) -> list[tuple[Path, Ledger]]:
     if run_dir is None:
         return []
     found: dict[str, tuple[Path, Ledger]] = {}
-    for path in entries(run_dir.parents[2]):
-        with contextlib.suppress(CorruptRun):
-            ledger = Ledger.load(Path(read_entry(path).get("run_dir", "")))
-            found[ledger.run_id] = path, ledger
+    runs_dir = run_dir.parents[2]
+    for path in entries(runs_dir):
+        run_id = read_entry(path).get("run_id")
+        if run_id and (folder := find_folder(runs_dir, run_id)):
+            with contextlib.suppress(CorruptRun):
+                found[run_id] = path, Ledger.load(folder)
 
     def belongs(run_id: str | None) -> bool:
         if run_id == run_dir.parent.name:
