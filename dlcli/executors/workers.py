@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Seconds that workers which are asked to end have to write down how they ended; then they are killed, and have as long
 # again to be gone.
-_LAST_WORDS, _DYING = 5.0, 3.0
+_LAST_WORDS, _DYING = 4.0, 3.0
 
 
 class Workers:
