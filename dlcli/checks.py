@@ -11,6 +11,7 @@ from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.optimization import make_chosen, make_optimizer, make_schedule
 from dlcli.starting_weights import fitting_weights, starting_weights
+from dlcli.timespan import seconds_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +112,11 @@ def find_endings(config: Mapping[str, Any]) -> Iterator[Problem]:
     if most == -1 and not ends and not any(config["callbacks"].values()):
         hint = "Give trainer.max_time or trainer.max_steps, or a callback that stops (callbacks=default)."
         yield Problem("nothing would ever end the training", "trainer.max_epochs", hint)
+    for key in ("job_timeout", "silence"):
+        try:
+            seconds_of(config["executor"].get(key), f"executor.{key}")
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,6 +17,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Seconds until a signal whose exception was dropped is sent again.
 _SOON = 0.05
+
+# Seconds within which a second signal is the first one once more: `timeout`, a shell or a supervisor send one to a
+# process, then to all of its group.
+SAME = 0.3
+
+# Called with each signal that is heard.
+on_signal: Callable[[int], object] | None = None
 
 
 # The system wants the machine for somebody else: a training is to save its state, end, and go on elsewhere.
@@ -46,10 +54,24 @@ def interruptible() -> Iterator[None]:
         yield
         return
 
+    heard = 0.0
+
     def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = time.monotonic()
+        for other in _SIGNALS:
+            if before[other] != signal.SIG_IGN:
+                signal.signal(other, again)
+        if on_signal:
+            on_signal(signum)
+        raise Interrupted(signum)
+
+    def again(signum: int, frame: FrameType | None) -> None:
+        if time.monotonic() - heard <= SAME:
+            return
         for other in _SIGNALS:
             signal.signal(other, before[other])
-        raise Interrupted(signum)
+        os.kill(os.getpid(), signum)
 
     def listen() -> None:
         for number in _SIGNALS:

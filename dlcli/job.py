@@ -120,7 +120,9 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
     ):
         data = load_data(job.config["dataset"])
         split = Split.load(run_dir / "split.npz")
-        fitted = _train(job, data, split, recorder, observer or Observer())
+        observer = observer or Observer()
+        fitted = _train(job, data, split, recorder, observer)
+        observer.trained()
         # What is judged is what lies on the disk: the same files, on the same path, that eval and predict read.
         model, features, tuned = _reload(job.config, run_dir, data, split, fitted.device)
         evaluations = {

@@ -13,6 +13,12 @@ from collections.abc import Callable
 # for garbage at Python's pace (700 new objects) takes a seventh of the time that importing them does.
 _OBJECTS_BEFORE_COLLECTING = 10_000
 
+# Whether this process is a program of ours, and nobody else's that imports us.
+is_running = False
+
+# Called at the very end, when all has been done and said.
+farewell: Callable[[], object] | None = None
+
 # What Python itself ends with where stdout cannot be flushed.
 _OUTPUT_LOST = 120
 
@@ -23,11 +29,15 @@ def run_program(main: Callable[[], None]) -> None:
     Threads are waited for and all exit handlers run. Only then, instead of freeing one by one what the libraries have
     made (two seconds of CPU time), the process ends.
     """
+    global is_running
+    is_running = True
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
     status = 0
 
     def end() -> None:
         is_told = _flush()
+        if farewell:
+            farewell()
         os._exit(status or (0 if is_told else _OUTPUT_LOST))
 
     atexit.register(end)  # the first that is registered is the last that runs

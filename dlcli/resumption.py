@@ -23,7 +23,7 @@ NOTHING_LEFT = "The run is finished: there is nothing to do."
 _MAY_CHANGE = (
     *(f"dataset.{key}" for key in DATA_PATHS),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time", "accelerator", "devices")),
-    *(f"executor.{key}" for key in ("jobs", "recycle")),
+    *(f"executor.{key}" for key in ("jobs", "recycle", "job_timeout", "silence")),
     "tracking.checkpoint_minutes",
     "tracking.keep",
     "tracking.system_metrics",
@@ -35,7 +35,10 @@ _MAY_CHANGE_IN_SEARCH = tuple(
 )
 
 # Of a sweep: how many trials, too.
-_MAY_CHANGE_IN_SWEEP = ("sweep.trials", "sweep.timeout", "sweep.max_failures", *_MAY_CHANGE_IN_SEARCH)
+_MAY_CHANGE_IN_SWEEP = (
+    *(f"sweep.{key}" for key in ("trials", "timeout", "trial_timeout", "max_failures")),
+    *_MAY_CHANGE_IN_SEARCH,
+)
 
 
 def searches_in_folds(config: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -65,11 +66,18 @@ class Dlcli:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
+        if number == signal.SIGKILL:
+            self.kill()
+            return
         with contextlib.suppress(ProcessLookupError):  # it has ended just now
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        self._process.kill()
+        """Kill it, and wait for the child that does its work, which dies with it."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            works = psutil.Process(self.pid).children()
+            self._process.kill()
+            psutil.wait_procs(works, timeout=_LONG)
 
     def communicate(self, timeout: float = _LONG) -> tuple[str, str]:
         """Wait for its end; what it wrote."""
@@ -130,12 +138,20 @@ def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
 
 
 def children(pid: int, module: str) -> list[psutil.Process]:
-    """What a process has started as `python -m MODULE`, or forked."""
+    """What a process, or the child that does a command's work, has started as `python -m MODULE`, or forked."""
+    process = psutil.Process(pid)
+    return _started(process, module) or [
+        found for worker in process.children() for found in _started(worker, module)
+    ]
+
+
+def _started(process: psutil.Process, module: str) -> list[psutil.Process]:
     found = []
-    for child in psutil.Process(pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # it may be about to end
-            if module in child.cmdline():
-                found.append(child)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in process.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may be about to end
+                if module in child.cmdline():
+                    found.append(child)
     return found
 
 

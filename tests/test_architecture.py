@@ -18,6 +18,7 @@ PACKAGE = Path(dlcli.__file__).parent
 LAYERS = (
     ("completion", "templates"),
     ("cli",),
+    ("lost",),
     ("runner",),
     ("sweeps",),
     ("doctor",),
@@ -33,6 +34,7 @@ LAYERS = (
     ("reports", "inference", "training", "profiling"),
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),
+    ("supervision",),
     ("distributed",),
     ("next_command",),
     ("tracking", "config", "gate", "result"),
@@ -40,7 +42,7 @@ LAYERS = (
     ("console", "interrupts"),
     ("disk", "outlet"),
     ("presentable",),
-    ("errors", "paths", "program", "quiet", "cores", "screentable", "escapes", "redact"),
+    ("errors", "paths", "program", "quiet", "cores", "screentable", "escapes", "redact", "timespan"),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

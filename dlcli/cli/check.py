@@ -25,7 +25,7 @@ def check(
     code 2). Where there are none it shows what the data holds, warns of what ruins results, and estimates memory, disk
     and the time of an epoch.
     """
-    with session(json) as terminal:
+    with session(json, supervised=True) as terminal:
         from dlcli import runner
 
         found, data = runner.check(overrides or (), conf_dir or (), runs_dir=runs_dir)

@@ -13,6 +13,8 @@ import typer
 from dlcli.console import Terminal
 from dlcli.errors import DlcliError, Interrupted, Problem
 from dlcli.interrupts import interruptible
+from dlcli.paths import display
+from dlcli.supervision import STOPPING, Ending, supervise
 
 if TYPE_CHECKING:
     from dlcli.tracking.ledger import Ledger
@@ -53,11 +55,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 
 
 @contextmanager
-def session(json: bool = False, *, data: bool = False) -> Iterator[Terminal]:
+def session(json: bool = False, *, data: bool = False, supervised: bool = False) -> Iterator[Terminal]:
     """Run a command's work; exit with 1, 2, 130 or 143, and without a traceback, where it fails.
 
-    With `data`, what the command makes for other programs goes to stdout, and all else to stderr.
+    With `data`, what the command makes for other programs goes to stdout, and all else to stderr. What runs a user's
+    model is `supervised`: it runs in a child process, whose parent says what became of it (`dlcli.supervision`).
     """
+    if supervised and (ending := supervise()):
+        raise typer.Exit(_see_to(ending, json, data))
     # Threads that spin while they wait for each other make two busy programs on one machine slower by orders of
     # magnitude; a few microseconds of it cost nobody anything. Read once, when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -82,6 +87,37 @@ def session(json: bool = False, *, data: bool = False) -> Iterator[Terminal]:
             if notes := _notes(error):
                 terminal.note(notes)
             raise typer.Exit(told.exit_code) from None
+
+
+def _see_to(ending: Ending, json: bool, data: bool) -> int:
+    """In the parent: say and record what a child that is gone could not; the exit code."""
+    if ending.said_goodbye:
+        return ending.code
+    from dlcli import lost
+    from dlcli.next_command import resume_command
+
+    with Terminal(json, data=data) as terminal:
+        terminal.run_dir = ending.run_dir
+        if ending.interrupted is not None or -ending.code in STOPPING:
+            interrupt = Interrupted(ending.interrupted or -ending.code)
+            lost.record_stop(ending.run_dir)
+            how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
+            told = DlcliError(f"stopped by {how}, before it could end in order", hint=_goes_on(terminal))
+            terminal.error(told, _stopped_run(terminal))
+            return interrupt.exit_code
+        error = lost.describe(ending)
+        runs = lost.record_failure(ending, error)
+        if runs and (command := lost.way_on(runs)):
+            terminal.warning(
+                f"{runs[0].run_name} has failed: {error.problems[0].message}. The sweep goes on."
+            )
+            lost.become([*command, *(["--json"] if json else [])])
+        terminal.error(error, _stopped_run(terminal))
+        for ledger in runs[:1]:
+            kept = "is FAILED, and what it has done so far is kept, in"
+            terminal.note(f"The run {ledger.run_name} {kept} {display(ledger.run_dir)}")
+            terminal.note(f"Go on with it: {resume_command(ledger)}")
+        return error.exit_code
 
 
 def _notes(stopped_by: BaseException) -> str:

@@ -30,7 +30,7 @@ def eval(  # the command's name
 
     - `dlcli eval penguins --file data/penguins.csv`
     """
-    with session(json) as terminal:
+    with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.paths import display
 

@@ -28,7 +28,7 @@ def export(
     Its inputs are what the preprocessing makes of rows; FILE.json describes them, and the outputs. The file is read
     back and compared with the model on rows of the run's data.
     """
-    with session(json) as terminal:
+    with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.export.export import export
         from dlcli.paths import display

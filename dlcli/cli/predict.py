@@ -56,7 +56,7 @@ def predict(
     own with `cv.refit=true`; without, name a fold of it.
     """
     to_person = output is None and sys.stdout.isatty()
-    with session(json, data=output is None) as terminal:
+    with session(json, data=output is None, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.paths import display
         from dlcli.prediction.output import check_output

@@ -11,6 +11,7 @@ from dlcli.computingbar import ComputingBar
 from dlcli.console import Terminal
 from dlcli.foldtable import FoldTable
 from dlcli.result import Result
+from dlcli.supervision import records
 from dlcli.training.observer import Observer, Plan, Watcher
 from dlcli.trainingbar import TrainingBar
 
@@ -39,6 +40,7 @@ class TerminalWatcher(Watcher):
     def recording(self, run_dir: Path) -> None:
         """Keep it for the message that says what stopped the run."""
         self._terminal.run_dir = run_dir
+        records(run_dir)
 
     def noted(self, text: str) -> None:
         """Say it."""
@@ -101,6 +103,9 @@ class _BarObserver(Observer):
     def computed(self, done: int, total: int) -> None:
         self._watcher.computed(self._index, done, total)
 
+    def noted(self, text: str) -> None:
+        self._watcher.noted(text)
+
     def prepared(self, plan: Plan) -> None:
         self._watcher.panel(plan.description)
         self._bar = self._watcher.draw(plan)
@@ -126,6 +131,9 @@ class _RowObserver(Observer):
                 self._table.computed(self._index, done, total)
             else:
                 self._watcher.computed(self._index, done, total)
+
+    def noted(self, text: str) -> None:
+        self._watcher.noted(text)
 
     def prepared(self, plan: Plan) -> None:
         with self._table.lock:

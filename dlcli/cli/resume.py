@@ -32,7 +32,7 @@ def resume(
     MLflow run, to the result that it would have had: on one machine's CPU to the same bits. A larger
     `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
     """
-    with session(json) as terminal:
+    with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.cli.progress import TerminalWatcher
         from dlcli.cli.sweep_progress import TerminalSweepWatcher

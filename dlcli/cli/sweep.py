@@ -38,7 +38,7 @@ def sweep(
 
     Each trial is a run below the sweep's. `dlcli resume` goes on with a sweep that was stopped.
     """
-    with session(json) as terminal:
+    with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.cli.sweep_progress import TerminalSweepWatcher
         from dlcli.config.overrides import quoted

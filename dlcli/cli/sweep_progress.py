@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.cli.progress import TerminalWatcher
 from dlcli.console import Terminal, counted, number
+from dlcli.supervision import records
 from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.sweeptable import SweepTable
@@ -53,6 +54,7 @@ class TerminalSweepWatcher(SweepWatcher):
     def recording(self, run_dir: Path) -> None:
         """Keep it for the message that says what stopped the sweep."""
         self._terminal.run_dir = run_dir
+        records(run_dir)
 
     def noted(self, text: str) -> None:
         """Say it, below the panel."""

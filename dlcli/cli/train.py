@@ -28,7 +28,7 @@ def train(
     - `dlcli train dataset=iris model=mlp optimizer=sgd optimizer.lr=0.02`
     - `dlcli train dataset=iris model=mlp cv=stratified_kfold --jobs 2`
     """
-    with session(json) as terminal:
+    with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.cli.progress import TerminalWatcher
         from dlcli.cli.sweep_progress import TerminalSweepWatcher

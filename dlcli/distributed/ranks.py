@@ -16,6 +16,7 @@ from dlcli.distributed.lifeline import die_with
 from dlcli.distributed.recruits import PARENT, recruited, staying
 from dlcli.distributed.signals import left_to_the_first
 from dlcli.distributed.world import World, launched
+from dlcli.timespan import seconds_of
 
 # Seconds for the others to read that all is done.
 _LAST_WORDS = 10.0
@@ -43,10 +44,11 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
     with contextlib.ExitStack() as stack:
         world = launched()
         if world is None:
+            silence = seconds_of(config.get("executor", {}).get("silence", "10m"), "executor.silence")
             # Threads beyond the cores spin and wait for each other.
             torch.set_num_threads(max(1, threads // size))
             stack.callback(torch.set_num_threads, threads)
-            world = stack.enter_context(recruited(size, torch.get_num_threads()))
+            world = stack.enter_context(recruited(size, torch.get_num_threads(), silence))
         try:
             yield config, world
         except Exception as error:

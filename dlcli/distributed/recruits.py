@@ -8,25 +8,34 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import IO, NamedTuple
+from typing import IO
 
+import psutil
 from torch import distributed
 
 from dlcli.distributed.world import World
 from dlcli.errors import TrainingError
+from dlcli.timespan import in_words
 
 PARENT = "DLCLI_PARENT"
 
 # Of what a rank printed: enough to hold its last line.
 _TAIL = 4096
 
+# Seconds between two looks whether one is stopped.
+_LOOK = 1.0
+
 # All of them are on this machine, whatever its name resolves to.
 _LOCAL = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
-# Ranks that wait for a next training, by how many processes and threads; each with what ends them. None: nobody waits.
-_waiting: dict[tuple[int, int], tuple[contextlib.ExitStack, World]] | None = None
+# Ranks that wait for a next training, by how many processes and threads, and how they are watched; each with what ends
+# them. None: nobody waits.
+_waiting: dict[tuple[int, int, float | None], tuple[contextlib.ExitStack, World]] | None = None
 
 
 @contextlib.contextmanager
@@ -46,28 +55,37 @@ def staying() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recruited(size: int, threads: int) -> Iterator[World]:
-    """The world of rank 0, which this process is, with `size - 1` further ones on this machine."""
-    waiting = _waiting.pop((size, threads), None) if _waiting else None
-    stack, world = waiting or _recruit(size, threads)
+def recruited(size: int, threads: int, silence: float | None = None) -> Iterator[World]:
+    """The world of rank 0, which this process is, with `size - 1` further ones on this machine.
+
+    One that is stopped for `silence` seconds is ended: the others would wait for it.
+    """
+    kind = size, threads, silence
+    waiting = _waiting.pop(kind, None) if _waiting else None
+    stack, world = waiting or _recruit(size, threads, silence)
     with stack, _environment(_LOCAL):
         yield world
         if _waiting is not None:
-            _waiting[size, threads] = stack.pop_all(), world
+            _waiting[kind] = stack.pop_all(), world
 
 
-class _Recruit(NamedTuple):
-    """A rank, and what it has printed."""
+@dataclass
+class _Recruit:
+    """A rank, what it has printed, and for how long it was stopped where it was ended for that."""
 
     name: str
     process: subprocess.Popen[bytes]
     said: IO[bytes]
+    stopped: float | None = None
 
     def ending(self) -> TrainingError | None:
         """How it ended."""
         code = self.process.poll()
         if code is None:
             return None
+        if self.stopped is not None:
+            told = f"{self.name} was stopped (SIGSTOP) for {in_words(self.stopped)}, and was ended"
+            return TrainingError(told, "executor.silence")
         if code == -signal.SIGKILL:
             hint = "The system kills processes when memory runs out: fewer devices, or smaller batches."
             return TrainingError(f"{self.name} ended with SIGKILL", "trainer.devices", hint)
@@ -80,7 +98,7 @@ class _Recruit(NamedTuple):
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _recruit(size: int, threads: int) -> tuple[contextlib.ExitStack, World]:
+def _recruit(size: int, threads: int, silence: float | None) -> tuple[contextlib.ExitStack, World]:
     """All further ranks, and what ends them."""
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(size)}
@@ -91,6 +109,8 @@ def _recruit(size: int, threads: int) -> tuple[contextlib.ExitStack, World]:
             )
             for rank in range(1, size)
         ]
+        if silence is not None:
+            stack.enter_context(_watched(recruits, silence))
         ours = distributed.PrefixStore("dlcli/0", store)
         return stack.pop_all(), World(0, 0, 0, size, ours, ending=partial(_ending, recruits))
 
@@ -119,6 +139,36 @@ def _started(rank: int, size: int, environment: dict[str, str]) -> Iterator[_Rec
         finally:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def _watched(recruits: list[_Recruit], silence: float) -> Iterator[None]:
+    """Within it a thread looks for ranks that are stopped."""
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(recruits, silence, over), name="dlcli-ranks", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(recruits: list[_Recruit], silence: float, over: threading.Event) -> None:
+    since: dict[str, float] = {}
+    while not over.wait(_LOOK):
+        for recruit in recruits:
+            if not _is_stopped(recruit.process.pid):
+                since.pop(recruit.name, None)
+            elif time.monotonic() - since.setdefault(recruit.name, time.monotonic()) >= silence:
+                recruit.stopped = silence
+                recruit.process.kill()
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    return False
 
 
 def _ending(recruits: list[_Recruit]) -> TrainingError | None:

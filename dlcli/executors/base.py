@@ -21,6 +21,9 @@ class Executor(Protocol):
         The future raises what the job raised, a DlcliError where it ran elsewhere.
         """
 
+    def end(self, job: Job, why: BaseException) -> None:
+        """End a job that runs elsewhere, whatever it is doing: its record ends by `why`, which its future raises."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -1,7 +1,8 @@
 """What driver and worker tell each other: one JSON document a line.
 
 To the worker: a job, and `hopeless` with the folder of one that is to be given up. From it: `computed`, `prepared` and
-`epoch` while it trains, then `done` (the figures are in the run's ledger), `failed`, `pruned` or `interrupted`.
+`epoch` while it trains, `trained`, then `done` (the figures are in the run's ledger), `failed`, `pruned` or
+`interrupted`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class Sender(Observer):
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Pass it on."""
         send(self._stream, "epoch", epoch=epoch, metrics=dict(metrics))
+
+    def trained(self) -> None:
+        """Pass it on."""
+        send(self._stream, "trained")
 
     @property
     def hopeless(self) -> bool:

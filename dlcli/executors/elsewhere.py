@@ -74,13 +74,23 @@ def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
 
 def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
     """The process is gone without a word: its run is recorded as failed, for it cannot do so itself."""
-    from dlcli.tracking.recorder import Recorder
+    return record_failure(job, TrainingError(f"the worker process ended with {ending}", hint=hint))
 
+
+def record_failure(job: Job, error: DlcliError) -> DlcliError:
+    """Record a run as failed whose process is gone, or was ended, and cannot do so itself; the error says where."""
     ledger = Ledger.load(Path(job.run_dir))
-    error = TrainingError(f"the worker process ended with {ending}", hint=hint)
     where = display(ledger.run_dir)
     error.add_note(f"The run {ledger.run_name} is FAILED, and what it has done so far is kept, in {where}")
-    with contextlib.suppress(DlcliError), Recorder(Path(job.run_dir), system_metrics=False) as recorder:
-        recorder.ledger.update(started_at=ledger.started_at or recorder.ledger.started_at)
-        raise error
+    record_end(Path(job.run_dir), error)
     return error
+
+
+def record_end(run_dir: Path, end: BaseException) -> None:
+    """Record how a run has ended whose process is gone."""
+    from dlcli.tracking.recorder import Recorder
+
+    ledger = Ledger.load(run_dir)
+    with contextlib.suppress(DlcliError, Interrupted), Recorder(run_dir, system_metrics=False) as recorder:
+        recorder.ledger.update(started_at=ledger.started_at or recorder.ledger.started_at)
+        raise end

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import signal
 import subprocess
@@ -14,14 +13,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
+from multiprocessing.connection import wait
 from multiprocessing.reduction import send_handle
 from typing import Any
 
 from dlcli.executors.template import ONE_THREAD
+from dlcli.executors.vitals import Vitals, is_gone
 
-# Seconds that a process has to end once it knows that nothing more comes.
-_LAST_WORDS = 30.0
+# Seconds that a process has to end once it knows that nothing more comes, and once it was killed: one that waits for a
+# disk does not end even then, and is left to the kernel.
+_LAST_WORDS, _DYING = 30.0, 5.0
 _PAUSE = 0.01  # between two looks whether it has
+_TICK = 0.5  # between two looks at one that says nothing
+# Of a template that is asked something. It answers at once, but for its first answer: then it imports.
+_SILENCE = 60.0
 
 
 class NoWorkerError(Exception):
@@ -65,6 +70,13 @@ class Processes:
             if self._template is not None and not self._template.has_answered:
                 self._template.kill()
 
+    def kill(self) -> None:
+        """Start no more, and end the template at once; on Linux its workers die with it."""
+        with self._lock:
+            self._is_stopped = True
+            if self._template is not None:
+                self._template.kill()
+
     def close(self) -> None:
         """Let go of the template, when there are no more workers."""
         if self._template is not None:
@@ -102,9 +114,11 @@ class Process:
     """
 
     def __init__(self, pid: int, jobs: int, messages: int, ended: Callable[[], int | None]) -> None:
-        self._pid = pid
+        self.pid = pid
         self._jobs = os.fdopen(jobs, "w", encoding="utf-8")
-        self._messages = os.fdopen(messages, encoding="utf-8")
+        self._messages = messages
+        self.has_lost_template = False
+        self._rest = b""  # of a line that has not come whole
         self._ended = ended
         self._code: int | None = None
         self._lock = threading.Lock()
@@ -115,41 +129,59 @@ class Process:
             self._jobs.write(json.dumps(message) + "\n")
             self._jobs.flush()
 
-    def listen(self) -> Iterator[dict[str, Any]]:
-        """What it says, until it is gone."""
-        for line in self._messages:
-            if line.endswith("\n"):  # else it was killed in the middle of it
+    def listen(self) -> Iterator[dict[str, Any] | None]:
+        """What it says, until it is gone; None whenever it has said nothing for a moment."""
+        while True:
+            if not wait([self._messages], _TICK):
+                # Its own children may hold the pipe when it is gone.
+                if self._has_ended() and not wait([self._messages], 0):
+                    return
+                yield None
+                continue
+            piece = os.read(self._messages, 1 << 16)
+            if not piece:  # what is left of a line: it was killed in the middle of it
+                return
+            *lines, self._rest = (self._rest + piece).split(b"\n")
+            for line in lines:
                 yield json.loads(line)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it lives."""
-        with self._lock:
-            if self._poll() is None:
-                os.kill(self._pid, number)
+        """Send a signal, if it lives.
 
-    def retire(self) -> None:
-        """Let it end; one that does not is killed."""
+        Nobody is asked whether it does, since that may take time: until its template is asked it keeps its number.
+        """
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def retire(self, patience: float = _LAST_WORDS) -> None:
+        """Let it end; one that does not, within so many seconds, is killed."""
         with contextlib.suppress(BrokenPipeError):
             self._jobs.close()
-        if not self._ends_within(_LAST_WORDS):
+        if not self._ends_within(patience):
             self.signal(signal.SIGKILL)
-            self._ends_within(math.inf)
-        self._messages.close()
+            self._ends_within(_DYING)
+        deadline = time.monotonic() + _DYING
+        while self.has_lost_template and not is_gone(self.pid) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)  # whoever comes next wants its locks
+        os.close(self._messages)
 
     @property
     def ending(self) -> str:
         """How a retired one ended."""
-        assert self._code is not None
-        return _told(self._code)
+        return _told(-signal.SIGKILL if self._code is None else self._code)
+
+    def _has_ended(self) -> bool:
+        with self._lock:
+            return self._poll() is not None
 
     def _ends_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            with self._lock:
-                if self._poll() is not None:
-                    return True
+        while not self._has_ended():
+            if time.monotonic() > deadline:
+                return False
             time.sleep(_PAUSE)
-        return False
+        return True
 
     def _poll(self) -> int | None:
         if self._code is None:
@@ -157,6 +189,7 @@ class Process:
                 self._code = self._ended()
             except NoWorkerError:
                 self._code = -signal.SIGKILL  # it dies with its template
+                self.has_lost_template = True
         return self._code
 
 
@@ -202,6 +235,10 @@ class _Template:
             self._questions.send_bytes(json.dumps(question).encode())
             for fd in fds:
                 send_handle(self._questions, fd, self._process.pid)
+            vitals = Vitals(self._process.pid)
+            while not self._questions.poll(_TICK):
+                if vitals.silence() > _SILENCE:
+                    self.kill()
             answer: dict[str, Any] = json.loads(self._questions.recv_bytes())
         except (EOFError, OSError) as error:
             raise NoWorkerError(_told(self._end())) from error

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -19,7 +20,7 @@ from annotated_types import Ge, Gt
 
 from dlcli.console import counted
 from dlcli.errors import ConfigError, Interrupted, first_line
-from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewhere
+from dlcli.executors.elsewhere import outcome, record_end, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.job import Job
 from dlcli.result import Result
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.executors.base import Executor
 
-_LAST_WORDS = 30.0  # seconds that stopped jobs have to write down how they ended
+# Seconds that stopped jobs have to write down how they ended; then their processes are killed.
+_LAST_WORDS, _DYING = 6.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Ray:
         where = f"Ray answers at {self.address}" if self.address else "Ray starts on this machine"
         return f"Until {where} it can take half a minute; then up to {counted(self.jobs, 'job')} run at once."
 
-    def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
+    def open(self, config: Mapping[str, Any], data: Data, jobs: int, *, apart: bool = False) -> Executor:
         """An executor for jobs on the same rows."""
         try:
             import ray  # noqa: F401
@@ -76,6 +78,7 @@ class RayPool:
         self._dataset = dict(dataset)
         self._data = data
         self._running: dict[str, Any] = {}
+        self._ended: dict[str, BaseException] = {}  # by the driver, and by what
         self._following = Following()
 
     def __enter__(self) -> Self:
@@ -107,6 +110,14 @@ class RayPool:
         ref.future().add_done_callback(partial(self._settle, job, future))
         return future
 
+    def end(self, job: Job, why: BaseException) -> None:
+        """End a job that runs; so does its process, which Ray replaces."""
+        import ray
+
+        if (ref := self._running.get(job.run_dir)) is not None and job.run_dir not in self._ended:
+            self._ended[job.run_dir] = why
+            ray.cancel(ref, force=True)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -116,7 +127,11 @@ class RayPool:
         if error is not None and refs:
             for ref in refs:
                 ray.cancel(ref)
-            ray.wait(refs, num_returns=len(refs), timeout=_LAST_WORDS)
+            _, left = ray.wait(refs, num_returns=len(refs), timeout=_LAST_WORDS)
+            for ref in left:
+                ray.cancel(ref, force=True)
+            if left:
+                ray.wait(left, num_returns=len(left), timeout=_DYING)
         self._following.__exit__()
         if self._owns:
             ray.shutdown()
@@ -125,6 +140,11 @@ class RayPool:
         import ray
 
         self._running.pop(job.run_dir, None)
+        if (why := self._ended.pop(job.run_dir, None)) is not None:
+            self._following.forget(job)
+            record_end(Path(job.run_dir), why)
+            future.set_exception(why)
+            return
         try:
             self._following.forget(job)
             future.set_result(outcome(job, done.result()))

@@ -24,7 +24,8 @@ def share_out(jobs: int, accelerator: str) -> list[dict[str, str]]:
     """
     threads = min(share(), max(1, cores() // jobs))
     environments = [dict.fromkeys(_THREADS, str(threads)) for _ in range(jobs)]
-    devices = _gpus() if accelerator != "cpu" else []
+    # A single one has all devices, as it would in the driver's own process.
+    devices = _gpus() if accelerator != "cpu" and jobs > 1 else []
     for index, environment in enumerate(environments):
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = devices[index % len(devices)]

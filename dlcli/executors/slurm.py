@@ -21,7 +21,7 @@ from annotated_types import Ge, Gt
 
 from dlcli.errors import ConfigError, DlcliError, ExecutorError, first_line
 from dlcli.executors.earlier_job import Cluster, end_earlier_job, end_job, slurm_folder
-from dlcli.executors.elsewhere import outcome, record_loss, refuse_sqlite_elsewhere
+from dlcli.executors.elsewhere import outcome, record_end, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.following import Following, do_followed_job
 from dlcli.interrupts import preemptible
 from dlcli.job import Job
@@ -64,7 +64,7 @@ class Slurm:
     setup: tuple[str, ...] = ()
     cluster: Cluster = "slurm"
 
-    def open(self, config: Mapping[str, Any], data: Data, jobs: int) -> Executor:
+    def open(self, config: Mapping[str, Any], data: Data, jobs: int, *, apart: bool = False) -> Executor:
         """An executor for jobs, each of which reads the rows itself."""
         try:
             import submitit  # noqa: F401
@@ -116,6 +116,7 @@ class SlurmQueue:
 
     def __init__(self, options: Slurm) -> None:
         self._options = options
+        self._ended: dict[str, BaseException] = {}  # by the driver, and by what
         self._waiting: dict[str, tuple[Job, Observer, Future[Result], Any]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -136,6 +137,16 @@ class SlurmQueue:
         future.set_running_or_notify_cancel()
         self._hand_in(job, observer, future)
         return future
+
+    def end(self, job: Job, why: BaseException) -> None:
+        """End a job that waits or runs: SLURM asks it to end, and kills it after a while of its own."""
+        with self._lock:
+            entry = self._waiting.get(job.run_dir)
+            is_new = entry is not None and job.run_dir not in self._ended
+            if is_new:
+                self._ended[job.run_dir] = why
+        if entry is not None and is_new:
+            end_job(entry[-1].job_id, self._options.cluster)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -192,6 +203,10 @@ class SlurmQueue:
     def _settle(self, job: Job, observer: Observer, future: Future[Result], there: Any) -> None:
         try:
             self._following.forget(job)
+            if (why := self._ended.pop(job.run_dir, None)) is not None:
+                shutil.rmtree(slurm_folder(Path(job.run_dir)), ignore_errors=True)
+                record_end(Path(job.run_dir), why)
+                raise why
             message = self._last_message(job, there)
             if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
                 self._hand_in(job, observer, future)  # it goes on from what it has saved

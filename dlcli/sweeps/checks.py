@@ -62,7 +62,7 @@ def check_options(plan: SweepPlan) -> None:
     """
     from dlcli.config.build import build
 
-    plan.options.seconds  # noqa: B018 it raises
+    plan.options.seconds, plan.options.trial_seconds  # noqa: B018 they raise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is new in Optuna
         sampler = build(

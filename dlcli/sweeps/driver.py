@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
@@ -14,9 +13,10 @@ from typing import Any
 
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.executors.base import Executor
-from dlcli.job import LATENCY
+from dlcli.job import LATENCY, Job
 from dlcli.result import Result
 from dlcli.run_folder import read_result
+from dlcli.sweeps.limits import SweepLimits, TrialLimits
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
@@ -24,6 +24,7 @@ from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import Trial
 from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.timespan import in_words
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.tags import PRUNED_TAG
@@ -39,6 +40,9 @@ class _Attempt:
         config: its configuration.
         folders: of its trainings that are finished.
         record: of its own run, where its trainings are folds below it.
+        limits: until when it has to be done, and what becomes of it then.
+        job: what is being trained.
+        is_cut: whether the sweep's time was up before it was done: it goes on with the sweep.
     """
 
     trial: Trial
@@ -46,6 +50,9 @@ class _Attempt:
     folders: list[Path] = field(default_factory=list)
     record: ExitStack = field(default_factory=ExitStack)
     recorder: Recorder | None = None
+    limits: TrialLimits | None = None
+    job: Job | None = None
+    is_cut: bool = False
 
 
 class Driver:
@@ -80,8 +87,7 @@ class Driver:
         self._running: dict[Future[Result], _Attempt] = {}
         # An error of ours on a thread that tells of epochs.
         self._trouble: Future[Result] = Future()
-        limit = plan.options.seconds
-        self._deadline = time.monotonic() + limit if limit is not None else None
+        self._limits = SweepLimits(plan.options.seconds, plan.options.trial_seconds)
 
     def run(self, executor: Executor) -> None:
         """Train until there is nothing more to begin, and all that was begun has ended."""
@@ -92,7 +98,10 @@ class Driver:
                     self._begin()
                 if not self._running:
                     return
-                done, _ = wait([*self._running, self._trouble], return_when=FIRST_COMPLETED)
+                self._end_what_hangs()
+                done, _ = wait(
+                    [*self._running, self._trouble], self._limits.tick, return_when=FIRST_COMPLETED
+                )
                 if self._trouble in done:
                     self._trouble.result()
                 for future in done:
@@ -107,7 +116,7 @@ class Driver:
     @property
     def is_out_of_time(self) -> bool:
         """Whether the timeout keeps further trials from beginning."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return self._limits.is_out_of_time
 
     @property
     def is_stopped_by_failures(self) -> bool:
@@ -124,6 +133,20 @@ class Driver:
     def _may_begin(self) -> bool:
         return not (self.is_complete or self.is_out_of_time or self.is_stopped_by_failures)
 
+    def _end_what_hangs(self) -> None:
+        """End trials that take longer than they may."""
+        longest = max((trial.seconds for trial in self._standing.having("finished")), default=None)
+        for future, attempt in self._running.items():
+            if attempt.job is None or attempt.limits is None:
+                continue
+            if not attempt.folders and not future.running():
+                attempt.limits.begin()
+            if error := attempt.limits.overrun():
+                self._executor.end(attempt.job, error)
+            elif self._limits.is_beyond(longest):
+                attempt.is_cut = True
+                self._executor.end(attempt.job, Interrupted(signal.SIGTERM))
+
     def _begin(self) -> None:
         """Go on with a trial that was stopped, or else make the next one."""
         trial = self._stopped.popleft() if self._stopped else None
@@ -137,7 +160,7 @@ class Driver:
         if trial is None:
             trial = self._records.make(number, params, config)
             self._standing.trials.append(trial)
-        attempt = _Attempt(trial, config)
+        attempt = _Attempt(trial, config, limits=self._limits.of_trial())
         self._attempts.append(attempt)
         if problem or len(self._records.folds) > 1:
             attempt.recorder = attempt.record.enter_context(Recorder(trial.run_dir, system_metrics=False))
@@ -164,8 +187,8 @@ class Driver:
             self._trouble,
         )
         timed = any(objective.metric == LATENCY for objective in self._standing.objectives)
-        job = replace(job, slim=True, times_rows=timed)
-        self._running[self._executor.submit(job, observer)] = attempt
+        attempt.job = replace(job, slim=True, times_rows=timed)
+        self._running[self._executor.submit(attempt.job, observer)] = attempt
 
     def _settle(self, attempt: _Attempt, future: Future[Result]) -> None:
         """A training of a trial has ended."""
@@ -179,7 +202,10 @@ class Driver:
         ):  # nothing can be recorded any more, or trained: no trial is to blame
             raise
         except (Exception, Interrupted) as error:
-            self._fail(attempt, error)
+            if attempt.is_cut and isinstance(error, Interrupted):
+                self._cut(attempt, error)
+            else:
+                self._fail(attempt, error)
         else:
             attempt.folders.append(result.run_dir)
             if len(self._records.folds) > 1 and self._is_hopeless_after_fold(attempt):
@@ -201,6 +227,16 @@ class Driver:
         attempt.trial.state = "pruned"
         attempt.record.__exit__(type(pruned), pruned, pruned.__traceback__)
         self._end(attempt)
+
+    def _cut(self, attempt: _Attempt, stop: Interrupted) -> None:
+        """The sweep's time is up, and the trial's training, which did not end, was ended: it goes on with the sweep."""
+        attempt.record.__exit__(type(stop), stop, stop.__traceback__)
+        self._attempts.remove(attempt)
+        self._stopped.append(attempt.trial)
+        self._watcher.noted(
+            f"Trial {attempt.trial.number} was stopped: it had not ended {in_words(self._limits.beyond)} after "
+            "sweep.timeout. It goes on when the sweep does."
+        )
 
     def _fail(self, attempt: _Attempt, error: BaseException) -> None:
         attempt.trial.state = "failed"
@@ -252,6 +288,10 @@ class _TrialObserver(Observer):
     def computed(self, done: int, total: int) -> None:
         """Tell whoever watches."""
         self._watcher.computed(self._trial, done, total)
+
+    def noted(self, text: str) -> None:
+        """Tell whoever watches."""
+        self._watcher.noted(text)
 
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Tell the study and whoever watches; an error in that is not the trial's, and the driver's to hear of."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 
-from dlcli.errors import ConfigError
+from dlcli.timespan import seconds_of
 
 USUAL_TRIALS = 20
-_NUMBER = r"\d+(?:\.\d+)?"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
@@ -22,6 +19,7 @@ class Sweep:
     Args:
         trials: how many; None tries all points of a grid, else 20.
         timeout: no trial begins after so long: seconds, or text such as 30m, 2h, 1h30m.
+        trial_timeout: a trial, with all of its folds, that takes longer is ended, and has failed; written likewise.
         max_failures: so many failed trials stop the sweep.
         refit: train the winner on all rows but the final test rows, and test it once.
         space: key to the values that are tried, in Hydra's grammar.
@@ -32,6 +30,7 @@ class Sweep:
 
     trials: Annotated[int, Ge(1)] | None = None
     timeout: Annotated[float, Gt(0)] | str | None = None
+    trial_timeout: Annotated[float, Gt(0)] | str | None = None
     max_failures: Annotated[int, Ge(1)] | None = None
     refit: bool = True
     space: dict[str, Any] = field(default_factory=dict)
@@ -46,15 +45,16 @@ class Sweep:
         Raises:
             ConfigError: it is no length of time.
         """
-        if not isinstance(self.timeout, str):
-            return self.timeout
-        text = self.timeout + "s" if re.fullmatch(_NUMBER, self.timeout) else self.timeout
-        parts = re.findall(rf"({_NUMBER})([smhd])", text)
-        total = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        if "".join(number + unit for number, unit in parts) != text or not total:
-            hint = "Write seconds, or such as 90s, 30m, 2h, 1h30m."
-            raise ConfigError(f"{self.timeout!r} is no length of time", "sweep.timeout", hint)
-        return total
+        return seconds_of(self.timeout, "sweep.timeout")
+
+    @property
+    def trial_seconds(self) -> float | None:
+        """The timeout of a trial in seconds.
+
+        Raises:
+            ConfigError: it is no length of time.
+        """
+        return seconds_of(self.trial_timeout, "sweep.trial_timeout")
 
     def total(self, points: int | None, *, is_grid: bool) -> int:
         """How many trials there will be in a space of so many points (None: they cannot be counted)."""

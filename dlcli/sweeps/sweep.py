@@ -129,8 +129,15 @@ def _search(
 
 def open_executor(plan: SweepPlan) -> Executor:
     """What trains a sweep's trials."""
+    from dlcli.executors.limits import Limits
+
+    options = plan.options
+    limited = options.seconds is not None or options.trial_seconds is not None
     executor: Executor = build(plan.config["executor"], where="executor").open(
-        plan.config, plan.estimation.data, plan.slots
+        plan.config,
+        plan.estimation.data,
+        plan.slots,
+        apart=limited or Limits.of(plan.config).any_of_time,
     )
     return executor
 

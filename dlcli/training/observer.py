@@ -42,6 +42,12 @@ class Observer:
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch is done, counted from 0."""
 
+    def trained(self) -> None:
+        """The training is done; what is left is to judge it."""
+
+    def noted(self, text: str) -> None:
+        """Something that a person should know of this job, such as that its process does nothing."""
+
     @property
     def hopeless(self) -> bool:
         """Whether the training is to be given up. Asked after each epoch."""

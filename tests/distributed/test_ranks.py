@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from dlcli.sweeps.plan import plan_sweep
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.loader import BatchLoader
 from dlcli.training.observer import Observer, Watcher
-from tests.processes import ENDLESS, epochs, run_folder, start, wait_until
+from tests.processes import ENDLESS, children, epochs, run_folder, start, wait_until
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 # A batch that two processes cannot halve, and a last one of 12 rows.
@@ -113,7 +114,7 @@ def _ranks() -> list[psutil.Process]:
 def test_ranks_die_with_the_first_and_the_training_goes_on(tmp_path: Path) -> None:
     process = start(["train", *ENDLESS, *TWO], tmp_path)
     wait_until(lambda: epochs(tmp_path / "runs") > 1, process)
-    ranks = psutil.Process(process.pid).children()
+    ranks = children(process.pid, "dlcli.job")
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(ranks, timeout=30)
@@ -166,13 +167,23 @@ def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path:
 
 
 @pytest.mark.slow
-def test_a_rank_that_dies_ends_the_training(tmp_path: Path) -> None:
-    kill = _At(40, lambda: _ranks()[0].kill())
-    with quiet(), pytest.raises(TrainingError, match="rank 1 of 2 ended with SIGKILL"):
-        runner.train([*ENDLESS, *TWO], runs_dir=tmp_path, watcher=kill)
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (signal.SIGKILL, "rank 1 of 2 ended with SIGKILL"),
+        (signal.SIGSTOP, r"rank 1 of 2 was stopped \(SIGSTOP\) for 1s, and was ended"),
+    ],
+)
+def test_a_rank_that_dies_or_is_stopped_ends_the_training(
+    number: signal.Signals, told: str, tmp_path: Path
+) -> None:
+    act = _At(40, lambda: _ranks()[0].send_signal(number))
+    with quiet(), pytest.raises(TrainingError, match=told):
+        runner.train([*ENDLESS, *TWO, "executor.silence=1"], runs_dir=tmp_path, watcher=act)
     ledger = Ledger.load(run_folder(tmp_path))
     assert ledger.status == "FAILED"
-    assert "rank 1 of 2 ended with SIGKILL" in ledger.error
+    assert re.search(told, ledger.error)
+    assert not _ranks()
 
 
 def _pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, life: str) -> None:

@@ -1,0 +1,207 @@
+"""One place in a pool of workers: takes jobs one after the other, and watches over the process that does them."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dlcli.errors import DlcliError, Interrupted, TrainingError
+from dlcli.executors.channel import relay
+from dlcli.executors.elsewhere import outcome, record_end, record_failure, record_loss
+from dlcli.executors.limits import Limits, Oversight, Silent
+from dlcli.executors.processes import NoWorkerError, Process, Processes
+from dlcli.executors.vitals import Vitals, state_of
+from dlcli.job import Job
+from dlcli.result import Result
+from dlcli.tracking.ledger import Ledger
+
+if TYPE_CHECKING:
+    from dlcli.training.observer import Observer
+
+_OUT_OF_MEMORY = (
+    "The system kills processes when memory runs out: fewer at once (--jobs), or smaller batches."
+)
+_SILENT_TWICE = (
+    "Look what its code waits for (a lock, a network, another process); executor.silence=null waits on."
+)
+# Messages after which a job is over.
+_ENDS = ("done", "failed", "pruned", "interrupted")
+
+# How often a job is given to a process that then gives no sign of life.
+_TRIES = 2
+
+REPLACED_TAG = "dlcli.replaced"
+
+
+class Task(NamedTuple):
+    """A job, and who hears of it."""
+
+    job: Job
+    observer: Observer
+    future: Future[Result]
+
+
+class Slot(threading.Thread):
+    """One place, and the worker process that has it now."""
+
+    def __init__(
+        self,
+        tasks: queue.SimpleQueue[Task | None],
+        processes: Processes,
+        place: Mapping[str, str],
+        recycle: int,
+        dataset: Mapping[str, Any],
+    ) -> None:
+        super().__init__(name="dlcli-worker-slot", daemon=True)
+        self._tasks = tasks
+        self._processes = processes
+        self._place = place
+        self._recycle = recycle
+        self._dataset = dataset
+        self._process: Process | None = None
+        self._jobs_done = 0
+        self._stopped = threading.Event()
+        self._running: Job | None = None
+        self._end_by: BaseException | None = None  # what the driver ends the running job with
+
+    def run(self) -> None:
+        """Do jobs until there are no more."""
+        while (task := self._tasks.get()) is not None and not self._stopped.is_set():
+            # A job runs from when there is a process for it: to start the first one takes seconds.
+            with contextlib.suppress(NoWorkerError):
+                self._ready()
+            if not task.future.set_running_or_notify_cancel():
+                continue
+            self._end_by, self._running = None, task.job
+            try:
+                result = self._do(task)
+            except BaseException as error:
+                self._running = None
+                task.future.set_exception(error)
+            else:
+                self._running = None
+                task.future.set_result(result)
+        self._retire()
+
+    def stop(self, number: signal.Signals) -> None:
+        """Have the running job end as killed: asked to (SIGTERM), or at once (SIGKILL)."""
+        self._stopped.set()
+        if (process := self._process) is not None:
+            process.signal(number)
+
+    def end(self, job: Job, why: BaseException) -> None:
+        """Have the running job end by `why`, if it is this one."""
+        if self._running is job:
+            self._end_by = why
+
+    def _do(self, task: Task) -> Result:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return self._try(task)
+            except Silent as silence:
+                self._kill()
+                if self._stopped.is_set():
+                    break
+                if not tries_left:
+                    error = TrainingError(str(silence), "executor.silence", _SILENT_TWICE)
+                    raise record_failure(task.job, error) from None
+                text = f"its process was replaced: {silence}"
+                Ledger.load(Path(task.job.run_dir)).add_tags({REPLACED_TAG: text})
+                task.observer.noted(f"{_name(task.job)}: {text}. It goes on in a new one.")
+        raise Interrupted(signal.SIGTERM)
+
+    def _try(self, task: Task) -> Result:
+        """Have a worker do a job.
+
+        Raises:
+            Silent: its process gives no sign of life.
+        """
+        try:
+            process = self._ready()
+        except NoWorkerError as error:
+            raise self._loss(task, str(error)) from None
+        if self._stopped.is_set():
+            raise Interrupted(signal.SIGTERM)
+        process.tell({"job": task.job.to_json()})
+        with contextlib.closing(self._overseen(task, process)) as messages:
+            for message in messages:
+                if message["event"] in _ENDS:
+                    self._jobs_done += 1
+                    if message["event"] == "interrupted":
+                        self._retire()
+                    return outcome(task.job, message)
+                relay(message, task.observer)
+                if task.observer.hopeless:
+                    process.tell({"hopeless": task.job.run_dir})
+        self._retire()
+        if process.has_lost_template and not self._stopped.is_set():
+            raise Silent("it ended with the process that workers are forked from")
+        raise self._loss(task, process.ending)
+
+    def _overseen(self, task: Task, process: Process) -> Iterator[dict[str, Any]]:
+        """What the process says of the job; one that takes too long is ended.
+
+        Raises:
+            TrainingError: the job has taken too long: its run is recorded.
+            Silent: its process gives no sign of life.
+        """
+        vitals = Vitals(process.pid)
+        oversight = Oversight(
+            Limits.of(task.job.config),
+            vitals.silence,
+            vitals.heard,
+            partial(state_of, process.pid),
+            lambda text: task.observer.noted(f"{_name(task.job)} {text}"),
+        )
+        for message in process.listen():
+            if message is not None:
+                oversight.hears(message["event"])
+                yield message
+            if self._end_by is not None:
+                self._kill()
+                record_end(Path(task.job.run_dir), self._end_by)
+                raise self._end_by
+            try:
+                if not self._stopped.is_set():
+                    oversight.check()
+            except TrainingError as error:
+                self._kill()
+                raise record_failure(task.job, error) from None
+
+    def _loss(self, task: Task, ending: str) -> DlcliError | Interrupted:
+        if self._stopped.is_set():  # it had not begun yet
+            return Interrupted(signal.SIGTERM)
+        return record_loss(task.job, ending, _OUT_OF_MEMORY)
+
+    def _ready(self) -> Process:
+        if self._process is not None and self._jobs_done >= self._recycle:
+            self._retire()
+        if self._process is None:
+            try:
+                self._process = self._processes.start(self._place)
+            except NoWorkerError:  # asked again, there will be another template
+                self._process = self._processes.start(self._place)
+            self._jobs_done = 0
+            self._process.tell({"dataset": self._dataset})
+        return self._process
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.signal(signal.SIGKILL)
+            self._retire()
+
+    def _retire(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.retire()
+
+
+def _name(job: Job) -> str:
+    return Ledger.load(Path(job.run_dir)).run_name

@@ -1,0 +1,42 @@
+"""Lengths of time as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from dlcli.errors import ConfigError
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(written: float | str | None, where: str) -> float | None:
+    """Seconds of a number, or of text such as `90s`, `30m`, `2h`, `1h30m`; None stays None.
+
+    Raises:
+        ConfigError: it is no length of time, or none at all.
+    """
+    if written is None:
+        return None
+    text = str(written) if isinstance(written, str) else ""
+    if re.fullmatch(_NUMBER, text):
+        text += "s"
+    parts = re.findall(rf"({_NUMBER})([smhd])", text)
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not isinstance(written, str):
+        total = float(written)
+    elif "".join(number + unit for number, unit in parts) != text:
+        total = 0.0
+    if not total > 0:
+        hint = "Write seconds, or such as 90s, 30m, 2h, 1h30m."
+        raise ConfigError(f"{written!r} is no length of time", where, hint)
+    return total
+
+
+def in_words(seconds: float) -> str:
+    """A length of time as it is written in a configuration: `90s`, `5m`, `1h30m`."""
+    left = round(seconds)
+    if left < 60 or (left % 60 and left < 600):
+        return f"{seconds:g}s" if seconds < 60 else f"{left}s"
+    hours, minutes = divmod(round(left / 60), 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
