@@ -16,6 +16,9 @@ from dlcli.tracking.connection import default_store
 from dlcli.tracking.ledger import Ledger
 from tests.processes import run
 
+# Each of them goes through all commands, which a busy machine takes minutes for.
+pytestmark = pytest.mark.timeout(1200)
+
 QUICK = [
     "dataset=table", "dataset.path=data/rows.csv", "dataset.target=y", "model=mlp", "model.hidden=4",
     "trainer.max_epochs=1", "trainer.accelerator=cpu", "callbacks=none", "tracking.system_metrics=false",
