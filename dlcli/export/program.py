@@ -7,7 +7,6 @@ import copy
 import importlib.util
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, InputError, first_line
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
+from dlcli.unfinished import unfinished
 
 # How far outputs may be apart: of equal kernels they are equal, and every runtime has its own.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
@@ -77,9 +77,9 @@ def write_program(
         # Under its own name, by which a graph finds weights that are a file of their own.
         with (
             write_errors(file, "the file", "write elsewhere"),
-            tempfile.TemporaryDirectory(dir=file.parent, prefix=".export.") as folder,
+            unfinished(file, folder=True) as folder,
         ):
-            made = Path(folder) / file.name
+            made = folder / file.name
             run = _as_onnx(program, made) if file.suffix == ".onnx" else _as_torch(program, made)
             largest = max(
                 _difference(run, batch, outputs, network, file)
@@ -87,7 +87,7 @@ def write_program(
             )
             if describe is not None:
                 description_of(made).write_text(describe(largest), encoding="utf-8")
-            for part in sorted(Path(folder).iterdir(), key=made.__eq__):  # the program last
+            for part in sorted(folder.iterdir(), key=made.__eq__):  # the program last
                 part.replace(file.with_name(part.name))
     return largest
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -19,6 +18,7 @@ import pyarrow as pa
 from dlcli.datasets.tables.plain import DATES
 from dlcli.disk import write_errors
 from dlcli.errors import DataError, InputError, first_line
+from dlcli.unfinished import unfinished
 
 Write = Callable[[pa.Table], None]
 
@@ -49,11 +49,10 @@ def written_to(path: Path) -> Iterator[Write]:
         DiskFull: there is no room for them.
         InputError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     suffix = path.suffix.lower()
     with ExitStack() as stack:
-        stack.callback(partial.unlink, missing_ok=True)
         with _write_errors(path):
+            partial = stack.enter_context(unfinished(path))
             file = partial.open("wb")
         stack.callback(_let_go, file)
         if suffix == ".parquet":

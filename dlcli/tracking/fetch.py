@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.ledger import LEDGER_FILE
 from dlcli.tracking.places import local_path, run_folder
+from dlcli.unfinished import unfinished
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,14 +77,11 @@ def _look_up(client: MlflowClient, ref: str) -> Run | None:
 
 def _download(client: MlflowClient, run_id: str, folder: Path) -> None:
     """Bring a run's artifacts to their place; a download that breaks off leaves no half run there."""
-    arriving = folder.with_name(".arriving")
-    with write_errors(folder.parent):
-        shutil.rmtree(arriving, ignore_errors=True)
-        arriving.mkdir(parents=True)
-    try:
+    with ExitStack() as stack:
+        with write_errors(folder.parent):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            arriving = stack.enter_context(unfinished(folder, folder=True))
         with patient():
             client.download_artifacts(run_id, "", str(arriving))
         with write_errors(folder.parent):
             arriving.rename(folder)
-    finally:
-        shutil.rmtree(arriving, ignore_errors=True)

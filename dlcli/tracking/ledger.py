@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -22,6 +21,7 @@ from dlcli.disk import write_errors
 from dlcli.errors import CorruptRun
 from dlcli.gate.documents import read_json
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
+from dlcli.unfinished import sweep, unfinished
 
 SCHEMA_VERSION = 2
 LEDGER_FILE = "ledger.json"
@@ -41,10 +41,10 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
     where it is missing, but none above it: a runs folder that was moved away meanwhile is not made again.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with write_errors(path.parent):
         path.parent.mkdir(exist_ok=True)
-        try:
+        sweep(path.parent)
+        with unfinished(path) as temporary:
             with temporary.open("wb", buffering=0) as file:
                 view = memoryview(data)
                 while view:  # a disk that fills up writes the part that fits, and only then refuses
@@ -52,9 +52,6 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
                 if durable:
                     os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 def encode_number(value: float) -> float | str:

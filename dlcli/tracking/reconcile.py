@@ -32,6 +32,7 @@ from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
 from dlcli.tracking.store import Store
 from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
+from dlcli.unfinished import sweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,6 +96,7 @@ class _Reconciliation:
             return
         if ledger.unfinished:
             release_reserve(ledger.run_dir)
+            _sweep(ledger.run_dir)
             ledger.update(status="KILLED", ended_at=_last_sign_of_life(ledger.run_dir))
             self.notes.append(
                 f"{ledger.run_name} ({ledger.run_id[:8]}) had been killed: its record says so now."
@@ -178,6 +180,15 @@ class _Reconciliation:
         if isinstance(client, StoreError):
             raise client
         return client
+
+
+def _sweep(run_dir: Path) -> None:
+    """Remove what the run's process had begun to write."""
+    for folder in (run_dir, *(place for place in run_dir.glob("*") if place.is_dir())):
+        sweep(folder)
+    for partial in (run_dir / "checkpoints").glob("*.partial"):
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _is_not_ours(client: MlflowClient, ledger: Ledger) -> bool:
