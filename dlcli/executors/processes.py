@@ -25,8 +25,9 @@ from dlcli.executors.vitals import Vitals, is_gone
 _LAST_WORDS, _DYING = 30.0, 5.0
 _PAUSE = 0.01  # between two looks whether it has
 _TICK = 0.5  # between two looks at one that says nothing
-# Of a template that is asked something. It answers at once, but for its first answer: then it imports.
-_SILENCE = 60.0
+# Of a template that is asked something. It answers at once, but for its first answer: then it imports, perhaps from a
+# slow disk.
+_SILENCE = 300.0
 
 
 class NoWorkerError(Exception):
