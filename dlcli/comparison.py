@@ -12,8 +12,8 @@ import numpy as np
 
 from dlcli.errors import InputError
 from dlcli.next_command import resume_command
-from dlcli.run_folder import WINNER_FILE, OpenedRun, open_run
-from dlcli.splits.split import Split
+from dlcli.recorded import read_config, read_split
+from dlcli.run_folder import OpenedRun, open_run
 from dlcli.statistics.paired import (
     Difference,
     corrected_paired_t,
@@ -23,6 +23,7 @@ from dlcli.statistics.paired import (
     wilcoxon,
 )
 from dlcli.statistics.ranks import Ranking, friedman, holm
+from dlcli.tracking.digests import WINNER_FILE
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.shown import flatten
 
@@ -184,7 +185,7 @@ def _judged(run: OpenedRun, label: str) -> _Judged:
                 f"Finish it first: {resume_command(run.ledger)}",
             )
         by_fold.setdefault(int(ledger.tags.get("dlcli.fold", 0)), []).append(figures)
-        splits.append(Split.load(folder / "split.npz"))
+        splits.append(read_split(ledger))
     folds = [
         {name: float(np.mean([seed[name] for seed in by_fold[number]])) for name in by_fold[number][0]}
         for number in sorted(by_fold)
@@ -203,10 +204,8 @@ def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
 
 def _config(run: OpenedRun) -> dict[str, Any]:
     """The configuration behind a run's figures: a sweep's are those of its winner."""
-    from dlcli.gate.documents import read_yaml
-
-    winner = run.folder / WINNER_FILE
-    return read_yaml(winner, "the winner's configuration") if winner.exists() else run.config
+    has_winner = (run.folder / WINNER_FILE).exists() or WINNER_FILE in (run.ledger.digests or {})
+    return read_config(run.ledger, WINNER_FILE) if has_winner else run.config
 
 
 def _refusal(runs: Sequence[_Judged]) -> str | None:

@@ -44,13 +44,13 @@ def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Rec
     from dlcli.gate.vouching import CONFIG_FILE
     from dlcli.reports.finder import finder_curve
     from dlcli.reports.style import save
-    from dlcli.tracking.ledger import atomic_write
+    from dlcli.tracking.digests import replace_recorded
 
     section, key = found.key.split(".")
     settled = {**config, section: {**config[section], key: found.value}, "finder": {}}
-    file, text = run_dir / CONFIG_FILE, yaml_text(settled)
-    seal_change(run_dir, CONFIG_FILE, read_text(file), text)
-    atomic_write(file, text)
+    text = yaml_text(settled)
+    seal_change(run_dir, CONFIG_FILE, read_text(run_dir / CONFIG_FILE), text)
+    replace_recorded(recorder.ledger, {CONFIG_FILE: text})
     recorder.tag(FOUND_TAG, f"{found.key}={found.value}")
     (run_dir / "plots").mkdir(exist_ok=True)
     save(finder_curve(found), run_dir / "plots" / f"found_{key}.png")

@@ -25,9 +25,12 @@ from dlcli.optimization import make_recipe
 from dlcli.paths import display
 from dlcli.presentable import present_process
 from dlcli.program import run_program
+from dlcli.recorded import read_split
 from dlcli.result import Result
-from dlcli.run_folder import epochs_so_far, read_result, recorded_baselines, restore_best_weights
-from dlcli.tracking.tags import PRUNED_TAG
+from dlcli.run_folder import epochs_so_far, read_result, recorded_baselines
+from dlcli.tracking.digests import forget_results
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.tags import CHECKPOINT_TAG, PRUNED_TAG
 from dlcli.training.observer import Observer, Plan
 
 if TYPE_CHECKING:
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
     from dlcli.parts import Parts
     from dlcli.splits.split import Part, Split
-    from dlcli.tracking.ledger import Ledger
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.features import Features
     from dlcli.training.fit import Fitted
@@ -106,7 +108,6 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
     from dlcli.inference.evaluate import evaluate, figures, named_baselines, save_outputs
     from dlcli.inference.latency import latency_ms
     from dlcli.reports.report import write_report
-    from dlcli.splits.split import Split
     from dlcli.tracking.recorder import Recorder
 
     started = time.monotonic()
@@ -119,7 +120,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         _naming(recorder.ledger),
     ):
         data = load_data(job.config["dataset"])
-        split = Split.load(run_dir / "split.npz")
+        split = read_split(recorder.ledger)
         observer = observer or Observer()
         fitted = _train(job, data, split, recorder, observer)
         observer.trained()
@@ -145,7 +146,9 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         found = [f"{model.task.tuned()}, found on the {len(split.val):,} validation rows"] if tuned else []
         for text in found:
             recorder.tag(TUNED_TAG, text)
-        told = [*found, *named_baselines(model.task, evaluations)]
+        if fitted.note:
+            recorder.tag(CHECKPOINT_TAG, fitted.note)
+        told = [*filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         recorder.finish(
             {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
@@ -199,6 +202,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     from dlcli.reports.summary import describe, summarize
     from dlcli.tracking.ledger import atomic_write
     from dlcli.training.fields import first_rows
+    from dlcli.training.restoration import restore_checkpoints
 
     config, run_dir = job.config, Path(job.run_dir)
     # A notebook's own random state stays as it was.
@@ -216,7 +220,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             step=0,
         )
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
-        restore_best_weights(run_dir)
+        restore_checkpoints(recorder.ledger)
         parts, said = with_features(config, parts, data, split, run_dir.parents[2], observer)
         found = find(config, parts, job.seed)
         if found is not None:
@@ -233,6 +237,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
                 | said
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
             )
+    forget_results(recorder.ledger)
     save_model(
         run_dir / "model",
         weights=fitted.best_weights,
@@ -252,6 +257,7 @@ def _fit(
 ) -> Fitted:
     """Train the network as the configuration says."""
     from dlcli.training.fit import fit
+    from dlcli.training.restoration import place_of_checkpoints
 
     config, run_dir = job.config, Path(job.run_dir)
     return fit(
@@ -260,11 +266,11 @@ def _fit(
         parts.train,
         parts.val,
         make_recipe(config, parts.train, job.seed, keep_last=job.keep_last),
-        folder=run_dir / "checkpoints",
         observer=observer,
         description=description,
         earlier=epochs_so_far(run_dir),
         world=world,
+        **place_of_checkpoints(run_dir),
     )
 
 
@@ -273,11 +279,10 @@ def take_part(text: str, world: World) -> None:
     from pytorch_lightning.utilities.seed import isolate_rng
 
     from dlcli.parts import assemble
-    from dlcli.splits.split import Split
 
     job = Job.from_json(text)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
-    data, split = load_data(job.config["dataset"]), Split.load(Path(job.run_dir) / "split.npz")
+    data, split = load_data(job.config["dataset"]), read_split(Ledger.load(Path(job.run_dir)))
     with isolate_rng():
         parts = assemble(job.config, data, split, job.seed)
         parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], Observer())

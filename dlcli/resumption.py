@@ -12,10 +12,13 @@ from dlcli.errors import ConfigError, CorruptRun, Problem
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.recorded import read_split, read_words
 from dlcli.run_folder import OpenedRun, absolute_paths, config_text, open_run
 from dlcli.tracking.amend import alone_with
+from dlcli.tracking.digests import check_recorded, replace_recorded
 from dlcli.tracking.going_on import check_place
-from dlcli.tracking.ledger import atomic_write
+from dlcli.tracking.history import HISTORY_FILE, is_recorded
+from dlcli.tracking.ledger import Ledger
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
 
@@ -76,16 +79,15 @@ class Resumption:
         with alone_with(folder) as ledger:
             # Unfinished before the configuration says more, and the configuration last: whatever a kill in between
             # leaves looks like a run that was stopped, and goes on.
-            ledger.update(status="KILLED")
-            if recorded := self.opened.claim.recorded():
-                self._write(CONF_DIRS_FILE, "".join(f"{path}\n" for path in recorded))
-            self._write(OVERRIDES_FILE, "".join(f"{word}\n" for word in self.words))
-            self._write(CONFIG_FILE, config_text(self.config))
-
-    def _write(self, name: str, content: str) -> None:
-        file = self.opened.folder / name
-        seal_change(self.opened.folder, name, read_text(file), content)
-        atomic_write(file, content)
+            recorded = self.opened.claim.recorded()
+            files = {
+                **({CONF_DIRS_FILE: "".join(f"{path}\n" for path in recorded)} if recorded else {}),
+                OVERRIDES_FILE: "".join(f"{word}\n" for word in self.words),
+                CONFIG_FILE: config_text(self.config),
+            }
+            for name, content in files.items():
+                seal_change(folder, name, read_text(folder / name), content)
+            replace_recorded(ledger, files, status="KILLED")
 
 
 def open_whole(
@@ -124,7 +126,6 @@ def how_far(opened: OpenedRun) -> str:
     from dlcli.console import counted, number
     from dlcli.cross_validation.children import families
     from dlcli.run_folder import epochs_so_far
-    from dlcli.tracking.ledger import Ledger
 
     ledger, config = opened.ledger, opened.config
     ends = {"FINISHED": "had finished", "FAILED": "had failed", "KILLED": "had been stopped"}
@@ -158,8 +159,9 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
-    words = read_text(opened.folder / OVERRIDES_FILE, what="the run's overrides").splitlines()
-    return Resumption(opened, config, (*_relocated_words(words, opened.config["dataset"]), *overrides))
+    _check_files(opened.ledger)
+    words = _relocated_words(read_words(opened.ledger), opened.config["dataset"])
+    return Resumption(opened, config, (*words, *overrides))
 
 
 def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterator[str]:
@@ -172,6 +174,20 @@ def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterat
         now = dataset.get(key) if section == "dataset" and key in DATA_PATHS else None
         is_there = now is None or str(Path(str(settings[0].value)).expanduser().resolve()) == now
         yield word if is_there else f"{word.partition('=')[0]}={quoted(str(now))}"
+
+
+def _check_files(ledger: Ledger) -> None:
+    """What a training goes on from, before its record says that it does; folds look at theirs when they begin.
+
+    Raises:
+        CorruptRun: a file is not what was recorded.
+    """
+    from dlcli.training.restoration import check_checkpoints
+
+    if ledger.kind == "run" and not is_recorded(ledger.run_dir):
+        read_split(ledger)
+        check_recorded(ledger, HISTORY_FILE)
+        check_checkpoints(ledger)
 
 
 def _with_changes(

@@ -12,8 +12,10 @@ from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.gate.vouching import Claim
 from dlcli.next_command import next_command, resume_command
+from dlcli.recorded import check_vouched, read_config, read_split
 from dlcli.recorded_paths import recorded_in, relocated
 from dlcli.retention import DROPPED, WEIGHTS_TAG
+from dlcli.tracking.digests import MODEL_MANIFEST, UNCHECKED, WINNER_FILE, check_recorded
 from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
 
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
     from dlcli.splits.split import Part
-
-# In a sweep's folder: the configuration of the winner, refitted where it was.
-WINNER_FILE = "winner.yaml"
 
 _OF_A_SWEEP = f"""\
 # A sweep: what all its trials share. Keys of sweep.space are searched: elsewhere they stand with the first value that
@@ -112,32 +111,15 @@ def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
 
 def epochs_so_far(run_dir: Path) -> list[dict[str, float]]:
     """What a run recorded of the epochs that it has behind it: train/... and val/..., in their order."""
-    from dlcli.tracking.history import read_history
+    from dlcli.tracking.history import HISTORY_FILE, read_history
 
+    check_recorded(Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
     for line in read_history(run_dir):
         figures = {k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/"))}
         if figures:
             epochs.setdefault(line.step, {}).update(figures)
     return [epochs[epoch] for epoch in sorted(epochs)]
-
-
-def restore_best_weights(run_dir: Path) -> None:
-    """Put the best weights of a finished run back beside its checkpoint, from where it may go on."""
-    import shutil
-
-    from safetensors import safe_open
-
-    saved = run_dir / "model" / "weights.safetensors"
-    if not saved.exists() or not (run_dir / "checkpoints" / "last.ckpt").exists():
-        return
-    with safe_open(saved, framework="numpy") as file:
-        epoch = int(file.metadata()["epoch"])
-    best = run_dir / "checkpoints" / f"best-{epoch:04d}.safetensors"
-    if not best.exists():
-        partial = best.with_suffix(".partial")
-        shutil.copyfile(saved, partial)
-        partial.replace(best)
 
 
 @dataclass(frozen=True)
@@ -180,12 +162,11 @@ class OpenedRun:
             DataError: they are not those of the run, or no part has any.
         """
         from dlcli.datasets.raw_rows import load_anew
-        from dlcli.splits.split import Split
 
         with self.gate.closed():
             data = load_anew(dataset)
         self.check_rows(data)
-        split = Split.load(self.folder / "split.npz")
+        split = read_split(self.ledger)
         rows = next((rows for part in parts if len(rows := split.rows(part))), None)
         if rows is None:
             raise self._without_rows(" or ".join(parts))
@@ -224,6 +205,7 @@ class OpenedRun:
         if not (self.folder / "model").is_dir():
             raise self._without_model()
         with self.gate.closed():
+            check_recorded(self.ledger, MODEL_MANIFEST)
             return load_model(self.folder / "model", trust=self.gate.is_open)
 
     def _without_model(self) -> CorruptRun:
@@ -290,12 +272,12 @@ def open_run(
         RunNotFound: there is no such run.
         CorruptRun: it cannot be read.
     """
-    from dlcli.gate.documents import read_yaml
     from dlcli.tracking.find import find_run
 
     found = find_run(run, runs_dir)
     ledger = Ledger.load(found.run_dir)
-    config = read_yaml(found.run_dir / "config.yaml", "the run's configuration")
+    check_vouched(ledger)
+    config = read_config(ledger)
     then = ledger.runs_dir
     moved: list[str] = []
     if ledger.is_in_place:
@@ -312,7 +294,10 @@ def open_run(
         frozenset(Path(word.partition("=")[2]).expanduser().resolve() for word in overrides if "=" in word),
         dataset.get("root") if isinstance(dataset, dict) else None,
     )
-    return OpenedRun(found.run_dir, ledger, config, tuple(filter(None, (found.note, *moved))), claim)
+    unchecked = UNCHECKED if ledger.digests is None else ""
+    return OpenedRun(
+        found.run_dir, ledger, config, tuple(filter(None, (found.note, unchecked, *moved))), claim
+    )
 
 
 def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
 from dlcli.errors import ConfigError, Problem, RunNotFound
+from dlcli.recorded import read_split
+from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.manifest import check_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,6 +63,9 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
             _KEY,
             "Only a finished run has them, and of folds those that tracking.keep kept.",
         )
+    if (source := _run_of(file)) is not None:
+        check_recorded(source, MODEL_MANIFEST)
+        check_model(file.parent, file.name)
     return {**config, "model": {**config["model"], "weights": str(file)}}
 
 
@@ -133,13 +139,11 @@ def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]
     """Weights that have learnt rows which are to judge them: the figures would be too good."""
     import numpy as np
 
-    from dlcli.splits.split import Split
-
     file = starting_weights(config)
     source = _run_of(file) if file else None
     if source is None or source.tags.get("dlcli.data_fingerprint") != data.fingerprint:
         return
-    split = Split.load(source.run_dir / "split.npz")
+    split = read_split(source)
     # What many trainings leave is refitted, and has learnt their validation rows, too.
     learnt = split.train if source.kind not in ("sweep", "cv") else np.union1d(split.train, split.val)
     judge = np.unique(np.concatenate([rows for split in splits for rows in (split.val, split.test)]))

@@ -30,7 +30,7 @@ LAYERS = (
     ("finding",),
     ("feature_cache",),
     ("parts", "optimization"),
-    ("starting_weights",),
+    ("starting_weights", "recorded"),
     ("reports", "inference", "training", "profiling"),
     ("tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics"),

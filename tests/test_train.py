@@ -18,6 +18,8 @@ from dlcli.datasets import iris
 from dlcli.errors import ConfigError, CorruptRun, DataError, RunNotFound
 from dlcli.result import Result
 from dlcli.splits.split import Split
+from dlcli.tracking.ledger import Ledger
+from tests.resealing import reseal
 
 QUICK = [
     "dataset=iris",
@@ -47,7 +49,8 @@ def test_the_folder_is_complete(trained: Result) -> None:
     }
     assert names == {
         "config.yaml", "overrides.txt", "environment.txt", "ledger.json", "metrics.jsonl", "split.npz",
-        "predictions.parquet", "model_summary.txt", "checkpoints/last.ckpt", "model/MLmodel", "model/model.json",
+        "predictions.parquet", "model_summary.txt", "checkpoints/last.ckpt",
+        "checkpoints/digests.json", "model/digests.json", "model/MLmodel", "model/model.json",
         "model/labels.json", "model/preprocessing.skops", "model/weights.safetensors", "model/requirements.txt",
         "model/python_env.yaml", "plots/confusion_matrix.png", "plots/learning_curves.png", "plots/roc.png",
         "plots/precision_recall.png", "plots/reliability.png", "breakdown.csv",
@@ -231,9 +234,7 @@ def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str
 
 def test_eval_refuses_other_data(trained: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = shutil.copytree(trained.run_dir, tmp_path / "run")
-    ledger = json.loads((copy / "ledger.json").read_text())
-    ledger["tags"]["dlcli.data_fingerprint"] = "0" * 32
-    (copy / "ledger.json").write_text(json.dumps(ledger))
+    Ledger.load(copy).add_tags({"dlcli.data_fingerprint": "0" * 32})
     with pytest.raises(DataError, match="the data is not what the run was started with"):
         dlcli.evaluate(copy)
 
@@ -243,10 +244,10 @@ def test_a_damaged_model_is_named(trained: Result, file: str, tmp_path: Path) ->
     copy = shutil.copytree(trained.run_dir, tmp_path / "run")
     content = (copy / "model" / file).read_bytes()
     (copy / "model" / file).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CorruptRun, match="cannot be loaded"):
+    with pytest.raises(CorruptRun, match=f"{file}: is not what was recorded"):
         dlcli.evaluate(copy)
     (copy / "model" / file).unlink()
-    with pytest.raises(CorruptRun, match="cannot be loaded"):
+    with pytest.raises(CorruptRun, match=f"{file}: is missing"):
         dlcli.evaluate(copy)
 
 
@@ -255,5 +256,6 @@ def test_a_model_that_names_foreign_code_is_not_run(trained: Result, tmp_path: P
     description = json.loads((copy / "model" / "model.json").read_text())
     description["model"]["_target_"] = "os.system"
     (copy / "model" / "model.json").write_text(json.dumps(description))
+    reseal(copy)
     with pytest.raises(CorruptRun, match=r"os\.system"):
         dlcli.evaluate(copy)

@@ -11,11 +11,13 @@ from typing import Any
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
 from dlcli.finding import FOUND_TAG
-from dlcli.gate.documents import read_text, read_yaml
+from dlcli.gate.vouching import CONFIG_FILE
+from dlcli.recorded import SPLIT_FILE, read_config, read_config_text
 from dlcli.recorded_paths import recorded_in, relocated
 from dlcli.run_folder import config_text
 from dlcli.splits.split import Split
-from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger, atomic_write
+from dlcli.tracking.digests import replace_recorded
+from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger
 from dlcli.tracking.store import Store
 
 PLACE_TAG = "dlcli.place"
@@ -62,7 +64,7 @@ class Children:
                 params=params,
                 tags={**tags, PLACE_TAG: place, "dlcli.split_fingerprint": split.fingerprint},
                 parent_id=self.parent.run_id,
-                files={"config.yaml": self._text(config), "split.npz": split.to_bytes(), **files},
+                files={CONFIG_FILE: self._text(config), SPLIT_FILE: split.to_bytes(), **files},
             )
         return self.known[place]
 
@@ -72,30 +74,33 @@ class Children:
         if not found:
             return config
         section, key = found.partition("=")[0].split(".")
-        recorded = read_yaml(self.known[place] / "config.yaml", _CONFIG)
+        recorded = read_config(Ledger.load(self.known[place]))
         return {**config, section: {**config[section], key: recorded[section][key]}, "finder": {}}
 
     def is_done(self, place: str, config: dict[str, Any]) -> bool:
         """Whether the run at a place has finished with this configuration."""
-        run_dir = self.known[place]
-        if Ledger.load(run_dir).status != "FINISHED":
+        if Ledger.load(self.known[place]).status != "FINISHED":
             return False
-        file = run_dir / "config.yaml"
-        if read_text(file, what=_CONFIG) == self._text(config):
+        if self._recorded_text(place) == self._text(config):
             return True
-        return what_is_trained(self._recorded(file)) == what_is_trained(config)
+        return what_is_trained(self._recorded(place)) == what_is_trained(config)
 
-    def _recorded(self, file: Path) -> dict[str, Any]:
+    def _recorded(self, place: str) -> dict[str, Any]:
         """A child's configuration, its paths as they are now."""
-        config, parent = read_yaml(file, _CONFIG), self.parent
+        config, parent = read_config(Ledger.load(self.known[place])), self.parent
         then = recorded_in(config, parent.former_runs_dir, parent.runs_dir)
         return relocated(config, then, parent.runs_dir)[0]
 
     def configure(self, place: str, config: dict[str, Any]) -> None:
         """Give the run at a place another configuration, such as one that trains longer."""
-        file = self.known[place] / "config.yaml"
-        if file.read_text() != self._text(config):
-            atomic_write(file, self._text(config))
+        if self._recorded_text(place) != self._text(config):
+            ledger = Ledger.load(self.known[place])
+            # Unfinished with the same stroke: what is killed before its training begins must not pass for done.
+            status = "KILLED" if ledger.status == "FINISHED" else ledger.status
+            replace_recorded(ledger, {CONFIG_FILE: self._text(config)}, status=status)
+
+    def _recorded_text(self, place: str) -> str:
+        return read_config_text(Ledger.load(self.known[place]))
 
     def _text(self, config: dict[str, Any]) -> str:
         # Written once for all children that share it: PyYAML takes milliseconds.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,17 @@ from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.retention import keep_best, watched
 from dlcli.run_folder import read_result, recorded_baselines
+from dlcli.tracking.digests import (
+    MODEL_MANIFEST,
+    OUTPUTS_FILE,
+    PREDICTIONS_FILE,
+    check_recorded,
+    forget_results,
+)
+from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
+from dlcli.tracking.tags import CHECKPOINT_TAG
 from dlcli.training.observer import Watcher
 
 
@@ -67,6 +76,8 @@ def cross_validate(
             replace(read_result(folder), params=choice.params)
             for folder, choice in zip(run_dirs, choices, strict=True)
         )
+        _check_results(results)
+        forget_results(recorder.ledger)
         task = load_task(results[0].run_dir / "model", trust=True)
         summary = summarize_folds(folds, results, task)
         if not summary.intervals:
@@ -83,6 +94,7 @@ def cross_validate(
                 "One split only: the interval is that of the training seed, not that of other rows."
             )
         messages += chosen_by(folds, choices)
+        messages += _told_by(places, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         judged = {result.run_dir: watched(result.run_dir, config["monitor"]) for result in results}
         keep_best(judged, config["tracking"]["keep"], config["mode"])
@@ -100,6 +112,22 @@ def cross_validate(
             },
         )
     return read_result(run_dir)
+
+
+def _check_results(results: Sequence[Result]) -> None:
+    """What the report is made of, before anything is written: the folds' files as they were when the folds ended."""
+    for result in results:
+        check_recorded(Ledger.load(result.run_dir), MODEL_MANIFEST, PREDICTIONS_FILE, OUTPUTS_FILE)
+
+
+def _told_by(places: Sequence[str], run_dirs: Sequence[Path]) -> list[str]:
+    """Of which folds a checkpoint was damaged."""
+    tags = [Ledger.load(folder).tags for folder in run_dirs]
+    return [
+        f"{place}: {tag[CHECKPOINT_TAG]}"
+        for place, tag in zip(places, tags, strict=True)
+        if CHECKPOINT_TAG in tag
+    ]
 
 
 def place_of(fold: Fold, estimation: Estimation) -> str:

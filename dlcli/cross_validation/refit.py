@@ -14,12 +14,13 @@ import numpy as np
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.executors.execute import execute
-from dlcli.gate.documents import read_text
-from dlcli.gate.vouching import OVERRIDES_FILE, recorded_folders
+from dlcli.gate.vouching import CONF_DIRS_FILE, recorded_folders
 from dlcli.job import Job
+from dlcli.recorded import read_words
 from dlcli.run_contents import contents
 from dlcli.run_folder import read_result
 from dlcli.splits.split import Split
+from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.observer import Watcher
 
@@ -53,6 +54,7 @@ def refit(
         watcher.planned([place], 1)
         job = Job(config, str(child), seed, estimation.code, keep_last=True)
         execute([job], config, estimation.data, watcher)
+    check_recorded(Ledger.load(child), MODEL_MANIFEST)
     shutil.rmtree(run_dir / "model", ignore_errors=True)
     shutil.copytree(child / "model", run_dir / "model", copy_function=_link)
     result = read_result(child)
@@ -75,11 +77,10 @@ def _files(
     parent: Path, config: dict[str, Any], split: Split, words: Sequence[str] | None
 ) -> dict[str, str | bytes]:
     """What a run's folder has before its job; the conf folders are the parent's."""
-    if words is None:
-        words = read_text(parent / OVERRIDES_FILE, what="the run's overrides").splitlines()
-    return contents(
-        config, words, split, recorded_folders(parent, Path(config["runs_dir"]), parent.parents[2])
-    )
+    ledger = Ledger.load(parent)
+    check_recorded(ledger, CONF_DIRS_FILE)
+    folders = recorded_folders(parent, Path(config["runs_dir"]), parent.parents[2])
+    return contents(config, read_words(ledger) if words is None else words, split, folders)
 
 
 def _link(source: str, target: str) -> None:

@@ -12,10 +12,13 @@ from torchmetrics import MetricCollection
 
 from dlcli.errors import CorruptRun
 from dlcli.inference.saved_model import load_task
+from dlcli.tracking.digests import MODEL_MANIFEST, PREDICTIONS_FILE, check_recorded
+from dlcli.tracking.ledger import Ledger
 
 
 def held_out(run_dir: Path) -> pd.DataFrame:
     """Predictions of a run's test rows, in the order of the rows."""
+    check_recorded(Ledger.load(run_dir), PREDICTIONS_FILE)
     table = pd.read_parquet(run_dir / "predictions.parquet")
     return table[table["split"] == "test"].sort_values("row", kind="stable")
 
@@ -25,6 +28,7 @@ def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] 
 
     None where predictions do not say it: the loss, forecasts, tasks that are not dlcli's.
     """
+    check_recorded(Ledger.load(run_dir), MODEL_MANIFEST)
     try:
         task = load_task(run_dir / "model")
     except CorruptRun:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.inference.saved_model import SavedModel, load_model
+from dlcli.tracking.digests import UNCHECKED
+from dlcli.tracking.manifest import Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,4 +27,7 @@ class PythonModel:
 
 def _load_pyfunc(path: str) -> PythonModel:
     """MLflow's entry point."""
-    return PythonModel(load_model(Path(path)))
+    folder = Path(path)
+    if Manifest.load(folder) is None:
+        warnings.warn(f"{folder}: {UNCHECKED}", stacklevel=2)
+    return PythonModel(load_model(folder))

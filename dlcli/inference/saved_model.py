@@ -8,6 +8,7 @@
     preprocessing.skops   what was fitted on the training rows
     vocabulary.json       the tokens, in the order of their numbers, where rows are texts (for people; not read)
     labels.json           names of the classes or labels, in the order of their codes
+    digests.json          SHA-256 of the files above, compared before they are read
 
 Nothing in it is unpickled, and only dlcli's and torch's own classes are built, unless the caller vouches for others.
 """
@@ -35,14 +36,15 @@ from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
 from dlcli.tasks.base import Task
-from dlcli.tracking.ledger import atomic_write
+from dlcli.tracking.manifest import Manifest, check_model
 from dlcli.training.fields import Fields, as_fields
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
 SCHEMA_VERSION = 1
 
-_DESCRIPTION = "model.json"
+_DESCRIPTION, _LABELS = "model.json", "labels.json"
+_PREPROCESSING, _WEIGHTS = "preprocessing.skops", "weights.safetensors"
 _KINDS = get_args(Kind)
 
 _DAMAGED = "The folder is incomplete or damaged: copy it anew, or train again."
@@ -102,13 +104,10 @@ def save_model(
     """Write the folder. `weights` is moved there; `model` and `task` are config nodes, the facts what they got."""
     import skops.io
 
-    folder.mkdir(exist_ok=True)
-    atomic_write(folder / "preprocessing.skops", skops.io.dumps(preprocessing))
+    files: dict[str, str | bytes | Path] = {_PREPROCESSING: skops.io.dumps(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
-        vocabulary = json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
-        atomic_write(folder / "vocabulary.json", vocabulary)
-    labels = task_facts.get("classes", [])
-    atomic_write(folder / "labels.json", json.dumps(labels, ensure_ascii=False, indent=2))
+        files["vocabulary.json"] = json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
+    files[_LABELS] = json.dumps(task_facts.get("classes", []), ensure_ascii=False, indent=2)
     description = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -117,16 +116,20 @@ def save_model(
         "model_facts": dict(model_facts),
         "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
-    atomic_write(folder / _DESCRIPTION, json.dumps(description, indent=2))
-    _write_mlflow_files(folder, run_id, getattr(locate(model[TARGET]), "requires", ()))
-    weights.replace(folder / "weights.safetensors")
+    files[_DESCRIPTION] = json.dumps(description, indent=2)
+    files |= _mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()))
+    files[_WEIGHTS] = weights
+    folder.mkdir(exist_ok=True)
+    Manifest.for_writing(folder, run_id).replace(files)
 
 
 def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Let the task of a folder that is written know more, such as a tuned threshold."""
     description = _description(folder)
     description["task_facts"] |= facts
-    atomic_write(folder / _DESCRIPTION, json.dumps(description, indent=2))
+    manifest = Manifest.load(folder)
+    assert manifest is not None  # written by `save_model`
+    manifest.replace({_DESCRIPTION: json.dumps(description, indent=2)})
 
 
 def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
@@ -144,13 +147,14 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
 
     gate = _gate(folder, trust)
     with gate.closed(), _damage_told(folder):
+        check_model(folder, _DESCRIPTION, _LABELS, _PREPROCESSING, _WEIGHTS)
         description = _description(folder)
         gate.admit_all({"model": description["model"], "task": description["task"]})
-        preprocessing = load_fitted(folder / "preprocessing.skops", gate)
+        preprocessing = load_fitted(folder / _PREPROCESSING, gate)
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
             facts = _as_tuples(description["model_facts"])
             model: nn.Module = build(description["model"], where="model", **facts, restored=True)
-        load_weights(model, str(folder / "weights.safetensors"))
+        load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
     network = Network(model, preprocessing.on_device())
     return SavedModel(network, preprocessing, task, description["kind"], facts["input_shape"])
@@ -159,6 +163,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
 def load_task(folder: Path, *, trust: bool = False) -> Task:
     """The task of a model folder, whose weights need not be there any more; otherwise as `load_model`."""
     with _gate(folder, trust).closed(), _damage_told(folder):
+        check_model(folder, _DESCRIPTION, _LABELS)
         return _build_task(folder, _description(folder))
 
 
@@ -185,7 +190,7 @@ def _description(folder: Path) -> dict[str, Any]:
 
 def _labels(folder: Path) -> list[str]:
     """`labels.json`: names, in the order of their codes."""
-    file = folder / "labels.json"
+    file = folder / _LABELS
     try:
         labels = json.loads(read_text(file, JSON_BYTES, "the file of labels"))
     except (ValueError, RecursionError) as error:
@@ -218,7 +223,7 @@ def _as_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
 
 
-def _write_mlflow_files(folder: Path, run_id: str, requires: Sequence[str]) -> None:
+def _mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
     """A pyfunc flavour whose loader is ours: no copy of the code, nothing pickled.
 
     `requires` names packages that the model is made of, beside dlcli and torch.
@@ -248,9 +253,11 @@ def _write_mlflow_files(folder: Path, run_id: str, requires: Sequence[str]) -> N
     environment = {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]}
     torch_version = torch.__version__.partition("+")[0]
     requirements = [f"dlcli=={__version__}", f"torch=={torch_version}", *map(_pinned, requires)]
-    atomic_write(folder / "MLmodel", yaml.safe_dump(description))
-    atomic_write(folder / "requirements.txt", "".join(f"{line}\n" for line in requirements))
-    atomic_write(folder / "python_env.yaml", yaml.safe_dump(environment))
+    return {
+        "MLmodel": yaml.safe_dump(description),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements),
+        "python_env.yaml": yaml.safe_dump(environment),
+    }
 
 
 def _pinned(package: str) -> str:

@@ -17,7 +17,8 @@ from dlcli.gate.documents import read_json
 from dlcli.run_folder import epochs_so_far, read_result
 from dlcli.sweeps.objective import COSTS, Objective
 from dlcli.sweeps.trial import TRIAL_FILE, State, Trial
-from dlcli.tracking.history import read_history
+from dlcli.tracking.digests import check_recorded
+from dlcli.tracking.history import HISTORY_FILE, read_history
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.store import Store
 from dlcli.tracking.tags import PRUNED_TAG
@@ -118,6 +119,7 @@ class Records:
         """What a finished training was worth: its metrics, and what it costs where that is looked for."""
         metrics = dict(read_result(folder).metrics)
         if any(objective.is_cost for objective in self._objectives):
+            check_recorded(Ledger.load(folder), HISTORY_FILE)
             lines = [line.metrics for line in read_history(folder)]
             metrics |= {name: line[name] for line in lines for name in COSTS if name in line}
         return metrics
@@ -136,6 +138,7 @@ class Records:
         if folder is None:
             return Trial(number, {}, self._sweep.run_dir, "", "failed", reason="its record is lost")
         ledger = Ledger.load(folder)
+        check_recorded(ledger, TRIAL_FILE)
         params = _params(folder)
         state: State = "running"
         if ledger.status == "FINISHED":

@@ -18,9 +18,10 @@ from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.next_command import resume_command
 from dlcli.paths import display
+from dlcli.recorded import read_config_text
 from dlcli.result import Result
 from dlcli.retention import drop_weights, has_weights
-from dlcli.run_folder import WINNER_FILE, read_result, recorded_baselines
+from dlcli.run_folder import read_result, recorded_baselines
 from dlcli.sweeps.driver import Driver
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
@@ -30,6 +31,7 @@ from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.amend import amend
+from dlcli.tracking.digests import WINNER_FILE, forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
@@ -61,6 +63,7 @@ def sweep(
             best = standing.best
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
+            forget_results(recorder.ledger)
             # Before the refit: it may fail, or be stopped, and what was searched for is found.
             missing = write_sweep_report(run_dir, plan, study, standing)
             _tag_best(store, standing)
@@ -74,7 +77,8 @@ def sweep(
             said = [*messages(plan, standing, final, goes_on), *missing]
             recorder.tag("mlflow.note.content", "\n".join(said))
             refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
-            atomic_write(run_dir / WINNER_FILE, ((refitted or best.run_dir) / "config.yaml").read_text())
+            winner = read_config_text(Ledger.load(refitted or best.run_dir))
+            atomic_write(run_dir / WINNER_FILE, winner)
             recorder.finish(
                 {**figures, **final, **recorded_baselines(guesses | tested)},
                 step=len(standing.trials),

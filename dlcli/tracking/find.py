@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,11 +34,12 @@ def find_run(ref: str, runs_dir: Path) -> Found:
     runs_dir = runs_dir.resolve()
     if path := _folder(ref):
         return Found(path)
-    ledgers = sorted(_ledgers(runs_dir), key=lambda ledger: ledger.created_at, reverse=True)
+    damaged: list[str] = []
+    ledgers = sorted(_ledgers(runs_dir, damaged), key=lambda ledger: ledger.created_at, reverse=True)
     if ref == "last":
-        return _last(ledgers, runs_dir)
+        return _but_for(damaged, _last(ledgers, runs_dir))
     if ref == "best" or ref.startswith("best:"):
-        return _best(ref.removeprefix("best").removeprefix(":"), ledgers, runs_dir)
+        return _but_for(damaged, _best(ref.removeprefix("best").removeprefix(":"), ledgers, runs_dir))
     matches = [ledger for ledger in ledgers if ledger.run_id == ref]
     if not matches and (named := [ledger for ledger in ledgers if ledger.run_name == ref]):
         note = (
@@ -84,12 +85,19 @@ def _in_its_runs_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _ledgers(runs_dir: Path) -> Iterator[Ledger]:
+def _but_for(damaged: Sequence[str], found: Found) -> Found:
+    """Of runs that cannot be read nobody knows whether they are newer, or better."""
+    if not damaged:
+        return found
+    return found._replace(note=f"{found.note} Left out, since its ledger is damaged: {', '.join(damaged)}")
+
+
+def _ledgers(runs_dir: Path, damaged: list[str]) -> Iterator[Ledger]:
     for path in runs_dir.glob(f"*/*/artifacts/{LEDGER_FILE}"):
         try:
             yield Ledger.load(path.parent)
         except CorruptRun:  # one damaged folder must not hide the others; by its path it is named
-            continue
+            damaged.append(display(path.parent))
 
 
 def _last(ledgers: list[Ledger], runs_dir: Path) -> Found:

@@ -6,6 +6,7 @@ writes its ledger.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -77,7 +78,8 @@ class Ledger:
     `artifact_uri` is null where the run's folder is the artifact folder, and `tracking_uri` where the store is that of
     the runs folder: neither says where the folder lies, so that it can be moved. `projected` says what MLflow has
     already. `token` names the run from before it had an ID. `former_runs_dir` is where a run's folder lay that was
-    recorded by schema 1, whose `config.yaml` does not say so.
+    recorded by schema 1, whose `config.yaml` does not say so. `digests` has those of the folder's files
+    (`dlcli.tracking.digests`); null where the run began without any.
     """
 
     run_dir: Path
@@ -101,6 +103,7 @@ class Ledger:
     result: dict[str, Any] = field(default_factory=dict)
     projected: dict[str, Any] = field(default_factory=dict)
     former_runs_dir: str | None = None
+    digests: dict[str, list[str]] | None = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -114,6 +117,12 @@ class Ledger:
         if isinstance(version, int) and version > SCHEMA_VERSION:
             hint = "Install a newer dlcli to read it."
             raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
+        digests = document.get("digests") if version != 1 else None
+        if isinstance(digests, dict) and digests.pop(LEDGER_FILE, None) != [_digest(document)]:
+            hint = "Copy the folder anew, or take it from a backup."
+            raise CorruptRun(
+                "the run's ledger is not as it was written: its SHA-256 differs", str(path), hint
+            )
         if version == 1:
             _without_its_place(document)
         known = {f.name: f for f in fields(cls) if f.name != "run_dir"}
@@ -182,6 +191,8 @@ class Ledger:
     def _to_json(self) -> str:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
         document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}
+        if self.digests is not None:
+            document["digests"] = {**self.digests, LEDGER_FILE: [_digest(document)]}
         return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str) + "\n"
 
 
@@ -203,3 +214,8 @@ def _is(value: Any, kind: str) -> bool:
     if kind.startswith("dict"):
         return isinstance(value, dict)
     return isinstance(value, int if kind.startswith("int") else str)
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """That of a ledger's content, without itself: one flipped bit would change a figure."""
+    return hashlib.sha256(json.dumps(document, default=str).encode()).hexdigest()

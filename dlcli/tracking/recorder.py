@@ -15,6 +15,7 @@ from dlcli.disk import write_errors
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
 from dlcli.redact import redact, redact_value
 from dlcli.tracking.connection import load_mlflow
+from dlcli.tracking.digests import results_of
 from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now
 from dlcli.tracking.liveness import Entry
@@ -104,8 +105,11 @@ class Recorder:
         new = {k: v for k, v in figures.items() if not (k.startswith(_OF_EPOCHS) and k in self._history)}
         with _while_running():
             self._history.append(step, new)
+            digests = self.ledger.digests
             self.ledger.update(
-                metrics={**self.ledger.metrics, **figures}, result={**self.ledger.result, **result}
+                metrics={**self.ledger.metrics, **figures},
+                result={**self.ledger.result, **result},
+                digests=None if digests is None else digests | results_of(self.ledger.run_dir),
             )
 
     def __exit__(

@@ -26,6 +26,7 @@ from dlcli.tracking.connection import (
     tracking_uri,
 )
 from dlcli.tracking.database import locked_store
+from dlcli.tracking.digests import digest
 from dlcli.tracking.entered import note_run
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import Entry
@@ -127,6 +128,7 @@ class Store:
                 pid=pid,
                 host=host,
                 tags=tags,
+                digests={name: [digest(content)] for name, content in files.items()},
             )
             if file := sqlite_file(self.uri):
                 note_run(file, ledger)

@@ -15,3 +15,6 @@ TAG_LENGTH = 5000  # characters of a value: MLflow's limit
 
 # Of an experiment. MLflow's pages open on model training; without it they show a language model's.
 TRAINING_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+# What was wrong with a checkpoint that a training could not go on from.
+CHECKPOINT_TAG = "dlcli.checkpoint"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -19,10 +20,12 @@ from safetensors.torch import load_file, save_file, save_model
 from dlcli.distributed.world import summed
 from dlcli.errors import Interrupted
 from dlcli.interrupts import preempted
+from dlcli.tracking.manifest import Manifest
+from dlcli.training.checkpoint_io import DigestingIO
 from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
-from dlcli.training.resume import LAST
+from dlcli.training.resume import LAST, PREVIOUS, Progress, best_name
 
 # Steps (or chunks of them) after which several ranks ask each other whether it is time for a checkpoint.
 _ASK_EVERY = 16
@@ -33,6 +36,8 @@ class Checkpoints(Checkpoint):
 
     `last.ckpt` names the best epoch that it knows of. A new best is written before the `last.ckpt` that names it, and
     the old best is removed after: whichever state a killed process leaves, `last.ckpt` finds its best weights.
+    The checkpoint before it stays, with its best weights, until the next one is written: damage to `last.ckpt` then
+    costs one checkpoint. `digests.json` has the digests of all of them.
 
     Both leave out what the training never changes; `complete` puts it into the best weights.
 
@@ -41,9 +46,19 @@ class Checkpoints(Checkpoint):
         monitor: name of the metric; the last epoch counts as the best where it is None.
         mode: whether less or more is better.
         every_minutes: also writes `last.ckpt` within an epoch, so often.
+        run_id: whose checkpoints they are.
+        progress: where the training goes on from.
     """
 
-    def __init__(self, folder: Path, monitor: str | None, mode: str, every_minutes: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monitor: str | None,
+        mode: str,
+        every_minutes: float,
+        run_id: str = "",
+        progress: Progress | None = None,
+    ) -> None:
         self.best_epoch: int | None = None
         self.best_value = math.inf if mode == "min" else -math.inf
         self._folder = folder
@@ -53,6 +68,14 @@ class Checkpoints(Checkpoint):
         self._saved = time.monotonic()
         self._finished_epochs = 0
         self._stopped = False
+        self._io = DigestingIO()
+        self._manifest = Manifest.for_writing(folder, run_id)
+        # The best epochs that the checkpoints on the disk name.
+        self._named: dict[str, int | None] = {}
+        if progress is not None:
+            best = progress.checkpoints["best_epoch"]
+            self._named[progress.file.name] = best
+            self._manifest.adopt(progress.file.name, *([best_name(best)] if best is not None else []))
 
     @property
     def best_weights(self) -> Path | None:
@@ -60,7 +83,11 @@ class Checkpoints(Checkpoint):
         return self._best_file(self.best_epoch) if self.best_epoch is not None else None
 
     def _best_file(self, epoch: int) -> Path:
-        return self._folder / f"best-{epoch:04d}.safetensors"
+        return self._folder / best_name(epoch)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Have the digest of a state computed while it is written."""
+        trainer.strategy.checkpoint_io = self._io
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the best weights where this epoch is better, then the state."""
@@ -68,22 +95,21 @@ class Checkpoints(Checkpoint):
         if self._improved(pl_module.epoch_metrics):
             self.best_epoch = trainer.current_epoch
             if trainer.is_global_zero:
+                self._make_room()
                 self._write_best(trainer.current_epoch, pl_module.judged, pl_module.frozen)
         self._finished_epochs = trainer.current_epoch + 1
         stops = trainer.should_stop and self._finished_epochs >= (trainer.min_epochs or 0)
         self._stopped = stops and not _is_out_of_time(trainer)
         self._save(trainer)
         if trainer.is_global_zero:
-            for file in self._folder.glob("best-*"):
-                if file != self.best_weights:
-                    file.unlink()
+            self._tidy()
         if not self._stopped:
             self._leave_where_preempted()
 
     def _write_best(self, epoch: int, network: Network, frozen: FrozenPart) -> None:
         self._folder.mkdir(exist_ok=True)
         model, metadata = network.model_to_keep(), {"epoch": str(epoch)}
-        with _replacing(self._best_file(epoch)) as partial:
+        with self._replacing(self._best_file(epoch)) as partial:
             if frozen.names:
                 save_file(frozen.without(model), partial, {**metadata, FROZEN: frozen.digest})
             else:
@@ -97,11 +123,13 @@ class Checkpoints(Checkpoint):
         """
         file = self.best_weights
         assert file is not None
+        self._make_room()
+        self._tidy()
         with safe_open(file, framework="pt") as best:
             metadata = best.metadata()
         if FROZEN in metadata:
             whole = frozen.completed(network.model_to_keep(), load_file(file), metadata.pop(FROZEN))
-            with _replacing(file) as partial:
+            with self._replacing(file) as partial:
                 save_model(whole, partial, metadata)
 
     def on_train_batch_end(
@@ -140,10 +168,41 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         partial = self._folder / "last.partial"
+        if trainer.is_global_zero:
+            self._make_room()
         trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:  # all ranks have to be here, and one of them writes
-            partial.replace(self._folder / LAST)
+            if LAST in self._named:
+                _link(self._folder / LAST, self._folder / PREVIOUS)
+                self._named[PREVIOUS] = self._named[LAST]
+                self._manifest.accepted[PREVIOUS] = self._manifest.accepted[LAST]
+            self._manifest.replace({LAST: partial}, {LAST: self._io.digest})
+            self._named[LAST] = self.best_epoch
         self._saved = time.monotonic()
+
+    def _make_room(self) -> None:
+        """Three states would take more than was foreseen. Where the last one is damaged, the one before stays."""
+        if LAST in self._named:
+            (self._folder / PREVIOUS).unlink(missing_ok=True)
+            self._manifest.forget(PREVIOUS)
+            self._named.pop(PREVIOUS, None)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove weights that no checkpoint names, nor the next one."""
+        needed = {best_name(epoch) for epoch in (self.best_epoch, *self._named.values()) if epoch is not None}
+        for file in self._folder.glob("best-*.safetensors"):
+            if file.name not in needed:
+                file.unlink()
+                self._manifest.forget(file.name)
+
+    @contextmanager
+    def _replacing(self, file: Path) -> Iterator[str]:
+        """Another name to write to, which becomes the file once all is written."""
+        partial = file.with_suffix(".partial")
+        yield str(partial)
+        partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
+        self._manifest.replace({file.name: partial})
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` says of the best epoch, and how far it is."""
@@ -161,13 +220,12 @@ class Checkpoints(Checkpoint):
         self._finished_epochs = state_dict["finished_epochs"]
 
 
-@contextmanager
-def _replacing(file: Path) -> Iterator[str]:
-    """Another name to write to, which becomes the file once all is written."""
-    partial = file.with_suffix(".partial")
-    yield str(partial)
-    partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
-    partial.replace(file)
+def _link(file: Path, other: Path) -> None:
+    """Give a file another name as well; only the other where the disk knows no such thing."""
+    try:
+        os.link(file, other)
+    except OSError:
+        file.replace(other)
 
 
 def _is_out_of_time(trainer: pl.Trainer) -> bool:

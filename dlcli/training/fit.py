@@ -25,7 +25,8 @@ from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
 from dlcli.training.recipe import Recipe
-from dlcli.training.resume import LAST, read_progress
+from dlcli.training.restoration import note_of_history
+from dlcli.training.resume import find_progress
 
 # Optimizer steps in one call from Lightning, where nothing asks for less: its work between calls, about 200 us on a
 # CPU, is then spread over so many steps.
@@ -60,12 +61,13 @@ _PER_STEP_HOOKS = (
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training leaves behind."""
+    """What a training leaves behind; `note` where a damaged checkpoint was left out."""
 
     best_epoch: int
     best_weights: Path
     history: list[dict[str, float]]
     device: torch.device
+    note: str = ""
 
 
 def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
@@ -93,21 +95,25 @@ def fit(
     description: Mapping[str, str],
     earlier: Sequence[dict[str, float]] = (),
     world: World | None = None,
+    run_id: str = "",
+    start_over: str = "",
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
-    Where `folder` holds a `last.ckpt`, training goes on from there, and ends as it would have without the break;
+    Where `folder` holds a checkpoint of `run_id`, training goes on from there, and ends as without the break;
     `earlier` are the metrics of the epochs so far. In a `world` of several processes each trains on its part of every
     batch, and the first one writes all files.
 
+    `start_over` says what to do where every checkpoint is damaged.
+
     Raises:
-        CorruptRun: the checkpoint cannot be read, or is that of a training with other frozen weights.
+        CorruptRun: no checkpoint is as it was written, or is that of a training with other frozen weights.
         Diverged: the loss became NaN or infinite.
         TrainingError: no epoch was finished.
     """
     batch_size, monitor = recipe.batch_size, recipe.monitor
     chunk = CHUNK if takes_chunks(recipe.trainer_arguments, recipe.callbacks) else None
-    progress = read_progress(folder / LAST)
+    progress = find_progress(folder, run_id, start_over)
     first_epoch = progress.finished_epochs if progress else 0
     history = list(earlier[:first_epoch])
 
@@ -127,7 +133,12 @@ def fit(
         on_epoch,
     )
     checkpoints = Checkpoints(
-        folder, None if recipe.keep_last else monitor, recipe.mode, recipe.checkpoint_minutes
+        folder,
+        None if recipe.keep_last else monitor,
+        recipe.mode,
+        recipe.checkpoint_minutes,
+        run_id,
+        progress,
     )
     trainer = recipe.make_trainer(
         logger=False,
@@ -145,7 +156,14 @@ def fit(
     device = trainer.strategy.root_device
     threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     place = f"{world.size} x {device.type}" if world else str(device)
-    description = {**description, "device": f"{place}{threads}, precision {trainer.precision}"}
+    note = ". ".join(
+        filter(None, [progress.note if progress else "", note_of_history(len(history), first_epoch)])
+    )
+    description = {
+        **description,
+        **({"checkpoint": note} if note else {}),
+        "device": f"{place}{threads}, precision {trainer.precision}",
+    }
     steps = module.steps_per_epoch
     observer.prepared(Plan(description, trainer.max_epochs, steps, monitor, recipe.mode, first_epoch))
     try:
@@ -153,7 +171,7 @@ def fit(
             checkpoints.load_state_dict(progress.checkpoints)
         else:
             with world.joined(device) if world else nullcontext():
-                trainer.fit(module, ckpt_path=folder / LAST if progress else None, weights_only=True)
+                trainer.fit(module, ckpt_path=progress.file if progress else None, weights_only=True)
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.explain(network, task, train, batch_size, device) from error
@@ -167,7 +185,7 @@ def fit(
         )
     if rank == 0:
         checkpoints.complete(network, module.frozen)
-    return Fitted(checkpoints.best_epoch, checkpoints.best_weights, history, device)
+    return Fitted(checkpoints.best_epoch, checkpoints.best_weights, history, device, note)
 
 
 def _metrics_of_an_epoch(task: Task, monitor: str, callbacks: Sequence[Callback]) -> list[str]:

@@ -1,9 +1,10 @@
-"""Going on from `last.ckpt`: how far it is, and what an epoch holds that was stopped in its middle."""
+"""Going on from a checkpoint: how far it is, and what an epoch holds that was stopped in its middle."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,18 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from dlcli.distributed.world import exchanged, is_group
-from dlcli.errors import CorruptRun, first_line
+from dlcli.errors import CorruptRun, Problem, first_line
+from dlcli.paths import display
+from dlcli.tracking.manifest import Manifest
 
 LAST = "last.ckpt"
+
+# The one before, while a training runs: for where the last one is damaged.
+PREVIOUS = "previous.ckpt"
+
+_START_OVER = (
+    "Take it from a backup, or start over, to the same result: remove the folder {folder}, and resume."
+)
 
 
 @dataclass(frozen=True)
@@ -22,37 +32,83 @@ class Progress:
     """How far a checkpoint is.
 
     Attributes:
+        file: where it is.
         finished_epochs: whole epochs behind it.
         stopped: a callback ended the training there; more epochs change nothing.
         checkpoints: state of `Checkpoints`.
+        note: what is wrong with a later one, which is left out; empty where nothing is.
     """
 
+    file: Path
     finished_epochs: int
     stopped: bool
     checkpoints: dict[str, Any]
+    note: str = ""
 
     def reaches(self, max_epochs: int | None) -> bool:
         """Whether there is nothing left to train."""
         return self.stopped or (max_epochs is not None and 0 <= max_epochs <= self.finished_epochs)
 
 
-def read_progress(file: Path) -> Progress | None:
-    """How far a checkpoint is; None where there is none.
+def best_name(epoch: int) -> str:
+    """The file with the weights of an epoch that was the best."""
+    return f"best-{epoch:04d}.safetensors"
+
+
+def find_progress(folder: Path, run_id: str, start_over: str = "", *, best: bool = True) -> Progress | None:
+    """How far the last checkpoint is that is as it was written, with its best weights; None where there is none.
+
+    Args:
+        folder: of the checkpoints.
+        run_id: whose they must be.
+        start_over: what to do where none is whole.
+        best: also look at its best weights; those of a finished run are in its model.
 
     Raises:
-        CorruptRun: it cannot be read.
+        CorruptRun: there are some, and all are damaged.
     """
-    if not file.exists():
-        return None
+    manifest = Manifest.load(folder)
+    hint = start_over or _START_OVER.format(folder=display(folder))
+    if manifest is not None and manifest.run_id != run_id:
+        raise CorruptRun(f"the checkpoints are those of another run, {manifest.run_id}", str(folder), hint)
+    damaged: list[Problem] = []
+    for file in (folder / LAST, folder / PREVIOUS):
+        if not os.path.lexists(file) and (file.name == PREVIOUS or not _is_recorded(manifest, file.name)):
+            continue
+        if file.is_dir():  # a file could not take its place later
+            hint = "Remove it, and resume: the training goes on from the checkpoint before, or starts over."
+            raise CorruptRun("is a folder, and should be a file", str(file), hint)
+        try:
+            progress = _read(file, manifest, hint, best)
+        except CorruptRun as error:
+            damaged += error.problems
+            continue
+        note = "".join(
+            f"{display(Path(p.where))} {p.message}; it goes on from the one before" for p in damaged[:1]
+        )
+        return replace(progress, note=note)
+    if damaged:
+        raise CorruptRun(damaged)
+    return None
+
+
+def _is_recorded(manifest: Manifest | None, name: str) -> bool:
+    return manifest is not None and name in manifest.accepted
+
+
+def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> Progress:
+    """A checkpoint, compared with what was written; what a run had before there were digests is read as it is."""
+    if manifest is not None:
+        manifest.check(file.name, hint=hint)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)["callbacks"]["Checkpoints"]
-        return Progress(state["finished_epochs"], state["stopped"], state)
+        progress = Progress(file, state["finished_epochs"], state["stopped"], state)
+        best = state["best_epoch"]
     except Exception as error:  # whatever a damaged file makes of the reader
-        raise CorruptRun(
-            f"the checkpoint cannot be read: {first_line(error)}",
-            where=str(file),
-            hint="Take it from a backup, or remove it: the training then starts over, with the same result.",
-        ) from error
+        raise CorruptRun(f"the checkpoint cannot be read: {first_line(error)}", str(file), hint) from error
+    if with_best and manifest is not None and best is not None:
+        manifest.check(best_name(best), hint=hint)
+    return progress
 
 
 def all_parts(own: dict[str, Any], device: torch.device) -> dict[str, Any] | list[Tensor]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from safetensors.torch import load_file
 
 from dlcli.errors import CorruptRun
+from dlcli.tracking import manifest
+from dlcli.tracking.ledger import atomic_write
+from dlcli.tracking.manifest import MANIFEST_FILE
 from dlcli.training.fit import Fitted
 from dlcli.training.observer import Observer
-from dlcli.training.resume import LAST
+from dlcli.training.resume import LAST, PREVIOUS
 from tests.training import fitting
 from tests.training.fitting import BATCH, ROWS, SeesEveryStep
 
@@ -180,8 +187,122 @@ def test_a_finished_training_is_left_alone_and_more_epochs_extend_it(tmp_path: P
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     train(tmp_path, epochs=1)
     (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:200])
-    with pytest.raises(CorruptRun, match="the checkpoint cannot be read"):
+    with pytest.raises(
+        CorruptRun, match=rf"{LAST}: is not what was recorded.*\n.*start over, to the same result"
+    ):
         train(tmp_path, epochs=2)
+
+
+def damage(file: Path, kind: str, seed: int = 0) -> None:
+    content = bytearray(file.read_bytes())
+    random = np.random.default_rng(seed)
+    content[random.integers(len(content))] ^= 1 << int(random.integers(8))
+    file.unlink()
+    if kind != "missing":
+        file.write_bytes({"torn": content[: len(content) // 2], "empty": b""}.get(kind, content))
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    """A training that was killed after three epochs, with its history; the same one, not killed."""
+    folder, history = tmp_path_factory.mktemp("killed"), []
+    _, whole = train(folder / "whole", epochs=4, rows=40)
+    with pytest.raises(Killed):
+        train(folder / "killed", callbacks=[KillAt(3)], heard=history, epochs=4, rows=40)
+    return folder / "killed", history, folder / "whole", whole
+
+
+@pytest.mark.parametrize("kind", ["torn", "empty", "missing", *(f"flip {i}" for i in range(12))])
+def test_a_damaged_checkpoint_costs_one_checkpoint(kind: str, killed: Any, tmp_path: Path) -> None:
+    """The training goes on from the one before, says so, and ends with the same bits."""
+    source, history, whole_folder, whole = killed
+    folder = shutil.copytree(source, tmp_path / "copy")
+    damage(folder / LAST, kind, seed=int(kind[5:] or 0) if kind.startswith("flip") else 0)
+    _, resumed = train(folder, epochs=4, rows=40, earlier=history)
+    assert f"{LAST} is" in resumed.note
+    assert resumed.note.endswith("it goes on from the one before")
+    same(whole_folder, folder, whole, resumed)
+    assert not (folder / PREVIOUS).exists()  # a finished training needs one state alone
+    assert [file.name for file in folder.glob("best-*")] == [resumed.best_weights.name]
+
+
+def test_a_folder_in_place_of_a_checkpoint(killed: Any, tmp_path: Path) -> None:
+    source, history, whole_folder, whole = killed
+    folder = shutil.copytree(source, tmp_path / "copy")
+    damage(folder / LAST, "missing")
+    (folder / LAST).mkdir()
+    with pytest.raises(CorruptRun, match=rf"{LAST}: is a folder, and should be a file\n.*Remove it"):
+        train(folder, epochs=4, rows=40, earlier=history)
+    (folder / LAST).rmdir()
+    _, resumed = train(folder, epochs=4, rows=40, earlier=history)
+    assert f"{LAST} is missing" in resumed.note
+    same(whole_folder, folder, whole, resumed)
+
+
+def test_a_damaged_checkpoint_within_an_epoch(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 3, "rows": 40, "checkpoint_minutes": 1e-9}
+    history: list[dict[str, float]] = []
+    _, whole = train(tmp_path / "a", callbacks=[SeesEveryStep()], **options)
+    with pytest.raises(Killed):
+        train(tmp_path / "b", callbacks=[SeesEveryStep(), KillInEpoch(1, 3)], heard=history, **options)
+    damage(tmp_path / "b" / LAST, "flip")
+    _, resumed = train(tmp_path / "b", callbacks=[SeesEveryStep()], earlier=history, **options)
+    assert resumed.note
+    same(tmp_path / "a", tmp_path / "b", whole, resumed)
+
+
+def test_where_all_are_damaged_nothing_goes_on(killed: Any, tmp_path: Path) -> None:
+    source, history, *_ = killed
+    for name in ("best-*", "*.ckpt"):
+        folder = shutil.copytree(source, tmp_path / name.strip("*.-"))
+        for file in folder.glob(name):
+            damage(file, "flip")
+        with pytest.raises(CorruptRun, match=r"is not what was recorded"):
+            train(folder, epochs=4, rows=40, earlier=history)
+
+
+def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
+    train(tmp_path, epochs=1, fit={"run_id": "one"})
+    with pytest.raises(CorruptRun, match="the checkpoints are those of another run, one"):
+        train(tmp_path, epochs=2, fit={"run_id": "another"})
+
+
+def test_checkpoints_without_digests_go_on_and_get_some(tmp_path: Path) -> None:
+    """As an earlier dlcli left them. Weights that stay the best are vouched for from then on."""
+    _, whole = train(tmp_path / "a", epochs=5, lr=0.0)
+    _, short = train(tmp_path / "b", epochs=2, lr=0.0)
+    (tmp_path / "b" / MANIFEST_FILE).unlink()
+    _, longer = train(tmp_path / "b", epochs=4, lr=0.0, earlier=short.history)
+    _, longest = train(tmp_path / "b", epochs=5, lr=0.0, earlier=longer.history)
+    same(tmp_path / "a", tmp_path / "b", whole, longest)
+
+
+@pytest.mark.parametrize("time", range(0, 21, 2))
+def test_a_kill_while_a_checkpoint_is_written_leaves_one_to_go_on_from(
+    time: int, killed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right before any of its writes, links, renames and removals: nothing counts as damaged."""
+    *_, whole_folder, whole = killed
+    left = iter(range(time))
+
+    def counted(real: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> Any:
+            if next(left, None) is None:
+                raise Killed
+            return real(*arguments, **options)
+
+        return step
+
+    history: list[dict[str, float]] = []
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(manifest, "atomic_write", counted(atomic_write))
+        patch.setattr(os, "link", counted(os.link))
+        patch.setattr(Path, "replace", counted(Path.replace))
+        patch.setattr(Path, "unlink", counted(Path.unlink))
+        train(tmp_path, epochs=4, rows=40, heard=history)
+    _, resumed = train(tmp_path, epochs=4, rows=40, earlier=history)
+    assert resumed.note == ""
+    same(whole_folder, tmp_path, whole, resumed)
 
 
 def test_scores_go_on_from_their_state(monkeypatch: pytest.MonkeyPatch) -> None:

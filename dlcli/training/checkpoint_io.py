@@ -1,0 +1,50 @@
+"""Writing a training's state, its digest computed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+
+class DigestingIO(TorchCheckpointIO):
+    """Writes what Lightning's own writes, and straight to the file: the state is not in memory a second time.
+
+    Attributes:
+        digest: the SHA-256 of the file that was written last, in hexadecimal digits; empty where there is none.
+    """
+
+    digest = ""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a state; a file that could not be written whole does not stay."""
+        file = Path(path)
+        file.parent.mkdir(exist_ok=True)
+        self.digest = ""
+        try:
+            with file.open("wb") as stream:
+                hashing = _Hashing(stream)
+                torch.save(checkpoint, hashing)
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+        self.digest = hashing.sha256.hexdigest()
+
+
+class _Hashing:
+    """A stream that computes the digest of what goes through it."""
+
+    def __init__(self, stream: BufferedWriter) -> None:
+        self.sha256 = hashlib.sha256()
+        self._stream = stream
+
+    def write(self, content: Any) -> int:
+        self.sha256.update(content)
+        return self._stream.write(content)
+
+    def flush(self) -> None:
+        self._stream.flush()
