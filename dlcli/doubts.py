@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.config.kept_out import kept_out
 from dlcli.errors import Problem
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the 
 def find_doubts(config: Mapping[str, Any]) -> Iterator[Problem]:
     """What of a configuration a person should know before it is trained."""
     yield from _cut_cycle(config)
+    for key in kept_out(config):
+        yield Problem(
+            "is a secret in plain text: the record does not keep it, and what goes on with the run needs it again",
+            key,
+            f"Put it into a variable of your own and write '{key}=${{oc.env:NAME}}', which is recorded like that.",
+        )
 
 
 def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:

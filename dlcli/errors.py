@@ -5,6 +5,7 @@
     DlcliError                 exit code 1
       InputError               exit code 2: the user's input is wrong, nothing ran
         ConfigError            a group, option, key, type or value
+          NotSet               a variable of the environment that it reads
         DataError              a file, row or column
         RunNotFound            RUN names no run, or several
         StoreError             the MLflow store does not answer
@@ -27,6 +28,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from dlcli.redact import redact_all
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ class InputError(DlcliError):
 
 class ConfigError(InputError):
     """A group, option, key, type or value in the configuration."""
+
+
+class NotSet(ConfigError):
+    """A variable of the environment that a configuration reads."""
 
 
 class DataError(InputError):
@@ -137,11 +144,14 @@ class Interrupted(BaseException):
 
 def describe_error(error: Exception) -> dict[str, Any]:
     """An error as a message to another process: plain types."""
-    if isinstance(error, DlcliError):
-        return {"kind": type(error).__name__, "problems": [problem.to_json() for problem in error.problems]}
-    text = f"{type(error).__name__}: {error}".strip()
-    hint = "The traceback is in error.txt, in the run's folder."
-    return {"kind": "TrainingError", "problems": [Problem(text, hint=hint).to_json()]}
+    kind, problems = type(error).__name__, getattr(error, "problems", ())
+    if not isinstance(error, DlcliError):
+        text = f"{type(error).__name__}: {error}".strip()
+        kind, problems = (
+            "TrainingError",
+            [Problem(text, hint="The traceback is in error.txt, in the run's folder.")],
+        )
+    return {"kind": kind, "problems": [redact_all(problem.to_json()) for problem in problems]}
 
 
 def first_line(error: BaseException) -> str:

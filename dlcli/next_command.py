@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcli.config.kept_out import written_words
 from dlcli.config.project import default_runs_dir
 from dlcli.errors import DlcliError
 from dlcli.paths import display
@@ -21,7 +22,7 @@ RUNS_DIR_VARIABLE = "DLCLI_RUNS_DIR"
 
 def next_command(*words: str, runs_dir: str | Path) -> str:
     """A line for the shell, `dlcli WORDS`: with `--runs-dir` where dlcli would look elsewhere without it."""
-    return shlex.join(["dlcli", *words, *_place(Path(runs_dir).absolute())])
+    return shlex.join(["dlcli", *written_words(words), *_place(Path(runs_dir).absolute())])
 
 
 def resume_command(ledger: Ledger, *overrides: str) -> str:

@@ -39,9 +39,8 @@ _COLUMNS = re.compile(r"(?:^|[+~ ])dataset\.types\.")
 
 _INTERPOLATION = r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
 _IS_INTERPOLATION = re.compile(rf"(?:{_INTERPOLATION})+")
-_PLACEHOLDER = re.compile(
-    r"\.{2,}|\?+|\*+|<[^<>]*>|[\[\]<>]+|None|null|true|false|True|False|[A-Z]{4,}", re.ASCII
-)
+_NOTHING = re.compile(r"\.{2,}|\?+|\*+|None|null|[Tt]rue|[Ff]alse")
+_PLACEHOLDER = re.compile(r"<[^<>]*>|[\[\]<>]+|USER|VALUE|PASSWORD")
 
 _URL = re.compile(r"""[A-Za-z][\w+.-]*://[^\s'"<>`]+""")
 # A whole URL as a parameter of another.
@@ -52,7 +51,7 @@ _PARAMETER = re.compile(
     r"""(?P<secret>[^\s&;#'"]+)"""
 )
 _SCHEME = re.compile(
-    r"""(?P<lead>\b(?:bearer|basic)[ \t]+)(?P<secret>[A-Za-z0-9._~+/=-]+)""",
+    r"""(?P<lead>\b(?:bearer|basic)[ \t]+)(?P<secret>[A-Za-z0-9._~+/=*-]+)""",
     re.IGNORECASE,
 )
 _SHAPES = re.compile(
@@ -91,7 +90,7 @@ def is_secret_value(key: str, value: Any) -> bool:
         return False
     if isinstance(value, int):
         return re.search(r"(?i)passw|pwd|passcode|passphrase|secret|api.?key", key) is not None
-    return bool(value) and not _is_open(str(value))
+    return not _is_open(str(value))
 
 
 def learn_secret(value: object) -> None:
@@ -108,9 +107,9 @@ def redact(text: str) -> str:
     return replaced(text, lambda secret: MASK)
 
 
-def replaced(text: str, instead: Callable[[str], str]) -> str:
-    """Text with each secret in it replaced by `instead(SECRET)`."""
-    spans = sorted(_spans(text))
+def replaced(text: str, instead: Callable[[str], str], *, of_environment: bool = True) -> str:
+    """Text with each secret in it replaced by `instead(SECRET)`; also values that secret variables have."""
+    spans = sorted([*_spans(text), *_known(text, _of_environment() if of_environment else [])])
     made: list[str] = []
     end = 0
     for start, stop in spans:  # in order, so that of two that overlap the first begins
@@ -159,11 +158,14 @@ def redact_command(argv: Sequence[str]) -> str:
 
 
 def _is_open(text: str) -> bool:
-    """Whether a value holds no secret: an interpolation, or what stands for a value in a sentence."""
+    """Whether a value holds no secret: an interpolation, a mask, nothing."""
     text = text.strip("\"'")
-    return (
-        not text or _IS_INTERPOLATION.fullmatch(text) is not None or _PLACEHOLDER.fullmatch(text) is not None
-    )
+    return not text or _IS_INTERPOLATION.fullmatch(text) is not None or _NOTHING.fullmatch(text) is not None
+
+
+def _stands_for_one(text: str) -> bool:
+    """The same in a sentence, where `VALUE` and `<token>` stand for what somebody is to write."""
+    return _is_open(text) or _PLACEHOLDER.fullmatch(text.strip("\"'.,")) is not None
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
@@ -181,7 +183,6 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             yield found.span("secret")
     if "=" in text or ":" in text:
         yield from _pairs(text)
-    yield from _known(text)
 
 
 def _of_url(url: re.Match[str]) -> Iterator[tuple[int, int]]:
@@ -191,10 +192,12 @@ def _of_url(url: re.Match[str]) -> Iterator[tuple[int, int]]:
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, colon, after = host.partition(":")
     # A password may hold a raw slash or @: rather mask too much than too little.
-    is_port = re.fullmatch(r"\d*", after) is not None and "@" not in host
+    is_port = re.fullmatch(r"\d*|.*\](?::\d*)?", after) is not None and "@" not in host
     if "@" in rest and ("@" in host or (colon and not is_port)):
         end = rest.rindex("@") if colon else host.rindex("@")
-        if not _is_open(rest[len(user) + 1 : end] if colon else user.partition("@")[0]):
+        if not _is_open(rest[:end]) and not _stands_for_one(
+            rest[len(user) + 1 : end] if colon else rest[:end]
+        ):
             yield begin, begin + end
     for found in _PARAMETER.finditer(url[0]):
         if not _is_open(found["secret"]):
@@ -209,13 +212,18 @@ def _pairs(text: str) -> Iterator[tuple[int, int]]:
         at, value = found.start("value"), found["value"]
         is_quoted = value[0] in "\"'"
         bare = value.strip("\"'")
-        if not is_secret_value(found["key"], bare) or text.startswith("//", at):
+        if not is_secret_value(found["key"], bare) or _stands_for_one(bare) or text.startswith("//", at):
             at = found.end("between")
             continue
-        if ":" in found["between"] and not found["quote"] and not _is_surely(found["key"], bare):
-            continue
+        if ":" in found["between"] and not found["quote"] and not is_quoted:
+            is_sentence = bare.isalpha() and text[found.end() : found.end() + 1] == " "
+            if bare not in ("Bearer", "Basic") and (is_sentence or not _is_surely(found["key"], bare)):
+                continue
         scheme = None if is_quoted else _SCHEME.match(text, at)  # Authorization: Bearer X
         span = scheme.span("secret") if scheme else found.span("value")
+        if scheme and _is_open(scheme["secret"]):
+            at = span[1]
+            continue
         yield (span[0] + 1, span[1] - 1) if is_quoted and span[1] - span[0] > 1 else span
         at = span[1]
 
@@ -227,8 +235,8 @@ def _is_surely(key: str, value: str) -> bool:
     return len(value) >= 8 and re.search(r"\d", value) is not None
 
 
-def _known(text: str) -> Iterator[tuple[int, int]]:
-    for value in (*_learnt, *_of_environment()):
+def _known(text: str, values: Sequence[str]) -> Iterator[tuple[int, int]]:
+    for value in (*_learnt, *values):
         at = text.find(value)
         while at >= 0:
             end = at + len(value)

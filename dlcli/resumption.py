@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.kept_out import keep_out, words_text
 from dlcli.datasets.raw_rows import DATA_PATHS
-from dlcli.errors import ConfigError, CorruptRun, Problem
+from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
@@ -82,7 +83,7 @@ class Resumption:
             recorded = self.opened.claim.recorded()
             files = {
                 **({CONF_DIRS_FILE: "".join(f"{path}\n" for path in recorded)} if recorded else {}),
-                OVERRIDES_FILE: "".join(f"{word}\n" for word in self.words),
+                OVERRIDES_FILE: words_text(self.words),
                 CONFIG_FILE: config_text(self.config),
             }
             for name, content in files.items():
@@ -195,10 +196,13 @@ def _with_changes(
 ) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
+    from dlcli.config.environment import check_set, reads_environment
     from dlcli.config.overrides import parse
     from dlcli.config.validate import validate
 
     settings, problems = parse(overrides)
+    # What the record does not hold may be given again, and from another variable.
+    from_outside = {s.key for s in settings if reads_environment(_at(config, s.key))}
     if not any(key.startswith("sweep.") for key in may_change):
         of_sweeps = [setting for setting in settings if setting.key.startswith("sweep.")]
         settings = [setting for setting in settings if setting not in of_sweeps]
@@ -211,19 +215,27 @@ def _with_changes(
             f"A run that goes on can change: {', '.join(may_change)}.",
         )
         for setting in settings
-        if setting.key not in may_change
+        if setting.key not in may_change and setting.key not in from_outside
     ]
     if problems:
         raise ConfigError(problems)
     merged = OmegaConf.create(config)
     for setting in settings:
         OmegaConf.update(merged, setting.key, setting.value, force_add=True)
-    changed: Any = OmegaConf.to_container(merged)
+    changed: Any = keep_out(OmegaConf.to_container(merged))  # type: ignore[arg-type]
+    if unset := check_set(changed):
+        raise NotSet(unset)
     mistakes = [p for p in validate(changed, set(changed), {}) if p.where in {s.key for s in settings}]
     if mistakes:
         raise ConfigError(mistakes)
     _refuse_beyond_the_schedule(config, changed)
     return absolute_paths(changed)
+
+
+def _at(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
 
 
 def _refuse_beyond_the_schedule(config: dict[str, Any], changed: dict[str, Any]) -> None:

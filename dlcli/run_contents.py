@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlcli.config.kept_out import words_text
 from dlcli.gate.gate import current
 from dlcli.gate.seal import make_seal
 from dlcli.gate.vouching import CODE, CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE, listing
@@ -25,7 +26,7 @@ def contents(
     code = own_code(config, [folder.parent for folder in folders])
     sealed: dict[str, str | bytes] = {
         CONFIG_FILE: config_text(config),
-        OVERRIDES_FILE: "".join(f"{override}\n" for override in overrides),
+        OVERRIDES_FILE: words_text(overrides),
         **({CONF_DIRS_FILE: "".join(f"{folder}\n" for folder in folders)} if folders else {}),
     }
     return {

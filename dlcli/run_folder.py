@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlcli.config.environment import reads_environment
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.gate.vouching import Claim
@@ -48,6 +49,8 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in DATA_PATHS:
         if isinstance(dataset.get(key), str):
             place = Path(dataset[key]).expanduser()
+            if reads_environment(dataset[key]):
+                continue
             # What is not there may be a name on a hub; but a root may be yet to be made.
             if key == "root" or place.exists():
                 dataset[key] = str(place.resolve())
@@ -59,11 +62,12 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """The content of `config.yaml`."""
+    """The content of `config.yaml`: what reads the environment as it was written, and no secrets."""
     from dlcli.gate.documents import yaml_text
+    from dlcli.redact import redact_all
 
     said = _OF_A_SWEEP if "sweep" in config else ""
-    return said + yaml_text(dict(config))
+    return said + yaml_text(redact_all(config))
 
 
 def read_result(run_dir: Path, *, within: int = 0) -> Result:

@@ -11,10 +11,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from dlcli.cli.app import app
 from dlcli.escapes import shortened, visible, visible_name
 from dlcli.presentable import presentable, presentable_name, python_presentable
 from tests.test_console import on_a_terminal
@@ -161,3 +164,33 @@ def test_pictures_of_hostile_names(tmp_path: Path) -> None:
         roc(y, np.random.default_rng(0).dirichlet(np.ones(5), 20), classes),
     ):
         assert save(figure, tmp_path / "p.png").stat().st_size > 1000
+
+
+def test_hostile_names_in_a_table(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    bad = re.sub("[\udcff\r\x00]", "", HOSTILE)  # a table cannot hold these in a name
+    column, kinds = f"size{bad}", [bad, "owl$x$"]
+    table = pd.DataFrame({column: random.normal(size=60), "weight": random.normal(size=60)})
+    table["kind"] = [kinds[row % 2] for row in range(60)]
+    table.to_csv(tmp_path / "birds.csv", index=False)
+    folder = ["--runs-dir", str(tmp_path / "runs")]
+    words = ["dataset=table", f"dataset.path={tmp_path}/birds.csv", "dataset.target=kind", "model=linear"]
+    words += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "run_name='a\x1b[2Jb\u202e'"]
+    for command in (
+        ["check", *words],
+        ["train", *words, f"dataset.positive='{kinds[1]}'"],
+        ["train", *words, "--json"],
+        ["train", *words, "dataset.target='none\x1b[2J'"],
+        ["eval", "last"],
+        ["compare", "last", "last"],
+    ):
+        done = CliRunner().invoke(app, [*command, *folder])
+        assert done.exit_code in (
+            (2,) if "none" in command[-1] else (0, 2) if command[0] == "compare" else (0,)
+        ), done
+        assert "Traceback" not in done.output
+        assert is_plain(done.output), command
+    # The words are planned anew from, as they were.
+    texts = [f.read_text() for f in (tmp_path / "runs").rglob("*.txt") if f.name != "overrides.txt"]
+    assert all("\x1b" not in text for text in texts)
+    assert len(list((tmp_path / "runs").rglob("*.png"))) > 4

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from dlcli.config.environment import from_environment, reads_environment
 from dlcli.config.root import OWN
 from dlcli.config.signature import signature
 from dlcli.config.suggest import did_you_mean, near, question
@@ -86,7 +87,7 @@ def _nested(value: Any, where: str, facts: Mapping[str, Any]) -> Any:
         return {key: _nested(item, f"{where}.{key}", facts) for key, item in value.items()}
     if isinstance(value, list):
         return [_nested(item, f"{where}.{index}", facts) for index, item in enumerate(value)]
-    return value
+    return from_environment(value, where) if reads_environment(value) else value
 
 
 def _import_longest(parts: list[str]) -> tuple[Any, int]:

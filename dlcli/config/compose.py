@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.apply import apply
+from dlcli.config.environment import as_written
 from dlcli.config.folders import conflicts, extend_path, groups, options
+from dlcli.config.kept_out import keep_out, masked_values
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, parse
 from dlcli.config.picks import Picks, sort
@@ -124,6 +126,8 @@ def draft(
         if (problem in open_ends or problem.where not in reported)
         and problem.where.split(".")[0] not in unsure
     ]
+    values = keep_out(as_written(config, values))
+    problems += masked_values(values)
     typed = {setting.key for setting in used if not setting.source}
     # Of a mapping, keys are typed: dataset.types.zip.
     typed |= {problem.where for problem in found if any(key.startswith(f"{problem.where}.") for key in typed)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dlcli.config.environment import missing_variables, reads_environment, unset
 from dlcli.errors import Problem, first_line
 
 _DEEPEST = 50
@@ -52,6 +53,9 @@ def _value(node: Any, key: Any, raw: Any, where: str, depth: int, problems: list
     try:
         value = node[key]
     except Exception as error:  # a resolver may raise anything
+        if reads_environment(raw) and (missing := missing_variables(raw)):
+            problems.extend(unset(missing, where).problems)
+            return None
         reason = first_line(error)
         problems.append(Problem(f"{raw} cannot be resolved: {reason}", where))
         return None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
+from dlcli.config.environment import values_of
 from dlcli.console import counted
 from dlcli.errors import ConfigError, Interrupted, first_line
 from dlcli.executors.elsewhere import outcome, record_end, record_loss, refuse_sqlite_elsewhere
@@ -106,7 +107,9 @@ class RayPool:
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
         self._following.follow(job, observer)
-        ref = self._running[job.run_dir] = self._submit(job_text=job.to_json())
+        ref = self._running[job.run_dir] = self._submit(
+            job_text=job.to_json(), environment=values_of(job.config)
+        )
         ref.future().add_done_callback(partial(self._settle, job, future))
         return future
 
@@ -159,9 +162,16 @@ class RayPool:
             future.set_exception(error)
 
 
-def _there(job_text: str, dataset: dict[str, Any], data: Data, store: str) -> dict[str, Any]:
-    """In a process of Ray's, which does many jobs one after the other, and has the environment of its machine."""
+def _there(
+    job_text: str, environment: dict[str, str], dataset: dict[str, Any], data: Data, store: str
+) -> dict[str, Any]:
+    """In a process of Ray's, which does many jobs one after the other, and has the environment of its machine.
+
+    `environment` is what the job reads of the driver's.
+    """
     from copy import deepcopy
+
+    os.environ.update(environment)
 
     from dlcli.datasets.raw_rows import has_loaded, preload
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from dlcli.config.build import TARGET, build, locate
 from dlcli.datasets.data import Kind
 from dlcli.datasets.images.files import ImageFiles
-from dlcli.errors import CorruptRun, DataError, first_line
+from dlcli.errors import CorruptRun, DataError, NotSet, first_line
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
@@ -209,7 +209,7 @@ def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
 def _damage_told(folder: Path) -> Iterator[None]:
     try:
         yield
-    except CorruptRun:
+    except (CorruptRun, NotSet):
         raise
     except Exception as error:
         raise CorruptRun(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlcli.config.kept_out import written_words
 from dlcli.errors import ConfigError
 from dlcli.sweeps.checks import check_options, check_points, check_space, naming_values
 from dlcli.sweeps.objective import Objective, read_objectives
@@ -122,7 +123,7 @@ class SweepPlan:
     def command(self, params: Mapping[str, Any]) -> str:
         """The line that trains one point as an experiment of its own."""
         folders = [word for folder in self.conf_dirs for word in ("-C", str(folder))]
-        return shlex.join(["dlcli", "train", *folders, *self.words(params)])
+        return shlex.join(["dlcli", "train", *folders, *written_words(self.words(params))])
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
         """The overrides of one point, without those that say something of the search."""

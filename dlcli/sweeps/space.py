@@ -19,6 +19,7 @@ from typing import Any
 from dlcli.config.overrides import unreadable
 from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, Problem
+from dlcli.redact import is_secret
 from dlcli.sweeps.dimension import Choice, Dimension, Numbers, plain_text
 
 _HOW = "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or tag(log,interval(1e-4,1e-1))."
@@ -208,6 +209,9 @@ def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) ->
     from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
 
     override = f"{key}={text}"
+    if is_secret(key):
+        hint = f"Give it one value, '{key}=${{oc.env:NAME}}' with a variable of yours."
+        raise ConfigError("names a secret, and every value of a search is recorded", key, hint)
     try:
         parsed = OverridesParser.create().parse_override(override)
     except Exception as error:  # the grammar's errors come in several kinds

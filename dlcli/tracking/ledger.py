@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from dlcli.disk import write_errors
 from dlcli.errors import CorruptRun
 from dlcli.gate.documents import read_json
+from dlcli.redact import redact_all
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
 from dlcli.unfinished import sweep, unfinished
 
@@ -191,6 +192,7 @@ class Ledger:
     def _to_json(self) -> str:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
         document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}
+        document["result"] = redact_all(self.result)
         if self.digests is not None:
             document["digests"] = {**self.digests, LEDGER_FILE: [_digest(document)]}
         return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str) + "\n"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dlcli.escapes import visible
 from dlcli.redact import redact
 from dlcli.tracking.connection import patient, recall, sqlite_file, store_errors
 from dlcli.tracking.entered import note_run
@@ -102,7 +103,7 @@ class Projection:
         from mlflow.entities import RunTag
 
         tags, known = dict(self._ledger.tags), self._ledger.projected.get("tags", {})
-        new = [RunTag(k, redact(v)[:TAG_LENGTH]) for k, v in tags.items() if known.get(k) != v]
+        new = [RunTag(k, visible(redact(v))[:TAG_LENGTH]) for k, v in tags.items() if known.get(k) != v]
         if new:
             with store_errors(self._uri):
                 for start in range(0, len(new), _TAGS_PER_BATCH):

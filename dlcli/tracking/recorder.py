@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from dlcli.disk import write_errors
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
+from dlcli.escapes import shortened, visible
 from dlcli.redact import redact, redact_value
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.digests import results_of
@@ -86,7 +87,7 @@ class Recorder:
     def tag(self, name: str, value: str) -> None:
         """Set a tag."""
         with _while_running():
-            self.ledger.add_tags({name: redact_value(name, value)[:TAG_LENGTH]})
+            self.ledger.add_tags({name: shortened(visible(redact_value(name, value)), TAG_LENGTH)})
 
     def finish(
         self,
@@ -142,7 +143,7 @@ class Recorder:
             self.ledger.update(status=status, ended_at=now(), error=reason, tags=tags)
             if status == "FAILED" and error is not None:
                 text = "".join(traceback.format_exception(error))
-                atomic_write(run_dir / ERROR_FILE, redact(text))
+                atomic_write(run_dir / ERROR_FILE, visible(redact(text)))
 
     def _record_sample(self, sample: dict[str, float]) -> None:
         self._history.append(self._history.last_step(prefix=PREFIX) + 1, sample)
@@ -166,7 +167,7 @@ def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str 
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
     # No fold or trial is to blame for a full disk: it is stopped, to go on later; the whole has failed.
     status: Status = "KILLED" if is_part and isinstance(error, DiskFull) else "FAILED"
-    return status, redact(text)[:TAG_LENGTH]
+    return status, shortened(visible(redact(text)), TAG_LENGTH)
 
 
 def _reserve(run_dir: Path) -> None:

@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlcli.escapes import visible, visible_name
 from dlcli.redact import redact, redact_value
 
 SHOWN_FILE = "mlflow.json"
 CONTEXT_TAG = "mlflow.data.context"  # of an input: training, validation or testing
 
+# What MLflow does not take in a param's name; a column may have it.
+_NO_NAME = re.compile(r"[^/\w.\- :]")
 _PARAM_LENGTH = 6000  # characters: MLflow's limit
 _CUT = " ... (cut)"
 
@@ -50,9 +54,9 @@ class Input:
     def of(cls, data: DatasetRecord) -> Input:
         """What MLflow gets to see of it."""
         return cls(
-            name=data.name[:500],
+            name=visible_name(redact(data.name))[:500],
             digest=data.digest[:36],
-            source=redact(data.source)[:65535],
+            source=visible_name(redact(data.source))[:65535],
             context=data.context,
             schema=json.dumps(data.schema, default=str),
             profile=json.dumps(data.profile, default=str),
@@ -69,7 +73,10 @@ class Shown:
     @classmethod
     def of(cls, params: Mapping[str, Any], datasets: Sequence[DatasetRecord]) -> Shown:
         """`params` may nest; secrets are masked, and what is too long for MLflow is cut."""
-        flat = {key: _shortened(redact_value(key, text)) for key, text in flatten(params)}
+        flat = {
+            _NO_NAME.sub("_", key): _shortened(visible(redact_value(key, text)))
+            for key, text in flatten(params)
+        }
         return cls(flat, [Input.of(data) for data in datasets])
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, StoreError
+from dlcli.escapes import shortened, visible, visible_name
 from dlcli.redact import redact, redact_value
 from dlcli.tracking.connection import (
     connect,
@@ -82,9 +83,9 @@ class Store:
         cannot be made, and DiskFull; the MLflow run is then FAILED.
         """
         token = secrets.token_hex(8)
-        tags = {k: redact_value(k, str(v))[:TAG_LENGTH] for k, v in tags.items()}
+        tags = {k: shortened(visible(redact_value(k, str(v))), TAG_LENGTH) for k, v in tags.items()}
         tags |= {KIND_TAG: kind, TOKEN_TAG: token} | ({PARENT_TAG: parent_id} if parent_id else {})
-        run_name = redact(run_name)
+        run_name, experiment = visible_name(redact(run_name)), visible_name(redact(experiment))
         pid, host = getpid(), socket.gethostname()
         facts = {"tracking_uri": self.recorded_uri, "experiment": experiment, "run_name": run_name}
         owner = {"parent_id": parent_id, "pid": pid, "host": host}
@@ -240,7 +241,7 @@ class Store:
         try:
             yield made
         except DlcliError as error:
-            reason = redact(str(error))[:TAG_LENGTH]
+            reason = shortened(visible(redact(str(error))), TAG_LENGTH)
             for run_id in made:
                 with suppress(DlcliError), store_errors(self.uri):
                     self.client.set_terminated(run_id, "FAILED")

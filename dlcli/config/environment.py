@@ -1,0 +1,206 @@
+"""`${oc.env:NAME}`: values that come from the environment, and are recorded as they were written.
+
+A configuration in memory keeps what it reads from the environment as text; `dlcli.config.build` reads it where an
+object is made. So no file, process or message that a configuration reaches holds the value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from dlcli.config.root import OWN, Root
+from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
+from dlcli.gate.gate import current
+from dlcli.redact import KEPT_OUT, is_secret, is_secret_value, learn_secret, redact
+
+_RESOLVER = "oc.env"
+_CALL = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,{}\s]+)")
+_SIMPLE = re.compile(r"\$\{oc\.env:(\w+)\}")
+_HAS_DEFAULT = re.compile(r"\$\{\s*oc\.env\s*:[^{}]*,")
+_ANY_CALL = re.compile(r"\$\{([^{}:]*:?)")
+
+# Sections whose keys dlcli reads itself, where no object is made of them.
+_READ_HERE = ("trainer", "cv", "executor", "tracking", "sweep")
+
+# Keys that are paths: recorded whole, so that a run is read back from any folder.
+_PLACES = ("dataset.path", "dataset.root", "dataset.test_path")
+
+
+def reads_environment(text: Any) -> bool:
+    """Whether a value is text that reads the environment where it is needed."""
+    return isinstance(text, str) and _CALL.search(text) is not None
+
+
+def variables(config: Any) -> set[str]:
+    """Names of the variables that a configuration reads."""
+    if isinstance(config, Mapping):
+        return set().union(*map(variables, config.values()))
+    if isinstance(config, list | tuple):
+        return set().union(*map(variables, config))
+    return set(_CALL.findall(config)) if isinstance(config, str) else set()
+
+
+def missing_variables(text: str) -> list[str]:
+    """Names of the variables that a text reads and that are not set."""
+    return [name for name in _CALL.findall(text) if name not in os.environ]
+
+
+def values_of(config: Any) -> dict[str, str]:
+    """The variables that a configuration reads, with their values, as far as they are set."""
+    return {name: os.environ[name] for name in sorted(variables(config)) if name in os.environ}
+
+
+def from_environment(text: str, where: str) -> Any:
+    """A text with what it reads from the environment in place.
+
+    Raises:
+        ConfigError: a variable is not set, or the text does something else, too.
+    """
+    from omegaconf import OmegaConf
+
+    others = {name for name in _ANY_CALL.findall(text) if name.strip() not in ("oc.env:", "oc.decode:")}
+    if others:
+        raise ConfigError(f"{text} reads more than the environment", where, "Write the value itself.")
+    gate = current()
+    if gate is not None and not (gate.is_open or gate.sealed):
+        raise CorruptRun(
+            f"{where} would read the environment ({', '.join(sorted(variables(text)))})",
+            gate.place,
+            "It could send what it finds there to its author. If you know the run, give --trust.",
+        )
+    missing = missing_variables(text)
+    if not missing and _SIMPLE.sub("", text).find("${") < 0:  # OmegaConf's grammar takes its time
+        value = _SIMPLE.sub(lambda call: os.environ[call[1]], text)
+        _learn(where, value, text)
+        return value
+    try:
+        value = OmegaConf.create({"value": text})["value"]
+    except Exception as error:  # OmegaConf wraps what the resolver raises
+        raise unset(missing, where, str(error)) from None
+    _learn(where, value, text)
+    return value
+
+
+def _learn(key: str, value: Any, written: str) -> bool:
+    """Whether a value from the environment is secret, for its key, its variable or what it holds; then it is learnt."""
+    names = variables(written)
+    of_secret_key = is_secret_value(key, value)
+    is_hidden = of_secret_key or redact(str(value)) != str(value) or any(map(_is_secret_variable, names))
+    if is_hidden:
+        for name in names:
+            learn_secret(os.environ.get(name, ""))
+    if of_secret_key:
+        learn_secret(value)
+    return is_hidden
+
+
+def _is_secret_variable(name: str) -> bool:
+    return is_secret(name) or name.startswith(KEPT_OUT)
+
+
+def unset(missing: Sequence[str], where: str, said: str = "") -> ConfigError:
+    """Why a key cannot be read from the environment, of which these variables are missing; and what to do."""
+    if not missing:
+        return ConfigError(f"cannot be read from the environment: {redact(said)}", where)
+    name = missing[0]
+    if name.startswith(KEPT_OUT):
+        return NotSet(
+            "was given in plain text, which no record keeps",
+            where,
+            f"Give it again: export {name}=VALUE. Next time write '{where}=${{oc.env:NAME}}'.",
+        )
+    return NotSet(
+        f"reads the environment variable {name}, which is not set", where, f"Set it: export {name}=VALUE"
+    )
+
+
+def check_set(config: Any, key: str = "") -> list[Problem]:
+    """What a configuration reads from the environment and is not there."""
+    if isinstance(config, Mapping):
+        return [p for name, item in config.items() for p in check_set(item, f"{key}.{name}".lstrip("."))]
+    if isinstance(config, list):
+        return [p for at, item in enumerate(config) for p in check_set(item, f"{key}.{at}")]
+    missing = (
+        missing_variables(config) if reads_environment(config) and not _HAS_DEFAULT.search(config) else []
+    )
+    return list(unset(missing, key).problems) if missing else []
+
+
+def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` (a DictConfig, resolved) with text that reads the environment as it was written.
+
+    References to other keys are followed: `${dataset.user}` becomes what stands there. What is no text in the end is a
+    value like any other, and so is what dlcli reads itself, unless its key or what it holds is secret.
+    """
+    from omegaconf import OmegaConf
+
+    from dlcli.config.resolve import resolve
+
+    if _RESOLVER not in str(OmegaConf.to_container(config, resolve=False)):
+        return values
+    with _left_alone():
+        written, _ = resolve(config)
+    found: dict[str, Any] = _merged(values, written, "")
+    return found
+
+
+def _merged(value: Any, written: Any, key: str) -> Any:
+    if isinstance(value, Mapping) and isinstance(written, Mapping):
+        return {
+            name: _merged(item, written.get(name), f"{key}.{name}".lstrip("."))
+            for name, item in value.items()
+        }
+    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
+        return [_merged(*pair, f"{key}.{at}") for at, pair in enumerate(zip(value, written, strict=True))]
+    if not isinstance(value, str) or not reads_environment(written):
+        return value
+    is_hidden = _learn(key, value, written)
+    if stays_open(key) or (is_hidden and key not in Root.__dataclass_fields__):
+        return _without_defaults(written) if is_secret_value(key, value) else written
+    return value
+
+
+def stays_open(key: str) -> bool:
+    """Whether a key is an argument of an object, which is made of it when it is needed."""
+    section, _, rest = key.partition(".")
+    own = getattr(OWN.get(section), "__dataclass_fields__", {})
+    return (
+        bool(rest)
+        and section not in _READ_HERE
+        and key not in _PLACES
+        and rest not in own
+        and (not rest.endswith("_target_"))
+    )
+
+
+def _without_defaults(written: str) -> str:
+    """What stands for a secret where its variable is not set would be one, too."""
+    return re.sub(r"(\$\{\s*oc\.env\s*:\s*[^,{}\s]+)\s*,\s*('(?:[^'\\]|\\.)*'|[^${}]*)\}", r"\1}", written)
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Within it, `${oc.env:NAME}` stands for itself."""
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
+
+    def itself(name: str, *default: Any) -> str:
+        return f"${{{_RESOLVER}:{','.join([name, *map(_in_grammar, default)])}}}"
+
+    OmegaConf.register_new_resolver(_RESOLVER, itself, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver(_RESOLVER, oc.env, replace=True)
+
+
+def _in_grammar(default: Any) -> str:
+    if default is None:
+        return "null"
+    if reads_environment(default):
+        return str(default)
+    return "'" + str(default).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,107 @@
+"""Secrets that were given in plain text: they move to the environment of this process and its children.
+
+In their place stands `${oc.env:DLCLI_SECRET_KEY}`. So a run with `model.api_key=X` trains, its record lacks X, and
+whoever sets the variable again can go on with it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlcli.config.environment import reads_environment, stays_open
+from dlcli.errors import Problem
+from dlcli.redact import KEPT_OUT, MASK, is_secret, is_secret_value, learn_secret, replaced
+
+
+def keep_out(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the environment in place of each secret."""
+    found: dict[str, Any] = _kept_out(config, "", below_secret=False)
+    return found
+
+
+def kept_out(config: Any, key: str = "") -> list[str]:
+    """Keys of a configuration whose values are kept out of its record."""
+    if isinstance(config, Mapping):
+        return [k for name, item in config.items() for k in kept_out(item, f"{key}.{name}".lstrip("."))]
+    if isinstance(config, list):
+        return [k for at, item in enumerate(config) for k in kept_out(item, f"{key}.{at}")]
+    return [key] if isinstance(config, str) and f"${{oc.env:{KEPT_OUT}" in config else []
+
+
+def masked_values(config: Any, key: str = "") -> list[Problem]:
+    """A mask where a value should be: it was copied from a record or a message."""
+    if isinstance(config, Mapping):
+        return [p for name, item in config.items() for p in masked_values(item, f"{key}.{name}".lstrip("."))]
+    if isinstance(config, list):
+        return [p for at, item in enumerate(config) for p in masked_values(item, f"{key}.{at}")]
+    is_masked = isinstance(config, str) and (
+        (config == MASK and is_secret(key)) or re.search(r"://\*\*\*@|\b(?:Bearer|Basic) \*\*\*", config)
+    )
+    if not is_masked:
+        return []
+    hint = f"Give the value itself, as '{key}=${{oc.env:NAME}}' with a variable of yours."
+    return [Problem(f"holds {MASK}, which stands for a secret that was taken out", key, hint)]
+
+
+def written_words(words: Sequence[str]) -> list[str]:
+    """Overrides as they may be recorded: what was kept out is read from the environment there, too."""
+    return [_written(word) for word in words]
+
+
+def words_text(words: Sequence[str]) -> str:
+    """The content of `overrides.txt`."""
+    return "".join(f"{word}\n" for word in written_words(words))
+
+
+def _written(word: str) -> str:
+    key, equals, value = word.partition("=")
+    name = key.lstrip("+~")
+    variable = _variable(name)
+    if equals and is_secret_value(name, value.strip("\"'")) and variable in os.environ:
+        return f"{key}={_read(variable, is_text=not _is_number(value))}"
+    by_value = {text: known for known, text in os.environ.items() if known.startswith(KEPT_OUT)}
+    if not stays_open(name):  # the run's name and the like: they are recorded with the mask, too
+        by_value = {}
+    return replaced(word, lambda secret: _read(by_value[secret]) if secret in by_value else MASK)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+", text) is not None
+
+
+def _kept_out(value: Any, key: str, *, below_secret: bool) -> Any:
+    below_secret = below_secret or (is_secret(key) and isinstance(value, Mapping | list))
+    if isinstance(value, Mapping):
+        return {
+            name: _kept_out(item, f"{key}.{name}".lstrip("."), below_secret=below_secret)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_kept_out(item, f"{key}.{at}", below_secret=below_secret) for at, item in enumerate(value)]
+    if "." not in key or key.endswith("_target_") or reads_environment(value):
+        return value
+    if is_secret_value(key, value) or (below_secret and isinstance(value, str) and value):
+        return _moved(value, key)
+    if isinstance(value, str) and stays_open(key):
+        count = iter(range(1, 1000))
+        return replaced(value, lambda secret: _moved(secret, key, next(count)), of_environment=False)
+    return value
+
+
+def _moved(value: Any, key: str, number: int = 1) -> str:
+    name = _variable(key) + (f"_{number}" if number > 1 else "")
+    os.environ[name] = str(value)
+    learn_secret(value)
+    return _read(name, is_text=isinstance(value, str))
+
+
+def _variable(key: str) -> str:
+    return KEPT_OUT + re.sub(r"\W", "_", key).upper()
+
+
+def _read(variable: str, *, is_text: bool = True) -> str:
+    read = f"${{oc.env:{variable}}}"
+    return read if is_text else f"${{oc.decode:{read}}}"
