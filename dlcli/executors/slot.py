@@ -6,7 +6,7 @@ import contextlib
 import queue
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -145,7 +145,7 @@ class Slot(threading.Thread):
             raise Silent("it ended with the process that workers are forked from")
         raise self._loss(task, process.ending)
 
-    def _overseen(self, task: Task, process: Process) -> Iterator[dict[str, Any]]:
+    def _overseen(self, task: Task, process: Process) -> Generator[dict[str, Any], None, None]:
         """What the process says of the job; one that takes too long is ended.
 
         Raises:

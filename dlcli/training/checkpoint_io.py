@@ -28,7 +28,7 @@ class DigestingIO(TorchCheckpointIO):
         try:
             with file.open("wb") as stream:
                 hashing = _Hashing(stream)
-                torch.save(checkpoint, hashing)
+                torch.save(checkpoint, hashing)  # type: ignore[arg-type]  # it needs write and flush alone
         except BaseException:
             file.unlink(missing_ok=True)
             raise
