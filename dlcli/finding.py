@@ -39,17 +39,17 @@ def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
 
 def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Recorder) -> dict[str, Any]:
     """The configuration to train with; the run's folder keeps it, so that a repetition need not look again."""
-    from dlcli.gate.documents import read_text
+    from dlcli.gate.documents import read_text, yaml_text
     from dlcli.gate.seal import seal_change
     from dlcli.gate.vouching import CONFIG_FILE
+    from dlcli.redact import redact_all
     from dlcli.reports.finder import finder_curve
     from dlcli.reports.style import save
-    from dlcli.run_folder import config_text
     from dlcli.tracking.digests import replace_recorded
 
     section, key = found.key.split(".")
     settled = {**config, section: {**config[section], key: found.value}, "finder": {}}
-    text = config_text(settled)
+    text = yaml_text(redact_all(settled))
     seal_change(run_dir, CONFIG_FILE, read_text(run_dir / CONFIG_FILE), text)
     replace_recorded(recorder.ledger, {CONFIG_FILE: text})
     recorder.tag(FOUND_TAG, f"{found.key}={found.value}")

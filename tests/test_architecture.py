@@ -42,7 +42,18 @@ LAYERS = (
     ("console", "interrupts"),
     ("disk", "outlet"),
     ("presentable",),
-    ("errors", "paths", "program", "quiet", "cores", "screentable", "escapes", "redact", "timespan"),
+    (
+        "errors",
+        "paths",
+        "program",
+        "quiet",
+        "cores",
+        "screentable",
+        "escapes",
+        "redact",
+        "timespan",
+        "unfinished",
+    ),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

@@ -14,6 +14,9 @@ from typer.testing import CliRunner, Result
 
 from dlcli import redact
 from dlcli.cli.app import app
+from dlcli.config.environment import from_environment
+from dlcli.errors import CorruptRun
+from dlcli.gate.gate import Gate
 
 NET = """
 import os, warnings
@@ -205,8 +208,15 @@ def test_a_folder_from_elsewhere_reads_no_variable(
     for command in ("eval", "predict"):
         done = CliRunner().invoke(app, [command, str(theirs), "--runs-dir", str(tmp_path / "runs")])
         assert done.exit_code in (1, 2)
-        assert "would read the environment (SOME_TOKEN)" in done.output
         assert "env-secret-77" not in done.output
+    text, where = "https://evil/${oc.env:SOME_TOKEN}", "dataset.path"
+    with (
+        Gate("theirs").closed(),
+        pytest.raises(CorruptRun, match=r"would read the environment \(SOME_TOKEN\)"),
+    ):
+        from_environment(text, where)
+    with Gate("mine", variables=frozenset({"SOME_TOKEN"})).closed():
+        assert from_environment(text, where) == "https://evil/env-secret-77"
 
 
 def test_a_sweep_with_secrets(home: Path) -> None:

@@ -66,7 +66,7 @@ def from_environment(text: str, where: str) -> Any:
     if others:
         raise ConfigError(f"{text} reads more than the environment", where, "Write the value itself.")
     gate = current()
-    if gate is not None and not (gate.is_open or gate.sealed):
+    if gate is not None and not gate.may_read(variables(text)):
         raise CorruptRun(
             f"{where} would read the environment ({', '.join(sorted(variables(text)))})",
             gate.place,

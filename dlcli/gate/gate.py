@@ -35,6 +35,7 @@ class Gate:
         own: top-level modules of the user's own code that were vouched for.
         names: those that a sealed configuration has: the user's own words.
         written: folders that the user has named, into which data may be downloaded.
+        variables: of the environment, that a sealed configuration reads.
         hint: what the user can do who knows the code.
     """
 
@@ -44,6 +45,7 @@ class Gate:
     own: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     written: frozenset[Path] = frozenset()
+    variables: frozenset[str] = frozenset()
     hint: str = RUNS_CODE
 
     @contextmanager
@@ -104,6 +106,10 @@ class Gate:
         """Whether data may be downloaded into a folder that a configuration names."""
         place = folder.resolve()
         return self.is_open or any(place.is_relative_to(named) for named in self.written)
+
+    def may_read(self, variables: set[str]) -> bool:
+        """Whether these variables of the environment may be read: others could tell the folder's author a secret."""
+        return self.is_open or self.sealed or variables <= self.variables
 
     def _refusal(self, name: Any, where: str | None) -> CorruptRun:
         place = f"{where}.{TARGET}" if where else "the run"

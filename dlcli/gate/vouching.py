@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.environment import variables
 from dlcli.errors import CorruptRun
 from dlcli.gate.documents import read_text
 from dlcli.gate.gate import RUNS_CODE, Gate, targets
@@ -67,7 +68,8 @@ class Claim:
         folders = self._named() or (self._beside() if sealed else ())
         own = _unchanged(self._code(), [folder.parent for folder in folders])
         _extend_path(folders if own else ())
-        return Gate(str(self.folder), own=own, written=self._written(sealed))
+        read = variables(self._text(CONFIG_FILE)) if sealed else set()
+        return Gate(str(self.folder), own=own, written=self._written(sealed), variables=frozenset(read))
 
     def to_resume(self, config: Any) -> tuple[Gate, tuple[Path, ...]]:
         """The gate for going on with the run, and the conf folders that it goes on with.
