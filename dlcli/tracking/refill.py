@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from dlcli.tracking.entered import Line
 
+_NONSENSE = (CorruptRun, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 _BATCH = 100  # runs in a transaction: others wait to write meanwhile
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class _Refill:
     unreadable: list[Path] = field(default_factory=list)
 
     def carry_out(self, tell: Callable[[str], None]) -> None:
-        ledgers = sorted(self._ledgers(), key=lambda ledger: ledger.created_at)
+        ledgers = sorted(self._ledgers(), key=lambda ledger: str(ledger.created_at))
         with opened(self.file) as connection:
             had, there = lines(connection), _active(connection)
         lost = [x for x in ledgers if x.run_id not in had and x.run_id not in there]
@@ -97,9 +98,11 @@ class _Refill:
         with opened(self.file) as connection:
             note(connection, known)
         set_mark(self.file, self.runs_dir)
+        lost, behind = ([x for x in some if x.run_dir not in self.unreadable] for some in (lost, behind))
         if lost:
             what = "was new" if not there else "lacked some of its runs"
-            tell(f"The MLflow store {what}: {_were(len(lost))} entered again from their ledgers.")
+            source = "its ledger" if len(lost) == 1 else "their ledgers"
+            tell(f"The MLflow store {what}: {_were(len(lost))} entered again from {source}.")
         if behind:
             tell(f"The MLflow store was older than its runs: {_were(len(behind))} brought up to date.")
         if self.unreadable:
@@ -110,10 +113,22 @@ class _Refill:
         with opened(self.file) as connection:
             connection.execute("BEGIN IMMEDIATE")
             # Read only now: what a run that goes on sends later comes later.
-            ledgers = [Ledger.load(folder) for folder in folders]
-            for ledger in ledgers:
-                enter(connection, ledger)
-            note(connection, ledgers)
+            note(connection, [x for folder in folders if (x := self._enter_one(connection, folder))])
+
+    def _enter_one(self, connection: sqlite3.Connection, folder: Path) -> Ledger | None:
+        """One folder that holds nonsense must not keep the others out of the store, nor every command from its work."""
+        import sqlite3
+
+        connection.execute("SAVEPOINT run")
+        try:
+            ledger = Ledger.load(folder)
+            enter(connection, ledger)
+        except (*_NONSENSE, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError):
+            connection.execute("ROLLBACK TO run")
+            self.unreadable.append(folder)
+            return None
+        connection.execute("RELEASE run")
+        return ledger
 
     def _ledgers(self) -> Iterator[Ledger]:
         for path in self.runs_dir.glob(f"*/*/artifacts/{LEDGER_FILE}"):

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlcli.errors import CorruptRun
 from dlcli.escapes import visible, visible_name
+from dlcli.gate.documents import read_json, read_yaml
 from dlcli.redact import redact, redact_value
 
 SHOWN_FILE = "mlflow.json"
@@ -82,15 +84,13 @@ class Shown:
     @classmethod
     def read(cls, run_dir: Path) -> Shown:
         """Those of a run's folder. One of an older dlcli has no such file: its params are its configuration."""
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            document = json.loads((run_dir / SHOWN_FILE).read_bytes())
+        with suppress(CorruptRun, KeyError, TypeError, AttributeError):
+            document = read_json(run_dir / SHOWN_FILE)
             params = {str(key): str(value) for key, value in document["params"].items()}
-            return cls(params, [Input(**data) for data in document["inputs"]])
-        import yaml
-
-        with suppress(OSError, ValueError, yaml.YAMLError):
-            config = yaml.safe_load((run_dir / "config.yaml").read_bytes())
-            return cls.of(config if isinstance(config, dict) else {}, ())
+            inputs = [{key: str(value) for key, value in data.items()} for data in document["inputs"]]
+            return cls(params, [Input(**data) for data in inputs])
+        with suppress(CorruptRun):
+            return cls.of(read_yaml(run_dir / "config.yaml"), ())
         return cls({}, ())
 
     def to_json(self) -> str:

@@ -151,7 +151,7 @@ def test_what_came_after_a_backup_is_entered(full: Store) -> None:
     database(full).write_bytes(backup)
     notes = reopen(full)
     assert notes == (
-        "The MLflow store lacked some of its runs: 1 run was entered again from their ledgers.",
+        "The MLflow store lacked some of its runs: 1 run was entered again from its ledger.",
         "The MLflow store was older than its runs: 1 run was brought up to date.",
     )
     assert dump(full.runs_dir) == before
@@ -220,12 +220,24 @@ def test_a_killed_run_is_entered_where_its_end_is_settled(full: Store) -> None:
     assert full.client.get_run(Ledger.load(run_dir).run_id).info.status == "KILLED"
 
 
-def test_a_ledger_that_cannot_be_read_is_told(full: Store) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("ledger.json", "{"),
+        ("metrics.jsonl", '{"step": 99999999999999999999, "time_ms": 1, "metrics": {"a": 1}}\n'),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_told_and_keeps_no_other_out(
+    full: Store, file: str, content: str
+) -> None:
     run_dir = new_run(full)
-    (run_dir / "ledger.json").write_text("{")
+    (run_dir / file).write_text(content)
     database(full).unlink()
-    _, note = reopen(full)
-    assert note == f"1 run was left out, since the ledger cannot be read: {run_dir}"
+    assert reopen(full) == (
+        LOST.format("3 runs were"),
+        f"1 run was left out, since the ledger cannot be read: {run_dir}",
+    )
+    assert len(dump(full.runs_dir)["runs"]) == 3
 
 
 def test_runs_of_another_store_are_not_entered(
