@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
+from dlcli.config.fitting import fitting
 from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.optimization import make_chosen, make_optimizer, make_schedule
@@ -91,7 +92,12 @@ def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: 
 def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
     from dlcli.tasks.facts import target_facts
 
-    return build(config["task"], where="task", **target_facts(data, split.train))
+    task: Task = fitting(
+        build(config["task"], where="task", **target_facts(data, split.train)),
+        "task",
+        config["task"]["_target_"],
+    )
+    return task
 
 
 def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]:
@@ -234,7 +240,7 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
             "Choose a model that does, such as model=gru or model=transformer.",
         )
     with torch.device("meta"):
-        model = build(config["model"], where="model", **facts)
+        model = fitting(build(config["model"], where="model", **facts), "model", config["model"]["_target_"])
         if file := starting_weights(config):
             fitting_weights(model, file)
     if facts.get("cardinalities") and "x_cat" not in inspect.signature(model.forward).parameters:

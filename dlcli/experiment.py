@@ -117,6 +117,7 @@ def plan_experiment(
     """
     from dlcli.checks import find_mistakes
     from dlcli.config.compose import draft
+    from dlcli.config.fitting import with_misfits
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.config.overrides import quoted
     from dlcli.config.supplied import BY_DATA, SUPPLIED
@@ -126,7 +127,7 @@ def plan_experiment(
     extend_path(folders)
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
     asked = [*overrides, *flags]
-    found = draft(asked, folders, SUPPLIED, BY_DATA)
+    found = with_misfits(draft(asked, folders, SUPPLIED, BY_DATA))
     problems: list[Problem] = list(found.problems)
     if (problems and not thorough) or _unreadable(found):
         raise ConfigError([*problems, *_known_now(found)])
@@ -140,7 +141,7 @@ def plan_experiment(
         raise ConfigError([*others, *error.problems]) from error
     if decided := decided_by_data(found.composed, estimation.data):
         # Now that the rows are known, so are task and preprocessing: what was said of them can be judged.
-        found = draft([*asked, *decided], folders, SUPPLIED)
+        found = with_misfits(draft([*asked, *decided], folders, SUPPLIED))
         problems = list(found.problems)
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
@@ -161,7 +162,8 @@ def _unreadable(found: Draft) -> bool:
     """Whether rows could not be read and split: not for the size of a batch, which comes later."""
     sections = {"dataset", "cv"} & found.unsound
     keys = {problem.where for problem in found.problems if problem.where.split(".")[0] in sections}
-    return bool(sections) and keys != {"dataset.batch_size"}
+    limits = any(problem.where.startswith("trainer.limit_") for problem in found.problems)
+    return limits or (bool(sections) and keys != {"dataset.batch_size"})
 
 
 def _known_now(found: Draft) -> list[Problem]:
@@ -225,6 +227,12 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     from dlcli.splits.overlap import check_overlap
 
     data, strategy = load_anew(config["dataset"]), build(config["cv"], where="cv")
+    if not hasattr(strategy, "splits") or not hasattr(strategy, "final_test"):
+        raise ConfigError(
+            f"{config['cv']['_target_']} splits no rows: it has no splits() and final_test()",
+            "cv._target_",
+            "Choose an option: dlcli list cv.",
+        )
     splits, final_test = strategy.splits(data), strategy.final_test(data)
     check_overlap(data, splits)
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))

@@ -27,6 +27,7 @@ from dlcli.presentable import present_process
 from dlcli.program import run_program
 from dlcli.recorded import read_split
 from dlcli.result import Result
+from dlcli.run_contents import refuse_no_folders
 from dlcli.run_folder import epochs_so_far, read_result, recorded_baselines
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger
@@ -119,8 +120,9 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         disk_errors(run_dir),
         _naming(recorder.ledger),
     ):
+        refuse_no_folders(run_dir)
         data = load_data(job.config["dataset"])
-        split = read_split(recorder.ledger)
+        split = read_split(recorder.ledger, len(data))
         observer = observer or Observer()
         fitted = _train(job, data, split, recorder, observer)
         observer.trained()

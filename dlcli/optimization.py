@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
+from dlcli.config.fitting import fitting
 from dlcli.config.signature import signature
 from dlcli.errors import ConfigError
 
@@ -36,7 +37,9 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
         seed=seed,
         trainer_arguments=config["trainer"],
         callbacks=[
-            build(node, where=f"callbacks.{name}") for name, node in config["callbacks"].items() if node
+            fitting(build(node, where=(place := f"callbacks.{name}")), place, node["_target_"])
+            for name, node in config["callbacks"].items()
+            if node
         ],
         monitor=config["monitor"],
         mode=config["mode"],
@@ -60,7 +63,7 @@ def make_optimizer(
     decay, on = node.get("weight_decay", default), node.get("weight_decay_on", "weights")
     groups = parameter_groups(parameters, lr, decay, on)
     try:
-        return build(node, where="optimizer", params=groups)
+        return fitting(build(node, where="optimizer", params=groups), "optimizer", node["_target_"])
     except ConfigError as error:
         if not isinstance(error.__cause__, ValueError) or not (key := _refused(str(error.__cause__), node)):
             raise
@@ -98,7 +101,8 @@ def make_schedule(
         "steps_per_epoch": steps_per_epoch,
         "max_lr": rates if len(set(rates)) > 1 else rates[0],
     }
-    return Schedule(build(node, where="scheduler", **facts), node.get("interval", "epoch"))
+    made = fitting(build(node, where="scheduler", **facts), "scheduler", node["_target_"])
+    return Schedule(made, node.get("interval", "epoch"))
 
 
 def make_chosen(config: Mapping[str, Any], group: str) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.config.fitting import fitting
 from dlcli.optimization import make_chosen
 from dlcli.starting_weights import start_from, starting_weights
 
@@ -76,7 +77,7 @@ def assemble(
 
     fitted = fit_preprocessing(build(config["preprocessing"], where="preprocessing"), data, split, at_most)
     targets = targets or target_facts(data, fitted.rows)
-    task = build(config["task"], where="task", **targets)
+    task = fitting(build(config["task"], where="task", **targets), "task", config["task"]["_target_"])
     preprocessing = fitted.preprocessing
 
     def fields(rows: np.ndarray) -> dict[str, Field]:
@@ -89,7 +90,7 @@ def assemble(
         **preprocessing.facts(),
     }
     torch.manual_seed(seed)
-    model = build(config["model"], where="model", **facts)
+    model = fitting(build(config["model"], where="model", **facts), "model", config["model"]["_target_"])
     if file := starting_weights(config):
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"))

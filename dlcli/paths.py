@@ -18,6 +18,22 @@ def display(path: Path) -> str:
         return str(path)
 
 
+def typed(text: str | Path) -> Path:
+    """The path that somebody has typed: `~` is a home, where there is one of that name."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~nobody
+        return Path(text)
+
+
+def whole(path: Path) -> Path:
+    """The path from the root on, links followed; as it is where they lead in a circle, or no file can be called so."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path.absolute()
+
+
 def look_at(path: Path) -> Place:
     """What lies there, whatever the path is.
 

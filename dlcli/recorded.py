@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dlcli.errors import CorruptRun, DlcliError, first_line
+from dlcli.errors import DlcliError
 from dlcli.gate.documents import read_text, read_yaml
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
 from dlcli.next_command import next_command, resume_command
-from dlcli.tracking.digests import ANEW, check_code, check_recorded
+from dlcli.tracking.digests import check_code, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def read_config(ledger: Ledger, name: str = CONFIG_FILE) -> dict[str, Any]:
     return read_yaml(ledger.run_dir / name, "the run's configuration")
 
 
-def read_split(ledger: Ledger) -> Split:
-    """Which rows a run trains on, and is judged by.
+def read_split(ledger: Ledger, rows: int | None = None) -> Split:
+    """Which rows a run trains on, and is judged by; `rows` is how many its data has.
 
     Raises:
         CorruptRun: it is not what was recorded, or cannot be read.
@@ -47,13 +47,7 @@ def read_split(ledger: Ledger) -> Split:
     from dlcli.splits.split import Split
 
     check_recorded(ledger, SPLIT_FILE)
-    path = ledger.run_dir / SPLIT_FILE
-    try:
-        return Split.load(path)
-    except DlcliError:
-        raise
-    except Exception as error:  # of an older run, whatever a torn archive makes of its reader
-        raise CorruptRun(f"the run's split cannot be read: {first_line(error)}", str(path), ANEW) from error
+    return Split.load(ledger.run_dir / SPLIT_FILE, rows)
 
 
 def read_words(ledger: Ledger) -> list[str]:

@@ -13,6 +13,7 @@ from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.paths import typed, whole
 from dlcli.recorded import read_split, read_words
 from dlcli.run_folder import OpenedRun, absolute_paths, config_text, open_run
 from dlcli.tracking.amend import alone_with
@@ -156,7 +157,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     is_sweep = opened.ledger.kind == "sweep"
     is_nested = not is_sweep and searches_in_folds(opened.config)
     may_change = _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE_IN_SEARCH if is_nested else _MAY_CHANGE
-    config = _with_changes(opened.config, overrides, may_change)
+    config = _with_changes(opened.config, overrides, may_change, opened.folder / CONFIG_FILE)
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
@@ -173,7 +174,7 @@ def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterat
         settings, _ = parse([word])
         section, _, key = settings[0].key.partition(".") if settings else ("", "", "")
         now = dataset.get(key) if section == "dataset" and key in DATA_PATHS else None
-        is_there = now is None or str(Path(str(settings[0].value)).expanduser().resolve()) == now
+        is_there = now is None or str(whole(typed(str(settings[0].value)))) == now
         yield word if is_there else f"{word.partition('=')[0]}={quoted(str(now))}"
 
 
@@ -192,11 +193,12 @@ def _check_files(ledger: Ledger) -> None:
 
 
 def _with_changes(
-    config: dict[str, Any], overrides: Sequence[str], may_change: Sequence[str]
+    config: dict[str, Any], overrides: Sequence[str], may_change: Sequence[str], file: Path
 ) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     from dlcli.config.environment import check_set, reads_environment
+    from dlcli.config.of_run import check_values
     from dlcli.config.overrides import parse
     from dlcli.config.validate import validate
 
@@ -219,6 +221,7 @@ def _with_changes(
     ]
     if problems:
         raise ConfigError(problems)
+    check_values(config, file)
     merged = OmegaConf.create(config)
     for setting in settings:
         OmegaConf.update(merged, setting.key, setting.value, force_add=True)

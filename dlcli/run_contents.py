@@ -1,4 +1,4 @@
-"""The files that a run's driver writes into its folder before the job begins."""
+"""What a run's folder holds before the job begins: files that the driver writes, and places for folders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.kept_out import words_text
+from dlcli.errors import CorruptRun
 from dlcli.gate.gate import current
 from dlcli.gate.seal import make_seal
 from dlcli.gate.vouching import CODE, CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE, listing
@@ -36,3 +37,15 @@ def contents(
         "split.npz": split.to_bytes(),
         **{f"{CODE}/{name}": content for name, content in code.items()},
     }
+
+
+def refuse_no_folders(run_dir: Path) -> None:
+    """Refuse a run in whose folder something else stands where a folder of its own goes.
+
+    Raises:
+        CorruptRun: with what stands there.
+    """
+    for name in ("checkpoints", "model", "plots"):
+        place = run_dir / name
+        if not place.is_dir() and (place.exists() or place.is_symlink()):
+            raise CorruptRun("is no folder, and the run needs one there", str(place), "Move it away.")

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.environment import reads_environment
+from dlcli.config.of_run import check_sections
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.gate.vouching import Claim
 from dlcli.next_command import next_command, resume_command
+from dlcli.paths import is_file, look_at, typed, whole
 from dlcli.recorded import check_vouched, read_config, read_split
 from dlcli.recorded_paths import recorded_in, relocated
 from dlcli.retention import DROPPED, WEIGHTS_TAG
@@ -48,16 +50,16 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     dataset = dict(config["dataset"])
     for key in DATA_PATHS:
         if isinstance(dataset.get(key), str):
-            place = Path(dataset[key]).expanduser()
+            place = typed(dataset[key])
             if reads_environment(dataset[key]):
                 continue
             # What is not there may be a name on a hub; but a root may be yet to be made.
-            if key == "root" or place.exists():
-                dataset[key] = str(place.resolve())
+            if key == "root" or look_at(place) != "nothing":
+                dataset[key] = str(whole(place))
     model, weights = config["model"], config["model"].get("weights")
-    if isinstance(weights, str) and Path(weights).expanduser().is_file():
-        model = {**model, "weights": str(Path(weights).expanduser().resolve())}
-    runs_dir = str(Path(config["runs_dir"]).resolve())
+    if isinstance(weights, str) and is_file(typed(weights)):
+        model = {**model, "weights": str(whole(typed(weights)))}
+    runs_dir = str(whole(Path(config["runs_dir"])))
     return {**config, "dataset": dataset, "model": model, "runs_dir": runs_dir}
 
 
@@ -170,7 +172,7 @@ class OpenedRun:
         with self.gate.closed():
             data = load_anew(dataset)
         self.check_rows(data)
-        split = read_split(self.ledger)
+        split = read_split(self.ledger, len(data))
         rows = next((rows for part in parts if len(rows := split.rows(part))), None)
         if rows is None:
             raise self._without_rows(" or ".join(parts))
@@ -282,6 +284,7 @@ def open_run(
     ledger = Ledger.load(found.run_dir)
     check_vouched(ledger)
     config = read_config(ledger)
+    check_sections(config, found.run_dir / "config.yaml")
     then = ledger.runs_dir
     moved: list[str] = []
     if ledger.is_in_place:
@@ -295,7 +298,7 @@ def open_run(
         then,
         tuple(conf_dirs),
         trust,
-        frozenset(Path(word.partition("=")[2]).expanduser().resolve() for word in overrides if "=" in word),
+        frozenset(whole(typed(word.partition("=")[2])) for word in overrides if "=" in word),
         dataset.get("root") if isinstance(dataset, dict) else None,
     )
     unchecked = UNCHECKED if ledger.digests is None else ""

@@ -275,7 +275,7 @@ def evaluate(
         with opened.gate.closed():
             data = labelled_rows(config["dataset"], file, model)
         part, rows = "test", np.arange(len(data))
-    evaluation = judge(model, data, rows, choose_device(config["trainer"]["accelerator"]))
+    evaluation = judge(model, data, rows, choose_device(config["trainer"].get("accelerator", "auto")))
     metrics, baselines = figures({part: evaluation})
     return Result(
         status="FINISHED",

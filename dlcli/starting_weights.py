@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
 from dlcli.errors import ConfigError, Problem, RunNotFound
+from dlcli.paths import is_file, typed, whole
 from dlcli.recorded import read_split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
@@ -54,10 +55,10 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
     given = _run_or_file(config)
     if given is None:
         return config
-    file = Path(given).expanduser().resolve()
-    if not file.is_file():
+    file = whole(typed(given))
+    if not is_file(file):
         file = _run(config, given) / _WEIGHTS
-    if not file.is_file():
+    if not is_file(file):
         raise ConfigError(
             f"the run {given} has no weights",
             _KEY,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.errors import ConfigError, Problem
-from dlcli.paths import display
+from dlcli.paths import display, is_folder, typed, whole
 
 PROJECT_FILE = "dlcli.yaml"
 
@@ -38,11 +38,11 @@ def user_folders(conf_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
     missing = [
         Problem("is no folder", str(folder), f"Correct {source}, or create the folder.")
         for folder, source in named
-        if not folder.expanduser().is_dir()
+        if not is_folder(typed(folder))
     ]
     if missing:
         raise ConfigError(missing)
-    found = dict.fromkeys(folder.expanduser().resolve() for folder, _ in named)
+    found = dict.fromkeys(whole(typed(folder)) for folder, _ in named)
     found.pop(shipped_folder(), None)
     return tuple(found)
 

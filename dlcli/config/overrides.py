@@ -90,6 +90,8 @@ def _refused(text: str, parsed: Any) -> Problem | None:
         )
     if key in _SPACES and isinstance(value := parsed.value(), dict) and any(map(_is_sweep, value.values())):
         return Problem("holds a function that is not quoted", text, _QUOTED)
+    if _has_null_key(parsed._value):
+        return Problem("a key of a mapping is null", text, "Name each key: {name: value}.")
     if parsed.is_sweep_override():
         return Problem(
             "stands for several values",
@@ -97,6 +99,12 @@ def _refused(text: str, parsed: Any) -> Problem | None:
             f"For a list write '{key}=[...]', for text quote it; several trials are for a sweep.",
         )
     return None
+
+
+def _has_null_key(value: Any) -> bool:
+    if isinstance(value, dict):
+        return None in value or any(map(_has_null_key, value.values()))
+    return isinstance(value, list) and any(map(_has_null_key, value))
 
 
 def _is_sweep(value: Any) -> bool:

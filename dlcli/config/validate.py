@@ -11,9 +11,23 @@ from dlcli.config.keys import own_keys, read_signature
 from dlcli.config.root import Root
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, did_you_mean, hint, near, question
-from dlcli.config.supplied import Supplied, supplied_to
+from dlcli.config.supplied import BY_DATA, Supplied, supplied_to
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
+
+# Sections that no experiment can do without.
+NEEDED = ("dataset", "model", "task", "cv", "optimizer", "trainer", "tracking", "executor")
+
+# Those that may be empty, and name what is to be made where they are not; callbacks are a section for each.
+OPTIONAL = (
+    "preprocessing",
+    "scheduler",
+    "augmentation",
+    "weight_averaging",
+    "finetune",
+    "finder",
+    "callbacks",
+)
 
 
 def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Supplied) -> Iterator[Problem]:
@@ -27,12 +41,31 @@ def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Sup
             yield Problem("is missing", key, f"Add {key}=...")
         elif found := mismatch(config[key], argument):
             yield Problem(found[0], key, found[1])
+    for section in NEEDED:
+        if section in sections and section not in config:
+            yield Problem("is missing", section, f"Choose an option: {section}=...")
     for section in config:
         if section in sections and section not in root:
             if isinstance(config[section], Mapping):
+                yield from _nameless(config[section], section)
                 yield from _node(config[section], section, supplied)
             elif config[section] is not None:
                 yield Problem("is a section with keys, not a value", section, f"Write {section}.KEY=...")
+
+
+def _nameless(node: Mapping[str, Any], section: str) -> Iterator[Problem]:
+    """What should name a class or a function, and does not."""
+    if section == "callbacks":
+        for name, callback in node.items():
+            place = f"{section}.{name}"
+            if callback is not None and not isinstance(callback, Mapping):
+                yield Problem("is a section with keys, not a value", place, f"Take it out with ~{place}.")
+            elif callback and TARGET not in callback:
+                yield Problem("is missing", f"{place}.{TARGET}", f"Take all of it out with ~{place}.")
+    elif TARGET not in node and section in (*NEEDED, *OPTIONAL):
+        if not node and (section in OPTIONAL or section in BY_DATA):
+            return
+        yield Problem("is missing", f"{section}.{TARGET}", f"Choose an option: {section}=...")
 
 
 def _node(node: Any, where: str, supplied: Supplied) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ import torch
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.summary import Summary
 from dlcli.inference.evaluate import load_outputs
+from dlcli.inference.judging import read_predictions
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save
 from dlcli.result import Result
@@ -61,8 +62,7 @@ def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
     """Predictions of held-out rows, by models that never saw them; `fold` and `repeat` say which."""
     tables = []
     for fold, result in zip(folds, results, strict=True):
-        table = pd.read_parquet(result.run_dir / "predictions.parquet")
-        table = table[table["split"] == "test"].drop(columns="split")
+        table = read_predictions(result.run_dir).drop(columns="split")
         table.insert(0, "fold", fold.number)
         table.insert(1, "repeat", fold.repeat)
         tables.append(table)

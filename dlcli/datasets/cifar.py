@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.downloads import download
+from dlcli.paths import typed
 
 
 def load_cifar10(root: str = "data") -> Data:
@@ -23,7 +22,7 @@ def load_cifar100(root: str = "data") -> Data:
 
 def _load(dataset: type[CIFAR10], root: str, name: str) -> Data:
     # The files are pickles; torchvision opens only those whose checksums are the original's.
-    above = Path(root).expanduser()
+    above = typed(root)
     folder = above / dataset.base_folder
     try:
         train, test = (dataset(str(above), train=part) for part in (True, False))

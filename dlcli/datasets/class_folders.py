@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from dlcli.errors import DataError
+from dlcli.paths import is_file, is_folder
 
 # Folders above the classes that say which part their files belong to.
 PARTS = {
@@ -83,9 +84,9 @@ def list_class_folders(path: Path, suffixes: Collection[str], noun: str, instead
     Raises:
         DataError: there is no such file or folder, it cannot be read where it lies, or it holds no such files.
     """
-    if path.is_dir():
+    if is_folder(path):
         entries, folders = _in_folder(path, suffixes)
-    elif path.is_file():
+    elif is_file(path):
         entries, folders = _in_tar(path, suffixes)
     else:
         raise DataError(
@@ -118,7 +119,7 @@ def list_files(path: Path, suffixes: Collection[str], noun: str) -> list[Entry]:
     Raises:
         DataError: there is none, or the tar cannot be read where it lies.
     """
-    entries, _ = _in_folder(path, suffixes) if path.is_dir() else _in_tar(path, suffixes)
+    entries, _ = _in_folder(path, suffixes) if is_folder(path) else _in_tar(path, suffixes)
     if not entries:
         raise DataError(f"holds no {noun}", str(path))
     return entries
@@ -166,8 +167,14 @@ def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tup
             "a compressed archive cannot be read where it lies", str(file), f"Unpack it: tar xf {file.name}"
         ) from error
     folders = {PurePosixPath(member.name).parts for member in members if member.isdir()}
+    end = file.stat().st_size  # a header may claim more than there is
     entries = [
-        Entry(str(PurePosixPath(member.name)), str(file), member.offset_data, member.size)
+        Entry(
+            str(PurePosixPath(member.name)),
+            str(file),
+            member.offset_data,
+            max(0, min(member.size, end - member.offset_data)),
+        )
         for member in members
         if member.isfile() and _is_wanted(PurePosixPath(member.name).name, suffixes)
     ]

@@ -22,6 +22,7 @@ from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
+from dlcli.paths import typed
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -81,7 +82,7 @@ def load(
         DataError: what is missing, or wrong with a row.
     """
     targets = [target] if isinstance(target, str) else list(target)
-    rows = _joined(open_parts(path, name, revision, cache_dir), targets, Path(path).expanduser())
+    rows = _joined(open_parts(path, name, revision, cache_dir), targets, typed(path))
     names = Source(pd.DataFrame(columns=rows.table.column_names), rows.place)
     names.need([text] if text else [], "dataset.text")
     names.need([image] if image else [], "dataset.image")

@@ -12,6 +12,7 @@ from torchvision.datasets import MNIST
 from dlcli.datasets.data import Data
 from dlcli.datasets.downloads import download
 from dlcli.errors import DataError
+from dlcli.paths import typed
 
 _FILES = tuple(
     f"{part}-{content}"
@@ -33,7 +34,7 @@ def load_idx(dataset: type[MNIST], root: str, name: str, classes: tuple[str, ...
         DataError: a file is missing and cannot be downloaded, or is damaged.
     """
     called = dataset.__name__
-    raw = Path(root).expanduser() / called / "raw"
+    raw = typed(root) / called / "raw"
     missing = [file for file in _FILES if not _present(raw / file)]
     if missing:
         download(

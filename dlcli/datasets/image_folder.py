@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dlcli.datasets.class_folders import list_class_folders
 from dlcli.datasets.data import Data
 from dlcli.datasets.images.decoding import Fit
@@ -12,6 +10,7 @@ from dlcli.datasets.images.tables import list_table
 from dlcli.datasets.labelled import labelled
 from dlcli.datasets.tables.files import is_table
 from dlcli.errors import DataError
+from dlcli.paths import is_file, typed
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -44,8 +43,8 @@ def load(
     Raises:
         DataError: a file or folder, and what is wrong with it.
     """
-    place = Path(path).expanduser()
-    if place.is_file() and is_table(place):
+    place = typed(path)
+    if is_file(place) and is_table(place):
         listing = list_table(place, target, image, split)
     else:
         listing = list_class_folders(place, SUFFIXES, "images", "a table of paths and labels")

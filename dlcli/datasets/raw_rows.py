@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.errors import ConfigError
+from dlcli.paths import look_at
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -29,7 +31,7 @@ def load_data(dataset: Mapping[str, Any]) -> Data:
 
     arguments = _rows_of(dataset)
     if _key(arguments) not in _loaded:
-        data = build(arguments, where="dataset")
+        data = read_rows(dataset)
         positive = arguments.get("positive")
         preload(dataset, data if positive is None else with_positive(data, positive))
     return _loaded[_key(arguments)]
@@ -37,7 +39,15 @@ def load_data(dataset: Mapping[str, Any]) -> Data:
 
 def read_rows(dataset: Mapping[str, Any]) -> Data:
     """The rows of a section, which are not kept: `load_data` has those of a run."""
-    data: Data = build(_rows_of(dataset), where="dataset")
+    from dlcli.datasets.data import Data
+
+    data = build(_rows_of(dataset), where="dataset")
+    if not isinstance(data, Data):
+        raise ConfigError(
+            f"{dataset['_target_']} gives a {type(data).__name__}, and no Data",
+            "dataset._target_",
+            "Name a function that returns dlcli.datasets.data.Data; dlcli new dataset NAME writes one.",
+        )
     return data
 
 
@@ -73,7 +83,7 @@ def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
 def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:
     """When each file or folder that the section names was written, and its size."""
     places = [Path(dataset[key]) for key in DATA_PATHS if isinstance(dataset.get(key), str)]
-    found = [place.stat() for place in places if place.exists()]
+    found = [place.stat() for place in places if look_at(place) in ("file", "folder")]
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
 

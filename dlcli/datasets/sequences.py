@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.errors import DataError
+from dlcli.paths import typed
 
 _FILL = "Fill it in, or remove the step."
 
@@ -40,14 +40,14 @@ def load(
     Raises:
         DataError: with file, row and column.
     """
-    source = read_table(Path(path).expanduser())
+    source = read_table(typed(path))
     source.need([id], "dataset.id")
     source.need([target], "dataset.target")
     source.need([time] if time else [], "dataset.time")
     source.need(list(inputs or ()), "dataset.inputs")
     steps = len(source.frame)
     if test_path is not None:
-        source = source.joined(read_table(Path(test_path).expanduser()), [target])
+        source = source.joined(read_table(typed(test_path)), [target])
     frame = source.frame
     taken = {id, target, time}
     columns = list(inputs) if inputs is not None else [name for name in frame.columns if name not in taken]

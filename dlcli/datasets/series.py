@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import DataError
+from dlcli.paths import typed
 
 Count = Annotated[int, Ge(1)]
 
@@ -66,7 +66,7 @@ def load(
     if test_path is not None and borders is not None:
         hint = "Leave one of both out: dataset.test_path names the test's steps, and dataset.borders, too."
         raise DataError("the test is given twice", "dataset.borders", hint)
-    source = read_table(Path(path).expanduser())
+    source = read_table(typed(path))
     file = source.file
     source.need([time] if time else [], "dataset.time")
     source.need([id] if id else [], "dataset.id")
@@ -82,7 +82,7 @@ def load(
         raise DataError("a column is of two kinds", f"{file}, column {twice}", "Name it once.")
     sources = [source]
     if test_path is not None:
-        later = read_table(Path(test_path).expanduser())
+        later = read_table(typed(test_path))
         later.need([time, *([id] if id else []), *columns], f"dataset.test_path ({later.file.name})")
         sources.append(later)
 

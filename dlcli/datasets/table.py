@@ -24,6 +24,7 @@ from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import odd_times
 from dlcli.datasets.tables.written import Choice, Decimal, Separator, Written
 from dlcli.errors import DataError, Problem
+from dlcli.paths import typed
 
 
 def load(
@@ -67,13 +68,13 @@ def load(
     def read(file: Path) -> Source:
         return read_table(file, types=kinds, **written.options())
 
-    source = read(Path(path).expanduser())
+    source = read(typed(path))
     targets = [target] if isinstance(target, str) else list(target)
     _need(source, targets, drop, kinds, {"group": group, "time": time, "split": split})
     source = _typed(source, {name: kind for name, kind in kinds.items() if name not in targets})
     first = len(source.frame)
     if test_path is not None:
-        source = source.joined(read(Path(test_path).expanduser()), targets)
+        source = source.joined(read(typed(test_path)), targets)
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(kinds))
     frame = source.frame

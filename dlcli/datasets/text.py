@@ -21,6 +21,7 @@ from dlcli.datasets.tables.times import odd_times
 from dlcli.datasets.tables.written import Choice, Separator, Written
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
+from dlcli.paths import is_folder, typed
 
 OnEmpty = Literal["error", "keep"]
 
@@ -61,8 +62,8 @@ def load(
     Raises:
         DataError: with file, row and column.
     """
-    place = Path(path).expanduser()
-    if place.is_dir() or place.suffix == ".tar":
+    place = typed(path)
+    if is_folder(place) or place.suffix == ".tar":
         return _of_folders(place, encoding, on_empty)
     if target is None:
         raise DataError(
@@ -87,7 +88,7 @@ def load(
     empty = _refuse_empty(source, text, on_empty)
     first = len(source.frame)
     if test_path is not None:
-        test = read(Path(test_path).expanduser())
+        test = read(typed(test_path))
         test.need([text], f"dataset.test_path ({test.file.name})")
         empty += _refuse_empty(test, text, on_empty)
         source = source.joined(test, targets)

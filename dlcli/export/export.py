@@ -14,6 +14,7 @@ from dlcli.datasets.data import take
 from dlcli.errors import InputError
 from dlcli.export.program import description_of, need_onnx, write_program
 from dlcli.inference.saved_model import SavedModel, read_task_facts
+from dlcli.paths import is_folder, look_at
 from dlcli.run_folder import OpenedRun, with_overrides
 from dlcli.training.fields import Batch, as_fields, first_rows
 
@@ -49,7 +50,7 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
     """
     if file.suffix not in SUFFIXES:
         raise InputError("the ending says nothing", str(file), f"It is one of {', '.join(SUFFIXES)}.")
-    if not file.parent.is_dir():
+    if not is_folder(file.parent):
         raise InputError("there is no such folder", str(file.parent), "Make it, or name another.")
     description = description_of(file)
     _refuse_foreign(description)
@@ -67,7 +68,7 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
 
 def _refuse_foreign(description: Path) -> None:
     """What stands where the description goes may be an earlier one, and nothing else."""
-    if not description.exists():
+    if look_at(description) == "nothing":
         return
     try:
         found = json.loads(description.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from dlcli.errors import CorruptRun
 from dlcli.gate.documents import read_text
 from dlcli.gate.gate import RUNS_CODE, Gate, targets
 from dlcli.gate.seal import is_sealed
-from dlcli.paths import display
+from dlcli.paths import display, typed, whole
 
 # The user's conf folders, a line each; only where there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"
@@ -96,7 +96,7 @@ class Claim:
 
     def _written(self, sealed: bool) -> frozenset[Path]:
         """Where data may be downloaded to: where the configuration says, if that is the user's own word."""
-        own = {Path(self.root).expanduser().resolve()} if sealed and isinstance(self.root, str) else set()
+        own = {whole(typed(self.root))} if sealed and isinstance(self.root, str) else set()
         return self.written | own
 
     def _opened(self) -> Gate:

@@ -10,17 +10,38 @@ import pandas as pd
 import torch
 from torchmetrics import MetricCollection
 
-from dlcli.errors import CorruptRun
+from dlcli.errors import CorruptRun, first_line
 from dlcli.inference.saved_model import load_task
+from dlcli.paths import is_file
 from dlcli.tracking.digests import MODEL_MANIFEST, PREDICTIONS_FILE, check_recorded
 from dlcli.tracking.ledger import Ledger
 
 
 def held_out(run_dir: Path) -> pd.DataFrame:
-    """Predictions of a run's test rows, in the order of the rows."""
+    """Predictions of a run's test rows, in the order of the rows.
+
+    Raises:
+        CorruptRun: they are missing or damaged.
+    """
+    return read_predictions(run_dir).sort_values("row", kind="stable")
+
+
+def read_predictions(run_dir: Path) -> pd.DataFrame:
+    """The same, in the order of the file."""
     check_recorded(Ledger.load(run_dir), PREDICTIONS_FILE)
-    table = pd.read_parquet(run_dir / "predictions.parquet")
-    return table[table["split"] == "test"].sort_values("row", kind="stable")
+    file = run_dir / PREDICTIONS_FILE
+    hint = "Copy the folder anew, or train again."
+    if not is_file(file):
+        raise CorruptRun("the run's predictions are missing", str(file), hint)
+    try:
+        table = pd.read_parquet(file)
+        if "row" not in table:
+            raise ValueError("they have no column row")
+        return table[table["split"] == "test"]
+    except Exception as error:  # Arrow fails in as many ways as a file can be damaged
+        raise CorruptRun(
+            f"the run's predictions cannot be read: {first_line(error)}", str(file), hint
+        ) from error
 
 
 def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from dlcli.errors import ConfigError, first_line
+from dlcli.paths import typed
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 10
@@ -55,7 +55,7 @@ def pretrained_folder(name: str, where: str) -> str:
     Raises:
         ConfigError: at `where`: the folder holds no model, or what to fetch from the hub.
     """
-    folder = Path(name).expanduser()
+    folder = typed(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             hint = "save_pretrained of transformers writes model and tokenizer into one."

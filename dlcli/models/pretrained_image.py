@@ -19,6 +19,7 @@ from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
 from dlcli.models.timm_catalog import pretrained_models
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
+from dlcli.paths import typed
 
 # Files in which timm saves weights.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -102,7 +103,7 @@ class PretrainedImage(nn.Module):
             scale[name] = values.clone().reshape(1, -1, 1, 1)
             self.register_buffer(name, scale[name].to(torch.get_default_device()))
         if self.takes_raw and weights not in (None, "hub"):
-            _check_scale(Path(weights).expanduser(), scale)
+            _check_scale(typed(weights), scale)
         width = _width(self.backbone)
         dense = [nn.Linear(width, hidden), shared.activation(activation)] if hidden else []
         self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))
@@ -152,11 +153,7 @@ class PretrainedImage(nn.Module):
         yield from _no_arguments(name, {k: v for k, v in options.items() if k not in _OURS})
         weights = arguments.get("weights")
         # What does not end as a file does may be a run's name.
-        if (
-            isinstance(weights, str)
-            and Path(weights).suffix in _FILES
-            and not Path(weights).expanduser().exists()
-        ):
+        if isinstance(weights, str) and Path(weights).suffix in _FILES and not typed(weights).exists():
             yield Problem(
                 f"there is no file {weights}",
                 "weights",
@@ -172,7 +169,7 @@ def _no_architecture(name: str) -> Problem | None:
     source, _, place = name.partition(":")
     if source in ("hf-hub", "hf_hub", "local-dir"):
         # timm would go there again to load a run, which has to need neither hub nor folder.
-        how = _in_a_folder(Path(place).expanduser()) if source == "local-dir" else _on_the_hub(place, names)
+        how = _in_a_folder(typed(place)) if source == "local-dir" else _on_the_hub(place, names)
         return Problem(f"{name} is a place, not an architecture", "architecture", how)
     timm = _timm()
     if name in timm.list_models() or name in timm.list_pretrained():  # another version of timm knows others
@@ -255,7 +252,7 @@ def _backbone(
         return timm.create_model(architecture, pretrained=True, **arguments), config.to_dict()
     model = timm.create_model(architecture, **arguments)
     if weights is not None:
-        _fill(model, Path(weights).expanduser(), config, channels)
+        _fill(model, typed(weights), config, channels)
     return model, config.to_dict()
 
 

@@ -18,6 +18,7 @@ from dlcli.datasets.images.tables import image_entries
 from dlcli.datasets.tables.files import is_table, need_file, read_table
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError
+from dlcli.paths import is_file, is_folder
 from dlcli.prediction.new_rows import NewRows
 
 # Images that are predicted at a time: some batches, of which the next are decoded meanwhile.
@@ -80,14 +81,14 @@ def _first_out(entries: Sequence[Entry], kept: np.ndarray) -> str:
 def _entries(file: Path, image: str | None) -> list[Entry]:
     if file == STDIN:
         raise DataError("images cannot be piped in", hint="Give files, folders, a .tar, or a table of paths.")
-    if file.is_dir() or file.suffix.lower() == ".tar":
-        if not file.is_dir():
+    if is_folder(file) or file.suffix.lower() == ".tar":
+        if not is_folder(file):
             need_file(file)
         return list_files(file, SUFFIXES, "images")
     need_file(file)
     if is_table(file):
         source = read_table(file, types={image: "text"} if image else None, missing=[""])
-        if image is None and not any((file.parent / str(name)).is_file() for name in source.frame.iloc[:, 0]):
+        if image is None and not any(is_file(file.parent / str(name)) for name in source.frame.iloc[:, 0]):
             raise DataError(
                 "this model takes images, and the table's first column names no files",
                 str(file),

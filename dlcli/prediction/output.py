@@ -18,6 +18,7 @@ import pyarrow as pa
 from dlcli.datasets.tables.plain import DATES
 from dlcli.disk import write_errors
 from dlcli.errors import DataError, InputError, first_line
+from dlcli.paths import is_folder, whole
 from dlcli.unfinished import unfinished
 
 Write = Callable[[pa.Table], None]
@@ -35,9 +36,9 @@ def check_output(path: Path, inputs: Sequence[Path]) -> None:
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise InputError("the ending says nothing", str(path), f"It is one of {', '.join(_SUFFIXES)}.")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise InputError("there is no such folder", str(path.parent), "Make it, or name another.")
-    if path.resolve() in [file.resolve() for file in inputs]:
+    if whole(path) in map(whole, inputs):
         raise InputError("would replace the rows that are predicted", str(path), "Name another --output.")
 
 

@@ -10,6 +10,7 @@ from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
+from dlcli.paths import typed
 
 _SECTION = "dataset."
 
@@ -19,7 +20,7 @@ Settings = TypeVar("Settings")
 def divide(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Files and settings, such as `dataset.separator=;`."""
     settings = [word for word in words if word.startswith(_SECTION) and "=" in word]
-    return [Path(word).expanduser() for word in words if word not in settings], settings
+    return [typed(word) for word in words if word not in settings], settings
 
 
 def read_settings(

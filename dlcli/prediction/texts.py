@@ -22,6 +22,7 @@ from dlcli.datasets.tables.wanted import Wanted
 from dlcli.datasets.tables.written import Written
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError, first_line
+from dlcli.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.prediction.tables import labels_of_piece
 
@@ -55,9 +56,9 @@ def read_texts(
         DataError: the column is missing, or a file is no text.
     """
     for file in files:
-        if file != STDIN and not file.is_dir():
+        if file != STDIN and not is_folder(file):
             need_file(file)
-        if file.is_dir() or format_of(file) == ".tar":
+        if is_folder(file) or format_of(file) == ".tar":
             yield from _one_a_file(file, settings.encoding)
         elif file == STDIN:
             stream = piped()

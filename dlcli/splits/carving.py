@@ -19,6 +19,9 @@ from dlcli.errors import DataError
 from dlcli.splits.split import Split, carve
 
 Share = Annotated[float, Ge(0), Lt(1)]
+
+# What scikit-learn draws with; there is room for one more for each repetition.
+Seed = Annotated[int, Ge(0), Lt(2**31)]
 Carver = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_group, need
+from dlcli.splits.carving import Carver, Seed, Share, by_group, need
 from dlcli.splits.folding import Folding, classes_of
 
 _PURPOSE = "splitting by groups"
@@ -34,7 +34,7 @@ class GroupKFold(Folding):
         stratify: bool = False,
         test_size: Share = 0.0,
         val_size: Share = 0.15,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         self.folds = folds
         self.stratify = stratify

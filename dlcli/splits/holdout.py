@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_default, make_splits, set_aside
+from dlcli.splits.carving import Carver, Seed, Share, by_default, make_splits, set_aside
 from dlcli.splits.split import Split
 
 
@@ -31,7 +31,7 @@ class Holdout:
         val_size: Share = 0.15,
         by_time: bool | None = None,
         stratify: bool = True,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         self.test_size = test_size
         self.val_size = val_size

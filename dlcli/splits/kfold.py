@@ -12,7 +12,7 @@ from sklearn import model_selection
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Share, by_row
+from dlcli.splits.carving import Carver, Seed, Share, by_row
 from dlcli.splits.folding import Folding, classes_of
 
 
@@ -37,7 +37,7 @@ class KFold(Folding):
         stratify: bool = False,
         test_size: Share = 0.0,
         val_size: Share = 0.15,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         self.folds = folds
         self.repeats = repeats

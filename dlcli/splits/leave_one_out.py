@@ -8,7 +8,7 @@ import numpy as np
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_row
+from dlcli.splits.carving import Carver, Seed, Share, by_row
 from dlcli.splits.folding import Folding
 
 
@@ -21,7 +21,7 @@ class LeaveOneOut(Folding):
         seed: of the final test rows and the validation rows.
     """
 
-    def __init__(self, test_size: Share = 0.0, val_size: Share = 0.15, seed: int = 0) -> None:
+    def __init__(self, test_size: Share = 0.0, val_size: Share = 0.15, seed: Seed = 0) -> None:
         self.test_size = test_size
         self.val_size = val_size
         self.seed = seed

@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Ge
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Share
+from dlcli.splits.carving import Seed, Share
 from dlcli.splits.kfold import KFold
 from dlcli.splits.split import Split
 
@@ -36,7 +36,7 @@ class Nested:
         space: dict[str, Any] | None = None,
         stratify: bool = False,
         val_size: Share = 0.15,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         self.search = search
         self.trials = trials

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Share, by_default, make_splits, need
+from dlcli.splits.carving import Carver, Seed, Share, by_default, make_splits, need
 from dlcli.splits.split import Split
 
 _WORDS = ("train", "val", "test")
@@ -23,7 +23,7 @@ class Predefined:
         seed: of the validation rows.
     """
 
-    def __init__(self, val_size: Share = 0.15, seed: int = 0) -> None:
+    def __init__(self, val_size: Share = 0.15, seed: Seed = 0) -> None:
         self.val_size = val_size
         self.seed = seed
 

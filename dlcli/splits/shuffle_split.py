@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Lt
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_row
+from dlcli.splits.carving import Carver, Seed, Share, by_row
 from dlcli.splits.folding import Folding
 
 
@@ -33,7 +33,7 @@ class ShuffleSplit(Folding):
         stratify: bool = True,
         test_size: Share = 0.0,
         val_size: Share = 0.15,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         self.folds = folds
         self.held_out = held_out

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from dlcli.errors import CorruptRun, first_line
+from dlcli.paths import is_file
+
 Part = Literal["train", "val", "test"]
+
+_COPY = "Copy the folder anew, or train again."
+
+# What reading a damaged .npz raises, beside the usual.
+_DAMAGED = (
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +70,30 @@ class Split:
         return buffer.getvalue()
 
     @classmethod
-    def load(cls, path: Path) -> Split:
-        """Read `split.npz`."""
-        with np.load(path, allow_pickle=False) as parts:
-            return cls(parts["train"], parts["val"], parts["test"])
+    def load(cls, path: Path, rows: int | None = None) -> Split:
+        """Read `split.npz`; `rows` is how many the data has.
+
+        Raises:
+            CorruptRun: it is missing or damaged, or is no split of so many rows.
+        """
+        try:
+            if not is_file(path):
+                raise FileNotFoundError
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
+                found = [parts[name] for name in ("train", "val", "test")]
+            if not all(part.ndim == 1 and np.issubdtype(part.dtype, np.integer) for part in found):
+                raise ValueError("a part holds something else than the numbers of rows")
+            split = cls(*(part.astype(np.int64) for part in found))
+            every = np.concatenate(found)
+            if len(every) and (every.min() < 0 or (rows is not None and every.max() >= rows)):
+                raise ValueError("it names rows that the data does not have")
+        except FileNotFoundError as error:
+            raise CorruptRun("the run's split is missing", str(path), _COPY) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
+            raise CorruptRun(
+                f"the run's split cannot be read: {first_line(error)}", str(path), _COPY
+            ) from error
+        return split
 
 
 def carve(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
-from dlcli.paths import display
+from dlcli.paths import display, is_folder, typed
 from dlcli.tracking.fetch import fetch_run
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
@@ -65,11 +65,11 @@ def find_run(ref: str, runs_dir: Path) -> Found:
 
 
 def _folder(ref: str) -> Path | None:
-    path = Path(ref).expanduser()
+    path = typed(ref)
     for folder in (path, path / "artifacts"):
         if (folder / LEDGER_FILE).is_file():
             return _in_its_runs_folder(folder)
-    if path.is_dir() and ("/" in ref or ref.startswith(".")):
+    if is_folder(path) and ("/" in ref or ref.startswith(".")):
         below = [folder.parent.parent for folder in sorted(path.glob(f"**/artifacts/{LEDGER_FILE}"))]
         hint = f"Name one of the {len(below)} below it: {below[0]}" if below else ""
         raise RunNotFound("this folder is no run's", str(path), hint or f"A run's holds {LEDGER_FILE}.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.class_folders import PARTS
 from dlcli.errors import DataError, first_line
+from dlcli.paths import typed
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,7 +53,7 @@ def open_parts(
         raise DataError(
             "dataset=hf needs the library datasets", "dataset", "Install it: pip install 'dlcli[hf]'"
         ) from error
-    place = Path(path).expanduser()
+    place = typed(path)
     if place.exists() or not _HUB.fullmatch(path) or place.suffix.lower() in _READERS:
         opened = _local(place, name, cache_dir)
     else:

@@ -14,6 +14,7 @@ from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.errors import DataError
+from dlcli.paths import is_file
 
 
 def list_table(file: Path, target: str | None, image: str | None, split: str | None = None) -> Listing:
@@ -72,7 +73,7 @@ def _entry(source: Source, row: int, column: str, name: Any) -> Entry:
     if pd.isna(name):
         raise DataError(f"{column} is empty", source.place(row, column), "Fill it, or remove the row.")
     path = source.file.parent / str(name)
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(
             f"there is no file {name}", source.place(row), "Paths are relative to the table's folder."
         )

@@ -1,0 +1,72 @@
+"""Whether what a run's folder says is a configuration at all, as those that are composed are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.environment import variables
+from dlcli.config.root import Root
+from dlcli.config.signature import signature
+from dlcli.config.supplied import SUPPLIED
+from dlcli.config.typecheck import mismatch
+from dlcli.config.validate import NEEDED, OPTIONAL, validate
+from dlcli.errors import CorruptRun, Problem
+
+_COPY = "Copy the folder anew."
+
+
+def check_sections(config: Mapping[str, Any], file: Path) -> None:
+    """Refuse one that lacks a key or a section, or has something else there; nothing is imported.
+
+    Raises:
+        CorruptRun: with all of it.
+    """
+    _refuse(_of_sections(config), file)
+
+
+def check_values(config: Mapping[str, Any], file: Path) -> None:
+    """Refuse one that `compose` would not have made: its keys, types and ranges; what it names is imported.
+
+    Raises:
+        CorruptRun: with all of it.
+    """
+    left_out = (Problem("is missing", section) for section in OPTIONAL if section not in config)
+    found = (
+        problem
+        for problem in validate(config, set(config), SUPPLIED)
+        if not variables(_at(config, problem.where))  # which have a type once they are read
+    )
+    _refuse(chain(left_out, found), file)
+
+
+def _at(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
+
+
+def _of_sections(config: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, argument in signature(Root).arguments.items():
+        if key not in config:
+            yield Problem("is missing", key)
+        elif found := mismatch(config[key], argument):
+            yield Problem(found[0], key)
+    for section in NEEDED:
+        node = config.get(section)
+        if not isinstance(node, Mapping):
+            yield Problem("is missing" if node is None else "is no section with keys", section)
+        elif not isinstance(node.get("_target_"), str):
+            yield Problem("names no _target_", section)
+    for section in ("scheduler", "callbacks"):
+        if not isinstance(config.get(section, {}), Mapping):
+            yield Problem("is no section with keys", section)
+
+
+def _refuse(problems: Iterator[Problem], file: Path) -> None:
+    found = [replace(problem, where=f"{file}: {problem.where}", hint=_COPY) for problem in problems]
+    if found:
+        raise CorruptRun(found)

@@ -1,0 +1,34 @@
+"""Some of what `python -m tests.fuzz` tries: nothing may crash, hang, or end in an error that was not foreseen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import try_some, warm_up
+from tests.fuzz_runs import make_base
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> Iterator[None]:
+    warm_up()
+    yield
+
+
+@pytest.mark.parametrize(("kind", "count"), [("overrides", 40), ("files", 80)])
+def test_whatever_comes_is_foreseen(kind: str, count: int) -> None:
+    tried = try_some(kind, range(count))
+    assert tried["found"] == []
+    assert set(tried["ends"]) == {"ok", "refused"}, "cases of both kinds"
+    assert tried["ends"].total() == count
+
+
+def test_whatever_is_damaged_in_a_run_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUZZ_BASE", str(make_base(tmp_path)))
+    tried = try_some("runs", range(20))
+    assert tried["found"] == []
+    assert "refused" in tried["ends"]
+    assert os.environ["FUZZ_BASE"]
