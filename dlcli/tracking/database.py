@@ -22,6 +22,7 @@ from dlcli.disk import write_errors
 from dlcli.errors import StoreError
 from dlcli.tracking import schema
 from dlcli.tracking.damage import journals, move_away, moved, sqlite_problem, unused
+from dlcli.tracking.locks import taken, wait_for_lock
 
 _LOCK_TIMEOUT = 300.0  # seconds; a fresh store takes about one, filling one with a thousand runs about ten
 _PATIENCE = 10.0  # seconds to wait for another program that writes
@@ -55,19 +56,15 @@ def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
 @contextlib.contextmanager
 def locked_store(file: Path) -> Iterator[None]:
     """One process at a time makes a store, experiments and datasets, or fills it: MLflow crashes when several do."""
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     path = Path(f"{file}.lock")
     if not path.parent.is_dir():  # which the lock would make again
         hint = "Was it moved or deleted meanwhile?"
         raise StoreError("the folder of the store is gone", str(path.parent), hint)
     with write_errors(path.parent):
-        lock = FileLock(path, timeout=_LOCK_TIMEOUT)
-        try:
-            lock.acquire()
-        except Timeout:
-            hint = f"See who holds {path}."
-            raise StoreError("another process has the store locked", str(file), hint) from None
+        lock = FileLock(path)
+        wait_for_lock(functools.partial(taken, lock), path, _LOCK_TIMEOUT, "the store")
     try:
         yield
     finally:

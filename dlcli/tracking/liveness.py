@@ -14,13 +14,18 @@ import json
 import os
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dlcli.disk import write_errors
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.locks import flocked, wait_for_lock
 
 ACTIVE_DIR = ".active"
+
+# Seconds that another command may take to bring a run's record up to date, with a server that hardly answers.
+_PATIENCE = 600.0
 
 # A forked child shares its parent's open files, locks included: without this, a data-loading worker that
 # outlives a killed run would keep the run alive. (What is exec'ed gets none of them: Python opens with O_CLOEXEC.)
@@ -53,7 +58,8 @@ class Entry:
             while True:
                 with contextlib.suppress(FileNotFoundError):
                     fd = os.open(path, os.O_RDWR | os.O_APPEND)
-                    fcntl.flock(fd, fcntl.LOCK_SH)  # waits while another command brings the record up to date
+                    # Another command may be bringing the record up to date.
+                    wait_for_lock(partial(flocked, fd, fcntl.LOCK_SH), path, _PATIENCE, "the run's record")
                     if _is_still_at(path, fd):
                         return cls(path, fd)
                     os.close(fd)

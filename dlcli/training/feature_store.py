@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from dlcli.tracking.ledger import atomic_write
+from dlcli.tracking.locks import taken, wait_for_lock
 
 # Bytes that all stores in a folder may take; beyond that the one that was used longest ago goes.
 _MOST = 20e9
@@ -72,15 +75,19 @@ class FeatureStore:
             _make_room(self.folder)
         size = max(_BLOCK, -(-self._rows // _BLOCKS))
         left = dict.fromkeys((missing // size).tolist())
-        for timeout in (0, -1):  # first what nobody is at, then what others are at
+        for waits in (False, True):  # first what nobody is at, then what others are at
             for block in list(left):
-                lock = FileLock(self.folder / f"{block:02d}.lock", timeout=timeout)
-                try:
-                    with lock:
-                        self._fill(missing[missing // size == block], compute, advanced)
-                    del left[block]
-                except Timeout:
+                lock = FileLock(self.folder / f"{block:02d}.lock")
+                if waits:
+                    path = Path(lock.lock_file)
+                    wait_for_lock(partial(taken, lock), path, math.inf, "features that both need")
+                elif not taken(lock):
                     continue
+                try:
+                    self._fill(missing[missing // size == block], compute, advanced)
+                finally:
+                    lock.release()
+                del left[block]
 
     def mapped(self) -> np.ndarray:
         """All vectors where they lie; only those of rows that are known mean something."""

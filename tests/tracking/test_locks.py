@@ -1,0 +1,77 @@
+"""Who waits for a lock says who has it, and does not wait for a process that is stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from filelock import FileLock
+
+from dlcli.errors import StoreError
+from dlcli.tracking import database, locks
+from dlcli.tracking.database import locked_store
+from dlcli.tracking.locks import flocked, holder_of, wait_for_lock
+from tests.processes import wait_until
+
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print(flush=True)
+input()
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc/locks is Linux's")
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has the store's lock."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "mlflow.db.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        yield process
+        process.kill()
+
+
+def test_who_has_it_for_too_long_is_named(
+    holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_LOCK_TIMEOUT", 0.1)
+    with (
+        pytest.raises(StoreError, match=f"process {holder.pid} has the store locked") as told,
+        locked_store(tmp_path / "mlflow.db"),
+    ):
+        pytest.fail("it is locked")
+    assert told.value.problems[0].hint == f"Wait for it, or end it: kill {holder.pid}"
+    holder.communicate(b"\n")
+    with locked_store(tmp_path / "mlflow.db"):
+        pass
+
+
+def test_nobody_waits_for_a_process_that_is_stopped(
+    holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_LOOK", 0.0)
+    holder.send_signal(signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(holder.pid).status() == psutil.STATUS_STOPPED)
+    told = f"process {holder.pid}, which is stopped, has the store locked"
+    with pytest.raises(StoreError, match=told) as error, locked_store(tmp_path / "mlflow.db"):
+        pytest.fail("it is locked")
+    assert f"kill -CONT {holder.pid}" in error.value.problems[0].hint
+
+
+def test_a_lock_of_this_process_is_nobody_else_s(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with FileLock(path):
+        assert holder_of(path) is None
+    with path.open("w") as file:
+        wait_for_lock(lambda: flocked(file.fileno(), fcntl.LOCK_SH), path, 0, "it")
+    assert holder_of(tmp_path / "nothing") is None
