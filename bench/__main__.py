@@ -9,7 +9,7 @@ import sys
 
 import bench
 from dlcli.errors import Interrupted
-from dlcli.quiet import quiet
+from dlcli.process.quiet import quiet
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def rate(folder: str, threads: str, jobs: int) -> float:
 
 def one(folder: str, jobs: int) -> None:
     from dlcli import runner
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
     from dlcli.sweeps.trial import Trial
     from dlcli.sweeps.watcher import SweepWatcher
 

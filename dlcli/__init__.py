@@ -36,7 +36,7 @@ def train(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
         dlcli.errors.DlcliError: with what is wrong, where, and what to do.
     """
     from dlcli import runner
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     if isinstance(overrides, str):  # one override, and not one for each of its letters
         overrides = [overrides]
@@ -56,7 +56,7 @@ def sweep(overrides: Sequence[str] = (), *, conf_dirs: Sequence[str | Path] = ()
         dlcli.errors.DlcliError: with what is wrong, where, and what to do.
     """
     from dlcli import runner
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     if isinstance(overrides, str):
         overrides = [overrides]
@@ -85,7 +85,7 @@ def resume(
         dlcli.errors.DlcliError: with what is wrong, where, and what to do.
     """
     from dlcli import runner
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     folders = [Path(d) for d in conf_dirs]
     with quiet():
@@ -112,7 +112,7 @@ def evaluate(
         file: judge the model on this file's rows instead, whose targets are there.
     """
     from dlcli import runner
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     folders = [Path(d) for d in conf_dirs]
     with quiet():

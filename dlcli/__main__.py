@@ -2,8 +2,8 @@
 
 import os
 
-from dlcli.presentable import present_process
-from dlcli.program import run_program
+from dlcli.process.program import run_program
+from dlcli.sanitize.presentable import present_process
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dlcli.cores import cores
 from dlcli.errors import DlcliError
 from dlcli.experiment import free_space
+from dlcli.process.cores import cores
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -123,7 +123,7 @@ def _threads() -> Finding:
 
 
 def _store(runs_dir: Path) -> Finding:
-    from dlcli.redact import redact
+    from dlcli.sanitize.redact import redact
     from dlcli.tracking.connection import connect, load_mlflow, probe, sqlite_file, store_errors, tracking_uri
 
     try:

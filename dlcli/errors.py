@@ -19,8 +19,8 @@
     Pruned                     Exception: a sweep has given a trial up
     Interrupted                BaseException: Ctrl-C (130), SIGTERM or SIGHUP (143)
 
-Each carries one or more `Problem`s: where, what, and what to do. `dlcli.console` prints them; with `--json` they are
-the document's `errors`.
+Each carries one or more `Problem`s: where, what, and what to do. `dlcli.terminal.console` prints them; with `--json`
+they are the document's `errors`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dlcli.redact import redact_all
+from dlcli.sanitize.redact import redact_all
 
 
 @dataclass(frozen=True)

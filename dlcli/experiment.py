@@ -61,10 +61,10 @@ class Experiment:
         """
         from pytorch_lightning.utilities.seed import isolate_rng
 
-        from dlcli.console import amount
-        from dlcli.feature_cache import rehearsed
-        from dlcli.optimization import make_recipe
-        from dlcli.parts import assemble
+        from dlcli.assembly.feature_cache import rehearsed
+        from dlcli.assembly.optimization import make_recipe
+        from dlcli.assembly.parts import assemble
+        from dlcli.formatting import amount
         from dlcli.splits.split import Split
         from dlcli.tasks.facts import target_facts
         from dlcli.training.rehearsal import rehearse
@@ -115,13 +115,13 @@ def plan_experiment(
     Raises:
         ConfigError: with all that was found.
     """
-    from dlcli.checks import find_mistakes
+    from dlcli.assembly.starting_weights import check_weights
+    from dlcli.checks.compatibility import find_mistakes
     from dlcli.config.compose import draft
     from dlcli.config.fitting import with_misfits
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.config.overrides import quoted
-    from dlcli.config.supplied import BY_DATA, SUPPLIED
-    from dlcli.starting_weights import check_weights
+    from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 
     folders = user_folders(conf_dirs)
     extend_path(folders)
@@ -168,7 +168,7 @@ def _unreadable(found: Draft) -> bool:
 
 def _known_now(found: Draft) -> list[Problem]:
     """Mistakes beyond the composed ones that show without any rows."""
-    from dlcli.checks import find_endings
+    from dlcli.checks.compatibility import find_endings
 
     if found.unsound & {"trainer", "callbacks"}:
         return []
@@ -179,7 +179,7 @@ def _known_now(found: Draft) -> list[Problem]:
 def decided_by_data(composed: Composed, data: Data) -> list[str]:
     """Overrides for the groups that were left to the data: its task, and the preprocessing that fits rows and model."""
     from dlcli.config.build import TARGET, locate
-    from dlcli.config.supplied import BY_DATA
+    from dlcli.config.reserved_keys import BY_DATA
 
     fitting = {"task": data.target_kind, "preprocessing": _PREPROCESSING[data.kind]}
     if data.target_kind == "forecast":
@@ -196,8 +196,8 @@ def decided_by_data(composed: Composed, data: Data) -> list[str]:
 
 def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, Any]:
     """The configuration as the run records it: files by their full paths. Sections that are `unsound` stay."""
-    from dlcli.run_folder import absolute_paths
-    from dlcli.starting_weights import settle_weights
+    from dlcli.assembly.starting_weights import settle_weights
+    from dlcli.runs.folder import absolute_paths
 
     config = absolute_paths(config)
     if "trainer" not in unsound:
@@ -219,7 +219,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     Raises:
         DlcliError: they cannot be read, or not be split like this.
     """
-    from dlcli.checks import check_refit
+    from dlcli.checks.compatibility import check_refit
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.raw_rows import load_anew

@@ -14,21 +14,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlcli.assembly.feature_cache import cached_features, with_features
+from dlcli.assembly.finder_run import find, settle
+from dlcli.assembly.optimization import make_recipe
 from dlcli.config.build import build
+from dlcli.config.next_command import resume_command
 from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import Interrupted, Pruned, TrainingError
-from dlcli.feature_cache import cached_features, with_features
-from dlcli.finding import find, settle
+from dlcli.files.paths import display
 from dlcli.gate.gate import current
-from dlcli.next_command import resume_command
-from dlcli.optimization import make_recipe
-from dlcli.paths import display
-from dlcli.presentable import present_process
-from dlcli.program import run_program
-from dlcli.recorded import read_split
+from dlcli.process.program import run_program
 from dlcli.result import Result
-from dlcli.run_contents import refuse_no_folders
-from dlcli.run_folder import epochs_so_far, read_result, recorded_baselines
+from dlcli.runs.contents import refuse_no_folders
+from dlcli.runs.folder import epochs_so_far, read_result, recorded_baselines
+from dlcli.runs.recorded import read_split
+from dlcli.sanitize.presentable import present_process
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.tags import CHECKPOINT_TAG, PRUNED_TAG
@@ -37,10 +37,10 @@ from dlcli.training.observer import Observer, Plan
 if TYPE_CHECKING:
     import torch
 
+    from dlcli.assembly.parts import Parts
     from dlcli.datasets.data import Data
     from dlcli.distributed.world import World
     from dlcli.inference.saved_model import SavedModel
-    from dlcli.parts import Parts
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.features import Features
@@ -105,7 +105,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         Pruned: the observer found it hopeless; the run is marked KILLED, and tagged.
         Interrupted: a signal came; the run is marked KILLED.
     """
-    from dlcli.disk import disk_errors
+    from dlcli.files.disk import disk_errors
     from dlcli.inference.evaluate import evaluate, figures, named_baselines, save_outputs
     from dlcli.inference.latency import latency_ms
     from dlcli.reports.report import write_report
@@ -164,7 +164,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
 
 def _profiled(run_dir: Path) -> list[str]:
     """Where to look, where steps were profiled."""
-    from dlcli.training.profiling import TABLE, TRACE
+    from dlcli.training.step_profiler import TABLE, TRACE
 
     folder = run_dir / "profile"
     if not (folder / TRACE).exists():
@@ -198,9 +198,9 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
     from pytorch_lightning.utilities.seed import isolate_rng
 
+    from dlcli.assembly.parts import assemble
     from dlcli.distributed.ranks import gathered
     from dlcli.inference.saved_model import save_model
-    from dlcli.parts import assemble
     from dlcli.reports.summary import describe, summarize
     from dlcli.tracking.ledger import atomic_write
     from dlcli.training.fields import first_rows
@@ -280,7 +280,7 @@ def take_part(text: str, world: World) -> None:
     """Train as one rank of several, on a job of rank 0's (`Job.to_json`): nothing is recorded here."""
     from pytorch_lightning.utilities.seed import isolate_rng
 
-    from dlcli.parts import assemble
+    from dlcli.assembly.parts import assemble
 
     job = Job.from_json(text)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)

@@ -10,17 +10,17 @@ from typing import Any
 from dlcli.config.kept_out import keep_out, words_text
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
+from dlcli.files.paths import typed, whole
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
-from dlcli.paths import typed, whole
-from dlcli.recorded import read_split, read_words
-from dlcli.run_folder import OpenedRun, absolute_paths, config_text, open_run
+from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run
+from dlcli.runs.recorded import read_split, read_words
 from dlcli.tracking.amend import alone_with
 from dlcli.tracking.digests import check_recorded, replace_recorded
-from dlcli.tracking.going_on import check_place
 from dlcli.tracking.history import HISTORY_FILE, is_recorded
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.resume_target import check_place
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
 
@@ -125,9 +125,9 @@ def open_whole(
 
 def how_far(opened: OpenedRun) -> str:
     """What became of a run before it goes on, and how much of it is done; of a sweep that is said with its trials."""
-    from dlcli.console import counted, number
     from dlcli.cross_validation.children import families
-    from dlcli.run_folder import epochs_so_far
+    from dlcli.formatting import counted, number
+    from dlcli.runs.folder import epochs_so_far
 
     ledger, config = opened.ledger, opened.config
     ends = {"FINISHED": "had finished", "FAILED": "had failed", "KILLED": "had been stopped"}

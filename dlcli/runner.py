@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dlcli.comparison import Comparison
+    from dlcli.checks.profile import Profile
+    from dlcli.comparison.compare import Comparison
     from dlcli.cross_validation.choice import Search
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.inference.saved_model import SavedModel
-    from dlcli.profiling.profile import Profile
     from dlcli.result import Result
     from dlcli.splits.split import Part
-    from dlcli.sweeps.forecast import Forecast
+    from dlcli.sweeps.cost import Forecast
     from dlcli.sweeps.plan import SweepPlan
     from dlcli.sweeps.watcher import SweepWatcher
     from dlcli.tracking.store import Store
@@ -37,14 +37,14 @@ def train(
 
     A fold's search for its settings (`cv=nested`) is told to `sweep_watcher`.
     """
+    from dlcli.assembly.starting_weights import weights_tags
+    from dlcli.checks.settings import warn
     from dlcli.distributed.ranks import leading
-    from dlcli.doubts import warn
     from dlcli.experiment import plan_experiment
-    from dlcli.interrupts import interruptible
     from dlcli.job import take_part
-    from dlcli.new_run import make_run
-    from dlcli.starting_weights import weights_tags
-    from dlcli.sweeps.nested import plan_nested
+    from dlcli.process.interrupts import interruptible
+    from dlcli.runs.creation import make_run
+    from dlcli.sweeps.search_in_folds import plan_nested
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import open_store
 
@@ -80,12 +80,12 @@ def sweep(
     watcher: SweepWatcher | None = None,
 ) -> Result:
     """Search for the best configuration: compose, check every value, create the run, do the trials."""
-    from dlcli.console import amount
     from dlcli.distributed.ranks import leading
-    from dlcli.interrupts import interruptible
+    from dlcli.formatting import amount
     from dlcli.job import take_part
-    from dlcli.new_run import make_run
-    from dlcli.sweeps.forecast import check_room
+    from dlcli.process.interrupts import interruptible
+    from dlcli.runs.creation import make_run
+    from dlcli.sweeps.cost import check_room
     from dlcli.sweeps.plan import plan_sweep
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import open_store
@@ -121,8 +121,8 @@ def forecast(
     tell: Callable[[str], None] | None = None,
 ) -> Forecast:
     """What a sweep would take; nothing is recorded. Warnings are told."""
-    from dlcli.interrupts import interruptible
-    from dlcli.sweeps.forecast import foresee
+    from dlcli.process.interrupts import interruptible
+    from dlcli.sweeps.cost import foresee
     from dlcli.sweeps.plan import plan_sweep
 
     with interruptible():
@@ -139,16 +139,16 @@ def resume(
     trust: bool = False,
 ) -> Result:
     """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
+    from dlcli.config.next_command import resume_command
     from dlcli.cross_validation.children import descendants
     from dlcli.distributed.ranks import leading
     from dlcli.experiment import plan_estimation
-    from dlcli.interrupts import interruptible
     from dlcli.job import take_part
-    from dlcli.next_command import resume_command
+    from dlcli.process.interrupts import interruptible
     from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption, searches_in_folds
-    from dlcli.run_folder import read_result
-    from dlcli.sweeps.resumption import plan_again, plan_nested_again
-    from dlcli.tracking.going_on import store_to_go_on_in, take_up
+    from dlcli.runs.folder import read_result
+    from dlcli.sweeps.replanning import plan_again, plan_nested_again
+    from dlcli.tracking.resume_target import store_to_go_on_in, take_up
     from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
@@ -189,7 +189,7 @@ def _carry_out(
     """Do the jobs that are left of a run."""
     from dlcli.config.build import build
     from dlcli.cross_validation.cross_validate import cross_validate
-    from dlcli.executors.execute import execute
+    from dlcli.executors.base import execute
     from dlcli.tracking.reconcile import reconcile
     from dlcli.training.observer import Watcher
 
@@ -232,11 +232,11 @@ def check(
     overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
 ) -> tuple[Rehearsal, Profile]:
     """Find every mistake, train a few batches that nobody records, and look at the data."""
-    from dlcli.doubts import find_doubts
+    from dlcli.checks.profile import profile
+    from dlcli.checks.settings import find_doubts
     from dlcli.experiment import plan_experiment
-    from dlcli.interrupts import interruptible
-    from dlcli.profiling.profile import profile
-    from dlcli.sweeps.nested import plan_nested
+    from dlcli.process.interrupts import interruptible
+    from dlcli.sweeps.search_in_folds import plan_nested
 
     with interruptible():
         experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
@@ -261,9 +261,9 @@ def evaluate(
 
     from dlcli.inference.evaluate import choose_device, figures
     from dlcli.inference.evaluate import evaluate as judge
-    from dlcli.prediction.labelled import labelled_rows
+    from dlcli.prediction.evaluation_file import labelled_rows
     from dlcli.result import Result
-    from dlcli.run_folder import open_run, with_overrides
+    from dlcli.runs.folder import open_run, with_overrides
 
     started = time.monotonic()
     opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
@@ -295,9 +295,9 @@ def compare(
     runs: Sequence[str], metric: str | None = None, picture: Path | None = None, runs_dir: Path | None = None
 ) -> Comparison:
     """What differs between runs, and whether one is really better."""
-    from dlcli import comparison
+    from dlcli.comparison.compare import compare as comparison
+    from dlcli.comparison.critical_difference import critical_difference
     from dlcli.errors import InputError
-    from dlcli.reports.critical_difference import critical_difference
     from dlcli.reports.style import save
 
     found = comparison.compare(runs, runs_directory(runs_dir), metric)
@@ -314,7 +314,7 @@ def load_run(
     run: str, *, conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None, trust: bool = False
 ) -> SavedModel:
     """A run's saved model."""
-    from dlcli.run_folder import open_run
+    from dlcli.runs.folder import open_run
 
     return open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust).load_model()
 

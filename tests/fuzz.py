@@ -85,7 +85,7 @@ def try_file(seed: int) -> tuple[str, object]:
     from dlcli.datasets.image_folder import load as load_images
     from dlcli.datasets.table import load
     from dlcli.datasets.tables.pieces import read_pieces
-    from dlcli.datasets.tables.wanted import Wanted
+    from dlcli.datasets.tables.selection import Wanted
     from dlcli.datasets.text import load as load_texts
     from dlcli.experiment import plan_experiment
 
@@ -107,8 +107,8 @@ def try_file(seed: int) -> tuple[str, object]:
 
 def try_run(seed: int) -> tuple[str, object]:
     import dlcli
-    from dlcli.run_folder import open_run
     from dlcli.runner import compare, evaluate, resume
+    from dlcli.runs.folder import open_run
 
     chance = random.Random(seed)
     base = Path(os.environ["FUZZ_BASE"])
@@ -158,7 +158,7 @@ def try_some(kind: str, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def _try_all(kind: str, seeds: Sequence[int], pipe: int) -> None:
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     def tell(**what: object) -> None:
         os.write(pipe, json.dumps(what, default=str).encode() + b"\n")
@@ -179,7 +179,7 @@ def _try_all(kind: str, seeds: Sequence[int], pipe: int) -> None:
 def warm_up() -> None:
     """Import what cases need, which all of them share then."""
     from dlcli.experiment import plan_experiment
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     with quiet(), tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("warm.csv").write_text("a,y\n" + "1,u\n2,v\n" * 20)

@@ -29,7 +29,7 @@ _VALUES = [
     "1e5", "$", "{", "[", "(", "]", "\\", "%", "None", "~", "*", "../..", "/dev/null", "/", "os.system", "os.getcwd",
     "builtins.dict", "builtins.print", "dlcli.models.mlp.MLP", "torch.nn.ReLU", "torch.nn.Linear", "torch.optim.SGD",
     "torch.nn.CrossEntropyLoss", "pytorch_lightning.Trainer", "pytorch_lightning.callbacks.Timer",
-    "dlcli.datasets.iris.load", "val/loss", "train/loss", "test/accuracy", "auto", "${", "${a:b}", "${eval:1}",
+    "dlcli.datasets.bundled.load", "val/loss", "train/loss", "test/accuracy", "auto", "${", "${a:b}", "${eval:1}",
     "{_target_: torch.nn.ReLU}", "{_target_: 3}", "{_target_: null}", "{_target_: os.getcwd}", "[a,b,c]",
     "shuffle(1,2)", "glob(*)", "int(3)", "str(3)", "'\\n'", "\t", "\x00", "\x1b[31m", " ", "1:30", "2h", "-", "--",
     "b'x'", "last", "best", "warm.csv",
@@ -84,7 +84,7 @@ def _mutated(chance: random.Random, text: str) -> str:
 @cache
 def _keys() -> list[str]:
     from dlcli.config.compose import compose
-    from dlcli.config.supplied import BY_DATA, SUPPLIED
+    from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 
     config = compose(["dataset=iris", "model=mlp"], supplied=SUPPLIED, by_data=BY_DATA).config
     return [*_dotted(config), *_MORE_KEYS]

@@ -26,7 +26,7 @@ def make_base(folder: Path) -> Path:
     import contextlib
 
     import dlcli
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     place = folder / "base"
     place.mkdir()

@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dlcli import runner
-from dlcli.quiet import quiet
+from dlcli.process.quiet import quiet
 
 with quiet(), TemporaryDirectory() as folder:
     words = [

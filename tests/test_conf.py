@@ -9,8 +9,8 @@ import pytest
 from dlcli.config.comments import comments
 from dlcli.config.compose import compose
 from dlcli.config.folders import groups, options, shipped_folder
-from dlcli.config.supplied import SUPPLIED
-from dlcli.config.yamlfile import lines, read
+from dlcli.config.reserved_keys import SUPPLIED
+from dlcli.config.yaml_file import lines, read
 
 OPTIONS = [f"{group}={option}" for group in groups() for option in options(group)]
 FILES = [

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.console import number
 from dlcli.errors import ConfigError, DataError
+from dlcli.formatting import number
 from dlcli.result import Result
 
 # One of each way of reading a window, as small as it goes.

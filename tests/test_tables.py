@@ -82,9 +82,9 @@ def test_arrays_are_rows_too(tmp_path: Path) -> None:
             ["dataset=iris", "model=linear", "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"]
         ).run_dir
     )
-    from dlcli.datasets import iris
+    from dlcli.datasets.bundled import iris
 
-    table = iris.load().x
+    table = iris().x
     assert model.predict(table.to_numpy()).equals(model.predict(table))
     with pytest.raises(DataError, match="there is no column"):
         model.predict(table.to_numpy()[:, :3])

@@ -13,7 +13,7 @@ import yaml
 from mlflow import MlflowClient
 
 import dlcli
-from dlcli.datasets import breast_cancer, diabetes
+from dlcli.datasets.bundled import breast_cancer, diabetes
 from dlcli.errors import ConfigError
 from dlcli.result import Result
 from dlcli.splits.split import Split
@@ -99,7 +99,7 @@ def test_regression_beats_the_mean(regression: Result) -> None:
 
 
 def test_regression_predicts_raw_rows_in_the_users_unit(regression: Result) -> None:
-    data, split = diabetes.load(), Split.load(regression.run_dir / "split.npz")
+    data, split = diabetes(), Split.load(regression.run_dir / "split.npz")
     predicted = dlcli.load_run(regression.run_dir).predict(data.x.iloc[split.test])
     error = predicted["prediction"] - data.y[split.test]
     assert np.abs(error).mean() == pytest.approx(regression.metrics["test/mae"], rel=1e-5)
@@ -111,7 +111,7 @@ def test_regression_predicts_raw_rows_in_the_users_unit(regression: Result) -> N
 
 
 def test_the_baseline_is_the_mean_of_the_training_rows(regression: Result) -> None:
-    data, split = diabetes.load(), Split.load(regression.run_dir / "split.npz")
+    data, split = diabetes(), Split.load(regression.run_dir / "split.npz")
     error = data.y[split.test] - data.y[split.train].mean()
     assert regression.baselines["test/mae"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
     facts = json.loads((regression.run_dir / "model" / "model.json").read_text())["task_facts"]
@@ -140,7 +140,7 @@ def test_a_binary_run_tunes_its_threshold_and_uses_it(binary: Result) -> None:
     assert binary.metrics["val/f1"] > binary.metrics["val/f1_untuned"]
     table = pd.read_parquet(binary.run_dir / "predictions.parquet")
     assert ((table["p(malignant)"] > threshold) == (table["prediction"] == "malignant")).all()
-    data, split = breast_cancer.load(), Split.load(binary.run_dir / "split.npz")
+    data, split = breast_cancer(), Split.load(binary.run_dir / "split.npz")
     predicted = dlcli.load_run(binary.run_dir).predict(data.x.iloc[split.test])
     right = predicted["prediction"] == np.array(data.classes)[data.y[split.test]]
     assert right.mean() == pytest.approx(binary.metrics["test/accuracy"])

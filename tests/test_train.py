@@ -14,7 +14,7 @@ import yaml
 from mlflow import MlflowClient
 
 import dlcli
-from dlcli.datasets import iris
+from dlcli.datasets.bundled import iris
 from dlcli.errors import ConfigError, CorruptRun, DataError, RunNotFound
 from dlcli.result import Result
 from dlcli.splits.split import Split
@@ -114,7 +114,7 @@ def test_a_run_that_is_not_there(trained: Result) -> None:
 
 
 def test_raw_rows_are_predicted(trained: Result) -> None:
-    data = iris.load()
+    data = iris()
     split = Split.load(trained.run_dir / "split.npz")
     model = dlcli.load_run(trained.run_dir)
     predicted = model.task.predictions(model.outputs(data.x.iloc[split.test]))
@@ -128,7 +128,7 @@ def test_mlflow_loads_the_model_without_dlcli_in_the_way(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.tracking_uri)
     model = mlflow.pyfunc.load_model(f"runs:/{trained.run_id}/model")
-    predicted = model.predict(iris.load().x)
+    predicted = model.predict(iris().x)
     assert list(predicted.columns) == ["prediction", "p(setosa)", "p(versicolor)", "p(virginica)"]
     assert len(predicted) == 150
 

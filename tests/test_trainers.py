@@ -12,7 +12,7 @@ import yaml
 import dlcli
 from dlcli.config.compose import compose
 from dlcli.config.folders import options
-from dlcli.config.supplied import SUPPLIED
+from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.errors import ConfigError
 from dlcli.splits.limits import limit_splits
 from dlcli.splits.split import Split

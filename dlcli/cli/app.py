@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 import dlcli
 from dlcli import cli
-from dlcli.presentable import presentable
+from dlcli.sanitize.presentable import presentable
 
 
 class _Program(TyperGroup):

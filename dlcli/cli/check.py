@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
-from dlcli.console import amount, counted, duration
+from dlcli.formatting import amount, counted, duration
 
 if TYPE_CHECKING:
-    from dlcli.profiling.profile import Profile
+    from dlcli.checks.profile import Profile
     from dlcli.training.rehearsal import Rehearsal
 
 # Columns and classes that are shown.

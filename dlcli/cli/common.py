@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlcli.console import Terminal
 from dlcli.errors import DlcliError, Interrupted, Problem
-from dlcli.interrupts import interruptible
-from dlcli.paths import display
-from dlcli.supervision import STOPPING, Ending, supervise
+from dlcli.files.paths import display
+from dlcli.process.interrupts import interruptible
+from dlcli.process.supervision import STOPPING, Ending, supervise
+from dlcli.terminal.console import Terminal
 
 if TYPE_CHECKING:
     from dlcli.tracking.ledger import Ledger
@@ -59,7 +59,8 @@ def session(json: bool = False, *, data: bool = False, supervised: bool = False)
     """Run a command's work; exit with 1, 2, 130 or 143, and without a traceback, where it fails.
 
     With `data`, what the command makes for other programs goes to stdout, and all else to stderr. What runs a user's
-    model is `supervised`: it runs in a child process, whose parent says what became of it (`dlcli.supervision`).
+    model is `supervised`: it runs in a child process, whose parent says what became of it
+    (`dlcli.process.supervision`).
     """
     if supervised and (ending := supervise()):
         raise typer.Exit(_see_to(ending, json, data))
@@ -93,8 +94,8 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
     """In the parent: say and record what a child that is gone could not; the exit code."""
     if ending.said_goodbye:
         return ending.code
-    from dlcli import lost
-    from dlcli.next_command import resume_command
+    from dlcli.config.next_command import resume_command
+    from dlcli.runs import lost
 
     with Terminal(json, data=data) as terminal:
         terminal.run_dir = ending.run_dir
@@ -127,7 +128,7 @@ def _notes(stopped_by: BaseException) -> str:
 
 def _goes_on(terminal: Terminal) -> str:
     """What to do where nothing was noted: it was stopped before, between or after its trainings."""
-    from dlcli.next_command import resume_command
+    from dlcli.config.next_command import resume_command
 
     ledger = _stopped_ledger(terminal)
     return f"Go on with it: {resume_command(ledger)}" if ledger else "No run was made."

@@ -31,7 +31,7 @@ def compare(
     """
     with session(json) as terminal:
         from dlcli import runner
-        from dlcli.console import counted, number
+        from dlcli.formatting import counted, number
 
         found = runner.compare(runs, metric, picture, runs_dir)
         if json:

@@ -32,7 +32,7 @@ def eval(  # the command's name
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
-        from dlcli.paths import display
+        from dlcli.files.paths import display
 
         result = runner.evaluate(
             run,

@@ -31,8 +31,8 @@ def export(
     with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.export.export import export
-        from dlcli.paths import display
-        from dlcli.run_folder import open_run
+        from dlcli.files.paths import display
+        from dlcli.runs.folder import open_run
 
         opened = open_run(
             run, runner.runs_directory(runs_dir), conf_dir or (), trust=trust, overrides=overrides or ()

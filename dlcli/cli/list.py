@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from dlcli.cli.common import ConfDirs, Json, session
-from dlcli.console import Terminal
 from dlcli.errors import InputError
+from dlcli.terminal.console import Terminal
 
 
 def list(  # the command's name
@@ -33,7 +33,7 @@ def list(  # the command's name
             raise InputError("only pretrained takes a pattern", pattern, f"Try: dlcli list {group}")
         from dlcli.config.catalog import list_options
         from dlcli.config.folders import groups, user_folders
-        from dlcli.config.yamlfile import display
+        from dlcli.config.yaml_file import display
 
         folders = user_folders(conf_dir or ())
         found = {name: list_options(name, folders) for name in ([group] if group else groups(folders))}

@@ -26,8 +26,8 @@ def new(
 ) -> None:
     """Write a model, a dataset, an experiment or a project of your own, ready to train."""
     with session(json) as terminal:
-        from dlcli.config.yamlfile import display
-        from dlcli.scaffold import scaffold
+        from dlcli.config.yaml_file import display
+        from dlcli.templates.scaffold import scaffold
 
         made = scaffold(kind, name, folder)
         if json:

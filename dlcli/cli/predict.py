@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
-from dlcli.computingbar import ComputingBar
-from dlcli.console import counted
+from dlcli.formatting import counted
+from dlcli.terminal.bars import ComputingBar
 
 if TYPE_CHECKING:
-    from dlcli.console import Terminal
     from dlcli.prediction.output import Write
+    from dlcli.terminal.console import Terminal
 
 
 def predict(
@@ -58,10 +58,10 @@ def predict(
     to_person = output is None and sys.stdout.isatty()
     with session(json, data=output is None, supervised=True) as terminal:
         from dlcli import runner
-        from dlcli.paths import display
+        from dlcli.files.paths import display
         from dlcli.prediction.output import check_output
         from dlcli.prediction.predict import NewData, predict
-        from dlcli.run_folder import open_run
+        from dlcli.runs.folder import open_run
 
         data = NewData.of(files or (), keep)
         if output is not None:

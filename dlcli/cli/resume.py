@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, jobs_of, session
-from dlcli.cli.outcome import tell_outcome
+from dlcli.terminal.outcome import tell_outcome
 
 
 def resume(
@@ -34,9 +34,9 @@ def resume(
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
-        from dlcli.cli.progress import TerminalWatcher
-        from dlcli.cli.sweep_progress import TerminalSweepWatcher
         from dlcli.resumption import NOTHING_LEFT
+        from dlcli.terminal.progress import TerminalWatcher
+        from dlcli.terminal.sweep_progress import TerminalSweepWatcher
 
         flags = {"executor.jobs": jobs, "sweep.trials": trials}
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]

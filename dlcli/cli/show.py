@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from dlcli.console import Terminal
+    from dlcli.terminal.console import Terminal
 
 
 def show(
@@ -36,10 +36,10 @@ def show(
 def _experiment(
     terminal: Terminal, overrides: Sequence[str], folders: Sequence[Path], runs_dir: Path | None
 ) -> None:
+    from dlcli.config.annotated import annotated
     from dlcli.config.compose import compose
     from dlcli.config.overrides import quoted
-    from dlcli.config.shown import annotated
-    from dlcli.config.supplied import BY_DATA, SUPPLIED
+    from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
     composed = compose([*overrides, *flags], folders, SUPPLIED, BY_DATA)
@@ -52,11 +52,11 @@ def _experiment(
 
 
 def _option(terminal: Terminal, word: str, folders: Sequence[Path]) -> None:
+    from dlcli.config.annotated import inline
     from dlcli.config.catalog import explain_option
     from dlcli.config.folders import groups, options
-    from dlcli.config.shown import inline
     from dlcli.config.suggest import choices
-    from dlcli.config.yamlfile import display
+    from dlcli.config.yaml_file import display
     from dlcli.errors import ConfigError
 
     group, _, name = word.rpartition("/")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, jobs_of, session
-from dlcli.cli.outcome import tell_outcome
+from dlcli.terminal.outcome import tell_outcome
 
 if TYPE_CHECKING:
-    from dlcli.console import Terminal
-    from dlcli.sweeps.forecast import Forecast
+    from dlcli.sweeps.cost import Forecast
+    from dlcli.terminal.console import Terminal
 
 
 def sweep(
@@ -40,8 +40,8 @@ def sweep(
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
-        from dlcli.cli.sweep_progress import TerminalSweepWatcher
         from dlcli.config.overrides import quoted
+        from dlcli.terminal.sweep_progress import TerminalSweepWatcher
 
         flags = {
             "sweep.trials": trials,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dlcli.cli.common import ConfDirs, Jobs, Json, Overrides, RunsDir, session
-from dlcli.cli.outcome import tell_outcome
+from dlcli.terminal.outcome import tell_outcome
 
 
 def train(
@@ -30,9 +30,9 @@ def train(
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
-        from dlcli.cli.progress import TerminalWatcher
-        from dlcli.cli.sweep_progress import TerminalSweepWatcher
         from dlcli.config.overrides import quoted
+        from dlcli.terminal.progress import TerminalWatcher
+        from dlcli.terminal.sweep_progress import TerminalSweepWatcher
 
         flags = {
             "executor.jobs": jobs,

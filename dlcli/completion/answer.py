@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from dlcli.completion.candidates import Candidate, candidates
-from dlcli.escapes import visible_name
+from dlcli.sanitize.escapes import visible_name
 
 
 def answer(shell: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlcli.config.comments import comments
 from dlcli.config.folders import PROJECT_FILE, groups, options, shipped_folder
-from dlcli.config.yamlfile import read
+from dlcli.config.yaml_file import read
 from dlcli.errors import DlcliError
 
 

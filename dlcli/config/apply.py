@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.build import TARGET
+from dlcli.config.group_choices import Picks
+from dlcli.config.hydra_compose import Plan, merge
+from dlcli.config.hydra_errors import explain
 from dlcli.config.keys import Keys
-from dlcli.config.mistakes import explain
 from dlcli.config.overrides import Setting, leaves
-from dlcli.config.picks import Picks
-from dlcli.config.primary import Plan, merge
 from dlcli.errors import ConfigError, Problem
 
 # The keys of a configuration, by the groups that there are and the arguments that dlcli supplies.

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from dlcli.config.environment import from_environment, reads_environment
-from dlcli.config.root import OWN
+from dlcli.config.own_keys import OWN
 from dlcli.config.signature import signature
 from dlcli.config.suggest import did_you_mean, near, question
 from dlcli.errors import ConfigError, DlcliError

@@ -11,11 +11,11 @@ from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.comments import comments
 from dlcli.config.folders import groups, options
 from dlcli.config.keys import own_keys, read_signature
+from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.config.signature import UNKNOWN
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.config.supplied import SUPPLIED
 from dlcli.config.typecheck import type_name
-from dlcli.config.yamlfile import read
+from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlcli.config.yamlfile import lines
+from dlcli.config.yaml_file import lines
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from typing import Any
 from dlcli.config.apply import apply
 from dlcli.config.environment import as_written
 from dlcli.config.folders import conflicts, extend_path, groups, options
+from dlcli.config.group_choices import Picks, sort
+from dlcli.config.hydra_compose import Plan, default_options, group_override
 from dlcli.config.kept_out import keep_out, masked_values
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, parse
-from dlcli.config.picks import Picks, sort
-from dlcli.config.primary import Plan, default_options, group_override
 from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
+from dlcli.config.reserved_keys import Supplied
 from dlcli.config.resolve import resolve
-from dlcli.config.supplied import Supplied
 from dlcli.config.validate import validate
-from dlcli.config.yamlfile import read
+from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dlcli.config.root import OWN, Root
+from dlcli.config.own_keys import OWN, Root
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.gate.gate import current
-from dlcli.redact import KEPT_OUT, is_secret, is_secret_value, learn_secret, redact
+from dlcli.sanitize.redact import KEPT_OUT, is_secret, is_secret_value, learn_secret, redact
 
 _RESOLVER = "oc.env"
 _CALL = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,{}\s]+)")

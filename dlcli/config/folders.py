@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.errors import ConfigError, Problem
-from dlcli.paths import display, is_folder, typed, whole
+from dlcli.files.paths import display, is_folder, typed, whole
 
 PROJECT_FILE = "dlcli.yaml"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from dlcli.config.environment import reads_environment, stays_open
 from dlcli.errors import Problem
-from dlcli.redact import KEPT_OUT, MASK, is_secret, is_secret_value, learn_secret, replaced
+from dlcli.sanitize.redact import KEPT_OUT, MASK, is_secret, is_secret_value, learn_secret, replaced
 
 
 def keep_out(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.overrides import Setting
-from dlcli.config.root import OWN, Root
+from dlcli.config.own_keys import OWN, Root
+from dlcli.config.reserved_keys import Supplied, supplied_to
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, hint, near_keys, question
-from dlcli.config.supplied import Supplied, supplied_to
 from dlcli.errors import ConfigError, Problem
 
 

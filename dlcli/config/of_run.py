@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.environment import variables
-from dlcli.config.root import Root
+from dlcli.config.own_keys import Root
+from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.config.signature import signature
-from dlcli.config.supplied import SUPPLIED
 from dlcli.config.typecheck import mismatch
 from dlcli.config.validate import NEEDED, OPTIONAL, validate
 from dlcli.errors import CorruptRun, Problem

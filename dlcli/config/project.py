@@ -8,8 +8,8 @@ from typing import Any
 
 from dlcli.config.folders import PROJECT_FILE, shipped_folder, user_folders
 from dlcli.config.overrides import Setting, leaves
-from dlcli.config.yamlfile import lines, read
-from dlcli.paths import display
+from dlcli.config.yaml_file import lines, read
+from dlcli.files.paths import display
 
 
 def project_defaults(folders: Sequence[Path]) -> dict[str, Any]:

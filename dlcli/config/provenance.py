@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from dlcli.config.hydra_compose import Plan, sources
 from dlcli.config.overrides import Setting
-from dlcli.config.primary import Plan, sources
-from dlcli.config.yamlfile import lines
-from dlcli.paths import display
+from dlcli.config.yaml_file import lines
+from dlcli.files.paths import display
 
 COMMAND_LINE = "command line"
 

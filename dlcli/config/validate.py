@@ -8,10 +8,10 @@ from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.keys import own_keys, read_signature
-from dlcli.config.root import Root
+from dlcli.config.own_keys import Root
+from dlcli.config.reserved_keys import BY_DATA, Supplied, supplied_to
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, did_you_mean, hint, near, question
-from dlcli.config.supplied import BY_DATA, Supplied, supplied_to
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dlcli.assembly.finder_run import FOUND_TAG
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
-from dlcli.finding import FOUND_TAG
 from dlcli.gate.vouching import CONFIG_FILE
-from dlcli.recorded import SPLIT_FILE, read_config, read_config_text
-from dlcli.recorded_paths import recorded_in, relocated
-from dlcli.run_folder import config_text
+from dlcli.runs.folder import config_text
+from dlcli.runs.recorded import SPLIT_FILE, read_config, read_config_text
+from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.splits.split import Split
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger

@@ -11,16 +11,16 @@ from typing import Any
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import Choice, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
+from dlcli.cross_validation.fold_summary import summarize_folds
+from dlcli.cross_validation.parent_report import write_parent_report
 from dlcli.cross_validation.refit import refit
-from dlcli.cross_validation.report import write_parent_report
-from dlcli.cross_validation.summary import summarize_folds
-from dlcli.disk import disk_errors
 from dlcli.errors import DataError
-from dlcli.executors.execute import execute
+from dlcli.executors.base import execute
+from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
-from dlcli.retention import keep_best, watched
-from dlcli.run_folder import read_result, recorded_baselines
+from dlcli.runs.folder import read_result, recorded_baselines
+from dlcli.runs.retention import keep_best, watched
 from dlcli.tracking.digests import (
     MODEL_MANIFEST,
     OUTPUTS_FILE,

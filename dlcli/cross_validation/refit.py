@@ -13,12 +13,12 @@ import numpy as np
 
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
-from dlcli.executors.execute import execute
+from dlcli.executors.base import execute
 from dlcli.gate.vouching import CONF_DIRS_FILE, recorded_folders
 from dlcli.job import Job
-from dlcli.recorded import read_words
-from dlcli.run_contents import contents
-from dlcli.run_folder import read_result
+from dlcli.runs.contents import contents
+from dlcli.runs.folder import read_result
+from dlcli.runs.recorded import read_words
 from dlcli.splits.split import Split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.steps import Steps
+from dlcli.datasets.series_steps import Steps
 from dlcli.errors import DataError
 
 _NAMES = np.array(["train", "val", "test", ""])

@@ -7,7 +7,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.downloads import download
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 
 def load_cifar10(root: str = "data") -> Data:

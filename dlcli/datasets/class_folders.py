@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from dlcli.errors import DataError
-from dlcli.paths import is_file, is_folder
+from dlcli.files.paths import is_file, is_folder
 
 # Folders above the classes that say which part their files belong to.
 PARTS = {

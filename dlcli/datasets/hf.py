@@ -12,17 +12,16 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.data import Data, Kind
-from dlcli.datasets.huggingface.images import stored_images
-from dlcli.datasets.huggingface.opening import open_parts
+from dlcli.datasets.huggingface import open_parts, stored_images
 from dlcli.datasets.images.decoding import Fit
 from dlcli.datasets.images.loading import Color, InMemory, OnBad, Size, load_images
+from dlcli.datasets.tables.arrow_types import to_frame
 from dlcli.datasets.tables.columns import is_text
-from dlcli.datasets.tables.plain import to_frame
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 if TYPE_CHECKING:
     from datasets import Features

@@ -12,7 +12,7 @@ from torchvision.datasets import MNIST
 from dlcli.datasets.data import Data
 from dlcli.datasets.downloads import download
 from dlcli.errors import DataError
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 _FILES = tuple(
     f"{part}-{content}"

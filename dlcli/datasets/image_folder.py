@@ -7,10 +7,10 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.images.decoding import Fit
 from dlcli.datasets.images.loading import Color, InMemory, OnBad, Size, load_images
 from dlcli.datasets.images.tables import list_table
-from dlcli.datasets.labelled import labelled
+from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.tables.files import is_table
 from dlcli.errors import DataError
-from dlcli.paths import is_file, typed
+from dlcli.files.paths import is_file, typed
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 

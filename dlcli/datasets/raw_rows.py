@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
-from dlcli.errors import ConfigError
-from dlcli.paths import look_at
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.datasets.data import Data
+from dlcli.errors import ConfigError, DataError
+from dlcli.files.paths import look_at
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -27,7 +30,6 @@ _stamps: dict[str, tuple[object, ...]] = {}
 
 def load_data(dataset: Mapping[str, Any]) -> Data:
     """The rows of a section; read where they are not at hand."""
-    from dlcli.datasets.positive import with_positive
 
     arguments = _rows_of(dataset)
     if _key(arguments) not in _loaded:
@@ -89,3 +91,29 @@ def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _key(arguments: Mapping[str, Any]) -> str:
     return json.dumps(arguments, sort_keys=True)
+
+
+def with_positive(data: Data, name: str | int) -> Data:
+    """The same rows with this class as the second of two: the one that precision, recall and f1 are of.
+
+    The codes themselves change, so that task, loss, figures and pictures need not know of it.
+
+    Raises:
+        DataError: there are not two classes, or none of that name.
+    """
+    if data.target_kind != "binary":
+        raise DataError(
+            f"names the class to be found of two; the targets of {data.name} are {data.target_kind}",
+            "dataset.positive",
+            "Leave it out.",
+        )
+    wanted = str(name)
+    if wanted not in data.classes:
+        raise DataError(
+            f"there is no class {wanted} in {data.name}",
+            "dataset.positive",
+            hint(did_you_mean(wanted, data.classes), choices(data.classes)),
+        )
+    if data.classes[1] == wanted:
+        return data
+    return replace(data, classes=data.classes[::-1], y=1 - data.y)

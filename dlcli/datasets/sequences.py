@@ -14,7 +14,7 @@ from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.errors import DataError
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 _FILL = "Fill it in, or remove the step."
 

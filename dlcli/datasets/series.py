@@ -11,13 +11,13 @@ from annotated_types import Ge
 
 from dlcli.datasets.borders import divide
 from dlcli.datasets.data import Data
-from dlcli.datasets.steps import Steps, read_steps
+from dlcli.datasets.series_steps import Steps, read_steps
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import DataError
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 Count = Annotated[int, Ge(1)]
 

@@ -19,12 +19,12 @@ from dlcli.datasets.tables.columns import (
     kind_of,
 )
 from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.format_options import Choice, Decimal, Separator, Written
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import odd_times
-from dlcli.datasets.tables.written import Choice, Decimal, Separator, Written
 from dlcli.errors import DataError, Problem
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 
 def load(

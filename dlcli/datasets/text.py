@@ -11,17 +11,17 @@ import numpy as np
 from dlcli.config.suggest import choices
 from dlcli.datasets.class_folders import list_class_folders
 from dlcli.datasets.data import Data
-from dlcli.datasets.labelled import labelled
+from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.format_options import Choice, Separator, Written
 from dlcli.datasets.tables.lines import codec
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import odd_times
-from dlcli.datasets.tables.written import Choice, Separator, Written
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
-from dlcli.paths import is_folder, typed
+from dlcli.files.paths import is_folder, typed
 
 OnEmpty = Literal["error", "keep"]
 

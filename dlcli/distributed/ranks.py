@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
+from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
-from dlcli.distributed.lifeline import die_with
 from dlcli.distributed.recruits import PARENT, recruited, staying
 from dlcli.distributed.signals import left_to_the_first
 from dlcli.distributed.world import World, launched
-from dlcli.timespan import seconds_of
+from dlcli.process.lifeline import die_with
 
 # Seconds for the others to read that all is done.
 _LAST_WORDS = 10.0
@@ -97,7 +97,7 @@ def be_a_rank(take_part: Callable[[str, World], None]) -> int:
 
 def follow(world: World, take_part: Callable[[str, World], None]) -> int:
     """Take part in rank 0's trainings until it has no more; the exit code."""
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
 
     with quiet():
         try:

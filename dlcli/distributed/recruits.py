@@ -18,9 +18,9 @@ from typing import IO
 import psutil
 from torch import distributed
 
+from dlcli.config.timespan import in_words
 from dlcli.distributed.world import World
 from dlcli.errors import TrainingError
-from dlcli.timespan import in_words
 
 PARENT = "DLCLI_PARENT"
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from dlcli.config.build import build
 
 if TYPE_CHECKING:
+    from dlcli.datasets.data import Data
     from dlcli.job import Job
     from dlcli.result import Result
-    from dlcli.training.observer import Observer
+    from dlcli.training.observer import Observer, Watcher
 
 
 class Executor(Protocol):
@@ -29,3 +34,32 @@ class Executor(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher: Watcher) -> list[Result]:
+    """Do all jobs, on the same rows; their results in the order of the jobs.
+
+    The first job that fails ends it: those that run are stopped, to go on from there when the experiment is resumed.
+    """
+    if not jobs:
+        return []
+    section = build(config["executor"], where="executor")
+    if opening := getattr(section, "opening", ""):
+        watcher.noted(opening)
+    executor: Executor = section.open(config, data, len(jobs))
+    with executor:
+        futures: list[Future[Result]] = []
+        for index, job in enumerate(jobs):
+            future = executor.submit(job, watcher.observer(index))
+            future.add_done_callback(partial(_tell, watcher, index))
+            futures.append(future)
+            if future.done():
+                future.result()
+        for future in as_completed(futures):
+            future.result()
+    return [future.result() for future in futures]
+
+
+def _tell(watcher: Watcher, index: int, future: Future[Result]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        watcher.finished(index, future.result())

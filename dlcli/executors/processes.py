@@ -38,7 +38,7 @@ class Processes:
     """Starts worker processes.
 
     Args:
-        data_fd: the rows (`dlcli.datasets.sharing`).
+        data_fd: the rows (`dlcli.datasets.shared_memory`).
         environment: what the template's has beyond the driver's. Threads belong there: libraries read their number
             when they are loaded.
         targets: what the jobs' configuration names of dlcli's own, to be imported beforehand. A user's own code might

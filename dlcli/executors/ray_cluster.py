@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from annotated_types import Ge, Gt
 
 from dlcli.config.environment import values_of
-from dlcli.console import counted
 from dlcli.errors import ConfigError, Interrupted, first_line
-from dlcli.executors.elsewhere import outcome, record_end, record_loss, refuse_sqlite_elsewhere
-from dlcli.executors.following import Following, do_followed_job
+from dlcli.executors.job_messages import outcome, record_end, record_loss, refuse_sqlite_elsewhere
+from dlcli.executors.remote_jobs import Following, do_followed_job
+from dlcli.formatting import counted
 from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.tracking.connection import URI_VARIABLE

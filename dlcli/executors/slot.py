@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlcli.errors import DlcliError, Interrupted, TrainingError
 from dlcli.executors.channel import relay
-from dlcli.executors.elsewhere import outcome, record_end, record_failure, record_loss
-from dlcli.executors.limits import Limits, Oversight, Silent
+from dlcli.executors.job_messages import outcome, record_end, record_failure, record_loss
 from dlcli.executors.processes import NoWorkerError, Process, Processes
+from dlcli.executors.time_limits import Limits, Oversight, Silent
 from dlcli.executors.vitals import Vitals, state_of
 from dlcli.job import Job
 from dlcli.result import Result

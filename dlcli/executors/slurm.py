@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
+from dlcli.config.next_command import resume_command
 from dlcli.errors import ConfigError, DlcliError, ExecutorError, first_line
-from dlcli.executors.earlier_job import Cluster, end_earlier_job, end_job, slurm_folder
-from dlcli.executors.elsewhere import outcome, record_end, record_loss, refuse_sqlite_elsewhere
-from dlcli.executors.following import Following, do_followed_job
-from dlcli.interrupts import preemptible
+from dlcli.executors.job_messages import outcome, record_end, record_loss, refuse_sqlite_elsewhere
+from dlcli.executors.remote_jobs import Following, do_followed_job
+from dlcli.executors.slurm_leftovers import Cluster, end_earlier_job, end_job, slurm_folder
+from dlcli.files.paths import display
 from dlcli.job import Job
-from dlcli.next_command import resume_command
-from dlcli.paths import display
+from dlcli.process.interrupts import preemptible
 from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.observer import Observer

@@ -25,9 +25,9 @@ from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dlcli.distributed.lifeline import die_with
-from dlcli.presentable import present_process, print_traceback, to_stderr
-from dlcli.quiet import quiet
+from dlcli.process.lifeline import die_with
+from dlcli.process.quiet import quiet
+from dlcli.sanitize.presentable import present_process, print_traceback, to_stderr
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -42,14 +42,14 @@ ONE_THREAD = {_BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:fal
 _NEEDED = (
     "dlcli.distributed.ranks",
     "dlcli.executors.channel",
-    "dlcli.executors.elsewhere",
-    "dlcli.finding",
+    "dlcli.executors.job_messages",
+    "dlcli.assembly.finder_run",
     "dlcli.inference.evaluate",
-    "dlcli.parts",
+    "dlcli.assembly.parts",
     "dlcli.reports.report",
     "dlcli.reports.summary",
     "dlcli.tracking.recorder",
-    "dlcli.training.tryout",
+    "dlcli.training.finders",
     "omegaconf",
     "pyarrow.parquet",
     "skops.io",
@@ -99,7 +99,7 @@ def _answer(data_fd: int, questions: Connection, targets: Sequence[str]) -> None
 def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
     """Import what a job needs; the rows, or None where forks would not be safe."""
     from dlcli.config.build import locate
-    from dlcli.datasets.sharing import read_shared
+    from dlcli.datasets.shared_memory import read_shared
     from dlcli.tracking.connection import load_mlflow
 
     gc.disable()

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from dlcli.distributed.lifeline import die_with
+from dlcli.process.lifeline import die_with
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -24,12 +24,12 @@ def main() -> None:
     """A worker that was started anew: its environment (threads, device) is set before torch is imported here."""
     template, data_fd, jobs_fd, channel_fd = map(int, sys.argv[1:])
     die_with(template)
-    from dlcli.presentable import present_process
-    from dlcli.quiet import quiet
+    from dlcli.process.quiet import quiet
+    from dlcli.sanitize.presentable import present_process
 
     present_process()
     with quiet():
-        from dlcli.datasets.sharing import read_shared
+        from dlcli.datasets.shared_memory import read_shared
 
         work(read_shared(data_fd), jobs_fd, channel_fd)
 
@@ -65,7 +65,7 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
     """Do one job and say what came of it; false where the driver wants no more."""
     from dlcli.executors.channel import Sender, send
-    from dlcli.executors.elsewhere import do_job
+    from dlcli.executors.job_messages import do_job
     from dlcli.job import Job
 
     job = Job.from_json(message["job"])

@@ -67,7 +67,7 @@ class Workers:
             slot.end(job, why)
 
     def __enter__(self) -> Self:
-        from dlcli.datasets.sharing import SharedData
+        from dlcli.datasets.shared_memory import SharedData
         from dlcli.gate.gate import targets
 
         own = [target for target in targets(self._config) if target.startswith("dlcli.")]

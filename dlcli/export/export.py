@@ -13,9 +13,9 @@ import numpy as np
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
 from dlcli.export.program import description_of, need_onnx, write_program
+from dlcli.files.paths import is_folder, look_at
 from dlcli.inference.saved_model import SavedModel, read_task_facts
-from dlcli.paths import is_folder, look_at
-from dlcli.run_folder import OpenedRun, with_overrides
+from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.training.fields import Batch, as_fields, first_rows
 
 SUFFIXES = (".pt2", ".onnx")

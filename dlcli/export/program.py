@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, InputError, first_line
+from dlcli.files.disk import write_errors
+from dlcli.files.unfinished import unfinished
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
-from dlcli.unfinished import unfinished
 
 # How far outputs may be apart: of equal kernels they are equal, and every runtime has its own.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4

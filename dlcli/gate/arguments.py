@@ -69,7 +69,7 @@ _PLAIN = (str, int, float, bool)
 
 def refused(place: str, target: str, node: Mapping[str, Any]) -> str | None:
     """The key of a node that may not be given there, or None."""
-    from dlcli.config.supplied import SUPPLIED, supplied_to
+    from dlcli.config.reserved_keys import SUPPLIED, supplied_to
 
     supplied = supplied_to(place, SUPPLIED)
     if set_by_dlcli := next((key for key in node if key in supplied), None):

@@ -117,7 +117,7 @@ ROLES: tuple[tuple[str, Role], ...] = (
     ("trainer", _TRAINER),
     (
         "trainer.profiler",
-        Role("a profiler", "pytorch_lightning.profilers.Profiler", ("dlcli.training.profiling",)),
+        Role("a profiler", "pytorch_lightning.profilers.Profiler", ("dlcli.training.step_profiler",)),
     ),
     ("sweep", Role("the sweep's options", group="sweep")),
     ("sweep.sampler", _SAMPLER),

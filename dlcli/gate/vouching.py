@@ -16,10 +16,10 @@ from typing import Any
 
 from dlcli.config.environment import variables
 from dlcli.errors import CorruptRun
+from dlcli.files.paths import display, typed, whole
 from dlcli.gate.documents import read_text
 from dlcli.gate.gate import RUNS_CODE, Gate, targets
 from dlcli.gate.seal import is_sealed
-from dlcli.paths import display, typed, whole
 
 # The user's conf folders, a line each; only where there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"

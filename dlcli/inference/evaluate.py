@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dlcli.console import number
 from dlcli.datasets.data import Data, take
+from dlcli.formatting import number
 from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
 from dlcli.tasks.base import Task

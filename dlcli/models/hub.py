@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dlcli.errors import ConfigError, first_line
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 10

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from dlcli.config.suggest import choices, did_you_mean, hint, near, question
 from dlcli.errors import ConfigError, Problem, first_line
+from dlcli.files.paths import typed
 from dlcli.models import layers as shared
 from dlcli.models.hub import check_cached
 from dlcli.models.layers import Activation, Share, Size
 from dlcli.models.timm_catalog import pretrained_models
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
-from dlcli.paths import typed
 
 # Files in which timm saves weights.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dlcli.console import counted
 from dlcli.datasets.class_folders import Entry, list_files
 from dlcli.datasets.image_folder import SUFFIXES
 from dlcli.datasets.images.decoding import Fit
@@ -18,7 +17,8 @@ from dlcli.datasets.images.tables import image_entries
 from dlcli.datasets.tables.files import is_table, need_file, read_table
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError
-from dlcli.paths import is_file, is_folder
+from dlcli.files.paths import is_file, is_folder
+from dlcli.formatting import counted
 from dlcli.prediction.new_rows import NewRows
 
 # Images that are predicted at a time: some batches, of which the next are decoded meanwhile.

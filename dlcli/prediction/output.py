@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from dlcli.datasets.tables.plain import DATES
-from dlcli.disk import write_errors
+from dlcli.datasets.tables.arrow_types import DATES
 from dlcli.errors import DataError, InputError, first_line
-from dlcli.paths import is_folder, whole
-from dlcli.unfinished import unfinished
+from dlcli.files.disk import write_errors
+from dlcli.files.paths import is_folder, whole
+from dlcli.files.unfinished import unfinished
 
 Write = Callable[[pa.Table], None]
 

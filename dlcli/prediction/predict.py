@@ -12,21 +12,21 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 
+from dlcli.datasets.tables.format_options import Written
 from dlcli.datasets.tables.pieces import STDIN
-from dlcli.datasets.tables.written import Written
 from dlcli.errors import DataError, InputError
 from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.images import ImageSettings, read_images
 from dlcli.prediction.new_rows import NewRows, placed
 from dlcli.prediction.output import Write
+from dlcli.prediction.sequences import StepSettings, read_sequences, read_series
 from dlcli.prediction.settings import divide, read_settings
-from dlcli.prediction.steps import StepSettings, read_sequences, read_series
 from dlcli.prediction.tables import read_tables
 from dlcli.prediction.texts import TextSettings, read_texts
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
-from dlcli.run_folder import OpenedRun
+from dlcli.runs.folder import OpenedRun
 
 Keep = Sequence[str] | Literal["all"]
 

@@ -10,7 +10,7 @@ from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
-from dlcli.paths import typed
+from dlcli.files.paths import typed
 
 _SECTION = "dataset."
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.tables.columns import Kind, as_dates, as_numbers
+from dlcli.datasets.tables.format_options import Written
 from dlcli.datasets.tables.pieces import read_pieces
+from dlcli.datasets.tables.selection import Piece, Wanted
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.tables.wanted import Piece, Wanted
-from dlcli.datasets.tables.written import Written
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.preprocessing.base import NeedsColumns, Preprocessing
 from dlcli.preprocessing.table import Table

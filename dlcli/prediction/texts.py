@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from dlcli.datasets.class_folders import list_files
+from dlcli.datasets.tables.compression import format_of, opened
 from dlcli.datasets.tables.files import need_file
+from dlcli.datasets.tables.format_options import Written
 from dlcli.datasets.tables.lines import codec, text_lines
-from dlcli.datasets.tables.packed import format_of, opened
 from dlcli.datasets.tables.pieces import PIECE, STDIN, piped, read_pieces
-from dlcli.datasets.tables.wanted import Wanted
-from dlcli.datasets.tables.written import Written
+from dlcli.datasets.tables.selection import Wanted
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError, first_line
-from dlcli.paths import is_folder
+from dlcli.files.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.prediction.tables import labels_of_piece
 

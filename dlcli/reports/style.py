@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from dlcli.escapes import visible, visible_name
+from dlcli.sanitize.escapes import visible, visible_name
 
 DPI = 120
 FONT = {"title": 11, "label": 10, "tick": 9, "small": 8}

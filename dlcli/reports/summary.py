@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
-from dlcli.paths import display
+from dlcli.files.paths import display
 from dlcli.preprocessing.fitted import Fitted
 from dlcli.splits.order import in_time
 from dlcli.splits.split import Split

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from dlcli.errors import CorruptRun, first_line
-from dlcli.paths import is_file
+from dlcli.files.paths import is_file
 
 Part = Literal["train", "val", "test"]
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.timespan import in_words
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.executors.base import Executor
 from dlcli.job import LATENCY, Job
 from dlcli.result import Result
-from dlcli.run_folder import read_result
-from dlcli.sweeps.limits import SweepLimits, TrialLimits
+from dlcli.runs.folder import read_result
+from dlcli.sweeps.budget import SweepLimits, TrialLimits
+from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
-from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import Trial
 from dlcli.sweeps.watcher import SweepWatcher
-from dlcli.timespan import in_words
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.tags import PRUNED_TAG

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlcli.console import number
 from dlcli.errors import ConfigError, Problem
+from dlcli.formatting import number
 from dlcli.job import LATENCY
 
 # What a job measures beside its metrics, and a trial can be judged by: the less, the better.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 
-from dlcli.timespan import seconds_of
+from dlcli.config.timespan import seconds_of
 
 USUAL_TRIALS = 20
 

@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.kept_out import written_words
 from dlcli.errors import ConfigError
-from dlcli.sweeps.checks import check_options, check_points, check_space, naming_values
 from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep
-from dlcli.sweeps.reading import find_unsound, searched_space
 from dlcli.sweeps.space import Space
-from dlcli.sweeps.words import as_overrides, combined_space, domains_of, separate, with_task
+from dlcli.sweeps.space_parser import (
+    as_overrides,
+    combined_space,
+    domains_of,
+    find_unsound,
+    searched_space,
+    separate,
+    with_task,
+)
+from dlcli.sweeps.validation import check_options, check_points, check_space, naming_values
 
 if TYPE_CHECKING:
     from dlcli.cross_validation.estimation import Estimation
@@ -86,7 +93,7 @@ class SweepPlan:
     @property
     def recorded_params(self) -> dict[str, Any]:
         """What MLflow shows of it: no key that is searched has a value, as if that had been chosen."""
-        from dlcli.tracking.shown import flatten
+        from dlcli.tracking.mlflow_inputs import flatten
 
         section = self.config["sweep"]
         config = {**self.config, "sweep": {**section, "space": json.dumps(section["space"])}}
@@ -105,7 +112,7 @@ class SweepPlan:
             ConfigError: this point is no experiment.
         """
         from dlcli.config.compose import compose
-        from dlcli.config.supplied import BY_DATA, SUPPLIED
+        from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
         from dlcli.experiment import decided_by_data, settled
 
         fixed = with_task(self.fixed, self.experiment.composed.choices["task"])
@@ -154,11 +161,11 @@ def plan_sweep(
     Raises:
         ConfigError: with all that was found.
     """
+    from dlcli.checks.settings import warn
     from dlcli.config.compose import draft
     from dlcli.config.folders import groups, user_folders
-    from dlcli.config.supplied import BY_DATA, SUPPLIED
+    from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
     from dlcli.distributed.launcher import refuse_launched
-    from dlcli.doubts import warn
     from dlcli.experiment import plan_experiment
 
     refuse_launched("a sweep")

@@ -14,7 +14,7 @@ from dlcli.cross_validation.cross_validate import place_of
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.errors import CorruptRun, TrainingError
 from dlcli.gate.documents import read_json
-from dlcli.run_folder import epochs_so_far, read_result
+from dlcli.runs.folder import epochs_so_far, read_result
 from dlcli.sweeps.objective import COSTS, Objective
 from dlcli.sweeps.trial import TRIAL_FILE, State, Trial
 from dlcli.tracking.digests import check_recorded

@@ -9,17 +9,19 @@ from before the sweep was resumed). Any sampler of Optuna's can be named, in pla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from annotated_types import Ge, Gt
 
 from dlcli.sweeps.dimension import Numbers
+from dlcli.sweeps.space import Space
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-    from dlcli.sweeps.points import Grid, Random, Sobol
     from dlcli.sweeps.space import Space
 
 # Fewer trials say too little of where the good ones are (Optuna takes the best tenth).
@@ -29,7 +31,6 @@ _ENOUGH_TO_WARM = 20
 def grid(space: Space) -> Grid:
     """Every point."""
     from dlcli.errors import ConfigError
-    from dlcli.sweeps.points import Grid
 
     if endless := space.endless:
         raise ConfigError(
@@ -42,14 +43,12 @@ def grid(space: Space) -> Grid:
 
 def random(space: Space, sweep_seed: int) -> Random:
     """Points drawn at random."""
-    from dlcli.sweeps.points import Random
 
     return Random(space, sweep_seed)
 
 
 def sobol(space: Space, sweep_seed: int) -> Sobol:
     """Points that fill the space evenly."""
-    from dlcli.sweeps.points import Sobol
 
     return Sobol(space, sweep_seed)
 
@@ -116,3 +115,48 @@ def cmaes(
         source_trials=warm,
         warn_independent_sampling=False,
     )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every point of the space, the last dimension changing fastest."""
+
+    space: Space
+
+    def point(self, number: int) -> dict[str, Any]:
+        """The trial's point."""
+        return self.space.all_points[number]
+
+
+@dataclass(frozen=True)
+class Random:
+    """Each point drawn by itself."""
+
+    space: Space
+    seed: int
+
+    def point(self, number: int) -> dict[str, Any]:
+        """The trial's point."""
+        random = np.random.default_rng([self.seed, number])
+        return self.space.walk(lambda dimension: dimension.domain.at(random.random()))
+
+
+@dataclass(frozen=True)
+class Sobol:
+    """Points that fill the space evenly: Sobol's sequence (1967), scrambled after Owen (1998)."""
+
+    space: Space
+    seed: int
+
+    def point(self, number: int) -> dict[str, Any]:
+        """The trial's point."""
+        from scipy.stats import qmc
+
+        sequence = qmc.Sobol(len(self.space.dimensions), scramble=True, seed=self.seed)
+        if number:  # of no step at all scipy makes an overflow
+            sequence.fast_forward(number)
+        drawn = sequence.random(1)[0]
+        shares = {
+            dimension.name: share for dimension, share in zip(self.space.dimensions, drawn, strict=True)
+        }
+        return self.space.walk(lambda dimension: dimension.domain.at(float(shares[dimension.name])))

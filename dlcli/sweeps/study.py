@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from dlcli.config.build import build
 from dlcli.sweeps.dimension import Choice, Dimension, plain_text
 from dlcli.sweeps.objective import Objective
-from dlcli.sweeps.points import Grid, Random, Sobol
+from dlcli.sweeps.samplers import Grid, Random, Sobol
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.trial import Trial
 from dlcli.training.loader import derive_seed

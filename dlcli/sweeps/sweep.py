@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.build import build
-from dlcli.console import counted
+from dlcli.config.next_command import resume_command
+from dlcli.cross_validation.fold_summary import mean_baselines
 from dlcli.cross_validation.refit import refit
-from dlcli.cross_validation.summary import mean_baselines
-from dlcli.disk import disk_errors
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.executors.base import Executor
-from dlcli.next_command import resume_command
-from dlcli.paths import display
-from dlcli.recorded import read_config_text
+from dlcli.files.disk import disk_errors
+from dlcli.files.paths import display
+from dlcli.formatting import counted
 from dlcli.result import Result
-from dlcli.retention import drop_weights, has_weights
-from dlcli.run_folder import read_result, recorded_baselines
+from dlcli.runs.folder import read_result, recorded_baselines
+from dlcli.runs.recorded import read_config_text
+from dlcli.runs.retention import drop_weights, has_weights
 from dlcli.sweeps.driver import Driver
+from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
-from dlcli.sweeps.report import best_so_far, describe, messages, why_failed, write_sweep_report
-from dlcli.sweeps.standing import Standing
 from dlcli.sweeps.study import Study
+from dlcli.sweeps.summary import best_so_far, describe, messages, why_failed, write_sweep_report
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.amend import amend
@@ -133,7 +133,7 @@ def _search(
 
 def open_executor(plan: SweepPlan) -> Executor:
     """What trains a sweep's trials."""
-    from dlcli.executors.limits import Limits
+    from dlcli.executors.time_limits import Limits
 
     options = plan.options
     limited = options.seconds is not None or options.trial_seconds is not None

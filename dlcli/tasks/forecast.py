@@ -146,7 +146,7 @@ class Forecast(Task):
 
     def pictures(self, outputs: Tensor, y: Windows) -> Iterator[tuple[str, Figure]]:
         """Forecasts beside what came, and the error by the step that is forecast."""
-        from dlcli.reports import forecast
+        from dlcli.reports import forecast_plots as forecast
 
         predicted = self._values(outputs)
         yield "forecast", forecast.forecasts(y, predicted, self.names)

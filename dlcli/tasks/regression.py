@@ -173,7 +173,7 @@ class Regression(Task):
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
         """Predicted against actual, residuals, and the intervals of several quantiles."""
-        from dlcli.reports import regression
+        from dlcli.reports import regression_plots as regression
 
         y, values = y.reshape(len(y), -1), self._values(outputs)
         predicted = values[..., self._point]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dlcli.errors import DlcliError, StoreError, first_line
-from dlcli.redact import MASK, redact
+from dlcli.sanitize.redact import MASK, redact
 from dlcli.tracking.damage import sqlite_problem
 from dlcli.tracking.database import ensure
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from dlcli.disk import write_errors
 from dlcli.errors import StoreError
+from dlcli.files.disk import write_errors
 from dlcli.tracking import schema
 from dlcli.tracking.damage import journals, move_away, moved, sqlite_problem, unused
 from dlcli.tracking.locks import taken, wait_for_lock

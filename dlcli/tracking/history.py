@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dlcli.disk import write_errors
 from dlcli.errors import InputError
+from dlcli.files.disk import write_errors
 from dlcli.tracking.ledger import encode_number
 
 HISTORY_FILE = "metrics.jsonl"

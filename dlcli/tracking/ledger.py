@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from dlcli.disk import write_errors
 from dlcli.errors import CorruptRun
+from dlcli.files.disk import write_errors
+from dlcli.files.unfinished import sweep, unfinished
 from dlcli.gate.documents import read_json
-from dlcli.redact import redact_all
+from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
-from dlcli.unfinished import sweep, unfinished
 
 SCHEMA_VERSION = 2
 LEDGER_FILE = "ledger.json"

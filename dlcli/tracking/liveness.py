@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dlcli.disk import write_errors
+from dlcli.files.disk import write_errors
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.locks import flocked, wait_for_lock
 

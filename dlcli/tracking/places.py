@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlparse
 
-from dlcli.disk import write_errors
+from dlcli.files.disk import write_errors
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlcli.escapes import visible
-from dlcli.redact import redact
+from dlcli.sanitize.escapes import visible
+from dlcli.sanitize.redact import redact
 from dlcli.tracking.connection import patient, recall, sqlite_file, store_errors
-from dlcli.tracking.entered import note_run
 from dlcli.tracking.history import Line, read_history
+from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.refill import Watch
 from dlcli.tracking.tags import HEARTBEAT_TAG, TAG_LENGTH

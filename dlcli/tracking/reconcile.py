@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import CorruptRun, DlcliError, StoreError
+from dlcli.files.unfinished import sweep
 from dlcli.tracking.connection import (
     DATABASE,
     NO_ANSWER,
@@ -32,7 +33,6 @@ from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
 from dlcli.tracking.store import Store
 from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
-from dlcli.unfinished import sweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from dlcli.disk import write_errors
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
-from dlcli.escapes import shortened, visible
-from dlcli.redact import redact, redact_value
+from dlcli.files.disk import write_errors
+from dlcli.sanitize.escapes import shortened, visible
+from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.digests import results_of
 from dlcli.tracking.history import History

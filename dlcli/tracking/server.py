@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from dlcli.errors import InputError
-from dlcli.redact import redact
+from dlcli.sanitize.redact import redact
 from dlcli.tracking.connection import for_mlflow, is_server
 
 # MLflow would also start seven processes that judge the answers of language models.

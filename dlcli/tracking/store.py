@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from dlcli.disk import write_errors
 from dlcli.errors import DlcliError, StoreError
-from dlcli.escapes import shortened, visible, visible_name
-from dlcli.redact import redact, redact_value
+from dlcli.files.disk import write_errors
+from dlcli.sanitize.escapes import shortened, visible, visible_name
+from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.connection import (
     connect,
     default_store,
@@ -28,13 +28,13 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.database import locked_store
 from dlcli.tracking.digests import digest
-from dlcli.tracking.entered import note_run
+from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import Entry
+from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
 from dlcli.tracking.refill import Watch, refill
 from dlcli.tracking.relocation import move_artifacts, relocate
-from dlcli.tracking.shown import CONTEXT_TAG, SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from safetensors.torch import load_file, save_file, save_model
 
 from dlcli.distributed.world import summed
 from dlcli.errors import Interrupted
-from dlcli.interrupts import preempted
+from dlcli.process.interrupts import preempted
 from dlcli.tracking.manifest import Manifest
 from dlcli.training.checkpoint_io import DigestingIO
+from dlcli.training.epoch_state import LAST, PREVIOUS, Progress, best_name
 from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
-from dlcli.training.resume import LAST, PREVIOUS, Progress, best_name
 
 # Steps (or chunks of them) after which several ranks ask each other whether it is time for a checkpoint.
 _ASK_EVERY = 16

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dlcli.datasets.data import Data, take
-from dlcli.disk import disk_errors
+from dlcli.files.disk import disk_errors
 from dlcli.models.weights import add_tensors
 from dlcli.preprocessing.base import Preprocessing
 from dlcli.training.feature_store import FeatureStore

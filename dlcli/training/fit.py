@@ -12,13 +12,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
 
-from dlcli.console import counted
 from dlcli.distributed.signals import leave_signals
 from dlcli.distributed.world import Place, World
 from dlcli.errors import TrainingError
+from dlcli.formatting import counted
 from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.checkpoints import Checkpoints
+from dlcli.training.epoch_state import find_progress
 from dlcli.training.fields import Fields
 from dlcli.training.loader import BatchLoader, Chunk
 from dlcli.training.module import TrainingModule
@@ -26,7 +27,6 @@ from dlcli.training.network import Network
 from dlcli.training.observer import Observer, Plan
 from dlcli.training.recipe import Recipe
 from dlcli.training.restoration import note_of_history
-from dlcli.training.resume import find_progress
 
 # Optimizer steps in one call from Lightning, where nothing asks for less: its work between calls, about 200 us on a
 # CPU, is then spread over so many steps.

@@ -14,12 +14,12 @@ from torch import Tensor
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
+from dlcli.training.epoch_state import all_parts, own_part, random_state, set_random_state
 from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
-from dlcli.training.resume import all_parts, own_part, random_state, set_random_state
 from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
 

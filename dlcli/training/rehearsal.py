@@ -18,12 +18,12 @@ from torch.optim import Optimizer
 from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
-from dlcli.training.blame import blamed_on
 from dlcli.training.fields import Batch, Field, Fields
 from dlcli.training.frozen import frozen_names
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
+from dlcli.training.user_errors import blamed_on
 
 # Timed steps at most, and seconds after which no further one is begun.
 _STEPS, _SECONDS = 50, 1.0

@@ -9,13 +9,13 @@ from typing import Any
 
 from safetensors import safe_open
 
+from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun
-from dlcli.next_command import resume_command
-from dlcli.paths import display
+from dlcli.files.paths import display
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.manifest import MANIFEST_FILE, check_model
-from dlcli.training.resume import LAST, best_name, find_progress
+from dlcli.training.epoch_state import LAST, best_name, find_progress
 
 _WEIGHTS = Path("model", "weights.safetensors")
 

@@ -12,7 +12,7 @@ from toy_config import SUPPLIED
 from dlcli.config.compose import compose
 from dlcli.config.folders import groups, options
 from dlcli.config.keys import Keys
-from dlcli.config.supplied import SUPPLIED as RUNS_SUPPLIED
+from dlcli.config.reserved_keys import SUPPLIED as RUNS_SUPPLIED
 from dlcli.config.validate import Supplied
 from dlcli.errors import ConfigError
 

@@ -13,21 +13,22 @@ from mlflow import MlflowClient
 from torch import nn
 
 import dlcli
-from dlcli.cli.outcome import tell_outcome
-from dlcli.console import Terminal, number
 from dlcli.cross_validation.estimation import Fold
-from dlcli.cross_validation.summary import Summary, summarize_folds
-from dlcli.datasets import iris
+from dlcli.cross_validation.fold_summary import Summary, summarize_folds
+from dlcli.datasets.bundled import iris
 from dlcli.errors import ConfigError, CorruptRun
+from dlcli.formatting import number
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
-from dlcli.run_folder import epochs_so_far
+from dlcli.runs.folder import epochs_so_far
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
 from dlcli.tasks.base import Task
 from dlcli.tasks.losses import MAE, MSE, BinaryCrossEntropy, CrossEntropy, Focal, Huber, Quantile
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.tasks.regression import Regression
+from dlcli.terminal.console import Terminal
+from dlcli.terminal.outcome import tell_outcome
 from dlcli.tracking.ledger import Ledger
 
 QUICK = [
@@ -92,7 +93,7 @@ def test_without_a_final_model_the_folds_have_theirs(
         dlcli.load_run("pmlp", runs_dir=runs)
     again = dlcli.evaluate("pmlp-fold-1", runs_dir=runs)
     assert again.metrics["test/loss"] == pytest.approx(result.folds[1].metrics["test/loss"])
-    assert len(dlcli.load_run("pmlp-fold-0", runs_dir=runs).predict(iris.load().x)) == 150
+    assert len(dlcli.load_run("pmlp-fold-0", runs_dir=runs).predict(iris().x)) == 150
 
 
 def test_mlflow_has_a_parent_with_its_folds(validated: Result) -> None:
@@ -111,7 +112,7 @@ def test_mlflow_has_a_parent_with_its_folds(validated: Result) -> None:
 
 
 def test_folds_hold_out_each_row_once_and_see_nothing_of_it(validated: Result) -> None:
-    data = iris.load()
+    data = iris()
     splits = [Split.load(fold.run_dir / "split.npz") for fold in validated.folds]
     final = Split.load(validated.run_dir / "split.npz").test
     held_out = np.concatenate([split.test for split in splits])

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcli.datasets import breast_cancer, diabetes, digits, iris
+from dlcli.datasets.bundled import breast_cancer, diabetes, digits, iris
 from dlcli.datasets.data import Data
-from dlcli.datasets.positive import with_positive
-from dlcli.datasets.raw_rows import load_anew, load_data
+from dlcli.datasets.raw_rows import load_anew, load_data, with_positive
 from dlcli.errors import DataError
 from dlcli.splits.holdout import Holdout
 
@@ -31,7 +30,7 @@ def load(module) -> Data:
 
 
 def test_malignant_is_the_class_to_be_found() -> None:
-    data = breast_cancer.load()
+    data = breast_cancer()
     assert data.classes[1] == "malignant"
     assert data.y.sum() == 212
 
@@ -52,7 +51,7 @@ def test_the_targets_names_are_part_of_the_fingerprint() -> None:
 
 
 def test_the_class_to_be_found_can_be_named() -> None:
-    data = breast_cancer.load()
+    data = breast_cancer()
     turned = with_positive(data, "benign")
     assert turned.classes == ("malignant", "benign")
     assert np.array_equal(turned.y, 1 - data.y)
@@ -64,10 +63,10 @@ def test_the_class_to_be_found_can_be_named() -> None:
 
 def test_a_class_that_is_not_there_is_named_with_the_near_one() -> None:
     with pytest.raises(DataError, match="there is no class malignent in breast_cancer") as caught:
-        with_positive(breast_cancer.load(), "malignent")
+        with_positive(breast_cancer(), "malignent")
     assert "malignant" in caught.value.problems[0].hint
     with pytest.raises(DataError, match="the targets of iris are multiclass"):
-        with_positive(iris.load(), "setosa")
+        with_positive(iris(), "setosa")
 
 
 def test_a_command_reads_a_file_that_has_changed_anew() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcli.datasets import digits, fashion_mnist, iris, mnist, wine
+from dlcli.datasets import fashion_mnist, mnist
+from dlcli.datasets.bundled import digits, iris, wine
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 from tests.conftest import write_idx, write_mnist
@@ -20,9 +21,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("load", "rows", "classes"), [(digits.load, 1797, 10), (iris.load, 150, 3), (wine.load, 178, 3)]
-)
+@pytest.mark.parametrize(("load", "rows", "classes"), [(digits, 1797, 10), (iris, 150, 3), (wine, 178, 3)])
 def test_shipped_data(load, rows: int, classes: int) -> None:
     data = load()
     assert len(data) == len(data.x) == rows
@@ -82,8 +81,8 @@ def test_files_that_do_not_belong_together(root: Path) -> None:
 
 
 def test_the_fingerprint_is_of_the_values() -> None:
-    data: Data = iris.load()
-    assert data.fingerprint == iris.load().fingerprint
+    data: Data = iris()
+    assert data.fingerprint == iris().fingerprint
     changed = data.x.copy()
     changed.iloc[7, 2] += 1e-9
     assert dataclasses.replace(data, x=changed).fingerprint != data.fingerprint

@@ -14,7 +14,7 @@ from dlcli import runner
 from dlcli.datasets.data import Data
 from dlcli.datasets.hf import load
 from dlcli.datasets.images.files import ImageFiles
-from dlcli.datasets.sharing import SharedData, read_shared
+from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError
 from dlcli.splits.holdout import Holdout

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from dlcli.datasets.table import load
 from dlcli.datasets.tables import bounds, delimited
 from dlcli.datasets.tables.pieces import read_pieces
-from dlcli.datasets.tables.wanted import Wanted
+from dlcli.datasets.tables.selection import Wanted
 from dlcli.errors import DataError
 
 ROWS = '{"a": 1, "y": "u"}\n{"a": 2, "y": "v"}\n'

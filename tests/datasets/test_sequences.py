@@ -11,7 +11,7 @@ import pytest
 
 from dlcli.datasets import sequences
 from dlcli.datasets.data import Data
-from dlcli.datasets.sharing import SharedData, read_shared
+from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.errors import DataError
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from dlcli.datasets import series
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.sharing import SharedData, read_shared
+from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.errors import DataError
 
 STEPS = 60

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.format_options import Written
 from dlcli.datasets.tables.pieces import STDIN, read_pieces
-from dlcli.datasets.tables.wanted import Wanted
-from dlcli.datasets.tables.written import Written
+from dlcli.datasets.tables.selection import Wanted
 from dlcli.errors import DataError
 
 TABLE = pd.DataFrame(

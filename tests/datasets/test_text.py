@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.sharing import SharedData, read_shared
+from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.datasets.text import load
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError

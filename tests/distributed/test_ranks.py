@@ -23,10 +23,10 @@ from dlcli.distributed.ranks import gathered
 from dlcli.distributed.recruits import recruited, staying
 from dlcli.errors import ConfigError, Interrupted, TrainingError
 from dlcli.experiment import plan_experiment
-from dlcli.quiet import quiet
-from dlcli.run_folder import epochs_so_far
-from dlcli.sweeps.nested import plan_nested
+from dlcli.process.quiet import quiet
+from dlcli.runs.folder import epochs_so_far
 from dlcli.sweeps.plan import plan_sweep
+from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.loader import BatchLoader
 from dlcli.training.observer import Observer, Watcher

@@ -19,14 +19,14 @@ import psutil
 import pytest
 
 import dlcli
-from dlcli.cores import cores
-from dlcli.datasets import iris
+from dlcli.datasets.bundled import iris
 from dlcli.datasets.data import Data
-from dlcli.datasets.sharing import SharedData, read_shared
+from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.errors import Diverged, Problem, describe_error, restore_error
 from dlcli.executors import template
+from dlcli.executors.local import share_out
 from dlcli.executors.processes import NoWorkerError, Processes
-from dlcli.executors.resources import share_out
+from dlcli.process.cores import cores
 from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
 from tests.processes import ENDLESS, TEMPLATE, children, run, start, wait_until, workers_of
@@ -45,7 +45,7 @@ def training(runs_dir: Path) -> list[Path]:
 
 @pytest.mark.parametrize("kind", ["table", "array"])
 def test_shared_rows_are_the_same_and_changes_stay_private(kind: str, tmp_path: Path) -> None:
-    data = iris.load()
+    data = iris()
     if kind == "array":
         text = np.array(["a", "bc"] * 75, dtype=object)
         data = Data(
@@ -115,7 +115,7 @@ def test_an_error_ends_a_template_at_once_and_is_told_once(
 def test_debugging_says_why_workers_are_not_forked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    shared = SharedData(iris.load(), tmp_path)
+    shared = SharedData(iris(), tmp_path)
     monkeypatch.setattr(template, "_NEEDED", ())
     monkeypatch.setattr("gc.freeze", lambda: None)
     release = threading.Event()
@@ -270,7 +270,7 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
 
 @pytest.mark.slow
 def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    shared = SharedData(iris.load(), tmp_path)
+    shared = SharedData(iris(), tmp_path)
     place = share_out(1, "cpu")[0]
     processes = Processes(shared.fd, place, [])
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as a supervisor may have it

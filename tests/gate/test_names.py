@@ -32,10 +32,10 @@ OTHERS = (
     "torch.nn.modules", "torch.nn", "torch", "torch.optim.lr_scheduler.torch.load",
     "torch.optim.Optimizer.__class__", "torch.nn.Linear.forward", "dlcli.models.mlp.nn.Linear",
     "dlcli.models.mlp.MLP.forward", "dlcli.models.mlp.MLP.__init__", "dlcli.models.mlp",
-    "dlcli.models.hub.transformers", "dlcli.models.weights.read_weights", "dlcli.datasets.sharing.pickle.loads",
+    "dlcli.models.hub.transformers", "dlcli.models.weights.read_weights", "dlcli.datasets.shared_memory.pickle.loads",
     "dlcli.datasets.raw_rows.load_data", "dlcli.datasets.idx.load_idx", "dlcli.datasets.hf._hub",
     "dlcli.runner.train", "dlcli.job.run_job", "dlcli.cli.app.app", "dlcli.__main__.main",
-    "dlcli.program.run_program", "dlcli.train", "dlcli.executors.slurm.Slurm",
+    "dlcli.process.program.run_program", "dlcli.train", "dlcli.executors.slurm.Slurm",
     "dlcli.executors.ray_cluster.Ray", "dlcli.executors.slurm.subprocess.run",
     "dlcli.templates.model.mynet.MyNet", "dlcli.preprocessing.table._Columns",
     "dlcli.tasks.base.Task.__subclasses__", "pytorch_lightning.callbacks.ModelCheckpoint",
@@ -88,7 +88,7 @@ def test_public_names_are_taken(place: str, name: str) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_everything_that_ships_is_taken_in_its_place(group: str) -> None:
-    found = [name for name in roles.shipped(group) if not name.startswith("dlcli.training.profiling")]
+    found = [name for name in roles.shipped(group) if not name.startswith("dlcli.training.step_profiler")]
     assert found
     for name in found:
         assert names.find(name, role_at(GROUPS[group])) is not None, name

@@ -19,8 +19,8 @@ from dlcli.datasets import sequences, series
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.prediction.predict import NewData, predict
+from dlcli.prediction.sequences import StepSettings
 from dlcli.prediction.settings import read_settings
-from dlcli.prediction.steps import StepSettings
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 

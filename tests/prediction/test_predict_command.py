@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 import dlcli
 from dlcli.cli.app import app
 from dlcli.datasets.raw_rows import load_data
-from dlcli.datasets.tables.plain import dated
+from dlcli.datasets.tables.arrow_types import dated
 from dlcli.errors import DataError, DiskFull, InputError
-from dlcli.prediction.labelled import labelled_rows
+from dlcli.prediction.evaluation_file import labelled_rows
 from dlcli.prediction.output import written_to
 from dlcli.prediction.predict import NewData
 
@@ -198,7 +198,7 @@ def test_few_numbers_are_no_classes_where_the_run_has_learnt_numbers() -> None:
     data = labelled_rows({**dataset, "test_path": "gone.csv", "split": "part"}, Path("few.csv"), model)
     assert (data.y.tolist(), data.targets, data.test_rows) == ([2, 3, 2], ("n",), None)
     with pytest.raises(InputError, match="the run's data are of no file"):
-        labelled_rows({"_target_": "dlcli.datasets.iris.load"}, Path("few.csv"), model)
+        labelled_rows({"_target_": "dlcli.datasets.bundled.iris"}, Path("few.csv"), model)
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.csv"])

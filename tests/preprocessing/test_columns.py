@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import skops.io
 
-from dlcli import parts
+from dlcli.assembly import parts
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 from dlcli.preprocessing.fitted import fit_preprocessing
@@ -279,6 +279,6 @@ def test_the_proof_tells_of_a_leak() -> None:
 def test_a_large_table_is_transformed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted, rows = Table(categorical="embedding").fit(MIXED), np.array([5, 0, 2, 1, 4])
     whole = fitted.transform(MIXED.iloc[rows])
-    monkeypatch.setattr("dlcli.parts._ROWS", 2)
+    monkeypatch.setattr("dlcli.assembly.parts._ROWS", 2)
     pieces = parts._transformed(fitted, Data("t", "table", MIXED, np.arange(6.0), targets=("y",)), rows)
     assert all(np.array_equal(pieces[name], values) for name, values in whole.items())

@@ -5,13 +5,13 @@ import pytest
 import skops.io
 import torch
 
-from dlcli.datasets import digits, iris
+from dlcli.datasets.bundled import digits, iris
 from dlcli.preprocessing.image import Image
 from dlcli.preprocessing.table import Table
 
 
 def test_images_are_scaled_by_the_training_pixels() -> None:
-    images = digits.load().x[:500]
+    images = digits().x[:500]
     fitted = Image().fit(images)
     fields = fitted.transform(images)
     assert fields["x"].dtype == np.uint8
@@ -42,7 +42,7 @@ def test_without_scaling_bytes_become_shares_of_the_full_range() -> None:
 
 
 def test_a_table_finds_its_columns_whatever_their_order() -> None:
-    table = iris.load().x
+    table = iris().x
     fitted = Table().fit(table)
     swapped = table[table.columns[::-1]]
     assert np.array_equal(fitted.transform(table)["x"], fitted.transform(swapped)["x"])
@@ -51,14 +51,14 @@ def test_a_table_finds_its_columns_whatever_their_order() -> None:
 
 @pytest.mark.parametrize("scaling", ["standard", "none"])
 def test_a_transformed_row_does_not_depend_on_its_neighbours(scaling: str) -> None:
-    table = iris.load().x
+    table = iris().x
     fitted = Table(scaling=scaling).fit(table[:100])
     alone = np.concatenate([fitted.transform(table[i : i + 1])["x"] for i in range(150)])
     assert np.array_equal(alone, fitted.transform(table)["x"])
 
 
 def test_what_is_fitted_survives_skops() -> None:
-    table = iris.load().x
+    table = iris().x
     fitted = Table().fit(table)
     content = skops.io.dumps(fitted)
     unknown = skops.io.get_untrusted_types(data=content)

@@ -12,8 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dlcli.reports.classification import confusion_matrix, precision_recall, roc
-from dlcli.reports.curves import POINTS, thin
+from dlcli.reports.classification import POINTS, confusion_matrix, precision_recall, roc, thin
 from dlcli.reports.style import save
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dlcli.datasets import digits, iris
+from dlcli.datasets.bundled import digits, iris
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 from dlcli.splits.carving import by_group, by_time
@@ -21,14 +21,14 @@ def some_data(y: list[int], test_rows: np.ndarray | None = None) -> Data:
 
 
 def test_every_row_is_in_exactly_one_part() -> None:
-    (split,) = Holdout().splits(digits.load())
+    (split,) = Holdout().splits(digits())
     rows = np.concatenate([split.train, split.val, split.test])
     assert sorted(rows) == list(range(1797))
     assert split.sizes == {"train": 1222, "val": 216, "test": 359}
 
 
 def test_classes_keep_their_shares() -> None:
-    data = iris.load()
+    data = iris()
     (split,) = Holdout().splits(data)
     for part in (split.train, split.val, split.test):
         counts = np.bincount(data.y[part])
@@ -43,7 +43,7 @@ def test_the_datasets_own_test_rows_are_the_test_rows() -> None:
 
 
 def test_the_seed_of_the_split_decides() -> None:
-    data = digits.load()
+    data = digits()
     first, again, other = (Holdout(seed=seed).splits(data)[0].fingerprint for seed in (0, 0, 1))
     assert first == again != other
 
@@ -75,7 +75,7 @@ def test_a_row_in_two_parts_is_refused() -> None:
 
 
 def test_a_split_survives_its_file(tmp_path) -> None:
-    (split,) = Holdout().splits(digits.load())
+    (split,) = Holdout().splits(digits())
     (tmp_path / "split.npz").write_bytes(split.to_bytes())
     assert Split.load(tmp_path / "split.npz").fingerprint == split.fingerprint
 

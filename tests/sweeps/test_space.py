@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlcli.config.mistakes import explain
+from dlcli.config.hydra_errors import explain
 from dlcli.errors import ConfigError
-from dlcli.sweeps.checks import naming_values
 from dlcli.sweeps.dimension import Choice, Numbers, as_override
 from dlcli.sweeps.options import Sweep
-from dlcli.sweeps.space import Space, read_domain, read_space
-from dlcli.sweeps.space_text import size, values_by_key
-from dlcli.sweeps.words import combined_space, domains_of, separate
+from dlcli.sweeps.space import Space, read_domain, read_space, size, values_by_key
+from dlcli.sweeps.space_parser import combined_space, domains_of, separate
+from dlcli.sweeps.validation import naming_values
 
 CONDITIONAL = {
     "model": "mlp,lstm",

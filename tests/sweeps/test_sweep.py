@@ -23,9 +23,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.cli.outcome import tell_outcome
-from dlcli.comparison import compare
-from dlcli.console import Terminal
+from dlcli.comparison.compare import compare
 from dlcli.errors import (
     ConfigError,
     CorruptRun,
@@ -38,14 +36,16 @@ from dlcli.errors import (
 )
 from dlcli.models.mlp import MLP
 from dlcli.result import Result
-from dlcli.run_folder import open_run, read_result
+from dlcli.runs.folder import open_run, read_result
 from dlcli.splits.split import Split
+from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import plan_sweep
-from dlcli.sweeps.points import Random
-from dlcli.sweeps.report import why_failed
-from dlcli.sweeps.standing import Standing
+from dlcli.sweeps.samplers import Random
+from dlcli.sweeps.summary import why_failed
 from dlcli.sweeps.trial import Trial
+from dlcli.terminal.console import Terminal
+from dlcli.terminal.outcome import tell_outcome
 from dlcli.tracking.history import History
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.store import Store
@@ -223,7 +223,7 @@ def test_a_picture_that_fails_is_told_and_a_key_may_be_a_choice_here_and_a_numbe
     def fails(*_: object) -> None:
         raise ValueError("no such colour")
 
-    monkeypatch.setattr("dlcli.sweeps.report.history", fails)
+    monkeypatch.setattr("dlcli.sweeps.summary.history", fails)
     own_experiment(
         tmp_path,
         "mixed",
@@ -761,7 +761,7 @@ def test_what_ruins_results_is_told_as_train_tells_it(tmp_path: Path) -> None:
 def test_a_disk_that_is_too_small_is_told_before_a_run_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlcli.sweeps.forecast.free_space", lambda _: 1000)
+    monkeypatch.setattr("dlcli.sweeps.cost.free_space", lambda _: 1000)
     with pytest.raises(ConfigError, match=r"the sweep leaves about .* 1 kB are free"):
         dlcli.sweep([*QUICK, *SPACE, f"runs_dir='{tmp_path}/runs'"])
     assert not (tmp_path / "runs").exists()

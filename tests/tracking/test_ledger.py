@@ -79,7 +79,7 @@ def test_times_are_utc_and_keep_milliseconds() -> None:
 
 def test_ledger_and_history_need_no_heavy_import() -> None:
     code = (
-        "import sys, dlcli.tracking.history, dlcli.tracking.find, dlcli.tracking.recorder, dlcli.tracking.reconcile;"
+        "import sys, dlcli.tracking.history, dlcli.runs.find, dlcli.tracking.recorder, dlcli.tracking.reconcile;"
         "assert not {'mlflow', 'torch', 'pandas', 'requests', 'sqlalchemy'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

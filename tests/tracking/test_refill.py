@@ -14,13 +14,13 @@ from toy_runs import new_run
 
 from dlcli.tracking.connection import URI_VARIABLE, connect
 from dlcli.tracking.database import opened
-from dlcli.tracking.entered import MARK_FILE
+from dlcli.tracking.known_runs import MARK_FILE
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.recorder import Recorder
-from dlcli.tracking.rows import enter
-from dlcli.tracking.shown import SHOWN_FILE, DatasetRecord
 from dlcli.tracking.store import Store, open_store
+from dlcli.tracking.store_rows import enter
 from tests.processes import wait_until
 
 LOST = "The MLflow store was new: {} entered again from their ledgers."

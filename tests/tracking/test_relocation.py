@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_runs import new_run
 
+from dlcli.config.next_command import next_command
 from dlcli.config.overrides import parse, quoted
 from dlcli.errors import InputError, RunNotFound, StoreError
-from dlcli.next_command import next_command
-from dlcli.recorded_paths import moved_path, relocated
+from dlcli.runs.fetch import fetch_run
+from dlcli.runs.recorded_paths import moved_path, relocated
 from dlcli.tracking.connection import URI_VARIABLE, default_store, for_mlflow, sqlite_file
-from dlcli.tracking.fetch import fetch_run
-from dlcli.tracking.going_on import check_place, store_to_go_on_in, take_up
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import find_folder, local_path, make_folder
 from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.resume_target import check_place, store_to_go_on_in, take_up
 from dlcli.tracking.store import Store, open_store
 
 ODD = "a b=c,d#e%20f?gé'h\"&+~;:[i]$(j)"

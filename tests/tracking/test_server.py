@@ -17,7 +17,7 @@ from toy_runs import new_run
 import dlcli
 from dlcli import job
 from dlcli.errors import Interrupted
-from dlcli.tracking.find import find_run
+from dlcli.runs.find import find_run
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries
 from dlcli.tracking.reconcile import reconcile

@@ -11,8 +11,8 @@ from dlcli.errors import InputError, StoreError
 from dlcli.tracking.connection import URI_VARIABLE
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries
+from dlcli.tracking.mlflow_inputs import DatasetRecord, flatten
 from dlcli.tracking.places import folder_name
-from dlcli.tracking.shown import DatasetRecord, flatten
 from dlcli.tracking.store import Store, make_run_name, open_store
 
 

@@ -13,12 +13,10 @@ from torch import nn
 from dlcli.errors import TrainingError
 from dlcli.models.mlp import MLP
 from dlcli.tasks.multiclass import Multiclass
-from dlcli.training import batch_size_finder
-from dlcli.training.batch_size_finder import BatchSizeFinder
-from dlcli.training.lr_finder import LearningRateFinder
+from dlcli.training import finders as batch_size_finder
+from dlcli.training.finders import BatchSizeFinder, LearningRateFinder, Tryout
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
-from dlcli.training.tryout import Tryout
 
 
 class Bounded(nn.Module):

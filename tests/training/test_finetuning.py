@@ -15,14 +15,14 @@ from pytorch_lightning.callbacks import Callback
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from dlcli.assembly.optimization import make_optimizer, make_schedule
 from dlcli.errors import CorruptRun, Interrupted
-from dlcli.optimization import make_optimizer, make_schedule
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.averaging import EMA, SWA, Averaging
+from dlcli.training.epoch_state import LAST
 from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing
 from dlcli.training.fit import Fitted
 from dlcli.training.network import Network
-from dlcli.training.resume import LAST
 
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
 

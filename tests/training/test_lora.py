@@ -15,9 +15,9 @@ import transformers
 from fitting import fit_recipe
 from torch import nn
 
+from dlcli.assembly.optimization import make_optimizer
 from dlcli.errors import ConfigError
 from dlcli.models.pretrained_text import PretrainedText
-from dlcli.optimization import make_optimizer
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.averaging import EMA
 from dlcli.training.fields import as_fields

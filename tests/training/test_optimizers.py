@@ -10,10 +10,10 @@ import torch
 from fitting import SeesEveryStep, data, figures, train
 from torch import nn
 
+from dlcli.assembly.optimization import make_optimizer
 from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
-from dlcli.config.supplied import SUPPLIED
-from dlcli.optimization import make_optimizer
+from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.training.muon import Muon
 
 OPTIMIZERS = sorted(options("optimizer", [shipped_folder()]))

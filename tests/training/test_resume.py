@@ -18,9 +18,9 @@ from dlcli.errors import CorruptRun
 from dlcli.tracking import manifest
 from dlcli.tracking.ledger import atomic_write
 from dlcli.tracking.manifest import MANIFEST_FILE
+from dlcli.training.epoch_state import LAST, PREVIOUS
 from dlcli.training.fit import Fitted
 from dlcli.training.observer import Observer
-from dlcli.training.resume import LAST, PREVIOUS
 from tests.training import fitting
 from tests.training.fitting import BATCH, ROWS, SeesEveryStep
 

@@ -10,11 +10,11 @@ import torch
 from fitting import BATCH, ROWS, SeesEveryStep, figures, train
 from torch.optim.lr_scheduler import LRScheduler
 
+from dlcli.assembly.optimization import make_schedule
 from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
-from dlcli.config.supplied import SUPPLIED
+from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.errors import ConfigError
-from dlcli.optimization import make_schedule
 from dlcli.training.schedules import cosine, polynomial
 
 SCHEDULERS = sorted(set(options("scheduler", [shipped_folder()])) - {"none"})

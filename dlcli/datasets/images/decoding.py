@@ -13,9 +13,9 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dlcli.cores import share
 from dlcli.datasets.class_folders import Stored
 from dlcli.errors import first_line
+from dlcli.process.cores import share
 
 Fit = Literal["crop", "stretch"]
 Result = TypeVar("Result")

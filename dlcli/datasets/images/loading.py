@@ -13,11 +13,11 @@ import numpy as np
 import psutil
 from annotated_types import Ge
 
-from dlcli.console import amount
 from dlcli.datasets.class_folders import Stored
 from dlcli.datasets.images.decoding import BadImage, Decoder, Fit, Header, in_threads, read_header
 from dlcli.datasets.images.files import ImageFiles, bad_file
 from dlcli.errors import DataError
+from dlcli.formatting import amount
 
 Pixels = Annotated[int, Ge(1)]
 Size = Pixels | tuple[Pixels, Pixels] | None

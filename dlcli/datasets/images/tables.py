@@ -14,7 +14,7 @@ from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.errors import DataError
-from dlcli.paths import is_file
+from dlcli.files.paths import is_file
 
 
 def list_table(file: Path, target: str | None, image: str | None, split: str | None = None) -> Listing:

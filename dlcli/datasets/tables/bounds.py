@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 from typing import IO, Any
 
-from dlcli.console import amount
 from dlcli.errors import DataError
+from dlcli.formatting import amount
 
 # Bytes of a line. A row of a million columns has less; so has a book in a cell.
 LONGEST_LINE = 64 << 20

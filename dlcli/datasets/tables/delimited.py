@@ -13,14 +13,14 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
-from dlcli.console import amount
+from dlcli.datasets.tables.arrow_types import to_frame
 from dlcli.datasets.tables.bounds import LONGEST_LINE, free_memory
+from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
 from dlcli.datasets.tables.lines import codec, is_utf8
-from dlcli.datasets.tables.packed import Excerpt, at_line, opened
-from dlcli.datasets.tables.plain import to_frame
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
+from dlcli.formatting import amount
 
 # What stands for a missing value beside an empty cell; "?" is the UCI repository's.
 MISSING = (

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from dlcli.config.suggest import hint, near_files, question
-from dlcli.console import amount
 from dlcli.datasets.tables.bounds import free_memory
+from dlcli.datasets.tables.compression import format_of, is_packed
 from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.packed import format_of, is_packed
 from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
 from dlcli.errors import DataError, first_line
-from dlcli.paths import look_at, names_in
+from dlcli.files.paths import look_at, names_in
+from dlcli.formatting import amount
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
@@ -111,7 +111,7 @@ def read_table(
 def _parquet(file: Path) -> Source:
     from pyarrow import parquet
 
-    from dlcli.datasets.tables.plain import from_columns, is_odd, to_series
+    from dlcli.datasets.tables.arrow_types import from_columns, is_odd, to_series
 
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow

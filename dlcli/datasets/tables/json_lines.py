@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json
 
+from dlcli.datasets.tables.arrow_types import is_odd, to_frame
 from dlcli.datasets.tables.bounds import free_memory
-from dlcli.datasets.tables.packed import Excerpt, at_line, opened
-from dlcli.datasets.tables.plain import is_odd, to_frame
+from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
 

@@ -14,15 +14,15 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from dlcli.datasets.tables.arrow_types import dated, from_columns, is_odd, to_series
 from dlcli.datasets.tables.bounds import bounded
+from dlcli.datasets.tables.compression import Excerpt, opened
 from dlcli.datasets.tables.files import need_file, parquet_errors, read_table, table_format
+from dlcli.datasets.tables.format_options import Written
 from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.packed import Excerpt, opened
-from dlcli.datasets.tables.plain import dated, from_columns, is_odd, to_series
+from dlcli.datasets.tables.selection import Piece, Wanted, carried, is_empty, nothing_kept
 from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
 from dlcli.datasets.tables.text_pieces import text_pieces
-from dlcli.datasets.tables.wanted import Piece, Wanted, carried, is_empty, nothing_kept
-from dlcli.datasets.tables.written import Written
 
 # Stands for what is piped in.
 STDIN = Path("standard input")

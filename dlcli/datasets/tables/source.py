@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.datasets.tables.arrow_types import odd_column
 from dlcli.datasets.tables.columns import DATES_WRITTEN, as_dates, as_kind, kind_of
-from dlcli.datasets.tables.plain import odd_column
 from dlcli.errors import DataError, Problem
 
 

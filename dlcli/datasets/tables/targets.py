@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.judging import judged_targets
+from dlcli.datasets.evaluation_only import judged_targets
 from dlcli.datasets.tables.columns import as_categories, as_numbers, is_mostly_numbers, is_text, kind_of
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError

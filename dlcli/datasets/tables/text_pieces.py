@@ -9,15 +9,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
-from dlcli.console import counted
+from dlcli.datasets.tables.compression import Excerpt
 from dlcli.datasets.tables.delimited import find_dialect, read_delimited, read_words
 from dlcli.datasets.tables.dialect import Dialect
+from dlcli.datasets.tables.format_options import Written
 from dlcli.datasets.tables.lines import text_lines
-from dlcli.datasets.tables.packed import Excerpt
+from dlcli.datasets.tables.selection import Piece, Wanted, carried, is_empty, nothing_kept
 from dlcli.datasets.tables.source import checked
-from dlcli.datasets.tables.wanted import Piece, Wanted, carried, is_empty, nothing_kept
-from dlcli.datasets.tables.written import Written
 from dlcli.errors import DataError
+from dlcli.formatting import counted
 
 
 def text_pieces(

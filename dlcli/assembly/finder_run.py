@@ -1,0 +1,58 @@
+"""A look ahead, where the user asks for one: the setting that a finder finds becomes the run's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcli.assembly.optimization import make_chosen, make_recipe
+
+if TYPE_CHECKING:
+    from dlcli.assembly.parts import Parts
+    from dlcli.tracking.recorder import Recorder
+    from dlcli.training.finders import Found
+
+FOUND_TAG = "dlcli.found"
+
+
+def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
+    """What the chosen finder says, trying out on the trainer's device; None where there is no finder."""
+    from dlcli.inference.evaluate import choose_device
+    from dlcli.training.finders import Finder, Tryout
+
+    finder: Finder | None = make_chosen(config, "finder")
+    if finder is None:
+        return None
+    recipe = make_recipe(config, parts.train, seed)
+    try_out = partial(
+        Tryout,
+        network=parts.network,
+        task=parts.task,
+        train=parts.train,
+        recipe=recipe,
+        device=choose_device(config["trainer"]["accelerator"]),
+    )
+    return finder.find(try_out, recipe.batch_size)
+
+
+def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Recorder) -> dict[str, Any]:
+    """The configuration to train with; the run's folder keeps it, so that a repetition need not look again."""
+    from dlcli.gate.documents import read_text, yaml_text
+    from dlcli.gate.seal import seal_change
+    from dlcli.gate.vouching import CONFIG_FILE
+    from dlcli.reports.finder_plots import finder_curve
+    from dlcli.reports.style import save
+    from dlcli.sanitize.redact import redact_all
+    from dlcli.tracking.digests import replace_recorded
+
+    section, key = found.key.split(".")
+    settled = {**config, section: {**config[section], key: found.value}, "finder": {}}
+    text = yaml_text(redact_all(settled))
+    seal_change(run_dir, CONFIG_FILE, read_text(run_dir / CONFIG_FILE), text)
+    replace_recorded(recorder.ledger, {CONFIG_FILE: text})
+    recorder.tag(FOUND_TAG, f"{found.key}={found.value}")
+    (run_dir / "plots").mkdir(exist_ok=True)
+    save(finder_curve(found), run_dir / "plots" / f"found_{key}.png")
+    return settled

@@ -1,0 +1,27 @@
+"""Names that classes and functions had in earlier releases: the configurations of runs made then still give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_FORMER = {
+    **{
+        f"dlcli.datasets.{name}.load": f"dlcli.datasets.bundled.{name}"
+        for name in ("breast_cancer", "diabetes", "digits", "iris", "wine")
+    },
+    "dlcli.training.batch_size_finder.BatchSizeFinder": "dlcli.training.finders.BatchSizeFinder",
+    "dlcli.training.lr_finder.LearningRateFinder": "dlcli.training.finders.LearningRateFinder",
+    "dlcli.training.profiling.StepProfiler": "dlcli.training.step_profiler.StepProfiler",
+}
+
+
+def with_present_names(node: Any) -> Any:
+    """A configuration of plain values whose `_target_`s are called as they are now."""
+    if isinstance(node, dict):
+        return {
+            key: _FORMER.get(value, value)
+            if key == "_target_" and isinstance(value, str)
+            else with_present_names(value)
+            for key, value in node.items()
+        }
+    return [with_present_names(value) for value in node] if isinstance(node, list) else node

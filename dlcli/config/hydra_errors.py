@@ -1,0 +1,86 @@
+"""Hydra's, OmegaConf's and PyYAML's errors in dlcli's words: what, where, what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.yaml_file import lines
+from dlcli.errors import Problem
+from dlcli.files.paths import display
+
+
+def explain(error: BaseException, where: str = "", files: Sequence[Path] = ()) -> Problem:
+    """One problem out of an exception that composing raised; `files` are those that chose options."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    if isinstance(first, yaml.MarkedYAMLError) and first.problem_mark:
+        mark = first.problem_mark
+        return Problem(f"is no valid YAML: {first.problem}", f"{display(Path(mark.name))}:{mark.line + 1}")
+    text = str(first) or str(error) or type(first).__name__
+    for pattern, say in _KNOWN:
+        if match := re.search(pattern, text, re.DOTALL):
+            found = say(match, files)
+            return found if found.where else replace(found, where=where)
+    return Problem(f"cannot be composed: {text.splitlines()[0]}", where)
+
+
+def _no_option(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    file, group, option, listed = match["file"], match["group"], match["option"], match["there"]
+    there = [line.strip() for line in listed.splitlines() if line.strip()] if listed else []
+    # Hydra names the file whose entry was overridden; the mistake stands where the override does.
+    places = [
+        f"{display(candidate)}:{line}"
+        for candidate in files
+        for key, line in lines(candidate).items()
+        if key.startswith("defaults.") and key.split("/")[-1].split("@")[0] == group.split("/")[-1]
+    ]
+    place = places[-1] if places else f"{file}.yaml" if file else ""
+    return Problem(
+        f"there is no option {option} in group {group}" + (f" ({place})" if place else ""),
+        f"{group}={option}",
+        hint(did_you_mean(option, there), choices(there)),
+    )
+
+
+def _not_in_defaults(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    group, package = match["group"], match["package"]
+    if package:
+        # Inside an option's file Hydra reads `override /group` as a group below that option.
+        fix = f"Write it as: override /{group}@_global_.{group}: OPTION"
+        return Problem(f"override /{group} does not reach the group {group}", f"{match['file']}.yaml", fix)
+    return Problem(
+        f"override /{group}: no defaults list has this group",
+        f"{match['file']}.yaml" if match["file"] else group,
+        "Correct the name, or leave out the word override.",
+    )
+
+
+def _must_choose(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    return Problem("an option has to be chosen", match["group"], f"Add {match['group']}=OPTION.")
+
+
+def _no_list(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    key = match["key"] or ""
+    return Problem("should be a mapping, not a list", key, "Write KEY: VALUE on a line each, without dashes.")
+
+
+_KNOWN: tuple[tuple[str, Callable[[re.Match[str], Sequence[Path]], Problem]], ...] = (
+    (
+        r"(?:In '(?P<file>[^']*)': )?Could not find '(?P<group>[^']+)/(?P<option>[^'/]*)'"
+        r"(?:.*?Available options in '[^']*':\n(?P<there>(?:\t[^\n]*\n?)*))?",
+        _no_option,
+    ),
+    (
+        r"(?:In '(?P<file>[^']*)': )?Could not override '(?P<group>[^'@]+)(?:@(?P<package>[^']*))?'",
+        _not_in_defaults,
+    ),
+    (r"Cannot merge DictConfig with ListConfig(?:.*?full_key: (?P<key>[^\s]+))?", _no_list),
+    (r"You must specify '(?P<group>[^']+)'", _must_choose),
+)

@@ -1,0 +1,79 @@
+"""What a cross-validated run's parent keeps: the table of folds, predictions of every held-out row, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dlcli.cross_validation.estimation import Estimation, Fold
+from dlcli.cross_validation.fold_summary import Summary
+from dlcli.inference.evaluate import load_outputs
+from dlcli.inference.rejudging import read_predictions
+from dlcli.reports.folds import fold_curves, fold_figures
+from dlcli.reports.style import save
+from dlcli.result import Result
+from dlcli.runs.folder import epochs_so_far
+from dlcli.tasks.base import Task
+from dlcli.tracking.ledger import Ledger, atomic_write
+
+
+def write_parent_report(
+    run_dir: Path,
+    estimation: Estimation,
+    folds: Sequence[Fold],
+    results: Sequence[Result],
+    summary: Summary,
+    metric: str,
+    task: Task,
+) -> None:
+    """Write `folds.csv`, `predictions.parquet` and `plots/`."""
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    table = folds_table(folds, results)
+    atomic_write(run_dir / "folds.csv", table.to_csv(index=False))
+    out_of_fold(folds, results).to_parquet(run_dir / "predictions.parquet", index=False)
+    histories = [epochs_so_far(result.run_dir) for result in results]
+    save(fold_curves(histories, metric), plots / "learning_curves.png")
+    save(fold_figures(table, summary.intervals, metric, summary.line(metric)), plots / "folds.png")
+    # Every held-out row once: more seeds and repeats say nothing about other rows.
+    once = [result for fold, result in zip(folds, results, strict=True) if fold.repeat == 0]
+    _write_pooled_pictures(plots, estimation, once, task)
+
+
+def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
+    """One line a training: fold, repeat, what it chose, rows, best epoch and all its figures."""
+    lines = []
+    for fold, result in zip(folds, results, strict=True):
+        best = Ledger.load(result.run_dir).metrics.get("best_epoch")
+        place = {"fold": fold.number, "repeat": fold.repeat, "run_id": result.run_id}
+        chosen = {
+            key: str(value) if isinstance(value, list | dict) else value
+            for key, value in result.params.items()
+        }
+        lines.append({**place, **chosen, **fold.split.sizes, "best_epoch": best, **result.metrics})
+    return pd.DataFrame(lines)
+
+
+def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
+    """Predictions of held-out rows, by models that never saw them; `fold` and `repeat` say which."""
+    tables = []
+    for fold, result in zip(folds, results, strict=True):
+        table = read_predictions(result.run_dir).drop(columns="split")
+        table.insert(0, "fold", fold.number)
+        table.insert(1, "repeat", fold.repeat)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _write_pooled_pictures(
+    plots: Path, estimation: Estimation, results: Sequence[Result], task: Task
+) -> None:
+    parts = [load_outputs(result.run_dir) for result in results if len(result.metrics)]
+    rows = np.concatenate([rows for rows, _ in parts])
+    outputs = torch.from_numpy(np.concatenate([outputs for _, outputs in parts]))
+    for name, picture in task.pictures(outputs, estimation.data.y[rows]):
+        save(picture, plots / f"{name}.png")

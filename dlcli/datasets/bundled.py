@@ -1,0 +1,78 @@
+"""Small datasets that ship with scikit-learn: iris, wine, breast cancer, diabetes and digits."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+
+from dlcli.datasets.data import Data
+
+
+def breast_cancer() -> Data:
+    """Breast cancer (Wolberg, 1995): 569 tumours, 30 measurements; the positive class is malignant, 212 rows."""
+    cancer = load_breast_cancer(as_frame=True)
+    return Data(
+        name="breast_cancer",
+        kind="table",
+        x=cancer.data,
+        # scikit-learn counts malignant as 0, and recall would then be that of the benign.
+        y=1 - cancer.target.to_numpy(dtype=np.int64),
+        classes=("benign", "malignant"),
+        source="sklearn.datasets.load_breast_cancer",
+    )
+
+
+def digits() -> Data:
+    """Handwritten digits (UCI, Alpaydin and Kaynak, 1998).
+
+    Images `(1797, 8, 8)` as bytes: the 17 grey levels 0 to 16 are spread over 0 to 255.
+    """
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    return Data(
+        name="digits",
+        kind="image",
+        x=images,
+        y=digits.target.astype(np.int64),
+        classes=tuple(str(name) for name in digits.target_names),
+        source="sklearn.datasets.load_digits",
+    )
+
+
+def diabetes() -> Data:
+    """Diabetes progression after a year, 25 to 346, from ten measurements of 442 patients (Efron et al., 2004)."""
+    diabetes = load_diabetes(as_frame=True, scaled=False)
+    return Data(
+        name="diabetes",
+        kind="table",
+        x=diabetes.data,
+        y=diabetes.target.to_numpy(dtype=np.float64),
+        targets=("progression",),
+        source="sklearn.datasets.load_diabetes",
+    )
+
+
+def wine() -> Data:
+    """Wines of 3 cultivars: 178 rows, 13 measurements in their own units (UCI, Aeberhard and Forina, 1992)."""
+    wine = load_wine(as_frame=True)
+    return Data(
+        name="wine",
+        kind="table",
+        x=wine.data,
+        y=wine.target.to_numpy(dtype=np.int64),
+        classes=tuple(str(name) for name in wine.target_names),
+        source="sklearn.datasets.load_wine",
+    )
+
+
+def iris() -> Data:
+    """Iris flowers of 3 species (Fisher, 1936): a table of 150 rows with the four measurements in cm."""
+    iris = load_iris(as_frame=True)
+    return Data(
+        name="iris",
+        kind="table",
+        x=iris.data,
+        y=iris.target.to_numpy(dtype=np.int64),
+        classes=tuple(str(name) for name in iris.target_names),
+        source="sklearn.datasets.load_iris",
+    )

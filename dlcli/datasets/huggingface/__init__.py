@@ -1,1 +1,0 @@
-"""Data of the Hugging Face library `datasets`: opened, and read as rows."""

@@ -1,0 +1,96 @@
+"""A job in another process: what it says at its end, and what the driver makes of that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import (
+    ConfigError,
+    DlcliError,
+    Interrupted,
+    Pruned,
+    TrainingError,
+    describe_error,
+    restore_error,
+)
+from dlcli.files.paths import display
+from dlcli.job import Job, run_job
+from dlcli.process.interrupts import interruptible
+from dlcli.result import Result
+from dlcli.runs.folder import read_result
+from dlcli.tracking.connection import sqlite_file
+from dlcli.tracking.ledger import Ledger
+from dlcli.training.observer import Observer
+
+
+def do_job(job: Job, observer: Observer) -> dict[str, Any]:
+    """There: do the job; the message that says what came of it."""
+    try:
+        with interruptible():
+            run_job(job, observer)
+    except Pruned:
+        return {"event": "pruned"}
+    except Interrupted as interrupt:
+        return {"event": "interrupted", "signum": int(interrupt.signum)}
+    except Exception as error:
+        return {"event": "failed", **describe_error(error)}
+    return {"event": "done"}
+
+
+def outcome(job: Job, message: Mapping[str, Any]) -> Result:
+    """Here: the job's result, or what it raised there."""
+    if message["event"] == "pruned":
+        raise Pruned
+    if message["event"] == "interrupted":
+        raise Interrupted(message["signum"])
+    if message["event"] == "failed":
+        raise restore_error(message)
+    return read_result(Path(job.run_dir))
+
+
+def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
+    """SQLite's locks do not hold across machines: the record would be damaged.
+
+    Args:
+        job: what is about to be handed over.
+        hosts: the machines that may do it.
+
+    Raises:
+        ConfigError: one of them is not this one, and the store is SQLite.
+    """
+    here = os.uname().nodename.partition(".")[0]
+    is_elsewhere = any(host.partition(".")[0] != here for host in hosts)
+    if is_elsewhere and sqlite_file(Ledger.load(Path(job.run_dir)).store_uri):
+        raise ConfigError(
+            f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
+            "MLFLOW_TRACKING_URI",
+            "Name a server or PostgreSQL: http://HOST:5000, or postgresql://USER@HOST/DATABASE.",
+        )
+
+
+def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
+    """The process is gone without a word: its run is recorded as failed, for it cannot do so itself."""
+    return record_failure(job, TrainingError(f"the worker process ended with {ending}", hint=hint))
+
+
+def record_failure(job: Job, error: DlcliError) -> DlcliError:
+    """Record a run as failed whose process is gone, or was ended, and cannot do so itself; the error says where."""
+    ledger = Ledger.load(Path(job.run_dir))
+    where = display(ledger.run_dir)
+    error.add_note(f"The run {ledger.run_name} is FAILED, and what it has done so far is kept, in {where}")
+    record_end(Path(job.run_dir), error)
+    return error
+
+
+def record_end(run_dir: Path, end: BaseException) -> None:
+    """Record how a run has ended whose process is gone."""
+    from dlcli.tracking.recorder import Recorder
+
+    ledger = Ledger.load(run_dir)
+    with contextlib.suppress(DlcliError, Interrupted), Recorder(run_dir, system_metrics=False) as recorder:
+        recorder.ledger.update(started_at=ledger.started_at or recorder.ledger.started_at)
+        raise end

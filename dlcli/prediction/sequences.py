@@ -1,0 +1,143 @@
+"""New steps: series whose next values are forecast, and sequences with an answer each, out of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.measurements import present
+from dlcli.datasets.series import time_column
+from dlcli.datasets.tables.arrow_types import dated
+from dlcli.datasets.tables.columns import Kind, as_categories, kind_of
+from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.pieces import read_pieces
+from dlcli.datasets.tables.selection import Wanted
+from dlcli.datasets.tables.source import Source
+from dlcli.datasets.timeline import Grid, following, lay_out, read_times
+from dlcli.errors import ConfigError, DataError
+from dlcli.prediction.new_rows import NewRows, labels_of
+from dlcli.prediction.tables import of_kinds
+from dlcli.preprocessing.sequences import Sequences
+from dlcli.preprocessing.series import Series
+
+_FILL = "Fill it in, or leave the step out."
+
+
+@dataclass(frozen=True)
+class StepSettings(Written):
+    """How tables of steps are read.
+
+    Attributes:
+        id: the column whose equal values make a series or a sequence; None: the file holds a single one.
+        time: the column that orders steps.
+        missing: of series, whether a missing value is an error, or repeats the one before it.
+    """
+
+    id: str | None = None
+    time: str | None = None
+    missing: Literal["error", "forward"] = "error"
+
+
+def read_sequences(
+    files: Sequence[Path], preprocessing: Sequences, settings: StepSettings
+) -> Iterator[NewRows]:
+    """The sequences of each file with their ids, or their numbers where there is no column of those.
+
+    Raises:
+        DataError: a column or a value is missing, or is no number.
+    """
+    for file in files:
+        source = _read(file, preprocessing.columns_, settings)
+        for name in preprocessing.columns_:
+            present(source, name, _FILL)
+        labels: dict[str, Any] = {"row": [0]}
+        if settings.id is not None:
+            present(source, settings.id, _FILL)
+            labels = {settings.id: pd.factorize(source.frame[settings.id])[1]}
+        rows = _renamed(source.frame, settings.id, preprocessing.id_)
+        yield NewRows(
+            file, _renamed(rows, settings.time, preprocessing.time_), labels_of(files, file, **labels)
+        )
+
+
+def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSettings) -> Iterator[NewRows]:
+    """Each file's series, for what follows them: their names where they have some, and the times that are forecast.
+
+    Raises:
+        DataError: a column or a value is missing, is no number, or the times do not lie a fixed step apart.
+    """
+    id = settings.id
+    if id is not None and not preprocessing.id_:
+        hint = "Give each series a file of its own."
+        raise ConfigError("the model has learnt a single series, and tells none apart", "dataset.id", hint)
+    for file in files:
+        source = _read(file, preprocessing.columns_, settings)
+        time = settings.time or _dates(source, id)
+        times = read_times(source.frame[time], partial(source.place, column=time)) if time else None
+        if id is not None:
+            present(source, id, _FILL)
+        codes, names = pd.factorize(as_categories(source.frame[id]) if id else np.zeros(len(source.frame)))
+        frames, ahead = [], []
+        ends = np.bincount(codes).cumsum()
+        for name, own in zip(names, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True):
+            frame = source.frame.iloc[own]
+            if times is not None:
+                grid = _grid(source, times, own, str(time), gaps=settings.missing == "forward")
+                ahead.append(_forecast_times(times.iloc[own], grid, preprocessing))
+                frame = frame.set_axis(grid.positions).reindex(np.arange(grid.positions[-1] + 1))
+            frame = frame.ffill() if settings.missing == "forward" else frame
+            frames.append(frame.assign(**{id: name}) if id else frame)
+        rows = _renamed(pd.concat(frames, ignore_index=True), id, preprocessing.id_ or None)
+        labels: dict[str, Any] = {id: np.repeat(names, preprocessing.horizon_)} if id else {}
+        if time is not None:
+            labels[time] = np.concatenate(ahead)
+        elif not id:
+            labels["row"] = np.zeros(preprocessing.horizon_, np.int64)
+        yield NewRows(file, rows, dated(labels_of(files, file, **labels)))
+
+
+def _read(file: Path, columns: Sequence[str], settings: StepSettings) -> Source:
+    """All rows; the columns that hold values as numbers."""
+    kinds: dict[str, Kind] = dict.fromkeys(columns, "numeric")
+    if settings.id is not None:
+        kinds[settings.id] = "categorical"
+    (piece,) = read_pieces(file, Wanted(kinds, others=True), settings, rows=None)
+    source = piece.source
+    source.need([settings.time] if settings.time else [], "dataset.time")
+    return Source(of_kinds(source, kinds), source.file, source.first)
+
+
+def _renamed(frame: pd.DataFrame, given: str | None, fitted: str | None) -> pd.DataFrame:
+    """A column under the name that the model knows; without a given one, what goes by that name is left out."""
+    if given == fitted or fitted is None:
+        return frame
+    others = frame.drop(columns=[fitted], errors="ignore")
+    return others if given is None else others.rename(columns={given: fitted})
+
+
+def _dates(source: Source, id: str | None) -> str | None:
+    try:
+        return time_column(source, id)
+    except DataError:  # steps that are in order can do without
+        return None
+
+
+def _grid(source: Source, times: pd.Series, own: np.ndarray, time: str, *, gaps: bool) -> Grid:
+    return lay_out(times.iloc[own], lambda row: source.place(int(own[row]), time), gaps=gaps)
+
+
+def _forecast_times(times: pd.Series, grid: Grid, preprocessing: Series) -> np.ndarray:
+    """Times of the steps that are forecast: those behind the last, or the last where something is known of them."""
+    steps = preprocessing.horizon_
+    if preprocessing.known_ and len(times) >= steps:
+        return times.to_numpy()[-steps:]
+    if len(times) > 1:
+        return following(times, grid, steps)
+    # Of one step nobody knows how far away the next is.
+    return np.full(steps, np.nan if kind_of(times) == "numeric" else np.datetime64("NaT", "us"))

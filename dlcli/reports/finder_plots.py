@@ -1,0 +1,30 @@
+"""What a finder tried before the training, and what it chose."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from dlcli.reports.style import FONT, GREY, INK, TRAIN, caption, describe, new_figure
+from dlcli.training.finders import Found
+
+
+def finder_curve(found: Found) -> Figure:
+    """What each value was worth, over the values on a logarithmic axis; the chosen one is marked."""
+    figure, (ax,) = new_figure()
+    describe(ax, f"{found.key}: what was tried", found.key, found.measure)
+    ax.plot(
+        found.tried, found.measured, color=TRAIN, linewidth=1.8, marker="o" if len(found.tried) < 20 else ""
+    )
+    ax.axvline(found.value, color=GREY, linewidth=1, linestyle="--", zorder=1)
+    ax.set_xscale("log")
+    ax.annotate(
+        f"{found.value:g}",
+        (found.value, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -12),
+        textcoords="offset points",
+        fontsize=FONT["tick"],
+        color=INK,
+    )
+    caption(figure, f"Chosen: {found.value:g}: {found.reason}.")
+    return figure

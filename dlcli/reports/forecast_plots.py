@@ -1,0 +1,57 @@
+"""Pictures of forecasts. Values are in the user's unit; `targets` are the K names. A panel a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlcli.datasets.windows import Windows
+from dlcli.reports.regression_plots import PANELS
+from dlcli.reports.style import GREY, INK, PALETTE, caption, describe, listed, literal, new_figure, shorten
+
+# History before a forecast that is drawn, as a multiple of the horizon.
+_BEFORE = 2
+
+
+def forecasts(y: Windows, predicted: np.ndarray, targets: Sequence[str]) -> Figure:
+    """The forecast in the middle of the rows beside what came, behind some history; predicted is `(N, horizon, K)`."""
+    shown = min(len(targets), PANELS)
+    figure, axes = new_figure(shown, width=6.4 if shown == 1 else 3.6 * shown, height=4.0)
+    row = len(y) // 2
+    origin = int(y.origins[row])
+    first = max(int(y.stretches.begin(y.origins[[row]])[0]), origin - _BEFORE * y.horizon)
+    # The last value that is known begins both lines.
+    ahead = np.arange(max(origin - 1, 0), origin + y.horizon)
+    for column, ax in enumerate(axes):
+        values = y.values[:, column]
+        drawn = np.concatenate([values[ahead[: len(ahead) - y.horizon]], predicted[row, :, column]])
+        ax.plot(y.times[first:origin], values[first:origin], color=INK, linewidth=1)
+        ax.plot(y.times[ahead], values[ahead], color=GREY, linewidth=1.5, label="truth")
+        ax.plot(y.times[ahead], drawn, color=PALETTE[1], linewidth=1.5, label="forecast")
+        describe(ax, literal(shorten(targets[column], 30)), "", "")
+        for label in ax.get_xticklabels():
+            label.set(rotation=30, ha="right")
+    axes[0].legend(frameon=False, fontsize=8)
+    others = f" Not shown: {listed(targets[shown:])}." if len(targets) > shown else ""
+    series = f" of {shorten(str(y[[row]].series[0]))}" if y.stretches.names else ""
+    caption(figure, f"Row {row + 1:,} of {len(y):,}{series}.{others}")
+    return figure
+
+
+def error_by_step(error: np.ndarray, targets: Sequence[str]) -> Figure:
+    """The mean absolute error by the step that is forecast; error is `(horizon, K)`, in deviations of each target."""
+    figure, (ax,) = new_figure()
+    steps = np.arange(1, len(error) + 1)
+    if len(targets) <= len(PALETTE):
+        for column, name in enumerate(targets):
+            ax.plot(
+                steps, error[:, column], color=PALETTE[column], linewidth=1.2, label=literal(shorten(name))
+            )
+    if len(targets) > 1:
+        ax.plot(steps, error.mean(axis=1), color=INK, linewidth=2, label="mean")
+        ax.legend(frameon=False, fontsize=8)
+    ax.set_ylim(bottom=0)
+    describe(ax, "Error by step", "steps ahead", "mean absolute error, in deviations of the target")
+    return figure

@@ -1,0 +1,1 @@
+"""A run on disk: made, found, opened, resumed."""

@@ -1,0 +1,97 @@
+"""What may be shown of a text: no secrets, no control characters.
+
+Also of what Python itself says: warnings, log records, tracebacks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dlcli.sanitize.escapes import shortened, visible, visible_name
+from dlcli.sanitize.redact import redact
+
+# Of a message or a line, and of a cell in a table.
+_LONGEST, _LONGEST_NAME = 4_000, 400
+
+# Of a text, before it is looked through.
+_TOO_LONG = 100_000
+
+
+def presentable(text: str) -> str:
+    """Lines for a person; one that is too long is cut, unless DLCLI_DEBUG=1."""
+    is_whole = os.environ.get("DLCLI_DEBUG") == "1"
+    text = visible(redact(text if is_whole else shortened(text, _TOO_LONG)))
+    if len(text) <= _LONGEST or is_whole:
+        return text
+    return "\n".join(shortened(line, _LONGEST) for line in text.split("\n"))
+
+
+def presentable_name(text: str) -> str:
+    """A name, a value or a heading, on one line."""
+    is_whole = os.environ.get("DLCLI_DEBUG") == "1"
+    text = visible_name(redact(text if is_whole else shortened(text, _TOO_LONG)))
+    return text if is_whole else shortened(text, _LONGEST_NAME)
+
+
+@contextmanager
+def python_presentable() -> Iterator[None]:
+    """Within it, warnings and log records are presentable. What a user's model prints by itself stays as it is."""
+    format_warning, make_record = warnings.formatwarning, logging.getLogRecordFactory()
+
+    def formatted(*arguments: Any, **more: Any) -> str:
+        return presentable(format_warning(*arguments, **more))
+
+    def made(*arguments: Any, **more: Any) -> logging.LogRecord:
+        return _presentable_record(make_record(*arguments, **more))
+
+    warnings.formatwarning = formatted
+    logging.setLogRecordFactory(made)
+    try:
+        yield
+    finally:
+        warnings.formatwarning = format_warning
+        logging.setLogRecordFactory(make_record)
+
+
+def present_process() -> None:
+    """Make what Python says in this process presentable to its end: warnings, log records, uncaught exceptions."""
+    python_presentable().__enter__()
+    sys.excepthook = lambda *error: to_stderr("".join(traceback.format_exception(*error)))
+    threading.excepthook = _of_a_thread
+
+
+def print_traceback() -> None:
+    """Print the exception that is being handled to stderr, as Python would."""
+    to_stderr(traceback.format_exc())
+
+
+def _of_a_thread(end: threading.ExceptHookArgs) -> None:
+    if end.exc_type is not SystemExit:
+        trace = traceback.format_exception(end.exc_type, end.exc_value, end.exc_traceback)
+        to_stderr(f"Exception in thread {end.thread.name if end.thread else '?'}:\n{''.join(trace)}")
+
+
+def _presentable_record(record: logging.LogRecord) -> logging.LogRecord:
+    try:
+        said = record.getMessage()
+    except Exception:  # a format that does not fit: logging itself reports it
+        return record
+    if presentable(said) != said:
+        record.msg, record.args = presentable(said), None
+    if record.exc_info and record.exc_info[0] is not None:
+        record.exc_text = presentable("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
+    return record
+
+
+def to_stderr(text: str) -> None:
+    """Write lines to stderr, from where there is no terminal to do so."""
+    sys.stderr.write(presentable(text))
+    sys.stderr.flush()

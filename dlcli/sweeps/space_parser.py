@@ -1,0 +1,220 @@
+"""Which keys of a space exist with which options of the groups that it varies; names that do not exist at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.compose import draft
+from dlcli.config.folders import groups
+from dlcli.config.group_choices import sort
+from dlcli.config.hydra_compose import default_options
+from dlcli.config.keys import Keys
+from dlcli.config.overrides import Setting
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.errors import ConfigError, Problem
+from dlcli.sweeps.dimension import Choice, Dimension, Numbers, as_override, plain_text
+from dlcli.sweeps.space import Space, arranged, read_dimensions, read_domain
+from dlcli.sweeps.validation import of_value
+
+
+def existing_options(
+    dimensions: Sequence[Dimension], folders: Sequence[Path]
+) -> tuple[list[Dimension], list[Problem]]:
+    """The dimensions without options that no group has, and without what depends on those; what is wrong with them."""
+    known, defaults = groups(folders), default_options()
+    problems: list[Problem] = []
+    gone: set[tuple[str, str]] = set()
+    left: list[Dimension] = []
+    for dimension in dimensions:
+        if dimension.key in known and isinstance(dimension.domain, Choice):
+            good = []
+            for value in dimension.domain.values:
+                if wrong := sort([Setting(dimension.key, value)], folders, defaults).problems:
+                    problems += wrong
+                    gone.add((dimension.key, plain_text(value)))
+                else:
+                    good.append(value)
+            dimension = replace(dimension, domain=Choice(tuple(good)))
+        left.append(dimension)
+    empty = {d.key for d in left if isinstance(d.domain, Choice) and not d.domain.values}
+    return [
+        d for d in left if d.key not in empty and not gone & set(d.given) and _group_of(d.key, empty) is None
+    ], problems
+
+
+def with_conditions(
+    dimensions: Sequence[Dimension], fixed: Sequence[str], folders: Sequence[Path]
+) -> tuple[list[Dimension], list[Problem]]:
+    """A key that only some options of a varied group have depends on these; one that none has is a mistake.
+
+    So `model=mlp,linear model.hidden=8,16` searches `model.hidden` where the model is an MLP.
+    """
+    known = groups(folders)
+    varied = {
+        d.key: d.domain.values
+        for d in dimensions
+        if d.key in known and not d.given and isinstance(d.domain, Choice)
+    }
+
+    @cache
+    def keys_with(option: str) -> Keys | None:
+        """None where the data has to decide which keys there are."""
+        composed = draft([*fixed, option], folders, SUPPLIED, BY_DATA).composed
+        group = option.partition("=")[0]
+        undecided = group in BY_DATA and composed.choices.get(group) == BY_DATA[group]
+        return None if undecided else Keys(composed.config, known, SUPPLIED)
+
+    found: list[Dimension] = []
+    problems: list[Problem] = []
+    for dimension in dimensions:
+        group = _group_of(dimension.key, varied)
+        if group is None or group in dict(dimension.given):
+            found.append(dimension)
+            continue
+        setting = Setting(dimension.key, dimension.domain.values_in_order()[0])
+        wrong = {
+            plain_text(value): keys.check(setting) if (keys := keys_with(as_override(group, value))) else None
+            for value in varied[group]
+        }
+        having = [value for value, problem in wrong.items() if problem is None]
+        if not having:
+            told = [problem for problem in wrong.values() if problem]
+            problems.append(next((p for p in told if p.hint.startswith("Did you mean")), told[0]))
+        elif len(having) == len(wrong):
+            found.append(dimension)
+        else:
+            found += [replace(dimension, given=(*dimension.given, (group, value))) for value in having]
+    return found, problems
+
+
+def _group_of(key: str, among: Iterable[str]) -> str | None:
+    """The group whose option decides whether there is such a key: the innermost."""
+    above = [group for group in among if key.startswith(f"{group.replace('/', '.')}.")]
+    return max(above, key=len, default=None)
+
+
+def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Overrides that hold for all trials, and those that stand for several values, by key; of one key the last."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    fixed: list[str] = []
+    varied: dict[str, str] = {}
+    for text in overrides:
+        try:
+            parsed: Any = parser.parse_override(text)
+        except Exception:  # composing says what is wrong with it
+            fixed.append(text)
+            continue
+        key = parsed.key_or_group
+        varied.pop(key, None)
+        if parsed.is_sweep_override():
+            fixed = [earlier for earlier in fixed if earlier.partition("=")[0] != key]
+            varied[key] = text.partition("=")[2]
+        else:
+            fixed.append(text)
+    return fixed, varied
+
+
+def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, Choice | Numbers]:
+    """What each key that the command line varies can be; reading the space says which of them cannot be read."""
+    found: dict[str, Choice | Numbers] = {}
+    for key, text in varied.items():
+        with suppress(ConfigError):
+            found[key] = read_domain(key, text, lambda group: group_options(group, folders))
+    return found
+
+
+def combined_space(
+    section: Mapping[str, Any],
+    varied: Mapping[str, str],
+    domains: Mapping[str, Choice | Numbers],
+    fixed: Sequence[str],
+) -> dict[str, Any]:
+    """The space of the configuration and of the command line, which has the last word on every key.
+
+    What depends on a value that the command line settles is there without condition; what depends on one that it
+    leaves out is not there.
+    """
+    settled = {key: value for key, _, value in (text.lstrip("+").partition("=") for text in fixed)}
+    possible = {key: [*map(plain_text, d.values)] for key, d in domains.items() if isinstance(d, Choice)}
+
+    def without(node: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            above, _, text = str(key).partition("=")
+            if key in settled or key in varied:
+                continue
+            if not isinstance(value, Mapping):
+                found[key] = value
+            elif above in settled:
+                found |= without(value) if text == settled[above] else {}
+            elif text in possible.get(above, [text]):
+                found[key] = without(value)
+        return found
+
+    return {**without(section), **varied}
+
+
+def group_options(group: str, folders: Sequence[Path]) -> list[str]:
+    """What a group can be: for `model=glob(*)`."""
+    from dlcli.config.folders import options
+
+    return list(options(group, folders))
+
+
+def as_overrides(params: Mapping[str, Any]) -> list[str]:
+    """A point as words."""
+    return [as_override(key, value) for key, value in params.items()]
+
+
+def with_task(fixed: Sequence[str], task: str) -> tuple[str, ...]:
+    """What all trials share, the task too: it follows from the data, and need not be found out for each."""
+    return (*fixed, *([] if any(text.startswith("task=") for text in fixed) else [f"task={task}"]))
+
+
+def searched_space(
+    section: Mapping[str, Any], fixed: Sequence[str], folders: Sequence[Path], where: str = "sweep.space"
+) -> Space:
+    """The space of the section `where`, beside what all trials share.
+
+    Raises:
+        ConfigError: with all that cannot be read, or does not exist.
+    """
+    dimensions, unreadable = read_dimensions(section, lambda group: group_options(group, folders), where)
+    dimensions, unknown = existing_options(dimensions, folders)
+    dimensions, missing = with_conditions(dimensions, fixed, folders)
+    if unknown:  # an option that is meant, and not known here, may have what the others lack
+        missing = [problem for problem in missing if problem.hint.startswith("Did you mean")]
+    space = arranged(dimensions, where)
+    problems = [*unreadable, *unknown, *missing]
+    if problems or not dimensions:
+        problems += find_unsound(space, fixed, folders)
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return space
+
+
+def find_unsound(space: Space, fixed: Sequence[str], folders: Sequence[Path]) -> Iterator[Problem]:
+    """What composing says of each value of each dimension, before any rows are read."""
+
+    def composed(params: Mapping[str, Any]) -> tuple[Problem, ...]:
+        return draft([*fixed, *as_overrides(params)], folders, SUPPLIED, BY_DATA).problems
+
+    first = space.first
+    told = set()
+    domains = space.domains_at(first)
+    for problem in composed(first):
+        told.add(problem)
+        key = problem.where
+        yield of_value(key, domains[key], first, problem) if key in domains else problem
+    for dimension, params in space.neighbours():
+        for problem in composed(params):
+            if problem not in told:
+                told.add(problem)
+                yield of_value(dimension.key, dimension.domain, params, problem)

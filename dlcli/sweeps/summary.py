@@ -1,0 +1,240 @@
+"""What a sweep says: before it begins, at its end, and in the files of its run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlcli.config.build import build
+from dlcli.errors import DlcliError
+from dlcli.files.paths import display
+from dlcli.formatting import counted
+from dlcli.reports.style import save
+from dlcli.reports.summary import describe_question
+from dlcli.reports.sweep_plots import (
+    Scale,
+    Tried,
+    contour,
+    history,
+    importance_bars,
+    parallel_coordinates,
+    pareto,
+)
+from dlcli.sweeps.dimension import Choice, Numbers, plain_text
+from dlcli.sweeps.leaderboard import Standing
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.space import size, values_by_key
+from dlcli.sweeps.trial import State, Trial
+from dlcli.tasks.facts import target_facts
+from dlcli.tracking.ledger import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dlcli.sweeps.study import Study
+
+_SEED = 0  # of the forest that importances are read from
+_LINES = 12  # of the Pareto front; the table has all
+# Of pictures that cannot always be drawn: what each of them takes.
+_TAKES = {
+    "parallel_coordinates": "two settings",
+    "importances": "four finished trials that differ in value, and a setting that all of them have",
+    "contour": "four finished trials, and three values of each of the two settings that mattered most",
+}
+_ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
+
+
+def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
+    """What will be searched, for the panel."""
+    data, folds = plan.estimation.data, len(plan.estimation.folds)
+    split = plan.estimation.splits[0].sizes
+    goals = ", ".join(f"{'least' if o.mode == 'min' else 'most'} {o.metric}" for o in plan.objectives)
+    final = len(plan.estimation.final_test)
+    # Of a fold's own search they are the fold's.
+    whose = "final test" if len(plan.whole.test) else "held-out"
+    task = build(plan.config["task"], where="task", **target_facts(data, plan.estimation.splits[0].train))
+    question = describe_question(data, task)
+    if any(dimension.key.startswith("task") for dimension in plan.space.dimensions):
+        question["task"] += " (the first point)"
+    rows = question | {
+        "rows": f"{split['train']:,} train, {split['val']:,} val"
+        + (f", {folds} folds a trial" if folds > 1 else "")
+        + (f"; {final:,} {whose} rows are not looked at" if final else "; no final test rows"),
+        "space": size(plan.space),
+        **{f"  {key}": text for key, text in values_by_key(plan.space).items()},
+        "trials": f"{plan.total}, by {_name(plan.sampler)}, pruner {_name(plan.config['sweep']['pruner'])}",
+        "looks for": goals,
+    }
+    return rows | ({"record": display(run_dir)} if run_dir else {})
+
+
+def _name(section: Mapping[str, str]) -> str:
+    return section["_target_"].rpartition(".")[2]
+
+
+def best_so_far(plan: SweepPlan, best: Trial) -> str:
+    """The best trial in a sentence."""
+    by = f" by {plan.objectives[0].metric}" if len(plan.objectives) > 1 else ""
+    return f"The best{by} is {_worth(plan, best)}."
+
+
+def _worth(plan: SweepPlan, trial: Trial) -> str:
+    values = ", ".join(f"{o.metric} {o.text(v)}" for o, v in zip(plan.objectives, trial.values, strict=True))
+    return f"trial {trial.number}: {values} with {settings(trial)}"
+
+
+def _front(plan: SweepPlan, standing: Standing) -> list[str]:
+    """The Pareto front: a sentence, and a line for each of its trials, the best by the first objective first."""
+    front = standing.ranked[: len(standing.front)]
+    said = [
+        f"{counted(len(front), 'trial')} on the Pareto front, where no other is better by all objectives:"
+    ]
+    said += [f"- {_worth(plan, trial)}" for trial in front[:_LINES]]
+    if len(front) > _LINES:
+        said.append(f"- and {len(front) - _LINES} more: see trials.csv")
+    return said
+
+
+def settings(trial: Trial) -> str:
+    """A trial's settings as a person reads them."""
+    return ", ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else plain_text(value)
+
+
+def why_failed(standing: Standing) -> str:
+    """What most failed trials failed of, as a sentence with a space before it; nothing where none did."""
+    reasons = Counter(trial.reason or "unknown" for trial in standing.having("failed"))
+    for reason, count in reasons.most_common(1):
+        which = "first" if count == 1 < len(reasons) else "most frequent"
+        return f" The {which} reason of failure: {reason}."
+    return ""
+
+
+def messages(
+    plan: SweepPlan, standing: Standing, final: Mapping[str, float], goes_on: str | None
+) -> list[str]:
+    """The sentences at the end; `goes_on` is the line that resumes a sweep whose time was up."""
+    best = standing.best
+    assert best is not None
+    counts = {state: len(standing.having(state)) for state in _ENDINGS}
+    done = sum(counts.values())
+    endings = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    said = [f"{counted(done, 'trial')}: {endings}.{why_failed(standing)}"]
+    if goes_on:
+        said.append(f"The time was up after {done} of {plan.total} trials. Go on with: {goes_on}")
+    said.append(best_so_far(plan, best))
+    if final:
+        said.append("Trained anew on all other rows, and tested once on the final test rows: see test/...")
+    elif plan.options.refit:
+        said.append(
+            "There are no final test rows: what was chosen by these values is worse on new rows. Give cv.test_size=0.2."
+        )
+    if len(plan.objectives) > 1:
+        said += _front(plan, standing)
+    folds = len(plan.estimation.splits)
+    line = f"Cross-validate its settings ({folds} folds)" if folds > 1 else "Train the best trial again"
+    said.append(f"{line}: {plan.command(best.params)}")
+    return said
+
+
+def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: Standing) -> list[str]:
+    """Write `trials.csv` and `plots/`; returns sentences about pictures that are not there."""
+    atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    missing, lacking = [], []
+    for name, draw in _pictures(plan, study, standing).items():
+        try:
+            if (picture := draw()) is not None:
+                save(picture, plots / f"{name}.png")
+            else:
+                lacking.append(f"{name} (it takes {_TAKES[name]})")
+        except DlcliError:
+            raise
+        except Exception as error:  # hours of training are not lost for a picture
+            missing.append(f"The picture {name} could not be drawn: {type(error).__name__}: {error}")
+    return [*missing, *([f"Not drawn: {'; '.join(lacking)}."] if lacking else [])]
+
+
+def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Callable[[], Figure | None]]:
+    """The pictures by name, each drawn when it is asked for."""
+    goal, done = plan.objectives[0], standing.having("finished")
+    scales = _scales(plan, done)
+    tried = [Tried(trial.number, _drawn(trial, scales), trial.values[0]) for trial in done]
+    early = {str(state): [trial.number for trial in standing.having(state)] for state in _ENDINGS[1:]}
+    importances = cache(lambda: study.importances(_SEED))  # within a picture: it may fail as any of them
+
+    def important() -> Figure | None:
+        return importance_bars(importances(), goal.metric) if importances() else None
+
+    def mattered() -> Figure | None:
+        most = [scales[name] for name in importances() if name in scales][:2]
+        return contour(tried, most[0], most[1], goal.metric, goal.mode) if len(most) > 1 else None
+
+    axes = list(scales.values())
+    found: dict[str, Callable[[], Figure | None]] = {
+        "history": lambda: history(tried, early, goal.metric, goal.mode),
+        "parallel_coordinates": lambda: parallel_coordinates(tried, axes, goal.metric, goal.mode),
+        "importances": important,
+        "contour": mattered,
+    }
+    if len(plan.objectives) > 1:
+        front = {trial.number for trial in standing.front}
+        found["pareto_front"] = lambda: pareto(
+            [trial.values for trial in done],
+            [index for index, trial in enumerate(done) if trial.number in front],
+            [objective.metric for objective in plan.objectives],
+        )
+    return found
+
+
+def _scales(plan: SweepPlan, done: Sequence[Trial]) -> dict[str, Scale]:
+    """How each key is drawn: numbers by their size; one that is a choice, under any condition, by its values' names."""
+    found: dict[str, Scale] = {}
+    for key in dict.fromkeys(dimension.key for dimension in plan.space.dimensions):
+        domains = [dimension.domain for dimension in plan.space.dimensions if dimension.key == key]
+        values = [value for domain in domains if isinstance(domain, Choice) for value in domain.values]
+        if values:
+            # Under another condition the key may be a number: those that were tried.
+            values += [trial.params[key] for trial in done if key in trial.params]
+            found[key] = Scale(key, tuple(dict.fromkeys(map(plain_text, values))))
+        else:
+            log = all(domain.log for domain in domains if isinstance(domain, Numbers))
+            found[key] = Scale(key, log=log)
+    return found
+
+
+def _drawn(trial: Trial, scales: Mapping[str, Scale]) -> dict[str, object]:
+    return {
+        key: plain_text(v) if scales[key].names else v for key, v in trial.params.items() if key in scales
+    }
+
+
+def trials_csv(plan: SweepPlan, standing: Standing) -> str:
+    """A line a trial: number, state, whether none is better, objectives, settings, figures, run."""
+    keys = list(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
+    goals = [objective.metric for objective in plan.objectives]
+    figures = list(
+        dict.fromkeys(name for trial in standing.trials for name in trial.metrics if name not in goals)
+    )
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    front = {trial.number for trial in standing.front}
+    table.writerow(["trial", "state", "best", *goals, *keys, *figures, "duration_s", "run_id", "reason"])
+    for trial in standing.trials:
+        values = trial.values if trial.state == "finished" else [""] * len(goals)
+        table.writerow(
+            [trial.number, trial.state, "yes" if trial.number in front else "", *values]
+            + [plain_text(trial.params[key]) if key in trial.params else "" for key in keys]
+            + [trial.metrics.get(name, "") for name in figures]
+            + [trial.seconds, trial.run_id, trial.reason or ""]
+        )
+    return text.getvalue()

@@ -1,0 +1,155 @@
+"""Write a model, a dataset, an experiment or a project into the user's own folder; each trains as it is written."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from dlcli.config.folders import PROJECT_FILE, options, shipped_folder, user_folders
+from dlcli.config.yaml_file import display
+from dlcli.errors import InputError, Problem
+
+Kind = Literal["model", "dataset", "experiment", "project"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Scaffold:
+    """What was written, and the line that trains it."""
+
+    files: tuple[Path, ...]
+    command: str
+
+
+def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
+    """Write the files; none that exists is touched.
+
+    Args:
+        kind: model, dataset, experiment or project.
+        name: the option's name; for a project its folder.
+        folder: holds conf/ and the code (for a project: the new folder's parent); by default where the user's own
+            configuration lies, else the current folder.
+
+    Raises:
+        InputError: the name cannot be used, or is taken.
+    """
+    if kind not in get_args(Kind):
+        raise InputError(f"there is no template {kind}", "new", f"Choices: {', '.join(get_args(Kind))}.")
+    if kind == "project":
+        return _project((folder or Path()) / name)
+    _check_name(name)
+    conf = _conf(folder)
+    root, package = conf.parent, _package(conf.parent)
+    if name in options(kind, [conf] if conf.is_dir() else []):
+        raise InputError(f"there is a {kind} of this name", f"{kind}={name}", "Choose another name.")
+    files = _render(kind, name, root, conf, package)
+    if not (conf / PROJECT_FILE).exists():
+        files[conf / PROJECT_FILE] = _text("project/dlcli.yaml", {})
+    where = "" if conf == Path("conf").resolve() else f" -C {display(conf)}"
+    return Scaffold(_write(files), f"dlcli train {_ARGUMENTS[kind].format(name)}{where}")
+
+
+# What trains a new option of a kind; the default dataset is one of images, which few models of tables take.
+_ARGUMENTS = {"model": "model={}", "dataset": "dataset={} model=mlp", "experiment": "experiment={}"}
+
+
+def _project(root: Path) -> Scaffold:
+    root = root.expanduser().resolve()
+    package = re.sub(r"\W+", "_", root.name.lower()).strip("_")
+    _check_name(package)
+    _check_module(package, root)
+    conf = root / "conf"
+    names = {"myproject": package, "iris": f"{package}_data", "mlp": f"{package}_net"}
+    files = {
+        conf / PROJECT_FILE: _text("project/dlcli.yaml", {}),
+        root / "README.md": _text("project/README.md", names),
+        root / "tests" / f"test_{package}.py": _text("project/test_myproject.py", names),
+        root / package / "__init__.py": f'"""The code of {package}."""\n',
+        **_render("model", names["mlp"], root, conf, package),
+        **_render("dataset", names["iris"], root, conf, package),
+        **_render("experiment", "baseline", root, conf, package, names),
+    }
+    return Scaffold(_write(files), f"cd {display(root)} && dlcli train experiment=baseline")
+
+
+def _render(
+    kind: str, name: str, root: Path, conf: Path, package: str, names: Mapping[str, str] | None = None
+) -> dict[Path, str]:
+    """Path to content of an option's YAML and, but for an experiment, of its code."""
+    stem = {"model": "mynet", "dataset": "mydata", "experiment": "myexperiment"}[kind]
+    module = f"{package}.{kind}s.{name}" if package else name
+    titled = "".join(part.capitalize() for part in name.split("_"))
+    names = {f"dlcli.templates.{kind}.{stem}": module, "MyNet": titled, stem: name, **(names or {})}
+    files = {conf / kind / f"{name}.yaml": _text(f"{kind}/{stem}.yaml", names)}
+    if kind == "experiment":
+        return files
+    if not package:
+        _check_module(name, root)
+    code = root / f"{module.replace('.', '/')}.py"
+    files[code] = _text(f"{kind}/{stem}.py", names)
+    if package and not (code.parent / "__init__.py").exists():
+        files[code.parent / "__init__.py"] = f'"""The {kind}s of {package}."""\n'
+    return files
+
+
+def _conf(folder: Path | None) -> Path:
+    """The user's conf folder, which need not be there yet; never dlcli's own."""
+    if folder is None:
+        own = user_folders()
+        conf = own[0] if len(own) == 1 else Path("conf").resolve()
+    else:
+        conf = folder.expanduser().resolve() / "conf"
+    if conf.is_relative_to(shipped_folder()) or conf.is_relative_to(_TEMPLATES.parent):
+        raise InputError("this is dlcli's own folder", str(conf), "Name one of your own: --dir DIR.")
+    return conf
+
+
+def _package(root: Path) -> str:
+    """The one package that lies beside conf/, if there is one: new code goes there."""
+    found = [file.parent.name for file in root.glob("*/__init__.py") if file.parent.name != "tests"]
+    return found[0] if len(found) == 1 else ""
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name):
+        hint = "Use small letters, digits and underscores, and begin with a letter."
+        raise InputError(f"{name!r} cannot be the name of a module", "NAME", hint)
+
+
+def _check_module(name: str, root: Path) -> None:
+    """What is installed is found before the user's own code, so that nothing of the user's ever hides it."""
+    spec = importlib.util.find_spec(name)
+    if spec is not None and not (spec.origin and Path(spec.origin).is_relative_to(root)):
+        raise InputError(
+            f"a module {name} is installed, and would be imported instead", "NAME", "Choose another name."
+        )
+
+
+def _text(template: str, names: Mapping[str, str]) -> str:
+    text = (_TEMPLATES / template).read_text(encoding="utf-8")
+    for old, new in names.items():
+        text = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new, text)
+    return text
+
+
+def _write(files: Mapping[Path, str]) -> tuple[Path, ...]:
+    taken = [
+        Problem("is there already", display(file), "Choose another name.") for file in files if file.exists()
+    ]
+    if taken:
+        raise InputError(taken)
+    for file, text in files.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"cannot be written: {error.strerror}", str(file), "Choose another --dir."
+            ) from error
+    return tuple(files)

@@ -1,0 +1,192 @@
+"""One live bar for one training."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from dlcli.formatting import duration, number
+from dlcli.sanitize.outlet import plain
+from dlcli.terminal.console import Terminal
+from dlcli.terminal.live_display import LiveDisplay
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LOG_LINE_SECONDS = 5.0
+
+
+class TrainingBar:
+    """Epoch, time left, training loss and the monitored metric of one fit; a context manager.
+
+    Args:
+        terminal: where it is drawn.
+        max_epochs: None or -1 where something else ends the training (`max_time`).
+        steps_per_epoch: optimizer steps.
+        monitor: the metric that is shown beside the loss.
+        mode: min or max: which value of it is the best.
+        first_epoch: from 0; above it where a run is resumed.
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        max_epochs: int | None,
+        steps_per_epoch: int,
+        monitor: str,
+        mode: str,
+        first_epoch: int = 0,
+    ) -> None:
+        self._terminal = terminal
+        self._console = terminal.console
+        self._max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else None
+        self._steps_per_epoch = max(1, steps_per_epoch)
+        self._monitor, self._mode = monitor, mode
+        self._epochs_done = first_epoch
+        self._step = 0  # within the epoch
+        self._steps_seen = 0  # by this process: what the speed is measured on
+        self._best = math.nan
+        self._metrics: Mapping[str, float] = {}
+        self._start = time.monotonic()
+        self._ended_after: float | None = None
+        self._next_line = self._start + LOG_LINE_SECONDS
+        self._unsaid = False
+        self._display = LiveDisplay(terminal, self._render)
+
+    def __enter__(self) -> TrainingBar:
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended_after = time.monotonic() - self._start
+        if self._unsaid:
+            self._terminal.note(self._line())
+        self._display.__exit__(kind, error, trace)
+
+    def advance(self, steps: int = 1) -> None:
+        """Count finished steps; called often."""
+        self._step += steps
+        self._steps_seen += steps
+        self._display.changed()
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch (counted from 0) has ended with these metrics."""
+        self._epochs_done, self._step, self._metrics = epoch + 1, 0, dict(metrics)
+        value = self._metrics.get(self._monitor, math.nan)
+        better = value > self._best if self._mode == "max" else value < self._best
+        if better or math.isnan(self._best):
+            self._best = value
+        if self._terminal.live:
+            self._display.changed(much=True)
+        elif time.monotonic() >= self._next_line and self._epochs_done != self._max_epochs:
+            self._terminal.note(self._line())
+            self._next_line = time.monotonic() + LOG_LINE_SECONDS
+            self._unsaid = False
+        else:
+            self._unsaid = True
+
+    def _epoch_text(self) -> str:
+        running = self._ended_after is None and self._terminal.live
+        shown = self._epochs_done + (1 if running or self._step else 0)
+        if self._max_epochs is None:
+            return f"epoch {shown}"
+        shown = min(shown, self._max_epochs)
+        return f"epoch {shown:>{len(str(self._max_epochs))}}/{self._max_epochs}"
+
+    def _time_text(self) -> str:
+        if self._ended_after is not None:
+            return f"{duration(self._ended_after)} in all"
+        elapsed = time.monotonic() - self._start
+        if self._max_epochs is None or not self._steps_seen:
+            return f"{duration(elapsed)} so far"
+        left = (self._max_epochs - self._epochs_done) * self._steps_per_epoch - self._step
+        return f"{duration(elapsed / self._steps_seen * max(0, left))} left"
+
+    def _metric_texts(self) -> list[str]:
+        texts = []
+        for name in dict.fromkeys(["train/loss", self._monitor]):
+            if name in self._metrics:
+                best = f" (best {number(self._best)})" if name == self._monitor else ""
+                texts.append(f"{name} {number(self._metrics[name])}{best}")
+        return texts
+
+    def _line(self) -> str:
+        return "  ".join([self._epoch_text(), *self._metric_texts(), self._time_text()])
+
+    def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        epoch, clock, metrics = self._epoch_text(), self._time_text(), self._metric_texts()
+        if self._max_epochs is None:  # the end is unknown: show the way through the epoch
+            total, done = self._steps_per_epoch, self._step
+        else:
+            total = self._max_epochs * self._steps_per_epoch
+            done = self._epochs_done * self._steps_per_epoch + self._step
+        in_line = "  ".join(metrics)
+        room = self._console.width - len(epoch) - len(clock) - 4
+        one_line = room - len(in_line) - 2 >= 15
+        bar = ProgressBar(
+            total, min(done, total), width=max(5, min(40, room - one_line * (len(in_line) + 2)))
+        )
+        grid = Table.grid(padding=(0, 2))
+        cells: list[RenderableType] = [plain(epoch, "bold"), bar, plain(clock, "cyan")]
+        if one_line:
+            grid.add_row(*cells, plain(in_line))
+            return grid
+        grid.add_row(*cells)
+        below = [in_line] if len(in_line) <= self._console.width else metrics
+        return Group(grid, *map(plain, below))
+
+
+class ComputingBar:
+    """Of how many rows something is there, and the time left; a context manager that leaves nothing behind.
+
+    In a log it is one line, `announced` when it begins. Where nobody knows how many rows there are, `total` is None.
+    """
+
+    def __init__(self, terminal: Terminal, what: str, total: int | None, announced: str = "") -> None:
+        self._terminal = terminal
+        self._what = what
+        self._total = total
+        self._announced = announced
+        self._done = 0
+        self._start = time.monotonic()
+        self._display = LiveDisplay(terminal, self._render, transient=True)
+
+    def __enter__(self) -> ComputingBar:
+        self._display.__enter__()
+        if self._announced and not self._terminal.live:
+            self._terminal.note(self._announced)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.__exit__(kind, error, trace)
+
+    def advance_to(self, done: int) -> None:
+        """So many are there."""
+        self._done = done
+        self._display.changed()
+
+    def _render(self) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        if self._total is None:
+            return plain(f"{self._what} of {self._done:,} rows", "bold")
+        elapsed = time.monotonic() - self._start
+        left = f"{duration(elapsed / self._done * (self._total - self._done))} left" if self._done else ""
+        said = f"{self._what} of {self._done:,} of {self._total:,} rows"
+        room = self._terminal.console.width - len(said) - len(left) - 4
+        grid = Table.grid(padding=(0, 2))
+        bar = ProgressBar(self._total, self._done, width=max(5, min(40, room)))
+        grid.add_row(plain(said, "bold"), bar, plain(left, "cyan"))
+        return grid

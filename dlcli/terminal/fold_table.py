@@ -1,0 +1,146 @@
+"""The live table of trainings that belong together: a line each, redrawn as they go on; in a log, a line at its end."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from dlcli.formatting import number
+from dlcli.sanitize.outlet import plain
+from dlcli.terminal.console import Terminal
+from dlcli.terminal.live_display import LiveDisplay
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+# Lines that fit on a screen; of more, those that run and the last that were done are shown.
+_LINES = 20
+# Characters of a figure at most, and the blanks around a column.
+_FIGURE, _AROUND = 9, 3
+
+
+@dataclass
+class _Line:
+    name: str
+    state: str = "waits"
+    epoch: int = 0
+    max_epochs: int | None = None
+    watched: float = math.nan
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class FoldTable:
+    """Made once the jobs are known; a context manager that takes the live part away. Safe to use from threads."""
+
+    def __init__(self, terminal: Terminal, names: Sequence[str], jobs: int) -> None:
+        self.lock = threading.RLock()
+        self.shown = False
+        self.title = f"{len(names)} trainings" + (f", {jobs} at a time" if jobs > 1 else "")
+        self._terminal = terminal
+        self._lines = [_Line(name) for name in names]
+        self._monitor = ""
+        self._display = LiveDisplay(terminal, self._render)
+
+    def __enter__(self) -> FoldTable:
+        self.shown = True
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.lock:
+            self._display.__exit__(kind, error, trace)
+
+    def computed(self, index: int, done: int, total: int) -> None:
+        """So many of the rows' features are there, which a training needs before it can begin."""
+        with self.lock:
+            self._lines[index].state = f"features {done / total:.0%}"
+            self._display.changed()
+
+    def prepared(self, index: int, max_epochs: int | None, monitor: str) -> None:
+        """A training begins."""
+        with self.lock:
+            self._monitor = monitor
+            self._lines[index].state = "runs"
+            self._lines[index].max_epochs = max_epochs if max_epochs is None or max_epochs > 0 else None
+            self._display.changed()
+
+    def epoch(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch is done."""
+        with self.lock:
+            line = self._lines[index]
+            line.epoch, line.watched = epoch + 1, metrics.get(self._monitor, math.nan)
+            self._display.changed()
+
+    def finished(self, index: int, metrics: Mapping[str, float], seconds: float) -> None:
+        """A training is done."""
+        with self.lock:
+            line = self._lines[index]
+            line.state, line.seconds = "done", seconds
+            line.metrics = {k: v for k, v in metrics.items() if k.startswith("test/")} or metrics
+            if self._terminal.live:
+                self._display.changed(much=True)
+            else:
+                done = sum(line.state == "done" for line in self._lines)
+                figures = "  ".join(f"{name} {number(line.metrics[name])}" for name in self._main(line))
+                self._terminal.note(f"{line.name} ({done}/{len(self._lines)})  {figures}  {seconds:.1f} s")
+
+    def _main(self, line: _Line) -> list[str]:
+        """The loss, and the figure to look at first: the monitored one, unless that is the loss; else the first."""
+        watched = self._monitor.partition("/")[2]
+        losses = [name for name in line.metrics if name.endswith("/loss")]
+        others = [name for name in line.metrics if name not in losses]
+        return losses[:1] + ([name for name in others if name.endswith(f"/{watched}")] or others)[:1]
+
+    def _render(self) -> RenderableType:
+        from rich import box
+        from rich.table import Table
+
+        names = self._shown()
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+        done = sum(line.state == "done" for line in self._lines)
+        for heading in (f"{done}/{len(self._lines)} done", "epoch", self._monitor, *names, "time"):
+            table.add_column(heading, justify="left" if heading.endswith("done") else "right", no_wrap=True)
+        for line in self._some():
+            table.add_row(
+                plain(line.name),
+                _how_far(line),
+                number(line.watched) if math.isfinite(line.watched) else "",
+                *(number(line.metrics[name]) if name in line.metrics else "" for name in names),
+                f"{line.seconds:.1f} s" if line.state == "done" else "",
+                style="dim" if line.state in ("waits", "done") else "",
+            )
+        return table
+
+    def _shown(self) -> list[str]:
+        """The metrics that have room beside name, epoch, monitored value and time."""
+
+        def taken(*texts: str) -> int:
+            return max(_FIGURE, *map(len, texts)) + _AROUND
+
+        room = self._terminal.console.width - taken(self._monitor) - taken("time")
+        room -= taken(*(line.name for line in self._lines)) + taken(*map(_how_far, self._lines))
+        shown = []
+        for name in dict.fromkeys(name for line in self._lines for name in line.metrics):
+            if taken(name) <= room:
+                room -= taken(name)
+                shown.append(name)
+        return shown
+
+    def _some(self) -> list[_Line]:
+        if len(self._lines) <= _LINES:
+            return self._lines
+        done = [line for line in self._lines if line.state == "done"]
+        running = [line for line in self._lines if line.state not in ("waits", "done")][:_LINES]
+        return [*done[-(_LINES - len(running)) :], *running]
+
+
+def _how_far(line: _Line) -> str:
+    total = f"/{line.max_epochs}" if line.max_epochs else ""
+    return f"{line.epoch}{total}" if line.epoch else line.state

@@ -1,0 +1,54 @@
+"""How a run ends on the terminal."""
+
+from __future__ import annotations
+
+from dlcli.files.paths import display
+from dlcli.formatting import number
+from dlcli.result import Result
+from dlcli.terminal.console import Terminal
+
+
+def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
+    """The figures, the sentences about them, and where to look further; or the one JSON document."""
+    from dlcli.config.next_command import ui_command
+
+    if json:
+        terminal.document(result.to_json())
+        return
+    if result.best is not None:
+        tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+        figures = {**result.best["metrics"], **tested}
+        # Figures of two models: of those that were searched through, and of the one that came of it.
+        folds = result.best.get("folds", 1)
+        headings = {
+            "val": f"val (mean of {folds} folds)" if folds > 1 else "val (best trial)",
+            "test": "test (refitted)",
+        }
+        title = f"{result.run_name}, the winner"
+        terminal.results(figures, title=title, baselines=result.baselines, headings=headings)
+    elif result.folds:
+        terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
+    if result.best is None:
+        title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
+        terminal.results(result.metrics, title=title, baselines=result.baselines)
+    for message in result.messages:
+        terminal.sentence(message)
+    terminal.note(f"Recorded in {display(result.run_dir)}")
+    terminal.note(f"Look at it with: {ui_command(result)}")
+
+
+def _estimates(result: Result) -> dict[str, dict[str, str]]:
+    """Columns mean, std, interval and the baseline's mean, by metric."""
+    columns: dict[str, dict[str, str]] = {"mean": {}, "std": {}, "95% CI": {}, "baseline": {}}
+    figures = {k.removeprefix("cv/"): number(v) for k, v in result.metrics.items() if k.startswith("cv/")}
+    for name, value in figures.items():
+        metric = name.removesuffix("_mean")
+        if metric == name:
+            continue
+        columns["mean"][metric] = value
+        if f"cv/{name}" in result.baselines:
+            columns["baseline"][metric] = number(result.baselines[f"cv/{name}"])
+        if f"{metric}_std" in figures:
+            columns["std"][metric] = figures[f"{metric}_std"]
+            columns["95% CI"][metric] = f"{figures[f'{metric}_ci95_low']} to {figures[f'{metric}_ci95_high']}"
+    return {heading: cells for heading, cells in columns.items() if cells}

@@ -1,0 +1,112 @@
+"""What MLflow shows of a run beside its figures: params and data, kept in the run's folder as well.
+
+`mlflow.json` is written once, before the run's first ledger: with it the run can be entered into a new store.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import CorruptRun
+from dlcli.gate.documents import read_json, read_yaml
+from dlcli.sanitize.escapes import visible, visible_name
+from dlcli.sanitize.redact import redact, redact_value
+
+SHOWN_FILE = "mlflow.json"
+CONTEXT_TAG = "mlflow.data.context"  # of an input: training, validation or testing
+
+# What MLflow does not take in a param's name; a column may have it.
+_NO_NAME = re.compile(r"[^/\w.\- :]")
+_PARAM_LENGTH = 6000  # characters: MLflow's limit
+_CUT = " ... (cut)"
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """Data as an MLflow input. MLflow keeps one of each name and digest: give each part of a split its own."""
+
+    name: str
+    digest: str
+    source: str
+    context: str = "training"
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A dataset input within MLflow's limits, without secrets; `schema` and `profile` are JSON."""
+
+    name: str
+    digest: str
+    source: str
+    context: str
+    schema: str
+    profile: str
+
+    source_type = "dlcli"
+
+    @classmethod
+    def of(cls, data: DatasetRecord) -> Input:
+        """What MLflow gets to see of it."""
+        return cls(
+            name=visible_name(redact(data.name))[:500],
+            digest=data.digest[:36],
+            source=visible_name(redact(data.source))[:65535],
+            context=data.context,
+            schema=json.dumps(data.schema, default=str),
+            profile=json.dumps(data.profile, default=str),
+        )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Params and inputs of a run, as MLflow has them."""
+
+    params: Mapping[str, str]
+    inputs: Sequence[Input]
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], datasets: Sequence[DatasetRecord]) -> Shown:
+        """`params` may nest; secrets are masked, and what is too long for MLflow is cut."""
+        flat = {
+            _NO_NAME.sub("_", key): _shortened(visible(redact_value(key, text)))
+            for key, text in flatten(params)
+        }
+        return cls(flat, [Input.of(data) for data in datasets])
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Shown:
+        """Those of a run's folder. One of an older dlcli has no such file: its params are its configuration."""
+        with suppress(CorruptRun, KeyError, TypeError, AttributeError):
+            document = read_json(run_dir / SHOWN_FILE)
+            params = {str(key): str(value) for key, value in document["params"].items()}
+            inputs = [{key: str(value) for key, value in data.items()} for data in document["inputs"]]
+            return cls(params, [Input(**data) for data in inputs])
+        with suppress(CorruptRun):
+            return cls.of(read_yaml(run_dir / "config.yaml"), ())
+        return cls({}, ())
+
+    def to_json(self) -> str:
+        """The content of `mlflow.json`."""
+        inputs = [vars(data) for data in self.inputs]
+        return json.dumps({"params": dict(self.params), "inputs": inputs}, indent=1) + "\n"
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted keys and text."""
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _PARAM_LENGTH else text[: _PARAM_LENGTH - len(_CUT)] + _CUT

@@ -1,0 +1,271 @@
+"""`check`: every mistake of every stage at once; else one rehearsed step, and what the training needs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from dlcli import runner
+from dlcli.checks.settings import find_doubts
+from dlcli.errors import ConfigError, InputError
+
+IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
+
+
+def mistakes(*overrides: str, conf: Path | None = None) -> list[tuple[str, str, str]]:
+    with pytest.raises(InputError) as caught:
+        runner.check(overrides, [conf] if conf else ())
+    return [(p.where, p.message, p.hint) for p in caught.value.problems]
+
+
+# In a command `quiet` hides it.
+@pytest.mark.filterwarnings("ignore:You passed `Trainer")
+def test_mistakes_of_all_stages_are_reported_at_once() -> None:
+    found = mistakes(
+        "dataset=iris", "model=cnn", "optimizer.lrr=1", "optimizer.betas=[1,2]", "monitor=val/acuracy",
+        "trainer.accelerator=cpu", "trainer.precision=16-mixed", "seed=-1",
+    )  # fmt: skip
+    assert found == [
+        ("optimizer.lrr", "torch.optim.Adam has no argument lrr", "Did you mean optimizer.lr?"),
+        ("seed", "should be at least 0, not -1", ""),
+        (
+            "trainer.precision",
+            "precision 16-mixed needs a GPU; this would train on the CPU",
+            "Use trainer.precision=bf16-mixed, or 32.",
+        ),
+        (
+            "optimizer.betas",
+            "torch.optim.Adam refuses it: Invalid beta parameter at index 0: 1",
+            "",
+        ),
+        (
+            "model",
+            "CNN takes image data; iris is table data",
+            "For table data there are: linear, mlp.",
+        ),
+        ("monitor", "val/acuracy is watched, but never logged", "Did you mean val/accuracy?"),
+    ]
+
+
+def test_a_batch_of_no_rows_does_not_hide_what_the_rows_would_show() -> None:
+    found = mistakes(*IRIS, "dataset.batch_size=0", "trainer.max_epochs=0", "monitor=val/acuracy")
+    assert [where for where, _, _ in found] == ["dataset.batch_size", "trainer.max_epochs", "monitor"]
+
+
+def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
+    with pytest.raises(ConfigError) as caught:
+        runner.train([*IRIS, "model.hiden=3", "trainer.max_epochs=0"])
+    assert [problem.where for problem in caught.value.problems] == ["model.hiden", "trainer.max_epochs"]
+    with pytest.raises(InputError) as caught:
+        runner.train(["dataset=table", "dataset.path=no.csv", "dataset.target=y", "trainer.max_epochs=0"])
+    assert caught.value.problems[0].where == "trainer.max_epochs"
+    assert caught.value.problems[1].message == "there is no such file"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["optimizer.lr=-1"],
+            ("optimizer.lr", "torch.optim.Adam refuses it: Invalid learning rate: -1", ""),
+        ),
+        (
+            ["optimizer=rmsprop", "optimizer.weight_decay=-1"],
+            ("optimizer.weight_decay", "torch.optim.RMSprop refuses it: Invalid weight_decay value: -1", ""),
+        ),
+        (
+            ["monitor=val/f1"],
+            ("mode", "min says that less of val/f1 is better, but it is worse", "Give mode=max."),
+        ),
+        (
+            ["mode=max"],
+            ("mode", "max says that more of val/loss is better, but it is worse", "Give mode=min."),
+        ),
+        (
+            ["callbacks.early_stopping.monitor=val/f1"],
+            (
+                "callbacks.early_stopping.mode",
+                "min says that less of val/f1 is better, but it is worse",
+                "Give callbacks.early_stopping.mode=max.",
+            ),
+        ),
+        (["trainer.max_epochs=0"], ("trainer.max_epochs", "no epoch would be trained", "Give at least 1.")),
+        (
+            ["trainer.min_epochs=30"],
+            (
+                "trainer.min_epochs",
+                "at least 30 epochs contradict at most 20",
+                "Raise trainer.max_epochs (it is 20), or lower trainer.min_epochs.",
+            ),
+        ),
+        (
+            ["trainer.max_epochs=-1", "callbacks=none"],
+            (
+                "trainer.max_epochs",
+                "nothing would ever end the training",
+                "Give trainer.max_time or trainer.max_steps, or a callback that stops (callbacks=default).",
+            ),
+        ),
+        (
+            ["cv.val_size=0"],
+            (
+                "monitor",
+                "val/loss is watched, but there are no validation rows",
+                "Give it validation rows (cv.val_size=0.15). Without a search there is also monitor=train/loss.",
+            ),
+        ),
+        (
+            ["preprocessing=image"],
+            (
+                "preprocessing",
+                "Image cannot take iris, table data: AttributeError: 'DataFrame' object has no attribute 'dtype'",
+                "Leave the dataset its own, or choose one for table data.",
+            ),
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_settings_that_contradict_each_other(overrides: list[str], expected: tuple[str, str, str]) -> None:
+    assert mistakes(*IRIS, *overrides) == [expected]
+
+
+def test_what_dlcli_supplies_is_not_offered() -> None:
+    ((where, _, hint),) = mistakes(*IRIS, "task.tune_threshold=f1")
+    assert (where, hint) == ("task.tune_threshold", "Choices: average, loss.")
+
+
+def test_a_section_with_a_wrong_value_is_not_judged_twice() -> None:
+    assert [where for where, _, _ in mistakes(*IRIS, "trainer.max_epochs=x", "model.hidden=-1")] == [
+        "model.hidden", "trainer.max_epochs",
+    ]  # fmt: skip
+
+
+def test_the_figures_of_a_rehearsal(tmp_path: Path) -> None:
+    found, _ = runner.check(["model=mlp", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'"])
+    weights = (64 * 128 + 128) + (128 * 128 + 128) + (128 * 10 + 10)
+    assert found.parameters == found.trainable == weights
+    # 1,797 digits: a fifth tests, 15 % of the others validate.
+    assert found.steps_per_epoch == -(-1222 // 32)
+    assert found.memory["gradients"] == 4 * weights
+    assert found.memory["weights"] == 4 * (weights + 2)  # and the two numbers that scale a channel
+    # Adam's two means of each weight, and one step counter a tensor.
+    assert found.memory["optimizer"] == 4 * (2 * weights + 6)
+    assert found.memory["data"] == (1222 + 216) * (64 + 8)
+    assert found.memory["batch"] >= 4 * 32 * (64 + 128 + 128)
+    assert found.disk == 2 * 4 * weights + found.memory["optimizer"]
+    assert 0 < found.seconds_per_epoch < 60
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_rehearsal_leaves_the_random_state_alone() -> None:
+    import torch
+
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    runner.check(IRIS)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_checkpoints_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlcli.experiment.free_space", lambda folder: 1000)
+    ((where, message, hint),) = mistakes(*IRIS)
+    assert (where, hint) == ("runs_dir", "Make room, or record on another disk: --runs-dir DIR.")
+    assert message == "the checkpoints need 561 kB at a time, 1 kB are free"
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model of the user's own that fails in its forward pass, its backward pass, or gives too few outputs."""
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "broken.yaml").write_text("_target_: broken_net.Broken\nhow: forward\n")
+    (tmp_path / "broken_net.py").write_text(
+        dedent(
+            """
+            import torch
+            from torch import nn
+
+            class Broken(nn.Module):
+                def __init__(self, input_shape, num_outputs, how):
+                    super().__init__()
+                    self.how = how
+                    self.layer = nn.Linear(3 if how == "forward" else input_shape[0], num_outputs)
+
+                def forward(self, x):
+                    out = self.layer(x)
+                    if self.how == "backward":
+                        return out.detach()
+                    return out[:, 0] if self.how == "loss" else out
+            """
+        )
+    )
+    # Each test imports its own.
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_net", raising=False)
+    return tmp_path / "conf"
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_model_that_fails_on_a_batch_is_told_before_a_run_is_made(
+    command: str, broken: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        getattr(runner, command)(["dataset=iris", "model=broken", "trainer.accelerator=cpu"], [broken])
+    (problem,) = caught.value.problems
+    rows = 16 if command == "check" else 8
+    assert problem.where == "model"
+    assert problem.message.startswith("Broken fails on a batch: RuntimeError: ")
+    assert f"mat1 and mat2 shapes cannot be multiplied ({rows}x4 and 3x3)" in problem.message
+    assert problem.message.endswith(f" ({tmp_path / 'broken_net.py'}:12)")
+    assert problem.hint == f"It was given x float32 ({rows}, 4). Outputs should be of shape ({rows}, 3)."
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("backward", "Broken fails on a batch: RuntimeError: element 0 of tensors does not require grad"),
+        ("loss", "Multiclass fails on a batch: "),
+    ],
+)
+def test_what_else_fails_in_a_step(how: str, text: str, broken: Path) -> None:
+    ((where, message, _),) = mistakes(*IRIS[:1], "model=broken", f"model.how={how}", conf=broken)
+    assert where == "model"
+    assert message.startswith(text)
+
+
+def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
+    _, data = runner.check([*IRIS, "scheduler=onecycle", "trainer.max_epochs=20"])
+    (warning,) = data.warnings
+    assert (warning.where, warning.hint) == (
+        "callbacks.early_stopping",
+        "Give callbacks=none, or callbacks.early_stopping.patience=20: the best epoch is kept anyway.",
+    )
+    assert warning.message.startswith("may end the training before its one cycle of 20 epochs is complete")
+    stopping = {
+        "_target_": "pytorch_lightning.callbacks.EarlyStopping",
+        "monitor": "val/loss",
+        "patience": 20,
+    }
+    scheduler = {"_target_": "torch.optim.lr_scheduler.OneCycleLR"}
+    patient = {
+        "scheduler": scheduler,
+        "trainer": {"max_epochs": 20},
+        "callbacks": {"early_stopping": stopping},
+    }
+    assert not list(find_doubts(patient))
+
+
+def test_a_word_in_a_mapping_that_is_no_choice_is_guessed_at() -> None:
+    table = [
+        "dataset=table",
+        "dataset.path=t.csv",
+        "dataset.target=y",
+        "dataset.types={a: numeric, b: numerik}",
+    ]
+    (found,) = mistakes(*table)
+    assert (found[0], found[2]) == ("dataset.types", "Did you mean numeric?")

@@ -1,0 +1,174 @@
+"""`dlcli compare` on real runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.cli.compare import _readable
+from dlcli.comparison.compare import _words, compare
+from dlcli.comparison.critical_difference import alike
+from dlcli.errors import InputError
+from dlcli.statistics.paired import Difference
+from tests.cross_validation.test_cross_validate import QUICK
+
+FOLDS = ["cv=kfold", "cv.folds=4"]
+RUNS = {
+    "good": FOLDS,
+    "also": [*FOLDS, "callbacks.early_stopping.patience=11"],  # which is not reached: the very same training
+    "bad": [*FOLDS, "optimizer.lr=1e-6"],
+    "single": [],
+    "dumb": ["optimizer.lr=1e-6"],
+    "twice": ["cv.seeds=2"],
+    "other": [*FOLDS, "cv.seed=7"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for name, overrides in RUNS.items():
+        dlcli.train([*QUICK, "trainer.max_epochs=6", *overrides, f"runs_dir='{folder}'", f"run_name={name}"])
+    return folder
+
+
+def test_a_real_difference_is_told(runs_dir: Path) -> None:
+    found = compare(["bad", "good"], runs_dir)
+    assert found.metric == "accuracy"
+    assert found.settings == {"optimizer.lr": ("1e-06", "0.02")}
+    (pair,) = found.pairs
+    assert pair.p["corrected paired t-test"] < 0.05
+    assert pair.words.startswith("good better than bad in accuracy by ")
+    assert pair.words.endswith(": distinguishable on these folds")
+    (back,) = compare(["good", "bad"], runs_dir).pairs
+    # The same numbers, whichever run is named first.
+    assert back.words == pair.words.replace("good better than bad", "bad worse than good")
+
+
+def test_lower_losses_are_better(runs_dir: Path) -> None:
+    (pair,) = compare(["bad", "good"], runs_dir, "loss").pairs
+    assert pair.difference.mean < 0
+    assert pair.words.startswith("good better than bad in loss by ")
+
+
+def test_the_very_same_figures_are_no_difference(runs_dir: Path) -> None:
+    (pair,) = compare(["good", "also"], runs_dir).pairs
+    assert pair.words == "also has the very same accuracy as good: not distinguishable on these folds"
+    assert set(pair.p.values()) == {1}
+
+
+def test_three_runs_are_ranked_and_corrected(runs_dir: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "cd.png"
+    done = CliRunner().invoke(
+        app,
+        ["compare", "good", "also", "bad", "--json", "--picture", str(picture), "--runs-dir", str(runs_dir)],
+    )
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [pair["p"]["Holm"] >= pair["p"]["corrected paired t-test"] for pair in document["pairs"]] == [
+        True
+    ] * 3
+    assert document["ranking"]["ranks"][2] == 3
+    assert picture.stat().st_size > 1000
+
+
+def test_a_single_hold_out_is_compared_row_by_row(runs_dir: Path) -> None:
+    (pair,) = compare(["dumb", "single"], runs_dir).pairs
+    assert list(pair.p) == ["McNemar", "paired bootstrap"]
+    assert pair.words.endswith("distinguishable on these rows")
+
+
+@pytest.mark.parametrize("metric", ["f1", "auroc", "log_loss", "test/balanced_accuracy"])
+def test_a_figure_of_many_rows_is_worked_out_again_for_each_draw(metric: str, runs_dir: Path) -> None:
+    found = compare(["dumb", "single"], runs_dir, metric)
+    name = metric.removeprefix("test/")
+    (pair,) = found.pairs
+    assert (found.metric, found.refusal, list(pair.p)) == (name, None, ["paired bootstrap"])
+    # Of all rows it is the difference that the runs recorded.
+    recorded = found.figures[name][1] - found.figures[name][0]
+    assert pair.difference.mean == pytest.approx(recorded, abs=1e-6)
+    assert pair.difference.low < recorded < pair.difference.high
+    assert pair.words.startswith(f"single better than dumb in {name} by ")
+    assert pair.difference.p < 0.05
+
+
+def test_several_seeds_of_a_hold_out_are_their_mean(runs_dir: Path) -> None:
+    for metric in ("accuracy", "f1"):
+        found = compare(["twice", "single"], runs_dir, metric)
+        (pair,) = found.pairs
+        assert list(pair.p) == ["paired bootstrap"]
+        recorded = found.figures[metric][1] - found.figures[metric][0]
+        assert pair.difference.mean == pytest.approx(recorded, abs=1e-6)
+
+
+def test_the_loss_of_a_hold_out_has_no_test_and_a_next_step(runs_dir: Path) -> None:
+    assert compare(["dumb", "single"], runs_dir, "loss").refusal == (
+        "loss of a single hold-out cannot be worked out again from its predictions, so there is no test. "
+        "Compare by --metric accuracy, or train with folds: cv=kfold."
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "mean", "low", "high", "words"),
+    [
+        (
+            "f1",
+            -0.0058,
+            -0.0366,
+            0.025,
+            "B worse than A in f1 by 0.58 points, 95 % CI 2.5 better to 3.66 worse",
+        ),
+        ("f1", 0.02, 0.01, 0.03, "B better than A in f1 by 2 points, 95 % CI 1 to 3"),
+        ("mse", -0.5, -0.75, 0.25, "B better than A in mse by 0.5, 95 % CI 0.25 worse to 0.75 better"),
+        ("mse", 0.5, 0.25, 0.75, "B worse than A in mse by 0.5, 95 % CI 0.25 to 0.75"),
+        (
+            "coverage",
+            0.5,
+            -0.25,
+            0.75,
+            "B higher than A in coverage by 0.5, 95 % CI 0.25 lower to 0.75 higher",
+        ),
+    ],
+)
+def test_the_interval_agrees_with_the_words(
+    metric: str, mean: float, low: float, high: float, words: str
+) -> None:
+    difference = Difference(mean, low, high, 0.5, "")
+    assert _words("A", "B", metric, difference, 0.5, "here") == f"{words}: not distinguishable here"
+
+
+def test_other_splits_do_not_pair(runs_dir: Path) -> None:
+    found = compare(["good", "other"], runs_dir)
+    assert found.pairs == ()
+    assert found.refusal.startswith("The split differs")
+    done = CliRunner().invoke(app, ["compare", "good", "other", "--runs-dir", str(runs_dir)])
+    assert done.exit_code == 0, done.output
+    assert "figures pair only on the same split" in done.stdout
+    assert "cv.seed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("refs", "metric", "text"),
+    [(["good"], None, "one run alone"), (["good", "bad"], "acuracy", "not every run has acuracy")],
+)
+def test_what_cannot_be_compared(refs: list[str], metric: str | None, text: str, runs_dir: Path) -> None:
+    with pytest.raises(InputError, match=text):
+        compare(refs, runs_dir, metric)
+
+
+def test_groups_of_models_that_are_alike() -> None:
+    assert alike([1.0, 1.5, 2.9, 3.0], 1.0) == [(0, 1), (2, 3)]
+    assert alike([1.0, 1.8, 2.6], 1.0) == [(0, 1), (1, 2)]
+    assert alike([1.0, 2.5], 1.0) == []
+
+
+def test_settings_that_only_some_runs_have_are_counted() -> None:
+    both = {"task._target_": ("dlcli.tasks.binary.Binary", "dlcli.tasks.multiclass.Multiclass")}
+    some = {f"preprocessing.{number}": ("1", "-") for number in range(11)}
+    assert _readable(both | some) == ({"task": ["Binary", "Multiclass"]}, 11)
+    assert len(_readable(dict(list(some.items())[:3]))[0]) == 3

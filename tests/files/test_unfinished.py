@@ -1,0 +1,89 @@
+"""What a kill leaves of a file that was being written: the next one of its kind removes it, and no living one's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from dlcli.files.unfinished import sweep, unfinished
+from dlcli.prediction.output import written_to
+from dlcli.tracking.ledger import atomic_write
+
+
+@contextmanager
+def killed_later(work: object, *arguments: object) -> Iterator[None]:
+    """A process that is in the middle of `work` meanwhile, and is killed at the end."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with work(*arguments):  # type: ignore[operator]
+            os.write(writing, b".")
+            time.sleep(600)
+        os._exit(1)
+    os.read(reading, 1)
+    os.close(reading)
+    os.close(writing)
+    yield
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def names() -> list[str]:
+    return sorted(path.name for path in Path().iterdir())
+
+
+def test_predictions_that_were_killed_are_gone_with_the_next(tmp_path: Path) -> None:
+    out, table = Path("out.csv"), pa.table({"row": [0]})
+    with killed_later(written_to, out):
+        (left,) = names()
+        with written_to(out) as write:
+            write(table)
+        assert names() == [left, "out.csv"], "somebody still writes it"
+    assert names() == [left, "out.csv"]
+    with written_to(Path("other.csv")) as write:
+        write(table)
+    assert left in names(), "it is another file's"
+    with written_to(out) as write:
+        write(table)
+    assert names() == ["other.csv", "out.csv"]
+
+
+def test_a_folder_that_was_killed_is_gone_with_the_next() -> None:
+    with killed_later(lambda: unfinished(Path("net.pt2"), folder=True)):
+        (left,) = names()
+        Path(left, "weights").write_bytes(b"1")
+    with unfinished(Path("net.pt2"), folder=True) as folder:
+        assert names() == [folder.name]
+    assert names() == []
+
+
+def test_the_record_is_swept_by_whatever_is_written_next() -> None:
+    with killed_later(unfinished, Path("config.yaml")):
+        assert len(names()) == 1
+    Path(".config.yaml.0123abcd.tmp").touch()  # an earlier dlcli's, which held no lock
+    Path(".mine.tmp").touch()
+    atomic_write(Path("ledger.json"), "{}")
+    assert names() == [".mine.tmp", "ledger.json"]
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + ".csv", "é" * 120 + ".csv", "a b=,#%?.csv", "a\nb.csv"])
+def test_whatever_a_file_is_called(name: str) -> None:
+    atomic_write(Path(name), "1")
+    with killed_later(unfinished, Path(name)):
+        assert len(names()) == 2
+    sweep(Path(), name)
+    assert names() == [name]
+
+
+def test_an_error_leaves_nothing() -> None:
+    with pytest.raises(ValueError, match="no"), unfinished(Path("a")) as place:
+        place.write_text("1")
+        raise ValueError("no")
+    assert names() == []

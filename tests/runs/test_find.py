@@ -1,0 +1,116 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcli.errors import CorruptRun, RunNotFound
+from dlcli.runs.find import find_run
+from dlcli.tracking.ledger import Kind, Ledger
+
+
+def put(runs_dir: Path, run_id: str, name: str, day: int, kind: Kind = "run", **changes: Any) -> Path:
+    folder = runs_dir / "exp" / run_id / "artifacts"
+    folder.mkdir(parents=True)
+    ledger = Ledger(
+        folder,
+        run_id=run_id,
+        run_name=name,
+        experiment="exp",
+        kind=kind,
+        token=run_id,
+        created_at=f"2026-01-{day:02}T00:00:00.000+00:00",
+    )
+    ledger.update(**changes)
+    return folder
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    put(tmp_path, "aaaa1111", "cnn-digits-3f2a", 3)
+    put(tmp_path, "aaaa2222", "twice", 2)
+    put(tmp_path, "bbbb3333", "twice", 4)
+    put(tmp_path, "cccc4444", "fold-0", 9, "fold", parent_id="aaaa1111")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("ref", "run_id"),
+    [("aaaa1111", "aaaa1111"), ("aaaa1", "aaaa1111"), ("cnn-digits-3f2a", "aaaa1111"), ("last", "bbbb3333")],
+)
+def test_a_run_by_what_it_is_called(runs_dir: Path, ref: str, run_id: str) -> None:
+    assert find_run(ref, runs_dir).run_dir == runs_dir / "exp" / run_id / "artifacts"
+
+
+def test_a_run_by_its_folder_wherever_that_lies(runs_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copied"
+    shutil.copytree(runs_dir / "exp" / "aaaa1111", copy)
+    assert find_run(str(copy), runs_dir / "none").run_dir == copy / "artifacts"
+    assert find_run(str(copy / "artifacts"), runs_dir / "none").run_dir == copy / "artifacts"
+
+
+def test_of_a_name_the_newest_counts_and_is_told(runs_dir: Path) -> None:
+    found = find_run("twice", runs_dir)
+    assert found.run_dir.parent.name == "bbbb3333"
+    assert "2 runs are called twice" in found.note
+    assert "bbbb3333" in found.note
+
+
+def test_last_is_no_fold(runs_dir: Path) -> None:
+    assert "twice" in find_run("last", runs_dir).note
+
+
+def test_an_ambiguous_beginning_lists_the_runs(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match=r"2 runs begin with aaaa.*cnn-digits-3f2a") as caught:
+        find_run("aaaa", runs_dir)
+    assert caught.value.exit_code == 2
+
+
+def test_a_beginning_of_three_characters_is_too_short(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound):
+        find_run("bbb", runs_dir)
+
+
+def test_near_names_are_offered(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match="Did you mean cnn-digits-3f2a"):
+        find_run("cnn-digit-3f2a", runs_dir)
+
+
+def test_without_any_run_the_way_to_one_is_told(tmp_path: Path) -> None:
+    for ref in ("last", "something"):
+        with pytest.raises(RunNotFound, match="dlcli train"):
+            find_run(ref, tmp_path)
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunNotFound, match="this folder is no run's"):
+        find_run(str(tmp_path), tmp_path)
+
+
+def test_a_folder_above_a_run_names_the_run(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match=r"Name one of the \d+ below it: .*/aaaa"):
+        find_run(str(runs_dir / "exp"), runs_dir)
+
+
+def test_a_beginning_that_is_too_short_says_so(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match="needs 4 characters"):
+        find_run("aaa", runs_dir)
+
+
+def test_best_is_the_newest_sweeps(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match="no sweep"):
+        find_run("best", runs_dir)
+    put(runs_dir, "dddd5555", "sweep-1", 5, "sweep", result={"best_run_id": "aaaa2222"})
+    put(runs_dir, "eeee6666", "sweep-2", 6, "sweep", result={"best_run_id": "aaaa1111"})
+    assert find_run("best", runs_dir).run_dir.parent.name == "aaaa1111"
+    assert find_run("best:exp", runs_dir).run_dir.parent.name == "aaaa1111"
+    with pytest.raises(RunNotFound, match="in experiment other"):
+        find_run("best:other", runs_dir)
+
+
+def test_a_damaged_run_hides_no_other_and_is_named_by_its_path(runs_dir: Path) -> None:
+    damaged = runs_dir / "exp" / "bbbb3333"
+    (damaged / "artifacts" / "ledger.json").write_text("{")
+    assert find_run("last", runs_dir).run_dir.parent.name == "aaaa1111"
+    with pytest.raises(CorruptRun):
+        Ledger.load(find_run(str(damaged), runs_dir).run_dir)

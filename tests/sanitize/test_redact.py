@@ -1,0 +1,170 @@
+import string
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dlcli
+from dlcli.sanitize import redact as redaction
+from dlcli.sanitize.redact import is_secret, learn_secret, redact, redact_all, redact_command, redact_value
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "dataset.password=hunter2",
+        "++model.api_key=hunter2",
+        "HF_TOKEN=hunter2",
+        "dataset={user: me, password: hunter2}",
+        "dataset={'secret':'hunter2'}",
+        "dataset.url=https://me:hunter2@host/x",
+        "dataset.url=https://hunter2@host/x.git",
+        "dataset.url=postgresql://me:hun/hunter2@host/db",
+        "dataset.url=https://host/x?token=hunter2&n=1",
+        "dataset.url=postgresql://host/db?user=me&sslpassword=hunter2",
+        "aws_secret_access_key=hunter2",
+    ],
+)
+def test_secrets_are_masked(word: str) -> None:
+    command = redact_command(["dlcli", "train", word, "seed=1"])
+    assert "hunter2" not in command
+    assert "***" in command
+    assert command.startswith("dlcli train ")
+    assert command.endswith(" seed=1")
+
+
+def test_the_word_after_a_secret_flag_is_masked() -> None:
+    assert "hunter2" not in redact_command(["dlcli", "--api-key", "hunter2", "train"])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "model.max_tokens=512",
+        "model.tokenizer=bert",
+        "optimizer.lr=1e-3",
+        "dataset.url=https://host:8080/a@b",
+        "seed=1",
+    ],
+)
+def test_the_rest_is_left_alone(word: str) -> None:
+    assert redact(word) == word
+
+
+def test_values_are_masked_by_their_key() -> None:
+    assert redact_value("dataset.token", "abc") == "***"
+    assert redact_value("dataset.path", "abc") == "abc"
+
+
+WORDS_OF_SECRETS = [
+    "password", "dbPassword", "DB_PASSWORD", "sslpassword", "passwd", "user.pwd", "api_key", "apikey", "apiKey",
+    "APIKey", "x-api-key", "openai_api_key", "access_key", "accessKey", "aws_secret_access_key", "private_key", "token",
+    "HF_TOKEN",
+    "accessToken", "client-secret", "secret", "credentials", "credential", "auth", "authorization", "Authorization",
+    "bearer", "cookie", "session", "session_id", "--api-key", "++model.api_key",
+]  # fmt: skip
+NOT_SECRET = [
+    "tokenizer", "max_tokens", "vocab_tokens", "author", "keyboard", "key", "sort_key", "password_length", "pad_token",
+    "cls_token", "class_token", "monitor", "secretary", "passport", "tokens", "num_sessions", "token_dim", "authority",
+    "dataset.types.password", "dataset.types.token", "compass", "cookies_per_day",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WORDS_OF_SECRETS)
+def test_keys_that_name_secrets(key: str) -> None:
+    assert is_secret(key)
+    assert redact_value(key, "hunter2") == "***"
+    assert "hunter2" not in redact_command(["dlcli", "train", f"{key}=hunter2"])
+
+
+@pytest.mark.parametrize("key", NOT_SECRET)
+def test_keys_that_do_not(key: str) -> None:
+    assert not is_secret(key)
+    assert redact_value(key, "hunter2") == "hunter2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://bob:SECRET@host/", "https://SECRET@host/x.git", "ftp://bob:a%40SECRET@host", "s3://k:SECRET/x@host/b",
+        "postgresql+psycopg://u:p@SECRET@host:5432/db", "see https://host/x?api_key=SECRET&sig=SECRET&n=1 there",
+        "https://b.s3.amazonaws.com/k?X-Amz-Credential=SECRET&X-Amz-Signature=SECRET",
+        "goto=https%3A%2F%2Fbob%3ASECRET%40host", "Bearer SECRET", "Authorization: Bearer SECRET", "Basic SECRET0=",
+        "{'Authorization': 'Bearer SECRET'}", '{"password": "SECRET"}', "password = 'a SECRET, with blanks'",
+        "api_key='SECRET'", "client_secret=SECRET;x=1", "password: SECRET", "dataset={user: me, password: SECRET}",
+    ],
+)  # fmt: skip
+def test_texts_that_hold_secrets(text: str) -> None:
+    told = redact(text.replace("SECRET", "h1nter2"))
+    assert "h1nter2" not in told
+    assert "***" in told
+    assert redact(told) == told
+
+
+# Put together here: a file with whole ones alarms whoever scans for them.
+SHAPES = {
+    "gh" + "p_": string.ascii_letters[:36],
+    "s" + "k-": string.ascii_letters[:40],
+    "h" + "f_": string.ascii_letters[:30],
+    "AK" + "IA": string.ascii_uppercase[:16],
+    "xo" + "xb-": "123456789012-abcdef",
+    "gl" + "pat-": string.ascii_letters[:20],
+    "ey" + "JhbGciOiJIUzI1NiJ9": ".eyJzdWIiOiIxIn0.c2ln",
+    "-----BEGIN RSA PRIVATE " + "KEY-----": "\nabc\n-----END RSA PRIVATE KEY-----",
+}
+
+
+@pytest.mark.parametrize("start", SHAPES)
+def test_shapes_of_tokens(start: str) -> None:
+    assert redact(f"refused: {start}{SHAPES[start]}") == "refused: ***"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://USER@HOST/DATABASE", "https://bob:${oc.env:PW}@h/", "model.api_key=${oc.env:KEY}",
+        "Add model.api_key=...", "https://bob:***@h/", "model.api_key=***", "Basic idea", "the bearer of news",
+        "token: must be one of a, b", "dataset.types.password=text", "http://[::1]:5000/x@y", "mlflow://profile",
+        "sqlite:////home/me@work/mlflow.db", "me@example.org", "git@github.com:me/it.git", "/data/key=value/x.csv",
+    ],
+)  # fmt: skip
+def test_texts_that_hold_none(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_no_shipped_setting_is_a_secret() -> None:
+    for file in (Path(dlcli.__file__).parents[1] / "conf").rglob("*.yaml"):
+        content = yaml.safe_load(file.read_text()) or {}
+        assert redact_all(content) == content, file
+
+
+PLAIN = [key for key in NOT_SECRET if "." not in key]
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("abc/._- 019", max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(PLAIN), inner, max_size=3),
+))  # fmt: skip
+def test_ordinary_settings_stay(value: object) -> None:
+    assert redact_all(value) == value
+
+
+@given(st.text(string.ascii_letters + string.digits + "-_.~+", min_size=8, max_size=40), st.text(max_size=20))
+def test_a_value_that_was_learnt_is_taken_out_anywhere(secret: str, around: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redaction, "_learnt", set())
+        learn_secret(secret)
+        assert secret not in redact(f"{around} {secret} {around}").replace(around, "")
+        assert redact_all({"note": [f"is {secret}"]}) == {"note": ["is ***"]}
+
+
+def test_values_of_secret_variables_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "abcdefghij")
+    assert redact("refused abcdefghij") == "refused ***"
+
+
+@given(st.text(max_size=300))
+def test_whatever_the_text_it_stays_a_text(text: str) -> None:
+    assert redact(redact(text)) == redact(text)
