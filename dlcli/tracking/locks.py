@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.errors import StoreError
-from dlcli.paths import display
+from dlcli.files.paths import display
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
