@@ -17,6 +17,7 @@ from dlcli.errors import CorruptRun
 from dlcli.gate.documents import read_json, read_yaml
 from dlcli.sanitize.escapes import visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
+from dlcli.tracking.tags import TAG_LENGTH
 
 SHOWN_FILE = "mlflow.json"
 CONTEXT_TAG = "mlflow.data.context"  # of an input: training, validation or testing
@@ -97,6 +98,11 @@ class Shown:
         """The content of `mlflow.json`."""
         inputs = [vars(data) for data in self.inputs]
         return json.dumps({"params": dict(self.params), "inputs": inputs}, indent=1) + "\n"
+
+
+def tag_value(text: str) -> str:
+    """A tag's value as MLflow has it."""
+    return visible(redact(text))[:TAG_LENGTH]
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

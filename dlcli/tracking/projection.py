@@ -12,14 +12,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlcli.sanitize.escapes import visible
-from dlcli.sanitize.redact import redact
 from dlcli.tracking.connection import patient, recall, sqlite_file, store_errors
 from dlcli.tracking.history import Line, read_history
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Ledger, to_ms
+from dlcli.tracking.mlflow_inputs import tag_value
 from dlcli.tracking.refill import Watch
-from dlcli.tracking.tags import HEARTBEAT_TAG, TAG_LENGTH
+from dlcli.tracking.tags import HEARTBEAT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -103,7 +102,7 @@ class Projection:
         from mlflow.entities import RunTag
 
         tags, known = dict(self._ledger.tags), self._ledger.projected.get("tags", {})
-        new = [RunTag(k, visible(redact(v))[:TAG_LENGTH]) for k, v in tags.items() if known.get(k) != v]
+        new = [RunTag(k, tag_value(v)) for k, v in tags.items() if known.get(k) != v]
         if new:
             with store_errors(self._uri):
                 for start in range(0, len(new), _TAGS_PER_BATCH):

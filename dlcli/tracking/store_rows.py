@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from dlcli.sanitize.redact import redact
 from dlcli.tracking.history import read_history
 from dlcli.tracking.ledger import Ledger, to_ms
-from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown
-from dlcli.tracking.tags import NAME_TAG, TAG_LENGTH, TRAINING_TAGS, USER_TAG
+from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown, tag_value
+from dlcli.tracking.tags import NAME_TAG, TRAINING_TAGS, USER_TAG
 
 
 def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
@@ -28,7 +27,7 @@ def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
         "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?",
         (ledger.status, to_ms(ledger.ended_at) if ledger.ended_at else None, ledger.run_id),
     )
-    tags = {NAME_TAG: ledger.run_name, **{k: redact(v)[:TAG_LENGTH] for k, v in ledger.tags.items()}}
+    tags = {NAME_TAG: ledger.run_name, **{k: tag_value(v) for k, v in ledger.tags.items()}}
     _insert(connection, "tags", [_pair(ledger.run_id, k, v) for k, v in tags.items()], "REPLACE")
     _insert(connection, "params", [_pair(ledger.run_id, k, v) for k, v in shown.params.items()], "IGNORE")
     metrics = list(_metrics(ledger))
