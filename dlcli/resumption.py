@@ -14,6 +14,7 @@ from dlcli.files.paths import typed, whole
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.runs.contents import refuse_no_folders
 from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run
 from dlcli.runs.recorded import read_split, read_words
 from dlcli.tracking.amend import alone_with
@@ -154,6 +155,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     Raises:
         ConfigError: an override would make it another experiment.
     """
+    refuse_no_folders(opened.folder)
     is_sweep = opened.ledger.kind == "sweep"
     is_nested = not is_sweep and searches_in_folds(opened.config)
     may_change = _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE_IN_SEARCH if is_nested else _MAY_CHANGE

@@ -7,6 +7,7 @@ import re
 from dlcli.errors import ConfigError
 
 _NUMBER = r"\d+(?:\.\d+)?"
+_LONGEST = 1e10  # centuries
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -24,10 +25,11 @@ def seconds_of(written: float | str | None, where: str) -> float | None:
     parts = re.findall(rf"({_NUMBER})([smhd])", text)
     total = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not isinstance(written, str):
-        total = float(written)
+        is_number = isinstance(written, int | float) and not isinstance(written, bool)
+        total = written if is_number and abs(written) < _LONGEST else 0.0
     elif "".join(number + unit for number, unit in parts) != text:
         total = 0.0
-    if not total > 0:
+    if not 0 < total < _LONGEST:
         hint = "Write seconds, or such as 90s, 30m, 2h, 1h30m."
         raise ConfigError(f"{written!r} is no length of time", where, hint)
     return total

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.errors import InputError, StoreError
+from dlcli.paths import whole
 from dlcli.tracking.connection import URI_VARIABLE, default_store, store_errors, tracking_uri
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import original_of, run_folder
@@ -31,7 +32,7 @@ def check_place(ledger: Ledger) -> None:
     for folder, below, files in os.walk(ledger.run_dir):
         for name in (*below, *files):
             path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(ledger.run_dir.resolve()):
+            if path.is_symlink() and not whole(path).is_relative_to(whole(ledger.run_dir)):
                 hint = "Put the file itself there, or remove the link."
                 raise InputError("the run's folder leads out of itself by a link", str(path), hint)
 
