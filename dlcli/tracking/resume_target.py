@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.errors import InputError, StoreError
-from dlcli.paths import whole
+from dlcli.files.paths import whole
 from dlcli.tracking.connection import URI_VARIABLE, default_store, store_errors, tracking_uri
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import original_of, run_folder
