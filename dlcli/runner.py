@@ -295,12 +295,12 @@ def compare(
     runs: Sequence[str], metric: str | None = None, picture: Path | None = None, runs_dir: Path | None = None
 ) -> Comparison:
     """What differs between runs, and whether one is really better."""
-    from dlcli.comparison.compare import compare as comparison
+    from dlcli.comparison.compare import compare as compare_runs
     from dlcli.comparison.critical_difference import critical_difference
     from dlcli.errors import InputError
     from dlcli.reports.style import save
 
-    found = comparison.compare(runs, runs_directory(runs_dir), metric)
+    found = compare_runs(runs, runs_directory(runs_dir), metric)
     if picture is not None:
         if found.ranking is None:
             raise InputError(
