@@ -62,7 +62,7 @@ def session(json: bool = False, *, data: bool = False, supervised: bool = False)
     model is `supervised`: it runs in a child process, whose parent says what became of it
     (`dlcli.process.supervision`).
     """
-    if supervised and (ending := supervise()):
+    if supervised and (ending := supervise(lambda text: Terminal(json, data=data).warning(text))):
         raise typer.Exit(_see_to(ending, json, data))
     # Threads that spin while they wait for each other make two busy programs on one machine slower by orders of
     # magnitude; a few microseconds of it cost nobody anything. Read once, when torch is imported.

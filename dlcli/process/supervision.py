@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,9 @@ _PASSED_ON = (*STOPPING, signal.SIGUSR1, signal.SIGUSR2)
 
 # Seconds for a child to hear a signal, and for one that has heard it to end in order. Pools keep to less.
 _UNHEARD, _IN_ORDER = 8.0, 60.0
+
+# Seconds between two looks at the child's messages, and looks after which it counts as stopped.
+_TICK, _STOPPED = 0.5, 4
 
 # Of a parent that has been stopped (Ctrl-Z), with its child: the time in between does not count.
 _GAP = 5.0
@@ -56,10 +59,11 @@ class Ending:
     run_dir: Path | None = None
 
 
-def supervise() -> Ending | None:
+def supervise(tell: Callable[[str], object]) -> Ending | None:
     """Go on in a child process, and return None there; here wait for it, and return how it ended.
 
-    None, too, in a process that is nobody's program (a notebook, a test), or in which a debugger looks on.
+    Meanwhile `tell` hears what a person should know. None, too, in a process that is nobody's program (a notebook, a
+    test), or in which a debugger looks on.
     """
     global _line
     if not (program.is_running and _line is None and hasattr(signal, "sigtimedwait")) or sys.gettrace():
@@ -75,7 +79,7 @@ def supervise() -> Ending | None:
     if pid:
         os.close(theirs)
         try:
-            return _Parent(pid, ours, heeded).wait()
+            return _Parent(pid, ours, heeded, tell).wait()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(ours)
@@ -137,7 +141,10 @@ def limited(key: str, seconds: float, message: str) -> Iterator[None]:
 class _Parent:
     """Waits for a child."""
 
-    def __init__(self, pid: int, line: int, heeded: set[signal.Signals]) -> None:
+    def __init__(
+        self, pid: int, line: int, heeded: set[signal.Signals], tell: Callable[[str], object]
+    ) -> None:
+        self._tell = tell
         self._ending = Ending(pid)
         self._line = line
         os.set_blocking(line, False)
@@ -148,6 +155,7 @@ class _Parent:
         # When the child was first asked to stop, whether it has heard that, and whether it was asked again.
         self._asked = 0.0
         self._is_heard = self._is_asked_again = False
+        self._stopped_ticks = 0
 
     def wait(self) -> Ending:
         """How it ends."""
@@ -158,11 +166,8 @@ class _Parent:
                 self._ending.code = os.waitstatus_to_exitcode(status)
                 os.close(self._line)
                 return self._ending
-            self._act(signal.sigtimedwait({*self._heeded, signal.SIGCHLD}, self._patience()))
-
-    def _patience(self) -> float:
-        """Seconds until something has to be looked at."""
-        return 0.5 if self._limits or self._ending.interrupted else 60.0
+            self._act(signal.sigtimedwait({*self._heeded, signal.SIGCHLD}, _TICK))
+            self._tell_of_stop()
 
     def _act(self, came: signal.struct_siginfo | None) -> None:
         now = time.monotonic()
@@ -170,13 +175,13 @@ class _Parent:
             gap = now - self._looked
             self._limits = {key: (at + gap, text) for key, (at, text) in self._limits.items()}
         self._looked = now
+        self._listen()
         if came is not None and came.si_signo != signal.SIGCHLD:
-            # What the kernel sends comes from the terminal, which has sent it to the child as well.
-            if came.si_code <= 0:
+            # What the kernel sends comes from the terminal, which has sent it to the child as well. So may others have.
+            if came.si_code <= 0 and not (came.si_signo in STOPPING and self._is_heard):
                 self._send(came.si_signo)
             if came.si_signo in STOPPING:
                 self._stop(came.si_signo, now)
-        self._listen()
         patience = 0.0 if self._is_asked_again else _IN_ORDER if self._is_heard else _UNHEARD
         if self._ending.interrupted is not None and now >= self._asked + patience:
             self._send(signal.SIGKILL)
@@ -190,6 +195,16 @@ class _Parent:
             self._ending.interrupted, self._asked = number, now
         elif now - self._asked > interrupts.SAME:
             self._is_asked_again = True
+
+    def _tell_of_stop(self) -> None:
+        """Say that the child is stopped, and this process is not: it was no Ctrl-Z."""
+        found = None
+        with contextlib.suppress(ChildProcessError):  # it has ended just now
+            found = os.waitid(os.P_PID, self._ending.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        self._stopped_ticks = self._stopped_ticks + 1 if found else 0
+        if self._stopped_ticks == _STOPPED:
+            pid = self._ending.pid
+            self._tell(f"process {pid} is stopped (SIGSTOP). It goes on with: kill -CONT {pid}")
 
     def _send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

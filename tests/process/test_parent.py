@@ -1,0 +1,123 @@
+"""The parent that stays behind: what it passes on, ends and says. Small programs, that import little."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no parent")
+
+PROGRAM = """
+import os, signal, sys, time
+from dlcli.errors import Interrupted
+from dlcli.process import program, supervision
+from dlcli.process.interrupts import interruptible
+
+def main():
+    ending = supervision.supervise(lambda text: print(text, file=sys.stderr))
+    if ending is None:
+        print(os.getpid(), flush=True)
+        DOES
+    elif ending.said_goodbye:
+        sys.exit(ending.code)
+    else:
+        print(ending.code, ending.why, ending.interrupted, flush=True)
+        sys.exit(99)
+
+program.run_program(main)
+"""
+
+WAITS = """
+        try:
+            with interruptible():
+                print("ready", flush=True)
+                time.sleep(100_000)
+        except Interrupted as interrupt:
+            time.sleep(0.1)
+            print("in order", flush=True)
+            sys.exit(interrupt.exit_code)
+"""
+
+
+@contextmanager
+def running(does: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The program, and the process ID of its child."""
+    text = PROGRAM.replace("DOES", does.strip())
+    with subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it says until it has ended: behind a line that was read, `communicate` loses what came with it."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = process.stdout.read(), process.stderr.read()
+    process.wait()
+    return said
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "told"),
+    [
+        ("pass", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("os._exit(0)", 99, "0 None None"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", 99, "-11 None None"),
+        ("os.fork() or sys.exit(0); os.wait(); os._exit(7)", 99, "7 None None"),
+        (
+            "with supervision.limited('a.key', 0.1, 'too long'): time.sleep(100_000)",
+            99,
+            "-9 ('too long', 'a.key') None",
+        ),
+    ],
+    ids=["done", "status", "os._exit", "fault", "a fork says no goodbye", "limit"],
+)
+def test_how_a_child_ends(does: str, code: int, told: str) -> None:
+    with running(does) as (process, _):
+        out, err = rest(process)
+    assert (process.returncode, out.strip(), err) == (code, told, "")
+
+
+@pytest.mark.parametrize(
+    "to", [["parent"], ["child"], ["child", "parent"], ["parent", "child"]], ids="-".join
+)
+def test_a_signal_is_heard_once_whoever_gets_it(to: list[str]) -> None:
+    with running(WAITS) as (process, child):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for whom in to:
+            os.kill(process.pid if whom == "parent" else child, signal.SIGTERM)
+        out, err = rest(process)
+    assert (process.returncode, out, err) == (143, "in order\n", "")
+
+
+def test_a_child_dies_with_its_parent() -> None:
+    with running(WAITS) as (process, child):
+        works = psutil.Process(child)
+        process.kill()
+    _, alive = psutil.wait_procs([works], timeout=60)
+    assert not alive
+
+
+def test_a_child_that_is_stopped_is_told_of() -> None:
+    with running("os.kill(os.getpid(), signal.SIGSTOP)") as (process, child):
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        assert re.fullmatch(rf"process {child} is stopped .*: kill -CONT {child}\n", told)
+        os.kill(child, signal.SIGCONT)
+        rest(process)
+    assert process.returncode == 0
