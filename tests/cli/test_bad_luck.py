@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def mlflow_status(folder: Path) -> str:
     ledger = Ledger.load(folder)
-    return MlflowClient(ledger.tracking_uri).get_run(ledger.run_id).info.status
+    return MlflowClient(ledger.store_uri).get_run(ledger.run_id).info.status
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_after_kill_9_the_next_command_marks_the_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert Ledger.load(folder).status == mlflow_status(folder) == "KILLED"
     assert (folder / "checkpoints" / "last.ckpt").exists()
-    losses = MlflowClient(Ledger.load(folder).tracking_uri).get_metric_history(
+    losses = MlflowClient(Ledger.load(folder).store_uri).get_metric_history(
         folder.parent.name, "train/loss"
     )
     steps = [entry.step for entry in losses]
@@ -154,6 +154,6 @@ def test_several_at_once_on_a_fresh_store(tmp_path: Path) -> None:
         assert process.returncode == 0, out + err
     ledgers = [Ledger.load(file.parent) for file in (tmp_path / "runs").glob("*/*/artifacts/ledger.json")]
     assert len({ledger.run_id for ledger in ledgers}) == several
-    runs = MlflowClient(ledgers[0].tracking_uri).search_runs(["1"])
+    runs = MlflowClient(ledgers[0].store_uri).search_runs(["1"])
     assert sorted(run.data.tags["dlcli.seed"] for run in runs) == [str(seed) for seed in range(several)]
     assert {run.info.status for run in runs} == {"FINISHED"}
