@@ -1,0 +1,143 @@
+"""Hostile folders x commands: nothing that a folder says is run, and each command says what it does not take."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.errors import DlcliError
+from dlcli.inference.pyfunc import _load_pyfunc
+from tests.gate.hostile import RESUME, Hostile, cases
+
+QUICK = [
+    "dataset=iris", "model=mlp", "model.hidden=4", "preprocessing=table", "trainer.max_epochs=1",
+    "trainer.accelerator=cpu", "callbacks=none", "tracking.system_metrics=false",
+]  # fmt: skip
+
+# Who forges a folder leaves the digests out; that is said.
+pytestmark = pytest.mark.filterwarnings("ignore:.*recorded without digests")
+
+# Cheap ones that every folder meets; the others train or export where they are not stopped.
+ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc"})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder, made by somebody else: with a key of their own."""
+    folder = tmp_path_factory.mktemp("theirs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        result = dlcli.train([*QUICK, f"runs_dir='{folder}/runs'"])
+    forge(result.run_dir)
+    return result.run_dir
+
+
+def forge(folder: Path) -> None:
+    """Who can write the files can write their digests: as if there had been none."""
+    (folder / "model" / "digests.json").unlink(missing_ok=True)
+    change_ledger(folder, digests=None)
+
+
+def change_ledger(folder: Path, **changes: Any) -> None:
+    """Other fields in the ledger, where it can be read."""
+    with suppress(ValueError, TypeError, RecursionError):
+        ledger = json.loads((folder / "ledger.json").read_text())
+        (folder / "ledger.json").write_text(json.dumps({**ledger, **changes}))
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user is; what commands import is forgotten again."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("DLCLI_CONF_DIR", "DLCLI_RUNS_DIR", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return here
+
+
+def unpacked(made: Path, place: Path) -> Path:
+    """The runs folder of somebody else, unpacked into a folder."""
+    runs = shutil.copytree(made.parents[2], place / "their runs" / "runs")
+    return runs / made.relative_to(made.parents[2])
+
+
+def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
+    run = str(folder.parent)
+    rows = here / "rows.csv"
+    rows.write_text(
+        "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n5.1,3.5,1.4,0.2\n"
+    )
+    return {
+        "eval": ["eval", str(folder)],
+        "predict": ["predict", str(folder), str(rows)],
+        "export": ["export", str(folder), "--output", str(here / "x.pt2")],
+        "resume": ["resume", run, "--runs-dir", str(folder.parents[2])],
+        "compare": ["compare", str(folder), str(good)],
+        "check": ["check", *QUICK, f"model.weights='{folder}'"],
+    }[command]
+
+
+def run(command: str, folder: Path, good: Path, here: Path) -> tuple[int, str]:
+    """The exit code of a command on a folder, and what it says."""
+    if command in ("load_run", "pyfunc"):
+        load: Any = dlcli.load_run if command == "load_run" else _load_pyfunc
+        try:
+            load(str(folder if command == "load_run" else folder / "model"))
+        except DlcliError as error:
+            return error.exit_code, str(error)
+        return 0, ""
+    if command == "resume":
+        change_ledger(folder, status="KILLED")
+    done = CliRunner().invoke(app, words_of(command, folder, good, here))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_opening_a_folder_runs_nothing(case: Hostile, made: Path, user: Path, tmp_path: Path) -> None:
+    folder, marker = unpacked(made, tmp_path), tmp_path / "MARKER"
+    case.damage(folder, marker)
+    loaded = set(sys.modules)
+    for command in sorted(ALWAYS | case.stops):
+        code, said = run(command, folder, made, user)
+        assert not marker.exists(), (command, said)
+        assert "Traceback" not in said and "not foreseen" not in said, (command, said)
+        if command in case.stops:
+            assert code in (1, 2), (command, code, said)
+        assert not {"evil_code"} & (set(sys.modules) - loaded), command
+
+
+def test_the_undamaged_folder_of_somebody_else_opens(made: Path, user: Path, tmp_path: Path) -> None:
+    folder = unpacked(made, tmp_path)
+    for command in sorted(ALWAYS | RESUME | {"check"}):
+        code, said = run(command, folder, made, user)
+        assert code == 0, (command, said)
+
+
+def test_what_stops_a_command_says_where_and_what_to_do(made: Path, user: Path, tmp_path: Path) -> None:
+    folder = unpacked(made, tmp_path)
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(
+        text.replace("callbacks: {}", "callbacks: {x: {_target_: os.system}}")
+    )
+    code, said = run("resume", folder, made, user)
+    told = " ".join(said.replace("│", " ").split())
+    assert code == 1
+    for part in (
+        "callbacks.x._target_ names code that is not dlcli's: os.system",
+        "has no seal of yours",
+        "-C DIR",
+        "--trust",
+    ):
+        assert part in told
