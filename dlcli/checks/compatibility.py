@@ -215,11 +215,17 @@ def _row_facts(config: Mapping[str, Any], data: Data, split: Split) -> dict[str,
     except Exception as error:  # whatever numpy, pandas or scikit-learn say of data of the wrong kind
         target = config["preprocessing"]["_target_"].rpartition(".")[2]
         raise ConfigError(
-            f"{target} cannot take {data.name}, {data.kind} data: {type(error).__name__}: {error}",
+            f"{target} cannot take {data.name}, {data.kind} data{_reason(error)}",
             "preprocessing",
             f"Leave the dataset its own, or choose one for {data.kind} data.",
         ) from error
     return {"input_shape": tuple(fields["x"].shape[1:]), **preprocessing.facts()}
+
+
+def _reason(error: Exception) -> str:
+    """What a library says that was written for people; what Python says of a missing attribute is not."""
+    said = isinstance(error, ValueError) and str(error)
+    return f": {error}" if said else ""
 
 
 def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:

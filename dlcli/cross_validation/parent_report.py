@@ -12,7 +12,7 @@ import torch
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import Summary
 from dlcli.inference.evaluate import load_outputs
-from dlcli.inference.rejudging import read_predictions
+from dlcli.inference.rejudging import read_predictions, write_predictions
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save
 from dlcli.result import Result
@@ -35,7 +35,7 @@ def write_parent_report(
     plots.mkdir(exist_ok=True)
     table = folds_table(folds, results)
     atomic_write(run_dir / "folds.csv", table.to_csv(index=False))
-    out_of_fold(folds, results).to_parquet(run_dir / "predictions.parquet", index=False)
+    write_predictions(run_dir, out_of_fold(folds, results))
     histories = [epochs_so_far(result.run_dir) for result in results]
     save(fold_curves(histories, metric), plots / "learning_curves.png")
     save(fold_figures(table, summary.intervals, metric, summary.line(metric)), plots / "folds.png")

@@ -11,7 +11,9 @@ import torch
 from torchmetrics import MetricCollection
 
 from dlcli.errors import CorruptRun, first_line
+from dlcli.files.disk import write_errors
 from dlcli.files.paths import is_file
+from dlcli.files.unfinished import unfinished
 from dlcli.inference.saved_model import load_task
 from dlcli.tracking.digests import MODEL_MANIFEST, PREDICTIONS_FILE, check_recorded
 from dlcli.tracking.ledger import Ledger
@@ -42,6 +44,19 @@ def read_predictions(run_dir: Path) -> pd.DataFrame:
         raise CorruptRun(
             f"the run's predictions cannot be read: {first_line(error)}", str(file), hint
         ) from error
+
+
+def write_predictions(run_dir: Path, table: pd.DataFrame) -> None:
+    """Write a run's predictions: the old file or the whole new one is there, whatever happens meanwhile.
+
+    Raises:
+        DiskFull: there is no room for them.
+        InputError: the system refuses to write them.
+    """
+    file = run_dir / PREDICTIONS_FILE
+    with write_errors(file), unfinished(file) as partial:
+        table.to_parquet(partial, index=False)
+        partial.replace(file)
 
 
 def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] | None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from dlcli.datasets.data import Data, take
 from dlcli.inference.evaluate import Evaluation, predictions_table
+from dlcli.inference.rejudging import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.diagnosis import diagnose
 from dlcli.reports.images import MOST, image_grid
@@ -36,7 +37,7 @@ def write_report(
         for name, value in metrics.items():
             history.setdefault(name, []).append((epoch, value))
     if evaluations:
-        predictions_table(model, evaluations).to_parquet(run_dir / "predictions.parquet", index=False)
+        write_predictions(run_dir, predictions_table(model, evaluations))
     if not pictures:
         return diagnose(history)
     plots = run_dir / "plots"

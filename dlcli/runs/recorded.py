@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.former_names import with_present_names
 from dlcli.config.next_command import next_command, resume_command
-from dlcli.errors import DlcliError
+from dlcli.errors import CorruptRun, DlcliError
 from dlcli.gate.documents import read_text, read_yaml
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
-from dlcli.tracking.digests import check_code, check_recorded
+from dlcli.tracking.digests import ANEW, check_code, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 if TYPE_CHECKING:
@@ -48,7 +48,14 @@ def read_split(ledger: Ledger, rows: int | None = None) -> Split:
     from dlcli.splits.split import Split
 
     check_recorded(ledger, SPLIT_FILE)
-    return Split.load(ledger.run_dir / SPLIT_FILE, rows)
+    split = Split.load(ledger.run_dir / SPLIT_FILE, rows)
+    # What knows no digests knows this; it is of one split, where there is one.
+    known = ledger.tags.get("dlcli.split_fingerprint", split.fingerprint)
+    if ledger.kind in ("run", "fold") and known != split.fingerprint:
+        raise CorruptRun(
+            "the run's split is not the one that it was started with", str(ledger.run_dir / SPLIT_FILE), ANEW
+        )
+    return split
 
 
 def read_words(ledger: Ledger) -> list[str]:

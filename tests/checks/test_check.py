@@ -121,7 +121,7 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
             ["preprocessing=image"],
             (
                 "preprocessing",
-                "Image cannot take iris, table data: AttributeError: 'DataFrame' object has no attribute 'dtype'",
+                "Image cannot take iris, table data",
                 "Leave the dataset its own, or choose one for table data.",
             ),
         ),
