@@ -16,7 +16,7 @@ from dlcli.errors import InputError, Problem
 
 Kind = Literal["model", "dataset", "experiment", "project"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def toy(toy_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A small shipped conf folder whose targets import nothing heavy."""
-    for module in ("folders", "primary"):
+    for module in ("folders", "hydra_compose"):
         monkeypatch.setattr(f"dlcli.config.{module}.shipped_folder", lambda: toy_folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DLCLI_CONF_DIR", raising=False)
