@@ -9,7 +9,7 @@ import pytest
 from dlcli.config.comments import comments
 from dlcli.config.compose import compose
 from dlcli.config.folders import groups, options, shipped_folder
-from dlcli.config.reserved_keys import SUPPLIED
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.yaml_file import lines, read
 
 OPTIONS = [f"{group}={option}" for group in groups() for option in options(group)]
@@ -49,7 +49,9 @@ def test_comments_fit_a_terminal(file: Path) -> None:
 def test_option_composes(option: str) -> None:
     group, name = option.split("=")
     open_ends = [key for key, value in read(options(group)[name]).items() if value == "???"]
-    found = compose([option, *(f"{group}.{key}=given" for key in open_ends)], supplied=SUPPLIED)
+    found = compose(
+        [option, *(f"{group}.{key}=given" for key in open_ends)], supplied=SUPPLIED, by_data=BY_DATA
+    )
     assert found.choices[group] == name
 
 

@@ -14,8 +14,7 @@ from dlcli.splits.holdout import Holdout
 
 def test_scikit_learns_datasets() -> None:
     found = {
-        data.name: (data.target_kind, len(data))
-        for data in map(load, (breast_cancer, diabetes, digits, iris))
+        data.name: (data.target_kind, len(data)) for data in (breast_cancer(), diabetes(), digits(), iris())
     }
     assert found == {
         "breast_cancer": ("binary", 569),
@@ -23,10 +22,6 @@ def test_scikit_learns_datasets() -> None:
         "digits": ("multiclass", 1797),
         "iris": ("multiclass", 150),
     }
-
-
-def load(module) -> Data:
-    return module.load()
 
 
 def test_malignant_is_the_class_to_be_found() -> None:
