@@ -48,7 +48,8 @@ def test_the_folder_is_complete(trained: Result) -> None:
         file.relative_to(trained.run_dir).as_posix() for file in trained.run_dir.rglob("*") if file.is_file()
     }
     assert names == {
-        "config.yaml", "overrides.txt", "environment.txt", "ledger.json", "metrics.jsonl", "split.npz",
+        "config.yaml", "overrides.txt", "environment.txt", "ledger.json", "metrics.jsonl", "split.npz", "seal.json",
+        "mlflow.json",
         "predictions.parquet", "model_summary.txt", "checkpoints/last.ckpt",
         "checkpoints/digests.json", "model/digests.json", "model/MLmodel", "model/model.json",
         "model/labels.json", "model/preprocessing.skops", "model/weights.safetensors", "model/requirements.txt",

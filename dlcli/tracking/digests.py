@@ -79,8 +79,10 @@ def replace_files(
     accepted: Accepted,
     write: Callable[[dict[str, list[str]]], None],
     known: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Replace files, in this order, and their digests; `write` puts those on the disk. A path is moved to its name.
+) -> dict[str, list[str]]:
+    """Replace files, in this order; a path is moved to its name. Returns what is accepted from now on.
+
+    `write` puts what is accepted meanwhile on the disk: the files as they were, and as they are to be.
 
     `known` are digests of new files that need not be computed.
 
@@ -96,14 +98,12 @@ def replace_files(
             content.replace(folder / name)
         else:
             atomic_write(folder / name, content)
-    write({**accepted, **{name: [new[name]] for name in new}})
+    return {**accepted, **{name: [new[name]] for name in new}}
 
 
 def replace_recorded(ledger: Ledger, files: Mapping[str, bytes | str], **changes: Any) -> None:
     """Replace files of a run, and set fields of its ledger before; nobody else may record the run meanwhile."""
-    if (
-        ledger.digests is None
-    ):  # it began without: to begin now would vouch for files that nothing was known of
+    if ledger.digests is None:  # to begin now would vouch for files that nothing was known of
         ledger.update(**changes)
         for name, content in files.items():
             atomic_write(ledger.run_dir / name, content)
@@ -112,7 +112,7 @@ def replace_recorded(ledger: Ledger, files: Mapping[str, bytes | str], **changes
     def write(digests: dict[str, list[str]]) -> None:
         ledger.update(digests=digests, **changes)
 
-    replace_files(ledger.run_dir, files, ledger.digests, write)
+    write(replace_files(ledger.run_dir, files, ledger.digests, write))
 
 
 def check_recorded(ledger: Ledger, *names: str, hint: str = ANEW) -> None:

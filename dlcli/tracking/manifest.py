@@ -67,14 +67,21 @@ class Manifest:
             check_file(self._folder / name, self.accepted.get(name, []), hint)
 
     def replace(
-        self, files: Mapping[str, bytes | str | Path], digests: Mapping[str, str] | None = None
+        self,
+        files: Mapping[str, bytes | str | Path],
+        digests: Mapping[str, str] | None = None,
+        *,
+        often: bool = False,
     ) -> None:
         """Write files, in this order, or move them to their names; killed at any moment, all of them are accepted.
 
-        `digests` are those that are known already: of large files, which need not be read for it.
+        `digests` are those that are known already: of large files, which need not be read for it. Of what is written
+        `often` the files of before stay accepted until the next ones are.
         """
         self.adopt(*files)
-        replace_files(self._folder, files, self.accepted, self._write, digests or {})
+        self.accepted = replace_files(self._folder, files, self.accepted, self._write, digests or {})
+        if not often:
+            self._write(self.accepted)
 
     def adopt(self, *names: str) -> None:
         """Accept what lies there without a digest, for an earlier dlcli wrote it."""

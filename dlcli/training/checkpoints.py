@@ -176,7 +176,7 @@ class Checkpoints(Checkpoint):
                 _link(self._folder / LAST, self._folder / PREVIOUS)
                 self._named[PREVIOUS] = self._named[LAST]
                 self._manifest.accepted[PREVIOUS] = self._manifest.accepted[LAST]
-            self._manifest.replace({LAST: partial}, {LAST: self._io.digest})
+            self._manifest.replace({LAST: partial}, {LAST: self._io.digest}, often=True)
             self._named[LAST] = self.best_epoch
         self._saved = time.monotonic()
 
@@ -202,7 +202,7 @@ class Checkpoints(Checkpoint):
         partial = file.with_suffix(".partial")
         yield str(partial)
         partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
-        self._manifest.replace({file.name: partial})
+        self._manifest.replace({file.name: partial}, often=True)
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` says of the best epoch, and how far it is."""

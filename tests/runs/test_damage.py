@@ -61,6 +61,10 @@ def folder(file: Path, other: Path) -> None:
     file.mkdir()
 
 
+def unharmed(file: Path, other: Path) -> None:
+    pass
+
+
 def swap(file: Path, other: Path) -> None:
     shutil.copyfile(other, file)
 
@@ -107,13 +111,13 @@ def figures(answer: str) -> dict[str, Any]:
     return {key: document.get(key) for key in ("metrics", "figures", "pairs")}
 
 
-def commands(first: Path, second: Path) -> list[list[str]]:
+def commands(first: Path, second: Path, *, more: bool = False) -> list[list[str]]:
     new = first.parents[2].parent / "new.csv"
     return [
         ["eval", str(first), "--json"],
         ["predict", str(first), str(new), "--json"],
         ["compare", str(first), str(second), "--json"],
-        ["resume", str(first), "--json"],
+        ["resume", str(first), *(["trainer.max_epochs=3"] if more else []), "--json"],
     ]
 
 
@@ -128,17 +132,21 @@ def outcomes(runs: tuple[Path, Path, Path], *, thorough: bool) -> Counter[str]:
     """
     place, first, second = runs
     (place / "new.csv").write_text(NEW_ROWS)
-    sound = {command[0]: run(command, place) for command in commands(first, second)}
+    several = commands(first, second, more=thorough)
+    sound = {}
+    for command in several:
+        with damaged(first / LEDGER_FILE, unharmed, second):
+            sound[command[0]] = run(command, place)
     assert {name: done.returncode for name, done in sound.items()} == dict.fromkeys(sound, 0), sound
     counts: Counter[str] = Counter()
-    turn = itertools.cycle(commands(first, second))
+    turn = itertools.cycle(several)
     for name in files_of(first):
         if name.startswith(FOR_PEOPLE):
             continue
         for kind in KINDS:
             if kind is swap and (name == LEDGER_FILE or not (second / name).exists()):
                 continue  # another run's whole record makes it the other run
-            for command in commands(first, second) if thorough else [next(turn)]:
+            for command in several if thorough else [next(turn)]:
                 with damaged(first / name, kind, second / name):
                     done = run(command, place)
                 counts[
