@@ -12,7 +12,7 @@ import yaml
 import dlcli
 from dlcli.config.compose import compose
 from dlcli.config.folders import options
-from dlcli.config.reserved_keys import SUPPLIED
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError
 from dlcli.splits.limits import limit_splits
 from dlcli.splits.split import Split
@@ -29,7 +29,7 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_an_experiment_runs_from_end_to_end(experiment: str, mnist: Path, tmp_path: Path) -> None:
     words = [f"experiment={experiment}", "trainer=debug", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}'"]
-    dataset = compose([f"experiment={experiment}"], supplied=SUPPLIED).config["dataset"]
+    dataset = compose([f"experiment={experiment}"], supplied=SUPPLIED, by_data=BY_DATA).config["dataset"]
     if "path" in dataset:
         pytest.skip("trains on files of one's own")
     if "root" in dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,25 @@ class DigestingIO(TorchCheckpointIO):
         file = Path(path)
         file.parent.mkdir(exist_ok=True)
         self.digest = ""
+        handled = sys.exc_info()[1]
         try:
             with file.open("wb") as stream:
                 hashing = _Hashing(stream)
                 torch.save(checkpoint, hashing)  # type: ignore[arg-type]  # it needs write and flush alone
-        except BaseException:
+        except BaseException as error:
             file.unlink(missing_ok=True)
-            raise
+            raise _first(error, handled) from None
         self.digest = hashing.sha256.hexdigest()
+
+
+def _first(error: BaseException, handled: BaseException | None) -> BaseException:
+    """What stopped the writing: torch closes its archive all the same, and raises what it then finds in its place.
+
+    `handled` is what was being handled before, which did not.
+    """
+    while error.__context__ is not None and error.__context__ is not handled:
+        error = error.__context__
+    return error
 
 
 class _Hashing:
