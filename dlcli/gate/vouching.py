@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Claim:
             return Gate(str(self.folder), sealed=True, names=names, written=self._written(sealed)), folders
         own = _unchanged(self._code(), [folder.parent for folder in self._named()])
         _extend_path(folders if own else ())
-        run = display(self.folder.parent)
+        run = shlex.quote(display(self.folder.parent))
         hint = f"{RUNS_CODE}\n{_UNSEALED} dlcli resume {run} -C DIR\nOr: dlcli resume {run} --trust"
         return Gate(str(self.folder), own=own, written=self._written(sealed), hint=hint), folders
 

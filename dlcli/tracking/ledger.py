@@ -118,8 +118,9 @@ class Ledger:
         if isinstance(version, int) and version > SCHEMA_VERSION:
             hint = "Install a newer dlcli to read it."
             raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
-        digests = document.get("digests") if version != 1 else None
-        if isinstance(digests, dict) and digests.pop(LEDGER_FILE, None) != [_digest(document)]:
+        digests = document.get("digests")
+        own = digests.pop(LEDGER_FILE, None) if isinstance(digests, dict) else None
+        if isinstance(digests, dict) and version != 1 and own != [_digest(document)]:
             hint = "Copy the folder anew, or take it from a backup."
             raise CorruptRun(
                 "the run's ledger is not as it was written: its SHA-256 differs", str(path), hint
