@@ -18,7 +18,7 @@ def _imported() -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize(("kind", "count"), [("overrides", 40), ("files", 80)])
+@pytest.mark.parametrize(("kind", "count"), [("overrides", 10), ("files", 60)])
 def test_whatever_comes_is_foreseen(kind: str, count: int) -> None:
     tried = try_some(kind, range(count))
     assert tried["found"] == []
@@ -28,7 +28,7 @@ def test_whatever_comes_is_foreseen(kind: str, count: int) -> None:
 
 def test_whatever_is_damaged_in_a_run_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUZZ_BASE", str(make_base(tmp_path)))
-    tried = try_some("runs", range(20))
+    tried = try_some("runs", range(5))
     assert tried["found"] == []
     assert "refused" in tried["ends"]
     assert os.environ["FUZZ_BASE"]

@@ -59,7 +59,9 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     model, weights = config["model"], config["model"].get("weights")
     if isinstance(weights, str) and is_file(typed(weights)):
         model = {**model, "weights": str(whole(typed(weights)))}
-    runs_dir = str(whole(Path(config["runs_dir"])))
+    runs_dir = config["runs_dir"]
+    if isinstance(runs_dir, str):  # in a draft it may be anything
+        runs_dir = str(whole(Path(runs_dir)))
     return {**config, "dataset": dataset, "model": model, "runs_dir": runs_dir}
 
 
