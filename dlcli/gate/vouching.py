@@ -83,7 +83,7 @@ class Claim:
         if self.trust:
             return self._opened(), self._named() or self._beside()
         sealed = self._is_sealed() and self._holds(OVERRIDES_FILE)
-        folders = self._named() or self.recorded() or self._beside()
+        folders = self._named() or (self.recorded() if sealed else ()) or self._beside()
         if sealed:
             _extend_path(folders)
             words = re.findall(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+", self._text(OVERRIDES_FILE))

@@ -141,3 +141,43 @@ def test_what_stops_a_command_says_where_and_what_to_do(made: Path, user: Path, 
         "--trust",
     ):
         assert part in told
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of somebody else's sweep, with one trial."""
+    folder = tmp_path_factory.mktemp("sweep")
+    words = [word for word in QUICK if not word.startswith("model.hidden")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        more = ["model.hidden=2,4", "sweep/sampler=random", "sweep.trials=1", "sweep.refit=false"]
+        result = dlcli.sweep([*words, *more, f"runs_dir='{folder}/runs'"])
+    for ledger in result.run_dir.parents[1].glob("*/artifacts"):
+        forge(ledger)
+    return result.run_dir
+
+
+@pytest.mark.parametrize(
+    "word", ["model._target_=os.system", "+callbacks.x._target_=os.system", "optimizer._target_=${run_name}"]
+)
+def test_a_sweep_is_not_planned_anew_by_hostile_words(
+    searched: Path, user: Path, tmp_path: Path, word: str
+) -> None:
+    folder, marker = unpacked(searched, tmp_path), tmp_path / "MARKER"
+    words = (folder / "overrides.txt").read_text()
+    hostile = f"{words}{word}\n+{word.partition('._target_')[0].lstrip('+')}.command='touch {marker}'\n"
+    (folder / "overrides.txt").write_text(f"{hostile}run_name=os.system\n")
+    code, said = run("resume", folder, folder, user)
+    assert code in (1, 2) and not marker.exists(), said
+    assert "Traceback" not in said and "not foreseen" not in said
+
+
+def test_what_a_trial_says_that_it_tried_is_judged_too(searched: Path, user: Path, tmp_path: Path) -> None:
+    folder, marker = unpacked(searched, tmp_path), tmp_path / "MARKER"
+    (trial,) = folder.parents[1].glob("*/artifacts/trial.json")
+    params = {"model._target_": "os.system", "model.command": f"touch {marker}"}
+    trial.write_text(json.dumps({"number": 0, "params": params}))
+    change_ledger(trial.parent, status="KILLED")
+    code, said = run("resume", folder, folder, user)
+    assert code in (1, 2) and not marker.exists(), said
+    assert "Traceback" not in said and "not foreseen" not in said
