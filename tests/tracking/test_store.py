@@ -1,7 +1,6 @@
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -145,10 +144,8 @@ def test_a_server_that_is_not_there_is_known_at_once(tmp_path: Path, monkeypatch
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv(URI_VARIABLE, f"http://me:hunter2@127.0.0.1:{port}")
-    start = time.monotonic()
     with pytest.raises(StoreError, match="does not answer") as caught:
-        open_store(tmp_path)
-    assert time.monotonic() - start < 5
+        open_store(tmp_path)  # MLflow alone would go on asking for minutes, longer than a test may take
     assert "hunter2" not in str(caught.value)
     assert str(port) in caught.value.problems[0].where
 
@@ -156,10 +153,12 @@ def test_a_server_that_is_not_there_is_known_at_once(tmp_path: Path, monkeypatch
 @pytest.mark.slow
 def test_a_server_that_accepts_and_says_nothing_is_known_within_seconds(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        start = time.monotonic()
         with pytest.raises(StoreError, match="does not answer"):
             open_store(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        assert time.monotonic() - start < 10
+        silent.settimeout(0)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # asked once, where MLflow alone would ask again and again
+            silent.accept()
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
