@@ -168,7 +168,7 @@ def _unreadable(found: Draft) -> bool:
 
 def _known_now(found: Draft) -> list[Problem]:
     """Mistakes beyond the composed ones that show without any rows."""
-    from dlcli.checks.compatibility import find_endings
+    from dlcli.checks.endings import find_endings
 
     if found.unsound & {"trainer", "callbacks"}:
         return []

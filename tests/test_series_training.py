@@ -145,7 +145,7 @@ def test_a_series_is_checked(waves: Path) -> None:
 
 def test_a_forecast_of_several_quantiles_is_refused(waves: Path) -> None:
     several = ["task/loss=quantile", "task.loss.quantiles=[0.1,0.5,0.9]"]
-    with pytest.raises(ConfigError, match="Forecast learns one quantile, not several"):
+    with pytest.raises(ConfigError, match="Forecast supports one quantile, not several"):
         dlcli.train([*of(waves), "model=linear", *several])
 
 

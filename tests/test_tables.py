@@ -132,7 +132,7 @@ def test_check_and_train_warn() -> None:
     ]  # fmt: skip
     assert [warning["where"] for warning in data["warnings"]] == ["column seen", "column ring"]
     trained = CliRunner().invoke(app, ["train", *table])
-    assert "warning: column ring: numbers the rows" in trained.output
+    assert "warning: column ring: is a row number" in trained.output
     assert trained.output.count("hint: see dlcli check") == 1
 
 
@@ -153,7 +153,7 @@ def test_vectors_of_categories_are_learnt_and_saved() -> None:
     Path("conf/model/plain.yaml").write_text(
         "# Without.\n_target_: torch.nn.Linear\nin_features: 1\nout_features: 2\n"
     )
-    with pytest.raises(ConfigError, match="Linear learns no vectors of categories"):
+    with pytest.raises(ConfigError, match="Linear has no embeddings for categorical columns"):
         dlcli.train([*table, "model=plain"], conf_dirs=["conf"])
 
 

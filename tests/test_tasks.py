@@ -205,7 +205,7 @@ def test_the_users_own_targets(
     [
         (
             ["dataset=diabetes", "task=multiclass"],
-            "Multiclass is for binary or multiclass targets; those of diabetes",
+            "Multiclass is for binary or multiclass targets, but those of diabetes",
         ),
         (["dataset=iris", "task=binary"], "Choose task=multiclass, or task=auto"),
         (["dataset=iris", "task/loss=mse"], "Choose task/loss=cross_entropy or focal"),
@@ -217,7 +217,7 @@ def test_the_users_own_targets(
         (["dataset=breast_cancer", "task.tune_threshold=recall"], "'accuracy', 'balanced_accuracy' or 'f1'"),
         (
             ["dataset=breast_cancer", "task.tune_threshold=f1", "cv.val_size=0", "monitor=train/loss"],
-            "the threshold is tuned on validation rows, and there are none",
+            "the threshold is tuned on validation rows, but there are none",
         ),
         (
             ["dataset=diabetes", "task/loss=quantile", "task.loss.quantiles=[0.9,0.1]"],
@@ -228,7 +228,7 @@ def test_the_users_own_targets(
             "Add 0.5: [0.1,0.5,0.9]",
         ),
         (["dataset=diabetes", "task/loss=quantile", "task.loss.quantiles=[0.1,1.5]"], "less than 1"),
-        (["dataset=iris", "monitor=val/r2"], "val/r2 is watched, but never logged"),
+        (["dataset=iris", "monitor=val/r2"], "val/r2 is monitored, but never logged"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

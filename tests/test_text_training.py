@@ -71,7 +71,7 @@ def test_a_table_without_the_column_is_refused(trained: Result) -> None:
 
 
 def test_a_model_of_images_is_refused(reviews: Path) -> None:
-    with pytest.raises(ConfigError, match="CNN takes image data; reviews is tokens data"):
+    with pytest.raises(ConfigError, match="CNN takes image data, but reviews is tokens data"):
         dlcli.train(of(reviews, "model=cnn"))
 
 

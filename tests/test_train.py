@@ -217,13 +217,13 @@ def test_early_stopping_stops_early(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        (["model=cnn", "dataset=iris"], "CNN takes image data; iris is table data"),
+        (["model=cnn", "dataset=iris"], "CNN takes image data, but iris is table data"),
         (
             ["model=lstm", "dataset=iris"],
-            "Recurrent takes image, sequence or tokens data; iris is table data",
+            "Recurrent takes image, sequence or tokens data, but iris is table data",
         ),
-        (["monitor=val/acuracy"], "val/acuracy is watched, but never logged"),
-        (["cv.val_size=0"], "val/loss is watched, but there are no validation rows"),
+        (["monitor=val/acuracy"], "val/acuracy is monitored, but never logged"),
+        (["cv.val_size=0"], "val/loss is monitored, but there are no validation rows"),
         (["model.channels=[8,8,8,8]"], "block 4 of 4 leaves nothing of an image of 8 x 8 pixels"),
     ],
 )

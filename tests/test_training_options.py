@@ -87,14 +87,14 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["dataset=iris", "model=cnn"], "model: CNN takes image data; iris is table data"),
+        (["dataset=iris", "model=cnn"], "model: CNN takes image data, but iris is table data"),
         (
             ["dataset=wine", "model=gru"],
-            "model: Recurrent takes image, sequence or tokens data; wine is table data",
+            "model: Recurrent takes image, sequence or tokens data, but wine is table data",
         ),
         (
             ["dataset=iris", "model=mlp", "augmentation=image"],
-            "augmentation: ImageAugmentation takes image data; iris is table data",
+            "augmentation: ImageAugmentation takes image data, but iris is table data",
         ),
         (["model.channels=[8,8,8,8]"], "block 4 of 4 leaves nothing of an image of 8 x 8 pixels"),
         (["model=transformer", "model.heads=5"], "must be divisible by heads"),
@@ -106,11 +106,14 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
         (["scheduler=onecycle", "+scheduler.max_lr=1"], "scheduler.max_lr: is set by dlcli itself"),
         (
             ["callbacks.ema._target_=pytorch_lightning.callbacks.EMAWeightAveraging"],
-            "callbacks.ema: EMAWeightAveraging does not reach the weights that are kept(.|\n)*weight_averaging=ema",
+            "callbacks.ema: EMAWeightAveraging has no effect on the saved weights(.|\n)*weight_averaging=ema",
         ),
-        (["callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateFinder"], "choose finder=lr"),
+        (["callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateFinder"], "implementation: finder=lr"),
         (["finder=lr", "finder.start=10", "finder.end=1"], "must be less than end"),
-        (["weight_averaging=swa", "trainer.max_epochs=-1"], "weight_averaging: has to know how long"),
+        (
+            ["weight_averaging=swa", "trainer.max_epochs=-1"],
+            "weight_averaging: SWA requires a known number of epochs",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,1 +1,1 @@
-"""All that is said before training: mistakes, warnings, and what the data and this machine hold."""
+"""Everything reported before training: errors, warnings and a profile of the data."""

@@ -1,4 +1,4 @@
-"""A table's columns in a few figures each."""
+"""Summary statistics of a table's columns."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import pandas as pd
 
 from dlcli.datasets.tables.columns import is_text, kind_of
 
-# The commonest categories that are named.
+# How many of the most frequent categories are listed.
 _NAMED = 3
 
-# The time of a date that has none.
+# The time of day of a date without one, as pandas prints it.
 _MIDNIGHT = " 00:00:00"
 
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """One column.
+    """Summary of one column.
 
     Attributes:
-        name: its name.
+        name: name of the column.
         kind: numeric, categorical, boolean, date, or text, which preprocessing leaves out.
-        missing: rows without a value.
-        distinct: different values.
-        low: the least number or earliest date, as text; empty where there is none.
-        high: likewise.
-        mean: of numbers and booleans.
-        common: the commonest categories, with their rows.
+        missing: number of rows without a value.
+        distinct: number of distinct values.
+        low: the lowest number or earliest date, as text; empty for other kinds.
+        high: the highest number or latest date, as text; empty for other kinds.
+        mean: mean of a numeric or boolean column.
+        common: the most frequent categories, each with its number of rows.
     """
 
     name: str
@@ -41,22 +41,22 @@ class ColumnProfile:
     common: tuple[tuple[str, int], ...] = ()
 
     def describe(self) -> str:
-        """Such as `numeric, 1 to 9, mean 4.2, 3 missing`."""
-        said = [self.kind]
+        """Return one line such as `numeric, 1 to 9, mean 4.2, 3 missing`."""
+        parts = [self.kind]
         if self.low:
-            said.append(f"{self.low} to {self.high}")
+            parts.append(f"{self.low} to {self.high}")
         if self.mean is not None:
-            said.append(f"mean {self.mean:.4g}")
+            parts.append(f"mean {self.mean:.4g}")
         if self.common:
             names = ", ".join(f"{name} {rows:,}" for name, rows in self.common)
-            said.append(f"{self.distinct:,} different ({names}{', ...' if self.distinct > _NAMED else ''})")
+            parts.append(f"{self.distinct:,} distinct ({names}{', ...' if self.distinct > _NAMED else ''})")
         if self.missing:
-            said.append(f"{self.missing:,} missing")
-        return ", ".join(said)
+            parts.append(f"{self.missing:,} missing")
+        return ", ".join(parts)
 
 
 def describe_columns(frame: pd.DataFrame) -> tuple[ColumnProfile, ...]:
-    """Every column, in the table's order."""
+    """Return the profile of every column, in the table's order."""
     return tuple(_describe(str(name), frame[name]) for name in frame.columns)
 
 

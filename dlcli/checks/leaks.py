@@ -1,4 +1,4 @@
-"""Columns that give the target away, and rows that are trained on and judged."""
+"""Leakage: columns that reveal the target, and rows that are both trained on and evaluated on."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dlcli.datasets.texts import Texts
 from dlcli.errors import Problem
 from dlcli.splits.split import Split
 
-# Rows that show whether a sum of two columns is the target; those that pass are looked at in full.
+# Rows on which sums of two columns are compared with the target first; pairs that match are compared on all rows.
 _FEW = 64
 
-# From this correlation on a column is the target in another unit.
+# Above this correlation, a column counts as the target in another unit.
 _SAME = 0.9999
 
-# The share of judged rows that are trained on from which on it matters.
+# Warn when at least this fraction of a part's rows is also among the training rows.
 _MANY = 0.05
 
-# What rows are called, and how they are compared.
+# For each kind of data: what a row is called, and how rows are compared.
 _EQUAL = {
     "table": ("rows", "value for value"),
     "tokens": ("texts", "letter for letter"),
@@ -33,7 +33,7 @@ _EQUAL = {
 
 
 def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
-    """Test or validation rows that are also among the training rows, but for their targets."""
+    """Yield a warning for test or validation rows whose inputs are also among the training rows."""
     codes = _codes(data.x)
     if codes is None:
         return
@@ -45,23 +45,23 @@ def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
             yield Problem(
                 f"{again:,} of {len(rows):,} {part} {noun} are also among the training {noun}, {how}",
                 "dataset",
-                f"Figures on them are too good. Remove the duplicates{_together(data.x)}.",
+                f"Metrics on them are too optimistic. Remove the duplicates{_together(data.x)}.",
             )
-            return  # once is enough
+            return  # one warning is enough
 
 
 def _together(x: Any) -> str:
-    """What else to do about rows that are equal; a column of texts is a column of groups, too."""
+    """Return a second remedy for duplicates: groups. A column of texts can serve as the column of groups."""
     if isinstance(x, Texts) and x.name:
-        own = f"dataset=text dataset.text={x.name} dataset.group={x.name}"
-        return f", or keep equal ones together: {own} (and cv=group_kfold for folds)"
+        settings = f"dataset=text dataset.text={x.name} dataset.group={x.name}"
+        return f", or keep them in one group: {settings} (and cv=group_kfold for folds)"
     if isinstance(x, pd.DataFrame):
-        return ", or keep them together: dataset.group and cv=group_kfold"
+        return ", or keep them in one group: dataset.group and cv=group_kfold"
     return ""
 
 
 def _codes(x: Any) -> np.ndarray | None:
-    """A number for each row `(N,)`, equal where rows are; None where that would take long, or rows overlap anyway."""
+    """Return a hash of each row `(N,)`; None where hashing is slow, or rows overlap by design."""
     if isinstance(x, pd.DataFrame):
         return pd.util.hash_pandas_object(x, index=False).to_numpy()
     if isinstance(x, Texts):
@@ -73,26 +73,32 @@ def _codes(x: Any) -> np.ndarray | None:
 
 
 def torn_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Groups of which one part of a split learns what it is judged by in another; series are split in time."""
+    """Yield a warning for groups with rows in more than one part of a split; series are split in time instead."""
     if data.groups is None or data.reach is not None:
         return
     names, codes = np.unique(data.groups, return_inverse=True)
     for split in splits:
-        there = np.zeros((3, len(names)), dtype=bool)
+        present = np.zeros((3, len(names)), dtype=bool)
         for part, rows in enumerate((split.train, split.val, split.test)):
-            there[part, codes[rows]] = True
-        torn = np.flatnonzero(there.sum(axis=0) > 1)
+            present[part, codes[rows]] = True
+        torn = np.flatnonzero(present.sum(axis=0) > 1)
         if len(torn):
             yield Problem(
                 f"{len(torn):,} of {len(names):,} groups are in two parts of a split, such as {names[torn[0]]}",
                 "dataset.group",
-                "Rows of one group then train and judge. Choose cv=group_kfold or cv=holdout.",
+                "The model is evaluated on groups it was trained on. Choose cv=group_kfold or cv=holdout.",
             )
-            return  # once is enough
+            return  # one warning is enough
 
 
 def giveaways(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator[Problem]:
-    """Columns that tell the target alone, or as the sum or difference of two; `x` are the given rows."""
+    """Yield a warning for each column, or sum or difference of two columns, that determines the target.
+
+    Args:
+        x: the given rows of the table.
+        data: the whole dataset.
+        rows: positions of the rows of `x` in it.
+    """
     y = data.y[rows]
     numbers = {
         str(name): x[name].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -108,14 +114,14 @@ def giveaways(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator[Problem
     elif data.target_kind in ("binary", "multiclass"):
         for name in x.columns:
             if _separates(x[name], y):
-                yield _given_away([str(name)], "", "tells the class of every row alone")
+                yield _given_away([str(name)], "", "determines the class of every row")
 
 
 def _given_away(what: Sequence[str], target: str, how: str) -> Problem:
     return Problem(
         f"{' '.join(what)} {how}",
         f"target {target}".strip(),
-        f"If it is not known beforehand, leave it out: dataset.drop=[{', '.join(what[::2])}].",
+        f"If it is unknown at prediction time, leave it out: dataset.drop=[{', '.join(what[::2])}].",
     )
 
 
@@ -128,33 +134,33 @@ def _same(column: np.ndarray, values: np.ndarray) -> bool:
 
 
 def _sums(columns: dict[str, np.ndarray], values: np.ndarray) -> Iterator[tuple[str, str, str]]:
-    """Pairs whose sum, or difference, is the target in every row."""
+    """Yield pairs of columns whose sum or difference equals the target in every row."""
     names = list(columns)
     if len(names) < 2:
         return
     few = np.stack([columns[name][:_FEW] for name in names], axis=1)
     for first, name in enumerate(names):
-        # target = a + b where target - a is b; target = a - b where a - target is b.
+        # target = a + b if target - a equals b; target = a - b if a - target equals b.
         for sign, rest in (("+", values[:_FEW] - few[:, first]), ("-", few[:, first] - values[:_FEW])):
             close = np.isclose(few, rest[:, None], rtol=1e-9, atol=1e-9).all(axis=0)
             for second in np.flatnonzero(close):
                 if second == first or (sign == "+" and second < first):
                     continue
                 other = columns[names[second]]
-                whole = columns[name] + other if sign == "+" else columns[name] - other
-                # A column that is always 0 adds nothing: the other is then the target by itself.
-                if np.allclose(whole, values, rtol=1e-9, atol=1e-9) and other.any():
+                combined = columns[name] + other if sign == "+" else columns[name] - other
+                # Adding a column of zeros proves nothing: the first column alone equals the target.
+                if np.allclose(combined, values, rtol=1e-9, atol=1e-9) and other.any():
                     yield name, sign, names[second]
 
 
 def _separates(values: pd.Series, y: np.ndarray) -> bool:
-    """Whether each value has one class; of numbers, whether each class has a range of its own."""
+    """Return whether each value occurs in one class only and, for numbers, each class in one interval only."""
     known = values.notna().to_numpy()
     if known.mean() < 0.5 or len(np.unique(y[known])) < 2:
         return False
     codes, found = pd.factorize(values[known], sort=kind_of(values) != "categorical")
     if kind_of(values) == "categorical" and len(found) > 0.5 * len(codes):
-        return False  # an identifier tells everything and nothing
+        return False  # an identifier: nearly every value occurs once, so each trivially has one class
     classes = y[known]
     low = np.full(len(found), np.iinfo(np.int64).max)
     high = np.full(len(found), -1)

@@ -1,4 +1,4 @@
-"""The profile of some data, and warnings of what ruins results."""
+"""The profile of a dataset, and warnings about data that makes results unreliable."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from dlcli.errors import Problem
 from dlcli.splits.order import in_time
 from dlcli.splits.split import Split
 
-# Rows that single columns are judged by: more would only take longer.
+# At most this many rows are used for the checks of single columns, to bound their time.
 _ROWS = 100_000
 
-# How many times the rarest class goes into the commonest one where the target is heavily imbalanced.
+# Ratio of the most to the least frequent class above which a target counts as heavily imbalanced.
 _IMBALANCED = 20
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What the data holds.
+    """Summary of a dataset.
 
     Attributes:
-        name: the data's.
-        rows: how many.
-        rows_are: what, in a few words.
-        classes: rows of each class, or with each label.
-        targets: the targets' ranges, for regression.
-        columns: a table's.
-        warnings: what ruins results; nothing is refused for it.
+        name: name of the dataset.
+        rows: number of rows.
+        rows_are: short description of a row.
+        classes: number of rows of each class, or with each label.
+        targets: profiles of the targets, for regression.
+        columns: profiles of the columns, for tables.
+        warnings: findings that make results unreliable; they prevent nothing.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Profile:
 
 
 def profile(data: Data, splits: Sequence[Split]) -> Profile:
-    """Look at the data; `splits` are those that it is trained and judged on."""
+    """Return the profile of a dataset with the given splits."""
     y = data.y.reshape(len(data), -1) if data.targets and data.kind == "table" else np.empty((0, 0))
     return Profile(
         data.name,
@@ -63,14 +63,14 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
 
 
 def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """What of the data ruins results, the worst first. Single columns are judged by `_ROWS` rows at most."""
+    """Yield warnings, the most serious first. Checks of single columns use at most `_ROWS` rows."""
     yield from torn_groups(data, splits)
     rows = np.arange(0, len(data), -(-len(data) // _ROWS))
-    some = take(data.x, rows) if isinstance(data.x, pd.DataFrame) else pd.DataFrame()
-    yield from giveaways(some, data, rows)
+    sample = take(data.x, rows) if isinstance(data.x, pd.DataFrame) else pd.DataFrame()
+    yield from giveaways(sample, data, rows)
     yield from repeated_rows(data, splits[0])
     yield from mixed_times(data, splits)
-    yield from _useless(some)
+    yield from _useless(sample)
     yield from data.warnings
     yield from _rare_classes(data, splits)
 
@@ -83,7 +83,7 @@ def _useless(x: pd.DataFrame) -> Iterator[Problem]:
             yield Problem("has the same value in every row", where, f"Leave it out: dataset.drop=[{name}].")
         elif len(values) > 2 and values.is_unique and _numbers_rows(values):
             yield Problem(
-                "numbers the rows: an identifier says nothing about new rows",
+                "is a row number or an identifier, which carries no information about new rows",
                 where,
                 f"Leave it out: dataset.drop=[{name}].",
             )
@@ -106,12 +106,12 @@ def _classes(data: Data) -> dict[str, int]:
 
 
 def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Classes that some split does not learn or most do not test, and a target that is mostly one class."""
+    """Yield classes missing from training rows of any split or test rows of most, and heavy imbalance."""
     if data.strata is None:
         return
     counts = _classes(data)
     yield from _absent(data, [split.train for split in splits], "training", 0)
-    # A part with fewer rows than classes lacks some whatever is done: such as one row that is left out.
+    # A part with fewer rows than classes (as in leave-one-out) cannot contain them all.
     tests = [split.test for split in splits if len(split.test) >= len(counts)]
     yield from _absent(data, tests, "test", len(tests) // 2)
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
@@ -119,21 +119,21 @@ def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
         yield Problem(
             f"heavily imbalanced: {counts[most]:,} rows are of class {most}, {counts[least]:,} of {least}",
             "target",
-            "Look at balanced_accuracy and f1; task.loss.class_weights=balanced weighs classes alike.",
+            "Look at balanced_accuracy and f1; task.loss.class_weights=balanced gives all classes equal weight.",
         )
 
 
-def _absent(data: Data, parts: Sequence[np.ndarray], what: str, bearable: int) -> Iterator[Problem]:
-    """Classes without a row in more than `bearable` of the parts."""
+def _absent(data: Data, parts: Sequence[np.ndarray], what: str, tolerated: int) -> Iterator[Problem]:
+    """Yield a warning for classes without a row in more than `tolerated` of the parts."""
     lacking = np.zeros(len(data.classes), dtype=np.int64)
     for rows in parts:
         lacking += np.bincount(data.y[rows], minlength=len(data.classes)) == 0
-    few = np.flatnonzero(lacking > bearable)
+    few = np.flatnonzero(lacking > tolerated)
     if len(few):
         where = f" in {lacking[few[0]]:,} of {len(parts):,} splits" if len(parts) > 1 else ""
         yield Problem(
-            f"no {what} row is of class {data.classes[few[0]]}{where}"
-            + (f"; of {len(few) - 1} more classes likewise" if len(few) > 1 else ""),
+            f"class {data.classes[few[0]]} has no {what} rows{where}"
+            + (f"; the same holds for {len(few) - 1} more classes" if len(few) > 1 else ""),
             "target",
-            "Add rows, merge classes, or take fewer folds.",
+            "Add rows, merge classes, or use fewer folds.",
         )

@@ -1,4 +1,4 @@
-"""What a row is: the shape of an image, the length of a text, a window of a series."""
+"""Short descriptions of a row: the shape of an image, the length of a text, a window of a series."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dlcli.datasets.windows import History
 
 
 def as_table(x: Any) -> pd.DataFrame:
-    """The columns that rows are made of: a table's own, or those of the steps of series and sequences."""
+    """Return the columns of a table, or those of the time steps of series and sequences."""
     if isinstance(x, History | RaggedRows):
         return pd.DataFrame(x.values, columns=list(x.columns))
     return x if isinstance(x, pd.DataFrame) else pd.DataFrame()
 
 
 def describe_rows(data: Data) -> str:
-    """Such as `images of 8 x 8 pixels, grey`."""
+    """Return a description of the rows, such as `images of 8 x 8 pixels, grey`."""
     x = data.x
     if isinstance(x, History):
         times = data.y.times

@@ -1,10 +1,13 @@
-"""Settings that are allowed, and do less than they seem to: nothing is refused for them."""
+"""Warnings about legal but probably unintended settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytorch_lightning.callbacks import EarlyStopping
+
+from dlcli.checks.profile import find_warnings
 from dlcli.config.build import build
 from dlcli.config.kept_out import kept_out
 from dlcli.errors import Problem
@@ -13,10 +16,14 @@ if TYPE_CHECKING:
     from dlcli.experiment import Experiment
 
 
-def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the same words") -> None:
-    """What a person should know before the training: a line each, and one for all that says where advice is."""
-    from dlcli.checks.profile import find_warnings
+def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the same arguments") -> None:
+    """Print one line per warning before training, and one line on where to find advice.
 
+    Args:
+        experiment: the experiment that is about to run.
+        tell: called with each line.
+        words: the arguments with which `dlcli check` shows the hints.
+    """
     warnings = [*find_doubts(experiment.config), *find_warnings(experiment.data, experiment.splits)]
     for warning in warnings:
         tell(f"warning: {warning.where}: {warning.message}")
@@ -25,23 +32,22 @@ def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the 
 
 
 def find_doubts(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """What of a configuration a person should know before it is trained."""
+    """Yield warnings about a configuration."""
     yield from _cut_cycle(config)
     for key in kept_out(config):
         yield Problem(
-            "is a secret in plain text: the record does not keep it, and what goes on with the run needs it again",
+            "is a secret in plain text: it is not recorded, so it must be given again when the run is resumed",
             key,
-            f"Put it into a variable of your own and write '{key}=${{oc.env:NAME}}', which is recorded like that.",
+            f"Put it into an environment variable and write '{key}=${{oc.env:NAME}}', which is recorded as written.",
         )
 
 
 def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """A cycle is best at its end, and worse than before in its middle, where the rate is high: that looks like the end.
+    """Warn when early stopping may end training within a one-cycle schedule.
 
-    A schedule that only falls, such as a cosine, is left alone: what stops there has stopped improving.
+    The loss rises in the middle of the cycle, where the learning rate is high, and is lowest at its end: early stopping
+    can mistake the rise for the end of improvement. Schedules that only decay, such as cosine, are not affected.
     """
-    from pytorch_lightning.callbacks import EarlyStopping
-
     target, epochs = config["scheduler"].get("_target_", ""), config["trainer"].get("max_epochs") or -1
     if not target.endswith(".OneCycleLR"):
         return
@@ -49,7 +55,7 @@ def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:
         callback = build(node, where=f"callbacks.{name}") if node else None
         if isinstance(callback, EarlyStopping) and callback.patience < epochs:
             yield Problem(
-                f"may end the training before its one cycle of {epochs} epochs is complete: the best comes at its end",
+                f"may stop training before the cycle of {epochs} epochs is complete; the loss is lowest at its end",
                 f"callbacks.{name}",
-                f"Give callbacks=none, or callbacks.{name}.patience={epochs}: the best epoch is kept anyway.",
+                f"Use callbacks=none, or callbacks.{name}.patience={epochs}: the best epoch is kept in any case.",
             )

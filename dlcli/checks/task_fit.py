@@ -1,4 +1,4 @@
-"""Tasks and losses that do not fit the targets, found before anything is trained."""
+"""Checks that the task and its loss fit the targets."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from dlcli.splits.split import Split
 
 
 def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
-    """What is wrong with a `task` section for these targets and rows."""
+    """Return what is wrong with a `task` section for these targets and rows."""
     return _kinds(node, data) or _quantiles(node) or _threshold(node, split)
 
 
 def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
-    """The task has to be for targets of this kind, and the loss for that task."""
+    """Check that the task accepts this kind of targets, and the loss this kind of task."""
     task = locate(node[TARGET])
     accepts = getattr(task, "accepts", {data.target_kind})
     if data.target_kind not in accepts:
         return [
             Problem(
-                f"{task.__name__} is for {' or '.join(sorted(accepts))} targets; "
-                f"those of {data.name} are {data.target_kind}",
+                f"{task.__name__} is for {' or '.join(sorted(accepts))} targets, "
+                f"but those of {data.name} are {data.target_kind}",
                 "task",
                 f"Choose task={data.target_kind}, or task=auto.",
             )
         ]
     loss = node.get("loss")
-    if not loss:  # a task of the user's own may need none
+    if not loss:  # a user-defined task may need none
         return []
     for_tasks = getattr(locate(loss[TARGET]), "accepts", None)
     if for_tasks is None or task.kind in for_tasks:
@@ -40,7 +40,7 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
     name = loss[TARGET].rpartition(".")[2]
     return [
         Problem(
-            f"{name} is for {' or '.join(sorted(for_tasks))} targets; the task is {task.kind}",
+            f"{name} is for {' or '.join(sorted(for_tasks))} targets, but the task is {task.kind}",
             "task/loss",
             f"Choose task/loss={' or '.join(fitting)}.",
         )
@@ -48,16 +48,16 @@ def _kinds(node: Mapping[str, Any], data: Data) -> list[Problem]:
 
 
 def _quantiles(node: Mapping[str, Any]) -> list[Problem]:
-    """Several quantiles are several outputs a target, which not every task reads."""
+    """Check that the task supports several quantiles, which give several outputs per target."""
     several = len((node.get("loss") or {}).get("quantiles", ())) > 1
     task = locate(node[TARGET])
     if not several or getattr(task, "learns_quantiles", False):
         return []
     return [
         Problem(
-            f"{task.__name__} learns one quantile, not several",
+            f"{task.__name__} supports one quantile, not several",
             "task.loss.quantiles",
-            "Give one, such as [0.9].",
+            "Use one, such as [0.9].",
         )
     ]
 
@@ -67,8 +67,8 @@ def _threshold(node: Mapping[str, Any], split: Split) -> list[Problem]:
         return []
     return [
         Problem(
-            "the threshold is tuned on validation rows, and there are none",
+            "the threshold is tuned on validation rows, but there are none",
             "task.tune_threshold",
-            "Give it some (cv.val_size=0.15), or leave it out.",
+            "Add validation rows (cv.val_size=0.15), or leave it out.",
         )
     ]

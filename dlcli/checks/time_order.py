@@ -1,4 +1,4 @@
-"""Rows that are learnt from though they are later than those that judge."""
+"""Splits whose training rows are later than their validation or test rows."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from dlcli.splits.split import Split
 
 
 def mixed_times(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Splits that go back in time: by the rows' times, or by a table's first column of dates where none are named.
+    """Yield a warning for splits that train on later rows than they evaluate on.
 
-    A series is split in time by itself.
+    The order is that of `dataset.time` or, without it, of a table's first column of dates. A series is always split in
+    time.
     """
     if data.reach is not None:
         return
     if data.times is not None:
         if _mixed(data.times, splits):
             yield Problem(
-                "the split mixes times: later rows train, earlier ones are judged",
+                "the split ignores time: some training rows are later than evaluation rows",
                 "dataset.time",
-                "For new rows the figures promise too much. Choose cv=time_series, or cv=holdout cv.by_time=true.",
+                "Metrics are too optimistic for future rows. Use cv=time_series, or cv=holdout cv.by_time=true.",
             )
     elif isinstance(data.x, pd.DataFrame):
         dates = [name for name in data.x.columns if kind_of(data.x[name]) == "date"]
         for name in dates[:1]:
             known = data.x[name].notna().to_numpy()
-            told = [Split(*(rows[known[rows]] for rows in (s.train, s.val, s.test))) for s in splits]
-            if _mixed(data.x[name].to_numpy(), told):
+            dated = [Split(*(rows[known[rows]] for rows in (s.train, s.val, s.test))) for s in splits]
+            if _mixed(data.x[name].to_numpy(), dated):
                 yield Problem(
-                    "holds dates that the split ignores: later rows train, earlier ones are judged",
+                    "holds dates that the split ignores: some training rows are later than evaluation rows",
                     f"column {name}",
-                    f"If new rows will be later than these, split in time: dataset.time={name}.",
+                    f"If the model will be used on later rows, split in time: dataset.time={name}.",
                 )
 
 
 def _mixed(times: np.ndarray, splits: Sequence[Split]) -> bool:
-    """Whether any split tests or validates by rows that are not later than those that train."""
+    """Return whether any split has evaluation rows that are not later than its training rows."""
     return not all(
         goes_forward(times, Split(s.train, s.val[:0], s.test if len(s.test) else s.val)) for s in splits
     )

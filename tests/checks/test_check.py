@@ -43,10 +43,10 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
         ),
         (
             "model",
-            "CNN takes image data; iris is table data",
-            "For table data there are: linear, mlp.",
+            "CNN takes image data, but iris is table data",
+            "Options for table data: linear, mlp.",
         ),
-        ("monitor", "val/acuracy is watched, but never logged", "Did you mean val/accuracy?"),
+        ("monitor", "val/acuracy is monitored, but never logged", "Did you mean val/accuracy?"),
     ]
 
 
@@ -78,26 +78,29 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
         ),
         (
             ["monitor=val/f1"],
-            ("mode", "min says that less of val/f1 is better, but it is worse", "Give mode=max."),
+            ("mode", "the mode is min, but higher values of val/f1 are better", "Use mode=max."),
         ),
         (
             ["mode=max"],
-            ("mode", "max says that more of val/loss is better, but it is worse", "Give mode=min."),
+            ("mode", "the mode is max, but lower values of val/loss are better", "Use mode=min."),
         ),
         (
             ["callbacks.early_stopping.monitor=val/f1"],
             (
                 "callbacks.early_stopping.mode",
-                "min says that less of val/f1 is better, but it is worse",
-                "Give callbacks.early_stopping.mode=max.",
+                "the mode is min, but higher values of val/f1 are better",
+                "Use callbacks.early_stopping.mode=max.",
             ),
         ),
-        (["trainer.max_epochs=0"], ("trainer.max_epochs", "no epoch would be trained", "Give at least 1.")),
+        (
+            ["trainer.max_epochs=0"],
+            ("trainer.max_epochs", "no epoch would be trained", "Set it to at least 1."),
+        ),
         (
             ["trainer.min_epochs=30"],
             (
                 "trainer.min_epochs",
-                "at least 30 epochs contradict at most 20",
+                "the minimum of 30 epochs exceeds the maximum of 20",
                 "Raise trainer.max_epochs (it is 20), or lower trainer.min_epochs.",
             ),
         ),
@@ -105,16 +108,16 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
             ["trainer.max_epochs=-1", "callbacks=none"],
             (
                 "trainer.max_epochs",
-                "nothing would ever end the training",
-                "Give trainer.max_time or trainer.max_steps, or a callback that stops (callbacks=default).",
+                "training would never end",
+                "Set trainer.max_time or trainer.max_steps, or a callback that stops training (callbacks=default).",
             ),
         ),
         (
             ["cv.val_size=0"],
             (
                 "monitor",
-                "val/loss is watched, but there are no validation rows",
-                "Give it validation rows (cv.val_size=0.15). Without a search there is also monitor=train/loss.",
+                "val/loss is monitored, but there are no validation rows",
+                "Add validation rows (cv.val_size=0.15), or, outside a sweep, use monitor=train/loss.",
             ),
         ),
         (
@@ -122,7 +125,7 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
             (
                 "preprocessing",
                 "Image cannot take iris, table data",
-                "Leave the dataset its own, or choose one for table data.",
+                "Use the dataset's default, or choose one for table data.",
             ),
         ),
     ],
@@ -243,9 +246,9 @@ def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
     (warning,) = data.warnings
     assert (warning.where, warning.hint) == (
         "callbacks.early_stopping",
-        "Give callbacks=none, or callbacks.early_stopping.patience=20: the best epoch is kept anyway.",
+        "Use callbacks=none, or callbacks.early_stopping.patience=20: the best epoch is kept in any case.",
     )
-    assert warning.message.startswith("may end the training before its one cycle of 20 epochs is complete")
+    assert warning.message.startswith("may stop training before the cycle of 20 epochs is complete")
     stopping = {
         "_target_": "pytorch_lightning.callbacks.EarlyStopping",
         "monitor": "val/loss",

@@ -89,15 +89,15 @@ def test_columns_that_give_the_target_away(make, message: str) -> None:
 def test_columns_that_tell_the_class(column) -> None:
     y = np.arange(90) % 3
     data = Data("t", "table", numbers(90).x.assign(leak=column(y)), y, classes=("p", "q", "r"))
-    assert warned(data) == [("target", "leak tells the class of every row alone")]
+    assert warned(data) == [("target", "leak determines the class of every row")]
 
 
 def test_columns_that_say_nothing() -> None:
     data = numbers(100, same=1, id=np.arange(7, 107), key=[f"k{row}" for row in range(100)])
     assert warned(data) == [
         ("column same", "has the same value in every row"),
-        ("column id", "numbers the rows: an identifier says nothing about new rows"),
-        ("column key", "numbers the rows: an identifier says nothing about new rows"),
+        ("column id", "is a row number or an identifier, which carries no information about new rows"),
+        ("column key", "is a row number or an identifier, which carries no information about new rows"),
     ]
 
 
@@ -153,13 +153,13 @@ def test_classes() -> None:
     y = np.repeat([0, 1, 2], [90, 8, 2])
     data = Data("t", "table", numbers().x, y, classes=("p", "q", "r"))
     assert warned(data, KFold(folds=5, stratify=False).splits(data)) == [
-        ("target", "no test row is of class r in 3 of 5 splits"),
+        ("target", "class r has no test rows in 3 of 5 splits"),
         ("target", "heavily imbalanced: 90 rows are of class p, 2 of r"),
     ]
     last = np.arange(98, 100)
     assert warned(data, [Split(np.arange(90), last[:0], np.arange(90, 100))])[:2] == [
-        ("target", "no training row is of class q; of 1 more classes likewise"),
-        ("target", "no test row is of class p"),
+        ("target", "class q has no training rows; the same holds for 1 more classes"),
+        ("target", "class p has no test rows"),
     ]
 
 
@@ -189,9 +189,9 @@ def test_bike_hour(shared_data: Path) -> None:
         ("target cnt", "casual + registered is the target"),
         (
             "column dteday",
-            "holds dates that the split ignores: later rows train, earlier ones are judged",
+            "holds dates that the split ignores: some training rows are later than evaluation rows",
         ),
-        ("column instant", "numbers the rows: an identifier says nothing about new rows"),
+        ("column instant", "is a row number or an identifier, which carries no information about new rows"),
     ]
 
 
@@ -207,7 +207,7 @@ def test_times_that_a_split_mixes_are_warned_of() -> None:
     assert "split in time" in profile(data, Holdout().splits(data)).rows_are
     assert warned(data) == []
     (problem,) = find_warnings(data, KFold(5).splits(data))
-    assert (problem.where, problem.message.split(":")[0]) == ("dataset.time", "the split mixes times")
+    assert (problem.where, problem.message.split(":")[0]) == ("dataset.time", "the split ignores time")
     assert "cv=time_series" in problem.hint
 
 
@@ -215,7 +215,7 @@ def test_dates_that_no_split_goes_by_are_warned_of() -> None:
     data = numbers(day=pd.date_range("2024-01-01", periods=100).where(np.arange(100) != 7))
     (problem,) = find_warnings(data, Holdout().splits(data))
     assert problem.where == "column day"
-    assert problem.hint == "If new rows will be later than these, split in time: dataset.time=day."
+    assert problem.hint == "If the model will be used on later rows, split in time: dataset.time=day."
     assert warned(data, [Split(np.arange(50), np.arange(50, 60), np.arange(60, 100))]) == []
 
 

@@ -162,7 +162,7 @@ def test_check_with_mistakes() -> None:
             {
                 "where": "trainer.max_epochs",
                 "message": "no epoch would be trained",
-                "hint": "Give at least 1.",
+                "hint": "Set it to at least 1.",
             },
         ],
     }

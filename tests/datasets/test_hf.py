@@ -184,5 +184,5 @@ def test_an_empty_text_is_named_by_its_row(tmp_path: Path) -> None:
 
 def test_preprocessing_of_another_kind_of_data_is_refused(pictures: Path, tmp_path: Path) -> None:
     words = ["dataset=hf", f"dataset.path={pictures}", "preprocessing=text"]
-    with pytest.raises(ConfigError, match="Text takes tokens data; pictures is image data"):
+    with pytest.raises(ConfigError, match="Text takes tokens data, but pictures is image data"):
         runner.train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")

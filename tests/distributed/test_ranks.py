@@ -56,10 +56,10 @@ def test_ranks_read_each_batch_once_and_none_is_empty() -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["dataset.batch_size=1"], "a batch of 1 cannot be shared by 2 devices"),
-        (["executor.jobs=2"], "executor.jobs: trainings side by side share the devices out"),
+        (["dataset.batch_size=1"], "a batch of 1 cannot be divided among 2 devices"),
+        (["executor.jobs=2"], "executor.jobs: parallel jobs share the devices"),
         (["trainer.strategy=fsdp"], "trainer"),
-        (["trainer.num_nodes=2"], "trainer.num_nodes: 2 machines train together only where"),
+        (["trainer.num_nodes=2"], "trainer.num_nodes: training on 2 machines requires a launcher"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -701,7 +701,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["optimizer.lr=0.1,-1"], "optimizer.lr=-1: .*Invalid learning rate"),
         (["model=mlp,lstm"], "model=lstm: .*takes"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/acuracy:min']"],
-         r"sweep\.objectives: val/acuracy is watched, but never logged\n.*val/accuracy"),
+         r"sweep\.objectives: val/acuracy is monitored, but never logged\n.*val/accuracy"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/loss:max','model/parameters:min']"],
          r"sweep\.objectives: max says(.|\n)*Give val/loss:min"),
         (["optimizer.lr=interval(0.1,0.2)", "sweep/sampler=cmaes",

@@ -150,7 +150,9 @@ def test_a_store_that_fails_costs_one_warning_and_no_result(
     assert ledger.token in [path.name for path in entries(store.runs_dir)]
 
 
-def test_the_work_of_a_step_is_small_and_does_not_grow(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_of_a_step_is_small_and_does_not_grow(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writes: list[int] = []
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: writes.append(len(data)) or write(fd, data))
@@ -167,6 +169,7 @@ def test_the_work_of_a_step_is_small_and_does_not_grow(run_dir: Path, monkeypatc
                 sys.setprofile(None)
         after = (run_dir / LEDGER_FILE).stat()
     assert len(writes) == 100  # one for each step
-    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)  # the ledger waits for the end
+    # The ledger is not written before the end.
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert calls[99] == calls[1]
     assert calls[1] < 300  # calls and returns; 175 where it was written
