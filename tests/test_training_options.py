@@ -108,7 +108,10 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
             ["callbacks.ema._target_=pytorch_lightning.callbacks.EMAWeightAveraging"],
             "callbacks.ema: EMAWeightAveraging has no effect on the saved weights(.|\n)*weight_averaging=ema",
         ),
-        (["callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateFinder"], "implementation: finder=lr"),
+        (
+            ["callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateFinder"],
+            "implementation: finder=lr",
+        ),
         (["finder=lr", "finder.start=10", "finder.end=1"], "must be less than end"),
         (
             ["weight_averaging=swa", "trainer.max_epochs=-1"],

@@ -96,7 +96,7 @@ def giveaways(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator[Problem
 
     Args:
         x: the given rows of the table.
-        data: the whole dataset.
+        data: the full dataset.
         rows: positions of the rows of `x` in it.
     """
     y = data.y[rows]

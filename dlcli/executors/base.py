@@ -1,4 +1,4 @@
-"""What every executor can do."""
+"""The interface of executors."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Runs jobs; a context manager. Left by an exception, it stops what runs and drops what waits."""
+    """Runs jobs. A context manager: on an exception it stops running jobs and cancels queued ones."""
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:
-        """Take a job. The observer hears of its epochs, perhaps from another thread.
+        """Submit a job and return its future.
 
-        The future raises what the job raised, a DlcliError where it ran elsewhere.
+        The observer is notified of the job's progress, possibly from another thread. The future raises the job's
+        exception; if the job ran in another process, that is a DlcliError.
         """
 
     def end(self, job: Job, why: BaseException) -> None:
-        """End a job that runs elsewhere, whatever it is doing: its record ends by `why`, which its future raises."""
+        """End a job that runs in another process. `why` is recorded as its end, and raised by its future."""
 
     def __enter__(self) -> Self: ...
 
@@ -37,9 +38,9 @@ class Executor(Protocol):
 
 
 def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher: Watcher) -> list[Result]:
-    """Do all jobs, on the same rows; their results in the order of the jobs.
+    """Run all jobs on the same rows, and return their results in the order of the jobs.
 
-    The first job that fails ends it: those that run are stopped, to go on from there when the experiment is resumed.
+    The first failure stops the jobs that are running; they continue when the experiment is resumed.
     """
     if not jobs:
         return []
@@ -51,7 +52,7 @@ def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher:
         futures: list[Future[Result]] = []
         for index, job in enumerate(jobs):
             future = executor.submit(job, watcher.observer(index))
-            future.add_done_callback(partial(_tell, watcher, index))
+            future.add_done_callback(partial(_report, watcher, index))
             futures.append(future)
             if future.done():
                 future.result()
@@ -60,6 +61,6 @@ def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher:
     return [future.result() for future in futures]
 
 
-def _tell(watcher: Watcher, index: int, future: Future[Result]) -> None:
+def _report(watcher: Watcher, index: int, future: Future[Result]) -> None:
     if not future.cancelled() and future.exception() is None:
         watcher.finished(index, future.result())

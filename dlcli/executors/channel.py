@@ -1,8 +1,8 @@
-"""What driver and worker tell each other: one JSON document a line.
+"""The messages between driver and worker: one JSON document per line.
 
-To the worker: a job, and `hopeless` with the folder of one that is to be given up. From it: `computed`, `prepared` and
-`epoch` while it trains, `trained`, then `done` (the figures are in the run's ledger), `failed`, `pruned` or
-`interrupted`.
+To the worker: a job, and `hopeless` with the run folder of a job to abandon. From the worker: `computed`, `prepared`
+and `epoch` during training, `trained` after it, and finally `done` (the metrics are in the run's ledger), `failed`,
+`pruned` or `interrupted`.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ def send(stream: IO[str], event: str, **content: Any) -> None:
 
 
 class Sender(Observer):
-    """Tells the driver of a job's epochs. Single steps would cost more than they are worth."""
+    """Sends a job's progress to the driver, by epoch: a message for each step would be too slow."""
 
     def __init__(self, stream: IO[str], is_hopeless: Callable[[], bool]) -> None:
         self._stream = stream
         self._is_hopeless = is_hopeless
 
     def computed(self, done: int, total: int) -> None:
-        """Pass it on."""
+        """Send the progress of feature extraction."""
         send(self._stream, "computed", done=done, total=total)
 
     def prepared(self, plan: Plan) -> None:
-        """Pass it on."""
+        """Send the plan of the training run."""
         send(self._stream, "prepared", plan=asdict(plan))
 
     def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Pass it on."""
+        """Send an epoch's metrics."""
         send(self._stream, "epoch", epoch=epoch, metrics=dict(metrics))
 
     def trained(self) -> None:
-        """Pass it on."""
+        """Send that training has finished."""
         send(self._stream, "trained")
 
     @property
     def hopeless(self) -> bool:
-        """What the driver has said by now: nobody waits for it."""
+        """Whether the driver has asked to abandon the job, as far as messages have arrived."""
         return self._is_hopeless()
 
 
 def relay(message: Mapping[str, Any], observer: Observer) -> None:
-    """Tell the driver's observer what the worker's heard."""
+    """Pass a worker's message on to the driver's observer."""
     if message["event"] == "prepared":
         observer.prepared(Plan(**message["plan"]))
     elif message["event"] == "computed":

@@ -1,4 +1,4 @@
-"""A job in another process: what it says at its end, and what the driver makes of that."""
+"""Jobs in another process: the message at a job's end, and its translation into a result or an error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dlcli.training.observer import Observer
 
 
 def do_job(job: Job, observer: Observer) -> dict[str, Any]:
-    """There: do the job; the message that says what came of it."""
+    """Run a job in the worker, and return the message that describes its outcome."""
     try:
         with interruptible():
             run_job(job, observer)
@@ -42,7 +42,7 @@ def do_job(job: Job, observer: Observer) -> dict[str, Any]:
 
 
 def outcome(job: Job, message: Mapping[str, Any]) -> Result:
-    """Here: the job's result, or what it raised there."""
+    """Return the job's result in the driver, or raise what the job raised in the worker."""
     if message["event"] == "pruned":
         raise Pruned
     if message["event"] == "interrupted":
@@ -53,14 +53,14 @@ def outcome(job: Job, message: Mapping[str, Any]) -> Result:
 
 
 def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
-    """SQLite's locks do not hold across machines: the record would be damaged.
+    """Refuse to run jobs on other machines with a SQLite store: its locks do not work across machines.
 
     Args:
-        job: what is about to be handed over.
-        hosts: the machines that may do it.
+        job: the job about to be submitted.
+        hosts: names of the machines that may run it.
 
     Raises:
-        ConfigError: one of them is not this one, and the store is SQLite.
+        ConfigError: The store is SQLite, and one of the machines is not this one.
     """
     here = os.uname().nodename.partition(".")[0]
     is_elsewhere = any(host.partition(".")[0] != here for host in hosts)
@@ -68,26 +68,26 @@ def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
         raise ConfigError(
             f"a SQLite store cannot be written to from several machines ({', '.join(sorted(hosts))})",
             "MLFLOW_TRACKING_URI",
-            "Name a server or PostgreSQL: http://HOST:5000, or postgresql://USER@HOST/DATABASE.",
+            "Use a server or PostgreSQL: http://HOST:5000, or postgresql://USER@HOST/DATABASE.",
         )
 
 
 def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
-    """The process is gone without a word: its run is recorded as failed, for it cannot do so itself."""
+    """Record a run as failed whose process ended without a message, and return the error."""
     return record_failure(job, TrainingError(f"the worker process ended with {ending}", hint=hint))
 
 
 def record_failure(job: Job, error: DlcliError) -> DlcliError:
-    """Record a run as failed whose process is gone, or was ended, and cannot do so itself; the error says where."""
+    """Record a run as failed whose process can no longer do so, and return the error with a note on where it is."""
     ledger = Ledger.load(Path(job.run_dir))
     where = display(ledger.run_dir)
-    error.add_note(f"The run {ledger.run_name} is FAILED, and what it has done so far is kept, in {where}")
+    error.add_note(f"The run {ledger.run_name} is FAILED; its progress is kept in {where}")
     record_end(Path(job.run_dir), error)
     return error
 
 
 def record_end(run_dir: Path, end: BaseException) -> None:
-    """Record how a run has ended whose process is gone."""
+    """Record the end of a run whose process is gone."""
     from dlcli.tracking.recorder import Recorder
 
     ledger = Ledger.load(run_dir)

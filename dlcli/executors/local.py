@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from annotated_types import Ge, Gt
 
 from dlcli.config.timespan import seconds_of
-from dlcli.executors.time_limits import Limits, too_long, went_on
+from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.job import Job, run_job
 from dlcli.process.cores import cores, share
 from dlcli.process.supervision import limited
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Local:
-    """The `executor` section.
+    """Configuration section `executor` for this machine.
 
     Args:
-        jobs: how many jobs at once.
-        recycle: a worker process is replaced after so many jobs.
-        job_timeout: a job that takes longer is ended, and has failed: seconds, or text such as 30m, 2h.
-        silence: a worker process that gives no sign of life for so long is replaced; None waits for it.
+        jobs: number of jobs that run at the same time.
+        recycle: number of jobs after which a worker process is replaced.
+        job_timeout: time after which a job is ended and counts as failed: seconds, or text such as 30m, 2h.
+        silence: time after which an unresponsive worker process is replaced; None waits without limit.
     """
 
     jobs: Annotated[int, Ge(1)] = 1
@@ -49,10 +49,16 @@ class Local:
         seconds_of(self.silence, "executor.silence")
 
     def open(self, config: Mapping[str, Any], data: Data, jobs: int, *, apart: bool = False) -> Executor:
-        """An executor for so many jobs on the same rows: in this process, or in as many workers as there is use for.
+        """Return an executor for jobs on the same rows: in this process, or in worker processes.
 
-        A job that may have to be ended from outside runs in a worker, also where it is alone at a time (`apart`, or its
-        own limits say so). Processes that a launcher has started train themselves.
+        A job that may have to be ended from outside runs in a worker even if jobs run one at a time. In processes that
+        a launcher has started, jobs always run in the process itself.
+
+        Args:
+            config: configuration of the jobs.
+            data: the dataset.
+            jobs: number of jobs to expect.
+            apart: whether the caller needs to end jobs from outside.
         """
         from dlcli.distributed.launcher import is_launched
         from dlcli.executors.time_limits import Limits
@@ -61,7 +67,7 @@ class Local:
 
         side_by_side = min(self.jobs, jobs)
         limits = Limits.of(config)
-        # A command's parent process can end its only job; nobody can from a notebook.
+        # The parent process of a command can end its only job; in a notebook there is no such process.
         apart = apart or (limits.any_of_time and jobs > 1) or (limits.job is not None and not is_supervised())
         if is_launched() or (side_by_side <= 1 and not apart):
             return InProcess()
@@ -70,10 +76,10 @@ class Local:
 
 
 class InProcess:
-    """Runs a job when it is submitted; the future is done then. An interruption goes through to the caller."""
+    """Runs each job in this process, within `submit`; an interruption propagates to the caller."""
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:
-        """Run the job."""
+        """Run the job and return a completed future."""
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
         try:
@@ -83,7 +89,7 @@ class InProcess:
         return future
 
     def end(self, job: Job, why: BaseException) -> None:
-        """Nobody can ask: a job is done when `submit` returns."""
+        """Do nothing: a job is done when `submit` returns."""
 
     def __enter__(self) -> Self:
         return self
@@ -91,11 +97,11 @@ class InProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing runs any more."""
+        """Do nothing: no job is running."""
 
 
 def _run(job: Job, observer: Observer) -> Result:
-    """Run the job; the command's parent process, if there is one, ends it where it takes too long."""
+    """Run the job; the command's parent process, if there is one, ends it when a time limit is exceeded."""
     limits = Limits.of(job.config)
     with ExitStack() as stack:
         if limits.job is not None:
@@ -105,7 +111,7 @@ def _run(job: Job, observer: Observer) -> Result:
 
 
 class _Timed(Observer):
-    """Limits the time between the first step and the last, and passes everything on."""
+    """Limits the time between the first and the last step, and forwards all notifications."""
 
     def __init__(self, observer: Observer, seconds: float, stack: ExitStack) -> None:
         self._observer = observer
@@ -117,7 +123,7 @@ class _Timed(Observer):
         self._observer.computed(done, total)
 
     def prepared(self, plan: Plan) -> None:
-        text = went_on(self._seconds)
+        text = overran(self._seconds)
         self._fit = self._stack.enter_context(ExitStack())
         self._fit.enter_context(limited("trainer.max_time", self._seconds, text))
         self._observer.prepared(plan)
@@ -140,7 +146,7 @@ class _Timed(Observer):
         return self._observer.hopeless
 
 
-# Whoever asks for threads asks one of these; they count only where they are set before the library is loaded.
+# Libraries read their number of threads from these variables when they are loaded.
 _THREADS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -151,14 +157,14 @@ _THREADS = (
 
 
 def share_out(jobs: int, accelerator: str) -> list[dict[str, str]]:
-    """The environment of each of `jobs` processes: its threads, and one GPU each where there are any.
+    """Return the environment variables of each of `jobs` processes: its number of threads and, if available, its GPU.
 
-    Threads beyond the cores spin and wait for each other: two processes with two threads each on two cores were
-    measured to take 300 times as long. So a user's own OMP_NUM_THREADS counts only where it is lower than the share.
+    Oversubscribed threads spin while they wait for each other: two processes with two threads each on two cores took
+    300 times as long. Therefore a user's OMP_NUM_THREADS applies only where it is below the process's share of cores.
     """
     threads = min(share(), max(1, cores() // jobs))
     environments = [dict.fromkeys(_THREADS, str(threads)) for _ in range(jobs)]
-    # A single one has all devices, as it would in the driver's own process.
+    # A single process may use all devices, as the driver itself could.
     devices = _gpus() if accelerator != "cpu" and jobs > 1 else []
     for index, environment in enumerate(environments):
         if devices:

@@ -1,4 +1,4 @@
-"""A pool's worker processes, from the driver's side: a template starts them (`dlcli.executors.template`)."""
+"""The driver's side of a pool's worker processes, which are started by a template (`dlcli.executors.template`)."""
 
 from __future__ import annotations
 
@@ -20,66 +20,66 @@ from typing import Any
 from dlcli.executors.template import ONE_THREAD
 from dlcli.executors.vitals import Vitals, is_gone
 
-# Seconds that a process has to end once it knows that nothing more comes, and once it was killed: one that waits for a
-# disk does not end even then, and is left to the kernel.
-_LAST_WORDS, _DYING = 30.0, 5.0
-_PAUSE = 0.01  # between two looks whether it has
-_TICK = 0.5  # between two looks at one that says nothing
-# Of a template that is asked something. It answers at once, but for its first answer: then it imports, perhaps from a
-# slow disk.
+# Seconds that a process has to end after its input is closed, and after it is killed. A process in uninterruptible disk
+# sleep does not end even then, and is left to the kernel.
+_GRACE, _KILL_WAIT = 30.0, 5.0
+_PAUSE = 0.01  # seconds between checks whether a process has ended
+_TICK = 0.5  # seconds between checks of a process that sends no messages
+# Seconds without activity after which a template that owes an answer is killed. It answers immediately, except for the
+# first time: then it imports libraries, possibly from a slow disk.
 _SILENCE = 300.0
 
 
 class NoWorkerError(Exception):
-    """A worker could not be started; says what ended its template, or why there was no process for it."""
+    """A worker could not be started; the message says what ended its template, or why it could not fork."""
 
 
 class Processes:
     """Starts worker processes.
 
     Args:
-        data_fd: the rows (`dlcli.datasets.shared_memory`).
-        environment: what the template's has beyond the driver's. Threads belong there: libraries read their number
-            when they are loaded.
-        targets: what the jobs' configuration names of dlcli's own, to be imported beforehand. A user's own code might
-            compute when it is imported, or start threads.
+        data_fd: file descriptor of the rows (`dlcli.datasets.shared_memory`).
+        environment: environment variables that the template has in addition to the driver's, such as numbers of
+            threads: libraries read them when they are loaded.
+        targets: `_target_`s of dlcli's own in the jobs' configuration, which the template imports in advance. User
+            code is not imported: it might compute or start threads on import.
     """
 
     def __init__(self, data_fd: int, environment: Mapping[str, str], targets: Sequence[str]) -> None:
         self._data_fd = data_fd
         self._environment = environment
         self._targets = targets
-        # The kernel ends a template when the thread that started it is gone: this one lives as long as the pool. All
-        # questions are its, too, so that they come one after the other.
+        # The kernel kills a template when the thread that started it ends, so one thread lives as long as the pool. It
+        # also sends all requests, which serialises them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dlcli-template")
         self._lock = threading.Lock()
         self._is_stopped = False
         self._template: _Template | None = None
 
     def start(self, place: Mapping[str, str]) -> Process:
-        """A new worker, with an environment that has what `place` says.
+        """Start a worker with the environment variables in `place`.
 
         Raises:
-            NoWorkerError: the template is gone (asked again, there will be another), or cannot fork.
+            NoWorkerError: The template is gone (the next call starts another), or cannot fork.
         """
         return self._thread.submit(self._start, place).result()
 
     def stop(self) -> None:
-        """Start no more. A template that still imports, which takes seconds, is ended."""
+        """Start no more workers. A template that is still importing, which takes seconds, is killed."""
         with self._lock:
             self._is_stopped = True
             if self._template is not None and not self._template.has_answered:
                 self._template.kill()
 
     def kill(self) -> None:
-        """Start no more, and end the template at once; on Linux its workers die with it."""
+        """Start no more workers, and kill the template; on Linux its workers die with it."""
         with self._lock:
             self._is_stopped = True
             if self._template is not None:
                 self._template.kill()
 
     def close(self) -> None:
-        """Let go of the template, when there are no more workers."""
+        """Close the template, once all workers have ended."""
         if self._template is not None:
             self._template.close()
         self._thread.shutdown()
@@ -108,10 +108,10 @@ class Process:
     """A worker process.
 
     Args:
-        pid: its number.
-        jobs: a pipe to it.
-        messages: a pipe from it.
-        ended: its exit code, or None while it lives; not asked again once it has told.
+        pid: its process ID.
+        jobs: write end of the pipe to it.
+        messages: read end of the pipe from it.
+        ended: returns its exit code, or None while it is alive; not called again after it has returned a code.
     """
 
     def __init__(self, pid: int, jobs: int, messages: int, ended: Callable[[], int | None]) -> None:
@@ -119,58 +119,58 @@ class Process:
         self._jobs = os.fdopen(jobs, "w", encoding="utf-8")
         self._messages = messages
         self.has_lost_template = False
-        self._rest = b""  # of a line that has not come whole
+        self._partial = b""  # the start of a line whose end has not arrived
         self._ended = ended
         self._code: int | None = None
         self._lock = threading.Lock()
 
     def tell(self, message: Mapping[str, Any]) -> None:
-        """Send a message; to one that is gone, which shows when it is listened to, nothing."""
+        """Send a message. If the process is gone, do nothing: `listen` reports it."""
         with contextlib.suppress(BrokenPipeError):
             self._jobs.write(json.dumps(message) + "\n")
             self._jobs.flush()
 
     def listen(self) -> Iterator[dict[str, Any] | None]:
-        """What it says, until it is gone; None whenever it has said nothing for a moment."""
+        """Yield its messages until it is gone, and None whenever none has arrived for a moment."""
         while True:
             if not wait([self._messages], _TICK):
-                # Its own children may hold the pipe when it is gone.
+                # After it has ended, its children may still hold the pipe open.
                 if self._has_ended() and not wait([self._messages], 0):
                     return
                 yield None
                 continue
             piece = os.read(self._messages, 1 << 16)
-            if not piece:  # what is left of a line: it was killed in the middle of it
+            if not piece:  # a partial line is dropped: the process was killed while writing it
                 return
-            *lines, self._rest = (self._rest + piece).split(b"\n")
+            *lines, self._partial = (self._partial + piece).split(b"\n")
             for line in lines:
                 yield json.loads(line)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it lives.
+        """Send a signal, if the process is alive.
 
-        Nobody is asked whether it does, since that may take time: until its template is asked it keeps its number.
+        The template is not asked whether it is, which could take time: until then the process ID stays reserved.
         """
         if self._code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def retire(self, patience: float = _LAST_WORDS) -> None:
-        """Let it end; one that does not, within so many seconds, is killed."""
+    def retire(self, patience: float = _GRACE) -> None:
+        """Let the process end, and kill it if that takes more than `patience` seconds."""
         with contextlib.suppress(BrokenPipeError):
             self._jobs.close()
         if not self._ends_within(patience):
             self.signal(signal.SIGKILL)
-            self._ends_within(_DYING)
-        deadline = time.monotonic() + _DYING
+            self._ends_within(_KILL_WAIT)
+        deadline = time.monotonic() + _KILL_WAIT
         while self.has_lost_template and not is_gone(self.pid) and time.monotonic() < deadline:
-            time.sleep(_PAUSE)  # whoever comes next wants its locks
+            time.sleep(_PAUSE)  # its replacement needs the locks that it holds
         os.close(self._messages)
 
     @property
     def ending(self) -> str:
-        """How a retired one ended."""
-        return _told(-signal.SIGKILL if self._code is None else self._code)
+        """How a retired process ended, in words."""
+        return _ending(-signal.SIGKILL if self._code is None else self._code)
 
     def _has_ended(self) -> bool:
         with self._lock:
@@ -189,7 +189,7 @@ class Process:
             try:
                 self._code = self._ended()
             except NoWorkerError:
-                self._code = -signal.SIGKILL  # it dies with its template
+                self._code = -signal.SIGKILL  # a worker dies with its template
                 self.has_lost_template = True
         return self._code
 
@@ -198,7 +198,7 @@ class _Template:
     """A template process."""
 
     def __init__(self, data_fd: int, environment: Mapping[str, str], targets: Sequence[str]) -> None:
-        self._questions, theirs = Pipe()
+        self._requests, theirs = Pipe()
         fds = (data_fd, theirs.fileno())
         arguments = [*map(str, (os.getpid(), *fds)), *targets]
         path = os.pathsep.join(filter(None, sys.path))
@@ -208,7 +208,7 @@ class _Template:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=fds,
-            # Ctrl-C goes to the driver, which tells its workers once.
+            # Ctrl-C must reach the driver only, which then signals its workers once.
             start_new_session=True,
         )
         theirs.close()
@@ -216,11 +216,11 @@ class _Template:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def start(self, place: Mapping[str, str], *pipes: int) -> int:
-        """The process ID of a new worker; raises NoWorkerError."""
+        """Fork a worker and return its process ID; raises NoWorkerError."""
         answer = self._ask({"place": dict(place)}, *pipes)
         if "error" in answer:
             raise NoWorkerError(answer["error"])
@@ -228,40 +228,40 @@ class _Template:
         return pid
 
     def ended(self, pid: int) -> int | None:
-        """A worker's exit code, or None while it lives; raises NoWorkerError where it died with its template."""
+        """Return a worker's exit code, or None while it is alive; raises NoWorkerError if the template is gone."""
         return self._ask({"ended": pid}).get("code")
 
-    def _ask(self, question: Mapping[str, Any], *fds: int) -> dict[str, Any]:
+    def _ask(self, request: Mapping[str, Any], *fds: int) -> dict[str, Any]:
         try:
-            self._questions.send_bytes(json.dumps(question).encode())
+            self._requests.send_bytes(json.dumps(request).encode())
             for fd in fds:
-                send_handle(self._questions, fd, self._process.pid)
+                send_handle(self._requests, fd, self._process.pid)
             vitals = Vitals(self._process.pid)
-            while not self._questions.poll(_TICK):
+            while not self._requests.poll(_TICK):
                 if vitals.silence() > _SILENCE:
                     self.kill()
-            answer: dict[str, Any] = json.loads(self._questions.recv_bytes())
+            answer: dict[str, Any] = json.loads(self._requests.recv_bytes())
         except (EOFError, OSError) as error:
-            raise NoWorkerError(_told(self._end())) from error
+            raise NoWorkerError(_ending(self._end())) from error
         self.has_answered = True
         return answer
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self._process.kill()
 
     def close(self) -> None:
-        """Let it end: no more questions come."""
-        self._questions.close()
+        """Close the pipe of requests, and wait for the process to end."""
+        self._requests.close()
         self._end()
 
     def _end(self) -> int:
         try:
-            return self._process.wait(_LAST_WORDS)
+            return self._process.wait(_GRACE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
 
 
-def _told(code: int) -> str:
+def _ending(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"

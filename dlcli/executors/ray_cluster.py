@@ -1,4 +1,4 @@
-"""`executor=ray`: many machines, or this one through Ray. An extra: `pip install 'dlcli[ray]'`."""
+"""`executor=ray`: jobs on a Ray cluster, or on this machine through Ray. Requires `pip install 'dlcli[ray]'`."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.executors.base import Executor
 
-# Seconds that stopped jobs have to write down how they ended; then their processes are killed.
-_LAST_WORDS, _DYING = 6.0, 2.0
+# Seconds that stopped jobs have to record their end before their processes are killed, and to be gone after that.
+_GRACE, _KILL_WAIT = 6.0, 2.0
 
 
 @dataclass(frozen=True)
 class Ray:
-    """The `executor` section.
+    """Configuration section `executor` for Ray.
 
-    All machines have to see the same `runs_dir`, on a shared disk.
+    All machines must have access to the same `runs_dir`, on a shared disk.
 
     Args:
-        jobs: how many jobs at once.
-        address: of a cluster (HOST:PORT, or auto for the one that runs here); None starts Ray on this machine.
-        cpus: that each job gets; also its threads.
-        gpus: that each job gets, or a share of one.
-        retries: how often a job goes on elsewhere whose machine or process has died.
+        jobs: number of jobs that run at the same time.
+        address: address of a cluster (HOST:PORT, or auto for the one on this machine); None starts Ray here.
+        cpus: cores per job, and its number of threads.
+        gpus: GPUs per job; may be a fraction.
+        retries: how often a job whose machine or process has died continues elsewhere.
     """
 
     jobs: Annotated[int, Ge(1)] = 4
@@ -58,12 +58,14 @@ class Ray:
 
     @property
     def opening(self) -> str:
-        """What a person should know before it is opened, for that takes its time."""
-        where = f"Ray answers at {self.address}" if self.address else "Ray starts on this machine"
-        return f"Until {where} it can take half a minute; then up to {counted(self.jobs, 'job')} run at once."
+        """A note for the user, since opening the executor takes time."""
+        action = f"Connecting to Ray at {self.address}" if self.address else "Starting Ray on this machine"
+        return (
+            f"{action} can take half a minute; then up to {counted(self.jobs, 'job')} run at the same time."
+        )
 
     def open(self, config: Mapping[str, Any], data: Data, jobs: int, *, apart: bool = False) -> Executor:
-        """An executor for jobs on the same rows."""
+        """Return an executor for jobs on the same rows."""
         try:
             import ray  # noqa: F401
         except ImportError as error:
@@ -72,14 +74,14 @@ class Ray:
 
 
 class RayPool:
-    """Jobs as Ray's tasks: a place that is free takes the next one; what dies with its machine goes on elsewhere."""
+    """Runs jobs as Ray tasks; a job whose machine dies continues on another."""
 
     def __init__(self, options: Ray, dataset: Mapping[str, Any], data: Data) -> None:
         self._options = options
         self._dataset = dict(dataset)
         self._data = data
         self._running: dict[str, Any] = {}
-        self._ended: dict[str, BaseException] = {}  # by the driver, and by what
+        self._ended: dict[str, BaseException] = {}  # jobs that the driver has ended, with the reason
         self._following = Following()
 
     def __enter__(self) -> Self:
@@ -88,7 +90,7 @@ class RayPool:
         self._owns = not ray.is_initialized()
         if self._owns:
             _start(self._options)
-        task: Any = ray.remote(_there)
+        task: Any = ray.remote(_run_remotely)
         task = task.options(
             num_cpus=self._options.cpus, num_gpus=self._options.gpus, max_retries=self._options.retries
         )
@@ -98,7 +100,7 @@ class RayPool:
         return self
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:
-        """Hand a job to Ray."""
+        """Submit a job to Ray and return its future."""
         import ray
 
         if not self._running:
@@ -114,7 +116,7 @@ class RayPool:
         return future
 
     def end(self, job: Job, why: BaseException) -> None:
-        """End a job that runs; so does its process, which Ray replaces."""
+        """End a running job, together with its process, which Ray replaces."""
         import ray
 
         if (ref := self._running.get(job.run_dir)) is not None and job.run_dir not in self._ended:
@@ -130,11 +132,11 @@ class RayPool:
         if error is not None and refs:
             for ref in refs:
                 ray.cancel(ref)
-            _, left = ray.wait(refs, num_returns=len(refs), timeout=_LAST_WORDS)
-            for ref in left:
+            _, unfinished = ray.wait(refs, num_returns=len(refs), timeout=_GRACE)
+            for ref in unfinished:
                 ray.cancel(ref, force=True)
-            if left:
-                ray.wait(left, num_returns=len(left), timeout=_DYING)
+            if unfinished:
+                ray.wait(unfinished, num_returns=len(unfinished), timeout=_KILL_WAIT)
         self._following.__exit__()
         if self._owns:
             ray.shutdown()
@@ -154,20 +156,23 @@ class RayPool:
         except ray.exceptions.TaskCancelledError:
             future.set_exception(Interrupted(signal.SIGTERM))
         except ray.exceptions.RayError as error:
-            hint = (
-                f"It was tried {self._options.retries + 1} times: look at the machines, and at their memory."
-            )
+            hint = f"It was tried {self._options.retries + 1} times: check the machines and their memory."
             future.set_exception(record_loss(job, first_line(error), hint))
         except BaseException as error:
             future.set_exception(error)
 
 
-def _there(
+def _run_remotely(
     job_text: str, environment: dict[str, str], dataset: dict[str, Any], data: Data, store: str
 ) -> dict[str, Any]:
-    """In a process of Ray's, which does many jobs one after the other, and has the environment of its machine.
+    """Run a job in one of Ray's processes, which run many jobs and have the environment of their machine.
 
-    `environment` is what the job reads of the driver's.
+    Args:
+        job_text: the job as JSON.
+        environment: the driver's environment variables that the job reads.
+        dataset: the `dataset` section.
+        data: the dataset.
+        store: address of the MLflow store.
     """
     from copy import deepcopy
 
@@ -177,14 +182,14 @@ def _there(
 
     os.environ[URI_VARIABLE] = store
     if not has_loaded(dataset):
-        preload(dataset, deepcopy(data))  # what Ray hands out cannot be written to
+        preload(dataset, deepcopy(data))  # arrays in Ray's object store are read-only
     return do_followed_job(Job.from_json(job_text))
 
 
 def _start(options: Ray) -> None:
     import ray
 
-    # Reporting usage over the network is the user's to decide.
+    # Do not send usage statistics unless the user has enabled it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     path = os.pathsep.join(filter(None, sys.path))
     arguments: dict[str, Any] = {"address": options.address}
@@ -199,7 +204,7 @@ def _start(options: Ray) -> None:
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            hint = "Start it there (ray start --head), or leave executor.address out to use this machine."
+            hint = "Start one there (ray start --head), or leave out executor.address to use this machine."
             raise ConfigError(
                 f"no Ray cluster answers: {first_line(error)}", "executor.address", hint
             ) from error
@@ -207,7 +212,7 @@ def _start(options: Ray) -> None:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray takes SIGTERM for itself; dlcli ends in an orderly way on its own."""
+    """Restore dlcli's signal handlers, which `ray.init` replaces."""
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in numbers}
     try:

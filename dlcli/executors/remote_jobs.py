@@ -1,4 +1,4 @@
-"""Jobs on other machines, followed by what they write into their runs' folders, which all machines see."""
+"""Jobs on other machines, followed through the files that they write to their run folders on a shared disk."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from dlcli.tracking.history import HISTORY_FILE, read_history
 from dlcli.tracking.ledger import LEDGER_FILE, atomic_write
 from dlcli.training.observer import Observer, Plan
 
-_SECONDS = 0.3  # between looks
-# From the job: what it is about to train. From the driver: that it is to be given up.
+_SECONDS = 0.3  # between polls
+# Written by the job: its plan. Written by the driver: a request to abandon the job.
 _PLAN, _HOPELESS = ".plan.json", ".hopeless"
 
 
 def do_followed_job(job: Job) -> dict[str, Any]:
-    """There: do the job; the message that says what came of it."""
+    """Run a job on the remote machine, and return the message that describes its outcome."""
     from dlcli.process.quiet import quiet
 
     run_dir = Path(job.run_dir)
     if not (run_dir / LEDGER_FILE).exists():
         hint = "Put runs_dir on a disk that all machines share: --runs-dir DIR."
-        unseen = ConfigError("this machine does not see the run's folder", job.run_dir, hint)
+        unseen = ConfigError("the run's folder does not exist on this machine", job.run_dir, hint)
         return {"event": "failed", **describe_error(unseen)}
     with quiet():
         return do_job(job, _Noting(run_dir))
 
 
 class _Noting(Observer):
-    """There: epochs stand in the run's history anyway; what else the driver should know goes into a file."""
+    """The job's side: writes the plan to a file; the epochs are in the run's history anyway."""
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
@@ -57,7 +57,7 @@ class _Followed:
 
 
 class Following(threading.Thread):
-    """Here: tells the observers of running jobs what these have written; use it in a `with`."""
+    """The driver's side: polls the files of running jobs and notifies their observers. A context manager."""
 
     def __init__(self) -> None:
         super().__init__(name="dlcli-following", daemon=True)
@@ -74,7 +74,7 @@ class Following(threading.Thread):
         self.join()
 
     def follow(self, job: Job, observer: Observer) -> None:
-        """A job is about to begin, or to go on: only what it writes from now on is news."""
+        """Follow a job that is about to start or continue; what it wrote before is ignored."""
         run_dir = Path(job.run_dir)
         for leftover in (_PLAN, _HOPELESS):
             (run_dir / leftover).unlink(missing_ok=True)
@@ -83,41 +83,41 @@ class Following(threading.Thread):
             self._jobs[run_dir] = _Followed(observer, file.stat().st_size if file.exists() else 0)
 
     def forget(self, job: Job) -> None:
-        """A job is over: what it wrote last is told, and no more.
+        """Report what a finished job wrote last, and stop following it.
 
         Raises:
-            Exception: whatever its observer has raised.
+            Exception: Whatever its observer has raised.
         """
         run_dir = Path(job.run_dir)
         with self._lock:
             followed = self._jobs.pop(run_dir, None)
             if followed is not None:
-                _tell(run_dir, followed)
+                _report(run_dir, followed)
         for leftover in (_PLAN, _HOPELESS):
             (run_dir / leftover).unlink(missing_ok=True)
         if followed is not None and followed.error is not None:
             raise followed.error
 
     def run(self) -> None:
-        """Look, until it is over."""
+        """Poll until the context is left."""
         while not self._over.wait(_SECONDS):
             self.look()
 
     def look(self) -> None:
-        """Tell what is new."""
+        """Poll all jobs once."""
         with self._lock:
             for run_dir, followed in self._jobs.items():
-                _tell(run_dir, followed)
+                _report(run_dir, followed)
 
 
-def _tell(run_dir: Path, followed: _Followed) -> None:
-    """Tell a job's news. An error ends no thread that others are followed by."""
+def _report(run_dir: Path, followed: _Followed) -> None:
+    """Report what is new of one job. An error is kept for `forget`, since the thread also follows other jobs."""
     if followed.error is not None:
         return
     try:
         _read_news(run_dir, followed)
     except OSError:
-        pass  # a shared disk may not answer for a moment: the next look goes on from here
+        pass  # a shared disk may be unavailable for a moment: the next poll continues from here
     except Exception as error:
         followed.error = error
 

@@ -1,4 +1,4 @@
-"""One place in a pool of workers: takes jobs one after the other, and watches over the process that does them."""
+"""One slot of a pool of workers: takes jobs one after the other, and supervises the process that runs them."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ if TYPE_CHECKING:
     from dlcli.training.observer import Observer
 
 _OUT_OF_MEMORY = (
-    "The system kills processes when memory runs out: fewer at once (--jobs), or smaller batches."
+    "The system kills processes when memory runs out: run fewer jobs at a time (--jobs), "
+    "or use smaller batches."
 )
 _SILENT_TWICE = (
-    "Look what its code waits for (a lock, a network, another process); executor.silence=null waits on."
+    "Check what the code waits for (a lock, the network, another process); "
+    "executor.silence=null waits without limit."
 )
-# Messages after which a job is over.
+# Messages that end a job.
 _ENDS = ("done", "failed", "pruned", "interrupted")
 
-# How often a job is given to a process that then gives no sign of life.
+# How many processes may become unresponsive with a job before it fails.
 _TRIES = 2
 
 REPLACED_TAG = "dlcli.replaced"
 
 
 class Task(NamedTuple):
-    """A job, and who hears of it."""
+    """A job with its observer and its future."""
 
     job: Job
     observer: Observer
@@ -49,7 +51,7 @@ class Task(NamedTuple):
 
 
 class Slot(threading.Thread):
-    """One place, and the worker process that has it now."""
+    """A thread that runs jobs in one worker process at a time."""
 
     def __init__(
         self,
@@ -69,12 +71,12 @@ class Slot(threading.Thread):
         self._jobs_done = 0
         self._stopped = threading.Event()
         self._running: Job | None = None
-        self._end_by: BaseException | None = None  # what the driver ends the running job with
+        self._end_by: BaseException | None = None  # set by the driver to end the running job
 
     def run(self) -> None:
-        """Do jobs until there are no more."""
+        """Run jobs until the queue ends."""
         while (task := self._tasks.get()) is not None and not self._stopped.is_set():
-            # A job runs from when there is a process for it: to start the first one takes seconds.
+            # A job counts as running only once there is a process for it: starting the first one takes seconds.
             with contextlib.suppress(NoWorkerError):
                 self._ready()
             if not task.future.set_running_or_notify_cancel():
@@ -91,13 +93,13 @@ class Slot(threading.Thread):
         self._retire()
 
     def stop(self, number: signal.Signals) -> None:
-        """Have the running job end as killed: asked to (SIGTERM), or at once (SIGKILL)."""
+        """Stop the running job and take no more: it is asked to end (SIGTERM) or killed (SIGKILL)."""
         self._stopped.set()
         if (process := self._process) is not None:
             process.signal(number)
 
     def end(self, job: Job, why: BaseException) -> None:
-        """Have the running job end by `why`, if it is this one."""
+        """End the given job, if it is the running one, with `why` as the reason."""
         if self._running is job:
             self._end_by = why
 
@@ -112,16 +114,16 @@ class Slot(threading.Thread):
                 if not tries_left:
                     error = TrainingError(str(silence), "executor.silence", _SILENT_TWICE)
                     raise record_failure(task.job, error) from None
-                text = f"its process was replaced: {silence}"
+                text = f"the worker process was replaced: {silence}"
                 Ledger.load(Path(task.job.run_dir)).add_tags({REPLACED_TAG: text})
-                task.observer.noted(f"{_name(task.job)}: {text}. It goes on in a new one.")
+                task.observer.noted(f"{_name(task.job)}: {text}. The job continues in a new process.")
         raise Interrupted(signal.SIGTERM)
 
     def _try(self, task: Task) -> Result:
-        """Have a worker do a job.
+        """Run a job in a worker.
 
         Raises:
-            Silent: its process gives no sign of life.
+            Silent: The process is unresponsive.
         """
         try:
             process = self._ready()
@@ -130,7 +132,7 @@ class Slot(threading.Thread):
         if self._stopped.is_set():
             raise Interrupted(signal.SIGTERM)
         process.tell({"job": task.job.to_json()})
-        with contextlib.closing(self._overseen(task, process)) as messages:
+        with contextlib.closing(self._supervised(task, process)) as messages:
             for message in messages:
                 if message["event"] in _ENDS:
                     self._jobs_done += 1
@@ -142,15 +144,15 @@ class Slot(threading.Thread):
                     process.tell({"hopeless": task.job.run_dir})
         self._retire()
         if process.has_lost_template and not self._stopped.is_set():
-            raise Silent("it ended with the process that workers are forked from")
+            raise Silent("the process that workers are forked from has ended")
         raise self._loss(task, process.ending)
 
-    def _overseen(self, task: Task, process: Process) -> Generator[dict[str, Any], None, None]:
-        """What the process says of the job; one that takes too long is ended.
+    def _supervised(self, task: Task, process: Process) -> Generator[dict[str, Any], None, None]:
+        """Yield the process's messages about the job, while enforcing the job's limits.
 
         Raises:
-            TrainingError: the job has taken too long: its run is recorded.
-            Silent: its process gives no sign of life.
+            TrainingError: The job exceeded a time limit, and was recorded as failed.
+            Silent: The process is unresponsive.
         """
         vitals = Vitals(process.pid)
         oversight = Oversight(
@@ -176,7 +178,7 @@ class Slot(threading.Thread):
                 raise record_failure(task.job, error) from None
 
     def _loss(self, task: Task, ending: str) -> DlcliError | Interrupted:
-        if self._stopped.is_set():  # it had not begun yet
+        if self._stopped.is_set():  # the job had not started
             return Interrupted(signal.SIGTERM)
         return record_loss(task.job, ending, _OUT_OF_MEMORY)
 
@@ -186,7 +188,7 @@ class Slot(threading.Thread):
         if self._process is None:
             try:
                 self._process = self._processes.start(self._place)
-            except NoWorkerError:  # asked again, there will be another template
+            except NoWorkerError:  # the template is gone: the second call starts another
                 self._process = self._processes.start(self._place)
             self._jobs_done = 0
             self._process.tell({"dataset": self._dataset})

@@ -1,4 +1,4 @@
-"""`executor=slurm`: each job is a job of SLURM's. An extra: `pip install 'dlcli[slurm]'`."""
+"""`executor=slurm`: each job is a SLURM job. Requires `pip install 'dlcli[slurm]'`."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.executors.base import Executor
 
-_SECONDS = 0.5  # between looks at the jobs
-_TRIES = 20  # looks that may fail one after the other
+_SECONDS = 0.5  # between polls of the jobs
+_TRIES = 20  # consecutive polls that may fail
 _SIGNAL = "USR1"
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """The `executor` section. All machines have to see the same `runs_dir` and the same data.
+    """Configuration section `executor` for SLURM. All machines must have access to the same `runs_dir` and data.
 
     Args:
-        jobs: how many jobs are in SLURM's queue at once.
-        partition: of the cluster; None leaves it to SLURM.
-        minutes: that a job may take; one that is not done then goes on in another.
-        cpus: cores of each job, and its threads.
-        gpus: GPUs of each job.
-        memory_gb: memory of each job.
-        setup: shell lines that are run before each job, such as `module load`.
-        cluster: `local` starts processes on this machine instead, to try it out.
+        jobs: number of jobs in SLURM's queue at the same time.
+        partition: partition of the cluster; None uses SLURM's default.
+        minutes: time limit of a SLURM job; an unfinished job continues in another.
+        cpus: cores per job, and its number of threads.
+        gpus: GPUs per job.
+        memory_gb: memory per job, in GB.
+        setup: shell commands that run before each job, such as `module load`.
+        cluster: `local` starts processes on this machine instead, for trying it out.
     """
 
     jobs: Annotated[int, Ge(1)] = 4
@@ -65,7 +65,7 @@ class Slurm:
     cluster: Cluster = "slurm"
 
     def open(self, config: Mapping[str, Any], data: Data, jobs: int, *, apart: bool = False) -> Executor:
-        """An executor for jobs, each of which reads the rows itself."""
+        """Return an executor for jobs, each of which reads the rows itself."""
         try:
             import submitit  # noqa: F401
         except ImportError as error:
@@ -73,12 +73,12 @@ class Slurm:
                 "submitit is not installed", "executor", "pip install 'dlcli[slurm]'"
             ) from error
         if self.cluster == "slurm" and shutil.which("sbatch") is None:
-            hint = "Run dlcli where sbatch is, or choose executor=local."
-            raise ConfigError("SLURM is not there", "executor", hint)
+            hint = "Run dlcli on a machine that has sbatch, or choose executor=local."
+            raise ConfigError("SLURM is not available: sbatch was not found", "executor", hint)
         return SlurmQueue(self)
 
     def queue(self, folder: Path) -> Any:
-        """submitit's executor for one job, whose files it puts into the folder."""
+        """Return submitit's executor for one job, with its files in the given folder."""
         import submitit
 
         queue = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
@@ -95,15 +95,15 @@ class Slurm:
 
 
 def _resuming(job: Job) -> str:
-    """The line by which a job's run goes on."""
+    """Return the command that resumes a job's run."""
     try:
         return resume_command(Ledger.load(Path(job.run_dir)))
-    except DlcliError:  # what brought us here matters more
+    except DlcliError:  # the caller is about to report a more important error
         return "dlcli resume RUN"
 
 
 def machines(partition: str | None) -> set[str]:
-    """SLURM's machines; none where it does not tell."""
+    """Return the names of SLURM's machines; an empty set if `sinfo` is not available."""
     within = [f"--partition={partition}"] if partition else []
     with contextlib.suppress(OSError):
         command = ["sinfo", "--noheader", "--Node", "--format=%N", *within]
@@ -112,34 +112,34 @@ def machines(partition: str | None) -> set[str]:
 
 
 class SlurmQueue:
-    """SLURM's queue; a job that is preempted saves its state and is handed in again."""
+    """Runs jobs in SLURM's queue; a preempted job saves its state and is submitted again."""
 
     def __init__(self, options: Slurm) -> None:
         self._options = options
-        self._ended: dict[str, BaseException] = {}  # by the driver, and by what
+        self._ended: dict[str, BaseException] = {}  # jobs that the driver has ended, with the reason
         self._waiting: dict[str, tuple[Job, Observer, Future[Result], Any]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._following = Following()
-        self._looking = threading.Thread(target=self._look, name="dlcli-slurm", daemon=True)
+        self._polling = threading.Thread(target=self._poll, name="dlcli-slurm", daemon=True)
 
     def __enter__(self) -> Self:
         os.environ["SUBMITIT_PREEMPT_SIGNAL"] = _SIGNAL
         self._following.__enter__()
-        self._looking.start()
+        self._polling.start()
         return self
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:
-        """Hand a job in."""
+        """Submit a job and return its future."""
         if not self._waiting and self._options.cluster == "slurm":
             refuse_sqlite_elsewhere(job, machines(self._options.partition))
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
-        self._hand_in(job, observer, future)
+        self._submit(job, observer, future)
         return future
 
     def end(self, job: Job, why: BaseException) -> None:
-        """End a job that waits or runs: SLURM asks it to end, and kills it after a while of its own."""
+        """End a queued or running job: SLURM signals it, and kills it after SLURM's own grace period."""
         with self._lock:
             entry = self._waiting.get(job.run_dir)
             is_new = entry is not None and job.run_dir not in self._ended
@@ -152,31 +152,33 @@ class SlurmQueue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._looking.join()
+        self._polling.join()
         self._following.__exit__()
-        if error is not None:  # nobody looks any more: what is ended before it has begun has not failed
-            for *_, there in self._waiting.values():
+        if (
+            error is not None
+        ):  # polling has stopped, so a job that is ended before it starts is not recorded as failed
+            for *_, submitted in self._waiting.values():
                 with contextlib.suppress(OSError):
-                    end_job(there.job_id, self._options.cluster)
+                    end_job(submitted.job_id, self._options.cluster)
 
-    def _hand_in(self, job: Job, observer: Observer, future: Future[Result]) -> None:
+    def _submit(self, job: Job, observer: Observer, future: Future[Result]) -> None:
         folder = slurm_folder(Path(job.run_dir))
         end_earlier_job(folder, self._options.cluster, _resuming(job))
         self._following.follow(job, observer)
         try:
-            there = self._options.queue(folder).submit(_there, job.to_json())
-        except Exception as error:  # submitit's own, and those of sbatch
-            hint = f"Look whether sbatch works here. Then: {_resuming(job)}"
-            raise ExecutorError(f"SLURM takes no job: {first_line(error)}", "executor", hint) from error
+            submitted = self._options.queue(folder).submit(_run_remotely, job.to_json())
+        except Exception as error:  # errors of submitit and of sbatch
+            hint = f"Check that sbatch works here. Then: {_resuming(job)}"
+            raise ExecutorError(f"SLURM rejected the job: {first_line(error)}", "executor", hint) from error
         with self._lock:
-            self._waiting[job.run_dir] = job, observer, future, there
+            self._waiting[job.run_dir] = job, observer, future, submitted
 
-    def _look(self) -> None:
-        """Until it is over; nothing may end this thread while somebody waits for a job."""
+    def _poll(self) -> None:
+        """Poll until the context is left; no error may end this thread while a caller waits for a job."""
         failures = 0
         while not self._over.wait(_SECONDS):
             try:
-                self._look_once()
+                self._poll_once()
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -184,32 +186,32 @@ class SlurmQueue:
                     self._give_up(error)
                     return
 
-    def _look_once(self) -> None:
+    def _poll_once(self) -> None:
         with self._lock:
             ended = [entry for entry in self._waiting.values() if entry[-1].done()]
             for job, *_ in ended:
                 del self._waiting[job.run_dir]
-        for job, observer, future, there in ended:
-            self._settle(job, observer, future, there)
+        for job, observer, future, submitted in ended:
+            self._settle(job, observer, future, submitted)
 
     def _give_up(self, error: Exception) -> None:
-        """Whoever waits hears that nothing more will come."""
+        """Fail the futures of all unfinished jobs."""
         for job, _, future, _ in self._waiting.values():
-            hint = f"Jobs that still run are ended when it goes on, once SLURM answers: {_resuming(job)}"
+            hint = f"Once SLURM answers, resume; jobs that still run are ended then: {_resuming(job)}"
             future.set_exception(
                 ExecutorError(f"SLURM does not answer: {first_line(error)}", "executor", hint)
             )
 
-    def _settle(self, job: Job, observer: Observer, future: Future[Result], there: Any) -> None:
+    def _settle(self, job: Job, observer: Observer, future: Future[Result], submitted: Any) -> None:
         try:
             self._following.forget(job)
             if (why := self._ended.pop(job.run_dir, None)) is not None:
                 shutil.rmtree(slurm_folder(Path(job.run_dir)), ignore_errors=True)
                 record_end(Path(job.run_dir), why)
                 raise why
-            message = self._last_message(job, there)
+            message = self._last_message(job, submitted)
             if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
-                self._hand_in(job, observer, future)  # it goes on from what it has saved
+                self._submit(job, observer, future)  # it continues from its saved state
                 return
             result = outcome(job, message)
         except BaseException as error:
@@ -217,24 +219,24 @@ class SlurmQueue:
         else:
             future.set_result(result)
 
-    def _last_message(self, job: Job, there: Any) -> dict[str, Any]:
-        """What a job said at its end; then nobody needs submitit's files any more."""
+    def _last_message(self, job: Job, submitted: Any) -> dict[str, Any]:
+        """Return the message at a job's end, and remove submitit's files."""
         folder = slurm_folder(Path(job.run_dir))
         try:
-            message: dict[str, Any] = there.result()
-        except Exception as error:  # of submitit's own: no result, a time that is up, a node that is gone
-            raise record_loss(job, first_line(error), f"SLURM's words are in {display(folder)}.") from error
+            message: dict[str, Any] = submitted.result()
+        except Exception as error:  # submitit's errors: no result, time limit exceeded, node lost
+            raise record_loss(job, first_line(error), f"SLURM's output is in {display(folder)}.") from error
         shutil.rmtree(folder, ignore_errors=True)
         return message
 
 
 def _environment(cpus: int) -> list[str]:
-    """Shell lines by which a job finds the same code, and has its share of threads."""
+    """Return shell commands that set a job's module path and number of threads."""
     path = os.pathsep.join(filter(None, sys.path))
     return [f"export PYTHONPATH={shlex.quote(path)} OMP_NUM_THREADS={cpus}"]
 
 
-def _there(job_text: str) -> dict[str, Any]:
-    """In SLURM's job."""
+def _run_remotely(job_text: str) -> dict[str, Any]:
+    """Run a job within a SLURM job."""
     with preemptible():
         return do_followed_job(Job.from_json(job_text))

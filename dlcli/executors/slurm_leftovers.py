@@ -1,4 +1,4 @@
-"""SLURM's jobs outlive a driver that is killed: one that goes on ends them before it hands the same run in again."""
+"""SLURM jobs outlive a driver that is killed; on resumption they are ended before the same run is submitted again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dlcli.errors import ExecutorError
 
 Cluster = Literal["slurm", "local"]
 
-# submitit's file of a job that was handed in: its number stands before it; where the cluster is local, a process's.
-_HANDED_IN = "_submitted.pkl"
+# Suffix of submitit's file for a submitted job. It follows the job ID, which for `cluster: local` is a process ID.
+_SUBMITTED = "_submitted.pkl"
 
 _STATES = "PENDING,CONFIGURING,RUNNING,SUSPENDED,COMPLETING"
 _SHOW: dict[Cluster, list[str]] = {
@@ -22,53 +22,54 @@ _SHOW: dict[Cluster, list[str]] = {
 }
 _END: dict[Cluster, str] = {"slurm": "scancel", "local": "kill"}
 
-# Seconds that a job has to end: SLURM itself gives it 30 by default, then kills it.
+# Seconds that a job has to end: by default SLURM kills it after 30.
 _PATIENCE = 120.0
 _PAUSE = 0.5
 
 
 def slurm_folder(run_dir: Path) -> Path:
-    """Where submitit's files of a run's job lie, beside what the run itself records."""
+    """Return the folder of submitit's files, which lies beside the run's own record."""
     return run_dir.parent / ".slurm"
 
 
-def end_earlier_job(folder: Path, cluster: Cluster, goes_on: str = "dlcli resume RUN") -> None:
-    """End the job that a driver before this one left, wait until it is gone, and remove its files.
+def end_earlier_job(folder: Path, cluster: Cluster, resuming: str = "dlcli resume RUN") -> None:
+    """End the job that an earlier driver left, wait until it is gone, and remove its files.
 
-    `goes_on` is the line by which the run goes on, if it does not end.
+    Args:
+        folder: folder of submitit's files.
+        cluster: where the job runs.
+        resuming: the command to suggest if the job does not end.
 
     Raises:
-        ExecutorError: it does not end, or SLURM does not say.
+        ExecutorError: The job does not end, or SLURM does not answer.
     """
-    for file in folder.glob(f"*{_HANDED_IN}"):
-        job_id = file.name.removesuffix(_HANDED_IN)
+    for file in folder.glob(f"*{_SUBMITTED}"):
+        job_id = file.name.removesuffix(_SUBMITTED)
         if _lives(job_id, cluster):
             end_job(job_id, cluster)
-            _wait_for_end(job_id, cluster, goes_on)
+            _wait_for_end(job_id, cluster, resuming)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def end_job(job_id: str, cluster: Cluster) -> None:
-    """Ask a job to end: its run is recorded as killed."""
+    """Signal a job to end; its run is recorded as killed."""
     subprocess.run([_END[cluster], job_id], capture_output=True, check=False)
 
 
-def _wait_for_end(job_id: str, cluster: Cluster, goes_on: str) -> None:
+def _wait_for_end(job_id: str, cluster: Cluster, resuming: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while _lives(job_id, cluster):
         if time.monotonic() > deadline:
-            hint = f"End it: {_END[cluster]} {job_id}. Then go on with: {goes_on}"
-            raise ExecutorError(
-                f"job {job_id}, which an earlier command left, does not end", "executor", hint
-            )
+            hint = f"End it: {_END[cluster]} {job_id}. Then resume: {resuming}"
+            raise ExecutorError(f"job {job_id} of an earlier command does not end", "executor", hint)
         time.sleep(_PAUSE)
 
 
 def _lives(job_id: str, cluster: Cluster) -> bool:
-    """Whether a job waits or runs."""
+    """Return whether a job is queued or running."""
     shown = subprocess.run([*_SHOW[cluster], job_id], capture_output=True, text=True, check=False)
     if cluster == "local":
-        return "submitit" in shown.stdout  # else another process has its number by now
+        return "submitit" in shown.stdout  # otherwise another process has the process ID by now
     if shown.returncode != 0 and "Invalid job id" not in shown.stderr:
         raise ExecutorError(f"SLURM does not answer: {shown.stderr.strip()}", "executor", "Try again later.")
     return bool(shown.stdout.strip())

@@ -1,13 +1,17 @@
-"""The template of a pool's workers: a process that imports what a job needs, maps the rows, computes nothing, and
-forks a worker whenever the driver asks for one. So imports are paid once, and workers share the memory these take.
+"""The template of a pool's workers: a process that imports what a job needs, maps the rows, and forks workers.
 
-`python -m dlcli.executors.template DRIVER_PID DATA_FD QUESTIONS_FD TARGETS...`. The driver asks one question at a time
-and waits for the answer. To `{"place": ENVIRONMENT}`, sent with the worker's ends of two pipes, it is `{"pid": N}` of a
-new worker, or `{"error": TEXT}`; to `{"ended": PID}`, a worker's exit code (minus the number of a signal) as
-`{"code": N}`, and `{}` while it lives.
+The template itself computes nothing. Imports are thus paid once, and workers share the memory that they take.
 
-The fork server of multiprocessing does not fit: there is one for a whole program, it runs the user's main module again
-in each worker, and a worker outlives it.
+`python -m dlcli.executors.template DRIVER_PID DATA_FD REQUESTS_FD TARGETS...`. The driver sends one request at a time
+and waits for the answer:
+
+- `{"place": ENVIRONMENT}`, sent with the worker's ends of two pipes, forks a worker. The answer is `{"pid": N}`, or
+  `{"error": TEXT}`.
+- `{"ended": PID}` asks for a worker's exit code. The answer is `{"code": N}` (negative for a signal), or `{}` while the
+  worker is alive.
+
+The fork server of multiprocessing is unsuitable: there is one per program, it runs the user's main module again in each
+worker, and workers outlive it.
 """
 
 from __future__ import annotations
@@ -34,11 +38,11 @@ if TYPE_CHECKING:
 
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
-# Libraries that start threads when they are loaded: a template has one only. What workers lose by it, `_settle` gives
-# back, but for a thread of pyarrow's that returns memory of an allocator which it does not use.
+# Keeps libraries from starting threads on import, since a template must have a single thread to fork safely. `_settle`
+# restores the workers' threads, except pyarrow's background thread for an allocator that it does not use.
 ONE_THREAD = {_BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
-# What `run_job` imports only when it gets there, the heavy of it; a test looks for what is missing.
+# Heavy modules that `run_job` imports late; a test reports missing ones.
 _NEEDED = (
     "dlcli.distributed.ranks",
     "dlcli.executors.channel",
@@ -59,19 +63,19 @@ _NEEDED = (
 
 
 def main() -> None:
-    """Answer until the driver has no more questions."""
-    # A supervisor, or a shell's `trap '' CHLD`, may have it ignored: the kernel would keep no exit codes.
+    """Answer requests until the driver closes the pipe."""
+    # If a supervisor or a shell's `trap '' CHLD` has set SIGCHLD to be ignored, the kernel would discard exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    driver, data_fd, questions_fd = map(int, sys.argv[1:4])
+    driver, data_fd, requests_fd = map(int, sys.argv[1:4])
     die_with(driver)
     present_process()
-    # What libraries and users' models print goes where the driver's errors go.
+    # Output of libraries and users' models goes to the driver's stderr.
     os.dup2(2, 1)
-    _end_after(lambda: _answer(data_fd, Connection(questions_fd), sys.argv[4:]))
+    _end_after(lambda: _answer(data_fd, Connection(requests_fd), sys.argv[4:]))
 
 
 def _end_after(do: Callable[[], None]) -> NoReturn:
-    """End this process without the interpreter's own end: slow, and in a fork not its business."""
+    """Call `do`, then exit without the interpreter's finalisation: it is slow, and in a fork belongs to the parent."""
     status = 1
     try:
         do()
@@ -82,22 +86,22 @@ def _end_after(do: Callable[[], None]) -> NoReturn:
         os._exit(status)
 
 
-def _answer(data_fd: int, questions: Connection, targets: Sequence[str]) -> None:
+def _answer(data_fd: int, requests: Connection, targets: Sequence[str]) -> None:
     with quiet():
-        # Where a fork is not safe there is no use in imports: each worker is started anew.
+        # Elsewhere forks are not safe and workers start from scratch, so imports in this process would be of no use.
         data = _warm_up(data_fd, targets) if sys.platform == "linux" else None
         with contextlib.suppress(EOFError):
             while True:
-                question = json.loads(questions.recv_bytes())
-                if "place" in question:
-                    answer = _start(question["place"], data, data_fd, questions)
+                request = json.loads(requests.recv_bytes())
+                if "place" in request:
+                    answer = _start(request["place"], data, data_fd, requests)
                 else:
-                    answer = _ending(question["ended"])
-                questions.send_bytes(json.dumps(answer).encode())
+                    answer = _ending(request["ended"])
+                requests.send_bytes(json.dumps(answer).encode())
 
 
 def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
-    """Import what a job needs; the rows, or None where forks would not be safe."""
+    """Import what a job needs, and return the rows; None if forks would not be safe."""
     from dlcli.config.build import locate
     from dlcli.datasets.shared_memory import read_shared
     from dlcli.tracking.connection import load_mlflow
@@ -109,31 +113,29 @@ def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
     for target in targets:
         locate(target)
     data = read_shared(data_fd)
-    # What is there now stays: looking through it for garbage would copy it into each worker's memory.
+    # These objects live as long as the process: collecting garbage among them would copy their pages into each worker.
     gc.freeze()
     gc.enable()
     more = len(list(Path("/proc/self/task").iterdir())) - 1
     if not more:
         return data
-    _note(f"a library has started threads, {more} of them")
+    _note(f"a library has started {more} threads")
     return None
 
 
 def _note(why: str) -> None:
     if os.environ.get("DLCLI_DEBUG") == "1":
-        to_stderr(f"dlcli: workers are started anew, not forked, which costs seconds: {why}\n")
+        to_stderr(f"dlcli: workers are started from scratch instead of forked, which takes seconds: {why}\n")
 
 
-def _start(
-    place: Mapping[str, str], data: Data | None, data_fd: int, questions: Connection
-) -> dict[str, Any]:
-    """Fork a worker: its process ID, or why there is none."""
+def _start(place: Mapping[str, str], data: Data | None, data_fd: int, requests: Connection) -> dict[str, Any]:
+    """Fork a worker, and return the answer with its process ID or the error."""
     template = os.getpid()
-    pipes = recv_handle(questions), recv_handle(questions)
+    pipes = recv_handle(requests), recv_handle(requests)
     try:
         worker = os.fork()
         if not worker:
-            questions.close()
+            requests.close()
             _end_after(lambda: _be_worker(template, place, data, data_fd, pipes))
     except OSError as error:  # too many processes, or no memory
         return {"error": str(error)}
@@ -147,8 +149,8 @@ def _be_worker(
     template: int, place: Mapping[str, str], data: Data | None, data_fd: int, pipes: tuple[int, int]
 ) -> None:
     os.environ.update(place)
-    if data is None or _has_met_a_device():
-        _start_anew(template, data_fd, pipes)
+    if data is None or _has_touched_cuda():
+        _start_from_scratch(template, data_fd, pipes)
     die_with(template)
     _settle()
     from dlcli.executors.worker import work
@@ -157,25 +159,25 @@ def _be_worker(
 
 
 def _ending(worker: int) -> dict[str, Any]:
-    """The exit code of a worker that has ended."""
+    """Return the answer with a worker's exit code, empty while it is alive."""
     try:
         pid, status = os.waitpid(worker, os.WNOHANG)
-    except ChildProcessError:  # a library has set SIGCHLD, or waited for all
+    except ChildProcessError:  # a library has changed SIGCHLD, or has waited for all children
         return {"code": 0}
     return {"code": os.waitstatus_to_exitcode(status)} if pid else {}
 
 
-def _has_met_a_device() -> bool:
-    """Whether CUDA was looked at before the fork: it would refuse to work here."""
+def _has_touched_cuda() -> bool:
+    """Return whether CUDA was initialised before the fork: it does not work in the child then."""
     import torch
 
     if not torch.cuda._is_in_bad_fork():
         return False
-    _note("CUDA was looked at while libraries were imported")
+    _note("CUDA was initialised while libraries were imported")
     return True
 
 
-def _start_anew(template: int, data_fd: int, pipes: tuple[int, int]) -> NoReturn:
+def _start_from_scratch(template: int, data_fd: int, pipes: tuple[int, int]) -> NoReturn:
     for fd in (data_fd, *pipes):
         os.set_inheritable(fd, True)
     arguments = map(str, (template, data_fd, *pipes))
@@ -183,7 +185,7 @@ def _start_anew(template: int, data_fd: int, pipes: tuple[int, int]) -> NoReturn
 
 
 def _settle() -> None:
-    """What a process that starts anew has of its own: its threads, and its chance."""
+    """Give a forked worker its own number of BLAS threads and its own random state."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 

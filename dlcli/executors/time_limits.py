@@ -1,4 +1,4 @@
-"""How long a job may take, and how long its process may be silent: decided by whoever waits for it."""
+"""Limits on a job's duration and on its process's inactivity, enforced from outside the process."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 from dlcli.config.timespan import in_words, seconds_of
 from dlcli.errors import TrainingError
 
-# Lightning looks at the clock after a batch, and may validate once more: a training that goes on for half as long
-# again, and a minute, hangs.
-_MORE, _LEAST = 0.5, 60.0
+# Lightning checks `max_time` after a batch, and may validate once more. Training that exceeds it by half and by one
+# minute therefore hangs.
+_GRACE_SHARE, _GRACE_SECONDS = 0.5, 60.0
 
-# A silence is told to the user after this share of what is waited for.
-_TOLD = 0.2
+# The user is warned after this share of the permitted inactivity.
+_WARNING_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one job, in seconds; None: as long as it takes.
+    """Limits of one job, in seconds; None means no limit.
 
     Attributes:
-        job: the whole of it (`executor.job_timeout`).
-        fit: its training (`trainer.max_time`, which the training should keep itself, and a grace).
-        silence: of its process (`executor.silence`).
+        job: duration of the job (`executor.job_timeout`).
+        fit: duration of training: `trainer.max_time`, which the trainer enforces itself, plus a grace period.
+        silence: inactivity of the job's process (`executor.silence`).
     """
 
     job: float | None = None
@@ -36,22 +36,22 @@ class Limits:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Limits:
-        """Those of a job's configuration."""
+        """Return the limits in a job's configuration."""
         executor, longest = config["executor"], max_seconds(config["trainer"].get("max_time"))
         return cls(
             seconds_of(executor.get("job_timeout"), "executor.job_timeout"),
-            longest * (1 + _MORE) + _LEAST if longest is not None else None,
+            longest * (1 + _GRACE_SHARE) + _GRACE_SECONDS if longest is not None else None,
             seconds_of(executor.get("silence"), "executor.silence"),
         )
 
     @property
     def any_of_time(self) -> bool:
-        """Whether a job has to be ended from outside where it takes too long."""
+        """Whether a limit on time has to be enforced from outside the process."""
         return self.job is not None or self.fit is not None
 
 
 def max_seconds(max_time: Any) -> float | None:
-    """Lightning's `max_time` (text DD:HH:MM:SS, or the arguments of a timedelta) in seconds."""
+    """Return Lightning's `max_time` (text DD:HH:MM:SS, or the arguments of a timedelta) in seconds."""
     if isinstance(max_time, str) and re.fullmatch(r"\d+:\d+:\d+:\d+", max_time.strip()):
         days, hours, minutes, seconds = map(int, max_time.split(":"))
         max_time = {"days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
@@ -61,29 +61,29 @@ def max_seconds(max_time: Any) -> float | None:
 
 
 def too_long(key: str, seconds: float, what: str = "the training") -> TrainingError:
-    """That something took longer than a key allows."""
-    return TrainingError(f"{what} took longer than {in_words(seconds)}, and was ended", key)
+    """Return the error for something that exceeded the limit in a configuration key."""
+    return TrainingError(f"{what} took longer than {in_words(seconds)} and was ended", key)
 
 
-def went_on(seconds: float) -> str:
-    """That a training has not heeded its own limit."""
-    return f"the training still went on after {in_words(seconds)}, and was ended"
+def overran(seconds: float) -> str:
+    """Return the message for training that did not stop at `trainer.max_time`."""
+    return f"training was still running after {in_words(seconds)} and was ended"
 
 
 class Silent(Exception):
-    """A process gave no sign of life for as long as it may; says for how long, and in what state it was."""
+    """A process was unresponsive for too long; the message says how long, and in what state it was."""
 
 
 class Oversight:
-    """Of one job in another process: fed with its messages, asked again and again.
+    """Supervision of one job in another process; call `hears` for each message and `check` regularly.
 
     Args:
-        limits: the job's.
-        silence: seconds for which its process has given no sign of life.
-        heard: called with each sign that comes by a message.
-        state: what a silent process is doing, in words.
-        tell: hears of a silence before it has consequences.
-        clock: seconds.
+        limits: limits of the job.
+        silence: returns the seconds for which the process has been inactive.
+        heard: called for each message of the process, which counts as activity.
+        state: returns what an inactive process is doing, in words.
+        tell: called with a warning before inactivity has consequences.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -103,39 +103,39 @@ class Oversight:
         self._clock = clock
         self._begun = clock()
         self._fit_begun: float | None = None
-        self._is_told = False
+        self._has_warned = False
 
     def hears(self, event: str) -> None:
-        """A message has come."""
+        """Register a message of the process."""
         self._heard()
-        self._is_told = False
+        self._has_warned = False
         if event == "prepared":
             self._fit_begun = self._clock()
         elif event == "trained":
             self._fit_begun = None
 
     def check(self) -> None:
-        """See whether it may go on.
+        """Check the limits.
 
         Raises:
-            TrainingError: it has taken too long.
-            Silent: its process gives no sign of life.
+            TrainingError: A limit on time is exceeded.
+            Silent: The process has been unresponsive for too long.
         """
         now, limits = self._clock(), self._limits
         if limits.job is not None and now - self._begun > limits.job:
             raise too_long("executor.job_timeout", limits.job)
         if limits.fit is not None and self._fit_begun is not None and now - self._fit_begun > limits.fit:
-            raise TrainingError(went_on(limits.fit), "trainer.max_time")
+            raise TrainingError(overran(limits.fit), "trainer.max_time")
         if limits.silence is None:
             return
         silence = self._silence()
         if silence >= limits.silence:
-            raise Silent(f"it gave no sign of life for {in_words(limits.silence)}: {self._state()}")
-        if silence < _TOLD * limits.silence:
-            self._is_told = False
-        elif not self._is_told:
-            self._is_told = True
+            raise Silent(f"it was unresponsive for {in_words(limits.silence)}: {self._state()}")
+        if silence < _WARNING_SHARE * limits.silence:
+            self._has_warned = False
+        elif not self._has_warned:
+            self._has_warned = True
             self._tell(
-                f"has given no sign of life for {in_words(silence)}: {self._state()}. "
-                f"After {in_words(limits.silence)} it is replaced (executor.silence)."
+                f"has been unresponsive for {in_words(silence)}: {self._state()}. "
+                f"It will be replaced after {in_words(limits.silence)} (executor.silence)."
             )

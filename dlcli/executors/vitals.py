@@ -1,4 +1,4 @@
-"""Whether a process still does anything, seen from outside: it need not help, nor be able to."""
+"""Activity of a process as seen from outside, without its cooperation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import psutil
 
-# Of a process that only waits, threads that look at a clock now and then take less.
+# CPU time that counts as activity: more than this share of the elapsed time, and more than this many seconds. The
+# threads of a waiting process that poll a clock use less.
 _SHARE, _LEAST = 0.01, 0.2
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of those that it has started, which may do its work; 0 where it is gone."""
+    """Return the CPU time of a process and its descendants in seconds; 0 if it is gone."""
     total = 0.0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
@@ -25,7 +26,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended, and holds no lock any more."""
+    """Return whether a process has ended, and so has released its locks."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -33,26 +34,26 @@ def is_gone(pid: int) -> bool:
 
 
 def state_of(pid: int) -> str:
-    """What a silent process is doing, in words."""
+    """Return what an inactive process is doing, in words."""
     with contextlib.suppress(psutil.Error):
         status = psutil.Process(pid).status()
         if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
             return "it is stopped (SIGSTOP)"
         if status == psutil.STATUS_DISK_SLEEP:
-            return "it waits for a disk"
-    return "it takes no CPU time"
+            return "it is waiting for a disk"
+    return "it uses no CPU time"
 
 
 class Vitals:
-    """For how long a process has given no sign of life: no message, and hardly any CPU time.
+    """Measures how long a process has been inactive: no message, and hardly any CPU time.
 
-    A process that is stopped, waits for a lock for ever or sleeps gives none. One in a long call of C code does, with
-    or without the interpreter's lock; so does one in an endless loop, which only a limit on its time ends.
+    A process that is stopped, deadlocked or asleep is inactive. One in a long call of C code is active, whether or not
+    it holds the GIL; so is one in an endless loop, which only a limit on time ends.
 
     Args:
-        pid: the process.
-        clock: seconds.
-        used: CPU seconds of a process so far.
+        pid: process ID.
+        clock: returns the time in seconds.
+        used: returns the CPU time that a process has used, in seconds.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class Vitals:
         self.heard()
 
     def heard(self) -> None:
-        """It has said something."""
+        """Register a message, which counts as activity."""
         self._since, self._then = self._clock(), self._used(self.pid)
 
     def silence(self) -> float:
-        """Seconds without a sign of life."""
+        """Return the seconds since the last activity."""
         now, used = self._clock(), self._used(self.pid)
         quiet = now - self._since
-        # Less than before: a process that it had started has ended.
+        # The sum decreases when a child process ends, which counts as activity too.
         if abs(used - self._then) > max(_LEAST, _SHARE * quiet):
             self._since, self._then = now, used
             return 0.0

@@ -1,7 +1,7 @@
-"""A worker process: waits for jobs, does them one after the other, and dies with the process that started it.
+"""A worker process: runs jobs one after the other, and dies with the process that started it.
 
-It is forked off the pool's template (`dlcli.executors.template`). Where that cannot be, the template starts it anew:
-`python -m dlcli.executors.worker TEMPLATE_PID DATA_FD JOBS_FD CHANNEL_FD`.
+It is forked from the pool's template (`dlcli.executors.template`). Where forks are not safe, the template starts
+`python -m dlcli.executors.worker TEMPLATE_PID DATA_FD JOBS_FD CHANNEL_FD` instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """A worker that was started anew: its environment (threads, device) is set before torch is imported here."""
+    """Run a worker that was not forked: its environment (threads, device) is set before it imports torch."""
     template, data_fd, jobs_fd, channel_fd = map(int, sys.argv[1:])
     die_with(template)
     from dlcli.process.quiet import quiet
@@ -35,12 +35,12 @@ def main() -> None:
 
 
 def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
-    """Do jobs until no more can come.
+    """Run jobs until the driver closes the pipe, then exit.
 
     Args:
-        data: the rows.
-        jobs_fd: a pipe from the driver: the section that names the rows, then jobs.
-        channel_fd: a pipe to the driver, to which nobody else writes.
+        data: the dataset.
+        jobs_fd: pipe from the driver: the `dataset` section, then jobs.
+        channel_fd: pipe to the driver, which only the worker's messages are written to.
     """
     from dlcli.datasets.raw_rows import preload
 
@@ -56,14 +56,14 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
         if not _do(message, channel, state):
             break
         state["working"] = False
-    # All is recorded and said. The interpreter's own end would trip over the thread that still reads.
+    # Everything is recorded and sent. The interpreter's finalisation would fail on the thread that is still reading.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
-    """Do one job and say what came of it; false where the driver wants no more."""
+    """Run one job and send its outcome; return False if it was interrupted and the worker must end."""
     from dlcli.executors.channel import Sender, send
     from dlcli.executors.job_messages import do_job
     from dlcli.job import Job
@@ -83,7 +83,8 @@ def _listen(jobs_fd: int, jobs: queue.SimpleQueue[dict[str, Any] | None], state:
             else:
                 jobs.put(message)
     if state["working"]:
-        # The driver closes the pipe after the last job only: it is gone. What it left may be resumed at any moment.
+        # The driver closes the pipe only after the last job, so it is gone. This job must end now, since its run may be
+        # resumed at any moment.
         os.kill(os.getpid(), signal.SIGKILL)
     jobs.put(None)
 

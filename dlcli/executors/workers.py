@@ -1,4 +1,4 @@
-"""Warm worker processes side by side, each with its own threads and device."""
+"""A pool of warm worker processes, each with its own threads and device."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ if TYPE_CHECKING:
     from dlcli.result import Result
     from dlcli.training.observer import Observer
 
-# Seconds that workers which are asked to end have to write down how they ended; then they are killed, and have as long
-# again to be gone.
-_LAST_WORDS, _DYING = 4.0, 3.0
+# Seconds that stopped workers have to record their end before they are killed, and to be gone after that.
+_GRACE, _KILL_WAIT = 4.0, 3.0
 
 
 class Workers:
-    """A pool: a free worker takes the next job at once. The processes are started when they are first needed.
+    """A pool of worker processes, which are started when first needed; a free worker takes the next job.
 
     Args:
-        places: the environment of each worker; they differ in the device only.
-        recycle: a worker is replaced after so many jobs.
-        config: what the jobs are about: their rows, and in whose folder there is room for these on disk.
-        data: the rows, which workers map into their memory.
+        places: environment variables of each worker; they differ in the device only.
+        recycle: number of jobs after which a worker is replaced.
+        config: configuration with the `dataset` section, and the `runs_dir` whose disk may hold the shared rows.
+        data: the dataset, which workers map into their memory.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Workers:
         self._slots: list[Slot] = []
 
     def submit(self, job: Job, observer: Observer) -> Future[Result]:
-        """Queue a job."""
+        """Queue a job and return its future."""
         future: Future[Result] = Future()
         self._tasks.put(Task(job, observer, future))
         if len(self._slots) < len(self._places):
@@ -62,7 +61,7 @@ class Workers:
         return future
 
     def end(self, job: Job, why: BaseException) -> None:
-        """End a job that runs."""
+        """End a running job with `why` as the reason."""
         for slot in self._slots:
             slot.end(job, why)
 
@@ -86,18 +85,18 @@ class Workers:
                     slot.stop(signal.SIGTERM)
             for _ in self._slots:
                 self._tasks.put(None)
-            self._await_slots(None if error is None else _LAST_WORDS)
-        finally:  # a second Ctrl-C comes here at once
+            self._await_slots(None if error is None else _GRACE)
+        finally:  # a second Ctrl-C skips the wait above
             if any(slot.is_alive() for slot in self._slots):
                 for slot in self._slots:
                     slot.stop(signal.SIGKILL)
                 self._processes.kill()
-                self._await_slots(_DYING)
+                self._await_slots(_KILL_WAIT)
             self._processes.close()
             self._shared.close()
 
     def _await_slots(self, seconds: float | None) -> None:
-        """Wait until all of them are at their end; with `seconds`, no longer than that."""
+        """Wait until all slots have ended, for at most `seconds` if given."""
         deadline = None if seconds is None else time.monotonic() + seconds
         for slot in self._slots:
             slot.join(None if deadline is None else max(0.0, deadline - time.monotonic()))

@@ -87,7 +87,7 @@ def test_who_waits_hears_that_slurm_is_gone(monkeypatch: pytest.MonkeyPatch) -> 
     executor = slurm.SlurmQueue(slurm.Slurm())
     future: Future[Result] = Future()
     executor._waiting["run"] = Job({}, "run", 0), Observer(), future, _There()
-    executor._look()
+    executor._poll()
     with pytest.raises(ExecutorError, match="SLURM does not answer: sacct: cannot allocate memory"):
         future.result(0)
     assert len(looks) > 1

@@ -104,7 +104,7 @@ def test_a_training_that_does_not_heed_its_max_time_is_ended_and_one_that_is_bei
     oversight.check()
     oversight.hears("prepared")
     clock.passes(241, share=1)
-    with pytest.raises(TrainingError, match=r"trainer\.max_time: the training still went on after 4m"):
+    with pytest.raises(TrainingError, match=r"trainer\.max_time: training was still running after 4m"):
         oversight.check()
 
 
@@ -115,14 +115,14 @@ def test_a_silent_process_is_told_of_once_and_then_given_up() -> None:
         clock.passes(59)
         oversight.check()
     assert len(told) == 1
-    assert "no sign of life for 118s: it is stopped. After 5m it is replaced (executor.silence)" in told[0]
+    assert "unresponsive for 118s: it is stopped. It will be replaced after 5m (executor.silence)" in told[0]
     oversight.hears("epoch")
     for _ in range(5):
         clock.passes(59)
         oversight.check()
     assert len(told) == 2, "a new silence is told again"
     clock.passes(59)
-    with pytest.raises(Silent, match="no sign of life for 5m: it is stopped"):
+    with pytest.raises(Silent, match="unresponsive for 5m: it is stopped"):
         oversight.check()
 
 

@@ -127,7 +127,7 @@ def test_debugging_says_why_workers_are_not_forked(
             assert template._warm_up(shared.fd, []) is None
             assert (
                 capsys.readouterr().err.count(
-                    "not forked, which costs seconds: a library has started threads"
+                    "instead of forked, which takes seconds: a library has started"
                 )
                 == told
             )
