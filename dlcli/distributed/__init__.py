@@ -1,1 +1,1 @@
-"""One training on several devices: a process for each (a rank), of which rank 0 alone keeps the record."""
+"""Training on several devices with one process per device (a rank); only rank 0 writes the record."""

@@ -1,4 +1,4 @@
-"""Whether somebody else has started several processes for one training; known from the environment alone."""
+"""Detection of a launcher, such as torchrun or srun, from environment variables alone."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import os
 
 from dlcli.errors import ConfigError
 
-# What torchrun says to each process, and rank 0 to the ranks that it starts.
+# Variables that torchrun sets in each process, and rank 0 in the ranks that it starts.
 _RANK = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 
 def is_launched() -> bool:
-    """Whether this is one of several processes, started by torchrun, by SLURM's srun or by rank 0."""
+    """Return whether this is one of several processes started by torchrun, by SLURM's srun or by rank 0."""
     if is_slurm():
         return int(os.environ["SLURM_NTASKS"]) > 1
     return set(os.environ) >= _RANK and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def is_slurm() -> bool:
-    """Whether srun started this process: a batch script itself is no step."""
+    """Return whether srun started this process; a batch script itself is not a step."""
     return {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS"} <= set(os.environ) and not (
         set(os.environ) >= _RANK
     )
 
 
 def refuse_launched(what: str) -> None:
-    """Refuse what one process leads by itself.
+    """Refuse a command that a single process must control.
 
     Raises:
-        ConfigError: this is one of several processes.
+        ConfigError: This is one of several processes.
     """
     if is_launched():
         raise ConfigError(
-            f"{what} cannot use processes that torchrun or srun have started: a trial may end, and others go on",
+            f"{what} cannot run under torchrun or srun: single trials may end while others continue",
             "trainer",
-            "Start it without them: with trainer=ddp each trial starts its own processes.",
+            "Start it without a launcher: with trainer=ddp each trial starts its own processes.",
         )

@@ -1,4 +1,4 @@
-"""The ranks of a training: whether this process leads them or follows, and how the others get their jobs."""
+"""The ranks of a training run: how rank 0 starts the others and gives them jobs, and how they follow it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 
 import torch
 
+from dlcli.config.build import build
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
 from dlcli.distributed.recruits import PARENT, recruited, staying
 from dlcli.distributed.signals import left_to_the_first
 from dlcli.distributed.world import World, launched
 from dlcli.process.lifeline import die_with
+from dlcli.process.quiet import quiet
 
-# Seconds for the others to read that all is done.
-_LAST_WORDS = 10.0
+# Seconds that rank 0 waits for the others to read that there are no more jobs.
+_GOODBYE = 10.0
 
 
 @contextlib.contextmanager
 def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | None]]:
-    """The ranks of a training, of which this process is the first, and the configuration for each; None for one.
+    """Context of one training run in rank 0: yield the configuration for each rank, and the ranks.
 
-    Where a launcher has started them they are there already; else they are started here.
+    The ranks are those of a launcher, or else are started here. For training on one device, None is yielded for them.
 
     Raises:
-        DlcliError: a rank has ended before its time; the reason is its own where it could tell.
+        DlcliError: A rank has ended early. This is its own error, if it could report one.
     """
-    from dlcli.config.build import build
-
     trainer = config["trainer"]
     size = build(trainer, where="trainer", logger=False, enable_checkpointing=False).world_size
     if size == 1:
-        # A strategy for several would be a group of one.
+        # A distributed strategy would create a process group of one.
         yield {**config, "trainer": {k: v for k, v in trainer.items() if k != "strategy"}}, None
         return
     config = {**config, "trainer": {**trainer, "strategy": "ddp"}}
@@ -45,7 +45,7 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
         world = launched()
         if world is None:
             silence = seconds_of(config.get("executor", {}).get("silence", "10m"), "executor.silence")
-            # Threads beyond the cores spin and wait for each other.
+            # Oversubscribed threads spin while they wait for each other.
             torch.set_num_threads(max(1, threads // size))
             stack.callback(torch.set_num_threads, threads)
             world = stack.enter_context(recruited(size, torch.get_num_threads(), silence))
@@ -59,10 +59,10 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
 
 @contextlib.contextmanager
 def leading(take_part: Callable[[str, World], None]) -> Iterator[None]:
-    """Around a command that trains: where a launcher has started several processes, all but the first only take part.
+    """Context of a command that trains. Under a launcher, all ranks but 0 only take part in its jobs.
 
     Raises:
-        SystemExit: in those, when the first one is done.
+        SystemExit: In the other ranks, once rank 0 has finished.
     """
     if not is_launched():
         with staying():
@@ -76,16 +76,18 @@ def leading(take_part: Callable[[str, World], None]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        world.hand_out("")  # for those that wait; others are about to lose their group
+        world.hand_out(
+            ""
+        )  # ends ranks that wait for a job; training ranks end when they lose the process group
         raise
     world.hand_out("")
-    with contextlib.suppress(Exception):  # they may be gone
-        # Whoever serves the store must not leave before it was read.
-        world.store.wait([f"bye/{rank}" for rank in range(1, world.size)], timedelta(seconds=_LAST_WORDS))
+    with contextlib.suppress(Exception):  # the other ranks may be gone
+        # This process serves the store, and must not end before the others have read from it.
+        world.store.wait([f"bye/{rank}" for rank in range(1, world.size)], timedelta(seconds=_GOODBYE))
 
 
 def be_a_rank(take_part: Callable[[str, World], None]) -> int:
-    """The life of a process that rank 0 has started; its exit code."""
+    """Run a rank's process (`python -m dlcli.job`) to its end, and return its exit code."""
     if PARENT in os.environ:
         die_with(int(os.environ[PARENT]))
     world = launched()
@@ -96,9 +98,7 @@ def be_a_rank(take_part: Callable[[str, World], None]) -> int:
 
 
 def follow(world: World, take_part: Callable[[str, World], None]) -> int:
-    """Take part in rank 0's trainings until it has no more; the exit code."""
-    from dlcli.process.quiet import quiet
-
+    """Take part in rank 0's jobs until there are no more, and return the exit code."""
     with quiet():
         try:
             while job := world.take():
@@ -106,6 +106,6 @@ def follow(world: World, take_part: Callable[[str, World], None]) -> int:
         except Exception as error:
             world.fail(error)
             return 1
-        with contextlib.suppress(Exception):  # rank 0 serves the store, and may be gone
+        with contextlib.suppress(Exception):  # rank 0, which serves the store, may be gone
             world.store.set(f"bye/{world.rank}", "")
         return 0

@@ -1,4 +1,4 @@
-"""Ranks on this machine that rank 0 starts itself: processes that it watches, and that end with it."""
+"""Ranks that rank 0 starts on this machine. It supervises them, and they end with it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from dlcli.errors import TrainingError
 
 PARENT = "DLCLI_PARENT"
 
-# Of what a rank printed: enough to hold its last line.
+# Bytes from the end of a rank's output, enough to contain its last line.
 _TAIL = 4096
 
-# Seconds between two looks whether one is stopped.
+# Seconds between checks for stopped ranks.
 _LOOK = 1.0
 
-# All of them are on this machine, whatever its name resolves to.
+# All ranks are on this machine: use the loopback interface, whatever the host's name resolves to.
 _LOCAL = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
-# Ranks that wait for a next training, by how many processes and threads, and how they are watched; each with what ends
-# them. None: nobody waits.
+# Idle ranks that are kept for the next training run, by number of processes, threads and limit on inactivity; each with
+# the stack that ends them. None: ranks are not kept.
 _waiting: dict[tuple[int, int, float | None], tuple[contextlib.ExitStack, World]] | None = None
 
 
 @contextlib.contextmanager
 def staying() -> Iterator[None]:
-    """Within it ranks that have trained wait for the next fold or trial: to start them takes seconds."""
+    """Keep ranks between the training runs (folds, trials) within this context, since starting them takes seconds."""
     global _waiting
     if _waiting is not None:
         yield
@@ -49,16 +49,19 @@ def staying() -> Iterator[None]:
     try:
         yield
     finally:
-        left, _waiting = _waiting, None
-        for stack, _ in left.values():
+        idle, _waiting = _waiting, None
+        for stack, _ in idle.values():
             stack.close()
 
 
 @contextlib.contextmanager
 def recruited(size: int, threads: int, silence: float | None = None) -> Iterator[World]:
-    """The world of rank 0, which this process is, with `size - 1` further ones on this machine.
+    """Start `size - 1` further ranks on this machine, and yield the world of rank 0, which is this process.
 
-    One that is stopped for `silence` seconds is ended: the others would wait for it.
+    Args:
+        size: number of ranks.
+        threads: number of threads of each rank.
+        silence: seconds after which a stopped rank is killed, since the others would wait for it; None for no limit.
     """
     kind = size, threads, silence
     waiting = _waiting.pop(kind, None) if _waiting else None
@@ -71,35 +74,42 @@ def recruited(size: int, threads: int, silence: float | None = None) -> Iterator
 
 @dataclass
 class _Recruit:
-    """A rank, what it has printed, and for how long it was stopped where it was ended for that."""
+    """A rank that this process has started.
+
+    Attributes:
+        name: such as `rank 1 of 2`.
+        process: its process.
+        output: file with its stdout and stderr.
+        stopped: seconds for which it was stopped, if it was killed for that.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
-    said: IO[bytes]
+    output: IO[bytes]
     stopped: float | None = None
 
     def ending(self) -> TrainingError | None:
-        """How it ended."""
+        """Return the error that describes how it ended; None while it is alive."""
         code = self.process.poll()
         if code is None:
             return None
         if self.stopped is not None:
-            told = f"{self.name} was stopped (SIGSTOP) for {in_words(self.stopped)}, and was ended"
-            return TrainingError(told, "executor.silence")
+            message = f"{self.name} was stopped (SIGSTOP) for {in_words(self.stopped)} and was killed"
+            return TrainingError(message, "executor.silence")
         if code == -signal.SIGKILL:
-            hint = "The system kills processes when memory runs out: fewer devices, or smaller batches."
+            hint = "The system kills processes when memory runs out: use fewer devices, or smaller batches."
             return TrainingError(f"{self.name} ended with SIGKILL", "trainer.devices", hint)
         ending = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return TrainingError(": ".join(filter(None, [f"{self.name} ended with {ending}", self._last_line()])))
 
     def _last_line(self) -> str:
-        self.said.seek(max(0, self.said.seek(0, os.SEEK_END) - _TAIL))
-        lines = self.said.read().decode(errors="replace").split("\n")
+        self.output.seek(max(0, self.output.seek(0, os.SEEK_END) - _TAIL))
+        lines = self.output.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _recruit(size: int, threads: int, silence: float | None) -> tuple[contextlib.ExitStack, World]:
-    """All further ranks, and what ends them."""
+    """Start the further ranks, and return the stack that ends them with the world of rank 0."""
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(size)}
     with contextlib.ExitStack() as stack:
@@ -117,8 +127,8 @@ def _recruit(size: int, threads: int, silence: float | None) -> tuple[contextlib
 
 @contextlib.contextmanager
 def _started(rank: int, size: int, environment: dict[str, str]) -> Iterator[_Recruit]:
-    """A rank that is gone afterwards: it keeps nothing that would be lost."""
-    with tempfile.TemporaryFile() as said:
+    """Start a rank, and kill it on exit: it holds nothing that would be lost."""
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "dlcli.job"],
             env={
@@ -129,13 +139,13 @@ def _started(rank: int, size: int, environment: dict[str, str]) -> Iterator[_Rec
                 PARENT: str(os.getpid()),
             },
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            # Ctrl-C is for rank 0, which ends the others.
+            stdout=output,
+            stderr=output,
+            # Ctrl-C must reach rank 0 only, which ends the others.
             start_new_session=True,
         )
         try:
-            yield _Recruit(f"rank {rank} of {size}", process, said)
+            yield _Recruit(f"rank {rank} of {size}", process, output)
         finally:
             process.kill()
             process.wait()
@@ -143,7 +153,7 @@ def _started(rank: int, size: int, environment: dict[str, str]) -> Iterator[_Rec
 
 @contextlib.contextmanager
 def _watched(recruits: list[_Recruit], silence: float) -> Iterator[None]:
-    """Within it a thread looks for ranks that are stopped."""
+    """Watch for stopped ranks in a thread within this context."""
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(recruits, silence, over), name="dlcli-ranks", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Signals where several processes train: the first one takes them, and ends the others."""
+"""Signals in distributed training: rank 0 handles them and ends the other ranks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def leave_signals(trainer: pl.Trainer) -> None:
-    """Have a trainer take no signals, nor ask the other ranks about them before each batch.
+    """Disable Lightning's signal handlers, and its synchronisation of SIGTERM across ranks before each batch.
 
-    Lightning's own handler of SIGTERM broadcasts within the signal, between any two collectives of the training: the
-    other ranks are in another one, and all wait for each other for ever. And to be told of a signal before each batch
-    makes every step wait for the device. `interruptible` raises in rank 0 instead, wherever that is.
+    Lightning's handler of SIGTERM broadcasts from within the signal handler, at an arbitrary point between the
+    collectives of training: the other ranks may be in a different collective, which deadlocks all of them. The
+    synchronisation also makes every step wait for the device. Instead, `interruptible` raises in rank 0.
     """
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
@@ -27,10 +27,10 @@ def leave_signals(trainer: pl.Trainer) -> None:
 
 @contextlib.contextmanager
 def left_to_the_first(*, launched: bool) -> Iterator[None]:
-    """Take no signals in a rank that keeps no record: a terminal or SLURM sends them to all, and rank 0 acts on them.
+    """Ignore signals in a rank other than 0 within this context.
 
-    A launcher ends its processes with SIGTERM, which they do not survive. In a thread other than the main one signals
-    cannot be taken anyway.
+    A terminal or SLURM signals all ranks, and rank 0 reacts. If `launched`, SIGTERM keeps its default action, by which
+    a launcher ends its processes. Outside the main thread, nothing is done: Python handles signals in that thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""The processes of one training, and how they find each other."""
+"""The processes of one training run, and how they communicate and form a process group."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from torch import Tensor, distributed
 from dlcli.distributed.launcher import is_launched, is_slurm
 from dlcli.errors import DlcliError, describe_error, restore_error
 
-# Rank 0 may read and plan for long before it has a job for the others.
+# Rank 0 may read data and plan for a long time before it has a job for the others.
 _PATIENCE = timedelta(days=7)
 
-# Seconds for ranks to say what became of them once one of them has failed.
-_LAST_WORDS = 10.0
+# Seconds that ranks have to report their errors once one of them has failed.
+_REPORT_SECONDS = 10.0
 _POLL = 0.02
 
 
 class RankLost(Exception):
-    """A rank is gone before its part of a training began."""
+    """A rank has ended before the process group was formed."""
 
 
 @dataclass
 class World:
-    """A process's place among those that train together.
+    """A process's position among the processes that train together.
 
     Attributes:
-        rank: its number; 0 keeps the record.
-        local_rank: its number on this machine, which is that of its device.
-        node: the machine's number.
-        size: how many there are.
-        store: what they tell each other before they are a group: jobs, errors.
-        job: how many jobs are behind them.
-        ending: how one of the others has ended, where this process can see that.
+        rank: global rank; rank 0 writes the record.
+        local_rank: rank on this machine, and index of its device.
+        node: rank of the machine.
+        size: number of processes.
+        store: key-value store by which the processes exchange jobs and errors outside a process group.
+        job: number of finished jobs.
+        ending: returns how one of the other processes has ended, if this process can tell.
     """
 
     rank: int
@@ -59,33 +59,34 @@ class World:
     ending: Callable[[], DlcliError | None] = field(default=lambda: None)
 
     def hand_out(self, job: str) -> None:
-        """Give the other ranks a job; an empty one is the last."""
+        """Send a job to the other ranks; an empty one ends them."""
         self.store.set(f"job/{self.job}", job)
 
     def take(self) -> str:
-        """Wait for rank 0's next job."""
+        """Wait for rank 0's next job and return it."""
         key = f"job/{self.job}"
         self.store.wait([key], _PATIENCE)
         return self.store.get(key).decode()
 
     def fail(self, error: Exception) -> None:
-        """Tell rank 0 why this one ends; not where it only noticed that another one has."""
+        """Report this rank's error to rank 0, unless the error only says that another rank is gone."""
         if not is_lost(error):
             self.store.set(f"error/{self.rank}", json.dumps(describe_error(error)))
 
     def reason(self, error: Exception) -> DlcliError | None:
-        """Why a training failed, where `error` says only that another rank is gone, which knows more itself."""
+        """Return another rank's error if `error` only says that a rank is gone; otherwise None."""
         if not is_lost(error):
             return None
-        end = time.monotonic() + _LAST_WORDS
+        end = time.monotonic() + _REPORT_SECONDS
         while True:
+            # The order matters: a rank reports its error before it ends.
             ended = self.ending()
-            reason = self._told() or ended  # told before it ended
+            reason = self._reported() or ended
             if reason or time.monotonic() > end:
                 return reason
             time.sleep(_POLL)
 
-    def _told(self) -> DlcliError | None:
+    def _reported(self) -> DlcliError | None:
         for rank in range(1, self.size):
             if self.store.check([f"error/{rank}"]):
                 error = restore_error(json.loads(self.store.get(f"error/{rank}")))
@@ -94,23 +95,23 @@ class World:
         return None
 
     def _meet(self) -> None:
-        """Wait until all ranks have their rows and their network: one that fails before never joins a group."""
+        """Wait until all ranks have their data and network: a rank that fails earlier never joins a group."""
         self.store.set(f"ready/{self.job}/{self.rank}", "")
-        all_of_them = [f"ready/{self.job}/{rank}" for rank in range(self.size)]
+        keys = [f"ready/{self.job}/{rank}" for rank in range(self.size)]
         if self.rank:
-            self.store.wait(all_of_them, _PATIENCE)
+            self.store.wait(keys, _PATIENCE)
             return
-        while not self.store.check(all_of_them):
-            if self._told() or self.ending():
+        while not self.store.check(keys):
+            if self._reported() or self.ending():
                 raise RankLost
             time.sleep(_POLL)
 
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
-        """Be a process group for one job.
+        """Form a process group for one job within this context.
 
         Raises:
-            RankLost: one of the others cannot join.
+            RankLost: One of the other ranks cannot join.
         """
         self._meet()
         store = distributed.PrefixStore(f"group/{self.job}", self.store)
@@ -119,13 +120,13 @@ class World:
         try:
             yield
         finally:
-            # Whoever is alone from here on must not wait for others: torchmetrics would.
+            # What rank 0 does alone from here on must not synchronise with the others, as torchmetrics would.
             distributed.destroy_process_group()
             self.job += 1
 
 
 class Place(LightningEnvironment):
-    """Tells Lightning where in the world this process is, so that it starts no processes of its own."""
+    """Lightning's cluster environment for an existing world, so that Lightning starts no processes itself."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -133,43 +134,43 @@ class Place(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """They are there."""
+        """Always True: the processes exist already."""
         return True
 
     def world_size(self) -> int:
-        """All processes."""
+        """Return the number of processes."""
         return self._world.size
 
     def set_world_size(self, size: int) -> None:
-        """It is known."""
+        """Do nothing: the size is known."""
 
     def global_rank(self) -> int:
-        """This process's number."""
+        """Return this process's global rank."""
         return self._world.rank
 
     def set_global_rank(self, rank: int) -> None:
-        """It is known."""
+        """Do nothing: the rank is known."""
 
     def local_rank(self) -> int:
-        """Its device's number."""
+        """Return this process's rank on its machine."""
         return self._world.local_rank
 
     def node_rank(self) -> int:
-        """Its machine's number."""
+        """Return the rank of this process's machine."""
         return self._world.node
 
     def teardown(self) -> None:
-        """Leave the launcher's variables as they are: there may be a next job."""
+        """Do nothing: the launcher's environment variables are needed for the next job."""
 
 
 @cache
 def launched() -> World | None:
-    """This process's place where somebody has started several; None where it is alone."""
+    """Return this process's world if a launcher or rank 0 has started it; otherwise None."""
     if not is_launched():
         return None
     environment = SLURMEnvironment() if is_slurm() else TorchElasticEnvironment()
     rank, size = environment.global_rank(), environment.world_size()
-    # torchrun's own process may serve the store on that port; elsewhere rank 0 does.
+    # torchrun's agent may serve the store on that port; otherwise rank 0 does.
     served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store = distributed.TCPStore(
         environment.main_address,
@@ -182,28 +183,29 @@ def launched() -> World | None:
     return World(rank, environment.local_rank(), environment.node_rank(), size, ours)
 
 
-# How each error of gloo's begins: the place in its own source. They are RuntimeErrors, as are those of any model.
+# Each error of gloo begins with a place in gloo's source. The type, RuntimeError, does not identify it: models raise
+# it too.
 _GLOO = re.compile(r"\[\S*gloo/\S+\.(cc|h):\d+\] ")
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether it says no more than that another rank is gone."""
-    if isinstance(error, RankLost | distributed.DistError):  # NCCL's, the store's, the network's
+    """Return whether an error only says that another rank is gone."""
+    if isinstance(error, RankLost | distributed.DistError):  # errors of NCCL, the store and the network
         return True
     return type(error) is RuntimeError and _GLOO.match(str(error)) is not None
 
 
 def is_group() -> bool:
-    """Whether this process is one of several that train together right now."""
+    """Return whether this process is in a process group."""
     return distributed.is_available() and distributed.is_initialized()
 
 
-def exchanged(said: bytes, device: torch.device) -> list[bytes]:
-    """What each rank of a group says, in their order."""
+def exchanged(message: bytes, device: torch.device) -> list[bytes]:
+    """Return the messages of all ranks of the process group, by rank (an all-gather of bytes)."""
     lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(lengths, torch.tensor([len(said)], device=device))
+    distributed.all_gather(lengths, torch.tensor([len(message)], device=device))
     longest = max(int(length) for length in lengths)
-    mine = torch.frombuffer(bytearray(said.ljust(longest, b"\0")), dtype=torch.uint8).to(device)
+    mine = torch.frombuffer(bytearray(message.ljust(longest, b"\0")), dtype=torch.uint8).to(device)
     texts = [torch.empty_like(mine) for _ in lengths]
     distributed.all_gather(texts, mine)
     pairs = zip(texts, lengths, strict=True)
@@ -211,7 +213,7 @@ def exchanged(said: bytes, device: torch.device) -> list[bytes]:
 
 
 def summed(values: Tensor) -> Tensor:
-    """The sum over all ranks; of a process that is alone, its own."""
+    """Return the sum of the values over all ranks (in place); without a process group, the values themselves."""
     if is_group():
         distributed.all_reduce(values)
     return values

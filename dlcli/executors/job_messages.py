@@ -24,6 +24,7 @@ from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.tracking.connection import sqlite_file
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.recorder import Recorder
 from dlcli.training.observer import Observer
 
 
@@ -88,7 +89,6 @@ def record_failure(job: Job, error: DlcliError) -> DlcliError:
 
 def record_end(run_dir: Path, end: BaseException) -> None:
     """Record the end of a run whose process is gone."""
-    from dlcli.tracking.recorder import Recorder
 
     ledger = Ledger.load(run_dir)
     with contextlib.suppress(DlcliError, Interrupted), Recorder(run_dir, system_metrics=False) as recorder:

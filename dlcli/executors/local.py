@@ -8,22 +8,21 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt
 
 from dlcli.config.timespan import seconds_of
+from dlcli.distributed.launcher import is_launched
 from dlcli.executors.time_limits import Limits, overran, too_long
+from dlcli.executors.workers import Workers
 from dlcli.job import Job, run_job
 from dlcli.process.cores import cores, share
-from dlcli.process.supervision import limited
+from dlcli.process.supervision import is_supervised, limited
 from dlcli.result import Result
 from dlcli.training.observer import Observer, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from dlcli.datasets.data import Data
     from dlcli.executors.base import Executor
 
@@ -60,10 +59,6 @@ class Local:
             jobs: number of jobs to expect.
             apart: whether the caller needs to end jobs from outside.
         """
-        from dlcli.distributed.launcher import is_launched
-        from dlcli.executors.time_limits import Limits
-        from dlcli.executors.workers import Workers
-        from dlcli.process.supervision import is_supervised
 
         side_by_side = min(self.jobs, jobs)
         limits = Limits.of(config)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from annotated_types import Ge, Gt
 
 from dlcli.config.environment import values_of
+from dlcli.datasets.raw_rows import has_loaded, preload
 from dlcli.errors import ConfigError, Interrupted, first_line
 from dlcli.executors.job_messages import outcome, record_end, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.remote_jobs import Following, do_followed_job
@@ -174,12 +176,7 @@ def _run_remotely(
         data: the dataset.
         store: address of the MLflow store.
     """
-    from copy import deepcopy
-
     os.environ.update(environment)
-
-    from dlcli.datasets.raw_rows import has_loaded, preload
-
     os.environ[URI_VARIABLE] = store
     if not has_loaded(dataset):
         preload(dataset, deepcopy(data))  # arrays in Ray's object store are read-only

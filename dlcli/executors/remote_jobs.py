@@ -13,6 +13,7 @@ from typing import Any
 from dlcli.errors import ConfigError, describe_error
 from dlcli.executors.job_messages import do_job
 from dlcli.job import Job
+from dlcli.process.quiet import quiet
 from dlcli.tracking.history import HISTORY_FILE, read_history
 from dlcli.tracking.ledger import LEDGER_FILE, atomic_write
 from dlcli.training.observer import Observer, Plan
@@ -24,7 +25,6 @@ _PLAN, _HOPELESS = ".plan.json", ".hopeless"
 
 def do_followed_job(job: Job) -> dict[str, Any]:
     """Run a job on the remote machine, and return the message that describes its outcome."""
-    from dlcli.process.quiet import quiet
 
     run_dir = Path(job.run_dir)
     if not (run_dir / LEDGER_FILE).exists():

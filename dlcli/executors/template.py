@@ -29,9 +29,12 @@ from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dlcli.config.build import locate
+from dlcli.executors.worker import work
 from dlcli.process.lifeline import die_with
 from dlcli.process.quiet import quiet
 from dlcli.sanitize.presentable import present_process, print_traceback, to_stderr
+from dlcli.tracking.connection import load_mlflow
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -102,9 +105,8 @@ def _answer(data_fd: int, requests: Connection, targets: Sequence[str]) -> None:
 
 def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
     """Import what a job needs, and return the rows; None if forks would not be safe."""
-    from dlcli.config.build import locate
+    # Imported late, since it loads numpy, and the process must be bound to its driver before that.
     from dlcli.datasets.shared_memory import read_shared
-    from dlcli.tracking.connection import load_mlflow
 
     gc.disable()
     load_mlflow("")
@@ -153,8 +155,6 @@ def _be_worker(
         _start_from_scratch(template, data_fd, pipes)
     die_with(template)
     _settle()
-    from dlcli.executors.worker import work
-
     work(data, *pipes)
 
 

@@ -15,18 +15,20 @@ import threading
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dlcli.process.lifeline import die_with
+from dlcli.process.quiet import quiet
+from dlcli.sanitize.presentable import present_process
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
+
+
+# Modules that load numpy are imported late: the process must be bound to its template before that.
 
 
 def main() -> None:
     """Run a worker that was not forked: its environment (threads, device) is set before it imports torch."""
     template, data_fd, jobs_fd, channel_fd = map(int, sys.argv[1:])
     die_with(template)
-    from dlcli.process.quiet import quiet
-    from dlcli.sanitize.presentable import present_process
-
     present_process()
     with quiet():
         from dlcli.datasets.shared_memory import read_shared

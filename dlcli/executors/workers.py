@@ -12,8 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from dlcli.datasets.shared_memory import SharedData
 from dlcli.executors.processes import Processes
 from dlcli.executors.slot import Slot, Task
+from dlcli.gate.gate import targets
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -66,8 +68,6 @@ class Workers:
             slot.end(job, why)
 
     def __enter__(self) -> Self:
-        from dlcli.datasets.shared_memory import SharedData
-        from dlcli.gate.gate import targets
 
         own = [target for target in targets(self._config) if target.startswith("dlcli.")]
         self._shared = SharedData(self._data, Path(self._config["runs_dir"]))

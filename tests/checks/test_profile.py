@@ -52,7 +52,7 @@ def test_a_profile() -> None:
     assert found.classes == {"no": 40, "yes": 40}
     assert [column.describe() for column in found.columns] == [
         "numeric, 1 to 4, mean 2.667, 20 missing",
-        "categorical, 2 different (u 40, v 20), 20 missing",
+        "categorical, 2 distinct (u 40, v 20), 20 missing",
         "date, 2024-01-31 to 2024-02-02",
         "text",
     ]

@@ -126,9 +126,7 @@ def test_debugging_says_why_workers_are_not_forked(
             monkeypatch.setenv("DLCLI_DEBUG", wish)
             assert template._warm_up(shared.fd, []) is None
             assert (
-                capsys.readouterr().err.count(
-                    "instead of forked, which takes seconds: a library has started"
-                )
+                capsys.readouterr().err.count("instead of forked, which takes seconds: a library has started")
                 == told
             )
     finally:
