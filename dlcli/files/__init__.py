@@ -1,1 +1,1 @@
-"""Writing files whole or not at all, and what the disk refuses."""
+"""Atomic writing of files, paths, and errors of the file system."""

@@ -1,4 +1,4 @@
-"""What the disk refuses, as errors that say what to do."""
+"""Errors of the file system, translated into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ _RECORD_ELSEWHERE = "record elsewhere: --runs-dir DIR"
 
 @contextmanager
 def write_errors(path: Path | str, what: str = _RECORD, elsewhere: str = _RECORD_ELSEWHERE) -> Iterator[None]:
-    """Turn the operating system's refusal to write `what` at `path` into an error that says what to do.
+    """Translate an OSError on writing `what` to `path` into an error that says what to do.
 
-    A pipe that nobody reads any more is no refusal: whoever reads has enough.
+    A BrokenPipeError is not translated: it only means that the reader has read enough.
+
+    Raises:
+        DiskFull: The disk or the quota is full.
+        InputError: The operating system refuses for another reason.
     """
     try:
         yield
@@ -35,7 +39,11 @@ def write_errors(path: Path | str, what: str = _RECORD, elsewhere: str = _RECORD
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Recognise a full disk in what libraries make of it: torch and safetensors raise errors of their own."""
+    """Translate errors of a full disk from libraries: torch and safetensors raise their own types.
+
+    Raises:
+        DiskFull: The disk or the quota is full.
+    """
     try:
         yield
     except DlcliError:
@@ -48,4 +56,4 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _full(path: Path | str, what: str, elsewhere: str) -> DiskFull:
-    return DiskFull(f"no space left for {what}", str(path), f"Make room there, or {elsewhere}.")
+    return DiskFull(f"no space left for {what}", str(path), f"Free some space, or {elsewhere}.")

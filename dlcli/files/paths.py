@@ -1,4 +1,4 @@
-"""Paths as people read them, and what lies at a path that somebody has typed."""
+"""Paths for display, paths that a user has typed, and what kind of file is at a path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Place = Literal["file", "folder", "device", "nothing", "refused"]
 
 
 def display(path: Path) -> str:
-    """The path as a person at the prompt would write it: relative where it lies below the current folder."""
+    """Return the path as text, relative to the current folder if it lies below that."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -19,7 +19,7 @@ def display(path: Path) -> str:
 
 
 def typed(text: str | Path) -> Path:
-    """The path that somebody has typed: `~` is a home, where there is one of that name."""
+    """Return the path of a user's text, with `~` expanded if that home folder exists."""
     try:
         return Path(text).expanduser()
     except RuntimeError:  # ~nobody
@@ -27,7 +27,7 @@ def typed(text: str | Path) -> Path:
 
 
 def whole(path: Path) -> Path:
-    """The path from the root on, links followed; as it is where they lead in a circle, or no file can be called so."""
+    """Return the resolved absolute path; without following links if they form a loop or the name is invalid."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
@@ -35,11 +35,10 @@ def whole(path: Path) -> Path:
 
 
 def look_at(path: Path) -> Place:
-    """What lies there, whatever the path is.
+    """Return what kind of file is at a path; never raises.
 
-    A device is anything that is neither file nor folder (a pipe, a socket, a disk): reading it may never end. Nothing
-    is at a path that no file can have, such as one with a name of 300 letters; `refused` is one that the system does
-    not let this user look at.
+    A `device` is anything that is neither file nor folder (a pipe, a socket, a disk): reading it may never end. An
+    invalid path, such as one with a name of 300 letters, is `nothing`. A path without permission is `refused`.
     """
     try:
         mode = path.stat().st_mode
@@ -53,18 +52,18 @@ def look_at(path: Path) -> Place:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file lies there that can be read to its end."""
+    """Return whether there is a regular file at the path."""
     return look_at(path) == "file"
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder lies there."""
+    """Return whether there is a folder at the path."""
     return look_at(path) == "folder"
 
 
 def names_in(folder: Path) -> list[str]:
-    """What lies in a folder; nothing where it cannot be listed."""
+    """Return the sorted names of the files in a folder; an empty list if it cannot be listed."""
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 names are all that is wanted
+        return sorted(os.listdir(folder))  # noqa: PTH208 only the names are needed
     except (OSError, ValueError):
         return []

@@ -1,7 +1,7 @@
-"""Files and folders that are still being made, beside their targets; what a kill leaves of them is swept away.
+"""Temporary files and folders beside their targets, and removal of those that killed processes have left.
 
-A name is `.TARGET.TOKEN.tmp`. Whoever makes it holds a lock on it, which the kernel drops with the process: what can be
-locked is nobody's any more.
+The name is `.TARGET.TOKEN.tmp`. The process that creates it holds a lock on it, which the kernel releases when the
+process ends: a temporary file that can be locked is abandoned.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from pathlib import Path
 
 _NAME = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
 
-# Characters of a target's name: with all that surrounds them they make a name that a file system takes.
+# Bytes of a target's name that are used unshortened, so that the temporary name is valid on every file system.
 _LONGEST = 60
 
 
 @contextlib.contextmanager
 def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
-    """A new file or folder beside `target`, to be filled and put in its place (`Path.replace`).
+    """Yield a new file or folder beside `target`, to be written and then moved there (`Path.replace`).
 
-    What earlier processes that are gone have left of this target is removed before; and at the end what this one has
-    not put in its place.
+    Abandoned temporary files of this target are removed first. On exit, the new one is removed unless it was moved.
     """
     sweep(target.parent, target.name)
     place, lock = _made(target, folder)
@@ -40,7 +39,7 @@ def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def sweep(folder: Path, target: str | None = None) -> None:
-    """Remove what processes that are gone have left unfinished of a target, or of any in the folder."""
+    """Remove abandoned temporary files of a target, or of all targets in the folder."""
     try:
         names = os.listdir(folder)  # noqa: PTH208 called for each write to the record
     except OSError:
@@ -60,13 +59,15 @@ def sweep(folder: Path, target: str | None = None) -> None:
 
 
 def _made(target: Path, folder: bool) -> tuple[Path, int]:
-    """A new place, and the descriptor whose lock tells that it has an owner."""
+    """Create a temporary file or folder, and return it with the descriptor that holds its lock."""
     while True:
         place = target.with_name(f".{_short(target.name)}.{secrets.token_hex(4)}.tmp")
         place.mkdir() if folder else place.touch(exist_ok=False)
-        with contextlib.suppress(FileNotFoundError):  # swept away between the two
+        with contextlib.suppress(FileNotFoundError):  # another process removed it before it was locked
             lock = os.open(place, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # a file system without locks sweeps nothing either
+            with contextlib.suppress(
+                OSError
+            ):  # on a file system without locks, `sweep` removes nothing either
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_still_at(place, lock):
                 return place, lock
@@ -74,7 +75,7 @@ def _made(target: Path, folder: bool) -> tuple[Path, int]:
 
 
 def _short(name: str) -> str:
-    """The name, or its beginning and a digest where it is too long to be a part of another."""
+    """Return the name; if it is too long to be part of another name, its beginning and a digest."""
     if len(name.encode()) <= _LONGEST:
         return name
     return f"{name[: _LONGEST // 4]}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"

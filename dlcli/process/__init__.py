@@ -1,1 +1,1 @@
-"""How a process starts and ends, what it says, and which cores it has."""
+"""Start and end of processes, their signals, the output of libraries, and the available cores."""

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as one exception, so that whatever runs can end in an orderly way."""
+"""Ctrl-C, SIGTERM and SIGHUP as one exception, so that a command can shut down cleanly."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds until a signal whose exception was dropped is sent again.
 _SOON = 0.05
 
-# Seconds within which a second signal is the first one once more: `timeout`, a shell or a supervisor send one to a
-# process, then to all of its group.
+# Seconds within which a second signal counts as a duplicate of the first: `timeout`, shells and supervisors signal a
+# process, and then its process group.
 SAME = 0.3
 
-# Called with each signal that is heard.
+# Called with each signal that is handled.
 on_signal: Callable[[int], object] | None = None
 
 
-# The system wants the machine for somebody else: a training is to save its state, end, and go on elsewhere.
+# Set when the scheduler needs the machine for another job: training must save its state and end, to continue elsewhere.
 preempted = threading.Event()
 
 
 @contextmanager
 def preemptible() -> Iterator[None]:
-    """Take SIGUSR1, which SLURM sends before it takes a machine away, as `preempted`. In the main thread only."""
+    """Set `preempted` on SIGUSR1, which SLURM sends before it preempts a job. For the main thread only."""
     preempted.clear()
     before = signal.signal(signal.SIGUSR1, lambda signum, frame: preempted.set())
     try:
@@ -43,12 +43,12 @@ def preemptible() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` on the first signal; a second one, while the first is seen to, does what it always did.
+    """Raise `Interrupted` on the first signal; a second signal during the shutdown has its previous action.
 
-    Python drops an exception that is raised within a destructor or a weak reference's callback: a signal that comes
-    right then is sent again.
+    Python drops an exception that is raised within a destructor or a weak reference's callback: a signal that arrives
+    there is sent again.
 
-    In a thread other than the main one signals cannot be taken, and nothing changes.
+    Outside the main thread nothing changes, since Python handles signals in that thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -75,7 +75,7 @@ def interruptible() -> Iterator[None]:
 
     def listen() -> None:
         for number in _SIGNALS:
-            # A process started with nohup ignores SIGHUP, and means it.
+            # A process that was started with nohup must keep ignoring SIGHUP.
             if before[number] != signal.SIG_IGN:
                 signal.signal(number, stop)
 
@@ -84,7 +84,7 @@ def interruptible() -> Iterator[None]:
             hook(dropped)
             return
         listen()
-        # Not at once: that would still be within what drops it.
+        # With a delay: now, the destructor or callback that drops exceptions is still running.
         threading.Timer(_SOON, os.kill, (os.getpid(), dropped.exc_value.signum)).start()
 
     before = {number: signal.getsignal(number) for number in _SIGNALS}

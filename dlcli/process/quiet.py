@@ -1,4 +1,4 @@
-"""What libraries say and a user can do nothing about."""
+"""Suppression of library output that a user cannot act on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hide what libraries say and a user can do nothing about; DLCLI_DEBUG=1 shows it.
+    """Suppress log messages and warnings of libraries that a user cannot act on; DLCLI_DEBUG=1 shows them.
 
-    Works before torch, Lightning and MLflow are imported, and puts everything back, so that a notebook's own
-    logging and warnings are as they were.
+    Also takes effect on libraries that are imported within the context. On exit, logging and warnings are restored, so
+    that those of a notebook are unchanged.
     """
     if os.environ.get("DLCLI_DEBUG") == "1":
         yield
@@ -35,30 +35,30 @@ def quiet() -> Iterator[None]:
 
 
 _QUIET_ENVIRONMENT = {
-    "KINETO_LOG_LEVEL": "99",  # the profiler of torch, on stderr: that it starts, and that there is no GPU
-    "GIT_PYTHON_REFRESH": "quiet",  # GitPython's advice where git is not installed
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # a line for each file that is read
+    "KINETO_LOG_LEVEL": "99",  # torch's profiler, on stderr: that it starts, and that there is no GPU
+    "GIT_PYTHON_REFRESH": "quiet",  # GitPython's advice if git is not installed
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # a progress bar for each file
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # "View run at ...", on stdout
 }
 _QUIET_LOGGERS = {
     "pytorch_lightning": logging.WARNING,  # "GPU available: ...", tips, "`Trainer.fit` stopped"
     "lightning_fabric": logging.WARNING,
     "mlflow": logging.WARNING,  # "Creating initial MLflow database tables"
-    "mlflow.utils.git_utils": logging.ERROR,  # git is missing, or this is no repository
+    "mlflow.utils.git_utils": logging.ERROR,  # git is missing, or this is not a repository
     "mlflow.tracking.context.git_context": logging.ERROR,
     "alembic": logging.WARNING,
     "optuna": logging.WARNING,  # "A new study created in memory"
-    "datasets": logging.CRITICAL,  # "Failed to read file": we say it
-    "huggingface_hub": logging.ERROR,  # each single retry
-    "transformers": logging.ERROR,  # heads that a backbone has no use for, and what its makers left in its description
-    "urllib3.connectionpool": logging.ERROR,  # each single retry; what comes of it, the tracking code says
+    "datasets": logging.CRITICAL,  # "Failed to read file": dlcli reports it
+    "huggingface_hub": logging.ERROR,  # retries
+    "transformers": logging.ERROR,  # unused heads of a backbone, and outdated entries of its configuration
+    "urllib3.connectionpool": logging.ERROR,  # retries; the tracking code reports their outcome
 }
 _LIBRARIES = (
     r"(torch|torchvision|torchmetrics|pytorch_lightning|lightning_fabric|lightning_utilities|mlflow|sklearn|skops"
     r"|hydra|omegaconf|numpy|pandas|pydantic|sqlalchemy|alembic|matplotlib)(\.|$)"
 )
 _QUIET_WARNINGS = (
-    r".*does not have many workers which may be a bottleneck",  # our data is a tensor in memory
+    r".*does not have many workers which may be a bottleneck",  # the data is a tensor in memory
     r"The number of training batches \(.*\) is smaller than the logging interval",
     r"Starting from v1\.9\.0, `tensorboardX`",
     r"(Checkpoint|Experiment logs) directory .* exists and is not empty",
@@ -66,17 +66,17 @@ _QUIET_WARNINGS = (
     r"'pin_memory' argument is set as true but no accelerator",
     r"The `srun` command is available",
     r"It is recommended to use `self\.log\(.*sync_dist=True",
-    r"Found \d+ module\(s\) in eval mode",  # a frozen backbone has to be
+    r"Found \d+ module\(s\) in eval mode",  # intended for a frozen backbone
     r"Precision .* is not supported by the model summary",
-    r"You passed `Trainer\(accelerator='cpu', precision='16",  # dlcli's checks refuse it
-    r"Glyph .* missing from",  # matplotlib's font lacks a script: the picture shows a box
+    r"You passed `Trainer\(accelerator='cpu', precision='16",  # dlcli's checks reject it
+    r"Glyph .* missing from",  # matplotlib's font lacks a character: the plot shows a box
 )
 
 
 @contextlib.contextmanager
 def _pinned(logger: logging.Logger, level: int) -> Iterator[None]:
-    # Lightning and MLflow set their loggers to INFO while they are imported, and that may happen inside. What
-    # they ask for is remembered, and holds once we are done.
+    # Lightning and MLflow set their loggers to INFO on import, which may happen within the context. The level that they
+    # set is stored, and applied on exit.
     wanted: int | str = logger.level
     before = vars(logger).get("setLevel")
 

@@ -1,11 +1,11 @@
-"""A command that trains does so in a child process: its parent stays, to end what hangs and to say what is lost.
+"""Supervision of a command that trains: it runs in a child process, whose parent ends it if it hangs.
 
-A process that a model ends with `os._exit`, or that a fault in C code or a lack of memory ends, says nothing. The
-parent is forked before anything large is imported: it costs milliseconds, and takes no part in the work.
+A process that ends through `os._exit` in a model, a crash in C code or a lack of memory cannot report that; its parent
+can. The fork takes place before anything large is imported: it takes milliseconds, and the parent does no work.
 
-Signals are for the child. Ctrl-C at a terminal reaches both, and what is sent to the parent alone is passed on. One
-that the child does not hear (its main thread is in a call that does not return) ends it after some seconds, and a
-second one at once. The child dies with its parent.
+The child handles signals. Ctrl-C at a terminal reaches both processes; a signal to the parent alone is forwarded. If
+the child does not handle a signal (its main thread is in a call that does not return), it is killed after some seconds, or
+immediately on a second signal. The child dies with its parent.
 """
 
 from __future__ import annotations
@@ -28,27 +28,28 @@ from dlcli.process.lifeline import die_with
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = (*STOPPING, signal.SIGUSR1, signal.SIGUSR2)
 
-# Seconds for a child to hear a signal, and for one that has heard it to end in order. Pools keep to less.
+# Seconds that a child has to handle a signal, and then to shut down. Pools of workers take less.
 _UNHEARD, _IN_ORDER = 8.0, 60.0
 
-# Seconds between two looks at the child's messages, and looks after which it counts as stopped.
+# Seconds between polls of the child, and consecutive polls after which it is reported as stopped.
 _TICK, _STOPPED = 0.5, 4
 
-# Of a parent that has been stopped (Ctrl-Z), with its child: the time in between does not count.
+# A longer gap in seconds between two polls means that the parent was stopped together with its child (Ctrl-Z): this
+# time does not count towards limits.
 _GAP = 5.0
 
 
 @dataclass
 class Ending:
-    """How a child has ended.
+    """How a child process has ended.
 
     Attributes:
-        pid: the child.
-        code: its exit code, or minus the number of the signal that ended it.
-        said_goodbye: whether it came to its own end.
-        interrupted: the signal that it was asked to end by.
-        why: of a child that this process has ended: what took too long, and by which key.
-        run_dir: of the run that it recorded.
+        pid: process ID.
+        code: exit code, or minus the number of the signal that ended it.
+        said_goodbye: whether the child ran to its own end.
+        interrupted: the signal that asked it to end.
+        why: for a child that exceeded a time limit and was killed: the message, and the configuration key of the limit.
+        run_dir: folder of the run that it recorded.
     """
 
     pid: int
@@ -60,16 +61,21 @@ class Ending:
 
 
 def supervise(tell: Callable[[str], object]) -> Ending | None:
-    """Go on in a child process, and return None there; here wait for it, and return how it ended.
+    """Fork; return None in the child, which continues, and in the parent wait for the child and return its ending.
 
-    Meanwhile `tell` hears what a person should know. None, too, in a process that is nobody's program (a notebook, a
-    test), or in which a debugger looks on.
+    None is also returned, without a fork, if dlcli is not the process's program (a notebook, a test), and in a
+    debugger.
+
+    Args:
+        tell: called in the parent with notes for the user.
     """
     global _line
     if not (program.is_running and _line is None and hasattr(signal, "sigtimedwait")) or sys.gettrace():
         return None
     heeded = {number for number in _PASSED_ON if signal.getsignal(number) != signal.SIG_IGN}
-    on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the kernel would keep no exit code
+    on_child = signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # if it were ignored, the kernel would discard exit codes
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, signal.SIGCHLD})
     ours, theirs = os.pipe()
     parent = os.getpid()
@@ -104,18 +110,18 @@ class _Line:
         self._pid = os.getpid()
 
     def say(self, **message: Any) -> None:
-        """Send a message; what this process forks sends none."""
+        """Send a message. Processes that the child forks send none."""
         if os.getpid() == self._pid:
             with contextlib.suppress(OSError):
                 os.write(self._fd, json.dumps(message).encode() + b"\n")
 
 
-# None in a process that has no such parent.
+# None in a process without a supervising parent.
 _line: _Line | None = None
 
 
 def is_supervised() -> bool:
-    """Whether a parent waits for this process."""
+    """Return whether a parent supervises this process."""
     return _line is not None
 
 
@@ -127,7 +133,13 @@ def records(run_dir: Path) -> None:
 
 @contextlib.contextmanager
 def limited(key: str, seconds: float, message: str) -> Iterator[None]:
-    """Have the parent, if there is one, end this process when what is within takes longer, and say `message`."""
+    """Have the parent, if there is one, kill this process when the context takes longer than `seconds`.
+
+    Args:
+        key: configuration key of the limit.
+        seconds: the limit.
+        message: reported as the reason.
+    """
     if _line is None:
         yield
         return
@@ -139,7 +151,7 @@ def limited(key: str, seconds: float, message: str) -> Iterator[None]:
 
 
 class _Parent:
-    """Waits for a child."""
+    """The parent's side: waits for the child, forwards signals and enforces limits."""
 
     def __init__(
         self, pid: int, line: int, heeded: set[signal.Signals], tell: Callable[[str], object]
@@ -148,17 +160,17 @@ class _Parent:
         self._ending = Ending(pid)
         self._line = line
         os.set_blocking(line, False)
-        self._rest = b""
+        self._partial = b""  # the start of a message whose end has not arrived
         self._heeded = heeded
         self._limits: dict[str, tuple[float, str]] = {}
-        self._looked = time.monotonic()
-        # When the child was first asked to stop, whether it has heard that, and whether it was asked again.
+        self._polled = time.monotonic()
+        # When the child was first signalled to stop, whether it has handled the signal, and whether another one came.
         self._asked = 0.0
         self._is_heard = self._is_asked_again = False
         self._stopped_ticks = 0
 
     def wait(self) -> Ending:
-        """How it ends."""
+        """Wait for the child, and return how it ended."""
         while True:
             pid, status = os.waitpid(self._ending.pid, os.WNOHANG)
             self._listen()
@@ -169,19 +181,20 @@ class _Parent:
             self._act(signal.sigtimedwait({*self._heeded, signal.SIGCHLD}, _TICK))
             self._tell_of_stop()
 
-    def _act(self, came: signal.struct_siginfo | None) -> None:
+    def _act(self, received: signal.struct_siginfo | None) -> None:
         now = time.monotonic()
-        if self._limits and now - self._looked > _GAP:
-            gap = now - self._looked
+        if self._limits and now - self._polled > _GAP:
+            gap = now - self._polled
             self._limits = {key: (at + gap, text) for key, (at, text) in self._limits.items()}
-        self._looked = now
+        self._polled = now
         self._listen()
-        if came is not None and came.si_signo != signal.SIGCHLD:
-            # What the kernel sends comes from the terminal, which has sent it to the child as well. So may others have.
-            if came.si_code <= 0 and not (came.si_signo in STOPPING and self._is_heard):
-                self._send(came.si_signo)
-            if came.si_signo in STOPPING:
-                self._stop(came.si_signo, now)
+        if received is not None and received.si_signo != signal.SIGCHLD:
+            # A signal from the kernel comes from the terminal, which has signalled the child as well. Other senders may
+            # have signalled both, too.
+            if received.si_code <= 0 and not (received.si_signo in STOPPING and self._is_heard):
+                self._send(received.si_signo)
+            if received.si_signo in STOPPING:
+                self._stop(received.si_signo, now)
         patience = 0.0 if self._is_asked_again else _IN_ORDER if self._is_heard else _UNHEARD
         if self._ending.interrupted is not None and now >= self._asked + patience:
             self._send(signal.SIGKILL)
@@ -197,14 +210,14 @@ class _Parent:
             self._is_asked_again = True
 
     def _tell_of_stop(self) -> None:
-        """Say that the child is stopped, and this process is not: it was no Ctrl-Z."""
+        """Report that the child is stopped although this process is not, so that Ctrl-Z is not the reason."""
         found = None
-        with contextlib.suppress(ChildProcessError):  # it has ended just now
+        with contextlib.suppress(ChildProcessError):  # it has just ended
             found = os.waitid(os.P_PID, self._ending.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         self._stopped_ticks = self._stopped_ticks + 1 if found else 0
         if self._stopped_ticks == _STOPPED:
             pid = self._ending.pid
-            self._tell(f"process {pid} is stopped (SIGSTOP). It goes on with: kill -CONT {pid}")
+            self._tell(f"process {pid} is stopped (SIGSTOP). To continue it: kill -CONT {pid}")
 
     def _send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -213,7 +226,7 @@ class _Parent:
     def _listen(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while piece := os.read(self._line, 1 << 16):
-                *lines, self._rest = (self._rest + piece).split(b"\n")
+                *lines, self._partial = (self._partial + piece).split(b"\n")
                 for line in lines:
                     self._hear(json.loads(line))
 
@@ -221,9 +234,8 @@ class _Parent:
         if "goodbye" in message:
             self._ending.said_goodbye = True
         elif "heard" in message:
-            self._stop(
-                message["heard"], self._asked or time.monotonic()
-            )  # it may have been sent to the child alone
+            # The signal may have been sent to the child alone.
+            self._stop(message["heard"], self._asked or time.monotonic())
             self._is_heard = True
         elif "run_dir" in message:
             self._ending.run_dir = Path(message["run_dir"])
