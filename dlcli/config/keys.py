@@ -12,7 +12,7 @@ from dlcli.config.own_keys import OWN, Root
 from dlcli.config.reserved_keys import Supplied, supplied_to
 from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, hint, near_keys, question
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import ConfigError, CorruptRun, Problem
 
 
 class Keys:
@@ -114,10 +114,10 @@ _read = lru_cache(maxsize=256)(signature)
 
 
 def read_signature(target: Any) -> Signature | None:
-    """The target's signature, or None where it cannot be imported: validation says why."""
+    """The target's signature, or None where it cannot be imported, or a gate refuses it: validation says why."""
     try:
         return _read(locate(target))
-    except ConfigError:
+    except (ConfigError, CorruptRun):
         return None
 
 

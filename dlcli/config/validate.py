@@ -113,7 +113,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
             if argument.required and key not in node and key not in given:
                 yield Problem(f"{node[TARGET]} needs it", f"{where}.{key}", f"Add {where}.{key}=...")
     # What depends on several arguments, or on names that no type can list, the target may judge itself.
-    own_judgement = getattr(locate(node[TARGET]), "mistakes", None)
+    own_judgement = getattr(locate(node[TARGET], where), "mistakes", None)
     if own_judgement is not None:
         for problem in own_judgement({key: value for key, value in node.items() if key in takes.arguments}):
             yield replace(problem, where=f"{where}.{problem.where}")
@@ -130,7 +130,7 @@ def _no_argument(target: str, key: str, where: str, takes: Signature, given: Map
 
 def _broken(target: Any, where: str) -> Problem:
     try:
-        locate(target)
+        locate(target, where)
     except ConfigError as error:
         problem = error.problems[0]
         return Problem(problem.message, f"{where}.{TARGET}", problem.hint)

@@ -27,6 +27,9 @@ from dlcli.errors import DlcliError, describe_error, restore_error
 # Rank 0 may read data and plan for a long time before it has a job for the others.
 _PATIENCE = timedelta(days=7)
 
+# Limit on connecting, once all ranks are ready: gloo does not notice a rank that dies before it has connected.
+_CONNECTING = timedelta(minutes=2)
+
 # Seconds that ranks have to report their errors once one of them has failed.
 _REPORT_SECONDS = 10.0
 _POLL = 0.02
@@ -116,7 +119,16 @@ class World:
         self._meet()
         store = distributed.PrefixStore(f"group/{self.job}", self.store)
         backend = "nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=store, rank=self.rank, world_size=self.size)
+        bounded = backend == "gloo" and hasattr(distributed, "set_timeout")
+        distributed.init_process_group(
+            backend,
+            store=store,
+            rank=self.rank,
+            world_size=self.size,
+            timeout=_CONNECTING if bounded else None,
+        )
+        if bounded:
+            distributed.set_timeout(distributed.default_pg_timeout)
         try:
             yield
         finally:

@@ -151,11 +151,22 @@ def test_ctrl_c_ends_a_pool_whose_worker_is_stopped(bad: Path) -> None:
 
 @pytest.mark.slow
 def test_a_trial_that_hangs_is_ended_and_the_sweep_goes_on(bad: Path) -> None:
-    words = ["model.does=train,sleep", "sweep.trial_timeout=60s", "trainer.max_epochs=2", "sweep.refit=false"]
+    words = ["model.does=train,sleep", "sweep.trial_timeout=20s", "trainer.max_epochs=2", "sweep.refit=false"]
     process = command(bad, "sweep", *words, "--json")
     out, err = process.communicate()
     assert process.returncode == 0, err
     document = json.loads(out)
     assert [trial["status"] for trial in document["trials"]] == ["FINISHED", "FAILED"]
-    told = "sweep.trial_timeout: the trial took longer than 1m, and was ended"
+    told = "sweep.trial_timeout: the trial took longer than 20s, and was ended"
     assert document["trials"][1]["reason"] == told
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_is_replaced(bad: Path) -> None:
+    words = ["model.does=stop", "+model.once=true", "executor.silence=5", "trainer.max_epochs=2"]
+    process = command(bad, "train", *words, "cv=kfold", "cv.folds=2", "--jobs", "2")
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "its process was replaced: it gave no sign of life for 5s: it is stopped (SIGSTOP)" in out
+    assert {ledger.status for ledger in ledgers(bad)} == {"FINISHED"}
+    assert sum("dlcli.replaced" in ledger.tags for ledger in ledgers(bad)) == 1

@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -17,11 +18,11 @@ from dlcli.tracking.database import opened
 from dlcli.tracking.known_runs import MARK_FILE
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord
+from dlcli.tracking.projection import Projection
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.store_rows import enter
-from tests.processes import wait_until
 
 LOST = "The MLflow store was new: {} entered again from their ledgers."
 
@@ -195,11 +196,18 @@ def test_a_kill_in_the_middle_is_made_good_by_the_next_command(
 
 
 @pytest.mark.parametrize("how", LOSSES)
-def test_a_running_process_notices(full: Store, how: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_running_process_notices(
+    full: Store, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_dir = new_run(full)
+    # One push at the start and one at the end: a file that is emptied while SQLite writes to it is damaged, not lost.
+    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 3600.0)
+    pushed = threading.Event()
+    push = Projection.push
+    monkeypatch.setattr(Projection, "push", lambda self: (push(self), pushed.set()))
     with Recorder(run_dir, system_metrics=False) as recorder:
         recorder.log({"a": 1.0}, 0)
-        wait_until(lambda: Ledger.load(run_dir).projected["status"] == "RUNNING")
+        assert pushed.wait(60)
         LOSSES[how](database(full))
         recorder.log({"a": 2.0}, 1)
     assert "runs were entered again" in caplog.text
