@@ -4,8 +4,8 @@ A process that ends through `os._exit` in a model, a crash in C code or a lack o
 can. The fork takes place before anything large is imported: it takes milliseconds, and the parent does no work.
 
 The child handles signals. Ctrl-C at a terminal reaches both processes; a signal to the parent alone is forwarded. If
-the child does not handle a signal (its main thread is in a call that does not return), it is killed after some seconds, or
-immediately on a second signal. The child dies with its parent.
+the child does not handle a signal (its main thread is in a call that does not return), it is killed after some
+seconds, or immediately on a second signal. The child dies with its parent.
 """
 
 from __future__ import annotations
