@@ -1,1 +1,1 @@
-"""The gate: everything that a run's folder says is read here, and every name that it gives is judged here."""
+"""The gate: reads the documents of a run's folder, and decides which names in them may be imported."""

@@ -1,6 +1,6 @@
-"""Arguments that no run's folder may give: those that would write somewhere, or run something.
+"""Arguments that are not accepted from a run's folder, because they would write files or execute code.
 
-What is left of an allowed class or function is plain values, which it takes as numbers and names.
+The remaining arguments of an accepted class or function are plain values.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# Of Lightning's trainer, what says how it is trained. What else it takes names files, plugins and loggers.
+from dlcli.config.reserved_keys import SUPPLIED, supplied_to
+
+# Accepted arguments of Lightning's trainer. Its other arguments name files, plugins and loggers.
 _OF_TRAINER = frozenset(
     [
         "accelerator",
@@ -45,7 +47,7 @@ _OF_TRAINER = frozenset(
     ]
 )
 
-# Arguments of timm.create_model that read files or the hub, write, or replace what describes the model.
+# Arguments of timm.create_model that read files or the hub, write files, or replace the model's description.
 _OF_TIMM = frozenset(
     [
         "pretrained",
@@ -68,15 +70,13 @@ _PLAIN = (str, int, float, bool)
 
 
 def refused(place: str, target: str, node: Mapping[str, Any]) -> str | None:
-    """The key of a node that may not be given there, or None."""
-    from dlcli.config.reserved_keys import SUPPLIED, supplied_to
-
+    """Return the first key of a node that is not accepted at a place, or None."""
     supplied = supplied_to(place, SUPPLIED)
     if set_by_dlcli := next((key for key in node if key in supplied), None):
         return set_by_dlcli
     if place == "trainer":
         return next((key for key, value in node.items() if not _trains(key, value)), None)
-    if place == "dataset":  # a folder to write into
+    if place == "dataset":  # cache_dir is a folder to write to
         return "cache_dir" if node.get("cache_dir") is not None else None
     if target.endswith(".PretrainedImage"):
         options = node.get("arguments") or {}
@@ -87,7 +87,7 @@ def refused(place: str, target: str, node: Mapping[str, Any]) -> str | None:
 def _trains(key: str, value: Any) -> bool:
     if key.startswith("_"):
         return True
-    if key == "profiler":  # by a name, Lightning's own, which write where they like
+    if key == "profiler":  # a name selects one of Lightning's profilers, which write files
         return value is None or isinstance(value, Mapping)
     if key == "strategy":
         return value is None or (isinstance(value, str) and (value == "auto" or value.startswith("ddp")))

@@ -1,6 +1,6 @@
-"""Documents of a run's folder, read within limits: a hostile one costs no time, no memory and no traceback.
+"""Reading of a run's documents with limits on size and depth, so that a hostile folder cannot exhaust time or memory.
 
-YAML is read by the safe loader and without aliases, of which few lines can stand for more than fits into memory.
+YAML is read by the safe loader and without aliases, since a few lines with aliases can expand beyond the memory.
 """
 
 from __future__ import annotations
@@ -14,33 +14,38 @@ import yaml
 
 from dlcli.errors import CorruptRun
 
-# Far above what a run writes: a configuration has some hundred lines, the ledger of a large sweep some MiB.
+# Far above what a run writes: a configuration has a few hundred lines, the ledger of a large sweep a few MiB.
 YAML_BYTES, JSON_BYTES = 2 << 20, 256 << 20
 _NODES = 200_000
 DEPTH = 64
 
-_COPY = "Copy the folder anew."
+_COPY = "Copy the folder again."
 
-# The parser in C is seven times faster; not every build of PyYAML has it.
+# The C parser is seven times faster, but not every build of PyYAML has it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what occurs twice twice: the files are read without aliases."""
+    """Writes repeated objects in full, since the files are read without aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def read_text(file: Path, at_most: int = YAML_BYTES, what: str = "the file") -> str:
-    """A text file of the folder.
+    """Return the content of a text file.
+
+    Args:
+        file: path of the file.
+        at_most: maximum size in bytes.
+        what: name of the file in messages.
 
     Raises:
-        CorruptRun: it is missing, no file, no UTF-8, or larger than `at_most` bytes.
+        CorruptRun: The file is missing, not a regular file, not UTF-8, or larger than `at_most`.
     """
     try:
-        if not file.is_file():  # a FIFO or a device would never end
-            reason = "is no file" if file.exists() else "is missing"
+        if not file.is_file():  # reading a FIFO or a device might never end
+            reason = "is not a file" if file.exists() else "is missing"
             raise CorruptRun(f"{what} {reason}", str(file), _COPY)
         with file.open("rb") as opened:
             content = opened.read(at_most + 1)
@@ -52,30 +57,30 @@ def read_text(file: Path, at_most: int = YAML_BYTES, what: str = "the file") -> 
 
 
 def read_yaml(file: Path, what: str = "the file") -> dict[str, Any]:
-    """A YAML file of the folder that holds a mapping.
+    """Return the mapping in a YAML file.
 
     Raises:
-        CorruptRun: it cannot be read, holds something else or an alias, or is too large or too deep.
+        CorruptRun: The file cannot be read, is not a mapping, has an alias, or is too large or too deeply nested.
     """
     text = read_text(file, YAML_BYTES, what)
     return _mapping(lambda: parse_yaml(text), file, what)
 
 
 def read_json(file: Path, what: str = "the file") -> dict[str, Any]:
-    """A JSON file of the folder that holds an object.
+    """Return the object in a JSON file.
 
     Raises:
-        CorruptRun: it cannot be read, holds something else, or is too large or too deep.
+        CorruptRun: The file cannot be read, is not an object, or is too large or too deeply nested.
     """
     text = read_text(file, JSON_BYTES, what)
     return _mapping(lambda: json.loads(text), file, what)
 
 
 def parse_yaml(text: str) -> Any:
-    """The plain value of a YAML text.
+    """Return the plain value of a YAML text.
 
     Raises:
-        ValueError: it is no YAML, has an alias or a tag of Python's, or is too deep or too long.
+        ValueError: The text is not valid YAML, has an alias or a Python tag, or is too deeply nested or too long.
     """
     depth = nodes = 0
     try:
@@ -97,7 +102,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def yaml_text(content: Any) -> str:
-    """A plain value as YAML without aliases, keys in their order."""
+    """Return a plain value as YAML without aliases, with keys in their original order."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -108,7 +113,7 @@ def _mapping(read: Callable[[], Any], file: Path, what: str) -> dict[str, Any]:
         reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
         raise CorruptRun(f"{what} cannot be read: {reason}", str(file), _COPY) from error
     if not isinstance(content, dict):
-        raise CorruptRun(f"{what} holds no mapping", str(file), _COPY)
+        raise CorruptRun(f"{what} is not a mapping", str(file), _COPY)
     if _depth(content) > DEPTH:
         raise CorruptRun(f"{what} nests deeper than {DEPTH} levels", str(file), _COPY)
     return content
@@ -119,7 +124,7 @@ def _line(event: yaml.Event) -> int:
 
 
 def _depth(content: Any) -> int:
-    """How deep mappings and lists nest, counted without recursion."""
+    """Return how deeply mappings and lists are nested, computed without recursion."""
     level, deep = [content], 0
     while level and deep <= DEPTH:
         inner = [node.values() if isinstance(node, dict) else node for node in level]

@@ -1,7 +1,7 @@
-"""Fitted scikit-learn objects out of a run's folder (`preprocessing.skops`).
+"""Loading of fitted scikit-learn objects from a run's folder (`preprocessing.skops`).
 
-skops trusts by name, and one list of names serves classes, functions, methods and operators alike. So the file's own
-description of what it holds is judged first: only plain containers, arrays, and objects of the classes below.
+skops trusts names, and its list of trusted names applies to classes, functions, methods and operators alike. Therefore
+the file's schema is checked first: it may contain only plain containers, arrays, and objects of the classes below.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dlcli.errors import CorruptRun
 from dlcli.gate.documents import JSON_BYTES
 from dlcli.gate.gate import Gate
 
-_DAMAGED = "The folder is incomplete or damaged: copy it anew, or train again."
+_DAMAGED = "The folder is incomplete or damaged: copy it again, or train again."
 
-# What dlcli's own preprocessing is made of.
+# The classes that dlcli's own preprocessing uses.
 _SKLEARN = frozenset(
     {
         "sklearn.pipeline.Pipeline",
@@ -31,7 +31,7 @@ _SKLEARN = frozenset(
     }
 )
 
-# skops' kinds of node that hold plain values, and of which type each may be.
+# skops' kinds of nodes that hold plain values, with the types that each may have.
 _PLAIN = {
     "DictNode": {"builtins.dict", "collections.OrderedDict"},
     "ListNode": {"builtins.list"},
@@ -47,26 +47,26 @@ _OBJECT, _ARRAY, _TYPE, _CACHED = "ObjectNode", "NdArrayNode", "TypeNode", "Cach
 
 
 def load_fitted(file: Path, gate: Gate) -> Any:
-    """The object of a skops file, of what the gate lets through.
+    """Load the object in a skops file, if the gate accepts its contents.
 
     Raises:
-        CorruptRun: it holds something else, or cannot be read.
+        CorruptRun: The file has contents that are not accepted, or cannot be read.
     """
     import skops.io
 
     schema = _schema(file)
     if gate.is_open:
         return skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
-    judged = _Judged(gate, str(file))
+    checked = _Checked(gate, str(file))
     nodes = _nodes(schema)
-    judged.root(schema)
+    checked.root(schema)
     for node in nodes:
-        judged.node(node)
-    return skops.io.load(file, trusted=sorted({"numpy.dtype", *judged.classes}))
+        checked.node(node)
+    return skops.io.load(file, trusted=sorted({"numpy.dtype", *checked.classes}))
 
 
-class _Judged:
-    """Judges nodes; `classes` are those that objects are of."""
+class _Checked:
+    """Checks the nodes of a schema, and collects the classes of its objects in `classes`."""
 
     def __init__(self, gate: Gate, place: str) -> None:
         from skops.io._trusted_types import NUMPY_DTYPE_TYPE_NAMES
@@ -77,13 +77,13 @@ class _Judged:
         self.classes: set[str] = set()
 
     def root(self, node: Any) -> None:
-        """What the file holds as a whole is a preprocessing."""
+        """Check that the file's root object is a preprocessing."""
         name = _name(node)
         if node.get("__loader__") != _OBJECT or not self._gate.passes(name):
             self._gate.find(name, "preprocessing")
 
     def node(self, node: dict[str, Any]) -> None:
-        """Any node of it."""
+        """Check one node."""
         kind, name = node["__loader__"], _name(node)
         if kind == _CACHED:
             return
@@ -103,13 +103,13 @@ class _Judged:
     def _is_known(self, name: str) -> bool:
         if name in _SKLEARN or self._gate.passes(name):
             return True
-        if name.startswith("sklearn."):  # a preprocessing of the user's own is made of what it likes
+        if name.startswith("sklearn."):  # a user-defined preprocessing may use any estimator
             return bool(self._gate.own) and _is_estimator(name)
         self._gate.find(name, "preprocessing")
         return True
 
     def _refusal(self, kind: Any, name: str) -> CorruptRun:
-        return CorruptRun(f"the fitted preprocessing holds {name} ({kind})", self._place, self._gate.hint)
+        return CorruptRun(f"the fitted preprocessing contains {name} ({kind})", self._place, self._gate.hint)
 
 
 def _is_estimator(name: str) -> bool:
@@ -125,33 +125,31 @@ def _name(node: Any) -> str:
 
 
 def _nodes(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """All nodes of a description."""
-    found, rest = [], [schema]
-    while rest:
-        node: Any = rest.pop()
+    """Return all nodes of a schema."""
+    found, pending = [], [schema]
+    while pending:
+        node: Any = pending.pop()
         if isinstance(node, dict):
             if "__loader__" in node:
                 found.append(node)
-            rest.extend(node.values())
+            pending.extend(node.values())
         elif isinstance(node, list):
-            rest.extend(node)
+            pending.extend(node)
     return found
 
 
 def _schema(file: Path) -> dict[str, Any]:
-    """The file's description of what it holds. Nothing in it is compressed: it unpacks to no more than its size."""
+    """Read the file's schema. Compressed members are rejected, so the contents are no larger than the file."""
     try:
         if not file.is_file():
             raise CorruptRun("the fitted preprocessing is missing", str(file), _DAMAGED)
         with ZipFile(file) as archive:
             members = archive.infolist()
-            whole = sum(member.file_size for member in members)
-            if whole > file.stat().st_size or any(m.file_size != m.compress_size for m in members):
-                raise CorruptRun("the fitted preprocessing unpacks to more than it is", str(file), _DAMAGED)
+            unpacked = sum(member.file_size for member in members)
+            if unpacked > file.stat().st_size or any(m.file_size != m.compress_size for m in members):
+                raise CorruptRun("the fitted preprocessing has compressed contents", str(file), _DAMAGED)
             if archive.getinfo("schema.json").file_size > JSON_BYTES:
-                raise CorruptRun(
-                    "the description in the fitted preprocessing is too large", str(file), _DAMAGED
-                )
+                raise CorruptRun("the schema of the fitted preprocessing is too large", str(file), _DAMAGED)
             schema = json.loads(archive.read("schema.json"))
     except (
         OSError,
@@ -165,5 +163,5 @@ def _schema(file: Path) -> dict[str, Any]:
         reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
         raise CorruptRun(f"the fitted preprocessing cannot be read: {reason}", str(file), _DAMAGED) from error
     if not isinstance(schema, dict):
-        raise CorruptRun("the fitted preprocessing holds no object", str(file), _DAMAGED)
+        raise CorruptRun("the fitted preprocessing contains no object", str(file), _DAMAGED)
     return schema

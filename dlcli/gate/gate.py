@@ -1,7 +1,7 @@
-"""The one gate for names that a run's folder gives: what may be built of them, and whose word counts.
+"""The gate: decides which classes and functions may be imported because a run's folder names them.
 
-`locate` and `build` (`dlcli.config.build`) ask the gate that is closed around them (`Gate.closed`); without one, names
-are the user's own words, from the command line or a conf folder, and anything may be named.
+`locate` and `build` (`dlcli.config.build`) consult the active gate (`Gate.closed`). Without one, names come from the
+user (the command line or a conf folder), and any name is allowed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from dlcli.gate.roles import NOTHING, ROLES, role_at
 
 TARGET = "_target_"
 
-RUNS_CODE = "Loading it would run that code. If you know it, name its folder with -C DIR, or give --trust."
+RUNS_CODE = (
+    "Loading the run would execute that code. If you trust it, give its folder with -C DIR, or use --trust."
+)
 _OURS = ("dlcli.", "torch.", "pytorch_lightning.", "optuna.")
 
 
@@ -30,13 +32,13 @@ class Gate:
 
     Attributes:
         place: the folder, for messages.
-        is_open: the user has vouched for all of it (--trust).
-        sealed: its configuration is the user's own, as its seal proves.
-        own: top-level modules of the user's own code that were vouched for.
-        names: those that a sealed configuration has: the user's own words.
-        written: folders that the user has named, into which data may be downloaded.
-        variables: of the environment, that a sealed configuration reads.
-        hint: what the user can do who knows the code.
+        is_open: whether the user trusts everything in it (--trust).
+        sealed: whether its seal proves that the configuration was written by the user.
+        own: top-level modules of the user's code that are trusted.
+        names: names in a sealed configuration, which are trusted.
+        written: folders given by the user, into which data may be downloaded.
+        variables: environment variables that a sealed configuration reads.
+        hint: advice for a user who trusts the code.
     """
 
     place: str = ""
@@ -50,7 +52,7 @@ class Gate:
 
     @contextmanager
     def closed(self) -> Iterator[Gate]:
-        """Judge all names by this gate in the block; jobs that are made in it were judged before."""
+        """Make this the active gate within the context. Jobs that are created in it have been checked already."""
         before = _closed.set(self)
         try:
             yield self
@@ -58,14 +60,14 @@ class Gate:
             _closed.reset(before)
 
     def passes(self, name: Any) -> bool:
-        """Whether a name needs no judgement: it is the user's own word."""
+        """Return whether a name is trusted without a check, since the user wrote it."""
         return self.is_open or (isinstance(name, str) and name in self.names)
 
     def find(self, name: Any, where: str | None = None) -> Any:
-        """What a name stands for at a place of the configuration; without a place, in any role.
+        """Return the object for a name at a place of the configuration; without a place, in any role.
 
         Raises:
-            CorruptRun: it is not accepted.
+            CorruptRun: The name is not accepted.
         """
         roles = [role_at(where)] if where is not None else [role for _, role in ROLES]
         if isinstance(name, str):
@@ -76,10 +78,10 @@ class Gate:
         raise self._refusal(name, where)
 
     def admit(self, node: Mapping[str, Any], where: str) -> None:
-        """Judge one node: its name, and the arguments that it may not have.
+        """Check the name and the arguments of one node.
 
         Raises:
-            CorruptRun: it is not accepted.
+            CorruptRun: The name or an argument is not accepted.
         """
         name = node[TARGET]
         if isinstance(name, str) and self.passes(name):
@@ -87,36 +89,36 @@ class Gate:
         self.find(name, where)
         if key := refused(where, name, node):
             raise CorruptRun(
-                f"{where}.{key} is not taken from a run's folder: it could write files or run code",
+                f"{where}.{key} is not accepted from a run's folder: it could write files or execute code",
                 self.place,
-                "If you know the run, give --trust.",
+                "If you trust the run, use --trust.",
             )
 
     def admit_all(self, tree: Any, where: str = "") -> None:
-        """Judge every node of a configuration, before anything is built of it.
+        """Check every node of a configuration before any of it is built.
 
         Raises:
-            CorruptRun: one is not accepted.
+            CorruptRun: A node is not accepted.
         """
         for place, node in _nodes(tree, where):
             if not self.is_open:
                 self.admit(node, place)
 
     def may_write(self, folder: Path) -> bool:
-        """Whether data may be downloaded into a folder that a configuration names."""
+        """Return whether data may be downloaded into a folder that a configuration names."""
         place = folder.resolve()
         return self.is_open or any(place.is_relative_to(named) for named in self.written)
 
     def may_read(self, variables: set[str]) -> bool:
-        """Whether these variables of the environment may be read: others could tell the folder's author a secret."""
+        """Return whether these environment variables may be read; others might disclose secrets to the run's author."""
         return self.is_open or self.sealed or variables <= self.variables
 
     def _refusal(self, name: Any, where: str | None) -> CorruptRun:
         place = f"{where}.{TARGET}" if where else "the run"
         if not isinstance(name, str):
-            return CorruptRun(f"{place} is no name", self.place, "Copy the folder anew.")
+            return CorruptRun(f"{place} is not a name", self.place, "Copy the folder again.")
         if not name.startswith(_OURS):
-            return CorruptRun(f"{place} names code that is not dlcli's: {name}", self.place, self.hint)
+            return CorruptRun(f"{place} names code outside dlcli: {name}", self.place, self.hint)
         role = role_at(where) if where else NOTHING
         return CorruptRun(f"{place} names {name}, which is not {role.words}", self.place, self.hint)
 
@@ -125,12 +127,12 @@ _closed: ContextVar[Gate | None] = ContextVar("gate", default=None)
 
 
 def current() -> Gate | None:
-    """The gate that a run was opened behind; None where names are the user's own words."""
+    """Return the active gate; None if names come from the user."""
     return _closed.get()
 
 
 def targets(node: Any) -> list[str]:
-    """All `_target_` in a tree of dicts and lists, such as a configuration."""
+    """Return all `_target_`s in nested dicts and lists, such as a configuration."""
     return [inner[TARGET] for _, inner in _nodes(node, "") if isinstance(inner[TARGET], str)]
 
 

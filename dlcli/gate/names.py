@@ -1,7 +1,7 @@
-"""From a name that a run's folder gives to the object, where that is what the name says and the role asks for.
+"""Resolution of a name in a run's folder to an object, if its role accepts it.
 
-A module is imported only once its name shows that it belongs to a package of the role, and only what stands in it by
-that name is looked at: `dlcli.tracking.ledger.os.system` gets no further than its first module.
+A module is imported only if its name shows that it belongs to a package of the role, and only a class or function that
+is defined in it under that name is returned: `dlcli.tracking.ledger.os.system` is rejected without an import.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _NAME = re.compile(r"[a-zA-Z]\w*(\.[a-zA-Z]\w*)+", re.ASCII)  # public in all it
 
 
 def find(name: str, role: Role) -> Any:
-    """What the name stands for; None where the role does not accept it."""
+    """Return the object for a name; None if the role does not accept it."""
     if role is NOTHING or name in NEVER or not _NAME.fullmatch(name):
         return None
     module, _, last = name.rpartition(".")
     for offering, package, only in role.offered:
         if module == offering and (not only or last in only):
-            found = _there(offering, last)
+            found = _attribute(offering, last)
             home = getattr(found, "__module__", None)
             if (
                 isinstance(home, str)
@@ -33,44 +33,44 @@ def find(name: str, role: Role) -> Any:
                 and _fits(found, home, last, role)
             ):
                 return found
-    if name in shipped(role.group):  # of which the list says that they are of the role
-        found = _there(module, last)
-        return found if _is_called(found, module, last) else None
+    if name in shipped(role.group):  # listed there, so it has the role by definition
+        found = _attribute(module, last)
+        return found if _is_defined_as(found, module, last) else None
     if any(f"{module}.".startswith(f"{package}.") for package in role.packages):
-        found = _there(module, last)
+        found = _attribute(module, last)
         return found if _fits(found, module, last, role) else None
     return None
 
 
 def find_own(name: str, role: Role) -> Any:
-    """The same of a module that the user has vouched for: whatever fits the role and is defined there."""
+    """Return the object for a name in a trusted module; None unless it is defined there and fits the role."""
     if role is NOTHING or not _NAME.fullmatch(name):
         return None
     module, _, last = name.rpartition(".")
-    found = _there(module, last)
+    found = _attribute(module, last)
     return found if _fits(found, module, last, role) else None
 
 
-def _there(module: str, name: str) -> Any:
-    """What stands in a module by that name; no `__getattr__` of the module's is asked."""
+def _attribute(module: str, name: str) -> Any:
+    """Return an attribute of a module, without calling the module's `__getattr__`; None if there is none."""
     try:
         import_module(module)
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             return None
         raise ConfigError(f"{module} cannot be imported: {error}") from error
-    except (Exception, SystemExit) as error:  # whatever the user's own code raises
+    except (Exception, SystemExit) as error:  # user code may raise anything
         raise ConfigError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
     return vars(sys.modules[module]).get(name)
 
 
 def _fits(found: Any, module: str, name: str, role: Role) -> bool:
-    """Whether a class or function is called so, and is of the role's type."""
-    return _is_called(found, module, name) and role.fits(found)
+    """Return whether an object is a class or function defined under that name, and has the role's type."""
+    return _is_defined_as(found, module, name) and role.fits(found)
 
 
-def _is_called(found: Any, module: str, name: str) -> bool:
-    """Whether it is a class or function, under its own name."""
+def _is_defined_as(found: Any, module: str, name: str) -> bool:
+    """Return whether an object is a class or function defined under that name in that module."""
     if not isinstance(found, type | FunctionType):
         return False
     return (found.__module__, found.__qualname__) == (module, name)

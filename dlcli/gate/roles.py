@@ -1,8 +1,8 @@
-"""What each place of a configuration may hold: of which type, and from which packages.
+"""Which types of objects, from which packages, each place of a configuration may name.
 
-Of dlcli's own, a class with a type that can be asked for (a model, a loss, a task, a preprocessing) may be any public
-one of the role's package. Functions, and classes that share no base, are those that a shipped option of the group
-names. Of other packages, only what they offer by a public name, such as `torch.nn.Linear`.
+Where a base class identifies the role (a model, a loss, a task, a preprocessing), any public class of the role's dlcli
+package is accepted. Functions, and classes without a common base, are accepted if a shipped option of the group names
+them. From other packages, only public names such as `torch.nn.Linear` are accepted.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib import import_module
 from typing import Any
+
+from dlcli.config.folders import shipped_folder
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a name may stand for at a place.
+    """What may be named at a place.
 
     Attributes:
-        words: the role in a message.
-        base: import path of the class that it must be derived from; empty where there is none.
-        packages: of dlcli's, whose public classes of that base may be named.
-        group: the conf folder whose options name what else may be.
-        offered: modules, each with the package below which its classes are defined, and the names that may be used
-            (all, where none is listed).
+        words: description of the role for messages.
+        base: import path of the required base class; empty if there is none.
+        packages: packages of dlcli whose public classes with that base are accepted.
+        group: configuration group; what its shipped options name is accepted.
+        offered: modules, each with the package that defines its classes, and the accepted names (empty for all).
     """
 
     words: str
@@ -34,23 +36,21 @@ class Role:
     offered: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
     def fits(self, found: Any) -> bool:
-        """Whether an object is of the type that the role asks for."""
+        """Return whether an object has the type that the role requires."""
         if not self.base:
             return callable(found)
         return isinstance(found, type) and issubclass(found, base_class(self.base))
 
 
 def base_class(path: str) -> Any:
-    """The class that one of the table's own paths names."""
-    from importlib import import_module
-
+    """Return the class at an import path of the table below."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)
 
 
 _MODULES = (("torch.nn", "torch.nn.modules", ()),)
 
-# What else of Lightning's callbacks there is writes files, or runs what it is given.
+# Lightning's other callbacks write files, or call functions that they are given.
 _CALLBACKS = (
     "EarlyStopping",
     "GradientAccumulationScheduler",
@@ -90,7 +90,7 @@ _PRUNER = Role(
     offered=(("optuna.pruners", "optuna.pruners", ()),),
 )
 _CALLBACK = Role(
-    "a callback of those that write nothing",
+    "a callback that writes no files",
     "pytorch_lightning.Callback",
     offered=(("pytorch_lightning.callbacks", "pytorch_lightning.callbacks", _CALLBACKS),),
 )
@@ -100,7 +100,7 @@ _TRAINER = Role(
     offered=(("pytorch_lightning", "pytorch_lightning.trainer.trainer", ("Trainer",)),),
 )
 
-# Place (dotted; `*` for one or more names) to role, the first that matches. A place that is not here may name nothing.
+# Place (dotted; `*` for one or more names) to role; the first match applies. Other places may name nothing.
 ROLES: tuple[tuple[str, Role], ...] = (
     ("model", _MODEL),
     ("model.*", _PART),
@@ -109,7 +109,7 @@ ROLES: tuple[tuple[str, Role], ...] = (
     ("task.*", _PART),
     ("preprocessing", _PREPROCESSING),
     ("dataset", Role("a dataset", group="dataset")),
-    ("cv", Role("a strategy of cross-validation", group="cv")),
+    ("cv", Role("a cross-validation strategy", group="cv")),
     ("optimizer", _OPTIMIZER),
     ("scheduler", _SCHEDULE),
     ("scheduler.*", _SCHEDULE),
@@ -131,14 +131,14 @@ ROLES: tuple[tuple[str, Role], ...] = (
     ),
 )
 
-# Shipped options that send jobs elsewhere, or run shell lines: no run's folder may choose them.
+# Shipped options that send jobs to other machines or run shell commands: not accepted from a run's folder.
 NEVER = frozenset({"dlcli.executors.ray_cluster.Ray", "dlcli.executors.slurm.Slurm"})
 
 NOTHING = Role("anything: nothing may be named there")
 
 
 def role_at(place: str) -> Role:
-    """The role of a place, such as `task.loss` or `callbacks.stop`."""
+    """Return the role of a place, such as `task.loss` or `callbacks.stop`."""
     if place.count(".") > 1 and place.startswith("callbacks."):
         return NOTHING  # an argument of a callback
     return next((role for pattern, role in ROLES if fnmatchcase(place, pattern)), NOTHING)
@@ -146,9 +146,7 @@ def role_at(place: str) -> Role:
 
 @cache
 def shipped(group: str) -> frozenset[str]:
-    """What the shipped options of a group name as `_target_`."""
-    from dlcli.config.folders import shipped_folder
-
+    """Return the `_target_`s in the shipped options of a group."""
     named = re.compile(r"^\s*_target_:\s*([\w.]+)\s*$", re.MULTILINE)
     files = (shipped_folder() / group).glob("*.yaml") if group else ()
     return (

@@ -1,9 +1,9 @@
-"""The seal of a run: a proof that this user has written what its folder says.
+"""The seal of a run: a proof that its folder was written by this user.
 
-`seal.json` holds a keyed digest (HMAC-SHA-256) of each file that names code. The key lies outside all folders, in the
-user's state folder (XDG_STATE_HOME, by default ~/.local/state), and is readable by nobody else. So a folder that comes
-from elsewhere has no seal that holds, wherever it is put; one of the user's own keeps its seal when it is moved or
-copied, and loses it when somebody else edits what it says.
+`seal.json` contains a keyed digest (HMAC-SHA-256) of each file that names code. The key is outside of all run folders,
+in the user's state folder (XDG_STATE_HOME, by default ~/.local/state), and readable by the user only. Therefore a
+folder from elsewhere has no valid seal, wherever it is put. A folder of the user stays sealed when it is moved or
+copied, and its seal becomes invalid when anyone else edits the files.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dlcli.errors import CorruptRun
+from dlcli.gate.documents import read_json
+from dlcli.tracking.ledger import atomic_write
+
 SEAL_FILE = "seal.json"
 _KEY_BYTES = 32
 
 
 def make_seal(files: Mapping[str, str | bytes]) -> dict[str, str]:
-    """The seal of files (name to content) as a file by its name; none where no key can be had."""
+    """Return the seal of files (name to content) as a dict of file name to content; empty if there can be no key."""
     key = _key()
     if key is None:
         return {}
@@ -32,17 +36,15 @@ def make_seal(files: Mapping[str, str | bytes]) -> dict[str, str]:
 
 
 def is_sealed(folder: Path, name: str, content: str | bytes) -> bool:
-    """Whether the seal of a folder holds for a file with this content."""
+    """Return whether the seal of a folder is valid for a file with this content."""
     return _holds(_read(folder), name, content)
 
 
 def seal_change(folder: Path, name: str, before: str | bytes, after: str | bytes) -> None:
-    """Let the seal hold for a new content of a file, too, if it holds for the present one.
+    """Extend the seal to a file's new content, if it is valid for the present one.
 
-    Called before the file is written: a kill in between leaves the one or the other, both sealed.
+    Call this before writing the file: after a kill in between, either content is sealed.
     """
-    from dlcli.tracking.ledger import atomic_write
-
     seal, key = _read(folder), _key()
     if key is None or not _holds(seal, name, before):
         return
@@ -56,37 +58,37 @@ def _holds(seal: Mapping[str, Any], name: str, content: str | bytes) -> bool:
     if key is None:
         return False
     nonce, files = seal.get("nonce"), seal.get("files")
-    there = files.get(name) if isinstance(files, dict) else None
-    if not isinstance(nonce, str) or not isinstance(there, list):
+    digests = files.get(name) if isinstance(files, dict) else None
+    if not isinstance(nonce, str) or not isinstance(digests, list):
         return False
-    wanted = _digest(key, nonce, name, content)
-    return any(isinstance(one, str) and hmac.compare_digest(one.encode(), wanted.encode()) for one in there)
+    expected = _digest(key, nonce, name, content).encode()
+    return any(
+        isinstance(digest, str) and hmac.compare_digest(digest.encode(), expected) for digest in digests
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    from dlcli.errors import CorruptRun
-    from dlcli.gate.documents import read_json
 
     try:
         return read_json(folder / SEAL_FILE, "the seal")
-    except CorruptRun:  # as if there were none
+    except CorruptRun:  # an unreadable seal counts as none
         return {}
 
 
 def _digest(key: bytes, nonce: str, name: str, content: str | bytes) -> str:
     data = content.encode() if isinstance(content, str) else content
-    said = b"\0".join([nonce.encode(), name.encode(), hashlib.sha256(data).digest()])
-    return hmac.new(key, said, hashlib.sha256).hexdigest()
+    message = b"\0".join([nonce.encode(), name.encode(), hashlib.sha256(data).digest()])
+    return hmac.new(key, message, hashlib.sha256).hexdigest()
 
 
 def key_file() -> Path:
-    """Where the user's key lies."""
+    """Return the path of the user's key."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "dlcli" / "key"
 
 
 def _key(*, make: bool = True) -> bytes | None:
-    """The user's key; made where there is none yet. None where it cannot be had."""
+    """Return the user's key, created if necessary and allowed; None if it cannot be read or created."""
     file = key_file()
     try:
         if make and not file.exists():
@@ -95,13 +97,13 @@ def _key(*, make: bool = True) -> bytes | None:
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:  # noqa: PTH123
                 opened.write(secrets.token_bytes(_KEY_BYTES))
             try:
-                os.link(fresh, file)  # the first one to come stays
+                os.link(fresh, file)  # if several processes create a key, the first one stays
             except OSError:
-                if not file.exists():  # a file system without links
+                if not file.exists():  # a file system without hard links
                     fresh.replace(file)
             finally:
                 fresh.unlink(missing_ok=True)
         key = file.read_bytes()
-    except (OSError, RuntimeError):  # no home, or one that cannot be written
+    except (OSError, RuntimeError):  # there is no home folder, or it is not writable
         return None
     return key if len(key) == _KEY_BYTES else None

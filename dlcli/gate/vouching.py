@@ -1,11 +1,13 @@
-"""Whose word a run's folder is: which gate it is opened behind.
+"""Which gate applies to a run's folder.
 
-It follows from what the user says (`-C`, DLCLI_CONF_DIR, `--trust`) and from the run's seal, never from what the folder
-says of itself.
+It depends on the user's arguments (`-C`, DLCLI_CONF_DIR, `--trust`) and on the run's seal, never on what the folder
+says about itself.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import os
 import re
 import shlex
@@ -16,35 +18,36 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.environment import variables
+from dlcli.config.folders import extend_path, user_folders
 from dlcli.errors import CorruptRun
 from dlcli.files.paths import display, typed, whole
 from dlcli.gate.documents import read_text
 from dlcli.gate.gate import RUNS_CODE, Gate, targets
 from dlcli.gate.seal import is_sealed
 
-# The user's conf folders, a line each; only where there are any.
+# The user's conf folders, one per line; the file exists only if there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"
 OVERRIDES_FILE = "overrides.txt"
 CONFIG_FILE = "config.yaml"
 CODE = "code"
 
 _UNSEALED = (
-    "The run has no seal of yours: it was made elsewhere or by an earlier dlcli, or was changed since."
+    "The run does not have your seal: it was created elsewhere or by an earlier dlcli, or was changed since."
 )
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A run's folder, and what the user says of it.
+    """A run's folder, with what the user's arguments say about it.
 
     Attributes:
-        folder: the run's.
-        parent: the folder of the run that it is a part of, which keeps the code of all of them.
+        folder: the run's folder.
+        parent: folder of the parent run, which holds the code for all of its parts; None for a run without a parent.
         runs_dir: the runs folder in use.
-        made_in: the runs folder of when the configuration was written, as it says.
-        conf_dirs: those that the user has named (`-C`).
-        trust: whether the user vouches for all of it.
-        written: folders that the user has named for the data.
+        made_in: the runs folder in which the run was created, according to its configuration.
+        conf_dirs: conf folders given by the user (`-C`).
+        trust: whether the user trusts everything in the folder (`--trust`).
+        written: folders given by the user for the data.
         root: the folder that the run's configuration names for its data.
     """
 
@@ -58,71 +61,69 @@ class Claim:
     root: Any = None
 
     def to_read(self) -> Gate:
-        """The gate for its model and its data: own code where the same file lies in a folder that the user has named.
+        """Return the gate for using the run's model and data.
+
+        The run's own code is trusted if the same files are in a folder given by the user.
 
         Raises:
-            CorruptRun: a file in such a folder is not what it was when the run was made.
+            CorruptRun: A file in such a folder has changed since the run was created.
         """
         if self.trust:
             return self._opened()
         sealed = self._is_sealed()
         folders = self._named() or (self._beside() if sealed else ())
         own = _unchanged(self._code(), [folder.parent for folder in folders])
-        _extend_path(folders if own else ())
+        extend_path(folders if own else ())
         read = variables(self._text(CONFIG_FILE)) if sealed else set()
         return Gate(str(self.folder), own=own, written=self._written(sealed), variables=frozenset(read))
 
     def to_resume(self, config: Any) -> tuple[Gate, tuple[Path, ...]]:
-        """The gate for going on with the run, and the conf folders that it goes on with.
+        """Return the gate for resuming the run, and the conf folders to resume it with.
 
-        Where the seal holds, what its configuration names are the user's own words, as they were when it began.
+        If the seal is valid, the names in the configuration were written by the user and are trusted.
 
         Raises:
-            CorruptRun: as `to_read`.
+            CorruptRun: See `to_read`.
         """
         if self.trust:
             return self._opened(), self._named() or self._beside()
         sealed = self._is_sealed() and self._holds(OVERRIDES_FILE)
         folders = self._named() or (self.recorded() if sealed else ()) or self._beside()
         if sealed:
-            _extend_path(folders)
+            extend_path(folders)
             words = re.findall(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+", self._text(OVERRIDES_FILE))
             names = frozenset([*targets(config), *words, *_named_in(folders)])
             return Gate(str(self.folder), sealed=True, names=names, written=self._written(sealed)), folders
         own = _unchanged(self._code(), [folder.parent for folder in self._named()])
-        _extend_path(folders if own else ())
+        extend_path(folders if own else ())
         run = shlex.quote(display(self.folder.parent))
         hint = f"{RUNS_CODE}\n{_UNSEALED} dlcli resume {run} -C DIR\nOr: dlcli resume {run} --trust"
         return Gate(str(self.folder), own=own, written=self._written(sealed), hint=hint), folders
 
     def _written(self, sealed: bool) -> frozenset[Path]:
-        """Where data may be downloaded to: where the configuration says, if that is the user's own word."""
+        """Return the folders into which data may be downloaded: the configuration's own only if it is sealed."""
         own = {whole(typed(self.root))} if sealed and isinstance(self.root, str) else set()
         return self.written | own
 
     def _opened(self) -> Gate:
         code = self._code()
         if any(code.rglob("*.py")) and str(code) not in sys.path:
-            sys.path.append(str(code))  # last: nothing installed is hidden by it
+            sys.path.append(str(code))  # last, so that it shadows no installed module
         return Gate(str(self.folder), is_open=True)
 
     def _named(self) -> tuple[Path, ...]:
-        """Conf folders of the user's own words: `-C`, or DLCLI_CONF_DIR."""
-        from dlcli.config.folders import user_folders
-
+        """Return the conf folders given by `-C` or DLCLI_CONF_DIR."""
         return user_folders(self.conf_dirs) if self.conf_dirs or os.environ.get("DLCLI_CONF_DIR") else ()
 
     def _beside(self) -> tuple[Path, ...]:
-        """./conf where it holds a dlcli.yaml."""
-        from dlcli.config.folders import user_folders
-
+        """Return ./conf if it contains a dlcli.yaml."""
         return user_folders()
 
     def recorded(self) -> tuple[Path, ...]:
-        """The conf folders that the run was started with, where its seal holds.
+        """Return the conf folders that the run was started with, if its seal is valid.
 
-        Those of a project that was moved or copied are the copy's, if the run lies in the runs folder in use: any
-        other project could be somebody else's.
+        If the project was moved or copied, they are those of the copy, provided that the run lies in the runs folder in
+        use: any other project might belong to another user.
         """
         if not self._holds(CONF_DIRS_FILE) or not self._is_sealed():
             return ()
@@ -145,9 +146,9 @@ class Claim:
 
 
 def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:
-    """The conf folders that a run's folder names, as far as they are there.
+    """Return the conf folders that a run's folder names, as far as they exist.
 
-    What lay beside the runs folder `then` is looked for beside the one of `now` first.
+    Folders that were beside the runs folder `then` are first looked for beside `now`.
     """
     file = folder / CONF_DIRS_FILE
     found = []
@@ -161,7 +162,7 @@ def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:
 
 
 def code_listing(code: Path) -> str:
-    """Names and digests of the files of the user's own code, as the seal covers them."""
+    """Return names and digests of the run's own code files, as the seal covers them."""
     files = {
         file.relative_to(code).as_posix(): file.read_bytes() for file in code.rglob("*") if file.is_file()
     }
@@ -169,37 +170,33 @@ def code_listing(code: Path) -> str:
 
 
 def listing(files: dict[str, bytes]) -> str:
-    """The same of files by their names."""
-    import hashlib
-
+    """Return names and digests of files, one per line, from names and contents."""
     return "".join(f"{hashlib.sha256(files[name]).hexdigest()} {name}\n" for name in sorted(files))
 
 
 def _unchanged(code: Path, folders: Sequence[Path]) -> frozenset[str]:
-    """Top-level modules of the run's own code of which every file lies, byte for byte, in a folder that was named.
+    """Return the top-level modules of the run's own code whose files are all, byte for byte, in one of the folders.
 
     Raises:
-        CorruptRun: a file in such a folder is not what it was when the run was made.
+        CorruptRun: A file in such a folder has changed since the run was created.
     """
     vouched: dict[str, bool] = {}
     for copy in sorted(code.rglob("*.py")):
         name = copy.relative_to(code)
-        there = [file for folder in folders if (file := folder / name).is_file()]
-        if there and not any(file.read_bytes() == copy.read_bytes() for file in there):
+        originals = [file for folder in folders if (file := folder / name).is_file()]
+        if originals and not any(file.read_bytes() == copy.read_bytes() for file in originals):
             raise CorruptRun(
-                "has changed since the run was made",
-                where=display(there[0]),
-                hint=f"Give --trust to use the copy that the run keeps: {display(copy)}",
+                "has changed since the run was created",
+                where=display(originals[0]),
+                hint=f"Use --trust to run the copy in the run's folder: {display(copy)}",
             )
         top = name.parts[0].removesuffix(".py")
-        vouched[top] = vouched.get(top, True) and bool(there)
+        vouched[top] = vouched.get(top, True) and bool(originals)
     return frozenset(top for top, ok in vouched.items() if ok and _is_read_from(top, folders))
 
 
 def _is_read_from(top: str, folders: Sequence[Path]) -> bool:
-    """Whether a module is, or will be, imported from one of the folders, and is no installed one of that name."""
-    import importlib.util
-
+    """Return whether a module is, or will be, imported from one of the folders, and not from an installed package."""
     spec = importlib.util.find_spec(top) if top.isidentifier() and top != "__main__" else None
     if spec is None:
         return top.isidentifier()
@@ -210,13 +207,7 @@ def _is_read_from(top: str, folders: Sequence[Path]) -> bool:
 
 
 def _named_in(folders: Sequence[Path]) -> Iterator[str]:
-    """What the options of the user's conf folders name."""
+    """Yield the `_target_`s in the options of the user's conf folders."""
     for folder in folders:
         for file in folder.rglob("*.yaml"):
             yield from re.findall(r"^\s*_target_:\s*['\"]?([\w.]+)", file.read_text("utf-8", "replace"), re.M)
-
-
-def _extend_path(folders: Sequence[Path]) -> None:
-    from dlcli.config.folders import extend_path
-
-    extend_path(folders)

@@ -139,8 +139,8 @@ def test_what_stops_a_command_says_where_and_what_to_do(made: Path, user: Path, 
     told = " ".join(said.replace("│", " ").split())
     assert code == 1
     for part in (
-        "callbacks.x._target_ names code that is not dlcli's: os.system",
-        "has no seal of yours",
+        "callbacks.x._target_ names code outside dlcli: os.system",
+        "does not have your seal",
         "-C DIR",
         "--trust",
     ):

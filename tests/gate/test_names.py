@@ -165,7 +165,7 @@ def test_no_name_breaks_the_gate(parts: list[str], place: str) -> None:
 
 @pytest.mark.parametrize("name", [None, 3, [], {}, ["dlcli.models.mlp.MLP"], {"a": "b"}, True, 1.5])
 def test_what_is_no_name_is_refused(name: object) -> None:
-    with pytest.raises(CorruptRun, match=r"model\._target_ is no name"):
+    with pytest.raises(CorruptRun, match=r"model\._target_ is not a name"):
         Gate("here").find(name, "model")
 
 

@@ -117,7 +117,7 @@ def test_a_run_that_somebody_edited_is_somebody_else_s(folder: Path, name: str) 
         file.write("# edited\n")
     gate, folders = claim(folder, folder.parents[2]).to_resume(config_of(folder))
     assert not gate.sealed and folders == ()
-    with pytest.raises(CorruptRun, match=r"no seal of yours") as told:
+    with pytest.raises(CorruptRun, match=r"not have your seal") as told:
         gate.admit_all(config_of(folder))
     assert "-C DIR" in str(told.value) and "--trust" in str(told.value)
 
@@ -135,7 +135,7 @@ def test_without_a_seal_a_folder_that_is_named_vouches_for_unchanged_code(
     assert named.to_resume(config_of(folder))[0].own == named.to_read().own == {"sealed_net"}
     assert claim(folder, folder.parents[2]).to_read().own == frozenset()
     (folder.parents[3] / "sealed_net.py").write_text(NET + "# changed\n")
-    with pytest.raises(CorruptRun, match="has changed since the run was made"):
+    with pytest.raises(CorruptRun, match="has changed since the run was created"):
         named.to_read()
     # One that is installed is not the user's, whatever lies there.
     for place in (folder / "code", folder.parents[3]):

@@ -58,7 +58,7 @@ def test_the_whole_package_is_kept(trained: Result) -> None:
 
 
 def test_it_is_not_run_unasked(trained: Result) -> None:
-    with pytest.raises(CorruptRun, match=r"names code that is not dlcli's: mine_code\.model\.Mine"):
+    with pytest.raises(CorruptRun, match=r"names code outside dlcli: mine_code\.model\.Mine"):
         dlcli.evaluate(trained.run_dir)
 
 
@@ -70,7 +70,7 @@ def test_the_folder_that_it_lies_in_vouches_for_it(trained: Result, project: Pat
 def test_a_folder_where_it_reads_otherwise_does_not(trained: Result, project: Path, tmp_path: Path) -> None:
     other = shutil.copytree(project, tmp_path / "project")
     (other / "mine_code" / "parts.py").write_text("def scale(x):\n    return x * 3\n")
-    with pytest.raises(CorruptRun, match=r"parts\.py: has changed since the run was made\n.*--trust"):
+    with pytest.raises(CorruptRun, match=r"parts\.py: has changed since the run was created\n.*--trust"):
         dlcli.evaluate(trained.run_dir, conf_dirs=[other / "conf"])
 
 
