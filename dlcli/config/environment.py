@@ -15,7 +15,7 @@ from typing import Any
 from dlcli.config.own_keys import OWN, Root
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.gate.gate import current
-from dlcli.sanitize.redact import KEPT_OUT, is_secret, is_secret_value, learn_secret, redact
+from dlcli.sanitize.redact import KEPT_OUT, is_secret, is_secret_value, redact, register_secret
 
 _RESOLVER = "oc.env"
 _CALL = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,{}\s]+)")
@@ -92,9 +92,9 @@ def _learn(key: str, value: Any, written: str) -> bool:
     is_hidden = of_secret_key or redact(str(value)) != str(value) or any(map(_is_secret_variable, names))
     if is_hidden:
         for name in names:
-            learn_secret(os.environ.get(name, ""))
+            register_secret(os.environ.get(name, ""))
     if of_secret_key:
-        learn_secret(value)
+        register_secret(value)
     return is_hidden
 
 

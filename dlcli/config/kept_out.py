@@ -13,7 +13,7 @@ from typing import Any
 
 from dlcli.config.environment import reads_environment, stays_open
 from dlcli.errors import Problem
-from dlcli.sanitize.redact import KEPT_OUT, MASK, is_secret, is_secret_value, learn_secret, replaced
+from dlcli.sanitize.redact import KEPT_OUT, MASK, is_secret, is_secret_value, register_secret, replaced
 
 
 def keep_out(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _kept_out(value: Any, key: str, *, below_secret: bool) -> Any:
 def _moved(value: Any, key: str, number: int = 1) -> str:
     name = _variable(key) + (f"_{number}" if number > 1 else "")
     os.environ[name] = str(value)
-    learn_secret(value)
+    register_secret(value)
     return _read(name, is_text=isinstance(value, str))
 
 

@@ -1,1 +1,1 @@
-"""Texts from data, files and users' code made safe to show and to record."""
+"""Sanitisation of texts from data, files and user code before they are shown or recorded."""

@@ -1,11 +1,11 @@
-"""Text from data, files and users' code as it may reach a terminal: control characters are shown, not obeyed."""
+"""Escaping of control characters in text that is written to a terminal."""
 
 from __future__ import annotations
 
 import re
 
-# C0 but for tab and line feed, DEL and C1; then what reorders or hides text: zero-width characters, marks of direction,
-# line and paragraph separators, tags; and halves of surrogate pairs, which a file name's undecodable bytes become.
+# C0 except tab and line feed, DEL and C1; characters that reorder or hide text: zero-width characters, direction marks,
+# line and paragraph separators, tags; and lone surrogates, which represent undecodable bytes of a file name.
 _CONTROL = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ud800-\udfff\U000e0000-\U000e007f"
@@ -16,25 +16,24 @@ _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 def visible(text: str) -> str:
-    """Text of lines, all other control characters as escapes: `\\x1b`, `\\r`, `\\u202e`. Backslashes stay."""
+    """Return text with control characters escaped (`\\x1b`, `\\r`, `\\u202e`), except line feeds and tabs."""
     return text if text.isascii() and text.isprintable() else _IN_TEXT.sub(_escape, text)
 
 
 def visible_name(text: str) -> str:
-    """The same for a name or a cell, which has one line: line feeds and tabs are shown, too."""
+    """Return a single line, such as a name or a cell, with line feeds and tabs escaped as well."""
     return text if text.isascii() and text.isprintable() else _IN_NAME.sub(_escape, text)
 
 
 def shortened(text: str, at_most: int) -> str:
-    """A text of at most so many characters; a longer one loses its middle, where it says how much that was."""
+    """Return at most `at_most` characters of a text; the middle is replaced by a note on how much was omitted."""
     if len(text) <= at_most:
         return text
-    said = f" ... ({len(text) - at_most:,} characters left out) ... "
-    room = max(0, at_most - len(said))
-    left_out = len(text) - room
-    said = f" ... ({left_out:,} characters left out) ... "
+    note = f" ... ({len(text) - at_most:,} characters omitted) ... "
+    room = max(0, at_most - len(note))
+    note = f" ... ({len(text) - room:,} characters omitted) ... "
     tail = room // 4
-    return f"{text[: room - tail]}{said}{text[len(text) - tail :]}"[: max(at_most, len(said))]
+    return f"{text[: room - tail]}{note}{text[len(text) - tail :]}"[: max(at_most, len(note))]
 
 
 def _escape(found: re.Match[str]) -> str:

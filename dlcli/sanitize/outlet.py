@@ -1,4 +1,4 @@
-"""The one exit for what a person sees: only rich's own sequences pass it, whoever wrote the text."""
+"""The single outlet for terminal output: it passes no control sequences other than rich's own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def encodable(stream: TextIO) -> Iterator[None]:
-    """Within it, the stream takes every text: a character that it has no code for is an escape."""
-    # A class called "café" on an ASCII terminal must not end a training at its very last line.
+    """Let a stream accept every text within this context: characters outside its encoding are escaped."""
+    # On an ASCII terminal, a class named "café" must not make a run fail on its last line of output.
     errors, reconfigure = getattr(stream, "errors", None), getattr(stream, "reconfigure", None)
     if reconfigure is None or errors != "strict":
         yield
@@ -34,22 +34,20 @@ def encodable(stream: TextIO) -> Iterator[None]:
 
 
 def make_console(stderr: bool) -> Console:
-    """rich's console on stdout or stderr, the one exit: only rich's own sequences pass it."""
+    """Return a console on stdout or stderr that escapes control characters in all printed text."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
     class PipeTolerant(Console):
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
-        ) -> Iterator[
-            Segment
-        ]:  # the one exit: whatever is printed, only rich's own sequences reach the terminal
+        ) -> Iterator[Segment]:  # everything that is printed passes here
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=visible(segment.text))
 
         def on_broken_pipe(
             self,
-        ) -> None:  # rich's own ends the process: `dlcli train | head` would lose the run
+        ) -> None:  # rich's implementation ends the process, and `dlcli train | head` would lose the run
             self.quiet = True
             to_nowhere(sys.stderr if self.stderr else sys.stdout)
 
@@ -57,27 +55,27 @@ def make_console(stderr: bool) -> Console:
 
 
 def to_nowhere(stream: TextIO) -> None:
-    """Let what is still written to a stream vanish."""
-    # Python flushes its streams at the end, which would fail again.
+    """Redirect a stream to the null device."""
+    # Without this, Python's flush on exit would fail again.
     with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as devnull:
         os.dup2(devnull.fileno(), stream.fileno())
 
 
 def plain(text: str, style: str = "", **layout: Any) -> Text:
-    """A text of one line, whoever wrote it, as rich lays it out; `layout` as `rich.text.Text` takes it."""
+    """Return a single line as sanitised `rich.text.Text`; `layout` are further arguments of that class."""
     from rich.text import Text
 
     return Text(presentable_name(text), style, **layout)
 
 
 class VisibleBytes(io.BytesIO):
-    """A terminal, as what bytes are written to."""
+    """A binary stream that writes to a terminal with control characters escaped."""
 
     def __init__(self, terminal: TextIO) -> None:
         super().__init__()
         self._terminal = terminal
 
     def write(self, text: Any) -> int:
-        """Show bytes of UTF-8."""
+        """Write UTF-8 bytes."""
         self._terminal.write(visible(bytes(text).decode(errors="backslashreplace")))
         return len(text)

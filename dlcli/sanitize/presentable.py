@@ -1,6 +1,6 @@
-"""What may be shown of a text: no secrets, no control characters.
+"""Removal of secrets and control characters from text for display.
 
-Also of what Python itself says: warnings, log records, tracebacks.
+This includes Python's own output: warnings, log records and tracebacks.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 from dlcli.sanitize.escapes import shortened, visible, visible_name
 from dlcli.sanitize.redact import redact
 
-# Of a message or a line, and of a cell in a table.
+# Maximum number of characters of a line, and of a name or a cell in a table.
 _LONGEST, _LONGEST_NAME = 4_000, 400
 
-# Of a text, before it is looked through.
+# Texts are shortened to this number of characters before they are searched for secrets, to bound the time.
 _TOO_LONG = 100_000
 
 
 def presentable(text: str) -> str:
-    """Lines for a person; one that is too long is cut, unless DLCLI_DEBUG=1."""
+    """Return text for display; lines that are too long are shortened, unless DLCLI_DEBUG=1."""
     is_whole = os.environ.get("DLCLI_DEBUG") == "1"
     text = visible(redact(text if is_whole else shortened(text, _TOO_LONG)))
     if len(text) <= _LONGEST or is_whole:
@@ -35,7 +35,7 @@ def presentable(text: str) -> str:
 
 
 def presentable_name(text: str) -> str:
-    """A name, a value or a heading, on one line."""
+    """Return a name, a value or a heading for display, on one line."""
     is_whole = os.environ.get("DLCLI_DEBUG") == "1"
     text = visible_name(redact(text if is_whole else shortened(text, _TOO_LONG)))
     return text if is_whole else shortened(text, _LONGEST_NAME)
@@ -43,7 +43,7 @@ def presentable_name(text: str) -> str:
 
 @contextmanager
 def python_presentable() -> Iterator[None]:
-    """Within it, warnings and log records are presentable. What a user's model prints by itself stays as it is."""
+    """Sanitise warnings and log records within this context. What user code prints itself is not changed."""
     format_warning, make_record = warnings.formatwarning, logging.getLogRecordFactory()
 
     def formatted(*arguments: Any, **more: Any) -> str:
@@ -62,14 +62,14 @@ def python_presentable() -> Iterator[None]:
 
 
 def present_process() -> None:
-    """Make what Python says in this process presentable to its end: warnings, log records, uncaught exceptions."""
+    """Sanitise warnings, log records and uncaught exceptions for the rest of this process."""
     python_presentable().__enter__()
     sys.excepthook = lambda *error: to_stderr("".join(traceback.format_exception(*error)))
     threading.excepthook = _of_a_thread
 
 
 def print_traceback() -> None:
-    """Print the exception that is being handled to stderr, as Python would."""
+    """Print the current exception to stderr, in Python's format."""
     to_stderr(traceback.format_exc())
 
 
@@ -81,17 +81,17 @@ def _of_a_thread(end: threading.ExceptHookArgs) -> None:
 
 def _presentable_record(record: logging.LogRecord) -> logging.LogRecord:
     try:
-        said = record.getMessage()
-    except Exception:  # a format that does not fit: logging itself reports it
+        message = record.getMessage()
+    except Exception:  # the arguments do not fit the format, which logging reports itself
         return record
-    if presentable(said) != said:
-        record.msg, record.args = presentable(said), None
+    if presentable(message) != message:
+        record.msg, record.args = presentable(message), None
     if record.exc_info and record.exc_info[0] is not None:
         record.exc_text = presentable("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
     return record
 
 
 def to_stderr(text: str) -> None:
-    """Write lines to stderr, from where there is no terminal to do so."""
+    """Write sanitised text to stderr, for code that has no console."""
     sys.stderr.write(presentable(text))
     sys.stderr.flush()

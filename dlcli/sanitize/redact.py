@@ -1,8 +1,8 @@
-"""Secrets taken out of what is recorded or shown.
+"""Removal of secrets from everything that is recorded or shown.
 
-What is a secret: a setting whose key says so (`api_key`, `dbPassword`), the user part of a URL, a parameter of a URL or
-an assignment in a text that is called so, what follows `Bearer` or `Basic`, tokens and keys whose shape is known, and
-every value that was met as a secret before, wherever it turns up (`learn_secret`).
+Secrets are: values of settings whose key says so (`api_key`, `dbPassword`), of URL parameters and of assignments in
+text with such keys; the user part of a URL; what follows `Bearer` or `Basic`; tokens and keys of known formats; and all
+values that were registered as secrets (`register_secret`), wherever they occur.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOUNS = (
     r"auth|client|deploy|session|host) ?keys?|(?:open ?ai|wandb|hf|aws|azure|gcp) key|apikeys?|auth|authorization|"
     r"bearer|cookies?|jwt|session(?: ?id)?|(?:access|api|auth|bearer|refresh|id|session|secret|csrf) ?tokens?|token"
 )
-# Tokens of a text or of a transformer are no secrets.
+# Tokens of a text or of a transformer are not secrets.
 _OF_MODELS = (
     r"(?:pad|eos|bos|unk|cls|sep|mask|class|special|start|end|num|max|min|n|per|reg|register|dist|distillation|image|"
     r"prefix|prompt|first|last|next|query|extra|use|with|has|no) token"
@@ -43,9 +43,9 @@ _NOTHING = re.compile(r"\.{2,}|\?+|\*+|None|null|[Tt]rue|[Ff]alse")
 _PLACEHOLDER = re.compile(r"<[^<>]*>|[\[\]<>]+|USER|VALUE|PASSWORD")
 
 _URL = re.compile(r"""[A-Za-z][\w+.-]*://[^\s'"<>`]+""")
-# A whole URL as a parameter of another.
+# A URL that is a parameter of another URL.
 _QUOTED_URL = re.compile(r"""(?i)%3A%2F%2F(?P<secret>[^\s&'"]*?)%40""")
-# Parameters of a URL, beside those that are called like a secret setting.
+# Secret parameters of a URL, in addition to those whose names are those of secret settings.
 _PARAMETER = re.compile(
     r"""(?i)[?&;](?:key|code|sig|(?:x-[a-z]+-)?(?:signature|credential|security-token)|jwt|sas|pass|pw)="""
     r"""(?P<secret>[^\s&;#'"]+)"""
@@ -60,24 +60,26 @@ _SHAPES = re.compile(
     r"""|hf_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|xox[abeoprs]-[\w-]{10,}|AIza[\w-]{30,}|npm_[A-Za-z0-9]{20,}"""
     r"""|pypi-[\w-]{20,}|dop_v1_[a-f0-9]{20,}|eyJ[\w-]{8,}\.eyJ[\w-]{4,}\.[\w-]*)"""
 )
-# key=value, "key": value; of the key the last part counts. A value is quoted, or ends where a list goes on.
+# key=value or "key": value. Only the last part of the key is considered. An unquoted value ends at a separator.
 _PAIR = re.compile(
     r"""(?P<key>[\w.+~-]{2,80})(?P<quote>["']?)(?P<between>\s*[=:]\s*)"""
     r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
     rf"""(?:{_INTERPOLATION}|[^\s,;&}}\])'"])+)"""
 )
 
-# Variables of dlcli's own, which hold what was given in plain text while its process lives (`dlcli.config.kept_out`).
+# Prefix of dlcli's own environment variables, which hold secrets that were given in plain text for the life of the
+# process (`dlcli.config.kept_out`).
 KEPT_OUT = "DLCLI_SECRET_"
 
-# Values that were met as secrets; shorter ones are too common to be looked for, or only where they stand by themselves.
-_learnt: set[str] = set()
+# Registered secrets. Shorter values than `_SHORTEST` (for values of variables: `_SURE_OF_VARIABLE`) are too common to
+# be searched for; values shorter than `_SURE` are only replaced as separate words.
+_registered: set[str] = set()
 _SHORTEST, _SURE_OF_VARIABLE, _SURE = 6, 8, 12
 
 
 @lru_cache(maxsize=4096)
 def is_secret(key: str) -> bool:
-    """Whether a key (`dataset.password`, `--api-key`, `clientSecret`) names a secret: its last part, whole words."""
+    """Return whether the last part of a key (`dataset.password`, `--api-key`, `clientSecret`) names a secret."""
     if _COLUMNS.search(key):
         return False
     words = " ".join(_WORDS.findall(key.rpartition(".")[2])).lower()
@@ -85,7 +87,7 @@ def is_secret(key: str) -> bool:
 
 
 def is_secret_value(key: str, value: Any) -> bool:
-    """Whether a setting's value has to be kept secret for its key: text or a number that is not a switch or a size."""
+    """Return whether a setting's value is secret because of its key; switches and sizes are not."""
     if not is_secret(key) or value is None or isinstance(value, bool | float):
         return False
     if isinstance(value, int):
@@ -93,41 +95,49 @@ def is_secret_value(key: str, value: Any) -> bool:
     return not _is_open(str(value))
 
 
-def learn_secret(value: object) -> None:
-    """From now on this value is taken out of everything that is recorded or shown, unless it is very short."""
+def register_secret(value: object) -> None:
+    """Remove this value from everything that is recorded or shown from now on, unless it is very short."""
     text = str(value)
     if len(text) >= _SHORTEST or (len(text) >= 4 and re.search(r"[^A-Za-z]", text)):
-        _learnt.update({text, quote(text, safe=""), quote(text), json.dumps(text)[1:-1], repr(text)[1:-1]})
+        _registered.update(
+            {text, quote(text, safe=""), quote(text), json.dumps(text)[1:-1], repr(text)[1:-1]}
+        )
 
 
 def redact(text: str) -> str:
-    """Text without secrets: each is `***`. An interpolation (`${oc.env:NAME}`) stays, for it holds none."""
+    """Return text with each secret replaced by `***`. Interpolations (`${oc.env:NAME}`) are not secret and stay."""
     if len(text) < 4:
         return text
     return replaced(text, lambda secret: MASK)
 
 
 def replaced(text: str, instead: Callable[[str], str], *, of_environment: bool = True) -> str:
-    """Text with each secret in it replaced by `instead(SECRET)`; also values that secret variables have."""
+    """Return text with each secret replaced by `instead(SECRET)`.
+
+    Args:
+        text: the text.
+        instead: returns the replacement of a secret.
+        of_environment: whether to replace the values of secret environment variables, too.
+    """
     spans = sorted([*_spans(text), *_known(text, _of_environment() if of_environment else [])])
-    made: list[str] = []
+    parts: list[str] = []
     end = 0
-    for start, stop in spans:  # in order, so that of two that overlap the first begins
+    for start, stop in spans:  # sorted, so that overlapping spans are merged from the left
         if stop <= end:
             continue
         start = max(start, end)
-        made += [text[end:start], instead(text[start:stop])]
+        parts += [text[end:start], instead(text[start:stop])]
         end = stop
-    return "".join([*made, text[end:]])
+    return "".join([*parts, text[end:]])
 
 
 def redact_value(key: str, value: str) -> str:
-    """A setting's value as it may be recorded."""
+    """Return a setting's value without secrets."""
     return MASK if is_secret_value(key, value) else redact(value)
 
 
 def redact_all(value: Any, key: str = "", *, below_secret: bool = False) -> Any:
-    """Plain data, which may nest, as it may be recorded; its keys are names of settings."""
+    """Return nested plain data without secrets; its keys are names of settings."""
     below_secret = below_secret or is_secret(key)
     if isinstance(value, Mapping):
         return {
@@ -142,7 +152,7 @@ def redact_all(value: Any, key: str = "", *, below_secret: bool = False) -> Any:
 
 
 def redact_command(argv: Sequence[str]) -> str:
-    """A command line that can be read and, but for its secrets, pasted."""
+    """Return a command line that can be pasted into a shell, with its secrets masked."""
     words: list[str] = []
     hide_next = False
     for word in argv:
@@ -158,18 +168,18 @@ def redact_command(argv: Sequence[str]) -> str:
 
 
 def _is_open(text: str) -> bool:
-    """Whether a value holds no secret: an interpolation, a mask, nothing."""
+    """Return whether a value contains no secret: it is empty, an interpolation or a mask."""
     text = text.strip("\"'")
     return not text or _IS_INTERPOLATION.fullmatch(text) is not None or _NOTHING.fullmatch(text) is not None
 
 
-def _stands_for_one(text: str) -> bool:
-    """The same in a sentence, where `VALUE` and `<token>` stand for what somebody is to write."""
+def _is_placeholder(text: str) -> bool:
+    """Return the same for a value in a sentence, where `VALUE` and `<token>` are placeholders."""
     return _is_open(text) or _PLACEHOLDER.fullmatch(text.strip("\"'.,")) is not None
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where secrets stand in a text; they may overlap."""
+    """Yield the positions of secrets in a text; they may overlap."""
     if "://" in text:
         for url in _URL.finditer(text):
             yield from _of_url(url)
@@ -186,17 +196,17 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _of_url(url: re.Match[str]) -> Iterator[tuple[int, int]]:
-    """The user part, and what parameters hold."""
+    """Yield the positions of the user part and of secret parameters of a URL."""
     begin = url.start() + url[0].index("://") + 3
-    rest = url.string[begin : url.end()]
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    address = url.string[begin : url.end()]
+    host = re.split(r"[/?#]", address, maxsplit=1)[0]
     user, colon, after = host.partition(":")
-    # A password may hold a raw slash or @: rather mask too much than too little.
+    # A password may contain an unescaped slash or @, so mask up to the last @: too much rather than too little.
     is_port = re.fullmatch(r"\d*|.*\](?::\d*)?", after) is not None and "@" not in host
-    if "@" in rest and ("@" in host or (colon and not is_port)):
-        end = rest.rindex("@") if colon else host.rindex("@")
-        if not _is_open(rest[:end]) and not _stands_for_one(
-            rest[len(user) + 1 : end] if colon else rest[:end]
+    if "@" in address and ("@" in host or (colon and not is_port)):
+        end = address.rindex("@") if colon else host.rindex("@")
+        if not _is_open(address[:end]) and not _is_placeholder(
+            address[len(user) + 1 : end] if colon else address[:end]
         ):
             yield begin, begin + end
     for found in _PARAMETER.finditer(url[0]):
@@ -206,13 +216,13 @@ def _of_url(url: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 
 def _pairs(text: str) -> Iterator[tuple[int, int]]:
-    """Values of `key=value`, `"key": "value"` and `key: value` whose keys name a secret."""
+    """Yield the positions of values of `key=value`, `"key": "value"` and `key: value` whose keys name a secret."""
     at = 0
     while found := _PAIR.search(text, at):
         at, value = found.start("value"), found["value"]
         is_quoted = value[0] in "\"'"
         bare = value.strip("\"'")
-        if not is_secret_value(found["key"], bare) or _stands_for_one(bare) or text.startswith("//", at):
+        if not is_secret_value(found["key"], bare) or _is_placeholder(bare) or text.startswith("//", at):
             at = found.end("between")
             continue
         if ":" in found["between"] and not found["quote"] and not is_quoted:
@@ -229,18 +239,18 @@ def _pairs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_surely(key: str, value: str) -> bool:
-    """Whether `key: value` is no sentence about a column or a class of that name."""
+    """Return whether `key: value` is an assignment, not a sentence about a column or a class of that name."""
     if re.search(r"(?i)passw|pwd|api.?key|access.?key|private.?key|authorization|secret.?key", key):
         return True
     return len(value) >= 8 and re.search(r"\d", value) is not None
 
 
 def _known(text: str, values: Sequence[str]) -> Iterator[tuple[int, int]]:
-    for value in (*_learnt, *values):
+    for value in (*_registered, *values):
         at = text.find(value)
         while at >= 0:
             end = at + len(value)
-            # A short one only where it stands by itself.
+            # A short value is only replaced as a separate word.
             is_whole = not (text[at - 1 : at].isalnum() and value[0].isalnum()) and not (
                 text[end : end + 1].isalnum() and value[-1].isalnum()
             )
@@ -250,7 +260,7 @@ def _known(text: str, values: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _of_environment() -> list[str]:
-    """Values of variables whose names say that they are secret."""
+    """Return the values of environment variables whose names say that they are secret."""
     return [
         value
         for name, value in os.environ.items()

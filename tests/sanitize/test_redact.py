@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import dlcli
 from dlcli.sanitize import redact as redaction
-from dlcli.sanitize.redact import is_secret, learn_secret, redact, redact_all, redact_command, redact_value
+from dlcli.sanitize.redact import is_secret, redact, redact_all, redact_command, redact_value, register_secret
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_ordinary_settings_stay(value: object) -> None:
 
 
 @given(st.text(string.ascii_letters + string.digits + "-_.~+", min_size=8, max_size=40), st.text(max_size=20))
-def test_a_value_that_was_learnt_is_taken_out_anywhere(secret: str, around: str) -> None:
+def test_a_registered_value_is_removed_anywhere(secret: str, around: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redaction, "_learnt", set())
-        learn_secret(secret)
+        patch.setattr(redaction, "_registered", set())
+        register_secret(secret)
         assert secret not in redact(f"{around} {secret} {around}").replace(around, "")
         assert redact_all({"note": [f"is {secret}"]}) == {"note": ["is ***"]}
 

@@ -71,7 +71,7 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in AGAIN:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    monkeypatch.setattr(redact, "_learnt", set())
+    monkeypatch.setattr(redact, "_registered", set())
     yield
 
 
