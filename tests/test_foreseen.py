@@ -96,7 +96,7 @@ def test_a_configuration_of_other_types_is_refused(folder: Path) -> None:
 def test_a_file_where_a_folder_should_be_is_named(name: str, folder: Path) -> None:
     shutil.rmtree(folder / name, ignore_errors=True)
     (folder / name).touch()
-    with pytest.raises(CorruptRun, match=f"{name}: is no folder, and the run needs one there"):
+    with pytest.raises(CorruptRun, match=f"{name}: is not a folder, but the run needs one there"):
         dlcli.resume(str(folder), ["trainer.max_epochs=3"], runs_dir=folder.parents[2])
 
 

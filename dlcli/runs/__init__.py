@@ -1,1 +1,1 @@
-"""A run on disk: made, found, opened, resumed."""
+"""Runs on disk: creating, finding, opening and reading them."""

@@ -1,4 +1,4 @@
-"""What a run's folder holds before the job begins: files that the driver writes, and places for folders."""
+"""The initial contents of a run's folder, which the driver writes before the job starts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def contents(
     config: Mapping[str, Any], overrides: Sequence[str], split: Split, folders: Sequence[Path]
 ) -> dict[str, str | bytes]:
-    """The files that are known before the job: configuration, overrides, environment, split, the user's own code."""
-    gate = current()  # of a run that goes on: what its folder says is sealed only if it was
+    """Return the files that are known before the job: configuration, overrides, environment, split and user code."""
+    gate = current()  # the gate of a resumed run: its new parts are sealed only if the run is
     code = own_code(config, [folder.parent for folder in folders])
     sealed: dict[str, str | bytes] = {
         CONFIG_FILE: config_text(config),
@@ -40,12 +40,12 @@ def contents(
 
 
 def refuse_no_folders(run_dir: Path) -> None:
-    """Refuse a run in whose folder something else stands where a folder of its own goes.
+    """Check that subfolders which the run needs are folders, if they exist.
 
     Raises:
-        CorruptRun: with what stands there.
+        CorruptRun: Something else is in the place of one.
     """
     for name in ("checkpoints", "model", "plots"):
         place = run_dir / name
         if not place.is_dir() and (place.exists() or place.is_symlink()):
-            raise CorruptRun("is no folder, and the run needs one there", str(place), "Move it away.")
+            raise CorruptRun("is not a folder, but the run needs one there", str(place), "Move it away.")

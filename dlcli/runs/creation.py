@@ -1,4 +1,4 @@
-"""A run as its driver makes it: name, tags, files, and what MLflow shows of its rows."""
+"""Creation of a run by its driver: name, tags, files, and the datasets that MLflow shows."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def make_run(
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """Make the run of an experiment or of a sweep; its folder.
+    """Create the run of an experiment or of a sweep, and return its folder.
 
     Args:
-        store: where.
-        kind: of run.
-        estimation: its configuration, rows and splits.
-        whole: all rows that its trainings are made of, and the final test rows.
-        name: of the run, made unique, where the configuration names none.
-        overrides: the words that it was started with.
-        folders: the user's own conf folders.
-        params: what MLflow shows instead of the configuration.
-        tags: beside those that every run has.
+        store: the store to create it in.
+        kind: kind of run.
+        estimation: its configuration, data and splits.
+        whole: all rows that its training runs use, and the final test rows.
+        name: stem of the run's name if the configuration has no `run_name`; it is made unique.
+        overrides: the command-line overrides.
+        folders: the user's conf folders.
+        params: params for MLflow; by default the configuration.
+        tags: tags in addition to those of every run.
     """
     config, data = estimation.config, estimation.data
     return store.create_run(
@@ -63,7 +63,7 @@ def make_run(
 
 
 def _records(data: Data, split: Split) -> list[DatasetRecord]:
-    """The data as MLflow shows it: which rows of it train, and which test."""
+    """Return MLflow's dataset inputs: one for each part of the split that has rows."""
     targets = {"classes": list(data.classes)} if data.classes else {"targets": list(data.targets)}
     profile = {"rows": len(data), **targets, **split.sizes}
     schema = {"kind": data.kind, "row_shape": list(data.x.shape[1:])}

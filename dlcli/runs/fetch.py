@@ -1,4 +1,4 @@
-"""A run that the store has and this machine has not: its artifacts brought here."""
+"""Download of runs that are in the store but not on this machine."""
 
 from __future__ import annotations
 
@@ -31,10 +31,15 @@ _SHORTEST_PREFIX = 4
 
 
 def fetch_run(ref: str, runs_dir: Path) -> Path | None:
-    """The folder of the run with this ID (or unique beginning) or name, of which the newest counts.
+    """Download a run by its ID, the unique beginning of its ID, or its name (the newest run of that name).
 
-    None where the store does not know it, or has no ledger of it. Raises StoreError, and RunNotFound where several
-    begin so, or it lies in another runs folder of this machine: a path that was recorded is not followed.
+    Returns:
+        The run's folder; None if the store does not have the run, or has no ledger of it.
+
+    Raises:
+        StoreError: The store does not answer or refuses.
+        RunNotFound: Several IDs begin like this, or the run is in another runs folder of this machine: recorded paths
+            are not followed.
     """
     uri = tracking_uri(runs_dir)
     database = sqlite_file(uri)
@@ -48,12 +53,12 @@ def fetch_run(ref: str, runs_dir: Path) -> Path | None:
             return None
         experiment = client.get_experiment(run.info.experiment_id).name
         folder = run_folder(runs_dir, experiment, run.info.run_id)
-        there = local_path(run.info.artifact_uri)
-        if there is None or is_server(uri):
+        artifacts = local_path(run.info.artifact_uri)
+        if artifacts is None or is_server(uri):
             _download(client, run.info.run_id, folder)
-        elif there != folder and (there / LEDGER_FILE).is_file():
-            hint = f"Name it by that: {shlex.quote(str(there))}"
-            raise RunNotFound(f"{ref} lies in another runs folder", str(there), hint)
+        elif artifacts != folder and (artifacts / LEDGER_FILE).is_file():
+            hint = f"Give its path: {shlex.quote(str(artifacts))}"
+            raise RunNotFound(f"{ref} is in another runs folder", str(artifacts), hint)
     return folder if (folder / LEDGER_FILE).is_file() else None
 
 
@@ -65,7 +70,7 @@ def _look_up(client: MlflowClient, ref: str) -> Run | None:
         matches = list(client.search_runs(experiments, f"attributes.run_id LIKE '{ref}%'"))
         if len(matches) > 1:
             raise RunNotFound(
-                f"{len(matches)} runs in the store begin with {ref}", "RUN", "Give more of the ID."
+                f"{len(matches)} run IDs in the store begin with {ref}", "RUN", "Give more of the ID."
             )
         if matches:
             return matches[0]
@@ -76,7 +81,7 @@ def _look_up(client: MlflowClient, ref: str) -> Run | None:
 
 
 def _download(client: MlflowClient, run_id: str, folder: Path) -> None:
-    """Bring a run's artifacts to their place; a download that breaks off leaves no half run there."""
+    """Download a run's artifacts into its folder; an interrupted download leaves no partial folder there."""
     with ExitStack() as stack:
         with write_errors(folder.parent):
             folder.parent.mkdir(parents=True, exist_ok=True)

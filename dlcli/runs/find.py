@@ -1,4 +1,4 @@
-"""RUN: from what a user calls a run to its folder."""
+"""Resolution of RUN, a user's reference to a run, to the run's folder."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ _SHOWN = 5
 
 
 class Found(NamedTuple):
-    """A run's folder (`.../artifacts`); `note` tells the user what was chosen where there was a choice."""
+    """A run's folder (`.../artifacts`); `note` tells the user which run was chosen if there were several."""
 
     run_dir: Path
     note: str = ""
 
 
 def find_run(ref: str, runs_dir: Path) -> Found:
-    """The run that a user means.
+    """Find the run that a user refers to.
 
-    `ref` is a folder's path (the run's, or its `artifacts`), `last`, `best` or `best:EXPERIMENT`, a run ID or its
-    unique beginning, or a run's name, of which the newest counts. Folders on disk are looked at first; a run that is
-    in the store alone is fetched from there. Raises RunNotFound, which names what is near.
+    Folders on disk are searched first; a run that is only in the store is fetched from there.
+
+    Args:
+        ref: path of the run's folder or of its `artifacts`, `last`, `best`, `best:EXPERIMENT`, a run ID or its unique
+            beginning, or a run's name, which stands for the newest run of that name.
+        runs_dir: the runs folder in use.
+
+    Raises:
+        RunNotFound: There is no such run, or there are several. The hint suggests similar names.
     """
     runs_dir = runs_dir.resolve()
     if path := _folder(ref):
@@ -37,25 +43,25 @@ def find_run(ref: str, runs_dir: Path) -> Found:
     damaged: list[str] = []
     ledgers = sorted(_ledgers(runs_dir, damaged), key=lambda ledger: ledger.created_at, reverse=True)
     if ref == "last":
-        return _but_for(damaged, _last(ledgers, runs_dir))
+        return _without(damaged, _last(ledgers, runs_dir))
     if ref == "best" or ref.startswith("best:"):
-        return _but_for(damaged, _best(ref.removeprefix("best").removeprefix(":"), ledgers, runs_dir))
+        return _without(damaged, _best(ref.removeprefix("best").removeprefix(":"), ledgers, runs_dir))
     matches = [ledger for ledger in ledgers if ledger.run_id == ref]
     if not matches and (named := [ledger for ledger in ledgers if ledger.run_name == ref]):
         note = (
-            f"{len(named)} runs are called {ref}: the newest is {named[0].run_id}." if len(named) > 1 else ""
+            f"{len(named)} runs are named {ref}: the newest is {named[0].run_id}." if len(named) > 1 else ""
         )
         return Found(named[0].run_dir, note)
     if not matches and len(ref) >= _SHORTEST_PREFIX:
         matches = [ledger for ledger in ledgers if ledger.run_id.startswith(ref)]
     if len(matches) > 1:
         shown = ", ".join(f"{ledger.run_id[:12]} ({ledger.run_name})" for ledger in matches[:_SHOWN])
-        raise RunNotFound(f"{len(matches)} runs begin with {ref}: {shown}", "RUN", "Give more of the ID.")
+        raise RunNotFound(f"{len(matches)} run IDs begin with {ref}: {shown}", "RUN", "Give more of the ID.")
     if matches:
         return Found(matches[0].run_dir)
     hint = _near(ref, ledgers)
     if any(ledger.run_id.startswith(ref) for ledger in ledgers):
-        hint = f"The beginning of an ID needs {_SHORTEST_PREFIX} characters."
+        hint = f"Give at least {_SHORTEST_PREFIX} characters of the ID."
     try:
         if fetched := fetch_run(ref, runs_dir):
             return Found(fetched, f"{ref} was fetched from the store.")
@@ -71,32 +77,34 @@ def _folder(ref: str) -> Path | None:
             return _in_its_runs_folder(folder)
     if is_folder(path) and ("/" in ref or ref.startswith(".")):
         below = [folder.parent.parent for folder in sorted(path.glob(f"**/artifacts/{LEDGER_FILE}"))]
-        hint = f"Name one of the {len(below)} below it: {below[0]}" if below else ""
-        raise RunNotFound("this folder is no run's", str(path), hint or f"A run's holds {LEDGER_FILE}.")
+        hint = f"It contains {len(below)} runs; give the path of one: {below[0]}" if below else ""
+        raise RunNotFound(
+            "this is not a run's folder", str(path), hint or f"A run's folder contains {LEDGER_FILE}."
+        )
     return None
 
 
 def _in_its_runs_folder(folder: Path) -> Path:
-    """A run's folder with the true path of its runs folder: what that has links to below itself is in it."""
-    whole = Path(os.path.abspath(folder))  # noqa: PTH100 - it keeps links
-    if len(whole.parents) > 2 and whole.exists() and whole.samefile(folder):
-        runs_dir = whole.parents[2]
-        return runs_dir.resolve() / whole.relative_to(runs_dir)
+    """Return a run's folder below its resolved runs folder; links below the runs folder are not followed."""
+    absolute = Path(os.path.abspath(folder))  # noqa: PTH100 - it keeps links
+    if len(absolute.parents) > 2 and absolute.exists() and absolute.samefile(folder):
+        runs_dir = absolute.parents[2]
+        return runs_dir.resolve() / absolute.relative_to(runs_dir)
     return folder.resolve()
 
 
-def _but_for(damaged: Sequence[str], found: Found) -> Found:
-    """Of runs that cannot be read nobody knows whether they are newer, or better."""
+def _without(damaged: Sequence[str], found: Found) -> Found:
+    """Add a note about unreadable runs, which might be newer or better than the one found."""
     if not damaged:
         return found
-    return found._replace(note=f"{found.note} Left out, since its ledger is damaged: {', '.join(damaged)}")
+    return found._replace(note=f"{found.note} Ignored because of damaged ledgers: {', '.join(damaged)}")
 
 
 def _ledgers(runs_dir: Path, damaged: list[str]) -> Iterator[Ledger]:
     for path in runs_dir.glob(f"*/*/artifacts/{LEDGER_FILE}"):
         try:
             yield Ledger.load(path.parent)
-        except CorruptRun:  # one damaged folder must not hide the others; by its path it is named
+        except CorruptRun:  # one damaged folder must not hide the others; it is reported by its path
             damaged.append(display(path.parent))
 
 
@@ -110,15 +118,15 @@ def _last(ledgers: list[Ledger], runs_dir: Path) -> Found:
 def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> Found:
     sweeps = [
         x
-        for x in ledgers  # those within a cross-validation look for their fold alone
+        for x in ledgers  # sweeps within a cross-validation only search for one fold
         if x.kind == "sweep" and x.parent_id is None and experiment in ("", x.experiment)
     ]
     if not sweeps:
         scope = f" in experiment {experiment}" if experiment else ""
-        hint = "best is the best trial of a sweep; name the run itself, or last."
+        hint = "best is the best trial of a sweep; give a run's name or ID, or last."
         raise RunNotFound(f"there is no sweep{scope}", str(runs_dir), hint)
     sweep = sweeps[0]
-    # The refitted winner where there is one: it has seen more rows, and the final test rows are left for it.
+    # Prefer the refitted winner: it was trained on more rows, and can be tested on the final test rows.
     best = sweep.result.get("refit_run_id") or sweep.result.get("best_run_id")
     found = next((ledger for ledger in ledgers if ledger.run_id == best), None)
     if found is None:
@@ -127,7 +135,7 @@ def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> Found:
 
 
 def _near(ref: str, ledgers: list[Ledger]) -> str:
-    """Names and IDs that a user may have meant."""
+    """Return a hint with names and IDs similar to the given one."""
     names = dict.fromkeys([ledger.run_name for ledger in ledgers] + [ledger.run_id for ledger in ledgers])
     near = (
         difflib.get_close_matches(ref, names, n=3) or [x.run_name for x in ledgers if ref in x.run_name][:3]

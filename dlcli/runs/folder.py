@@ -1,4 +1,4 @@
-"""A run's folder: what the driver puts into it before the job, and what later commands find there."""
+"""A run's folder as the driver writes it and as later commands read it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.environment import reads_environment
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.config.of_run import check_sections
-from dlcli.datasets.raw_rows import DATA_PATHS
+from dlcli.config.overrides import parse
+from dlcli.datasets.raw_rows import DATA_PATHS, load_anew
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.files.paths import is_file, look_at, typed, whole
+from dlcli.gate.documents import yaml_text
 from dlcli.gate.vouching import Claim
+from dlcli.result import Result
+from dlcli.runs.find import find_run
 from dlcli.runs.recorded import check_vouched, read_config, read_split
 from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.runs.retention import DROPPED, WEIGHTS_TAG
+from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.digests import MODEL_MANIFEST, UNCHECKED, WINNER_FILE, check_recorded
-from dlcli.tracking.history import is_recorded
+from dlcli.tracking.history import HISTORY_FILE, is_recorded, read_history
 from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -28,24 +33,23 @@ if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.gate.gate import Gate
     from dlcli.inference.saved_model import SavedModel
-    from dlcli.result import Result
     from dlcli.splits.split import Part
 
 _OF_A_SWEEP = f"""\
-# A sweep: what all its trials share. Keys of sweep.space are searched: elsewhere they stand with the first value that
-# they can have. What the winner has is in {WINNER_FILE}, once there is one.
+# A sweep: the settings shared by all trials. Keys of sweep.space are searched; where they occur elsewhere in this file,
+# they have the first of their values. The winner's settings are in {WINNER_FILE}, once there is one.
 """
 
 _BASELINE = "baseline/"
 
-# A cross-validation has folds, a fold may have a sweep, that has trials, and they have folds.
+# Levels of nesting: a cross-validation has folds, a fold may have a sweep, the sweep has trials, and these have folds.
 _LEVELS = 5
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the dataset's paths made absolute, that of weights in a file, and the runs folder's.
+    """Return the configuration with absolute paths of the data, of a weights file and of the runs folder.
 
-    All of them are of one moment: where the runs folder lies elsewhere later, `relocated` finds the others from there.
+    All are recorded at the same time, so that `relocated` can translate them when the runs folder has been moved.
     """
     dataset = dict(config["dataset"])
     for key in DATA_PATHS:
@@ -53,37 +57,36 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
             place = typed(dataset[key])
             if reads_environment(dataset[key]):
                 continue
-            # What is not there may be a name on a hub; but a root may be yet to be made.
+            # A path that does not exist may be the name of a dataset on a hub; `root` may be created later.
             if key == "root" or look_at(place) != "nothing":
                 dataset[key] = str(whole(place))
     model, weights = config["model"], config["model"].get("weights")
     if isinstance(weights, str) and is_file(typed(weights)):
         model = {**model, "weights": str(whole(typed(weights)))}
     runs_dir = config["runs_dir"]
-    if isinstance(runs_dir, str):  # in a draft it may be anything
+    if isinstance(runs_dir, str):  # an unvalidated configuration may contain any type
         runs_dir = str(whole(Path(runs_dir)))
     return {**config, "dataset": dataset, "model": model, "runs_dir": runs_dir}
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """The content of `config.yaml`: what reads the environment as it was written, and no secrets."""
-    from dlcli.gate.documents import yaml_text
-    from dlcli.sanitize.redact import redact_all
-
-    said = _OF_A_SWEEP if "sweep" in config else ""
-    return said + yaml_text(redact_all(config))
+    """Return the content of `config.yaml`: interpolations of the environment are kept, secrets are removed."""
+    comment = _OF_A_SWEEP if "sweep" in config else ""
+    return comment + yaml_text(redact_all(config))
 
 
 def read_result(run_dir: Path, *, within: int = 0) -> Result:
-    """What a run was worth, as its ledger has it; one that is a part of others is so many levels below.
+    """Return a run's result from its ledger.
+
+    Args:
+        run_dir: folder of the run.
+        within: level of nesting.
 
     Raises:
-        CorruptRun: its ledger cannot be read, or parts nest without an end.
+        CorruptRun: The ledger cannot be read, or runs are nested too deeply.
     """
-    from dlcli.result import Result
-
     if within > _LEVELS:
-        raise CorruptRun("the run is a part of itself", str(run_dir), "Copy the folder anew.")
+        raise CorruptRun("the run is a part of itself", str(run_dir), "Copy the folder again.")
     ledger = Ledger.load(run_dir)
     folds = ledger.result.get("folds", ())
     chosen = ledger.result.get("chosen", [{}] * len(folds))
@@ -113,14 +116,12 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
 
 
 def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
-    """Baselines under the names that the ledger has them by; `read_result` reads them back."""
+    """Return baselines under their names in the ledger, as `read_result` expects them."""
     return {f"{_BASELINE}{name}": value for name, value in baselines.items()}
 
 
 def epochs_so_far(run_dir: Path) -> list[dict[str, float]]:
-    """What a run recorded of the epochs that it has behind it: train/... and val/..., in their order."""
-    from dlcli.tracking.history import HISTORY_FILE, read_history
-
+    """Return the recorded metrics (train/... and val/...) of each completed epoch, in order."""
     check_recorded(Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
     for line in read_history(run_dir):
@@ -132,9 +133,15 @@ def epochs_so_far(run_dir: Path) -> list[dict[str, float]]:
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run that was found: its folder, ledger and configuration; `notes` tell how it was found.
+    """A run that a command has opened.
 
-    `claim` is what the user says of it. `was_cut_off` where its process was gone, and had not said so.
+    Attributes:
+        folder: the run's folder.
+        ledger: its ledger.
+        config: its configuration, with current paths.
+        notes: notes for the user on how the run was found and opened.
+        claim: what the user's arguments say about it, which determines the gate.
+        was_cut_off: whether its process was gone without having recorded its end.
     """
 
     folder: Path
@@ -146,31 +153,29 @@ class OpenedRun:
 
     @cached_property
     def gate(self) -> Gate:
-        """What its model and its data may name: whoever builds anything of them does so behind it."""
+        """The gate within which the run's model and data must be built."""
         return self.claim.to_read()
 
     def check_rows(self, data: Data, split_fingerprint: str | None = None) -> None:
-        """Refuse rows that are not those of the run; or splits, where their fingerprint is given.
+        """Compare data, and optionally splits, with the run's recorded fingerprints.
 
         Raises:
-            DataError: they are not.
+            DataError: A fingerprint differs.
         """
         for what, fingerprint in (("data", data.fingerprint), ("split", split_fingerprint)):
             if fingerprint is not None and self.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
                 raise DataError(
-                    f"the {what} is not what the run was started with: its fingerprint differs",
+                    f"the {what} differs from what the run was started with: another fingerprint",
                     where=data.source,
-                    hint="Restore the data as it was, or name its place: dataset.root=DIR.",
+                    hint="Restore the original data, or give its location: dataset.root=DIR.",
                 )
 
     def part_of(self, dataset: Mapping[str, Any], *parts: Part) -> tuple[Data, np.ndarray]:
-        """The run's rows, and which of them are of a part of its split: the first of these that has any.
+        """Return the run's data, and the rows of the first of the given parts of its split that is not empty.
 
         Raises:
-            DataError: they are not those of the run, or no part has any.
+            DataError: The data differs from the run's, or all given parts are empty.
         """
-        from dlcli.datasets.raw_rows import load_anew
-
         with self.gate.closed():
             data = load_anew(dataset)
         self.check_rows(data)
@@ -181,7 +186,7 @@ class OpenedRun:
         return data, rows
 
     def _without_rows(self, part: str) -> DataError:
-        """Why there are none, and what has some where a sweep's trial has not."""
+        """Return the error for a missing part; for a sweep's trial with a hint on which run was tested."""
         parent = self.ledger.parent_id
         if (
             part != "test"
@@ -192,23 +197,26 @@ class OpenedRun:
         ledger = Ledger.load(self.ledger.sibling(parent))
         if refitted := ledger.result.get("refit_run_id"):
             line = next_command("eval", refitted[:8], runs_dir=ledger.runs_dir)
-            hint = f"The winner, refitted, was tested: {line}"
+            hint = f"The refitted winner was tested: {line}"
         else:
             line = next_command("eval", self.ledger.run_id[:8], "--split", "val", runs_dir=ledger.runs_dir)
-            hint = f"Nothing was refitted (sweep.refit). Train it again, as the sweep said at its end, or: {line}"
+            hint = f"No model was refitted (sweep.refit). Train with the command in the sweep's output, or: {line}"
         return DataError(
-            "the run has no test rows: it is a trial, judged by validation rows", self.ledger.run_name, hint
+            "the run has no test rows: it is a trial, evaluated on validation rows",
+            self.ledger.run_name,
+            hint,
         )
 
     def load_model(self) -> SavedModel:
-        """The run's model, its own code run only where the user vouches for it."""
+        """Load the run's model; user code in its folder is executed only if the user trusts it."""
+        # Imported late, since it loads torch.
         from dlcli.inference.saved_model import load_model
 
         if self.ledger.tags.get(WEIGHTS_TAG) == DROPPED:
             raise CorruptRun(
                 "the run's weights were not kept",
                 where=str(self.folder),
-                hint="Only the best of its siblings have theirs (tracking.keep).",
+                hint="Only the best runs of the group keep their weights (tracking.keep).",
             )
         if not (self.folder / "model").is_dir():
             raise self._without_model()
@@ -217,40 +225,40 @@ class OpenedRun:
             return load_model(self.folder / "model", trust=self.gate.is_open)
 
     def _without_model(self) -> CorruptRun:
-        """Why there is no model, and where one is."""
+        """Return the error for a run without a model, with a hint on where to find one."""
         ledger = self.ledger
         if is_recorded(self.folder):
-            hint = "Only a finished run has one. Wait for it; dlcli runs shows which are done."
-            return CorruptRun("the run has no model yet: it still runs", str(self.folder), hint)
+            hint = "Only a finished run has a model. Wait for it; dlcli runs shows the status."
+            return CorruptRun("the run has no model yet: it is still running", str(self.folder), hint)
         if ledger.status != "FINISHED":
             return CorruptRun(
                 f"the run has no model ({ledger.status})",
                 where=str(self.folder),
-                hint=f"Only a finished run has one. Go on with it: {resume_command(ledger)}",
+                hint=f"Only a finished run has a model. Resume it: {resume_command(ledger)}",
             )
         if ledger.kind == "cv" or ledger.result.get("folds"):
             folds = self._folds_with_weights()
-            name = f"Name a fold: {', '.join(folds[:3])}{', ...' if folds[3:] else ''}. " if folds else ""
+            name = f"Give a fold: {', '.join(folds[:3])}{', ...' if folds[3:] else ''}. " if folds else ""
             nested = self.config["cv"]["_target_"].endswith(".Nested")  # takes no cv.refit
             command = "dlcli sweep" if nested else "dlcli train ... cv.test_size=0.2 cv.refit=true"
             return CorruptRun(
-                "a cross-validation has a model for each of its folds, and none of its own",
+                "a cross-validation has no model of its own, but one for each fold",
                 where=str(self.folder),
-                hint=f"{name}A final model of all their rows: {command}",
+                hint=f"{name}To train a final model on all rows: {command}",
             )
         if ledger.kind == "sweep":
             best = ledger.result.get("refit_run_id") or ledger.result.get("best_run_id")
             return CorruptRun(
-                "a sweep has models of its trials, and none of its own",
+                "a sweep has no model of its own, but its trials do",
                 where=str(self.folder),
-                hint=f"The best one's is {best}." if best else "",
+                hint=f"The best one is {best}." if best else "",
             )
         return CorruptRun(
-            "the run's model is gone", str(self.folder), "Copy the folder anew, or train it again."
+            "the run's model is missing", str(self.folder), "Copy the folder again, or train again."
         )
 
     def _folds_with_weights(self) -> list[str]:
-        """Names of the folds whose weights were kept, as far as they lie beside this run."""
+        """Return the names of the folds that have weights and are in the same folder as this run."""
         folders = [self.ledger.sibling(run_id) for run_id in self.ledger.result.get("folds", ())]
         return [
             Ledger.load(folder).run_name
@@ -267,21 +275,19 @@ def open_run(
     trust: bool = False,
     overrides: Sequence[str] = (),
 ) -> OpenedRun:
-    """Find a run and read what it is.
+    """Find a run and open it.
 
     Args:
-        run: as a user names it.
+        run: the user's reference to it.
         runs_dir: the runs folder in use.
-        conf_dirs: those that the user has named (`-C`): code beside them may run where it is unchanged.
-        trust: whether the user vouches for all that the folder says.
-        overrides: the user's own words, of which some name places for data.
+        conf_dirs: conf folders given by the user (`-C`): unchanged code beside them may be executed.
+        trust: whether the user trusts everything in the run's folder.
+        overrides: the user's overrides, which may name folders for the data.
 
     Raises:
-        RunNotFound: there is no such run.
-        CorruptRun: it cannot be read.
+        RunNotFound: There is no such run.
+        CorruptRun: The run cannot be read.
     """
-    from dlcli.runs.find import find_run
-
     found = find_run(run, runs_dir)
     ledger = Ledger.load(found.run_dir)
     check_vouched(ledger)
@@ -310,24 +316,26 @@ def open_run(
 
 
 def with_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A run's configuration with other places for its data (`dataset.root=DIR`): nothing else may change."""
+    """Return a run's configuration with another location of its data (`dataset.root=DIR`).
+
+    Raises:
+        ConfigError: An override changes anything else.
+    """
     wrong = [
         text for text in overrides if not text.startswith(tuple(f"dataset.{key}=" for key in DATA_PATHS))
     ]
     if wrong:
         raise ConfigError(
-            f"{wrong[0]} would make it another experiment",
+            f"{wrong[0]} would change the experiment",
             where="overrides",
-            hint="Only the data's place can be given: dataset.root=DIR, dataset.path=FILE.",
+            hint="Only the location of the data can be given: dataset.root=DIR, dataset.path=FILE.",
         )
     places = {word.partition("=")[0].removeprefix("dataset."): _place(word) for word in overrides}
     return absolute_paths({**config, "dataset": {**config["dataset"], **places}})
 
 
 def _place(word: str) -> str | None:
-    """The path of an override, in Hydra's grammar; what that has no text for is taken as it stands."""
-    from dlcli.config.overrides import parse
-
+    """Return the path in an override, parsed by Hydra's grammar; if that gives no text, the text after `=`."""
     settings, _ = parse([word])
     value = settings[0].value if settings else word
     return value if settings and (value is None or isinstance(value, str)) else word.partition("=")[2]

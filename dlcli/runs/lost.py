@@ -1,4 +1,4 @@
-"""Runs whose process has ended without a word: what their records say, once somebody else has noticed."""
+"""Recording of runs whose process ended without recording its end itself."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from dlcli.tracking.liveness import Entry, entries, read_entry
 from dlcli.tracking.places import find_folder
 from dlcli.tracking.recorder import Recorder
 
-# Seconds for processes to be gone that die with the one that is lost.
+# Seconds to wait for processes that die together with the lost one.
 _DYING = 2.0
 _PAUSE = 0.02
 
 _HINTS = {
-    "SIGKILL": "The system kills processes when memory runs out: smaller batches (dataset.batch_size).",
-    "SIGSEGV": "A fault in compiled code, a library's or the model's own; PYTHONFAULTHANDLER=1 shows where.",
+    "SIGKILL": "The system kills processes when memory runs out: use smaller batches (dataset.batch_size).",
+    "SIGSEGV": "A crash in compiled code of a library or of the model; PYTHONFAULTHANDLER=1 shows where.",
 }
 
 
 def describe(ending: Ending) -> TrainingError:
-    """What became of a process that has not come to its own end."""
+    """Return the error that describes a process which was killed, has crashed or has exited early."""
     if ending.why is not None:
         return TrainingError(*ending.why)
     if ending.code < 0:
@@ -41,14 +41,14 @@ def describe(ending: Ending) -> TrainingError:
         return TrainingError(f"the process ended with {name}", hint=hint)
     return TrainingError(
         f"the process ended with exit code {ending.code} before it was done",
-        hint="Code of the model, the data or a library has called os._exit, or C's exit.",
+        hint="Code of the model, the dataset or a library has called os._exit, or exit in C.",
     )
 
 
 def record_failure(ending: Ending, error: DlcliError) -> list[Ledger]:
-    """Record the runs that a lost process was working on as failed: the innermost first.
+    """Record the runs of a lost process as failed, and return their ledgers, innermost first.
 
-    A sweep whose trial took the process along has not failed: it is killed, and can go on.
+    A sweep whose trial ended the process is recorded as killed instead, and can be resumed.
     """
     lost = [ledger for _, ledger in _unfinished(ending.run_dir) if _is_of(ledger, ending.pid)]
     outer = {ledger.parent_id for ledger in lost}
@@ -63,9 +63,9 @@ def record_failure(ending: Ending, error: DlcliError) -> list[Ledger]:
 
 
 def way_on(lost: Sequence[Ledger]) -> list[str] | None:
-    """The words of the command by which a sweep goes on whose trial took the process along; None for all else.
+    """Return the arguments of the command that resumes a sweep whose trial ended the process; otherwise None.
 
-    The trial has failed, and is not tried again: each time it goes on there is one less.
+    The trial has failed and is not repeated, so the number of such resumptions is bounded.
     """
     sweep = next((ledger for ledger in lost if ledger.kind == "sweep"), None)
     if (
@@ -78,7 +78,7 @@ def way_on(lost: Sequence[Ledger]) -> list[str] | None:
 
 
 def become(words: Sequence[str]) -> NoReturn:
-    """Become another command, with the process ID of this one."""
+    """Replace this process by another dlcli command, with the same process ID."""
     sys.stdout.flush()
     sys.stderr.flush()
     path = os.pathsep.join(filter(None, sys.path))
@@ -88,7 +88,7 @@ def become(words: Sequence[str]) -> NoReturn:
 
 
 def _conf_dirs(words: Sequence[str]) -> list[str]:
-    """The options of a command that name conf folders."""
+    """Return the options of a command line that name conf folders."""
     found = []
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word in ("-C", "--conf-dir"):
@@ -99,13 +99,13 @@ def _conf_dirs(words: Sequence[str]) -> list[str]:
 
 
 def record_stop(run_dir: Path | None) -> None:
-    """Mark what nobody works on any more as killed, in the ledgers alone: whoever presses Ctrl-C does not want to wait.
+    """Record runs without a process as killed, in the ledgers only, so that Ctrl-C returns quickly.
 
-    The next command brings MLflow up to date.
+    The next command updates MLflow.
     """
     deadline = time.monotonic() + _DYING
-    while (left := _unfinished(run_dir)) and time.monotonic() < deadline:
-        for path, ledger in left:
+    while (unfinished := _unfinished(run_dir)) and time.monotonic() < deadline:
+        for path, ledger in unfinished:
             if entry := Entry.take_over(path):
                 ledger.update(status="KILLED", ended_at=now())
                 entry.release()
@@ -113,7 +113,7 @@ def record_stop(run_dir: Path | None) -> None:
 
 
 def _unfinished(run_dir: Path | None) -> list[tuple[Path, Ledger]]:
-    """A run and those that belong to it, as far as they have no end yet, with their entries."""
+    """Return the unfinished ones among a run and its descendants: the path of each entry, and the ledger."""
     if run_dir is None:
         return []
     found: dict[str, tuple[Path, Ledger]] = {}

@@ -1,4 +1,4 @@
-"""Paths that a run has recorded, as they are once its runs folder lies elsewhere."""
+"""Translation of a run's recorded paths after its runs folder was moved or copied."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dlcli.datasets.raw_rows import DATA_PATHS
 
 
 def relocated(config: Mapping[str, Any], then: Path, runs_dir: Path) -> tuple[dict[str, Any], list[str]]:
-    """A run's configuration with its paths as they are now, and a sentence for each that has changed.
+    """Return a run's configuration with current paths, and a sentence for each path that has changed.
 
-    A project is moved or copied as a whole: what lay beside the runs folder lies beside it again. Where nothing lies
-    there, the recorded path stays, but for `dataset.root` in the project, to which data may be written: never to
-    another project's.
+    A project is moved or copied together with its data, so each path is interpreted relative to the runs folder. If
+    nothing exists there, the recorded path is kept. The exception is a `dataset.root` within the project: data may be
+    written there, so it must never be the folder of another project.
 
     Args:
-        config: as it was recorded.
-        then: the runs folder at that time.
-        runs_dir: the runs folder now.
+        config: the recorded configuration.
+        then: the runs folder at the time of recording.
+        runs_dir: the current runs folder.
     """
     found: dict[str, Any] = {**config, "runs_dir": str(runs_dir)}
-    told: list[str] = []
+    notes: list[str] = []
     if then == runs_dir:
-        return found, told
+        return found, notes
     for section, keys in (("dataset", DATA_PATHS), ("model", ("weights",))):
         values = config.get(section)
         if not isinstance(values, Mapping):
@@ -35,14 +35,17 @@ def relocated(config: Mapping[str, Any], then: Path, runs_dir: Path) -> tuple[di
             now = moved_path(was, then, runs_dir, is_made=key == "root")
             if now != was:
                 found[section] = {**found[section], key: now}
-                told.append(f"{section}.{key} is {now}, beside the runs folder; it was {was}.")
-    return found, told
+                notes.append(f"{section}.{key} is now {now}, relative to the runs folder; it was {was}.")
+    return found, notes
 
 
 def recorded_in(config: Mapping[str, Any], former: str | None, runs_dir: Path) -> Path:
-    """The runs folder of when a configuration was written: as it says, or as ledgers of before said.
+    """Return the runs folder at the time a configuration was recorded.
 
-    It is `runs_dir` where neither is known.
+    Args:
+        config: the recorded configuration; earlier versions did not record the folder in it.
+        former: the folder according to such an earlier version's ledger.
+        runs_dir: returned if neither is known.
     """
     then = config.get("runs_dir")
     if isinstance(then, str) and Path(then).is_absolute():
@@ -51,13 +54,13 @@ def recorded_in(config: Mapping[str, Any], former: str | None, runs_dir: Path) -
 
 
 def moved_path(path: str, then: Path, now: Path, *, is_made: bool = False) -> str:
-    """An absolute path from when the runs folder was `then`, as it is with the runs folder `now`.
+    """Translate an absolute path from the runs folder `then` to the runs folder `now`.
 
-    `is_made`: what it names is made where it is missing.
+    If nothing exists there, return the original path, unless `is_made` says that it is created when missing.
     """
     if not Path(path).is_absolute():
         return path
-    there = os.path.normpath(now / os.path.relpath(path, then))
-    if Path(there).exists() or (is_made and Path(path).is_relative_to(then.parent)):
-        return there
+    moved = os.path.normpath(now / os.path.relpath(path, then))
+    if Path(moved).exists() or (is_made and Path(path).is_relative_to(then.parent)):
+        return moved
     return path

@@ -1,4 +1,4 @@
-"""Whose weights stay, of many trainings that belong together."""
+"""Retention of weights among the parts of a run, such as the trials of a sweep."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DROPPED = "dropped"
 def keep_best(
     values: Mapping[Path, float], keep: int | Literal["all"] | None, mode: Literal["min", "max"]
 ) -> None:
-    """Drop the weights of all finished trainings but the best: figures, split and predictions stay.
+    """Delete the weights of all finished runs but the best; metrics, split and predictions are kept.
 
     Args:
-        values: what each run's folder is judged by; NaN is the worst.
-        keep: how many keep their weights; None means all.
-        mode: whether small or large values are the best. Of equal ones the first counts.
+        values: the monitored value of each run's folder; NaN counts as the worst.
+        keep: number of runs that keep their weights; None means all.
+        mode: whether small or large values are better. Ties are resolved in favour of the first.
     """
     worst = math.inf if mode == "min" else -math.inf
 
@@ -34,23 +34,23 @@ def keep_best(
     for place, folder in enumerate(sorted(values, key=rank)):
         if place >= count:
             drop_weights(folder)
-        elif WEIGHTS_TAG in (ledger := Ledger.load(folder)).tags:  # dropped once, and trained anew since
+        elif WEIGHTS_TAG in (ledger := Ledger.load(folder)).tags:  # dropped earlier, and trained again since
             ledger.add_tags({WEIGHTS_TAG: "kept"})
 
 
 def watched(run_dir: Path, monitor: str) -> float:
-    """A finished run's value of the metric that it was judged by, in its best epoch; NaN where it has none."""
+    """Return a finished run's value of the monitored metric in its best epoch; NaN if it has none."""
     metrics = Ledger.load(run_dir).metrics
     return metrics.get(f"best/{monitor}", metrics.get(monitor, math.nan))
 
 
 def drop_weights(run_dir: Path) -> None:
-    """Delete a run's weights and checkpoints, and say so in its ledger first."""
+    """Delete a run's weights and checkpoints, after recording that in its ledger."""
     Ledger.load(run_dir).add_tags({WEIGHTS_TAG: DROPPED})
     (run_dir / "model" / "weights.safetensors").unlink(missing_ok=True)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
 
 
 def has_weights(run_dir: Path) -> bool:
-    """Whether there is anything left to drop."""
+    """Return whether a run has weights or checkpoints that could be deleted."""
     return (run_dir / "model" / "weights.safetensors").exists() or (run_dir / "checkpoints").exists()

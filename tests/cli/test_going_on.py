@@ -34,7 +34,7 @@ def test_a_run_says_how_far_it_is(run_dir: Path) -> None:
     with closing(History(run_dir)):
         Ledger.load(run_dir).update(status="RUNNING")
         said = told("predict", "short", "new.csv")
-    assert "no model yet: it still runs" in said
+    assert "no model yet: it is still running" in said
     assert "dlcli resume" not in said
 
 

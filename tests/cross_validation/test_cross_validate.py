@@ -86,7 +86,9 @@ def test_without_a_final_model_the_folds_have_theirs(
 ) -> None:
     runs = tmp_path_factory.mktemp("runs")
     result = dlcli.train([*QUICK, "cv=stratified_kfold", "cv.folds=2", f"runs_dir='{runs}'", "run_name=pmlp"])
-    told = r"a model for each of its folds, and none of its own\n  Name a fold: pmlp-fold-0, pmlp-fold-1. .*refit=true"
+    told = (
+        r"no model of its own, but one for each fold\n  Give a fold: pmlp-fold-0, pmlp-fold-1. .*refit=true"
+    )
     with pytest.raises(CorruptRun, match=told):
         dlcli.evaluate("pmlp", runs_dir=runs)
     with pytest.raises(CorruptRun, match=told):

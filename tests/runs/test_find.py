@@ -52,7 +52,7 @@ def test_a_run_by_its_folder_wherever_that_lies(runs_dir: Path, tmp_path: Path) 
 def test_of_a_name_the_newest_counts_and_is_told(runs_dir: Path) -> None:
     found = find_run("twice", runs_dir)
     assert found.run_dir.parent.name == "bbbb3333"
-    assert "2 runs are called twice" in found.note
+    assert "2 runs are named twice" in found.note
     assert "bbbb3333" in found.note
 
 
@@ -61,7 +61,7 @@ def test_last_is_no_fold(runs_dir: Path) -> None:
 
 
 def test_an_ambiguous_beginning_lists_the_runs(runs_dir: Path) -> None:
-    with pytest.raises(RunNotFound, match=r"2 runs begin with aaaa.*cnn-digits-3f2a") as caught:
+    with pytest.raises(RunNotFound, match=r"2 run IDs begin with aaaa.*cnn-digits-3f2a") as caught:
         find_run("aaaa", runs_dir)
     assert caught.value.exit_code == 2
 
@@ -83,12 +83,12 @@ def test_without_any_run_the_way_to_one_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunNotFound, match="this folder is no run's"):
+    with pytest.raises(RunNotFound, match="this is not a run's folder"):
         find_run(str(tmp_path), tmp_path)
 
 
 def test_a_folder_above_a_run_names_the_run(runs_dir: Path) -> None:
-    with pytest.raises(RunNotFound, match=r"Name one of the \d+ below it: .*/aaaa"):
+    with pytest.raises(RunNotFound, match=r"It contains \d+ runs; give the path of one: .*/aaaa"):
         find_run(str(runs_dir / "exp"), runs_dir)
 
 

@@ -200,7 +200,11 @@ def test_no_point_but_the_winner_looks_chosen(swept: Result, runs_dir: Path) -> 
     params = MlflowClient(swept.tracking_uri).get_run(swept.run_id).data.params
     assert params["optimizer.lr"] == params["model.hidden"] == "searched: see sweep.space"
     assert params["trainer.max_epochs"] == "3"
-    assert (swept.run_dir / "config.yaml").read_text().startswith("# A sweep: what all its trials share.")
+    assert (
+        (swept.run_dir / "config.yaml")
+        .read_text()
+        .startswith("# A sweep: the settings shared by all trials.")
+    )
     winner = yaml.safe_load((swept.run_dir / "winner.yaml").read_text())
     assert winner["optimizer"]["lr"] == swept.best["params"]["optimizer.lr"]
     # Compared are the settings behind the figures, and these are the winner's.

@@ -63,7 +63,9 @@ def test_data_beside_a_moved_runs_folder_is_told(tmp_path: Path) -> None:
     config = {"dataset": {"path": there, "test_path": "/elsewhere/x.csv"}, "model": {}, "runs_dir": "runs"}
     found, told = relocated(config, tmp_path / "p4" / "runs", tmp_path / "p5" / "runs")
     assert found["dataset"] == {"path": str(tmp_path / "p5" / "x.csv"), "test_path": "/elsewhere/x.csv"}
-    assert told == [f"dataset.path is {tmp_path / 'p5' / 'x.csv'}, beside the runs folder; it was {there}."]
+    assert told == [
+        f"dataset.path is now {tmp_path / 'p5' / 'x.csv'}, relative to the runs folder; it was {there}."
+    ]
 
 
 def digests(folder: Path) -> dict[Path, str]:
@@ -101,7 +103,7 @@ def test_runs_of_another_folder_in_the_same_store_are_left_alone(
     with open_store(store.runs_dir) as again:
         assert again.notes == ()
         assert again.client.get_run(Ledger.load(run_dir).run_id).info.artifact_uri == run_dir.as_uri()
-    with pytest.raises(RunNotFound, match="lies in another runs folder") as caught:
+    with pytest.raises(RunNotFound, match="is in another runs folder") as caught:
         fetch_run(Ledger.load(run_dir).run_id, store.runs_dir)
     assert str(run_dir) in caught.value.problems[0].hint
 
