@@ -148,12 +148,12 @@ def resume(
     from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption, searches_in_folds
     from dlcli.runs.folder import read_result
     from dlcli.sweeps.replanning import plan_again, plan_nested_again
-    from dlcli.tracking.resume_target import store_to_go_on_in, take_up
+    from dlcli.tracking.resume_target import store_for_resuming, take_up
     from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
-        uri = store_to_go_on_in(opened.ledger, shlex.split(resume_command(opened.ledger, *overrides)))
+        uri = store_for_resuming(opened.ledger, shlex.split(resume_command(opened.ledger, *overrides)))
         gate, folders = opened.claim.to_resume(opened.config)
         with gate.closed():
             resumption = plan_resumption(opened, overrides)

@@ -236,7 +236,7 @@ def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str
 def test_eval_refuses_other_data(trained: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = shutil.copytree(trained.run_dir, tmp_path / "run")
     Ledger.load(copy).add_tags({"dlcli.data_fingerprint": "0" * 32})
-    with pytest.raises(DataError, match="the data is not what the run was started with"):
+    with pytest.raises(DataError, match="the data differs from that of the run"):
         dlcli.evaluate(copy)
 
 
@@ -245,7 +245,7 @@ def test_a_damaged_model_is_named(trained: Result, file: str, tmp_path: Path) ->
     copy = shutil.copytree(trained.run_dir, tmp_path / "run")
     content = (copy / "model" / file).read_bytes()
     (copy / "model" / file).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CorruptRun, match=f"{file}: is not what was recorded"):
+    with pytest.raises(CorruptRun, match=f"{file}: differs from what was recorded"):
         dlcli.evaluate(copy)
     (copy / "model" / file).unlink()
     with pytest.raises(CorruptRun, match=f"{file}: is missing"):

@@ -165,7 +165,7 @@ class OpenedRun:
         for what, fingerprint in (("data", data.fingerprint), ("split", split_fingerprint)):
             if fingerprint is not None and self.ledger.tags.get(f"dlcli.{what}_fingerprint") != fingerprint:
                 raise DataError(
-                    f"the {what} differs from what the run was started with: another fingerprint",
+                    f"the {what} differs from that of the run: fingerprint mismatch",
                     where=data.source,
                     hint="Restore the original data, or give its location: dataset.root=DIR.",
                 )

@@ -1,1 +1,1 @@
-"""The record: a ledger on disk, and MLflow as its projection."""
+"""The record of runs: a ledger on disk, and its projection to MLflow."""

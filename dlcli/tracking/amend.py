@@ -1,4 +1,4 @@
-"""Changes to the record of a run that has ended, and that nobody records any more."""
+"""Changes to the record of a run that has ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.tracking.store import Store
 
 
 def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
-    """Set tags in the ledger and in MLflow; where the store does not answer, a later command brings it up to date."""
+    """Set tags in the ledger and in MLflow; if the store does not answer, a later command updates it."""
     ledger = Ledger.load(run_dir)
     entry = Entry.of(ledger)
     ledger.add_tags(tags)
@@ -30,10 +30,10 @@ def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
 
 @contextmanager
 def alone_with(run_dir: Path) -> Iterator[Ledger]:
-    """A run's ledger, while nobody else can begin to record it; whoever records it next brings MLflow up to date.
+    """Yield a run's ledger while no other process can record the run. MLflow is updated when the run is recorded next.
 
     Raises:
-        InputError: another process records it.
+        InputError: Another process is recording the run.
     """
     entry = Entry.of(Ledger.load(run_dir))
     try:

@@ -1,4 +1,4 @@
-"""What is wrong with a SQLite file, in words, and how it is moved out of the way."""
+"""Translation of SQLite's errors, and names for damaged files that are moved away."""
 
 from __future__ import annotations
 
@@ -12,46 +12,52 @@ from dlcli.errors import DiskFull, DlcliError, StoreError
 _JOURNALS = ("-journal", "-wal", "-shm")
 
 
-def sqlite_problem(said: str, where: str, file: Path | None = None) -> DlcliError | None:
-    """The error behind what SQLite says; None where it says something else. `file` is the store's, if that is known."""
-    if "disk is full" in said or "No space left" in said:
-        return DiskFull("no space left for the record", where, "Make room there, or record elsewhere.")
-    if re.search(r"readonly database|unable to open database|Permission denied", said):
+def sqlite_problem(message: str, where: str, file: Path | None = None) -> DlcliError | None:
+    """Return the error for a message of SQLite; None for any other message.
+
+    Args:
+        message: text of an exception.
+        where: address of the store.
+        file: file of the store, if known.
+    """
+    if "disk is full" in message or "No space left" in message:
+        return DiskFull("no space left for the record", where, "Free some space, or record elsewhere.")
+    if re.search(r"readonly database|unable to open database|Permission denied", message):
         return StoreError(
-            "the store cannot be written", where, "Make it writable, or record elsewhere: --runs-dir DIR."
+            "the store is not writable", where, "Make it writable, or record elsewhere: --runs-dir DIR."
         )
-    if re.search(r"not a database|malformed", said):
-        away = f": {move_away(file)}" if file else "."
+    if re.search(r"not a database|malformed", message):
+        command = f": {move_away(file)}" if file else "."
         return StoreError(
             "the store is damaged",
             where,
-            "Restore it from a backup, or move it away; the next command makes a new one, and enters the runs again "
-            f"from their ledgers{away}",
+            "Restore it from a backup, or move it away; the next command then creates a new store and restores the "
+            f"runs from their ledgers{command}",
         )
-    if re.search(r"database( table)? is locked", said):
+    if re.search(r"database( table)? is locked", message):
         hint = "Close the program that writes to it, such as a database browser, and try again."
-        return StoreError("another program has the store locked", where, hint)
+        return StoreError("another program has locked the store", where, hint)
     return None
 
 
 def journals(file: Path) -> list[Path]:
-    """What SQLite keeps beside a file: parts of its content, and of no other file's."""
+    """Return SQLite's existing journals of a file, which hold parts of its content."""
     return [path for ending in _JOURNALS if (path := Path(f"{file}{ending}")).exists()]
 
 
 def unused(file: Path, ending: str) -> Path:
-    """A name beside a file's that nothing has yet: `mlflow.db.ENDING`."""
+    """Return an unused name beside a file: `mlflow.db.ENDING`, with a number if necessary."""
     names = (Path(f"{file}.{ending}{number if number > 1 else ''}") for number in count(1))
     return next(path for path in names if not path.exists() and not journals(path))
 
 
 def move_away(file: Path) -> str:
-    """The command that moves a file, with its journals, to another name."""
+    """Return the shell command that renames a file with its journals."""
     kept = unused(file, "damaged")
     moves = [(file, kept), *((path, moved(path, file, kept)) for path in journals(file))]
     return " && ".join(shlex.join(["mv", str(old), str(new)]) for old, new in moves)
 
 
 def moved(journal: Path, file: Path, kept: Path) -> Path:
-    """Where a file's journal belongs, once the file is called `kept`."""
+    """Return the name of a file's journal after the file is renamed to `kept`."""
     return Path(f"{kept}{journal.name[len(file.name) :]}")

@@ -1,8 +1,8 @@
-"""The SQLite file of a store: there whole, or not at all.
+"""Atomic creation and upgrade of a store's SQLite file.
 
-MLflow makes its tables in seventy steps, each committed by itself; a kill in between leaves a file that MLflow neither
-takes nor mends. So a fresh file is made beside and renamed into place, and so is the upgraded copy of an older one.
-What others have left half made is recognised here.
+MLflow creates its tables in seventy separate transactions; a kill in between leaves a file that MLflow can neither use
+nor repair. Therefore a new file, or the upgraded copy of an older one, is written beside the target and then renamed.
+Incomplete files of other programs are detected.
 """
 
 from __future__ import annotations
@@ -24,44 +24,53 @@ from dlcli.tracking import schema
 from dlcli.tracking.damage import journals, move_away, moved, sqlite_problem, unused
 from dlcli.tracking.locks import taken, wait_for_lock
 
-_LOCK_TIMEOUT = 300.0  # seconds; a fresh store takes about one, filling one with a thousand runs about ten
-_PATIENCE = 10.0  # seconds to wait for another program that writes
+_LOCK_TIMEOUT = 300.0  # seconds; creating a store takes about one, filling it with a thousand runs about ten
+_PATIENCE = 10.0  # seconds to wait for another program that is writing
 
 _log = logging.getLogger(__name__)
 
 
 def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
-    """See to it that a store's file is there, whole, and of this MLflow's schema; sixteen processes may do so at once.
+    """Create a store's file, or upgrade it to the installed MLflow's schema, if necessary. Safe for parallel processes.
 
-    `tell` gets a line for whatever was upgraded or set aside; what holds anything is never deleted. Raises StoreError
-    for a file that is damaged, locked, or of a newer MLflow, and InputError where the folder cannot be written.
+    A file with any content is never deleted.
+
+    Args:
+        file: path of the file.
+        tell: called with a line for each file that was upgraded or renamed.
+
+    Raises:
+        StoreError: The file is damaged, locked, or of a newer MLflow.
+        InputError: The folder is not writable.
     """
     if _was_seen_whole(file):
         return
     with locked_store(file):
         if _was_seen_whole(file):
             return
-        for leftover in file.parent.glob(f".{file.name}.*.new*"):  # of makers that were killed
+        for leftover in file.parent.glob(f".{file.name}.*.new*"):  # files of processes that were killed
             leftover.unlink(missing_ok=True)
         if not _is_absent(file):
-            _mend(file, tell)
+            _repair(file, tell)
             return
-        for journal in journals(file):  # SQLite would take it for the new file's
+        for journal in journals(file):  # SQLite would apply it to the new file
             kept = moved(journal, file, unused(file, "lost"))
             journal.rename(kept)
-            tell(f"A journal without its database lay in the place of a new MLflow store; it is {kept} now.")
+            tell(
+                f"A journal without a database was in the place of the new MLflow store; it was renamed to {kept}."
+            )
         _put_in_place(file, schema.make_fresh)
 
 
 @contextlib.contextmanager
 def locked_store(file: Path) -> Iterator[None]:
-    """One process at a time makes a store, experiments and datasets, or fills it: MLflow crashes when several do."""
+    """Lock the store while it is created or filled, or gets experiments or datasets: MLflow fails in parallel."""
     from filelock import FileLock
 
     path = Path(f"{file}.lock")
-    if not path.parent.is_dir():  # which the lock would make again
-        hint = "Was it moved or deleted meanwhile?"
-        raise StoreError("the folder of the store is gone", str(path.parent), hint)
+    if not path.parent.is_dir():  # the lock would create it again
+        hint = "Check whether it was moved or deleted meanwhile."
+        raise StoreError("the folder of the store no longer exists", str(path.parent), hint)
     with write_errors(path.parent):
         lock = FileLock(path)
         wait_for_lock(functools.partial(taken, lock), path, _LOCK_TIMEOUT, "the store")
@@ -73,7 +82,7 @@ def locked_store(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a file that is there; what was written is committed where the block ends well."""
+    """Yield a connection to an existing file; changes are committed unless the context raises."""
     address = f"file:{quote(str(file))}?mode=rw"
     try:
         with (
@@ -96,13 +105,13 @@ def _was_seen_whole(file: Path) -> bool:
 def _is_absent(file: Path) -> bool:
     if file.is_dir():
         hint = f"Move it away: {move_away(file)}"
-        raise StoreError("a folder lies where the store's file belongs", str(file), hint)
+        raise StoreError("a folder is in the place of the store's file", str(file), hint)
     with write_errors(file.parent):
         return not file.exists() or file.stat().st_size == 0
 
 
-def _mend(file: Path, tell: Callable[[str], None]) -> None:
-    """Make a file that is there into a whole store of this MLflow's schema."""
+def _repair(file: Path, tell: Callable[[str], None]) -> None:
+    """Make an existing file a complete store of the installed MLflow's schema."""
     known = schema.known_revisions()
     with opened(file) as connection:
         found = schema.revisions(connection)
@@ -117,26 +126,32 @@ def _mend(file: Path, tell: Callable[[str], None]) -> None:
         return
     try:
         kept = _put_in_place(file, functools.partial(schema.upgrade_copy, file), keep="before-upgrade")
-        tell(f"The MLflow store was of an older MLflow and was upgraded; as it was before, it is {kept}")
+        tell(f"The MLflow store was upgraded from an older MLflow; the file before the upgrade is {kept}")
     except schema.HalfUpgradedError as error:
         kept = _put_in_place(file, schema.make_fresh, keep="half-upgraded")
         tell(
-            f"An upgrade of the MLflow store had been cut off ({error}). A new one was made; that one is {kept}"
+            f"An upgrade of the MLflow store had been interrupted ({error}). A new store was created; the old file is "
+            f"{kept}"
         )
 
 
 def _of_another_program(file: Path, connection: sqlite3.Connection) -> StoreError:
     if "experiments" in schema.tables(connection):
-        what, hint = "the store was made by a newer MLflow", "Install that one: pip install --upgrade mlflow"
+        what, hint = "the store was created by a newer MLflow", "Install it: pip install --upgrade mlflow"
     else:
-        what, hint = "the file is another program's database", "Name another file in MLFLOW_TRACKING_URI."
+        what, hint = "the file is another program's database", "Give another file in MLFLOW_TRACKING_URI."
     return StoreError(f"{what} (schema {', '.join(schema.revisions(connection))})", str(file), hint)
 
 
 def _put_in_place(file: Path, make: Callable[[Path], None], keep: str = "") -> Path | None:
-    """Put what `make` writes in a file's place, in one step; where `keep` says so, the old one stays under that name.
+    """Replace a file atomically by one that `make` writes, and return the name under which the old one is kept.
 
-    A kill leaves the old file or the new one. A journal goes first: SQLite would roll the new file back by it.
+    Journals are moved or deleted before, since SQLite would apply them to the new file.
+
+    Args:
+        file: path of the file.
+        make: writes a new file to a path.
+        keep: suffix under which to keep the old file; empty to discard it.
     """
     made = file.with_name(f".{file.name}.{secrets.token_hex(4)}.new")
     try:

@@ -1,10 +1,10 @@
-"""Digests: what was recorded is what is loaded.
+"""Digests of a run's files, which ensure that the files are loaded as they were recorded.
 
-The ledger has the SHA-256 of every file in a run's folder that later commands rely on, and a file is compared with it
-before it is read. A file that is about to be replaced has two for a moment: the new one is written down before the
-file is, and the old one is taken away after. Whatever a kill leaves behind, the file is one of those.
+The ledger contains the SHA-256 of every file in a run's folder that later commands rely on, and a file is compared with
+it before it is read. While a file is being replaced, two digests are accepted: the new one is recorded before the file
+is written, and the old one is removed after that. So the file is accepted after a kill at any moment.
 
-Digests notice accidents and edits. They are no signature: who can write the ledger can write the digests in it.
+Digests detect accidents and edits. They are not a signature: whoever can write the ledger can change its digests.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from dlcli.errors import CorruptRun
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import Ledger, atomic_write
 
-# Below a folder's path: the digests that are accepted for it, of which a kill may leave more than one.
+# Name of a file in a folder to its accepted digests, of which there may be several after a kill.
 Accepted = Mapping[str, list[str]]
 
-ANEW = "Copy the folder anew, or train again."
+ANEW = "Copy the folder again, or train again."
 UNCHECKED = (
-    "The run was recorded without digests, by an earlier dlcli: nothing tells whether its files have changed."
+    "The run was recorded without digests, by an earlier dlcli: changes to its files cannot be detected."
 )
 
-# What a run leaves when it ends, beside its figures. What it began with has digests from the start.
+# Files that a run writes until its end. The files that it starts with have digests from the beginning.
 MODEL_MANIFEST = "model/digests.json"
 PREDICTIONS_FILE = "predictions.parquet"
 OUTPUTS_FILE = "outputs.npz"
@@ -39,15 +39,15 @@ _RESULTS = (MODEL_MANIFEST, PREDICTIONS_FILE, OUTPUTS_FILE, WINNER_FILE, HISTORY
 
 
 def digest(content: bytes | str) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def digest_of_file(path: Path, hint: str = ANEW, size: int | None = None) -> str:
-    """The SHA-256 of a file, or of its first `size` bytes.
+    """Return the SHA-256 of a file, or of its first `size` bytes.
 
     Raises:
-        CorruptRun: there is no such file, or it cannot be read.
+        CorruptRun: The file is missing or cannot be read.
     """
     try:
         with _open_regular(path) as file:
@@ -58,10 +58,10 @@ def digest_of_file(path: Path, hint: str = ANEW, size: int | None = None) -> str
 
 
 def check_file(path: Path, accepted: list[str], hint: str = ANEW) -> None:
-    """Compare a file with the digests that are accepted for it: `SHA256`, or `SIZE:SHA256` of its first bytes.
+    """Compare a file with its accepted digests: `SHA256`, or `SIZE:SHA256` of its first bytes.
 
     Raises:
-        CorruptRun: it is none of them, is missing, or cannot be read.
+        CorruptRun: The file has none of these digests, is missing, or cannot be read.
     """
     found: dict[str, str] = {}
     for one in accepted:
@@ -70,7 +70,7 @@ def check_file(path: Path, accepted: list[str], hint: str = ANEW) -> None:
             found[size] = digest_of_file(path, hint, int(size) if size else None)
         if found[size] == wanted:
             return
-    raise CorruptRun("is not what was recorded: its SHA-256 differs", str(path), hint)
+    raise CorruptRun("differs from what was recorded: SHA-256 mismatch", str(path), hint)
 
 
 def replace_files(
@@ -80,13 +80,17 @@ def replace_files(
     write: Callable[[dict[str, list[str]]], None],
     known: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[str]]:
-    """Replace files, in this order; a path is moved to its name. Returns what is accepted from now on.
+    """Replace files, in this order; after a kill at any moment, all of them are accepted.
 
-    `write` puts what is accepted meanwhile on the disk: the files as they were, and as they are to be.
+    Args:
+        folder: folder of the files.
+        files: name to content, or to the path of a file that is moved to this name.
+        accepted: digests that are accepted so far.
+        write: records the digests that are accepted during the replacement, old and new.
+        known: digests of new files that are known already.
 
-    `known` are digests of new files that need not be computed.
-
-    A kill at any moment leaves files that are accepted, each as it was or as it is to be.
+    Returns:
+        The digests that are accepted from now on.
     """
     new = {
         name: known.get(name) or (digest_of_file(content) if isinstance(content, Path) else digest(content))
@@ -102,8 +106,8 @@ def replace_files(
 
 
 def replace_recorded(ledger: Ledger, files: Mapping[str, bytes | str], **changes: Any) -> None:
-    """Replace files of a run, and set fields of its ledger before; nobody else may record the run meanwhile."""
-    if ledger.digests is None:  # to begin now would vouch for files that nothing was known of
+    """Replace files of a run, after setting fields of its ledger. No other process may record the run meanwhile."""
+    if ledger.digests is None:  # adding digests now would certify files that were never checked
         ledger.update(**changes)
         for name, content in files.items():
             atomic_write(ledger.run_dir / name, content)
@@ -116,10 +120,10 @@ def replace_recorded(ledger: Ledger, files: Mapping[str, bytes | str], **changes
 
 
 def check_recorded(ledger: Ledger, *names: str, hint: str = ANEW) -> None:
-    """Compare files of a run with what its ledger has of them. Results that nobody has finished yet have no digest.
+    """Compare files of a run with the digests in its ledger. Results of an unfinished run have no digests yet.
 
     Raises:
-        CorruptRun: a file differs, is missing, cannot be read, or was not there when the run was made.
+        CorruptRun: A file differs, is missing, cannot be read, or was not recorded with the run.
     """
     for name in names:
         path = ledger.run_dir / name
@@ -128,24 +132,24 @@ def check_recorded(ledger: Ledger, *names: str, hint: str = ANEW) -> None:
         if name in ledger.digests:
             check_file(path, ledger.digests[name], hint)
         elif name not in _RESULTS and os.path.lexists(path):
-            raise CorruptRun("is not a file that was recorded with the run", str(path), f"Remove it. {hint}")
+            raise CorruptRun("was not recorded with the run", str(path), f"Remove it. {hint}")
 
 
 def check_code(ledger: Ledger) -> None:
-    """Compare the user's own code, as the run keeps it; a file too many or too few is a difference as well.
+    """Compare the copy of user code in a run's folder with what was recorded.
 
     Raises:
-        CorruptRun: there is one.
+        CorruptRun: A file differs, is missing, or was added.
     """
     code = ledger.run_dir / "code"
-    there = {path.relative_to(ledger.run_dir).as_posix() for path in code.rglob("*.py")}
+    present = {path.relative_to(ledger.run_dir).as_posix() for path in code.rglob("*.py")}
     check_recorded(
-        ledger, *sorted(there | {name for name in ledger.digests or () if name.startswith("code/")})
+        ledger, *sorted(present | {name for name in ledger.digests or () if name.startswith("code/")})
     )
 
 
 def results_of(run_dir: Path) -> dict[str, list[str]]:
-    """Digests of what a run has left; of its history, to which lines may yet be added, as far as it goes."""
+    """Return the digests of a run's results; that of the history covers its present size, since it may grow."""
     found = {}
     for name in _RESULTS:
         path = run_dir / name
@@ -156,19 +160,19 @@ def results_of(run_dir: Path) -> dict[str, list[str]]:
 
 
 def forget_results(ledger: Ledger) -> None:
-    """A run that has ended before is about to write its results anew: until it ends again they have no digest."""
+    """Remove the digests of a run's results, since the resumed run is about to write them again."""
     kept = {name: accepted for name, accepted in (ledger.digests or {}).items() if name not in _RESULTS}
     if ledger.digests is not None and kept != ledger.digests:
         ledger.update(digests=kept)
 
 
 def _open_regular(path: Path) -> BufferedReader:
-    """Open a file, unless it is a folder, or something that might never end."""
+    """Open a regular file; reading anything else, such as a pipe, might never end."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(None, "is a folder, and should be a file", str(path))
+        raise IsADirectoryError(None, "is a folder, but should be a file", str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(None, "is no regular file", str(path))
+        raise OSError(None, "is not a regular file", str(path))
     return path.open("rb")
 
 
@@ -181,8 +185,8 @@ def _reason(error: OSError) -> str:
 def _hexdigest(file: BufferedReader, size: int | None) -> str:
     if size is None:
         return hashlib.file_digest(file, "sha256").hexdigest()
-    found, left = hashlib.sha256(), size
-    while left and (piece := file.read(min(left, 1 << 20))):
+    found, remaining = hashlib.sha256(), size
+    while remaining and (piece := file.read(min(remaining, 1 << 20))):
         found.update(piece)
-        left -= len(piece)
+        remaining -= len(piece)
     return found.hexdigest()

@@ -1,8 +1,8 @@
-"""`metrics.jsonl`: every figure of a run by step, one line a step, appended in one write.
+"""`metrics.jsonl`: the metrics of a run by step, one line per step, each appended in a single write.
 
 A line: ``{"step": 3, "time_ms": 1767225600000, "metrics": {"val/loss": 0.1}}``. NaN and infinities are the
-strings `"NaN"`, `"Infinity"` and `"-Infinity"`. A process that is killed in mid-write leaves a torn last line:
-readers leave it out, and the next writer cuts it off.
+strings `"NaN"`, `"Infinity"` and `"-Infinity"`. A process that is killed while writing leaves an incomplete last line:
+readers ignore it, and the next writer removes it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dlcli.tracking.ledger import encode_number
 
 HISTORY_FILE = "metrics.jsonl"
 
-_PATIENCE = 1.0  # seconds: a worker whose driver was killed is about to die
+_PATIENCE = 1.0  # seconds to wait for the lock: a worker whose driver was killed is about to end
 
 
 class Line(NamedTuple):
-    """The figures of one step; `end` is the offset behind the line, from where to read on."""
+    """The metrics of one step; `end` is the byte offset of the next line."""
 
     step: int
     time_ms: int
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 
 def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
-    """The complete lines of a run's history from a byte offset on. Damaged lines are left out."""
+    """Yield the complete lines of a run's history from a byte offset on. Damaged lines are skipped."""
     try:
         file = (run_dir / HISTORY_FILE).open("rb")
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
 
 
 def is_recorded(run_dir: Path) -> bool:
-    """Whether a process records the run right now."""
+    """Return whether a process is recording the run."""
     try:
         file = (run_dir / HISTORY_FILE).open("rb")
     except OSError:
@@ -69,11 +69,10 @@ def is_recorded(run_dir: Path) -> bool:
 
 
 class History:
-    """The one writer of a run's history.
+    """The writer of a run's history. Safe to use from several threads.
 
-    Holds the file locked, so that a worker left over from a killed driver and the run's resumption cannot
-    both write. A (metric, step) that is recorded already is not recorded again: a resumed run repeats its last
-    epoch. Safe to use from several threads.
+    Keeps the file locked, so that a leftover worker of a killed driver and a resumed run cannot both write. A metric
+    that is already recorded at a step is not recorded again, since a resumed run repeats its last epoch.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -86,12 +85,12 @@ class History:
             os.close(self._fd)
             hint = "Wait until it ends, or end it."
             raise InputError("another process is recording this run", str(run_dir), hint)
-        self._cut_torn_line()
+        self._remove_incomplete_line()
         for line in read_history(run_dir):
             self._note(line.step, line.metrics)
 
     def append(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Record figures at a step; false where all of them stand there already."""
+        """Record metrics at a step; return False if all of them are recorded at this step already."""
         with self._lock:
             new = {k: v for k, v in metrics.items() if step not in self._steps.get(k, ())}
             if not new:
@@ -105,11 +104,9 @@ class History:
             with write_errors(self._path.parent):
                 start = os.fstat(self._fd).st_size
                 try:
-                    rest = memoryview(data)
-                    while (
-                        rest
-                    ):  # a second write happens only where the disk filled up in mid-line: it says so
-                        rest = rest[os.write(self._fd, rest) :]
+                    unwritten = memoryview(data)
+                    while unwritten:  # a partial write means that the disk is full: the second write raises
+                        unwritten = unwritten[os.write(self._fd, unwritten) :]
                 except OSError:
                     os.ftruncate(self._fd, start)
                     raise
@@ -120,17 +117,17 @@ class History:
         return metric in self._steps
 
     def last_step(self, *, prefix: str = "", without: str = "\0") -> int:
-        """The highest step of the metrics with a prefix, leaving out those with another; -1 where none is."""
+        """Return the highest step of the metrics that start with `prefix`, not with `without`; -1 if there are none."""
         names = (n for n in self._steps if n.startswith(prefix) and not n.startswith(without))
         return max((max(self._steps[name]) for name in names), default=-1)
 
     def flush(self) -> None:
-        """Make the lines survive a power cut."""
+        """Synchronise the file with the disk, so that the lines survive a power failure."""
         with write_errors(self._path.parent):
             os.fsync(self._fd)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file, and release its lock."""
         with self._lock:
             if self._fd >= 0:
                 os.close(self._fd)
@@ -140,7 +137,7 @@ class History:
         for name in metrics:
             self._steps.setdefault(name, set()).add(step)
 
-    def _cut_torn_line(self) -> None:
+    def _remove_incomplete_line(self) -> None:
         data = self._path.read_bytes()
         complete = data.rfind(b"\n") + 1
         if complete < len(data):

@@ -1,8 +1,8 @@
-"""Which runs a SQLite store has had: it says so itself, and a mark beside the runs tells one store from another.
+"""Bookkeeping of the runs that a SQLite store has had: a list in the store, and a mark beside the runs.
 
-A run that the store has had and has no more was deleted by its user. One that it never had was lost with another file,
-or with the changes since the backup that lies there now. The mark is the last line that was written to the store's
-list: a store without that line is another one, or an older copy.
+A run that is in the list but no longer in the store was deleted by the user. A run that is not in the list was lost
+with another file, or is newer than the backup that was restored. The mark is the line that was last written to the
+list: a store without that line is a different store or an older copy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LIST = "dlcli_runs"
 
 
 class Line(NamedTuple):
-    """A line of the list. Lines are numbered without end: one that is written anew gets a new number."""
+    """A line of the list. Line numbers are never reused: a line that is rewritten gets a new number."""
 
     number: int
     run_id: str
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
 
 def note(connection: sqlite3.Connection, ledgers: Iterable[Ledger]) -> None:
-    """Write down that the store has these runs, and with which end it has all of them."""
+    """Add runs to the list, each with the time of the end up to which the store is complete."""
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {_LIST} "
         "(number INTEGER PRIMARY KEY AUTOINCREMENT, run_uuid TEXT NOT NULL UNIQUE, ended_at TEXT)"
@@ -42,7 +42,7 @@ def note(connection: sqlite3.Connection, ledgers: Iterable[Ledger]) -> None:
 
 
 def note_run(file: Path, ledger: Ledger) -> None:
-    """Write down one run, and move the mark on, where the store was the one that it marks."""
+    """Add one run to the list, and advance the mark if it refers to this store."""
     runs_dir = ledger.runs_dir
     with opened(file) as connection:
         is_new = _is_empty(connection) and _key(file, runs_dir) not in _marks(runs_dir)
@@ -54,7 +54,7 @@ def note_run(file: Path, ledger: Ledger) -> None:
 
 
 def lines(connection: sqlite3.Connection) -> dict[str, Line]:
-    """The whole list, by run."""
+    """Return the list by run ID."""
     if _LIST not in tables(connection):
         return {}
     found = map(Line._make, connection.execute(f"SELECT number, run_uuid, ended_at FROM {_LIST}"))
@@ -62,13 +62,13 @@ def lines(connection: sqlite3.Connection) -> dict[str, Line]:
 
 
 def has_had(connection: sqlite3.Connection, run_id: str) -> bool:
-    """Whether the store has, or once had, a run."""
+    """Return whether the store has or once had a run."""
     question = f"SELECT 1 FROM {_LIST} WHERE run_uuid = ?"
     return _LIST in tables(connection) and connection.execute(question, (run_id,)).fetchone() is not None
 
 
 def set_mark(file: Path, runs_dir: Path) -> None:
-    """Say that the store has all runs of a folder."""
+    """Record that the store has all runs of a runs folder."""
     with opened(file) as connection:
         last = connection.execute(
             f"SELECT number, run_uuid FROM {_LIST} ORDER BY number DESC LIMIT 1"
@@ -79,7 +79,7 @@ def set_mark(file: Path, runs_dir: Path) -> None:
 
 
 def is_marked(file: Path, runs_dir: Path) -> bool:
-    """Whether the store has all runs of a folder: costs no look at the runs."""
+    """Return whether the store has all runs of a runs folder, without reading the runs."""
     mark = _marks(runs_dir).get(_key(file, runs_dir))
     with opened(file) as connection:
         if mark is None or _LIST not in tables(connection):
@@ -100,5 +100,5 @@ def _marks(runs_dir: Path) -> dict[str, tuple[int, str]]:
 
 
 def _key(file: Path, runs_dir: Path) -> str:
-    """A store in the runs folder moves with it."""
+    """Return the key of a store in the marks: relative for a store in the runs folder, which moves with it."""
     return str(file.relative_to(runs_dir)) if file.is_relative_to(runs_dir) else str(file)

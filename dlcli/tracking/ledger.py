@@ -1,6 +1,6 @@
-"""The ledger: what a run is and how far it got, as JSON that is never half written.
+"""The ledger: identity, state and results of a run, as JSON that is written atomically.
 
-`ledger.json` in a run's folder is the truth; MLflow is a projection of it. Only the process that records a run
+`ledger.json` in a run's folder is authoritative; MLflow is a projection of it. Only the process that records a run
 writes its ledger.
 """
 
@@ -28,7 +28,7 @@ from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
 SCHEMA_VERSION = 2
 LEDGER_FILE = "ledger.json"
 
-# Parts of paths: what a folder says must lead to no other one.
+# IDs become parts of paths, and must not lead to another folder.
 _ID = re.compile(r"[\w-]+")
 
 Kind = Literal["run", "cv", "fold", "sweep", "trial", "refit"]
@@ -36,11 +36,19 @@ Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
 def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> None:
-    """Replace `path` by `content` so that a reader sees the old or the new file, whatever happens meanwhile.
+    """Replace a file atomically: a reader sees the old or the new content, also after a kill.
 
-    Raises DiskFull where there is no room (the old file stays) and InputError where the folder cannot be
-    written. `durable=False` leaves out the fsync: enough against a kill, not against a power cut. The folder is made
-    where it is missing, but none above it: a runs folder that was moved away meanwhile is not made again.
+    The file's folder is created if it is missing, but no parent of it: a runs folder that was moved away meanwhile must
+    not be created again.
+
+    Args:
+        path: path of the file.
+        content: the new content.
+        durable: whether to call fsync, without which the change may be lost in a power failure (not in a kill).
+
+    Raises:
+        DiskFull: There is no space left; the old file is kept.
+        InputError: The folder is not writable.
     """
     data = content.encode() if isinstance(content, str) else content
     with write_errors(path.parent):
@@ -49,7 +57,7 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
         with unfinished(path) as temporary:
             with temporary.open("wb", buffering=0) as file:
                 view = memoryview(data)
-                while view:  # a disk that fills up writes the part that fits, and only then refuses
+                while view:  # on a full disk, the first write is partial and the second one raises
                     view = view[file.write(view) :]
                 if durable:
                     os.fsync(file.fileno())
@@ -57,30 +65,48 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
 
 
 def encode_number(value: float) -> float | str:
-    """A number as strict JSON, which has no word for NaN and infinities: strings, which `float` reads."""
+    """Return a number for strict JSON: NaN and infinities, which JSON lacks, become strings that `float` accepts."""
     value = float(value)
     return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity"}.get(str(value), "-Infinity")
 
 
 def now() -> str:
-    """The time as the ledger writes it: ISO 8601, UTC."""
+    """Return the current time in the ledger's format: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def to_ms(timestamp: str) -> int:
-    """A ledger's time as MLflow wants it: milliseconds since 1970."""
+    """Convert a ledger's time to MLflow's: milliseconds since 1970."""
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
 @dataclass
 class Ledger:
-    """One run's ledger.
+    """The ledger of one run.
 
-    `artifact_uri` is null where the run's folder is the artifact folder, and `tracking_uri` where the store is that of
-    the runs folder: neither says where the folder lies, so that it can be moved. `projected` says what MLflow has
-    already. `token` names the run from before it had an ID. `former_runs_dir` is where a run's folder lay that was
-    recorded by schema 1, whose `config.yaml` does not say so. `digests` has those of the folder's files
-    (`dlcli.tracking.digests`); null where the run began without any.
+    Attributes:
+        run_dir: the run's folder; not written to the file.
+        run_id: ID of the run.
+        run_name: name of the run.
+        experiment: name of the experiment.
+        kind: kind of run.
+        token: identifies the run before it has an ID.
+        tracking_uri: the store; None if it is that of the runs folder, so that the folder can be moved.
+        parent_id: ID of the parent run.
+        artifact_uri: where MLflow keeps the artifacts; None if that is the run's folder, so that it can be moved.
+        status: status of the run.
+        created_at: time of creation.
+        started_at: time of the last start or resumption.
+        ended_at: time of the end.
+        pid: process ID of the recording process.
+        host: name of its machine.
+        metrics: final metrics.
+        tags: tags.
+        error: why the run failed.
+        result: further results.
+        projected: what MLflow has already.
+        former_runs_dir: the runs folder of a run that was recorded with schema 1, whose `config.yaml` does not name it.
+        digests: digests of the folder's files (`dlcli.tracking.digests`); None for runs of versions without digests.
     """
 
     run_dir: Path
@@ -111,22 +137,20 @@ class Ledger:
 
     @classmethod
     def load(cls, run_dir: Path) -> Ledger:
-        """Read a run's ledger; raises CorruptRun where it is missing, damaged, or newer than this dlcli."""
+        """Read a run's ledger; raises CorruptRun if it is missing, damaged, or newer than this dlcli."""
         path = run_dir / LEDGER_FILE
         document = read_json(path, "the run's ledger")
         version = document.pop("schema_version", None)
         if isinstance(version, int) and version > SCHEMA_VERSION:
-            hint = "Install a newer dlcli to read it."
+            hint = "Install a newer version of dlcli."
             raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
         digests = document.get("digests")
         own = digests.pop(LEDGER_FILE, None) if isinstance(digests, dict) else None
         if isinstance(digests, dict) and version != 1 and own != [_digest(document)]:
-            hint = "Copy the folder anew, or take it from a backup."
-            raise CorruptRun(
-                "the run's ledger is not as it was written: its SHA-256 differs", str(path), hint
-            )
+            hint = "Copy the folder again, or restore it from a backup."
+            raise CorruptRun("the run's ledger was changed: SHA-256 mismatch", str(path), hint)
         if version == 1:
-            _without_its_place(document)
+            _remove_location(document)
         known = {f.name: f for f in fields(cls) if f.name != "run_dir"}
         kept = {name: value for name, value in document.items() if name in known}
         wrong = [name for name, value in kept.items() if not _is(value, str(known[name].type))]
@@ -135,40 +159,42 @@ class Ledger:
         ]
         try:
             if not isinstance(version, int) or wrong:
-                raise ValueError(f"{', '.join(wrong) or 'schema_version'} is not what it must be")
+                raise ValueError(f"{', '.join(wrong) or 'schema_version'} is invalid")
             kept["metrics"] = {str(k): float(v) for k, v in document["metrics"].items()}
             return cls(run_dir=run_dir, **kept)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            hint = "Copy the folder anew, or take it from a backup."
-            raise CorruptRun("the run's ledger lacks what it must have", str(path), hint) from error
+            hint = "Copy the folder again, or restore it from a backup."
+            raise CorruptRun("the run's ledger is invalid", str(path), hint) from error
 
     @property
     def runs_dir(self) -> Path:
-        """The folder of all runs in which this one lies: its folder is RUNS_DIR/EXPERIMENT/RUN_ID/artifacts."""
+        """The runs folder: a run's folder is RUNS_DIR/EXPERIMENT/RUN_ID/artifacts."""
         above = self.run_dir.parents
         return above[min(2, len(above) - 1)]
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the folder lies as one of a runs folder does; a copy of it alone can be read, not gone on with."""
+        """Whether the folder is in a runs folder; otherwise the run can be read, but not resumed."""
         return self.run_dir.name == "artifacts" and self.run_dir.parent.name == self.run_id
 
     def sibling(self, run_id: str) -> Path:
-        """The folder of another run of the same experiment. Raises CorruptRun where the ID could not be one."""
+        """Return the folder of another run of the same experiment; raises CorruptRun if the ID is invalid."""
         if not _ID.fullmatch(str(run_id)):
-            hint = "Take the folder from a backup."
+            hint = "Restore the folder from a backup."
             raise CorruptRun(
-                f"the run's ledger names no run: {run_id!r}", str(self.run_dir / LEDGER_FILE), hint
+                f"the run's ledger contains an invalid run ID: {run_id!r}",
+                str(self.run_dir / LEDGER_FILE),
+                hint,
             )
         return self.run_dir.parents[1] / run_id / "artifacts"
 
     @property
     def store_uri(self) -> str:
-        """The store, without a password."""
+        """Address of the store, without a password."""
         return self.tracking_uri or default_store(self.runs_dir)
 
     def update(self, *, durable: bool = True, **changes: Any) -> None:
-        """Set fields and write the file. Fields keep their new values even where the disk refuses."""
+        """Set fields and write the file. The fields keep their new values even if writing fails."""
         with self._lock:
             for name, value in changes.items():
                 setattr(self, name, value)
@@ -180,12 +206,12 @@ class Ledger:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the run has no end yet."""
+        """Whether the run has not ended."""
         return self.status in ("SCHEDULED", "RUNNING")
 
     @property
     def seconds(self) -> float:
-        """From where it was last begun to its end; 0 where it has not ended, or was never begun."""
+        """Seconds from the last start to the end; 0 if the run has not started or not ended."""
         if self.started_at is None or self.ended_at is None:
             return 0.0
         return (to_ms(self.ended_at) - to_ms(self.started_at)) / 1000
@@ -199,8 +225,8 @@ class Ledger:
         return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str) + "\n"
 
 
-def _without_its_place(document: dict[str, Any]) -> None:
-    """Schema 1 had absolute paths: that of the runs folder, and that of the store in it."""
+def _remove_location(document: dict[str, Any]) -> None:
+    """Remove the absolute paths of the runs folder and of the store in it, which schema 1 contained."""
     document["former_runs_dir"] = former = document.pop("runs_dir", None)
     uri = document.get("tracking_uri")
     file = sqlite_file(uri) if isinstance(uri, str) else None
@@ -209,7 +235,7 @@ def _without_its_place(document: dict[str, Any]) -> None:
 
 
 def _is(value: Any, kind: str) -> bool:
-    """Whether a value of the document is of a field's type, such as `str | None`."""
+    """Return whether a value of the document has a field's type, such as `str | None`."""
     if value is None:
         return kind.endswith("| None")
     if kind in ("Kind", "Status"):
@@ -220,5 +246,5 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _digest(document: Mapping[str, Any]) -> str:
-    """That of a ledger's content, without itself: one flipped bit would change a figure."""
+    """Return the digest of a ledger's content, by which a flipped bit in a metric is detected."""
     return hashlib.sha256(json.dumps(document, default=str).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""Which runs live: an entry per run that is unfinished or not wholly in MLflow, locked while someone works on it.
+"""Liveness of runs: an entry for each run that is unfinished or not completely in MLflow, locked by its processes.
 
-`RUNS_DIR/.active/TOKEN` is written before the MLflow run exists, so a kill at any moment leaves a trace. Whoever
-works on the run (the driver that made it, the process that records it) holds a shared lock; the kernel drops it
-with the process, however that ends. Who gets the exclusive lock therefore knows that nobody is left. The cost of
-looking grows with the entries, not with the runs.
+The entry `RUNS_DIR/.active/TOKEN` is written before the MLflow run exists, so a kill at any moment leaves a trace. The
+processes that work on the run (the driver that created it, the process that records it) hold a shared lock, which the
+kernel releases when the process ends. A process that obtains the exclusive lock therefore knows that no other is left.
+The cost of checking grows with the number of entries, not of runs.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from dlcli.tracking.locks import flocked, wait_for_lock
 
 ACTIVE_DIR = ".active"
 
-# Seconds that another command may take to bring a run's record up to date, with a server that hardly answers.
+# Seconds that another command may take to update a run's record on a slow server.
 _PATIENCE = 600.0
 
-# A forked child shares its parent's open files, locks included: without this, a data-loading worker that
-# outlives a killed run would keep the run alive. (What is exec'ed gets none of them: Python opens with O_CLOEXEC.)
+# A forked child shares its parent's open files and their locks: without this, a data-loading worker that outlives a
+# killed run would keep the run alive. (Programs started by exec inherit none: Python opens files with O_CLOEXEC.)
 _held: weakref.WeakSet[Entry] = weakref.WeakSet()
 
 
@@ -50,7 +50,7 @@ class Entry:
 
     @classmethod
     def hold(cls, runs_dir: Path, token: str, info: Mapping[str, Any]) -> Entry:
-        """Join those who hold the run's entry, or make it where there is none."""
+        """Lock the run's entry together with other processes; it is created if it does not exist."""
         folder = runs_dir / ACTIVE_DIR
         path = folder / token
         with write_errors(folder):
@@ -58,13 +58,13 @@ class Entry:
             while True:
                 with contextlib.suppress(FileNotFoundError):
                     fd = os.open(path, os.O_RDWR | os.O_APPEND)
-                    # Another command may be bringing the record up to date.
+                    # Another command may be updating the record.
                     wait_for_lock(partial(flocked, fd, fcntl.LOCK_SH), path, _PATIENCE, "the run's record")
                     if _is_still_at(path, fd):
                         return cls(path, fd)
                     os.close(fd)
                     continue
-                # Made and locked under another name first: whoever sees the entry sees it locked.
+                # Create and lock it under another name first, so that no process sees the entry unlocked.
                 fresh = folder / f".{token}.{os.getpid()}"
                 fd = os.open(fresh, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
                 try:
@@ -72,7 +72,7 @@ class Entry:
                     os.write(fd, _line({"token": token, **info}))
                     fresh.rename(path)
                     return cls(path, fd)
-                except FileNotFoundError:  # swept away as litter between open and lock
+                except FileNotFoundError:  # another process removed it as abandoned, before it was locked
                     os.close(fd)
                 except OSError:
                     os.close(fd)
@@ -81,14 +81,14 @@ class Entry:
 
     @classmethod
     def of(cls, ledger: Ledger) -> Entry:
-        """Join those who hold the entry of a run that has a ledger, or make it where there is none."""
+        """Lock the entry of a run that has a ledger, as in `hold`."""
         about = {"run_id": ledger.run_id, "parent_id": ledger.parent_id}
         about |= {"tracking_uri": ledger.tracking_uri, "experiment": ledger.experiment}
         return cls.hold(ledger.runs_dir, ledger.token, about)
 
     @classmethod
     def take_over(cls, path: Path) -> Entry | None:
-        """The entry, for this process alone; None where somebody holds it, or it is gone."""
+        """Lock an entry exclusively; None if another process holds it, or it is gone."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND)
         except OSError:
@@ -104,26 +104,26 @@ class Entry:
         return cls(path, fd)
 
     def add(self, info: Mapping[str, Any]) -> None:
-        """Say more about the run."""
+        """Add information about the run."""
         with write_errors(self.path.parent):
             os.write(self._fd, _line({**read_entry(self.path), **info}))
 
     def release(self) -> None:
-        """Let go; the entry stays."""
+        """Release the lock; the entry is kept."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
         _held.discard(self)
 
     def remove(self) -> None:
-        """The run is finished and wholly in MLflow: no entry any more."""
+        """Delete the entry of a run that has ended and is completely in MLflow."""
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
         self.release()
 
 
 def read_entry(path: Path) -> dict[str, Any]:
-    """What an entry says; the last complete line counts. Empty where there is none."""
+    """Return the content of an entry, which is its last complete line; empty if there is none."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError:
@@ -137,13 +137,13 @@ def read_entry(path: Path) -> dict[str, Any]:
 
 
 def entries(runs_dir: Path) -> list[Path]:
-    """All entries. Half-made ones that nobody holds are swept away."""
+    """Return all entries, after removing abandoned incomplete ones."""
     try:
         found = sorted((runs_dir / ACTIVE_DIR).iterdir())
     except OSError:
         return []
-    for litter in (path for path in found if path.name.startswith(".")):
-        if entry := Entry.take_over(litter):
+    for incomplete in (path for path in found if path.name.startswith(".")):
+        if entry := Entry.take_over(incomplete):
             entry.remove()
     return [path for path in found if not path.name.startswith(".")]
 

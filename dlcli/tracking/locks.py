@@ -1,4 +1,4 @@
-"""Waiting for a lock that another process holds: for as long as that process works, and not where it is stopped."""
+"""Waiting for a lock that another process holds, unless that process is stopped."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _LOCKS = Path("/proc/locks")
-_PAUSE, _LOOK = 0.05, 2.0  # seconds between two tries, and between two looks at who holds it
+_PAUSE, _LOOK = 0.05, 2.0  # seconds between attempts, and between checks of the process that holds the lock
 
 
 def holder_of(path: Path) -> int | None:
-    """The process that has a file locked; None where there is none, or the system does not tell."""
+    """Return the ID of the process that has a file locked; None if there is none, or it cannot be determined."""
     with contextlib.suppress(OSError, ValueError):
         about = path.stat()
         file = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
@@ -33,7 +33,7 @@ def holder_of(path: Path) -> int | None:
 
 
 def taken(lock: BaseFileLock) -> bool:
-    """Whether the lock is this process's now: one try."""
+    """Try once to acquire a lock, and return whether that succeeded."""
     from filelock import Timeout
 
     try:
@@ -44,7 +44,7 @@ def taken(lock: BaseFileLock) -> bool:
 
 
 def flocked(fd: int, how: int) -> bool:
-    """Whether an open file is locked now: one try."""
+    """Try once to lock an open file, and return whether that succeeded."""
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -53,39 +53,43 @@ def flocked(fd: int, how: int) -> bool:
 
 
 def wait_for_lock(try_it: Callable[[], bool], path: Path, patience: float, what: str) -> None:
-    """Try until a file is locked.
+    """Wait until a file is locked by this process.
 
     Args:
-        try_it: whether it is by now.
-        path: the file.
-        patience: seconds that another process may hold it; infinite where it works for long.
-        what: the locked thing, for the message: "the store".
+        try_it: tries once to lock it, and returns whether that succeeded.
+        path: path of the file.
+        patience: seconds to wait for another process; infinite if it may hold the lock for long.
+        what: description of what is locked, for messages, such as "the store".
 
     Raises:
-        StoreError: patience is at its end, or who holds it is stopped.
+        StoreError: The time is up, or the process that holds the lock is stopped.
     """
-    begun = looked = time.monotonic()
+    begun = checked = time.monotonic()
     while not try_it():
         now = time.monotonic()
-        if now - looked >= _LOOK:
-            looked = now
+        if now - checked >= _LOOK:
+            checked = now
             _refuse_stopped(path, what)
         if now - begun >= patience:
-            who = holder_of(path)
-            hint = f"Wait for it, or end it: kill {who}" if who else f"See who holds {display(path)}."
-            raise StoreError(f"{_named(who)} has {what} locked", str(path), hint)
+            holder = holder_of(path)
+            hint = (
+                f"Wait for it, or end it: kill {holder}"
+                if holder
+                else f"Find the process that has {display(path)} open."
+            )
+            raise StoreError(f"{_named(holder)} has locked {what}", str(path), hint)
         time.sleep(_PAUSE)
 
 
 def _refuse_stopped(path: Path, what: str) -> None:
     import psutil
 
-    who = holder_of(path)
+    holder = holder_of(path)
     with contextlib.suppress(psutil.Error):
-        if who is not None and psutil.Process(who).status() == psutil.STATUS_STOPPED:
-            hint = f"Have it go on: kill -CONT {who}. Or end it: kill -9 {who}"
-            raise StoreError(f"process {who}, which is stopped, has {what} locked", str(path), hint)
+        if holder is not None and psutil.Process(holder).status() == psutil.STATUS_STOPPED:
+            hint = f"Continue it: kill -CONT {holder}. Or end it: kill -9 {holder}"
+            raise StoreError(f"process {holder}, which is stopped, has locked {what}", str(path), hint)
 
 
-def _named(who: int | None) -> str:
-    return f"process {who}" if who else "another process"
+def _named(holder: int | None) -> str:
+    return f"process {holder}" if holder else "another process"

@@ -1,4 +1,4 @@
-"""A folder's own digests, in `digests.json`: of a saved model, which is copied without its run, and of checkpoints."""
+"""Digests within a folder (`digests.json`): of checkpoints, and of a saved model, which may be copied alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MANIFEST_FILE = "digests.json"
 
 
 class Manifest:
-    """Digests of the files in a folder; those of another run do not pass for this one's.
+    """Digests of the files in a folder, with the run that the files belong to.
 
     Attributes:
-        run_id: whose files they are.
-        accepted: name to digests, of which a kill may leave several.
+        run_id: ID of that run.
+        accepted: name of a file to its accepted digests, of which there may be several after a kill.
     """
 
     def __init__(self, folder: Path, run_id: str, accepted: Mapping[str, list[str]] | None = None) -> None:
@@ -30,10 +30,10 @@ class Manifest:
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """That of a folder; None where it has none: an earlier dlcli wrote it.
+        """Read the manifest of a folder; None if it has none, since an earlier version of dlcli wrote it.
 
         Raises:
-            CorruptRun: it cannot be read.
+            CorruptRun: The manifest cannot be read.
         """
         path = folder / MANIFEST_FILE
         try:
@@ -50,18 +50,19 @@ class Manifest:
 
     @classmethod
     def for_writing(cls, folder: Path, run_id: str) -> Self:
-        """That of a folder which a run writes: what lies there already stays accepted until it is replaced."""
+        """Return the manifest of a folder that a run writes to; its existing files stay accepted until replaced."""
         try:
-            there = cls.load(folder)
+            existing = cls.load(folder)
         except CorruptRun:
-            there = None
-        return cls(folder, run_id, there.accepted if there is not None and there.run_id == run_id else {})
+            existing = None
+        is_same_run = existing is not None and existing.run_id == run_id
+        return cls(folder, run_id, existing.accepted if existing is not None and is_same_run else {})
 
     def check(self, *names: str, hint: str = ANEW) -> None:
-        """Compare files with what was written.
+        """Compare files with their digests.
 
         Raises:
-            CorruptRun: one differs, is missing, or was not written by dlcli.
+            CorruptRun: A file differs, is missing, or was not written by dlcli.
         """
         for name in names:
             check_file(self._folder / name, self.accepted.get(name, []), hint)
@@ -73,10 +74,13 @@ class Manifest:
         *,
         often: bool = False,
     ) -> None:
-        """Write files, in this order, or move them to their names; killed at any moment, all of them are accepted.
+        """Replace files, in this order; after a kill at any moment, all of them are accepted.
 
-        `digests` are those that are known already: of large files, which need not be read for it. Of what is written
-        `often` the files of before stay accepted until the next ones are.
+        Args:
+            files: name to content, or to the path of a file that is moved to this name.
+            digests: digests of large files that are known already.
+            often: whether the files are replaced often. The previous digests then stay accepted until the next
+                replacement, which saves a write.
         """
         self.adopt(*files)
         self.accepted = replace_files(self._folder, files, self.accepted, self._write, digests or {})
@@ -84,13 +88,13 @@ class Manifest:
             self._write(self.accepted)
 
     def adopt(self, *names: str) -> None:
-        """Accept what lies there without a digest, for an earlier dlcli wrote it."""
+        """Accept existing files without digests, which an earlier version of dlcli wrote."""
         for name in names:
             if name not in self.accepted and (self._folder / name).is_file():
                 self.accepted[name] = [digest_of_file(self._folder / name)]
 
     def forget(self, *names: str) -> None:
-        """Leave out files that are no longer there; written down with the next file."""
+        """Remove the digests of deleted files; recorded with the next replacement."""
         for name in names:
             self.accepted.pop(name, None)
 
@@ -101,10 +105,10 @@ class Manifest:
 
 
 def check_model(folder: Path, *names: str) -> None:
-    """Compare files of a model's folder with what was saved, as far as the folder says that.
+    """Compare files of a model's folder with its manifest, if there is one.
 
     Raises:
-        CorruptRun: one differs, is missing, or cannot be read.
+        CorruptRun: A file differs, is missing, or cannot be read.
     """
     if (manifest := Manifest.load(folder)) is not None:
         manifest.check(*names)

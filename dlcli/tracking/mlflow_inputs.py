@@ -1,6 +1,6 @@
-"""What MLflow shows of a run beside its figures: params and data, kept in the run's folder as well.
+"""Params and dataset inputs of a run in MLflow, of which a copy is kept in the run's folder.
 
-`mlflow.json` is written once, before the run's first ledger: with it the run can be entered into a new store.
+The copy, `mlflow.json`, is written once, before the run's first ledger; a new store is filled from it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dlcli.tracking.tags import TAG_LENGTH
 SHOWN_FILE = "mlflow.json"
 CONTEXT_TAG = "mlflow.data.context"  # of an input: training, validation or testing
 
-# What MLflow does not take in a param's name; a column may have it.
+# Characters that MLflow does not accept in a param's name, but that a column's name may contain.
 _NO_NAME = re.compile(r"[^/\w.\- :]")
 _PARAM_LENGTH = 6000  # characters: MLflow's limit
 _CUT = " ... (cut)"
@@ -30,7 +30,7 @@ _CUT = " ... (cut)"
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """Data as an MLflow input. MLflow keeps one of each name and digest: give each part of a split its own."""
+    """A dataset for MLflow. MLflow keeps one per name and digest, so each part of a split needs its own digest."""
 
     name: str
     digest: str
@@ -55,7 +55,7 @@ class Input:
 
     @classmethod
     def of(cls, data: DatasetRecord) -> Input:
-        """What MLflow gets to see of it."""
+        """Return the input for a dataset."""
         return cls(
             name=visible_name(redact(data.name))[:500],
             digest=data.digest[:36],
@@ -68,14 +68,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Shown:
-    """Params and inputs of a run, as MLflow has them."""
+    """Params and inputs of a run in the form that MLflow stores."""
 
     params: Mapping[str, str]
     inputs: Sequence[Input]
 
     @classmethod
     def of(cls, params: Mapping[str, Any], datasets: Sequence[DatasetRecord]) -> Shown:
-        """`params` may nest; secrets are masked, and what is too long for MLflow is cut."""
+        """Convert params, which may be nested, and datasets; secrets are masked, and long values are truncated."""
         flat = {
             _NO_NAME.sub("_", key): _shortened(visible(redact_value(key, text)))
             for key, text in flatten(params)
@@ -84,7 +84,7 @@ class Shown:
 
     @classmethod
     def read(cls, run_dir: Path) -> Shown:
-        """Those of a run's folder. One of an older dlcli has no such file: its params are its configuration."""
+        """Read them from a run's folder. Runs of earlier versions have no such file: their configuration is used."""
         with suppress(CorruptRun, KeyError, TypeError, AttributeError):
             document = read_json(run_dir / SHOWN_FILE)
             params = {str(key): str(value) for key, value in document["params"].items()}
@@ -95,18 +95,18 @@ class Shown:
         return cls({}, ())
 
     def to_json(self) -> str:
-        """The content of `mlflow.json`."""
+        """Return the content of `mlflow.json`."""
         inputs = [vars(data) for data in self.inputs]
         return json.dumps({"params": dict(self.params), "inputs": inputs}, indent=1) + "\n"
 
 
 def tag_value(text: str) -> str:
-    """A tag's value as MLflow has it."""
+    """Return a tag's value in the form that MLflow stores."""
     return visible(redact(text))[:TAG_LENGTH]
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as dotted keys and text."""
+    """Yield nested settings as pairs of dotted key and text."""
     for key, value in params.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{prefix}{key}.")

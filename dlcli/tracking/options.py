@@ -1,4 +1,4 @@
-"""What a user can say about the record."""
+"""Options of the record."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from annotated_types import Ge, Gt
 
 @dataclass(frozen=True)
 class Tracking:
-    """The `tracking` section.
+    """Configuration section `tracking`.
 
     Args:
         tags: `minimal` leaves the host's name, the user and git out of the tags.
-        system_metrics: sample processor, memory, disk and GPU while the run lives.
-        checkpoint_minutes: write `checkpoints/last.ckpt` so often within long epochs.
-        keep: how many folds, or trials of a sweep, keep weights and checkpoints, the best by `monitor`; None keeps
-            all folds, and one trial.
+        system_metrics: whether to sample CPU, memory, disk, network and GPU during the run.
+        checkpoint_minutes: interval at which `checkpoints/last.ckpt` is written within an epoch, in minutes.
+        keep: number of folds or trials, the best by `monitor`, that keep weights and checkpoints; None keeps all folds,
+            but one trial.
     """
 
     tags: Literal["full", "minimal"] = "full"

@@ -1,7 +1,7 @@
-"""Where a run's files lie, and what MLflow says of that.
+"""Locations of runs' folders, on disk and in MLflow.
 
-A run's folder is RUNS_DIR/EXPERIMENT/RUN_ID/artifacts. Only MLflow has to know where RUNS_DIR is: an artifact's address
-is absolute there.
+A run's folder is RUNS_DIR/EXPERIMENT/RUN_ID/artifacts. Only MLflow records where RUNS_DIR is, since its artifact
+addresses are absolute.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 
 def folder_name(experiment: str) -> str:
-    """An experiment's folder: its name where that is safe; else made safe, with a digest against mix-ups."""
+    """Return an experiment's folder name: its name, or if that is unsafe, a safe version with a digest."""
     safe = re.sub(r"[^\w.+-]+", "_", experiment)[:80].strip("._") or "experiment"
     if safe == experiment and not safe.startswith("mlflow.db"):
         return safe
@@ -25,12 +25,12 @@ def folder_name(experiment: str) -> str:
 
 
 def run_folder(runs_dir: Path, experiment: str, run_id: str) -> Path:
-    """The folder of a run, whether it is there or not."""
+    """Return the folder of a run, which need not exist."""
     return runs_dir / folder_name(experiment) / run_id / "artifacts"
 
 
 def make_folder(folder: Path, *, within: Path) -> None:
-    """Make a folder below one that is there. Raises InputError: where that one was moved away, it is not made again."""
+    """Create a folder within an existing one; raises InputError if that one does not exist (it may have been moved)."""
     with write_errors(folder):
         for part in reversed(folder.relative_to(within).parents[:-1]):
             (within / part).mkdir(exist_ok=True)
@@ -38,27 +38,27 @@ def make_folder(folder: Path, *, within: Path) -> None:
 
 
 def find_folder(runs_dir: Path, run_id: str) -> Path | None:
-    """The folder of a run in a runs folder; None where it has none there."""
+    """Find the folder of a run in a runs folder; None if there is none."""
     if not re.fullmatch(r"[\w-]+", run_id):
         return None
     return next((file.parent for file in runs_dir.glob(f"*/{run_id}/artifacts/{LEDGER_FILE}")), None)
 
 
 def local_path(uri: str) -> Path | None:
-    """The folder that an artifact URI means; None where it lies elsewhere."""
+    """Return the local folder of an artifact URI; None if it is not on this machine."""
     if uri.startswith("file:"):
         return Path(os.fsdecode(unquote_to_bytes(urlparse(uri).path)))
     return Path(uri) if uri.startswith("/") else None
 
 
 def original_of(ledger: Ledger, artifact_uri: str) -> Path | None:
-    """Where the run of a ledger really lies, as the store that the user names has it; None where it lies here.
+    """Return the folder of the original if a run's folder is a copy, according to the store; otherwise None.
 
-    Folders that record into one store of the user's must not both write to one run of it: the copy of a run is not the
-    run as long as the original is there.
+    In a store that several runs folders share, a copy must not write to the run of the original as long as the original
+    exists.
     """
-    there = local_path(artifact_uri)
+    recorded = local_path(artifact_uri)
     shared = ledger.tracking_uri is not None and ledger.artifact_uri is None
-    if not shared or there is None or there == ledger.run_dir or not (there / LEDGER_FILE).is_file():
+    if not shared or recorded is None or recorded == ledger.run_dir or not (recorded / LEDGER_FILE).is_file():
         return None
-    return there
+    return recorded

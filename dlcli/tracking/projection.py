@@ -1,8 +1,7 @@
-"""MLflow made to say what the ledger says.
+"""Projection of a run's record on disk to MLflow.
 
-Pushing twice does no harm. How far MLflow is stands in the ledger and is written after each batch; a kill in between
-means that the batch is sent again, with the same times of recording, and MLflow's tables keep one row of each
-(metric, time, step, value).
+Pushing is idempotent. The ledger records the progress after each batch. After a kill in between, the batch is sent
+again with the same timestamps, and MLflow's tables keep one row for each (metric, time, step, value).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _METRICS_PER_BATCH, _TAGS_PER_BATCH = 1000, 100  # MLflow's limits
 
 
 class Projection:
-    """One run's way from its ledger to MLflow. All methods raise StoreError or DiskFull."""
+    """Projection of one run from its ledger to MLflow. All methods raise StoreError or DiskFull."""
 
     def __init__(self, ledger: Ledger, client: MlflowClient) -> None:
         self._ledger = ledger
@@ -36,12 +35,12 @@ class Projection:
         self._watch = Watch(self._uri, ledger.runs_dir)
 
     def follow(self) -> None:
-        """Where the store is another file than it was, see to it that this run is in it."""
+        """If the store's file was replaced by another one, insert this run into it."""
         with store_errors(self._uri):
             self._watch.follow(self._ledger)
 
     def push(self) -> None:
-        """Send what MLflow lacks of a run that goes on."""
+        """Send what MLflow lacks of a running run."""
         self.follow()
         if self._ledger.unfinished:
             self.push_status()
@@ -49,10 +48,10 @@ class Projection:
         self.push_tags()
 
     def push_all(self) -> None:
-        """Send what MLflow lacks of a run at its end."""
+        """Send what MLflow lacks of a run that has ended."""
         self.follow()
         if self._ledger.status in ("FAILED", "KILLED"):
-            # The bad news first: there may be room, or time, for a few bytes only.
+            # The status first, since there may be space or time for a few bytes only.
             self.push_status()
         self.push()
         self.push_artifacts()
@@ -63,14 +62,14 @@ class Projection:
                 note_run(file, self._ledger)
 
     def beat(self) -> None:
-        """Tell a server that the run lives; where another machine gave it up during an outage, revive it."""
+        """Send a heartbeat to a server, and set the status back to RUNNING in case another machine has changed it."""
         with store_errors(self._uri):
             self._client.set_tag(self._ledger.run_id, HEARTBEAT_TAG, str(int(time.time())))
             self._client.update_run(self._ledger.run_id, status="RUNNING")
 
     @property
     def complete(self) -> bool:
-        """Whether the run is at its end and MLflow knows all of it."""
+        """Whether the run has ended and MLflow has all of it."""
         done, ledger = self._ledger.projected, self._ledger
         return (
             not ledger.unfinished
@@ -81,7 +80,7 @@ class Projection:
         )
 
     def push_metrics(self) -> None:
-        """Send the lines that MLflow lacks."""
+        """Send the metrics that MLflow lacks."""
         from mlflow.entities import Metric
 
         for batch in _batches(read_history(self._ledger.run_dir, self._ledger.projected.get("offset", 0))):
@@ -110,7 +109,7 @@ class Projection:
             self._note(tags=tags)
 
     def push_status(self) -> None:
-        """Send the status, with the time of its end."""
+        """Send the status, with the time of the run's end."""
         status, ended_at = self._ledger.status, self._ledger.ended_at
         if self._ledger.projected.get("status") != status:
             with store_errors(self._uri):
@@ -121,7 +120,7 @@ class Projection:
             self._note(status=status)
 
     def push_artifacts(self) -> None:
-        """Upload the folder, where artifacts are kept elsewhere."""
+        """Upload the run's folder if the store keeps artifacts elsewhere."""
         ledger = self._ledger
         if ledger.artifact_uri is not None and ledger.projected.get("artifacts") != ledger.ended_at:
             with store_errors(self._uri), patient():
@@ -133,7 +132,7 @@ class Projection:
 
 
 def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    """Lines in groups that make one call: whole lines, so that the offset behind them can be noted."""
+    """Yield groups of lines for one call each; lines are not divided, so that progress is an offset between lines."""
     while first := next(lines, None):
         batch, count = [first], len(first.metrics)
         for line in lines:

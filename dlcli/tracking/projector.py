@@ -1,4 +1,4 @@
-"""The thread that brings MLflow up to date while a run goes on, and never makes training wait."""
+"""The thread that updates MLflow during a run, without making training wait."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from dlcli.tracking.projection import Projection
 
 _log = logging.getLogger(__name__)
 
-_INTERVAL, _LONGEST_BACKOFF = (
-    2.0,
-    30.0,
-)  # seconds between pushes, and between attempts while the store is away
-_HEARTBEAT = 30.0
-_GRACE = 5.0  # seconds in which a store that is away may come back after the run's end
+# Seconds between pushes, and at most between attempts while the store does not answer.
+_INTERVAL, _LONGEST_BACKOFF = 2.0, 30.0
+_HEARTBEAT = 30.0  # seconds
+_GRACE = 5.0  # seconds after the run's end in which a store that does not answer is tried again
 
 
 class Projector(threading.Thread):
-    """Pushes every two seconds; a store that is away costs one warning, and is tried again less and less often."""
+    """Pushes every two seconds. If the store does not answer, warns once and retries with exponential backoff."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(name="dlcli-projector", daemon=True)
@@ -34,8 +32,8 @@ class Projector(threading.Thread):
         self._next_beat = 0.0
 
     def run(self) -> None:
-        """Push until the run is over, then push the rest."""
-        wait = 0.0  # at once: the run is RUNNING now
+        """Push until the run has ended, then push what remains."""
+        wait = 0.0  # push immediately: the run is RUNNING now
         while not self._over.wait(wait):
             wait = _INTERVAL if self._attempt(last=False) else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
         deadline = time.monotonic() + _GRACE
@@ -43,7 +41,7 @@ class Projector(threading.Thread):
             time.sleep(0.5)
 
     def finish(self) -> bool:
-        """Wait until the rest is pushed, or the store was given up; whether MLflow has all of it."""
+        """Wait until everything is pushed or the store does not answer, and return whether MLflow is complete."""
         self._over.set()
         self.join()
         return self._projection is not None and self._projection.complete
@@ -77,10 +75,10 @@ class Projector(threading.Thread):
             later = (
                 ""
                 if reason == NO_RUN
-                else ", and the rest is sent later, at the latest by the next dlcli command"
+                else ", and MLflow will be updated later, at the latest by the next dlcli command"
             )
             _log.warning(
-                "MLflow is behind (%s). Nothing is lost: the run goes on, its record is on disk%s.",
+                "MLflow is not up to date (%s). Nothing is lost: the run continues, its record is on disk%s.",
                 reason,
                 later,
             )

@@ -1,4 +1,4 @@
-"""Where a run comes from: command, code, versions, machine."""
+"""Provenance of a run: command, code, versions and machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "mlflow": "mlfl
 
 
 def provenance(level: Literal["full", "minimal"] = "full") -> dict[str, str]:
-    """The tags that say where a run comes from. `minimal` leaves out host, user and git."""
+    """Return the provenance tags of a run. `minimal` leaves out host, user and git."""
     from dlcli import __version__
 
     tags = {
@@ -35,16 +35,16 @@ def provenance(level: Literal["full", "minimal"] = "full") -> dict[str, str]:
 
 
 def command_line() -> str:
-    """This process's command line, its secrets masked."""
+    """Return this process's command line with masked secrets."""
     program, *words = sys.argv or [""]
     name = Path(program).name
     return redact_command(["dlcli" if name in ("", "__main__.py") else name, *words])
 
 
 def git_state(folder: Path) -> dict[str, str]:
-    """Commit of the repository that a folder is in, and whether tracked files differ; empty where there is none."""
+    """Return the commit of a folder's repository and whether tracked files are modified; empty without a repository."""
     command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    # Reading must not take the index's lock away from the user's own git.
+    # Do not take the lock of the index, for which the user's git commands would have to wait.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         found = subprocess.run(
@@ -61,12 +61,12 @@ def git_state(folder: Path) -> dict[str, str]:
 
 
 def environment_txt() -> str:
-    """The installed packages, one `name==version` a line, like `pip freeze`."""
+    """Return the installed packages, one `name==version` per line, like `pip freeze`."""
     found: dict[str, str] = {}
     for package in metadata.distributions():
         fields = package.metadata
         if fields and fields["Name"]:
-            found.setdefault(fields["Name"], fields["Version"])  # the first on the path is the one in use
+            found.setdefault(fields["Name"], fields["Version"])  # the first one on the path is in use
     return "".join(
         f"{name}=={version}\n" for name, version in sorted(found.items(), key=lambda x: x[0].lower())
     )
@@ -75,5 +75,5 @@ def environment_txt() -> str:
 def _user() -> dict[str, str]:
     try:
         return {"mlflow.user": getpass.getuser()}
-    except (OSError, KeyError):  # a container's user without a name
+    except (OSError, KeyError):  # the user of a container may have no name
         return {}

@@ -1,6 +1,6 @@
-"""Runs whose process is gone are given their true end, and MLflow what it lacks.
+"""Reconciliation: runs whose process is gone are recorded as killed, and MLflow is brought up to date.
 
-Called by every command that opens the store. The cost grows with the runs that are unfinished, not with all runs.
+Called by every command that opens the store. The cost grows with the number of unfinished runs, not of all runs.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_HEARTBEAT_LIMIT = 600.0  # seconds: twenty missed beats; clocks of two machines may differ
+_HEARTBEAT_LIMIT = 600.0  # seconds: twenty missed heartbeats, since clocks of two machines may differ
 _OPEN = ("RUNNING", "SCHEDULED")
 
 
 def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
-    """Settle what processes that are gone left behind; returns a line for the console for each run found killed.
+    """Settle the runs of processes that are gone, and return a line for the user for each run that was killed.
 
-    Never fails: a store that does not answer is left to a later command, and the ledgers are true without it.
+    Never fails: if the store does not answer, a later command updates it; the ledgers are correct without it.
     """
     work = _Reconciliation(runs_dir.resolve(), store)
     paths = entries(work.runs_dir)
@@ -71,18 +71,18 @@ class _Reconciliation:
     clients: dict[str | None, MlflowClient | StoreError] = field(default_factory=dict)
 
     def try_to_settle(self, entry: Entry) -> None:
-        """Settle one run as far as it goes now; the next command has another try."""
+        """Settle one run as far as possible now; the next command tries again."""
         uri = self._store_of(read_entry(entry.path))
         try:
             self.settle(entry)
         except StoreError as error:
-            if error.problems[0].message == NO_ANSWER:  # wait for it once, not once a run
+            if error.problems[0].message == NO_ANSWER:  # wait for the store once, not once per run
                 self.clients[uri] = error
         except DlcliError:
             pass
 
     def settle(self, entry: Entry) -> None:
-        """Settle one run, whose entry nobody else holds."""
+        """Settle one run, whose entry no other process holds."""
         about = read_entry(entry.path)
         if "experiment" not in about:
             entry.remove()
@@ -92,14 +92,14 @@ class _Reconciliation:
             self._kill_without_ledger(about)
             entry.remove()
             return
-        if ledger.status == "SCHEDULED" and self._lives(ledger.parent_id):
+        if ledger.status == "SCHEDULED" and self._is_alive(ledger.parent_id):
             return
         if ledger.unfinished:
             release_reserve(ledger.run_dir)
             _sweep(ledger.run_dir)
             ledger.update(status="KILLED", ended_at=_last_sign_of_life(ledger.run_dir))
             self.notes.append(
-                f"{ledger.run_name} ({ledger.run_id[:8]}) had been killed: its record says so now."
+                f"{ledger.run_name} ({ledger.run_id[:8]}) was killed, and is now recorded as such."
             )
         client = self._client(ledger.tracking_uri)
         projection = Projection(ledger, client)
@@ -110,9 +110,8 @@ class _Reconciliation:
             if error.problems[0].message != NO_RUN:
                 raise
             is_not_ours = True
-            if (
-                sqlite_file(ledger.store_uri) is None
-            ):  # from a SQLite file, `follow` knows, the user has deleted it
+            # From a SQLite file the user must have deleted it: otherwise, `follow` would have inserted it again.
+            if sqlite_file(ledger.store_uri) is None:
                 self.notes.append(
                     f"{ledger.run_name} ({ledger.run_id[:8]}): {NO_RUN}. {error.problems[0].hint}"
                 )
@@ -124,7 +123,7 @@ class _Reconciliation:
             entry.remove()
 
     def _ledger(self, about: dict[str, Any]) -> Ledger | None:
-        """The run's ledger in this runs folder: where else it once lay says nothing."""
+        """Return the run's ledger in this runs folder; a recorded location elsewhere is ignored."""
         known = about.get("run_id")
         for run_id in [known] if known else [run.info.run_id for run in self._runs_of_token(about)]:
             if folder := find_folder(self.runs_dir, str(run_id)):
@@ -150,12 +149,12 @@ class _Reconciliation:
             return list(client.search_runs([experiment.experiment_id], only))
 
     def _store_of(self, about: Mapping[str, Any]) -> str | None:
-        """The store that an entry names, as ledgers do; earlier versions named that of the runs folder, too."""
+        """Return the store in an entry, None for that of the runs folder, whose address earlier versions recorded."""
         uri = about.get("tracking_uri")
         return None if not uri or sqlite_file(str(uri)) == self.runs_dir / DATABASE else str(uri)
 
-    def _lives(self, run_id: str | None) -> bool:
-        """Whether somebody works on a run, or on one that it belongs to."""
+    def _is_alive(self, run_id: str | None) -> bool:
+        """Return whether a process works on a run or on one of its ancestors."""
         path = self.by_run.get(run_id or "")
         if path is None:
             return False
@@ -163,17 +162,17 @@ class _Reconciliation:
         if entry is None:
             return path.exists()
         entry.release()
-        return self._lives(read_entry(path).get("parent_id"))
+        return self._is_alive(read_entry(path).get("parent_id"))
 
     def _client(self, uri: str | None) -> MlflowClient:
-        """A client for a ledger's store; one that did not answer is not asked again."""
+        """Return a client for a ledger's store; a store that did not answer is not tried again."""
         if uri not in self.clients and self.store is not None and uri == self.store.recorded_uri:
             self.clients[uri] = self.store.client
         if uri not in self.clients:
             try:
-                whole = recall(uri, self.runs_dir)
-                probe(whole)
-                self.clients[uri] = connect(whole)
+                address = recall(uri, self.runs_dir)
+                probe(address)
+                self.clients[uri] = connect(address)
             except StoreError as error:
                 self.clients[uri] = error
         client = self.clients[uri]
@@ -183,7 +182,7 @@ class _Reconciliation:
 
 
 def _sweep(run_dir: Path) -> None:
-    """Remove what the run's process had begun to write."""
+    """Remove files that the run's process had not finished writing."""
     for folder in (run_dir, *(place for place in run_dir.glob("*") if place.is_dir())):
         sweep(folder)
     for partial in (run_dir / "checkpoints").glob("*.partial"):
@@ -192,9 +191,9 @@ def _sweep(run_dir: Path) -> None:
 
 
 def _is_not_ours(client: MlflowClient, ledger: Ledger) -> bool:
-    """Whether the user deleted the run in MLflow, or it is that of a runs folder of which this one is a copy.
+    """Return whether the run was deleted in MLflow, or belongs to the runs folder of which this one is a copy.
 
-    Then there is nothing to bring up to date. Raises StoreError where the store does not know the run.
+    In both cases, MLflow must not be updated. Raises StoreError if the store does not have the run.
     """
     with store_errors(ledger.store_uri):
         info = client.get_run(ledger.run_id).info
@@ -210,10 +209,10 @@ def _last_sign_of_life(run_dir: Path) -> str:
 
 
 def _settle_elsewhere(client: MlflowClient, here: Collection[str]) -> None:
-    """Runs on a server whose machine has been silent for too long."""
+    """Record runs on a server as killed whose machine has sent no heartbeat for too long."""
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     only = f"attributes.status = 'RUNNING' and tags.`{HEARTBEAT_TAG}` LIKE '%'"
     for run in client.search_runs(ids, only) if ids else ():
-        silent = time.time() - float(run.data.tags[HEARTBEAT_TAG])
-        if silent > _HEARTBEAT_LIMIT and run.info.run_id not in here:
+        silence = time.time() - float(run.data.tags[HEARTBEAT_TAG])
+        if silence > _HEARTBEAT_LIMIT and run.info.run_id not in here:
             client.set_terminated(run.info.run_id, "KILLED")

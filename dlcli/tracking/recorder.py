@@ -1,4 +1,4 @@
-"""The record of one running job: its figures, its state, its end, whatever that is."""
+"""The recorder of one running job: its metrics, status and end."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ _OF_EPOCHS = ("train/", "val/")
 
 ERROR_FILE = "error.txt"
 
-# Given up when the run ends, so that a full disk has room for how it ended: a ledger, a traceback, a row in SQLite.
+# Released when the run ends, so that the end can be recorded on a full disk: a ledger, a traceback, a row in SQLite.
 _RESERVE_FILE, _RESERVE_BYTES = ".reserve", 512 * 1024
 
 
 class Recorder:
-    """Records a job, in a `with` around it.
+    """Context manager that records a job.
 
-    The run is RUNNING inside; it ends FINISHED, KILLED (Ctrl-C, a signal, a sweep has given it up, or the disk is full
-    under a part of another run) or FAILED (any other exception: its message as a tag, its traceback in `error.txt`),
-    and the exception goes on. What is recorded is on disk at once; MLflow follows within seconds, or later where it
-    does not answer.
+    The run is RUNNING within the context. It ends as FINISHED; as KILLED (Ctrl-C, a signal, pruned by a sweep, or a
+    full disk for a part of another run); or as FAILED (any other exception: its message becomes a tag, its traceback
+    `error.txt`). Exceptions propagate. Everything is written to disk immediately; MLflow is updated within seconds, or
+    later if it does not answer.
 
-    Raises InputError where another process records the same run, or the folder cannot be written; DiskFull.
+    Raises:
+        InputError: Another process records the same run, or the folder is not writable.
+        DiskFull: There is no space left.
     """
 
     def __init__(self, run_dir: Path, *, system_metrics: bool = True) -> None:
@@ -58,7 +60,7 @@ class Recorder:
         self._projector = Projector(ledger)
         self._sampler = Sampler(self._record_sample) if self._system_metrics else None
         try:
-            load_mlflow(ledger.store_uri)  # here: imports in two threads at once can trip over each other
+            load_mlflow(ledger.store_uri)  # before the threads start, since parallel imports can fail
             _reserve(run_dir)
             resumed = {ERROR_TAG: ""} if ledger.tags.get(ERROR_TAG) else {}
             ledger.update(
@@ -80,7 +82,7 @@ class Recorder:
         return self
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record figures at a step; those that stand there already (a resumed run repeats itself) are left alone."""
+        """Record metrics at a step; those that are recorded there already (by a resumed run) are not changed."""
         with _while_running():
             self._history.append(step, metrics)
 
@@ -96,10 +98,10 @@ class Recorder:
         step: int | None = None,
         result: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Record the final figures in the ledger, with what else came of the run (`result`).
+        """Record the final metrics and further results (`result`) in the ledger.
 
-        Figures that no epoch logged get their step in the history: the last one, or `step`. A run that was extended
-        has the new ones at its new last step.
+        Metrics that no epoch has logged are added to the history at `step`, by default the last step. In an extended
+        run, the new values are at the new last step.
         """
         step = max(self._history.last_step(without=PREFIX), 0) if step is None else step
         figures = {k: float(v) for k, v in metrics.items()}
@@ -118,11 +120,13 @@ class Recorder:
     ) -> None:
         complete = False
         try:
-            # The ledger before all else that takes time: whatever interrupts us then, the record is true.
+            # The ledger comes first: if the following, which takes time, is interrupted, the record is still correct.
             self._write_end(error)
             if self._sampler:
                 self._sampler.stop()
-            with contextlib.suppress(DlcliError):  # it was written line by line; only a power cut would show
+            with contextlib.suppress(
+                DlcliError
+            ):  # all lines are written; this only protects against a power failure
                 self._history.flush()
             complete = self._projector.finish()
         finally:
@@ -138,7 +142,7 @@ class Recorder:
         status, reason = _ending(error, is_part=self.ledger.parent_id is not None)
         tags = {**self.ledger.tags, ERROR_TAG: reason} if reason else self.ledger.tags
         with contextlib.ExitStack() as stack:
-            if error is not None:  # a second failure must not hide the first
+            if error is not None:  # an error while recording must not replace the original one
                 stack.enter_context(contextlib.suppress(DlcliError))
             self.ledger.update(status=status, ended_at=now(), error=reason, tags=tags)
             if status == "FAILED" and error is not None:
@@ -151,7 +155,7 @@ class Recorder:
 
 @contextlib.contextmanager
 def _while_running() -> Iterator[None]:
-    """A folder that cannot be written any more is no wrong input: the run has failed."""
+    """Translate InputError: a folder that is no longer writable during a run is a failure, not wrong input."""
     try:
         yield
     except InputError as error:
@@ -159,13 +163,13 @@ def _while_running() -> Iterator[None]:
 
 
 def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str | None]:
-    """How a run has ended, and why where that was not as it should be."""
+    """Return the status of a run that has ended, and the reason if it failed."""
     if error is None:
         return "FINISHED", None
     if isinstance(error, Interrupted | KeyboardInterrupt | Pruned):
         return "KILLED", None
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}"
-    # No fold or trial is to blame for a full disk: it is stopped, to go on later; the whole has failed.
+    # A full disk is not the fault of a fold or trial: it counts as stopped and can be resumed; its parent has failed.
     status: Status = "KILLED" if is_part and isinstance(error, DiskFull) else "FAILED"
     return status, shortened(visible(redact(text)), TAG_LENGTH)
 
@@ -180,6 +184,6 @@ def _reserve(run_dir: Path) -> None:
 
 
 def release_reserve(run_dir: Path) -> None:
-    """Give up the run's reserve of disk space."""
+    """Release the run's reserve of disk space."""
     with contextlib.suppress(OSError):
         (run_dir.parent / _RESERVE_FILE).unlink(missing_ok=True)

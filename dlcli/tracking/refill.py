@@ -1,4 +1,4 @@
-"""A SQLite store that has lost what it had is filled again from the ledgers.
+"""Refilling of a SQLite store from the ledgers after it was lost.
 
 The file may have been moved away, deleted, or replaced by an empty one or by a backup. Runs keep their IDs. A run that
 the user deleted in this store stays deleted.
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from dlcli.tracking.known_runs import Line
 
 _NONSENSE = (CorruptRun, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
-_BATCH = 100  # runs in a transaction: others wait to write meanwhile
+_BATCH = 100  # runs per transaction, during which other processes cannot write
 
 _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """Notices that a store's file became another one while it was in use: then fills it, and connects anew."""
+    """Detects that a store's file was replaced while in use; then refills it and reconnects."""
 
     def __init__(self, uri: str, runs_dir: Path) -> None:
         self._uri, self._runs_dir = uri, runs_dir
@@ -41,12 +41,16 @@ class Watch:
         self._seen = _identity(self._file)
 
     def follow(self, ledger: Ledger | None = None) -> bool:
-        """See to it that the store has what it had, and this run; whether it had become another one."""
-        if self._file is None or self._is_as_it_was(self._file, ledger):
+        """Refill the store if its file was replaced, and return whether it was.
+
+        Args:
+            ledger: ledger of a run that must be in the store.
+        """
+        if self._file is None or self._is_unchanged(self._file, ledger):
             return False
         connect(self._uri)
         refill(self._uri, self._runs_dir)
-        if ledger is not None:  # what was sent since the file went away is in no file any more
+        if ledger is not None:  # what was sent after the file had disappeared is lost
             with opened(self._file) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if not has_had(connection, ledger.run_id) or ledger.run_id in _active(connection):
@@ -55,7 +59,7 @@ class Watch:
         self._seen = _identity(self._file)
         return True
 
-    def _is_as_it_was(self, file: Path, ledger: Ledger | None) -> bool:
+    def _is_unchanged(self, file: Path, ledger: Ledger | None) -> bool:
         if _identity(file) != self._seen or file.stat().st_size == 0:
             return False
         if ledger is None:
@@ -65,10 +69,15 @@ class Watch:
 
 
 def refill(uri: str, runs_dir: Path, tell: Callable[[str], None] = _log.warning) -> None:
-    """Enter the runs of a folder that a store lacks, where it is not the one that it was; costs a look at a file else.
+    """Insert the runs of a folder that a SQLite store lacks, if the store's file was replaced.
 
-    `tell` gets a line for what was entered. A kill leaves some runs entered: the next command goes on. Stores that
-    are no SQLite file give runs their IDs themselves, and cannot be filled.
+    If it was not, this only reads one small file. After a kill, the next command continues. Other stores than SQLite
+    assign the IDs of runs and cannot be refilled.
+
+    Args:
+        uri: address of the store.
+        runs_dir: the runs folder.
+        tell: called with a line on what was inserted.
     """
     file = sqlite_file(uri)
     if file is None or is_marked(file, runs_dir):
@@ -88,10 +97,12 @@ class _Refill:
     def carry_out(self, tell: Callable[[str], None]) -> None:
         ledgers = sorted(self._ledgers(), key=lambda ledger: str(ledger.created_at))
         with opened(self.file) as connection:
-            had, there = lines(connection), _active(connection)
-        lost = [x for x in ledgers if x.run_id not in had and x.run_id not in there]
-        ours = [x for x in ledgers if x.run_id in there and not original_of(x, there[x.run_id].artifact_uri)]
-        behind = [x for x in ours if _is_behind(x, had, there[x.run_id].status)]
+            had, present = lines(connection), _active(connection)
+        lost = [x for x in ledgers if x.run_id not in had and x.run_id not in present]
+        ours = [
+            x for x in ledgers if x.run_id in present and not original_of(x, present[x.run_id].artifact_uri)
+        ]
+        behind = [x for x in ours if _is_behind(x, had, present[x.run_id].status)]
         known = [x for x in ours if x.run_id not in had and x not in behind]
         for start in range(0, len(lost) + len(behind), _BATCH):
             self._enter([x.run_dir for x in (lost + behind)[start : start + _BATCH]])
@@ -100,25 +111,23 @@ class _Refill:
         set_mark(self.file, self.runs_dir)
         lost, behind = ([x for x in some if x.run_dir not in self.unreadable] for some in (lost, behind))
         if lost:
-            what = "was new" if not there else "lacked some of its runs"
+            what = "was empty" if not present else "lacked some of its runs"
             source = "its ledger" if len(lost) == 1 else "their ledgers"
-            tell(f"The MLflow store {what}: {_were(len(lost))} entered again from {source}.")
+            tell(f"The MLflow store {what}: {_were(len(lost))} restored from {source}.")
         if behind:
-            tell(f"The MLflow store was older than its runs: {_were(len(behind))} brought up to date.")
+            tell(f"The MLflow store was older than its runs: {_were(len(behind))} updated.")
         if self.unreadable:
             which = ", ".join(map(str, self.unreadable[:3]))
-            tell(f"{_were(len(self.unreadable))} left out, since the ledger cannot be read: {which}")
+            tell(f"{_were(len(self.unreadable))} not restored because of unreadable ledgers: {which}")
 
     def _enter(self, folders: list[Path]) -> None:
         with opened(self.file) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            # Read only now: what a run that goes on sends later comes later.
+            # Ledgers are read within the transaction, so that later updates of running runs are not overwritten.
             note(connection, [x for folder in folders if (x := self._enter_one(connection, folder))])
 
     def _enter_one(self, connection: sqlite3.Connection, folder: Path) -> Ledger | None:
-        """One folder that holds nonsense must not keep the others out of the store, nor every command from its work."""
-        import sqlite3
-
+        """Insert one run. An invalid folder is skipped, so that it blocks neither the other runs nor any command."""
         connection.execute("SAVEPOINT run")
         try:
             ledger = Ledger.load(folder)

@@ -1,4 +1,4 @@
-"""MLflow's absolute addresses of artifacts, made to follow a runs folder that was moved or copied."""
+"""Update of MLflow's absolute artifact addresses after a runs folder was moved or copied."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PATIENCE = 60  # seconds to wait for another process that writes to a SQLite fi
 
 
 def relocate(runs_dir: Path) -> str:
-    """Make the store in a runs folder name the runs' folders where they lie now; what was done, or nothing.
+    """Update the artifact addresses in a runs folder's store, and return a sentence on that, or an empty text.
 
-    Only what lies in this runs folder is renamed, in one transaction. Call it under the lock of the store. Raises
-    StoreError.
+    Only runs that exist in this runs folder are updated, in one transaction. The caller must hold the store's lock.
+    Raises StoreError.
     """
     uri = default_store(runs_dir)
     with _transaction(uri) as connection:
@@ -28,21 +28,21 @@ def relocate(runs_dir: Path) -> str:
         if not moved:
             return ""
         _write(connection, {run_id: folder for run_id, (folder, _) in moved.items()})
-    former = sorted({str(there.parents[2]) for _, there in moved.values()})
+    former = sorted({str(before.parents[2]) for _, before in moved.values()})
     return (
-        f"The runs folder was {' and '.join(former)} and is {runs_dir} now: the addresses of artifacts in MLflow have "
-        f"been changed ({len(moved):,} {'run' if len(moved) == 1 else 'runs'})."
+        f"The runs folder was {' and '.join(former)} and is now {runs_dir}: the artifact addresses in MLflow were "
+        f"updated ({len(moved):,} {'run' if len(moved) == 1 else 'runs'})."
     )
 
 
 def move_artifacts(uri: str, folders: Mapping[str, Path]) -> None:
-    """Set the artifact folders of runs (ID to folder) in a database. Raises StoreError."""
+    """Set the artifact addresses of runs (ID to folder) in a database. Raises StoreError."""
     with _transaction(uri) as connection:
         _write(connection, folders)
 
 
 def _moved(connection: Connection, runs_dir: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:
-    """Runs that lie in the runs folder and are said to lie elsewhere: ID to where it lies, and lay."""
+    """Yield runs in the runs folder whose recorded address differs: ID, with current and recorded folder."""
     from sqlalchemy import text
 
     experiments = connection.execute(text("SELECT experiment_id, name, artifact_location FROM experiments"))
@@ -61,9 +61,9 @@ def _moved(connection: Connection, runs_dir: Path) -> Iterator[tuple[str, tuple[
             )
         found = connection.execute(elsewhere, {"id": experiment_id, "here": folder.as_uri()})
         for run_id, uri in found.all():
-            here, there = run_folder(runs_dir, name, run_id), local_path(uri or "")
-            if there not in (None, here) and here.is_dir():
-                yield run_id, (here, there)
+            current, recorded = run_folder(runs_dir, name, run_id), local_path(uri or "")
+            if recorded not in (None, current) and current.is_dir():
+                yield run_id, (current, recorded)
 
 
 def _write(connection: Connection, folders: Mapping[str, Path]) -> None:

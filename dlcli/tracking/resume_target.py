@@ -1,4 +1,4 @@
-"""Where a run that goes on is recorded: in the runs folder that it lies in, and the store that the user names now."""
+"""Where a resumed run is recorded: in its own runs folder, and in the store that the user names."""
 
 from __future__ import annotations
 
@@ -17,73 +17,80 @@ from dlcli.tracking.store import Store
 
 
 def check_place(ledger: Ledger) -> None:
-    """Refuse a folder that lies in no runs folder, or that leads out of it.
+    """Check that a run's folder is in a runs folder, and that no link in it leads outside.
 
     Raises:
-        InputError: what goes on would be written elsewhere.
+        InputError: The resumed run would be written elsewhere.
     """
     if not ledger.is_in_place:
         place = run_folder(Path("RUNS"), ledger.experiment, ledger.run_id)
         raise InputError(
-            "a copy of a run's folder alone cannot go on: its record would have no place",
+            "a run outside of a runs folder cannot be resumed",
             str(ledger.run_dir),
-            f"Put it into a runs folder, as {place}, and name it by that path.",
+            f"Move it into a runs folder, as {place}, and give that path.",
         )
     for folder, below, files in os.walk(ledger.run_dir):
         for name in (*below, *files):
             path = Path(folder, name)
             if path.is_symlink() and not whole(path).is_relative_to(whole(ledger.run_dir)):
-                hint = "Put the file itself there, or remove the link."
-                raise InputError("the run's folder leads out of itself by a link", str(path), hint)
+                hint = "Replace the link by the file, or remove it."
+                raise InputError("a link in the run's folder leads outside of it", str(path), hint)
 
 
-def store_to_go_on_in(ledger: Ledger, command: Sequence[str]) -> str:
-    """The store of a run that goes on: its runs folder's, or where it has another one, the one that the user names.
+def store_for_resuming(ledger: Ledger, command: Sequence[str]) -> str:
+    """Return the store for a resumed run: its runs folder's, or, if it is recorded in another, the one the user names.
 
     Args:
-        ledger: of the run.
-        command: by which it goes on, for the message.
+        ledger: ledger of the run.
+        command: the command that resumes it, for the message.
 
     Raises:
-        StoreError: it is recorded in another one, and the user names none.
+        StoreError: The run is recorded in another store, and the user names none.
     """
     if ledger.tracking_uri is None:
         return default_store(ledger.runs_dir)
     if not os.environ.get(URI_VARIABLE):
         line = f"{URI_VARIABLE}={shlex.quote(ledger.tracking_uri)} {shlex.join(command)}"
         raise StoreError(
-            f"the run is recorded in another store than its runs folder's, and {URI_VARIABLE} is not set",
+            f"the run is not recorded in its runs folder's store, and {URI_VARIABLE} is not set",
             ledger.tracking_uri,
-            f"If it is yours, name it again: {line}",
+            f"If that store is yours, set the variable: {line}",
         )
     return tracking_uri(ledger.runs_dir)
 
 
 def take_up(store: Store, family: Sequence[Ledger]) -> str:
-    """Let a run and those that belong to it be recorded in the store that the user names; what changes, or nothing.
+    """Record a run and its descendants in the store that the user names from now on.
+
+    Args:
+        store: the store.
+        family: ledgers of the run, which comes first, and of its descendants.
+
+    Returns:
+        A sentence on what changes, or an empty text.
 
     Raises:
-        StoreError: it does not know the run (the first of the family), or has it for that of another folder.
+        StoreError: The store does not have the run, or has it with the folder of the original of this copy.
     """
-    whole = family[0]
-    if store.recorded_uri is None and whole.tracking_uri is None:
+    root = family[0]
+    if store.recorded_uri is None and root.tracking_uri is None:
         return ""
     here = {ledger.run_id: ledger.run_dir for ledger in family}
-    uri = _artifact_uri(store, whole)
-    if whole.artifact_uri is None and uri != whole.run_dir.as_uri():
-        if original := original_of(whole, uri):
+    uri = _artifact_uri(store, root)
+    if root.artifact_uri is None and uri != root.run_dir.as_uri():
+        if original := original_of(root, uri):
             raise StoreError(
-                "the run is a copy, and the store has it for the original: both would be recorded as one",
+                "the run is a copy, but the store refers to the original: both would be recorded as one run",
                 str(original),
-                f"Go on with the original, or record the copy in a store of its own ({URI_VARIABLE}).",
+                f"Resume the original, or record the copy in a separate store ({URI_VARIABLE}).",
             )
         move_artifacts(store.uri, here)
-    if whole.tracking_uri == store.recorded_uri:
+    if root.tracking_uri == store.recorded_uri:
         return ""
-    was = whole.store_uri
-    for ledger in reversed(family):  # the whole last: whatever a kill leaves is taken up again
+    was = root.store_uri
+    for ledger in reversed(family):  # the root last: after a kill, the next resumption repeats this
         ledger.update(tracking_uri=store.recorded_uri)
-    return f"The run was recorded in {was}, and goes on in {store.public_uri}."
+    return f"The run was recorded in {was}, and continues in {store.public_uri}."
 
 
 def _artifact_uri(store: Store, ledger: Ledger) -> str:
@@ -98,5 +105,5 @@ def _artifact_uri(store: Store, ledger: Ledger) -> str:
     raise StoreError(
         f"the store has no run {ledger.run_id}",
         store.public_uri,
-        f"{ledger.store_uri} is where it was recorded.",
+        f"It was recorded in {ledger.store_uri}.",
     )

@@ -1,4 +1,4 @@
-"""MLflow's tables in a SQLite file: how they are made and upgraded, and what says that they are all there."""
+"""MLflow's tables in a SQLite file: creation, upgrades and checks for completeness."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dlcli.errors import first_line
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-_SEEN = "dlcli_store"  # our table: with which MLflow, and of which revision, the file was found whole
-# What a fresh store has by itself.
+_SEEN = "dlcli_store"  # dlcli's table: the version of MLflow and the revision with which the file was found complete
+# SQL conditions for the rows of each table that a new store contains.
 _OF_A_FRESH_STORE = {
     "alembic_version": "1",
     "workspaces": "name = 'default'",
@@ -27,23 +27,23 @@ _OF_A_FRESH_STORE = {
 
 
 class HalfUpgradedError(Exception):
-    """The tables are no step of MLflow's way: an upgrade was cut off."""
+    """The tables correspond to no revision of MLflow's schema: an upgrade was interrupted."""
 
 
 def tables(connection: sqlite3.Connection) -> set[str]:
-    """Names of the tables."""
+    """Return the names of the tables."""
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def revisions(connection: sqlite3.Connection) -> list[str]:
-    """What says how far the tables were upgraded: one revision, or none where nobody got that far."""
+    """Return the revision of the tables, as a list that is empty if none is recorded."""
     if "alembic_version" not in tables(connection):
         return []
     return [revision for (revision,) in connection.execute("SELECT version_num FROM alembic_version")]
 
 
 def known_revisions() -> list[str]:
-    """All that this MLflow knows, its own first."""
+    """Return all revisions that the installed MLflow knows, its own first."""
     from alembic.script import ScriptDirectory
     from mlflow.store.db.utils import _get_alembic_config
 
@@ -52,14 +52,14 @@ def known_revisions() -> list[str]:
 
 
 def is_complete(connection: sqlite3.Connection) -> bool:
-    """Whether the tables are all that this MLflow needs, as far as it was upgraded."""
+    """Return whether all tables that the installed MLflow needs exist."""
     from mlflow.store.db.base_sql_model import Base
 
     return set(Base.metadata.tables) <= tables(connection)
 
 
 def was_seen_whole(connection: sqlite3.Connection) -> bool:
-    """Whether an earlier command has made it, or found it whole, with this MLflow: asking MLflow takes 0.1 s."""
+    """Return whether an earlier command has found the file complete with this MLflow; asking MLflow takes 0.1 s."""
     from mlflow.version import VERSION
 
     if _SEEN not in tables(connection):
@@ -69,7 +69,7 @@ def was_seen_whole(connection: sqlite3.Connection) -> bool:
 
 
 def note_whole(connection: sqlite3.Connection) -> None:
-    """Say so for later commands."""
+    """Record for later commands that the file is complete."""
     from mlflow.version import VERSION
 
     connection.execute(f"CREATE TABLE IF NOT EXISTS {_SEEN} (mlflow TEXT, revision TEXT)")
@@ -78,7 +78,7 @@ def note_whole(connection: sqlite3.Connection) -> None:
 
 
 def holds_anything(connection: sqlite3.Connection) -> bool:
-    """Whether there is more than a fresh store has by itself."""
+    """Return whether the file contains more than a new store does."""
     return any(
         connection.execute(
             f'SELECT 1 FROM "{name}" WHERE NOT ({_OF_A_FRESH_STORE.get(name, "0")}) LIMIT 1'
@@ -89,7 +89,7 @@ def holds_anything(connection: sqlite3.Connection) -> bool:
 
 
 def make_fresh(file: Path) -> None:
-    """Write an empty store, with the experiment that MLflow expects in every store."""
+    """Write a new store, with the default experiment that MLflow expects in every store."""
     file.write_bytes(_empty_store())
     now = time.time_ns() // 1_000_000
     with closing(sqlite3.connect(file)) as connection, connection:
@@ -103,7 +103,7 @@ def make_fresh(file: Path) -> None:
 
 
 def upgrade_copy(old: Path, file: Path) -> None:
-    """Write a copy of a store that this MLflow can take; raises HalfUpgradedError."""
+    """Write a copy of a store that is upgraded to the installed MLflow; raises HalfUpgradedError."""
     import sqlalchemy
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -128,7 +128,7 @@ def upgrade_copy(old: Path, file: Path) -> None:
 
 @functools.cache
 def _empty_store() -> bytes:
-    """MLflow takes seventy steps to it: in memory, where it waits for no disk."""
+    """Return an empty store. It is created in memory, since MLflow needs seventy migrations, which are slow on disk."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)

@@ -1,4 +1,4 @@
-"""The MLflow UI on a store."""
+"""The MLflow UI for a store."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dlcli.errors import InputError
 from dlcli.sanitize.redact import redact
 from dlcli.tracking.connection import for_mlflow, is_server
 
-# MLflow would also start seven processes that judge the answers of language models.
+# By default MLflow would also start seven processes for the evaluation of language models.
 _DEFAULTS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
-    """Become the MLflow server of a store, on this machine only; for a store that is a server, say where it is."""
+    """Replace this process by the MLflow server of a store, on this machine only; for a server, print its address."""
     if is_server(uri):
         tell(f"The store is a server: open {redact(uri)}")
         return
@@ -28,12 +28,12 @@ def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
             raise InputError(
                 f"port {port} is in use",
                 where="--port",
-                hint=f"Choose another one: --port {port + 1}",
+                hint=f"Choose another: --port {port + 1}",
             ) from error
     tell(f"MLflow UI of {redact(uri)}: http://127.0.0.1:{port} (Ctrl-C ends it)")
     sys.stdout.flush()
-    # One worker is enough for one person, and starts in a quarter of the time of MLflow's four.
+    # One worker is sufficient for one user, and starts in a quarter of the time of MLflow's default of four.
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    # Not as an option: every user of the machine sees those of every process, and the address may hold a password.
+    # Not as an option: those are visible to all users of the machine, and the address may contain a password.
     environment = {**_DEFAULTS, **os.environ, "MLFLOW_BACKEND_STORE_URI": for_mlflow(uri)}
     os.execve(sys.executable, [sys.executable, "-P", "-m", "mlflow", "server", *options], environment)

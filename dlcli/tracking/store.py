@@ -1,4 +1,4 @@
-"""The store as the driver uses it: open it, make runs in it."""
+"""The store as the driver uses it: opening it and creating runs in it."""
 
 from __future__ import annotations
 
@@ -45,11 +45,19 @@ _PARAMS_PER_BATCH = 100  # MLflow's limit
 
 
 class Store:
-    """An open MLflow store, and the runs that this driver makes in it.
+    """An open MLflow store, in which a driver creates runs. A context manager.
 
-    Holds the runs alive that it made, until it is closed: use it in a `with`. A child belongs to its parent
-    instead, so a sweep of thousands of trials holds one file open, not thousands. `notes` say what had to be done to
-    open it.
+    Until it is closed, it holds the entries of the runs that it has created (`dlcli.tracking.liveness`), but not those
+    of child runs, which are alive as long as their parent: a sweep of thousands of trials holds one file open.
+
+    Attributes:
+        runs_dir: the runs folder.
+        notes: what was done to open the store, for the user.
+        uri: address of the store.
+        client: MLflow's client.
+        recorded_uri: the address for ledgers; None for the store of the runs folder.
+        public_uri: the address without a password.
+        is_server: whether the store is a server.
     """
 
     def __init__(self, runs_dir: Path, uri: str, client: MlflowClient, notes: Sequence[str] = ()) -> None:
@@ -76,11 +84,25 @@ class Store:
         datasets: Sequence[DatasetRecord] = (),
         files: Mapping[str, str | bytes] = MappingProxyType({}),
     ) -> Path:
-        """Make a run, SCHEDULED, with its folder and its first ledger; returns the folder (`.../artifacts`).
+        """Create a run with status SCHEDULED, its folder and its first ledger.
 
-        `params` may nest; secrets in them and in `tags` are masked. `files` (path in the folder to content) are
-        what the job will find there. Raises StoreError where the store refuses, InputError where the folder
-        cannot be made, and DiskFull; the MLflow run is then FAILED.
+        Args:
+            experiment: name of the experiment.
+            run_name: name of the run.
+            kind: kind of run.
+            params: params, which may be nested; secrets are masked.
+            tags: tags; secrets are masked.
+            parent_id: ID of the parent run.
+            datasets: dataset inputs.
+            files: initial files, as path in the folder to content.
+
+        Returns:
+            The run's folder (`.../artifacts`).
+
+        Raises:
+            StoreError: The store refuses. The MLflow run, if there is one, becomes FAILED; likewise for other errors.
+            InputError: The folder cannot be created.
+            DiskFull: There is no space left.
         """
         token = secrets.token_hex(8)
         tags = {k: shortened(visible(redact_value(k, str(v))), TAG_LENGTH) for k, v in tags.items()}
@@ -98,13 +120,13 @@ class Store:
         except BaseException:
             entry.remove()
             raise
-        # From here on the store may have the run: the entry stays until that one is at its end.
-        with self._failing(entry) as made, store_errors(self.uri):
+        # From here on the store may have the run, so the entry is kept until the run has ended.
+        with self._failing(entry) as created, store_errors(self.uri):
             created_at, shown = now(), Shown.of(params, datasets)
             info = self.client.create_run(
                 experiment_id, start_time=to_ms(created_at), run_name=run_name, tags=tags
             ).info
-            made.append(info.run_id)
+            created.append(info.run_id)
             self.client.update_run(info.run_id, status="SCHEDULED")
             run_dir = run_folder(self.runs_dir, experiment, info.run_id)
             make_folder(run_dir, within=self.runs_dir)
@@ -133,7 +155,7 @@ class Store:
             )
             if file := sqlite_file(self.uri):
                 note_run(file, ledger)
-            # The ledger last: whoever finds a run finds all of it, and what stops us before leaves none to be found.
+            # The ledger is written last, so that a run which is found is complete.
             ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
         if parent_id is None:
             self._held.append(entry)
@@ -142,7 +164,7 @@ class Store:
         return run_dir
 
     def close(self) -> None:
-        """Let go of the runs. What is unfinished or not wholly in MLflow is left to the next command."""
+        """Release the runs' entries. The next command settles what is unfinished or not completely in MLflow."""
         for entry in self._held:
             entry.release()
         self._held.clear()
@@ -164,7 +186,7 @@ class Store:
 
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            # A server decides itself where artifacts go; else a run's folder is its artifact folder.
+            # A server decides where artifacts are kept; in other stores, a run's folder is its artifact folder.
             location = None if self.is_server else (self.runs_dir / folder_name(name)).as_uri()
             try:
                 return self.client.get_experiment(
@@ -173,17 +195,19 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(name)  # somebody else on the server was quicker
+                found = self.client.get_experiment_by_name(
+                    name
+                )  # another client of the server has just created it
         if found is None or found.lifecycle_stage == "deleted":
             hint = "Choose another experiment_name, or restore it: mlflow experiments restore -x ID."
             raise StoreError(f"the experiment {name!r} is deleted", self.public_uri, hint)
         return found
 
     def _keep_artifacts(self, info: RunInfo, run_dir: Path) -> str | None:
-        """Where a run's artifacts are sent; None where its folder is their place, which MLflow then knows.
+        """Return where a run's artifacts are uploaded; None if they stay in its folder, which is set in MLflow.
 
-        Nothing leaves the runs folder unless the user has named a store that keeps artifacts elsewhere: a database that
-        lies in the runs folder may have come with it.
+        Artifacts leave the runs folder only if the user has named a store that keeps them elsewhere: a database in the
+        runs folder might have been provided together with it by another user.
         """
         here = local_path(info.artifact_uri)
         if here == run_dir:
@@ -217,13 +241,13 @@ class Store:
             )
             for data in shown.inputs
         ]
-        # MLflow looks whether it has a dataset, and then adds it: two runs at once would both.
+        # MLflow checks whether a dataset exists and then inserts it, which is a race between two runs.
         with _store_lock(self.runs_dir, self.uri):
             if inputs:
                 self._send_inputs(run_id, inputs)
 
     def _send_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
-        """On a server others may be quicker, and the store refuses: the next time it finds what they added."""
+        """Log inputs. On a server, another client may insert the same dataset at the same time: then retry."""
         from mlflow.exceptions import MlflowException
 
         for tries_left in (2, 1, 0):
@@ -236,13 +260,13 @@ class Store:
 
     @contextmanager
     def _failing(self, entry: Entry) -> Iterator[list[str]]:
-        """Where making a run fails half-way, say so in the store, now or by the next command."""
-        made: list[str] = []
+        """Yield a list for the ID of a new run, which is recorded as failed if the context raises."""
+        created: list[str] = []
         try:
-            yield made
+            yield created
         except DlcliError as error:
             reason = shortened(visible(redact(str(error))), TAG_LENGTH)
-            for run_id in made:
+            for run_id in created:
                 with suppress(DlcliError), store_errors(self.uri):
                     self.client.set_terminated(run_id, "FAILED")
                     self.client.set_tag(run_id, ERROR_TAG, reason)
@@ -255,10 +279,12 @@ class Store:
 
 
 def open_store(runs_dir: Path, uri: str | None = None) -> Store:
-    """Open the store; where it is SQLite, make it if it is not there, and fill it if it has lost what it had.
+    """Open the store. A SQLite store is created, upgraded or refilled if necessary.
 
-    One that was moved or copied with its runs folder then names the files where they lie now. Raises StoreError, within
-    seconds, where it does not answer or is not to be used.
+    If the store was moved or copied together with its runs folder, its artifact addresses are updated.
+
+    Raises:
+        StoreError: The store does not answer (reported within seconds), or cannot be used.
     """
     runs_dir = runs_dir.resolve()
     uri = tracking_uri(runs_dir, uri)
@@ -280,10 +306,10 @@ def open_store(runs_dir: Path, uri: str | None = None) -> Store:
 
 
 def make_run_name(stem: str) -> str:
-    """A run name that people can read and tell from its siblings: `cnn-digits-3f2a`."""
+    """Return a readable and unique run name, such as `cnn-digits-3f2a`."""
     return f"{stem}-{secrets.token_hex(2)}"
 
 
 def _store_lock(runs_dir: Path, uri: str) -> AbstractContextManager[None]:
-    """One driver at a time makes experiments and datasets; a server sees to that by itself."""
+    """Return the lock for creating experiments and datasets; a server needs none."""
     return nullcontext() if is_server(uri) else locked_store(sqlite_file(uri) or runs_dir / "mlflow")

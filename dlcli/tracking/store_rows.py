@@ -1,6 +1,7 @@
-"""A run's rows in a SQLite store, written from its folder: no client of MLflow's can make a run of a given ID.
+"""Insertion of a run's rows into a SQLite store from its folder, since MLflow's client cannot choose a run's ID.
 
-The rows are those that the client leaves when it records the run, but for the identifiers of rows that are no run's.
+The rows are the same as those that the client writes when it records the run, except for the IDs of inputs and
+datasets.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dlcli.tracking.tags import NAME_TAG, TRAINING_TAGS, USER_TAG
 
 
 def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
-    """Enter a run, or add what a run that is there lacks; entering twice does no harm."""
+    """Insert a run, or complete an existing one; idempotent."""
     experiment_id = _experiment(connection, ledger)
     shown = Shown.read(ledger.run_dir)
     _insert(connection, "runs", [_run(ledger, experiment_id)], "IGNORE")
@@ -38,26 +39,26 @@ def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
 
 
 def _insert(
-    connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, Any]], where_there: str
+    connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, Any]], conflict: str
 ) -> None:
-    """Insert rows, by column; `where_there` is what becomes of one that is there: IGNORE or REPLACE."""
+    """Insert rows, given by column; `conflict` is SQLite's action for existing rows: IGNORE, REPLACE or ABORT."""
     if rows:
         columns = ", ".join(f'"{column}"' for column in rows[0])
         places = ", ".join(f":{column}" for column in rows[0])
-        connection.executemany(f"INSERT OR {where_there} INTO {table} ({columns}) VALUES ({places})", rows)
+        connection.executemany(f"INSERT OR {conflict} INTO {table} ({columns}) VALUES ({places})", rows)
 
 
 def _experiment(connection: sqlite3.Connection, ledger: Ledger) -> int:
     question = "SELECT experiment_id FROM experiments WHERE name = ?"
     if found := connection.execute(question, (ledger.experiment,)).fetchone():
         return int(found[0])
-    uri, made = ledger.artifact_uri or ledger.run_dir.as_uri(), to_ms(ledger.created_at)
+    uri, created = ledger.artifact_uri or ledger.run_dir.as_uri(), to_ms(ledger.created_at)
     row = {
         "name": ledger.experiment,
         "artifact_location": uri.removesuffix(f"/{ledger.run_id}/artifacts"),
         "lifecycle_stage": "active",
-        "creation_time": made,
-        "last_update_time": made,
+        "creation_time": created,
+        "last_update_time": created,
     }
     _insert(connection, "experiments", [row], "ABORT")
     (experiment_id,) = connection.execute(question, (ledger.experiment,)).fetchone()
@@ -88,7 +89,7 @@ def _pair(run_id: str, key: str, value: str) -> dict[str, str]:
 
 
 def _metrics(ledger: Ledger) -> Iterable[dict[str, Any]]:
-    """Every figure by step. NaN has a column of its own, and an infinity is the largest number: SQL has neither."""
+    """Yield all metrics by step. As in MLflow, NaN is a separate column, and infinity is the largest finite number."""
     for line in read_history(ledger.run_dir):
         for key, value in line.metrics.items():
             largest = sys.float_info.max
@@ -103,7 +104,7 @@ def _metrics(ledger: Ledger) -> Iterable[dict[str, Any]]:
 
 
 def _latest(metrics: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each metric the last step; of one step's the last time, then the largest value."""
+    """Return the latest value of each metric: by step, then by time, then by value."""
     latest: dict[str, dict[str, Any]] = {}
     for metric in metrics:
         other = latest.get(metric["key"])
@@ -117,7 +118,7 @@ def _order(metric: dict[str, Any]) -> tuple[int, int, float]:
 
 
 def _enter_input(connection: sqlite3.Connection, data: Input, experiment_id: int, run_id: str) -> None:
-    """An experiment has a dataset of a name and digest once, and its runs refer to it."""
+    """Insert a dataset input; an experiment has one dataset per name and digest, to which its runs refer."""
     question = "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?"
     found = connection.execute(question, (experiment_id, data.name, data.digest)).fetchone()
     dataset_id = found[0] if found else uuid4().hex

@@ -1,4 +1,4 @@
-"""What the machine does while a run lives: processor, memory, disk, network and GPU, under MLflow's own names."""
+"""System metrics during a run: CPU, memory, disk, network and GPU, under MLflow's names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 
 PREFIX = "system/"
-_FIRST, _INTERVAL = 0.3, 1.0  # seconds; the first sample comes early, so that short runs have one too
+_FIRST, _INTERVAL = 0.3, 1.0  # seconds; the first sample is taken early, so that short runs have one
 
 
 class Sampler(threading.Thread):
-    """Calls `record` with a sample every second, until it is stopped."""
+    """A thread that calls `record` with a sample every second until it is stopped."""
 
     def __init__(self, record: Callable[[dict[str, float]], None]) -> None:
         super().__init__(name="dlcli-system-metrics", daemon=True)
@@ -26,7 +26,7 @@ class Sampler(threading.Thread):
         self._sampled = False
 
     def run(self) -> None:
-        """Sample until stopped; a sample that fails is left out."""
+        """Sample until stopped; samples that fail are skipped."""
         self._monitors = _monitors()
         wait = _FIRST
         while not self._stop_asked.wait(wait):
@@ -34,7 +34,7 @@ class Sampler(threading.Thread):
             wait = _INTERVAL
 
     def stop(self) -> None:
-        """End the thread; a run too short for any sample gets one now."""
+        """End the thread, after one sample if there was none yet."""
         self._stop_asked.set()
         self.join()
         if not self._sampled:
@@ -43,7 +43,7 @@ class Sampler(threading.Thread):
     def _sample(self) -> None:
         sample: dict[str, float] = {}
         for monitor in self._monitors:
-            # A driver that hiccups, or a full disk (the run itself will say so), must not end the sampling.
+            # An error of a driver, or a full disk (which the run itself reports), must not end the sampling.
             with contextlib.suppress(Exception):
                 monitor.collect_metrics()
                 sample |= {PREFIX + name: float(value) for name, value in monitor.aggregate_metrics().items()}
@@ -57,9 +57,9 @@ class Sampler(threading.Thread):
 def _monitors() -> list[BaseMetricsMonitor]:
     import psutil
 
-    psutil.cpu_percent()  # the first call measures nothing: it starts the clock
+    psutil.cpu_percent()  # the first call only starts the measurement
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an outdated pynvml says so on import
+        warnings.simplefilter("ignore")  # an outdated pynvml warns on import
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
         from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
         from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor

@@ -1,4 +1,4 @@
-"""The MLflow tags that dlcli reads back."""
+"""Names of the MLflow tags that dlcli reads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
 
-TAG_LENGTH = 5000  # characters of a value: MLflow's limit
+TAG_LENGTH = 5000  # maximum characters of a value: MLflow's limit
 
-# Of an experiment. MLflow's pages open on model training; without it they show a language model's.
+# Tags of an experiment, with which MLflow's UI opens the page for model training instead of that for language models.
 TRAINING_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
-# What was wrong with a checkpoint that a training could not go on from.
+# Why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"

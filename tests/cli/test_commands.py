@@ -81,7 +81,7 @@ def test_eval_json(trained: Result, runs: Path) -> None:
 def test_eval_takes_no_other_experiment(trained: Result, runs: Path) -> None:
     done = dlcli("eval", "told", "model.hidden=3", "--runs-dir", str(runs))
     assert done.exit_code == 2
-    assert "would make it another experiment" in done.stderr
+    assert "would change the experiment" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_a_schedule_of_fixed_length_is_not_trained_beyond_it(tmp_path: Path) -> 
 def test_other_data_is_refused(whole: Result) -> None:
     ledger = Ledger.load(whole.run_dir)
     ledger.update(status="KILLED", tags={**ledger.tags, "dlcli.data_fingerprint": "0"})
-    with pytest.raises(DataError, match="the data is not what the run was started with"):
+    with pytest.raises(DataError, match="the data differs from that of the run"):
         dlcli.resume(whole.run_dir)
 
 

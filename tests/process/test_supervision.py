@@ -157,7 +157,7 @@ def test_a_trial_that_hangs_is_ended_and_the_sweep_goes_on(bad: Path) -> None:
     assert process.returncode == 0, err
     document = json.loads(out)
     assert [trial["status"] for trial in document["trials"]] == ["FINISHED", "FAILED"]
-    told = "sweep.trial_timeout: the trial took longer than 20s, and was ended"
+    told = "sweep.trial_timeout: the trial took longer than 20s and was ended"
     assert document["trials"][1]["reason"] == told
 
 
@@ -167,6 +167,6 @@ def test_a_worker_that_is_stopped_is_replaced(bad: Path) -> None:
     process = command(bad, "train", *words, "cv=kfold", "cv.folds=2", "--jobs", "2")
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert "its process was replaced: it gave no sign of life for 5s: it is stopped (SIGSTOP)" in out
+    assert "the worker process was replaced: it was unresponsive for 5s: it is stopped (SIGSTOP)" in out
     assert {ledger.status for ledger in ledgers(bad)} == {"FINISHED"}
     assert sum("dlcli.replaced" in ledger.tags for ledger in ledgers(bad)) == 1

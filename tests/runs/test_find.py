@@ -93,7 +93,7 @@ def test_a_folder_above_a_run_names_the_run(runs_dir: Path) -> None:
 
 
 def test_a_beginning_that_is_too_short_says_so(runs_dir: Path) -> None:
-    with pytest.raises(RunNotFound, match="needs 4 characters"):
+    with pytest.raises(RunNotFound, match="at least 4 characters"):
         find_run("aaa", runs_dir)
 
 

@@ -146,7 +146,7 @@ def test_a_store_of_an_older_mlflow_is_upgraded_as_a_copy(of_an_older_mlflow: Pa
     with open_store(tmp_path) as store:
         kept = tmp_path / "mlflow.db.before-upgrade"
         assert store.notes == (
-            f"The MLflow store was of an older MLflow and was upgraded; as it was before, it is {kept}",
+            f"The MLflow store was upgraded from an older MLflow; the file before the upgrade is {kept}",
         )
         assert store.client.get_run("abcd").info.run_name == "n"
     assert kept.read_bytes() == of_an_older_mlflow.read_bytes()
@@ -167,7 +167,7 @@ def test_an_upgrade_that_was_cut_off_is_set_aside(of_an_older_mlflow: Path, tmp_
         copy(half, folder)
         with open_store(folder) as store:
             told, refilled = store.notes
-            assert "1 run was entered again" in refilled
+            assert "1 run was restored" in refilled
             assert store.client.get_run(run_id).info.run_id == run_id
         kept = Path(told.rsplit(" ", 1)[1])
         endings.add(kept.suffix)
@@ -182,10 +182,10 @@ def test_an_upgrade_that_was_cut_off_is_set_aside(of_an_older_mlflow: Path, tmp_
     [
         (lambda file: file.write_text("no database " * 99), "the store is damaged", "mv "),
         (lambda file: file.write_bytes(file.read_bytes()[:9000]), "the store is damaged", "mv "),
-        (lambda file: (file.unlink(), file.mkdir()), "a folder lies where", "mv "),
+        (lambda file: (file.unlink(), file.mkdir()), "a folder is in the place", "mv "),
         (
             lambda file: sql(file, "UPDATE alembic_version SET version_num = 'feedfeedfeed'"),
-            "the store was made by a newer MLflow (schema feedfeedfeed)",
+            "the store was created by a newer MLflow (schema feedfeedfeed)",
             "pip install --upgrade mlflow",
         ),
         (
@@ -217,7 +217,7 @@ def test_what_is_no_store_is_named(
     if hint == "mv ":
         subprocess.run(problem.hint[problem.hint.index("mv ") :], shell=True, check=True)
         with open_store(folder) as store:
-            assert "1 run was entered again" in store.notes[0]
+            assert "1 run was restored" in store.notes[0]
             assert store.client.get_run(run_id).info.run_id == run_id
         assert (folder / "mlflow.db.damaged").exists()
 
@@ -227,7 +227,7 @@ def test_a_locked_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     open_store(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(DlcliError, match="another program has the store locked"):
+        with pytest.raises(DlcliError, match="another program has locked the store"):
             open_store(tmp_path)
 
 

@@ -54,12 +54,12 @@ def folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (flip, "is not what was recorded"),
-        (lambda path: path.write_text(""), "is not what was recorded"),
-        (lambda path: path.write_text("lr: 1\n# more"), "is not what was recorded"),
+        (flip, "differs from what was recorded"),
+        (lambda path: path.write_text(""), "differs from what was recorded"),
+        (lambda path: path.write_text("lr: 1\n# more"), "differs from what was recorded"),
         (Path.unlink, "is missing"),
-        (folder, "is a folder, and should be a file"),
-        (fifo, "is no regular file"),
+        (folder, "is a folder, but should be a file"),
+        (fifo, "is not a regular file"),
     ],
     ids=["flip", "empty", "longer", "missing", "folder", "fifo"],
 )
@@ -72,13 +72,13 @@ def test_what_differs_is_named(damage: Callable[[Path], object], said: str, tmp_
     (problem,) = caught.value.problems
     assert problem.where == str(tmp_path / CONFIG)
     assert said in problem.message
-    assert problem.hint == "Copy the folder anew, or train again."
+    assert problem.hint == "Copy the folder again, or train again."
 
 
 def test_a_file_that_was_not_recorded_is_refused(tmp_path: Path) -> None:
     ledger = ledger_of(tmp_path, {CONFIG: "lr: 1\n"})
     (tmp_path / "conf_dirs.txt").write_text("/tmp\n")
-    with pytest.raises(CorruptRun, match=r"conf_dirs\.txt: is not a file that was recorded"):
+    with pytest.raises(CorruptRun, match=r"conf_dirs\.txt: was not recorded"):
         check_recorded(ledger, "conf_dirs.txt")
 
 
@@ -160,7 +160,7 @@ def test_a_history_may_grow_but_not_change(tmp_path: Path) -> None:
         file.write('{"step": 1}\n')
     check_recorded(ledger, "metrics.jsonl")
     history.write_text('{"step": 9}\n{"step": 1}\n')
-    with pytest.raises(CorruptRun, match="is not what was recorded"):
+    with pytest.raises(CorruptRun, match="differs from what was recorded"):
         check_recorded(ledger, "metrics.jsonl")
 
 

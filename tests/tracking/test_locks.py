@@ -46,7 +46,7 @@ def test_who_has_it_for_too_long_is_named(
 ) -> None:
     monkeypatch.setattr(database, "_LOCK_TIMEOUT", 0.1)
     with (
-        pytest.raises(StoreError, match=f"process {holder.pid} has the store locked") as told,
+        pytest.raises(StoreError, match=f"process {holder.pid} has locked the store") as told,
         locked_store(tmp_path / "mlflow.db"),
     ):
         pytest.fail("it is locked")
@@ -62,7 +62,7 @@ def test_nobody_waits_for_a_process_that_is_stopped(
     monkeypatch.setattr(locks, "_LOOK", 0.0)
     holder.send_signal(signal.SIGSTOP)
     wait_until(lambda: psutil.Process(holder.pid).status() == psutil.STATUS_STOPPED)
-    told = f"process {holder.pid}, which is stopped, has the store locked"
+    told = f"process {holder.pid}, which is stopped, has locked the store"
     with pytest.raises(StoreError, match=told) as error, locked_store(tmp_path / "mlflow.db"):
         pytest.fail("it is locked")
     assert f"kill -CONT {holder.pid}" in error.value.problems[0].hint

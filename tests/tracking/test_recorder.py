@@ -145,7 +145,7 @@ def test_a_store_that_fails_costs_one_warning_and_no_result(
     with caplog.at_level(logging.WARNING, "dlcli"), Recorder(run_dir) as recorder:
         recorder.log({"a": 1}, 0)
     assert [record.name for record in caplog.records] == ["dlcli.tracking.projector"]
-    assert "MLflow is behind" in caplog.text
+    assert "MLflow is not up to date" in caplog.text
     assert Ledger.load(run_dir).status == "FINISHED"
     assert ledger.token in [path.name for path in entries(store.runs_dir)]
 

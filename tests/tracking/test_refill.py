@@ -24,7 +24,7 @@ from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.store_rows import enter
 
-LOST = "The MLflow store was new: {} entered again from their ledgers."
+LOST = "The MLflow store was empty: {} restored from their ledgers."
 
 
 def record(store: Store, epochs: int = 3, **changes: object) -> Path:
@@ -152,8 +152,8 @@ def test_what_came_after_a_backup_is_entered(full: Store) -> None:
     database(full).write_bytes(backup)
     notes = reopen(full)
     assert notes == (
-        "The MLflow store lacked some of its runs: 1 run was entered again from its ledger.",
-        "The MLflow store was older than its runs: 1 run was brought up to date.",
+        "The MLflow store lacked some of its runs: 1 run was restored from its ledger.",
+        "The MLflow store was older than its runs: 1 run was updated.",
     )
     assert dump(full.runs_dir) == before
 
@@ -191,7 +191,7 @@ def test_a_kill_in_the_middle_is_made_good_by_the_next_command(
         with pytest.raises(KeyboardInterrupt):
             reopen(full)
     assert len(dump(full.runs_dir)["runs"]) == 1
-    assert "2 runs were entered again" in reopen(full)[0]
+    assert "2 runs were restored" in reopen(full)[0]
     assert dump(full.runs_dir) == before
 
 
@@ -210,7 +210,7 @@ def test_a_running_process_notices(
         assert pushed.wait(60)
         LOSSES[how](database(full))
         recorder.log({"a": 2.0}, 1)
-    assert "runs were entered again" in caplog.text
+    assert "runs were restored" in caplog.text
     run_id = Ledger.load(run_dir).run_id
     assert [entry.step for entry in full.client.get_metric_history(run_id, "a")] == [0, 1]
     assert full.client.get_run(run_id).info.status == "FINISHED"
@@ -243,7 +243,7 @@ def test_a_run_that_cannot_be_read_is_told_and_keeps_no_other_out(
     database(full).unlink()
     assert reopen(full) == (
         LOST.format("3 runs were"),
-        f"1 run was left out, since the ledger cannot be read: {run_dir}",
+        f"1 run was not restored because of unreadable ledgers: {run_dir}",
     )
     assert len(dump(full.runs_dir)["runs"]) == 3
 

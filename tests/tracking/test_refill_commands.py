@@ -32,7 +32,7 @@ def test_runs_cross_validations_and_sweeps_come_back(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     text = " ".join((done.stdout + done.stderr).split())
     count = len(before["runs"])
-    assert f"The MLflow store was new: {count} runs were entered again from their ledgers." in text
+    assert f"The MLflow store was empty: {count} runs were restored from their ledgers." in text
     assert "Traceback" not in text
     assert "alembic" not in text
     after = dump(project / "runs")

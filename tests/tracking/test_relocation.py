@@ -23,7 +23,7 @@ from dlcli.tracking.connection import URI_VARIABLE, default_store, for_mlflow, s
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import find_folder, local_path, make_folder
 from dlcli.tracking.reconcile import reconcile
-from dlcli.tracking.resume_target import check_place, store_to_go_on_in, take_up
+from dlcli.tracking.resume_target import check_place, store_for_resuming, take_up
 from dlcli.tracking.store import Store, open_store
 
 ODD = "a b=c,d#e%20f?gé'h\"&+~;:[i]$(j)"
@@ -82,7 +82,7 @@ def test_a_copied_store_names_the_copy(store: Store, tmp_path: Path) -> None:
     shutil.copytree(store.runs_dir, copy)
     with open_store(copy) as copied:
         (note,) = copied.notes
-        assert f"was {store.runs_dir} and is {copy} now" in note
+        assert f"was {store.runs_dir} and is now {copy}" in note
         here = copied.client.get_run(run_id).info.artifact_uri
         assert local_path(here) == find_folder(copy, run_id) == copy / run_dir.relative_to(store.runs_dir)
         new_run(copied, experiment="Default")
@@ -157,12 +157,12 @@ def test_a_folder_chooses_no_store(store: Store, monkeypatch: pytest.MonkeyPatch
         reconcile(store.runs_dir)
         assert Ledger.load(ledger.run_dir).status == "KILLED"  # which needs no store
         with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI is not set") as caught:
-            store_to_go_on_in(ledger, ["dlcli", "resume", "a b"])
+            store_for_resuming(ledger, ["dlcli", "resume", "a b"])
         assert f"MLFLOW_TRACKING_URI={uri} dlcli resume 'a b'" in caught.value.problems[0].hint
         with pytest.raises(BlockingIOError):
             evil.accept()
     monkeypatch.setenv(URI_VARIABLE, store.uri)  # where the user says that it is now
-    assert store_to_go_on_in(ledger, []) == store.uri
+    assert store_for_resuming(ledger, []) == store.uri
     with open_store(store.runs_dir) as opened:
         assert uri in take_up(opened, [ledger])
     assert Ledger.load(ledger.run_dir).tracking_uri is None
@@ -176,7 +176,7 @@ def test_a_folder_that_is_in_no_runs_folder_or_leads_out_of_it_does_not_go_on(
     (run_dir / "inside").symlink_to(run_dir / "ledger.json")
     check_place(Ledger.load(run_dir))
     (run_dir / "checkpoints").symlink_to(tmp_path)
-    with pytest.raises(InputError, match="by a link"):
+    with pytest.raises(InputError, match="a link in the run's folder"):
         check_place(Ledger.load(run_dir))
     copy = tmp_path / "copy" / "artifacts"
     shutil.copytree(run_dir, copy, symlinks=True)

@@ -137,11 +137,11 @@ def test_a_server_that_goes_away_and_comes_back_in_mid_run(
         wait_until(lambda: values(remote, run_dir, "a") == [(0, 0.0)])
         running.stop()
         recorder.log({"a": 1}, 1)
-        wait_until(lambda: "MLflow is behind" in caplog.text)
+        wait_until(lambda: "MLflow is not up to date" in caplog.text)
         running.start()
         recorder.log({"a": 2}, 2)
     assert set(askers) == {"dlcli-projector"}  # training does not wait
-    assert caplog.text.count("MLflow is behind") == 1
+    assert caplog.text.count("MLflow is not up to date") == 1
     assert values(remote, run_dir, "a") == [(0, 0.0), (1, 1.0), (2, 2.0)]
     assert remote.client.get_run(Ledger.load(run_dir).run_id).info.status == "FINISHED"
     assert entries(remote.runs_dir) == []

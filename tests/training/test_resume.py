@@ -188,7 +188,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     train(tmp_path, epochs=1)
     (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:200])
     with pytest.raises(
-        CorruptRun, match=rf"{LAST}: is not what was recorded.*\n.*start over, to the same result"
+        CorruptRun, match=rf"{LAST}: differs from what was recorded.*\n.*start over, to the same result"
     ):
         train(tmp_path, epochs=2)
 
@@ -257,7 +257,7 @@ def test_where_all_are_damaged_nothing_goes_on(killed: Any, tmp_path: Path) -> N
         folder = shutil.copytree(source, tmp_path / name.strip("*.-"))
         for file in folder.glob(name):
             damage(file, "flip")
-        with pytest.raises(CorruptRun, match=r"is not what was recorded"):
+        with pytest.raises(CorruptRun, match=r"differs from what was recorded"):
             train(folder, epochs=4, rows=40, earlier=history)
 
 
