@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlcli.config.kept_out import words_text
 from dlcli.errors import CorruptRun
@@ -13,10 +13,8 @@ from dlcli.gate.seal import make_seal
 from dlcli.gate.vouching import CODE, CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE, listing
 from dlcli.inference.code import own_code
 from dlcli.runs.folder import config_text
+from dlcli.splits.split import Split
 from dlcli.tracking.provenance import environment_txt
-
-if TYPE_CHECKING:
-    from dlcli.splits.split import Split
 
 
 def contents(

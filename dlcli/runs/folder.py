@@ -16,6 +16,7 @@ from dlcli.datasets.raw_rows import DATA_PATHS, load_anew
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.files.paths import is_file, look_at, typed, whole
 from dlcli.gate.documents import yaml_text
+from dlcli.gate.gate import Gate
 from dlcli.gate.vouching import Claim
 from dlcli.result import Result
 from dlcli.runs.find import find_run
@@ -23,6 +24,7 @@ from dlcli.runs.recorded import check_vouched, read_config, read_split
 from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.runs.retention import DROPPED, WEIGHTS_TAG
 from dlcli.sanitize.redact import redact_all
+from dlcli.splits.split import Part
 from dlcli.tracking.digests import MODEL_MANIFEST, UNCHECKED, WINNER_FILE, check_recorded
 from dlcli.tracking.history import HISTORY_FILE, is_recorded, read_history
 from dlcli.tracking.ledger import Ledger
@@ -31,9 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dlcli.datasets.data import Data
-    from dlcli.gate.gate import Gate
     from dlcli.inference.saved_model import SavedModel
-    from dlcli.splits.split import Part
 
 _OF_A_SWEEP = f"""\
 # A sweep: the settings shared by all trials. Keys of sweep.space are searched; where they occur elsewhere in this file,

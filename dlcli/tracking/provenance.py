@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from dlcli import __version__
 from dlcli.sanitize.redact import redact_command
 
 _PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "mlflow": "mlflow"}
@@ -19,8 +20,6 @@ _PACKAGES = {"torch": "torch", "lightning": "pytorch-lightning", "mlflow": "mlfl
 
 def provenance(level: Literal["full", "minimal"] = "full") -> dict[str, str]:
     """Return the provenance tags of a run. `minimal` leaves out host, user and git."""
-    from dlcli import __version__
-
     tags = {
         "dlcli.command": command_line(),
         "dlcli.version": __version__,

@@ -7,24 +7,20 @@ the user deleted in this store stays deleted.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dlcli.errors import CorruptRun
 from dlcli.formatting import counted
 from dlcli.tracking.connection import connect, sqlite_file
 from dlcli.tracking.database import locked_store, opened
-from dlcli.tracking.known_runs import has_had, is_marked, lines, note, set_mark
+from dlcli.tracking.known_runs import Line, has_had, is_marked, lines, note, set_mark
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.places import original_of
 from dlcli.tracking.store_rows import enter
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from dlcli.tracking.known_runs import Line
 
 _NONSENSE = (CorruptRun, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 _BATCH = 100  # runs per transaction, during which other processes cannot write

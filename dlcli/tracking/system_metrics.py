@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 
@@ -55,8 +57,6 @@ class Sampler(threading.Thread):
 
 
 def _monitors() -> list[BaseMetricsMonitor]:
-    import psutil
-
     psutil.cpu_percent()  # the first call only starts the measurement
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an outdated pynvml warns on import
