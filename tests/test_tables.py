@@ -133,7 +133,7 @@ def test_check_and_train_warn() -> None:
     assert [warning["where"] for warning in data["warnings"]] == ["column seen", "column ring"]
     trained = CliRunner().invoke(app, ["train", *table])
     assert "warning: column ring: is a row number" in trained.output
-    assert trained.output.count("hint: see dlcli check") == 1
+    assert trained.output.count("hint: run dlcli check") == 1
 
 
 def test_vectors_of_categories_are_learnt_and_saved() -> None:

@@ -22,13 +22,13 @@ def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the 
     Args:
         experiment: the experiment that is about to run.
         tell: called with each line.
-        words: the arguments with which `dlcli check` shows the hints.
+        words: the arguments for `dlcli check`, which shows the hints.
     """
     warnings = [*find_doubts(experiment.config), *find_warnings(experiment.data, experiment.splits)]
     for warning in warnings:
         tell(f"warning: {warning.where}: {warning.message}")
     if any(warning.hint for warning in warnings):
-        tell(f"  hint: see dlcli check, with {words}, for what to do about it")
+        tell(f"  hint: run dlcli check with {words} to see what to do")
 
 
 def find_doubts(config: Mapping[str, Any]) -> Iterator[Problem]:

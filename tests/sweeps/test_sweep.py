@@ -759,7 +759,7 @@ def test_what_ruins_results_is_told_as_train_tells_it(tmp_path: Path) -> None:
     ]
     plan_sweep([*asked, f"runs_dir='{tmp_path}/runs'"], tell=told.append)
     assert any("of 24 test rows" in line for line in told), told
-    assert told[-1].strip().startswith("hint: see dlcli check, with one value for each key")
+    assert told[-1].strip().startswith("hint: run dlcli check with one value for each key")
 
 
 def test_a_disk_that_is_too_small_is_told_before_a_run_is_made(
