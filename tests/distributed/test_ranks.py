@@ -171,7 +171,7 @@ def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path:
     ("number", "told"),
     [
         (signal.SIGKILL, "rank 1 of 2 ended with SIGKILL"),
-        (signal.SIGSTOP, r"rank 1 of 2 was stopped \(SIGSTOP\) for 1s, and was ended"),
+        (signal.SIGSTOP, r"rank 1 of 2 was stopped \(SIGSTOP\) for 1s and was killed"),
     ],
 )
 def test_a_rank_that_dies_or_is_stopped_ends_the_training(
