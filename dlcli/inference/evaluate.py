@@ -60,7 +60,7 @@ def evaluate(
         outputs,
         metrics=_figures(model.task, outputs, encoded),
         baselines={
-            name: _figures(task, guess, encoded) for name, (task, guess) in model.task.guesses(x).items()
+            name: _figures(task, guess, encoded) for name, (task, guess) in model.task.baselines(x).items()
         },
     )
 
@@ -97,7 +97,7 @@ def named_baselines(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[
     if not evaluations:
         return []
     part, evaluation = list(evaluations.items())[-1]
-    words, told = task.guess_words(), []
+    words, told = task.baseline_descriptions(), []
     for guess, worth in evaluation.baselines.items():
         if guess:
             main = [name for name in worth if name != "loss"][:_TOLD]

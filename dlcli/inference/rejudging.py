@@ -70,7 +70,7 @@ def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] 
     except CorruptRun:
         return None
     measure = task.metrics().get(metric)
-    read = task.read_back(held_out(run_dir)) if measure else None
+    read = task.metric_inputs_of(held_out(run_dir)) if measure else None
     if measure is None or read is None:
         return None
     predicted, y, named = read

@@ -1,1 +1,1 @@
-"""Tasks: what outputs mean, the loss that trains them, the metrics that judge them."""
+"""Tasks: the meaning of a model's outputs, its loss and its metrics."""

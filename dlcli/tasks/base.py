@@ -1,4 +1,4 @@
-"""What every task can do."""
+"""The interface of all tasks."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from dlcli.datasets.data import TargetKind
 
 
 class Task(nn.Module, ABC):
-    """The meaning of a model's outputs: what they should be, what they are worth, how a person reads them.
+    """Base class of tasks: target encoding, loss, metrics and readable predictions for a model's outputs.
 
-    Targets come in two forms. `y` in numpy is as `Data` has it, in the user's own codes or unit; `y` as a Tensor is
-    encoded, as a batch holds it. A module, so that what it needs for the loss moves to the device with it.
+    Targets come in two forms. `y` as a numpy array is the target of `Data`, in the user's own codes or unit; `y` as a
+    Tensor is encoded, as in a batch. A task is a module so that its buffers move to the device together with the model.
 
-    A task gets, by name, the facts that its `__init__` asks for: those of `target_facts`, and what its `tune` found.
+    The parameters of `__init__` are filled by name from `target_facts` and from the result of `tune`.
 
     Attributes:
-        kind: the kind of targets that its loss has to be for.
-        accepts: kinds of targets that it can be given.
-        num_outputs: outputs of the model for each row.
+        kind: kind of targets that the task's loss must accept.
+        accepts: kinds of targets that the task accepts.
+        num_outputs: number of model outputs per row.
         criterion: the loss.
-        metric_names: names of all metrics, in the order of a report.
-        epoch_metrics: those that are cheap enough for each epoch; a monitored one is added.
+        metric_names: names of all metrics, in report order.
+        epoch_metrics: names of the metrics that are cheap enough to compute every epoch; the monitored metric is added.
     """
 
     kind: ClassVar[TargetKind]
@@ -41,84 +41,88 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, y: Any) -> Any:
-        """Targets as batches hold them: an array, or a `dlcli.training.fields.Field`."""
+        """Return the targets as batches hold them: an array, or a `dlcli.training.fields.Field`."""
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss of some rows, a scalar."""
+        """Return the mean loss over the rows, a scalar."""
         return self.criterion(outputs, y)
 
     @abstractmethod
-    def judged(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """What metrics compare: predictions (probabilities, or values in the user's unit) and targets."""
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the metrics' inputs: predictions (probabilities, or values in the user's unit) and targets."""
 
-    def judged_too(self, outputs: Tensor) -> dict[str, Tensor]:
-        """What some metrics ask for by name in their `update`, beside what all of them get."""
+    def metric_kwargs(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Return additional keyword arguments for the metrics whose `update` names them."""
         return {}
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
-        """New metrics of what `judged` gives, under the names that the record uses."""
+        """Return new metrics on the result of `metric_inputs`, by their recorded names."""
 
     @abstractmethod
     def baseline(self) -> tuple[Task, Tensor]:
-        """A guess that looks at no row (most frequent class, mean): its outputs `(num_outputs,)`, and who judges them.
+        """Return the task and the outputs `(num_outputs,)` of a constant baseline, such as the most frequent class.
 
-        Who judges is this task, but for thresholds: the most frequent class is the same whatever they are.
+        The returned task computes the baseline's metrics. It is this task, except that thresholds are the default 0.5,
+        so that the most frequent class is predicted whatever the task's own thresholds are.
         """
 
-    def guesses(self, x: Any) -> dict[str, tuple[Task, Tensor]]:
-        """Baselines for raw rows `x`: outputs `(N, num_outputs)`, and who judges them. The first has no name."""
-        task, guess = self.baseline()
-        return {"": (task, guess.expand(len(x), -1))}
+    def baselines(self, x: Any) -> dict[str, tuple[Task, Tensor]]:
+        """Return the baselines for raw rows `x` by name: the task that evaluates them, and outputs `(N, num_outputs)`.
 
-    def guess_words(self) -> dict[str, str]:
-        """What `guesses` repeat, by name, for a sentence about those that have one; nothing where none has."""
+        The name of the first one is empty.
+        """
+        task, outputs = self.baseline()
+        return {"": (task, outputs.expand(len(x), -1))}
+
+    def baseline_descriptions(self) -> dict[str, str]:
+        """Return what the `baselines` repeat, by name, to be used in a sentence; empty if there is nothing to add."""
         return {}
 
     @abstractmethod
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """What a person reads: one row a prediction, in the user's own labels or unit."""
+        """Return a readable table with one line per prediction, in the user's own labels or unit."""
 
     @abstractmethod
     def targets(self, y: Any) -> pd.DataFrame:
-        """Targets as the user wrote them, one row each."""
+        """Return the targets as the user wrote them, one line per row."""
 
     @abstractmethod
     def describe(self) -> str:
-        """The task in words, for the panel."""
+        """Return a short description of the task for the panel."""
 
-    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """What `judged` and `judged_too` gave, out of a table with the columns of `targets` and of `predictions`.
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore the results of `metric_inputs` and `metric_kwargs` from the columns of `targets` and `predictions`.
 
-        None where the table does not say it: then the rows cannot be judged a second time.
+        Return None if the table lacks the information: the rows cannot be evaluated again then.
         """
         return None
 
     def tune(self, outputs: Tensor, y: Any) -> dict[str, Any]:
-        """Facts found on validation rows with the best weights (a threshold), handed to `__init__` on loading.
+        """Return arguments of `__init__` that are tuned on validation rows with the best weights, such as a threshold.
 
-        Those that are numbers are figures of the record.
+        They are passed to `__init__` when the model is loaded. Numbers among them are recorded as metrics.
         """
         return {}
 
     def tuned(self) -> str:
-        """What `tune` found, in words."""
+        """Return a description of the result of `tune`."""
         return ""
 
     def breakdown(self, outputs: Tensor, y: Any) -> pd.DataFrame | None:
-        """Figures of each class or target, where a row of figures does not say all."""
+        """Return the metrics per class or target, or None if there is only one target."""
         return None
 
     def worst(self, outputs: Tensor, y: Any) -> list[tuple[int, str]]:
-        """Positions of the rows that were judged worst, the worst first, and what to say of each."""
+        """Return the positions of the worst predictions, the worst first, each with a description."""
         return []
 
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
-        """Names and pictures of some rows' outputs, for `plots/`."""
+        """Yield names and figures of the rows' outputs, for the run's `plots/` folder."""
         return iter(())
 
 
 def prior_logits(counts: Tensor) -> Tensor:
-    """Logits whose probabilities are the shares of `counts` `(C,)`; of a class without rows, almost 0."""
+    """Return the logits `(C,)` whose probabilities are the shares of `counts` `(C,)`; almost 0 for an empty class."""
     shares = counts.double() / counts.sum()
     return shares.clamp_min(torch.finfo(torch.float32).eps).log().float()

@@ -1,4 +1,4 @@
-"""Binary classification: yes or no, with a threshold that can be tuned."""
+"""Binary classification with a decision threshold that can be tuned."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from torchmetrics.classification import (
     BinaryRecall,
 )
 
+from dlcli.reports import classification
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
@@ -29,21 +30,21 @@ _DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 
 class Binary(Task):
-    """One logit `(N, 1)`, that of the second class, and class codes `(N,)`.
+    """Binary classification: outputs are the second class's logit `(N, 1)`, targets are class codes `(N,)`.
 
-    Precision, recall, f1, average precision and the calibration error are those of the second class.
+    The second class is the positive one. Precision, recall, f1, average precision and calibration error refer to it.
 
     Args:
-        classes: names of the two classes: no, then yes.
-        class_counts: training rows of each.
+        classes: names of the two classes, the negative one first.
+        class_counts: number of training rows of each class.
         loss: takes logits `(N, 1)` and 0 and 1 as floats `(N, 1)`, returns the mean over rows.
-        threshold: the second class is predicted where its probability is above.
-        tune_threshold: chooses the threshold by this metric on the validation rows, once the weights are trained. The
-            figures at `threshold` are given beside, as `f1_untuned` and so on.
-        tuned_threshold: what `tune` found.
+        threshold: the second class is predicted if its probability is above this value.
+        tune_threshold: metric by which the threshold is chosen on the validation rows after training. The metrics at
+            `threshold` are reported too, as `f1_untuned` and so on.
+        tuned_threshold: the threshold found by `tune`.
 
     Raises:
-        ValueError: there are not two classes.
+        ValueError: the number of classes is not two.
     """
 
     kind: ClassVar = "binary"
@@ -77,15 +78,15 @@ class Binary(Task):
         )
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """0 and 1 as floats `(N, 1)`."""
+        """Return 0 and 1 as floats `(N, 1)`."""
         return y.astype(np.float32).reshape(-1, 1)
 
-    def judged(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The second class's probability and 0 or 1, both `(N,)`."""
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the second class's probability and the target 0 or 1, both `(N,)`."""
         return outputs.sigmoid().flatten(), y.long().flatten()
 
     def metrics(self) -> dict[str, Metric]:
-        """Decisions at the threshold (once it is tuned, at the default one too), and what needs none."""
+        """Return the metrics at the threshold (if it is tuned, also at the default) and those without a threshold."""
         found = _decisions(self.threshold)
         for name, metric in _decisions(self.default_threshold).items():
             found[untuned(name)] = metric
@@ -98,75 +99,73 @@ class Binary(Task):
         return {name: found[name] for name in self.metric_names}
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """The second class's share of the training rows, judged at 0.5: the most frequent class is predicted."""
-        no, yes = prior_logits(torch.tensor(self.class_counts))
-        return Binary(self.classes, self.class_counts, self.criterion), (yes - no).reshape(1)
+        """Return the second class's share of the training rows, which predicts the most frequent class at 0.5."""
+        negative, positive = prior_logits(torch.tensor(self.class_counts))
+        return Binary(self.classes, self.class_counts, self.criterion), (positive - negative).reshape(1)
 
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, float]:
-        """`tuned_threshold`, where one is wanted and the rows are of both classes."""
+        """Return `tuned_threshold` if tuning is configured and both classes occur among the rows."""
         if self.tune_threshold is None:
             return {}
         best = best_threshold(self._probabilities(outputs), y, self.tune_threshold, self.default_threshold)
         return {} if best is None else {"tuned_threshold": best}
 
     def tuned(self) -> str:
-        """Such as `tuned_threshold 0.31`."""
+        """Return a description such as `tuned_threshold 0.31`."""
         return f"tuned_threshold {self.threshold:.4g}"
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """`prediction`, and `p(CLASS)` for both classes."""
-        yes = self._probabilities(outputs)
-        no_name, yes_name = self.classes
+        """Return the columns `prediction`, and `p(CLASS)` for both classes."""
+        probabilities = self._probabilities(outputs)
+        negative, positive = self.classes
         return pd.DataFrame(
             {
-                "prediction": names_of(self.classes, self._codes(yes)),
-                f"p({no_name})": 1 - yes,
-                f"p({yes_name})": yes,
+                "prediction": names_of(self.classes, self._codes(probabilities)),
+                f"p({negative})": 1 - probabilities,
+                f"p({positive})": probabilities,
             }
         )
 
     def targets(self, y: np.ndarray) -> pd.DataFrame:
-        """`target`: class names."""
+        """Return the column `target` with class names."""
         return pd.DataFrame({"target": names_of(self.classes, y)})
 
-    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """The second class's probability and 0 or 1, both `(N,)`."""
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore the second class's probability and the target 0 or 1, both `(N,)`."""
         codes, column = codes_of(self.classes, table["target"]), f"p({self.classes[1]})"
         if codes is None or column not in table:
             return None
         return torch.from_numpy(table[column].to_numpy(np.float32, copy=True)), torch.from_numpy(codes), {}
 
     def describe(self) -> str:
-        """Such as `binary, benign or malignant, loss BinaryCrossEntropy, threshold tuned for f1`."""
+        """Return such as `binary, benign or malignant, loss BinaryCrossEntropy, threshold tuned for f1`."""
         tuned = f", threshold tuned for {self.tune_threshold}" if self.tune_threshold else ""
         return f"binary, {' or '.join(self.classes)}, loss {type(self.criterion).__name__}{tuned}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame:
-        """Precision, recall and f1 of each class."""
+        """Return precision, recall and f1 of each class."""
         return table_of_classes(y, self._codes(self._probabilities(outputs)), self.classes)
 
     def worst(self, outputs: Tensor, y: np.ndarray) -> list[tuple[int, str]]:
-        """Misclassified rows, those first that the model was surest of."""
-        yes = self._probabilities(outputs)
-        codes = self._codes(yes)
-        return misclassified(y, codes, np.where(codes == 1, yes, 1 - yes), self.classes)
+        """Return the misclassified rows in order of descending confidence."""
+        probabilities = self._probabilities(outputs)
+        codes = self._codes(probabilities)
+        return misclassified(y, codes, np.where(codes == 1, probabilities, 1 - probabilities), self.classes)
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
-        """Confusion matrix, ROC, precision-recall and reliability."""
-        from dlcli.reports import classification
-
-        yes = self._probabilities(outputs)
-        yield "confusion_matrix", classification.confusion_matrix(y, self._codes(yes), self.classes)
-        yield "roc", classification.roc(y, yes, self.classes)
-        yield "precision_recall", classification.precision_recall(y, yes, self.classes)
-        yield "reliability", classification.reliability(y == 1, yes, self.classes[1])
+        """Yield the confusion matrix and the ROC, precision-recall and reliability curves."""
+        probabilities = self._probabilities(outputs)
+        yield "confusion_matrix", classification.confusion_matrix(y, self._codes(probabilities), self.classes)
+        yield "roc", classification.roc(y, probabilities, self.classes)
+        yield "precision_recall", classification.precision_recall(y, probabilities, self.classes)
+        yield "reliability", classification.reliability(y == 1, probabilities, self.classes[1])
 
     def _probabilities(self, outputs: Tensor) -> np.ndarray:
         return outputs.float().sigmoid().flatten().cpu().numpy()
 
-    def _codes(self, yes: np.ndarray) -> np.ndarray:
-        # As torchmetrics compares: in the probabilities' own precision.
-        return (yes > np.float32(self.threshold)).astype(np.int64)
+    def _codes(self, probabilities: np.ndarray) -> np.ndarray:
+        # Compare in the precision of the probabilities, as torchmetrics does.
+        return (probabilities > np.float32(self.threshold)).astype(np.int64)
 
 
 def _decisions(threshold: float) -> dict[str, Metric]:

@@ -1,4 +1,4 @@
-"""What tasks with one class a row share: names, misclassified rows, figures of each class."""
+"""Helpers of classification tasks: class names, misclassified rows, metrics per class."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support
 
 
 def names_of(classes: Sequence[str], codes: np.ndarray) -> np.ndarray:
-    """Class names `(N,)` of codes `(N,)`."""
+    """Return the class names `(N,)` of codes `(N,)`."""
     return np.asarray(classes, dtype=object)[codes]
 
 
 def codes_of(classes: Sequence[str], names: pd.Series) -> np.ndarray | None:
-    """Codes `(N,)` of class names, the way back from `names_of`; None where a name is no class."""
+    """Return the codes `(N,)` of class names, the inverse of `names_of`; None if a name is not a class."""
     codes = pd.Index(classes, dtype=object).get_indexer(pd.Index(names, dtype=object))
     return None if (codes < 0).any() else codes.astype(np.int64)
 
@@ -22,7 +23,7 @@ def codes_of(classes: Sequence[str], names: pd.Series) -> np.ndarray | None:
 def misclassified(
     y: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, classes: Sequence[str]
 ) -> list[tuple[int, str]]:
-    """Rows whose class was not found, those first that the model was surest of, with both classes."""
+    """Return the misclassified rows in order of descending confidence, each with a description of both classes."""
     wrong = np.flatnonzero(predicted != y)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     return [
@@ -32,13 +33,12 @@ def misclassified(
 
 
 def table_of_classes(y: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """`class`, `rows`, `precision`, `recall`, `f1`: a line a class, then the `macro` and the `weighted` mean.
+    """Return a table of `class`, `rows`, `precision`, `recall` and `f1` with one line per class and their means.
 
-    `y` and `predicted` are codes `(N,)`, or 0 and 1 of each label `(N, K)`. A figure of a class that does not occur
-    (of precision: is never predicted) is 0, as in torchmetrics and scikit-learn.
+    The last two lines are the `macro` and the `weighted` mean. `y` and `predicted` are codes `(N,)`, or 0 and 1 for
+    each label `(N, K)`. The metrics of a class that does not occur (precision: is never predicted) are 0, as in
+    torchmetrics and scikit-learn.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
     labels = range(len(classes))
     precision, recall, f1, rows = precision_recall_fscore_support(
         y, predicted, labels=labels, zero_division=0

@@ -1,4 +1,4 @@
-"""What a task and its loss are told of the targets: names, and what was counted on the training rows."""
+"""Target facts that tasks and losses are built from: names, and statistics of the training rows."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from dlcli.datasets.data import Data, take
 from dlcli.statistics.deviation import deviations
 from dlcli.tasks.naive import naive_error
 
-# Fine enough for the intervals that people ask for, up to 95 %.
+# Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
 _SHARES = np.linspace(0, 1, 41)
 
 
 def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
-    """Facts, in plain types, that a task gets by name; `train` are the training rows, and no other row is looked at.
+    """Return the facts, in plain types, that a task's parameters can ask for by name.
 
-    - `classes` and `class_counts`: names, and training rows of each class `(C,)`; of a multilabel target, rows
-      without and with each label `(K, 2)`;
-    - `targets`, `target_mean`, `target_std`: for regression, of each column `(K,)`, in the user's own unit; a
-      column that never changes has deviation 1; `target_quantiles` are those of the shares 0, 0.025 and so on to 1,
-      `(K, 41)`;
-    - for a forecast also `horizon`, `season` and `naive_error`; all is measured over the steps of the series that the
-      training rows cover, each of them once.
+    Statistics are computed on the training rows `train` only.
+
+    - `classes` and `class_counts`: class names, and the number of training rows of each class `(C,)`; for a multilabel
+      target, the number of rows without and with each label `(K, 2)`;
+    - `targets`, `target_mean`, `target_std`: for regression, per column `(K,)`, in the user's own unit; the deviation
+      of a constant column is 1; `target_quantiles` are the quantiles at 0, 0.025, ..., 1, `(K, 41)`;
+    - for a forecast also `horizon`, `season` and `naive_error`; all statistics are computed over the steps of the
+      series that the training rows cover, counting each step once.
     """
     if data.target_kind == "forecast":
         history = take(data.x, train)

@@ -1,8 +1,8 @@
-"""Losses: the mean over rows, so that batches of any size add up.
+"""Losses. Each returns the mean over rows, so that losses of batches of different sizes can be combined.
 
-Each says with `accepts` for which targets it is, and with `lower_bound`, which a user's own may lack, what it is never
-below. Of classes, y are codes `(N,)` beside logits `(N, C)`; of yes-or-no targets (binary, multilabel), 0 and 1 as
-floats `(N, K)` beside logits `(N, K)`; of regression, values like the outputs.
+`accepts` names the kinds of targets that a loss is defined for; `lower_bound`, optional for losses of users, is the
+loss's infimum. For classes, y are codes `(N,)` and outputs are logits `(N, C)`; for binary and multilabel targets, y
+are 0 and 1 as floats `(N, K)` and outputs are logits `(N, K)`; for regression, y has the shape of the outputs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Smoothing = Annotated[float, Ge(0), Lt(1)]
 
 
 class Weighted(nn.Module):
-    """A loss whose classes may weigh differently; `weights` are like the counts of the classes, or None."""
+    """Base class of losses with class weights; `weights` has the shape of the class counts, or is None."""
 
     lower_bound: ClassVar = 0.0
     weights: Tensor | None
@@ -41,13 +41,13 @@ class Weighted(nn.Module):
 
 
 class CrossEntropy(Weighted):
-    """Cross-entropy of one class out of several.
+    """Cross-entropy for one class out of several.
 
     Args:
-        classes: the classes' names.
-        class_counts: training rows of each.
+        classes: names of the classes.
+        class_counts: number of training rows of each class.
         label_smoothing: share of the target's probability that is spread over all classes.
-        class_weights: `balanced`, or a weight for each class that is named; see `class_weights_of`.
+        class_weights: `balanced`, or a mapping of class names to weights; see `class_weights_of`.
     """
 
     accepts: ClassVar = {"multiclass"}
@@ -63,7 +63,7 @@ class CrossEntropy(Weighted):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The mean loss, a scalar."""
+        """Return the mean loss, a scalar."""
         if self.weights is None:
             return functional.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
         losses = functional.cross_entropy(logits, y, label_smoothing=self.label_smoothing, reduction="none")
@@ -71,7 +71,7 @@ class CrossEntropy(Weighted):
 
 
 class BinaryCrossEntropy(Weighted):
-    """Cross-entropy of yes-or-no targets; arguments as of `CrossEntropy`."""
+    """Binary cross-entropy for binary and multilabel targets; for the arguments see `CrossEntropy`."""
 
     accepts: ClassVar = {"binary", "multilabel"}
 
@@ -86,17 +86,17 @@ class BinaryCrossEntropy(Weighted):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The mean loss over rows and labels, a scalar."""
+        """Return the mean loss over rows and labels, a scalar."""
         weights = None if self.weights is None else _of_each(self.weights, y)
         smooth = y * (1 - self.label_smoothing) + self.label_smoothing / 2 if self.label_smoothing else y
         return functional.binary_cross_entropy_with_logits(logits, smooth, weights)
 
 
 class Focal(Weighted):
-    """`(1 - p)^gamma` times the cross-entropy, p the probability of what is true: rows that are learnt count less.
+    """Focal loss: the cross-entropy times `(1 - p)^gamma`, where p is the probability of the true class.
 
-    For rare classes (Lin et al., "Focal Loss for Dense Object Detection", 2017, equation 4); `class_weights` are its
-    alpha (equation 5). Takes classes and yes-or-no targets.
+    It reduces the weight of rows that are already classified well, which helps with rare classes (Lin et al., "Focal
+    Loss for Dense Object Detection", 2017, equation 4); `class_weights` are its alpha (equation 5).
     """
 
     accepts: ClassVar = {"binary", "multiclass", "multilabel"}
@@ -112,12 +112,12 @@ class Focal(Weighted):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The mean loss, a scalar."""
+        """Return the mean loss, a scalar."""
         if y.is_floating_point():
             losses = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
         else:
             losses = functional.cross_entropy(logits, y, reduction="none")
-        # Not quite 0, where the power of a gamma below 1 has no gradient.
+        # Keep it above 0, because the power has no gradient at 0 for a gamma below 1.
         missing = -torch.expm1(-losses)
         losses = losses * missing.clamp_min(torch.finfo(losses.dtype).tiny) ** self.gamma
         if self.weights is not None:
@@ -135,12 +135,12 @@ class MSE(nn.Module):
         super().__init__()
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss over rows and targets, a scalar."""
+        """Return the mean loss over rows and targets, a scalar."""
         return functional.mse_loss(outputs, y)
 
 
 class MAE(nn.Module):
-    """Mean absolute error: learns the median."""
+    """Mean absolute error, whose optimum is the median."""
 
     accepts: ClassVar = {"regression"}
     lower_bound: ClassVar = 0.0
@@ -149,15 +149,15 @@ class MAE(nn.Module):
         super().__init__()
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss over rows and targets, a scalar."""
+        """Return the mean loss over rows and targets, a scalar."""
         return functional.l1_loss(outputs, y)
 
 
 class Huber(nn.Module):
-    """Squared error up to `delta`, absolute error beyond: outliers pull less (Huber, 1964).
+    """Huber loss: squared error up to `delta`, absolute error beyond, so that outliers weigh less (Huber, 1964).
 
     Args:
-        delta: in standard deviations of the target where targets are scaled, else in their unit.
+        delta: in standard deviations of the target if targets are scaled, else in their unit.
     """
 
     accepts: ClassVar = {"regression"}
@@ -168,17 +168,17 @@ class Huber(nn.Module):
         self.delta = delta
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss over rows and targets, a scalar."""
+        """Return the mean loss over rows and targets, a scalar."""
         return functional.huber_loss(outputs, y, delta=self.delta)
 
 
 class Quantile(nn.Module):
-    """The pinball loss: learns the values that given shares of the targets stay below (Koenker and Bassett, 1978).
+    """Pinball loss, whose optimum are the given quantiles of the targets (Koenker and Bassett, 1978).
 
-    Several are learnt at once, with an output for each, and make intervals.
+    Several quantiles are predicted jointly, with one output each, and give prediction intervals.
 
     Args:
-        quantiles: the shares. Of several, one is 0.5: the median is then the prediction.
+        quantiles: levels between 0 and 1. If there are several, 0.5 must be among them: the median is the prediction.
     """
 
     accepts: ClassVar = {"regression"}
@@ -192,53 +192,55 @@ class Quantile(nn.Module):
 
     @staticmethod
     def mistakes(arguments: Mapping[str, Any]) -> Iterator[Problem]:
-        """Shares that are out of order, or without the median."""
+        """Yield problems: levels that are not in increasing order, or several levels without the median."""
         quantiles = arguments.get("quantiles", [0.5])
-        if not isinstance(quantiles, list) or not all(isinstance(share, float | int) for share in quantiles):
+        if not isinstance(quantiles, list) or not all(isinstance(level, float | int) for level in quantiles):
             return
         if not quantiles or any(a >= b for a, b in pairwise(quantiles)):
-            yield Problem("should be shares in increasing order", "quantiles", "Such as [0.1,0.5,0.9].")
-        elif len(quantiles) > 1 and 0.5 not in quantiles:
-            told = ",".join(f"{share:g}" for share in sorted([*quantiles, 0.5]))
             yield Problem(
-                "several quantiles need the median among them: it is the prediction",
+                "should be levels between 0 and 1 in increasing order", "quantiles", "Such as [0.1,0.5,0.9]."
+            )
+        elif len(quantiles) > 1 and 0.5 not in quantiles:
+            completed = ",".join(f"{level:g}" for level in sorted([*quantiles, 0.5]))
+            yield Problem(
+                "several quantiles must include the median, which is the prediction",
                 "quantiles",
-                f"Add 0.5: [{told}].",
+                f"Add 0.5: [{completed}].",
             )
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss over rows, targets and quantiles, a scalar; outputs are `(N, K * Q)`, target by target."""
+        """Return the mean loss over rows, targets and quantiles, a scalar; outputs are `(N, K * Q)` by target."""
         return pinball_loss(outputs.reshape(*y.shape, len(self.quantiles)), y, self._levels).mean()
 
 
 def class_weights_of(
-    wanted: ClassWeights, classes: Sequence[str], counts: Sequence[int] | Sequence[Sequence[int]]
+    class_weights: ClassWeights, classes: Sequence[str], counts: Sequence[int] | Sequence[Sequence[int]]
 ) -> Tensor | None:
-    """Weights like `counts`: of each class `(C,)`, or without and with each label `(K, 2)`.
+    """Return weights in the shape of `counts`: per class `(C,)`, or without and with each label `(K, 2)`.
 
-    `balanced` gives `rows / (classes * rows of the class)`, counted on the training rows (scikit-learn's rule): each
-    class has the same share in the loss, and the mean weight of the training rows is 1. A mapping names classes (of
-    multilabel targets, labels where they are present); the others weigh 1.
+    `balanced` is `rows / (classes * rows of the class)` over the training rows, as in scikit-learn: each class has the
+    same share of the loss, and the mean weight of the training rows is 1. A mapping gives the weights of some classes
+    (for multilabel targets: of rows that have the label); the weight of the others is 1.
 
     Raises:
-        ValueError: a name is no class.
+        ValueError: a name in the mapping is not a class.
     """
-    if wanted is None:
+    if class_weights is None:
         return None
     rows = torch.as_tensor(counts, dtype=torch.float64)
-    if wanted == "balanced":
+    if class_weights == "balanced":
         present = (rows > 0).sum(dim=-1, keepdim=True)
         weights = rows.sum(dim=-1, keepdim=True) / (present * rows)
         return torch.where(rows > 0, weights, 1.0).float()
-    strangers = [name for name in wanted if name not in classes]
-    if strangers:
-        raise ValueError(f"class_weights names {', '.join(strangers)}, the classes are {', '.join(classes)}")
+    unknown = [name for name in class_weights if name not in classes]
+    if unknown:
+        raise ValueError(f"class_weights names {', '.join(unknown)}, the classes are {', '.join(classes)}")
     weights = torch.ones_like(rows)
-    for name, weight in wanted.items():
+    for name, weight in class_weights.items():
         weights[(classes.index(name), 1) if rows.ndim == 2 else classes.index(name)] = weight
     return weights.float()
 
 
 def _of_each(weights: Tensor, y: Tensor) -> Tensor:
-    """The weight of each 0 and 1 in y `(N, K)`; weights are `(2,)`, or `(K, 2)`."""
+    """Return the weight of each 0 and 1 in y `(N, K)`; weights are `(2,)`, or `(K, 2)`."""
     return torch.where(y > 0.5, weights[..., 1], weights[..., 0])

@@ -1,4 +1,4 @@
-"""Metrics that torchmetrics lacks, or answers where nothing can be said: ours are NaN there."""
+"""Metrics that torchmetrics lacks, or for which it returns a number where the metric is undefined; here that is NaN."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from torchmetrics.classification import BinaryStatScores, MultilabelStatScores
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
-# Confidences are sorted into so many bins to measure the calibration error (Guo et al., 2017, use 15).
+# Number of confidence bins of the calibration error, as in Guo et al., 2017.
 CALIBRATION_BINS = 15
 
-# The square of single precision's rounding of a number, as a share of the number's own square.
+# Square of the relative rounding error of single precision.
 _ROUNDING = torch.finfo(torch.float32).eps ** 2
 
 
 class OneVsRest(Metric):
-    """How a measure ranks each class against the rest, averaged over the classes of which there are hits and misses.
+    """Mean of a binary ranking metric over the classes, each against the rest.
 
-    Probabilities are `(N, C)` beside codes `(N,)`, `(N, K)` beside 0 and 1 `(N, K)`, or `(N,)` beside `(N,)`.
+    Classes without positive or without negative rows are left out. Probabilities and targets are `(N, C)` and codes
+    `(N,)`, `(N, K)` and 0 and 1 `(N, K)`, or `(N,)` and `(N,)`.
     """
 
     full_state_update = False
@@ -38,14 +39,14 @@ class OneVsRest(Metric):
         self.add_state("hits", default=[], dist_reduce_fx="cat")
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
-        """Keep some rows."""
+        """Store a batch of rows."""
         if probabilities.ndim > y.ndim:
             y = y.unsqueeze(1) == torch.arange(probabilities.shape[1], device=y.device)
         self.probabilities.append(probabilities.reshape(len(y), -1))
         self.hits.append(y.reshape(len(y), -1).bool())
 
     def compute(self) -> Tensor:
-        """The mean; NaN where no class has both."""
+        """Return the mean; NaN if no class has both positive and negative rows."""
         scores, hits = dim_zero_cat(self.probabilities), dim_zero_cat(self.hits)
         defined = (hits.any(dim=0) & ~hits.all(dim=0)).nonzero().flatten().tolist()
         values = [self._measure(scores[:, k], hits[:, k].long(), validate_args=False) for k in defined]
@@ -53,17 +54,20 @@ class OneVsRest(Metric):
 
 
 def auroc() -> OneVsRest:
-    """Area under the ROC curve."""
+    """Return the metric of the area under the ROC curve."""
     return OneVsRest(binary_auroc)
 
 
 def average_precision() -> OneVsRest:
-    """Average precision, the area under the precision-recall curve."""
+    """Return the metric of average precision, the area under the precision-recall curve."""
     return OneVsRest(binary_average_precision)
 
 
 class LogLoss(Metric):
-    """Mean negative log-likelihood of what is true, in nats, whatever loss was trained; shapes as in `OneVsRest`."""
+    """Mean negative log-likelihood of the true class, in nats, independent of the training loss.
+
+    Shapes are those of `OneVsRest`.
+    """
 
     full_state_update = False
     higher_is_better = False
@@ -77,37 +81,37 @@ class LogLoss(Metric):
         self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
-        """Add some rows."""
+        """Add a batch of rows."""
         if probabilities.ndim > y.ndim:
             true = probabilities.gather(1, y.unsqueeze(1))
         else:
             true = torch.where(y > 0, probabilities, 1 - probabilities)
-        # As scikit-learn does: what was held impossible costs as much as floats can tell.
+        # Clip as scikit-learn does, so that a probability of 0 has a finite cost.
         self.total += -true.clamp_min(torch.finfo(true.dtype).eps).log().sum()
         self.rows += true.numel()
 
     def compute(self) -> Tensor:
-        """The mean."""
+        """Return the mean."""
         return self.total / self.rows
 
 
 class BalancedAccuracy(BinaryStatScores):
-    """The mean of both classes' recall, of those that occur."""
+    """Mean recall of both classes; a class that does not occur is left out."""
 
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        """Between 0 and 1."""
+        """Return a value between 0 and 1."""
         return _balanced_accuracy(self)
 
 
 class MultilabelBalancedAccuracy(MultilabelStatScores):
-    """The same of each label (with `average="none"`), and of those the mean."""
+    """Mean over labels of the balanced accuracy of each label; needs `average="none"`."""
 
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        """Between 0 and 1."""
+        """Return a value between 0 and 1."""
         return _balanced_accuracy(self)
 
 
@@ -117,12 +121,13 @@ def _balanced_accuracy(counts: BinaryStatScores | MultilabelStatScores) -> Tenso
 
 
 class R2(Metric):
-    """Share of the targets' variance that is explained, the mean over targets; NaN where a target never varies.
+    """Coefficient of determination, the mean over targets; constant targets are left out, NaN if all are.
 
-    torchmetrics takes sums of squares below 1e-4 for 0, which depends on the unit: metres or kilometres.
+    torchmetrics treats sums of squares below 1e-4 as 0, so its result depends on the unit, such as metres or
+    kilometres.
 
     Args:
-        around: a value near the targets' mean `(K,)`, so that the sums of squares keep their precision.
+        around: a value near the targets' mean `(K,)`, subtracted so that the sums of squares keep their precision.
     """
 
     full_state_update = False
@@ -138,12 +143,12 @@ class R2(Metric):
         super().__init__()
         self.register_buffer("around", around, persistent=False)
         for name in ("residual", "total", "squares"):
-            # In double precision: of targets that hardly vary, single precision leaves noise.
+            # Double precision, because single precision leaves only noise for targets that hardly vary.
             self.add_state(name, default=torch.zeros_like(around, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add some rows `(N, K)`."""
+        """Add a batch of rows `(N, K)`."""
         centred = y.double() - self.around
         self.residual += (predicted - y).double().square().sum(dim=0)
         self.total += centred.sum(dim=0)
@@ -151,19 +156,19 @@ class R2(Metric):
         self.rows += len(y)
 
     def compute(self) -> Tensor:
-        """At most 1; 0 for the mean of these very rows."""
+        """Return a value of at most 1; predicting the mean of the same rows gives 0."""
         varies = self.squares - self.total.square() / self.rows
-        # What is less than that is rounding: the rows have one value, as far as single precision can tell.
+        # A smaller variance is rounding error: the rows have one value within single precision.
         seen = varies > _ROUNDING * self.squares
         return torch.where(seen, 1 - self.residual / varies, torch.nan).nanmean()
 
 
 class MAPE(Metric):
-    """Mean absolute error as a share of the target (0.1 is 10 %); meaningless for targets near 0.
+    """Mean absolute percentage error as a share (0.1 is 10 %); meaningless for targets near 0.
 
     Args:
-        offset: what was taken off predictions and targets `(K,)`: added to the targets alone, lest the difference of
-            two large numbers lose its precision.
+        offset: value `(K,)` that was subtracted from predictions and targets. It is added to the denominator only,
+            because the difference of two large numbers would lose precision.
     """
 
     full_state_update = False
@@ -180,23 +185,23 @@ class MAPE(Metric):
         self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add some rows `(N, K)`."""
+        """Add a batch of rows `(N, K)`."""
         size = (y + self.offset).abs().clamp_min(torch.finfo(y.dtype).eps)
         self.total += ((predicted - y).abs() / size).sum()
         self.rows += y.numel()
 
     def compute(self) -> Tensor:
-        """The mean."""
+        """Return the mean."""
         return self.total / self.rows
 
 
 class MASE(Metric):
-    """Mean absolute scaled error (Hyndman and Koehler, 2006): 1 is as good as a naive forecast of the training part.
+    """Mean absolute scaled error (Hyndman and Koehler, 2006); 1 equals the naive forecast on the training part.
 
-    The mean over targets; NaN where the naive forecast of a target was never wrong, or never made.
+    The mean over targets; targets whose naive error is 0 or undefined are left out, NaN if all are.
 
     Args:
-        naive_error: mean absolute error of that forecast `(K,)`, in the unit of what is judged.
+        naive_error: mean absolute error of the naive forecast `(K,)`, in the unit of the predictions.
     """
 
     full_state_update = False
@@ -213,11 +218,11 @@ class MASE(Metric):
         self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
-        """Add some rows `(N, K)`."""
+        """Add a batch of rows `(N, K)`."""
         self.total += (predicted - y).abs().sum(dim=0)
         self.rows += len(y)
 
     def compute(self) -> Tensor:
-        """The mean."""
+        """Return the mean."""
         scaled = self.total / self.rows / self.naive_error
         return torch.where(self.naive_error > 0, scaled, torch.nan).nanmean()

@@ -19,17 +19,18 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
+from dlcli.reports import classification
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 
 
 class Multiclass(Task):
-    """Logits `(N, C)` and class codes `(N,)`.
+    """Multiclass classification: outputs are logits `(N, C)`, targets are class codes `(N,)`.
 
     Args:
         classes: names of the classes, in the order of their codes.
-        class_counts: training rows of each.
+        class_counts: number of training rows of each class.
         loss: takes logits and codes, returns the mean over rows.
         average: how precision, recall and f1 are averaged over classes.
     """
@@ -54,17 +55,17 @@ class Multiclass(Task):
         self._prior = prior_logits(torch.tensor(class_counts))
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """Codes as they are."""
+        """Return the codes unchanged."""
         return y
 
-    def judged(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities `(N, C)` and codes `(N,)`."""
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities `(N, C)` and codes `(N,)`."""
         return outputs.softmax(dim=1), y
 
     def metrics(self) -> dict[str, Metric]:
-        """Accuracy and log loss over rows; balanced accuracy, AUROC and average precision as means over classes."""
+        """Return accuracy and log loss over rows; balanced accuracy, AUROC and average precision are class means."""
         count, average = self.num_outputs, self.average
-        # Inputs are ours: checking their ranges costs as much as the metrics.
+        # Inputs are valid by construction, and checking their ranges costs as much as the metrics.
         return {
             "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
             "balanced_accuracy": MulticlassAccuracy(count, average="macro", validate_args=False),
@@ -80,22 +81,22 @@ class Multiclass(Task):
         }
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """The shares of the classes among the training rows: the most frequent one is predicted."""
+        """Return the classes' shares of the training rows, which predict the most frequent class."""
         return self, self._prior
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """`prediction`, and `p(CLASS)` for each class."""
+        """Return the columns `prediction`, and `p(CLASS)` for each class."""
         probabilities = self._probabilities(outputs)
         table = pd.DataFrame(probabilities, columns=[f"p({name})" for name in self.classes])
         table.insert(0, "prediction", names_of(self.classes, probabilities.argmax(axis=1)))
         return table
 
     def targets(self, y: np.ndarray) -> pd.DataFrame:
-        """`target`: class names."""
+        """Return the column `target` with class names."""
         return pd.DataFrame({"target": names_of(self.classes, y)})
 
-    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """Probabilities `(N, C)` and codes `(N,)`."""
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore probabilities `(N, C)` and codes `(N,)`."""
         codes, columns = codes_of(self.classes, table["target"]), [f"p({name})" for name in self.classes]
         if codes is None or not set(columns) <= set(table.columns):
             return None
@@ -106,22 +107,20 @@ class Multiclass(Task):
         )
 
     def describe(self) -> str:
-        """Such as `multiclass, loss CrossEntropy`."""
+        """Return such as `multiclass, loss CrossEntropy`."""
         return f"multiclass, loss {type(self.criterion).__name__}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame:
-        """Precision, recall and f1 of each class."""
+        """Return precision, recall and f1 of each class."""
         return table_of_classes(y, self._probabilities(outputs).argmax(axis=1), self.classes)
 
     def worst(self, outputs: Tensor, y: np.ndarray) -> list[tuple[int, str]]:
-        """Misclassified rows, those first that the model was surest of."""
+        """Return the misclassified rows in order of descending confidence."""
         probabilities = self._probabilities(outputs)
         return misclassified(y, probabilities.argmax(axis=1), probabilities.max(axis=1), self.classes)
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
-        """Confusion matrix, ROC, precision-recall and reliability."""
-        from dlcli.reports import classification
-
+        """Yield the confusion matrix and the ROC, precision-recall and reliability curves."""
         probabilities = self._probabilities(outputs)
         predicted = probabilities.argmax(axis=1)
         yield "confusion_matrix", classification.confusion_matrix(y, predicted, self.classes)

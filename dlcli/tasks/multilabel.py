@@ -1,4 +1,4 @@
-"""Multilabel classification: each of several labels is there or not."""
+"""Multilabel classification: each of several labels is present or absent."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from torchmetrics.classification import (
     MultilabelRecall,
 )
 
+from dlcli.reports import classification
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import table_of_classes
@@ -28,22 +29,22 @@ from dlcli.tasks.threshold import Tunable, best_threshold, untuned
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "exact_match", "precision", "recall", "f1")
 
-# Labels whose thresholds are told.
+# Number of labels whose thresholds are shown.
 _SHOWN = 8
 
 
 class Multilabel(Task):
-    """Logits `(N, K)` and 0 or 1 of each label `(N, K)`.
+    """Multilabel classification: outputs are logits `(N, K)`, targets are 0 or 1 for each label `(N, K)`.
 
     Args:
         classes: names of the labels.
-        class_counts: training rows without and with each label `(K, 2)`.
+        class_counts: number of training rows without and with each label `(K, 2)`.
         loss: takes logits and 0 and 1 as floats, returns the mean over rows.
-        threshold: a label is predicted where its probability is above.
-        tune_threshold: chooses each label's threshold by this metric of the label on the validation rows, once the
-            weights are trained. The figures at `threshold` are given beside, as `f1_untuned` and so on.
+        threshold: a label is predicted if its probability is above this value.
+        tune_threshold: metric by which each label's threshold is chosen on the validation rows after training. The
+            metrics at `threshold` are reported too, as `f1_untuned` and so on.
         average: how precision, recall and f1 are averaged over labels.
-        tuned_thresholds: what `tune` found, one a label.
+        tuned_thresholds: the thresholds found by `tune`, one per label.
     """
 
     kind: ClassVar = "multilabel"
@@ -69,7 +70,7 @@ class Multilabel(Task):
         self.tune_threshold = tune_threshold
         self.average = average
         self.tuned_thresholds = tuned_thresholds
-        # As torchmetrics compares: in the probabilities' own precision.
+        # Compare in the precision of the probabilities, as torchmetrics does.
         self.thresholds = np.full(self.num_outputs, threshold, np.float32)
         if tuned_thresholds is not None:
             self.thresholds[:] = tuned_thresholds
@@ -80,17 +81,17 @@ class Multilabel(Task):
         )
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """0 and 1 as floats."""
+        """Return 0 and 1 as floats."""
         return y.astype(np.float32)
 
-    def judged(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities and 0 or 1, both `(N, K)`."""
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities and targets 0 or 1, both `(N, K)`."""
         return outputs.sigmoid(), y.long()
 
     def metrics(self) -> dict[str, Metric]:
-        """Accuracy over all labels of all rows, exact match over rows, the others averaged over labels.
+        """Return accuracy over all labels of all rows, exact match over rows, and the others averaged over labels.
 
-        The calibration error is that of all labels together.
+        The calibration error is computed over all labels together.
         """
         found = self._decisions(torch.from_numpy(self.thresholds) if self.tuned_thresholds else None)
         for name, metric in self._decisions(None).items():
@@ -104,7 +105,7 @@ class Multilabel(Task):
         return {name: found[name] for name in self.metric_names}
 
     def _decisions(self, thresholds: Tensor | None) -> dict[str, Metric]:
-        # torchmetrics compares probabilities `(N, K)` with whatever it is given: one number, or one a label.
+        # torchmetrics broadcasts the threshold against probabilities `(N, K)`: one number, or one per label.
         options: dict[str, Any] = {
             "num_labels": self.num_outputs,
             "threshold": self.default_threshold if thresholds is None else thresholds,
@@ -120,13 +121,13 @@ class Multilabel(Task):
         }
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """Each label's share of the training rows, judged at 0.5: it is predicted where it is there more often."""
+        """Return each label's share of the training rows; at threshold 0.5 this predicts the more frequent value."""
         logits = torch.stack([prior_logits(torch.tensor(counts)) for counts in self.class_counts])
         task = Multilabel(self.classes, self.class_counts, self.criterion, average=self.average)
         return task, logits[:, 1] - logits[:, 0]
 
     def tune(self, outputs: Tensor, y: np.ndarray) -> dict[str, Any]:
-        """`tuned_thresholds`, where they are wanted; of a label that no or all rows have, the default one."""
+        """Return `tuned_thresholds` if tuning is configured; a label that no or all rows have keeps the default."""
         if self.tune_threshold is None:
             return {}
         found = [
@@ -136,7 +137,7 @@ class Multilabel(Task):
         return {"tuned_thresholds": [self.default_threshold if best is None else best for best in found]}
 
     def tuned(self) -> str:
-        """Such as `tuned_thresholds 0.31 (warm), 0.5 (wet)`; `breakdown.csv` has all of them."""
+        """Return such as `tuned_thresholds 0.31 (warm), 0.5 (wet)`; `breakdown.csv` lists all of them."""
         shown = [
             f"{threshold:.4g} ({name})"
             for threshold, name in zip(self.thresholds[:_SHOWN], self.classes, strict=False)
@@ -145,7 +146,7 @@ class Multilabel(Task):
         return f"tuned_thresholds {', '.join(shown)}{more}"
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """For each label `prediction(LABEL)`, 0 or 1, and `p(LABEL)`."""
+        """Return for each label the columns `prediction(LABEL)`, 0 or 1, and `p(LABEL)`."""
         probabilities = self._probabilities(outputs)
         codes = self._codes(probabilities)
         columns = {}
@@ -155,11 +156,11 @@ class Multilabel(Task):
         return pd.DataFrame(columns)
 
     def targets(self, y: np.ndarray) -> pd.DataFrame:
-        """`target(LABEL)`, 0 or 1."""
+        """Return the columns `target(LABEL)`, 0 or 1."""
         return pd.DataFrame({f"target({name})": y[:, index] for index, name in enumerate(self.classes)})
 
-    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """Probabilities and 0 or 1, both `(N, K)`."""
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore probabilities and targets 0 or 1, both `(N, K)`."""
         probabilities, y = ([f"{what}({name})" for name in self.classes] for what in ("p", "target"))
         if not {*probabilities, *y} <= set(table.columns):
             return None
@@ -170,19 +171,19 @@ class Multilabel(Task):
         )
 
     def describe(self) -> str:
-        """Such as `multilabel, loss BinaryCrossEntropy, thresholds tuned for f1`."""
+        """Return such as `multilabel, loss BinaryCrossEntropy, thresholds tuned for f1`."""
         tuned = f", thresholds tuned for {self.tune_threshold}" if self.tune_threshold else ""
         return f"multilabel, loss {type(self.criterion).__name__}{tuned}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame:
-        """Precision, recall and f1 of each label, and its threshold where that was tuned."""
+        """Return precision, recall and f1 of each label, and its threshold if it was tuned."""
         table = table_of_classes(y, self._codes(self._probabilities(outputs)), self.classes)
         if self.tuned_thresholds:
-            table.insert(1, "threshold", pd.Series(self.thresholds))  # the means have none
+            table.insert(1, "threshold", pd.Series(self.thresholds))  # the rows of means have no threshold
         return table
 
     def worst(self, outputs: Tensor, y: np.ndarray) -> list[tuple[int, str]]:
-        """Rows with a wrong label, those first whose labels were held least likely."""
+        """Return the rows with a wrong label in order of ascending likelihood of their labels."""
         probabilities = self._probabilities(outputs)
         wrong = self._codes(probabilities) != y
         likely = np.log(np.where(y == 1, probabilities, 1 - probabilities).clip(1e-7)).sum(axis=1)
@@ -193,9 +194,7 @@ class Multilabel(Task):
         ]
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
-        """ROC, precision-recall and reliability."""
-        from dlcli.reports import classification
-
+        """Yield the ROC, precision-recall and reliability curves."""
         probabilities = self._probabilities(outputs)
         yield "roc", classification.roc(y, probabilities, self.classes)
         yield "precision_recall", classification.precision_recall(y, probabilities, self.classes)

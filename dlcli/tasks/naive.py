@@ -1,4 +1,4 @@
-"""Forecasts that need no model: what every forecast is measured by (Hyndman and Koehler, 2006)."""
+"""Naive forecasts, the reference for every forecasting model (Hyndman and Koehler, 2006)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dlcli.datasets.windows import History
 
 
 def naive_forecast(history: History, season: int = 1) -> np.ndarray:
-    """The last season again, step by step, `(N, horizon, K)`; with a season of 1, the last value.
+    """Return the seasonal-naive forecast `(N, horizon, K)`: the last season, or for a season of 1 the last value.
 
-    A row before which there is less than a season of its own series repeats the last value.
+    A row with less than one season of its own series before it repeats the last value.
     """
     steps = np.arange(history.horizon)
     origins = history.origins[:, None]
@@ -20,9 +20,9 @@ def naive_forecast(history: History, season: int = 1) -> np.ndarray:
 
 
 def naive_error(history: History) -> np.ndarray:
-    """Mean absolute error of forecasting each step by the one a season before `(K,)`, in the user's unit.
+    """Return the mean absolute error `(K,)` of the seasonal-naive one-step forecast, in the user's unit.
 
-    Over the steps that the rows cover, of all series together; NaN where they cover less than a season.
+    The mean is over the steps that the rows cover, of all series together; NaN if they cover no more than a season.
     """
     covered, season = history.covered(), history.season
     stretch = history.stretches.of(np.arange(len(covered)))

@@ -1,7 +1,7 @@
-"""What several quantiles of a number are worth: each by the pinball loss, the outermost two as an interval.
+"""Metrics of predicted quantiles: the pinball loss of each, and coverage and width of the outermost interval.
 
-Quantiles are `(N, K, Q)`, increasing, in the user's unit; targets `(N, K)`. Metrics get them by name, beside the point
-prediction that other metrics judge.
+Quantiles are `(N, K, Q)`, increasing, in the user's unit; targets are `(N, K)`. Metrics receive the quantiles as a
+keyword argument in addition to the point prediction that other metrics use.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from torchmetrics import Metric
 
 
 def pinball_loss(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
-    """The loss of each quantile of each target `(N, K, Q)` (Koenker and Bassett, 1978); levels are `(Q,)`."""
+    """Return the loss of each quantile of each target `(N, K, Q)` (Koenker and Bassett, 1978); levels are `(Q,)`."""
     error = y.unsqueeze(-1) - quantiles
     return torch.maximum(levels * error, (levels - 1) * error)
 
 
 class _Mean(Metric):
-    """The mean over rows and targets of what `_each` says of them."""
+    """Base class of metrics that are the mean of `_values` over rows and targets."""
 
     full_state_update = False
     rows: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # A name of its own: a collection takes metrics whose states are called and begin alike for one and the same.
+        # A MetricCollection merges metrics whose states have equal names and values, so the name must be unique.
         self._total = f"total_{type(self).__name__}"
         self.add_state(self._total, default=torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
 
     @abstractmethod
-    def _each(self, quantiles: Tensor, y: Tensor) -> Tensor:
-        """Each row's and target's value, `(N, K)` or `(N, K, Q)`."""
+    def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
+        """Return the value of each row and target, `(N, K)` or `(N, K, Q)`."""
 
     def update(self, predicted: Tensor, y: Tensor, quantiles: Tensor) -> None:
-        """Add some rows; `predicted` is not looked at."""
-        values = self._each(quantiles, y).float()
+        """Add a batch of rows; `predicted` is ignored."""
+        values = self._values(quantiles, y).float()
         setattr(self, self._total, getattr(self, self._total) + values.sum())
         self.rows += values.numel()
 
     def compute(self) -> Tensor:
-        """The mean."""
+        """Return the mean."""
         mean: Tensor = getattr(self, self._total) / self.rows
         return mean
 
 
 class Pinball(_Mean):
-    """The mean pinball loss over quantiles, targets and rows.
+    """Mean pinball loss over quantiles, targets and rows.
 
     Args:
-        levels: the shares that the quantiles are of.
+        levels: levels of the quantiles, between 0 and 1.
     """
 
     higher_is_better = False
@@ -65,33 +65,36 @@ class Pinball(_Mean):
         super().__init__()
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
 
-    def _each(self, quantiles: Tensor, y: Tensor) -> Tensor:
+    def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
         return pinball_loss(quantiles, y, self.levels)
 
 
 class Coverage(_Mean):
-    """The share of targets between the lowest and the highest quantile: of 0.1 and 0.9, 0.8 is right, not more."""
+    """Share of targets between the lowest and the highest quantile.
+
+    The best value is the nominal one, such as 0.8 for the quantiles 0.1 and 0.9, so higher is not better.
+    """
 
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
 
-    def _each(self, quantiles: Tensor, y: Tensor) -> Tensor:
+    def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
         return (quantiles[..., 0] <= y) & (y <= quantiles[..., -1])
 
 
 class IntervalWidth(_Mean):
-    """How far the lowest and the highest quantile are apart; of models that cover as much, the narrowest knows most."""
+    """Mean distance between the lowest and the highest quantile; at equal coverage, narrower is better."""
 
     plot_lower_bound = 0.0
 
-    def _each(self, quantiles: Tensor, y: Tensor) -> Tensor:
+    def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
         return quantiles[..., -1] - quantiles[..., 0]
 
 
 def table_of_quantiles(
     quantiles: np.ndarray, y: np.ndarray, levels: Sequence[float]
 ) -> dict[str, np.ndarray]:
-    """Columns of `breakdown.csv`, of each target: `coverage`, `interval_width`, and `below q0.1`, the share that is."""
+    """Return columns of `breakdown.csv` per target: `coverage`, `interval_width`, and shares such as `below q0.1`."""
     low, high = quantiles[..., 0], quantiles[..., -1]
     below = {
         f"below q{level:g}": (y <= quantiles[..., index]).mean(axis=0) for index, level in enumerate(levels)

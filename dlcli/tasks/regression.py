@@ -1,4 +1,4 @@
-"""Regression: one number a row, or several."""
+"""Regression of one or several numbers per row."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
+from dlcli.reports import regression_plots
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_quantiles
 
 
 class Regression(Task):
-    """Outputs `(N, K)` and targets `(N, K)` or `(N,)`; of a loss of Q quantiles, outputs `(N, K * Q)`.
+    """Regression with outputs `(N, K)` and targets `(N, K)` or `(N,)`; a loss of Q quantiles has outputs `(N, K * Q)`.
 
-    The model learns targets with mean 0 and deviation 1, so that learning rates and weights fit any unit; the loss is
-    that of scaled targets. Metrics and predictions are in the user's own unit; of several targets, each metric is the
-    mean of theirs. Of several quantiles, the median is the prediction; where a model lets them cross they are sorted,
-    which never makes them worse (Chernozhukov et al., "Quantile and Probability Curves Without Crossing", 2010).
+    Targets are standardized for training, so that learning rates and initial weights do not depend on the unit; the
+    loss is computed on scaled targets. Metrics and predictions are in the user's own unit; with several targets, each
+    metric is the mean over targets. With several quantiles, the median is the prediction; crossing quantiles are
+    sorted, which never increases the loss (Chernozhukov et al., "Quantile and Probability Curves Without Crossing",
+    2010).
 
     Args:
-        targets: the columns' names.
-        target_mean: of each column, over the training rows, in the user's unit.
-        target_std: likewise; 1 where a target never changes.
-        loss: takes outputs and targets `(N, K)`, returns the mean over rows. What it learns quantiles of it names:
-            `quantiles`.
-        scale_targets: without, the model learns the numbers as they are.
-        target_quantiles: of each column, values that equally spaced shares of the training rows, 0 to 1, stay below:
-            what quantiles are measured by. Without, by the mean.
+        targets: names of the target columns.
+        target_mean: mean of each column over the training rows, in the user's unit.
+        target_std: standard deviation of each column over the training rows; 1 for a constant target.
+        loss: takes outputs and targets `(N, K)`, returns the mean over rows. A loss of quantiles has the attribute
+            `quantiles`, their levels.
+        scale_targets: standardize targets for training; if false, the model is trained on the raw numbers.
+        target_quantiles: quantiles of each column over the training rows at equally spaced levels from 0 to 1, the
+            baseline of a loss of quantiles. If None, the baseline is the mean.
     """
 
     kind: ClassVar = "regression"
@@ -54,7 +56,7 @@ class Regression(Task):
         self.names = tuple(targets)
         self.criterion = loss
         levels = tuple(getattr(loss, "quantiles", ()))
-        # One alone is what is predicted, and makes no interval.
+        # A single quantile is the prediction itself and gives no interval.
         self.quantiles = levels if len(levels) > 1 else ()
         self.num_outputs = len(self.names) * max(1, len(self.quantiles))
         self.metric_names = ("mae", "rmse", "mse", "r2", "mape")
@@ -62,34 +64,34 @@ class Regression(Task):
             self.metric_names += ("pinball", "coverage", "interval_width")
         self.epoch_metrics = self.metric_names
         self._mean, std = np.array(target_mean), np.array(target_std)
-        # In double precision: a target such as a time in seconds varies little beside its mean.
+        # Double precision, because a target such as a time in seconds varies little compared to its mean.
         self._center = self._mean if scale_targets else np.zeros_like(self._mean)
         self._scale = std if scale_targets else np.ones_like(std)
         self.register_buffer("_unit", torch.tensor(self._scale, dtype=torch.float32), persistent=False)
-        self._guess = np.repeat(self._mean[:, None], max(1, len(levels)), axis=1)
+        self._constant = np.repeat(self._mean[:, None], max(1, len(levels)), axis=1)
         if levels and target_quantiles is not None:
-            self._guess = np.array(
+            self._constant = np.array(
                 [np.interp(levels, np.linspace(0, 1, len(v)), v) for v in target_quantiles]
             )
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """Scaled targets `(N, K)`."""
+        """Return the scaled targets `(N, K)`."""
         return ((y.reshape(len(y), -1) - self._center) / self._scale).astype(np.float32)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean loss of scaled targets; outputs may lack the second dimension."""
+        """Return the mean loss of the scaled targets; outputs may lack the second dimension."""
         return self.criterion(outputs if self.quantiles else outputs.reshape(y.shape), y)
 
-    def judged(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions and targets in the user's unit, less the center, which would cost precision."""
+    def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return predictions and targets in the user's unit, minus the center: adding it would cost precision."""
         return self._sorted(outputs)[..., self._point] * self._unit, y * self._unit
 
-    def judged_too(self, outputs: Tensor) -> dict[str, Tensor]:
-        """All quantiles `(N, K, Q)`, likewise."""
+    def metric_kwargs(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Return all quantiles `(N, K, Q)` in the user's unit, minus the center."""
         return {"quantiles": self._sorted(outputs) * self._unit.unsqueeze(-1)} if self.quantiles else {}
 
     def metrics(self) -> dict[str, Metric]:
-        """Errors in the user's unit (`mse` in its square); `mape` as a share."""
+        """Return errors in the user's unit (`mse` in its square), `mape` as a share."""
         around, center = (
             torch.tensor(v, dtype=torch.float32) for v in (self._mean - self._center, self._center)
         )
@@ -106,12 +108,12 @@ class Regression(Task):
         return {name: found[name] for name in self.metric_names}
 
     def baseline(self) -> tuple[Task, Tensor]:
-        """The mean of the training rows, or those of their quantiles that are learnt."""
-        scaled = (self._guess - self._center[:, None]) / self._scale[:, None]
+        """Return the mean of the training rows, or their quantiles at the levels of the loss."""
+        scaled = (self._constant - self._center[:, None]) / self._scale[:, None]
         return self, torch.tensor(scaled.reshape(-1), dtype=torch.float32)
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """`prediction`, and of several quantiles `q0.1` and so on; of several targets, `prediction(TARGET)`."""
+        """Return `prediction`, with several quantiles also `q0.1` etc.; with several targets `prediction(TARGET)`."""
         values = self._values(outputs)
         tables = [self._table("prediction", values[..., self._point])]
         tables += [
@@ -120,11 +122,11 @@ class Regression(Task):
         return pd.concat(tables, axis=1)
 
     def targets(self, y: np.ndarray) -> pd.DataFrame:
-        """`target`; of several, `target(TARGET)`."""
+        """Return the column `target`; with several targets, `target(TARGET)`."""
         return self._table("target", y.reshape(len(y), -1))
 
-    def read_back(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
-        """Predictions and targets `(N, K)` in the user's unit, less the center; all quantiles, likewise."""
+    def metric_inputs_of(self, table: pd.DataFrame) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+        """Restore predictions, targets `(N, K)` and all quantiles in the user's unit, minus the center."""
         names = ["prediction", "target", *(f"q{level:g}" for level in self.quantiles)]
         columns = [list(self._table(name, np.empty((0, len(self.names)))).columns) for name in names]
         if not {column for several in columns for column in several} <= set(table.columns):
@@ -138,13 +140,13 @@ class Regression(Task):
         return predicted, y, {"quantiles": torch.stack(quantiles, dim=-1)} if quantiles else {}
 
     def describe(self) -> str:
-        """Such as `regression of progression, loss MSE`."""
+        """Return such as `regression of progression, loss MSE`."""
         names = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} targets"
         quantiles = f" of {', '.join(f'{level:g}' for level in self.quantiles)}" if self.quantiles else ""
         return f"regression of {names}, loss {type(self.criterion).__name__}{quantiles}"
 
     def breakdown(self, outputs: Tensor, y: np.ndarray) -> pd.DataFrame | None:
-        """The errors of each target, where there are several, and what its quantiles are worth."""
+        """Return the errors of each target and the metrics of its quantiles; None if there is one output."""
         if self.num_outputs == 1:
             return None
         y, values = y.reshape(len(y), -1), self._values(outputs)
@@ -163,7 +165,7 @@ class Regression(Task):
         )
 
     def worst(self, outputs: Tensor, y: np.ndarray) -> list[tuple[int, str]]:
-        """The rows with the largest errors, each target's in its own deviations."""
+        """Return all rows in order of descending error, summed over targets in standard deviations."""
         y, predicted = y.reshape(len(y), -1), self._values(outputs)[..., self._point]
         error = (np.abs(predicted - y) / self._scale).sum(axis=1)
         return [
@@ -172,32 +174,30 @@ class Regression(Task):
         ]
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
-        """Predicted against actual, residuals, and the intervals of several quantiles."""
-        from dlcli.reports import regression_plots as regression
-
+        """Yield predicted against actual values, residuals, and with several quantiles the intervals."""
         y, values = y.reshape(len(y), -1), self._values(outputs)
         predicted = values[..., self._point]
-        yield "predicted_vs_actual", regression.predicted_vs_actual(y, predicted, self.names)
-        yield "residuals", regression.residuals(y, predicted, self.names)
+        yield "predicted_vs_actual", regression_plots.predicted_vs_actual(y, predicted, self.names)
+        yield "residuals", regression_plots.residuals(y, predicted, self.names)
         if self.quantiles:
-            yield "intervals", regression.intervals(y, values, self.names, self.quantiles)
+            yield "intervals", regression_plots.intervals(y, values, self.names, self.quantiles)
 
     @property
     def _point(self) -> int:
-        """Which of the quantiles is the prediction."""
+        """Index of the quantile that is the prediction."""
         return self.quantiles.index(0.5) if self.quantiles else 0
 
     def _sorted(self, outputs: Tensor) -> Tensor:
-        """Outputs `(N, K, Q)`, where Q is 1 unless quantiles are learnt."""
+        """Return the outputs as `(N, K, Q)` with sorted quantiles; Q is 1 without quantiles."""
         return outputs.reshape(len(outputs), len(self.names), max(1, len(self.quantiles))).sort().values
 
     def _values(self, outputs: Tensor) -> np.ndarray:
-        """The same in the user's unit."""
+        """Return the outputs `(N, K, Q)` with sorted quantiles in the user's unit."""
         scaled = self._sorted(outputs).double().cpu().numpy()
         return scaled * self._scale[:, None] + self._center[:, None]
 
-    def _table(self, what: str, values: np.ndarray) -> pd.DataFrame:
-        names = [what] if len(self.names) == 1 else [f"{what}({name})" for name in self.names]
+    def _table(self, column: str, values: np.ndarray) -> pd.DataFrame:
+        names = [column] if len(self.names) == 1 else [f"{column}({name})" for name in self.names]
         return pd.DataFrame(values, columns=names)
 
 

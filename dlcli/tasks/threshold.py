@@ -1,4 +1,4 @@
-"""The decision threshold of a yes or no, chosen on validation rows."""
+"""Tuning the decision threshold of a binary classification on validation rows."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ Tunable = Literal["accuracy", "balanced_accuracy", "f1"]
 
 
 def untuned(name: str) -> str:
-    """A metric's name at the default threshold, where another one was found."""
+    """Return the name of a metric at the default threshold, for tasks with a tuned one."""
     return f"{name}_untuned"
 
 
 def best_threshold(
     probabilities: np.ndarray, hits: np.ndarray, metric: Tunable, default: float = 0.5
 ) -> float | None:
-    """The threshold above which "yes" is best said, for one metric on these rows.
+    """Return the threshold of the positive class that maximizes a metric on these rows.
 
-    Every decision that these rows can tell apart is tried. The default stays where it is as good as any; else the
-    best one that is nearest to it is taken, halfway between two rows' probabilities.
+    All thresholds that lead to different decisions on these rows are tried, each halfway between the probabilities of
+    two rows. The default is kept if none is better; else the best threshold nearest to it is returned.
 
     Args:
-        probabilities: of "yes", `(N,)`.
-        hits: 0 and 1, `(N,)`.
-        metric: what is to be as high as possible.
+        probabilities: probabilities of the positive class `(N,)`.
+        hits: targets, 0 and 1, `(N,)`.
+        metric: the metric to maximize.
         default: the threshold to keep, or to stay near.
 
     Returns:
-        The threshold; None where the rows are all of one class, and nothing can be learnt from them.
+        The threshold; None if the rows are all of one class, which gives no information about it.
     """
     order = np.argsort(-probabilities, kind="stable")
     p, y = probabilities[order].astype(np.float64), hits[order].astype(np.int64)
     positives, negatives = int(y.sum()), int((1 - y).sum())
     if positives == 0 or negatives == 0:
         return None
-    # Cut i says yes to the first i rows; it must not part rows of the same probability.
+    # A cut at i predicts the positive class for the first i rows; it must not separate rows of equal probability.
     cuts = np.concatenate([[0], np.flatnonzero(np.diff(p)) + 1, [len(p)]])
     tp = np.concatenate([[0], np.cumsum(y)])[cuts]
     fp = cuts - tp
@@ -48,7 +48,7 @@ def best_threshold(
     }[metric]
     bounds = np.concatenate([[1.0], p, [0.0]])
     above, below = bounds[cuts], bounds[cuts + 1]
-    # Figures that differ by rounding alone are equally good.
+    # Values that differ only by rounding are equally good.
     good = value >= value.max() - 1e-12
     if (good & (below <= default) & (default < above)).any():
         return default

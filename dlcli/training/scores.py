@@ -78,8 +78,8 @@ class Scores:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
         # Judged where the task is, summed in double precision where that exists.
         device = counting_device(outputs.device)
-        judged = [values.to(device) for values in self._task.judged(outputs, y)]
-        named = {name: values.to(device) for name, values in self._task.judged_too(outputs).items()}
+        judged = [values.to(device) for values in self._task.metric_inputs(outputs, y)]
+        named = {name: values.to(device) for name, values in self._task.metric_kwargs(outputs).items()}
         self._metrics.to(device).update(*judged, **named)
         self._loss = self._loss + self._task.loss(outputs, y).to(device).double() * len(y)
         self._rows += len(y)

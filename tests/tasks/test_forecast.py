@@ -94,12 +94,12 @@ def test_scaled_metrics_count_deviations() -> None:
 def test_the_naive_forecasts_are_the_baselines() -> None:
     data = a_series()
     task = task_of(data)
-    guesses = task.guesses(data.x[40:60])
+    guesses = task.baselines(data.x[40:60])
     assert list(guesses) == ["", "naive"]
     judge, outputs = guesses[""]
     error = naive_forecast(data.x[40:60], SEASON) - data.y[40:60].numpy()
     assert scores(judge, outputs, data.y[40:60])["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-4)
-    assert list(task_of(a_series(season=1)).guesses(data.x[40:60])) == [""]
+    assert list(task_of(a_series(season=1)).baselines(data.x[40:60])) == [""]
 
 
 def test_tables_have_a_line_for_each_step() -> None:
@@ -110,7 +110,7 @@ def test_tables_have_a_line_for_each_step() -> None:
     targets = task.targets(y)
     assert targets["time"].tolist() == [*range(50, 55), *range(60, 65)]
     assert np.allclose(predictions["prediction(b)"], targets["target(b)"])
-    table = task.breakdown(task.guesses(data.x[[40, 50]])["naive"][1], y)
+    table = task.breakdown(task.baselines(data.x[[40, 50]])["naive"][1], y)
     assert len(table) == HORIZON * 2
     line = table[(table.target == "a") & (table.step == 3)].iloc[0]
     error = np.abs(naive_forecast(data.x[[40, 50]]) - y.numpy())[:, 2, 0].mean()

@@ -282,14 +282,14 @@ def test_a_table_of_predictions_is_judged_as_the_outputs_were(kind: str) -> None
         outputs = RANDOM.normal(size=(ROWS, task.num_outputs))
     raw = torch.from_numpy(outputs).float()
     table = pd.concat([task.targets(y), task.predictions(raw)], axis=1)
-    predicted, judged, named = task.read_back(table)
+    predicted, judged, named = task.metric_inputs_of(table)
     found = MetricCollection(task.metrics())
     found.update(predicted, judged, **named)
     figures_of_table = {name: float(value.double().mean()) for name, value in found.compute().items()}
     expected = figures(task, outputs, y)
     del expected["loss"]
     assert figures_of_table == pytest.approx(expected, rel=1e-4)
-    assert task.read_back(table.drop(columns=table.columns[-1])) is None
+    assert task.metric_inputs_of(table.drop(columns=table.columns[-1])) is None
 
 
 def test_what_has_no_double_precision_does_not_sum() -> None:

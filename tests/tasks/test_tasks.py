@@ -220,7 +220,7 @@ def test_all_that_a_step_needs_moves_to_the_device(name: str, loss: dict[str, An
     outputs = torch.zeros(ROWS, made.num_outputs, device="meta", requires_grad=True)
     y = torch.from_numpy(made.encode(data(name).y)).to("meta")
     made.loss(outputs, y).backward()
-    judged, by_name = made.judged(outputs.detach(), y), made.judged_too(outputs.detach())
+    judged, by_name = made.metric_inputs(outputs.detach(), y), made.metric_kwargs(outputs.detach())
     for metric in made.metrics().values():
         if type(metric).__module__.startswith("dlcli."):
             metric.to("meta").update(*judged, **metric._filter_kwargs(**by_name))
