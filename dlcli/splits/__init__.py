@@ -1,1 +1,1 @@
-"""Splits: which rows train, validate and test."""
+"""Splits of the rows into training, validation and test rows."""

@@ -1,8 +1,8 @@
-"""Setting rows aside, in one place: final test rows before the folds, validation rows inside each of them.
+"""Carving rows off: final test rows before the folds are made, and validation rows within each fold.
 
-A `Carver` takes rows and a share and gives back (the others, those set aside), both sorted. Which one a strategy uses
-says what must not be torn apart: nothing (`by_row`), groups (`by_group`), or before and after (`by_time`).
-`by_default` goes by the data.
+A `Carver` takes rows and a share, and returns (remaining rows, carved rows), both sorted. A strategy chooses one by what
+must be kept together: nothing (`by_row`), groups (`by_group`), or the order in time (`by_time`). `by_default` chooses
+by the data.
 """
 
 from __future__ import annotations
@@ -20,38 +20,39 @@ from dlcli.splits.split import Split, carve
 
 Share = Annotated[float, Ge(0), Lt(1)]
 
-# What scikit-learn draws with; there is room for one more for each repetition.
+# The range of scikit-learn's seeds, halved, so that a seed per repetition can be added.
 Seed = Annotated[int, Ge(0), Lt(2**31)]
 Carver = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 
 def by_row(seed: int, strata: np.ndarray | None = None) -> Carver:
-    """Draw rows; with `strata` each class gives its share."""
+    """Return a carver that draws single rows; with `strata`, the same share of each class."""
     return partial(carve, seed=seed, labels=strata)
 
 
 def by_group(groups: np.ndarray, seed: int) -> Carver:
-    """Draw whole groups: a share of the groups, not of their rows."""
+    """Return a carver that draws complete groups; the share is that of the groups, not of their rows."""
 
     def carver(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
         names = np.unique(groups[rows])
         count = _at_least_one(size, len(names))
         drawn = np.random.default_rng(seed).permutation(len(names))[:count]
-        aside = np.isin(groups[rows], names[drawn])
-        return np.sort(rows[~aside]), np.sort(rows[aside])
+        carved = np.isin(groups[rows], names[drawn])
+        return np.sort(rows[~carved]), np.sort(rows[carved])
 
     return carver
 
 
 def by_time(data: Data, gap: int = 0) -> Carver:
-    """Take the last share of the points in time; rows of the `gap` points before it are in neither part.
+    """Return a carver that takes the last share of the points in time.
 
-    Nor are those whose target reaches into it. Of several series, each gives its own last share.
+    Rows of the `gap` points before it, and rows whose target reaches into it, are in neither part. With several series,
+    the last share of each series is taken.
 
     Raises:
         DataError: the data has no times.
     """
-    times = need(data, "times", "a split in time")
+    times = required_column(data, "times", "a split in time")
 
     def carve_one(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
         points = np.unique(times[rows])
@@ -63,14 +64,14 @@ def by_time(data: Data, gap: int = 0) -> Carver:
 
     def carver(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
         parts = [carve_one(one, size) for one in each_series(data, rows)]
-        rest, aside = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return np.sort(rest), np.sort(aside)
+        rest, carved = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return np.sort(rest), np.sort(carved)
 
     return carver
 
 
 def each_series(data: Data, rows: np.ndarray) -> list[np.ndarray]:
-    """The rows of each series; all of them in one, where they are not of several."""
+    """Return the rows of each series; one array of all rows if the data is not made of several series."""
     if data.reach is None or data.groups is None or not len(rows):
         return [rows]
     codes = np.unique(data.groups[rows], return_inverse=True)[1]
@@ -80,18 +81,18 @@ def each_series(data: Data, rows: np.ndarray) -> list[np.ndarray]:
 def by_default(
     data: Data, seed: int, strata: np.ndarray | None = None, in_time: bool | None = None
 ) -> Carver:
-    """Draw whole groups where the data has them; else take the last rows where it has times; else draw rows.
+    """Return the carver that fits the data: by group if it has groups, else by time if it has times, else by row.
 
-    Of rows that are stretches of time, the last ones are taken, groups or not. `in_time` overrules the data.
+    Rows that are windows of a series are always carved by time. `in_time` overrides the choice.
 
     Raises:
-        DataError: rows that have no times are to be split in time, or stretches of time to be drawn.
+        DataError: `in_time` is true for data without times, or false for windows of a series.
     """
     if in_time is False and data.reach is not None:
         raise DataError(
-            f"rows of {data.name} are stretches of time that overlap: drawn, they would be in two parts",
+            f"rows of {data.name} are overlapping windows of a series: drawn at random, they would be in two parts",
             where="cv.by_time",
-            hint="Leave it null, or give true.",
+            hint="Set it to null or true.",
         )
     if in_time is None:
         in_time = data.reach is not None or (data.times is not None and data.groups is None)
@@ -101,12 +102,12 @@ def by_default(
 
 
 def ends_before(data: Data, times: np.ndarray, time: Any) -> np.ndarray:
-    """Those of the times from which no row's target reaches as far as `time`."""
+    """Return those of the times at which a row's target ends before `time`."""
     return times if data.reach is None else times[times + data.reach < time]
 
 
 def set_aside(data: Data, test_size: float, carver: Carver) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that folds are made of, and the final test rows: the dataset's own, else a share."""
+    """Return the rows that folds are made of, and the final test rows: the dataset's own, else a share of all rows."""
     rows = np.arange(len(data))
     if data.test_rows is None:
         return carver(rows, test_size)
@@ -117,10 +118,12 @@ def set_aside(data: Data, test_size: float, carver: Carver) -> tuple[np.ndarray,
 def make_splits(
     folds: Iterable[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, val_size: float, carver: Carver
 ) -> list[Split]:
-    """Splits out of scikit-learn's folds, whose positions in `rows` are (train, held out); val comes out of train.
+    """Build splits from scikit-learn's folds, given as positions in `rows` (train, held out).
+
+    The held-out rows are the test rows; validation rows are carved off the training rows.
 
     Raises:
-        DataError: the data does not allow such folds, or a part that must have rows has none.
+        DataError: the folds are impossible for the data, or no training rows are left.
     """
     try:
         pairs = [(rows[train], rows[held_out]) for train, held_out in folds]
@@ -141,21 +144,21 @@ def make_splits(
     return splits
 
 
-def need(data: Data, column: str, strategy: str) -> np.ndarray:
-    """One of the columns that splits go by.
+def required_column(data: Data, column: str, strategy: str) -> np.ndarray:
+    """Return a column of the data that a strategy depends on, such as `groups`.
 
     Raises:
-        DataError: the data has none.
+        DataError: the data does not have it.
     """
     values = getattr(data, column)
     if values is None:
         raise DataError(
-            f"{strategy} goes by {column}, and {data.name} has none",
+            f"{strategy} needs {column}, and {data.name} has none",
             where="cv",
-            hint=f"Choose another strategy (cv=kfold), or data that has {column}.",
+            hint=f"Choose another strategy (cv=kfold), or data with {column}.",
         )
     return values
 
 
-def _at_least_one(size: float, of: int) -> int:
-    return min(max(1, round(size * of)), of) if size > 0 else 0
+def _at_least_one(size: float, total: int) -> int:
+    return min(max(1, round(size * total)), total) if size > 0 else 0

@@ -1,4 +1,4 @@
-"""What strategies with held-out folds share: final test rows go aside first, validation rows come out of each fold."""
+"""Base class of strategies with held-out folds, which set the final test rows aside before the folds are made."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from dlcli.splits.split import Split
 
 
 class Folding(ABC):
-    """A `Strategy` whose folds are made of all rows but the final test rows.
+    """Base class of `Strategy` classes whose folds are made of all rows except the final test rows.
 
     Attributes:
-        test_size: share of the rows that no fold sees, for the final test of a refitted model.
-        val_size: share of a fold's training rows that validates.
+        test_size: share of the rows that are in no fold, for the final test of a refitted model.
+        val_size: share of a fold's training rows used for validation.
     """
 
     test_size: float
     val_size: float
 
     def splits(self, data: Data) -> list[Split]:
-        """One split a fold.
+        """Return one split per fold.
 
         Raises:
-            DataError: the data lacks what the strategy goes by, or does not suffice for such folds.
+            DataError: the data lacks a column that the strategy depends on, or has too few rows for the folds.
         """
         rows, _ = set_aside(data, self.test_size, self._carver(data))
         return self.splits_of(data, rows)
 
     def splits_of(self, data: Data, rows: np.ndarray) -> list[Split]:
-        """One split a fold, made of these rows alone."""
+        """Return one split per fold, made of these rows only."""
         return make_splits(self._folds(data, rows), rows, self.val_size, self._carver(data))
 
     def final_test(self, data: Data) -> np.ndarray:
-        """The dataset's own test rows, else a share `test_size`."""
+        """Return the dataset's own test rows, else a share `test_size` of all rows."""
         return set_aside(data, self.test_size, self._carver(data))[1]
 
     @abstractmethod
     def _folds(self, data: Data, rows: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Positions in `rows`: those of a fold's training, and those that it holds out."""
+        """Yield for each fold the positions in `rows` of the training rows and of the held-out rows."""
 
     @abstractmethod
     def _carver(self, data: Data) -> Carver:
-        """What sets rows aside without tearing apart what belongs together."""
+        """Return the carver that keeps together the rows that the strategy keeps together."""
 
 
-def classes_of(data: Data, instead: str) -> np.ndarray:
-    """The codes `(N,)` to stratify by.
+def classes_of(data: Data, alternative: str) -> np.ndarray:
+    """Return the class codes `(N,)` to stratify by.
 
     Raises:
-        DataError: a row has no single class; `instead` names the strategy that needs none.
+        DataError: rows do not have one class each; the hint names the `alternative` strategy.
     """
     if data.strata is None:
-        hint = f"Choose cv={instead}."
-        raise DataError(f"{data.name} has no single class a row to stratify by", "cv.stratify", hint)
+        hint = f"Choose cv={alternative}."
+        raise DataError(f"{data.name} does not have one class per row to stratify by", "cv.stratify", hint)
     return data.strata

@@ -1,4 +1,4 @@
-"""K-fold over groups: rows that belong together are held out together."""
+"""K-fold cross-validation over groups: the rows of a group are held out together."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Seed, Share, by_group, need
+from dlcli.splits.carving import Carver, Seed, Share, by_group, required_column
 from dlcli.splits.folding import Folding, classes_of
 
 _PURPOSE = "splitting by groups"
 
 
 class GroupKFold(Folding):
-    """Each group is held out once; no group is in two parts of a split.
+    """K-fold over groups: each group is held out once, and no group is in two parts of a split.
 
     Args:
-        folds: how many parts; null holds out one group at a time.
-        stratify: also keep the shares of the classes as equal as groups allow.
-        test_size: share of all groups that no fold sees, for the final test of a refitted model.
-        val_size: share of a fold's training groups that validates.
-        seed: the splits' seed.
+        folds: number of folds; None holds out one group at a time.
+        stratify: also keep the class shares as equal as the groups allow.
+        test_size: share of all groups that are in no fold, for the final test of a refitted model.
+        val_size: share of a fold's training groups used for validation.
+        seed: seed of the splits.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class GroupKFold(Folding):
         self.seed = seed
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        groups = need(data, "groups", _PURPOSE)
+        groups = required_column(data, "groups", _PURPOSE)
         strata = classes_of(data, "group_kfold")[rows] if self.stratify else None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The least populated class")
@@ -57,9 +57,9 @@ class GroupKFold(Folding):
         return model_selection.GroupKFold(self.folds, shuffle=True, random_state=self.seed)
 
     def _carver(self, data: Data) -> Carver:
-        return by_group(need(data, "groups", _PURPOSE), self.seed)
+        return by_group(required_column(data, "groups", _PURPOSE), self.seed)
 
 
 def _codes(groups: np.ndarray) -> np.ndarray:
-    """Groups as integers: scikit-learn sorts them, and takes no object of another kind."""
+    """Return the groups as integers, since scikit-learn sorts them and rejects mixed objects."""
     return np.unique(groups, return_inverse=True)[1]

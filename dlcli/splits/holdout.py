@@ -1,4 +1,4 @@
-"""Hold-out: one split into train, val and test."""
+"""Hold-out: one split into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from dlcli.splits.split import Split
 
 
 class Holdout:
-    """One split: the final test rows, then validation rows out of the rest.
+    """One split: the final test rows are set aside first, then validation rows are carved off the rest.
 
-    Groups stay whole, and shares are then shares of the groups. Rows that have times are split in time: the latest are
-    the test, the latest of the rest validate, and shares are shares of the points in time, none of which is torn apart.
-    So is a series, always. Rows that have both are drawn by groups.
+    Groups are kept together, and shares are shares of the groups. Rows with times and no groups are split in time: the
+    latest rows are the test rows, the latest of the rest are the validation rows, and shares are shares of the points in
+    time, each of which is kept together. Series are always split in time. Other rows with both times and groups are
+    drawn by group.
 
     Args:
-        test_size: share of all rows for the test, where the dataset has no test rows of its own.
-        val_size: share of the remaining rows for validation, where the dataset has no validation rows of its own.
-        by_time: split in time (true), or draw rows and groups though they have times (false); None goes by the data.
-        stratify: keep the shares of the classes equal in all parts, where each row has one class; groups are drawn
-            as they come, and times taken.
-        seed: the split's seed.
+        test_size: share of all rows for the test, if the dataset has no test rows.
+        val_size: share of the remaining rows for validation, if the dataset has no validation rows.
+        by_time: whether to split in time (true), or to draw rows or groups even if they have times (false); None decides
+            by the data.
+        stratify: keep the class shares equal in all parts, if each row has one class. It has no effect on splits by
+            group or in time.
+        seed: seed of the split.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Holdout:
         self.seed = seed
 
     def splits(self, data: Data) -> list[Split]:
-        """The split.
+        """Return the split.
 
         Raises:
             DataError: no row is left for training.
@@ -53,7 +55,7 @@ class Holdout:
         return make_splits([(rest, test)], everything, self.val_size, self._carver(data))
 
     def final_test(self, data: Data) -> np.ndarray:
-        """The split's test rows."""
+        """Return the split's test rows."""
         return set_aside(data, self.test_size, self._carver(data))[1]
 
     def _carver(self, data: Data) -> Carver:

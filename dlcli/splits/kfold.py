@@ -17,16 +17,16 @@ from dlcli.splits.folding import Folding, classes_of
 
 
 class KFold(Folding):
-    """Each row is held out once a repeat; validation rows come out of the others.
+    """K-fold: each row is held out once per repeat; validation rows are carved off the others.
 
     Args:
-        folds: how many parts.
-        repeats: how often all of it, each time with another shuffling.
-        shuffle: draw the folds at random, and not in the order of the rows.
-        stratify: keep the shares of the classes equal in all parts.
-        test_size: share of all rows that no fold sees, for the final test of a refitted model.
-        val_size: share of a fold's training rows that validates.
-        seed: the splits' seed.
+        folds: number of folds.
+        repeats: number of repetitions, each with another shuffling.
+        shuffle: draw the folds at random instead of in row order.
+        stratify: keep the class shares equal in all parts.
+        test_size: share of all rows that are in no fold, for the final test of a refitted model.
+        val_size: share of a fold's training rows used for validation.
+        seed: seed of the splits.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class KFold(Folding):
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.repeats > 1 and not self.shuffle:
             raise DataError(
-                "repeats of folds that are not drawn at random are all the same",
+                "repeated folds without shuffling are all identical",
                 where="cv.repeats",
                 hint="Set cv.shuffle=true, or cv.repeats=1.",
             )
         strata = self._strata(data)
         with warnings.catch_warnings():
-            # A class with fewer rows than folds is held out in some of them only: nothing to be done about it.
+            # A class with fewer rows than folds is held out in only some folds, which is unavoidable.
             warnings.filterwarnings("ignore", "The least populated class")
             yield from self._splitter().split(rows, strata[rows] if strata is not None else None)
 

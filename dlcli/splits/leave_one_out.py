@@ -13,12 +13,14 @@ from dlcli.splits.folding import Folding
 
 
 class LeaveOneOut(Folding):
-    """Each row is held out alone. Its folds' figures are those of one row: read the pooled predictions.
+    """Leave-one-out: each row is held out alone.
+
+    The metrics of a fold are those of a single row, so evaluate the pooled predictions instead.
 
     Args:
-        test_size: share of all rows that no fold sees, for the final test of a refitted model.
-        val_size: share of a fold's training rows that validates.
-        seed: of the final test rows and the validation rows.
+        test_size: share of all rows that are in no fold, for the final test of a refitted model.
+        val_size: share of a fold's training rows used for validation.
+        seed: seed of drawing the final test rows and the validation rows.
     """
 
     def __init__(self, test_size: Share = 0.0, val_size: Share = 0.15, seed: Seed = 0) -> None:

@@ -1,4 +1,4 @@
-"""Fewer rows and folds than there are, for a trial that only has to touch everything."""
+"""Limiting the number of rows and folds, for a quick trial of a complete run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dlcli.splits.split import Split
 
 
 def limit_splits(splits: Sequence[Split], rows: int | None, folds: int | None) -> Sequence[Split]:
-    """The first `folds` splits, each part with at most so many `rows`; None leaves all."""
+    """Return the first `folds` splits with at most `rows` rows in each part; None means no limit."""
     kept = splits[:folds] if folds else splits
     if not rows:
         return kept
-    return [Split(*(thin(part, rows) for part in (one.train, one.val, one.test))) for one in kept]
+    return [Split(*(thin(part, rows) for part in (split.train, split.val, split.test))) for split in kept]
 
 
 def thin(rows: np.ndarray, most: int | None) -> np.ndarray:
-    """At most so many of the rows, spread evenly: of rows that are sorted by class, some of each."""
+    """Return at most `most` of the rows, evenly spaced, so that rows sorted by class keep some of each class."""
     if not most or len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]

@@ -14,17 +14,17 @@ from dlcli.splits.split import Split
 
 
 class Nested:
-    """A `Strategy` of k folds, each of which can be split again for a search (Varma and Simon, 2006).
+    """K-fold whose training rows are split again for a hyperparameter search (Varma and Simon, 2006).
 
     Args:
-        folds: how many parts.
-        inner_folds: how many parts of a fold's training rows, for the search.
-        search: every combination of the values, or some that are drawn.
-        trials: how many are drawn; None draws 20.
-        space: key to the values that are tried.
-        stratify: keep the shares of the classes equal in all parts.
-        val_size: share of a fold's training rows that validates, when what was chosen is trained.
-        seed: the splits' seed.
+        folds: number of outer folds.
+        inner_folds: number of folds that a fold's training rows are split into for the search.
+        search: try all combinations of the values (grid), or draw some at random (random).
+        trials: number of combinations drawn by a random search; None draws 20.
+        space: configuration keys and the values to try.
+        stratify: keep the class shares equal in all parts.
+        val_size: share of a fold's training rows used for validation when the chosen configuration is trained.
+        seed: seed of the splits.
     """
 
     def __init__(
@@ -42,21 +42,21 @@ class Nested:
         self.trials = trials
         self.space = space or {}
         self._outer = KFold(folds, stratify=stratify, val_size=val_size, seed=seed)
-        # No validation rows of their own: those that are held out choose, and nothing is tested.
+        # Inner folds need no validation rows: trials are compared on the held-out rows, and nothing is tested.
         self._inner = KFold(inner_folds, stratify=stratify, val_size=0.0, seed=seed)
 
     def splits(self, data: Data) -> list[Split]:
-        """One split an outer fold."""
+        """Return one split per outer fold."""
         return self._outer.splits(data)
 
     def final_test(self, data: Data) -> np.ndarray:
-        """The dataset's own test rows: no fold has any of them."""
+        """Return the dataset's own test rows, which are in no fold."""
         return self._outer.final_test(data)
 
     def inner_splits(self, data: Data, split: Split) -> list[Split]:
-        """The splits of a fold's search, out of its training and validation rows; what is held out is their `test`.
+        """Return the splits of a fold's search, made of its training and validation rows; `test` is held out.
 
         Raises:
-            DataError: there are too few rows for so many folds.
+            DataError: the fold has too few rows for the inner folds.
         """
         return self._inner.splits_of(data, np.sort(np.concatenate([split.train, split.val])))

@@ -1,4 +1,4 @@
-"""Rows of a series whose targets overlap: a guard that every strategy passes, a user's own too."""
+"""Check for overlapping targets of a series, applied to the splits of every strategy, including users' own."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ _PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 def check_overlap(data: Data, splits: list[Split]) -> None:
-    """Refuse splits of a series where the steps that a row forecasts are forecast by a row of another part, too.
+    """Raise an error if rows in two parts of a split forecast the same steps of a series.
 
-    The history that it looks back on may lie in another part: that is known when the forecast is made.
+    The input history of a row may lie in another part, because it is known when the forecast is made.
 
     Raises:
         DataError: there are such rows.
     """
     for split in splits:
         for part, other in combinations(_PARTS, 2):
-            mine, theirs = split.rows(part), split.rows(other)
-            if len(without_overlap(data, mine, theirs)) < len(mine):
+            rows, others = split.rows(part), split.rows(other)
+            if len(without_overlap(data, rows, others)) < len(rows):
                 raise DataError(
                     f"rows of {data.name} in {part} and in {other} forecast the same steps",
                     where="cv",
-                    hint="A series is split in time: choose cv=holdout or cv=time_series.",
+                    hint="Split a series in time: choose cv=holdout or cv=time_series.",
                 )
 
 
 def without_overlap(data: Data, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Those of the rows whose targets share no step with those of the others."""
+    """Return those of the rows whose targets share no step with the targets of the others."""
     if data.reach is None or data.times is None or len(others) == 0:
         return rows
-    taken = np.sort(data.times[others])
-    mine = data.times[rows]
-    # The first of the others whose own reach comes as far as mine; it must begin behind mine.
-    nearest = np.searchsorted(taken, mine - data.reach)
-    overlaps = (nearest < len(taken)) & (taken[np.minimum(nearest, len(taken) - 1)] <= mine + data.reach)
+    starts_of_others = np.sort(data.times[others])
+    starts = data.times[rows]
+    # The first of the others whose target ends at or after the row's start; it overlaps unless it starts after the end.
+    nearest = np.searchsorted(starts_of_others, starts - data.reach)
+    overlaps = (nearest < len(starts_of_others)) & (
+        starts_of_others[np.minimum(nearest, len(starts_of_others) - 1)] <= starts + data.reach
+    )
     return rows[~overlaps]

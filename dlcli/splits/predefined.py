@@ -1,4 +1,4 @@
-"""A split that the data brings with it, in a column."""
+"""A split that a column of the data defines."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Seed, Share, by_default, make_splits, need
+from dlcli.splits.carving import Carver, Seed, Share, by_default, make_splits, required_column
 from dlcli.splits.split import Split
 
 _WORDS = ("train", "val", "test")
 
 
 class Predefined:
-    """One split by the words train, val and test; or a fold for each number, rows with -1 always training.
+    """Splits from a column: one by the words train, val and test, or one fold per number; -1 is always training.
 
     Args:
-        val_size: share of the training rows (of their groups, where the data has any; the latest, where it has times)
-            that validates, where the column names none.
-        seed: of the validation rows.
+        val_size: share of the training rows used for validation if the column names none: of the groups if the data has
+            groups, else the latest rows if it has times.
+        seed: seed of drawing the validation rows.
     """
 
     def __init__(self, val_size: Share = 0.15, seed: Seed = 0) -> None:
@@ -28,40 +28,43 @@ class Predefined:
         self.seed = seed
 
     def splits(self, data: Data) -> list[Split]:
-        """The splits of the column.
+        """Return the splits defined by the column.
 
         Raises:
-            DataError: the data has no such column, or it holds something else.
+            DataError: the data has no such column, or the column has other values.
         """
-        parts = need(data, "parts", "a predefined split")
+        parts = required_column(data, "parts", "a predefined split")
         rows = np.arange(len(data))
         carver = self._carver(data)
         if np.issubdtype(parts.dtype, np.number):
             if not (parts >= 0).any():
                 raise DataError(
-                    "no fold holds out any row: all are -1", where="cv", hint="Number the folds from 0."
+                    "no fold holds out any row: all values are -1",
+                    where="cv",
+                    hint="Number the folds from 0.",
                 )
             kept = rows if data.test_rows is None else np.setdiff1d(rows, data.test_rows)
             return make_splits(_folds(parts[kept]), kept, self.val_size, carver)
-        strange = sorted({str(part) for part in parts} - set(_WORDS))
-        if strange:
+        unknown = sorted({str(part) for part in parts} - set(_WORDS))
+        if unknown:
             raise DataError(
-                f"a predefined split names {', '.join(strange[:3])}",
+                f"the column of a predefined split contains {', '.join(unknown[:3])}",
                 where="cv",
                 hint="Use train, val and test, or fold numbers.",
             )
         train, val, test = (np.flatnonzero(parts == word) for word in _WORDS)
         if not len(train):
             raise DataError(
-                "a predefined split has no training rows: none of its words is train", where="dataset.split"
+                "a predefined split has no training rows: the column never contains train",
+                where="dataset.split",
             )
         if len(val):
             return [Split(train, val, test)]
         return make_splits([(train, test)], rows, self.val_size, carver)
 
     def final_test(self, data: Data) -> np.ndarray:
-        """The rows that the column calls test; with fold numbers, the dataset's own test rows."""
-        parts = need(data, "parts", "a predefined split")
+        """Return the rows marked test; with fold numbers, the dataset's own test rows."""
+        parts = required_column(data, "parts", "a predefined split")
         if np.issubdtype(parts.dtype, np.number):
             return np.sort(data.test_rows) if data.test_rows is not None else np.arange(0)
         return np.flatnonzero(parts == "test")

@@ -15,15 +15,15 @@ from dlcli.splits.folding import Folding
 
 
 class ShuffleSplit(Folding):
-    """Draws the held-out rows anew each time: a row may be held out often, or never.
+    """Random hold-outs that are drawn independently: a row may be held out several times, or never.
 
     Args:
-        folds: how often.
+        folds: number of splits.
         held_out: share of the rows that each split holds out.
-        stratify: keep the shares of the classes equal in all parts, where each row has one class.
-        test_size: share of all rows that no split sees, for the final test of a refitted model.
-        val_size: share of a split's training rows that validates.
-        seed: the splits' seed.
+        stratify: keep the class shares equal in all parts, if each row has one class.
+        test_size: share of all rows that are in no split, for the final test of a refitted model.
+        val_size: share of a split's training rows used for validation.
+        seed: seed of the splits.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`Split`: the rows of one training, and the one way to carve rows off."""
+"""`Split`, the rows of one training run, and `carve`, which draws a share of rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dlcli.files.paths import is_file
 
 Part = Literal["train", "val", "test"]
 
-_COPY = "Copy the folder anew, or train again."
+_COPY = "Copy the folder again, or train again."
 
-# What reading a damaged .npz raises, beside the usual.
+# Exceptions raised by reading a damaged .npz file, in addition to OSError, ValueError and the like.
 _DAMAGED = (
     EOFError,
     MemoryError,
@@ -34,7 +34,7 @@ _DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Sorted row indices of one training; no row is in two parts."""
+    """Sorted row indices of one training run; no row is in two parts."""
 
     train: np.ndarray
     val: np.ndarray
@@ -46,17 +46,17 @@ class Split:
             raise ValueError("a row is in two parts of a split")
 
     def rows(self, part: Part) -> np.ndarray:
-        """The rows of one part."""
+        """Return the rows of one part."""
         return {"train": self.train, "val": self.val, "test": self.test}[part]
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Rows per part."""
+        """Number of rows per part."""
         return {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
 
     @property
     def fingerprint(self) -> str:
-        """A digest of which row is where."""
+        """Digest of the row indices of all parts."""
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.train, self.val, self.test):
             digest.update(len(part).to_bytes(8, "little"))
@@ -64,17 +64,17 @@ class Split:
         return digest.hexdigest()
 
     def to_bytes(self) -> bytes:
-        """The content of `split.npz`."""
+        """Return the content of `split.npz`."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, train=self.train, val=self.val, test=self.test)
         return buffer.getvalue()
 
     @classmethod
     def load(cls, path: Path, rows: int | None = None) -> Split:
-        """Read `split.npz`; `rows` is how many the data has.
+        """Read `split.npz`; `rows` is the number of rows of the data.
 
         Raises:
-            CorruptRun: it is missing or damaged, or is no split of so many rows.
+            CorruptRun: the file is missing or damaged, or is not a split of `rows` rows.
         """
         try:
             if not is_file(path):
@@ -82,11 +82,11 @@ class Split:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
                 found = [parts[name] for name in ("train", "val", "test")]
             if not all(part.ndim == 1 and np.issubdtype(part.dtype, np.integer) for part in found):
-                raise ValueError("a part holds something else than the numbers of rows")
+                raise ValueError("a part does not contain row numbers")
             split = cls(*(part.astype(np.int64) for part in found))
             every = np.concatenate(found)
             if len(every) and (every.min() < 0 or (rows is not None and every.max() >= rows)):
-                raise ValueError("it names rows that the data does not have")
+                raise ValueError("it contains row numbers that the data does not have")
         except FileNotFoundError as error:
             raise CorruptRun("the run's split is missing", str(path), _COPY) from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
@@ -99,9 +99,10 @@ class Split:
 def carve(
     rows: np.ndarray, size: float, *, seed: int, labels: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a share `size` of the rows; give back (the others, the drawn), both sorted.
+    """Draw a share `size` of the rows and return (remaining rows, drawn rows), both sorted.
 
-    With `labels`, each class gives its share, as far as whole rows allow: a class with a single row stays where it is.
+    With `labels`, the same share of each class is drawn as far as possible; classes with a single row count as rows of
+    the largest class.
     """
     from sklearn.model_selection import train_test_split
 
@@ -112,7 +113,7 @@ def carve(
     stratify = labels[rows] if labels is not None else None
     if stratify is not None:
         _, inverse, per_class = np.unique(stratify, return_inverse=True, return_counts=True)
-        # scikit-learn refuses classes of one row, and parts with fewer rows than classes.
+        # scikit-learn rejects classes with one row, and parts with fewer rows than classes.
         if per_class.min() < 2 or min(count, len(rows) - count) < len(per_class):
             stratify = (
                 None if min(count, len(rows) - count) < len(per_class) else _merge_single(inverse, per_class)
@@ -122,6 +123,6 @@ def carve(
 
 
 def _merge_single(codes: np.ndarray, per_class: np.ndarray) -> np.ndarray:
-    """Count rows of classes that have one row alone as rows of the largest class."""
+    """Return the codes with classes of a single row replaced by the largest class."""
     single = per_class[codes] < 2
     return np.where(single, per_class.argmax(), codes)

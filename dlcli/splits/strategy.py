@@ -1,4 +1,4 @@
-"""What every cross-validation strategy can do."""
+"""The interface of cross-validation strategies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dlcli.splits.split import Split
 
 
 class Strategy(Protocol):
-    """From data to splits. The same data and arguments give the same splits."""
+    """Makes splits of the data; deterministic for given data and arguments."""
 
     def splits(self, data: Data) -> list[Split]:
-        """One split for each training; the held-out rows of a fold are its `test`."""
+        """Return one split per training run; the held-out rows of a fold are its `test`."""
 
     def final_test(self, data: Data) -> np.ndarray:
-        """Rows that a refitted model is tested on, sorted; no fold has any of them, but hold-out's only one."""
+        """Return the sorted rows that a refitted model is tested on, which are in no fold except that of hold-out."""

@@ -1,4 +1,4 @@
-"""Cross-validation in time: train on the past, hold out what comes after."""
+"""Cross-validation in time: train on the past, hold out what follows."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_time, each_series, ends_before, need
+from dlcli.splits.carving import Carver, Share, by_time, each_series, ends_before, required_column
 from dlcli.splits.folding import Folding
 
 
 class TimeSeries(Folding):
-    """Folds that follow each other in time; rows of the same point in time stay together.
+    """Folds that follow each other in time; rows of the same point in time are kept together.
 
-    Of several series, each has folds of its own, and a fold is the same one of all of them.
+    Several series are split separately, and a fold consists of the folds with the same number of all series.
 
     Args:
-        folds: how many held-out stretches.
-        window: points in time to train on before each of them (sliding); null takes all before it (expanding).
-        gap: points in time that are left out before held-out and validation rows (embargo), where a row's values reach
-            into what comes after it. (Of a series, the steps that its forecasts reach over are left out anyway.)
-        test_size: share of the points in time, the last ones, that no fold sees: for the final test.
-        val_size: share of a fold's training points, the last ones, that validates.
+        folds: number of held-out periods.
+        window: number of points in time to train on before each of them (sliding window); None takes all points before
+            it (expanding window).
+        gap: number of points in time left out before held-out and validation rows (embargo), for rows whose values
+            depend on later points. Rows of a series whose forecasts reach into those rows are always left out.
+        test_size: share of the points in time, the last ones, that are in no fold, for the final test.
+        val_size: share of a fold's training points, the last ones, used for validation.
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class TimeSeries(Folding):
         self.val_size = val_size
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        need(data, "times", "a split in time")
+        required_column(data, "times", "a split in time")
         series = [self._folds_of(data, one) for one in each_series(data, rows)]
         for fold in zip(*series, strict=True):
             train, held_out = (np.concatenate(part) for part in zip(*fold, strict=True))
             yield np.flatnonzero(np.isin(rows, train)), np.flatnonzero(np.isin(rows, held_out))
 
     def _folds_of(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The rows that train and those that are held out, of one series."""
+        """Yield the training rows and the held-out rows of each fold of one series."""
         assert data.times is not None
         times = data.times[rows]
         points, point_of_row = np.unique(times, return_inverse=True)

@@ -226,7 +226,7 @@ def test_a_target_that_only_a_leak_could_tell_scores_at_chance(tmp_path: Path) -
     ("overrides", "text"),
     [
         (["cv.refit=true"], "the hold-out split is already tested on the final test rows"),
-        (["cv=group_kfold"], "goes by groups, and iris has none"),
+        (["cv=group_kfold"], "needs groups, and iris has none"),
         (["cv=kfold", "cv.folds=1"], "at least 2"),
     ],
 )
