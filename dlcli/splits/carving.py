@@ -1,8 +1,8 @@
 """Carving rows off: final test rows before the folds are made, and validation rows within each fold.
 
-A `Carver` takes rows and a share, and returns (remaining rows, carved rows), both sorted. A strategy chooses one by what
-must be kept together: nothing (`by_row`), groups (`by_group`), or the order in time (`by_time`). `by_default` chooses
-by the data.
+A `Carver` takes rows and a share, and returns (remaining rows, carved rows), both sorted. A strategy chooses one by
+what must be kept together: nothing (`by_row`), groups (`by_group`), or the order in time (`by_time`). `by_default`
+chooses by the data.
 """
 
 from __future__ import annotations

@@ -13,15 +13,15 @@ class Holdout:
     """One split: the final test rows are set aside first, then validation rows are carved off the rest.
 
     Groups are kept together, and shares are shares of the groups. Rows with times and no groups are split in time: the
-    latest rows are the test rows, the latest of the rest are the validation rows, and shares are shares of the points in
-    time, each of which is kept together. Series are always split in time. Other rows with both times and groups are
+    latest rows are the test rows, the latest of the rest are the validation rows, and shares are shares of the points
+    in time, each of which is kept together. Series are always split in time. Other rows with both times and groups are
     drawn by group.
 
     Args:
         test_size: share of all rows for the test, if the dataset has no test rows.
         val_size: share of the remaining rows for validation, if the dataset has no validation rows.
-        by_time: whether to split in time (true), or to draw rows or groups even if they have times (false); None decides
-            by the data.
+        by_time: whether to split in time (true), or to draw rows or groups even if they have times (false); None
+            decides by the data.
         stratify: keep the class shares equal in all parts, if each row has one class. It has no effect on splits by
             group or in time.
         seed: seed of the split.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 
 from dlcli.errors import CorruptRun, first_line
 from dlcli.files.paths import is_file
@@ -104,8 +105,6 @@ def carve(
     With `labels`, the same share of each class is drawn as far as possible; classes with a single row count as rows of
     the largest class.
     """
-    from sklearn.model_selection import train_test_split
-
     count = round(size * len(rows))
     if count in (0, len(rows)):
         nothing, everything = rows[:0], np.sort(rows)
