@@ -1,1 +1,1 @@
-"""Models: one file each, a plain `nn.Module` whose `__init__` names the facts of the data that it wants."""
+"""Models: plain `nn.Module` classes, one per file, whose `__init__` asks for facts of the data by parameter name."""

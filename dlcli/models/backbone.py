@@ -1,4 +1,4 @@
-"""What fine-tuning and the feature cache ask of a model: a backbone that knows its layers, and a head."""
+"""The interface of models with a pretrained backbone, used by fine-tuning and the feature cache."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class HasBackbone(Protocol):
-    """A model made of a backbone, which was trained before, and a head, which is new.
+    """A model that consists of a pretrained backbone and a new head.
 
-    `forward` takes `x`, or as `features` what the backbone made of it.
+    `forward` takes either `x`, or `features`, the backbone's output for it.
     """
 
     backbone: nn.Module
     head: nn.Module
 
     def feature_settings(self) -> dict[str, Any]:
-        """Whatever decides about the features beside the backbone's weights, in plain types."""
+        """Return all settings that the features depend on besides the backbone's weights, in plain types."""
 
     def features(self, x: Tensor) -> Tensor:
-        """What the backbone makes of a batch, `(N, F)`."""
+        """Return the backbone's output for a batch, `(N, F)`."""
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
-        """Names of the backbone's parameters by layer, from the input to the output; coarse: by whole stages."""
+        """Return the names of the backbone's parameters by layer, from input to output; `coarse`: by stage."""

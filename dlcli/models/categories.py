@@ -1,4 +1,4 @@
-"""A learned vector for each category of a table's columns, beside its numbers."""
+"""Embeddings of a table's categorical columns."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 
 def width_of(cardinality: int) -> int:
-    """Size of the vectors of a column with so many codes: `min(50, 1.6 n^0.56)`, fastai's rule of thumb for tables."""
+    """Return the embedding size of a column with n codes: `min(50, 1.6 n^0.56)`, fastai's rule of thumb for tables."""
     return max(1, min(50, round(1.6 * cardinality**0.56)))
 
 
 class CategoryVectors(nn.Module):
-    """Numbers `(N, F)` and codes `(N, K)` to `(N, F + width)`.
+    """Appends embeddings of the codes `(N, K)` to the numbers `(N, F)`, giving `(N, F + width)`.
 
-    Code 0, a category that was never seen in training, has the vector 0.
+    Code 0 stands for categories unseen in training; its embedding is 0.
 
     Args:
-        cardinalities: how many codes each of the K columns has.
+        cardinalities: number of codes of each of the K columns.
 
     Attributes:
-        width: how many numbers stand for a row's categories.
+        width: total size of a row's embeddings.
     """
 
     def __init__(self, cardinalities: Sequence[int]) -> None:
@@ -34,6 +34,6 @@ class CategoryVectors(nn.Module):
         )
 
     def forward(self, x: Tensor, x_cat: Tensor) -> Tensor:
-        """The numbers, then each column's vector."""
+        """Return the numbers followed by each column's embedding."""
         vectors = [column(x_cat[:, number]) for number, column in enumerate(self.columns)]
         return torch.cat([x, *vectors], dim=1)

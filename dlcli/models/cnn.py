@@ -15,29 +15,29 @@ from dlcli.models.layers import Activation, Normalization, PerLayer, Share, Size
 
 
 class CNN(nn.Module):
-    """Blocks of convolution, normalisation, activation and pooling, then a dense layer and the output.
+    """Convolutional network: blocks of convolution, normalization, activation and pooling, a dense layer, the output.
 
     Args:
         input_shape: channels, height and width of an image.
         num_outputs: logits or values per image.
-        channels: channels of each block's convolution; their number is the number of blocks.
-        kernel_size: side of the square kernels, in pixels; for all blocks, or a list with each block's.
-        stride: step of the kernels, in pixels; for all blocks, or a list with each block's.
-        padding: `same` pads the border so that only the stride makes the image smaller, `valid` pads nothing; or
-            pixels.
-        pool: side and stride of the pooling windows, in pixels; 1 pools nothing; for all blocks, or each block's.
-        pooling: what is taken of a window: its maximum, or its average.
-        global_pooling: average each channel over all that is left of the image, instead of flattening it.
-        hidden: units of the dense layer; 0 leaves it out.
-        activation: the non-linearity.
-        normalization: what normalises between a convolution and its activation.
-        dropout: share dropped after the blocks.
-        head_dropout: share dropped after the dense layer; None takes `dropout`.
-        initialization: how the weights are drawn.
-        channels_last: keep the values of a pixel's channels side by side in memory, which most devices compute faster.
+        channels: number of channels of each block's convolution; the length is the number of blocks.
+        kernel_size: side of the square kernels in pixels; one for all blocks, or a list with one per block.
+        stride: stride of the convolutions in pixels; one for all blocks, or a list with one per block.
+        padding: `same` pads the border so that only the stride reduces the image size, `valid` does not pad; or a
+            number of pixels.
+        pool: side and stride of the pooling windows in pixels, one for all blocks or one per block; 1 disables pooling.
+        pooling: the pooling function, maximum or average.
+        global_pooling: average each channel over the remaining image instead of flattening it.
+        hidden: number of units of the dense layer; 0 omits it.
+        activation: the activation function.
+        normalization: the normalization between a convolution and its activation.
+        dropout: dropout rate after the blocks.
+        head_dropout: dropout rate after the dense layer; None takes `dropout`.
+        initialization: initialization of the weights.
+        channels_last: store tensors in channels-last memory format, which is faster on most devices.
 
     Raises:
-        ValueError: the image is too small for so many blocks.
+        ValueError: the image is too small for the number of blocks.
     """
 
     accepts: ClassVar = {"image"}
@@ -80,7 +80,7 @@ class CNN(nn.Module):
             if before != after:
                 blocks.append(nn.ZeroPad2d((before, after, before, after)))
                 before = 0
-            # A bias in front of a batch normalisation is subtracted again.
+            # Batch normalization subtracts a preceding bias again, so the convolution needs none.
             convolution = nn.Conv2d(depth, outputs, kernel, step, before, bias=normalization != "batch")
             norm = shared.normalization(normalization, outputs, dimensions=2)
             blocks += [convolution, *norm, shared.activation(activation)]
@@ -102,12 +102,12 @@ class CNN(nn.Module):
             self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, H, W)` to `(N, num_outputs)`."""
+        """Map `(N, C, H, W)` to `(N, num_outputs)`."""
         return self.head(self.features(x))
 
 
 def _padding(padding: str | int, kernel: int) -> tuple[int, int]:
-    """Pixels added before and after; an even kernel, padded to keep the size, gets one more after."""
+    """Return the pixels added before and after; an even kernel with `same` padding gets one more after."""
     if isinstance(padding, int):
         return padding, padding
     return ((kernel - 1) // 2, kernel // 2) if padding == "same" else (0, 0)

@@ -1,4 +1,4 @@
-"""Weights from the Hugging Face hub: told early, and in words, that they cannot be had."""
+"""Early checks that weights from the Hugging Face hub are available."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _SECONDS = 10
 
 
 def check_cached(
-    repository: str | None, name: str, where: str, instead: str = "Or give a file: model.weights=FILE."
+    repository: str | None, name: str, where: str, alternative: str = "Or give a file: model.weights=FILE."
 ) -> None:
-    """Make sure that the weights of a hub's repository are cached, or that the hub answers.
+    """Check that the weights of a hub repository are cached, or that the hub can be reached.
 
-    HF_HOME says where the cache is, HF_HUB_OFFLINE=1 that the hub is not to be asked. (The library itself tries for
-    most of a minute before it gives up.)
+    HF_HOME sets the location of the cache, and HF_HUB_OFFLINE=1 disables requests to the hub. Without this check, the
+    library retries for most of a minute before it fails.
 
     Raises:
-        ConfigError: at `where`: what to fetch, and where to put it.
+        ConfigError: the weights are not available; reported at `where`, with what to download and where to put it.
     """
     import huggingface_hub
     from huggingface_hub import constants
 
     if not repository:
         raise ConfigError(
-            f"the hub has no weights of {name}", where, "Give a file, or null to start at random."
+            f"the hub has no weights of {name}", where, "Give a file, or null for random initial weights."
         )
     if any(isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str) for file in _WEIGHTS):
         return
@@ -38,54 +38,60 @@ def check_cached(
         try:
             huggingface_hub.model_info(repository, timeout=_SECONDS)
             return
-        except Exception as error:  # the hub's, or those of the library that it speaks through
+        except Exception as error:  # the hub client's own errors, or those of its HTTP library
             reason = first_line(error)
 
     raise ConfigError(
-        f"the weights of {name} are not on this machine, and the hub cannot be asked for them ({reason})",
+        f"the weights of {name} are not cached on this machine, and the hub cannot be reached ({reason})",
         where,
-        f"Where there is a network: hf download {repository}; what that leaves belongs in "
-        f"{constants.HF_HUB_CACHE} (HF_HOME moves it). " + instead,
+        f"On a machine with network access run: hf download {repository}; then copy the downloaded files to "
+        f"{constants.HF_HUB_CACHE} (set by HF_HOME). " + alternative,
     )
 
 
 def pretrained_folder(name: str, where: str) -> str:
-    """Where transformers finds a model: a folder with its files, or a name on the hub that can be had.
+    """Return where transformers finds a model: a folder with its files, or the name of an available hub model.
 
     Raises:
-        ConfigError: at `where`: the folder holds no model, or what to fetch from the hub.
+        ConfigError: the folder contains no model, or the hub model is not available; reported at `where`.
     """
     folder = typed(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            hint = "save_pretrained of transformers writes model and tokenizer into one."
-            raise ConfigError(f"{folder} holds no config.json", where, hint)
+            hint = "Save model and tokenizer there with save_pretrained of transformers."
+            raise ConfigError(f"{folder} contains no config.json", where, hint)
         return str(folder)
     transformers()
     check_cached(name, name, where, f"Or give a folder with its files: {where}=FOLDER.")
     return name
 
 
-# Keys of a model's description by which transformers fetches and runs code, or other models.
-_FETCHED = ("auto_map", "attn_implementation", "experts_implementation", "use_kernels", "quantization_config")
+# Keys of a model's config.json that make transformers download and run code, or other models.
+_REMOTE_CODE = (
+    "auto_map",
+    "attn_implementation",
+    "experts_implementation",
+    "use_kernels",
+    "quantization_config",
+)
 
 
-def plain_description(described: Any) -> Any:
-    """A model's description (its config.json) without what would have transformers run code from elsewhere."""
-    if isinstance(described, list):
-        return [plain_description(value) for value in described]
-    if not isinstance(described, dict):
-        return described
+def plain_description(config: Any) -> Any:
+    """Return a model's config.json without the keys that make transformers run code from elsewhere."""
+    if isinstance(config, list):
+        return [plain_description(value) for value in config]
+    if not isinstance(config, dict):
+        return config
     return {
         key: plain_description(value)
-        for key, value in described.items()
-        if not any(fetched in key for fetched in _FETCHED)
+        for key, value in config.items()
+        if not any(remote in key for remote in _REMOTE_CODE)
     }
 
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """No bar of transformers' own, which shows for a moment where nothing is long; those of a download stay."""
+    """Disable the progress bars of transformers for loading weights; those of downloads stay."""
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging
 
@@ -101,10 +107,10 @@ def without_bars() -> Iterator[None]:
 
 
 def transformers() -> Any:
-    """The library.
+    """Import and return transformers.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: transformers is not installed.
     """
     try:
         import transformers

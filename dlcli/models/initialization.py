@@ -1,4 +1,4 @@
-"""How the weights of a new model are drawn."""
+"""Weight initialization of new models."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.MultiheadAttenti
 
 
 def initialize(model: nn.Module, kind: Initialization) -> None:
-    """Draw the weights of all dense, convolutional, recurrent and attention layers anew, and set their biases to 0.
+    """Initialize the weights of all dense, convolutional, recurrent and attention layers, and set their biases to 0.
 
     Args:
-        model: changed in place; what normalises or embeds keeps what it has.
+        model: changed in place; normalization layers and embeddings are left unchanged.
         kind: `he` (He et al., 2015, normal, for relu), `xavier` (Glorot and Bengio, 2010, uniform), `orthogonal` (Saxe
-            et al., 2014), or `default`: each layer as torch draws it.
+            et al., 2014), or `default`, torch's own initialization of each layer.
     """
     if kind == "default":
         return

@@ -1,4 +1,4 @@
-"""Pieces that several models share: activation, normalisation, dropout, shortcuts."""
+"""Building blocks shared by several models: activation, normalization, dropout, residual connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Share = Annotated[float, Ge(0), Lt(1)]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 Normalization = Literal["none", "batch", "layer", "group"]
 
-# One number for all of a model's layers, or each layer's own.
+# One number for all layers of a model, or a list with one per layer.
 PerLayer = Size | Annotated[Sequence[Size], MinLen(1)]
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -26,30 +26,30 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
 }
 
-# Batch normalisation by the number of dimensions that a value has beside its row and channel.
+# Batch normalization classes, indexed by the number of dimensions after the batch and channel dimensions.
 _BATCH_NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def activation(name: Activation) -> nn.Module:
-    """A new activation module."""
+    """Return a new activation module."""
     return _ACTIVATIONS[name]()
 
 
 def dropout(share: float) -> list[nn.Module]:
-    """A dropout layer, or nothing where the share is 0: an idle module still costs a call in each step."""
+    """Return a dropout layer, or no layer if the rate is 0, since an idle module still costs a call per step."""
     return [nn.Dropout(share)] if share > 0 else []
 
 
 def normalization(kind: Normalization, channels: int, dimensions: int = 0) -> list[nn.Module]:
-    """A normalisation of `(N, channels, ...)`, or nothing.
+    """Return a normalization layer for inputs `(N, channels, ...)`, or no layer.
 
-    `batch` measures each channel over the rows of a batch (Ioffe and Szegedy, 2015), `layer` all channels of one row
-    (Ba et al., 2016), `group` some channels of one row (Wu and He, 2018): at most 8 groups, of at least 4 channels.
+    `batch` normalizes each channel over the rows of a batch (Ioffe and Szegedy, 2015), `layer` all channels of a row
+    (Ba et al., 2016), `group` groups of channels of a row (Wu and He, 2018): at most 8 groups, of at least 4 channels.
 
     Args:
-        kind: which of them.
+        kind: kind of normalization.
         channels: size of the second dimension.
-        dimensions: how many more there are: 0 for units, 1 for steps, 2 for pixels.
+        dimensions: number of further dimensions: 0 for units, 1 for steps, 2 for pixels.
     """
     if kind == "none":
         return []
@@ -62,7 +62,10 @@ def normalization(kind: Normalization, channels: int, dimensions: int = 0) -> li
 
 
 class Residual(nn.Module):
-    """`x + block(x)` (He et al., 2016); where the block changes the shape, `shortcut` brings x to the new one."""
+    """Residual connection `x + block(x)` (He et al., 2016).
+
+    If the block changes the shape, `shortcut` maps x to the new shape.
+    """
 
     def __init__(self, block: nn.Module, shortcut: nn.Module | None = None) -> None:
         super().__init__()
@@ -70,20 +73,20 @@ class Residual(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shaped like the block's output."""
+        """Return a tensor in the shape of the block's output."""
         return self.block(x) + (x if self.shortcut is None else self.shortcut(x))
 
 
 def per_layer(value: int | Sequence[int], layers: int, name: str) -> list[int]:
-    """One number a layer, from one number for all or a list with each layer's own.
+    """Return one number per layer, from one number for all layers or a list with one per layer.
 
     Raises:
-        ValueError: the list has another length.
+        ValueError: the list does not have one number per layer.
     """
     if isinstance(value, int):
         return [value] * layers
     if len(value) != layers:
         raise ValueError(
-            f"{name} has {len(value)} numbers for {layers} layers: give one for all, or one for each"
+            f"{name} has {len(value)} numbers for {layers} layers: give one number for all, or one per layer"
         )
     return list(value)

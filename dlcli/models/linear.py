@@ -1,4 +1,4 @@
-"""The linear model: the baseline that every network has to beat."""
+"""The linear model, a baseline for all networks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from dlcli.models.categories import CategoryVectors
 
 
 class Linear(nn.Module):
-    """One linear layer on the flattened row: logistic regression with cross-entropy, linear regression with MSE.
+    """Linear layer on the flattened row: logistic regression with cross-entropy, linear regression with MSE.
 
-    Tokens are a bag of words: each has a weight, and a row is worth the mean of its tokens'.
+    Tokens are treated as a bag of words: each token has a weight per output, and the weights of a row's tokens are
+    summed.
 
     Args:
-        input_shape: shape of one row; anything of a fixed size is flattened.
+        input_shape: shape of one row, which is flattened.
         num_outputs: logits or values per row.
-        cardinalities: codes of each column of categories, which get a learned vector each.
-        vocab_size: how many tokens there are; None where rows are no tokens.
+        cardinalities: number of codes of each categorical column; each column gets an embedding.
+        vocab_size: number of tokens; None if rows are not tokens.
     """
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
@@ -42,22 +43,22 @@ class Linear(nn.Module):
             self.layers = BagOfTokens(vocab_size, num_outputs)
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
-        """`(N, *input_shape)` (tokens `(N, T)`), and codes `(N, K)` of categories, to `(N, num_outputs)`."""
+        """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`."""
         if self.categories is not None and x_cat is not None:
             x = self.categories(x, x_cat)
         return self.layers(x)
 
 
 class BagOfTokens(nn.Module):
-    """The sum of the weights of a row's tokens, and a bias: a linear model of how often each occurs."""
+    """Sum of the weights of a row's tokens plus a bias: a linear model of the token counts."""
 
     def __init__(self, vocab_size: int, num_outputs: int) -> None:
         super().__init__()
         self.weights = nn.EmbeddingBag(vocab_size, num_outputs, mode="sum", padding_idx=0)
         self.bias = nn.Parameter(torch.zeros(num_outputs))
-        # Tokens that are hardly ever seen say nothing, instead of something at random.
+        # Start at 0, so that rare tokens have no influence instead of a random one.
         nn.init.zeros_(self.weights.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens `(N, T)` to `(N, num_outputs)`."""
+        """Map tokens `(N, T)` to `(N, num_outputs)`."""
         return self.weights(x) + self.bias

@@ -16,24 +16,24 @@ from dlcli.models.layers import Activation, Normalization, PerLayer, Share, Size
 
 
 class MLP(nn.Module):
-    """Dense hidden layers, each with normalisation, activation and dropout, and a linear output.
+    """Multilayer perceptron: hidden layers with normalization, activation and dropout, and a linear output.
 
     Args:
-        input_shape: shape of one row; anything of a fixed size is flattened.
+        input_shape: shape of one row, which is flattened.
         num_outputs: logits or values per row.
-        cardinalities: codes of each column of categories, which get a learned vector each.
-        vocab_size: how many tokens there are; None where rows are no tokens.
-        embedding: size of the vector that stands for a token; a row of tokens is the mean of theirs.
-        hidden: units of each hidden layer; a list gives each layer its own and sets their number.
-        layers: number of hidden layers, where `hidden` is one number.
-        activation: the non-linearity.
-        normalization: what normalises between a layer and its activation.
-        dropout: share of units dropped after each hidden layer.
-        residual: a shortcut around each hidden layer that has as many units as the one before it.
-        initialization: how the weights are drawn.
+        cardinalities: number of codes of each categorical column; each column gets an embedding.
+        vocab_size: number of tokens; None if rows are not tokens.
+        embedding: size of the token embeddings; a row is represented by the mean of its tokens' embeddings.
+        hidden: number of units of all hidden layers, or a list with one number per layer, which sets their number.
+        layers: number of hidden layers if `hidden` is one number.
+        activation: the activation function.
+        normalization: the normalization between a layer and its activation.
+        dropout: dropout rate after each hidden layer.
+        residual: add a residual connection around each hidden layer with as many units as the layer before it.
+        initialization: initialization of the weights.
 
     Raises:
-        ValueError: `residual` without two neighbouring hidden layers of one size.
+        ValueError: `residual` without two consecutive hidden layers of equal size.
     """
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
@@ -57,7 +57,7 @@ class MLP(nn.Module):
         sizes = [hidden] * layers if isinstance(hidden, int) else list(hidden)
         if residual and not any(inputs == outputs for inputs, outputs in pairwise(sizes)):
             raise ValueError(
-                f"residual needs two neighbouring hidden layers of one size, these have {sizes}: "
+                f"residual needs two consecutive hidden layers of equal size, but the sizes are {sizes}: "
                 "give hidden one number and more layers, or residual=false"
             )
         self.categories = CategoryVectors(cardinalities) if cardinalities else None
@@ -81,7 +81,7 @@ class MLP(nn.Module):
         initialize(self, initialization)
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
-        """`(N, *input_shape)` (tokens `(N, T)`), and codes `(N, K)` of categories, to `(N, num_outputs)`."""
+        """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`."""
         if self.categories is not None and x_cat is not None:
             x = self.categories(x, x_cat)
         return self.layers(x)

@@ -1,4 +1,4 @@
-"""From a sequence of states to one vector."""
+"""Pooling of a sequence of states to one vector."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Pooling = Literal["last", "mean", "max", "attention"]
 
 
 class SequencePooling(nn.Module):
-    """`(N, T, F)` to `(N, F)`: the last step, the mean or maximum over steps, or a weighted mean that is learnt.
+    """Pools `(N, T, F)` to `(N, F)`: the last step, the mean or maximum over steps, or an attention-weighted mean.
 
-    `attention` gives each step a score, a learnt linear function of its state; the softmax over the steps are the
-    weights (as in Yang et al., Hierarchical Attention Networks, 2016, without their hidden layer).
+    For `attention`, the weights are the softmax over steps of a learned linear function of the states (Yang et al.,
+    Hierarchical Attention Networks, 2016, without the hidden layer).
     """
 
     def __init__(self, kind: Pooling, features: int) -> None:
         super().__init__()
         self.kind = kind
-        # A bias would shift all steps' scores alike: the softmax takes it out again.
+        # No bias, because the softmax is invariant to a constant added to all scores.
         self.score = nn.Linear(features, 1, bias=False) if kind == "attention" else None
 
     def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """One vector a row; steps behind its length, one of `lengths` `(N,)`, count for nothing."""
+        """Return one vector per row; steps beyond the row's length in `lengths` `(N,)` are ignored."""
         if lengths is None:
             return self._pool(states)
         if self.kind == "last":

@@ -1,4 +1,4 @@
-"""Any of timm's image models behind a new head (Wightman, PyTorch Image Models, 2019)."""
+"""Pretrained image models of timm with a new head (Wightman, PyTorch Image Models, 2019)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from dlcli.models.layers import Activation, Share, Size
 from dlcli.models.timm_catalog import pretrained_models
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 
-# Files in which timm saves weights.
+# Names of timm's weight files.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
-# Arguments of timm.create_model that are keys of their own here, and by what name.
+# Arguments of timm.create_model that dlcli sets itself, and what sets them.
 _OURS = {
     "pretrained": "model.weights", "num_classes": "the data's classes", "in_chans": "the data's channels",
     "img_size": "model.input_size", "pretrained_cfg": "model.mean and model.std", "features_only": "model.hidden",
@@ -35,33 +35,34 @@ _OURS = {
 
 
 class PretrainedImage(nn.Module):
-    """A backbone of timm's, global pooling, and a head of our own.
+    """A timm backbone with global pooling, and a new head.
 
-    It takes images as bytes (or as floats of the range 0 to 255) and scales them itself, as the weights are used to;
-    smaller or larger images are resized where the model is.
+    Images are bytes (or floats from 0 to 255). The model scales them as in the weights' training, and resizes images of
+    another size on the model's device.
 
     Args:
         input_shape: channels, height and width of an image.
         num_outputs: logits or values per image.
-        architecture: timm's name, with a tag where there are several weights: `resnet50`, `resnet50.a1_in1k`.
-        weights: a file with the backbone's weights, or those of a run of this model; `hub` has timm download its
-            own; None starts at random.
-        input_size: side in pixels that images are resized to; None: as the weights were trained.
-        normalization: `own` scales pixels by the weights' mean and deviation, `data` by the training rows'.
-        mean: of the channels, from 0 to 1; None: as timm has it for this model.
-        std: their deviation.
-        pooling: how the backbone's last states become one vector; None: as timm has it for this model.
-        hidden: units of a dense layer in front of the output; 0 leaves it out.
-        activation: the dense layer's non-linearity.
-        dropout: share dropped before the output.
+        architecture: timm's name, with a tag if there are several sets of weights: `resnet50`, `resnet50.a1_in1k`.
+        weights: a file with the backbone's weights, or those of a run of this model; `hub` downloads timm's weights;
+            None initializes at random.
+        input_size: side in pixels that images are resized to; None takes the size that the weights were trained with.
+        normalization: `own` scales pixels by the mean and deviation that the weights were trained with, `data` by those
+            of the training rows.
+        mean: mean of each channel, from 0 to 1; None takes timm's value for the model.
+        std: deviation of each channel; None takes timm's value for the model.
+        pooling: pooling of the backbone's last states to one vector; None takes timm's default for the model.
+        hidden: number of units of a dense layer before the output; 0 omits it.
+        activation: activation function of the dense layer.
+        dropout: dropout rate before the output.
         arguments: further arguments of the architecture, such as `pad_type`.
-        restored: leaves the backbone's weights alone, for they will be loaded from a run.
+        restored: skip loading the backbone's weights, because they will be loaded from a run.
     """
 
     accepts: ClassVar = {"image"}
     requires: ClassVar = ("timm",)
-    # Weights that are neither a file nor a run.
-    weights_words: ClassVar = {"hub": "downloads timm's own", "null": "starts at random"}
+    # Values of `weights` that are neither a file nor a run.
+    weights_words: ClassVar = {"hub": "downloads timm's weights", "null": "initializes at random"}
     mean: Tensor
     std: Tensor
 
@@ -93,12 +94,12 @@ class PretrainedImage(nn.Module):
         self.interpolation = (
             config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
         )
-        # Who scales the pixels: this model, or the last part of the preprocessing in front of it.
+        # Whether this model scales the pixels, or the preprocessing does.
         self.takes_raw = normalization == "own"
         scale = {}
         for name, given in (("mean", mean), ("std", std)):
             values = torch.tensor(given or config[name], dtype=torch.float32, device="cpu")
-            if len(values) != channels:  # colour to grey
+            if len(values) != channels:  # statistics of colour images for greyscale images
                 values = values.mean().expand(channels)
             scale[name] = values.clone().reshape(1, -1, 1, 1)
             self.register_buffer(name, scale[name].to(torch.get_default_device()))
@@ -109,29 +110,29 @@ class PretrainedImage(nn.Module):
         self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))
 
     def feature_settings(self) -> dict[str, Any]:
-        """What decides about the features beside the backbone's weights."""
+        """Return all settings that the features depend on besides the backbone's weights."""
         scale = [self.mean.flatten().tolist(), self.std.flatten().tolist()] if self.takes_raw else None
         return {**self._settings, "input_size": self.input_size, "scale": scale}
 
     def features(self, x: Tensor) -> Tensor:
-        """Images `(N, C, H, W)` to the backbone's features `(N, F)`."""
+        """Map images `(N, C, H, W)` to the backbone's features `(N, F)`."""
         if self.takes_raw:
             x = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
         if x.shape[-2:] != (self.input_size, self.input_size):
-            size = (self.input_size, self.input_size)  # in full precision, for a CPU resizes in no other
+            size = (self.input_size, self.input_size)  # a CPU can resize in full precision only
             resized = nn.functional.interpolate(x.float(), size, mode=self.interpolation, antialias=True)
             x = resized.to(x.dtype)
         return self.backbone(x)
 
     def forward(self, x: Tensor | None = None, features: Tensor | None = None) -> Tensor:
-        """Images, or their features, to `(N, num_outputs)`."""
+        """Map images, or their features, to `(N, num_outputs)`."""
         if features is None:
             assert x is not None
             features = self.features(x)
         return self.head(features)
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
-        """The backbone's parameters by layer, as timm groups them for this architecture."""
+        """Return the names of the backbone's parameters by layer, as timm groups them for the architecture."""
         from timm.models import group_parameters
 
         matcher: Any = self.backbone.group_matcher
@@ -140,7 +141,7 @@ class PretrainedImage(nn.Module):
 
     @classmethod
     def mistakes(cls, arguments: Mapping[str, Any]) -> Iterator[Problem]:
-        """What is wrong with arguments whose types are right: names that timm would only refuse when it builds."""
+        """Yield problems of well-typed arguments, such as names that timm would reject only when building the model."""
         name, options = arguments.get("architecture"), arguments.get("arguments") or {}
         if not isinstance(name, str) or not isinstance(options, Mapping):
             return
@@ -152,12 +153,12 @@ class PretrainedImage(nn.Module):
                 yield Problem("is set by dlcli itself", f"arguments.{option}", f"It is {_OURS[option]}.")
         yield from _no_arguments(name, {k: v for k, v in options.items() if k not in _OURS})
         weights = arguments.get("weights")
-        # What does not end as a file does may be a run's name.
+        # A value without the suffix of a weight file may be a run's name.
         if isinstance(weights, str) and Path(weights).suffix in _FILES and not typed(weights).exists():
             yield Problem(
                 f"there is no file {weights}",
                 "weights",
-                "A run may be named, too; hub downloads timm's own; null starts at random.",
+                "Give an existing file, a run, hub (downloads timm's weights) or null (initializes at random).",
             )
 
 
@@ -168,11 +169,13 @@ def _no_architecture(name: str) -> Problem | None:
         return None
     source, _, place = name.partition(":")
     if source in ("hf-hub", "hf_hub", "local-dir"):
-        # timm would go there again to load a run, which has to need neither hub nor folder.
-        how = _in_a_folder(typed(place)) if source == "local-dir" else _on_the_hub(place, names)
-        return Problem(f"{name} is a place, not an architecture", "architecture", how)
+        # timm would access the place again when the run is loaded, but a run must not depend on the hub or a folder.
+        advice = _folder_hint(typed(place)) if source == "local-dir" else _hub_hint(place, names)
+        return Problem(f"{name} is a location, not an architecture", "architecture", advice)
     timm = _timm()
-    if name in timm.list_models() or name in timm.list_pretrained():  # another version of timm knows others
+    if (
+        name in timm.list_models() or name in timm.list_pretrained()
+    ):  # the installed version may have other models
         return None
     bare, _, tag = name.partition(".")
     if tag and bare in names:
@@ -183,28 +186,28 @@ def _no_architecture(name: str) -> Problem | None:
         return Problem(f"{bare} has no weights {tag}", "architecture", found)
     found = did_you_mean(name, {model.architecture for model in known})
     return Problem(
-        f"timm has no model {name}", "architecture", hint(found, "dlcli list pretrained names them.")
+        f"timm has no model {name}", "architecture", hint(found, "List them with: dlcli list pretrained.")
     )
 
 
-def _on_the_hub(repository: str, names: Collection[str]) -> str:
-    """How a model of the hub is given."""
+def _hub_hint(repository: str, names: Collection[str]) -> str:
+    """Return how to configure a model of the hub."""
     name = repository.partition("@")[0].removeprefix("timm/")
     if name in names:
-        return f"timm's own go by their name: model.architecture={name}"
+        return f"Give timm's models by name: model.architecture={name}"
     return (
-        f"Fetch it (hf download {repository.replace('@', ' --revision ')} --local-dir DIR), and give the architecture "
-        "that its config.json names: model.architecture=NAME model.weights=DIR/model.safetensors"
+        f"Download it (hf download {repository.replace('@', ' --revision ')} --local-dir DIR), and give the "
+        "architecture named in its config.json: model.architecture=NAME model.weights=DIR/model.safetensors"
     )
 
 
-def _in_a_folder(folder: Path) -> str:
-    """How a model is given that timm has saved in a folder."""
+def _folder_hint(folder: Path) -> str:
+    """Return how to configure a model that timm has saved in a folder."""
     try:
-        described = json.loads((folder / "config.json").read_text())
-        name, config = described["architecture"], described.get("pretrained_cfg", described)
+        content = json.loads((folder / "config.json").read_text())
+        name, config = content["architecture"], content.get("pretrained_cfg", content)
     except (OSError, ValueError, LookupError):
-        return f"{folder} has no config.json that names one: give model.architecture=NAME model.weights=FILE"
+        return f"{folder} has no config.json with an architecture: give model.architecture=NAME model.weights=FILE"
     scale = [
         f"'model.{key}={list(config[key])}'".replace(" ", "") for key in ("mean", "std") if config.get(key)
     ]
@@ -213,7 +216,7 @@ def _in_a_folder(folder: Path) -> str:
 
 
 def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Problem]:
-    """Arguments that the architecture does not take."""
+    """Yield a problem for each argument that the architecture does not accept."""
     if not options:
         return
     with torch.device("meta"):
@@ -223,12 +226,12 @@ def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Pro
         try:
             with torch.device("meta"):
                 _timm().create_model(architecture, **{option: value})
-        except Exception as error:  # whatever an architecture's own code raises
+        except Exception as error:  # the architecture's code may raise anything
             unknown = option not in takes
             yield Problem(
                 f"{architecture} has no argument {option}"
                 if unknown
-                else f"{architecture} refuses it: {first_line(error)}",
+                else f"{architecture} rejects it: {first_line(error)}",
                 f"arguments.{option}",
                 hint(question(f"model.arguments.{name}" for name in near(option, takes))) if unknown else "",
             )
@@ -237,12 +240,14 @@ def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Pro
 def _backbone(
     architecture: str, weights: str | None, channels: int, input_size: int | None, options: Mapping[str, Any]
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """timm's model without its head, and what timm knows of the images that it takes."""
+    """Return timm's model without its head, and timm's configuration of its input images."""
     timm = _timm()
     config = timm.get_pretrained_cfg(architecture)
     if config is None:
         raise ConfigError(
-            f"timm has no model {architecture}", "model.architecture", "dlcli list pretrained names them."
+            f"timm has no model {architecture}",
+            "model.architecture",
+            "List them with: dlcli list pretrained.",
         )
     arguments = {**options, "num_classes": 0, "in_chans": channels}
     if config.fixed_input_size and input_size not in (None, config.input_size[-1]):
@@ -252,21 +257,21 @@ def _backbone(
         return timm.create_model(architecture, pretrained=True, **arguments), config.to_dict()
     model = timm.create_model(architecture, **arguments)
     if weights is not None:
-        _fill(model, typed(weights), config, channels)
+        _load_backbone(model, typed(weights), config, channels)
     return model, config.to_dict()
 
 
-def _fill(model: nn.Module, file: Path, config: Any, channels: int) -> None:
-    """Load the backbone's weights; those of a head may be there or not.
+def _load_backbone(model: nn.Module, file: Path, config: Any, channels: int) -> None:
+    """Load the backbone's weights; the file may contain those of a head or not.
 
     Raises:
-        ConfigError: names or shapes do not agree.
+        ConfigError: names or shapes do not match the model.
     """
     from timm.models._manipulate import adapt_input_conv
 
     heads = (config.classifier,) if isinstance(config.classifier, str) else tuple(config.classifier or ())
     weights = read_weights(file, "model.weights")
-    if of_whole_model(file):  # of a run: the head is none of timm's
+    if of_whole_model(file):  # saved by a run, whose head is not timm's
         weights = {
             name.removeprefix("backbone."): values
             for name, values in weights.items()
@@ -282,17 +287,17 @@ def _fill(model: nn.Module, file: Path, config: Any, channels: int) -> None:
         raise ConfigError(
             f"{file} does not fit {config.architecture}: {misfit}",
             "model.weights",
-            "Only the head may differ: choose the architecture that the weights are of (model.architecture=...).",
+            "Only the head may differ: choose the architecture of the weights (model.architecture=...).",
         )
     if torch.get_default_device().type != "meta":
         model.load_state_dict(weights, strict=False)
 
 
 def _check_scale(file: Path, scale: Mapping[str, Tensor]) -> None:
-    """Refuse a run's weights that are used to other pixels.
+    """Raise an error if a run's weights were trained with another pixel mean or deviation.
 
     Raises:
-        ConfigError: naming the mean and the deviation that the run had.
+        ConfigError: the values differ; the hint gives those of the run.
     """
     if not of_whole_model(file):
         return
@@ -307,14 +312,14 @@ def _check_scale(file: Path, scale: Mapping[str, Tensor]) -> None:
     if other:
         give = [f"model.{name}={[round(v, 6) for v in weights[name].flatten().tolist()]}" for name in scale]
         raise ConfigError(
-            f"the run's weights are used to pixels of another {' and '.join(other)}",
+            f"the run's weights were trained with another pixel {' and '.join(other)}",
             "model.weights",
             f"Give {' '.join(give)}.".replace(", ", ","),
         )
 
 
 def _width(backbone: Any) -> int:
-    """Features per image: what a head of timm's would get."""
+    """Return the number of features per image, the input size of timm's head."""
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
 

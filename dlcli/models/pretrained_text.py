@@ -1,4 +1,4 @@
-"""Any of transformers' text models behind a new head (Wolf et al., Transformers, 2020)."""
+"""Pretrained text models of transformers with a new head (Wolf et al., Transformers, 2020)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from dlcli.models.layers import Activation, Share
 
 
 class PretrainedText(nn.Module):
-    """A backbone of transformers', one vector of its last states, and a head of our own.
+    """A transformers backbone, pooling of its last states, and a new head.
 
     Args:
         num_outputs: logits or values per text.
-        name: the model's name on the hub, or a folder.
-        backbone_config: the backbone's description as JSON, which its preprocessing has read with the tokenizer.
-        pretrained: whether it starts with the weights that are there, or at random.
-        pooling: how the tokens' states become one vector.
-        hidden: units of a dense layer in front of the output; 0 leaves it out.
-        activation: the dense layer's non-linearity.
-        dropout: share dropped before the output.
-        restored: leaves the weights alone, for they will be loaded from a run.
+        name: name of the model on the hub, or a folder.
+        backbone_config: the backbone's config.json, read by the preprocessing together with the tokenizer.
+        pretrained: load the pretrained weights; if false, initialize at random.
+        pooling: pooling of the tokens' states to one vector.
+        hidden: number of units of a dense layer before the output; 0 omits it.
+        activation: activation function of the dense layer.
+        dropout: dropout rate before the output.
+        restored: skip loading the weights, because they will be loaded from a run.
 
     Raises:
-        ConfigError: the texts were cut by another tokenizer, or the weights are not all there.
+        ConfigError: the texts were tokenized by another tokenizer, or some weights are missing.
     """
 
     accepts: ClassVar = {"tokens"}
-    # Where it is left to the data and the model: with its own tokenizer.
+    # The preprocessing that `preprocessing=auto` chooses, which uses the model's tokenizer.
     preprocessing: ClassVar = "pretrained_text"
     requires: ClassVar = ("transformers",)
 
@@ -53,20 +53,20 @@ class PretrainedText(nn.Module):
         super().__init__()
         if backbone_config is None:
             raise ConfigError(
-                "the texts are cut by another tokenizer than the model's own",
+                "the texts are not tokenized by the model's own tokenizer",
                 "preprocessing",
                 "Choose preprocessing=pretrained_text.",
             )
         self._backbone_config = backbone_config
-        described = plain_description(json.loads(backbone_config))
+        description = plain_description(json.loads(backbone_config))
         library = transformers()
-        config = library.AutoConfig.for_model(described.pop("model_type"), **described)
+        config = library.AutoConfig.for_model(description.pop("model_type"), **description)
         if pretrained and not restored and torch.get_default_device().type != "meta":
             self.backbone = _pretrained(name, config)
         else:
             self.backbone = library.AutoModel.from_config(config, trust_remote_code=False)
         if getattr(self.backbone, "pooler", None) is not None:
-            self.backbone.pooler = None  # a layer for the first token's state that nobody reads
+            self.backbone.pooler = None  # an unused layer on the first token's state
         self.pooling = pooling
         self._blocks = int(config.num_hidden_layers)
         width = int(config.hidden_size)
@@ -74,33 +74,33 @@ class PretrainedText(nn.Module):
         self.head = nn.Sequential(*dense, *shared.dropout(dropout), nn.Linear(hidden or width, num_outputs))
 
     def feature_settings(self) -> dict[str, Any]:
-        """What decides about the features beside the backbone's weights."""
+        """Return all settings that the features depend on besides the backbone's weights."""
         return {"pooling": self.pooling, "config": self._backbone_config}
 
     def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tokens `(N, T)`, of which `lengths` `(N,)` count, to one vector each, `(N, F)`."""
+        """Map tokens `(N, T)` with `lengths` `(N,)` to one vector per row, `(N, F)`."""
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
-        there = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
-        states = self.backbone(input_ids=x, attention_mask=there.long()).last_hidden_state
+        mask = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)
+        states = self.backbone(input_ids=x, attention_mask=mask.long()).last_hidden_state
         if self.pooling == "first":
             return states[:, 0]
         if self.pooling == "last":
             return states[torch.arange(x.shape[0], device=x.device), lengths - 1]
-        weights = there.unsqueeze(2).to(states.dtype)
+        weights = mask.unsqueeze(2).to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
 
     def forward(
         self, x: Tensor | None = None, lengths: Tensor | None = None, features: Tensor | None = None
     ) -> Tensor:
-        """Tokens, or their features, to `(N, num_outputs)`."""
+        """Map tokens, or their features, to `(N, num_outputs)`."""
         if features is None:
             assert x is not None
             features = self.features(x, lengths)
         return self.head(features)
 
     def layers(self, *, coarse: bool) -> list[list[str]]:
-        """The backbone's parameters: embeddings, each block, and what stands behind the blocks with the last one."""
+        """Return the names of the backbone's parameters: embeddings, then each block; the rest joins the last block."""
         blocks = next(
             name
             for name, module in self.backbone.named_modules()
@@ -116,10 +116,10 @@ class PretrainedText(nn.Module):
 
 
 def _pretrained(name: str, config: Any) -> Any:
-    """transformers' model with its weights.
+    """Return the transformers model with its weights.
 
     Raises:
-        ConfigError: some of them are missing: they would start at random, frozen or not.
+        ConfigError: some weights are missing, which would be initialized at random, frozen or not.
     """
     place = pretrained_folder(name, "model.name")
     with without_bars():
@@ -131,6 +131,6 @@ def _pretrained(name: str, config: Any) -> Any:
         raise ConfigError(
             f"{name} lacks {len(missing)} of its weights: {', '.join(missing[:3])}",
             "model.name",
-            "Fetch it anew, or start at random: model.pretrained=false.",
+            "Download it again, or initialize at random: model.pretrained=false.",
         )
     return model

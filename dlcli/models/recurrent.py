@@ -19,21 +19,21 @@ _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, 
 
 
 class Recurrent(nn.Module):
-    """Recurrent layers, one vector made of their states, and a linear output; images are read as sequences of rows.
+    """Recurrent layers, pooling of their states, and a linear output; images are read as sequences of pixel rows.
 
     Args:
-        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or of tokens the steps.
+        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or the steps of tokens `(T,)`.
         num_outputs: logits or values per sequence.
-        vocab_size: how many tokens there are; None where rows are no tokens.
-        embedding: size of the vector that stands for a token.
-        cell: the kind of layer: `rnn` (tanh), `lstm` or `gru`.
-        hidden: units of each layer and direction.
+        vocab_size: number of tokens; None if rows are not tokens.
+        embedding: size of the token embeddings.
+        cell: kind of layer: `rnn` (tanh), `lstm` or `gru`.
+        hidden: number of units of each layer and direction.
         layers: number of stacked layers.
-        bidirectional: also read backwards; both directions' states are joined.
-        pooling: `last` takes the state after the whole sequence (in each direction); `mean`, `max` and `attention`
-            take all states into account.
-        dropout: share dropped between the layers and before the output.
-        initialization: how the weights are drawn.
+        bidirectional: also read the sequence backwards; the states of both directions are concatenated.
+        pooling: `last` takes the final state (of each direction); `mean`, `max` and `attention` pool the states of all
+            steps.
+        dropout: dropout rate between the layers and before the output.
+        initialization: initialization of the weights.
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens"}
@@ -59,34 +59,35 @@ class Recurrent(nn.Module):
             hidden,
             num_layers=layers,
             bidirectional=bidirectional,
-            # torch warns of dropout in a single layer, where there is nothing in between.
+            # torch warns about dropout with a single layer, where it has no effect.
             dropout=dropout if layers > 1 else 0.0,
             batch_first=True,
         )
         states = 2 * hidden if bidirectional else hidden
-        # The backward direction ends at the first step: its last state is not that of the last step.
+        # The final state of the backward direction is that of the first step.
         both_ends = bidirectional and pooling == "last"
         self.pool = None if both_ends else SequencePooling(pooling, states)
         self.head = nn.Sequential(*shared.dropout(dropout), nn.Linear(states, num_outputs))
         initialize(self, initialization)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """`(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, rows of `lengths` `(N,)`, to `(N, num_outputs)`."""
+        """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`."""
         sequence = self.sequence(x)
         if lengths is not None and self.layers.bidirectional:
             states, last = self._both_directions(sequence, lengths)
         else:
-            states, last = self.layers(sequence)  # no step sees the padding, which is behind it
+            states, last = self.layers(sequence)  # padding follows the row's steps and does not affect them
         if self.pool is not None:
             return self.head(self.pool(states, lengths))
-        # An LSTM gives its cells' states too.
+        # An LSTM also returns its cell states.
         last = last[0] if isinstance(last, tuple) else last
         return self.head(torch.cat([last[-2], last[-1]], dim=1))
 
     def _both_directions(self, sequence: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
-        """States `(N, T, 2 * hidden)`, and the last of each direction: backwards a row begins at its own end.
+        """Return the states `(N, T, 2 * hidden)` and the final state of each direction.
 
-        torch wants the lengths on the CPU and is slower so: one direction does without.
+        The sequences are packed so that the backward direction starts at each row's end. Packing needs the lengths on
+        the CPU and is slower, so it is not used for one direction.
         """
         packed = pack_padded_sequence(sequence, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, last = self.layers(packed)

@@ -15,21 +15,21 @@ from dlcli.models.layers import Activation, Normalization, Share, Size
 
 
 class ResNet(nn.Module):
-    """A convolution, stages of residual blocks, the average over what is left of the image, and a linear output.
+    """Residual network: a convolution, stages of residual blocks, global average pooling, and a linear output.
 
-    Each stage but the first halves height and width. With `channels` (16, 32, 64), n `blocks` a stage make the paper's
-    network of 6n + 2 layers: 3 are its ResNet-20.
+    Each stage except the first halves height and width. With `channels` (16, 32, 64), n `blocks` per stage give the
+    paper's network of 6n + 2 layers; 3 give its ResNet-20.
 
     Args:
         input_shape: channels, height and width of an image.
         num_outputs: logits or values per image.
-        channels: channels of each stage; their number is the number of stages.
-        blocks: residual blocks of each stage, with two convolutions each.
-        activation: the non-linearity.
-        normalization: what follows each convolution.
-        dropout: share dropped before the output.
-        initialization: how the weights are drawn.
-        channels_last: keep the values of a pixel's channels side by side in memory, which most devices compute faster.
+        channels: number of channels of each stage; the length is the number of stages.
+        blocks: number of residual blocks per stage, with two convolutions each.
+        activation: the activation function.
+        normalization: the normalization after each convolution.
+        dropout: dropout rate before the output.
+        initialization: initialization of the weights.
+        channels_last: store tensors in channels-last memory format, which is faster on most devices.
     """
 
     accepts: ClassVar = {"image"}
@@ -75,5 +75,5 @@ class ResNet(nn.Module):
             self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, H, W)` to `(N, num_outputs)`."""
+        """Map `(N, C, H, W)` to `(N, num_outputs)`."""
         return self.head(self.features(x))

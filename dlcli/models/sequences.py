@@ -1,4 +1,4 @@
-"""How models of sequences read a row, and which of a padded row's steps are there."""
+"""Input layer of sequence models, and masks of padded sequences."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 
 class AsSequence(nn.Module):
-    """`(N, T, features)` of whatever a batch holds.
+    """Converts any supported batch to a sequence `(N, T, features)`.
 
-    A sequence `(N, T, F)` stays as it is, an image `(N, C, H, W)` is the sequence of its H rows, C * W features each,
-    and a token of `(N, T)` is a vector that is learnt; that of the padding, token 0, is 0.
+    A sequence `(N, T, F)` is left unchanged, an image `(N, C, H, W)` becomes the sequence of its H pixel rows with
+    C * W features each, and tokens `(N, T)` are embedded; the embedding of the padding, token 0, is 0.
 
     Args:
-        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or of tokens the steps; 0 where
-            rows differ.
-        vocab_size: how many tokens there are; None where rows are no tokens.
-        embedding: size of a token's vector.
+        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or the steps of tokens `(T,)`; T is 0 if rows
+            differ in length.
+        vocab_size: number of tokens; None if rows are not tokens.
+        embedding: size of the token embeddings.
     """
 
     def __init__(self, input_shape: tuple[int, ...], vocab_size: int | None, embedding: int) -> None:
@@ -31,12 +31,12 @@ class AsSequence(nn.Module):
             self.steps, self.features = input_shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, T, features)`."""
+        """Return the sequence `(N, T, features)`."""
         if self.table is not None:
             return self.table(x)
         return x.permute(0, 2, 1, 3).flatten(2) if x.ndim == 4 else x
 
 
 def present(lengths: Tensor, steps: int) -> Tensor:
-    """Which of `steps` are there in rows of these lengths `(N,)`, and not padding: `(N, steps)`, booleans."""
+    """Return a boolean mask `(N, steps)` that is true for the steps within the rows' lengths `(N,)`."""
     return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(1)

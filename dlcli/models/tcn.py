@@ -16,22 +16,22 @@ from dlcli.models.sequences import AsSequence
 
 
 class TCN(nn.Module):
-    """Residual blocks of causal convolutions whose dilation doubles, one vector of the states, and a linear output.
+    """Residual blocks of causal convolutions with doubling dilation, pooling of the states, and a linear output.
 
-    The last step sees `1 + 2 (kernel_size - 1) (2^blocks - 1)` steps. Images are read as sequences of their rows.
+    The receptive field is `1 + 2 (kernel_size - 1) (2^blocks - 1)` steps. Images are read as sequences of pixel rows.
 
     Args:
-        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or of tokens the steps.
+        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or the steps of tokens `(T,)`.
         num_outputs: logits or values per sequence.
-        vocab_size: how many tokens there are; None where rows are no tokens.
-        embedding: size of the vector that stands for a token.
-        channels: channels of each block; their number is the number of blocks.
-        kernel_size: steps that a kernel spans, before dilation.
-        activation: the non-linearity.
-        normalization: what normalises between a convolution and its activation.
-        pooling: how the steps' states become one vector.
-        dropout: share dropped after each convolution.
-        initialization: how the weights are drawn.
+        vocab_size: number of tokens; None if rows are not tokens.
+        embedding: size of the token embeddings.
+        channels: number of channels of each block; the length is the number of blocks.
+        kernel_size: kernel size in steps, before dilation.
+        activation: the activation function.
+        normalization: the normalization between a convolution and its activation.
+        pooling: pooling of the steps' states to one vector.
+        dropout: dropout rate after each convolution.
+        initialization: initialization of the weights.
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens"}
@@ -59,7 +59,7 @@ class TCN(nn.Module):
             for size in (inputs, outputs):
                 dilation = 2**number
                 block += [
-                    # On the left only: no step sees a later one.
+                    # Pad on the left only, so that no step depends on a later one.
                     nn.ConstantPad1d(((kernel_size - 1) * dilation, 0), 0.0),
                     nn.Conv1d(size, outputs, kernel_size, dilation=dilation, bias=normalization != "batch"),
                     *shared.normalization(normalization, outputs, dimensions=1),
@@ -75,6 +75,6 @@ class TCN(nn.Module):
         initialize(self, initialization)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """`(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, rows of `lengths` `(N,)`, to `(N, num_outputs)`."""
+        """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`."""
         states = self.blocks(self.sequence(x).transpose(1, 2))
         return self.head(self.pool(states.transpose(1, 2), lengths))

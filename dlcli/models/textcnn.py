@@ -17,19 +17,19 @@ from dlcli.models.sequences import AsSequence
 
 
 class TextCNN(nn.Module):
-    """Convolutions of several widths side by side over the steps, each one's strongest answer, and a linear output.
+    """Parallel convolutions of several kernel sizes over the steps, pooling of their outputs, and a linear output.
 
     Args:
-        input_shape: of tokens the steps; of a sequence steps and features `(T, F)`.
+        input_shape: steps of tokens `(T,)`, or steps and features of a sequence `(T, F)`.
         num_outputs: logits or values per sequence.
-        vocab_size: how many tokens there are; None where rows are no tokens.
-        embedding: size of the vector that stands for a token.
-        channels: channels of each convolution.
-        kernel_sizes: steps that each convolution spans.
-        activation: the non-linearity.
-        pooling: how the steps' states become one vector.
-        dropout: share dropped before the output.
-        initialization: how the weights are drawn.
+        vocab_size: number of tokens; None if rows are not tokens.
+        embedding: size of the token embeddings.
+        channels: number of channels of each convolution.
+        kernel_sizes: kernel size of each convolution in steps.
+        activation: the activation function.
+        pooling: pooling of the steps' states to one vector.
+        dropout: dropout rate before the output.
+        initialization: initialization of the weights.
     """
 
     accepts: ClassVar = {"sequence", "tokens"}
@@ -49,7 +49,7 @@ class TextCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.sequence = AsSequence(input_shape, vocab_size, embedding)
-        # Zeros behind the end: a text may be shorter than the widest kernel, and each step has a state.
+        # Pad at the end, so that each step has a state and texts shorter than the kernel are possible.
         self.convolutions = nn.ModuleList(
             nn.Sequential(
                 nn.ConstantPad1d((0, size - 1), 0.0), nn.Conv1d(self.sequence.features, channels, size)
@@ -63,7 +63,7 @@ class TextCNN(nn.Module):
         initialize(self, initialization)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """`(N, T)` tokens or `(N, T, F)`, rows of `lengths` `(N,)`, to `(N, num_outputs)`."""
+        """Map tokens `(N, T)` or `(N, T, F)`, with `lengths` `(N,)`, to `(N, num_outputs)`."""
         channels_first = self.sequence(x).transpose(1, 2)
         states = torch.cat([convolution(channels_first) for convolution in self.convolutions], dim=1)
         return self.head(self.pool(self.activation(states).transpose(1, 2), lengths))

@@ -1,7 +1,7 @@
-"""The pretrained models that timm knows, without importing it: `timm_models.csv`, written by this module.
+"""Catalog of timm's pretrained models, read from `timm_models.csv` without importing timm.
 
-timm imports torch, and to count a model's parameters it has to be built: too long for a list of names. With another
-version of timm, `python -m dlcli.models.timm_catalog` writes the file anew.
+timm imports torch, and a model must be built to count its parameters, which is too slow for a list of names. To update
+the file for another version of timm, run `python -m dlcli.models.timm_catalog`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ _FILE = Path(__file__).with_name("timm_models.csv")
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """A model with weights to download: its parameters with ImageNet's (or its own) head, and its images' side."""
+    """A model with downloadable weights.
+
+    Attributes:
+        name: timm's name, with a tag if there are several sets of weights.
+        parameters: number of parameters, including the head.
+        input_size: side of the input images in pixels.
+    """
 
     name: str
     parameters: int
@@ -26,14 +32,14 @@ class PretrainedModel:
 
     @property
     def architecture(self) -> str:
-        """The name without the tag that tells its weights from others."""
+        """Name without the tag of the weights."""
         return self.name.partition(".")[0]
 
 
 def pretrained_models(pattern: str = "*") -> list[PretrainedModel]:
-    """Those whose name matches: with wildcards (`resnet*`), or as a part of it."""
-    wanted = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
-    return [model for model in _catalog() if fnmatchcase(model.name.lower(), wanted.lower())]
+    """Return the models whose name matches a pattern with wildcards (`resnet*`), or contains it."""
+    glob = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
+    return [model for model in _catalog() if fnmatchcase(model.name.lower(), glob.lower())]
 
 
 @cache
@@ -46,7 +52,7 @@ def _catalog() -> tuple[PretrainedModel, ...]:
 
 
 def build_catalog() -> Iterable[PretrainedModel]:
-    """What the installed timm knows; builds each architecture once, without memory for its weights."""
+    """Yield the models of the installed timm; each architecture is built once, on the meta device."""
     import timm
     import torch
 

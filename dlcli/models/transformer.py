@@ -16,23 +16,23 @@ from dlcli.models.sequences import AsSequence, present
 
 
 class Transformer(nn.Module):
-    """Embedding (of tokens a table, else linear), positions, encoder layers, one vector of states, and a linear output.
+    """Token or linear embedding, positional encoding, encoder layers, pooling of the states, and a linear output.
 
-    Normalises before each part of a layer (Xiong et al., 2020), which trains without a warm-up. Images are read as
-    sequences of their rows.
+    Layers use pre-normalization (Xiong et al., 2020), which trains without a warm-up. Images are read as sequences of
+    pixel rows.
 
     Args:
-        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or of tokens the steps.
+        input_shape: steps and features `(T, F)`, an image `(C, H, W)`, or the steps of tokens `(T,)`.
         num_outputs: logits or values per sequence.
-        vocab_size: how many tokens there are; None where rows are no tokens.
-        hidden: size of the vector that stands for a step; divisible by `heads`.
+        vocab_size: number of tokens; None if rows are not tokens.
+        hidden: size of a step's state; must be divisible by `heads`.
         layers: number of encoder layers.
-        heads: attention heads of each layer.
-        feedforward: units of the dense layer within each encoder layer.
-        activation: the non-linearity of that dense layer.
-        pooling: how the steps' states become one vector.
-        dropout: share dropped after the embedding and within the layers.
-        initialization: how the weights are drawn.
+        heads: number of attention heads per layer.
+        feedforward: number of units of the feed-forward network of each encoder layer.
+        activation: activation function of the feed-forward network.
+        pooling: pooling of the steps' states to one vector.
+        dropout: dropout rate after the embedding and within the layers.
+        initialization: initialization of the weights.
 
     Raises:
         ValueError: `hidden` is not divisible by `heads`.
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
         self.embed = nn.Linear(self.sequence.features, hidden) if vocab_size is None else nn.Identity()
         self.register_buffer("positions", sinusoids(self.sequence.steps, hidden), persistent=False)
         self.drop = nn.Sequential(*shared.dropout(dropout))
-        # A list of layers made one by one: nn.TransformerEncoder copies one layer, and with it its initial weights.
+        # nn.TransformerEncoder would copy one layer, and all layers would start with equal weights.
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 hidden,
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
     positions: Tensor
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """`(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, rows of `lengths` `(N,)`, to `(N, num_outputs)`."""
+        """Map `(N, T, F)`, `(N, C, H, W)` or tokens `(N, T)`, with `lengths` `(N,)`, to `(N, num_outputs)`."""
         states = self.embed(self.sequence(x))
         states = self.drop(states + self._positions(states.shape[1]))
         padding = None if lengths is None else ~present(lengths, states.shape[1])
@@ -91,14 +91,14 @@ class Transformer(nn.Module):
         return self.head(self.pool(self.norm(states), lengths))
 
     def _positions(self, steps: int) -> Tensor:
-        """Those of the first steps; more are made where a row is longer than any before."""
+        """Return the encodings of the first steps, extending the table for rows longer than any before."""
         if steps > len(self.positions):
             self.positions = sinusoids(steps, self.positions.shape[1]).to(self.positions)
         return self.positions[:steps]
 
 
 def sinusoids(steps: int, features: int) -> Tensor:
-    """The position code `(steps, features)` of section 3.5: sines and cosines of falling frequencies, in turns."""
+    """Return the positional encoding `(steps, features)` of section 3.5: alternating sines and cosines."""
     position = torch.arange(steps).unsqueeze(1)
     frequency = torch.exp(torch.arange(0, features, 2) * (-math.log(10_000) / features))
     code = torch.zeros(steps, features)

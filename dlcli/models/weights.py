@@ -1,4 +1,4 @@
-"""Weights out of a file, and which of them fit a model."""
+"""Reading weight files, and comparing weights with a model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from dlcli.errors import ConfigError, first_line
 
-# Keys below which training scripts keep the weights of a checkpoint, and what wrappers put in front of names.
+# Keys under which checkpoints of training scripts hold the weights, and prefixes that wrappers add to names.
 _WITHIN = ("state_dict", "model", "model_state_dict")
 _WRAPPERS = ("module.", "_orig_mod.")
 
-# Of batch normalisation's batches: not all formats keep it.
+# The batch counter of batch normalization, which not all formats contain.
 _COUNTER = "num_batches_tracked"
 
-# Of the pixels in front of a backbone, as it is used to them.
+# Buffers of a backbone's pixel statistics.
 _SCALE = ("mean", "std")
 
 _LISTED = 3
@@ -28,7 +28,7 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class Misfit:
-    """Names that do not agree: wanted and not there, there and not wanted, and there in another shape."""
+    """Names of weights that are missing, unexpected, or of another shape than in the model."""
 
     missing: list[str]
     unexpected: list[str]
@@ -45,10 +45,10 @@ class Misfit:
 
 
 def read_weights(file: Path, where: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of a state dict that torch saved; nothing is unpickled.
+    """Return the tensors of a safetensors file, or of a state dict saved by torch, without unpickling.
 
     Raises:
-        ConfigError: at `where`: there is no such file, or it holds something else.
+        ConfigError: the file does not exist or contains something else; reported at `where`.
     """
     if not file.is_file():
         raise ConfigError(f"there is no file {file}", where, "Give a .safetensors file or a state dict.")
@@ -58,33 +58,33 @@ def read_weights(file: Path, where: str) -> dict[str, Tensor]:
 
             return load_file(file)
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # each library has its own
-        # torch would advise to unpickle it.
+    except Exception as error:  # each library has its own exceptions
+        # Replace torch's message, which advises to unpickle the file.
         pickled = isinstance(error, pickle.UnpicklingError)
         raise ConfigError(
-            f"{file} cannot be read: {'it holds more than tensors, or none' if pickled else first_line(error)}",
+            f"{file} cannot be read: {'it contains other objects than tensors' if pickled else first_line(error)}",
             where,
             "Give a .safetensors file, or a state dict as torch.save(model.state_dict(), FILE) writes it: "
-            "a file that would have to be unpickled is not opened.",
+            "files that need unpickling are not opened.",
         ) from error
     for key in _WITHIN:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ConfigError(f"{file} holds no state dict", where, "Names and tensors are wanted.")
+        raise ConfigError(f"{file} contains no state dict", where, "Give a file with names and tensors.")
     return {_unwrapped(str(name)): value for name, value in content.items()}
 
 
 def of_whole_model(file: Path) -> bool:
-    """Whether a file holds a backbone and the head behind it, as a run saves them, and no backbone alone."""
+    """Return whether a file contains a backbone and its head, as saved by a run, instead of a backbone alone."""
     if file.suffix != ".safetensors" or not file.is_file():
         return False
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
-            parts = {name.partition(".")[0] for name in opened.keys()}  # noqa: SIM118 it is no mapping
-    except (SafetensorError, OSError):  # whoever reads it says so
+            parts = {name.partition(".")[0] for name in opened.keys()}  # noqa: SIM118 it is not a mapping
+    except (SafetensorError, OSError):  # reported when the file is read
         return False
     return {"backbone", "head"} <= parts <= {"backbone", "head", *_SCALE}
 
@@ -92,21 +92,29 @@ def of_whole_model(file: Path) -> bool:
 def compare_weights(
     model: nn.Module, weights: Mapping[str, Tensor], ignore: Callable[[str], bool] = lambda name: False
 ) -> Misfit:
-    """What does not agree, but for the names to `ignore`: those of a head, say."""
-    wanted = model.state_dict()
+    """Return the names that do not match the model, except those to `ignore`, such as a head's."""
+    expected = model.state_dict()
     return Misfit(
-        [name for name in wanted if name not in weights and not name.endswith(_COUNTER) and not ignore(name)],
-        [name for name in weights if name not in wanted and not name.endswith(_COUNTER) and not ignore(name)],
+        [
+            name
+            for name in expected
+            if name not in weights and not name.endswith(_COUNTER) and not ignore(name)
+        ],
+        [
+            name
+            for name in weights
+            if name not in expected and not name.endswith(_COUNTER) and not ignore(name)
+        ],
         [
             f"{name} {tuple(weights[name].shape)}, not {tuple(value.shape)}"
-            for name, value in wanted.items()
+            for name, value in expected.items()
             if name in weights and weights[name].shape != value.shape and not ignore(name)
         ],
     )
 
 
 def add_tensors(digest: Any, tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Have a digest of hashlib's depend on tensors and their names."""
+    """Update a hashlib digest with tensors and their names."""
     for name, values in tensors:
         array = values.detach().cpu().contiguous()
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())

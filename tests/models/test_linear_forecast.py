@@ -27,7 +27,7 @@ def test_each_target_goes_by_its_own_past_alone() -> None:
 
 
 def test_other_data_is_refused() -> None:
-    with pytest.raises(ValueError, match="it forecasts a series"):
+    with pytest.raises(ValueError, match="only forecasts series"):
         LinearForecast((LOOKBACK, TARGETS), 3)
 
 

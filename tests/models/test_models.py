@@ -171,7 +171,8 @@ def test_what_cannot_be_built_says_why() -> None:
     with pytest.raises(ValueError, match=r"hidden \(10\) must be divisible by heads \(4\)"):
         Transformer(SEQUENCE, 2, hidden=10, heads=4)
     with pytest.raises(
-        ValueError, match=r"residual needs two neighbouring hidden layers of one size, these have \[8, 4\]"
+        ValueError,
+        match=r"residual needs two consecutive hidden layers of equal size, but the sizes are \[8, 4\]",
     ):
         MLP(TABLE, 2, hidden=[8, 4], residual=True)
 

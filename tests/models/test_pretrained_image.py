@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_listed(weights: Path, tmp_path: Path) -> None:
         in text
     )
     torch.save(torch.nn.Linear(1, 1), tmp_path / "pickled.pt")
-    with pytest.raises(ConfigError, match="would have to be unpickled is not opened"):
+    with pytest.raises(ConfigError, match="need unpickling are not opened"):
         make(weights=str(tmp_path / "pickled.pt"))
 
 
@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_listed(weights: Path, tmp_path: Path) -> None:
         ),
         (
             {"weights": "nowhere.pt"},
-            ("weights", "there is no file nowhere.pt", "A run may be named, too; hub"),
+            ("weights", "there is no file nowhere.pt", "Give an existing file, a run, hub"),
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -131,12 +131,12 @@ def test_mistakes_are_found_without_building(
     [
         (
             "hf-hub:timm/resnet18.a1_in1k",
-            "timm's own go by their name: model.architecture=resnet18.a1_in1k",
+            "Give timm's models by name: model.architecture=resnet18.a1_in1k",
         ),
         (
             "hf_hub:somebody/birds@v2",
-            "Fetch it (hf download somebody/birds --revision v2 --local-dir DIR), and give the architecture that its "
-            "config.json names: model.architecture=NAME model.weights=DIR/model.safetensors",
+            "Download it (hf download somebody/birds --revision v2 --local-dir DIR), and give the architecture "
+            "named in its config.json: model.architecture=NAME model.weights=DIR/model.safetensors",
         ),
         (
             "local-dir:saved",
@@ -144,7 +144,7 @@ def test_mistakes_are_found_without_building(
         ),
         (
             "local-dir:nowhere",
-            "nowhere has no config.json that names one: give model.architecture=NAME model.weights=FILE",
+            "nowhere has no config.json with an architecture: give model.architecture=NAME model.weights=FILE",
         ),
     ],
     ids=["timm's own", "another's", "a folder", "no folder"],
@@ -156,7 +156,7 @@ def test_a_place_says_how_it_is_given(name: str, expected: str) -> None:
     (saved / "config.json").write_text(json.dumps(described))
     (saved / "model.safetensors").touch()
     (problem,) = PretrainedImage.mistakes({"architecture": name})
-    assert (problem.message, problem.hint) == (f"{name} is a place, not an architecture", expected)
+    assert (problem.message, problem.hint) == (f"{name} is a location, not an architecture", expected)
 
 
 def test_they_are_told_before_the_rows_are_read() -> None:

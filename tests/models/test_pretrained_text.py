@@ -157,7 +157,7 @@ def test_a_model_of_texts_starts_where_a_run_ended(bert: Path, films: Path) -> N
 
 
 def test_another_tokenizer_is_refused(bert: Path, films: Path) -> None:
-    with pytest.raises(ConfigError, match=r"another tokenizer.*\n?.*preprocessing=pretrained_text"):
+    with pytest.raises(ConfigError, match=r"not tokenized by.*\n?.*preprocessing=pretrained_text"):
         runner.check(
             ["dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
              f"model.name='{bert}'", "preprocessing=text"]
