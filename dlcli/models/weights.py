@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dlcli.errors import ConfigError, first_line
@@ -54,8 +56,6 @@ def read_weights(file: Path, where: str) -> dict[str, Tensor]:
         raise ConfigError(f"there is no file {file}", where, "Give a .safetensors file or a state dict.")
     try:
         if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(file)
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # each library has its own exceptions
@@ -79,8 +79,6 @@ def of_whole_model(file: Path) -> bool:
     """Return whether a file contains a backbone and its head, as saved by a run, instead of a backbone alone."""
     if file.suffix != ".safetensors" or not file.is_file():
         return False
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(file, framework="pt") as opened:
             parts = {name.partition(".")[0] for name in opened.keys()}  # noqa: SIM118 it is not a mapping
