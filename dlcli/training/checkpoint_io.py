@@ -10,6 +10,27 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from safetensors import SafetensorError, safe_open
+
+from dlcli.errors import CorruptRun
+
+_DAMAGED = "Copy the run's folder again, from where it is undamaged."
+
+
+def weights_metadata(file: Path) -> dict[str, str]:
+    """Return the metadata of a run's safetensors file, which has the epoch of the weights.
+
+    Raises:
+        CorruptRun: the file cannot be read, or names no epoch.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CorruptRun(f"the weights cannot be read: {error}", str(file), _DAMAGED) from error
+    if not metadata.get("epoch", "").isdecimal():
+        raise CorruptRun("the weights do not say of which epoch they are", str(file), _DAMAGED)
+    return metadata
 
 
 class DigestingIO(TorchCheckpointIO):

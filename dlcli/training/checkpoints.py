@@ -14,14 +14,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, Timer
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file, save_model
 
 from dlcli.distributed.world import summed
 from dlcli.errors import Interrupted
 from dlcli.process.interrupts import preempted
 from dlcli.tracking.manifest import Manifest
-from dlcli.training.checkpoint_io import DigestingIO
+from dlcli.training.checkpoint_io import DigestingIO, weights_metadata
 from dlcli.training.epoch_state import LAST, PREVIOUS, Progress, best_name
 from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
@@ -125,8 +124,7 @@ class Checkpoints(Checkpoint):
         assert file is not None
         self._make_room()
         self._tidy()
-        with safe_open(file, framework="pt") as best:
-            metadata = best.metadata()
+        metadata = weights_metadata(file)
         if FROZEN in metadata:
             whole = frozen.completed(network.model_to_keep(), load_file(file), metadata.pop(FROZEN))
             with self._replacing(file) as partial:

@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun
 from dlcli.files.paths import display
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.manifest import MANIFEST_FILE, check_model
+from dlcli.training.checkpoint_io import weights_metadata
 from dlcli.training.epoch_state import LAST, best_name, find_progress
 
 _WEIGHTS = Path("model", "weights.safetensors")
@@ -56,8 +55,7 @@ def restore_checkpoints(ledger: Ledger) -> None:
     if not (folder / LAST).exists() or not _check_weights(ledger):
         return
     saved = ledger.run_dir / _WEIGHTS
-    with safe_open(saved, framework="numpy") as file:
-        best = folder / best_name(int(file.metadata()["epoch"]))
+    best = folder / best_name(int(weights_metadata(saved)["epoch"]))
     if not best.exists():
         partial = best.with_suffix(".partial")
         shutil.copyfile(saved, partial)

@@ -310,7 +310,7 @@ def cases() -> list[Hostile]:
         Hostile("code of its own, sealed by its author", sealed_elsewhere, MODEL | RESUME),
         Hostile("split.npz is pickled", pickled_split, DATA),
         Hostile("last.ckpt is pickled", pickled("checkpoints/last.ckpt"), RESUME),
-        Hostile("weights are pickled", pickled("model/weights.safetensors"), MODEL | {"check"}),
+        Hostile("weights are pickled", pickled("model/weights.safetensors"), MODEL | RESUME | {"check"}),
         Hostile("preprocessing is pickled", pickled("model/preprocessing.skops"), MODEL),
         Hostile("preprocessing unpacks to more", unpacks_to_more, MODEL),
         Hostile("preprocessing: a partial", extra(skops_partial), MODEL),
