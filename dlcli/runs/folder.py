@@ -63,10 +63,10 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     model, weights = config["model"], config["model"].get("weights")
     if isinstance(weights, str) and is_file(typed(weights)):
         model = {**model, "weights": str(whole(typed(weights)))}
-    runs_dir = config["runs_dir"]
-    if isinstance(runs_dir, str):  # an unvalidated configuration may contain any type
-        runs_dir = str(whole(Path(runs_dir)))
-    return {**config, "dataset": dataset, "model": model, "runs_dir": runs_dir}
+    found = {**config, "dataset": dataset, "model": model}
+    if isinstance(runs_dir := config.get("runs_dir"), str):  # an unvalidated configuration may lack it
+        found["runs_dir"] = str(whole(Path(runs_dir)))
+    return found
 
 
 def config_text(config: Mapping[str, Any]) -> str:
