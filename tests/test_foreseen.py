@@ -26,6 +26,7 @@ IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
         (["~model._target_"], "model._target_", "is missing"),
         (["task=multiclass", "~task._target_"], "task._target_", "is missing"),
         (["~callbacks.early_stopping._target_"], "callbacks.early_stopping._target_", "is missing"),
+        (["~runs_dir", "finder=lr"], "runs_dir", "is missing"),
         (["cv.seed=-1"], "cv.seed", "should be at least 0, not -1"),
         (["cv.seed=99999999999"], "cv.seed", "should be less than 2147483648, not 99999999999"),
         (["+callbacks.x._target_=torch.nn.ReLU"], "callbacks.x._target_", "torch.nn.ReLU is no Callback"),
