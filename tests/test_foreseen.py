@@ -33,7 +33,7 @@ IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
         (["optimizer._target_=torch.nn.ReLU"], "optimizer._target_", "torch.nn.ReLU is no Optimizer"),
         (["model._target_=torch.optim.SGD"], "model._target_", "torch.optim.SGD is no Module"),
         (["trainer._target_=builtins.dict"], "trainer._target_", "builtins.dict is no Trainer"),
-        (["dataset._target_=builtins.dict"], "dataset._target_", "builtins.dict gives a dict, and no Data"),
+        (["dataset._target_=builtins.dict"], "dataset._target_", "builtins.dict returns a dict, not a Data"),
         (["cv._target_=builtins.dict"], "cv._target_", "builtins.dict splits no rows: it has no splits()"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -49,7 +49,7 @@ def test_what_a_function_makes_is_told_before_a_run_is_made() -> None:
     words = [*IRIS, "+callbacks.x._target_=os.getcwd"]
     for command in (dlcli.train, lambda words: plan_experiment(words).rehearse()):
         with pytest.raises(
-            ConfigError, match=r"callbacks.x._target_: os.getcwd makes a str, and no Callback"
+            ConfigError, match=r"callbacks.x._target_: os.getcwd returns a str, not a Callback"
         ):
             command(words)
     assert not list(Path().rglob("ledger.json"))

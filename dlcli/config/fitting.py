@@ -39,9 +39,13 @@ def fitting(made: Any, where: str, target: str) -> Any:
     """
     base = role_at(where).base
     if not isinstance(made, base_class(base)):
-        kind = type(made).__name__
-        raise ConfigError(_problem(f"{target} makes a {kind}, and no {_name(base)}", where, base))
+        raise ConfigError(_problem(f"{target} returns {kind_of(made)}, not a {_name(base)}", where, base))
     return made
+
+
+def kind_of(made: Any) -> str:
+    """Return what an object is, in words for a message."""
+    return "nothing" if made is None else f"a {type(made).__name__}"
 
 
 def _problem(message: str, where: str, base: str) -> Problem:

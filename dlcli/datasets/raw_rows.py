@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
+from dlcli.config.fitting import kind_of
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DataError
@@ -46,7 +47,7 @@ def read_rows(dataset: Mapping[str, Any]) -> Data:
     data = build(_rows_of(dataset), where="dataset")
     if not isinstance(data, Data):
         raise ConfigError(
-            f"{dataset['_target_']} gives a {type(data).__name__}, and no Data",
+            f"{dataset['_target_']} returns {kind_of(data)}, not a Data",
             "dataset._target_",
             "Name a function that returns dlcli.datasets.data.Data; dlcli new dataset NAME writes one.",
         )

@@ -99,7 +99,7 @@ def test_show_explains_an_option() -> None:
     keys = {key["name"]: key for key in document("show", "model/cnn")["keys"]}
     assert keys["dropout"] == {
         "name": "dropout", "value": 0.25, "type": "float >= 0 < 1", "is_section": False,
-        "explanation": "Share of values that is dropped in training after the blocks.",
+        "explanation": "Dropout rate after the blocks.",
     }  # fmt: skip
 
 
