@@ -223,8 +223,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.raw_rows import load_anew
-    from dlcli.splits.limits import limit_splits, thin
-    from dlcli.splits.overlap import check_overlap
+    from dlcli.splits.split import check_overlap, limit_splits, thin
 
     data, strategy = load_anew(config["dataset"]), build(config["cv"], where="cv")
     if not hasattr(strategy, "splits") or not hasattr(strategy, "final_test"):

@@ -14,8 +14,7 @@ from dlcli.config.compose import compose
 from dlcli.config.folders import options
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError
-from dlcli.splits.limits import limit_splits
-from dlcli.splits.split import Split
+from dlcli.splits.split import Split, limit_splits
 from tests.conftest import write_mnist
 
 

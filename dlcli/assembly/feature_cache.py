@@ -117,7 +117,7 @@ def _of_training(config: Mapping[str, Any], parts: Parts, data: Data, runs_dir: 
 
 
 def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> bool:
-    from dlcli.models.backbone import HasBackbone
+    from dlcli.models.layers import HasBackbone
 
     asked_for = bool((config.get("finetune") or {}).get("cache"))
     return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS

@@ -24,7 +24,7 @@ from dlcli.config.suggest import did_you_mean
 from dlcli.datasets.data import Data, take
 from dlcli.distributed.world import launched
 from dlcli.errors import ConfigError, DlcliError, Problem
-from dlcli.models.backbone import HasBackbone
+from dlcli.models.layers import HasBackbone
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts

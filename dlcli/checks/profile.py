@@ -15,8 +15,7 @@ from dlcli.checks.time_order import mixed_times
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.errors import Problem
-from dlcli.splits.order import in_time
-from dlcli.splits.split import Split
+from dlcli.splits.split import Split, in_time
 
 # At most this many rows are used for the checks of single columns, to bound their time.
 _ROWS = 100_000

@@ -10,8 +10,7 @@ import pandas as pd
 from dlcli.datasets.data import Data
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.errors import Problem
-from dlcli.splits.order import goes_forward
-from dlcli.splits.split import Split
+from dlcli.splits.split import Split, goes_forward
 
 
 def mixed_times(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:

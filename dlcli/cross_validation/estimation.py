@@ -12,8 +12,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.job import Job
-from dlcli.splits.overlap import without_overlap
-from dlcli.splits.split import Part, Split
+from dlcli.splits.split import Part, Split, without_overlap
 from dlcli.training.loader import derive_seed
 
 

@@ -10,8 +10,7 @@ from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.initialization import Initialization, initialize
-from dlcli.models.layers import Activation, Normalization, PerLayer, Share, Size
+from dlcli.models.layers import Activation, Initialization, Normalization, PerLayer, Share, Size, initialize
 
 
 class CNN(nn.Module):

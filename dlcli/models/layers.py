@@ -1,12 +1,16 @@
-"""Building blocks shared by several models: activation, normalization, dropout, residual connections."""
+"""Layers and parts that several models share: initialization, embeddings, pooling, the interface of backbones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+import math
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
+import torch
 from annotated_types import Ge, Lt, MinLen
 from torch import Tensor, nn
+
+from dlcli.models.sequences import present
 
 Size = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -90,3 +94,122 @@ def per_layer(value: int | Sequence[int], layers: int, name: str) -> list[int]:
             f"{name} has {len(value)} numbers for {layers} layers: give one number for all, or one per layer"
         )
     return list(value)
+
+
+Initialization = Literal["default", "he", "xavier", "orthogonal"]
+
+_DRAW: dict[str, Callable[[Tensor], Tensor]] = {
+    "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
+    "xavier": nn.init.xavier_uniform_,
+    "orthogonal": nn.init.orthogonal_,
+}
+
+_WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.MultiheadAttention)
+
+
+def initialize(model: nn.Module, kind: Initialization) -> None:
+    """Initialize the weights of all dense, convolutional, recurrent and attention layers, and set their biases to 0.
+
+    Args:
+        model: changed in place; normalization layers and embeddings are left unchanged.
+        kind: `he` (He et al., 2015, normal, for relu), `xavier` (Glorot and Bengio, 2010, uniform), `orthogonal` (Saxe
+            et al., 2014), or `default`, torch's own initialization of each layer.
+    """
+    if kind == "default":
+        return
+    for module in model.modules():
+        if isinstance(module, _WEIGHTED):
+            for parameter in module.parameters(recurse=False):
+                if parameter.ndim > 1:
+                    _DRAW[kind](parameter)
+                else:
+                    nn.init.zeros_(parameter)
+
+
+def width_of(cardinality: int) -> int:
+    """Return the embedding size of a column with n codes: `min(50, 1.6 n^0.56)`, fastai's rule of thumb for tables."""
+    return max(1, min(50, round(1.6 * cardinality**0.56)))
+
+
+class CategoryVectors(nn.Module):
+    """Appends embeddings of the codes `(N, K)` to the numbers `(N, F)`, giving `(N, F + width)`.
+
+    Code 0 stands for categories unseen in training; its embedding is 0.
+
+    Args:
+        cardinalities: number of codes of each of the K columns.
+
+    Attributes:
+        width: total size of a row's embeddings.
+    """
+
+    def __init__(self, cardinalities: Sequence[int]) -> None:
+        super().__init__()
+        sizes = [width_of(codes) for codes in cardinalities]
+        self.width = sum(sizes)
+        self.columns = nn.ModuleList(
+            nn.Embedding(codes, size, padding_idx=0) for codes, size in zip(cardinalities, sizes, strict=True)
+        )
+
+    def forward(self, x: Tensor, x_cat: Tensor) -> Tensor:
+        """Return the numbers followed by each column's embedding."""
+        vectors = [column(x_cat[:, number]) for number, column in enumerate(self.columns)]
+        return torch.cat([x, *vectors], dim=1)
+
+
+Pooling = Literal["last", "mean", "max", "attention"]
+
+
+class SequencePooling(nn.Module):
+    """Pools `(N, T, F)` to `(N, F)`: the last step, the mean or maximum over steps, or an attention-weighted mean.
+
+    For `attention`, the weights are the softmax over steps of a learned linear function of the states (Yang et al.,
+    Hierarchical Attention Networks, 2016, without the hidden layer).
+    """
+
+    def __init__(self, kind: Pooling, features: int) -> None:
+        super().__init__()
+        self.kind = kind
+        # No bias, because the softmax is invariant to a constant added to all scores.
+        self.score = nn.Linear(features, 1, bias=False) if kind == "attention" else None
+
+    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return one vector per row; steps beyond the row's length in `lengths` `(N,)` are ignored."""
+        if lengths is None:
+            return self._pool(states)
+        if self.kind == "last":
+            return states[torch.arange(states.shape[0], device=states.device), lengths - 1]
+        padding = ~present(lengths, states.shape[1]).unsqueeze(2)
+        if self.score is not None:
+            weights = self.score(states).masked_fill(padding, -math.inf).softmax(dim=1)
+            return (weights * states).sum(dim=1)
+        if self.kind == "mean":
+            return states.masked_fill(padding, 0).sum(dim=1) / lengths.unsqueeze(1)
+        return states.masked_fill(padding, -math.inf).amax(dim=1)
+
+    def _pool(self, states: Tensor) -> Tensor:
+        if self.score is not None:
+            return (self.score(states).softmax(dim=1) * states).sum(dim=1)
+        if self.kind == "last":
+            return states[:, -1]
+        return states.mean(dim=1) if self.kind == "mean" else states.amax(dim=1)
+
+
+@runtime_checkable
+class HasBackbone(Protocol):
+    """A model that consists of a pretrained backbone and a new head.
+
+    `forward` takes either `x`, or `features`, the backbone's output for it.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+
+    def feature_settings(self) -> dict[str, Any]:
+        """Return all settings that the features depend on besides the backbone's weights, in plain types."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the backbone's output for a batch, `(N, F)`."""
+
+    def layers(self, *, coarse: bool) -> list[list[str]]:
+        """Return the names of the backbone's parameters by layer, from input to output; `coarse`: by stage."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dlcli.models.categories import CategoryVectors
+from dlcli.models.layers import CategoryVectors
 
 
 class Linear(nn.Module):

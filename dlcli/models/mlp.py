@@ -10,9 +10,16 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.categories import CategoryVectors
-from dlcli.models.initialization import Initialization, initialize
-from dlcli.models.layers import Activation, Normalization, PerLayer, Share, Size
+from dlcli.models.layers import (
+    Activation,
+    CategoryVectors,
+    Initialization,
+    Normalization,
+    PerLayer,
+    Share,
+    Size,
+    initialize,
+)
 
 
 class MLP(nn.Module):

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.models import layers as shared
-from dlcli.models.initialization import Initialization, initialize
-from dlcli.models.layers import Share, Size
-from dlcli.models.pooling import Pooling, SequencePooling
+from dlcli.models.layers import Initialization, Pooling, SequencePooling, Share, Size, initialize
 from dlcli.models.sequences import AsSequence
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}

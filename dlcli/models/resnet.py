@@ -10,8 +10,7 @@ from annotated_types import MinLen
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.initialization import Initialization, initialize
-from dlcli.models.layers import Activation, Normalization, Share, Size
+from dlcli.models.layers import Activation, Initialization, Normalization, Share, Size, initialize
 
 
 class ResNet(nn.Module):

@@ -9,9 +9,16 @@ from annotated_types import MinLen
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.initialization import Initialization, initialize
-from dlcli.models.layers import Activation, Normalization, Share, Size
-from dlcli.models.pooling import Pooling, SequencePooling
+from dlcli.models.layers import (
+    Activation,
+    Initialization,
+    Normalization,
+    Pooling,
+    SequencePooling,
+    Share,
+    Size,
+    initialize,
+)
 from dlcli.models.sequences import AsSequence
 
 

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.initialization import Initialization, initialize
-from dlcli.models.layers import Activation, Share, Size
-from dlcli.models.pooling import Pooling, SequencePooling
+from dlcli.models.layers import Activation, Initialization, Pooling, SequencePooling, Share, Size, initialize
 from dlcli.models.sequences import AsSequence, present
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from dlcli.datasets.data import Data
 from dlcli.files.paths import display
 from dlcli.preprocessing.fitted import Fitted
-from dlcli.splits.order import in_time
-from dlcli.splits.split import Split
+from dlcli.splits.split import Split, in_time
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
 

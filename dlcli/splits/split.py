@@ -1,4 +1,4 @@
-"""`Split`, the rows of one training run, and `carve`, which draws a share of rows."""
+"""Splits into training, validation and test rows: files, checks, limits, and the interface of strategies."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from dlcli.errors import CorruptRun, first_line
+from dlcli.datasets.data import Data
+from dlcli.errors import CorruptRun, DataError, first_line
 from dlcli.files.paths import is_file
 
 Part = Literal["train", "val", "test"]
@@ -125,3 +128,75 @@ def _merge_single(codes: np.ndarray, per_class: np.ndarray) -> np.ndarray:
     """Return the codes with classes of a single row replaced by the largest class."""
     single = per_class[codes] < 2
     return np.where(single, per_class.argmax(), codes)
+
+
+class Strategy(Protocol):
+    """Makes splits of the data; deterministic for given data and arguments."""
+
+    def splits(self, data: Data) -> list[Split]:
+        """Return one split per training run; the held-out rows of a fold are its `test`."""
+
+    def final_test(self, data: Data) -> np.ndarray:
+        """Return the sorted rows that a refitted model is tested on, which are in no fold except that of hold-out."""
+
+
+_PARTS: tuple[Part, ...] = ("train", "val", "test")
+
+
+def check_overlap(data: Data, splits: list[Split]) -> None:
+    """Raise an error if rows in two parts of a split forecast the same steps of a series.
+
+    The input history of a row may lie in another part, because it is known when the forecast is made.
+
+    Raises:
+        DataError: there are such rows.
+    """
+    for split in splits:
+        for part, other in combinations(_PARTS, 2):
+            rows, others = split.rows(part), split.rows(other)
+            if len(without_overlap(data, rows, others)) < len(rows):
+                raise DataError(
+                    f"rows of {data.name} in {part} and in {other} forecast the same steps",
+                    where="cv",
+                    hint="Split a series in time: choose cv=holdout or cv=time_series.",
+                )
+
+
+def without_overlap(data: Data, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return those of the rows whose targets share no step with the targets of the others."""
+    if data.reach is None or data.times is None or len(others) == 0:
+        return rows
+    starts_of_others = np.sort(data.times[others])
+    starts = data.times[rows]
+    # The first of the others whose target ends at or after the row's start; it overlaps unless it starts after the end.
+    nearest = np.searchsorted(starts_of_others, starts - data.reach)
+    overlaps = (nearest < len(starts_of_others)) & (
+        starts_of_others[np.minimum(nearest, len(starts_of_others) - 1)] <= starts + data.reach
+    )
+    return rows[~overlaps]
+
+
+def in_time(data: Data, split: Split) -> bool:
+    """Return whether the data has times, and the parts of the split follow each other in time."""
+    return data.times is not None and goes_forward(data.times, split)
+
+
+def goes_forward(times: np.ndarray, split: Split) -> bool:
+    """Return whether training rows precede validation rows, and those precede test rows; one of `times` per row."""
+    parts = [times[rows] for rows in (split.train, split.val, split.test) if len(rows)]
+    return all(earlier.max() < later.min() for earlier, later in pairwise(parts))
+
+
+def limit_splits(splits: Sequence[Split], rows: int | None, folds: int | None) -> Sequence[Split]:
+    """Return the first `folds` splits with at most `rows` rows in each part; None means no limit."""
+    kept = splits[:folds] if folds else splits
+    if not rows:
+        return kept
+    return [Split(*(thin(part, rows) for part in (split.train, split.val, split.test))) for split in kept]
+
+
+def thin(rows: np.ndarray, most: int | None) -> np.ndarray:
+    """Return at most `most` of the rows, evenly spaced, so that rows sorted by class keep some of each class."""
+    if not most or len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]

@@ -1,4 +1,4 @@
-"""Target facts that tasks and losses are built from: names, and statistics of the training rows."""
+"""Facts about the training rows that tasks are built from: classes, means, the error of the naive forecast."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.windows import History
 from dlcli.statistics.deviation import deviations
-from dlcli.tasks.naive import naive_error
 
 # Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
 _SHARES = np.linspace(0, 1, 41)
@@ -52,3 +52,29 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
     else:
         counts = np.bincount(y, minlength=len(data.classes))
     return {"classes": list(data.classes), "class_counts": counts.tolist()}
+
+
+def naive_forecast(history: History, season: int = 1) -> np.ndarray:
+    """Return the seasonal-naive forecast `(N, horizon, K)`: the last season, or for a season of 1 the last value.
+
+    A row with less than one season of its own series before it repeats the last value.
+    """
+    steps = np.arange(history.horizon)
+    origins = history.origins[:, None]
+    behind = origins - history.stretches.begin(origins)
+    ago = np.where(behind >= season, origins - season + steps % season, origins - 1)
+    return history.values[ago, : history.targets]
+
+
+def naive_error(history: History) -> np.ndarray:
+    """Return the mean absolute error `(K,)` of the seasonal-naive one-step forecast, in the user's unit.
+
+    The mean is over the steps that the rows cover, of all series together; NaN if they cover no more than a season.
+    """
+    covered, season = history.covered(), history.season
+    stretch = history.stretches.of(np.arange(len(covered)))
+    both = covered[season:] & covered[:-season] & (stretch[season:] == stretch[:-season])
+    values = history.values[:, : history.targets]
+    if not both.any():
+        return np.full(history.targets, np.nan)
+    return np.abs(values[season:] - values[:-season])[both].mean(axis=0)

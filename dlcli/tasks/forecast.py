@@ -17,7 +17,7 @@ from dlcli.preprocessing.windows import WindowField
 from dlcli.reports import forecast_plots
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task
-from dlcli.tasks.naive import naive_forecast
+from dlcli.tasks.facts import naive_forecast
 
 
 class Forecast(Task):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor, nn
 
-from dlcli.models.backbone import HasBackbone
+from dlcli.models.layers import HasBackbone
 
 Rate = Annotated[float, Gt(0), Le(1)]
 

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from torch import nn
 
 from dlcli.errors import ConfigError
-from dlcli.models.backbone import HasBackbone
+from dlcli.models.layers import HasBackbone
 from dlcli.training.finetuning import Group
 
 

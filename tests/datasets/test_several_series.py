@@ -14,10 +14,9 @@ from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 from dlcli.splits.group_kfold import GroupKFold
 from dlcli.splits.holdout import Holdout
-from dlcli.splits.overlap import check_overlap
-from dlcli.splits.split import Split
+from dlcli.splits.split import Split, check_overlap
 from dlcli.splits.time_series import TimeSeries
-from dlcli.tasks.naive import naive_error, naive_forecast
+from dlcli.tasks.facts import naive_error, naive_forecast
 
 LOOKBACK, HORIZON = 6, 3
 # A shop's first day, and for how many it sells.

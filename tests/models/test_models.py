@@ -7,11 +7,9 @@ import torch
 from torch import nn
 
 from dlcli.models.cnn import CNN
-from dlcli.models.initialization import initialize
-from dlcli.models.layers import normalization
+from dlcli.models.layers import SequencePooling, initialize, normalization
 from dlcli.models.linear import Linear
 from dlcli.models.mlp import MLP
-from dlcli.models.pooling import SequencePooling
 from dlcli.models.recurrent import Recurrent
 from dlcli.models.resnet import ResNet
 from dlcli.models.tcn import TCN

@@ -10,8 +10,7 @@ from dlcli.datasets.data import Data
 from dlcli.errors import DataError
 from dlcli.splits.carving import by_group, by_time
 from dlcli.splits.holdout import Holdout
-from dlcli.splits.order import in_time
-from dlcli.splits.split import Split, carve
+from dlcli.splits.split import Split, carve, in_time
 
 
 def some_data(y: list[int], test_rows: np.ndarray | None = None) -> Data:

@@ -9,10 +9,9 @@ import torch
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.windows import History, Windows
-from dlcli.tasks.facts import target_facts
+from dlcli.tasks.facts import naive_error, naive_forecast, target_facts
 from dlcli.tasks.forecast import Forecast
 from dlcli.tasks.losses import MSE
-from dlcli.tasks.naive import naive_error, naive_forecast
 from dlcli.training.scores import Scores
 
 STEPS, LOOKBACK, HORIZON, SEASON = 80, 10, 5, 4

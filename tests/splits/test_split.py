@@ -13,9 +13,9 @@ from dlcli.datasets.windows import History, Windows
 from dlcli.errors import DataError
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
-from dlcli.splits.overlap import check_overlap
 from dlcli.splits.predefined import Predefined
 from dlcli.splits.shuffle_split import ShuffleSplit
+from dlcli.splits.split import check_overlap
 from dlcli.splits.time_series import TimeSeries
 
 STEPS, LOOKBACK, HORIZON = 200, 10, 7
