@@ -25,8 +25,8 @@ from dlcli.files.paths import display
 from dlcli.gate.gate import current
 from dlcli.process.program import run_program
 from dlcli.result import Result
-from dlcli.runs.contents import refuse_no_folders
-from dlcli.runs.folder import epochs_so_far, read_result, recorded_baselines
+from dlcli.runs.contents import check_subfolders
+from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import read_split
 from dlcli.sanitize.presentable import present_process
 from dlcli.tracking.digests import forget_results
@@ -120,7 +120,7 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         disk_errors(run_dir),
         _naming(recorder.ledger),
     ):
-        refuse_no_folders(run_dir)
+        check_subfolders(run_dir)
         data = load_data(job.config["dataset"])
         split = read_split(recorder.ledger, len(data))
         observer = observer or Observer()
@@ -229,7 +229,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
             config = settle(config, found, run_dir, recorder)
         with gathered(config) as (config, world):
             if world:
-                world.hand_out(replace(job, config=config).to_json())
+                world.send_job(replace(job, config=config).to_json())
             fitted = _fit(
                 replace(job, config=config),
                 parts,
@@ -270,7 +270,7 @@ def _fit(
         make_recipe(config, parts.train, job.seed, keep_last=job.keep_last),
         observer=observer,
         description=description,
-        earlier=epochs_so_far(run_dir),
+        earlier=recorded_epochs(run_dir),
         world=world,
         **place_of_checkpoints(run_dir),
     )
@@ -333,13 +333,13 @@ class _Recording(Observer):
 
 def main() -> None:
     """`python -m dlcli.job FILE` does a job; without a file this is a rank that takes its jobs from rank 0."""
-    from dlcli.distributed.ranks import be_a_rank
+    from dlcli.distributed.ranks import run_rank
 
     present_process()
     if len(sys.argv) > 1:
         run_job(Job.from_json(Path(sys.argv[1]).read_text()))
     else:
-        sys.exit(be_a_rank(take_part))
+        sys.exit(run_rank(take_part))
 
 
 if __name__ == "__main__":

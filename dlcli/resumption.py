@@ -10,14 +10,14 @@ from typing import Any
 from dlcli.config.kept_out import keep_out, words_text
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
-from dlcli.files.paths import typed, whole
+from dlcli.files.paths import resolved, typed
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
-from dlcli.runs.contents import refuse_no_folders
+from dlcli.runs.contents import check_subfolders
 from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run
 from dlcli.runs.recorded import read_split, read_words
-from dlcli.tracking.amend import alone_with
+from dlcli.tracking.amend import locked_ledger
 from dlcli.tracking.digests import check_recorded, replace_recorded
 from dlcli.tracking.history import HISTORY_FILE, is_recorded
 from dlcli.tracking.ledger import Ledger
@@ -79,7 +79,7 @@ class Resumption:
         if self.config == self.opened.config:
             return
         folder = self.opened.folder
-        with alone_with(folder) as ledger:
+        with locked_ledger(folder) as ledger:
             # Unfinished before the configuration says more, and the configuration last: whatever a kill in between
             # leaves looks like a run that was stopped, and goes on.
             recorded = self.opened.claim.recorded()
@@ -128,7 +128,7 @@ def how_far(opened: OpenedRun) -> str:
     """What became of a run before it goes on, and how much of it is done; of a sweep that is said with its trials."""
     from dlcli.cross_validation.children import families
     from dlcli.formatting import counted, number
-    from dlcli.runs.folder import epochs_so_far
+    from dlcli.runs.folder import recorded_epochs
 
     ledger, config = opened.ledger, opened.config
     ends = {"FINISHED": "had finished", "FAILED": "had failed", "KILLED": "had been stopped"}
@@ -141,7 +141,7 @@ def how_far(opened: OpenedRun) -> str:
         folds = [Ledger.load(folder) for place, folder in known.items() if place.startswith("fold")]
         done = sum(fold.status == "FINISHED" for fold in folds)
         return f"{said} {done} of {counted(len(folds), 'fold')} {'is' if done == 1 else 'are'} done."
-    epochs, monitor = epochs_so_far(opened.folder), config["monitor"]
+    epochs, monitor = recorded_epochs(opened.folder), config["monitor"]
     values = [epoch[monitor] for epoch in epochs if monitor in epoch]
     best = (
         f", the best {monitor} {number((min if config['mode'] == 'min' else max)(values))}" if values else ""
@@ -155,7 +155,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     Raises:
         ConfigError: an override would make it another experiment.
     """
-    refuse_no_folders(opened.folder)
+    check_subfolders(opened.folder)
     is_sweep = opened.ledger.kind == "sweep"
     is_nested = not is_sweep and searches_in_folds(opened.config)
     may_change = _MAY_CHANGE_IN_SWEEP if is_sweep else _MAY_CHANGE_IN_SEARCH if is_nested else _MAY_CHANGE
@@ -176,7 +176,7 @@ def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterat
         settings, _ = parse([word])
         section, _, key = settings[0].key.partition(".") if settings else ("", "", "")
         now = dataset.get(key) if section == "dataset" and key in DATA_PATHS else None
-        is_there = now is None or str(whole(typed(str(settings[0].value)))) == now
+        is_there = now is None or str(resolved(typed(str(settings[0].value)))) == now
         yield word if is_there else f"{word.partition('=')[0]}={quoted(str(now))}"
 
 

@@ -148,7 +148,7 @@ def resume(
     from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption, searches_in_folds
     from dlcli.runs.folder import read_result
     from dlcli.sweeps.replanning import plan_again, plan_nested_again
-    from dlcli.tracking.resume_target import store_for_resuming, take_up
+    from dlcli.tracking.resume_target import store_for_resuming, switch_store
     from dlcli.tracking.store import open_store
 
     with interruptible(), leading(take_part):
@@ -171,7 +171,7 @@ def resume(
                 opened.check_rows(estimation.data, estimation.fingerprint)
                 carry_out = partial(_carry_out, estimation, watcher=watcher)
             with open_store(opened.ledger.runs_dir, uri) as store:
-                moved = take_up(store, [opened.ledger, *descendants(opened.ledger)])
+                moved = switch_store(store, [opened.ledger, *descendants(opened.ledger)])
                 resumption.record()  # only now that all of it may go on
                 for note in [*opened.notes, *store.notes, moved, how_far(opened)]:
                     if watcher and note:
@@ -233,7 +233,7 @@ def check(
 ) -> tuple[Rehearsal, Profile]:
     """Find every mistake, train a few batches that nobody records, and look at the data."""
     from dlcli.checks.profile import profile
-    from dlcli.checks.settings import find_doubts
+    from dlcli.checks.settings import find_config_warnings
     from dlcli.experiment import plan_experiment
     from dlcli.process.interrupts import interruptible
     from dlcli.sweeps.search_in_folds import plan_nested
@@ -242,7 +242,7 @@ def check(
         experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
         plan_nested(experiment, overrides)
         data = profile(experiment.data, experiment.splits)
-        doubts = tuple(find_doubts(experiment.config))
+        doubts = tuple(find_config_warnings(experiment.config))
         return experiment.rehearse(), replace(data, warnings=(*doubts, *data.warnings))
 
 

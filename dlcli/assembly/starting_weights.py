@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
 from dlcli.errors import ConfigError, Problem, RunNotFound
-from dlcli.files.paths import is_file, typed, whole
+from dlcli.files.paths import is_file, resolved, typed
 from dlcli.runs.recorded import read_split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
@@ -55,7 +55,7 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
     given = _run_or_file(config)
     if given is None:
         return config
-    file = whole(typed(given))
+    file = resolved(typed(given))
     if not is_file(file):
         file = _run(config, given) / _WEIGHTS
     if not is_file(file):

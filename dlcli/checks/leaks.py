@@ -32,7 +32,7 @@ _EQUAL = {
 }
 
 
-def repeated_rows(data: Data, split: Split) -> Iterator[Problem]:
+def find_duplicates(data: Data, split: Split) -> Iterator[Problem]:
     """Yield a warning for test or validation rows whose inputs are also among the training rows."""
     codes = _codes(data.x)
     if codes is None:
@@ -72,7 +72,7 @@ def _codes(x: Any) -> np.ndarray | None:
     return None
 
 
-def torn_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+def find_split_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield a warning for groups with rows in more than one part of a split; series are split in time instead."""
     if data.groups is None or data.reach is not None:
         return
@@ -91,7 +91,7 @@ def torn_groups(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
             return  # one warning is enough
 
 
-def giveaways(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator[Problem]:
+def find_target_leaks(x: pd.DataFrame, data: Data, rows: np.ndarray) -> Iterator[Problem]:
     """Yield a warning for each column, or sum or difference of two columns, that determines the target.
 
     Args:

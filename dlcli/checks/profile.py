@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from dlcli.checks.column_profile import ColumnProfile, describe_columns
-from dlcli.checks.leaks import giveaways, repeated_rows, torn_groups
+from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks
 from dlcli.checks.row_summary import as_table, describe_rows
-from dlcli.checks.time_order import mixed_times
+from dlcli.checks.time_order import find_time_leaks
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.errors import Problem
@@ -63,12 +63,12 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
 
 def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield warnings, the most serious first. Checks of single columns use at most `_ROWS` rows."""
-    yield from torn_groups(data, splits)
+    yield from find_split_groups(data, splits)
     rows = np.arange(0, len(data), -(-len(data) // _ROWS))
     sample = take(data.x, rows) if isinstance(data.x, pd.DataFrame) else pd.DataFrame()
-    yield from giveaways(sample, data, rows)
-    yield from repeated_rows(data, splits[0])
-    yield from mixed_times(data, splits)
+    yield from find_target_leaks(sample, data, rows)
+    yield from find_duplicates(data, splits[0])
+    yield from find_time_leaks(data, splits)
     yield from _useless(sample)
     yield from data.warnings
     yield from _rare_classes(data, splits)

@@ -24,14 +24,14 @@ def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the 
         tell: called with each line.
         words: the arguments for `dlcli check`, which shows the hints.
     """
-    warnings = [*find_doubts(experiment.config), *find_warnings(experiment.data, experiment.splits)]
+    warnings = [*find_config_warnings(experiment.config), *find_warnings(experiment.data, experiment.splits)]
     for warning in warnings:
         tell(f"warning: {warning.where}: {warning.message}")
     if any(warning.hint for warning in warnings):
         tell(f"  hint: run dlcli check with {words} to see what to do")
 
 
-def find_doubts(config: Mapping[str, Any]) -> Iterator[Problem]:
+def find_config_warnings(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield warnings about a configuration."""
     yield from _cut_cycle(config)
     for key in kept_out(config):

@@ -13,7 +13,7 @@ from dlcli.errors import Problem
 from dlcli.splits.split import Split, goes_forward
 
 
-def mixed_times(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+def find_time_leaks(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield a warning for splits that train on later rows than they evaluate on.
 
     The order is that of `dataset.time` or, without it, of a table's first column of dates. A series is always split in

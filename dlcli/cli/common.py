@@ -92,7 +92,7 @@ def session(json: bool = False, *, data: bool = False, supervised: bool = False)
 
 def _see_to(ending: Ending, json: bool, data: bool) -> int:
     """In the parent: say and record what a child that is gone could not; the exit code."""
-    if ending.said_goodbye:
+    if ending.ended_normally:
         return ending.code
     from dlcli.config.next_command import resume_command
     from dlcli.runs import lost
@@ -108,11 +108,11 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
             return interrupt.exit_code
         error = lost.describe(ending)
         runs = lost.record_failure(ending, error)
-        if runs and (command := lost.way_on(runs)):
+        if runs and (command := lost.resuming_command(runs)):
             terminal.warning(
                 f"{runs[0].run_name} has failed: {error.problems[0].message}. The sweep goes on."
             )
-            lost.become([*command, *(["--json"] if json else [])])
+            lost.replace_process([*command, *(["--json"] if json else [])])
         terminal.error(error, _stopped_run(terminal))
         for ledger in runs[:1]:
             kept = "is FAILED, and what it has done so far is kept, in"

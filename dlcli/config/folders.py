@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.errors import ConfigError, Problem
-from dlcli.files.paths import display, is_folder, typed, whole
+from dlcli.files.paths import display, is_folder, resolved, typed
 
 PROJECT_FILE = "dlcli.yaml"
 
@@ -42,7 +42,7 @@ def user_folders(conf_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
     ]
     if missing:
         raise ConfigError(missing)
-    found = dict.fromkeys(whole(typed(folder)) for folder, _ in named)
+    found = dict.fromkeys(resolved(typed(folder)) for folder, _ in named)
     found.pop(shipped_folder(), None)
     return tuple(found)
 

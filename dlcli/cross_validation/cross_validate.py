@@ -20,7 +20,7 @@ from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.runs.folder import read_result, recorded_baselines
-from dlcli.runs.retention import keep_best, watched
+from dlcli.runs.retention import keep_best, monitored_value
 from dlcli.tracking.digests import (
     MODEL_MANIFEST,
     OUTPUTS_FILE,
@@ -96,7 +96,7 @@ def cross_validate(
         messages += chosen_by(folds, choices)
         messages += _told_by(places, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
-        judged = {result.run_dir: watched(result.run_dir, config["monitor"]) for result in results}
+        judged = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in results}
         keep_best(judged, config["tracking"]["keep"], config["mode"])
         recorder.tag("mlflow.note.content", "\n".join(messages))
         figures = {**summary.metrics, **final}

@@ -16,7 +16,7 @@ from dlcli.inference.rejudging import read_predictions, write_predictions
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save
 from dlcli.result import Result
-from dlcli.runs.folder import epochs_so_far
+from dlcli.runs.folder import recorded_epochs
 from dlcli.tasks.base import Task
 from dlcli.tracking.ledger import Ledger, atomic_write
 
@@ -36,7 +36,7 @@ def write_parent_report(
     table = folds_table(folds, results)
     atomic_write(run_dir / "folds.csv", table.to_csv(index=False))
     write_predictions(run_dir, out_of_fold(folds, results))
-    histories = [epochs_so_far(result.run_dir) for result in results]
+    histories = [recorded_epochs(result.run_dir) for result in results]
     save(fold_curves(histories, metric), plots / "learning_curves.png")
     save(fold_figures(table, summary.intervals, metric, summary.line(metric)), plots / "folds.png")
     # Every held-out row once: more seeds and repeats say nothing about other rows.

@@ -13,7 +13,7 @@ from dlcli.config.fitting import kind_of
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DataError
-from dlcli.files.paths import look_at
+from dlcli.files.paths import kind_at
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -86,7 +86,7 @@ def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
 def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:
     """When each file or folder that the section names was written, and its size."""
     places = [Path(dataset[key]) for key in DATA_PATHS if isinstance(dataset.get(key), str)]
-    found = [place.stat() for place in places if look_at(place) in ("file", "folder")]
+    found = [place.stat() for place in places if kind_at(place) in ("file", "folder")]
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
 

@@ -14,8 +14,8 @@ import torch
 from dlcli.config.build import build
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
-from dlcli.distributed.recruits import PARENT, recruited, staying
-from dlcli.distributed.signals import left_to_the_first
+from dlcli.distributed.recruits import PARENT, keep_ranks, started_ranks
+from dlcli.distributed.signals import ignored_signals
 from dlcli.distributed.world import World, launched
 from dlcli.process.lifeline import die_with
 from dlcli.process.quiet import quiet
@@ -48,7 +48,7 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
             # Oversubscribed threads spin while they wait for each other.
             torch.set_num_threads(max(1, threads // size))
             stack.callback(torch.set_num_threads, threads)
-            world = stack.enter_context(recruited(size, torch.get_num_threads(), silence))
+            world = stack.enter_context(started_ranks(size, torch.get_num_threads(), silence))
         try:
             yield config, world
         except Exception as error:
@@ -65,35 +65,35 @@ def leading(take_part: Callable[[str, World], None]) -> Iterator[None]:
         SystemExit: In the other ranks, once rank 0 has finished.
     """
     if not is_launched():
-        with staying():
+        with keep_ranks():
             yield
         return
     world = launched()
     assert world is not None
     if world.rank:
-        with left_to_the_first(launched=True):
+        with ignored_signals(launched=True):
             sys.exit(follow(world, take_part))
     try:
         yield
     except BaseException:
-        world.hand_out(
+        world.send_job(
             ""
         )  # ends ranks that wait for a job; training ranks end when they lose the process group
         raise
-    world.hand_out("")
+    world.send_job("")
     with contextlib.suppress(Exception):  # the other ranks may be gone
         # This process serves the store, and must not end before the others have read from it.
         world.store.wait([f"bye/{rank}" for rank in range(1, world.size)], timedelta(seconds=_GOODBYE))
 
 
-def be_a_rank(take_part: Callable[[str, World], None]) -> int:
+def run_rank(take_part: Callable[[str, World], None]) -> int:
     """Run a rank's process (`python -m dlcli.job`) to its end, and return its exit code."""
     if PARENT in os.environ:
         die_with(int(os.environ[PARENT]))
     world = launched()
     if world is None:
         raise SystemExit("usage: python -m dlcli.job FILE")
-    with left_to_the_first(launched=PARENT not in os.environ):
+    with ignored_signals(launched=PARENT not in os.environ):
         return follow(world, take_part)
 
 

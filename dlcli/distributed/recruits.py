@@ -39,7 +39,7 @@ _waiting: dict[tuple[int, int, float | None], tuple[contextlib.ExitStack, World]
 
 
 @contextlib.contextmanager
-def staying() -> Iterator[None]:
+def keep_ranks() -> Iterator[None]:
     """Keep ranks between the training runs (folds, trials) within this context, since starting them takes seconds."""
     global _waiting
     if _waiting is not None:
@@ -55,7 +55,7 @@ def staying() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recruited(size: int, threads: int, silence: float | None = None) -> Iterator[World]:
+def started_ranks(size: int, threads: int, silence: float | None = None) -> Iterator[World]:
     """Start `size - 1` further ranks on this machine, and yield the world of rank 0, which is this process.
 
     Args:

@@ -26,7 +26,7 @@ def leave_signals(trainer: pl.Trainer) -> None:
 
 
 @contextlib.contextmanager
-def left_to_the_first(*, launched: bool) -> Iterator[None]:
+def ignored_signals(*, launched: bool) -> Iterator[None]:
     """Ignore signals in a rank other than 0 within this context.
 
     A terminal or SLURM signals all ranks, and rank 0 reacts. If `launched`, SIGTERM keeps its default action, by which

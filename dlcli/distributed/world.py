@@ -61,7 +61,7 @@ class World:
     job: int = field(default=0)
     ending: Callable[[], DlcliError | None] = field(default=lambda: None)
 
-    def hand_out(self, job: str) -> None:
+    def send_job(self, job: str) -> None:
         """Send a job to the other ranks; an empty one ends them."""
         self.store.set(f"job/{self.job}", job)
 
@@ -212,7 +212,7 @@ def is_group() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def exchanged(message: bytes, device: torch.device) -> list[bytes]:
+def all_gather_bytes(message: bytes, device: torch.device) -> list[bytes]:
     """Return the messages of all ranks of the process group, by rank (an all-gather of bytes)."""
     lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(distributed.get_world_size())]
     distributed.all_gather(lengths, torch.tensor([len(message)], device=device))

@@ -13,7 +13,7 @@ import numpy as np
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
 from dlcli.export.program import description_of, need_onnx, write_program
-from dlcli.files.paths import is_folder, look_at
+from dlcli.files.paths import is_folder, kind_at
 from dlcli.inference.saved_model import SavedModel, read_task_facts
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.training.fields import Batch, as_fields, first_rows
@@ -68,7 +68,7 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
 
 def _refuse_foreign(description: Path) -> None:
     """What stands where the description goes may be an earlier one, and nothing else."""
-    if look_at(description) == "nothing":
+    if kind_at(description) == "nothing":
         return
     try:
         found = json.loads(description.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ def typed(text: str | Path) -> Path:
         return Path(text)
 
 
-def whole(path: Path) -> Path:
+def resolved(path: Path) -> Path:
     """Return the resolved absolute path; without following links if they form a loop or the name is invalid."""
     try:
         return path.resolve()
@@ -34,7 +34,7 @@ def whole(path: Path) -> Path:
         return path.absolute()
 
 
-def look_at(path: Path) -> Place:
+def kind_at(path: Path) -> Place:
     """Return what kind of file is at a path; never raises.
 
     A `device` is anything that is neither file nor folder (a pipe, a socket, a disk): reading it may never end. An
@@ -53,15 +53,15 @@ def look_at(path: Path) -> Place:
 
 def is_file(path: Path) -> bool:
     """Return whether there is a regular file at the path."""
-    return look_at(path) == "file"
+    return kind_at(path) == "file"
 
 
 def is_folder(path: Path) -> bool:
     """Return whether there is a folder at the path."""
-    return look_at(path) == "folder"
+    return kind_at(path) == "folder"
 
 
-def names_in(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     """Return the sorted names of the files in a folder; an empty list if it cannot be listed."""
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208 only the names are needed

@@ -20,7 +20,7 @@ from typing import Any
 from dlcli.config.environment import variables
 from dlcli.config.folders import extend_path, user_folders
 from dlcli.errors import CorruptRun
-from dlcli.files.paths import display, typed, whole
+from dlcli.files.paths import display, resolved, typed
 from dlcli.gate.documents import read_text
 from dlcli.gate.gate import RUNS_CODE, Gate, targets
 from dlcli.gate.seal import is_sealed
@@ -102,7 +102,7 @@ class Claim:
 
     def _written(self, sealed: bool) -> frozenset[Path]:
         """Return the folders into which data may be downloaded: the configuration's own only if it is sealed."""
-        own = {whole(typed(self.root))} if sealed and isinstance(self.root, str) else set()
+        own = {resolved(typed(self.root))} if sealed and isinstance(self.root, str) else set()
         return self.written | own
 
     def _opened(self) -> Gate:

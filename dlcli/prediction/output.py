@@ -18,7 +18,7 @@ import pyarrow as pa
 from dlcli.datasets.tables.arrow_types import DATES
 from dlcli.errors import DataError, InputError, first_line
 from dlcli.files.disk import write_errors
-from dlcli.files.paths import is_folder, whole
+from dlcli.files.paths import is_folder, resolved
 from dlcli.files.unfinished import unfinished
 
 Write = Callable[[pa.Table], None]
@@ -38,7 +38,7 @@ def check_output(path: Path, inputs: Sequence[Path]) -> None:
         raise InputError("the ending says nothing", str(path), f"It is one of {', '.join(_SUFFIXES)}.")
     if not is_folder(path.parent):
         raise InputError("there is no such folder", str(path.parent), "Make it, or name another.")
-    if whole(path) in map(whole, inputs):
+    if resolved(path) in map(resolved, inputs):
         raise InputError("would replace the rows that are predicted", str(path), "Name another --output.")
 
 

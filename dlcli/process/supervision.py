@@ -46,7 +46,7 @@ class Ending:
     Attributes:
         pid: process ID.
         code: exit code, or minus the number of the signal that ended it.
-        said_goodbye: whether the child ran to its own end.
+        ended_normally: whether the child ran to its own end.
         interrupted: the signal that asked it to end.
         why: for a child that exceeded a time limit and was killed: the message, and the configuration key of the limit.
         run_dir: folder of the run that it recorded.
@@ -54,7 +54,7 @@ class Ending:
 
     pid: int
     code: int = 0
-    said_goodbye: bool = False
+    ended_normally: bool = False
     interrupted: int | None = None
     why: tuple[str, str] | None = None
     run_dir: Path | None = None
@@ -232,7 +232,7 @@ class _Parent:
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "goodbye" in message:
-            self._ending.said_goodbye = True
+            self._ending.ended_normally = True
         elif "heard" in message:
             # The signal may have been sent to the child alone.
             self._stop(message["heard"], self._asked or time.monotonic())

@@ -37,7 +37,7 @@ def contents(
     }
 
 
-def refuse_no_folders(run_dir: Path) -> None:
+def check_subfolders(run_dir: Path) -> None:
     """Check that subfolders which the run needs are folders, if they exist.
 
     Raises:

@@ -14,13 +14,13 @@ from dlcli.config.of_run import check_sections
 from dlcli.config.overrides import parse
 from dlcli.datasets.raw_rows import DATA_PATHS, load_anew
 from dlcli.errors import ConfigError, CorruptRun, DataError
-from dlcli.files.paths import is_file, look_at, typed, whole
+from dlcli.files.paths import is_file, kind_at, resolved, typed
 from dlcli.gate.documents import yaml_text
 from dlcli.gate.gate import Gate
 from dlcli.gate.vouching import Claim
 from dlcli.result import Result
 from dlcli.runs.find import find_run
-from dlcli.runs.recorded import check_vouched, read_config, read_split
+from dlcli.runs.recorded import check_user_code, read_config, read_split
 from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.runs.retention import DROPPED, WEIGHTS_TAG
 from dlcli.sanitize.redact import redact_all
@@ -58,14 +58,14 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
             if reads_environment(dataset[key]):
                 continue
             # A path that does not exist may be the name of a dataset on a hub; `root` may be created later.
-            if key == "root" or look_at(place) != "nothing":
-                dataset[key] = str(whole(place))
+            if key == "root" or kind_at(place) != "nothing":
+                dataset[key] = str(resolved(place))
     model, weights = config["model"], config["model"].get("weights")
     if isinstance(weights, str) and is_file(typed(weights)):
-        model = {**model, "weights": str(whole(typed(weights)))}
+        model = {**model, "weights": str(resolved(typed(weights)))}
     found = {**config, "dataset": dataset, "model": model}
     if isinstance(runs_dir := config.get("runs_dir"), str):  # an unvalidated configuration may lack it
-        found["runs_dir"] = str(whole(Path(runs_dir)))
+        found["runs_dir"] = str(resolved(Path(runs_dir)))
     return found
 
 
@@ -120,7 +120,7 @@ def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
     return {f"{_BASELINE}{name}": value for name, value in baselines.items()}
 
 
-def epochs_so_far(run_dir: Path) -> list[dict[str, float]]:
+def recorded_epochs(run_dir: Path) -> list[dict[str, float]]:
     """Return the recorded metrics (train/... and val/...) of each completed epoch, in order."""
     check_recorded(Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
@@ -290,7 +290,7 @@ def open_run(
     """
     found = find_run(run, runs_dir)
     ledger = Ledger.load(found.run_dir)
-    check_vouched(ledger)
+    check_user_code(ledger)
     config = read_config(ledger)
     check_sections(config, found.run_dir / "config.yaml")
     then = ledger.runs_dir
@@ -306,7 +306,7 @@ def open_run(
         then,
         tuple(conf_dirs),
         trust,
-        frozenset(whole(typed(word.partition("=")[2])) for word in overrides if "=" in word),
+        frozenset(resolved(typed(word.partition("=")[2])) for word in overrides if "=" in word),
         dataset.get("root") if isinstance(dataset, dict) else None,
     )
     unchecked = UNCHECKED if ledger.digests is None else ""

@@ -62,7 +62,7 @@ def record_failure(ending: Ending, error: DlcliError) -> list[Ledger]:
     return lost
 
 
-def way_on(lost: Sequence[Ledger]) -> list[str] | None:
+def resuming_command(lost: Sequence[Ledger]) -> list[str] | None:
     """Return the arguments of the command that resumes a sweep whose trial ended the process; otherwise None.
 
     The trial has failed and is not repeated, so the number of such resumptions is bounded.
@@ -77,7 +77,7 @@ def way_on(lost: Sequence[Ledger]) -> list[str] | None:
     return ["resume", sweep.run_id, "--runs-dir", str(sweep.runs_dir), *_conf_dirs(sys.argv)]
 
 
-def become(words: Sequence[str]) -> NoReturn:
+def replace_process(words: Sequence[str]) -> NoReturn:
     """Replace this process by another dlcli command, with the same process ID."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -69,7 +69,7 @@ def read_words(ledger: Ledger) -> list[str]:
     return read_text(ledger.run_dir / OVERRIDES_FILE, what="the run's overrides").splitlines()
 
 
-def check_vouched(ledger: Ledger) -> None:
+def check_user_code(ledger: Ledger) -> None:
     """Compare the list of conf folders and the copies of user code with what was recorded.
 
     Raises:

@@ -38,7 +38,7 @@ def keep_best(
             ledger.add_tags({WEIGHTS_TAG: "kept"})
 
 
-def watched(run_dir: Path, monitor: str) -> float:
+def monitored_value(run_dir: Path, monitor: str) -> float:
     """Return a finished run's value of the monitored metric in its best epoch; NaN if it has none."""
     metrics = Ledger.load(run_dir).metrics
     return metrics.get(f"best/{monitor}", metrics.get(monitor, math.nan))

@@ -14,7 +14,7 @@ from dlcli.cross_validation.cross_validate import place_of
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.errors import CorruptRun, TrainingError
 from dlcli.gate.documents import read_json
-from dlcli.runs.folder import epochs_so_far, read_result
+from dlcli.runs.folder import read_result, recorded_epochs
 from dlcli.sweeps.objective import COSTS, Objective
 from dlcli.sweeps.trial import TRIAL_FILE, State, Trial
 from dlcli.tracking.digests import check_recorded
@@ -163,7 +163,7 @@ class Records:
         """What a trial reported to the pruner, as far as its record goes."""
         objective = self._objectives[0]
         if len(self.folds) == 1:
-            values = [epoch.get(objective.metric, math.nan) for epoch in epochs_so_far(trial.run_dir)]
+            values = [epoch.get(objective.metric, math.nan) for epoch in recorded_epochs(trial.run_dir)]
             return running_best(objective, values)
         return dict(enumerate((self.figures(folder)[objective.metric] for folder in folds), start=1))
 

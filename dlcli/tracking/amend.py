@@ -29,7 +29,7 @@ def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def alone_with(run_dir: Path) -> Iterator[Ledger]:
+def locked_ledger(run_dir: Path) -> Iterator[Ledger]:
     """Yield a run's ledger while no other process can record the run. MLflow is updated when the run is recorded next.
 
     Raises:

@@ -22,7 +22,7 @@ from dlcli.errors import StoreError
 from dlcli.files.disk import write_errors
 from dlcli.tracking import schema
 from dlcli.tracking.damage import journals, move_away, moved, sqlite_problem, unused
-from dlcli.tracking.locks import taken, wait_for_lock
+from dlcli.tracking.locks import try_acquire, wait_for_lock
 
 _LOCK_TIMEOUT = 300.0  # seconds; creating a store takes about one, filling it with a thousand runs about ten
 _PATIENCE = 10.0  # seconds to wait for another program that is writing
@@ -43,10 +43,10 @@ def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
         StoreError: The file is damaged, locked, or of a newer MLflow.
         InputError: The folder is not writable.
     """
-    if _was_seen_whole(file):
+    if _is_known_complete(file):
         return
     with locked_store(file):
-        if _was_seen_whole(file):
+        if _is_known_complete(file):
             return
         for leftover in file.parent.glob(f".{file.name}.*.new*"):  # files of processes that were killed
             leftover.unlink(missing_ok=True)
@@ -73,7 +73,7 @@ def locked_store(file: Path) -> Iterator[None]:
         raise StoreError("the folder of the store no longer exists", str(path.parent), hint)
     with write_errors(path.parent):
         lock = FileLock(path)
-        wait_for_lock(functools.partial(taken, lock), path, _LOCK_TIMEOUT, "the store")
+        wait_for_lock(functools.partial(try_acquire, lock), path, _LOCK_TIMEOUT, "the store")
     try:
         yield
     finally:
@@ -95,11 +95,11 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
         raise problem or StoreError(f"the store cannot be read: {error}", str(file)) from error
 
 
-def _was_seen_whole(file: Path) -> bool:
+def _is_known_complete(file: Path) -> bool:
     if _is_absent(file):
         return False
     with opened(file) as connection:
-        return schema.was_seen_whole(connection)
+        return schema.is_known_complete(connection)
 
 
 def _is_absent(file: Path) -> bool:
@@ -116,7 +116,7 @@ def _repair(file: Path, tell: Callable[[str], None]) -> None:
     with opened(file) as connection:
         found = schema.revisions(connection)
         if found == known[:1] and schema.is_complete(connection):
-            schema.note_whole(connection)
+            schema.note_complete(connection)
             return
         if not set(found) <= set(known):
             raise _of_another_program(file, connection)

@@ -20,7 +20,7 @@ from typing import Any
 
 from dlcli.files.disk import write_errors
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.locks import flocked, wait_for_lock
+from dlcli.tracking.locks import try_flock, wait_for_lock
 
 ACTIVE_DIR = ".active"
 
@@ -59,7 +59,7 @@ class Entry:
                 with contextlib.suppress(FileNotFoundError):
                     fd = os.open(path, os.O_RDWR | os.O_APPEND)
                     # Another command may be updating the record.
-                    wait_for_lock(partial(flocked, fd, fcntl.LOCK_SH), path, _PATIENCE, "the run's record")
+                    wait_for_lock(partial(try_flock, fd, fcntl.LOCK_SH), path, _PATIENCE, "the run's record")
                     if _is_still_at(path, fd):
                         return cls(path, fd)
                     os.close(fd)

@@ -32,7 +32,7 @@ def holder_of(path: Path) -> int | None:
     return None
 
 
-def taken(lock: BaseFileLock) -> bool:
+def try_acquire(lock: BaseFileLock) -> bool:
     """Try once to acquire a lock, and return whether that succeeded."""
     from filelock import Timeout
 
@@ -43,7 +43,7 @@ def taken(lock: BaseFileLock) -> bool:
     return True
 
 
-def flocked(fd: int, how: int) -> bool:
+def try_flock(fd: int, how: int) -> bool:
     """Try once to lock an open file, and return whether that succeeded."""
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)

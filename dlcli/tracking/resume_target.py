@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.errors import InputError, StoreError
-from dlcli.files.paths import whole
+from dlcli.files.paths import resolved
 from dlcli.tracking.connection import URI_VARIABLE, default_store, store_errors, tracking_uri
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import original_of, run_folder
@@ -32,7 +32,7 @@ def check_place(ledger: Ledger) -> None:
     for folder, below, files in os.walk(ledger.run_dir):
         for name in (*below, *files):
             path = Path(folder, name)
-            if path.is_symlink() and not whole(path).is_relative_to(whole(ledger.run_dir)):
+            if path.is_symlink() and not resolved(path).is_relative_to(resolved(ledger.run_dir)):
                 hint = "Replace the link by the file, or remove it."
                 raise InputError("a link in the run's folder leads outside of it", str(path), hint)
 
@@ -59,7 +59,7 @@ def store_for_resuming(ledger: Ledger, command: Sequence[str]) -> str:
     return tracking_uri(ledger.runs_dir)
 
 
-def take_up(store: Store, family: Sequence[Ledger]) -> str:
+def switch_store(store: Store, family: Sequence[Ledger]) -> str:
     """Record a run and its descendants in the store that the user names from now on.
 
     Args:

@@ -58,7 +58,7 @@ def is_complete(connection: sqlite3.Connection) -> bool:
     return set(Base.metadata.tables) <= tables(connection)
 
 
-def was_seen_whole(connection: sqlite3.Connection) -> bool:
+def is_known_complete(connection: sqlite3.Connection) -> bool:
     """Return whether an earlier command has found the file complete with this MLflow; asking MLflow takes 0.1 s."""
     from mlflow.version import VERSION
 
@@ -68,7 +68,7 @@ def was_seen_whole(connection: sqlite3.Connection) -> bool:
     return seen == [(VERSION, *revisions(connection))]
 
 
-def note_whole(connection: sqlite3.Connection) -> None:
+def note_complete(connection: sqlite3.Connection) -> None:
     """Record for later commands that the file is complete."""
     from mlflow.version import VERSION
 
@@ -99,7 +99,7 @@ def make_fresh(file: Path) -> None:
             "last_update_time) VALUES (0, 'Default', ?, 'active', ?, ?)",
             ((file.parent / "0").as_uri(), now, now),
         )
-        note_whole(connection)
+        note_complete(connection)
 
 
 def upgrade_copy(old: Path, file: Path) -> None:
@@ -123,7 +123,7 @@ def upgrade_copy(old: Path, file: Path) -> None:
     with closing(sqlite3.connect(file)) as copy, copy:
         if not is_complete(copy):
             raise HalfUpgradedError("tables are missing")
-        note_whole(copy)
+        note_complete(copy)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from dlcli.distributed.world import exchanged, is_group
+from dlcli.distributed.world import all_gather_bytes, is_group
 from dlcli.errors import CorruptRun, Problem, first_line
 from dlcli.files.paths import display
 from dlcli.tracking.manifest import Manifest
@@ -118,7 +118,8 @@ def all_parts(own: dict[str, Any], device: torch.device) -> dict[str, Any] | lis
     said = io.BytesIO()
     torch.save(own, said)
     return [
-        torch.frombuffer(bytearray(text), dtype=torch.uint8) for text in exchanged(said.getvalue(), device)
+        torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        for text in all_gather_bytes(said.getvalue(), device)
     ]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from dlcli.tracking.ledger import atomic_write
-from dlcli.tracking.locks import taken, wait_for_lock
+from dlcli.tracking.locks import try_acquire, wait_for_lock
 
 # Bytes that all stores in a folder may take; beyond that the one that was used longest ago goes.
 _MOST = 20e9
@@ -80,8 +80,8 @@ class FeatureStore:
                 lock = FileLock(self.folder / f"{block:02d}.lock")
                 if waits:
                     path = Path(lock.lock_file)
-                    wait_for_lock(partial(taken, lock), path, math.inf, "features that both need")
-                elif not taken(lock):
+                    wait_for_lock(partial(try_acquire, lock), path, math.inf, "features that both need")
+                elif not try_acquire(lock):
                     continue
                 try:
                     self._fill(missing[missing // size == block], compute, advanced)

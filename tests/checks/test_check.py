@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from dlcli import runner
-from dlcli.checks.settings import find_doubts
+from dlcli.checks.settings import find_config_warnings
 from dlcli.errors import ConfigError, InputError
 
 IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
@@ -260,7 +260,7 @@ def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
         "trainer": {"max_epochs": 20},
         "callbacks": {"early_stopping": stopping},
     }
-    assert not list(find_doubts(patient))
+    assert not list(find_config_warnings(patient))
 
 
 def test_a_word_in_a_mapping_that_is_no_choice_is_guessed_at() -> None:

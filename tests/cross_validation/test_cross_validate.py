@@ -20,7 +20,7 @@ from dlcli.errors import ConfigError, CorruptRun
 from dlcli.formatting import number
 from dlcli.inference.saved_model import load_model
 from dlcli.result import Result
-from dlcli.runs.folder import epochs_so_far
+from dlcli.runs.folder import recorded_epochs
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
 from dlcli.tasks.base import Task
@@ -261,7 +261,7 @@ def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
     longer = dlcli.resume("slim", ["trainer.max_epochs=6"], runs_dir=tmp_path)
     assert longer.status == "FINISHED"
     assert sum((fold.run_dir / "model" / "weights.safetensors").exists() for fold in longer.folds) == 1
-    assert [len(epochs_so_far(fold.run_dir)) for fold in longer.folds] == [6, 6, 6]
+    assert [len(recorded_epochs(fold.run_dir)) for fold in longer.folds] == [6, 6, 6]
 
 
 @pytest.mark.parametrize(

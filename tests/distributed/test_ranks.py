@@ -20,11 +20,11 @@ from safetensors.torch import load_file
 import dlcli
 from dlcli import runner
 from dlcli.distributed.ranks import gathered
-from dlcli.distributed.recruits import recruited, staying
+from dlcli.distributed.recruits import keep_ranks, started_ranks
 from dlcli.errors import ConfigError, Interrupted, TrainingError
 from dlcli.experiment import plan_experiment
 from dlcli.process.quiet import quiet
-from dlcli.runs.folder import epochs_so_far
+from dlcli.runs.folder import recorded_epochs
 from dlcli.sweeps.plan import plan_sweep
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.ledger import Ledger
@@ -86,7 +86,7 @@ def test_a_search_is_led_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture(scope="module", autouse=True)
 def _staying() -> Iterator[None]:
     """Ranks that a test leaves idle train for the next one."""
-    with staying():
+    with keep_ranks():
         yield
 
 
@@ -161,7 +161,7 @@ def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path:
     one = dlcli.train([*steps, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
     assert seen
     assert two.metrics == pytest.approx(one.metrics, abs=1e-4)
-    both = [epochs_so_far(result.run_dir) for result in (one, two)]
+    both = [recorded_epochs(result.run_dir) for result in (one, two)]
     for alone, together in zip(*both, strict=True):
         assert together == pytest.approx(alone, abs=1e-4)
 
@@ -222,7 +222,7 @@ def test_ranks_end_where_a_further_one_does_not_start(
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr(subprocess, "Popen", OnlyOne)
-    with pytest.raises(BlockingIOError), recruited(3, 7):
+    with pytest.raises(BlockingIOError), started_ranks(3, 7):
         pytest.fail("one is missing")
     assert started[0].returncode == -signal.SIGKILL
 

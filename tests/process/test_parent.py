@@ -26,7 +26,7 @@ def main():
     if ending is None:
         print(os.getpid(), flush=True)
         DOES
-    elif ending.said_goodbye:
+    elif ending.ended_normally:
         sys.exit(ending.code)
     else:
         print(ending.code, ending.why, ending.interrupted, flush=True)

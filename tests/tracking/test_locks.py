@@ -16,7 +16,7 @@ from filelock import FileLock
 from dlcli.errors import StoreError
 from dlcli.tracking import database, locks
 from dlcli.tracking.database import locked_store
-from dlcli.tracking.locks import flocked, holder_of, wait_for_lock
+from dlcli.tracking.locks import holder_of, try_flock, wait_for_lock
 from tests.processes import wait_until
 
 HOLDER = """
@@ -73,5 +73,5 @@ def test_a_lock_of_this_process_is_nobody_else_s(tmp_path: Path) -> None:
     with FileLock(path):
         assert holder_of(path) is None
     with path.open("w") as file:
-        wait_for_lock(lambda: flocked(file.fileno(), fcntl.LOCK_SH), path, 0, "it")
+        wait_for_lock(lambda: try_flock(file.fileno(), fcntl.LOCK_SH), path, 0, "it")
     assert holder_of(tmp_path / "nothing") is None

@@ -23,7 +23,7 @@ from dlcli.tracking.connection import URI_VARIABLE, default_store, for_mlflow, s
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import find_folder, local_path, make_folder
 from dlcli.tracking.reconcile import reconcile
-from dlcli.tracking.resume_target import check_place, store_for_resuming, take_up
+from dlcli.tracking.resume_target import check_place, store_for_resuming, switch_store
 from dlcli.tracking.store import Store, open_store
 
 ODD = "a b=c,d#e%20f?gé'h\"&+~;:[i]$(j)"
@@ -138,10 +138,10 @@ def test_a_copy_does_not_write_to_the_original_in_a_store_of_both(
             assert len(reconcile(copy, other)) == 1
             assert store.client.get_run(ledger.run_id).info.status == "SCHEDULED"
             with pytest.raises(StoreError, match="the run is a copy"):
-                take_up(other, [copied])
+                switch_store(other, [copied])
     shutil.rmtree(original)  # now it is no copy any more
     with open_store(copy) as other:
-        assert take_up(other, [copied]) == ""
+        assert switch_store(other, [copied]) == ""
     assert store.client.get_run(ledger.run_id).info.artifact_uri == copied.run_dir.as_uri()
 
 
@@ -164,7 +164,7 @@ def test_a_folder_chooses_no_store(store: Store, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(URI_VARIABLE, store.uri)  # where the user says that it is now
     assert store_for_resuming(ledger, []) == store.uri
     with open_store(store.runs_dir) as opened:
-        assert uri in take_up(opened, [ledger])
+        assert uri in switch_store(opened, [ledger])
     assert Ledger.load(ledger.run_dir).tracking_uri is None
 
 

@@ -13,7 +13,7 @@ from dlcli.datasets.tables.compression import format_of, is_packed
 from dlcli.datasets.tables.json_lines import read_json_lines
 from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
 from dlcli.errors import DataError, first_line
-from dlcli.files.paths import look_at, names_in
+from dlcli.files.paths import kind_at, list_names
 from dlcli.formatting import amount
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
@@ -54,7 +54,7 @@ def need_file(file: Path, advice: str = "") -> None:
     Raises:
         DataError: that is so.
     """
-    found = look_at(file)
+    found = kind_at(file)
     if found == "folder":
         raise DataError("is a folder", str(file), hint("Name a file in it.", advice))
     if found == "device":
@@ -62,7 +62,7 @@ def need_file(file: Path, advice: str = "") -> None:
     if found == "refused":
         raise DataError("may not be looked at by this user", str(file), "Ask for its folder's permissions.")
     if found == "nothing":
-        near = near_files(file.name, names_in(file.parent))
+        near = near_files(file.name, list_names(file.parent))
         raise DataError("there is no such file", str(file), hint(question(near), advice))
     if not file.stat().st_size:  # also what the kernel shows as files, of which some never end
         raise DataError("is empty", str(file), "Give one row at least.")
