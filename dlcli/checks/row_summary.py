@@ -40,7 +40,7 @@ def describe_rows(data: Data) -> str:
 
 def _range(lengths: np.ndarray, unit: str) -> str:
     low, middle, high = np.quantile(lengths, (0, 0.5, 1)).round().astype(int)
-    return f"{low:,} {unit}" if low == high else f"{low:,} to {high:,} {unit}, half of them up to {middle:,}"
+    return f"{low:,} {unit}" if low == high else f"{low:,} to {high:,} {unit}, median {middle:,}"
 
 
 def _time(time: Any) -> str:

@@ -1,1 +1,1 @@
-"""Executors run jobs and have the shape of `concurrent.futures`: jobs are plain, so it does not matter where."""
+"""Executors run jobs through an interface like that of `concurrent.futures`; jobs are plain data."""

@@ -119,12 +119,12 @@ ROLES: tuple[tuple[str, Role], ...] = (
         "trainer.profiler",
         Role("a profiler", "pytorch_lightning.profilers.Profiler", ("dlcli.training.step_profiler",)),
     ),
-    ("sweep", Role("the sweep's options", group="sweep")),
+    ("sweep", Role("the options of a sweep", group="sweep")),
     ("sweep.sampler", _SAMPLER),
     ("sweep.sampler.*", _SAMPLER),
     ("sweep.pruner", _PRUNER),
     ("sweep.pruner.*", _PRUNER),
-    ("executor", Role("this machine as executor", group="executor")),
+    ("executor", Role("the local executor", group="executor")),
     *(
         (group, Role(f"an option of {group}", group=group))
         for group in ("augmentation", "weight_averaging", "finetune", "finder", "tracking")
@@ -134,7 +134,7 @@ ROLES: tuple[tuple[str, Role], ...] = (
 # Shipped options that send jobs to other machines or run shell commands: not accepted from a run's folder.
 NEVER = frozenset({"dlcli.executors.ray_cluster.Ray", "dlcli.executors.slurm.Slurm"})
 
-NOTHING = Role("anything: nothing may be named there")
+NOTHING = Role("accepted: nothing may be named there")
 
 
 def role_at(place: str) -> Role:

@@ -144,7 +144,7 @@ def test_what_was_odd_about_the_file_is_told() -> None:
 
 def test_what_rows_are() -> None:
     texts = Data("t", "tokens", Texts.of(["free", "hello you", ""]), np.arange(3) % 2, classes=("p", "q"))
-    assert describe_rows(texts) == "texts of 0 to 9 characters, half of them up to 4"
+    assert describe_rows(texts) == "texts of 0 to 9 characters, median 4"
     scans = replace(texts, kind="image", x=np.zeros((3, 8, 9, 3), np.uint8))
     assert describe_rows(scans) == "images of 8 x 9 pixels, colour"
 
