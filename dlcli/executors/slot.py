@@ -158,13 +158,13 @@ class Slot(threading.Thread):
         oversight = Oversight(
             Limits.of(task.job.config),
             vitals.silence,
-            vitals.heard,
+            vitals.note_activity,
             partial(state_of, process.pid),
             lambda text: task.observer.noted(f"{_name(task.job)} {text}"),
         )
         for message in process.listen():
             if message is not None:
-                oversight.hears(message["event"])
+                oversight.on_message(message["event"])
                 yield message
             if self._end_by is not None:
                 self._kill()

@@ -75,12 +75,12 @@ class Silent(Exception):
 
 
 class Oversight:
-    """Supervision of one job in another process; call `hears` for each message and `check` regularly.
+    """Supervision of one job in another process; call `on_message` for each message and `check` regularly.
 
     Args:
         limits: limits of the job.
         silence: returns the seconds for which the process has been inactive.
-        heard: called for each message of the process, which counts as activity.
+        note_activity: called for each message of the process, which counts as activity.
         state: returns what an inactive process is doing, in words.
         tell: called with a warning before inactivity has consequences.
         clock: returns the time in seconds.
@@ -90,14 +90,14 @@ class Oversight:
         self,
         limits: Limits,
         silence: Callable[[], float],
-        heard: Callable[[], None],
+        note_activity: Callable[[], None],
         state: Callable[[], str],
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._silence = silence
-        self._heard = heard
+        self._note_activity = note_activity
         self._state = state
         self._tell = tell
         self._clock = clock
@@ -105,9 +105,9 @@ class Oversight:
         self._fit_begun: float | None = None
         self._has_warned = False
 
-    def hears(self, event: str) -> None:
+    def on_message(self, event: str) -> None:
         """Register a message of the process."""
-        self._heard()
+        self._note_activity()
         self._has_warned = False
         if event == "prepared":
             self._fit_begun = self._clock()

@@ -65,9 +65,9 @@ class Vitals:
         self.pid = pid
         self._clock = clock
         self._used = used
-        self.heard()
+        self.note_activity()
 
-    def heard(self) -> None:
+    def note_activity(self) -> None:
         """Register a message, which counts as activity."""
         self._since, self._then = self._clock(), self._used(self.pid)
 

@@ -29,7 +29,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = (*STOPPING, signal.SIGUSR1, signal.SIGUSR2)
 
 # Seconds that a child has to handle a signal, and then to shut down. Pools of workers take less.
-_UNHEARD, _IN_ORDER = 8.0, 60.0
+_UNHANDLED, _SHUTDOWN = 8.0, 60.0
 
 # Seconds between polls of the child, and consecutive polls after which it is reported as stopped.
 _TICK, _STOPPED = 0.5, 4
@@ -93,13 +93,13 @@ def supervise(tell: Callable[[str], object]) -> Ending | None:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     die_with(parent)
     _line = _Line(theirs)
-    program.farewell = partial(_line.say, goodbye=True)
-    interrupts.on_signal = partial(_hear, _line)
+    program.farewell = partial(_line.send, goodbye=True)
+    interrupts.on_signal = partial(_report_signal, _line)
     return None
 
 
-def _hear(line: _Line, number: int) -> None:
-    line.say(heard=int(number))
+def _report_signal(line: _Line, number: int) -> None:
+    line.send(heard=int(number))
 
 
 class _Line:
@@ -109,7 +109,7 @@ class _Line:
         self._fd = fd
         self._pid = os.getpid()
 
-    def say(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         """Send a message. Processes that the child forks send none."""
         if os.getpid() == self._pid:
             with contextlib.suppress(OSError):
@@ -128,7 +128,7 @@ def is_supervised() -> bool:
 def records(run_dir: Path) -> None:
     """Tell the parent which run this process records."""
     if _line is not None:
-        _line.say(run_dir=str(run_dir))
+        _line.send(run_dir=str(run_dir))
 
 
 @contextlib.contextmanager
@@ -143,11 +143,11 @@ def limited(key: str, seconds: float, message: str) -> Iterator[None]:
     if _line is None:
         yield
         return
-    _line.say(limit=key, seconds=seconds, message=message)
+    _line.send(limit=key, seconds=seconds, message=message)
     try:
         yield
     finally:
-        _line.say(limit=key, seconds=None)
+        _line.send(limit=key, seconds=None)
 
 
 class _Parent:
@@ -166,7 +166,7 @@ class _Parent:
         self._polled = time.monotonic()
         # When the child was first signalled to stop, whether it has handled the signal, and whether another one came.
         self._asked = 0.0
-        self._is_heard = self._is_asked_again = False
+        self._is_handled = self._is_asked_again = False
         self._stopped_ticks = 0
 
     def wait(self) -> Ending:
@@ -191,11 +191,11 @@ class _Parent:
         if received is not None and received.si_signo != signal.SIGCHLD:
             # A signal from the kernel comes from the terminal, which has signalled the child as well. Other senders may
             # have signalled both, too.
-            if received.si_code <= 0 and not (received.si_signo in STOPPING and self._is_heard):
+            if received.si_code <= 0 and not (received.si_signo in STOPPING and self._is_handled):
                 self._send(received.si_signo)
             if received.si_signo in STOPPING:
                 self._stop(received.si_signo, now)
-        patience = 0.0 if self._is_asked_again else _IN_ORDER if self._is_heard else _UNHEARD
+        patience = 0.0 if self._is_asked_again else _SHUTDOWN if self._is_handled else _UNHANDLED
         if self._ending.interrupted is not None and now >= self._asked + patience:
             self._send(signal.SIGKILL)
         for key, (deadline, message) in self._limits.items():
@@ -228,15 +228,15 @@ class _Parent:
             while piece := os.read(self._line, 1 << 16):
                 *lines, self._partial = (self._partial + piece).split(b"\n")
                 for line in lines:
-                    self._hear(json.loads(line))
+                    self._handle(json.loads(line))
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if "goodbye" in message:
             self._ending.ended_normally = True
         elif "heard" in message:
             # The signal may have been sent to the child alone.
             self._stop(message["heard"], self._asked or time.monotonic())
-            self._is_heard = True
+            self._is_handled = True
         elif "run_dir" in message:
             self._ending.run_dir = Path(message["run_dir"])
         elif message["seconds"] is None:

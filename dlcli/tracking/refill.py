@@ -22,7 +22,7 @@ from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.places import original_of
 from dlcli.tracking.store_rows import enter
 
-_NONSENSE = (CorruptRun, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
+_INVALID = (CorruptRun, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 _BATCH = 100  # runs per transaction, during which other processes cannot write
 
 _log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class _Refill:
         try:
             ledger = Ledger.load(folder)
             enter(connection, ledger)
-        except (*_NONSENSE, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError):
+        except (*_INVALID, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError):
             connection.execute("ROLLBACK TO run")
             self.unreadable.append(folder)
             return None
