@@ -1,4 +1,4 @@
-"""`check`: every mistake of every stage at once; else one rehearsed step, and what the training needs."""
+"""`check`: all mistakes of all stages together; without any, one rehearsed step and the resources of training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def mistakes(*overrides: str, conf: Path | None = None) -> list[tuple[str, str, 
     return [(p.where, p.message, p.hint) for p in caught.value.problems]
 
 
-# In a command `quiet` hides it.
+# In a command, `quiet` suppresses it.
 @pytest.mark.filterwarnings("ignore:You passed `Trainer")
 def test_mistakes_of_all_stages_are_reported_at_once() -> None:
     found = mistakes(
@@ -150,11 +150,11 @@ def test_the_figures_of_a_rehearsal(tmp_path: Path) -> None:
     found, _ = runner.check(["model=mlp", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'"])
     weights = (64 * 128 + 128) + (128 * 128 + 128) + (128 * 10 + 10)
     assert found.parameters == found.trainable == weights
-    # 1,797 digits: a fifth tests, 15 % of the others validate.
+    # 1,797 digits: a fifth are test rows, 15 % of the others validation rows.
     assert found.steps_per_epoch == -(-1222 // 32)
     assert found.memory["gradients"] == 4 * weights
     assert found.memory["weights"] == 4 * (weights + 2)  # and the two numbers that scale a channel
-    # Adam's two means of each weight, and one step counter a tensor.
+    # Adam's two moments of each weight, and one step counter per tensor.
     assert found.memory["optimizer"] == 4 * (2 * weights + 6)
     assert found.memory["data"] == (1222 + 216) * (64 + 8)
     assert found.memory["batch"] >= 4 * 32 * (64 + 128 + 128)
@@ -182,7 +182,7 @@ def test_checkpoints_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model of the user's own that fails in its forward pass, its backward pass, or gives too few outputs."""
+    """A user's model that fails in its forward pass, its backward pass, or has too few outputs."""
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "broken.yaml").write_text("_target_: broken_net.Broken\nhow: forward\n")
     (tmp_path / "broken_net.py").write_text(
@@ -205,7 +205,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             """
         )
     )
-    # Each test imports its own.
+    # Each test imports its own module.
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_net", raising=False)
     return tmp_path / "conf"

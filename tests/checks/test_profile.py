@@ -1,4 +1,4 @@
-"""What a profile tells of some data, and what it warns of."""
+"""Profiles of datasets, and their warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What says no more than that another rank is gone, and what a model says of itself."""
+"""Errors that only say that another rank is gone, as opposed to errors of a model."""
 
 from __future__ import annotations
 

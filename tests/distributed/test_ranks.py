@@ -1,4 +1,4 @@
-"""One training in two processes over gloo: the same result, one run, and one end for all."""
+"""Training in two processes over gloo: the same result, one run, and a common end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dlcli.training.observer import Observer, Watcher
 from tests.processes import ENDLESS, children, epochs, run_folder, start, wait_until
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
-# A batch that two processes cannot halve, and a last one of 12 rows.
+# A batch that cannot be divided equally between two processes, and a last one of 12 rows.
 IRIS = ["dataset=iris", "model=mlp", "model.hidden=16", "dataset.batch_size=15", "trainer.max_epochs=3"]
 
 
@@ -85,13 +85,13 @@ def test_a_search_is_led_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(scope="module", autouse=True)
 def _staying() -> Iterator[None]:
-    """Ranks that a test leaves idle train for the next one."""
+    """Idle ranks of a test are used by the next one."""
     with keep_ranks():
         yield
 
 
 class _At(Watcher, Observer):
-    """Does something once, after some steps of rank 0."""
+    """Performs an action once, after a number of steps of rank 0."""
 
     def __init__(self, steps: int, act: Callable[[], None]) -> None:
         self._left = steps
@@ -142,7 +142,7 @@ def test_two_processes_give_what_one_gives(more: list[str], tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path: Path) -> None:
-    # 60 steps an epoch, each through Lightning: the second epoch is stopped 4 steps behind its second checkpoint.
+    # 60 steps per epoch, each through Lightning: the second epoch is stopped 4 steps after its second checkpoint.
     steps = [
         *IRIS,
         "dataset.batch_size=2",
@@ -188,7 +188,7 @@ def test_a_rank_that_dies_or_is_stopped_ends_the_training(
 
 
 def _pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, life: str) -> None:
-    """Have ranks lead another life."""
+    """Replace the program of the ranks."""
     package = folder / "dlcli"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -238,6 +238,6 @@ def test_torchrun_s_processes_are_taken_as_they_are(tmp_path: Path) -> None:
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("run_id") == 3  # the parent and two folds, said once
+    assert done.stdout.count("run_id") == 3  # the parent and two folds, printed once
     assert len(list(tmp_path.rglob("ledger.json"))) == 3
     assert json.loads(done.stdout)["status"] == "FINISHED"

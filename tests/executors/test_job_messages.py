@@ -1,4 +1,4 @@
-"""Jobs on other machines: which stores they can record to."""
+"""Jobs on other machines, and the stores that they can record to."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ FOLDS = [*SWEEP[1:3], *SWEEP[4:6], "trainer.max_epochs=2", "cv=kfold", "cv.folds
 
 
 def figures(*executor: str, runs_dir: Path) -> list[dict[str, float]]:
-    """What two folds were worth."""
+    """The metrics of two folds."""
     words = ["train", *FOLDS, *executor, "--jobs", "1", "--json", "--runs-dir", str(runs_dir)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
@@ -31,7 +31,7 @@ def figures(*executor: str, runs_dir: Path) -> list[dict[str, float]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("ignore")  # Ray's own
+@pytest.mark.filterwarnings("ignore")  # warnings of Ray
 def test_a_node_that_dies_takes_no_trial_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
@@ -69,5 +69,5 @@ def test_a_node_that_dies_takes_no_trial_with_it(tmp_path: Path, monkeypatch: py
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         epochs = [line["step"] for line in lines if "train/loss" in line["metrics"]]
         assert epochs == list(range(60)), "each epoch once, whichever node trained it"
-    # The same cross-validation gives the same figures there and here.
+    # The same cross-validation gives the same metrics on Ray and locally.
     assert folds == figures("executor=local", runs_dir=tmp_path / "runs")

@@ -24,7 +24,7 @@ SWEEP = [
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("ignore")  # submitit's own
+@pytest.mark.filterwarnings("ignore")  # warnings of submitit
 def test_a_preempted_job_saves_and_is_handed_in_again(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
 

@@ -1,4 +1,4 @@
-"""Jobs that outlived their driver, and threads that nothing may end while somebody waits for them."""
+"""Jobs that outlive their driver, and threads that must not end while a caller waits for them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from dlcli.training.observer import Observer
 
 
 def hand_in(folder: Path, job_id: str) -> None:
-    """What submitit leaves of a job."""
+    """The files that submitit leaves for a job."""
     folder.mkdir()
     (folder / f"{job_id}_submitted.pkl").touch()
 
 
 def test_a_process_that_was_left_is_ended_and_no_other_one(tmp_path: Path) -> None:
     folder = tmp_path / ".slurm"
-    end_earlier_job(folder, "local")  # nothing was left
+    end_earlier_job(folder, "local")  # there are no leftovers
     sleeps = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen([*sleeps, "submitit"]) as left, subprocess.Popen(sleeps) as another:
         for process in (left, another):
@@ -43,7 +43,7 @@ def test_a_process_that_was_left_is_ended_and_no_other_one(tmp_path: Path) -> No
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A SLURM of two commands: the file holds what squeue says, and scancel empties it."""
+    """A fake SLURM with two commands: squeue prints a file, scancel empties it."""
     folder, file = tmp_path / "bin", tmp_path / "queue"
     folder.mkdir()
     for name, line in {

@@ -1,4 +1,4 @@
-"""For how long jobs, trials and silences may last: with a clock of the test's own."""
+"""Limits on the duration of jobs and trials and on inactivity, with a fake clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlcli.sweeps.budget import SweepLimits
 
 
 class Clock:
-    """Seconds, and the CPU seconds of a process."""
+    """A fake clock, and the CPU seconds of a process."""
 
     def __init__(self) -> None:
         self.now = self.cpu = 0.0
@@ -29,7 +29,7 @@ class Clock:
         return self.cpu
 
     def passes(self, seconds: float, share: float = 0.0) -> None:
-        """Time passes, of which the process works a share."""
+        """Advance the time; the process uses CPU time for a share of it."""
         self.now += seconds
         self.cpu += share * seconds
 
@@ -94,7 +94,7 @@ def test_a_job_may_take_so_long_and_no_longer() -> None:
 def test_a_training_that_does_not_heed_its_max_time_is_ended_and_one_that_is_being_judged_is_not() -> None:
     clock = Clock()
     oversight, _ = overseen(clock, [], max_time="00:00:02:00", silence=None)
-    clock.passes(1000, share=1)  # its rows are prepared
+    clock.passes(1000, share=1)  # the rows are being prepared
     oversight.check()
     oversight.on_message("prepared")
     clock.passes(180, share=1)
@@ -183,7 +183,7 @@ def test_a_trial_has_its_own_time_from_where_it_begins() -> None:
     clock = Clock()
     limits = SweepLimits(None, 10, clock).of_trial()
     clock.passes(9)
-    limits.begin()  # it waited for a process
+    limits.begin()  # before that, it waited for a process
     clock.passes(9)
     assert limits.overrun() is None
     clock.passes(1)

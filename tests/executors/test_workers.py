@@ -1,4 +1,4 @@
-"""Worker processes: what they read, how they end, and what is left of them."""
+"""Worker processes: their data, their end, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOLDS = ["train", *ENDLESS, "cv=kfold", "cv.folds=2", "--jobs", "2", "--name", "
 
 
 def training(runs_dir: Path) -> list[Path]:
-    """Folders of folds that have recorded an epoch."""
+    """The folders of folds that have recorded an epoch."""
     return [
         file.parent
         for file in runs_dir.glob("*/*/artifacts/metrics.jsonl")
@@ -157,7 +157,7 @@ def test_workers_die_with_a_killed_driver_and_end_in_order_on_ctrl_c(tmp_path: P
     assert not alive
     before = {folder: (folder / "metrics.jsonl").stat().st_size for folder in training(tmp_path / "runs")}
 
-    process = start(["resume", "pair"], tmp_path)  # with the two jobs that it was started with
+    process = start(["resume", "pair"], tmp_path)  # with the two jobs of the original command
     wait_until(
         lambda: all((f / "metrics.jsonl").stat().st_size > size for f, size in before.items()), process
     )
@@ -192,7 +192,7 @@ def test_a_worker_that_is_killed_fails_its_run_and_says_why(tmp_path: Path) -> N
     assert "would make it another experiment" in done.stderr
 
 
-# A user's model, that says where it is.
+# A user's model that reports its process and thread.
 WITNESS = """
 import json, os, sys
 from pathlib import Path
@@ -224,7 +224,7 @@ class Witness(nn.Module):
 
 @pytest.fixture
 def witness(tmp_path: Path) -> Path:
-    """A folder with the user's own model."""
+    """A folder with a user's model."""
     (tmp_path / "own_witness.py").write_text(WITNESS)
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "witness.yaml").write_text("_target_: own_witness.Witness\ndiary: ???\n")
@@ -271,7 +271,7 @@ def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
     shared = SharedData(iris(), tmp_path)
     place = share_out(1, "cpu")[0]
     processes = Processes(shared.fd, place, [])
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as a supervisor may have it
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as a supervisor may set it
     try:
         killed = processes.start(place)
     finally:
@@ -291,7 +291,7 @@ def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(processes.start, place)
         wait_until(lambda: any(child.pid != old.pid for child in children(os.getpid(), TEMPLATE)))
-        processes.stop()  # while it imports
+        processes.stop()  # while the template imports
         with pytest.raises(NoWorkerError, match="SIGKILL"):
             starting.result(timeout=60)
     processes.close()

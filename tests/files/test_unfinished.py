@@ -1,4 +1,4 @@
-"""What a kill leaves of a file that was being written: the next one of its kind removes it, and no living one's."""
+"""Temporary files of killed processes: the next write of the target removes them, but no other process's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlcli.tracking.ledger import atomic_write
 
 @contextmanager
 def killed_later(work: object, *arguments: object) -> Iterator[None]:
-    """A process that is in the middle of `work` meanwhile, and is killed at the end."""
+    """A process that is within `work` during the context, and is killed at its end."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -67,7 +67,7 @@ def test_a_folder_that_was_killed_is_gone_with_the_next() -> None:
 def test_the_record_is_swept_by_whatever_is_written_next() -> None:
     with killed_later(unfinished, Path("config.yaml")):
         assert len(names()) == 1
-    Path(".config.yaml.0123abcd.tmp").touch()  # an earlier dlcli's, which held no lock
+    Path(".config.yaml.0123abcd.tmp").touch()  # of an earlier dlcli, which held no lock
     Path(".mine.tmp").touch()
     atomic_write(Path("ledger.json"), "{}")
     assert names() == [".mine.tmp", "ledger.json"]

@@ -1,4 +1,4 @@
-"""Folders of runs as somebody would make them who wants to run something where they are opened."""
+"""Hostile run folders, which try to execute code when they are opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-# What each command needs of a folder, by the name of the command.
+# The parts of a folder that each command reads.
 MODEL = frozenset({"eval", "predict", "export", "load_run", "pyfunc"})
 DATA = frozenset({"eval", "export", "resume"})
 RESUME = frozenset({"resume"})
@@ -33,12 +33,12 @@ REPORTED = (
 
 @dataclass(frozen=True)
 class Hostile:
-    """A folder made hostile.
+    """A change that makes a folder hostile.
 
     Attributes:
-        name: of the case.
-        damage: what is done to a run's folder; the marker is the file that must not appear.
-        stops: the commands that read what is hostile, and have to refuse it.
+        name: name of the case.
+        damage: changes a run's folder; its second argument is a file that must not be created.
+        stops: the commands that read the hostile part, and must reject it.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Hostile:
 
 
 def node(name: str, marker: Path, **more: Any) -> dict[str, Any]:
-    """A node of a configuration that runs a shell command where it is built."""
+    """Return a node of a configuration that runs a shell command when it is built."""
     key = "cmd" if name.startswith("subprocess") else "command"
     return {"_target_": name, key: f"touch {marker}", **more}
 
@@ -60,7 +60,7 @@ def set_at(tree: Any, place: str, value: Any) -> None:
 
 
 def in_model(place: str, make: Callable[[Path], Any]) -> Callable[[Path, Path], None]:
-    """Damage of `model.json`."""
+    """Return a change of `model.json`."""
 
     def damage(folder: Path, marker: Path) -> None:
         file = folder / "model" / "model.json"
@@ -72,7 +72,7 @@ def in_model(place: str, make: Callable[[Path], Any]) -> Callable[[Path, Path], 
 
 
 def in_config(place: str, make: Callable[[Path], Any]) -> Callable[[Path, Path], None]:
-    """Damage of `config.yaml`."""
+    """Return a change of `config.yaml`."""
 
     def damage(folder: Path, marker: Path) -> None:
         file = folder / "config.yaml"
@@ -84,7 +84,7 @@ def in_config(place: str, make: Callable[[Path], Any]) -> Callable[[Path, Path],
 
 
 def text_of(file: str, text: Callable[[Path], str]) -> Callable[[Path, Path], None]:
-    """A file with another content."""
+    """Return a change that replaces the content of a file."""
 
     def damage(folder: Path, marker: Path) -> None:
         (folder / file).write_text(text(marker))
@@ -93,7 +93,7 @@ def text_of(file: str, text: Callable[[Path], str]) -> Callable[[Path, Path], No
 
 
 def own_code(folder: Path, marker: Path) -> None:
-    """Code in the folder, and a model and a configuration that name it; beside the folder, too."""
+    """Add code in and beside the folder, and name it in the model and in the configuration."""
     evil = f"import os\nos.system('touch {marker}')\nfrom torch import nn\nclass Net(nn.Linear): pass\n"
     for place in (folder / "code", folder, folder.parents[3], folder.parents[3] / "theirs"):
         place.mkdir(exist_ok=True)
@@ -107,7 +107,7 @@ def own_code(folder: Path, marker: Path) -> None:
 
 
 def with_conf(folder: Path, marker: Path) -> None:
-    """The same, and a project in the current folder that holds the same code: nobody has named it."""
+    """The same, with a project in the current folder that has the same code, but that the user has not given."""
     own_code(folder, marker)
     Path("conf").mkdir()
     Path("conf", "dlcli.yaml").touch()
@@ -153,7 +153,7 @@ def pickled_split(folder: Path, marker: Path) -> None:
 
 
 def fitted(change: Callable[[dict[str, Any], Path], None]) -> Callable[[Path, Path], None]:
-    """Damage of `preprocessing.skops`."""
+    """Return a change of the schema in `preprocessing.skops`."""
 
     def damage(folder: Path, marker: Path) -> None:
         file = folder / "model" / "preprocessing.skops"
@@ -178,7 +178,7 @@ def skops_text(text: str) -> dict[str, Any]:
 
 
 def extra(make: Callable[[Path], dict[str, Any]]) -> Callable[[Path, Path], None]:
-    """One attribute more in the fitted object."""
+    """Return a change that adds an attribute to the fitted object."""
 
     def change(schema: dict[str, Any], marker: Path) -> None:
         schema["content"]["content"]["evil"] = make(marker)
@@ -217,7 +217,7 @@ def bomb(marker: Path) -> str:
 
 
 def cases() -> list[Hostile]:
-    """All of them."""
+    """Return all hostile folders."""
     deep = 100_000
     found = [
         Hostile(f"model.json: {place} is {name}", in_model(place, lambda m, n=name: node(n, m)), MODEL)

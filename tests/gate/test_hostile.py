@@ -1,4 +1,4 @@
-"""Hostile folders x commands: nothing that a folder says is run, and each command says what it does not take."""
+"""Hostile folders x commands: no code of a folder is executed, and each command reports what it rejects."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ QUICK = [
     "trainer.accelerator=cpu", "callbacks=none", "tracking.system_metrics=false",
 ]  # fmt: skip
 
-# Who forges a folder leaves the digests out; that is said.
+# A forger leaves out the digests, which commands report.
 pytestmark = pytest.mark.filterwarnings("ignore:.*recorded without digests")
 
-# Cheap ones that every folder meets; the others train or export where they are not stopped, and meet every folder only
-# where DLCLI_TEST_WHOLE is set: minutes.
+# Fast commands, which are run on every folder. The others train or export unless stopped, and are run on every folder
+# only if DLCLI_TEST_WHOLE is set, which takes minutes.
 ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc"})
 if os.environ.get("DLCLI_TEST_WHOLE"):
     ALWAYS |= RESUME | {"check", "export"}
@@ -36,7 +36,7 @@ if os.environ.get("DLCLI_TEST_WHOLE"):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder, made by somebody else: with a key of their own."""
+    """A runs folder of another user, with another key."""
     folder = tmp_path_factory.mktemp("theirs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
@@ -46,13 +46,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def forge(folder: Path) -> None:
-    """Who can write the files can write their digests: as if there had been none."""
+    """Remove the digests, as a forger would, who can also compute them."""
     (folder / "model" / "digests.json").unlink(missing_ok=True)
     change_ledger(folder, digests=None)
 
 
 def change_ledger(folder: Path, **changes: Any) -> None:
-    """Other fields in the ledger, where it can be read."""
+    """Change fields of the ledger, if it is readable."""
     with suppress(ValueError, TypeError, RecursionError):
         ledger = json.loads((folder / "ledger.json").read_text())
         (folder / "ledger.json").write_text(json.dumps({**ledger, **changes}))
@@ -60,7 +60,7 @@ def change_ledger(folder: Path, **changes: Any) -> None:
 
 @pytest.fixture
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the user is; what commands import is forgotten again."""
+    """The user's current folder; modules that commands import are removed again."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -71,7 +71,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def unpacked(made: Path, place: Path) -> Path:
-    """The runs folder of somebody else, unpacked into a folder."""
+    """Unpack the runs folder of another user into a folder."""
     runs = shutil.copytree(made.parents[2], place / "their runs" / "runs")
     return runs / made.relative_to(made.parents[2])
 
@@ -93,7 +93,7 @@ def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
 
 
 def run(command: str, folder: Path, good: Path, here: Path) -> tuple[int, str]:
-    """The exit code of a command on a folder, and what it says."""
+    """Return the exit code and the output of a command on a folder."""
     if command in ("load_run", "pyfunc"):
         load: Any = dlcli.load_run if command == "load_run" else _load_pyfunc
         try:
@@ -149,7 +149,7 @@ def test_what_stops_a_command_says_where_and_what_to_do(made: Path, user: Path, 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of somebody else's sweep, with one trial."""
+    """The folder of another user's sweep, with one trial."""
     folder = tmp_path_factory.mktemp("sweep")
     words = [word for word in QUICK if not word.startswith("model.hidden")]
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Names: what gets through the gate is a class or a function of the role, under its own name, and nothing else."""
+"""The gate only accepts names of classes and functions that have the role and are defined under that name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPORTED = (
     "builtins.eval",
 )
 
-# Re-exports, privates, neighbours, other roles, and what would run or write if it were built.
+# Re-exports, private names, neighbouring modules, other roles, and objects that would execute code or write files.
 OTHERS = (
     "torch.hub.load", "torch.load", "torch.nn.torch.load", "torch.nn.Module.load_state_dict",
     "torch.nn.DataParallel", "torch.nn.parallel.DataParallel", "torch.nn.functional.relu", "torch.nn.init",
@@ -55,7 +55,7 @@ PLACES = (
     "experiment_name", "runs_dir.x", "x", "",
 )  # fmt: skip
 
-# Conf groups whose options stand elsewhere than their folder is called.
+# Groups whose place in the configuration differs from the name of their folder.
 GROUPS = {
     "sweep/sampler": "sweep.sampler", "sweep/pruner": "sweep.pruner", "task/loss": "task.loss",
     "callbacks": "callbacks.x",
@@ -95,7 +95,7 @@ def test_everything_that_ships_is_taken_in_its_place(group: str) -> None:
 
 
 def modules() -> list[ModuleType]:
-    """All modules of dlcli's building blocks, and those of other packages that offer any."""
+    """Return the modules of dlcli's building blocks and of other packages with accepted names."""
     packages = {package for _, role in ROLES for package in role.packages}
     packages |= {offering for _, role in ROLES for offering, _, _ in role.offered}
     packages |= {
@@ -131,7 +131,7 @@ def test_of_all_attributes_only_classes_and_functions_of_the_role_get_through() 
 
 
 def is_of(found: object, name: str, role: Role) -> bool:
-    """What the gate promises, told by other means than it uses."""
+    """Return whether the gate's documented conditions hold, computed independently of the gate."""
     last = name.rpartition(".")[2]
     home = inspect.getmodule(found)
     if (

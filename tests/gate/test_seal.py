@@ -1,4 +1,4 @@
-"""The seal: what only its owner can make, and what follows from it when a run is opened."""
+"""The seal: only its owner can create it, and it determines what an opened run may name."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ NET = "from torch import nn\nclass Net(nn.Linear):\n    pass\n"
 def _key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("DLCLI_CONF_DIR", raising=False)
-    monkeypatch.syspath_prepend(tmp_path / "nothing")  # what is appended is taken away again
+    monkeypatch.syspath_prepend(tmp_path / "nothing")  # restores sys.path after the test
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A run's folder in a project, with a model that lies beside its conf folder."""
+    """A run's folder in a project with a model beside its conf folder."""
     project = tmp_path / "project"
     (project / "conf").mkdir(parents=True)
     (project / "sealed_net.py").write_text(NET)
@@ -62,13 +62,13 @@ def test_it_holds_for_what_was_sealed_and_for_nothing_else(folder: Path, tmp_pat
     text = (folder / "config.yaml").read_text()
     assert is_sealed(folder, "config.yaml", text)
     assert not is_sealed(folder, "config.yaml", text + "#")
-    assert not is_sealed(folder, "overrides.txt", text)  # another file's place
+    assert not is_sealed(folder, "overrides.txt", text)  # the content of one file in place of another
     assert not is_sealed(folder, "more.yaml", text)
     key = key_file()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600 and len(key.read_bytes()) == 32
     other = json.loads(make_seal({"config.yaml": "another"})[SEAL_FILE])
     seal = json.loads((folder / SEAL_FILE).read_text())
-    seal["files"]["config.yaml"] = other["files"]["config.yaml"]  # out of another seal
+    seal["files"]["config.yaml"] = other["files"]["config.yaml"]  # from another seal
     (folder / SEAL_FILE).write_text(json.dumps(seal))
     assert not is_sealed(folder, "config.yaml", "another")
     key.unlink()
@@ -106,7 +106,7 @@ def test_a_copied_project_goes_on_with_the_copy_s_code(folder: Path, tmp_path: P
     project = shutil.copytree(folder.parents[3], tmp_path / "copy")
     copy = project / folder.relative_to(folder.parents[3])
     assert claim(copy, project / "runs").to_resume(config_of(copy))[1] == (project / "conf",)
-    # Named by its path from another project, it could be somebody else's: what was recorded is the user's own.
+    # Opened by its path from another project, which might belong to another user: the recorded folders are used.
     elsewhere = claim(copy, tmp_path / "runs").to_resume(config_of(copy))[1]
     assert elsewhere == (folder.parents[3] / "conf",)
 
@@ -137,7 +137,7 @@ def test_without_a_seal_a_folder_that_is_named_vouches_for_unchanged_code(
     (folder.parents[3] / "sealed_net.py").write_text(NET + "# changed\n")
     with pytest.raises(CorruptRun, match="has changed since the run was created"):
         named.to_read()
-    # One that is installed is not the user's, whatever lies there.
+    # An installed module is not user code, whatever is in the folder.
     for place in (folder / "code", folder.parents[3]):
         (place / "sealed_net.py").unlink()
         (place / "torch.py").write_text(NET)

@@ -1,4 +1,4 @@
-"""The parent that stays behind: what it passes on, ends and says. Small programs, that import little."""
+"""The supervising parent: what it forwards, ends and reports. Small programs that import little."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WAITS = """
 
 @contextmanager
 def running(does: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The program, and the process ID of its child."""
+    """Yield the program, and the process ID of its child."""
     text = PROGRAM.replace("DOES", does.strip())
     with subprocess.Popen(
         [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -62,7 +62,7 @@ def running(does: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What it says until it has ended: behind a line that was read, `communicate` loses what came with it."""
+    """Return its output until its end: after a line was read, `communicate` would lose buffered output."""
     assert process.stdout is not None
     assert process.stderr is not None
     said = process.stdout.read(), process.stderr.read()

@@ -1,4 +1,4 @@
-"""A program ends with its status, all it has said, and whatever libraries do at the end."""
+"""A program ends with its exit status, its complete output, and the exit handlers of libraries."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_dlcli_is_such_a_program(word: str, status: int) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_dlcli_in_order(tmp_path: Path) -> None:
-    """Started anew: processes of other tests are forked."""
+    """Started from scratch, whereas processes of other tests are forked."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dlcli", "train", *ENDLESS],
         cwd=tmp_path,

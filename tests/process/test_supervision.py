@@ -1,4 +1,4 @@
-"""Commands whose process hangs, or ends without a word. Real processes."""
+"""Commands whose process hangs or ends without a message. Real processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from dlcli.tracking.ledger import Ledger
 from tests.processes import TEMPLATE, Dlcli, children, run, start, wait_until, workers_of
 
-# A user's model that misbehaves once an epoch is recorded; before that it says where it has got to.
+# A user's model that fails after an epoch is recorded; before that it reports its progress.
 BAD = """
 import ctypes, os, signal, time
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch import nn
 def deadlock():
     library, lock = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
     for _ in range(2):
-        library.pthread_mutex_lock(lock)  # the second one never comes back, and the interpreter waits, too
+        library.pthread_mutex_lock(lock)  # the second call never returns, and holds the GIL
 
 DEEDS = {
     "exit": lambda: os._exit(0),
@@ -59,7 +59,7 @@ class Bad(nn.Module):
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
-    """A folder with the user's own model."""
+    """A folder with a user's model."""
     (tmp_path / "own_bad.py").write_text(BAD)
     (tmp_path / "conf" / "model").mkdir(parents=True)
     yaml = f"_target_: own_bad.Bad\ndoes: train\nmark: '{tmp_path / 'mark'}'\n"
@@ -122,9 +122,9 @@ def test_ctrl_c_ends_what_does_not_hear_it(twice: bool, bad: Path) -> None:
     wait_until((bad / "mark").exists, process)
     process.send_signal(signal.SIGINT)
     if twice:
-        time.sleep(0.5)  # a person's second, and no echo of the first
+        time.sleep(0.5)  # a second signal by the user, not a duplicate of the first
         process.send_signal(signal.SIGINT)
-    _, err = process.communicate()  # what is stopped by nobody would outlast the test's limit
+    _, err = process.communicate()  # a process that is not ended would exceed the test's time limit
     assert process.returncode == 130
     assert "stopped by Ctrl-C" in err
     (ledger,) = ledgers(bad)

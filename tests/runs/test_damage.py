@@ -1,4 +1,4 @@
-"""Files of a run that are damaged, edited or swapped: refused by name, or without effect on any figure."""
+"""Damaged, edited or swapped files of a run are rejected by name, or have no effect on any metric."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.processes import run
 
 IRIS = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
 
-# What nobody reads again but people: a command may do without it.
+# Files that only people read: commands may work without them.
 FOR_PEOPLE = (
     "plots/",
     "breakdown.csv",
@@ -78,7 +78,7 @@ KINDS = (cut, empty, random, flip, delete, folder, swap)
 
 
 def make_runs(place: Path) -> tuple[Path, Path, Path]:
-    """Where they lie, a finished run, and another one of the same kind."""
+    """The runs folder, a finished run, and another run of the same kind."""
     with contextlib.chdir(place):
         first, second = (
             dlcli.train([*IRIS, f"run_name={name}", f"seed={seed}"]).run_dir
@@ -94,7 +94,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 @contextlib.contextmanager
 def damaged(file: Path, kind: Callable[[Path, Path], None], other: Path) -> Iterator[None]:
-    """A file, damaged for a while; and so is what a command writes into its run's folder."""
+    """Damage a file, and restore the run's folder on exit, including what a command has written."""
     run_dir = next(parent for parent in file.parents if parent.name == "artifacts")
     kept = shutil.copytree(run_dir, run_dir.parents[2] / "kept")
     try:
@@ -126,9 +126,9 @@ def files_of(run_dir: Path) -> list[str]:
 
 
 def outcomes(runs: tuple[Path, Path, Path], *, thorough: bool) -> Counter[str]:
-    """Damage each file in each way; a command, or each of them, must refuse it by name, or have the same figures.
+    """Damage each file in each way; each command that is run must reject it by name or give the same metrics.
 
-    Returns how often which happened.
+    Returns the number of times of each outcome.
     """
     place, first, second = runs
     (place / "new.csv").write_text(NEW_ROWS)
@@ -145,14 +145,14 @@ def outcomes(runs: tuple[Path, Path, Path], *, thorough: bool) -> Counter[str]:
             continue
         for kind in KINDS:
             if kind is swap and (name == LEDGER_FILE or not (second / name).exists()):
-                continue  # another run's whole record makes it the other run
+                continue  # with the complete record of another run, it is that run
             for command in several if thorough else [next(turn)]:
                 with damaged(first / name, kind, second / name):
                     done = run(command, place)
                 counts[
                     judge(f"{command[0]} after {kind.__name__} of {name}", name, done, sound[command[0]])
                 ] += 1
-        next(turn)  # else the same kind would always meet the same command
+        next(turn)  # otherwise, each kind of damage would always be tested with the same command
     return counts
 
 
@@ -174,7 +174,7 @@ def judge(what: str, name: str, done: Any, sound: Any) -> str:
 
 
 def test_damage_is_refused_by_name_or_changes_no_figure(runs: tuple[Path, Path, Path]) -> None:
-    """Every file in every way, with one command each; `python -m tests.runs.test_damage` has all of them."""
+    """Every file in every way, with one command each; `python -m tests.runs.test_damage` uses all commands."""
     counts = outcomes(runs, thorough=False)
     assert counts["refused"] > 30, counts
 

@@ -1,4 +1,4 @@
-"""A project that is moved or copied: its record goes on where it lies, and the original stays as it was to the byte."""
+"""A moved or copied project: its runs continue in the new place, and the original is unchanged byte for byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlcli.tracking.connection import default_store
 from dlcli.tracking.ledger import Ledger
 from tests.processes import run
 
-# Each of them goes through all commands, which a busy machine takes minutes for.
+# Each test runs all commands, which takes minutes on a busy machine.
 pytestmark = pytest.mark.timeout(1200)
 
 QUICK = [
@@ -27,7 +27,7 @@ ODD = "a b=c,d#e%20f?gé'h\"&+~;:[i]$(j)"
 
 
 def command(folder: Path, *words: str) -> dict[str, Any]:
-    """What a command answers as JSON; it must succeed."""
+    """Return the JSON output of a command, which must succeed."""
     done = run([*words, "--json"], folder)
     assert done.returncode == 0, done.stdout + done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
@@ -35,7 +35,7 @@ def command(folder: Path, *words: str) -> dict[str, Any]:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file below a folder, and a digest of what is in it; folders, too."""
+    """Return all files and folders below a folder, with the digest of each file."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in sorted(folder.rglob("*"))
@@ -44,7 +44,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run, a cross-validation and a sweep, whose data lies beside the runs folder."""
+    """A run, a cross-validation and a sweep, with their data beside the runs folder."""
     folder = tmp_path_factory.mktemp("original") / "p4"
     (folder / "data").mkdir(parents=True)
     rows = "".join(f"{i % 7},{(i * 5) % 11},{'ab'[i % 7 > 3]}\n" for i in range(60))
@@ -67,7 +67,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def use(folder: Path, others: Sequence[tuple[Path, dict[str, str]]]) -> None:
-    """Every command that reads or goes on with a run, in a project: nothing but its own runs folder changes."""
+    """Run every command that reads or resumes a run in a project; only its own runs folder may change."""
     outside = {name for name in tree(folder) if not name.startswith("runs")}
     beside = {path.name for path in folder.parent.iterdir()}
 
@@ -109,7 +109,7 @@ def test_a_copy_goes_on_by_itself(project: Path, tmp_path: Path, name: str) -> N
 def test_a_project_that_was_moved_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "before" / "p", tmp_path / "after" / "p"
     shutil.copytree(project, before)
-    command(before, "resume", "one", "trainer.max_epochs=2")  # now it is recorded there
+    command(before, "resume", "one", "trainer.max_epochs=2")  # from now on it is recorded there
     after.parent.mkdir()
     before.rename(after)
     shutil.rmtree(before.parent)

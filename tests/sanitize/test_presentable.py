@@ -1,4 +1,4 @@
-"""What data, files and users' code say does not reach the terminal's controls."""
+"""Text from data, files and user code cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from dlcli.sanitize.escapes import shortened, visible, visible_name
 from dlcli.sanitize.presentable import presentable, presentable_name, python_presentable
 from tests.terminal.test_console import on_a_terminal
 
-# OSC 52 writes the clipboard; the rest clears, rewrites a line, turns it round, hides, ends it.
+# OSC 52 writes to the clipboard; the others clear, overwrite, reverse, hide or end a line.
 HOSTILE = "a\x1b]52;c;cm0gLXJm\x07b\x1b[2J\rc\x9b31md\x7fe\u202ef\u2066g\u200bh\x85i\u2028j\udcffk\x00l\tm[red]n:smile:"
 
 RICHS_OWN = re.compile(r"\x1b\[[0-9;?]*[mKAhlGJ]")
 
 
 def is_plain(written: str) -> bool:
-    """Whether nothing but styles and moves of rich's own is in it."""
+    """Return whether text contains no control sequences except rich's own styles and cursor movements."""
     rest = RICHS_OWN.sub("", written).replace("\r\n", "\n").replace("\r", "").replace("\t", "")
     return not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in rest.replace("\n", ""))
 
@@ -167,7 +167,7 @@ def test_pictures_of_hostile_names(tmp_path: Path) -> None:
 
 def test_hostile_names_in_a_table(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    bad = re.sub("[\udcff\r\x00]", "", HOSTILE)  # a table cannot hold these in a name
+    bad = re.sub("[\udcff\r\x00]", "", HOSTILE)  # names in a table cannot contain these
     column, kinds = f"size{bad}", [bad, "owl$x$"]
     table = pd.DataFrame({column: random.normal(size=60), "weight": random.normal(size=60)})
     table["kind"] = [kinds[row % 2] for row in range(60)]
@@ -189,7 +189,7 @@ def test_hostile_names_in_a_table(tmp_path: Path) -> None:
         ), done
         assert "Traceback" not in done.output
         assert is_plain(done.output), command
-    # The words are planned anew from, as they were.
+    # The search is planned again from the overrides, so these are kept unchanged.
     texts = [f.read_text() for f in (tmp_path / "runs").rglob("*.txt") if f.name != "overrides.txt"]
     assert all("\x1b" not in text for text in texts)
     assert len(list((tmp_path / "runs").rglob("*.png"))) > 4

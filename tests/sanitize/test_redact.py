@@ -103,7 +103,7 @@ def test_texts_that_hold_secrets(text: str) -> None:
     assert redact(told) == told
 
 
-# Put together here: a file with whole ones alarms whoever scans for them.
+# Concatenated, since complete tokens in a file would be reported by secret scanners.
 SHAPES = {
     "gh" + "p_": string.ascii_letters[:36],
     "s" + "k-": string.ascii_letters[:40],

@@ -1,4 +1,4 @@
-"""What is secret does not reach the record, nor anything that is shown."""
+"""Secrets are neither recorded nor shown."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ AGAIN = {
 
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a run moves to the environment, and what was learnt, is of its process: each command here has its own."""
+    """Reset the environment and the registered secrets, as in a new process."""
     monkeypatch.setenv("SOME_TOKEN", "env-secret-77")
     for name in AGAIN:
         monkeypatch.setenv(name, "")
@@ -96,7 +96,7 @@ def dlcli(home: Path, *words: str, environment: dict[str, str] | None = None) ->
 
 
 def leaks(folder: Path, said: str = "", of: Sequence[str] = SECRETS) -> list[str]:
-    """Files (with their names) and output that hold a secret."""
+    """Return the files (with their names) and output that contain a secret."""
     found = [f"output: {secret}" for secret in of if secret in said]
     for file in folder.rglob("*"):
         content = str(file).encode() + (file.read_bytes() if file.is_file() else b"")

@@ -16,7 +16,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One store for the session: making its tables takes a second."""
+    """One store for the session, since creating its tables takes a second."""
     return tmp_path_factory.mktemp("runs")
 
 

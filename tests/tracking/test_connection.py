@@ -39,7 +39,7 @@ def test_a_password_is_in_no_ledger_and_still_at_hand(uri: str, monkeypatch: pyt
     assert public is not None
     assert "hunter2" not in public
     assert recall(public, Path()) == uri
-    for other in ("http://elsewhere:5000", ""):  # what a ledger says is never followed
+    for other in ("http://elsewhere:5000", ""):  # an address in a ledger is never followed
         monkeypatch.setenv(URI_VARIABLE, other)
         with pytest.raises(StoreError, match=URI_VARIABLE):
             recall(public, Path())
@@ -83,7 +83,7 @@ def test_a_driver_that_is_missing_can_be_installed(
         ("postgresql://host/db", {"connect_timeout": 5}),
         ("postgresql+psycopg2://host/db", {"connect_timeout": 5}),
         ("postgresql://host/db?connect_timeout=30", {}),
-        ("postgresql+pg8000://host/db", {}),  # takes no such argument
+        ("postgresql+pg8000://host/db", {}),  # does not support this argument
         ("mysql+pymysql://host/db", {}),
     ],
 )

@@ -1,4 +1,4 @@
-"""A store's file is there whole, or not at all, whatever was killed while it was made or upgraded."""
+"""A store's file is complete or absent after a kill at any moment of its creation or upgrade."""
 
 import shutil
 import sqlite3
@@ -21,11 +21,11 @@ from dlcli.tracking.database import ensure
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.store import open_store
 
-OLDER = 12  # steps of MLflow's way that an older store lacks
+OLDER = 12  # migrations that an older store lacks
 
 
 def snapshots(file: Path, every: int, folder: Path) -> list[Path]:
-    """Let MLflow make or upgrade a file; what a kill would leave of it after ever more of its statements."""
+    """Let MLflow create or upgrade a file; return the files that kills after more and more statements would leave."""
     from mlflow.store.db.utils import _initialize_tables
 
     engine = sqlalchemy.create_engine(f"sqlite:///{file}")
@@ -53,7 +53,7 @@ def half_made(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def of_an_older_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a run in it that has no ledger."""
+    """An older store with a run that has no ledger."""
     from alembic import command
     from mlflow.store.db.utils import _get_alembic_config
     from mlflow.store.tracking.dbmodels.initial_models import Base
@@ -86,7 +86,7 @@ def copy(file: Path, folder: Path) -> Path:
 
 
 def is_usable(folder: Path) -> bool:
-    """Whether a run can be made in it."""
+    """Return whether a run can be created in the store."""
     with open_store(folder) as store:
         run_id = Ledger.load(new_run(store)).run_id
         return store.client.get_run(run_id).info.status == "SCHEDULED"
@@ -111,7 +111,7 @@ def test_a_half_made_store_is_made_anew(half_made: list[Path], tmp_path: Path) -
 
 
 def test_mlflow_itself_takes_no_half_made_store(half_made: list[Path], tmp_path: Path) -> None:
-    """Else there would be nothing to mend."""
+    """Otherwise, there would be nothing to repair."""
     from mlflow.store.db.utils import _initialize_tables
 
     engine = sqlalchemy.create_engine(f"sqlite:///{copy(half_made[len(half_made) // 2], tmp_path)}")
@@ -121,7 +121,7 @@ def test_mlflow_itself_takes_no_half_made_store(half_made: list[Path], tmp_path:
 
 
 def test_a_killed_maker_leaves_nothing_but_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed before and after each step of its own."""
+    """Killed before and after each of dlcli's own steps."""
     make = schema.make_fresh
     file = tmp_path / "mlflow.db"
 

@@ -1,4 +1,4 @@
-"""What was recorded is what is loaded, and a kill at any moment leaves a run that opens."""
+"""Files are loaded as they were recorded, and after a kill at any moment the run can be opened."""
 
 from __future__ import annotations
 
@@ -103,15 +103,18 @@ def test_a_run_that_was_recorded_without_digests_opens(tmp_path: Path) -> None:
     check_recorded(Ledger.load(tmp_path), CONFIG)
     replace_recorded(ledger, {CONFIG: "lr: 3\n"}, status="KILLED")
     again = Ledger.load(tmp_path)
-    assert (again.digests, again.status) == (None, "KILLED")  # nothing vouches for what nothing was known of
+    assert (again.digests, again.status) == (
+        None,
+        "KILLED",
+    )  # no digests are added for files that were never checked
 
 
 class Killed(BaseException):
-    """Stands in for kill -9: nothing that catches errors sees it."""
+    """Simulates kill -9: no handler of exceptions catches it."""
 
 
 def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """End the process, so to speak, right before a write, of the ledger or of a file."""
+    """Simulate a kill immediately before a write of the ledger or of a file."""
     left = iter(range(step))
 
     def write(path: Path, content: bytes | str, *, durable: bool = True) -> None:
@@ -128,7 +131,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_kill_between_any_two_writes_leaves_a_run_that_opens(
     step: int, again: int | None, tmp_path: Path
 ) -> None:
-    """Killed, and killed a second time when the same is tried again: old and new files are both accepted."""
+    """Killed, and killed again while repeating the replacement: old and new files are both accepted."""
     ledger_of(tmp_path, {CONFIG: "lr: 1\n", WORDS: "lr=1\n"})
     for number, kill in enumerate([step, *([] if again is None else [again])], start=2):
         new = {WORDS: f"lr={number}\n", CONFIG: f"lr: {number}\n"}
@@ -147,7 +150,7 @@ def test_a_kill_between_any_two_writes_leaves_a_run_that_opens(
         name: [digests.digest((tmp_path / name).read_bytes())] for name in (CONFIG, WORDS)
     }
     (tmp_path / CONFIG).write_text("lr: 1\n")
-    with pytest.raises(CorruptRun):  # what it was once is not accepted for ever
+    with pytest.raises(CorruptRun):  # former content is not accepted indefinitely
         check_recorded(ledger, CONFIG)
 
 

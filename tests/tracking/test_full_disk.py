@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Take the rest of the disk, to the last byte."""
+    """Fill the disk to the last byte."""
     file = folder / "filler"
     with file.open("wb", buffering=0) as filler:
         for size in (65536, 4096, 1):

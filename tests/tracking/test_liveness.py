@@ -63,7 +63,7 @@ os._exit(0)
         assert process.stdin is not None
         assert os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1]) == 0
         process.returncode = 0
-        # The child, which waits for the end of its input, outlives its parent here.
+        # The child, which waits for the end of its input, outlives its parent.
         taken = Entry.take_over(tmp_path / ACTIVE_DIR / "t1")
         process.stdin.close()
     assert taken is not None

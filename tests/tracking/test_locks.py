@@ -1,4 +1,4 @@
-"""Who waits for a lock says who has it, and does not wait for a process that is stopped."""
+"""Waiting for a lock: the message names the holder, and a stopped holder is not waited for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc/locks is 
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has the store's lock."""
+    """A process that holds the store's lock."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "mlflow.db.lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -20,13 +20,13 @@ from tests.processes import FORKS
 
 
 def status(store: Store, run_dir: Path) -> tuple[str, str]:
-    """What the ledger says, and what MLflow says."""
+    """Return the status in the ledger and in MLflow."""
     ledger = Ledger.load(run_dir)
     return ledger.status, store.client.get_run(ledger.run_id).info.status
 
 
 def abandon(store: Store, **changes: object) -> Path:
-    """A run whose process has gone without a word."""
+    """A run whose process has ended without recording that."""
     run_dir = new_run(store, **changes)
     store.close()
     return run_dir
@@ -80,7 +80,7 @@ def test_what_mlflow_lacks_is_sent(store: Store, monkeypatch: pytest.MonkeyPatch
         recorder.log({"a": 1}, 0)
         recorder.tag("x", "y")
     store.close()
-    reconcile(store.runs_dir, store)  # it does not fail where the store is still away
+    reconcile(store.runs_dir, store)  # does not fail while the store is unavailable
     assert len(entries(store.runs_dir)) == 1
     Ledger.load(run_dir).update(tracking_uri=right)
     assert reconcile(store.runs_dir, store) == []
@@ -174,7 +174,7 @@ def test_a_real_kill(store: Store) -> None:
     process = FORKS.Process(target=record_and_stay, args=(store.runs_dir, theirs))
     process.start()
     run_dir = ours.recv()
-    assert reconcile(store.runs_dir, store) == []  # it lives
+    assert reconcile(store.runs_dir, store) == []  # the run is alive
     process.kill()
     process.join()
     ours.close()
@@ -193,7 +193,7 @@ def test_a_real_kill(store: Store) -> None:
 
 
 def record_until(runs_dir: Path, moment: int) -> None:
-    """Record, and be killed within a call to the system: the first one, the second one and so on."""
+    """Record a run, and kill the process at its n-th system call."""
     calls = count(1)
 
     def die(event: str, arguments: tuple[object, ...]) -> None:
@@ -218,7 +218,7 @@ def record_until(runs_dir: Path, moment: int) -> None:
 
 @pytest.mark.slow
 def test_kills_at_any_moment_leave_no_run_open(tmp_path: Path) -> None:
-    """Killed after ever more of its system calls: while it makes its run, starts, records, or ends."""
+    """Killed after more and more system calls: while it creates its run, starts, records, or ends."""
     with open_store(tmp_path) as store:
         pass
     outcomes = []
@@ -233,7 +233,7 @@ def test_kills_at_any_moment_leave_no_run_open(tmp_path: Path) -> None:
         for run in store.client.search_runs(ids):
             assert run.info.status in ("KILLED", "FINISHED"), moment
             folder = tmp_path / "exp" / run.info.run_id / "artifacts"
-            if (folder / LEDGER_FILE).exists():  # else it was killed before it had one
+            if (folder / LEDGER_FILE).exists():  # otherwise it was killed before there was one
                 assert Ledger.load(folder).status == run.info.status, moment
         if process.exitcode == 0:
             break

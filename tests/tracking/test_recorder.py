@@ -118,7 +118,7 @@ def test_a_push_that_is_repeated_leaves_one_entry(store: Store, run_dir: Path) -
     with Recorder(run_dir) as recorder:
         recorder.log({"a": 1, "b": math.nan}, 0)
     ledger = Ledger.load(run_dir)
-    # As if it had been killed after the batch and before the note that it was sent; the run goes on.
+    # As if it had been killed after sending the batch and before recording that; the run is resumed.
     ledger.update(projected={**ledger.projected, "offset": 0})
     with Recorder(run_dir) as recorder:
         recorder.log({"a": 2}, 1)
@@ -141,7 +141,7 @@ def test_a_store_that_fails_costs_one_warning_and_no_result(
 ) -> None:
     monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
     ledger = Ledger.load(run_dir)
-    ledger.update(tracking_uri="http://127.0.0.1:9")  # nobody answers there
+    ledger.update(tracking_uri="http://127.0.0.1:9")  # no server answers there
     with caplog.at_level(logging.WARNING, "dlcli"), Recorder(run_dir) as recorder:
         recorder.log({"a": 1}, 0)
     assert [record.name for record in caplog.records] == ["dlcli.tracking.projector"]
@@ -172,4 +172,4 @@ def test_the_work_of_a_step_is_small_and_does_not_grow(
     # The ledger is not written before the end.
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert calls[99] == calls[1]
-    assert calls[1] < 300  # calls and returns; 175 where it was written
+    assert calls[1] < 300  # calls and returns; 175 when this was written

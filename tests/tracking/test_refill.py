@@ -1,4 +1,4 @@
-"""A store that has lost what it had gets it back from the ledgers."""
+"""A store that was lost is restored from the ledgers."""
 
 import math
 import os
@@ -28,7 +28,7 @@ LOST = "The MLflow store was empty: {} restored from their ledgers."
 
 
 def record(store: Store, epochs: int = 3, **changes: object) -> Path:
-    """A run with all that a run can have."""
+    """A run with everything that a run can have."""
     data = [
         DatasetRecord("digits", "abc-train", "sklearn", profile={"rows": 3}),
         DatasetRecord("digits", "abc-test", "sklearn", context="testing"),
@@ -46,7 +46,7 @@ def record(store: Store, epochs: int = 3, **changes: object) -> Path:
 
 @pytest.fixture(scope="module")
 def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with a family of runs in two experiments, one of them failed. Tests lose it, and have it again."""
+    """A store with related runs in two experiments, one of them failed. Tests remove and restore it."""
     with open_store(tmp_path_factory.mktemp("refill") / "a b%41 #?é" / "runs") as opened_store:
         parent = Ledger.load(record(opened_store, kind="cv")).run_id
         record(opened_store, kind="fold", parent_id=parent)
@@ -58,8 +58,10 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def full(three_runs: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """The store with its three runs; whatever a test makes of it, the next one has them again."""
-    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 1000.0)  # sends at the beginning and at the end
+    """The store with its three runs, which is restored after each test."""
+    monkeypatch.setattr(
+        "dlcli.tracking.projector._INTERVAL", 1000.0
+    )  # sends at the start and at the end only
     folders = set(three_runs.runs_dir.glob("*/*"))
     yield three_runs
     three_runs.close()
@@ -74,7 +76,7 @@ def database(store: Store) -> Path:
 
 
 def reopen(store: Store) -> tuple[str, ...]:
-    """What the next command tells."""
+    """Return the notes of the next command."""
     with open_store(store.runs_dir) as again:
         return again.notes
 
@@ -86,7 +88,7 @@ def sql(file: Path, *statements: str) -> None:
 
 
 def put_an_empty_store_in_its_place(file: Path) -> None:
-    """Of an older dlcli, or of MLflow itself; the file stays the same one."""
+    """Runs of an older dlcli or of MLflow itself, in the same file."""
     other = file.parent.parent / "other.db"
     connect(f"sqlite:///{other}".replace("%", "%25").replace("?", "%3F"))
     sql(other, "DROP TABLE dlcli_store")
@@ -130,14 +132,14 @@ def test_mlflow_shows_what_was_entered_as_it_was(full: Store) -> None:
 
 
 def test_deleted_runs_stay_deleted(full: Store) -> None:
-    """In the store that they were deleted from, whether it keeps them as deleted or not at all."""
+    """In the store that they were deleted from, whether it keeps them as deleted or has removed them."""
     first, second, _ = (row[0] for row in dump(full.runs_dir)["runs"])
     full.client.delete_run(first)
     sql(
         database(full),
         *(f"DELETE FROM {table} WHERE run_uuid = '{second}'" for table in ("runs", "tags", "params")),
     )
-    (full.runs_dir / MARK_FILE).unlink()  # all ledgers are looked at again
+    (full.runs_dir / MARK_FILE).unlink()  # so that all ledgers are read again
     assert reopen(full) == ()
     assert [row[0] for row in dump(full.runs_dir)["runs"] if row[11] == "active"] == [_]
 
@@ -200,7 +202,7 @@ def test_a_running_process_notices(
     full: Store, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = new_run(full)
-    # One push at the start and one at the end: a file that is emptied while SQLite writes to it is damaged, not lost.
+    # One push at the start and one at the end, since truncating a file while SQLite writes to it would damage it.
     monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 3600.0)
     pushed = threading.Event()
     push = Projection.push
@@ -215,7 +217,7 @@ def test_a_running_process_notices(
     assert [entry.step for entry in full.client.get_metric_history(run_id, "a")] == [0, 1]
     assert full.client.get_run(run_id).info.status == "FINISHED"
     LOSSES[how](database(full))
-    next_run = new_run(full)  # the driver's own connection, and the experiment that it knew by another number
+    next_run = new_run(full)  # with the driver's connection, and an experiment whose ID has changed
     assert full.client.get_run(Ledger.load(next_run).run_id).info.status == "SCHEDULED"
     assert len(dump(full.runs_dir)["runs"]) == 5
 
@@ -224,7 +226,7 @@ def test_a_killed_run_is_entered_where_its_end_is_settled(full: Store) -> None:
     run_dir = new_run(full)
     full.close()
     database(full).unlink()
-    assert len(reconcile(full.runs_dir)) == 1  # as `resume` does, before it opens the store
+    assert len(reconcile(full.runs_dir)) == 1  # as in `resume`, before the store is opened
     assert full.client.get_run(Ledger.load(run_dir).run_id).info.status == "KILLED"
 
 
@@ -254,6 +256,6 @@ def test_runs_of_another_store_are_not_entered(
     with open_store(full.runs_dir, f"sqlite:///{tmp_path}/elsewhere.db") as other:
         assert other.notes == ()
         new_run(other)
-    monkeypatch.setenv(URI_VARIABLE, "")  # it was remembered for the run's workers
+    monkeypatch.setenv(URI_VARIABLE, "")  # it was set for the run's workers
     database(full).unlink()
     assert reopen(full) == (LOST.format("3 runs were"),)

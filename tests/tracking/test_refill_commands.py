@@ -1,4 +1,4 @@
-"""What real commands have recorded comes back into a new store as it was."""
+"""A new store is restored exactly from the runs of real commands."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_runs_cross_validations_and_sweeps_come_back(project: Path) -> None:
         assert set(rows) <= set(after[what]), what
     (new,) = {row[0] for row in after["runs"]} - {row[0] for row in before["runs"]}
     for what in ("params", "tags", "metrics", "latest metrics", "inputs"):
-        # That a trial's weights were dropped stood in its ledger alone: now MLflow says so, too.
+        # That a trial's weights were dropped was only in its ledger; the restored store has it, too.
         found = [row for row in after[what] if row[0] != new and row[1] != WEIGHTS_TAG]
         assert found == [row for row in before[what] if row[1] != WEIGHTS_TAG], what
     assert count > 7

@@ -1,4 +1,4 @@
-"""A runs folder that was moved or copied: its store, its living runs, and where a run goes on."""
+"""A moved or copied runs folder: its store, its live runs, and where a run is resumed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_path_comes_back_out_of_every_form_that_it_is_written_in(first: str, s
     assert sqlite_file(default_store(folder)) == folder / "mlflow.db"
     uri = for_mlflow(default_store(folder))
     assert sqlalchemy.make_url(uri).database == str(folder / "mlflow.db")
-    assert not uri.startswith("sqlite:")  # for which MLflow makes a folder
+    assert not uri.startswith("sqlite:")  # for which MLflow would create a folder
     assert shlex.split(next_command("ui", runs_dir=folder))[-1] == str(folder)
     if "${" not in str(folder) and "\\" not in str(folder):
         (setting,), problems = parse([f"dataset.path={quoted(str(folder))}"])
@@ -52,7 +52,7 @@ def test_a_path_comes_back_out_of_every_form_that_it_is_written_in(first: str, s
 def test_what_lay_beside_the_runs_folder_lies_beside_it_again(old: str, new: str, file: str) -> None:
     then, now = Path("/none", old, "runs"), Path("/none", new, "runs")
     path = str(then.parent / "data" / file)
-    assert moved_path(path, then, now) == path  # nothing lies there
+    assert moved_path(path, then, now) == path  # nothing exists there
     assert moved_path(path, then, now, is_made=True) == str(now.parent / "data" / file)
 
 
@@ -75,7 +75,9 @@ def digests(folder: Path) -> dict[Path, str]:
 
 
 def test_a_copied_store_names_the_copy(store: Store, tmp_path: Path) -> None:
-    run_dir = new_run(store, experiment="Default")  # an experiment that MLflow has made, elsewhere
+    run_dir = new_run(
+        store, experiment="Default"
+    )  # an experiment that MLflow has created with another location
     run_id = Ledger.load(run_dir).run_id
     before = digests(store.runs_dir)
     copy = tmp_path / ODD / "runs"
@@ -139,7 +141,7 @@ def test_a_copy_does_not_write_to_the_original_in_a_store_of_both(
             assert store.client.get_run(ledger.run_id).info.status == "SCHEDULED"
             with pytest.raises(StoreError, match="the run is a copy"):
                 switch_store(other, [copied])
-    shutil.rmtree(original)  # now it is no copy any more
+    shutil.rmtree(original)  # without the original it is no longer a copy
     with open_store(copy) as other:
         assert switch_store(other, [copied]) == ""
     assert store.client.get_run(ledger.run_id).info.artifact_uri == copied.run_dir.as_uri()
@@ -155,13 +157,13 @@ def test_a_folder_chooses_no_store(store: Store, monkeypatch: pytest.MonkeyPatch
         ledger.update(tracking_uri=uri, status="RUNNING")
         store.close()
         reconcile(store.runs_dir)
-        assert Ledger.load(ledger.run_dir).status == "KILLED"  # which needs no store
+        assert Ledger.load(ledger.run_dir).status == "KILLED"  # this needs no store
         with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI is not set") as caught:
             store_for_resuming(ledger, ["dlcli", "resume", "a b"])
         assert f"MLFLOW_TRACKING_URI={uri} dlcli resume 'a b'" in caught.value.problems[0].hint
         with pytest.raises(BlockingIOError):
             evil.accept()
-    monkeypatch.setenv(URI_VARIABLE, store.uri)  # where the user says that it is now
+    monkeypatch.setenv(URI_VARIABLE, store.uri)  # given by the user
     assert store_for_resuming(ledger, []) == store.uri
     with open_store(store.runs_dir) as opened:
         assert uri in switch_store(opened, [ledger])

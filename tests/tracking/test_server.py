@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 class Server:
-    """A real `mlflow server` with its own artifact store, that can go away and come back."""
+    """A real `mlflow server` with its own artifact store, which can be stopped and restarted."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
@@ -111,9 +111,9 @@ def test_the_record_on_a_server(
     assert "dlcli.heartbeat" in run.data.tags
     assert "ledger.json" in [file.path for file in remote.client.list_artifacts(ledger.run_id)]
     assert entries(remote.runs_dir) == []
-    assert capfd.readouterr().out == ""  # stdout is the command's own
+    assert capfd.readouterr().out == ""  # stdout belongs to the command
 
-    # Another machine, which has never seen the run's folder.
+    # Another machine, without the run's folder.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", remote.uri)
     for ref in (ledger.run_id, ledger.run_id[:8], "on-server"):
         found = find_run(ref, tmp_path / ref)
@@ -159,7 +159,7 @@ def test_a_server_that_is_back_only_later(
         recorder.finish({"test/accuracy": 0.5})
     remote.close()
     assert Ledger.load(run_dir).status == "FINISHED"
-    assert reconcile(remote.runs_dir) == []  # still away: no error, nothing lost
+    assert reconcile(remote.runs_dir) == []  # still unavailable: no error, nothing lost
     assert len(entries(remote.runs_dir)) == 1
     running.start()
     reconcile(remote.runs_dir)
@@ -203,7 +203,7 @@ def test_a_run_of_a_machine_that_has_long_been_silent_is_killed(remote: Store) -
     silent, alive = (Ledger.load(new_run(remote)).run_id for _ in range(2))
     remote.close()
     for entry in entries(remote.runs_dir):
-        entry.unlink()  # they are another machine's
+        entry.unlink()  # as on another machine, which has none
     for run_id, beat in ((silent, time.time() - 3600), (alive, time.time())):
         remote.client.update_run(run_id, status="RUNNING")
         remote.client.set_tag(run_id, "dlcli.heartbeat", str(int(beat)))

@@ -145,7 +145,7 @@ def test_a_server_that_is_not_there_is_known_at_once(tmp_path: Path, monkeypatch
         port = free.getsockname()[1]
     monkeypatch.setenv(URI_VARIABLE, f"http://me:hunter2@127.0.0.1:{port}")
     with pytest.raises(StoreError, match="does not answer") as caught:
-        open_store(tmp_path)  # MLflow alone would go on asking for minutes, longer than a test may take
+        open_store(tmp_path)  # MLflow alone would retry for minutes, longer than a test may take
     assert "hunter2" not in str(caught.value)
     assert str(port) in caught.value.problems[0].where
 
@@ -157,7 +157,7 @@ def test_a_server_that_accepts_and_says_nothing_is_known_within_seconds(tmp_path
             open_store(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
         silent.settimeout(0)
         silent.accept()[0].close()
-        with pytest.raises(BlockingIOError):  # asked once, where MLflow alone would ask again and again
+        with pytest.raises(BlockingIOError):  # tried once, whereas MLflow alone would retry
             silent.accept()
 
 
@@ -187,7 +187,7 @@ def test_odd_characters_in_the_runs_folder(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 def test_sixteen_processes_on_one_fresh_store(tmp_path: Path) -> None:
-    # Forked with the imports done, they all arrive at the store at the same moment.
+    # Forked after the imports, all processes open the store at the same moment.
     code = """
 import os, sys
 from pathlib import Path

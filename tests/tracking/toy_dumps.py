@@ -1,4 +1,4 @@
-"""What a SQLite store holds of runs, so that two stores can be compared: without the identifiers of other rows."""
+"""The runs in a SQLite store for comparing two stores, without the IDs of other rows."""
 
 import sqlite3
 from contextlib import closing
@@ -24,6 +24,6 @@ _QUESTIONS = {
 
 
 def dump(runs_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Rows by kind, in an order of their own."""
+    """Return rows by table, in a fixed order."""
     with closing(sqlite3.connect(runs_dir / "mlflow.db")) as connection:
         return {what: sorted(connection.execute(q).fetchall(), key=repr) for what, q in _QUESTIONS.items()}

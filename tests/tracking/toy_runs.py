@@ -7,7 +7,7 @@ from dlcli.tracking.store import Store, make_run_name
 
 
 def new_run(store: Store, **changes: Any) -> Path:
-    """A run of an experiment `exp`, with nothing in it."""
+    """Create an empty run of an experiment `exp`."""
     arguments = {
         "experiment": "exp",
         "run_name": make_run_name("toy"),
