@@ -10,7 +10,7 @@ def deviations(values: np.ndarray) -> np.ndarray:
     """Standard deviation of each column of `(N, F)`; 1, which leaves it its scale, where it never changes: `(F,)`."""
     # A column at a time is summed in pairs; along the rows, rounding would grow with them.
     std = np.array([column.std() for column in values.T])
-    largest = np.maximum(values.max(axis=0, initial=-np.inf), -values.min(axis=0, initial=np.inf))
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     return scales(std, largest, len(values))
 
 

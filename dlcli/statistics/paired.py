@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from dlcli.statistics.interval import corrected_variance
 
+_DRAWS = 10_000
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -70,7 +72,7 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> float:
     return float(stats.binomtest(only_a, only_a + only_b).pvalue)
 
 
-def paired_bootstrap(a: ArrayLike, b: ArrayLike, draws: int = 10_000, seed: int = 0) -> Difference:
+def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Difference:
     """The mean difference of figures of the same rows `(N,)`, its percentile interval and p-value.
 
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3. Rows are drawn, models are fixed: it
@@ -79,10 +81,12 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, draws: int = 10_000, seed: int 
     differences = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
     mean = float(differences.mean())
     random = np.random.default_rng(seed)
+    # Several draws at a time, but no more than the memory has room for if there are many rows.
+    at_once = max(1, 1_000_000 // len(differences))
     means = np.concatenate(
         [
-            random.choice(differences, size=(part, len(differences))).mean(axis=1)
-            for part in np.full(-(-draws // 500), 500)
+            random.choice(differences, size=(min(at_once, _DRAWS - done), len(differences))).mean(axis=1)
+            for done in range(0, _DRAWS, at_once)
         ]
     )
     low, high = np.quantile(means, [0.025, 0.975])
@@ -104,8 +108,9 @@ def paired_bootstrap_of(
         return None
     random = np.random.default_rng(seed)
     # Each draw judges all rows anew: fewer where they are many, lest it take minutes.
-    draws = int(np.clip(20_000_000 // max(1, rows), 200, 1000))
-    found = np.array([b(drawn) - a(drawn) for drawn in random.integers(0, rows, size=(draws, rows))])
+    draws = int(np.clip(20_000_000 // rows, 200, 1000))
+    drawn_rows = (random.integers(rows, size=rows) for _ in range(draws))
+    found = np.array([b(drawn) - a(drawn) for drawn in drawn_rows])
     found = found[np.isfinite(found)]
     if not len(found):
         return None
