@@ -1,1 +1,1 @@
-"""The configuration: find conf folders, compose them with Hydra, check everything at once, build objects."""
+"""Configuration: find conf folders, compose them with Hydra, validate the result and build objects from it."""

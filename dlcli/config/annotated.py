@@ -1,4 +1,4 @@
-"""A composed configuration as YAML, with the place that each value came from behind it."""
+"""Print a composed configuration as YAML, each value followed by a comment with its origin."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dlcli.config.folders import shipped_folder
 from dlcli.config.provenance import nearest
 from dlcli.files.paths import display
 
-# Columns beyond which a value pushes its place aside instead of moving all others.
+# Maximum column of the origins. A longer value shifts only its own origin instead of widening all lines.
 _WIDEST = 48
 
 
 def annotated(composed: Composed) -> str:
-    """YAML that can be read back; each value has `# FILE:LINE` or `# command line` behind it.
+    """Return the configuration as valid YAML, with `# FILE:LINE` or `# command line` after each value.
 
-    Shipped files are written `dlcli:model/mlp.yaml`, and the first line says where they lie.
+    Shipped files are written as `dlcli:model/mlp.yaml`; the first line gives the path of their folder.
     """
     shipped = display(shipped_folder())
     known = composed.origins()
@@ -33,7 +33,7 @@ def annotated(composed: Composed) -> str:
 
 
 def _rows(node: Mapping[str, Any], prefix: str, indent: str) -> Iterator[tuple[str, str]]:
-    """Dotted key (empty for a section's own line) and text of each line."""
+    """Yield the dotted key (empty for a section's own line) and the text of each line."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
             yield "", f"{indent}{inline(key)}:"
@@ -43,6 +43,6 @@ def _rows(node: Mapping[str, Any], prefix: str, indent: str) -> Iterator[tuple[s
 
 
 def inline(value: Any) -> str:
-    """A value as YAML on one line."""
+    """Return a value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")

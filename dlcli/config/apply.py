@@ -1,4 +1,4 @@
-"""Merge the groups with Hydra, then set the values whose keys exist; say what is wrong with the others."""
+"""Merge the groups with Hydra, then set the values whose keys exist and report the keys that do not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, leaves
 from dlcli.errors import ConfigError, Problem
 
-# The keys of a configuration, by the groups that there are and the arguments that dlcli supplies.
+# Returns the keys of a configuration, given the available groups and the arguments that dlcli supplies.
 KeysOf = Callable[[Mapping[str, Any]], Keys]
 
 
@@ -28,11 +28,19 @@ def apply(
     problems: list[Problem],
     by_data: Mapping[str, str],
 ) -> tuple[Plan, Any, dict[str, str], list[Setting]]:
-    """Merge the groups, then those values whose keys exist; the other keys are added to `problems`.
+    """Merge the groups, then set the values whose keys exist; unknown keys are added to `problems`.
 
-    Returns the plan as Hydra took it, the configuration, the chosen options, and the settings that it holds.
-    `files` are those that chose options: a mistake of theirs is told with its line. Keys of the sections that are
-    left to the data (`by_data`, group to option) are passed over.
+    Args:
+        plan: What Hydra composes.
+        project: Settings of the folders' `dlcli.yaml` files.
+        asked: Settings of the command line.
+        keys_of: Returns the keys of a configuration.
+        files: YAML files of the chosen options; a mistake in one of them is reported with its line.
+        problems: The list that mistakes are appended to.
+        by_data: Group to the option that leaves its section to the data. Keys of these sections are skipped.
+
+    Returns:
+        The plan as Hydra accepted it, the configuration, the chosen options and the settings that were applied.
     """
     from omegaconf import OmegaConf
 
@@ -51,7 +59,7 @@ def apply(
         try:
             # What Hydra itself does for ++key=value.
             OmegaConf.update(config, setting.key, setting.value, merge=True, force_add=True)
-        except Exception as error:  # a broken ${...}, a value where a mapping is
+        except Exception as error:  # a broken ${...}, or a value in place of a mapping
             problems.append(explain(error, setting.key))
     for setting in good:
         if setting.kind == "delete":
@@ -63,7 +71,7 @@ def apply(
 
 
 def _merge(plan: Plan, files: Sequence[Path]) -> tuple[Plan, Any, dict[str, str]]:
-    """Compose; a group that no defaults list has is appended, which Hydra wants to be told."""
+    """Compose. A group that is in no defaults list gets the prefix `+`, which Hydra requires."""
     appended: set[str] = set()
     while True:
         try:
@@ -89,11 +97,11 @@ def _existing(
     problems: list[Problem],
     also_unsure: set[str] | frozenset[str] = frozenset(),
 ) -> list[Setting]:
-    """The settings whose keys exist in the configuration or in a target's signature."""
+    """Return the settings whose keys exist in the configuration or in a target's signature."""
     from omegaconf import OmegaConf
 
     wanted = [leaf for setting in picks.values for leaf in leaves(setting)]
-    # A replaced target decides which other keys there are.
+    # Targets come first, because a replaced target determines which other keys exist.
     wanted.sort(key=lambda setting: setting.key.rpartition(".")[2] != TARGET)
     unsure = picks.unsure | also_unsure
     draft: Any = OmegaConf.to_container(config, resolve=False)
@@ -112,7 +120,7 @@ def _existing(
 
 
 def _put(node: Any, key: str, value: Any) -> None:
-    """Set a dotted key whose parents may be absent or null."""
+    """Set a dotted key; parents that are absent or null are created."""
     *parents, last = key.split(".")
     for part in parents:
         name = int(part) if isinstance(node, list) else part

@@ -1,4 +1,4 @@
-"""Make the objects that a configuration describes: import `_target_`, pass it its keys and the facts."""
+"""Build the objects that a configuration describes: import `_target_` and call it with its keys and the facts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ TARGET, PARTIAL = "_target_", "_partial_"
 
 
 def locate(target: str, where: str | None = None) -> Any:
-    """Import what `package.module.name` names; a ConfigError says which part of it is wrong.
+    """Import and return the class or function that `package.module.name` names.
 
-    What a run's folder names has to pass the gate that is closed around it, in the role of the place where it stands.
+    A name that comes from a run's folder has to pass the active gate, in the role of the place `where` it stands.
+
+    Raises:
+        ConfigError: The name cannot be imported; the message says which part of it is wrong.
     """
     gate = current()
     if gate is not None and not gate.passes(target):
         return gate.find(target, where)
     if not isinstance(target, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", target):
-        raise ConfigError(f"{target!r} is no import path", hint="Write package.module.Name.")
+        raise ConfigError(f"{target!r} is not an import path", hint="Write package.module.Name.")
     parts = target.split(".")
     found, used = _import_longest(parts)
     for index, name in enumerate(parts[used:], start=used):
@@ -40,20 +43,22 @@ def locate(target: str, where: str | None = None) -> Any:
             )
         found = getattr(found, name)
     if not callable(found):
-        raise ConfigError(f"{target} cannot be called", hint="Name a class or a function.")
+        raise ConfigError(f"{target} is not callable", hint="Name a class or a function.")
     return found
 
 
 def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
-    """Build the object that a node with `_target_` describes, and those nested in it.
+    """Build the object that a node with `_target_` describes, including the nodes nested in it.
 
-    The target, and each one nested in it, gets the node's keys and those `facts` that its signature names and no key
-    gives (`**kwargs` takes no facts).
-    With `_partial_: true` the result is a `functools.partial`. What dlcli takes itself in the section `where`
-    (`dataset.batch_size`) is left out. Raises a ConfigError with the constructor's own words.
+    Each target is called with the node's keys, plus those `facts` that its signature names and that no key sets.
+    `**kwargs` receives no facts. With `_partial_: true` the result is a `functools.partial`. Keys of the section
+    `where` that belong to dlcli itself (`dataset.batch_size`) are not passed on.
+
+    Raises:
+        ConfigError: The target cannot be imported or called; the message includes the constructor's error.
     """
     if TARGET not in node:
-        raise ConfigError("names no _target_: there is nothing to build", where=where)
+        raise ConfigError("has no _target_: there is nothing to build", where=where)
     if gate := current():
         gate.admit(node, where)
     try:
@@ -77,7 +82,7 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
         raise
     except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise ConfigError(f"{node[TARGET]} cannot be made from this: {text}", where=where) from error
+        raise ConfigError(f"{node[TARGET]} cannot be built from these keys: {text}", where=where) from error
 
 
 def _nested(value: Any, where: str, facts: Mapping[str, Any]) -> Any:
@@ -91,7 +96,7 @@ def _nested(value: Any, where: str, facts: Mapping[str, Any]) -> Any:
 
 
 def _import_longest(parts: list[str]) -> tuple[Any, int]:
-    """Import the longest leading part that is a module; an absent module is told from a broken one."""
+    """Import the longest leading part that is a module, and distinguish a missing module from a broken one."""
     module: Any = None
     for used in range(1, len(parts) + 1):
         name = ".".join(parts[:used])
@@ -109,7 +114,7 @@ def _import_longest(parts: list[str]) -> tuple[Any, int]:
 
 
 def _last_line(error: BaseException) -> str:
-    """The error as Python prints it last, with the file and line where the user's code stands."""
+    """Return the last line of Python's traceback, with the file and line of the user's code."""
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}:{error.lineno}"
     else:

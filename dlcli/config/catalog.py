@@ -1,4 +1,4 @@
-"""What there is to choose from: groups, options, and what each option's keys mean."""
+"""List the groups and their options, and explain each option's keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dlcli.errors import ConfigError
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a group: its name, the first sentence of its header, its file."""
+    """One option of a group: its name, the first sentence of its file's header and its file."""
 
     name: str
     summary: str
@@ -30,7 +30,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Key:
-    """One key of an option: dotted below the group, its value there, its type where that is known, what it means."""
+    """One key of an option: dotted name below the group, value, type (empty where unknown) and explanation."""
 
     name: str
     value: Any
@@ -41,7 +41,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Explained:
-    """An option with all its keys; `more` are the arguments that its target also takes, with their defaults."""
+    """An option with all its keys; `more` holds further arguments of its target, with their defaults."""
 
     group: str
     name: str
@@ -53,7 +53,7 @@ class Explained:
 
 
 def accepting(group: str, kind: str) -> list[str]:
-    """dlcli's own options of a group whose target says with `accepts` that it is for this kind of data or targets."""
+    """Return the shipped options of a group whose target lists this kind of data or targets in `accepts`."""
     return [
         option
         for option, file in options(group).items()
@@ -62,7 +62,11 @@ def accepting(group: str, kind: str) -> list[str]:
 
 
 def list_options(group: str, folders: Sequence[Path] = ()) -> list[Option]:
-    """The options of a group, sorted by name; a ConfigError where there is no such group."""
+    """Return the options of a group, sorted by name.
+
+    Raises:
+        ConfigError: The group does not exist.
+    """
     known = groups(folders)
     if group not in known:
         raise ConfigError(
@@ -72,7 +76,11 @@ def list_options(group: str, folders: Sequence[Path] = ()) -> list[Option]:
 
 
 def explain_option(group: str, name: str, folders: Sequence[Path] = ()) -> Explained:
-    """An option's keys with their types and meanings; imports its target, where it has one."""
+    """Return an option's keys with their types and explanations; imports its target if it has one.
+
+    Raises:
+        ConfigError: The group or the option does not exist.
+    """
     files = {option.name: option.file for option in list_options(group, folders)}
     if name not in files:
         raise ConfigError(
@@ -80,15 +88,14 @@ def explain_option(group: str, name: str, folders: Sequence[Path] = ()) -> Expla
             f"{group}/{name}",
             hint(did_you_mean(name, files), choices(files)),
         )
-    content, said = read(files[name]), comments(files[name])
+    content, documented = read(files[name]), comments(files[name])
     content.pop("defaults", None)
-    keys = tuple(_keys(content, "", said.keys, group))
-    return Explained(
-        group, name, files[name], said.header, content.get(TARGET, ""), keys, tuple(_more(content, group))
-    )
+    keys = tuple(_keys(content, "", documented.keys, group))
+    more = tuple(_more(content, group))
+    return Explained(group, name, files[name], documented.header, content.get(TARGET, ""), keys, more)
 
 
-def _keys(node: dict[str, Any], prefix: str, said: dict[str, str], group: str) -> list[Key]:
+def _keys(node: dict[str, Any], prefix: str, explanations: dict[str, str], group: str) -> list[Key]:
     takes = read_signature(node[TARGET]) if TARGET in node else None
     known = {**(takes.arguments if takes else {}), **(own_keys(group) if not prefix else {})}
     found: list[Key] = []
@@ -97,16 +104,16 @@ def _keys(node: dict[str, Any], prefix: str, said: dict[str, str], group: str) -
             continue
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            found.append(Key(name, {}, value.get(TARGET, ""), said.get(name, ""), is_section=True))
-            found += _keys(value, f"{name}.", said, group)
+            found.append(Key(name, {}, value.get(TARGET, ""), explanations.get(name, ""), is_section=True))
+            found += _keys(value, f"{name}.", explanations, group)
         else:
             kind = type_name(known[key].annotation) if key in known else ""
-            found.append(Key(name, value, kind, said.get(name, "")))
+            found.append(Key(name, value, kind, explanations.get(name, "")))
     return found
 
 
 def _more(node: dict[str, Any], group: str) -> list[Key]:
-    """The arguments that a target takes beside those of its YAML and those that dlcli passes."""
+    """Return the arguments of a target that are neither in its YAML nor supplied by dlcli."""
     takes = read_signature(node[TARGET]) if TARGET in node else None
     return [
         Key(name, _plain(argument.default), type_name(argument.annotation))
@@ -116,7 +123,7 @@ def _more(node: dict[str, Any], group: str) -> list[Key]:
 
 
 def _plain(default: Any) -> Any:
-    """An argument's default as YAML can show it; `???` where it must be given."""
+    """Return an argument's default in a form that YAML can show; `???` for a required argument."""
     if default is UNKNOWN:
         return "???"
     if isinstance(default, tuple | list):

@@ -1,4 +1,4 @@
-"""What a YAML file says of itself: the header, and the comment above each key."""
+"""Read the comments of a YAML file: its header and the comment above each key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcli.config.yaml_file import lines
 
 @dataclass(frozen=True)
 class Comments:
-    """A file's comments as running text: the `header`, and dotted key to what stands right above it."""
+    """A file's comments as running text: the `header`, and for each dotted key the comment directly above it."""
 
     header: str
     keys: dict[str, str]
@@ -23,7 +23,7 @@ class Comments:
 
 
 def comments(file: Path) -> Comments:
-    """Read a file's comments. The first key may stand right under the header: then that explains it too."""
+    """Read a file's comments. A header directly above the first key is also that key's explanation."""
     at = lines(file)
     text = file.read_text(encoding="utf-8").splitlines()
     top = next((number for number, line in enumerate(text) if not line.startswith("#")), len(text))
@@ -35,7 +35,7 @@ def comments(file: Path) -> Comments:
 
 
 def _above(text: list[str], line: int) -> list[str]:
-    """The comment lines that end right above a line, which counts from 1."""
+    """Return the comment lines directly above a line (numbered from 1)."""
     first = line - 1
     while first > 0 and text[first - 1].lstrip().startswith("#"):
         first -= 1
@@ -43,7 +43,7 @@ def _above(text: list[str], line: int) -> list[str]:
 
 
 def _running(block: list[str]) -> str:
-    """Comment lines as paragraphs; what is indented (an example to copy) keeps its lines."""
+    """Join comment lines into paragraphs; indented lines (an example to copy) keep their line breaks."""
     found = ""
     for line in block:
         bare = line.strip().removeprefix("#")

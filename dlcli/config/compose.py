@@ -1,4 +1,4 @@
-"""Compose a configuration from the shipped and the user's folders and check all of it at once."""
+"""Compose a configuration from the shipped and the user's folders and validate all of it in one pass."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ from dlcli.errors import ConfigError, Problem
 class Composed:
     """A configuration that has passed every check.
 
-    `config` is resolved, in plain JSON-able types. `choices` tells the option of each group (nested groups
-    with a slash), `overrides` what was asked for.
+    Attributes:
+        config: The resolved configuration, in plain types that JSON can hold.
+        choices: Group to chosen option; nested groups are written with a slash.
+        overrides: The overrides of the command line.
+        plan: What Hydra composed.
+        settings: The settings that were applied.
     """
 
     config: dict[str, Any]
@@ -40,16 +44,16 @@ class Composed:
     settings: tuple[Setting, ...]
 
     def origins(self) -> dict[str, str]:
-        """Dotted key to the place that its value came from: `FILE:LINE`, or `command line`."""
+        """Return the origin of each dotted key's value: `FILE:LINE` or `command line`."""
         return origins(self.plan, self.settings)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A configuration as far as it could be composed, and what is wrong with it.
+    """A configuration as far as it could be composed, together with its mistakes.
 
-    Settings whose keys do not exist are left out of it. `unsound` names the sections that hold a wrong value or
-    are not what was meant: nothing more can be said of them.
+    Settings whose keys do not exist are left out. `unsound` holds the names of the sections with a wrong value or
+    an option that was guessed; further checks skip them.
     """
 
     composed: Composed
@@ -63,13 +67,19 @@ def compose(
     supplied: Supplied | None = None,
     by_data: Mapping[str, str] | None = None,
 ) -> Composed:
-    """Compose and check. `folders` are the user's own (`user_folders`).
+    """Compose and validate a configuration.
 
-    `supplied` names the arguments that dlcli passes itself: section to argument to a hint for who tries to
-    set it. `by_data` maps a group to the option that leaves its section to the data (`task: auto`): where that is
-    chosen the section is not judged, and its keys are not set, until an option is named. Precedence: command line,
-    experiment, a folder's dlcli.yaml, dataset, config.yaml. Raises one
-    ConfigError with every mistake that can be found.
+    Precedence, highest first: command line, experiment, a folder's dlcli.yaml, dataset, config.yaml.
+
+    Args:
+        overrides: Overrides in Hydra's grammar.
+        folders: The user's conf folders (`user_folders`).
+        supplied: The arguments that dlcli passes itself: section to argument to the hint for a user who sets it.
+        by_data: Group to the option that leaves its section to the data (`task: auto`). While that option is
+            chosen, the section is not validated and its keys are not set.
+
+    Raises:
+        ConfigError: The configuration is invalid; the error lists every mistake that can be found.
     """
     found = draft(overrides, folders, supplied, by_data)
     if found.problems:
@@ -83,13 +93,14 @@ def draft(
     supplied: Supplied | None = None,
     by_data: Mapping[str, str] | None = None,
 ) -> Draft:
-    """Compose and check as `compose` does, but hand back what could be composed together with the mistakes.
+    """Compose and validate as `compose` does, but return the mistakes together with what could be composed.
 
-    Raises a ConfigError only where nothing could be: a file that cannot be read, a name in two folders.
+    Raises:
+        ConfigError: Nothing could be composed: a file cannot be read, or two folders hold the same option.
     """
     folders = tuple(folders)
     if problems := conflicts(folders):
-        raise ConfigError(problems)  # which file is meant decides about everything that follows
+        raise ConfigError(problems)  # everything that follows depends on which of the files is meant
     extend_path(folders)
     settings, problems = parse(overrides)
     defaults = default_options()
@@ -111,10 +122,10 @@ def draft(
         raise ConfigError([*problems, *error.problems]) from error
     for group, option in defaults.items():
         if option is not None and "/" not in group and group not in config:
-            config[group] = {}  # an option whose file holds nothing but comments
+            config[group] = {}  # an option whose file holds only comments
     for group, option in asked.options.items():
         if group in config and _leaves_out(group, option, asked, folders):
-            config[group] = {}  # keys that an experiment sets for its own option
+            config[group] = {}  # drops the keys that an experiment sets for its own option
     values, open_ends = resolve(config)
     reported = {problem.where for problem in (*problems, *open_ends)}
     unsure = project.unsure | asked.unsure
@@ -129,7 +140,7 @@ def draft(
     values = keep_out(as_written(config, values))
     problems += masked_values(values)
     typed = {setting.key for setting in used if not setting.source}
-    # Of a mapping, keys are typed: dataset.types.zip.
+    # A mapping counts as typed if one of its keys was: dataset.types.zip.
     typed |= {problem.where for problem in found if any(key.startswith(f"{problem.where}.") for key in typed)}
     known = origins(plan, used) if any(problem.where not in typed for problem in found) else {}
     problems += [problem if problem.where in typed else _placed(problem, known) for problem in found]
@@ -145,7 +156,7 @@ def _group_overrides(asked: Picks) -> tuple[str, ...]:
 
 
 def _leaves_out(group: str, option: Any, asked: Picks, folders: Sequence[Path]) -> bool:
-    """Whether `group=none` was asked for, and no key of it."""
+    """Return whether the command line sets `group=none` and none of the group's keys."""
     file = options(group, folders).get(option) if isinstance(option, str) else None
     keys = {setting.key.split(".")[0] for setting in asked.values}
     return file is not None and not read(file) and group not in keys

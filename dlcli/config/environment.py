@@ -1,7 +1,7 @@
-"""`${oc.env:NAME}`: values that come from the environment, and are recorded as they were written.
+"""`${oc.env:NAME}`: values that come from the environment and are recorded as references.
 
-A configuration in memory keeps what it reads from the environment as text; `dlcli.config.build` reads it where an
-object is made. So no file, process or message that a configuration reaches holds the value.
+A configuration in memory keeps such a reference as text; `dlcli.config.build` reads the variable when it builds the
+object. So no file, process or message that receives a configuration contains the value.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _SIMPLE = re.compile(r"\$\{oc\.env:(\w+)\}")
 _HAS_DEFAULT = re.compile(r"\$\{\s*oc\.env\s*:[^{}]*,")
 _ANY_CALL = re.compile(r"\$\{([^{}:]*:?)")
 
-# Sections whose keys dlcli reads itself, where no object is made of them.
+# Sections whose keys dlcli reads itself instead of passing them to an object.
 _READ_HERE = ("trainer", "cv", "executor", "tracking", "sweep")
 
-# Keys that are paths: recorded whole, so that a run is read back from any folder.
+# Keys that are paths: recorded as absolute paths, so that a run can be read from any working directory.
 _PLACES = ("dataset.path", "dataset.root", "dataset.test_path")
 
 
 def reads_environment(text: Any) -> bool:
-    """Whether a value is text that reads the environment where it is needed."""
+    """Return whether a value is text with a reference to an environment variable."""
     return isinstance(text, str) and _CALL.search(text) is not None
 
 
 def variables(config: Any) -> set[str]:
-    """Names of the variables that a configuration reads."""
+    """Return the names of the variables that a configuration reads."""
     if isinstance(config, Mapping):
         return set().union(*map(variables, config.values()))
     if isinstance(config, list | tuple):
@@ -45,20 +45,21 @@ def variables(config: Any) -> set[str]:
 
 
 def missing_variables(text: str) -> list[str]:
-    """Names of the variables that a text reads and that are not set."""
+    """Return the names of the variables that a text reads and that are not set."""
     return [name for name in _CALL.findall(text) if name not in os.environ]
 
 
 def values_of(config: Any) -> dict[str, str]:
-    """The variables that a configuration reads, with their values, as far as they are set."""
+    """Return the variables that a configuration reads and that are set, with their values."""
     return {name: os.environ[name] for name in sorted(variables(config)) if name in os.environ}
 
 
 def from_environment(text: str, where: str) -> Any:
-    """A text with what it reads from the environment in place.
+    """Return a text's value with its environment references replaced.
 
     Raises:
-        ConfigError: a variable is not set, or the text does something else, too.
+        ConfigError: A variable is not set, or the text contains other interpolations.
+        CorruptRun: The gate does not allow the recorded configuration to read these variables.
     """
     from omegaconf import OmegaConf
 
@@ -70,10 +71,10 @@ def from_environment(text: str, where: str) -> Any:
         raise CorruptRun(
             f"{where} would read the environment ({', '.join(sorted(variables(text)))})",
             gate.place,
-            "It could send what it finds there to its author. If you know the run, give --trust.",
+            "It could send what it reads to its author. If you trust the run, add --trust.",
         )
     missing = missing_variables(text)
-    if not missing and _SIMPLE.sub("", text).find("${") < 0:  # OmegaConf's grammar takes its time
+    if not missing and _SIMPLE.sub("", text).find("${") < 0:  # the common case: OmegaConf's parser is slow
         value = _SIMPLE.sub(lambda call: os.environ[call[1]], text)
         _learn(where, value, text)
         return value
@@ -86,7 +87,7 @@ def from_environment(text: str, where: str) -> Any:
 
 
 def _learn(key: str, value: Any, written: str) -> bool:
-    """Whether a value from the environment is secret, for its key, its variable or what it holds; then it is learnt."""
+    """Return whether a value is secret by its key, its variable or its content; a secret is registered for masking."""
     names = variables(written)
     of_secret_key = is_secret_value(key, value)
     is_hidden = of_secret_key or redact(str(value)) != str(value) or any(map(_is_secret_variable, names))
@@ -102,16 +103,22 @@ def _is_secret_variable(name: str) -> bool:
     return is_secret(name) or name.startswith(KEPT_OUT)
 
 
-def unset(missing: Sequence[str], where: str, said: str = "") -> ConfigError:
-    """Why a key cannot be read from the environment, of which these variables are missing; and what to do."""
+def unset(missing: Sequence[str], where: str, reason: str = "") -> ConfigError:
+    """Return the error for a key that cannot be read from the environment.
+
+    Args:
+        missing: Names of the variables that are not set.
+        where: The key.
+        reason: The resolver's message, used when no variable is missing.
+    """
     if not missing:
-        return ConfigError(f"cannot be read from the environment: {redact(said)}", where)
+        return ConfigError(f"cannot be read from the environment: {redact(reason)}", where)
     name = missing[0]
     if name.startswith(KEPT_OUT):
         return NotSet(
-            "was given in plain text, which no record keeps",
+            "was given in plain text, so its value was not recorded",
             where,
-            f"Give it again: export {name}=VALUE. Next time write '{where}=${{oc.env:NAME}}'.",
+            f"Set it again: export {name}=VALUE. Next time write '{where}=${{oc.env:NAME}}'.",
         )
     return NotSet(
         f"reads the environment variable {name}, which is not set", where, f"Set it: export {name}=VALUE"
@@ -119,7 +126,7 @@ def unset(missing: Sequence[str], where: str, said: str = "") -> ConfigError:
 
 
 def check_set(config: Any, key: str = "") -> list[Problem]:
-    """What a configuration reads from the environment and is not there."""
+    """Return a problem for each key that reads a variable which is not set and has no default."""
     if isinstance(config, Mapping):
         return [p for name, item in config.items() for p in check_set(item, f"{key}.{name}".lstrip("."))]
     if isinstance(config, list):
@@ -131,10 +138,10 @@ def check_set(config: Any, key: str = "") -> list[Problem]:
 
 
 def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` (a DictConfig, resolved) with text that reads the environment as it was written.
+    """Return `values` (a resolved DictConfig) with references to the environment restored as they were written.
 
-    References to other keys are followed: `${dataset.user}` becomes what stands there. What is no text in the end is a
-    value like any other, and so is what dlcli reads itself, unless its key or what it holds is secret.
+    References to other keys are followed: `${dataset.user}` becomes the text of that key. Values that are not text
+    stay resolved, and so do keys that dlcli reads itself, unless the key or its value is secret.
     """
     from omegaconf import OmegaConf
 
@@ -165,7 +172,7 @@ def _merged(value: Any, written: Any, key: str) -> Any:
 
 
 def stays_open(key: str) -> bool:
-    """Whether a key is an argument of an object, which is made of it when it is needed."""
+    """Return whether a key is an argument of an object, so that its reference is read when the object is built."""
     section, _, rest = key.partition(".")
     own = getattr(OWN.get(section), "__dataclass_fields__", {})
     return (
@@ -178,13 +185,13 @@ def stays_open(key: str) -> bool:
 
 
 def _without_defaults(written: str) -> str:
-    """What stands for a secret where its variable is not set would be one, too."""
+    """Remove the defaults of references: the default of a secret would be a secret, too."""
     return re.sub(r"(\$\{\s*oc\.env\s*:\s*[^,{}\s]+)\s*,\s*('(?:[^'\\]|\\.)*'|[^${}]*)\}", r"\1}", written)
 
 
 @contextmanager
 def _left_alone() -> Iterator[None]:
-    """Within it, `${oc.env:NAME}` stands for itself."""
+    """Context in which `${oc.env:NAME}` resolves to itself."""
     from omegaconf import OmegaConf
     from omegaconf.resolvers import oc
 

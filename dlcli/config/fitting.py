@@ -1,4 +1,4 @@
-"""Whether what a section names is of the type that its role asks for: a callback, an optimizer, a network."""
+"""Check that a section's target has the base class that its role requires: a callback, an optimizer, a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.gate.roles import base_class, role_at
 
 
 def with_misfits(draft: Draft) -> Draft:
-    """The draft with what its sections name and should not: nothing else is said of their keys then."""
+    """Return the draft with a problem for each target of the wrong class; these replace the problems of its keys."""
     misfits = list(_misfits(draft.composed.config))
     places = tuple(problem.where.removesuffix(TARGET) for problem in misfits)
     others = [problem for problem in draft.problems if not problem.where.startswith(places)]
@@ -23,19 +23,19 @@ def with_misfits(draft: Draft) -> Draft:
 
 
 def _misfits(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Classes that stand where another kind is needed; what a function makes shows once it is called."""
+    """Yield a problem for each class of the wrong kind. A function's result is checked after the call, by `fitting`."""
     for where, node in _nodes(config):
-        with suppress(ConfigError):  # a name that cannot be found is reported as that
+        with suppress(ConfigError):  # validation reports names that cannot be imported
             found, role = locate(node[TARGET], where), role_at(where)
             if role.base and not node.get(PARTIAL) and isinstance(found, type) and not role.fits(found):
-                yield _problem(f"{node[TARGET]} is no {_name(role.base)}", where, role.base)
+                yield _problem(f"{node[TARGET]} is not of type {_name(role.base)}", where, role.base)
 
 
 def fitting(made: Any, where: str, target: str) -> Any:
-    """What was made for a section, if it is of the type that the role asks for.
+    """Return the object that was built for a section, after checking its type.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: The object is not an instance of the base class that the section's role requires.
     """
     base = role_at(where).base
     if not isinstance(made, base_class(base)):
@@ -49,7 +49,7 @@ def kind_of(made: Any) -> str:
 
 
 def _problem(message: str, where: str, base: str) -> Problem:
-    return Problem(message, f"{where}.{TARGET}", f"Name a class derived from {base}.")
+    return Problem(message, f"{where}.{TARGET}", f"Name a class that is derived from {base}.")
 
 
 def _name(base: str) -> str:
@@ -57,7 +57,7 @@ def _name(base: str) -> str:
 
 
 def _nodes(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Those whose role has a type. An argument of a model or a task is its own affair, but for the loss."""
+    """Return the nodes whose role has a base class. Of the arguments of a model or a task, only the loss has one."""
     places = [(section, node) for section, node in config.items() if section != "preprocessing"]
     for section, inner in (("callbacks", None), ("task", "loss"), ("sweep", "sampler"), ("sweep", "pruner")):
         node = config.get(section)

@@ -1,6 +1,6 @@
-"""Where configuration lies: the shipped conf folder and the user's own, their groups and options.
+"""Find the shipped and the user's conf folders, their groups and their options.
 
-Only the file system is read, so that completion and `list` stay quick.
+This module only reads the file system, so that completion and `list` stay fast.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ PROJECT_FILE = "dlcli.yaml"
 
 
 def shipped_folder() -> Path:
-    """The conf folder that comes with dlcli: inside the package in a wheel, beside it in a checkout."""
+    """Return the conf folder that ships with dlcli: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
 
 
 def user_folders(conf_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
-    """The user's conf folders: those given, else DLCLI_CONF_DIR, else ./conf where it holds a dlcli.yaml.
+    """Return the user's conf folders: `conf_dirs`, else DLCLI_CONF_DIR, else ./conf if it holds a dlcli.yaml.
 
-    Raises a ConfigError for a folder that was named and is not there.
+    Raises:
+        ConfigError: A folder that was named does not exist.
     """
     named = [(Path(folder), "--conf-dir") for folder in conf_dirs]
     if not named:
@@ -36,7 +37,7 @@ def user_folders(conf_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
         here = Path("conf")
         named = [(here, "")] if (here / PROJECT_FILE).is_file() else []
     missing = [
-        Problem("is no folder", str(folder), f"Correct {source}, or create the folder.")
+        Problem("is not a folder", str(folder), f"Correct {source}, or create the folder.")
         for folder, source in named
         if not is_folder(typed(folder))
     ]
@@ -48,7 +49,10 @@ def user_folders(conf_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
 
 
 def extend_path(folders: Sequence[Path]) -> None:
-    """Make the code that lies beside each user's folder importable, after everything that is installed."""
+    """Append the parent of each user folder to `sys.path`, so that the code there is importable.
+
+    Installed packages keep precedence.
+    """
     for folder in folders:
         parent = str(folder.parent)
         if parent not in sys.path:
@@ -56,32 +60,32 @@ def extend_path(folders: Sequence[Path]) -> None:
 
 
 def groups(folders: Sequence[Path] = ()) -> tuple[str, ...]:
-    """Names of the groups of the shipped and the given folders, nested ones with a slash: `sweep/sampler`."""
+    """Return the names of all groups in the shipped and the given folders; nested groups as `sweep/sampler`."""
     found: set[str] = set()
     for root in (shipped_folder(), *folders):
         for current, below, files in os.walk(root):
-            # Hydra's own configuration is not the user's business here: dlcli owns what it would decide.
+            # Hydra's own groups are hidden, because dlcli controls the settings that they hold.
             below[:] = [name for name in below if not name.startswith((".", "_")) and name != "hydra"]
             name = Path(current).relative_to(root).as_posix()
             if name != "." and any(_is_option(file) for file in files):
                 found.add(name)
-    # A folder that holds only groups is none itself; an empty one is (a user may fill it).
+    # A folder that holds only groups is not a group. An empty shipped folder is one: a user may add options to it.
     return tuple(sorted(found | {p.name for p in shipped_folder().glob("[!._]*") if p.is_dir()}))
 
 
 def options(group: str, folders: Sequence[Path] = ()) -> dict[str, Path]:
-    """Option name to YAML file of one group, sorted by name."""
+    """Return the options of one group, as a mapping of name to YAML file, sorted by name."""
     files = (file for root in (shipped_folder(), *folders) for file in (root / group).glob("*.yaml"))
     return {file.stem: file for file in sorted(files, key=lambda file: file.stem) if _is_option(file.name)}
 
 
 def conflicts(folders: Sequence[Path]) -> list[Problem]:
-    """What Hydra would decide silently: an option in two folders, and a config.yaml that nobody reads."""
+    """Return what Hydra would ignore silently: an option in two folders, and a config.yaml in a user's folder."""
     problems = [
         Problem(
             "is not read: the shipped config.yaml is the only one",
             display(folder / "config.yaml"),
-            f"Put project-wide defaults into {display(folder / PROJECT_FILE)} and remove it.",
+            f"Move its keys to {display(folder / PROJECT_FILE)} (project-wide defaults) and delete it.",
         )
         for folder in folders
         if (folder / "config.yaml").is_file()
@@ -93,7 +97,7 @@ def conflicts(folders: Sequence[Path]) -> list[Problem]:
                 if file.stem in seen and _is_option(file.name):
                     problems.append(
                         Problem(
-                            f"stands in two folders: {display(seen[file.stem])} and {display(file)}",
+                            f"is defined in two folders: {display(seen[file.stem])} and {display(file)}",
                             f"{group}={file.stem}",
                             "Rename one of the two files.",
                         )

@@ -1,4 +1,4 @@
-"""Names that classes and functions had in earlier releases: the configurations of runs made then still give them."""
+"""Names of classes and functions in earlier releases, which the configurations of older runs still contain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORMER = {
 
 
 def with_present_names(node: Any) -> Any:
-    """A configuration of plain values whose `_target_`s are called as they are now."""
+    """Return a configuration of plain values with every `_target_` replaced by its present name."""
     if isinstance(node, dict):
         return {
             key: _FORMER.get(value, value)

@@ -1,4 +1,4 @@
-"""Which settings choose a group's option, and whether that option exists."""
+"""Separate the settings that choose a group's option from those that set a key, and check the options."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from dlcli.errors import Problem
 
 @dataclass
 class Picks:
-    """Settings sorted into options of groups and values of keys, with what was wrong among the options.
+    """Settings sorted into options of groups and values of keys.
 
-    Where an option was misspelt and one name is near, `options` has that one: the keys of the same command
-    line can then still be checked. `unsure` names the groups where nothing is near: their sections cannot be
-    judged.
+    Attributes:
+        options: Group to chosen option. For a misspelt option this is the nearest name, if there is one, so that
+            the other keys of the command line can still be checked.
+        values: Settings of keys.
+        problems: Mistakes among the options.
+        unsure: Groups whose option is unknown and resembles no other; their sections cannot be validated.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -29,7 +32,13 @@ class Picks:
 
 
 def sort(settings: Sequence[Setting], folders: Sequence[Path], defaults: Mapping[str, Any]) -> Picks:
-    """Tell groups from keys by the file system, and check each option. `defaults` are config.yaml's."""
+    """Sort settings into groups and keys by the folders on disk, and check each option.
+
+    Args:
+        settings: The settings.
+        folders: The user's conf folders.
+        defaults: Group to option in config.yaml's defaults list.
+    """
     picks = Picks()
     known = groups(folders)
     for setting in settings:
@@ -50,7 +59,7 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
             picks.options[group] = None
         else:
             picks.problems.append(
-                _problem(setting, "an option has to be chosen", choices(there), text=f"{group}=null")
+                _problem(setting, "an option is required", choices(there), text=f"{group}=null")
             )
         return
     names = value if isinstance(value, list) else [value]
@@ -77,13 +86,13 @@ def _option(setting: Setting, picks: Picks, folders: Sequence[Path], defaults: M
 
 
 def _forgotten_folder(group: str, name: str) -> str:
-    """What to do where the option lies in the usual place, and nobody said that it counts."""
+    """Return a hint if the option exists in ./conf, which is not among the folders of this command."""
     file = Path("conf", group, f"{name}.yaml")
-    return f"{file} is there: name its folder with -C conf." if file.is_file() else ""
+    return f"{file} exists: add its folder with -C conf." if file.is_file() else ""
 
 
 def _misspelt_group(setting: Setting, known: Sequence[str], folders: Sequence[Path]) -> bool:
-    """`modle=mlp` means a group: the name is near one, and the value is one of its options (or near one)."""
+    """Return whether the key resembles a group and the value resembles one of its options, as in `modle=mlp`."""
     if "." in setting.key or not isinstance(setting.value, str):
         return False
     return any(near(setting.value, options(group, folders)) for group in near(setting.key, known))
@@ -103,7 +112,7 @@ def _problem(setting: Setting, message: str, *hints: str, text: str = "") -> Pro
 
 
 def _text(value: Any) -> str:
-    """The value as the user wrote it: option names are text, though `model=1` parses as a number."""
+    """Return the value as the user wrote it. Option names are text, although `model=1` parses as a number."""
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
     if value is None or isinstance(value, bool):

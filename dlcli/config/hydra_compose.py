@@ -1,4 +1,4 @@
-"""Run Hydra's composition over the shipped and the user's folders without touching its global state."""
+"""Run Hydra's composition over the shipped and the user's folders without changing its global state."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import yaml
 from dlcli.config.folders import shipped_folder
 from dlcli.config.yaml_file import read
 
-# Hydra keeps its state in singletons; two compositions at once would see each other's.
+# Hydra keeps its state in singletons, so two threads must not compose at the same time.
 _LOCK = threading.RLock()
 _PROJECT = "dlcli_project_defaults"
-# Hydra's own launcher, sweeper and logging, which dlcli never uses: without them composing takes a third less.
+# Hydra's launcher, sweeper and logging, which dlcli does not use. Without them composing takes a third less time.
 _UNUSED = "env help hydra_help hydra_logging job_logging launcher output sweeper"
 _WITHOUT = tuple(f"~hydra/{group}" for group in _UNUSED.split())
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What Hydra composes: folders, project-wide defaults (options, then values), and overrides of groups."""
+    """What Hydra composes: folders, project-wide defaults (options and values) and overrides of groups."""
 
     folders: tuple[Path, ...]
     project_options: Mapping[str, Any]
@@ -38,9 +38,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was merged, and the dotted place (`optimizer`; empty for the top) where its keys went.
+    """A file that was merged and the dotted section of its keys (`optimizer`; empty for the top level).
 
-    `file` is None where the project-wide defaults were merged.
+    `file` is None for the project-wide defaults.
     """
 
     file: Path | None
@@ -48,7 +48,7 @@ class Source:
 
 
 def default_options() -> dict[str, Any]:
-    """Group to option as config.yaml's defaults list has them; None where it is left out."""
+    """Return the option of each group in config.yaml's defaults list; None for a group that is left out."""
     return {
         group: option
         for entry in read(shipped_folder() / "config.yaml").get("defaults", [])
@@ -58,10 +58,10 @@ def default_options() -> dict[str, Any]:
 
 
 def merge(plan: Plan) -> tuple[Any, dict[str, str]]:
-    """The composed configuration (a DictConfig, interpolations not yet resolved) and the chosen options.
+    """Return the composed configuration (a DictConfig with unresolved interpolations) and the chosen options.
 
-    The same plan over unchanged files is merged once: a sweep composes its trials, and a notebook its runs, at a
-    tenth of the time.
+    The result for one plan is cached while its files are unchanged: further trials of a sweep, or further runs in a
+    notebook, compose in a tenth of the time.
     """
     config, choices = _merge(_Unchanged(plan, _stamp(plan.folders)))
     return deepcopy(config), dict(choices)
@@ -69,7 +69,7 @@ def merge(plan: Plan) -> tuple[Any, dict[str, str]]:
 
 @dataclass(frozen=True)
 class _Unchanged:
-    """A plan over files as they are now."""
+    """A plan with the state of its files: the cache key of `merge` and `sources`."""
 
     plan: Plan
     stamp: tuple[tuple[str, int, int], ...]
@@ -79,7 +79,7 @@ class _Unchanged:
 
 
 def _stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of every YAML file: what has to be equal for nothing to have changed."""
+    """Return path, modification time (ns) and size (bytes) of every YAML file, to detect changes."""
     files = (file for root in (shipped_folder(), *folders) for file in sorted(root.rglob("*.yaml")))
     return tuple((str(file), (at := file.stat()).st_mtime_ns, at.st_size) for file in files)
 
@@ -103,7 +103,7 @@ def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
 
 
 def sources(plan: Plan) -> tuple[Source, ...]:
-    """The files in the order of merging: a later one wins."""
+    """Return the files in the order in which they are merged; later files take precedence."""
     return _sources(_Unchanged(plan, _stamp(plan.folders)))
 
 
@@ -131,7 +131,7 @@ def _sources(unchanged: _Unchanged) -> tuple[Source, ...]:
 
 @contextmanager
 def _hydra(plan: Plan) -> Iterator[list[str]]:
-    """Hydra initialised for the plan; what a notebook had initialised is back afterwards."""
+    """Initialize Hydra for the plan and restore its previous state (of a notebook, for example) at the end."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.types import Quote, QuotedString
@@ -142,7 +142,7 @@ def _hydra(plan: Plan) -> Iterator[list[str]]:
     with _LOCK, _primary_folder(plan) as primary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search = [root for root in (shipped_folder(), *plan.folders) if root != primary]
-        # Quoted by Hydra itself: its grammar would split a path at a comma.
+        # Quoted with Hydra's own function, because its grammar would split a path at a comma.
         paths = ",".join(QuotedString(f"file://{root}", Quote.single).with_quotes() for root in search)
         saved = {
             kind: Singleton._instances.pop(kind, None) for kind in (GlobalHydra, VersionBase, JobRuntime)
@@ -159,10 +159,10 @@ def _hydra(plan: Plan) -> Iterator[list[str]]:
 
 @contextmanager
 def _primary_folder(plan: Plan) -> Iterator[Path]:
-    """The folder whose config.yaml Hydra starts from.
+    """Yield the folder whose config.yaml is Hydra's primary configuration.
 
-    Project-wide defaults have to be weaker than an experiment, which no override can be: they go into a copy
-    of config.yaml, options into its defaults list, values into a file that is merged before `experiment`.
+    Experiments take precedence over project-wide defaults, but not over overrides. The defaults are therefore written
+    to a copy of config.yaml: options to its defaults list, values to a file that is merged before `experiment`.
     """
     if not plan.project_options and not plan.project_values:
         yield shipped_folder()
@@ -204,7 +204,7 @@ def _write(file: Path, content: Mapping[str, Any], header: str = "") -> None:
 
 
 def group_override(group: str, option: Sequence[str] | str | None, add: bool = False) -> str:
-    """An override that chooses a group's option, quoted so that any file name will do."""
+    """Return an override that chooses a group's option, quoted so that any file name is accepted."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     if option is None:

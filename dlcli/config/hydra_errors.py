@@ -1,4 +1,4 @@
-"""Hydra's, OmegaConf's and PyYAML's errors in dlcli's words: what, where, what to do."""
+"""Translate errors of Hydra, OmegaConf and PyYAML into problems: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from dlcli.files.paths import display
 
 
 def explain(error: BaseException, where: str = "", files: Sequence[Path] = ()) -> Problem:
-    """One problem out of an exception that composing raised; `files` are those that chose options."""
+    """Return the problem that an exception of Hydra's composition describes.
+
+    Args:
+        error: The exception.
+        where: The key to report if the exception does not name one.
+        files: YAML files of the chosen options.
+    """
     first = error
     while first.__cause__ is not None:
         first = first.__cause__
     if isinstance(first, yaml.MarkedYAMLError) and first.problem_mark:
         mark = first.problem_mark
-        return Problem(f"is no valid YAML: {first.problem}", f"{display(Path(mark.name))}:{mark.line + 1}")
+        return Problem(f"is not valid YAML: {first.problem}", f"{display(Path(mark.name))}:{mark.line + 1}")
     text = str(first) or str(error) or type(first).__name__
     for pattern, say in _KNOWN:
         if match := re.search(pattern, text, re.DOTALL):
@@ -34,7 +40,7 @@ def explain(error: BaseException, where: str = "", files: Sequence[Path] = ()) -
 def _no_option(match: re.Match[str], files: Sequence[Path]) -> Problem:
     file, group, option, listed = match["file"], match["group"], match["option"], match["there"]
     there = [line.strip() for line in listed.splitlines() if line.strip()] if listed else []
-    # Hydra names the file whose entry was overridden; the mistake stands where the override does.
+    # Hydra names the file whose entry was overridden, but the mistake is in the file with the override.
     places = [
         f"{display(candidate)}:{line}"
         for candidate in files
@@ -52,23 +58,23 @@ def _no_option(match: re.Match[str], files: Sequence[Path]) -> Problem:
 def _not_in_defaults(match: re.Match[str], files: Sequence[Path]) -> Problem:
     group, package = match["group"], match["package"]
     if package:
-        # Inside an option's file Hydra reads `override /group` as a group below that option.
+        # In an option's file, Hydra interprets `override /group` as a group below that option.
         fix = f"Write it as: override /{group}@_global_.{group}: OPTION"
         return Problem(f"override /{group} does not reach the group {group}", f"{match['file']}.yaml", fix)
     return Problem(
-        f"override /{group}: no defaults list has this group",
+        f"override /{group}: this group is in no defaults list",
         f"{match['file']}.yaml" if match["file"] else group,
-        "Correct the name, or leave out the word override.",
+        "Correct the name, or remove the word override.",
     )
 
 
 def _must_choose(match: re.Match[str], files: Sequence[Path]) -> Problem:
-    return Problem("an option has to be chosen", match["group"], f"Add {match['group']}=OPTION.")
+    return Problem("an option is required", match["group"], f"Add {match['group']}=OPTION.")
 
 
 def _no_list(match: re.Match[str], files: Sequence[Path]) -> Problem:
     key = match["key"] or ""
-    return Problem("should be a mapping, not a list", key, "Write KEY: VALUE on a line each, without dashes.")
+    return Problem("should be a mapping, not a list", key, "Write one KEY: VALUE per line, without dashes.")
 
 
 _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Sequence[Path]], Problem]], ...] = (

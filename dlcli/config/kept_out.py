@@ -1,7 +1,7 @@
-"""Secrets that were given in plain text: they move to the environment of this process and its children.
+"""Move secrets that were given in plain text to the environment of this process and its children.
 
-In their place stands `${oc.env:DLCLI_SECRET_KEY}`. So a run with `model.api_key=X` trains, its record lacks X, and
-whoever sets the variable again can go on with it.
+The configuration holds `${oc.env:DLCLI_SECRET_KEY}` in their place. A run with `model.api_key=X` trains, its record
+does not contain X, and it can be resumed after the variable is set again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dlcli.sanitize.redact import KEPT_OUT, MASK, is_secret, is_secret_value, re
 
 
 def keep_out(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the environment in place of each secret."""
+    """Return the configuration with each secret replaced by a reference to an environment variable."""
     found: dict[str, Any] = _kept_out(config, "", below_secret=False)
     return found
 
 
 def kept_out(config: Any, key: str = "") -> list[str]:
-    """Keys of a configuration whose values are kept out of its record."""
+    """Return the keys of a configuration whose values are not recorded."""
     if isinstance(config, Mapping):
         return [k for name, item in config.items() for k in kept_out(item, f"{key}.{name}".lstrip("."))]
     if isinstance(config, list):
@@ -32,7 +32,7 @@ def kept_out(config: Any, key: str = "") -> list[str]:
 
 
 def masked_values(config: Any, key: str = "") -> list[Problem]:
-    """A mask where a value should be: it was copied from a record or a message."""
+    """Return a problem for each value that is a mask, which was copied from a record or a message."""
     if isinstance(config, Mapping):
         return [p for name, item in config.items() for p in masked_values(item, f"{key}.{name}".lstrip("."))]
     if isinstance(config, list):
@@ -42,17 +42,17 @@ def masked_values(config: Any, key: str = "") -> list[Problem]:
     )
     if not is_masked:
         return []
-    hint = f"Give the value itself, as '{key}=${{oc.env:NAME}}' with a variable of yours."
-    return [Problem(f"holds {MASK}, which stands for a secret that was taken out", key, hint)]
+    hint = f"Set the value itself, as '{key}=${{oc.env:NAME}}' with an environment variable of yours."
+    return [Problem(f"holds {MASK}, the placeholder of a secret that was removed", key, hint)]
 
 
 def written_words(words: Sequence[str]) -> list[str]:
-    """Overrides as they may be recorded: what was kept out is read from the environment there, too."""
+    """Return overrides in a form that may be recorded, with references in place of secrets."""
     return [_written(word) for word in words]
 
 
 def words_text(words: Sequence[str]) -> str:
-    """The content of `overrides.txt`."""
+    """Return the content of `overrides.txt`."""
     return "".join(f"{word}\n" for word in written_words(words))
 
 
@@ -63,7 +63,7 @@ def _written(word: str) -> str:
     if equals and is_secret_value(name, value.strip("\"'")) and variable in os.environ:
         return f"{key}={_read(variable, is_text=not _is_number(value))}"
     by_value = {text: known for known, text in os.environ.items() if known.startswith(KEPT_OUT)}
-    if not stays_open(name):  # the run's name and the like: they are recorded with the mask, too
+    if not stays_open(name):  # keys such as the run's name are recorded with the mask, not with a reference
         by_value = {}
     return replaced(word, lambda secret: _read(by_value[secret]) if secret in by_value else MASK)
 

@@ -1,4 +1,4 @@
-"""Is there such a key? Against the composed configuration and the signatures of its targets."""
+"""Check that a key exists in the composed configuration or in the signature of one of its targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlcli.errors import ConfigError, CorruptRun, Problem
 
 
 class Keys:
-    """The keys of a composed configuration (plain, interpolations as text) and those its targets take."""
+    """The keys of a composed configuration (plain types, interpolations as text) and of its targets' signatures."""
 
     def __init__(self, config: Mapping[str, Any], sections: Sequence[str], supplied: Supplied) -> None:
         self.config = config
@@ -24,7 +24,7 @@ class Keys:
         self.sections = {section.split("/")[0] for section in sections}
 
     def check(self, setting: Setting) -> Problem | None:
-        """What is wrong with the setting's key, or None where it can be set (or deleted)."""
+        """Return what is wrong with the setting's key, or None if it can be set (or deleted)."""
         node: Any = self.config
         owner: str | None = None
         parts = setting.key.split(".")
@@ -46,8 +46,8 @@ class Keys:
             kind = f"a list of {len(node)}" if isinstance(node, list) else "a value"
             return _problem(setting, f"{above} is {kind}: there is no {part} in it")
         if isinstance(node, Mapping) and owner is None and setting.kind != "delete":
-            # A section, or one of the nodes in a section of them: no argument whose type could decide.
-            remove = f"Take it out with ~{setting.key}." if len(parts) > 1 else ""
+            # A section, or a node in a section of nodes. It is no argument, so no type applies to it.
+            remove = f"Remove it with ~{setting.key}." if len(parts) > 1 else ""
             is_node = isinstance(setting.value, Mapping)
             return None if is_node else _problem(setting, "is a section with keys, not a value", remove)
         return None
@@ -59,7 +59,7 @@ class Keys:
         makes_node = name == TARGET or rest[-1:] == [TARGET]
         if index == 0:
             known = name in signature(Root).arguments and not rest
-            # A group that is left out by default may get a target of the user's own.
+            # The user may set a target for a group that is left out by default.
             known = known or (name in self.sections and makes_node)
             return None if known else self._unknown(setting, "there is no such key")
         if TARGET in node:
@@ -74,7 +74,7 @@ class Keys:
         if makes_node:
             return None
         if owner is not None:
-            # Inside an argument that is a mapping: its type decides later whether the key may be there.
+            # Inside an argument that is a mapping: validation checks the key against the argument's type later.
             if setting.kind == "add" or not node:
                 return None
             return self._unknown(
@@ -85,8 +85,8 @@ class Keys:
     def _open(self, setting: Setting, target: str) -> Problem:
         return self._unknown(
             setting,
-            f"{target} names no argument {setting.key.rpartition('.')[2]}, but takes others",
-            f"If it is meant, write +{setting.key}=...",
+            f"{target} has no argument {setting.key.rpartition('.')[2]}, but accepts arbitrary ones",
+            f"To pass it anyway, write +{setting.key}=...",
         )
 
     def _unknown(self, setting: Setting, message: str, *hints: str) -> Problem:
@@ -99,22 +99,22 @@ class Keys:
         return _problem(setting, message, question(close), few, *hints, *anything)
 
     def known(self) -> Iterator[str]:
-        """Every dotted key that a user may set: not those that dlcli supplies."""
+        """Yield every dotted key that a user may set; keys that dlcli supplies are excluded."""
         yield from signature(Root).arguments
         yield from _walk(self.config, "", self.supplied)
 
 
 def own_keys(section: str) -> Mapping[str, Any]:
-    """Argument name to type of what dlcli itself takes in a section."""
+    """Return the keys of a section that dlcli itself uses, as a mapping of name to argument."""
     return signature(OWN[section]).arguments if section in OWN else {}
 
 
-# By object, not by name: a notebook may reload the module that holds the target.
+# Cached by object instead of by name, because a notebook may reload the target's module.
 _read = lru_cache(maxsize=256)(signature)
 
 
 def read_signature(target: Any) -> Signature | None:
-    """The target's signature, or None where it cannot be imported, or a gate refuses it: validation says why."""
+    """Return the target's signature, or None if it cannot be imported or a gate refuses it (validation reports why)."""
     try:
         return _read(locate(target))
     except (ConfigError, CorruptRun):

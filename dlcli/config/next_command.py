@@ -1,4 +1,4 @@
-"""Lines that go on from where a command has come to: whoever pastes one gets the run that it is about."""
+"""Commands that continue from a result, in a form that can be pasted into a shell."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ RUNS_DIR_VARIABLE = "DLCLI_RUNS_DIR"
 
 
 def next_command(*words: str, runs_dir: str | Path) -> str:
-    """A line for the shell, `dlcli WORDS`: with `--runs-dir` where dlcli would look elsewhere without it."""
+    """Return the shell command `dlcli WORDS`, with `--runs-dir` if `runs_dir` is not the default folder."""
     return shlex.join(["dlcli", *written_words(words), *_place(Path(runs_dir).absolute())])
 
 
 def resume_command(ledger: Ledger, *overrides: str) -> str:
-    """The line by which a run goes on: a sweep by its name, a fold with its whole cross-validation."""
+    """Return the command that resumes a run: a sweep by its name, a fold with its parent cross-validation."""
     run = ledger.run_name if ledger.kind == "sweep" else (ledger.parent_id or ledger.run_id)[:8]
     return next_command("resume", run, *overrides, runs_dir=ledger.runs_dir)
 
 
 def ui_command(result: Result) -> str:
-    """The line that opens the UI on the store of a result."""
+    """Return the command that opens the MLflow UI on the store of a result."""
     file = sqlite_file(result.tracking_uri)
     if file is None or os.environ.get(URI_VARIABLE):
         return "dlcli ui"
@@ -43,6 +43,6 @@ def _place(runs_dir: Path) -> list[str]:
     try:
         if runs_dir.resolve() == Path(os.environ.get(RUNS_DIR_VARIABLE) or default_runs_dir()).resolve():
             return []
-    except (DlcliError, OSError):  # what brought us here matters more
+    except (DlcliError, OSError):  # must not hide the message that this command is part of
         pass
     return ["--runs-dir", display(runs_dir)]

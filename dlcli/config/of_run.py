@@ -1,4 +1,4 @@
-"""Whether what a run's folder says is a configuration at all, as those that are composed are."""
+"""Check that the recorded configuration of a run has the form of a composed configuration."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _COPY = "Copy the folder anew."
 
 
 def check_sections(config: Mapping[str, Any], file: Path) -> None:
-    """Refuse one that lacks a key or a section, or has something else there; nothing is imported.
+    """Check that all keys and sections are present and have the right form; nothing is imported.
 
     Raises:
-        CorruptRun: with all of it.
+        CorruptRun: Keys or sections are missing or malformed; the error lists all of them.
     """
     _refuse(_of_sections(config), file)
 
 
 def check_values(config: Mapping[str, Any], file: Path) -> None:
-    """Refuse one that `compose` would not have made: its keys, types and ranges; what it names is imported.
+    """Check keys, types and ranges as `compose` does; the targets are imported.
 
     Raises:
-        CorruptRun: with all of it.
+        CorruptRun: The configuration is invalid; the error lists all problems.
     """
     left_out = (Problem("is missing", section) for section in OPTIONAL if section not in config)
     found = (
         problem
         for problem in validate(config, set(config), SUPPLIED)
-        if not variables(_at(config, problem.where))  # which have a type once they are read
+        if not variables(_at(config, problem.where))  # a reference has a type only once it is read
     )
     _refuse(chain(left_out, found), file)
 
@@ -58,12 +58,12 @@ def _of_sections(config: Mapping[str, Any]) -> Iterator[Problem]:
     for section in NEEDED:
         node = config.get(section)
         if not isinstance(node, Mapping):
-            yield Problem("is missing" if node is None else "is no section with keys", section)
+            yield Problem("is missing" if node is None else "is not a section with keys", section)
         elif not isinstance(node.get("_target_"), str):
-            yield Problem("names no _target_", section)
+            yield Problem("has no _target_", section)
     for section in ("scheduler", "callbacks"):
         if not isinstance(config.get(section, {}), Mapping):
-            yield Problem("is no section with keys", section)
+            yield Problem("is not a section with keys", section)
 
 
 def _refuse(problems: Iterator[Problem], file: Path) -> None:

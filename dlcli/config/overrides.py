@@ -1,4 +1,4 @@
-"""Read overrides in Hydra's grammar into plain settings; all that cannot be read is reported."""
+"""Parse overrides in Hydra's grammar into plain settings, and report all that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, Literal
 
 from dlcli.errors import Problem, first_line
 
-# Mappings of keys to what they can be.
+# Keys that hold a search space.
 _SPACES = ("sweep.space", "cv.space")
 _QUOTED = "Quote ranges and intervals in it: {model.hidden:[16,32],optimizer.lr:'interval(0,1)'}."
 _CONDITIONS = (
-    "Conditions (model=mlp: with keys below it) go into an experiment's file. dlcli sweep needs none for keys that"
+    "Conditions (model=mlp: with keys below it) belong in an experiment's file. dlcli sweep needs none for keys that"
     " only some models have: model=mlp,linear model.hidden=16,32."
 )
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing that the user sets: a group's option (`model`, `sweep/sampler`) or a key (`optimizer.lr`).
+    """One setting of the user: a group's option (`model`, `sweep/sampler`) or a key (`optimizer.lr`).
 
-    `source` is empty for the command line, else the place in a dlcli.yaml.
+    `source` is `FILE:LINE` for a setting of a dlcli.yaml and empty for one of the command line.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Setting:
 
 
 def parse(overrides: Sequence[str]) -> tuple[list[Setting], list[Problem]]:
-    """Parse each override on its own."""
+    """Parse each override separately. Return the settings and the problems."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parser = OverridesParser.create()
@@ -43,7 +43,7 @@ def parse(overrides: Sequence[str]) -> tuple[list[Setting], list[Problem]]:
         try:
             parsed = parser.parse_override(text)
             problem = _refused(text, parsed)
-        except Exception as error:  # the grammar's errors come in several kinds
+        except Exception as error:  # Hydra's parser raises several unrelated types
             problem = unreadable(text, error)
         if problem:
             problems.append(problem)
@@ -58,9 +58,9 @@ def parse(overrides: Sequence[str]) -> tuple[list[Setting], list[Problem]]:
 
 
 def leaves(setting: Setting) -> Iterator[Setting]:
-    """Split `optimizer={lr: 1, betas: [0, 1]}` into one setting a key, to check each by itself."""
+    """Split `optimizer={lr: 1, betas: [0, 1]}` into one setting per key, so that each can be checked."""
     value = setting.value
-    # A key with a dot in it is no path: such a mapping is a value.
+    # A mapping with a dot in one of its keys is a value, because such a key is not a path.
     if isinstance(value, dict) and value and all(isinstance(k, str) and "." not in k for k in value):
         for key, item in value.items():
             yield from leaves(replace(setting, key=f"{setting.key}.{key}", value=item))
@@ -69,34 +69,34 @@ def leaves(setting: Setting) -> Iterator[Setting]:
 
 
 def quoted(text: str) -> str:
-    """A text as a value that means itself: paths with spaces, commas and quotes."""
+    """Quote a text (a path with spaces, commas or quotes, for example) so that the grammar reads it literally."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     return QuotedString(text, Quote.single).with_quotes()
 
 
 def _refused(text: str, parsed: Any) -> Problem | None:
-    """What the grammar allows and dlcli does not."""
+    """Return the problem of an override that Hydra's grammar allows and dlcli does not, or None."""
     key = parsed.key_or_group
     if not key:
-        return Problem("names no key", text, "Write KEY=VALUE, such as optimizer.lr=0.01.")
+        return Problem("has no key", text, "Write KEY=VALUE, such as optimizer.lr=0.01.")
     if parsed.package is not None:
-        return Problem("another place for a group (@) cannot be given here", text, f"Write {key}=OPTION.")
+        return Problem("a package for a group (@) is not allowed here", text, f"Write {key}=OPTION.")
     if key.replace("/", ".").split(".")[0] == "hydra":
         return Problem(
-            "Hydra's own settings cannot be changed: dlcli owns the run's folder and its logging",
+            "Hydra's own settings cannot be changed: dlcli controls the run's folder and its logging",
             text,
-            "Use runs_dir for where results go.",
+            "To change where results are written, use runs_dir.",
         )
     if key in _SPACES and isinstance(value := parsed.value(), dict) and any(map(_is_sweep, value.values())):
-        return Problem("holds a function that is not quoted", text, _QUOTED)
+        return Problem("contains a function that is not quoted", text, _QUOTED)
     if _has_null_key(parsed._value):
         return Problem("a key of a mapping is null", text, "Name each key: {name: value}.")
     if parsed.is_sweep_override():
         return Problem(
-            "stands for several values",
+            "has several values",
             text,
-            f"For a list write '{key}=[...]', for text quote it; several trials are for a sweep.",
+            f"For a list write '{key}=[...]'; for text, quote it; for several trials, use dlcli sweep.",
         )
     return None
 
@@ -114,7 +114,7 @@ def _is_sweep(value: Any) -> bool:
 
 
 def unreadable(text: str, error: Exception) -> Problem:
-    """What is wrong with an override that the grammar refused."""
+    """Return what is wrong with an override that Hydra's grammar rejected."""
     if "=" not in text and not text.startswith("~"):
         return Problem("has no value", text or "''", "Write KEY=VALUE, such as optimizer.lr=0.01.")
     if text != text.strip() or " =" in text or "= " in text.partition("=")[0] + "=":
@@ -123,17 +123,15 @@ def unreadable(text: str, error: Exception) -> Problem:
         return Problem(
             f"{open_one} is not closed",
             text,
-            "Close it; and quote an override with spaces, so that the shell keeps it in one piece."
-            + (
-                f" Where it belongs to the value: {_twice_quoted(text)}" if _is_within(open_one, text) else ""
-            ),
+            "Close it, and quote an override with spaces, so that the shell passes it as one argument."
+            + (f" If it is part of the value: {_twice_quoted(text)}" if _is_within(open_one, text) else ""),
         )
     key, _, value = text.partition("=")
     if key in _SPACES:
         return Problem(f"cannot be read: {first_line(error)}", text, _CONDITIONS if "=" in value else _QUOTED)
     if value.startswith("choice(") and "null" in re.split(r"[(),\s]+", value.lower()):
-        hint = f"Write the values alone: {key}={value[len('choice(') :].rstrip(')')}"
-        return Problem("choice() takes no null", text, hint)
+        hint = f"Write the values without choice(): {key}={value[len('choice(') :].rstrip(')')}"
+        return Problem("choice() does not accept null", text, hint)
     return Problem(
         f"cannot be read: {first_line(error)}",
         text,
@@ -142,12 +140,12 @@ def unreadable(text: str, error: Exception) -> Problem:
 
 
 def _is_within(quote: str, text: str) -> bool:
-    """Whether a value holds a quote that may be a part of it, as an apostrophe in a path is."""
+    """Return whether a quote may be part of the value, such as an apostrophe in a path."""
     return quote in "'\"" and not text.partition("=")[2].startswith(quote)
 
 
 def _twice_quoted(text: str) -> str:
-    """An override as a word for the shell, its value as text for the grammar."""
+    """Return an override quoted twice: its value for Hydra's grammar, and all of it for the shell."""
     key, _, value = text.partition("=")
     if any(character in value for character in "'\"\\"):
         return shlex.quote(f"{key}={quoted(value)}")
@@ -155,7 +153,7 @@ def _twice_quoted(text: str) -> str:
 
 
 def _left_open(text: str) -> str:
-    """The bracket or quote that is still open where the text ends; empty where there is none."""
+    """Return the bracket or quote that is still open at the end of the text; empty if there is none."""
     closing = {"[": "]", "{": "}", "(": ")"}
     open_ones: list[str] = []
     quote = ""

@@ -1,4 +1,4 @@
-"""Keys that belong to no `_target_`: their types stand here, because no class's signature can state them."""
+"""Types of the keys that dlcli itself uses. They are in no signature, because they are passed to no `_target_`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from annotated_types import Ge, Lt, MinLen
 
 @dataclass(frozen=True)
 class Root:
-    """The keys at the top of the configuration; each must be there."""
+    """Keys at the top level of the configuration; all of them are required."""
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
     monitor: Annotated[str, MinLen(1)]
@@ -23,7 +23,7 @@ class Root:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Keys of the section `dataset` that dlcli itself takes; the rest goes to its `_target_`."""
+    """Keys of the section `dataset` that dlcli itself uses; the others are passed to its `_target_`."""
 
     batch_size: Annotated[int, Ge(1)] | Literal["full"]
     positive: str | int | None = None
@@ -31,28 +31,28 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Model:
-    """Keys of the section `model` that dlcli itself takes; a model may take its own `weights` instead."""
+    """Keys of the section `model` that dlcli itself uses; a model with an argument `weights` receives it instead."""
 
     weights: Annotated[str, MinLen(1)] | None = None
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Keys of the section `optimizer` that dlcli itself takes."""
+    """Keys of the section `optimizer` that dlcli itself uses."""
 
     weight_decay_on: Literal["weights", "all"] = "weights"
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """Keys of the section `scheduler` that dlcli itself takes."""
+    """Keys of the section `scheduler` that dlcli itself uses."""
 
     interval: Literal["epoch", "step"] = "epoch"
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Keys of the section `cv` that dlcli itself takes; the rest goes to the strategy."""
+    """Keys of the section `cv` that dlcli itself uses; the others are passed to the splitting strategy."""
 
     seeds: Annotated[int, Ge(1)]
     refit: bool
@@ -60,14 +60,14 @@ class CrossValidation:
 
 @dataclass(frozen=True)
 class Trainer:
-    """Keys of the section `trainer` that dlcli itself takes; the rest goes to Lightning."""
+    """Keys of the section `trainer` that dlcli itself uses; the others are passed to Lightning's Trainer."""
 
     limit_rows: Annotated[int, Ge(2)] | None = None
     limit_folds: Annotated[int, Ge(2)] | None = None
     limit_epochs: Annotated[int, Ge(1)] | None = None
 
 
-# Section to the keys that dlcli takes there itself, beside what the section's target takes.
+# Section to the keys that dlcli uses itself, in addition to the arguments of the section's target.
 OWN: Mapping[str, type[Any]] = {
     "cv": CrossValidation,
     "dataset": Dataset,

@@ -1,4 +1,4 @@
-"""Project-wide defaults: the keys of a dlcli.yaml in the user's conf folders, weaker than any experiment."""
+"""Project-wide defaults: the keys of a dlcli.yaml in a user's conf folder. Experiments override them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ from dlcli.files.paths import display
 
 
 def project_defaults(folders: Sequence[Path]) -> dict[str, Any]:
-    """Key or group to value; a later folder wins. Raises a ConfigError for a file that cannot be read."""
+    """Return the value of each key or group; later folders take precedence.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
     return {setting.key: setting.value for setting in project_settings(folders)}
 
 
 def default_runs_dir() -> Path:
-    """Where runs lie unless a command says otherwise. Raises a ConfigError for a file that cannot be read."""
+    """Return the folder of the runs that commands use by default.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
     defaults = read(shipped_folder() / "config.yaml")
     return Path({**defaults, **project_defaults(user_folders())}["runs_dir"])
 
 
 def project_settings(folders: Sequence[Path]) -> list[Setting]:
-    """The same as settings that know their file and line."""
+    """Return the project-wide defaults as settings, with their file and line as `source`."""
     found: dict[str, Setting] = {}
     for folder in folders:
         file = folder / PROJECT_FILE

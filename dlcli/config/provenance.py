@@ -1,4 +1,4 @@
-"""Where each value came from: a file and its line, or the command line."""
+"""The origin of each value: a file and line, or the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMAND_LINE = "command line"
 
 
 def origins(plan: Plan, settings: Iterable[Setting]) -> dict[str, str]:
-    """Dotted key to `FILE:LINE` or COMMAND_LINE, the last writer winning; dlcli.yaml's settings too."""
+    """Return the origin of each dotted key: the `FILE:LINE` that set it last, or COMMAND_LINE."""
     settings = list(settings)
     found: dict[str, str] = {}
     for source in sources(plan):
@@ -28,7 +28,7 @@ def origins(plan: Plan, settings: Iterable[Setting]) -> dict[str, str]:
 
 
 def nearest(key: str, known: Mapping[str, str]) -> str:
-    """The key's own origin, else that of the section around it, else nothing."""
+    """Return the key's origin, else that of the nearest section that contains it, else an empty text."""
     while key and key not in known:
         key = key.rpartition(".")[0]
     return known.get(key, "")

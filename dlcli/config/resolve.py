@@ -1,4 +1,4 @@
-"""Interpolations resolved, plain types out; every one that fails is reported, not only the first."""
+"""Resolve interpolations to plain types, and report every one that fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DEEPEST = 50
 
 
 def resolve(config: Any) -> tuple[dict[str, Any], list[Problem]]:
-    """A DictConfig as plain, JSON-able types, and what is left open (`???`) or points nowhere."""
+    """Return a DictConfig in plain types that JSON can hold, and the problems: `???` or a broken interpolation."""
     problems: list[Problem] = []
     return _container(config, "", 0, problems), problems
 
@@ -29,7 +29,7 @@ def _container(node: Any, where: str, depth: int, problems: list[Problem]) -> An
         place = f"{where}.{key}" if where else str(key)
         before = len(problems)
         value = _value(node, key, raw[key], place, depth, problems)
-        # What is already reported is left out: its type is nobody's second mistake.
+        # A value that was reported is left out, so that its type is not reported as a second mistake.
         if len(problems) == before or value is not None:
             found[key] = value
     return found if is_mapping else list(found.values())
@@ -39,12 +39,12 @@ def _value(node: Any, key: Any, raw: Any, where: str, depth: int, problems: list
     from omegaconf import DictConfig, ListConfig
 
     if raw == "???":
-        problems.append(Problem("has to be given", where, f"Add {where}=..."))
+        problems.append(Problem("is required", where, f"Add {where}=..."))
         return None
     if isinstance(raw, str) and "${hydra:" in raw:
         problems.append(
             Problem(
-                "${hydra:...} cannot be used: dlcli owns the run's folder and Hydra's settings",
+                "${hydra:...} cannot be used: dlcli controls the run's folder and Hydra's settings",
                 where,
                 "Write the value itself, or refer to a key of the configuration.",
             )

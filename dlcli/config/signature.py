@@ -1,4 +1,4 @@
-"""What a `_target_` takes: its signature is the schema of its section."""
+"""Read the signature of a `_target_`, which is the schema of its section."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# An annotation that is absent or cannot be resolved: nothing is known, so nothing is checked.
+# Stands for an annotation that is absent or cannot be resolved; such an argument is not type-checked.
 UNKNOWN: Any = inspect.Parameter.empty
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument: its annotation (or UNKNOWN), its default, and whether it must be given."""
+    """One argument: its annotation (or UNKNOWN), its default and whether it is required."""
 
     annotation: Any
     default: Any
@@ -23,14 +23,14 @@ class Argument:
 
 @dataclass(frozen=True)
 class Signature:
-    """The arguments that can be given by name; `is_open` where `**kwargs` takes others too."""
+    """The arguments that can be passed by name; `is_open` if there is a `**kwargs`."""
 
     arguments: Mapping[str, Argument]
     is_open: bool
 
 
 def signature(target: Callable[..., Any]) -> Signature:
-    """Read a class's or function's arguments; what has no readable signature takes anything."""
+    """Return the arguments of a class or function; a callable without a readable signature accepts anything."""
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
@@ -49,18 +49,18 @@ def signature(target: Callable[..., Any]) -> Signature:
 
 
 def _annotated(target: Callable[..., Any]) -> Any:
-    """The function whose module resolves the annotations: `__init__` for a class, what a wrapper wraps."""
+    """Return the function whose module resolves the annotations: a class's `__init__`, a wrapper's function."""
     function: Any = target.__init__ if inspect.isclass(target) else target
     return inspect.unwrap(function)
 
 
 def _resolve(annotation: Any, function: Any) -> Any:
-    # One at a time: a name that exists only under TYPE_CHECKING must not take the others' types along.
+    # Annotations are resolved one by one: a name that exists only under TYPE_CHECKING must not affect the others.
     if annotation is inspect.Parameter.empty:
         return UNKNOWN
     holder = type("Holder", (), {"__annotations__": {"argument": annotation}})
     try:
         scope = dict(getattr(function, "__globals__", {}))
         return typing.get_type_hints(holder, globalns=scope, include_extras=True)["argument"]
-    except Exception:  # whatever somebody's annotation raises
+    except Exception:  # evaluating an annotation may raise anything
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Near names for what was misspelt."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _FEW = 16
 
 
 def near(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """The candidates that look like the word, the nearest first, at most three."""
+    """Return at most three candidates that resemble the word, the nearest first."""
     names = sorted(set(candidates))
     folded = {name.lower(): name for name in names}
     matches = get_close_matches(word.lower(), folded, n=3, cutoff=cutoff)
-    # Beside a name that is one letter off, the others only distract.
+    # Next to a name that differs in one letter, more distant ones would only distract.
     likeness = [SequenceMatcher(None, match, word.lower()).ratio() for match in matches]
     return [folded[match] for match, like in zip(matches, likeness, strict=True) if like > likeness[0] - 0.1]
 
 
 def near_files(name: str, there: Iterable[str]) -> list[str]:
-    """The files whose names look like the name, at most three.
+    """Return at most three files whose names resemble the name.
 
-    Endings are left out, for they make any two alike; and names of files are short, and have less in common with
-    each other than keys: who misspells one has most of it right.
+    Extensions are not compared, because a shared extension makes any two names similar. The cutoff is higher than for
+    keys, because file names are short and have less in common with each other.
     """
     files = sorted(set(there))
     stems = near(Path(name).stem, (Path(file).stem for file in files), cutoff=0.75)
@@ -34,13 +34,13 @@ def near_files(name: str, there: Iterable[str]) -> list[str]:
 
 
 def near_keys(key: str, known: Iterable[str]) -> list[str]:
-    """The dotted keys that a misspelt key may mean: the same name elsewhere, a near sibling, a near key."""
+    """Return the dotted keys that a misspelt key may mean: similar siblings, the same name elsewhere, similar keys."""
     known = set(known)
     parent, _, last = key.rpartition(".")
     siblings = near(last, (_last(k) for k in known if k.rpartition(".")[0] == parent))
     if siblings and parent:
         return [f"{parent}.{name}" for name in siblings]
-    # `lr` means optimizer.lr rather than something that merely looks like it.
+    # `lr` means optimizer.lr rather than a key with a similar name.
     elsewhere = sorted((k for k in known if _last(k) == last), key=lambda k: (k.count("."), k))
     if elsewhere or parent in known:
         return elsewhere[:3]
@@ -49,30 +49,30 @@ def near_keys(key: str, known: Iterable[str]) -> list[str]:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """Ask for the near names, or nothing where there is none."""
+    """Return a question with the candidates that resemble the word; empty if there are none."""
     return question(near(word, candidates))
 
 
 def question(names: Iterable[str]) -> str:
-    """Ask whether one of the names is meant; nothing where there is none."""
+    """Return "Did you mean ...?" with the names; empty if there are none."""
     quoted = list(names)
     return f"Did you mean {' or '.join(quoted)}?" if quoted else ""
 
 
 def choices(names: Iterable[str]) -> str:
-    """The choices as a sentence, cut where they are many."""
+    """Return the choices as a sentence, truncated to the first 16."""
     listed = sorted(names, key=_natural)
     more = f", ... ({len(listed)} in all)" if len(listed) > _FEW else ""
     return f"Choices: {', '.join(listed[:_FEW])}{more}." if listed else ""
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts c2 before c10."""
+    """Return a sort key that puts c2 before c10."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def hint(*sentences: str) -> str:
-    """The sentences that are not empty, as one."""
+    """Join the sentences that are not empty."""
     return " ".join(sentence for sentence in sentences if sentence)
 
 

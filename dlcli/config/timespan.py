@@ -1,4 +1,4 @@
-"""Lengths of time as people write them."""
+"""Durations as text: `90s`, `1h30m`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds_of(written: float | str | None, where: str) -> float | None:
-    """Seconds of a number, or of text such as `90s`, `30m`, `2h`, `1h30m`; None stays None.
+    """Return the seconds of a number or of a text such as `90s`, `30m`, `2h`, `1h30m`; None stays None.
 
     Raises:
-        ConfigError: it is no length of time, or none at all.
+        ConfigError: The value is not a positive duration.
     """
     if written is None:
         return None
@@ -30,15 +30,15 @@ def seconds_of(written: float | str | None, where: str) -> float | None:
     elif "".join(number + unit for number, unit in parts) != text:
         total = 0.0
     if not 0 < total < _LONGEST:
-        hint = "Write seconds, or such as 90s, 30m, 2h, 1h30m."
-        raise ConfigError(f"{written!r} is no length of time", where, hint)
+        hint = "Write a number of seconds, or a text such as 90s, 30m, 2h, 1h30m."
+        raise ConfigError(f"{written!r} is not a duration", where, hint)
     return total
 
 
 def in_words(seconds: float) -> str:
-    """A length of time as it is written in a configuration: `90s`, `5m`, `1h30m`."""
-    left = round(seconds)
-    if left < 60 or (left % 60 and left < 600):
-        return f"{seconds:g}s" if seconds < 60 else f"{left}s"
-    hours, minutes = divmod(round(left / 60), 60)
+    """Return a duration in seconds as a configuration writes it: `90s`, `5m`, `1h30m`."""
+    rounded = round(seconds)
+    if rounded < 60 or (rounded % 60 and rounded < 600):
+        return f"{seconds:g}s" if seconds < 60 else f"{rounded}s"
+    hours, minutes = divmod(round(rounded / 60), 60)
     return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")

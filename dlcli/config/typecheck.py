@@ -15,12 +15,12 @@ from typing import Any, Literal
 from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.suggest import did_you_mean
 
-# What pydantic says of a union's members that no configuration can ever hold, such as a Tensor.
+# Pydantic's error types for union members that a configuration cannot hold, such as a Tensor.
 _NOT_PLAIN = {"is_instance_of", "is_subclass_of", "needs_python_object", "callable_type"}
 
 
 def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
-    """What is wrong with the value and what to do, or None where it fits or nothing is known of the type."""
+    """Return what is wrong with the value and a hint, or None if the value fits or the type is unknown."""
     if argument.annotation is UNKNOWN or argument.annotation is Any or _same(value, argument.default):
         return None
     checker = _checker(argument.annotation)
@@ -29,26 +29,25 @@ def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
     from pydantic import ValidationError
 
     try:
-        # JSON mode is what a configuration can mean: a list is a tuple, an int a float, but "3" is no int.
+        # JSON mode has the semantics of a configuration: a list may be a tuple and an int a float, but "3" is no int.
         checker.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         return _explain(value, argument.annotation, error)
-    except (
-        Exception
-    ):  # a validator of somebody's own type that fails in its own way says nothing about the value
+    except Exception:
+        # A validator of a third-party type that raises something else does not show that the value is wrong.
         return None
     return None
 
 
 def _same(value: Any, default: Any) -> bool:
-    # Much code says `x: int = None`: the default always fits. The types keep True from equalling 1.
+    # The default always fits, because much code is written `x: int = None`. Comparing types separates True from 1.
     return type(value) is type(default) and isinstance(value, str | int | float | None) and value == default
 
 
 def _checker(annotation: Any) -> Any:
     try:
         return _cached_checker(annotation)
-    except TypeError:  # not hashable: Annotated with a list, say
+    except TypeError:  # not hashable, for example an Annotated with a list
         return _cached_checker.__wrapped__(annotation)
 
 
@@ -61,7 +60,7 @@ def _cached_checker(annotation: Any) -> Any:
         try:
             return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
         except PydanticUserError:
-            pass  # a type with a configuration of its own, or one that pydantic cannot read
+            pass  # a type that has its own pydantic configuration, or that pydantic cannot handle
         except Exception:
             return None
         try:
@@ -72,8 +71,9 @@ def _cached_checker(annotation: Any) -> Any:
 
 def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     found = error.errors(include_url=False, include_input=False)
-    told = [e["msg"] for e in found if e["type"] not in _NOT_PLAIN]
-    expected = [text.removeprefix("Input should be ") for text in told if text.startswith("Input should be ")]
+    messages = [e["msg"] for e in found if e["type"] not in _NOT_PLAIN]
+    prefix = "Input should be "
+    expected = [text.removeprefix(prefix) for text in messages if text.startswith(prefix)]
     expected = [
         text.replace("a valid array", "a list")
         .replace("an object", "a mapping")
@@ -81,19 +81,19 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
         .replace("less than or equal to", "at most")
         for text in expected
     ]
-    if len(expected) < len(told) or not expected:
-        # What pydantic says of lengths and of keys makes no sentence: show the type.
+    if len(expected) < len(messages) or not expected:
+        # Pydantic's messages about lengths and keys do not fit into the sentence below, so the type is shown.
         expected = [f"like {_name(annotation)}"]
     choices = [str(choice) for choice in _literals(annotation)]
     shown = "null" if value is None else json.dumps(value)
-    # Of a mapping or a list, the first word that is none of the choices.
+    # For a mapping or a list, this is the first word that is not among the choices.
     wrong = next((word for word in _words(value) if word not in choices), "") if choices else ""
     hint = did_you_mean(wrong, choices) if wrong else ""
     return f"should be {', or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
 
 
 def _words(value: Any) -> Iterator[str]:
-    """The text in a value; of a mapping, in its values."""
+    """Yield the texts in a value; for a mapping, those in its values."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, collections.abc.Mapping | list):
@@ -108,7 +108,7 @@ def _name(annotation: Any) -> str:
 
 
 def type_name(annotation: Any) -> str:
-    """An annotation as a person says it: `int >= 1`, `relu or tanh`, `float or null`; empty where nothing is known."""
+    """Return a readable annotation: `int >= 1`, `relu or tanh`, `float or null`; empty if the type is unknown."""
     if annotation is UNKNOWN or annotation is Any:
         return ""
     if annotation is type(None):

@@ -1,4 +1,4 @@
-"""Check a composed configuration against the signatures of its targets; every mistake is reported."""
+"""Validate a composed configuration against the signatures of its targets and report every mistake."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dlcli.config.suggest import choices, did_you_mean, hint, near, question
 from dlcli.config.typecheck import mismatch
 from dlcli.errors import ConfigError, Problem
 
-# Sections that no experiment can do without.
+# Sections that every experiment needs.
 NEEDED = ("dataset", "model", "task", "cv", "optimizer", "trainer", "tracking", "executor")
 
-# Those that may be empty, and name what is to be made where they are not; callbacks are a section for each.
+# Sections that may be empty. All but `callbacks`, which has one section per callback, need a target if they are not.
 OPTIONAL = (
     "preprocessing",
     "scheduler",
@@ -31,7 +31,7 @@ OPTIONAL = (
 
 
 def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Supplied) -> Iterator[Problem]:
-    """All mistakes of types, ranges, choices, arguments and targets, in the order of the keys."""
+    """Yield all mistakes of types, ranges, choices, arguments and targets, in the order of the keys."""
     root = signature(Root).arguments
     for key in config:
         if key not in root and key not in sections:
@@ -54,14 +54,16 @@ def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Sup
 
 
 def _nameless(node: Mapping[str, Any], section: str) -> Iterator[Problem]:
-    """What should name a class or a function, and does not."""
+    """Yield a problem for each section or callback that has no target and needs one."""
     if section == "callbacks":
         for name, callback in node.items():
             place = f"{section}.{name}"
             if callback is not None and not isinstance(callback, Mapping):
-                yield Problem("is a section with keys, not a value", place, f"Take it out with ~{place}.")
+                yield Problem("is a section with keys, not a value", place, f"Remove it with ~{place}.")
             elif callback and TARGET not in callback:
-                yield Problem("is missing", f"{place}.{TARGET}", f"Take all of it out with ~{place}.")
+                yield Problem(
+                    "is missing", f"{place}.{TARGET}", f"Add it, or remove the section with ~{place}."
+                )
     elif TARGET not in node and section in (*NEEDED, *OPTIONAL):
         if not node and (section in OPTIONAL or section in BY_DATA):
             return
@@ -85,7 +87,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
         yield _broken(node[TARGET], where)
         return
     given = supplied_to(where, supplied)
-    # A key that the target takes too is the target's.
+    # If the target has an argument of the same name, the key belongs to the target.
     own = {key: argument for key, argument in own_keys(where).items() if key not in takes.arguments}
     for key, argument in own.items():
         if argument.required and key not in node:
@@ -100,9 +102,7 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
             if not isinstance(value, bool):
                 yield Problem("should be true or false", place)
         elif str(key).startswith("_") and key != TARGET and key not in takes.arguments:
-            yield Problem(
-                "is no key that dlcli knows", place, f"{TARGET} and {PARTIAL} are the special ones."
-            )
+            yield Problem("is not a special key", place, f"The special keys are {TARGET} and {PARTIAL}.")
         elif key in takes.arguments:
             if not _has_target(value) and (found := mismatch(value, takes.arguments[key])):
                 yield Problem(found[0], place, found[1])
@@ -111,19 +111,19 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
     if not node.get(PARTIAL):
         for key, argument in takes.arguments.items():
             if argument.required and key not in node and key not in given:
-                yield Problem(f"{node[TARGET]} needs it", f"{where}.{key}", f"Add {where}.{key}=...")
-    # What depends on several arguments, or on names that no type can list, the target may judge itself.
-    own_judgement = getattr(locate(node[TARGET], where), "mistakes", None)
-    if own_judgement is not None:
-        for problem in own_judgement({key: value for key, value in node.items() if key in takes.arguments}):
+                yield Problem(f"is required by {node[TARGET]}", f"{where}.{key}", f"Add {where}.{key}=...")
+    # A target may define `mistakes` for checks that involve several arguments or names that no type can list.
+    mistakes = getattr(locate(node[TARGET], where), "mistakes", None)
+    if mistakes is not None:
+        for problem in mistakes({key: value for key, value in node.items() if key in takes.arguments}):
             yield replace(problem, where=f"{where}.{problem.where}")
 
 
 def _no_argument(target: str, key: str, where: str, takes: Signature, given: Mapping[str, str]) -> Problem:
     names = [name for name in takes.arguments if name not in given]
     close = question(f"{where}.{name}" for name in near(key, names))
-    # The target may have been replaced under keys that its predecessor took.
-    remove = f"Or leave it out with ~{where}.{key}" if close else f"Leave it out with ~{where}.{key}"
+    # The target may have been replaced while keys of the previous target remained.
+    remove = f"Or remove it with ~{where}.{key}" if close else f"Remove it with ~{where}.{key}"
     few = "" if close else choices(names)
     return Problem(f"{target} has no argument {key}", f"{where}.{key}", hint(close, few, f"{remove}."))
 

@@ -1,4 +1,4 @@
-"""Read one YAML file as Hydra does, and know the line of every key."""
+"""Read a YAML file as Hydra does, and find the line of each key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import yaml
 from dlcli.errors import ConfigError
 from dlcli.files.paths import display
 
-# The loader in C is seven times faster, which completion feels; not every build of PyYAML has it.
+# The C loader is seven times faster, which matters for completion; not every build of PyYAML has it.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):
-    """PyYAML's safe loader with OmegaConf's two differences: 1e-3 is a number, and dates stay text."""
+    """PyYAML's safe loader with OmegaConf's two changes: 1e-3 is a number, and dates stay text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -31,17 +31,21 @@ _Loader.add_implicit_resolver(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's content, which must be a mapping; a ConfigError names the line that cannot be read."""
+    """Return the file's content.
+
+    Raises:
+        ConfigError: The file cannot be read (the error gives the line) or does not hold a mapping.
+    """
     content = _load(path, _Loader.get_single_data)
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError("must hold keys with values (KEY: VALUE)", where=display(path))
+        raise ConfigError("must contain keys with values (KEY: VALUE)", where=display(path))
     return content
 
 
 def lines(path: Path) -> dict[str, int]:
-    """Dotted key to the line where it stands, for every key of the file, nested ones included."""
+    """Return the line of each dotted key of the file, including nested keys."""
     found: dict[str, int] = {}
 
     def walk(node: yaml.Node, prefix: str) -> None:
@@ -71,6 +75,6 @@ def _load(path: Path, take: Any) -> Any:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"is no valid YAML: {error.problem}", where=f"{display(path)}{line}") from error
+        raise ConfigError(f"is not valid YAML: {error.problem}", where=f"{display(path)}{line}") from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"cannot be read: {error}", where=display(path)) from error

@@ -154,7 +154,7 @@ def test_a_forgotten_folder_of_one_s_own_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     done = dlcli("check", "model=mine")
     assert done.exit_code == 2
-    assert "conf/model/mine.yaml is there: name its folder with -C conf." in done.stderr
+    assert "conf/model/mine.yaml exists: add its folder with -C conf." in done.stderr
 
 
 @pytest.mark.parametrize("group", ["model", "task/loss"])

@@ -53,7 +53,7 @@ def test_the_constructor_s_own_words_are_kept() -> None:
     (problem,) = caught.value.problems
     assert problem.where == "callbacks.stop"
     assert problem.message == (
-        "toy_targets.Stop cannot be made from this: ValueError: patience must not be negative"
+        "toy_targets.Stop cannot be built from these keys: ValueError: patience must not be negative"
     )
 
 
@@ -76,7 +76,7 @@ def test_a_target_that_is_not_there_is_named_with_its_place() -> None:
 
 @pytest.mark.parametrize("target", ["", "a", ".a", "a.", "a..b", "os.pa th", "a/b.c", 3, None])
 def test_what_is_no_import_path(target: object) -> None:
-    with pytest.raises(ConfigError, match="is no import path"):
+    with pytest.raises(ConfigError, match="is not an import path"):
         locate(target)  # type: ignore[arg-type]
 
 

@@ -219,7 +219,7 @@ def test_threads_may_compose_at_once() -> None:
 
 def test_conflicting_folders_are_refused(mine: Write) -> None:
     own = mine("conf/model/net.yaml", "")
-    with pytest.raises(ConfigError, match="stands in two folders"):
+    with pytest.raises(ConfigError, match="is defined in two folders"):
         composed(folders=[own])
 
 

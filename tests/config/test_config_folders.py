@@ -40,8 +40,8 @@ def test_missing_folders_are_all_reported(toy: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         folders.user_folders([Path("nix"), Path("nada")])
     assert [(p.where, p.message, p.hint) for p in caught.value.problems] == [
-        ("nix", "is no folder", "Correct --conf-dir, or create the folder."),
-        ("nada", "is no folder", "Correct --conf-dir, or create the folder."),
+        ("nix", "is not a folder", "Correct --conf-dir, or create the folder."),
+        ("nada", "is not a folder", "Correct --conf-dir, or create the folder."),
     ]
 
 
@@ -62,12 +62,12 @@ def test_an_option_in_two_folders_names_both_files(toy: Path, mine: Write) -> No
     own = mine("conf/model/net.yaml", "")
     (problem,) = folders.conflicts([own])
     assert problem.where == "model=net"
-    assert problem.message == f"stands in two folders: {toy / 'model/net.yaml'} and conf/model/net.yaml"
+    assert problem.message == f"is defined in two folders: {toy / 'model/net.yaml'} and conf/model/net.yaml"
 
 
 def test_a_config_yaml_of_the_user_s_is_refused(toy: Path, mine: Write) -> None:
     (problem,) = folders.conflicts([mine("conf/config.yaml", "seed: 1\n")])
-    assert problem.hint == "Put project-wide defaults into conf/dlcli.yaml and remove it."
+    assert problem.hint == "Move its keys to conf/dlcli.yaml (project-wide defaults) and delete it."
 
 
 def test_code_beside_the_folder_is_importable_after_everything_else(toy: Path, mine: Write) -> None:
@@ -92,7 +92,7 @@ def test_project_defaults_are_dotted_and_read_numbers_as_hydra_does(toy: Path, m
 
 def test_a_broken_dlcli_yaml_is_named_with_its_line(toy: Path, mine: Write) -> None:
     own = mine("conf/dlcli.yaml", "seed: 1\nmodel: [\n")
-    with pytest.raises(ConfigError, match=r"conf/dlcli\.yaml:3: is no valid YAML"):
+    with pytest.raises(ConfigError, match=r"conf/dlcli\.yaml:3: is not valid YAML"):
         project_defaults([own])
 
 

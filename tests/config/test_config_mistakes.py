@@ -16,8 +16,8 @@ MESSAGES = [
     # groups and options
     ("model=wyde", "model=wyde", "there is no option wyde", "Did you mean wide? Choices: net, wide."),
     ("modle=wide", "modle=wide", "there is no group modle", "Did you mean model?"),
-    ("model=null", "model=null", "an option has to be chosen", "Choices: net, wide."),
-    ("~model", "model=null", "an option has to be chosen", "Choices: net, wide."),
+    ("model=null", "model=null", "an option is required", "Choices: net, wide."),
+    ("~model", "model=null", "an option is required", "Choices: net, wide."),
     ("model=[net,wide]", "model=[net,wide]", "takes one option, not a list", "Choices: net, wide."),
     ("model=", "model=", "names no option", "Choices: net, wide."),
     # keys
@@ -54,7 +54,7 @@ MESSAGES = [
         "callbacks.stop=null",
         "callbacks.stop",
         "is a section with keys, not a value",
-        "Take it out with ~callbacks.stop.",
+        "Remove it with ~callbacks.stop.",
     ),
     # What dlcli supplies itself is not offered.
     (
@@ -70,15 +70,15 @@ MESSAGES = [
         "seed=[1, 2",
         "seed=[1, 2",
         "[ is not closed",
-        "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
+        "Close it, and quote an override with spaces, so that the shell passes it as one argument.",
     ),
     (
         "run_name='a b",
         "run_name='a b",
         "' is not closed",
-        "Close it; and quote an override with spaces, so that the shell keeps it in one piece.",
+        "Close it, and quote an override with spaces, so that the shell passes it as one argument.",
     ),
-    ("=1", "=1", "names no key", "Write KEY=VALUE, such as optimizer.lr=0.01."),
+    ("=1", "=1", "has no key", "Write KEY=VALUE, such as optimizer.lr=0.01."),
     (
         "seed = 1",
         "seed = 1",
@@ -88,8 +88,8 @@ MESSAGES = [
     (
         "seed=1,2",
         "seed=1,2",
-        "stands for several values",
-        "For a list write 'seed=[...]', for text quote it; several trials are for a sweep.",
+        "has several values",
+        "For a list write 'seed=[...]'; for text, quote it; for several trials, use dlcli sweep.",
     ),
     (
         "run_name=a:b=c",
@@ -100,14 +100,14 @@ MESSAGES = [
     (
         "model@other=net",
         "model@other=net",
-        "another place for a group (@) cannot be given here",
+        "a package for a group (@) is not allowed here",
         "Write model=OPTION.",
     ),
     (
         "hydra.run.dir=x",
         "hydra.run.dir=x",
-        "Hydra's own settings cannot be changed: dlcli owns the run's folder and its logging",
-        "Use runs_dir for where results go.",
+        "Hydra's own settings cannot be changed: dlcli controls the run's folder and its logging",
+        "To change where results are written, use runs_dir.",
     ),
     # types, ranges, choices
     ("seed=-1", "seed", "should be at least 0, not -1", ""),
@@ -152,15 +152,15 @@ MESSAGES = [
         "there is no module toy_target",
         "Did you mean toy_targets?",
     ),
-    ("model._target_=Net", "model._target_", "'Net' is no import path", "Write package.module.Name."),
+    ("model._target_=Net", "model._target_", "'Net' is not an import path", "Write package.module.Name."),
     (
         "model._target_=toy_targets.CONSTANT",
         "model._target_",
-        "toy_targets.CONSTANT cannot be called",
+        "toy_targets.CONSTANT is not callable",
         "Name a class or a function.",
     ),
     # open ends
-    ("dataset.root=???", "dataset.root", "has to be given", "Add dataset.root=..."),
+    ("dataset.root=???", "dataset.root", "is required", "Add dataset.root=..."),
     (
         "task.average=${nope}",
         "task.average",
@@ -170,7 +170,7 @@ MESSAGES = [
     (
         "task.average=${hydra:run.dir}",
         "task.average",
-        "${hydra:...} cannot be used: dlcli owns the run's folder and Hydra's settings",
+        "${hydra:...} cannot be used: dlcli controls the run's folder and Hydra's settings",
         "Write the value itself, or refer to a key of the configuration.",
     ),
     (
@@ -239,8 +239,8 @@ def test_more_arguments_have_to_be_meant() -> None:
     assert mistakes("optimizer=open", "optimizer.sise=3") == [
         (
             "optimizer.sise",
-            "toy_targets.Open names no argument sise, but takes others",
-            "Did you mean optimizer.size? If it is meant, write +optimizer.sise=...",
+            "toy_targets.Open has no argument sise, but accepts arbitrary ones",
+            "Did you mean optimizer.size? To pass it anyway, write +optimizer.sise=...",
         )
     ]
     assert composed("optimizer=open", "+optimizer.sise=3").config["optimizer"]["sise"] == 3
@@ -249,7 +249,7 @@ def test_more_arguments_have_to_be_meant() -> None:
 def test_an_argument_that_nobody_gives_is_missing() -> None:
     ((where, message, hint),) = mistakes("~callbacks.stop.monitor")
     assert (where, hint) == ("callbacks.stop.monitor", "Add callbacks.stop.monitor=...")
-    assert re.fullmatch(r"toy_targets\.Stop needs it \(.*callbacks/default\.yaml:\d\)", message)
+    assert re.fullmatch(r"is required by toy_targets\.Stop \(.*callbacks/default\.yaml:\d\)", message)
 
 
 def test_mistakes_in_files_name_file_and_line(mine: Write) -> None:
@@ -264,7 +264,7 @@ def test_mistakes_in_files_name_file_and_line(mine: Write) -> None:
         (
             "optimizer.beta",
             "toy_targets.Adam has no argument beta (conf/experiment/own.yaml:5)",
-            "Did you mean optimizer.betas? Or leave it out with ~optimizer.beta.",
+            "Did you mean optimizer.betas? Or remove it with ~optimizer.beta.",
         ),
     ]
 
@@ -298,7 +298,7 @@ def test_yaml_that_cannot_be_read(mine: Write) -> None:
     own = mine("conf/model/own.yaml", "_target_: x.Y\nhidden: [1\n")
     ((where, message, _),) = mistakes("model=own", folders=[own])
     assert where == "conf/model/own.yaml:3"
-    assert message.startswith("is no valid YAML: ")
+    assert message.startswith("is not valid YAML: ")
 
 
 def test_a_module_of_the_user_s_that_raises_shows_its_last_line(mine: Write) -> None:

@@ -57,7 +57,7 @@ def test_a_length_of_time_is_read_and_written(written: Any, seconds: float, agai
 
 @pytest.mark.parametrize("written", ["soon", "", "0", "10 m", "-5", 0, "1h30"])
 def test_what_is_no_length_of_time_says_so(written: Any) -> None:
-    with pytest.raises(ConfigError, match="is no length of time") as told:
+    with pytest.raises(ConfigError, match="is not a duration") as told:
         seconds_of(written, "executor.silence")
     assert told.value.problems[0].where == "executor.silence"
 

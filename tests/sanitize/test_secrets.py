@@ -184,7 +184,7 @@ def test_a_mask_is_no_value(home: Path) -> None:
     done = dlcli(home, "train", *WORDS, "model.api_key='***'")
     assert done.exit_code == 2
     assert "model.api_key" in done.output
-    assert "stands for a secret that was taken out" in done.output
+    assert "the placeholder of a secret that was removed" in done.output
 
 
 def test_a_secret_is_not_searched(home: Path) -> None:
