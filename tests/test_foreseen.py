@@ -29,8 +29,16 @@ IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
         (["~runs_dir", "finder=lr"], "runs_dir", "is missing"),
         (["cv.seed=-1"], "cv.seed", "should be at least 0, not -1"),
         (["cv.seed=99999999999"], "cv.seed", "should be less than 2147483648, not 99999999999"),
-        (["+callbacks.x._target_=torch.nn.ReLU"], "callbacks.x._target_", "torch.nn.ReLU is not of type Callback"),
-        (["optimizer._target_=torch.nn.ReLU"], "optimizer._target_", "torch.nn.ReLU is not of type Optimizer"),
+        (
+            ["+callbacks.x._target_=torch.nn.ReLU"],
+            "callbacks.x._target_",
+            "torch.nn.ReLU is not of type Callback",
+        ),
+        (
+            ["optimizer._target_=torch.nn.ReLU"],
+            "optimizer._target_",
+            "torch.nn.ReLU is not of type Optimizer",
+        ),
         (["model._target_=torch.optim.SGD"], "model._target_", "torch.optim.SGD is not of type Module"),
         (["trainer._target_=builtins.dict"], "trainer._target_", "builtins.dict is not of type Trainer"),
         (["dataset._target_=builtins.dict"], "dataset._target_", "builtins.dict returns a dict, not a Data"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.apply import apply
-from dlcli.config.environment import as_written
+from dlcli.config.as_written import as_written
 from dlcli.config.folders import conflicts, extend_path, groups, options
 from dlcli.config.group_choices import Picks, sort
 from dlcli.config.hydra_compose import Plan, default_options, group_override

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlcli.config.own_keys import OWN, Root
+from dlcli.config.own_keys import OWN
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.gate.gate import current
 from dlcli.sanitize.redact import KEPT_OUT, is_secret, is_secret_value, redact, register_secret
 
-_RESOLVER = "oc.env"
 _CALL = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,{}\s]+)")
 _SIMPLE = re.compile(r"\$\{oc\.env:(\w+)\}")
 _HAS_DEFAULT = re.compile(r"\$\{\s*oc\.env\s*:[^{}]*,")
@@ -76,17 +74,17 @@ def from_environment(text: str, where: str) -> Any:
     missing = missing_variables(text)
     if not missing and _SIMPLE.sub("", text).find("${") < 0:  # the common case: OmegaConf's parser is slow
         value = _SIMPLE.sub(lambda call: os.environ[call[1]], text)
-        _learn(where, value, text)
+        register_if_secret(where, value, text)
         return value
     try:
         value = OmegaConf.create({"value": text})["value"]
     except Exception as error:  # OmegaConf wraps what the resolver raises
         raise unset(missing, where, str(error)) from None
-    _learn(where, value, text)
+    register_if_secret(where, value, text)
     return value
 
 
-def _learn(key: str, value: Any, written: str) -> bool:
+def register_if_secret(key: str, value: Any, written: str) -> bool:
     """Return whether a value is secret by its key, its variable or its content; a secret is registered for masking."""
     names = variables(written)
     of_secret_key = is_secret_value(key, value)
@@ -137,40 +135,6 @@ def check_set(config: Any, key: str = "") -> list[Problem]:
     return list(unset(missing, key).problems) if missing else []
 
 
-def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` (a resolved DictConfig) with references to the environment restored as they were written.
-
-    References to other keys are followed: `${dataset.user}` becomes the text of that key. Values that are not text
-    stay resolved, and so do keys that dlcli reads itself, unless the key or its value is secret.
-    """
-    from omegaconf import OmegaConf
-
-    from dlcli.config.resolve import resolve
-
-    if _RESOLVER not in str(OmegaConf.to_container(config, resolve=False)):
-        return values
-    with _left_alone():
-        written, _ = resolve(config)
-    found: dict[str, Any] = _merged(values, written, "")
-    return found
-
-
-def _merged(value: Any, written: Any, key: str) -> Any:
-    if isinstance(value, Mapping) and isinstance(written, Mapping):
-        return {
-            name: _merged(item, written.get(name), f"{key}.{name}".lstrip("."))
-            for name, item in value.items()
-        }
-    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
-        return [_merged(*pair, f"{key}.{at}") for at, pair in enumerate(zip(value, written, strict=True))]
-    if not isinstance(value, str) or not reads_environment(written):
-        return value
-    is_hidden = _learn(key, value, written)
-    if stays_open(key) or (is_hidden and key not in Root.__dataclass_fields__):
-        return _without_defaults(written) if is_secret_value(key, value) else written
-    return value
-
-
 def stays_open(key: str) -> bool:
     """Return whether a key is an argument of an object, so that its reference is read when the object is built."""
     section, _, rest = key.partition(".")
@@ -182,32 +146,3 @@ def stays_open(key: str) -> bool:
         and rest not in own
         and (not rest.endswith("_target_"))
     )
-
-
-def _without_defaults(written: str) -> str:
-    """Remove the defaults of references: the default of a secret would be a secret, too."""
-    return re.sub(r"(\$\{\s*oc\.env\s*:\s*[^,{}\s]+)\s*,\s*('(?:[^'\\]|\\.)*'|[^${}]*)\}", r"\1}", written)
-
-
-@contextmanager
-def _left_alone() -> Iterator[None]:
-    """Context in which `${oc.env:NAME}` resolves to itself."""
-    from omegaconf import OmegaConf
-    from omegaconf.resolvers import oc
-
-    def itself(name: str, *default: Any) -> str:
-        return f"${{{_RESOLVER}:{','.join([name, *map(_in_grammar, default)])}}}"
-
-    OmegaConf.register_new_resolver(_RESOLVER, itself, replace=True)
-    try:
-        yield
-    finally:
-        OmegaConf.register_new_resolver(_RESOLVER, oc.env, replace=True)
-
-
-def _in_grammar(default: Any) -> str:
-    if default is None:
-        return "null"
-    if reads_environment(default):
-        return str(default)
-    return "'" + str(default).replace("\\", "\\\\").replace("'", "\\'") + "'"

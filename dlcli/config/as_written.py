@@ -1,0 +1,76 @@
+"""Restore references to the environment in a resolved configuration, so that they are recorded as written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dlcli.config.environment import reads_environment, register_if_secret, stays_open
+from dlcli.config.own_keys import Root
+from dlcli.config.resolve import resolve
+from dlcli.sanitize.redact import is_secret_value
+
+_RESOLVER = "oc.env"
+
+
+def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` (a resolved DictConfig) with references to the environment restored as they were written.
+
+    References to other keys are followed: `${dataset.user}` becomes the text of that key. Values that are not text
+    stay resolved, and so do keys that dlcli reads itself, unless the key or its value is secret.
+    """
+    from omegaconf import OmegaConf
+
+    if _RESOLVER not in str(OmegaConf.to_container(config, resolve=False)):
+        return values
+    with _left_alone():
+        written, _ = resolve(config)
+    found: dict[str, Any] = _merged(values, written, "")
+    return found
+
+
+def _merged(value: Any, written: Any, key: str) -> Any:
+    if isinstance(value, Mapping) and isinstance(written, Mapping):
+        return {
+            name: _merged(item, written.get(name), f"{key}.{name}".lstrip("."))
+            for name, item in value.items()
+        }
+    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
+        return [_merged(*pair, f"{key}.{at}") for at, pair in enumerate(zip(value, written, strict=True))]
+    if not isinstance(value, str) or not reads_environment(written):
+        return value
+    is_hidden = register_if_secret(key, value, written)
+    if stays_open(key) or (is_hidden and key not in Root.__dataclass_fields__):
+        return _without_defaults(written) if is_secret_value(key, value) else written
+    return value
+
+
+def _without_defaults(written: str) -> str:
+    """Remove the defaults of references: the default of a secret would be a secret, too."""
+    return re.sub(r"(\$\{\s*oc\.env\s*:\s*[^,{}\s]+)\s*,\s*('(?:[^'\\]|\\.)*'|[^${}]*)\}", r"\1}", written)
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Context in which `${oc.env:NAME}` resolves to itself."""
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
+
+    def itself(name: str, *default: Any) -> str:
+        return f"${{{_RESOLVER}:{','.join([name, *map(_in_grammar, default)])}}}"
+
+    OmegaConf.register_new_resolver(_RESOLVER, itself, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver(_RESOLVER, oc.env, replace=True)
+
+
+def _in_grammar(default: Any) -> str:
+    if default is None:
+        return "null"
+    if reads_environment(default):
+        return str(default)
+    return "'" + str(default).replace("\\", "\\\\").replace("'", "\\'") + "'"
