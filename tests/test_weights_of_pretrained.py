@@ -54,7 +54,7 @@ def test_a_pretrained_model_starts_where_a_run_ended(frozen: Result, how: str, t
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["cv.seed=1"], r"model.weights: c1 was trained on \d+ of the \d+ rows that are to judge"),
+        (["cv.seed=1"], r"model.weights: c1 was trained on \d+ of the \d+ validation and test rows"),
         (["model.mean=null"], r"another pixel mean\n.*model.mean=\[0.466667\] model.std=\[0.5\]"),
         (["model.hidden=8"], r"model.weights: the weights do not fit the model: .*head"),
         (["model.architecture=test_vit"], "does not fit test_vit: .*missing"),

@@ -1,1 +1,1 @@
-"""From a configuration to the objects of one training run."""
+"""Build the objects of one training run from a configuration."""

@@ -1,4 +1,4 @@
-"""Whether a training can go by features that are computed once, and where those are kept."""
+"""Train on cached features of a frozen backbone: when that is possible, and where the features are stored."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from dlcli.training.network import Network
     from dlcli.training.observer import Observer
 
-# Below the folder that holds all runs.
+# Folder of the features, inside the folder of all runs.
 FOLDER = ".features"
 
-# What a backbone makes features of: other kinds of data have columns beside `x`, or outputs that need `x` itself.
+# Kinds of data with cacheable features. Others have fields besides `x`, or outputs that need `x` itself.
 _KINDS = ("image", "tokens")
 
 
@@ -40,9 +40,18 @@ def cached_features(
     device: torch.device,
     precision: Any = None,
 ) -> Features | None:
-    """The features of the network's backbone; None where it trains, or where every epoch sees other rows.
+    """Return the features of the network's backbone, or None if they cannot be cached.
 
-    `precision` is the trainer's; a trained model is judged in full.
+    They cannot if the backbone is trained or if augmentation changes the rows in every epoch.
+
+    Args:
+        config: The run's configuration.
+        network: The network with the backbone.
+        preprocessing: The fitted preprocessing.
+        data: Rows of the dataset.
+        runs_dir: Folder of all runs.
+        device: Device that computes the features.
+        precision: The trainer's precision for training; None (full precision) for evaluation.
     """
     from dlcli.training.features import Features
 
@@ -54,7 +63,7 @@ def cached_features(
 def with_features(
     config: Mapping[str, Any], parts: Parts, data: Data, split: Split, runs_dir: Path, observer: Observer
 ) -> tuple[Parts, dict[str, str]]:
-    """The same parts with features in place of rows, where that is possible, and what the panel says of it."""
+    """Return the parts with cached features in place of `x` if possible, and the line for the terminal's panel."""
     import numpy as np
 
     features = _of_training(config, parts, data, runs_dir)
@@ -62,21 +71,23 @@ def with_features(
         wanted = _wants_cache(config, parts.network, data)
         return parts, {"features": f"computed in each epoch: {_obstacle(config)}"} if wanted else {}
 
-    # Those of the test rows too, of which nothing is learnt: they will judge the model, in full precision.
-    judging = split.test if features.in_full else split.test[:0]
-    rows = np.concatenate([parts.fitted.rows, split.val, judging])
-    features.compute(rows, _telling(observer, len(features.store.missing(rows))))
+    # Features of the test rows are cached as well, because the evaluation after training reads them. It uses full
+    # precision, so features of another precision would not serve.
+    test_rows = split.test if features.in_full else split.test[:0]
+    rows = np.concatenate([parts.fitted.rows, split.val, test_rows])
+    features.compute(rows, _progress(observer, len(features.store.missing(rows))))
 
-    said = f"{features.width:,} a row, computed once, kept in {display(features.store.folder)}"
-    return _replaced(parts, split, features.read), {"features": said}
+    line = f"{features.width:,} per row, computed once, cached in {display(features.store.folder)}"
+    return _replaced(parts, split, features.read), {"features": line}
 
 
 def rehearsed(
     config: Mapping[str, Any], parts: Parts, data: Data, split: Split
 ) -> tuple[Parts, dict[str, Any]]:
-    """The same parts with features, made up, where the training would go by features; and what these take.
+    """Return the parts with placeholder features if training would use cached features, and their cost.
 
-    That is said in terms of a `Rehearsal`; those that are kept from an earlier training take nothing.
+    The cost has the field names of a `Rehearsal`: `features_seconds` and `features_bytes`. Features that an earlier
+    run has cached cost nothing.
     """
     import numpy as np
     import torch
@@ -96,10 +107,10 @@ def rehearsed(
 
 
 def _replaced(parts: Parts, split: Split, features: Callable[[np.ndarray], Field]) -> Parts:
-    """The parts with features in place of `x`."""
+    """Return the parts with features in place of `x`."""
 
     def replaced(fields: Mapping[str, Field], rows: np.ndarray) -> dict[str, Field]:
-        # Lengths stay: batches are made of similar ones, as they are without features.
+        # Lengths are kept, because batches group rows of similar length with and without features.
         others = {name: values for name, values in fields.items() if name != "x"}
         return {"features": features(rows), **others}
 
@@ -124,7 +135,7 @@ def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> boo
 
 
 def _obstacle(config: Mapping[str, Any]) -> str:
-    """Why features cannot be kept, in words; empty where they can."""
+    """Return why features cannot be cached; empty if they can."""
     from dlcli.training.features import can_compute_in
 
     if config["augmentation"]:
@@ -135,8 +146,8 @@ def _obstacle(config: Mapping[str, Any]) -> str:
     )
 
 
-def _telling(observer: Observer, total: int) -> Callable[[int], None]:
-    """Tell the observer of each row that is done, as often as a person can see it."""
+def _progress(observer: Observer, total: int) -> Callable[[int], None]:
+    """Return a callback that reports finished rows to the observer, at most once per redraw of the terminal."""
     done, next_time = 0, time.monotonic()
     if total:
         observer.computed(0, total)

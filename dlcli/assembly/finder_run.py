@@ -1,4 +1,4 @@
-"""A look ahead, where the user asks for one: the setting that a finder finds becomes the run's own."""
+"""Run the configured finder and store its value in the run's configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOUND_TAG = "dlcli.found"
 
 
 def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
-    """What the chosen finder says, trying out on the trainer's device; None where there is no finder."""
+    """Return the result of the configured finder, run on the trainer's device; None if there is no finder."""
     from dlcli.inference.evaluate import choose_device
     from dlcli.training.finders import Finder, Tryout
 
@@ -38,7 +38,10 @@ def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
 
 
 def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Recorder) -> dict[str, Any]:
-    """The configuration to train with; the run's folder keeps it, so that a repetition need not look again."""
+    """Return the configuration with the found value.
+
+    It is also written to the run's folder, so that a repetition of the run does not need to run the finder again.
+    """
     from dlcli.gate.documents import read_text, yaml_text
     from dlcli.gate.seal import seal_change
     from dlcli.gate.vouching import CONFIG_FILE

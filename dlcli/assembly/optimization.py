@@ -1,4 +1,4 @@
-"""From a configuration to its `Recipe`: optimizer, schedule, batch size and all else that says how to train."""
+"""Build a configuration's `Recipe`: optimizer, schedule, batch size and the other settings of training."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from dlcli.training.recipe import Recipe
     from dlcli.training.schedules import Schedule
 
-# What torch calls some of an optimizer's keys.
+# Names in torch's error messages to the optimizer's keys.
 _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
 
 
 def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_last: bool = False) -> Recipe:
-    """How the configuration trains a network on the rows `train`.
+    """Return the recipe for training on the fields `train`.
 
     With `keep_last` the last epoch counts as the best.
     """
@@ -54,7 +54,13 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
 def make_optimizer(
     node: Mapping[str, Any], parameters: Iterable[Tensor] | Iterable[dict[str, Any]]
 ) -> Optimizer:
-    """The optimizer of a config node; its weight decay spares biases and normalisation, unless the node says `all`."""
+    """Return the optimizer of a configuration node.
+
+    Weight decay is not applied to biases and normalization layers, unless `weight_decay_on` is `all`.
+
+    Raises:
+        ConfigError: The optimizer rejects one of its arguments.
+    """
     from dlcli.training.optimizers import parameter_groups
 
     takes = signature(locate(node["_target_"])).arguments
@@ -67,32 +73,33 @@ def make_optimizer(
     except ConfigError as error:
         if not isinstance(error.__cause__, ValueError) or not (key := _refused(str(error.__cause__), node)):
             raise
-        raise ConfigError(f"{node['_target_']} refuses it: {error.__cause__}", f"optimizer.{key}") from error
+        message = f"is rejected by {node['_target_']}: {error.__cause__}"
+        raise ConfigError(message, f"optimizer.{key}") from error
 
 
-def _refused(said: str, node: Mapping[str, Any]) -> str:
-    """The key that an optimizer's own words, such as `Invalid learning rate: -1`, are about; empty where none is."""
+def _refused(message: str, node: Mapping[str, Any]) -> str:
+    """Return the key that torch's message is about (`Invalid learning rate: -1`); empty if it names none."""
     keys = {str(key).replace("_", " "): str(key) for key in node} | {str(key): str(key) for key in node}
     names = keys | {words: key for words, key in _CALLED.items() if key in node}
-    named = [name for name in names if f" {name} " in f" {said.replace(':', ' ')} "]
+    named = [name for name in names if f" {name} " in f" {message.replace(':', ' ')} "]
     return names[max(named, key=len)] if named else ""
 
 
 def make_schedule(
     node: Mapping[str, Any], optimizer: Optimizer, total_steps: int | None, steps_per_epoch: int
 ) -> Schedule:
-    """The schedule of a config node.
+    """Return the learning-rate schedule of a configuration node.
 
     Raises:
-        ConfigError: it needs to know how many steps there will be, and nobody does.
+        ConfigError: The scheduler needs the total number of steps, and the trainer's settings do not determine it.
     """
     from dlcli.training.schedules import Schedule
 
     if total_steps is None and "total_steps" in signature(locate(node["_target_"])).arguments:
         raise ConfigError(
-            "has to know how long the training is",
+            "needs the total number of training steps",
             where="scheduler",
-            hint="Give trainer.max_epochs or trainer.max_steps, or choose scheduler=plateau.",
+            hint="Set trainer.max_epochs or trainer.max_steps, or choose scheduler=plateau.",
         )
     rates = [group["lr"] for group in optimizer.param_groups]
     facts = {
@@ -106,11 +113,11 @@ def make_schedule(
 
 
 def make_chosen(config: Mapping[str, Any], group: str) -> Any:
-    """What a group's section describes; None where its option is `none`, an empty file."""
+    """Build the object of a group's section; return None for an empty section (the option `none`)."""
     return build(config[group], where=group) if config[group] else None
 
 
 def batch_rows(config: Mapping[str, Any], train: Fields) -> int:
-    """Rows of a batch: `dataset.batch_size`, or all that train where it is `full`."""
+    """Return the number of rows per batch: `dataset.batch_size`, or all training rows if it is `full`."""
     size = config["dataset"]["batch_size"]
     return len(train["y"]) if size == "full" else size

@@ -1,4 +1,4 @@
-"""What a training trains: fields out of raw rows, the task, the network; each told the facts that the data gives."""
+"""Build tensors, task and network for one training run, with the facts that they need from the data."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from dlcli.training.fields import Field
     from dlcli.training.network import Network
 
-# Rows of a table that are transformed at a time, lest the raw ones be there twice.
+# Rows of a table that are transformed at a time, so that memory does not hold a second copy of all raw rows.
 _ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one training.
+    """The parts of one training run.
 
     Attributes:
-        fitted: the preprocessing, and the training rows that it was fitted on.
-        train: fields of those rows, `x`, `y` and what else there is.
-        val: those of the validation rows, if there are any.
-        task: what outputs mean.
-        facts: what the model was told of the data.
-        target_facts: what the task was told of the targets.
-        network: the model behind the last part of its preprocessing.
+        fitted: The fitted preprocessing and the training rows that it was fitted on.
+        train: Fields of the training rows: `x`, `y` and those that the preprocessing adds.
+        val: Fields of the validation rows; None without validation rows.
+        task: The task, which defines the meaning of the outputs.
+        facts: Arguments that the model received from the data.
+        target_facts: Arguments that the task received from the targets.
+        network: The model, preceded by the part of the preprocessing that runs on the device.
     """
 
     fitted: Fitted
@@ -50,7 +50,7 @@ class Parts:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Fitted."""
+        """The fitted preprocessing."""
         return self.fitted.preprocessing
 
 
@@ -62,11 +62,17 @@ def assemble(
     targets: Mapping[str, Any] | None = None,
     at_most: int | None = None,
 ) -> Parts:
-    """Fit the preprocessing, transform the rows, and make task and network; `seed` is that of the weights.
+    """Fit the preprocessing, transform the rows, and build task and network.
 
-    `targets` are the facts of the targets where they are known; else they are counted on the rows that are trained on.
-    With `at_most`, no more than so many rows are fitted and trained on. Leaves torch's random state behind the
-    network's initialisation.
+    Torch's global random state is left as it is after the network's initialization.
+
+    Args:
+        config: The run's configuration.
+        data: Rows of the dataset.
+        split: Row numbers of the split.
+        seed: Seed of the network's initial weights.
+        targets: Facts of the targets; computed on the training rows if None.
+        at_most: Maximum number of rows to fit and train on; None for all.
     """
     import torch
 
@@ -98,11 +104,11 @@ def assemble(
 
 
 def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> dict[str, Any]:
-    """The fields of some rows; of a large table piece by piece, into arrays that are made once."""
+    """Return the fields of some rows. A large table is transformed in pieces into preallocated arrays."""
     from dlcli.datasets.data import take
     from dlcli.training.memory import release_freed
 
-    if data.kind != "table" or len(rows) <= _ROWS:  # other kinds' fields need not be arrays
+    if data.kind != "table" or len(rows) <= _ROWS:  # fields of other kinds of data need not be arrays
         return preprocessing.transform(take(data.x, rows))
     import numpy as np
 
@@ -113,5 +119,5 @@ def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> 
             if name not in fields:
                 fields[name] = np.empty((len(rows), *values.shape[1:]), dtype=values.dtype)
             fields[name][first : first + _ROWS] = values
-        release_freed()  # this copy, and the one that was fitted
+        release_freed()  # the memory of this piece, and of the rows that the preprocessing was fitted on
     return fields

@@ -1,4 +1,4 @@
-"""`model.weights=RUN`: a training that starts from the weights of an earlier one."""
+"""`model.weights=RUN`: initialize a model with the weights of an earlier run."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _WEIGHTS = Path("model", "weights.safetensors")
 
 
 def starting_weights(config: Mapping[str, Any]) -> Path | None:
-    """The file to start from; None where nothing was asked for, or where the model alone reads its `weights`.
+    """Return the file of the initial weights; None if there is none, or if only the model itself reads its `weights`.
 
-    A model that takes weights for its backbone reads those of a run, too: they come with a head, which is left to us.
+    A model with an argument `weights` loads its backbone itself. If the file comes from a run, it also contains a
+    head; then the file is returned, so that the head is loaded by this module.
     """
     given = _run_or_file(config)
     if given is None:
@@ -41,16 +42,16 @@ def starting_weights(config: Mapping[str, Any]) -> Path | None:
 
 
 def _takes_weights(config: Mapping[str, Any]) -> bool:
-    """Whether `weights` is an argument of the model itself."""
+    """Return whether `weights` is an argument of the model itself."""
     return "weights" in signature(locate(config["model"][TARGET])).arguments
 
 
 def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the file in place of the RUN, so that it is read the same from anywhere.
+    """Return the configuration with the absolute path of the weights in place of RUN.
 
     Raises:
-        RunNotFound: there is no such run.
-        ConfigError: it has no weights.
+        RunNotFound: The run does not exist.
+        ConfigError: The run has no weights.
     """
     given = _run_or_file(config)
     if given is None:
@@ -62,7 +63,7 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"the run {given} has no weights",
             _KEY,
-            "Only a finished run has them, and of folds those that tracking.keep kept.",
+            "Only finished runs have weights; folds have them as far as tracking.keep keeps them.",
         )
     if (source := _run_of(file)) is not None:
         check_recorded(source, MODEL_MANIFEST)
@@ -71,7 +72,10 @@ def settle_weights(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_or_file(config: Mapping[str, Any]) -> str | None:
-    """What names a run or a file; a model that takes `weights` itself says which of its words do neither."""
+    """Return `model.weights` if it names a run or a file, else None.
+
+    A model with its own argument `weights` lists the words that name neither in `weights_words`.
+    """
     given = config["model"].get("weights")
     if given is None or not _takes_weights(config):
         return given
@@ -80,10 +84,10 @@ def _run_or_file(config: Mapping[str, Any]) -> str | None:
 
 
 def _run(config: Mapping[str, Any], given: str) -> Path:
-    """A run's folder.
+    """Return a run's folder.
 
     Raises:
-        RunNotFound: there is neither such a run nor such a file.
+        RunNotFound: There is neither such a run nor such a file.
     """
     from dlcli.runs.find import find_run
 
@@ -101,10 +105,10 @@ def _run(config: Mapping[str, Any], given: str) -> Path:
 
 
 def fitting_weights(model: nn.Module, file: Path) -> dict[str, Tensor]:
-    """The weights of a run that are for this model; of its last layer, those of the same shape.
+    """Return the weights of a run that fit this model; those of the last layer only if the shape is the same.
 
     Raises:
-        ConfigError: another layer does not fit; all of them are named.
+        ConfigError: Other layers do not fit; the message names all of them.
     """
     from dlcli.models.weights import compare_weights, read_weights
 
@@ -114,7 +118,7 @@ def fitting_weights(model: nn.Module, file: Path) -> dict[str, Tensor]:
         raise ConfigError(
             f"the weights do not fit the model: {misfit}",
             _KEY,
-            "Give the model the settings of that run: its config.yaml has them.",
+            "Use the model settings of that run; they are in its config.yaml.",
         )
     wanted = model.state_dict()
     return {
@@ -125,19 +129,22 @@ def fitting_weights(model: nn.Module, file: Path) -> dict[str, Tensor]:
 
 
 def start_from(model: nn.Module, file: Path) -> None:
-    """Give the model a run's weights; its last layer keeps what it has drawn where the run's has another shape."""
+    """Load a run's weights into the model. The last layer keeps its random weights if the shapes differ."""
     model.load_state_dict(fitting_weights(model, file), strict=False)
 
 
 def _last_layer(model: nn.Module) -> Callable[[str], bool]:
-    """Whether a tensor is one of the output layer's, which follows the number of classes or targets."""
+    """Return a predicate for the parameters of the output layer, whose shape depends on the number of outputs."""
     names = [name for name, _ in model.named_parameters()]
     last = names[-1].rpartition(".")[0] if names else ""
     return lambda name: name.rpartition(".")[0] == last
 
 
 def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
-    """Weights that have learnt rows which are to judge them: the figures would be too good."""
+    """Yield a problem if the initial weights were trained on this run's validation or test rows.
+
+    The metrics would be too optimistic.
+    """
     import numpy as np
 
     file = starting_weights(config)
@@ -145,19 +152,19 @@ def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]
     if source is None or source.tags.get("dlcli.data_fingerprint") != data.fingerprint:
         return
     split = read_split(source)
-    # What many trainings leave is refitted, and has learnt their validation rows, too.
-    learnt = split.train if source.kind not in ("sweep", "cv") else np.union1d(split.train, split.val)
-    judge = np.unique(np.concatenate([rows for split in splits for rows in (split.val, split.test)]))
-    if seen := len(np.intersect1d(learnt, judge)):
+    # The final model of a sweep or a cross-validation is refitted, on the validation rows as well.
+    trained = split.train if source.kind not in ("sweep", "cv") else np.union1d(split.train, split.val)
+    held_out = np.unique(np.concatenate([rows for split in splits for rows in (split.val, split.test)]))
+    if seen := len(np.intersect1d(trained, held_out)):
         yield Problem(
-            f"{source.run_name} was trained on {seen:,} of the {len(judge):,} rows that are to judge what it becomes",
+            f"{source.run_name} was trained on {seen:,} of the {len(held_out):,} validation and test rows",
             _KEY,
-            "Take the same rows (cv and cv.seed as in that run), or other data.",
+            "Use the split of that run (the same cv and cv.seed), or other data.",
         )
 
 
 def weights_tags(config: Mapping[str, Any]) -> dict[str, str]:
-    """Tags of a run that say what it started from: which run, and a digest of the file."""
+    """Return the tags that record the initial weights of a run: a digest of the file and the ID of its run."""
     import hashlib
 
     file = starting_weights(config)

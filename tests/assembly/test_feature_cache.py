@@ -80,7 +80,7 @@ def test_the_figures_are_those_without_a_cache(weights: Path, computed: list[int
     one, other = (load_model(result.run_dir / "model").network.state_dict() for result in (plain, cached))
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
     assert (told.computed_so_far[0], told.computed_so_far[-1]) == ((0, 3 * 128), (3 * 128, 3 * 128))
-    assert told.panel["features"].startswith("96 a row, computed once, kept in runs/.features/")
+    assert told.panel["features"].startswith("96 per row, computed once, cached in runs/.features/")
     computed.clear()
     again = Told()
     runner.train([*overrides, "model.dropout=0.1", "trainer.max_epochs=1"], watcher=again)

@@ -38,7 +38,7 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
         ),
         (
             "optimizer.betas",
-            "torch.optim.Adam refuses it: Invalid beta parameter at index 0: 1",
+            "is rejected by torch.optim.Adam: Invalid beta parameter at index 0: 1",
             "",
         ),
         (
@@ -70,11 +70,11 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
     [
         (
             ["optimizer.lr=-1"],
-            ("optimizer.lr", "torch.optim.Adam refuses it: Invalid learning rate: -1", ""),
+            ("optimizer.lr", "is rejected by torch.optim.Adam: Invalid learning rate: -1", ""),
         ),
         (
             ["optimizer=rmsprop", "optimizer.weight_decay=-1"],
-            ("optimizer.weight_decay", "torch.optim.RMSprop refuses it: Invalid weight_decay value: -1", ""),
+            ("optimizer.weight_decay", "is rejected by torch.optim.RMSprop: Invalid weight_decay value: -1", ""),
         ),
         (
             ["monitor=val/f1"],

@@ -624,7 +624,7 @@ def test_trials_are_configured_as_train_would(runs_dir: Path, swept: Result) -> 
     assert config["trainer"]["max_epochs"] == config["trainer"]["limit_epochs"]
     assert {**config, "sweep": plan.config["sweep"]} == plan.config
     other = dlcli.train([*QUICK, hidden, "cv.seed=5", f"runs_dir='{runs_dir}'"])
-    with pytest.raises(ConfigError, match=r"model\.weights.*rows that are to judge what it becomes"):
+    with pytest.raises(ConfigError, match=r"model\.weights.*validation and test rows"):
         plan_sweep(
             [*fixed[:-2], f"runs_dir='{runs_dir}'", f"model.weights={swept.best['run_id']},{other.run_id}"]
         )
