@@ -8,18 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
 from dlcli.files.paths import display
 from dlcli.formatting import REDRAW_SECONDS
+from dlcli.inference.evaluate import choose_device
+from dlcli.models.layers import HasBackbone
+from dlcli.training.features import Features, can_compute_in
+from dlcli.training.fields import first_rows
+from dlcli.training.user_errors import blamed_on
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
     from dlcli.assembly.parts import Parts
     from dlcli.datasets.data import Data
     from dlcli.preprocessing.base import Preprocessing
     from dlcli.splits.split import Split
-    from dlcli.training.features import Features
     from dlcli.training.fields import Field
     from dlcli.training.network import Network
     from dlcli.training.observer import Observer
@@ -53,8 +57,6 @@ def cached_features(
         device: Device that computes the features.
         precision: The trainer's precision for training; None (full precision) for evaluation.
     """
-    from dlcli.training.features import Features
-
     if not _wants_cache(config, network, data) or _obstacle(config):
         return None
     return Features(network, preprocessing, data, runs_dir / FOLDER, device, precision)
@@ -64,8 +66,6 @@ def with_features(
     config: Mapping[str, Any], parts: Parts, data: Data, split: Split, runs_dir: Path, observer: Observer
 ) -> tuple[Parts, dict[str, str]]:
     """Return the parts with cached features in place of `x` if possible, and the line for the terminal's panel."""
-    import numpy as np
-
     features = _of_training(config, parts, data, runs_dir)
     if features is None:
         wanted = _wants_cache(config, parts.network, data)
@@ -89,12 +89,6 @@ def rehearsed(
     The cost has the field names of a `Rehearsal`: `features_seconds` and `features_bytes`. Features that an earlier
     run has cached cost nothing.
     """
-    import numpy as np
-    import torch
-
-    from dlcli.training.fields import first_rows
-    from dlcli.training.user_errors import blamed_on
-
     with blamed_on("model", parts.network.model, first_rows(parts.train, 1)):
         features = _of_training(config, parts, data, Path(config["runs_dir"]))
     if features is None:
@@ -119,7 +113,6 @@ def _replaced(parts: Parts, split: Split, features: Callable[[np.ndarray], Field
 
 
 def _of_training(config: Mapping[str, Any], parts: Parts, data: Data, runs_dir: Path) -> Features | None:
-    from dlcli.inference.evaluate import choose_device
 
     trainer = config["trainer"]
     device = choose_device(trainer["accelerator"])
@@ -128,7 +121,6 @@ def _of_training(config: Mapping[str, Any], parts: Parts, data: Data, runs_dir: 
 
 
 def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> bool:
-    from dlcli.models.layers import HasBackbone
 
     asked_for = bool((config.get("finetune") or {}).get("cache"))
     return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS
@@ -136,8 +128,6 @@ def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> boo
 
 def _obstacle(config: Mapping[str, Any]) -> str:
     """Return why features cannot be cached; empty if they can."""
-    from dlcli.training.features import can_compute_in
-
     if config["augmentation"]:
         return "augmentation changes the rows"
     precision = config["trainer"].get("precision")

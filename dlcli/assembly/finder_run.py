@@ -8,6 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.assembly.optimization import make_chosen, make_recipe
+from dlcli.gate.documents import read_text, yaml_text
+from dlcli.gate.seal import seal_change
+from dlcli.gate.vouching import CONFIG_FILE
+from dlcli.inference.evaluate import choose_device
+from dlcli.reports.finder_plots import finder_curve
+from dlcli.reports.style import save
+from dlcli.sanitize.redact import redact_all
+from dlcli.tracking.digests import replace_recorded
+from dlcli.training.finders import Finder, Tryout
 
 if TYPE_CHECKING:
     from dlcli.assembly.parts import Parts
@@ -19,9 +28,6 @@ FOUND_TAG = "dlcli.found"
 
 def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
     """Return the result of the configured finder, run on the trainer's device; None if there is no finder."""
-    from dlcli.inference.evaluate import choose_device
-    from dlcli.training.finders import Finder, Tryout
-
     finder: Finder | None = make_chosen(config, "finder")
     if finder is None:
         return None
@@ -42,14 +48,6 @@ def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Rec
 
     It is also written to the run's folder, so that a repetition of the run does not need to run the finder again.
     """
-    from dlcli.gate.documents import read_text, yaml_text
-    from dlcli.gate.seal import seal_change
-    from dlcli.gate.vouching import CONFIG_FILE
-    from dlcli.reports.finder_plots import finder_curve
-    from dlcli.reports.style import save
-    from dlcli.sanitize.redact import redact_all
-    from dlcli.tracking.digests import replace_recorded
-
     section, key = found.key.split(".")
     settled = {**config, section: {**config[section], key: found.value}, "finder": {}}
     text = yaml_text(redact_all(settled))

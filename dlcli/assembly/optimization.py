@@ -10,14 +10,15 @@ from dlcli.config.build import build, locate
 from dlcli.config.fitting import fitting
 from dlcli.config.signature import signature
 from dlcli.errors import ConfigError
+from dlcli.training.optimizers import parameter_groups
+from dlcli.training.recipe import Recipe
+from dlcli.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
     from dlcli.training.fields import Fields
-    from dlcli.training.recipe import Recipe
-    from dlcli.training.schedules import Schedule
 
 # Names in torch's error messages to the optimizer's keys.
 _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
@@ -28,8 +29,6 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
 
     With `keep_last` the last epoch counts as the best.
     """
-    from dlcli.training.recipe import Recipe
-
     return Recipe(
         make_optimizer=partial(make_optimizer, config["optimizer"]),
         make_trainer=partial(build, config["trainer"], where="trainer"),
@@ -61,8 +60,6 @@ def make_optimizer(
     Raises:
         ConfigError: The optimizer rejects one of its arguments.
     """
-    from dlcli.training.optimizers import parameter_groups
-
     takes = signature(locate(node["_target_"])).arguments
     default = takes["weight_decay"].default if "weight_decay" in takes else 0
     lr = node.get("lr", takes["lr"].default if "lr" in takes else 1.0)
@@ -93,8 +90,6 @@ def make_schedule(
     Raises:
         ConfigError: The scheduler needs the total number of steps, and the trainer's settings do not determine it.
     """
-    from dlcli.training.schedules import Schedule
-
     if total_steps is None and "total_steps" in signature(locate(node["_target_"])).arguments:
         raise ConfigError(
             "needs the total number of training steps",

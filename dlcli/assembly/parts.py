@@ -6,21 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
 from dlcli.assembly.optimization import make_chosen
 from dlcli.assembly.starting_weights import start_from, starting_weights
 from dlcli.config.build import build
 from dlcli.config.fitting import fitting
+from dlcli.datasets.data import take
+from dlcli.preprocessing.fitted import fit_preprocessing
+from dlcli.tasks.facts import target_facts
+from dlcli.training.fields import as_fields
+from dlcli.training.memory import release_freed
+from dlcli.training.network import Network
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from dlcli.datasets.data import Data
     from dlcli.preprocessing.base import Preprocessing
     from dlcli.preprocessing.fitted import Fitted
     from dlcli.splits.split import Split
     from dlcli.tasks.base import Task
     from dlcli.training.fields import Field
-    from dlcli.training.network import Network
 
 # Rows of a table that are transformed at a time, so that memory does not hold a second copy of all raw rows.
 _ROWS = 1 << 16
@@ -74,13 +80,6 @@ def assemble(
         targets: Facts of the targets; computed on the training rows if None.
         at_most: Maximum number of rows to fit and train on; None for all.
     """
-    import torch
-
-    from dlcli.preprocessing.fitted import fit_preprocessing
-    from dlcli.tasks.facts import target_facts
-    from dlcli.training.fields import as_fields
-    from dlcli.training.network import Network
-
     fitted = fit_preprocessing(build(config["preprocessing"], where="preprocessing"), data, split, at_most)
     targets = targets or target_facts(data, fitted.rows)
     task = fitting(build(config["task"], where="task", **targets), "task", config["task"]["_target_"])
@@ -105,12 +104,8 @@ def assemble(
 
 def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> dict[str, Any]:
     """Return the fields of some rows. A large table is transformed in pieces into preallocated arrays."""
-    from dlcli.datasets.data import take
-    from dlcli.training.memory import release_freed
-
     if data.kind != "table" or len(rows) <= _ROWS:  # fields of other kinds of data need not be arrays
         return preprocessing.transform(take(data.x, rows))
-    import numpy as np
 
     fields: dict[str, Any] = {}
     for first in range(0, len(rows), _ROWS):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
 from dlcli.errors import ConfigError, Problem, RunNotFound
 from dlcli.files.paths import is_file, resolved, typed
+from dlcli.models.weights import compare_weights, of_whole_model, read_weights
+from dlcli.runs.find import find_run
 from dlcli.runs.recorded import read_split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
@@ -35,8 +40,6 @@ def starting_weights(config: Mapping[str, Any]) -> Path | None:
     if given is None:
         return None
     if _takes_weights(config):
-        from dlcli.models.weights import of_whole_model
-
         return Path(given) if of_whole_model(Path(given)) else None
     return Path(given)
 
@@ -89,8 +92,6 @@ def _run(config: Mapping[str, Any], given: str) -> Path:
     Raises:
         RunNotFound: There is neither such a run nor such a file.
     """
-    from dlcli.runs.find import find_run
-
     try:
         return find_run(given, Path(config["runs_dir"])).run_dir
     except RunNotFound as error:
@@ -110,8 +111,6 @@ def fitting_weights(model: nn.Module, file: Path) -> dict[str, Tensor]:
     Raises:
         ConfigError: Other layers do not fit; the message names all of them.
     """
-    from dlcli.models.weights import compare_weights, read_weights
-
     weights = read_weights(file, _KEY)
     misfit = compare_weights(model, weights, ignore=_last_layer(model))
     if misfit:
@@ -145,8 +144,6 @@ def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]
 
     The metrics would be too optimistic.
     """
-    import numpy as np
-
     file = starting_weights(config)
     source = _run_of(file) if file else None
     if source is None or source.tags.get("dlcli.data_fingerprint") != data.fingerprint:
@@ -165,8 +162,6 @@ def check_weights(config: Mapping[str, Any], data: Data, splits: Sequence[Split]
 
 def weights_tags(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags that record the initial weights of a run: a digest of the file and the ID of its run."""
-    import hashlib
-
     file = starting_weights(config)
     if file is None:
         return {}

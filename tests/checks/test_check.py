@@ -74,7 +74,11 @@ def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
         ),
         (
             ["optimizer=rmsprop", "optimizer.weight_decay=-1"],
-            ("optimizer.weight_decay", "is rejected by torch.optim.RMSprop: Invalid weight_decay value: -1", ""),
+            (
+                "optimizer.weight_decay",
+                "is rejected by torch.optim.RMSprop: Invalid weight_decay value: -1",
+                "",
+            ),
         ),
         (
             ["monitor=val/f1"],
