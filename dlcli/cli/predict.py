@@ -110,7 +110,7 @@ def _sink(
 
 @contextmanager
 def _csv(terminal: Terminal) -> Iterator[Write]:
-    from dlcli.prediction.output import csv_to, telling
+    from dlcli.prediction.output import csv_to, with_write_errors
 
     with terminal.data_out() as stdout:
-        yield telling(csv_to(stdout), "standard output")
+        yield with_write_errors(csv_to(stdout), "standard output")

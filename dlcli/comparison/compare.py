@@ -257,7 +257,7 @@ def _pair(a: _Judged, b: _Judged, metric: str) -> Pair | None:
 
 def _of_all_rows(a: _Judged, b: _Judged, metric: str) -> Difference | None:
     """The bootstrap of a figure that only many rows have; of several training seeds, their mean."""
-    from dlcli.inference.rejudging import figure_of_rows
+    from dlcli.inference.recorded_predictions import figure_of_rows
 
     figures = [[figure_of_rows(folder, metric) for folder in run.folders] for run in (a, b)]
     of_a, of_b = ([figure for figure in several if figure is not None] for several in figures)
@@ -277,7 +277,7 @@ def _rows(run: _Judged, metric: str) -> np.ndarray | None:
     """
     if metric not in _OF_ROWS:
         return None
-    from dlcli.inference.rejudging import held_out
+    from dlcli.inference.recorded_predictions import held_out
 
     seeds = []
     for folder in run.folders:

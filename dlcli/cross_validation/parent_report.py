@@ -12,7 +12,7 @@ import torch
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import Summary
 from dlcli.inference.evaluate import load_outputs
-from dlcli.inference.rejudging import read_predictions, write_predictions
+from dlcli.inference.recorded_predictions import read_predictions, write_predictions
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save
 from dlcli.result import Result

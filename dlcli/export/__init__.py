@@ -1,1 +1,1 @@
-"""Export: a run's network as a file that needs no dlcli, proven equal to the saved model."""
+"""Export a run's network to a file that can be used without dlcli and is verified against the saved model."""

@@ -1,4 +1,4 @@
-"""`export`: a run's network as a file, and beside it what goes in and comes out."""
+"""`export`: write a run's network to a file, and a description of its inputs and outputs next to it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,23 @@ from dlcli.training.fields import Batch, as_fields, first_rows
 
 SUFFIXES = (".pt2", ".onnx")
 
-# Rows on which the program is compared with the model: so many at a time.
+# Sizes of the batches on which the program is compared with the model.
 _BATCHES = (16, 3, 1)
 
-# Values of a fitted preprocessing that are told, at most.
-_TOLD = 10_000
+# Maximum number of values in an array of the fitted preprocessing that is written to the description.
+_MAX_VALUES = 10_000
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A program and its description; `rows` of the run's data it was compared on, and how far outputs were apart."""
+    """An exported program.
+
+    Attributes:
+        file: File of the program.
+        description: File of its description.
+        rows: Number of rows on which the program was compared with the model.
+        largest_difference: Largest absolute difference between the outputs of both.
+    """
 
     file: Path
     description: Path
@@ -38,20 +45,25 @@ class Exported:
 
 
 def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence[str] = ()) -> Exported:
-    """Write the network as a .pt2 (`torch.export`) or .onnx, and `FILE.json`, which describes it.
+    """Write the network as .pt2 (`torch.export`) or .onnx, and its description as `FILE.json`.
 
-    Its inputs are what the preprocessing makes of rows, as batches have it. It is compared with the model on the run's
-    own rows; `overrides` say where these lie now.
+    The program's inputs are batches of preprocessed rows. It is compared with the model on the run's rows.
+
+    Args:
+        opened: The run.
+        model: The run's model.
+        file: The file to write.
+        overrides: Overrides with the current location of the run's data.
 
     Raises:
-        InputError: the file's ending is neither, a package is missing, or another's file is where the description goes.
-        DlcliError: the network cannot be exported.
-        DataError: the run's rows are not there.
+        InputError: The extension is unknown, a package is missing, or the description would overwrite another file.
+        DlcliError: The network cannot be exported.
+        DataError: The run's rows cannot be found.
     """
     if file.suffix not in SUFFIXES:
-        raise InputError("the ending says nothing", str(file), f"It is one of {', '.join(SUFFIXES)}.")
+        raise InputError("has an unknown extension", str(file), f"Use one of {', '.join(SUFFIXES)}.")
     if not is_folder(file.parent):
-        raise InputError("there is no such folder", str(file.parent), "Make it, or name another.")
+        raise InputError("there is no such folder", str(file.parent), "Create it, or name another.")
     description = description_of(file)
     _refuse_foreign(description)
     if file.suffix == ".onnx":
@@ -67,7 +79,7 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
 
 
 def _refuse_foreign(description: Path) -> None:
-    """What stands where the description goes may be an earlier one, and nothing else."""
+    """Raise an InputError if the description would overwrite a file other than an earlier description."""
     if kind_at(description) == "nothing":
         return
     try:
@@ -76,18 +88,18 @@ def _refuse_foreign(description: Path) -> None:
         found = None
     if not isinstance(found, dict) or not found.keys() >= {"schema_version", "run_id", "inputs", "outputs"}:
         raise InputError(
-            "stands where the description goes, and is none of a program",
+            "would be overwritten by the program's description",
             str(description),
             "Move it away, or name another --output.",
         )
 
 
 def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> list[Batch]:
-    # A model that was refitted has no validation rows, and not always test rows.
+    # A refitted model has no validation rows and may have no test rows.
     data, rows = opened.part_of(dataset, "val", "test", "train")
     batches, first = [], 0
     for size in _BATCHES:
-        # Again from the first where there are not enough.
+        # Rows are repeated from the first one if there are not enough.
         some = np.take(rows, np.arange(first, first + size), mode="wrap")
         fields = as_fields(model.preprocessing.transform(take(data.x, some)))
         batches.append(first_rows(fields, size))
@@ -121,11 +133,11 @@ def _describe(opened: OpenedRun, model: SavedModel, batch: Batch, difference: fl
 
 
 def _plain(preprocessing: Any) -> dict[str, Any]:
-    """What was fitted, as far as it is plain: columns, means and deviations, a tokenizer."""
-    told: dict[str, Any] = {"class": type(preprocessing).__name__}
+    """Return the fitted attributes with plain values: columns, means and deviations, a tokenizer."""
+    found: dict[str, Any] = {"class": type(preprocessing).__name__}
     for name, value in vars(preprocessing).items():
-        if isinstance(value, np.ndarray) and value.size <= _TOLD:
+        if isinstance(value, np.ndarray) and value.size <= _MAX_VALUES:
             value = value.tolist()
         if isinstance(value, str | int | float | list | None):
-            told[name.rstrip("_")] = value
-    return told
+            found[name.rstrip("_")] = value
+    return found

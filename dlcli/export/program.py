@@ -1,4 +1,4 @@
-"""A network as a program of torch or of ONNX: written, read back, and compared with what it was made of."""
+"""Write a network as a program of torch or ONNX, read it back, and compare its outputs with those of the network."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from dlcli.files.unfinished import unfinished
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
 
-# How far outputs may be apart: of equal kernels they are equal, and every runtime has its own.
+# Tolerances for the outputs. Runtimes use different kernels, so outputs are not exactly equal.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
 _MOST_ROWS, _MOST_STEPS = 1 << 20, 1 << 16
 
 _HINT = (
-    "What a model computes must not depend on how many rows or steps there are. Of rows of unequal length, "
-    "transformer, tcn and textcnn can be exported; rnn, lstm and gru where all have one length."
+    "The model's computation must not depend on the number of rows or steps. With rows of different lengths, "
+    "transformer, tcn and textcnn can be exported; rnn, lstm and gru need rows of equal length."
 )
 
 Run = Callable[[Batch], Tensor]
 
 
 class Inputs(nn.Module):
-    """A network whose batch is given as named arguments, of which a program's inputs take their names."""
+    """A network that takes the fields of a batch as named arguments, which become the names of the program's inputs."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
-        """Outputs `(N, ...)` of what a batch has under these names."""
+        """Return the outputs `(N, ...)` of a batch with these fields."""
         batch = {"x": x, "x_cat": x_cat, "lengths": lengths}
         return self.network({name: values for name, values in batch.items() if values is not None})
 
@@ -52,29 +52,30 @@ class Inputs(nn.Module):
 def write_program(
     network: Network, batches: Sequence[Batch], file: Path, describe: Callable[[float], str] | None = None
 ) -> float:
-    """Write a .pt2 or .onnx whose number of rows is free (and of steps, where rows differ in length).
+    """Write a .pt2 or .onnx with a dynamic number of rows (and of steps, if rows differ in length).
 
     Args:
-        network: on the CPU.
-        batches: on whose rows the program is compared with the network; the first is also what it is traced with. They
-            differ in their number of rows.
-        file: which is there afterwards only if the outputs are equal; beside it, of a large .onnx, its weights.
-        describe: what stands in `FILE.json` then, made of the largest difference.
+        network: The network; it is moved to the CPU.
+        batches: Batches of different sizes, on which the program is compared with the network. The first one is also
+            used for tracing.
+        file: The file to write. It appears only if the outputs agree; a large .onnx has its weights in a file next
+            to it.
+        describe: Returns the content of `FILE.json`, given the largest difference.
 
     Returns:
-        The largest difference between outputs.
+        The largest absolute difference between outputs.
 
     Raises:
-        DlcliError: torch cannot export the network, or the program computes something else.
-        InputError: a package that ONNX takes is not installed, or the file cannot be written.
+        DlcliError: Torch cannot export the network, or the program computes other outputs.
+        InputError: A package that ONNX needs is not installed, or the file cannot be written.
     """
     network = network.cpu().eval()
-    # Some keep what they have computed, such as the positions of the longest row so far: traced as it was before.
+    # A copy is traced, because some networks cache tensors in `forward`, such as the positions of the longest row.
     fresh = copy.deepcopy(network)
     expected = [network(batch) for batch in batches]
     with _silence():
         program = _traced(fresh, batches[0], file)
-        # Under its own name, by which a graph finds weights that are a file of their own.
+        # Written under its final name, because the graph refers to a separate file of weights by name.
         with (
             write_errors(file, "the file", "write elsewhere"),
             unfinished(file, folder=True) as folder,
@@ -93,7 +94,7 @@ def write_program(
 
 
 def description_of(file: Path) -> Path:
-    """Where a program is described."""
+    """Return the file of a program's description."""
     return file.with_name(f"{file.name}.json")
 
 
@@ -103,7 +104,7 @@ def _traced(network: Network, batch: Batch, file: Path) -> ExportedProgram:
         shapes["x"][1] = Dim("steps", min=2, max=_MOST_STEPS)
     try:
         return torch.export.export(Inputs(network), (), dict(batch), dynamic_shapes=shapes)
-    except Exception as error:  # torch has a kind of its own for each thing that it cannot follow
+    except Exception as error:  # torch.export raises many types of errors
         raise _not_exported(error, network, file) from error
 
 
@@ -131,10 +132,10 @@ def _as_onnx(program: ExportedProgram, file: Path) -> Run:
 
 
 def need_onnx() -> None:
-    """Refuse to export to ONNX where what it takes is not installed.
+    """Check that the packages for an export to ONNX are installed.
 
     Raises:
-        InputError: that is so.
+        InputError: A package is missing.
     """
     packages = ("onnx", "onnxscript", "onnxruntime")
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
@@ -144,14 +145,16 @@ def need_onnx() -> None:
 
 
 def _difference(run: Run, batch: Batch, expected: Tensor, network: Network, file: Path) -> float:
-    """The largest difference between the program's outputs and the network's."""
+    """Return the largest absolute difference between the outputs of the program and the network."""
     try:
         found = run(batch)
     except Exception as error:
         raise _not_exported(error, network, file) from error
     if found.shape != expected.shape or not torch.allclose(found, expected, RELATIVE, ABSOLUTE):
         raise DlcliError(
-            "the exported program gives other outputs than the model, and was deleted", str(file), _HINT
+            "the outputs of the exported program differ from the model's; the file was deleted",
+            str(file),
+            _HINT,
         )
     return float((found - expected).abs().max())
 
@@ -164,7 +167,7 @@ def _not_exported(error: Exception, network: Network, file: Path) -> DlcliError:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """torch tells of each of its steps, and of what is none of a user's business."""
+    """Suppress the progress messages and internal warnings of torch's exporter."""
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

@@ -1,1 +1,1 @@
-"""Inference: a run's model folder, from raw rows to predictions and figures."""
+"""Inference: load a run's model folder, predict raw rows and compute metrics."""

@@ -1,4 +1,4 @@
-"""The user's own code in a run: kept with it; `dlcli.gate.vouching` decides whether it may run again."""
+"""Collect the user's code that a run needs. `dlcli.gate.vouching` decides whether it may be run again later."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dlcli.gate.gate import targets
 
 
 def own_code(config: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, bytes]:
-    """Path and content of the modules that `_target_`s of the configuration name, where they lie in the user's folders.
+    """Return path and content of the modules that the `_target_`s name, if they are in one of the user's folders.
 
-    A module of a package comes with its whole package, for what it imports from beside it.
+    For a module of a package all modules of the package are returned, because it may import them.
     """
     files: dict[str, bytes] = {}
     for top in {target.partition(".")[0] for target in targets(config)}:
@@ -28,7 +28,7 @@ def own_code(config: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, by
 
 
 def _is_loaded_from(top: str, place: Path) -> bool:
-    """Whether importing `top` reads this place, and not an installed package of the same name."""
+    """Return whether `import top` loads this file or folder, rather than an installed package of the same name."""
     spec = importlib.util.find_spec(top)
     if spec is None:
         return False

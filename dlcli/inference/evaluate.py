@@ -1,4 +1,4 @@
-"""Figures of a saved model on some rows: what `train` records and `eval` repeats."""
+"""Evaluate a saved model on some rows. `train` records the metrics, and `eval` reproduces them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
 
 OUTPUTS = "outputs.npz"
-_TOLD = 2  # figures of a baseline that has no column of its own
+_MAX_METRICS = 2  # metrics of a named baseline that its sentence contains
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's outputs on some rows, and what they are worth.
+    """A model's outputs on some rows and their metrics.
 
-    `baselines` have the same figures of guesses by name: first, without one, that of a guess which looks at no row (the
-    training rows' most frequent class, or mean); of a series, naive forecasts.
+    Attributes:
+        rows: Row numbers, `(N,)`.
+        y: Raw targets of the rows.
+        outputs: Outputs of the network, `(N, ...)`.
+        metrics: Name to value, including the loss.
+        baselines: The same metrics for each baseline. The baseline with an empty name predicts the most frequent class
+            or the mean of the training rows; for series there are naive forecasts as well.
     """
 
     rows: np.ndarray
@@ -47,9 +52,17 @@ def evaluate(
     device: torch.device | str = "cpu",
     features: Features | None = None,
 ) -> Evaluation:
-    """Predict the raw rows and judge the predictions. The loss is that of the task, over all rows.
+    """Predict the raw rows and compute the metrics of the predictions.
 
-    `features` are those of the model's backbone, where they are kept: they need not be computed again.
+    Args:
+        model: The model.
+        data: Rows of the dataset.
+        rows: Numbers of the rows to evaluate, `(N,)`.
+        device: Device of the forward passes.
+        features: Cached features of the model's backbone, if there are any; they are read instead of the rows.
+
+    Returns:
+        The evaluation. Its loss is the task's loss over all rows.
     """
     x, y = take(data.x, rows), data.y[rows]
     outputs = outputs_on(model, data, rows, device, features)
@@ -58,9 +71,9 @@ def evaluate(
         rows,
         y,
         outputs,
-        metrics=_figures(model.task, outputs, encoded),
+        metrics=_metrics(model.task, outputs, encoded),
         baselines={
-            name: _figures(task, guess, encoded) for name, (task, guess) in model.task.baselines(x).items()
+            name: _metrics(task, guess, encoded) for name, (task, guess) in model.task.baselines(x).items()
         },
     )
 
@@ -68,68 +81,71 @@ def evaluate(
 def outputs_on(
     model: SavedModel, data: Data, rows: np.ndarray, device: torch.device | str, features: Features | None
 ) -> Tensor:
-    """The model's outputs for some rows, out of their features where those are kept."""
+    """Return the model's outputs for some rows, computed from cached features if there are any."""
     if features is None:
         return model.outputs(take(data.x, rows), device)
     return model.outputs_of({"features": features.read(rows)}, device)
 
 
-def _figures(task: Task, outputs: Tensor, y: Tensor) -> dict[str, float]:
+def _metrics(task: Task, outputs: Tensor, y: Tensor) -> dict[str, float]:
     scores = Scores(task)
     scores.update(outputs, y)
     return scores.compute()
 
 
 def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], dict[str, float]]:
-    """Metrics, and the baselines under the same names: `test/accuracy`; one that has a name, `naive/test/mse`."""
+    """Return the metrics and the baselines' metrics by name: `test/accuracy`; of a named baseline `naive/test/mse`."""
     metrics: dict[str, float] = {}
     baselines: dict[str, float] = {}
     for part, evaluation in evaluations.items():
         metrics |= {f"{part}/{name}": value for name, value in evaluation.metrics.items()}
-        for guess, worth in evaluation.baselines.items():
+        for guess, values in evaluation.baselines.items():
             prefix = f"{guess}/{part}" if guess else part
-            baselines |= {f"{prefix}/{name}": value for name, value in worth.items()}
+            baselines |= {f"{prefix}/{name}": value for name, value in values.items()}
     return metrics, baselines
 
 
 def named_baselines(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[str]:
-    """A sentence for each baseline that has a name, on the last part; the one without stands beside the figures."""
+    """Return the text about the named baselines on the last part, as a list of at most one item.
+
+    The baseline without a name is not included, because the table of metrics has a column for it.
+    """
     if not evaluations:
         return []
     part, evaluation = list(evaluations.items())[-1]
-    words, told = task.baseline_descriptions(), []
-    for guess, worth in evaluation.baselines.items():
+    words, sentences = task.baseline_descriptions(), []
+    for guess, values in evaluation.baselines.items():
         if guess:
-            main = [name for name in worth if name != "loss"][:_TOLD]
-            figures = ", ".join(f"{part}/{name} {number(worth[name])}" for name in main)
+            main = [name for name in values if name != "loss"][:_MAX_METRICS]
+            metrics = ", ".join(f"{part}/{name} {number(values[name])}" for name in main)
             repeated = f", which repeats {words[guess]}," if guess in words else ""
-            told.append(f"The {guess} baseline{repeated} has {figures}.")
-    if told and "" in words:
-        told.insert(0, f"The baseline in the table repeats {words['']}.")
-    return [" ".join(told)] if told else []
+            sentences.append(f"The {guess} baseline{repeated} has {metrics}.")
+    if sentences and "" in words:
+        sentences.insert(0, f"The baseline in the table repeats {words['']}.")
+    return [" ".join(sentences)] if sentences else []
 
 
 def save_outputs(run_dir: Path, evaluation: Evaluation) -> None:
-    """Keep the outputs themselves (`outputs.npz`): from them a parent draws the pictures of all rows."""
+    """Write the outputs to `outputs.npz`; the parent of the folds draws its plots from them."""
     np.savez_compressed(run_dir / OUTPUTS, rows=evaluation.rows, outputs=evaluation.outputs.numpy())
 
 
 def load_outputs(run_dir: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Row indices `(N,)` and outputs `(N, ...)` of a fold's held-out rows."""
+    """Return the row numbers `(N,)` and outputs `(N, ...)` of a fold's held-out rows."""
     with np.load(run_dir / OUTPUTS, allow_pickle=False) as parts:
         return parts["rows"], parts["outputs"]
 
 
 def choose_device(accelerator: str) -> torch.device:
-    """The device that a trainer with this `accelerator` would use."""
+    """Return the device that a trainer with this `accelerator` would use."""
     found = torch.accelerator.current_accelerator() if accelerator != "cpu" else None
     return found if found is not None and torch.accelerator.is_available() else torch.device("cpu")
 
 
 def predictions_table(model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> pd.DataFrame:
-    """`predictions.parquet`: row, split, target, prediction and what else the task gives.
+    """Return the content of `predictions.parquet`: row, split, target, prediction and the task's other columns.
 
-    One line a row; of a forecast, one line a step of each row.
+    There is one line per row; for forecasts, one line per row and forecast step.
     """
     tables = []
     for part, evaluation in evaluations.items():

@@ -1,4 +1,4 @@
-"""How long a network takes for a row: what somebody waits who asks it for one prediction at a time."""
+"""Measure the latency of single-row inference."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from dlcli.inference.saved_model import SavedModel
 from dlcli.training.fields import as_fields
 from dlcli.training.loader import BatchLoader
 
-# Rows that are sent through in turn (they may differ in length), passes that warm up, and those that are timed: at
-# most so many, and none that begins after so many seconds.
+# Number of different rows (they may differ in length), of warm-up passes and, at most, of timed passes; no pass begins
+# after this many seconds.
 _ROWS, _WARM_UP, _PASSES, _SECONDS = 16, 3, 50, 1.0
 
 
 @torch.inference_mode()
 def latency_ms(model: SavedModel, data: Data, rows: np.ndarray, device: torch.device) -> float:
-    """Milliseconds of a forward pass of one row: the median of several, on one thread where the device is a CPU.
+    """Return the median duration of a forward pass of one row, in milliseconds.
 
-    What the preprocessing does on the host, before rows reach the device, is not in it.
+    A CPU uses a single thread. The time does not include the preprocessing on the host.
 
     Args:
-        model: of which the network computes.
-        data: the raw rows.
-        rows: which of them are sent through; one at least.
-        device: where.
+        model: The model whose network is timed.
+        data: Rows of the dataset.
+        rows: Numbers of the rows to use, at least one.
+        device: Device of the forward passes.
     """
     network = model.network.to(device).eval()
     fields = as_fields(model.preprocessing.transform(take(data.x, rows[:_ROWS])))
@@ -61,7 +61,7 @@ def _wait(device: torch.device) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """How many threads there are differs between machines, and between trials side by side and one alone."""
+    """Use a single thread, so that the result does not depend on the machine or on the number of parallel trials."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""How MLflow loads a model folder: `mlflow.pyfunc.load_model("runs:/RUN_ID/model")`."""
+"""Load a model folder with MLflow: `mlflow.pyfunc.load_model("runs:/RUN_ID/model")`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class PythonModel:
-    """What MLflow calls."""
+    """A saved model with the interface of an MLflow pyfunc model."""
 
     def __init__(self, model: SavedModel) -> None:
         self._model = model
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Raw rows to predictions, one row each."""
+        """Return the predictions for raw rows, one line per row."""
         return self._model.predict(data)
 
 
 def _load_pyfunc(path: str) -> PythonModel:
-    """MLflow's entry point."""
+    """Load a model folder; MLflow calls this function."""
     folder = Path(path)
     if Manifest.load(folder) is None:
         warnings.warn(f"{folder}: {UNCHECKED}", stacklevel=2)

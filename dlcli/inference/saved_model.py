@@ -1,16 +1,16 @@
-"""A run's `model/` folder: written after training, and the only way in which a trained model is loaded.
+"""A run's `model/` folder. It is written after training, and trained models are only loaded from it.
 
 ::
 
-    MLmodel, requirements.txt, python_env.yaml   what MLflow reads
+    MLmodel, requirements.txt, python_env.yaml   files that MLflow reads
     model.json            classes to build and their plain arguments
     weights.safetensors   the best weights
-    preprocessing.skops   what was fitted on the training rows
-    vocabulary.json       the tokens, in the order of their numbers, where rows are texts (for people; not read)
+    preprocessing.skops   the preprocessing, fitted on the training rows
+    vocabulary.json       for texts: the tokens in the order of their numbers (for people; it is not read)
     labels.json           names of the classes or labels, in the order of their codes
     digests.json          SHA-256 of the files above, compared before they are read
 
-Nothing in it is unpickled, and only dlcli's and torch's own classes are built, unless the caller vouches for others.
+Nothing in it is unpickled. Only classes of dlcli and torch are built, unless the caller trusts others.
 """
 
 from __future__ import annotations
@@ -47,17 +47,22 @@ _DESCRIPTION, _LABELS = "model.json", "labels.json"
 _PREPROCESSING, _WEIGHTS = "preprocessing.skops", "weights.safetensors"
 _KINDS = get_args(Kind)
 
-_DAMAGED = "The folder is incomplete or damaged: copy it anew, or train again."
+_DAMAGED = "The folder is incomplete or damaged: copy it again, or repeat the training."
 
-# Rows that go through the network at a time. Fixed, so that figures repeat.
+# Rows of a forward pass. The number is fixed, so that results are reproducible.
 _ROWS = 512
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A trained network with its fitted preprocessing: from raw rows to predictions.
+    """A trained network with its fitted preprocessing.
 
-    `input_shape` is that of a row's `x`, 0 where it differs from row to row.
+    Attributes:
+        network: The network.
+        preprocessing: The fitted preprocessing.
+        task: The task, which converts outputs to predictions.
+        kind: Kind of the data: `image`, `table`, ...
+        input_shape: Shape of a row's `x`; a dimension that differs between rows is 0.
     """
 
     network: Network
@@ -67,12 +72,12 @@ class SavedModel:
     input_shape: tuple[int, ...] = ()
 
     def outputs(self, x: Any, device: torch.device | str = "cpu") -> Tensor:
-        """The network's outputs for raw rows, `(N, ...)`, on the CPU."""
+        """Return the network's outputs for raw rows, `(N, ...)`, on the CPU."""
         return self.outputs_of(as_fields(self.preprocessing.transform(x)), device)
 
     @torch.inference_mode()
     def outputs_of(self, fields: Fields, device: torch.device | str = "cpu") -> Tensor:
-        """The same for what the preprocessing made of raw rows, or the backbone of that (`features`)."""
+        """Return the network's outputs for preprocessed rows, or for the backbone's `features`, on the CPU."""
         network = self.network.to(device).eval()
         loader = BatchLoader(fields, _ROWS)
         parts = [
@@ -85,7 +90,7 @@ class SavedModel:
         return outputs if order is None else outputs[order.argsort()]
 
     def predict(self, x: Any, device: torch.device | str = "cpu") -> pd.DataFrame:
-        """Predictions for raw rows (a table, an array, or texts), one row each, in the user's own labels or unit."""
+        """Return predictions for raw rows (a table, an array or texts), one line per row, in the units of `y`."""
         return self.task.predictions(self.outputs(as_rows(x, self.kind), device))
 
 
@@ -101,7 +106,19 @@ def save_model(
     task_facts: Mapping[str, Any],
     run_id: str,
 ) -> None:
-    """Write the folder. `weights` is moved there; `model` and `task` are config nodes, the facts what they got."""
+    """Write a model folder.
+
+    Args:
+        folder: The folder to write.
+        weights: File of the weights, which is moved to the folder.
+        preprocessing: The fitted preprocessing.
+        model: The configuration's section `model`.
+        task: The configuration's section `task`.
+        kind: Kind of the data.
+        model_facts: Arguments that the model received from the data.
+        task_facts: Arguments that the task received from the targets.
+        run_id: ID of the run.
+    """
     import skops.io
 
     files: dict[str, str | bytes | Path] = {_PREPROCESSING: skops.io.dumps(preprocessing)}
@@ -124,7 +141,7 @@ def save_model(
 
 
 def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Let the task of a folder that is written know more, such as a tuned threshold."""
+    """Add arguments of the task, such as a tuned threshold, to a folder that has been written."""
     description = _description(folder)
     description["task_facts"] |= facts
     manifest = Manifest.load(folder)
@@ -136,22 +153,22 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
     """Load a model folder.
 
     Args:
-        folder: a run's `model/`.
-        trust: also build classes that are neither dlcli's nor torch's, where no gate is closed around the caller;
-            running them runs their author's code.
+        folder: A run's `model/`.
+        trust: Also build classes that belong to neither dlcli nor torch, unless the caller has closed a gate. This
+            runs the code of their author.
 
     Raises:
-        CorruptRun: a file is missing or damaged, or names a class that nobody vouched for.
+        CorruptRun: A file is missing or damaged, or names a class that is not trusted.
     """
     from safetensors.torch import load_model as load_weights
 
     gate = _gate(folder, trust)
-    with gate.closed(), _damage_told(folder):
+    with gate.closed(), _report_damage(folder):
         check_model(folder, _DESCRIPTION, _LABELS, _PREPROCESSING, _WEIGHTS)
         description = _description(folder)
         gate.admit_all({"model": description["model"], "task": description["task"]})
         preprocessing = load_fitted(folder / _PREPROCESSING, gate)
-        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
+        with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
             facts = _as_tuples(description["model_facts"])
             model: nn.Module = build(description["model"], where="model", **facts, restored=True)
         load_weights(model, str(folder / _WEIGHTS))
@@ -161,42 +178,42 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
 
 
 def load_task(folder: Path, *, trust: bool = False) -> Task:
-    """The task of a model folder, whose weights need not be there any more; otherwise as `load_model`."""
-    with _gate(folder, trust).closed(), _damage_told(folder):
+    """Load the task of a model folder as `load_model` does; the weights may have been deleted."""
+    with _gate(folder, trust).closed(), _report_damage(folder):
         check_model(folder, _DESCRIPTION, _LABELS)
         return _build_task(folder, _description(folder))
 
 
 def _gate(folder: Path, trust: bool) -> Gate:
-    """The gate that is closed already, else one for this folder."""
+    """Return the active gate, or else a new one for this folder."""
     return current() or Gate(str(folder), is_open=trust)
 
 
 def read_task_facts(folder: Path) -> dict[str, Any]:
-    """What the task of a folder was told of the targets: classes, means and deviations, thresholds; plain types."""
+    """Return the task's arguments from the targets in plain types: classes, means and deviations, thresholds."""
     description = _description(folder)
     return {**description["task_facts"], "classes": _labels(folder)}
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    """`model.json`, as far as its shape goes."""
+    """Read `model.json` and check its structure, but not the content of its sections."""
     file = folder / _DESCRIPTION
     found = read_json(file, "the model's description")
     sections = ("model", "task", "model_facts", "task_facts")
     if not all(isinstance(found.get(name), dict) for name in sections) or found.get("kind") not in _KINDS:
-        raise CorruptRun("the model's description lacks what it must have", str(file), _DAMAGED)
+        raise CorruptRun("the model's description lacks required keys", str(file), _DAMAGED)
     return found
 
 
 def _labels(folder: Path) -> list[str]:
-    """`labels.json`: names, in the order of their codes."""
+    """Read `labels.json`: names in the order of their codes."""
     file = folder / _LABELS
     try:
         labels = json.loads(read_text(file, JSON_BYTES, "the file of labels"))
     except (ValueError, RecursionError) as error:
         raise CorruptRun("the file of labels cannot be read", str(file), _DAMAGED) from error
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise CorruptRun("the file of labels holds no list of names", str(file), _DAMAGED)
+        raise CorruptRun("the file of labels does not hold a list of names", str(file), _DAMAGED)
     return labels
 
 
@@ -206,7 +223,7 @@ def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
 
 
 @contextmanager
-def _damage_told(folder: Path) -> Iterator[None]:
+def _report_damage(folder: Path) -> Iterator[None]:
     try:
         yield
     except (CorruptRun, NotSet):
@@ -224,10 +241,14 @@ def _as_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
-    """A pyfunc flavour whose loader is ours: no copy of the code, nothing pickled.
+    """Return the files of an MLflow pyfunc model whose loader is `dlcli.inference.pyfunc`.
 
-    `requires` names packages that the model is made of, beside dlcli and torch.
-    Written by hand, for importing `mlflow.pyfunc` takes longer than all the rest of the folder.
+    They contain no code and nothing pickled. They are written without `mlflow.pyfunc`, because importing it takes
+    longer than writing the rest of the folder.
+
+    Args:
+        run_id: ID of the run.
+        requires: Packages that the model needs in addition to dlcli and torch.
     """
     import platform
     from datetime import UTC, datetime
@@ -261,7 +282,7 @@ def _mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
 
 
 def _pinned(package: str) -> str:
-    """With its version, where it is one that pip has installed."""
+    """Return the requirement `package==version`, or the name alone if the package is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -271,18 +292,19 @@ def _pinned(package: str) -> str:
 
 
 def as_rows(x: Any, kind: str) -> Any:
-    """Raw rows as callers from outside hand them over: a table for `table`, an array or a table for `sequence`.
+    """Convert a caller's raw rows to the type of the kind of data.
 
-    Texts are taken as they are; the rest are arrays.
+    This is a table for `table`, and an array or a table for `sequence`. Texts stay as they are; other rows become
+    arrays.
 
     Raises:
-        DataError: it is a file's name, or nothing that a table can be made of.
+        DataError: `x` is the name of a file, or cannot be converted to a table.
     """
     if isinstance(x, Path) or (isinstance(x, str) and (kind != "tokens" or _is_file(x))):
         raise DataError(
-            f"{x} is a file's name, and predict takes the rows themselves",
+            f"{x} is the name of a file, but predict expects the rows themselves",
             "new data",
-            "Give an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
+            "Pass an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
         )
     if kind == "sequence":
         return x if isinstance(x, pd.DataFrame) else np.asarray(x)
@@ -290,7 +312,7 @@ def as_rows(x: Any, kind: str) -> Any:
         return x if isinstance(x, pd.DataFrame) else _as_table(x)
     if kind == "tokens":
         return x
-    if isinstance(x, ImageFiles):  # which are decoded a batch at a time
+    if isinstance(x, ImageFiles):  # are decoded batch by batch
         return x
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
 
@@ -300,12 +322,12 @@ def _as_table(x: Any) -> pd.DataFrame:
         return pd.DataFrame(x)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"no table can be made of this: {first_line(error)}", "new data", "Give a pandas.DataFrame."
+            f"cannot be converted to a table: {first_line(error)}", "new data", "Pass a pandas.DataFrame."
         ) from error
 
 
 def _is_file(text: str) -> bool:
-    """Whether a text names a file; most are too long to be a name."""
+    """Return whether a text is the name of a file. Most texts are too long for one, which raises an error."""
     try:
         return Path(text).is_file()
     except (OSError, ValueError):

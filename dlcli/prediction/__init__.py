@@ -1,1 +1,1 @@
-"""Prediction: files of new rows in, predictions out, piece by piece."""
+"""Prediction: read files of new rows, predict them and write the predictions, piece by piece."""

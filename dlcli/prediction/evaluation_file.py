@@ -1,4 +1,4 @@
-"""New rows with their targets, to judge a saved model by: `dlcli eval RUN --file FILE`."""
+"""Read new rows with their targets to evaluate a saved model: `dlcli eval RUN --file FILE`."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from dlcli.preprocessing.base import NeedsColumns
 from dlcli.preprocessing.table import Table
 from dlcli.tasks.base import Task
 
-# What says which rows train and which test: of new rows, all judge.
+# Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
 _SPLITTING = ("test_path", "split", "borders", "group")
 
 
 def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> Data:
-    """The rows of a file, read as the run's section `dataset` reads its own, their targets as the task has them.
+    """Read a file with the settings of the run's section `dataset`, and encode its targets as the task does.
 
     Raises:
-        InputError: the run's data are of no file.
-        DataError: the file cannot be read so, or has targets that the model does not know.
+        InputError: The run's dataset is not read from a file.
+        DataError: The file cannot be read, or has classes that are unknown to the model.
     """
     if "path" not in dataset:
         raise InputError(
-            f"the run's data are of no file: {dataset['_target_']} reads none",
+            f"the run's dataset is not read from a file: {dataset['_target_']} has no path",
             "--file",
-            "New rows of such a run can be predicted: dlcli predict.",
+            "To predict new rows with this run, use dlcli predict.",
         )
     section = {**dataset, "path": str(file), **{key: None for key in _SPLITTING if key in dataset}}
     if model.kind == "image" and "size" in section:
@@ -45,10 +45,10 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
     if "types" in section:
         section["types"] = {**section["types"], **_types(section, model)}
         if section["types"].get(section.get("time")) == "categorical":
-            section["time"] = None  # words would be no feature
+            section["time"] = None  # a categorical column cannot be a feature of time
     with judging(_targets(model.task)):
         data = read_rows(section)
-    return _as_learnt(data, model.task, file)
+    return _with_known_classes(data, model.task, file)
 
 
 def _targets(task: Task) -> Targets:
@@ -58,19 +58,19 @@ def _targets(task: Task) -> Targets:
 
 
 def _types(section: Mapping[str, Any], model: SavedModel) -> dict[str, str]:
-    """What columns hold, where that was decided by more rows than the file may have."""
+    """Return the types of columns that training inferred, possibly from more rows than the file has."""
     types = {}
     if isinstance(model.preprocessing, NeedsColumns):
         needed = model.preprocessing.needed_columns()
         types = {name: "categorical" for name, kind in needed.items() if kind == "categorical"}
-    if isinstance(model.preprocessing, Table):  # which knows how dates are written
+    if isinstance(model.preprocessing, Table):  # has the formats of dates
         dates = model.preprocessing.dates_written()
         types |= {name: "categorical" for name in dates if section["types"].get(name) == "date"}
     return types
 
 
-def _as_learnt(data: Data, task: Task, file: Path) -> Data:
-    """The targets in the order of the classes or labels that the task knows; the file may have fewer classes."""
+def _with_known_classes(data: Data, task: Task, file: Path) -> Data:
+    """Encode the targets in the order of the task's classes or labels; the file may have fewer of them."""
     known: Sequence[str] = getattr(task, "classes", ())
     if not known:
         return data
@@ -78,9 +78,9 @@ def _as_learnt(data: Data, task: Task, file: Path) -> Data:
     if unknown or not data.classes:
         near_names = question(near(unknown[0], known)) if unknown else ""
         raise DataError(
-            f"the model knows no class {unknown[0]}"
+            f"the class {unknown[0]} is unknown to the model"
             if unknown
-            else "the targets are numbers, and no classes",
+            else "the targets are numbers, not classes",
             str(file),
             hint(near_names, choices(known)),
         )

@@ -1,4 +1,4 @@
-"""New images: files, folders of them, tars, or tables of paths."""
+"""Read new images: image files, folders, .tar archives or tables of paths."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from dlcli.files.paths import is_file, is_folder
 from dlcli.formatting import counted
 from dlcli.prediction.new_rows import NewRows
 
-# Images that are predicted at a time: some batches, of which the next are decoded meanwhile.
+# Images that are predicted at a time. The number spans several batches, so that the next ones are decoded meanwhile.
 _AT_ONCE = 4 * 512
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How images are read.
+    """Settings for reading images.
 
     Attributes:
-        fit: crop scales the shorter side and cuts off the ends of the longer one; stretch scales both.
-        on_bad: whether a file that is no whole image is an error, or left out.
-        image: the column of paths, for a table; None: its first.
+        fit: `crop` scales the shorter side to size and crops the longer one; `stretch` scales both.
+        on_bad: Whether a file that is not a complete image is an error or is skipped.
+        image: For a table, the column of paths; None for the first column.
     """
 
     fit: Fit = "crop"
@@ -46,12 +46,16 @@ def read_images(
     settings: ImageSettings,
     tell: Callable[[str], None],
 ) -> Iterator[NewRows]:
-    """Images with their files' names, brought to the size and channels of a row `(C, H, W)` of the training.
+    """Yield images with the names of their files, in size and channels as in training.
 
-    `tell` is told how many were left out.
+    Args:
+        files: Image files, folders, .tar archives or tables.
+        input_shape: Shape of an image, `(C, H, W)`.
+        settings: How the images are read.
+        tell: Receives a message about skipped files.
 
     Raises:
-        DataError: a file, and what is wrong with it.
+        DataError: A file cannot be read.
     """
     channels, height, width = input_shape
     entries = [entry for file in files for entry in _entries(file, settings.image)]
@@ -64,23 +68,18 @@ def read_images(
         in_memory=False,
         on_bad=settings.on_bad,
     )
-    if left_out := len(entries) - len(found.rows):
-        tell(
-            f"{counted(left_out, 'file')} left out, no whole image; the first: {_first_out(entries, found.rows)}"
-        )
+    if skipped := len(entries) - len(found.rows):
+        first_skipped = entries[int(np.setdiff1d(np.arange(len(entries)), found.rows)[0])].where
+        tell(f"{counted(skipped, 'file')} skipped: not a complete image; the first: {first_skipped}")
     for first in range(0, len(found.rows), _AT_ONCE):
         some = found.rows[first : first + _AT_ONCE]
         names = pa.array([entries[row].where for row in some], pa.string())
         yield NewRows(files[0], found.x[first : first + _AT_ONCE], pa.table({"file": names}))
 
 
-def _first_out(entries: Sequence[Entry], kept: np.ndarray) -> str:
-    return entries[int(np.setdiff1d(np.arange(len(entries)), kept)[0])].where
-
-
 def _entries(file: Path, image: str | None) -> list[Entry]:
     if file == STDIN:
-        raise DataError("images cannot be piped in", hint="Give files, folders, a .tar, or a table of paths.")
+        raise DataError("images cannot be piped in", hint="Name files, folders, a .tar or a table of paths.")
     if is_folder(file) or file.suffix.lower() == ".tar":
         if not is_folder(file):
             need_file(file)
@@ -90,9 +89,9 @@ def _entries(file: Path, image: str | None) -> list[Entry]:
         source = read_table(file, types={image: "text"} if image else None, missing=[""])
         if image is None and not any(is_file(file.parent / str(name)) for name in source.frame.iloc[:, 0]):
             raise DataError(
-                "this model takes images, and the table's first column names no files",
+                "this model expects images, but the table's first column does not contain paths of files",
                 str(file),
-                "Give images, a folder or a .tar of them, or say which column has their paths: dataset.image=COLUMN.",
+                "Name images, a folder or a .tar of them, or set the column of their paths: dataset.image=COLUMN.",
             )
         return image_entries(source, image)
     return [Entry(file.name, str(file), 0, file.stat().st_size)]

@@ -1,4 +1,4 @@
-"""`NewRows`: some rows out of a file, and what tells them apart in the output."""
+"""`NewRows`: some rows of a file, and the columns that identify them in the output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """Rows of a file, as a saved model takes them; `labels` has a line for each line of their predictions."""
+    """Rows of a file in the form that a saved model accepts; `labels` has one line per line of their predictions."""
 
     file: Path
     rows: Any
@@ -23,7 +23,7 @@ class NewRows:
 
 
 def labels_of(files: Sequence[Path], file: Path, **columns: Any) -> pa.Table:
-    """Columns that tell rows apart, behind the file's name where there are several."""
+    """Return a table of the columns that identify rows, preceded by the file's name if there are several files."""
     table = pa.table(columns)
     if len(files) < 2:
         return table
@@ -32,7 +32,7 @@ def labels_of(files: Sequence[Path], file: Path, **columns: Any) -> pa.Table:
 
 @contextmanager
 def placed(file: Path) -> Iterator[None]:
-    """Let what a preprocessing says of "new data" name the file."""
+    """Replace the place "new data" in a preprocessing's errors by the file's name."""
     try:
         yield
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Where predictions go: a file that is there as a whole or not at all, or standard output."""
+"""Write predictions to standard output, or to a file that appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -29,39 +29,41 @@ _SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
 def check_output(path: Path, inputs: Sequence[Path]) -> None:
-    """Refuse a file that cannot be written, before anything is predicted.
+    """Check that a file can be written, before anything is predicted.
 
     Raises:
-        InputError: its ending is not known, its folder is not there, or it is one of the inputs.
+        InputError: The extension is unknown, the folder does not exist, or the file is one of the inputs.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        raise InputError("the ending says nothing", str(path), f"It is one of {', '.join(_SUFFIXES)}.")
+        raise InputError("has an unknown extension", str(path), f"Use one of {', '.join(_SUFFIXES)}.")
     if not is_folder(path.parent):
-        raise InputError("there is no such folder", str(path.parent), "Make it, or name another.")
+        raise InputError("there is no such folder", str(path.parent), "Create it, or name another.")
     if resolved(path) in map(resolved, inputs):
-        raise InputError("would replace the rows that are predicted", str(path), "Name another --output.")
+        raise InputError("would overwrite the rows to predict", str(path), "Name another --output.")
 
 
 @contextmanager
 def written_to(path: Path) -> Iterator[Write]:
-    """What appends lines to a file, in the format that its ending names; the file is there once all of them are.
+    """Yield a function that appends lines to a file, in the format of its extension.
+
+    The file appears when the context ends without an error.
 
     Raises:
-        DiskFull: there is no room for them.
-        InputError: the file cannot be written.
+        DiskFull: The disk is full.
+        InputError: The file cannot be written.
     """
     suffix = path.suffix.lower()
     with ExitStack() as stack:
         with _write_errors(path):
             partial = stack.enter_context(unfinished(path))
             file = partial.open("wb")
-        stack.callback(_let_go, file)
+        stack.callback(_close, file)
         if suffix == ".parquet":
             table = _Parquet(file, path)
-            stack.callback(_let_go, table)
-            yield telling(table.write, str(path))
+            stack.callback(_close, table)
+            yield with_write_errors(table.write, str(path))
         else:
-            yield telling(csv_to(file) if suffix == ".csv" else _json_lines_to(file), str(path))
+            yield with_write_errors(csv_to(file) if suffix == ".csv" else _json_lines_to(file), str(path))
         with _write_errors(path):
             if suffix == ".parquet":
                 table.close()
@@ -71,29 +73,29 @@ def written_to(path: Path) -> Iterator[Write]:
             partial.replace(path)
 
 
-def _let_go(opened: Any) -> None:
-    """Close what is closed already, if all is written, or what is thrown away."""
+def _close(opened: Any) -> None:
+    """Close a file without errors: it is either closed already, or incomplete and will be deleted."""
     with suppress(OSError):
         opened.close()
 
 
-def telling(write: Write, where: str) -> Write:
-    """The same, but for the system's refusal, which is said as of a file."""
+def with_write_errors(write: Write, where: str) -> Write:
+    """Return a function that calls `write` and translates the system's write errors to those of dlcli."""
 
-    def told(table: pa.Table) -> None:
+    def checked(table: pa.Table) -> None:
         with _write_errors(where):
             write(table)
 
-    return told
+    return checked
 
 
 def csv_to(file: IO[bytes]) -> Write:
-    """What appends lines to a CSV, the columns' names first."""
+    """Return a function that appends lines to a CSV; the first call also writes the header."""
     header = True
 
     def write(table: pa.Table) -> None:
         nonlocal header
-        # Arrow's own types keep whole numbers whole where some are missing.
+        # With Arrow's types, integers stay integers in columns with missing values.
         text = _legible(table).to_pandas(types_mapper=pd.ArrowDtype).to_csv(index=False, header=header)
         file.write(text.encode())
         header = False
@@ -102,16 +104,17 @@ def csv_to(file: IO[bytes]) -> Write:
 
 
 def records(table: pa.Table) -> list[dict[str, Any]]:
-    """Lines as JSON has them: NaN is null."""
+    """Return the lines as dictionaries for JSON: NaN becomes null."""
     table = _legible(table)
     columns = {name: _plain(table[name]) for name in table.column_names}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _legible(table: pa.Table) -> pa.Table:
-    """Single precision in as few digits as it takes: 0.1, not 0.10000000149011612; NaN is a gap.
+    """Convert values for output.
 
-    Times have their time of day, unless a column is of dates: a piece of it must not look otherwise than the next.
+    Single-precision numbers get as few digits as possible (0.1, not 0.10000000149011612), and NaN becomes null. Times
+    include the time of day unless the column holds dates, so that all pieces of a column have the same format.
     """
     for number, field in enumerate(table.schema):
         column, values = table.column(number), None
@@ -146,7 +149,7 @@ def _json_lines_to(file: IO[bytes]) -> Write:
 
 
 class _Parquet:
-    """A Parquet file, whose columns are of the types of the first lines."""
+    """A Parquet file; the first lines determine the types of its columns."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file, self._path = file, path
@@ -161,7 +164,7 @@ class _Parquet:
             self._writer.write_table(table.cast(self._writer.schema))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise DataError(
-                f"a column that is kept holds values of several kinds: {first_line(error)}",
+                f"a kept column holds values of several types: {first_line(error)}",
                 str(self._path),
                 "Write a .csv, or keep other columns.",
             ) from error

@@ -1,4 +1,4 @@
-"""`predict`: a run's saved model on files of new rows, of whatever kind the run has learnt from."""
+"""`predict`: apply a run's saved model to files of new rows, of the kind that the run was trained on."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Keep = Sequence[str] | Literal["all"]
 
 @dataclass(frozen=True, eq=False)
 class NewData:
-    """Files of new rows, and how they are read.
+    """Files of new rows and the settings for reading them.
 
     Attributes:
-        files: `-` is what is piped in.
-        settings: such as `dataset.separator=;`, as on the command line.
-        keep: columns of tables that are carried through, or all of them.
+        files: The files; `-` is standard input.
+        settings: Settings as on the command line, such as `dataset.separator=;`.
+        keep: Columns of tables that are copied to the output, or `all`.
     """
 
     files: Sequence[Path]
@@ -47,7 +47,7 @@ class NewData:
 
     @classmethod
     def of(cls, words: Sequence[str], keep: str | None = None) -> NewData:
-        """From the words of a command line; without a file, what is piped in."""
+        """Parse the words of a command line; without a file, rows are read from standard input."""
         files, settings = divide(words)
         if not files and sys.stdin.isatty():
             raise InputError("there are no rows to predict", "FILE", "Name a file, or pipe rows in.")
@@ -68,13 +68,23 @@ def predict(
     tell: Callable[[str], None],
     advanced: Callable[[int], None],
 ) -> int:
-    """Read the rows, predict them and write the predictions, piece by piece; return how many lines there are.
+    """Read the rows, predict them and write the predictions, piece by piece.
 
-    `tell` gets what a person should know, `advanced` the lines so far.
+    Args:
+        opened: The run.
+        model: The run's model.
+        data: The files.
+        write: Appends lines to the output.
+        device: `cpu`, or `auto` for an accelerator if there is one.
+        tell: Receives messages for the user.
+        advanced: Receives the number of lines written so far.
+
+    Returns:
+        The number of lines.
 
     Raises:
-        DataError: a file, row or column is not what the model needs.
-        ConfigError: a setting is not.
+        DataError: A file, row or column does not fit the model.
+        ConfigError: A setting is invalid.
     """
     lines, place = 0, choose_device(device)
     columns: list[str] = []
@@ -87,8 +97,8 @@ def predict(
             table = table.append_column(name, found[name])
         columns = columns or table.column_names
         if table.column_names != columns:
-            hint = "Name those that all of them have, such as --keep id,name."
-            raise DataError("has other columns to keep than the files before it", str(new.file), hint)
+            hint = "Name columns that all files have, such as --keep id,name."
+            raise DataError("has other columns to keep than the preceding files", str(new.file), hint)
         write(table)
         lines += len(table)
         advanced(lines)
@@ -98,7 +108,7 @@ def predict(
 def _read(
     opened: OpenedRun, model: SavedModel, data: NewData, tell: Callable[[str], None]
 ) -> Iterator[NewRows]:
-    """The rows of the files, by the kind of the run's data."""
+    """Yield the rows of the files with the reader for the run's kind of data."""
     files, preprocessing = data.files, model.preprocessing
     read = partial(read_settings, recorded=opened.config["dataset"], overrides=data.settings)
     keep = None if data.keep == "all" else data.keep
@@ -108,7 +118,7 @@ def _read(
         column = getattr(preprocessing, "column_", "") or None
         return read_texts(files, keep, read(TextSettings, text=column))
     if data.keep:
-        raise InputError("columns are kept of tables and texts alone", "--keep", "Leave it out.")
+        raise InputError("columns can be kept only from tables and texts", "--keep", "Remove the option.")
     if model.kind == "image":
         return read_images(files, model.input_shape, read(ImageSettings), tell)
     if isinstance(preprocessing, Series):
@@ -117,18 +127,18 @@ def _read(
         settings = read(StepSettings, id=preprocessing.id_, time=preprocessing.time_)
         return read_sequences(files, preprocessing, settings)
     raise InputError(
-        f"{type(preprocessing).__name__} is not dlcli's: files of such rows cannot be read",
+        f"{type(preprocessing).__name__} is not part of dlcli: files of such rows cannot be read",
         str(opened.folder),
         "Predict from Python: dlcli.load_run(RUN).predict(rows).",
     )
 
 
 def _refuse_namesakes(labels: Sequence[str], predictions: pd.DataFrame) -> None:
-    """Two columns of one name could not be told apart."""
+    """Raise a DataError if two columns of the output would have the same name."""
     names = [*labels, *map(str, predictions.columns)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(
-            f"the predictions would have two columns {twice}",
+            f"the output would have two columns named {twice}",
             "--keep",
-            "The rows have one of that name: keep others, such as --keep id,name.",
+            "The rows have a column of that name: keep others, such as --keep id,name.",
         )

@@ -1,4 +1,4 @@
-"""New steps: series whose next values are forecast, and sequences with an answer each, out of tables."""
+"""Read new series (to forecast their next values) and new sequences (with one prediction each) from tables."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from dlcli.prediction.tables import of_kinds
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 
-_FILL = "Fill it in, or leave the step out."
+_FILL = "Fill it in, or remove the step."
 
 
 @dataclass(frozen=True)
 class StepSettings(Written):
-    """How tables of steps are read.
+    """Settings for reading tables of steps.
 
     Attributes:
-        id: the column whose equal values make a series or a sequence; None: the file holds a single one.
-        time: the column that orders steps.
-        missing: of series, whether a missing value is an error, or repeats the one before it.
+        id: Column that identifies the series or sequence of a step; None if the file holds a single one.
+        time: Column that orders the steps.
+        missing: For series, whether a missing value is an error or is replaced by the preceding one.
     """
 
     id: str | None = None
@@ -47,10 +47,10 @@ class StepSettings(Written):
 def read_sequences(
     files: Sequence[Path], preprocessing: Sequences, settings: StepSettings
 ) -> Iterator[NewRows]:
-    """The sequences of each file with their ids, or their numbers where there is no column of those.
+    """Yield the sequences of each file with their IDs, or with row numbers if there is no column of IDs.
 
     Raises:
-        DataError: a column or a value is missing, or is no number.
+        DataError: A column or a value is missing, or a value is not a number.
     """
     for file in files:
         source = _read(file, preprocessing.columns_, settings)
@@ -67,15 +67,16 @@ def read_sequences(
 
 
 def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSettings) -> Iterator[NewRows]:
-    """Each file's series, for what follows them: their names where they have some, and the times that are forecast.
+    """Yield the series of each file, labelled with their names, if they have any, and the times of the forecast.
 
     Raises:
-        DataError: a column or a value is missing, is no number, or the times do not lie a fixed step apart.
+        DataError: A column or a value is missing, a value is not a number, or the times are not equally spaced.
+        ConfigError: `dataset.id` is set, but the model was trained on a single series.
     """
     id = settings.id
     if id is not None and not preprocessing.id_:
-        hint = "Give each series a file of its own."
-        raise ConfigError("the model has learnt a single series, and tells none apart", "dataset.id", hint)
+        hint = "Put each series in a separate file."
+        raise ConfigError("the model was trained on a single series, without an ID", "dataset.id", hint)
     for file in files:
         source = _read(file, preprocessing.columns_, settings)
         time = settings.time or _dates(source, id)
@@ -103,7 +104,7 @@ def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSett
 
 
 def _read(file: Path, columns: Sequence[str], settings: StepSettings) -> Source:
-    """All rows; the columns that hold values as numbers."""
+    """Read all rows of a file; the columns of values are converted to numbers."""
     kinds: dict[str, Kind] = dict.fromkeys(columns, "numeric")
     if settings.id is not None:
         kinds[settings.id] = "categorical"
@@ -114,7 +115,7 @@ def _read(file: Path, columns: Sequence[str], settings: StepSettings) -> Source:
 
 
 def _renamed(frame: pd.DataFrame, given: str | None, fitted: str | None) -> pd.DataFrame:
-    """A column under the name that the model knows; without a given one, what goes by that name is left out."""
+    """Rename the column `given` to the model's name `fitted`; if there is none, drop a column of that name."""
     if given == fitted or fitted is None:
         return frame
     others = frame.drop(columns=[fitted], errors="ignore")
@@ -124,7 +125,7 @@ def _renamed(frame: pd.DataFrame, given: str | None, fitted: str | None) -> pd.D
 def _dates(source: Source, id: str | None) -> str | None:
     try:
         return time_column(source, id)
-    except DataError:  # steps that are in order can do without
+    except DataError:  # a column of times is optional if the steps are in order
         return None
 
 
@@ -133,11 +134,11 @@ def _grid(source: Source, times: pd.Series, own: np.ndarray, time: str, *, gaps:
 
 
 def _forecast_times(times: pd.Series, grid: Grid, preprocessing: Series) -> np.ndarray:
-    """Times of the steps that are forecast: those behind the last, or the last where something is known of them."""
+    """Return the times of the forecast: the next steps, or the last ones if their covariates are known."""
     steps = preprocessing.horizon_
     if preprocessing.known_ and len(times) >= steps:
         return times.to_numpy()[-steps:]
     if len(times) > 1:
         return following(times, grid, steps)
-    # Of one step nobody knows how far away the next is.
+    # The interval between steps cannot be determined from a single one.
     return np.full(steps, np.nan if kind_of(times) == "numeric" else np.datetime64("NaT", "us"))

@@ -1,4 +1,4 @@
-"""How files of new rows are read: as the run's own were, unless the user says otherwise."""
+"""Settings for reading files of new rows: those of the run's dataset, unless the user overrides them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Settings = TypeVar("Settings")
 
 
 def divide(words: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Files and settings, such as `dataset.separator=;`."""
+    """Split words into files and settings such as `dataset.separator=;`."""
     settings = [word for word in words if word.startswith(_SECTION) and "=" in word]
     return [typed(word) for word in words if word not in settings], settings
 
@@ -26,12 +26,12 @@ def divide(words: Sequence[str]) -> tuple[list[Path], list[str]]:
 def read_settings(
     kind: type[Settings], recorded: Mapping[str, Any], overrides: Sequence[str], **defaults: Any
 ) -> Settings:
-    """Settings of a kind: those that are given, else as the run's own section `dataset` has them.
+    """Return settings of a kind: the given overrides, else the values of the run's section `dataset`.
 
     Raises:
-        ConfigError: one is given that there is not, or that it cannot be.
+        ConfigError: An override has an unknown name or an invalid value.
     """
-    # Not the signature's: what a class inherits names types that its own module may not know.
+    # The signature is not used, because inherited annotations may name types that the class's module does not import.
     hints = get_type_hints(kind, include_extras=True)
     takes = {name: Argument(annotation, UNKNOWN, required=False) for name, annotation in hints.items()}
     asked: dict[str, Any] = {}
@@ -44,12 +44,12 @@ def read_settings(
         if name not in takes:
             close = question(f"{_SECTION}{other}" for other in near(name, takes))
             known = hint(close, choices(f"{_SECTION}{other}" for other in takes))
-            problems.append(Problem("says nothing of how new rows are read", key, known))
+            problems.append(Problem("is not a setting for reading new rows", key, known))
         elif found := mismatch(value, takes[name]):
             problems.append(Problem(found[0], key, found[1]))
     if problems:
         raise ConfigError(problems)
-    own = {  # a dataset of the user's own may call something else so
+    own = {  # a user's dataset may have an argument of the same name and another type
         name: recorded[name]
         for name, argument in takes.items()
         if recorded.get(name) is not None and not mismatch(recorded[name], argument)
@@ -58,7 +58,7 @@ def read_settings(
 
 
 def _value(text: str, argument: Argument | None) -> Any:
-    """What stands behind `=`, as YAML has it; text as it is where that is meant: `,` and `|` are YAML's own signs."""
+    """Parse the value after `=` as YAML, unless the argument takes text (`,` and `|` have a meaning in YAML)."""
     import yaml
 
     try:

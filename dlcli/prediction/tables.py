@@ -1,4 +1,4 @@
-"""New rows out of tables, a piece at a time."""
+"""Read new rows from tables, piece by piece."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.preprocessing.base import NeedsColumns, Preprocessing
 from dlcli.preprocessing.table import Table
 
-_MEND = "Mend it, or leave the cell empty where there is no value."
+_CORRECT = "Correct it, or leave the cell empty if there is no value."
 
 
 def read_tables(
     files: Sequence[Path], preprocessing: Preprocessing, keep: Sequence[str] | None, written: Written
 ) -> Iterator[NewRows]:
-    """Rows with their numbers, counted from 0 in each file, and the columns that are kept (None: all).
+    """Yield rows with their numbers, counted from 0 in each file, and the kept columns (all if `keep` is None).
 
     Raises:
-        DataError: a column is missing, or a value is not of its column's kind.
+        DataError: A column is missing, or a value does not have the type of its column.
     """
     known = isinstance(preprocessing, NeedsColumns)
     kinds = preprocessing.needed_columns() if isinstance(preprocessing, NeedsColumns) else {}
@@ -38,7 +38,7 @@ def read_tables(
 
 
 def labels_of_piece(files: Sequence[Path], file: Path, piece: Piece) -> pa.Table:
-    """The rows' numbers and the columns that are kept."""
+    """Return a table of the rows' numbers and the kept columns."""
     labels = labels_of(files, file, row=np.arange(len(piece.source.frame)) + piece.first)
     for name in piece.kept.column_names:
         labels = labels.append_column(piece.kept.field(name), piece.kept[name])
@@ -48,9 +48,9 @@ def labels_of_piece(files: Sequence[Path], file: Path, piece: Piece) -> pa.Table
 def of_kinds(
     source: Source, kinds: Mapping[str, Kind], dates: Mapping[str, str | None] | None = None
 ) -> pd.DataFrame:
-    """The columns brought to their kinds, where the line of a wrong value is known; `dates`: how they are written."""
+    """Convert columns to their kinds while the line of a wrong value is known; `dates` holds the formats of dates."""
     changed = {
-        name: as_numbers(source.frame[name], source.place, _MEND)
+        name: as_numbers(source.frame[name], source.place, _CORRECT)
         if kind == "numeric"
         else as_dates(source.frame[name], source.place, (dates or {}).get(name))
         for name, kind in kinds.items()

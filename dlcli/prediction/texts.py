@@ -1,4 +1,4 @@
-"""New texts: in a column of a table, one a line, or one a file."""
+"""Read new texts: from a column of a table, or one per line or file."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from dlcli.files.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.prediction.tables import labels_of_piece
 
-# Bytes that show the first line, if it names columns.
+# Bytes to read in order to check whether the first line names columns.
 _BEGINNING = 1 << 13
 
-# What a byte that is no UTF-8 comes as.
-_NO_LETTER = re.compile("[\udc80-\udcff]")
-_ENCODING = "Give the encoding that it was written in, such as dataset.encoding=utf-16, or latin-1."
+# Bytes that are invalid in the encoding are decoded to these surrogates.
+_INVALID = re.compile("[\udc80-\udcff]")
+_ENCODING = "Set the encoding of the file, such as dataset.encoding=utf-16 or latin-1."
 
 
 @dataclass(frozen=True)
 class TextSettings(Written):
-    """How texts are read.
+    """Settings for reading texts.
 
     Attributes:
-        text: the column that holds them; None: the only one.
+        text: Column of the texts; None if there is a single column.
     """
 
     text: str | None = None
@@ -48,12 +48,13 @@ class TextSettings(Written):
 def read_texts(
     files: Sequence[Path], keep: Sequence[str] | None, settings: TextSettings
 ) -> Iterator[NewRows]:
-    """Texts with their numbers, counted from 0 in each file, or of a folder of .txt files their names.
+    """Yield texts with their numbers, counted from 0 in each file; for a folder of .txt files, with the files' names.
 
-    A .txt, and what is piped in, is a table where its first line names the column of texts; else a line is a text.
+    A .txt file or standard input is read as a table if its first line names the column of texts. Otherwise each line
+    is a text.
 
     Raises:
-        DataError: the column is missing, or a file is no text.
+        DataError: The column is missing, or a file is not text.
     """
     for file in files:
         if file != STDIN and not is_folder(file):
@@ -82,7 +83,7 @@ def _names_column(beginning: bytes, settings: TextSettings) -> bool:
     column = settings.text
     try:
         text = beginning.decode(codec(settings.encoding), errors="replace")
-    except LookupError:  # is told where all of it is read
+    except LookupError:  # an unknown encoding is reported when the whole file is read
         return False
     first = next(iter(text.lstrip().splitlines()), "")
     return column is not None and column in {cell.strip(' "') for cell in re.split(r"[,;\t|]", first)}
@@ -111,13 +112,13 @@ def _one_a_line(files: Sequence[Path], file: Path, encoding: str, stream: IO[byt
         yield NewRows(file, Texts.of(texts), labels_of(files, file, row=np.arange(first, first + len(some))))
         first += len(some)
     if not first:
-        raise DataError("is empty", str(file), "Rows are wanted.")
+        raise DataError("is empty", str(file), "Add at least one row.")
 
 
 def _clean(text: str, encoding: str, where: str) -> str:
-    """The text, if all of it could be read."""
-    if not text.isascii() and (wrong := _NO_LETTER.search(text)):
-        raise DataError(f"is no {encoding}: byte 0x{ord(wrong[0]) - 0xDC00:02x}", where, _ENCODING)
+    """Return the text, or raise a DataError if it contains bytes that could not be decoded."""
+    if not text.isascii() and (wrong := _INVALID.search(text)):
+        raise DataError(f"is not {encoding}: byte 0x{ord(wrong[0]) - 0xDC00:02x}", where, _ENCODING)
     return text
 
 
@@ -133,4 +134,4 @@ def _decoded(content: bytes, encoding: str, where: str) -> str:
     try:
         return content.decode(codec(encoding))
     except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(f"is no {encoding}: {first_line(error)}", where, _ENCODING) from error
+        raise DataError(f"is not {encoding}: {first_line(error)}", where, _ENCODING) from error

@@ -91,7 +91,11 @@ class Odd(nn.Module):
             batches(x=torch.randn(6, 7, 3), lengths=LENGTHS),
             "Recurrent cannot be exported",
         ),
-        (Odd(), batches(x=torch.randn(6, 3)), "gives other outputs than the model, and was deleted"),
+        (
+            Odd(),
+            batches(x=torch.randn(6, 3)),
+            "the outputs of the exported program differ from the model's; the file was deleted",
+        ),
     ],
     ids=["unrolled", "other outputs"],
 )
@@ -114,9 +118,12 @@ def test_a_run_is_exported_with_its_description() -> None:
     Path("f.pt2.json").write_text('{"mine": 1}')
     Path("f.pt2").write_text("as it was")
     done = CliRunner().invoke(app, ["export", "flowers", "--output", "f.pt2"])
-    assert (done.exit_code, "f.pt2.json\n  stands where the description goes" in done.stderr) == (2, True)
+    assert (
+        done.exit_code,
+        "f.pt2.json\n  would be overwritten by the program's description" in done.stderr,
+    ) == (2, True)
     assert (Path("f.pt2").read_text(), Path("f.pt2.json").read_text()) == ("as it was", '{"mine": 1}')
-    for words, told in ((["f.bin"], "the ending says nothing"), (["no/f.pt2"], "there is no such folder")):
+    for words, told in ((["f.bin"], "has an unknown extension"), (["no/f.pt2"], "there is no such folder")):
         done = CliRunner().invoke(app, ["export", "flowers", "--output", *words])
         assert (done.exit_code, told in done.stderr) == (2, True)
 

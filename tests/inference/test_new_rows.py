@@ -14,12 +14,12 @@ from dlcli.inference.saved_model import as_rows
 @pytest.mark.parametrize(
     ("given", "kind", "told"),
     [
-        ("new.csv", "table", r"new.csv is a file's name, and .*\n.*pandas.read_csv\('new.csv'\)"),
+        ("new.csv", "table", r"new.csv is the name of a file, but .*\n.*pandas.read_csv\('new.csv'\)"),
         (Path("new.csv"), "sequence", r"pandas.read_csv\('new.csv'\)"),
-        ("cat.png", "image", "Give an array of images"),
-        (Path("new.txt"), "tokens", "is a file's name"),
-        ("new.csv", "tokens", "is a file's name"),
-        (3, "table", "no table can be made of this.*\n.*DataFrame"),
+        ("cat.png", "image", "Pass an array of images"),
+        (Path("new.txt"), "tokens", "is the name of a file"),
+        ("new.csv", "tokens", "is the name of a file"),
+        (3, "table", "cannot be converted to a table.*\n.*DataFrame"),
     ],
 )
 def test_what_is_no_rows_is_told(given: Any, kind: str, told: str) -> None:

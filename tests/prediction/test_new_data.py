@@ -110,7 +110,7 @@ def test_the_only_series_of_a_file_needs_no_id() -> None:
     fitted = Series().fit(series.load("s.csv", lookback=3, horizon=2, **options).x)
     _, lines = predicted("sequence", fitted, "s.csv")
     assert lines.column_names == ["day", "prediction"]
-    with pytest.raises(ConfigError, match=r"dataset\.id: the model has learnt a single series"):
+    with pytest.raises(ConfigError, match=r"dataset\.id: the model was trained on a single series"):
         predicted("sequence", fitted, "s.csv", "dataset.id=store")
 
 
@@ -192,7 +192,7 @@ def test_texts_are_read_in_their_encoding_without_its_mark(encoding: str, codec:
     ("content", "told"),
     [
         (b"", "t.txt: is empty"),
-        (b"fine\n\xff\n", "t.txt:2: is no utf-8"),
+        (b"fine\n\xff\n", "t.txt:2: is not utf-8"),
         (b"c1,c0\n1\n", "t.txt:2: has 1 columns"),
     ],
 )
@@ -228,7 +228,7 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
     with pytest.raises(DataError, match=r"pictures/bad\.png: is not an image"):
         predicted("image", None, "pictures")
     (_, told), lines = predicted("image", None, "pictures", "dataset.on_bad=skip")
-    assert (len(lines), told) == (3, "1 file left out, no whole image; the first: pictures/bad.png")
+    assert (len(lines), told) == (3, "1 file skipped: not a complete image; the first: pictures/bad.png")
     with pytest.raises(DataError, match="holds no images"):
         Path("none").mkdir()
         predicted("image", None, "none")
@@ -239,7 +239,7 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
     [
         ("image", ["-"], None, "images cannot be piped in"),
         ("image", ["a.png"], None, "a.png: there is no such file"),
-        ("image", ["a.png"], "id", "--keep: columns are kept of tables and texts alone"),
+        ("image", ["a.png"], "id", "--keep: columns can be kept only from tables and texts"),
         (
             "tokens",
             ["t.csv", "dataset.quote=true"],

@@ -116,12 +116,12 @@ def test_json_tells_where_the_predictions_are(runs: Path) -> None:
         (["typo.csv"], "there is no column size\n  hint: Did you mean sizes?"),
         (["new.cvs"], "there is no such file"),
         (["new.csv", "--keep", "sise"], "hint: Did you mean size?"),
-        (["own.csv", "--keep", "all"], "the predictions would have two columns prediction"),
+        (["own.csv", "--keep", "all"], "the output would have two columns named prediction"),
         (["new.csv", "more.csv", "--keep", "all", "-o", "out.csv"], "more.csv\n  has other columns to keep"),
-        (["new.csv", "-o", "out.txt"], "the ending says nothing"),
+        (["new.csv", "-o", "out.txt"], "has an unknown extension"),
         (["new.csv", "-o", "no/out.csv"], "there is no such folder"),
-        (["new.csv", "-o", "new.csv"], "would replace the rows that are predicted"),
-        (["new.csv", "dataset.target=x"], "says nothing of how new rows are read"),
+        (["new.csv", "-o", "new.csv"], "would overwrite the rows to predict"),
+        (["new.csv", "dataset.target=x"], "is not a setting for reading new rows"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -159,7 +159,9 @@ def test_new_rows_with_targets_judge_the_model(
     likely = np.where(rows["kind"] == "dog", expected["p(dog)"], expected["p(cat)"])[some]
     assert found["metrics"]["test/log_loss"] == pytest.approx(-np.log(likely).mean(), rel=1e-5)
     rows[some].replace({"kind": {"dog": "dgo"}}).to_csv("some.csv", index=False)
-    with pytest.raises(DataError, match=r"some\.csv: the model knows no class dgo\n.*Did you mean dog\?"):
+    with pytest.raises(
+        DataError, match=r"some\.csv: the class dgo is unknown to the model\n.*Did you mean dog\?"
+    ):
         dlcli.evaluate("pets", file="some.csv", runs_dir=runs)
 
 
@@ -197,7 +199,7 @@ def test_few_numbers_are_no_classes_where_the_run_has_learnt_numbers() -> None:
     dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "n", "types": {}}
     data = labelled_rows({**dataset, "test_path": "gone.csv", "split": "part"}, Path("few.csv"), model)
     assert (data.y.tolist(), data.targets, data.test_rows) == ([2, 3, 2], ("n",), None)
-    with pytest.raises(InputError, match="the run's data are of no file"):
+    with pytest.raises(InputError, match="the run's dataset is not read from a file"):
         labelled_rows({"_target_": "dlcli.datasets.bundled.iris"}, Path("few.csv"), model)
 
 

@@ -1,4 +1,4 @@
-"""A run's predictions judged a second time: what any choice of its test rows is worth."""
+"""Read and write a run's recorded predictions, and compute metrics on subsets of its test rows from them."""
 
 from __future__ import annotations
 
@@ -20,38 +20,42 @@ from dlcli.tracking.ledger import Ledger
 
 
 def held_out(run_dir: Path) -> pd.DataFrame:
-    """Predictions of a run's test rows, in the order of the rows.
+    """Return the predictions of a run's test rows, sorted by row.
 
     Raises:
-        CorruptRun: they are missing or damaged.
+        CorruptRun: The predictions are missing or damaged.
     """
     return read_predictions(run_dir).sort_values("row", kind="stable")
 
 
 def read_predictions(run_dir: Path) -> pd.DataFrame:
-    """The same, in the order of the file."""
+    """Return the predictions of a run's test rows, in the order of the file.
+
+    Raises:
+        CorruptRun: The predictions are missing or damaged.
+    """
     check_recorded(Ledger.load(run_dir), PREDICTIONS_FILE)
     file = run_dir / PREDICTIONS_FILE
-    hint = "Copy the folder anew, or train again."
+    hint = "Copy the folder again, or repeat the training."
     if not is_file(file):
         raise CorruptRun("the run's predictions are missing", str(file), hint)
     try:
         table = pd.read_parquet(file)
         if "row" not in table:
-            raise ValueError("they have no column row")
+            raise ValueError("the column row is missing")
         return table[table["split"] == "test"]
-    except Exception as error:  # Arrow fails in as many ways as a file can be damaged
+    except Exception as error:  # Arrow raises many types of errors for damaged files
         raise CorruptRun(
             f"the run's predictions cannot be read: {first_line(error)}", str(file), hint
         ) from error
 
 
 def write_predictions(run_dir: Path, table: pd.DataFrame) -> None:
-    """Write a run's predictions: the old file or the whole new one is there, whatever happens meanwhile.
+    """Write a run's predictions atomically: an interruption leaves the old file.
 
     Raises:
-        DiskFull: there is no room for them.
-        InputError: the system refuses to write them.
+        DiskFull: The disk is full.
+        InputError: The file cannot be written.
     """
     file = run_dir / PREDICTIONS_FILE
     with write_errors(file), unfinished(file) as partial:
@@ -60,9 +64,9 @@ def write_predictions(run_dir: Path, table: pd.DataFrame) -> None:
 
 
 def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] | None:
-    """A metric as a function of positions among the test rows, by the run's own task (its threshold and averages).
+    """Return a function that computes a metric, as the run's task defines it, on positions among the test rows.
 
-    None where predictions do not say it: the loss, forecasts, tasks that are not dlcli's.
+    None if the metric cannot be computed from predictions: the loss, forecasts, tasks that are not part of dlcli.
     """
     check_recorded(Ledger.load(run_dir), MODEL_MANIFEST)
     try:
@@ -74,13 +78,17 @@ def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] 
     if measure is None or read is None:
         return None
     predicted, y, named = read
-    judge = MetricCollection({metric: measure})  # which hands each metric what it asks for by name
+    collection = MetricCollection(
+        {metric: measure}
+    )  # passes each metric the keyword arguments that it accepts
 
     @torch.no_grad()
     def figure(positions: np.ndarray) -> float:
         drawn = torch.from_numpy(positions)
-        judge.reset()
-        judge.update(predicted[drawn], y[drawn], **{name: values[drawn] for name, values in named.items()})
-        return float(judge.compute()[metric].double().mean())
+        collection.reset()
+        collection.update(
+            predicted[drawn], y[drawn], **{name: values[drawn] for name, values in named.items()}
+        )
+        return float(collection.compute()[metric].double().mean())
 
     return figure
