@@ -16,7 +16,7 @@ from dlcli.config.typecheck import mismatch
 from dlcli.config.validate import NEEDED, OPTIONAL, validate
 from dlcli.errors import CorruptRun, Problem
 
-_COPY = "Copy the folder anew."
+_COPY = "Copy the folder again."
 
 
 def check_sections(config: Mapping[str, Any], file: Path) -> None:

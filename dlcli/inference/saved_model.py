@@ -16,17 +16,23 @@ Nothing in it is unpickled. Only classes of dlcli and torch are built, unless th
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import torch
+import yaml
+from safetensors.torch import load_model as load_weights
 from torch import Tensor, nn
 
+from dlcli import __version__
 from dlcli.config.build import TARGET, build, locate
 from dlcli.datasets.data import Kind
 from dlcli.datasets.images.files import ImageFiles
@@ -119,7 +125,7 @@ def save_model(
         task_facts: Arguments that the task received from the targets.
         run_id: ID of the run.
     """
-    import skops.io
+    import skops.io  # takes a second with scikit-learn, and only saving needs it
 
     files: dict[str, str | bytes | Path] = {_PREPROCESSING: skops.io.dumps(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
@@ -160,8 +166,6 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
     Raises:
         CorruptRun: A file is missing or damaged, or names a class that is not trusted.
     """
-    from safetensors.torch import load_model as load_weights
-
     gate = _gate(folder, trust)
     with gate.closed(), _report_damage(folder):
         check_model(folder, _DESCRIPTION, _LABELS, _PREPROCESSING, _WEIGHTS)
@@ -250,14 +254,6 @@ def _mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
         run_id: ID of the run.
         requires: Packages that the model needs in addition to dlcli and torch.
     """
-    import platform
-    from datetime import UTC, datetime
-    from importlib.metadata import version
-
-    import yaml
-
-    from dlcli import __version__
-
     python = platform.python_version()
     flavor = {
         "data": ".",
@@ -283,8 +279,6 @@ def _mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
 
 def _pinned(package: str) -> str:
     """Return the requirement `package==version`, or the name alone if the package is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return f"{package}=={version(package)}"
     except PackageNotFoundError:

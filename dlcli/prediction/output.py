@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import parquet
 
 from dlcli.datasets.tables.arrow_types import DATES
 from dlcli.errors import DataError, InputError, first_line
@@ -156,8 +157,6 @@ class _Parquet:
         self._writer: Any = None
 
     def write(self, table: pa.Table) -> None:
-        from pyarrow import parquet
-
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._file, table.schema)
         try:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import yaml
+
 from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.config.typecheck import mismatch
@@ -59,8 +61,6 @@ def read_settings(
 
 def _value(text: str, argument: Argument | None) -> Any:
     """Parse the value after `=` as YAML, unless the argument takes text (`,` and `|` have a meaning in YAML)."""
-    import yaml
-
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
