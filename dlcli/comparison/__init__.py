@@ -1,1 +1,1 @@
-"""Runs against each other."""
+"""Compare runs with statistical tests."""

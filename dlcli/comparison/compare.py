@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in them, what each is worth, and whether a difference is more than chance."""
+"""Compare runs: their settings, their metrics on held-out rows, and the significance of the differences."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ LOWER_IS_BETTER = frozenset(
         "hamming_distance",
     }
 )
-# Figures of which neither more nor less is better by itself.
+# Metrics for which neither a higher nor a lower value is better by itself.
 _NEITHER = frozenset({"coverage", "interval_width"})
-# Shares, whose differences people give in points of a hundred.
+# Metrics between 0 and 1, whose differences are given in percentage points.
 _SHARES = frozenset(
     {
         "accuracy",
@@ -58,7 +58,7 @@ _SHARES = frozenset(
         "exact_match",
     }
 )
-# Figures that are means over rows: for these the bootstrap has but to draw differences, in no time.
+# Metrics that are means over rows. The bootstrap resamples their differences per row, which is fast.
 _OF_ROWS = ("accuracy", "mse", "mae")
 _HELD_OUT = "test/"
 _NO_DIFFERENCE = frozenset({"runs_dir", "run_name", "experiment_name"})
@@ -67,7 +67,7 @@ _ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs on the same rows. `p` are p-values by test, `words` what they mean."""
+    """The test of two runs on the same rows: `p` holds p-values by test, `words` the conclusion as a sentence."""
 
     a: str
     b: str
@@ -78,16 +78,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `dlcli compare` found.
+    """The result of `dlcli compare`.
 
     Attributes:
-        runs: names.
-        settings: dotted key to each run's value, where they differ.
-        figures: metric to each run's figure on held-out rows (a mean over folds), None where a run lacks it.
-        metric: what the tests are about.
-        pairs: tested pairs; empty where rows do not pair.
-        ranking: of three runs or more.
-        refusal: why rows do not pair, if so.
+        runs: Names of the runs.
+        settings: Dotted key to each run's value, for the keys that differ.
+        figures: Metric to each run's value on held-out rows (mean over folds), or None for a run without it.
+        metric: The metric that was tested.
+        pairs: Tested pairs; empty if the runs cannot be paired.
+        ranking: Ranking of three or more cross-validated runs, else None.
+        refusal: Why the runs cannot be paired, or None.
     """
 
     runs: tuple[str, ...]
@@ -99,13 +99,13 @@ class Comparison:
     refusal: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """The `--json` document."""
+        """Return the `--json` document."""
         return {"status": "FINISHED", **asdict(self)}
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """A run as it is compared: its figures by metric and fold, the rows behind them, and a folder a training."""
+class _Evaluated:
+    """A run to compare: metrics of each fold, mean numbers of training and test rows, and folders of its runs."""
 
     opened: OpenedRun
     label: str
@@ -116,26 +116,33 @@ class _Judged:
 
 
 def compare(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> Comparison:
-    """Compare two runs or more.
+    """Compare two or more runs.
+
+    Args:
+        refs: Names, IDs or folders of the runs.
+        runs_dir: Folder of all runs.
+        metric: The metric to test; None for the first metric of all runs that is not the loss.
 
     Raises:
-        InputError: fewer than two, one without figures on held-out rows, or a metric that no run has.
+        InputError: There are fewer than two runs, a run has no metrics on held-out rows, or not all runs have the
+            metric.
     """
     if len(refs) < 2:
         raise InputError(
-            "one run alone cannot be compared", "RUN", "Name two or more: dlcli compare RUN_A RUN_B"
+            "a comparison needs at least two runs", "RUN", "Name two or more: dlcli compare RUN_A RUN_B"
         )
     opened = [open_run(ref, runs_dir) for ref in refs]
-    runs = [_judged(run, label) for run, label in zip(opened, _labels(opened), strict=True)]
+    runs = [_evaluated(run, label) for run, label in zip(opened, _labels(opened), strict=True)]
     metric = metric and metric.removeprefix(_HELD_OUT)
     names = dict.fromkeys(name for run in runs for name in run.folds[0])
     common = [name for name in names if all(name in run.folds[0] for run in runs)]
     metric = metric or next((name for name in common if name != "loss"), next(iter(common), ""))
     if metric not in common:
-        hint = f"All of them have: {', '.join(common)}." if common else "Choose runs of one task."
-        raise InputError(
-            f"not every run has {metric or 'a common metric'} on held-out rows", "--metric", hint
+        hint = f"All runs have: {', '.join(common)}." if common else "Choose runs of the same task."
+        message = (
+            f"not all runs have {metric} on held-out rows" if metric else "the runs have no metric in common"
         )
+        raise InputError(message, "--metric", hint)
     figures = {
         name: tuple(
             float(np.mean([fold[name] for fold in run.folds])) if name in run.folds[0] else None
@@ -166,8 +173,8 @@ def _labels(opened: Sequence[OpenedRun]) -> list[str]:
     ]
 
 
-def _judged(run: OpenedRun, label: str) -> _Judged:
-    """Figures of each fold, a fold's seeds averaged; a hold-out is one fold."""
+def _evaluated(run: OpenedRun, label: str) -> _Evaluated:
+    """Return the run with the metrics of each fold (mean over its seeds); a hold-out counts as one fold."""
     folders = [run.ledger.sibling(run_id) for run_id in run.ledger.result.get("folds", ())] or [run.folder]
     by_fold: dict[int, list[dict[str, float]]] = {}
     splits = []
@@ -180,9 +187,9 @@ def _judged(run: OpenedRun, label: str) -> _Judged:
         }
         if ledger.status != "FINISHED" or not figures:
             raise InputError(
-                f"{label} has no figures on held-out rows ({run.ledger.status})",
+                f"{label} has no metrics on held-out rows ({run.ledger.status})",
                 str(run.folder),
-                f"Finish it first: {resume_command(run.ledger)}",
+                f"Resume it first: {resume_command(run.ledger)}",
             )
         by_fold.setdefault(int(ledger.tags.get("dlcli.fold", 0)), []).append(figures)
         splits.append(read_split(ledger))
@@ -192,7 +199,7 @@ def _judged(run: OpenedRun, label: str) -> _Judged:
     ]
     n_train = float(np.mean([len(split.train) + len(split.val) for split in splits]))
     n_test = float(np.mean([len(split.test) for split in splits]))
-    return _Judged(run, label, tuple(folders), folds, n_train, n_test)
+    return _Evaluated(run, label, tuple(folders), folds, n_train, n_test)
 
 
 def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
@@ -203,23 +210,23 @@ def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
 
 
 def _config(run: OpenedRun) -> dict[str, Any]:
-    """The configuration behind a run's figures: a sweep's are those of its winner."""
+    """Return the configuration of a run's metrics; for a sweep, that of its best trial."""
     has_winner = (run.folder / WINNER_FILE).exists() or WINNER_FILE in (run.ledger.digests or {})
     return read_config(run.ledger, WINNER_FILE) if has_winner else run.config
 
 
-def _refusal(runs: Sequence[_Judged]) -> str | None:
-    """Why the runs' figures do not belong together in pairs."""
+def _refusal(runs: Sequence[_Evaluated]) -> str | None:
+    """Return why the runs cannot be paired, or None if they can."""
     tags: list[Mapping[str, str]] = [run.opened.ledger.tags for run in runs]
     for what in ("data", "split"):
         if len({tag.get(f"dlcli.{what}_fingerprint") for tag in tags}) > 1:
             same = "the same rows" if what == "data" else "the same split (cv, its folds and cv.seed)"
-            return f"The {what} differs: figures pair only on {same}. Side by side they are no test."
+            return f"There is no test, because the {what} differs: a paired test needs {same}."
     return None
 
 
-def _no_rows(runs: Sequence[_Judged], metric: str, common: Sequence[str]) -> str:
-    """That a metric of a single hold-out cannot be tested, and what can be done."""
+def _no_rows(runs: Sequence[_Evaluated], metric: str, common: Sequence[str]) -> str:
+    """Return a message that the metric of a single hold-out cannot be tested, with an alternative."""
     others = [
         name
         for name in _OF_ROWS
@@ -227,13 +234,13 @@ def _no_rows(runs: Sequence[_Judged], metric: str, common: Sequence[str]) -> str
     ]
     instead = f"Compare by --metric {others[0]}, or train" if others else "Train"
     return (
-        f"{metric} of a single hold-out cannot be worked out again from its predictions, so there is no test. "
+        f"There is no test, because {metric} of a single hold-out cannot be computed from the recorded predictions. "
         f"{instead} with folds: cv=kfold."
     )
 
 
-def _pair(a: _Judged, b: _Judged, metric: str) -> Pair | None:
-    """The test of two runs; None where a single hold-out's predictions do not say what is asked."""
+def _pair(a: _Evaluated, b: _Evaluated, metric: str) -> Pair | None:
+    """Test two runs; None if the metric of a single hold-out cannot be computed from its predictions."""
     if len(a.folds) > 1:
         x, y = ([fold[metric] for fold in run.folds] for run in (a, b))
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
@@ -255,8 +262,8 @@ def _pair(a: _Judged, b: _Judged, metric: str) -> Pair | None:
     return Pair(a.label, b.label, found, p, words)
 
 
-def _of_all_rows(a: _Judged, b: _Judged, metric: str) -> Difference | None:
-    """The bootstrap of a figure that only many rows have; of several training seeds, their mean."""
+def _of_all_rows(a: _Evaluated, b: _Evaluated, metric: str) -> Difference | None:
+    """Return the bootstrap of a metric that is not a mean over rows, averaged over training seeds."""
     from dlcli.inference.recorded_predictions import figure_of_rows
 
     figures = [[figure_of_rows(folder, metric) for folder in run.folders] for run in (a, b)]
@@ -270,10 +277,10 @@ def _of_all_rows(a: _Judged, b: _Judged, metric: str) -> Difference | None:
     )
 
 
-def _rows(run: _Judged, metric: str) -> np.ndarray | None:
-    """The metric of each test row, in the order of the rows; None where it is no mean over rows of one target.
+def _rows(run: _Evaluated, metric: str) -> np.ndarray | None:
+    """Return the metric of each test row, sorted by row and averaged over training seeds, `(N,)`.
 
-    Of several training seeds, each row's mean.
+    None if the metric is not a mean over rows of a single target.
     """
     if metric not in _OF_ROWS:
         return None
@@ -293,7 +300,7 @@ def _rows(run: _Judged, metric: str) -> np.ndarray | None:
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
-    """With Holm's correction: of many pairs some look different by chance."""
+    """Return the pairs with Holm's correction for multiple comparisons."""
     corrected = []
     adjusted = holm([next(iter(pair.p.values())) for pair in pairs])
     for pair, p in zip(pairs, adjusted, strict=True):
@@ -304,9 +311,9 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _words(a: str, b: str, metric: str, difference: Difference, p: float, where: str) -> str:
-    """`B better than A in f1 by 0.8 points, 95 % CI 0.1 worse to 1.7 better: not distinguishable on these folds`."""
+    """Return a sentence such as `B better than A in f1 by 0.8 points, 95 % CI 0.1 worse to 1.7 better: ...`."""
     if difference.mean == difference.low == difference.high == 0:
-        return f"{b} has the very same {metric} as {a}: not distinguishable {where}"
+        return f"{b} has exactly the same {metric} as {a}: not distinguishable {where}"
     sign = -1 if metric in LOWER_IS_BETTER else 1
     is_share = metric.removesuffix("_untuned") in _SHARES
     unit, scale = (" points", 100) if is_share else ("", 1)
@@ -315,7 +322,7 @@ def _words(a: str, b: str, metric: str, difference: Difference, p: float, where:
     better, ends = (more, sorted(ends)) if mean >= 0 else (less, sorted(ends, reverse=True))
     if min(ends) >= 0 or max(ends) <= 0:
         interval = f"{abs(ends[0]):.3g} to {abs(ends[1]):.3g}"
-    else:  # each end in words, for a sign could mean either run
+    else:  # both ends are given in words, because the meaning of a sign would be ambiguous
         interval = " to ".join(f"{abs(end):.3g} {more if end > 0 else less}" for end in ends)
     verdict = "distinguishable" if p < _ALPHA else "not distinguishable"
     return (

@@ -1,4 +1,4 @@
-"""The critical-difference picture of several models (Demsar, 2006, figure 1)."""
+"""The critical-difference diagram of several models (Demsar, 2006, figure 1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcli.statistics.ranks import Ranking
 
 
 def critical_difference(names: Sequence[str], ranking: Ranking, metric: str) -> Figure:
-    """Models on the axis of their mean ranks, the best on top; a bar joins those that cannot be told apart."""
+    """Plot the mean ranks of models, the best on top; bars join models that are not significantly different."""
     order = sorted(range(len(names)), key=lambda index: ranking.ranks[index])
     figure, (ax,) = new_figure(width=7.0, height=1.6 + 0.36 * len(names))
     ax.grid(axis="y", visible=False)
@@ -30,13 +30,13 @@ def critical_difference(names: Sequence[str], ranking: Ranking, metric: str) -> 
     caption(
         figure,
         f"Friedman test p = {ranking.p:.2g}. Bars join models whose mean ranks differ by less than {difference:.2f} "
-        "(Nemenyi, 5 %): these cannot be told apart.",
+        "(Nemenyi, 5 %): these are not significantly different.",
     )
     return figure
 
 
 def alike(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
-    """The largest groups, as (first, last) of the sorted ranks, within which all differ by less than `difference`."""
+    """Return the maximal groups of sorted ranks that differ by less than `difference`, as pairs (first, last)."""
     groups: list[tuple[int, int]] = []
     for first in range(len(ranks)):
         last = max(index for index in range(first, len(ranks)) if ranks[index] - ranks[first] < difference)

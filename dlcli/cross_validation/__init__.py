@@ -1,1 +1,1 @@
-"""Cross-validation: folds as jobs, their results as one estimate."""
+"""Cross-validation: run the folds as jobs and combine their results into one estimate."""

@@ -1,4 +1,4 @@
-"""Child runs: those that are there already, and new ones."""
+"""Find and create the child runs of a parent run."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ PLACE_TAG = "dlcli.place"
 
 _CONFIG = "the run's configuration"
 
+# Sections, and keys within sections, that do not affect the result of a training run.
 _WHERE = frozenset({"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep"})
 _WHERE_IN = {"dataset": DATA_PATHS, "trainer": ("accelerator", "devices")}
 
 
 @dataclass
 class Children:
-    """The child runs of a parent, each known by its place: `fold 3`, `fold 3 seed 1`, `refit`.
+    """The child runs of a parent, identified by their places: `fold 3`, `fold 3 seed 1`, `refit`.
 
-    A place keeps its run: who resumes finds it again.
+    A place is a tag of its run, so that resuming the parent finds the run again.
     """
 
     store: Store
@@ -42,7 +43,7 @@ class Children:
 
     @classmethod
     def of(cls, store: Store, parent: Ledger) -> Children:
-        """Those of a parent, wherever they are by now."""
+        """Find the existing child runs of a parent in its current folder."""
         return cls(store, parent, families(parent).get(parent.run_id, {}))
 
     def run_dir(
@@ -55,7 +56,7 @@ class Children:
         tags: Mapping[str, str],
         files: Mapping[str, str | bytes] = MappingProxyType({}),
     ) -> Path:
-        """The folder of the run at a place; makes the run, with these `files` in its folder, where there is none."""
+        """Return the folder of the run at a place; the run is created, with `files` in its folder, if there is none."""
         if place not in self.known:
             self.known[place] = self.store.create_run(
                 experiment=self.parent.experiment,
@@ -69,7 +70,7 @@ class Children:
         return self.known[place]
 
     def settled(self, place: str, config: dict[str, Any]) -> dict[str, Any]:
-        """The configuration with what a finder has found for the run at a place: it need not look again."""
+        """Return the configuration with a finder's value for the run at a place in place of the finder."""
         found = Ledger.load(self.known[place]).tags.get(FOUND_TAG)
         if not found:
             return config
@@ -78,7 +79,7 @@ class Children:
         return {**config, section: {**config[section], key: recorded[section][key]}, "finder": {}}
 
     def is_done(self, place: str, config: dict[str, Any]) -> bool:
-        """Whether the run at a place has finished with this configuration."""
+        """Return whether the run at a place has finished with this configuration."""
         if Ledger.load(self.known[place]).status != "FINISHED":
             return False
         if self._recorded_text(place) == self._text(config):
@@ -86,16 +87,17 @@ class Children:
         return what_is_trained(self._recorded(place)) == what_is_trained(config)
 
     def _recorded(self, place: str) -> dict[str, Any]:
-        """A child's configuration, its paths as they are now."""
+        """Return a child's recorded configuration, with its paths relocated to the current folders."""
         config, parent = read_config(Ledger.load(self.known[place])), self.parent
         then = recorded_in(config, parent.former_runs_dir, parent.runs_dir)
         return relocated(config, then, parent.runs_dir)[0]
 
     def configure(self, place: str, config: dict[str, Any]) -> None:
-        """Give the run at a place another configuration, such as one that trains longer."""
+        """Replace the configuration of the run at a place, for example to train longer."""
         if self._recorded_text(place) != self._text(config):
             ledger = Ledger.load(self.known[place])
-            # Unfinished with the same stroke: what is killed before its training begins must not pass for done.
+            # The status changes in the same write. Otherwise a run that is killed before its training begins would
+            # count as finished with the new configuration.
             status = "KILLED" if ledger.status == "FINISHED" else ledger.status
             replace_recorded(ledger, {CONFIG_FILE: self._text(config)}, status=status)
 
@@ -103,16 +105,17 @@ class Children:
         return read_config_text(Ledger.load(self.known[place]))
 
     def _text(self, config: dict[str, Any]) -> str:
-        # Written once for all children that share it: PyYAML takes milliseconds.
+        # Cached for all children that share a configuration, because PyYAML takes milliseconds for it. The cache holds
+        # a reference to the configuration, so that its identity is not reused.
         if id(config) not in self._texts:
-            self._texts[id(config)] = config, config_text(config)  # held, lest another get the same identity
+            self._texts[id(config)] = config, config_text(config)
         return self._texts[id(config)][1]
 
 
 def families(member: Ledger) -> dict[str, dict[str, Path]]:
-    """Of all runs beside a run: those that belong to another, as the other's ID to place to folder.
+    """Return the child runs in a run's experiment folder, as a mapping of parent ID to place to folder.
 
-    All of an experiment's runs lie in one folder.
+    All runs of an experiment are in one folder.
     """
     found: dict[str, dict[str, Path]] = {}
     for file in member.run_dir.parents[1].glob(f"*/artifacts/{LEDGER_FILE}"):
@@ -126,17 +129,17 @@ def families(member: Ledger) -> dict[str, dict[str, Path]]:
 
 
 def descendants(member: Ledger) -> list[Ledger]:
-    """The ledgers of all runs that belong to a run, and of those that belong to these."""
-    known, found, left = families(member), [], [member.run_id]
-    while left:
-        below = [Ledger.load(folder) for folder in known.get(left.pop(), {}).values()]
+    """Return the ledgers of a run's children and of all their descendants."""
+    known, found, pending = families(member), [], [member.run_id]
+    while pending:
+        below = [Ledger.load(folder) for folder in known.get(pending.pop(), {}).values()]
         found += below
-        left += [ledger.run_id for ledger in below]
+        pending += [ledger.run_id for ledger in below]
     return found
 
 
 def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration without what says where and how a training runs: equal ones give the same result."""
+    """Return the part of a configuration that determines the result of training, without places and resources."""
     trained = {key: value for key, value in config.items() if key not in _WHERE}
     for section, keys in _WHERE_IN.items():
         trained[section] = {key: value for key, value in config[section].items() if key not in keys}

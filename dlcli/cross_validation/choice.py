@@ -1,4 +1,4 @@
-"""Settings that folds choose for themselves."""
+"""Settings that a search chooses separately for each fold."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from dlcli.cross_validation.estimation import Fold
 
 @dataclass(frozen=True)
 class Choice:
-    """What a fold is trained with.
+    """The settings of one fold.
 
     Attributes:
-        params: key to the value that was chosen; empty where nothing was.
-        config: the whole configuration.
+        params: Key to chosen value; empty without a search.
+        config: The complete configuration.
     """
 
     params: dict[str, Any]
     config: dict[str, Any]
 
 
-# Chooses for each fold, by looking at its training and validation rows alone.
+# Chooses the settings of each fold, using only its training and validation rows.
 Search = Callable[[Children, Sequence[Fold]], list[Choice]]
 
 
 def chosen_by(folds: Sequence[Fold], choices: Sequence[Choice]) -> list[str]:
-    """A sentence for each choice: `Folds 0, 2 chose optimizer.lr=0.01.`"""
+    """Return a sentence for each distinct choice: `Folds 0, 2 chose optimizer.lr=0.01.`"""
     found: dict[str, list[str]] = {}
     for fold, choice in zip(folds, choices, strict=True):
         if choice.params and fold.repeat == 0:

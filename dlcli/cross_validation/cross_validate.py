@@ -1,4 +1,4 @@
-"""A cross-validated run: its folds as child runs, then all that they say together."""
+"""Run a cross-validation: train the folds as child runs and record their combined results on the parent."""
 
 from __future__ import annotations
 
@@ -44,13 +44,19 @@ def cross_validate(
     system_metrics: bool,
     search: Search | None = None,
 ) -> Result:
-    """Train every fold that is not finished yet, and record on the parent what all of them say together.
+    """Train every unfinished fold and record the combined results on the parent.
 
-    With a search each fold is trained with the settings that it chose on its own training rows.
+    Args:
+        estimation: Configuration, data and splits.
+        run_dir: Folder of the parent run.
+        store: Creates the child runs.
+        watcher: Receives the progress.
+        system_metrics: Whether to record system metrics.
+        search: If given, each fold is trained with the settings that the search chooses on the fold's training rows.
 
     Raises:
-        DlcliError: of the first fold that fails; the parent has failed with it.
-        Interrupted: parent and running folds are killed, and can be resumed.
+        DlcliError: A fold failed; the parent has failed with it.
+        Interrupted: The parent and the running folds were killed; they can be resumed.
     """
     started, config = time.monotonic(), estimation.config
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
@@ -81,9 +87,7 @@ def cross_validate(
         task = load_task(results[0].run_dir / "model", trust=True)
         summary = summarize_folds(folds, results, task)
         if not summary.intervals:
-            raise DataError(
-                "no fold holds out any row", where="cv", hint="Give it test rows: cv.test_size=0.2."
-            )
+            raise DataError("no fold has test rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
         final, guesses = (
             refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else ({}, {})
         )
@@ -91,13 +95,13 @@ def cross_validate(
         messages = [summary.line(metric), *filter(None, [summary.sources(metric), summary.caution()])]
         if summary.seeds > 1 and summary.folds == 1:
             messages.append(
-                "One split only: the interval is that of the training seed, not that of other rows."
+                "There is a single split: the interval covers the training seed, not the choice of rows."
             )
         messages += chosen_by(folds, choices)
-        messages += _told_by(places, run_dirs)
+        messages += _checkpoint_messages(places, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
-        judged = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in results}
-        keep_best(judged, config["tracking"]["keep"], config["mode"])
+        monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in results}
+        keep_best(monitored, config["tracking"]["keep"], config["mode"])
         recorder.tag("mlflow.note.content", "\n".join(messages))
         figures = {**summary.metrics, **final}
         recorder.finish(
@@ -115,13 +119,13 @@ def cross_validate(
 
 
 def _check_results(results: Sequence[Result]) -> None:
-    """What the report is made of, before anything is written: the folds' files as they were when the folds ended."""
+    """Check that the folds' files, from which the report is made, are unchanged since the folds ended."""
     for result in results:
         check_recorded(Ledger.load(result.run_dir), MODEL_MANIFEST, PREDICTIONS_FILE, OUTPUTS_FILE)
 
 
-def _told_by(places: Sequence[str], run_dirs: Sequence[Path]) -> list[str]:
-    """Of which folds a checkpoint was damaged."""
+def _checkpoint_messages(places: Sequence[str], run_dirs: Sequence[Path]) -> list[str]:
+    """Return a message for each fold with a damaged checkpoint."""
     tags = [Ledger.load(folder).tags for folder in run_dirs]
     return [
         f"{place}: {tag[CHECKPOINT_TAG]}"
@@ -131,13 +135,13 @@ def _told_by(places: Sequence[str], run_dirs: Sequence[Path]) -> list[str]:
 
 
 def place_of(fold: Fold, estimation: Estimation) -> str:
-    """A fold's place among the children."""
+    """Return a fold's place among the child runs."""
     seeds = f" seed {fold.repeat}" if estimation.config["cv"]["seeds"] > 1 else ""
     return f"fold {fold.number}{seeds}"
 
 
 def headline(metrics: Mapping[str, Any], monitor: str) -> str:
-    """The metric to speak of first: the monitored one, unless that is the loss; else the first."""
+    """Return the main metric: the monitored one unless it is the loss, else the first other metric."""
     watched = monitor.partition("/")[2]
     named = [name for name in metrics if name != "loss"]
     return watched if watched in named else next(iter(named), "loss")

@@ -1,4 +1,4 @@
-"""An experiment's trainings: each split with each seed, as jobs."""
+"""The training runs of an experiment: each split with each seed, as jobs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dlcli.training.loader import derive_seed
 
 @dataclass(frozen=True)
 class Fold:
-    """One training: a split and a seed.
+    """One training run: a split and a seed.
 
     Attributes:
-        number: of the split, from 0.
-        repeat: of the training seed, from 0.
-        split: the rows.
-        seed: of weights, order and dropout.
+        number: Number of the split, from 0.
+        repeat: Number of the training seed, from 0.
+        split: Row numbers of the split.
+        seed: Seed of initial weights, order of rows and dropout.
     """
 
     number: int
@@ -35,14 +35,14 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Estimation:
-    """What is trained to learn how good a configuration is.
+    """Configuration, data and splits for estimating how well a configuration performs.
 
     Attributes:
-        config: the resolved configuration.
-        data: the raw rows.
-        splits: one for each fold.
-        final_test: rows that no fold has; a refitted model is tested on them.
-        code: folders of the user's own code.
+        config: The resolved configuration.
+        data: Rows of the dataset.
+        splits: One split per fold.
+        final_test: Numbers of the rows that are in no fold; a refitted model is tested on them.
+        code: Folders of the user's code.
     """
 
     config: dict[str, Any]
@@ -53,7 +53,7 @@ class Estimation:
 
     @property
     def folds(self) -> list[Fold]:
-        """The trainings. A single one has the configuration's seed, others have seeds derived from it."""
+        """The training runs. A single run uses the configuration's seed; several use seeds derived from it."""
         seed, seeds = self.config["seed"], self.config["cv"]["seeds"]
         single = len(self.splits) == seeds == 1
         return [
@@ -64,12 +64,12 @@ class Estimation:
 
     @property
     def is_single(self) -> bool:
-        """Whether it is one training, which needs no parent."""
+        """Whether there is a single training run, which needs no parent run."""
         return len(self.splits) == 1 and self.config["cv"]["seeds"] == 1 and not self.config["cv"]["refit"]
 
     @property
     def whole(self) -> Split:
-        """All rows that folds are made of, to train on, and the final test rows."""
+        """The split of a refit: all rows of the folds for training, and the final test rows."""
         if len(self.splits) == 1:
             return self.splits[0]
         if self.config["trainer"].get("limit_rows"):
@@ -81,9 +81,10 @@ class Estimation:
         return Split(without_overlap(self.data, rows, self.final_test), none, self.final_test)
 
     def for_choosing(self) -> Estimation:
-        """The same rows for a choice among configurations: held-out rows of folds validate, and nothing is tested.
+        """Return the estimation for choosing among configurations: held-out rows are for validation, without test rows.
 
-        A fold's own validation rows train: those that are held out stop the training and choose the epoch instead.
+        A fold's validation rows become training rows, because the held-out rows take over early stopping and the
+        choice of the epoch.
         """
         none = self.final_test[:0]
         splits = []
@@ -97,12 +98,12 @@ class Estimation:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all splits: runs with the same one can be compared fold by fold."""
+        """A digest of all splits; runs with equal digests can be compared fold by fold."""
         if len(self.splits) == 1:
             return self.splits[0].fingerprint
         prints = "".join(split.fingerprint for split in self.splits)
         return hashlib.blake2b(prints.encode(), digest_size=16).hexdigest()
 
     def job(self, run_dir: Path, fold: Fold, config: dict[str, Any] | None = None) -> Job:
-        """The job of a training."""
+        """Return the job of a training run."""
         return Job(config or self.config, str(run_dir), fold.seed, self.code, slim=not self.is_single)

@@ -1,4 +1,4 @@
-"""What folds say together: figures for the record, and the line that a person reads."""
+"""Combine the results of folds: metrics for the record, and sentences for the user."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from dlcli.tasks.base import Task
 
 _HELD_OUT = "test/"
 
-# Below it Student's t reaches 3 to 13 standard errors, of a deviation that so few figures do not tell.
+# With fewer estimates, the interval spans 3 to 13 standard errors (Student's t), and the standard deviation itself is
+# uncertain.
 _FEW = 5
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures on held-out rows, by metric.
+    """Metrics on held-out rows.
 
     Attributes:
-        intervals: over folds, each fold's figure the mean over its seeds.
-        components: the variance by folds and seeds, where there are several seeds.
-        folds: how many splits.
-        seeds: how many training seeds each.
+        intervals: Metric to interval over folds; a fold's value is the mean over its seeds.
+        components: Metric to the variance between folds and between seeds; empty with a single seed.
+        folds: Number of splits.
+        seeds: Number of training seeds per split.
     """
 
     intervals: dict[str, Interval]
@@ -35,7 +36,7 @@ class Summary:
     seeds: int
 
     def baselines(self, results: Sequence[Result]) -> dict[str, float]:
-        """What guesses are worth on held-out rows, under the names of the means: `cv/accuracy_mean`."""
+        """Return the baselines' metrics on held-out rows, under the names of the means: `cv/accuracy_mean`."""
         found = mean_baselines(results)
         return {
             f"cv/{name}_mean": found[_HELD_OUT + name] for name in self.intervals if _HELD_OUT + name in found
@@ -43,7 +44,7 @@ class Summary:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`cv/accuracy_mean`, `_std`, `_se`, `_ci95_low`, `_ci95_high`, and so on; what cannot be said is left out."""
+        """The metrics `cv/accuracy_mean`, `_std`, `_se`, `_ci95_low`, `_ci95_high` and so on, if defined."""
         figures: dict[str, float] = {}
         for name, interval in self.intervals.items():
             parts = {
@@ -60,7 +61,7 @@ class Summary:
         return figures
 
     def line(self, metric: str) -> str:
-        """`accuracy 0.963 +- 0.011 (95% CI 0.949 to 0.977, 10 folds)`."""
+        """Return a summary such as `accuracy 0.963 +- 0.011 (95% CI 0.949 to 0.977, 10 folds)`."""
         interval = self.intervals[metric]
         seeds = f" x {self.seeds} seeds" if self.seeds > 1 else ""
         count = f"{self.folds} folds{seeds}" if self.folds > 1 else f"1 split{seeds}"
@@ -70,17 +71,17 @@ class Summary:
         return text
 
     def caution(self) -> str | None:
-        """That the interval is of few estimates; None where they are enough, or where there is no interval."""
+        """Return a warning if the interval is based on few estimates, else None (also if there is no interval)."""
         count, what = (self.folds, "folds") if self.folds > 1 else (self.seeds, "seeds")
         if not 1 < count < _FEW:
             return None
         return (
-            f"An interval of {count} {what} is wide, and itself little more than a guess: "
-            f"{_FEW} or more tell how far the figure can be trusted."
+            f"An interval from {count} {what} is wide and itself uncertain. "
+            f"Use {_FEW} or more {what} for a reliable one."
         )
 
     def sources(self, metric: str) -> str | None:
-        """How much of the variance is the folds', and how much the seeds'; None where there is one seed."""
+        """Return a sentence with the shares of folds and seeds in the variance; None with a single seed."""
         if metric not in self.components:
             return None
         parts = self.components[metric]
@@ -94,14 +95,14 @@ class Summary:
 
 
 def mean_baselines(results: Sequence[Result]) -> dict[str, float]:
-    """The mean of each baseline that all trainings have, under its name in them."""
+    """Return the mean of each baseline metric that all results contain, under the same name."""
     names = [name for name in results[0].baselines if all(name in result.baselines for result in results)]
     found = {name: float(np.mean([result.baselines[name] for result in results])) for name in names}
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> Summary:
-    """The summary of finished folds; `task` knows between which values a metric lies."""
+    """Return the summary of finished folds. The task supplies the bounds of the metrics."""
     numbers = sorted({fold.number for fold in folds})
     seeds = 1 + max(fold.repeat for fold in folds)
     names = [
@@ -119,7 +120,8 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
             table[fold.number, fold.repeat] = result.metrics[name]
         metric = name.removeprefix(_HELD_OUT)
         if len(numbers) == 1:
-            # One split: nothing overlaps but all of it; what varies is the seed, and the interval is that of the seed.
+            # With one split, only the seed varies, so the interval is that of the seed, without a correction for
+            # overlapping training sets.
             intervals[metric] = corrected_interval(table[0], n_train=1, n_test=0)
         else:
             intervals[metric] = corrected_interval(table.mean(axis=1), n_train, n_test)

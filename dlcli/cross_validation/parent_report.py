@@ -1,4 +1,4 @@
-"""What a cross-validated run's parent keeps: the table of folds, predictions of every held-out row, pictures."""
+"""Write the report of a cross-validation's parent run: table of folds, predictions of all held-out rows, plots."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def write_parent_report(
     histories = [recorded_epochs(result.run_dir) for result in results]
     save(fold_curves(histories, metric), plots / "learning_curves.png")
     save(fold_figures(table, summary.intervals, metric, summary.line(metric)), plots / "folds.png")
-    # Every held-out row once: more seeds and repeats say nothing about other rows.
+    # Only the first seed is plotted, so that each held-out row appears once.
     once = [result for fold, result in zip(folds, results, strict=True) if fold.repeat == 0]
-    _write_pooled_pictures(plots, estimation, once, task)
+    _write_pooled_plots(plots, estimation, once, task)
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
-    """One line a training: fold, repeat, what it chose, rows, best epoch and all its figures."""
+    """Return a table with one line per training run: fold, repeat, chosen settings, rows, best epoch and metrics."""
     lines = []
     for fold, result in zip(folds, results, strict=True):
         best = Ledger.load(result.run_dir).metrics.get("best_epoch")
@@ -59,7 +59,7 @@ def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
 
 
 def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
-    """Predictions of held-out rows, by models that never saw them; `fold` and `repeat` say which."""
+    """Return the predictions of held-out rows, with columns `fold` and `repeat` for the model that made them."""
     tables = []
     for fold, result in zip(folds, results, strict=True):
         table = read_predictions(result.run_dir).drop(columns="split")
@@ -69,9 +69,8 @@ def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
     return pd.concat(tables, ignore_index=True)
 
 
-def _write_pooled_pictures(
-    plots: Path, estimation: Estimation, results: Sequence[Result], task: Task
-) -> None:
+def _write_pooled_plots(plots: Path, estimation: Estimation, results: Sequence[Result], task: Task) -> None:
+    """Write the task's plots of the held-out rows of all folds."""
     parts = [load_outputs(result.run_dir) for result in results if len(result.metrics)]
     rows = np.concatenate([rows for rows, _ in parts])
     outputs = torch.from_numpy(np.concatenate([outputs for _, outputs in parts]))

@@ -1,4 +1,4 @@
-"""The final model: trained on all rows that folds are made of, for as long as folds took, tested once."""
+"""Train the final model on all rows of the folds, for the median of their best epochs, and test it once."""
 
 from __future__ import annotations
 
@@ -36,11 +36,21 @@ def refit(
     place: str = PLACE,
     words: Sequence[str] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Train the final model in a child run and give it to the parent; its figures on the final test rows, and what
-    baselines are worth there.
+    """Train the final model in a child run and link it into the parent's folder.
 
-    It is the model that one wants to look at most, and has all that a run has: pictures, and the `words` that it is
-    configured by; the parent's, where these are not given.
+    The child is a complete run, with plots and recorded overrides.
+
+    Args:
+        estimation: Configuration, data and splits.
+        children: The child runs of the parent.
+        run_dir: Folder of the parent run.
+        folds: Folders of the folds' runs.
+        watcher: Receives the progress.
+        place: Place of the child run.
+        words: Overrides to record for the child; those of the parent if None.
+
+    Returns:
+        The metrics on the final test rows, and the baselines' metrics.
     """
     config = refit_config(estimation.config, folds)
     whole = estimation.whole
@@ -62,7 +72,10 @@ def refit(
 
 
 def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any]:
-    """The configuration without validation rows: the median of the folds' best epochs, and nothing that watches val."""
+    """Return the configuration for training without validation rows.
+
+    It trains for the median of the folds' best epochs and has no callbacks that monitor validation metrics.
+    """
     epochs = round(statistics.median(Ledger.load(fold).metrics["best_epoch"] for fold in folds)) + 1
     callbacks = {
         name: node
@@ -76,7 +89,7 @@ def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any
 def _files(
     parent: Path, config: dict[str, Any], split: Split, words: Sequence[str] | None
 ) -> dict[str, str | bytes]:
-    """What a run's folder has before its job; the conf folders are the parent's."""
+    """Return the files of a run's folder before its job starts; the conf folders are those of the parent."""
     ledger = Ledger.load(parent)
     check_recorded(ledger, CONF_DIRS_FILE)
     folders = recorded_folders(parent, Path(config["runs_dir"]), parent.parents[2])
@@ -84,7 +97,7 @@ def _files(
 
 
 def _link(source: str, target: str) -> None:
-    """One copy on the disk under two names; a real copy where the disk knows no such thing."""
+    """Create a hard link, or a copy if the file system does not support hard links."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,1 +1,1 @@
-"""Statistics of figures from resampling: intervals and comparisons, each with the source of its formula."""
+"""Statistics of resampled metrics: intervals and tests, each with the source of its formula."""

@@ -1,4 +1,4 @@
-"""The deviation that values are scaled by: 1 where what there is of it is rounding."""
+"""Standard deviations for scaling; constant values, whose deviation is a rounding error, get 1."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from numpy.typing import ArrayLike
 
 
 def deviations(values: np.ndarray) -> np.ndarray:
-    """Standard deviation of each column of `(N, F)`; 1, which leaves it its scale, where it never changes: `(F,)`."""
-    # A column at a time is summed in pairs; along the rows, rounding would grow with them.
+    """Return the standard deviation of each column of `(N, F)`, or 1 for a constant column: `(F,)`."""
+    # NumPy uses pairwise summation for a single column. Summing along the rows of the matrix would accumulate
+    # rounding errors.
     std = np.array([column.std() for column in values.T])
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     return scales(std, largest, len(values))
 
 
 def scales(std: ArrayLike, largest: ArrayLike, rows: int) -> np.ndarray:
-    """Deviations, 1 where they are no more than the rounding of so many values, of which the `largest` counts.
+    """Return the standard deviations, with 1 in place of those within the rounding error.
 
-    A sensor that stands at 21.3 has a deviation of 1e-15 or so, by which 21.4 would be far away. scikit-learn's
-    StandardScaler leaves such features alone, too.
+    A sensor that always shows 21.3 has a computed deviation of about 1e-15; scaled by it, 21.4 would be huge.
+    scikit-learn's StandardScaler does not scale such features, either.
+
+    Args:
+        std: Standard deviations, `(F,)`.
+        largest: Largest absolute values, `(F,)`.
+        rows: Number of values of each feature.
     """
     rounding = 10 * np.finfo(np.float64).eps * np.asarray(largest) * np.sqrt(rows)
     return np.where(np.asarray(std) > rounding, std, 1.0)

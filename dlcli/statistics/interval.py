@@ -1,4 +1,4 @@
-"""The mean over folds, and how far it can be trusted."""
+"""The mean over folds, its confidence interval and its variance components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean, standard deviation over folds, standard error of the mean, and its confidence interval."""
+    """Mean and standard deviation over folds, standard error of the mean, and confidence interval of the mean."""
 
     mean: float
     std: float
@@ -21,19 +21,23 @@ class Interval:
     high: float
 
     def within(self, lowest: float | None, highest: float | None) -> Interval:
-        """Without what lies beyond the values that the figure can have: it covers the truth as often as before."""
+        """Return the interval clipped to the range of the metric, which does not change its coverage."""
         low = self.low if lowest is None else max(self.low, lowest)
         return replace(self, low=low, high=self.high if highest is None else min(self.high, highest))
 
 
 def corrected_variance(values: ArrayLike, n_train: float, n_test: float) -> float:
-    """The variance of the mean of resampled figures `(J,)`, corrected for training sets that overlap.
+    """Return the variance of the mean of resampled values, corrected for overlapping training sets.
 
-    (1/J + n_test/n_train) s^2: Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003,
-    section 3, with n_train and n_test the rows that a fold learns from and is tested on. Bouckaert and Frank,
-    "Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms", 2004, use it for repeated
-    k-fold too.
-    The plain 1/J counts the folds as independent, and gives intervals that are too short.
+    The formula is (1/J + n_test/n_train) s^2: Nadeau and Bengio, "Inference for the Generalization Error", Machine
+    Learning 52, 2003, section 3. Bouckaert and Frank, "Evaluating the Replicability of Significance Tests for Comparing
+    Learning Algorithms", 2004, also use it for repeated k-fold. The uncorrected 1/J treats the folds as independent,
+    and gives intervals that are too short.
+
+    Args:
+        values: One value per fold, `(J,)`.
+        n_train: Number of training rows of a fold.
+        n_test: Number of test rows of a fold.
     """
     array = np.asarray(values, dtype=float)
     return (1 / len(array) + n_test / n_train) * float(array.var(ddof=1))
@@ -42,11 +46,17 @@ def corrected_variance(values: ArrayLike, n_train: float, n_test: float) -> floa
 def corrected_interval(
     values: ArrayLike, n_train: float, n_test: float, confidence: float = 0.95
 ) -> Interval:
-    """The interval for the mean of resampled figures `(J,)`, by Student's t with J - 1 degrees of freedom.
+    """Return the confidence interval of the mean of resampled values, by Student's t with J - 1 degrees of freedom.
 
-    One figure alone has a mean and nothing else: the rest is NaN.
+    For a single value everything except the mean is NaN.
+
+    Args:
+        values: One value per fold, `(J,)`.
+        n_train: Number of training rows of a fold.
+        n_test: Number of test rows of a fold.
+        confidence: Confidence level, between 0 and 1.
     """
-    from scipy import stats
+    from scipy import stats  # takes a second, and only cross-validation needs it
 
     array = np.asarray(values, dtype=float)
     mean = float(array.mean())
@@ -59,17 +69,17 @@ def corrected_interval(
 
 @dataclass(frozen=True)
 class Components:
-    """The variance of a figure, split by its source."""
+    """The variance of a metric, split into its sources."""
 
     folds: float
     seeds: float
 
 
 def variance_components(values: Sequence[Sequence[float]]) -> Components:
-    """Split the variance of figures `(folds, seeds)` into that of folds and that of training seeds.
+    """Split the variance of values `(folds, seeds)` into the variance between folds and between training seeds.
 
-    The one-way random-effects analysis of variance (Searle, Casella and McCulloch, "Variance Components", 1992, section
-    3.3): within a fold only the seed differs. An estimate below 0 counts as 0.
+    This is the one-way random-effects analysis of variance (Searle, Casella and McCulloch, "Variance Components", 1992,
+    section 3.3): within a fold only the seed differs. Negative estimates are set to 0.
     """
     array = np.asarray(values, dtype=float)
     within = float(array.var(axis=1, ddof=1).mean())

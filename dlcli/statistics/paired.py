@@ -1,4 +1,4 @@
-"""Is B really better than A? Tests of figures that belong together in pairs."""
+"""Paired tests: whether B is better than A on the same folds or rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Difference:
-    """B minus A: the mean, its 95 % interval, and the probability of one as large where there is none."""
+    """B minus A: the mean difference, its 95 % interval, the p-value and the name of the test."""
 
     mean: float
     low: float
@@ -26,11 +26,11 @@ class Difference:
 
 
 def corrected_paired_t(a: ArrayLike, b: ArrayLike, n_train: float, n_test: float) -> Difference:
-    """The paired t-test for figures `(J,)` of the same J resamplings.
+    """Return the corrected paired t-test of values `(J,)` from the same J resamplings.
 
     t = mean(d) / sqrt((1/J + n_test/n_train) var(d)) with J - 1 degrees of freedom: Nadeau and Bengio, "Inference for
-    the Generalization Error", Machine Learning 52, 2003, section 3. The plain paired t-test finds differences in
-    folds where there are none, because their training sets overlap (Dietterich, 1998).
+    the Generalization Error", Machine Learning 52, 2003, section 3. The uncorrected paired t-test finds differences
+    between folds that do not exist, because their training sets overlap (Dietterich, 1998).
     """
     from scipy import stats
 
@@ -46,9 +46,9 @@ def corrected_paired_t(a: ArrayLike, b: ArrayLike, n_train: float, n_test: float
 
 
 def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
-    """The p-value of the signed-rank test (Wilcoxon, 1945) for pairs `(J,)`; 1 where all are equal.
+    """Return the p-value of the signed-rank test (Wilcoxon, 1945) for pairs `(J,)`; 1 if all pairs are equal.
 
-    It assumes independent pairs, which folds are not: it stands beside the corrected t-test, not in its place.
+    The test assumes independent pairs, which folds are not. It is reported in addition to the corrected t-test.
     """
     from scipy import stats
 
@@ -59,9 +59,14 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> float:
-    """The p-value of the exact test whether two classifiers are right equally often on the same rows `(N,)`, booleans.
+    """Return the p-value of the exact McNemar test of two classifiers on the same rows.
 
-    Only rows count on which one of them alone is right (McNemar, 1947): a fair coin for each, by the binomial.
+    The test uses the rows that exactly one classifier predicts correctly (McNemar, 1947). Under the null hypothesis,
+    the number of them for either classifier is binomial with probability 1/2.
+
+    Args:
+        right_a: Whether classifier A is correct, booleans `(N,)`.
+        right_b: Whether classifier B is correct, booleans `(N,)`.
     """
     from scipy import stats
 
@@ -73,10 +78,10 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> float:
 
 
 def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Difference:
-    """The mean difference of figures of the same rows `(N,)`, its percentile interval and p-value.
+    """Return the mean difference of values of the same rows `(N,)`, its percentile interval and p-value.
 
-    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3. Rows are drawn, models are fixed: it
-    says nothing of what another training would give.
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3. Rows are resampled and models are
+    fixed, so the variation between training runs is not included.
     """
     differences = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
     mean = float(differences.mean())
@@ -97,17 +102,25 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Difference:
 def paired_bootstrap_of(
     a: Callable[[np.ndarray], float], b: Callable[[np.ndarray], float], rows: int, seed: int = 0
 ) -> Difference | None:
-    """The same for figures that are no means over rows, such as f1: `a` and `b` say what some of the rows are worth.
+    """Return the paired bootstrap of a metric that is not a mean over rows, such as f1.
 
-    Both are given positions `(rows,)` among the rows, of which some come twice and others not at all. Draws without a
-    figure (no row of a class) are left out; None where there is no figure of all rows.
+    Draws for which the metric is undefined (a class without rows) are ignored.
+
+    Args:
+        a: Returns the metric of model A on row positions `(rows,)`, which may be repeated.
+        b: Returns the metric of model B.
+        rows: Number of rows.
+        seed: Seed of the draws.
+
+    Returns:
+        The difference; None if the metric is undefined on all rows.
     """
     everything = np.arange(rows)
     mean = b(everything) - a(everything)
     if not math.isfinite(mean):
         return None
     random = np.random.default_rng(seed)
-    # Each draw judges all rows anew: fewer where they are many, lest it take minutes.
+    # Each draw computes the metric on all rows. The number of draws decreases with the rows, so that it takes seconds.
     draws = int(np.clip(20_000_000 // rows, 200, 1000))
     drawn_rows = (random.integers(rows, size=rows) for _ in range(draws))
     found = np.array([b(drawn) - a(drawn) for drawn in drawn_rows])
@@ -115,6 +128,7 @@ def paired_bootstrap_of(
     if not len(found):
         return None
     low, high = np.quantile(found, [0.025, 0.975])
-    # One is added, for no p-value of so few draws is 0 (Davison and Hinkley, "Bootstrap Methods", 1997, section 4.2).
+    # One is added, so that a finite number of draws gives no p-value of 0 (Davison and Hinkley, "Bootstrap Methods",
+    # 1997, section 4.2).
     less, more = ((int(side.sum()) + 1) / (len(found) + 1) for side in (found <= 0, found >= 0))
     return Difference(mean, float(low), float(high), min(1.0, 2 * min(less, more)), "paired bootstrap")

@@ -1,4 +1,4 @@
-"""Several models on the same folds: are they all alike, and if not, who differs from whom?
+"""Tests of several models on the same folds: the Friedman test, Nemenyi's critical difference, Holm's correction.
 
 Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", Journal of Machine Learning Research 7, 2006.
 """
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Ranking:
-    """Mean ranks `(k,)` (1 is the best), the Friedman test's p-value, and Nemenyi's critical difference."""
+    """Mean ranks `(k,)` (1 is the best), p-value of the Friedman test, and Nemenyi's critical difference."""
 
     ranks: tuple[float, ...]
     p: float
@@ -23,10 +23,10 @@ class Ranking:
 
 
 def friedman(table: ArrayLike, *, higher_is_better: bool = True) -> Ranking:
-    """The Friedman test of figures `(N, k)`: N folds (or datasets), k >= 3 models.
+    """Return the Friedman test of metrics `(N, k)`: N folds (or datasets), k >= 3 models.
 
-    Two models whose mean ranks are closer than q sqrt(k (k + 1) / (6 N)) cannot be told apart at 5 % (Nemenyi; q is the
-    Studentized range's quantile over sqrt 2: Demsar, section 3.2.2).
+    Two models are not significantly different at 5 % if their mean ranks are closer than q sqrt(k (k + 1) / (6 N)),
+    where q is the quantile of the Studentized range divided by sqrt(2) (Nemenyi; Demsar, section 3.2.2).
     """
     from scipy import stats
 
@@ -41,7 +41,7 @@ def friedman(table: ArrayLike, *, higher_is_better: bool = True) -> Ranking:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values of several tests: the chance of any false alarm stays below 5 % (Holm, 1979)."""
+    """Return adjusted p-values that control the family-wise error rate (Holm, 1979)."""
     order = np.argsort(p_values)
     adjusted = np.empty(len(p_values))
     highest = 0.0

@@ -58,7 +58,7 @@ def test_lower_losses_are_better(runs_dir: Path) -> None:
 
 def test_the_very_same_figures_are_no_difference(runs_dir: Path) -> None:
     (pair,) = compare(["good", "also"], runs_dir).pairs
-    assert pair.words == "also has the very same accuracy as good: not distinguishable on these folds"
+    assert pair.words == "also has exactly the same accuracy as good: not distinguishable on these folds"
     assert set(pair.p.values()) == {1}
 
 
@@ -108,7 +108,7 @@ def test_several_seeds_of_a_hold_out_are_their_mean(runs_dir: Path) -> None:
 
 def test_the_loss_of_a_hold_out_has_no_test_and_a_next_step(runs_dir: Path) -> None:
     assert compare(["dumb", "single"], runs_dir, "loss").refusal == (
-        "loss of a single hold-out cannot be worked out again from its predictions, so there is no test. "
+        "There is no test, because loss of a single hold-out cannot be computed from the recorded predictions. "
         "Compare by --metric accuracy, or train with folds: cv=kfold."
     )
 
@@ -148,13 +148,13 @@ def test_other_splits_do_not_pair(runs_dir: Path) -> None:
     assert found.refusal.startswith("The split differs")
     done = CliRunner().invoke(app, ["compare", "good", "other", "--runs-dir", str(runs_dir)])
     assert done.exit_code == 0, done.output
-    assert "figures pair only on the same split" in done.stdout
+    assert "a paired test needs the same split" in done.stdout
     assert "cv.seed" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("refs", "metric", "text"),
-    [(["good"], None, "one run alone"), (["good", "bad"], "acuracy", "not every run has acuracy")],
+    [(["good"], None, "at least two runs"), (["good", "bad"], "acuracy", "not all runs have acuracy")],
 )
 def test_what_cannot_be_compared(refs: list[str], metric: str | None, text: str, runs_dir: Path) -> None:
     with pytest.raises(InputError, match=text):

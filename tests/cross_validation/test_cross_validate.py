@@ -162,9 +162,7 @@ def test_seeds_split_the_variance(tmp_path: Path) -> None:
     assert result.metrics["cv/accuracy_std_of_seeds"] >= 0
     assert "2 folds x 2 seeds" in result.messages[0]
     assert "between training seeds" in result.messages[1]
-    assert result.messages[2].startswith(
-        "An interval of 2 folds is wide, and itself little more than a guess"
-    )
+    assert result.messages[2].startswith("An interval from 2 folds is wide and itself uncertain")
     table = pd.read_parquet(result.run_dir / "predictions.parquet")
     assert len(table) == 300
 
@@ -180,7 +178,7 @@ def test_seeds_of_one_split_vary_by_nothing_else(tmp_path: Path) -> None:
     # Student's t of three independent figures, the plain one: nothing overlaps.
     assert result.metrics["cv/loss_se"] == pytest.approx(np.std(losses, ddof=1) / 3**0.5)
     assert "1 split x 3 seeds" in result.messages[0]
-    assert "that of the training seed, not that of other rows" in result.messages[-1]
+    assert "the interval covers the training seed, not the choice of rows" in result.messages[-1]
 
 
 def summary(task: Task, **figures: Sequence[float]) -> Summary:
@@ -269,7 +267,7 @@ def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
 )
 def test_an_interval_of_few_estimates_is_told(folds: int, seeds: int, told: str | None) -> None:
     caution = Summary({}, {}, folds, seeds).caution()
-    assert caution is None if told is None else caution.startswith(f"An interval of {told} is wide")
+    assert caution is None if told is None else caution.startswith(f"An interval from {told} is wide")
 
 
 @pytest.mark.parametrize(
