@@ -264,6 +264,7 @@ def _pair(a: _Evaluated, b: _Evaluated, metric: str) -> Pair | None:
 
 def _of_all_rows(a: _Evaluated, b: _Evaluated, metric: str) -> Difference | None:
     """Return the bootstrap of a metric that is not a mean over rows, averaged over training seeds."""
+    # Imported late, because it loads torch, which folds do not need.
     from dlcli.inference.recorded_predictions import figure_of_rows
 
     figures = [[figure_of_rows(folder, metric) for folder in run.folders] for run in (a, b)]
@@ -284,6 +285,7 @@ def _rows(run: _Evaluated, metric: str) -> np.ndarray | None:
     """
     if metric not in _OF_ROWS:
         return None
+    # Imported late, because it loads torch, which folds do not need.
     from dlcli.inference.recorded_predictions import held_out
 
     seeds = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from dlcli.statistics.interval import corrected_variance
 
@@ -32,8 +33,6 @@ def corrected_paired_t(a: ArrayLike, b: ArrayLike, n_train: float, n_test: float
     the Generalization Error", Machine Learning 52, 2003, section 3. The uncorrected paired t-test finds differences
     between folds that do not exist, because their training sets overlap (Dietterich, 1998).
     """
-    from scipy import stats
-
     differences = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
     mean, count = float(differences.mean()), len(differences)
     se = math.sqrt(corrected_variance(differences, n_train, n_test))
@@ -50,8 +49,6 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
 
     The test assumes independent pairs, which folds are not. It is reported in addition to the corrected t-test.
     """
-    from scipy import stats
-
     differences = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
     if not differences.any():
         return 1.0
@@ -68,8 +65,6 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> float:
         right_a: Whether classifier A is correct, booleans `(N,)`.
         right_b: Whether classifier B is correct, booleans `(N,)`.
     """
-    from scipy import stats
-
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     if only_a + only_b == 0:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,6 @@ def friedman(table: ArrayLike, *, higher_is_better: bool = True) -> Ranking:
     Two models are not significantly different at 5 % if their mean ranks are closer than q sqrt(k (k + 1) / (6 N)),
     where q is the quantile of the Studentized range divided by sqrt(2) (Nemenyi; Demsar, section 3.2.2).
     """
-    from scipy import stats
-
     figures = np.asarray(table, dtype=float)
     count, models = figures.shape
     ranks = stats.rankdata(-figures if higher_is_better else figures, axis=1)
