@@ -1,1 +1,1 @@
-"""Pictures of a run, from plain arrays."""
+"""Plots of a run, drawn from plain arrays."""

@@ -1,4 +1,4 @@
-"""Pictures of a classifier's predictions: confusion matrix, ROC, precision-recall, reliability."""
+"""Plots of a classifier's predictions: confusion matrix, ROC, precision-recall and reliability diagram."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ from dlcli.reports.style import (
 
 __all__ = ["confusion_matrix", "precision_recall", "reliability", "roc"]
 
-
-COLOURED_UP_TO = 12  # classes; of more, the best and worst few
+# Maximum number of classes with a colored curve each; with more classes only the EXTREMES best and worst are colored.
+COLOURED_UP_TO = 12
 EXTREMES = 3
-POINTS = (
-    300  # per curve: as fine as the picture's pixels; all 5,000 of ten classes would draw for over a second
-)
+# Maximum points per curve, about the resolution of the plot. Drawing 5,000 points for ten classes takes over a second.
+POINTS = 300
 _GRID = np.linspace(0, 1, 501)
 
 Floats = NDArray[np.floating]
@@ -48,7 +47,13 @@ class _Curve:
 
 
 def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Figure:
-    """ROC curves with their AUC."""
+    """Plot ROC curves with their AUC.
+
+    Args:
+        y_true: Class indices `(N,)`, or labels `(N, C)` of 0 and 1.
+        probabilities: Probabilities `(N, C)`; of two classes also `(N,)`, those of the second class.
+        classes: Names of the classes or labels.
+    """
     from sklearn.metrics import auc, roc_curve
 
     one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)
@@ -57,7 +62,7 @@ def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> 
         fpr, tpr, _ = roc_curve(positive, score)
         curves.append(_Curve(name, fpr, tpr, float(auc(fpr, tpr))))
     macro = np.mean([np.interp(_GRID, c.x, c.y) for c in curves], axis=0) if curves else _GRID
-    # The curves leave x = 0 at its highest point; drawn, they start in the corner.
+    # Interpolation at x = 0 gives the curve's highest value there. The plot starts at the origin.
     figure, ax = _draw(curves, (np.append(0, _GRID), np.append(0, macro)), "AUC", notes, "default")
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", zorder=1)
     describe(ax, _title("ROC", y_true, classes), "false positive rate", "true positive rate")
@@ -65,17 +70,25 @@ def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> 
 
 
 def precision_recall(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Precision-recall curves with their average precision (AP)."""
+    """Plot precision-recall curves with their average precision (AP).
+
+    Args:
+        y_true: Class indices `(N,)`, or labels `(N, C)` of 0 and 1.
+        probabilities: Probabilities `(N, C)`; of two classes also `(N,)`, those of the second class.
+        classes: Names of the classes or labels.
+    """
     from sklearn.metrics import precision_recall_curve
 
     one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)
     curves = []
     for name, positive, score in one_vs_rest:
         precision, recall, _ = precision_recall_curve(positive, score)
-        area = -float(np.sum(np.diff(recall) * precision[:-1]))  # as scikit-learn's average_precision_score
+        area = -float(
+            np.sum(np.diff(recall) * precision[:-1])
+        )  # equals scikit-learn's average_precision_score
         curves.append(_Curve(name, recall[::-1], precision[::-1], area))
-    # Between two thresholds nothing may be interpolated (Davis and Goadrich, "The Relationship Between
-    # Precision-Recall and ROC Curves", 2006): the first threshold that reaches a recall gives its precision.
+    # Precision must not be interpolated linearly (Davis and Goadrich, "The Relationship Between Precision-Recall and
+    # ROC Curves", 2006). The precision at a recall is that of the first threshold that reaches the recall.
     macro = np.mean([c.y[np.searchsorted(c.x, _GRID)] for c in curves], axis=0) if curves else _GRID
     figure, ax = _draw(curves, (_GRID, macro), "AP", notes, "steps-pre")
     describe(ax, _title("Precision-recall", y_true, classes), "recall", "precision")
@@ -85,7 +98,7 @@ def precision_recall(y_true: ArrayLike, probabilities: ArrayLike, classes: Seque
 def _one_vs_rest(
     y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]
 ) -> tuple[list[tuple[str, NDArray[np.bool_], Floats]], str]:
-    """Name, positives and scores of each class that has a curve, and what to say of the others."""
+    """Return name, positives and scores of each class that has a curve, and notes about the other classes and rows."""
     truth, scores = np.asarray(y_true), np.asarray(probabilities, dtype=float)
     if scores.ndim == 1:
         scores = np.column_stack([1 - scores, scores])
@@ -93,7 +106,7 @@ def _one_vs_rest(
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
         notes.append(
-            f"{(~finite).sum():,} of {len(finite):,} rows have no finite probability and are left out."
+            f"{(~finite).sum():,} of {len(finite):,} rows have no finite probability and are excluded."
         )
         truth, scores = truth[finite], scores[finite]
     hits = truth == 1 if truth.ndim == 2 else truth[:, None] == np.arange(len(classes))
@@ -116,7 +129,7 @@ def _draw(
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", anchor="W")
     caption(figure, notes)
     if not curves:
-        ax.text(0.5, 0.5, "one class only in these rows:\nno curve", ha="center", va="center", color=GREY)
+        ax.text(0.5, 0.5, "these rows have one class only:\nno curve", ha="center", va="center", color=GREY)
         return figure, ax
     ranked = sorted(curves, key=lambda curve: -curve.area)
     few = len(curves) <= COLOURED_UP_TO
@@ -156,7 +169,7 @@ def _draw(
 
 
 def _label(curve: _Curve, measure: str, single: bool) -> str:
-    # It begins with the figure: matplotlib keeps a label that begins with "_" out of the legend.
+    # The number comes first, because matplotlib omits labels that begin with "_" from the legend.
     return f"{measure} {curve.area:.4f}" if single else f"{curve.area:.4f}  {literal(shorten(curve.name))}"
 
 
@@ -169,7 +182,7 @@ def _title(kind: str, y_true: ArrayLike, classes: Sequence[str]) -> str:
 
 
 def thin(x: Floats, y: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
-    """At most `points` of a curve's own points, evenly spread along its length, both ends kept."""
+    """Select at most `points` + 1 points of a curve, evenly spaced along its length, including both ends."""
     if len(x) <= points:
         return x, y
     length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
@@ -178,15 +191,19 @@ def thin(x: Floats, y: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
     return x[kept], y[kept]
 
 
-COUNTS_UP_TO = 30  # classes; above, a number would not fit into its cell
+# Maximum number of classes for which counts, and counts with percentages, fit into the cells.
+COUNTS_UP_TO = 30
 SHARES_UP_TO = 12
 _BLUES = LinearSegmentedColormap.from_list("dlcli", ["#ffffff", "#9ecae1", PALETTE[0], "#08306b"])
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Counts, and each true class's share in colour (and in figures where they fit).
+    """Plot the confusion matrix: counts, with the share of the true class as color (and as a percentage if it fits).
 
-    `y_true` and `y_pred` are class indices, shape `(N,)`; `classes` are the names.
+    Args:
+        y_true: Class indices `(N,)`.
+        y_pred: Predicted class indices `(N,)`.
+        classes: Names of the classes.
     """
     from sklearn.metrics import confusion_matrix as count
 
@@ -198,7 +215,7 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[str
     size = float(np.clip(2.4 + 0.42 * k, 3.8, 9.5))
     figure, (ax,) = new_figure(width=size + 0.6, height=size + 0.3)
     ax.grid(False)
-    # The square root of the share: one row in a hundred that went astray must be seen.
+    # The color scale is the square root of the share, so that an error of one row in a hundred is visible.
     image = ax.imshow(share, cmap=_BLUES, norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     accuracy = np.trace(counts) / max(1, counts.sum())
     describe(ax, f"{counts.sum():,} rows, accuracy {accuracy:.4g}", "predicted", "true")
@@ -237,7 +254,7 @@ def _write_counts(ax: Axes, counts: NDArray[np.integer], share: NDArray[np.float
     ax.hlines(between, -0.5, k - 0.5, color=GRID, linewidth=0.6, in_layout=False)
     ax.vlines(between, -0.5, k - 0.5, color=GRID, linewidth=0.6, in_layout=False)
     size = 11 if k <= 4 else 9 if k <= SHARES_UP_TO else 6
-    # Zeros are left out: the eye finds the errors, and most of the drawing time was theirs.
+    # Zeros are omitted: the errors are easier to see, and drawing zeros would take most of the time.
     for row, column in zip(*np.nonzero(counts), strict=True):
         text = f"{counts[row, column]}"
         if k <= SHARES_UP_TO:
@@ -250,44 +267,47 @@ def _most_confused(counts: NDArray[np.integer], classes: Sequence[str]) -> str:
     errors = counts - np.diag(np.diag(counts))
     worst = [divmod(int(flat), len(classes)) for flat in np.argsort(-errors, axis=None, kind="stable")[:5]]
     pairs = [
-        f"{shorten(classes[true])} taken for {shorten(classes[predicted])} ({errors[true, predicted]})"
+        f"{shorten(classes[true])} predicted as {shorten(classes[predicted])} ({errors[true, predicted]})"
         for true, predicted in worst
         if errors[true, predicted]
     ]
-    return f"Most often: {'; '.join(pairs)}." if pairs else "No errors."
+    return f"Most frequent errors: {'; '.join(pairs)}." if pairs else "No errors."
 
 
-# Equally wide, as in the metric calibration_error (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+# Bins of equal width, as in calibration_error (Guo et al., "On Calibration of Modern Neural Networks", 2017).
 BINS = 15
 
 
 def reliability(hits: ArrayLike, probabilities: ArrayLike, of: str) -> Figure:
-    """How often what was held so likely was true, in bins of equal width, with the calibration error.
+    """Plot a reliability diagram: observed frequency over predicted probability, with the calibration error.
 
     Args:
-        hits: whether it was true, `(N,)`.
-        probabilities: how likely it was held, `(N,)`.
-        of: what "it" is, such as a class's name.
+        hits: Whether the event occurred, `(N,)`.
+        probabilities: Predicted probabilities of the event, `(N,)`.
+        of: Name of the event, such as the name of a class.
     """
-    truth, held = np.asarray(hits, dtype=float), np.asarray(probabilities, dtype=float)
-    finite = np.isfinite(held)
-    truth, held = truth[finite], held[finite]
-    index = np.minimum((held * BINS).astype(int), BINS - 1)
+    truth, predicted = np.asarray(hits, dtype=float), np.asarray(probabilities, dtype=float)
+    finite = np.isfinite(predicted)
+    truth, predicted = truth[finite], predicted[finite]
+    index = np.minimum((predicted * BINS).astype(int), BINS - 1)
     rows = np.bincount(index, minlength=BINS)
-    there = rows > 0
-    confidence = np.bincount(index, held, BINS)[there] / rows[there]
-    frequency = np.bincount(index, truth, BINS)[there] / rows[there]
+    filled = rows > 0
+    confidence = np.bincount(index, predicted, BINS)[filled] / rows[filled]
+    frequency = np.bincount(index, truth, BINS)[filled] / rows[filled]
     figure, (ax,) = new_figure(width=4.9, height=4.6)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", anchor="W")
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", zorder=1)
-    describe(ax, literal(f"Reliability of {shorten(of, 30)}"), "probability given", "share that was true")
-    if not len(held):
+    describe(ax, literal(f"Reliability of {shorten(of, 30)}"), "predicted probability", "observed frequency")
+    if not len(predicted):
         ax.text(0.5, 0.5, "no finite probability", ha="center", va="center", color=GREY)
         return figure
-    error = float((np.abs(confidence - frequency) * rows[there]).sum() / len(held))
-    # A dot's area is its bin's share of the rows: a far-off bin with three rows is no finding.
+    share = rows[filled] / len(predicted)
+    error = float((np.abs(confidence - frequency) * share).sum())
+    # The area of a dot shows its bin's share of the rows, because bins with few rows are unreliable.
     ax.vlines(confidence, confidence, frequency, color=GREY, linewidth=1, zorder=2)
-    ax.scatter(confidence, frequency, s=12 + 280 * rows[there] / len(held), color=PALETTE[0], zorder=3)
+    ax.scatter(confidence, frequency, s=12 + 280 * share, color=PALETTE[0], zorder=3)
     ax.text(0.02, 0.98, f"calibration error {error:.4f}", fontsize=FONT["label"], va="top")
-    caption(figure, f"{len(held):,} cases in {BINS} bins; a dot's area is its share of them.")
+    caption(
+        figure, f"{len(predicted):,} cases in {BINS} bins; the area of a dot is the bin's share of the cases."
+    )
     return figure

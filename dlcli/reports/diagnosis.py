@@ -1,9 +1,9 @@
-"""One plain sentence on a learning curve: over- or underfitting, still improving, fine, or too short to say.
+"""Diagnose a learning curve in one sentence: overfitting, underfitting, still improving, fine or too short to say.
 
-These are rules of thumb on the loss (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.2):
-val loss that rises while train loss falls is overfitting; train loss that hardly falls is underfitting. A
-change counts when it is large beside the loss itself and beside what training has gained in all, so that
-noise near zero is no finding.
+The rules are heuristics on the loss (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.2). A
+validation loss that rises while the training loss falls means overfitting; a training loss that hardly falls means
+underfitting. A change counts if it is large relative to the loss and relative to the total improvement, so that noise
+near zero is ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ENOUGH_EPOCHS = 5
 
 
 def diagnose(history: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """What `train/loss` and `val/loss` look like, and why, with the numbers (epochs counted from 1)."""
+    """Return a sentence about `train/loss` and `val/loss` with the values that it is based on (epochs from 1)."""
     train, val = dict(history.get("train/loss", ())), dict(history.get("val/loss", ()))
     for name, losses in (("train", train), ("val", val)):
         broken = [epoch for epoch, loss in losses.items() if not math.isfinite(loss)]
@@ -26,7 +26,7 @@ def diagnose(history: Mapping[str, Sequence[tuple[int, float]]]) -> str:
             )
     epochs = sorted(train.keys() & val.keys())
     if not epochs:
-        return "Without both train and val loss nothing can be said about over- or underfitting."
+        return "Over- or underfitting cannot be diagnosed without both train loss and val loss."
     t, v = [train[epoch] for epoch in epochs], [val[epoch] for epoch in epochs]
     if len(epochs) < ENOUGH_EPOCHS:
         went = f"went from {_n(v[0])} to {_n(v[-1])}" if len(v) > 1 else f"is {_n(v[0])}"
@@ -35,7 +35,7 @@ def diagnose(history: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     gained = max(v) - v[best]
     best_text = f"val loss was lowest at epoch {epochs[best] + 1} ({_n(v[best])})"
 
-    # The end is the mean of the last values after the best one: a single bad epoch is no trend.
+    # The final value is the mean of up to three values after the best epoch, because one bad epoch is not a trend.
     tail = v[max(best + 1, len(v) - 3) :]
     end = sum(tail) / len(tail) if tail else v[best]
     rise = end - v[best]
@@ -68,7 +68,7 @@ def diagnose(history: Mapping[str, Sequence[tuple[int, float]]]) -> str:
 
 
 def _metric_is_high(history: Mapping[str, Sequence[tuple[int, float]]]) -> bool:
-    # Easy data is learnt within the first epoch; its loss then hardly falls, and that is fine.
+    # A model may fit easy data within the first epoch. Its loss then hardly falls, which is not underfitting.
     return any(
         bool(pairs) and pairs[-1][1] > 0.9
         for name in ("accuracy", "f1", "auroc", "r2")

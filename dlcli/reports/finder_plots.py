@@ -1,4 +1,4 @@
-"""What a finder tried before the training, and what it chose."""
+"""Plot of the values that a finder tried before training, and the value that it chose."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dlcli.training.finders import Found
 
 
 def finder_curve(found: Found) -> Figure:
-    """What each value was worth, over the values on a logarithmic axis; the chosen one is marked."""
+    """Plot the measure over the tried values (logarithmic axis); a vertical line marks the chosen value."""
     figure, (ax,) = new_figure()
-    describe(ax, f"{found.key}: what was tried", found.key, found.measure)
+    describe(ax, f"{found.key}: tried values", found.key, found.measure)
     ax.plot(
         found.tried, found.measured, color=TRAIN, linewidth=1.8, marker="o" if len(found.tried) < 20 else ""
     )

@@ -1,4 +1,4 @@
-"""Pictures of a cross-validation: the figure of each fold, and learning curves with a band over folds."""
+"""Plots of a cross-validation: the metrics of each fold, and mean learning curves with a band over folds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from matplotlib.ticker import MaxNLocator
 from dlcli.reports.style import FONT, GREY, INK, PALETTE, TRAIN, VAL, caption, describe, literal, new_figure
 from dlcli.statistics.interval import Interval
 
-# A fold that stopped early has no later epochs: where less than this share of folds is left, the band would mislead.
+# Folds may stop early. Epochs that fewer than this share of the folds reached are not plotted, because the mean of the
+# remaining folds would be misleading.
 _ENOUGH = 0.5
 
 
 def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric: str, line: str) -> Figure:
-    """Each fold's figure on its held-out rows, with the mean and its 95 % interval; `metric` and the loss.
+    """Plot the metric and the loss of each fold's held-out rows, with their mean and its 95 % interval.
 
-    `table` has a line a training with `fold`, `repeat` and `test/METRIC`.
+    Args:
+        table: One line per training run with `fold`, `repeat` and `test/METRIC`.
+        intervals: Metric to its interval over folds.
+        metric: The metric to plot beside the loss.
+        line: The caption.
     """
     metrics = [metric] if metric == "loss" else [metric, "loss"]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.7)
@@ -44,7 +49,12 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
 
 
 def fold_curves(histories: Sequence[Sequence[Mapping[str, float]]], metric: str) -> Figure:
-    """Loss and metric over the epochs: the mean of the folds, and a band of one standard deviation."""
+    """Plot loss and metric over epochs: the mean of the folds with a band of one standard deviation.
+
+    Args:
+        histories: For each fold, the metrics of its epochs.
+        metric: The metric to plot beside the loss.
+    """
     metrics = [metric] if metric == "loss" else ["loss", metric]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.7)
     for ax, name in zip(axes, metrics, strict=True):
@@ -62,13 +72,14 @@ def fold_curves(histories: Sequence[Sequence[Mapping[str, float]]], metric: str)
             ax.legend(fontsize=FONT["tick"], frameon=False)
     caption(
         figure,
-        f"Mean of {len(histories)} folds, band of one standard deviation; as far as half of them trained.",
+        f"Mean of {len(histories)} folds and a band of one standard deviation, for the epochs that at least half of "
+        "the folds reached.",
     )
     return figure
 
 
 def _aligned(curves: Sequence[Sequence[float]]) -> np.ndarray:
-    """Curves of unequal length as `(folds, epochs)`, up to where enough of them have a value."""
+    """Return curves of different lengths as `(folds, epochs)`, cut where too few of them have a value."""
     longest = max(map(len, curves), default=0)
     table = np.full((len(curves), longest), np.nan)
     for row, curve in zip(table, curves, strict=True):

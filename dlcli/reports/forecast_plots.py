@@ -1,4 +1,4 @@
-"""Pictures of forecasts. Values are in the user's unit; `targets` are the K names. A panel a target."""
+"""Plots of forecasts, with one panel per target. Values are in the units of the data; `targets` are the K names."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from dlcli.datasets.windows import Windows
 from dlcli.reports.regression_plots import PANELS
 from dlcli.reports.style import GREY, INK, PALETTE, caption, describe, listed, literal, new_figure, shorten
 
-# History before a forecast that is drawn, as a multiple of the horizon.
+# Length of the plotted history before a forecast, as a multiple of the horizon.
 _BEFORE = 2
 
 
 def forecasts(y: Windows, predicted: np.ndarray, targets: Sequence[str]) -> Figure:
-    """The forecast in the middle of the rows beside what came, behind some history; predicted is `(N, horizon, K)`."""
+    """Plot the forecast of the middle row with the true values and some history; predicted is `(N, horizon, K)`."""
     shown = min(len(targets), PANELS)
     figure, axes = new_figure(shown, width=6.4 if shown == 1 else 3.6 * shown, height=4.0)
     row = len(y) // 2
     origin = int(y.origins[row])
     first = max(int(y.stretches.begin(y.origins[[row]])[0]), origin - _BEFORE * y.horizon)
-    # The last value that is known begins both lines.
+    # Both lines begin at the last known value.
     ahead = np.arange(max(origin - 1, 0), origin + y.horizon)
     for column, ax in enumerate(axes):
         values = y.values[:, column]
@@ -41,7 +41,7 @@ def forecasts(y: Windows, predicted: np.ndarray, targets: Sequence[str]) -> Figu
 
 
 def error_by_step(error: np.ndarray, targets: Sequence[str]) -> Figure:
-    """The mean absolute error by the step that is forecast; error is `(horizon, K)`, in deviations of each target."""
+    """Plot the mean absolute error by forecast step; error is `(horizon, K)`, in standard deviations of each target."""
     figure, (ax,) = new_figure()
     steps = np.arange(1, len(error) + 1)
     if len(targets) <= len(PALETTE):
@@ -53,5 +53,5 @@ def error_by_step(error: np.ndarray, targets: Sequence[str]) -> Figure:
         ax.plot(steps, error.mean(axis=1), color=INK, linewidth=2, label="mean")
         ax.legend(frameon=False, fontsize=8)
     ax.set_ylim(bottom=0)
-    describe(ax, "Error by step", "steps ahead", "mean absolute error, in deviations of the target")
+    describe(ax, "Error by step", "steps ahead", "mean absolute error, in standard deviations of the target")
     return figure

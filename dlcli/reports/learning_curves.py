@@ -1,7 +1,7 @@
-"""Learning curves: train against val over the epochs, and one sentence that reads them.
+"""Plot learning curves: train and val metrics over epochs, with a sentence that interprets them.
 
-A history maps a metric's name (`train/loss`, `val/accuracy`) to its (epoch, value) pairs. Epochs count from
-0, as in Lightning and MLflow; people read them from 1, as on the training bar.
+A history maps the name of a metric (`train/loss`, `val/accuracy`) to (epoch, value) pairs. Its epochs count from 0, as
+in Lightning and MLflow; plots and the progress bar count from 1.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ from dlcli.reports.style import FONT, GREY, INK, TRAIN, VAL, caption, describe, 
 
 __all__ = ["diagnose", "learning_curves"]
 
-LOG_SCALE_FROM = 30  # the largest loss over the smallest
+# Ratio of the largest to the smallest loss above which the axis is logarithmic.
+LOG_SCALE_FROM = 30
 
 
 def learning_curves(
     history: Mapping[str, Sequence[tuple[int, float]]], best_epoch: int | None, monitor: str = "val/loss"
 ) -> Figure:
-    """Loss and the main metric, train against val, the best epoch marked, with the diagnosis underneath.
+    """Plot train and val curves of the loss and the main metric, with the best epoch and the diagnosis.
 
-    The main metric is that of `monitor`, or where that is the loss the first other one with val values.
+    The main metric is that of `monitor`; if this is the loss, it is the first other metric with val values.
+
+    Args:
+        history: Name of a metric to (epoch, value) pairs.
+        best_epoch: Number of the best epoch, from 0; None for no mark.
+        monitor: The monitored metric, such as `val/loss`.
     """
     main = _main_metric(history, monitor)
     metrics = ["loss"] if main is None else ["loss", main]
@@ -55,7 +61,7 @@ def _draw(
             continue
         epochs, values = zip(*points, strict=True)
         finite += values
-        # A short history is a handful of points: show that it is.
+        # Markers show the individual points of a short history.
         marker = "o" if len(points) <= 15 else ""
         ax.plot(epochs, values, color=colour, linewidth=1.8, marker=marker, markersize=3.5, label=split)
         if split == "val" and best_epoch is not None and best_epoch + 1 in epochs:
@@ -69,7 +75,7 @@ def _draw(
         ax.text(0.5, 0.5, "no finite values", transform=ax.transAxes, ha="center", color=GREY)
         return
     if metric == "loss" and min(finite) > 0 and max(finite) / min(finite) > LOG_SCALE_FROM:
-        # 0.1 rather than 10^-1; without minor ticks and formulas the picture also draws in half the time.
+        # Ticks are written as 0.1, not 10^-1. Without minor ticks and formulas, drawing also takes half the time.
         decades = math.log10(max(finite) / min(finite))
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))

@@ -1,6 +1,6 @@
-"""Pictures of predicted numbers: against the actual ones, what is left over, and how wide predictions spread.
+"""Plots of regression results: predicted over actual values, residuals and prediction intervals.
 
-`y_true` and `y_pred` have shape `(N, K)`, in the user's unit; `targets` are the K names. A panel a target.
+`y_true` and `y_pred` have shape `(N, K)`, in the units of the data; `targets` are the K names. Each target has a panel.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dlcli.reports.style import (
     shorten,
 )
 
-PANELS = 4  # side by side; of more targets the first few
-POINTS = 5_000  # drawn; all of them would be a blot, and slow
-INTERVALS = 150  # likewise: each has to be seen
+PANELS = 4  # maximum number of targets that are plotted
+POINTS = 5_000  # maximum number of points: more are slow to draw and cover each other
+INTERVALS = 150  # maximum number of intervals: each has to be visible
 
 
 def predicted_vs_actual(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequence[str]) -> Figure:
-    """Predictions over actual values; perfect ones lie on the diagonal."""
+    """Plot predictions over actual values; perfect predictions lie on the diagonal."""
 
     def draw(ax: Axes, actual: np.ndarray, predicted: np.ndarray, target: str) -> None:
         low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
@@ -43,15 +43,15 @@ def predicted_vs_actual(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequenc
 
 
 def residuals(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequence[str]) -> Figure:
-    """Actual minus predicted, over predicted: a good model leaves a level band without a shape."""
+    """Plot the residuals (actual minus predicted) over predictions, with their mean and standard deviation."""
 
     def draw(ax: Axes, actual: np.ndarray, predicted: np.ndarray, target: str) -> None:
-        left = actual - predicted
+        residual = actual - predicted
         ax.axhline(0, color=GREY, linewidth=1, linestyle=":", zorder=1)
-        mean, spread = left.mean(), left.std()
+        mean, spread = residual.mean(), residual.std()
         ax.axhspan(mean - spread, mean + spread, color=PALETTE[0], alpha=0.08, zorder=0)
         ax.axhline(mean, color=INK, linewidth=1, zorder=1)
-        _dots(ax, predicted, left)
+        _dots(ax, predicted, residual)
         describe(ax, f"{_title(target)}: {mean:.3g} ± {spread:.3g}", "predicted", "actual - predicted")
 
     return _panels(y_true, y_pred, targets, draw)
@@ -60,9 +60,13 @@ def residuals(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequence[str]) ->
 def intervals(
     y_true: np.ndarray, quantiles: np.ndarray, targets: Sequence[str], levels: Sequence[float]
 ) -> Figure:
-    """From the lowest to the highest quantile of each row, with the actual values; quantiles are `(N, K, Q)`.
+    """Plot each row's interval from the lowest to the highest quantile, with the actual value; sorted by median.
 
-    Rows come in the order of their medians.
+    Args:
+        y_true: Actual values, `(N, K)`.
+        quantiles: Predicted quantiles, `(N, K, Q)`.
+        targets: Names of the targets.
+        levels: The Q levels of the quantiles, ascending and with 0.5.
     """
     inside = (quantiles[..., 0] <= y_true) & (y_true <= quantiles[..., -1])
     shares = dict(zip(targets, inside.mean(axis=0), strict=True))
@@ -79,7 +83,7 @@ def intervals(
         ax.plot(places[~out], actual[~out], "o", color=PALETTE[0], markersize=3, label="actual, inside")
         ax.plot(places[out], actual[out], "o", color=PALETTE[1], markersize=3, label="actual, outside")
         title = f"{_title(target)}: {shares[target]:.3g} inside, {expected:.3g} expected"
-        describe(ax, title, "rows, by their median", f"{between}, and actual")
+        describe(ax, title, "rows, sorted by median", f"{between}, and actual")
 
     figure = _panels(y_true, quantiles, targets, draw, INTERVALS)
     figure.axes[0].legend(frameon=False, fontsize=FONT["small"])
@@ -98,11 +102,11 @@ def _panels(
     notes = []
     finite = np.isfinite(y_true).all(axis=1) & np.isfinite(y_pred.reshape(len(y_pred), -1)).all(axis=1)
     if not finite.all():
-        notes.append(f"{(~finite).sum():,} of {len(finite):,} rows are no finite numbers and are left out.")
+        notes.append(f"{(~finite).sum():,} of {len(finite):,} rows have non-finite values and are excluded.")
     rows = np.flatnonzero(finite)
     if len(rows) > points:
         rows = rows[np.linspace(0, len(rows) - 1, points).astype(int)]
-        notes.append(f"{points:,} of {finite.sum():,} rows are drawn.")
+        notes.append(f"{points:,} of {finite.sum():,} rows are plotted.")
     if len(targets) > shown:
         notes.append(f"Not shown: {listed(targets[shown:])}.")
     for column, ax in enumerate(axes):

@@ -1,4 +1,4 @@
-"""A run's pictures, predictions and figures by class, written when the training is done."""
+"""Write a run's plots, predictions and metrics by class after training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,20 @@ def write_report(
     *,
     pictures: bool = True,
 ) -> str:
-    """Write `plots/`, `predictions.parquet` and `breakdown.csv`; return the sentence about over- and underfitting."""
+    """Write `plots/`, `predictions.parquet` and `breakdown.csv`.
+
+    Args:
+        run_dir: The run's folder.
+        model: The trained model.
+        data: Rows of the dataset.
+        fitted: The result of training.
+        evaluations: Part to the model's evaluation on its rows.
+        monitor: The monitored metric.
+        pictures: Whether to write plots and the breakdown.
+
+    Returns:
+        The sentence about over- and underfitting.
+    """
     history: dict[str, list[tuple[int, float]]] = {}
     for epoch, metrics in enumerate(fitted.history):
         for name, value in metrics.items():
@@ -44,22 +57,25 @@ def write_report(
     plots.mkdir(exist_ok=True)
     save(learning_curves(history, fitted.best_epoch, monitor), plots / "learning_curves.png")
     if evaluations:
-        judged = evaluations.get("test", evaluations.get("val"))
-        assert judged is not None
-        for name, picture in model.task.pictures(judged.outputs, judged.y):
+        evaluation = evaluations.get("test", evaluations.get("val"))
+        assert evaluation is not None
+        for name, picture in model.task.pictures(evaluation.outputs, evaluation.y):
             save(picture, plots / f"{name}.png")
-        if data.kind == "image" and (grid := _worst_images(model, data, judged)):
+        if data.kind == "image" and (grid := _worst_images(model, data, evaluation)):
             save(grid, plots / "worst.png")
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
     return diagnose(history)
 
 
-def _worst_images(model: SavedModel, data: Data, judged: Evaluation) -> Figure | None:
-    worst = model.task.worst(judged.outputs, judged.y)
+def _worst_images(model: SavedModel, data: Data, evaluation: Evaluation) -> Figure | None:
+    """Plot the images with the largest errors; None if there are no errors."""
+    worst = model.task.worst(evaluation.outputs, evaluation.y)
     if not worst:
         return None
-    rows = judged.rows[[position for position, _ in worst[:MOST]]]
-    note = f"{min(len(worst), MOST)} of {len(worst):,} (of {len(judged.rows):,} rows), the worst first."
+    rows = evaluation.rows[[position for position, _ in worst[:MOST]]]
+    note = (
+        f"{min(len(worst), MOST)} of {len(worst):,} errors in {len(evaluation.rows):,} rows, the worst first."
+    )
     return image_grid(np.asarray(take(data.x, rows)), [text for _, text in worst], note)
 
 

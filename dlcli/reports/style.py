@@ -1,7 +1,7 @@
-"""How dlcli's pictures look, in one place.
+"""The style of dlcli's plots.
 
-Figures are made through matplotlib's objects: pyplot's global state and `rcParams` stay untouched, so that
-pictures can be drawn in threads and beside a notebook's own.
+Figures are created with matplotlib's object-oriented interface. It does not change pyplot's global state or `rcParams`,
+so that plots can be drawn in threads and next to those of a notebook.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ DPI = 120
 FONT = {"title": 11, "label": 10, "tick": 9, "small": 8}
 INK, GREY, GRID = "#222222", "#9a9a9a", "#e4e4e4"
 
-# Okabe and Ito, "Color Universal Design" (2008), without black (text) and yellow (too pale on white).
+# Okabe and Ito, "Color Universal Design" (2008), without black (used for text) and yellow (too pale on white).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 TRAIN, VAL = PALETTE[0], PALETTE[1]
 
 
 def new_figure(columns: int = 1, width: float = 6.4, height: float = 4.4) -> tuple[Figure, list[Axes]]:
-    """An empty figure, `width` x `height` inches, with its axes in one row and the style applied."""
+    """Return an empty figure of `width` x `height` inches with the style applied, and its axes in one row."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
     axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
     for ax in axes:
@@ -40,14 +40,14 @@ def new_figure(columns: int = 1, width: float = 6.4, height: float = 4.4) -> tup
 
 
 def describe(ax: Axes, title: str, x: str, y: str) -> None:
-    """Title and axis labels."""
+    """Set title and axis labels."""
     ax.set_title(title, fontsize=FONT["title"], color=INK, loc="left")
     ax.set_xlabel(x, fontsize=FONT["label"], color=INK)
     ax.set_ylabel(y, fontsize=FONT["label"], color=INK)
 
 
 def caption(figure: Figure, text: str) -> None:
-    """Plain sentences under the picture, broken to its width."""
+    """Write sentences under the plot, wrapped to its width."""
     if text:
         characters = int(figure.get_figwidth() * 13.5)
         lines = [part for line in text.splitlines() for part in textwrap.wrap(line, characters)]
@@ -55,12 +55,12 @@ def caption(figure: Figure, text: str) -> None:
 
 
 def literal(text: str) -> str:
-    """A user's text as it is: matplotlib would read `$...$` as a formula. Control characters are shown."""
+    """Escape a user's text: `$...$` is not a formula, and control characters become visible."""
     return visible(text).replace("$", r"\$")
 
 
 def shorten(name: str, length: int = 20) -> str:
-    """A long class name, its middle left out."""
+    """Shorten a long name by replacing its middle with an ellipsis."""
     name = visible_name(name)
     if len(name) <= length:
         return name
@@ -69,7 +69,7 @@ def shorten(name: str, length: int = 20) -> str:
 
 
 def listed(names: Sequence[str], at_most: int = 8) -> str:
-    """`a, b, c and 4 more`, for captions."""
+    """Return names as `a, b, c and 4 more`."""
     shown = ", ".join(shorten(name) for name in names[:at_most])
     return shown if len(names) <= at_most else f"{shown} and {len(names) - at_most} more"
 
@@ -79,7 +79,7 @@ def save(figure: Figure, path: Path) -> Path:
     for text in figure.findobj(Text):
         text.set_text(visible(text.get_text()))
     canvas = FigureCanvasAgg(figure)
-    # savefig draws everything once more, only to run the layout; here the layout runs alone.
+    # savefig would draw the figure twice in order to compute the layout. Here the layout is computed without drawing.
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

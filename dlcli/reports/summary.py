@@ -1,4 +1,4 @@
-"""What will run, in words and numbers: the panel, and the model's layers."""
+"""Describe a training run: the rows of the terminal's panel, and the summary of the model's layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlcli.training.network import Network
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model's layers as text, its parameters, and the multiply-adds of one row."""
+    """A model's layers as text, its numbers of (trainable) parameters, and the multiply-adds of one row."""
 
     text: str
     parameters: int
@@ -27,7 +27,7 @@ class ModelSummary:
 
 
 def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
-    """Send one row through a network that takes a batch, and note each layer's shapes."""
+    """Return the layers of a network with their shapes, from a forward pass of one row (a batch of size 1)."""
     from torchinfo import summary
 
     training = network.training
@@ -55,11 +55,11 @@ def describe(
     summary: ModelSummary,
     run_dir: Path,
 ) -> dict[str, str]:
-    """The panel's rows: data, task, split, model, parameters, where it is recorded."""
+    """Return the panel's rows: data, task, split, preprocessing, model and the run's folder."""
     sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
     order = ", split in time" if in_time(data, split) else ""
     frozen = summary.parameters - summary.trainable
-    trains = f" ({summary.trainable:,} train)" if frozen else ""
+    trains = f" ({summary.trainable:,} trainable)" if frozen else ""
     return {
         **describe_question(data, task),
         "rows": sizes + order,
@@ -70,7 +70,7 @@ def describe(
 
 
 def describe_question(data: Data, task: Task) -> dict[str, str]:
-    """Rows of any panel: what is learnt, and of what."""
+    """Return the rows of every panel: data, the dataset's note and task."""
     return {
         "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
         **({"note": data.note} if data.note else {}),

@@ -1,4 +1,4 @@
-"""Pictures of a sweep: how it went, which settings mattered, and where the good ones are."""
+"""Plots of a sweep: values over trials, importances of settings, parallel coordinates, contours, Pareto front."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ from dlcli.reports.style import (
 )
 
 _COLOURS = "viridis"
-# A front is drawn by each two of so many objectives; values that differ by such a factor are drawn by their logarithm.
+# A Pareto front is plotted for each pair of the first few objectives. An axis is logarithmic if the ratio of its values
+# exceeds _WIDE.
 _MOST_OBJECTIVES, _WIDE = 3, 30
-# Parallel coordinates show the settings that most trials have, as far as there is room.
+# Maximum number of settings in parallel coordinates; those that most trials have are shown.
 _MOST_AXES = 8
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A finished trial: its settings as text and numbers, and its value."""
+    """A finished trial: its settings and its value."""
 
     number: int
     params: Mapping[str, Any]
@@ -45,20 +46,20 @@ class Tried:
 
 @dataclass(frozen=True)
 class Scale:
-    """How a setting is drawn: `names` are its choices in order; empty for numbers."""
+    """The axis of a setting: `names` holds its choices in order and is empty for numbers."""
 
     key: str
     names: tuple[str, ...] = ()
     log: bool = False
 
     def place(self, value: Any) -> float:
-        """Where a value lies on the axis."""
+        """Return the position of a value on the axis."""
         if self.names:
             return self.names.index(str(value))
         return math.log10(value) if self.log else float(value)
 
     def text(self, place: float) -> str:
-        """What stands there."""
+        """Return the label of a position."""
         if self.names:
             return shorten(self.names[round(place)], 14)
         return f"{10**place if self.log else place:.3g}"
@@ -67,15 +68,22 @@ class Scale:
 def history(
     tried: Sequence[Tried], ended_early: Mapping[str, Sequence[int]], metric: str, mode: str
 ) -> Figure:
-    """Each finished trial's value, the best so far as a line, and where trials were pruned or failed."""
+    """Plot the value of each finished trial, the best value so far, and marks for pruned and failed trials.
+
+    Args:
+        tried: Finished trials in the order of their numbers.
+        ended_early: Label ("pruned", "failed") to numbers of trials.
+        metric: Name of the objective.
+        mode: `min` or `max`.
+    """
     figure, (ax,) = new_figure(width=7.2, height=3.9)
     describe(ax, literal(f"{metric} of the trials"), "trial", "")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     numbers, values = [trial.number for trial in tried], np.array([trial.value for trial in tried])
     ax.plot(numbers, values, "o", color=PALETTE[0], markersize=4, alpha=0.7, label="finished")
-    so_far = np.minimum.accumulate(values) if mode == "min" else np.maximum.accumulate(values)
-    ax.step(numbers, so_far, where="post", color=PALETTE[1], linewidth=1.8, label="best so far")
-    _show_the_bulk(ax, values)
+    best = np.minimum.accumulate(values) if mode == "min" else np.maximum.accumulate(values)
+    ax.step(numbers, best, where="post", color=PALETTE[1], linewidth=1.8, label="best so far")
+    _limit_to_bulk(ax, values)
     low, high = ax.get_ylim()
     for colour, (what, where) in zip((GREY, INK), ended_early.items(), strict=False):
         if where:
@@ -86,8 +94,8 @@ def history(
     return figure
 
 
-def _show_the_bulk(ax: Axes, values: np.ndarray) -> None:
-    """Some trials are worse by orders of magnitude: they would press all others into one line."""
+def _limit_to_bulk(ax: Axes, values: np.ndarray) -> None:
+    """Limit the y axis to the bulk of the values, so that outliers do not compress all others into one line."""
     low, high = np.quantile(values, [0, 1])
     inner_low, inner_high = np.quantile(values, [0.05, 0.95])
     room = 0.05 * max(inner_high - inner_low, 1e-12)
@@ -96,7 +104,7 @@ def _show_the_bulk(ax: Axes, values: np.ndarray) -> None:
 
 
 def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
-    """The share of the variance that each setting explains, the most on top."""
+    """Plot the share of the variance that each setting explains, the largest on top."""
     figure, (ax,) = new_figure(width=6.4, height=1.4 + 0.32 * len(importances))
     names = list(importances)[::-1]
     bars = ax.barh(
@@ -104,16 +112,16 @@ def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     )
     ax.bar_label(bars, fmt="%.2f", fontsize=FONT["tick"], color=INK, padding=3)
     ax.grid(axis="y", visible=False)
-    describe(ax, "What mattered", literal(f"share of the variance of {metric}"), "")
+    describe(ax, "Importance of settings", literal(f"share of the variance of {metric}"), "")
     ax.set_xlim(0, max(1e-3, 1.15 * max(importances.values())))
-    caption(figure, "By fANOVA (Hutter et al., 2014), over the settings that every trial has.")
+    caption(figure, "Computed by fANOVA (Hutter et al., 2014) for the settings that all trials have.")
     return figure
 
 
 def parallel_coordinates(
     tried: Sequence[Tried], scales: Sequence[Scale], metric: str, mode: str
 ) -> Figure | None:
-    """A line a trial through its settings, coloured by its value; the best on top. None where it has one setting."""
+    """Plot a line through the settings of each trial, colored by rank; None with fewer than two settings."""
     having = {scale.key: sum(scale.key in trial.params for trial in tried) for scale in scales}
     common = sorted(filter(having.get, having), key=lambda key: -having[key])[:_MOST_AXES]
     shown = [scale for scale in scales if scale.key in common]
@@ -125,7 +133,7 @@ def parallel_coordinates(
     ax.set_yticks([])
     ax.set_xticks(range(len(shown)), [literal(shorten(scale.key, 24)) for scale in shown])
     ax.set_xlim(-0.1, len(shown) - 0.6)
-    ax.set_ylim(-0.05, 1.05)  # few trials need not reach the ends
+    ax.set_ylim(-0.05, 1.05)  # set explicitly, because the lines may not reach the ends of the axes
     ends = [_ends(scale, tried) for scale in shown]
     for index, (scale, (low, high)) in enumerate(zip(shown, ends, strict=True)):
         ax.axvline(index, color=GREY, linewidth=1)
@@ -159,7 +167,7 @@ def parallel_coordinates(
 
 
 def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode: str) -> Figure | None:
-    """The value over the two settings that mattered most, with the trials as dots; None where they lie on a line."""
+    """Plot the value over two settings, with the trials as dots; None with fewer than four trials or three values."""
     both = [trial for trial in tried if across.key in trial.params and up.key in trial.params]
     x = np.array([across.place(trial.params[across.key]) for trial in both])
     y = np.array([up.place(trial.params[up.key]) for trial in both])
@@ -181,20 +189,26 @@ def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode:
 
 
 def _mark(axis: Axis, scale: Scale) -> None:
-    """Each choice at its place, or numbers where matplotlib likes them."""
+    """Set the tick labels of an axis: one tick per choice, or matplotlib's ticks for numbers."""
     if scale.names:
         axis.set_major_locator(FixedLocator(range(len(scale.names))))
     axis.set_major_formatter(lambda place, _: scale.text(place))
 
 
 def _with_margins(places: np.ndarray) -> np.ndarray:
-    """An axis on which no trial lies on the edge."""
+    """Return grid positions that extend beyond the trials on both sides."""
     margin = 0.05 * np.ptp(places)
     return np.linspace(places.min() - margin, places.max() + margin, 60)
 
 
 def pareto(points: Sequence[tuple[float, ...]], front: Sequence[int], names: Sequence[str]) -> Figure:
-    """All trials by each two of the first three objectives, the Pareto front marked; `front` are positions."""
+    """Plot all trials by pairs of the first three objectives, with the Pareto front.
+
+    Args:
+        points: The objectives' values of each trial.
+        front: Positions in `points` of the trials on the front.
+        names: Names of the objectives.
+    """
     pairs = list(combinations(range(min(len(names), _MOST_OBJECTIVES)), 2))
     figure, axes = new_figure(len(pairs), width=max(6.2, 4.2 * len(pairs)), height=4.4)
     others = [point for index, point in enumerate(points) if index not in front]
@@ -204,7 +218,7 @@ def pareto(points: Sequence[tuple[float, ...]], front: Sequence[int], names: Seq
         for chosen, colour, label in ((others, GREY, "other trials"), (best, PALETTE[1], "Pareto front")):
             x, y = [point[across] for point in chosen], [point[up] for point in chosen]
             ax.plot(x, y, "o", color=colour, markersize=5.5, label=label)
-        if len(names) == 2:  # of more the front is a surface
+        if len(names) == 2:  # with more objectives the front is a surface, not a line
             ax.plot(*zip(*best, strict=True), color=PALETTE[1], linewidth=1, alpha=0.6)
         if _differ_widely([point[across] for point in points]):
             ax.set_xscale("log")
@@ -212,12 +226,12 @@ def pareto(points: Sequence[tuple[float, ...]], front: Sequence[int], names: Seq
             ax.set_yscale("log")
     axes[0].set_title("Pareto front", fontsize=FONT["title"], color=INK, loc="left")
     axes[0].legend(fontsize=FONT["tick"], frameon=False)
-    caption(figure, "On the front no other trial is better by all objectives.")
+    caption(figure, "For a trial on the front, no other trial is better in all objectives.")
     return figure
 
 
 def _differ_widely(values: Sequence[float]) -> bool:
-    """As costs do, of small and large models."""
+    """Return whether positive values span a large factor, as the costs of small and large models do."""
     return min(values) > 0 and max(values) > _WIDE * min(values)
 
 
@@ -232,7 +246,7 @@ def _marks(scale: Scale, low: float, high: float) -> list[float]:
 
 
 def _ranks(values: Sequence[float], mode: str) -> np.ndarray:
-    """0 for the best to 1 for the worst: a single bad trial does not take all the colours."""
+    """Return ranks from 0 (best) to 1 (worst). With ranks, a single bad trial does not dominate the color scale."""
     from scipy.stats import rankdata
 
     ranks = rankdata(np.array(values) * (1 if mode == "min" else -1), method="average") - 1
@@ -242,7 +256,7 @@ def _ranks(values: Sequence[float], mode: str) -> np.ndarray:
 def _smooth(
     places: tuple[np.ndarray, np.ndarray], values: np.ndarray, grid_x: np.ndarray, grid_y: np.ndarray
 ) -> np.ndarray:
-    """Nadaraya and Watson's kernel estimate on a grid `(len(grid_y), len(grid_x))`."""
+    """Return the Nadaraya-Watson kernel estimate on a grid, `(len(grid_y), len(grid_x))`."""
     (x, y), width = places, 0.12
     span_x, span_y = np.ptp(grid_x), np.ptp(grid_y)
     far = ((grid_x[None, :, None] - x) / span_x) ** 2 + ((grid_y[:, None, None] - y) / span_y) ** 2

@@ -118,7 +118,7 @@ def test_a_large_confusion_matrix_says_what_is_confused_most() -> None:
     figure = confusion_matrix(y, predicted, names(50))
     assert not figure.axes[0].texts
     assert figure.get_supxlabel().replace("\n", " ") == (
-        "Most often: class 0 taken for class 9 (3); class 49 taken for class 1 (1)."
+        "Most frequent errors: class 0 predicted as class 9 (3); class 49 predicted as class 1 (1)."
     )
 
 

@@ -30,7 +30,7 @@ CASES = {
     "some overfitting": history(FALLING, [max(loss, 0.9) for loss in FALLING]),
     "too short to say": history([1.0, 0.5], [1.1, 0.9]),
     "diverged": history([1.0, 0.5, math.nan], [1.1, 0.9, math.inf]),
-    "nothing can be said": {"train/loss": [(0, 1.0)]},
+    "cannot be diagnosed": {"train/loss": [(0, 1.0)]},
 }
 
 

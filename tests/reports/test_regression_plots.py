@@ -30,7 +30,7 @@ def test_any_number_of_rows_and_targets_can_be_drawn(
     figure = picture(y, y + 0.1, [f"$ target {index}" for index in range(targets)])
     assert len(figure.axes) == min(targets, PANELS)
     note = figure.get_supxlabel()
-    assert ("of 5,001 rows are drawn" in note) == (rows > POINTS)
+    assert ("of 5,001 rows are plotted" in note) == (rows > POINTS)
     assert ("Not shown" in note) == (targets > PANELS)
     save(figure, tmp_path / "picture.png")
 
@@ -55,7 +55,7 @@ def test_intervals_say_how_often_they_hold(rows: int, targets: int, tmp_path: Pa
 def test_rows_that_are_no_numbers_are_left_out_and_said(tmp_path: Path) -> None:
     y = np.array([[1.0], [2.0], [3.0]])
     figure = predicted_vs_actual(y, np.array([[1.0], [np.nan], [3.0]]), ["price"])
-    assert figure.get_supxlabel().startswith("1 of 3 rows are no finite numbers")
+    assert figure.get_supxlabel().startswith("1 of 3 rows have non-finite values")
     save(residuals(y, np.full((3, 1), np.nan), ["price"]), tmp_path / "empty.png")
 
 
