@@ -26,6 +26,7 @@ from dlcli.reports.style import (
     shorten,
 )
 
+# Functions import scikit-learn late, because it takes a second and only plots need it.
 __all__ = ["confusion_matrix", "precision_recall", "reliability", "roc"]
 
 # Maximum number of classes with a colored curve each; with more classes only the EXTREMES best and worst are colored.

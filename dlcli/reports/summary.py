@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torchinfo
 from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
@@ -28,10 +29,8 @@ class ModelSummary:
 
 def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
     """Return the layers of a network with their shapes, from a forward pass of one row (a batch of size 1)."""
-    from torchinfo import summary
-
     training = network.training
-    found = summary(
+    found = torchinfo.summary(
         network,
         input_data=[dict(row)],
         col_names=("input_size", "output_size", "num_params", "mult_adds"),

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -247,7 +248,7 @@ def _marks(scale: Scale, low: float, high: float) -> list[float]:
 
 def _ranks(values: Sequence[float], mode: str) -> np.ndarray:
     """Return ranks from 0 (best) to 1 (worst). With ranks, a single bad trial does not dominate the color scale."""
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # takes a second, and only the end of a sweep needs it
 
     ranks = rankdata(np.array(values) * (1 if mode == "min" else -1), method="average") - 1
     return ranks / max(1, len(values) - 1)
@@ -265,6 +266,4 @@ def _smooth(
 
 
 def _colour_map() -> Any:
-    from matplotlib import colormaps
-
     return colormaps[_COLOURS]
