@@ -1,4 +1,4 @@
-"""Pictures of a classifier's predictions."""
+"""Plots of a classifier's predictions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from dlcli.reports.classification import POINTS, confusion_matrix, precision_recall, roc, thin
 from dlcli.reports.style import save
+from tests.reports.artists import labelled, note, points, ticks, xy
 
 
 def predictions(classes: int, rows: int, present: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +45,49 @@ def test_the_legend_has_scikit_learns_areas() -> None:
         assert legend(figure) == [*expected, f"{np.mean(areas):.4f}  macro mean"]
 
 
+def test_the_curves_are_scikit_learns() -> None:
+    y, p = predictions(3, 40)
+    (ax,) = roc(y, p, names(3)).axes
+    assert labelled(ax) == {
+        "title": "ROC, each class against the rest",
+        "x": "false positive rate",
+        "y": "true positive rate",
+    }
+    for index, line in enumerate(ax.lines[:3]):
+        fpr, tpr, _ = roc_curve(y == index, p[:, index])
+        assert xy(line) == list(zip(fpr.round(9), tpr.round(9), strict=True))
+    macro = xy(ax.lines[3])
+    assert (macro[0], macro[-1]) == ((0, 0), (1, 1))
+    grid = np.array(macro[1:])
+    assert grid[:, 1] == pytest.approx(
+        np.mean(
+            [np.interp(grid[:, 0], *roc_curve(y == index, p[:, index])[:2]) for index in range(3)], axis=0
+        ),
+        abs=1e-8,
+    )
+    chance = ax.lines[4]
+    assert (xy(chance), chance.get_linestyle()) == ([(0, 0), (1, 1)], ":")
+    (ax,) = precision_recall(y, p, names(3)).axes
+    assert labelled(ax)["x"] == "recall"
+    assert labelled(ax)["y"] == "precision"
+    for index, line in enumerate(ax.lines[:3]):
+        precision, recall, _ = precision_recall_curve(y == index, p[:, index])
+        assert xy(line) == list(zip(recall[::-1].round(9), precision[::-1].round(9), strict=True))
+        assert line.get_drawstyle() == "steps-pre"  # nothing is interpolated
+    for figure in (roc(y, p, names(3)), precision_recall(y, p, names(3))):
+        assert figure.axes[0].get_xlim() == (-0.01, 1.01)
+        assert figure.axes[0].get_ylim() == (-0.01, 1.02)
+
+
+def test_labels_have_a_curve_each() -> None:
+    y = np.array([[1, 0], [0, 0], [1, 1], [0, 1]])
+    p = np.array([[0.9, 0.2], [0.1, 0.4], [0.8, 0.3], [0.3, 0.6]])
+    figure = roc(y, p, ["cat", "dog"])
+    assert figure.axes[0].get_title(loc="left") == "ROC of each label"
+    assert legend(figure)[:2] == ["1.0000  cat", "0.7500  dog"]
+    assert points(figure.axes[0], "0.7500  dog")[-1] == (1, 1)
+
+
 @pytest.mark.parametrize("columns", [1, 2])
 def test_two_classes_are_one_curve(columns: int) -> None:
     y, p = predictions(2, 100)
@@ -61,6 +105,11 @@ def test_of_many_classes_the_best_and_worst_are_named() -> None:
     assert len(labels) == 8
     assert labels[6:] == ["34 classes between", labels[-1]]
     assert areas[:6] == sorted(areas[:6], reverse=True)
+    exact = sorted(roc_auc_score(y, p, multi_class="ovr", average=None))
+    assert areas[:6] == pytest.approx([*exact[:-4:-1], *exact[2::-1]], abs=1e-4)
+    (ax,) = roc(y, p, names(40)).axes
+    (others,) = ax.collections
+    assert len(others.get_segments()) == 34
 
 
 @pytest.mark.parametrize("picture", [roc, precision_recall])
@@ -106,7 +155,12 @@ def test_the_confusion_matrix_writes_counts_and_shares() -> None:
         (1, 0): "1\n33%",
         (1, 1): "2\n100%",
     }
-    assert ax.get_title(loc="left") == "5 rows, accuracy 0.8"
+    assert labelled(ax) == {"title": "5 rows, accuracy 0.8", "x": "predicted", "y": "true"}
+    (image,) = ax.images
+    shares = [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 0, 0]]
+    assert np.asarray(image.get_array()) == pytest.approx(np.array(shares))
+    assert image.get_clim() == (0, 1)
+    assert ticks(ax.xaxis) == ticks(ax.yaxis) == ["no", "yes", "never"]
     assert figure.get_supxlabel() == "Not in these rows: never."
 
 
@@ -117,7 +171,7 @@ def test_a_large_confusion_matrix_says_what_is_confused_most() -> None:
     predicted[-1] = 1
     figure = confusion_matrix(y, predicted, names(50))
     assert not figure.axes[0].texts
-    assert figure.get_supxlabel().replace("\n", " ") == (
+    assert note(figure) == (
         "Most frequent errors: class 0 predicted as class 9 (3); class 49 predicted as class 1 (1)."
     )
 
@@ -131,6 +185,14 @@ def test_every_number_of_classes_can_be_drawn(classes: int, tmp_path: Path) -> N
         precision_recall(y, p, names(classes)),
     ):
         save(picture, tmp_path / "picture.png")
+    (matrix, *colour_bar) = confusion_matrix(y, p.argmax(axis=1), names(classes)).axes
+    assert bool(colour_bar) == (classes > 30)
+    right = np.bincount(y[p.argmax(axis=1) == y], minlength=classes)
+    diagonal = np.diag(np.asarray(matrix.images[0].get_array()))
+    assert diagonal == pytest.approx(right / np.maximum(np.bincount(y, minlength=classes), 1))
+    drawn = legend(roc(y, p, names(classes)))
+    present = len(np.unique(y))
+    assert len(drawn) == (1 if classes == 2 else present + 1 if present <= 12 else 8)
 
 
 def test_class_names_are_no_formulas(tmp_path: Path) -> None:

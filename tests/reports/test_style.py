@@ -1,0 +1,58 @@
+"""What all plots have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dlcli.reports.style import DPI, caption, describe, listed, literal, new_figure, save, shorten
+from tests.reports.artists import labelled
+
+
+def test_a_saved_figure_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    figure, axes = new_figure(3, width=6.0, height=2.5)
+    assert len(axes) == 3
+    with Image.open(save(figure, tmp_path / "plot.png")) as image:
+        assert image.size == (round(6.0 * DPI), round(2.5 * DPI))
+        assert image.info["Software"] == "dlcli"
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_axes_are_described_on_the_left() -> None:
+    _, (ax,) = new_figure()
+    describe(ax, "loss", "epoch", "nats")
+    assert labelled(ax) == {"title": "loss", "x": "epoch", "y": "nats"}
+    assert ax.get_title(loc="center") == ""
+
+
+def test_a_caption_is_broken_to_the_width_of_the_figure() -> None:
+    figure, _ = new_figure(width=2.0)
+    caption(figure, "These words do not fit into a single line. $\nNeither does this.")
+    lines = figure.get_supxlabel().split("\n")
+    assert all(len(line) <= 28 for line in lines)
+    assert " ".join(lines) == r"These words do not fit into a single line. \$ Neither does this."
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("short", "short"), ("a" * 20, "a" * 20), ("abcdefghijklmnopqrstuvwxyz", "abcdefghijklm…uvwxyz")],
+)
+def test_long_names_lose_their_middle(name: str, short: str) -> None:
+    assert shorten(name) == short
+    assert len(short) <= 20
+
+
+def test_a_list_of_names_ends_with_the_number_of_others() -> None:
+    names = [f"n{index}" for index in range(12)]
+    assert listed(names[:8]) == "n0, n1, n2, n3, n4, n5, n6, n7"
+    assert listed(names) == "n0, n1, n2, n3, n4, n5, n6, n7 and 4 more"
+
+
+def test_control_characters_are_shown_in_a_saved_figure(tmp_path: Path) -> None:
+    assert literal("a\x1bb $5") == r"a\x1bb \$5"
+    figure, (ax,) = new_figure()
+    ax.set_title("a\x1bb")
+    save(figure, tmp_path / "plot.png")
+    assert ax.get_title() == r"a\x1bb"
