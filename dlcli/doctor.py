@@ -1,4 +1,4 @@
-"""What dlcli finds on this machine (versions, accelerators, threads, store, disk, extras), and what to do about it."""
+"""Check this machine for dlcli: versions, extras, accelerators, threads, MLflow store and disk."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dlcli.process.cores import cores
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-# Less is soon gone: a run of a middling model keeps some hundred MB.
+# Free space in bytes below which the user is warned. A run of a medium-sized model keeps some hundred MB.
 _LITTLE_DISK = 2e9
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `wrong` keeps dlcli from working, `doubtful` may."""
+    """The result of one check. The state `wrong` prevents dlcli from working, `doubtful` may do so."""
 
     topic: str
     name: str
@@ -34,7 +34,7 @@ class Finding:
 
 
 def examine(runs_dir: Path) -> Iterator[Finding]:
-    """Look at everything; creates nothing."""
+    """Yield the findings of all checks; nothing is created."""
     yield from _versions()
     yield from _extras()
     yield from _accelerators()
@@ -44,7 +44,7 @@ def examine(runs_dir: Path) -> Iterator[Finding]:
 
 
 def tested_versions() -> dict[str, str]:
-    """Package to the version of the tested set: constraints.txt, in a wheel inside the package."""
+    """Return the tested version of each package, from constraints.txt (inside the package in a wheel)."""
     package = Path(__file__).parent
     file = next(f / "constraints.txt" for f in (package, package.parent) if (f / "constraints.txt").is_file())
     pins = (line.split("==") for line in file.read_text(encoding="utf-8").splitlines() if "==" in line)
@@ -81,13 +81,13 @@ def _version(requirement: Requirement, tested: str) -> Finding:
 def _extras() -> Iterator[Finding]:
     for extra in metadata.metadata("dlcli").get_all("Provides-Extra") or []:
         missing = [r.name for r in _requirements(extra) if not _installed(r.name)]
-        found = f"missing: {', '.join(missing)}" if missing else "there"
-        # Nobody needs all of them: a missing one is no fault.
+        found = f"missing: {', '.join(missing)}" if missing else "installed"
+        # Extras are optional, so a missing one is not a problem.
         yield Finding("extras", extra, found, "fine", f"pip install 'dlcli[{extra}]'" if missing else "")
 
 
 def _requirements(extra: str) -> Iterator[Requirement]:
-    """What dlcli needs on this machine, or what an extra adds."""
+    """Yield the requirements of dlcli on this machine, or those that an extra adds."""
     from packaging.requirements import Requirement
 
     for requirement in map(Requirement, metadata.requires("dlcli") or []):
@@ -113,12 +113,12 @@ def _accelerators() -> Iterator[Finding]:
 def _threads() -> Finding:
     import torch
 
-    there = cores()
-    threads, asked = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    found = f"{threads} for torch, {there} cores" + (f", OMP_NUM_THREADS={asked}" if asked else "")
-    if threads > there:
-        # Threads that wait for a core spin: measured 300 times slower.
-        return Finding("threads", "threads", found, "doubtful", f"Set OMP_NUM_THREADS={there}.")
+    available = cores()
+    threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    found = f"{threads} for torch, {available} cores" + (f", OMP_NUM_THREADS={variable}" if variable else "")
+    if threads > available:
+        # Threads that wait for a core spin, which was measured to be 300 times slower.
+        return Finding("threads", "threads", found, "doubtful", f"Set OMP_NUM_THREADS={available}.")
     return Finding("threads", "threads", found)
 
 
@@ -130,7 +130,7 @@ def _store(runs_dir: Path) -> Finding:
         uri = tracking_uri(runs_dir)
         file = sqlite_file(uri)
         if file and not file.exists():
-            return Finding("store", redact(uri), "not there yet; the first run makes it")
+            return Finding("store", redact(uri), "does not exist yet; the first run creates it")
         load_mlflow(uri)
         started = time.perf_counter()
         probe(uri)
@@ -147,7 +147,7 @@ def _disk(runs_dir: Path) -> Finding:
     found = f"{free / 1e9:.1f} GB free"
     if free < _LITTLE_DISK:
         return Finding(
-            "disk", str(runs_dir), found, "doubtful", "Make room, or use --runs-dir on another disk."
+            "disk", str(runs_dir), found, "doubtful", "Free some space, or use --runs-dir on another disk."
         )
     return Finding("disk", str(runs_dir), found)
 

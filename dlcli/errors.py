@@ -1,26 +1,26 @@
-"""Every error that dlcli raises on purpose.
+"""Errors that dlcli raises deliberately.
 
 ::
 
     DlcliError                 exit code 1
       InputError               exit code 2: the user's input is wrong, nothing ran
         ConfigError            a group, option, key, type or value
-          NotSet               a variable of the environment that it reads
+          NotSet               an environment variable that the configuration reads is not set
         DataError              a file, row or column
-        RunNotFound            RUN names no run, or several
-        StoreError             the MLflow store does not answer
+        RunNotFound            RUN matches no run, or several
+        StoreError             the MLflow store does not respond
       TrainingError            a run started and failed
         Diverged               the loss became NaN or infinite
-        OutOfMemory            the batch does not fit
+        OutOfMemory            a batch does not fit into memory
         DiskFull               no space left for the record
-      ExecutorError            what does the jobs does not answer: no job is to blame
+      ExecutorError            the executor does not respond; the jobs are not the cause
       CorruptRun               a run's folder is damaged or unsafe to load
 
-    Pruned                     Exception: a sweep has given a trial up
+    Pruned                     Exception: a sweep stopped a trial early
     Interrupted                BaseException: Ctrl-C (130), SIGTERM or SIGHUP (143)
 
-Each carries one or more `Problem`s: where, what, and what to do. `dlcli.terminal.console` prints them; with `--json`
-they are the document's `errors`.
+A DlcliError holds one or more `Problem`s: what is wrong, where, and what to do. `dlcli.terminal.console` prints them;
+with `--json` they are the document's `errors`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ from dlcli.sanitize.redact import redact_all
 class Problem:
     """One thing that is wrong.
 
-    `where` is a config key (`optimizer.lr`), a place in a file (`wine.csv:12, column quality`) or a path; it may be
-    empty. `hint` says what to do next.
+    Attributes:
+        message: What is wrong.
+        where: A configuration key (`optimizer.lr`), a place in a file (`wine.csv:12, column quality`) or a path; may be
+            empty.
+        hint: What the user can do; may be empty.
     """
 
     message: str
@@ -45,7 +48,7 @@ class Problem:
     hint: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """The problem as the `--json` contract has it."""
+        """Return the problem as an item of the `--json` document."""
         return {"where": self.where, "message": self.message, "hint": self.hint}
 
     def __str__(self) -> str:
@@ -55,7 +58,7 @@ class Problem:
 
 
 class DlcliError(Exception):
-    """Base of all errors with a message that a user can act on."""
+    """Base class of all errors with a message for the user."""
 
     exit_code = 1
 
@@ -66,7 +69,7 @@ class DlcliError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders: the default would rebuild from the text and lose `where` and `hint`.
+        # Errors are sent between processes. The default would rebuild them from the text, without `where` and `hint`.
         return _rebuild, (type(self), [asdict(p) for p in self.problems])
 
 
@@ -81,23 +84,23 @@ class InputError(DlcliError):
 
 
 class ConfigError(InputError):
-    """A group, option, key, type or value in the configuration."""
+    """A group, option, key, type or value of the configuration is wrong."""
 
 
 class NotSet(ConfigError):
-    """A variable of the environment that a configuration reads."""
+    """An environment variable that the configuration reads is not set."""
 
 
 class DataError(InputError):
-    """A file, row or column of the user's data."""
+    """A file, row or column of the user's data is wrong."""
 
 
 class RunNotFound(InputError):
-    """RUN names no run, or more than one."""
+    """RUN matches no run, or more than one."""
 
 
 class StoreError(InputError):
-    """The MLflow store does not answer or refuses."""
+    """The MLflow store does not respond, or denies access."""
 
 
 class TrainingError(DlcliError):
@@ -113,25 +116,25 @@ class OutOfMemory(TrainingError):
 
 
 class DiskFull(TrainingError):
-    """No space left on the device that holds the record."""
+    """There is no space left on the disk of the record."""
 
 
 class ExecutorError(DlcliError):
-    """What does the jobs (a cluster, its queue) does not answer any more: no job is to blame, and all can go on."""
+    """The executor (a cluster or its queue) no longer responds. The jobs are not the cause and can be resumed."""
 
 
 class CorruptRun(DlcliError):
-    """A run's folder is damaged, or would run code that nobody vouched for."""
+    """A run's folder is damaged, or would run code that is not trusted."""
 
 
 class Pruned(Exception):
-    """A sweep has given a trial up: nothing is wrong with it, but others are better."""
+    """A sweep stopped a trial early, because other trials are better."""
 
 
 class Interrupted(BaseException):
     """The user or the system asked the process to stop.
 
-    A BaseException, so that no library's `except Exception` swallows it.
+    It is a BaseException, so that a library's `except Exception` does not catch it.
     """
 
     def __init__(self, signum: int) -> None:
@@ -143,24 +146,24 @@ class Interrupted(BaseException):
 
 
 def describe_error(error: Exception) -> dict[str, Any]:
-    """An error as a message to another process: plain types."""
+    """Convert an error to a message for another process, in plain types."""
     kind, problems = type(error).__name__, getattr(error, "problems", ())
     if not isinstance(error, DlcliError):
         text = f"{type(error).__name__}: {error}".strip()
         kind, problems = (
             "TrainingError",
-            [Problem(text, hint="The traceback is in error.txt, in the run's folder.")],
+            [Problem(text, hint="The traceback is in error.txt in the run's folder.")],
         )
     return {"kind": kind, "problems": [redact_all(problem.to_json()) for problem in problems]}
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says of an error, in one line; its kind where it says nothing."""
+    """Return the first line of an error's message, or the name of its type if the message is empty."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 
 def restore_error(message: Mapping[str, Any]) -> DlcliError:
-    """The error of a message."""
+    """Return the error of a message that `describe_error` made."""
     kind = globals().get(message["kind"], TrainingError)
     return kind([Problem(**problem) for problem in message["problems"]])

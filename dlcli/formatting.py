@@ -1,19 +1,19 @@
-"""Numbers, sizes and durations as people read them."""
+"""Format numbers, sizes and durations."""
 
 from __future__ import annotations
 
-REDRAW_SECONDS = 0.2  # between two drawings of what is redrawn in place
+REDRAW_SECONDS = 0.2  # interval between updates of the terminal
 
 
 def number(value: float) -> str:
-    """A figure with four significant digits, as all of dlcli's tables show it."""
+    """Format a number with four significant digits, as in all of dlcli's tables."""
     if 9999.5 <= abs(value) < 1e9:
         return f"{value:.0f}"
     return f"{value:#.4g}".removesuffix(".") if value else "0"
 
 
 def amount(size: float) -> str:
-    """Bytes with three significant digits: `3.21 MB`."""
+    """Format bytes with three significant digits: `3.21 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:
             return f"{size:.3g} {unit}"
@@ -22,12 +22,12 @@ def amount(size: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: `1 thread`, `1,200 steps`."""
+    """Format a number with its noun: `1 thread`, `1,200 steps`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `0.4 s`, `2:05` or `1:02:05`."""
+    """Format seconds as `0.4 s`, `2:05` or `1:02:05`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""`Result`: what a finished run was worth."""
+"""`Result`: the result of a finished run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run.
+    """The result of a finished run.
 
-    `metrics` are the best epoch's weights on each part: `val/loss`, `test/accuracy`, ... `baselines` are, under the
-    same names, those of a guess that looks at no row. `messages` are sentences for a person. A sweep has `trials`, each
-    with its `params` and `value`, and the `best` of them with the `command` that trains it; of several objectives also
-    the numbers of the trials on the Pareto `front`. A fold that chose for itself has `params`, too.
+    Attributes:
+        status: Status of the run, such as `FINISHED`.
+        run_id: ID of the run.
+        run_name: Name of the run.
+        experiment: Name of the MLflow experiment.
+        run_dir: Folder of the run.
+        tracking_uri: URI of the MLflow store.
+        metrics: Metrics of the best epoch's weights on each part: `val/loss`, `test/accuracy`, ...
+        baselines: The same metrics for a baseline that ignores the inputs.
+        duration_s: Duration of the run, in seconds.
+        folds: Results of the folds of a cross-validation.
+        trials: Of a sweep, each trial's number, `params` and `value`.
+        best: Of a sweep, the best trial, with the `command` that trains it.
+        front: Of a sweep with several objectives, numbers of the trials on the Pareto front.
+        params: Of a fold in nested cross-validation, the settings that were chosen for it.
+        messages: Sentences for the user.
     """
 
     status: str
@@ -36,7 +48,7 @@ class Result:
     messages: tuple[str, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The `--json` contract."""
+        """Return the `--json` document."""
         document = {
             "schema_version": SCHEMA_VERSION,
             "status": self.status,

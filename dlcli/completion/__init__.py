@@ -1,1 +1,1 @@
-"""Shell completion, from the YAML files alone: nothing that takes time is imported."""
+"""Shell completion. It reads the YAML files only and imports nothing heavy."""

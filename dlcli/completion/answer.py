@@ -1,4 +1,4 @@
-"""Answer a shell: from its words to lines that it can show."""
+"""Answer a shell's request for completion: from the words of its command line to lines that it can show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcli.sanitize.escapes import visible_name
 
 
 def answer(shell: str) -> None:
-    """Print a candidate a line. bash passes its whole line and its word breaks, the others their words."""
+    """Print one candidate per line. Bash passes the command line and its word breaks, other shells pass the words."""
     try:
         if shell == "bash":
             line, breaks = sys.argv[1], sys.argv[2]
@@ -21,13 +21,13 @@ def answer(shell: str) -> None:
             *words, current = sys.argv[1:]
             lines = [_with_text(found) for found in candidates(words, current)]
         lines = [line for line in lines if visible_name(line.replace("\t", " ")) == line.replace("\t", " ")]
-    except Exception:  # a traceback in the middle of somebody's command line helps nobody
+    except Exception:  # a traceback would only disrupt the user's command line
         return
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def split(line: str) -> Sequence[str]:
-    """A shell's line as words; the last, perhaps empty, is the one that is being typed. A quote may be open."""
+    """Split a command line into words; the last one (possibly empty) is being typed. Quotes may be unclosed."""
     words, word, quote, typed = [], "", "", False
     characters = iter(line)
     for character in characters:
@@ -46,7 +46,7 @@ def split(line: str) -> Sequence[str]:
 
 
 def rest(candidate: str, current: str, breaks: str) -> str:
-    """What bash has to insert: it splits words at `=`, and replaces only what comes after."""
+    """Return the text that bash has to insert. Bash splits words at `=`, and replaces only the part after it."""
     at = max((current.rfind(mark) for mark in "=:" if mark in breaks), default=-1)
     return candidate[at + 1 :]
 

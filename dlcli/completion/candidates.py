@@ -1,4 +1,4 @@
-"""What can stand next on the command line."""
+"""Find the words that may come next on the command line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dlcli import cli
 from dlcli.completion.overrides import options_of, overrides
 from dlcli.config.folders import groups, user_folders
 
-# So many runs, the newest, are looked at and offered.
+# Number of runs, the newest ones, that are offered.
 _RUNS = 100
 
 
 class Candidate(NamedTuple):
-    """A word, and what it means."""
+    """A word and its explanation."""
 
     value: str
     text: str = ""
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True)
 class _Parameter:
-    """One parameter of a command: its flags (none: positional), what it is called, its choices."""
+    """One parameter of a command: its flags (empty for a positional one), metavar, help text and choices."""
 
     name: str
     flags: tuple[str, ...]
@@ -43,7 +43,7 @@ class _Parameter:
 
 
 def candidates(words: Sequence[str], current: str) -> list[Candidate]:
-    """The words that may replace `current`, which begin as it does; `words` stand before it, without `dlcli`."""
+    """Return the words that begin with `current` and may replace it; `words` precede it, without `dlcli`."""
     return [found for found in _all(words, current) if found.value.startswith(current)]
 
 
@@ -82,7 +82,7 @@ def _values(wanted: _Parameter, words: Sequence[str], current: str) -> Iterator[
 
 def _commands() -> Iterator[tuple[str, Any]]:
     for found in pkgutil.iter_modules(cli.__path__):
-        # app imports them all, and needs no looking at.
+        # The module app imports all commands and is not a command itself.
         module: ModuleType | None = (
             importlib.import_module(f"dlcli.cli.{found.name}") if found.name != "app" else None
         )
@@ -91,7 +91,7 @@ def _commands() -> Iterator[tuple[str, Any]]:
 
 
 def _parameters(command: str) -> list[_Parameter]:
-    """A command's parameters, out of the signature that typer reads too."""
+    """Return a command's parameters, from the signature that typer uses."""
     function = dict(_commands()).get(command)
     if function is None:
         return []
@@ -111,7 +111,7 @@ def _parameters(command: str) -> list[_Parameter]:
 
 
 def _positional(parameters: Sequence[_Parameter], flags: dict[str, _Parameter], words: Sequence[str]) -> Any:
-    """The parameter that the next bare word would be."""
+    """Return the positional parameter that the next word without a flag belongs to."""
     bare = 0
     takes_value = False
     for word in words:
@@ -132,7 +132,7 @@ def _given(words: Sequence[str], *flags: str) -> list[str]:
 
 
 def _runs(words: Sequence[str]) -> Iterator[Candidate]:
-    """Names of the newest runs, from their ledgers."""
+    """Yield the names of the newest runs, from their ledgers."""
     from dlcli.runner import runs_directory
 
     given = _given(words, "--runs-dir")
@@ -143,7 +143,7 @@ def _runs(words: Sequence[str]) -> Iterator[Candidate]:
             ledger = json.loads(file.read_bytes())
             yield Candidate(ledger["run_name"], f"{ledger['status']} {ledger['created_at'][:16]}")
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue  # being written, or damaged: completion is no place to say so
+            continue  # the ledger is being written or damaged, which completion does not report
 
 
 def _first_line(function: Any) -> str:

@@ -1,4 +1,4 @@
-"""Overrides that can be typed: groups, options, keys, values."""
+"""Complete overrides: groups, options, keys and values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.errors import DlcliError
 
 
 def overrides(words: Sequence[str], current: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Pairs of an override (or its beginning) and what it means."""
+    """Yield pairs of an override (or its beginning) and its explanation."""
     prefix = current[: len(current) - len(current.lstrip("+~"))]
     key, equals, _ = current.removeprefix(prefix).partition("=")
     known = groups(folders)
@@ -31,7 +31,7 @@ def overrides(words: Sequence[str], current: str, folders: Sequence[Path]) -> It
 
 
 def options_of(group: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Names and summaries of a group's options."""
+    """Yield the names and summaries of a group's options."""
     for name, file in options(group, folders).items():
         try:
             yield name, comments(file).summary
@@ -45,15 +45,15 @@ def _top(known: Sequence[str]) -> Iterator[tuple[str, str]]:
         if "/" not in group:
             yield f"{group}.", "set a key"
     config = shipped_folder() / "config.yaml"
-    said = comments(config).keys
-    yield from ((f"{key}=", said[key]) for key in read(config) if key != "defaults")
+    explanations = comments(config).keys
+    yield from ((f"{key}=", explanations[key]) for key in read(config) if key != "defaults")
 
 
 _Keys = Mapping[str, tuple[Any, str]]
 
 
 def _below(section: str, keys: _Keys) -> Iterator[tuple[str, str]]:
-    """The keys right below a section; one that holds others goes on with a dot."""
+    """Yield the keys directly below a section; a key that contains others ends with a dot."""
     for key, (value, text) in keys.items():
         if key.rpartition(".")[0] == section:
             yield f"{key}." if isinstance(value, dict) else f"{key}=", text
@@ -72,18 +72,18 @@ def _values(key: str, keys: _Keys) -> Iterator[tuple[str, str]]:
 
 
 def _keys(words: Sequence[str], section: str, folders: Sequence[Path]) -> dict[str, tuple[Any, str]]:
-    """Dotted key to value and explanation, of the option that the words choose for a section."""
+    """Return value and explanation of each dotted key, for the option that the words choose for a section."""
     found: dict[str, tuple[Any, str]] = {}
 
     def add(file: Path, prefix: str) -> None:
-        said = comments(file).keys
+        explanations = comments(file).keys
 
         def walk(node: Mapping[str, Any], inside: str) -> None:
             for key, value in node.items():
                 name = f"{inside}{key}"
                 if key == "defaults" or str(key).startswith("_"):
                     continue
-                found[f"{prefix}{name}"] = value, said.get(name, "")
+                found[f"{prefix}{name}"] = value, explanations.get(name, "")
                 if isinstance(value, dict):
                     walk(value, f"{name}.")
 
@@ -103,12 +103,15 @@ def _keys(words: Sequence[str], section: str, folders: Sequence[Path]) -> dict[s
     add(shipped_folder() / "config.yaml", "")
     add_option(section, chosen.get(section))
     if experiment := options("experiment", folders).get(str(chosen.get("experiment"))):
-        add(experiment, "")  # its keys stand at the top
+        add(experiment, "")  # an experiment's keys are at the top level
     return found
 
 
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
-    """Group to option: config.yaml's, then the dataset's and the experiment's wishes, then the words."""
+    """Return the option of each group.
+
+    The sources, in ascending precedence: config.yaml, dlcli.yaml, overrides of the dataset and the experiment, words.
+    """
     known = groups(folders)
     config = read(shipped_folder() / "config.yaml")
     chosen = {
@@ -124,12 +127,12 @@ def _chosen(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
     for group in ("dataset", "experiment"):
         option = typed.get(group, chosen.get(group))
         if (own := options(group, folders).get(str(option))) is not None:
-            chosen |= _wishes(read(own).get("defaults", []))
+            chosen |= _overridden(read(own).get("defaults", []))
     return chosen | typed
 
 
-def _wishes(defaults: Sequence[Any]) -> dict[str, Any]:
-    """What an option's defaults list chooses for other groups: `override /GROUP@PLACE: OPTION`."""
+def _overridden(defaults: Sequence[Any]) -> dict[str, Any]:
+    """Return the options that a defaults list chooses for other groups: `override /GROUP@PLACE: OPTION`."""
     return {
         key.removeprefix("override ").strip().lstrip("/").partition("@")[0]: option
         for entry in defaults

@@ -1,1 +1,1 @@
-"""What `dlcli new` writes: files that train as they stand; names such as `mynet` and `MyNet` are replaced."""
+"""Templates of `dlcli new`. The files are runnable; names such as `mynet` and `MyNet` are replaced."""

@@ -1,4 +1,4 @@
-"""Write a model, a dataset, an experiment or a project into the user's own folder; each trains as it is written."""
+"""Write a model, a dataset, an experiment or a project to the user's folder; each can be trained without changes."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _TEMPLATES = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Scaffold:
-    """What was written, and the line that trains it."""
+    """The files that were written, and the command that trains them."""
 
     files: tuple[Path, ...]
     command: str
 
 
 def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
-    """Write the files; none that exists is touched.
+    """Write the files of a template; existing files are not changed.
 
     Args:
         kind: model, dataset, experiment or project.
-        name: the option's name; for a project its folder.
-        folder: holds conf/ and the code (for a project: the new folder's parent); by default where the user's own
-            configuration lies, else the current folder.
+        name: Name of the option; for a project, name of its folder.
+        folder: Folder of conf/ and the code; for a project, parent of the new folder. The default is the folder of the
+            user's configuration if there is one, else the current folder.
 
     Raises:
-        InputError: the name cannot be used, or is taken.
+        InputError: The name is invalid or already used.
     """
     if kind not in get_args(Kind):
         raise InputError(f"there is no template {kind}", "new", f"Choices: {', '.join(get_args(Kind))}.")
@@ -47,7 +47,7 @@ def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
     conf = _conf(folder)
     root, package = conf.parent, _package(conf.parent)
     if name in options(kind, [conf] if conf.is_dir() else []):
-        raise InputError(f"there is a {kind} of this name", f"{kind}={name}", "Choose another name.")
+        raise InputError(f"there is already a {kind} of this name", f"{kind}={name}", "Choose another name.")
     files = _render(kind, name, root, conf, package)
     if not (conf / PROJECT_FILE).exists():
         files[conf / PROJECT_FILE] = _text("project/dlcli.yaml", {})
@@ -55,7 +55,7 @@ def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
     return Scaffold(_write(files), f"dlcli train {_ARGUMENTS[kind].format(name)}{where}")
 
 
-# What trains a new option of a kind; the default dataset is one of images, which few models of tables take.
+# Arguments that train a new option. A dataset needs model=mlp, because the default model is for images.
 _ARGUMENTS = {"model": "model={}", "dataset": "dataset={} model=mlp", "experiment": "experiment={}"}
 
 
@@ -81,7 +81,7 @@ def _project(root: Path) -> Scaffold:
 def _render(
     kind: str, name: str, root: Path, conf: Path, package: str, names: Mapping[str, str] | None = None
 ) -> dict[Path, str]:
-    """Path to content of an option's YAML and, but for an experiment, of its code."""
+    """Return the files of an option, as path to content: its YAML and, except for an experiment, its code."""
     stem = {"model": "mynet", "dataset": "mydata", "experiment": "myexperiment"}[kind]
     module = f"{package}.{kind}s.{name}" if package else name
     titled = "".join(part.capitalize() for part in name.split("_"))
@@ -99,35 +99,39 @@ def _render(
 
 
 def _conf(folder: Path | None) -> Path:
-    """The user's conf folder, which need not be there yet; never dlcli's own."""
+    """Return the user's conf folder, which may not exist yet.
+
+    Raises:
+        InputError: The folder belongs to dlcli itself.
+    """
     if folder is None:
         own = user_folders()
         conf = own[0] if len(own) == 1 else Path("conf").resolve()
     else:
         conf = folder.expanduser().resolve() / "conf"
     if conf.is_relative_to(shipped_folder()) or conf.is_relative_to(_TEMPLATES.parent):
-        raise InputError("this is dlcli's own folder", str(conf), "Name one of your own: --dir DIR.")
+        raise InputError("this folder belongs to dlcli itself", str(conf), "Name another: --dir DIR.")
     return conf
 
 
 def _package(root: Path) -> str:
-    """The one package that lies beside conf/, if there is one: new code goes there."""
+    """Return the name of the package for new code: the only package next to conf/, or an empty text."""
     found = [file.parent.name for file in root.glob("*/__init__.py") if file.parent.name != "tests"]
     return found[0] if len(found) == 1 else ""
 
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name):
-        hint = "Use small letters, digits and underscores, and begin with a letter."
-        raise InputError(f"{name!r} cannot be the name of a module", "NAME", hint)
+        hint = "Use lowercase letters, digits and underscores, and begin with a letter."
+        raise InputError(f"{name!r} is not a valid name of a module", "NAME", hint)
 
 
 def _check_module(name: str, root: Path) -> None:
-    """What is installed is found before the user's own code, so that nothing of the user's ever hides it."""
+    """Raise an InputError if an installed module has the name: it takes precedence over the user's code."""
     spec = importlib.util.find_spec(name)
     if spec is not None and not (spec.origin and Path(spec.origin).is_relative_to(root)):
         raise InputError(
-            f"a module {name} is installed, and would be imported instead", "NAME", "Choose another name."
+            f"a module {name} is installed and would be imported instead", "NAME", "Choose another name."
         )
 
 
@@ -140,7 +144,7 @@ def _text(template: str, names: Mapping[str, str]) -> str:
 
 def _write(files: Mapping[Path, str]) -> tuple[Path, ...]:
     taken = [
-        Problem("is there already", display(file), "Choose another name.") for file in files if file.exists()
+        Problem("already exists", display(file), "Choose another name.") for file in files if file.exists()
     ]
     if taken:
         raise InputError(taken)

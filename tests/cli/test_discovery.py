@@ -229,9 +229,9 @@ def test_a_new_project_trains_and_grows(quick: list[str], monkeypatch: pytest.Mo
     [
         ("model", "mlp", "there is a model of this name"),
         ("model", "torch", "a module torch is installed, and would be imported instead"),
-        ("model", "My-Net", "'My-Net' cannot be the name of a module"),
-        ("model", "class", "'class' cannot be the name of a module"),
-        ("dataset", "tiny", "tiny.py\n  is there already"),
+        ("model", "My-Net", "'My-Net' is not a valid name of a module"),
+        ("model", "class", "'class' is not a valid name of a module"),
+        ("dataset", "tiny", "tiny.py\n  already exists"),
     ],
 )
 def test_names_that_new_refuses(kind: str, name: str, text: str, tmp_path: Path) -> None:
@@ -247,4 +247,4 @@ def test_new_never_writes_into_dlcli_s_own_folder(monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(Path(package.__file__).parent.parent)
     done = dlcli("new", "experiment", "first")
     assert done.exit_code == 2
-    assert "this is dlcli's own folder" in done.stderr
+    assert "this folder belongs to dlcli itself" in done.stderr

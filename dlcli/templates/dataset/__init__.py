@@ -1,1 +1,1 @@
-"""A dataset of the user's own."""
+"""Template of a dataset."""

@@ -1,1 +1,1 @@
-"""A model of the user's own."""
+"""Template of a model."""

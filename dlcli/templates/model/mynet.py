@@ -1,4 +1,4 @@
-"""MyNet: a model of our own."""
+"""MyNet: a custom model."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 
 class MyNet(nn.Module):
-    """A hidden layer and a linear output. Change what you like; the keys of the YAML are the arguments below.
+    """A hidden layer and a linear output layer. The arguments are the keys of the YAML file; change them as needed.
 
     Args:
-        input_shape: shape of one row; dlcli passes it, the data decides.
-        num_outputs: outputs for each row; dlcli passes it too.
-        hidden: units of the hidden layer.
-        dropout: share of units dropped in training.
+        input_shape: Shape of one row; dlcli takes it from the data.
+        num_outputs: Number of outputs per row; dlcli takes it from the data.
+        hidden: Number of units of the hidden layer.
+        dropout: Dropout probability.
     """
 
-    # Kinds of data that forward can take: table (N, F), image (N, C, H, W), sequence (N, T, F), tokens (N, T).
+    # Kinds of data that forward accepts: table (N, F), image (N, C, H, W), sequence (N, T, F), tokens (N, T).
     accepts: ClassVar = {"table", "image", "sequence"}
 
     def __init__(
@@ -39,5 +39,5 @@ class MyNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, *input_shape)` to `(N, num_outputs)`: no softmax, the loss has it."""
+        """Map `(N, *input_shape)` to `(N, num_outputs)`, without a softmax, which is part of the loss."""
         return self.layers(x)

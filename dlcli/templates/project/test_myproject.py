@@ -1,4 +1,4 @@
-"""Each experiment trains."""
+"""Test that each experiment trains."""
 
 from __future__ import annotations
 
