@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from dlcli.errors import DlcliError
 from dlcli.experiment import free_space
 from dlcli.process.cores import cores
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
+from dlcli.sanitize.redact import redact
+from dlcli.tracking.connection import connect, load_mlflow, probe, sqlite_file, store_errors, tracking_uri
 
 # Free space in bytes below which the user is warned. A run of a medium-sized model keeps some hundred MB.
 _LITTLE_DISK = 2e9
@@ -52,8 +54,6 @@ def tested_versions() -> dict[str, str]:
 
 
 def _versions() -> Iterator[Finding]:
-    from packaging.specifiers import SpecifierSet
-
     python, wanted = platform.python_version(), metadata.metadata("dlcli")["Requires-Python"]
     fits = SpecifierSet(wanted).contains(python)
     yield Finding(
@@ -88,8 +88,6 @@ def _extras() -> Iterator[Finding]:
 
 def _requirements(extra: str) -> Iterator[Requirement]:
     """Yield the requirements of dlcli on this machine, or those that an extra adds."""
-    from packaging.requirements import Requirement
-
     for requirement in map(Requirement, metadata.requires("dlcli") or []):
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if always if not extra else not always and requirement.marker.evaluate({"extra": extra}):  # type: ignore[union-attr]
@@ -123,9 +121,6 @@ def _threads() -> Finding:
 
 
 def _store(runs_dir: Path) -> Finding:
-    from dlcli.sanitize.redact import redact
-    from dlcli.tracking.connection import connect, load_mlflow, probe, sqlite_file, store_errors, tracking_uri
-
     try:
         uri = tracking_uri(runs_dir)
         file = sqlite_file(uri)

@@ -25,6 +25,7 @@ with `--json` they are the document's `errors`.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,8 +139,6 @@ class Interrupted(BaseException):
     """
 
     def __init__(self, signum: int) -> None:
-        import signal
-
         self.signum = signum
         self.exit_code = 130 if signum == signal.SIGINT else 143
         super().__init__(signal.Signals(signum).name)
