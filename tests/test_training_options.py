@@ -100,7 +100,7 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
         (["model=transformer", "model.heads=5"], "must be divisible by heads"),
         (
             ["scheduler=cosine", "trainer.max_epochs=-1", "trainer.max_time=00:00:01:00"],
-            "scheduler: has to know how long the training is",
+            "scheduler: needs the total number of training steps",
         ),
         (["scheduler=onecycle", "optimizer=adagrad"], "optimizer must support momentum or beta1"),
         (["scheduler=onecycle", "+scheduler.max_lr=1"], "scheduler.max_lr: is set by dlcli itself"),

@@ -248,7 +248,7 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
         ),
         ("tokens", ["t.csv", "dataset.header=2"], None, r"dataset\.header: should be"),
         ("table", ["-", "-"], None, "standard input is named twice"),
-        ("sequence", ["t.csv"], None, "is not dlcli's.*\n.*from Python"),
+        ("sequence", ["t.csv"], None, "is not part of dlcli.*\n.*from Python"),
     ],
 )
 def test_what_cannot_be_is_told(kind: str, words: list[str], keep: str | None, told: str) -> None:

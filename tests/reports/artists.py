@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 
 def points(ax: Axes, label: str) -> list[tuple[float, float]]:
-    """The points of the line with a label, which has to be the only one."""
+    """The points of the only line with this label."""
     (line,) = [line for line in ax.lines if line.get_label() == label]
     return xy(line)
 
