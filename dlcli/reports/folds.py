@@ -24,7 +24,7 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
     Args:
         table: One line per training run with `fold`, `repeat` and `test/METRIC`.
         intervals: Metric to its interval over folds.
-        metric: The metric to plot beside the loss.
+        metric: The metric to plot next to the loss.
         line: The caption.
     """
     metrics = [metric] if metric == "loss" else [metric, "loss"]
@@ -53,7 +53,7 @@ def fold_curves(histories: Sequence[Sequence[Mapping[str, float]]], metric: str)
 
     Args:
         histories: For each fold, the metrics of its epochs.
-        metric: The metric to plot beside the loss.
+        metric: The metric to plot next to the loss.
     """
     metrics = [metric] if metric == "loss" else ["loss", metric]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.7)
