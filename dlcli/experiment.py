@@ -118,16 +118,16 @@ def plan_experiment(
     from dlcli.assembly.starting_weights import check_weights
     from dlcli.checks.compatibility import find_mistakes
     from dlcli.config.compose import draft
-    from dlcli.config.fitting import with_misfits
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.config.overrides import quoted
     from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+    from dlcli.config.target_types import with_type_problems
 
     folders = user_folders(conf_dirs)
     extend_path(folders)
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
     asked = [*overrides, *flags]
-    found = with_misfits(draft(asked, folders, SUPPLIED, BY_DATA))
+    found = with_type_problems(draft(asked, folders, SUPPLIED, BY_DATA))
     problems: list[Problem] = list(found.problems)
     if (problems and not thorough) or _unreadable(found):
         raise ConfigError([*problems, *_known_now(found)])
@@ -141,7 +141,7 @@ def plan_experiment(
         raise ConfigError([*others, *error.problems]) from error
     if decided := decided_by_data(found.composed, estimation.data):
         # Now that the rows are known, so are task and preprocessing: what was said of them can be judged.
-        found = with_misfits(draft([*asked, *decided], folders, SUPPLIED))
+        found = with_type_problems(draft([*asked, *decided], folders, SUPPLIED))
         problems = list(found.problems)
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)

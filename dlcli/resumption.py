@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.kept_out import keep_out, words_text
+from dlcli.config.plain_secrets import move_secrets, words_text
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.files.paths import resolved, typed
@@ -200,8 +200,8 @@ def _with_changes(
     from omegaconf import OmegaConf
 
     from dlcli.config.environment import check_set, reads_environment
-    from dlcli.config.of_run import check_values
     from dlcli.config.overrides import parse
+    from dlcli.config.recorded_config import check_values
     from dlcli.config.validate import validate
 
     settings, problems = parse(overrides)
@@ -227,7 +227,7 @@ def _with_changes(
     merged = OmegaConf.create(config)
     for setting in settings:
         OmegaConf.update(merged, setting.key, setting.value, force_add=True)
-    changed: Any = keep_out(OmegaConf.to_container(merged))  # type: ignore[arg-type]
+    changed: Any = move_secrets(OmegaConf.to_container(merged))  # type: ignore[arg-type]
     if unset := check_set(changed):
         raise NotSet(unset)
     mistakes = [p for p in validate(changed, set(changed), {}) if p.where in {s.key for s in settings}]

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build, locate
-from dlcli.config.fitting import fitting
 from dlcli.config.signature import signature
+from dlcli.config.target_types import check_type
 from dlcli.errors import ConfigError
 from dlcli.training.optimizers import parameter_groups
 from dlcli.training.recipe import Recipe
@@ -36,7 +36,7 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
         seed=seed,
         trainer_arguments=config["trainer"],
         callbacks=[
-            fitting(build(node, where=(place := f"callbacks.{name}")), place, node["_target_"])
+            check_type(build(node, where=(place := f"callbacks.{name}")), place, node["_target_"])
             for name, node in config["callbacks"].items()
             if node
         ],
@@ -66,7 +66,7 @@ def make_optimizer(
     decay, on = node.get("weight_decay", default), node.get("weight_decay_on", "weights")
     groups = parameter_groups(parameters, lr, decay, on)
     try:
-        return fitting(build(node, where="optimizer", params=groups), "optimizer", node["_target_"])
+        return check_type(build(node, where="optimizer", params=groups), "optimizer", node["_target_"])
     except ConfigError as error:
         if not isinstance(error.__cause__, ValueError) or not (key := _refused(str(error.__cause__), node)):
             raise
@@ -103,7 +103,7 @@ def make_schedule(
         "steps_per_epoch": steps_per_epoch,
         "max_lr": rates if len(set(rates)) > 1 else rates[0],
     }
-    made = fitting(build(node, where="scheduler", **facts), "scheduler", node["_target_"])
+    made = check_type(build(node, where="scheduler", **facts), "scheduler", node["_target_"])
     return Schedule(made, node.get("interval", "epoch"))
 
 

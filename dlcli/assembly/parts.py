@@ -12,7 +12,7 @@ import torch
 from dlcli.assembly.optimization import make_chosen
 from dlcli.assembly.starting_weights import start_from, starting_weights
 from dlcli.config.build import build
-from dlcli.config.fitting import fitting
+from dlcli.config.target_types import check_type
 from dlcli.datasets.data import take
 from dlcli.preprocessing.fitted import fit_preprocessing
 from dlcli.tasks.facts import target_facts
@@ -82,7 +82,7 @@ def assemble(
     """
     fitted = fit_preprocessing(build(config["preprocessing"], where="preprocessing"), data, split, at_most)
     targets = targets or target_facts(data, fitted.rows)
-    task = fitting(build(config["task"], where="task", **targets), "task", config["task"]["_target_"])
+    task = check_type(build(config["task"], where="task", **targets), "task", config["task"]["_target_"])
     preprocessing = fitted.preprocessing
 
     def fields(rows: np.ndarray) -> dict[str, Field]:
@@ -95,7 +95,7 @@ def assemble(
         **preprocessing.facts(),
     }
     torch.manual_seed(seed)
-    model = fitting(build(config["model"], where="model", **facts), "model", config["model"]["_target_"])
+    model = check_type(build(config["model"], where="model", **facts), "model", config["model"]["_target_"])
     if file := starting_weights(config):
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"))

@@ -19,8 +19,8 @@ from dlcli.checks.endings import find_endings
 from dlcli.checks.task_fit import check_task
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
-from dlcli.config.fitting import fitting
 from dlcli.config.suggest import did_you_mean
+from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.distributed.world import launched
 from dlcli.errors import ConfigError, DlcliError, Problem
@@ -104,7 +104,7 @@ def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: 
 
 
 def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
-    task: Task = fitting(
+    task: Task = check_type(
         build(config["task"], where="task", **target_facts(data, split.train)),
         "task",
         config["task"]["_target_"],
@@ -225,7 +225,9 @@ def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
             "Choose a model whose forward has one, such as model=gru or model=transformer.",
         )
     with torch.device("meta"):
-        model = fitting(build(config["model"], where="model", **facts), "model", config["model"]["_target_"])
+        model = check_type(
+            build(config["model"], where="model", **facts), "model", config["model"]["_target_"]
+        )
         if file := starting_weights(config):
             fitting_weights(model, file)
     if facts.get("cardinalities") and "x_cat" not in inspect.signature(model.forward).parameters:

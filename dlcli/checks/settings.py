@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from dlcli.checks.profile import find_warnings
 from dlcli.config.build import build
-from dlcli.config.kept_out import kept_out
+from dlcli.config.plain_secrets import unrecorded_keys
 from dlcli.errors import Problem
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the 
 def find_config_warnings(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield warnings about a configuration."""
     yield from _cut_cycle(config)
-    for key in kept_out(config):
+    for key in unrecorded_keys(config):
         yield Problem(
             "is a secret in plain text: it is not recorded, so it must be given again when the run is resumed",
             key,

@@ -13,9 +13,9 @@ from dlcli.config.as_written import as_written
 from dlcli.config.folders import conflicts, extend_path, groups, options
 from dlcli.config.group_choices import Picks, sort
 from dlcli.config.hydra_compose import Plan, default_options, group_override
-from dlcli.config.kept_out import keep_out, masked_values
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, parse
+from dlcli.config.plain_secrets import masked_values, move_secrets
 from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
 from dlcli.config.reserved_keys import Supplied
@@ -137,7 +137,7 @@ def draft(
         if (problem in open_ends or problem.where not in reported)
         and problem.where.split(".")[0] not in unsure
     ]
-    values = keep_out(as_written(config, values))
+    values = move_secrets(as_written(config, values))
     problems += masked_values(values)
     typed = {setting.key for setting in used if not setting.source}
     # A mapping counts as typed if one of its keys was: dataset.types.zip.

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcli.config.kept_out import written_words
+from dlcli.config.plain_secrets import written_words
 from dlcli.config.project import default_runs_dir
 from dlcli.errors import DlcliError
 from dlcli.files.paths import display

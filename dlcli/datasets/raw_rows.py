@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import build
-from dlcli.config.fitting import kind_of
 from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.target_types import kind_of
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DataError
 from dlcli.files.paths import kind_at

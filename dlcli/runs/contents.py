@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.kept_out import words_text
+from dlcli.config.plain_secrets import words_text
 from dlcli.errors import CorruptRun
 from dlcli.gate.gate import current
 from dlcli.gate.seal import make_seal

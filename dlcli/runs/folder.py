@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.environment import reads_environment
 from dlcli.config.next_command import next_command, resume_command
-from dlcli.config.of_run import check_sections
 from dlcli.config.overrides import parse
+from dlcli.config.recorded_config import check_sections
 from dlcli.datasets.raw_rows import DATA_PATHS, load_anew
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.files.paths import is_file, kind_at, resolved, typed

@@ -68,7 +68,7 @@ _PAIR = re.compile(
 )
 
 # Prefix of dlcli's own environment variables, which hold secrets that were given in plain text for the life of the
-# process (`dlcli.config.kept_out`).
+# process (`dlcli.config.plain_secrets`).
 KEPT_OUT = "DLCLI_SECRET_"
 
 # Registered secrets. Shorter values than `_SHORTEST` (for values of variables: `_SURE_OF_VARIABLE`) are too common to

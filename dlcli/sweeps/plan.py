@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcli.config.kept_out import written_words
+from dlcli.config.plain_secrets import written_words
 from dlcli.errors import ConfigError
 from dlcli.sweeps.objective import Objective, read_objectives
 from dlcli.sweeps.options import Sweep

@@ -13,17 +13,17 @@ from dlcli.errors import ConfigError, Problem
 from dlcli.gate.roles import base_class, role_at
 
 
-def with_misfits(draft: Draft) -> Draft:
+def with_type_problems(draft: Draft) -> Draft:
     """Return the draft with a problem for each target of the wrong class; these replace the problems of its keys."""
-    misfits = list(_misfits(draft.composed.config))
-    places = tuple(problem.where.removesuffix(TARGET) for problem in misfits)
+    problems = list(_type_problems(draft.composed.config))
+    places = tuple(problem.where.removesuffix(TARGET) for problem in problems)
     others = [problem for problem in draft.problems if not problem.where.startswith(places)]
-    unsound = draft.unsound | {problem.where.split(".")[0] for problem in misfits}
-    return replace(draft, problems=(*others, *misfits), unsound=unsound) if misfits else draft
+    unsound = draft.unsound | {problem.where.split(".")[0] for problem in problems}
+    return replace(draft, problems=(*others, *problems), unsound=unsound) if problems else draft
 
 
-def _misfits(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for each class of the wrong kind. A function's result is checked after the call, by `fitting`."""
+def _type_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each class of the wrong kind. The results of functions are checked by `check_type`."""
     for where, node in _nodes(config):
         with suppress(ConfigError):  # validation reports names that cannot be imported
             found, role = locate(node[TARGET], where), role_at(where)
@@ -31,7 +31,7 @@ def _misfits(config: Mapping[str, Any]) -> Iterator[Problem]:
                 yield _problem(f"{node[TARGET]} is not of type {_name(role.base)}", where, role.base)
 
 
-def fitting(made: Any, where: str, target: str) -> Any:
+def check_type(made: Any, where: str, target: str) -> Any:
     """Return the object that was built for a section, after checking its type.
 
     Raises:

@@ -16,18 +16,20 @@ from dlcli.errors import Problem
 from dlcli.sanitize.redact import KEPT_OUT, MASK, is_secret, is_secret_value, register_secret, replaced
 
 
-def keep_out(config: Mapping[str, Any]) -> dict[str, Any]:
+def move_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration with each secret replaced by a reference to an environment variable."""
-    found: dict[str, Any] = _kept_out(config, "", below_secret=False)
+    found: dict[str, Any] = _without_secrets(config, "", below_secret=False)
     return found
 
 
-def kept_out(config: Any, key: str = "") -> list[str]:
+def unrecorded_keys(config: Any, key: str = "") -> list[str]:
     """Return the keys of a configuration whose values are not recorded."""
     if isinstance(config, Mapping):
-        return [k for name, item in config.items() for k in kept_out(item, f"{key}.{name}".lstrip("."))]
+        return [
+            k for name, item in config.items() for k in unrecorded_keys(item, f"{key}.{name}".lstrip("."))
+        ]
     if isinstance(config, list):
-        return [k for at, item in enumerate(config) for k in kept_out(item, f"{key}.{at}")]
+        return [k for at, item in enumerate(config) for k in unrecorded_keys(item, f"{key}.{at}")]
     return [key] if isinstance(config, str) and f"${{oc.env:{KEPT_OUT}" in config else []
 
 
@@ -72,15 +74,17 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[+-]?\d+", text) is not None
 
 
-def _kept_out(value: Any, key: str, *, below_secret: bool) -> Any:
+def _without_secrets(value: Any, key: str, *, below_secret: bool) -> Any:
     below_secret = below_secret or (is_secret(key) and isinstance(value, Mapping | list))
     if isinstance(value, Mapping):
         return {
-            name: _kept_out(item, f"{key}.{name}".lstrip("."), below_secret=below_secret)
+            name: _without_secrets(item, f"{key}.{name}".lstrip("."), below_secret=below_secret)
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [_kept_out(item, f"{key}.{at}", below_secret=below_secret) for at, item in enumerate(value)]
+        return [
+            _without_secrets(item, f"{key}.{at}", below_secret=below_secret) for at, item in enumerate(value)
+        ]
     if "." not in key or key.endswith("_target_") or reads_environment(value):
         return value
     if is_secret_value(key, value) or (below_secret and isinstance(value, str) and value):
