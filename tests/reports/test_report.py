@@ -1,0 +1,147 @@
+"""What a run's report holds: its plots, predictions and breakdown, and the summary of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from dlcli.datasets.data import Data
+from dlcli.inference.evaluate import Evaluation
+from dlcli.models.mlp import MLP
+from dlcli.reports import report
+from dlcli.reports.style import new_figure
+from dlcli.reports.summary import describe_question, summarize
+from dlcli.training.fit import Fitted
+from dlcli.training.network import Network
+from tests.reports.artists import note, points
+
+PIXELS = np.arange(5 * 4 * 4, dtype=np.uint8).reshape(5, 4, 4)
+DATA = Data("dots", "image", PIXELS, np.array([0, 1, 0, 1, 1]), classes=("no", "yes"))
+HISTORY = [{"train/loss": 1.0, "val/loss": 1.2}, {"train/loss": 0.5, "val/loss": 0.9, "val/accuracy": 0.7}]
+
+
+class ToyTask:
+    """A task whose outputs are the probability of yes."""
+
+    def targets(self, y: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame({"target": y})
+
+    def predictions(self, outputs: torch.Tensor) -> pd.DataFrame:
+        return pd.DataFrame({"prediction": (outputs > 0.5).long().numpy()})
+
+    def pictures(self, outputs: torch.Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
+        figure, (ax,) = new_figure()
+        ax.plot(outputs.numpy(), y, "o", label="rows")
+        yield "own", figure
+
+    def worst(self, outputs: torch.Tensor, y: np.ndarray) -> list[tuple[int, str]]:
+        error = np.abs(outputs.numpy() - y)
+        return [(int(row), f"error {error[row]:.1f}") for row in np.argsort(-error) if error[row] > 0.5]
+
+    def breakdown(self, outputs: torch.Tensor, y: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame({"class": ["no", "yes"], "rows": np.bincount(y, minlength=2)})
+
+
+def evaluation(rows: list[int], outputs: list[float]) -> Evaluation:
+    return Evaluation(np.array(rows), DATA.y[rows], torch.tensor(outputs), {}, {})
+
+
+EVALUATIONS = {"val": evaluation([0, 3], [0.9, 0.8]), "test": evaluation([4, 2, 1], [0.9, 0.8, 0.1])}
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures that are saved, by file name."""
+    found: dict[str, Figure] = {}
+    monkeypatch.setattr(report, "save", lambda figure, path: found.__setitem__(path.name, figure))
+    return found
+
+
+def write(run_dir: Path, evaluations: Any, **options: bool) -> str:
+    model: Any = SimpleNamespace(task=ToyTask())
+    fitted = Fitted(1, Path("weights"), HISTORY, torch.device("cpu"))
+    return report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
+
+
+def test_a_report_has_plots_of_the_test_rows(tmp_path: Path, saved: dict[str, Figure]) -> None:
+    sentence = write(tmp_path, EVALUATIONS)
+    assert "too short to say" in sentence
+    assert list(saved) == ["learning_curves.png", "own.png", "worst.png"]
+    assert points(saved["learning_curves.png"].axes[0], "val") == [(1, 1.2), (2, 0.9)]
+    assert points(saved["learning_curves.png"].axes[1], "val") == [(2, 0.7)]
+    assert points(saved["own.png"].axes[0], "rows") == [
+        (pytest.approx(x), y) for x, y in ((0.9, 1), (0.8, 0), (0.1, 1))
+    ]
+
+
+def test_the_worst_images_are_those_of_their_rows(tmp_path: Path, saved: dict[str, Figure]) -> None:
+    write(tmp_path, EVALUATIONS)
+    (ax,) = saved["worst.png"].axes
+    assert [np.asarray(shown.get_array()).tolist() for shown in ax.images] == PIXELS[[1, 2]].tolist()
+    assert [text.get_text() for text in ax.texts] == ["error 0.9", "error 0.8"]
+    assert note(saved["worst.png"]) == "2 of 2 errors in 3 rows, the worst first."
+
+
+def test_without_test_rows_the_validation_rows_are_plotted(tmp_path: Path, saved: dict[str, Figure]) -> None:
+    write(tmp_path, {"val": EVALUATIONS["val"]})
+    assert len(points(saved["own.png"].axes[0], "rows")) == 2
+    assert note(saved["worst.png"]) == "1 of 1 errors in 2 rows, the worst first."
+
+
+def test_predictions_and_breakdown_have_both_parts(tmp_path: Path, saved: dict[str, Figure]) -> None:
+    write(tmp_path, EVALUATIONS)
+    predictions = pd.read_parquet(tmp_path / "predictions.parquet")
+    assert predictions.to_dict("list") == {
+        "row": [0, 3, 4, 2, 1],
+        "split": ["val", "val", "test", "test", "test"],
+        "target": [0, 1, 1, 0, 1],
+        "prediction": [1, 1, 1, 1, 0],
+    }
+    breakdown = pd.read_csv(tmp_path / "breakdown.csv")
+    assert breakdown.to_dict("list") == {
+        "split": ["val", "val", "test", "test"],
+        "class": ["no", "yes", "no", "yes"],
+        "rows": [1, 1, 1, 2],
+    }
+
+
+def test_a_fold_has_predictions_and_no_plots(tmp_path: Path, saved: dict[str, Figure]) -> None:
+    assert "too short to say" in write(tmp_path, EVALUATIONS, pictures=False)
+    assert not saved
+    assert [file.name for file in tmp_path.iterdir()] == ["predictions.parquet"]
+
+
+def test_the_summary_counts_parameters_and_multiply_adds() -> None:
+    model = MLP((4,), 2, hidden=8, layers=1)
+    first, second = (layer for layer in model.modules() if isinstance(layer, nn.Linear))
+    for parameter in first.parameters():
+        parameter.requires_grad = False
+    network = Network(model).train()
+    found = summarize(network, {"x": torch.zeros(1, 4)})
+    assert (found.parameters, found.trainable) == (4 * 8 + 8 + 8 * 2 + 2, 8 * 2 + 2)
+    assert found.multiply_adds == 40 + 18  # torchinfo counts the bias as one
+    assert found.text.count("Linear: ") == 2
+    assert "[1, 8]" in found.text
+    assert network.training
+    assert second.training
+
+
+def test_the_panel_says_what_is_trained_on_what() -> None:
+    task: Any = SimpleNamespace(describe=lambda: "binary, loss BinaryCrossEntropy")
+    assert describe_question(DATA, task) == {
+        "data": "dots: 5 images, 2 classes",
+        "task": "binary, loss BinaryCrossEntropy",
+    }
+    y = np.zeros((3, 2))
+    table = Data("numbers", "table", pd.DataFrame({"a": range(3)}), y, targets=("u", "v"), note="in memory")
+    assert describe_question(table, task)["data"] == "numbers: 3 rows, 2 targets"
+    assert describe_question(table, task)["note"] == "in memory"
