@@ -221,7 +221,7 @@ def test_the_users_own_targets(
         ),
         (
             ["dataset=diabetes", "task/loss=quantile", "task.loss.quantiles=[0.9,0.1]"],
-            "shares in increasing order",
+            "levels between 0 and 1 in increasing order",
         ),
         (
             ["dataset=diabetes", "task/loss=quantile", "task.loss.quantiles=[0.1,0.9]"],

@@ -221,7 +221,7 @@ def _refusal(runs: Sequence[_Evaluated]) -> str | None:
     for what in ("data", "split"):
         if len({tag.get(f"dlcli.{what}_fingerprint") for tag in tags}) > 1:
             same = "the same rows" if what == "data" else "the same split (cv, its folds and cv.seed)"
-            return f"There is no test, because the {what} differs: a paired test needs {same}."
+            return f"The {what} differs, so there is no test: a paired test needs {same}."
     return None
 
 

@@ -227,8 +227,8 @@ def test_a_new_project_trains_and_grows(quick: list[str], monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("kind", "name", "text"),
     [
-        ("model", "mlp", "there is a model of this name"),
-        ("model", "torch", "a module torch is installed, and would be imported instead"),
+        ("model", "mlp", "there is already a model of this name"),
+        ("model", "torch", "a module torch is installed and would be imported instead"),
         ("model", "My-Net", "'My-Net' is not a valid name of a module"),
         ("model", "class", "'class' is not a valid name of a module"),
         ("dataset", "tiny", "tiny.py\n  already exists"),
