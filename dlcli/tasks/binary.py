@@ -12,13 +12,7 @@ from annotated_types import Ge, Le
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryCalibrationError,
-    BinaryF1Score,
-    BinaryPrecision,
-    BinaryRecall,
-)
+from torchmetrics.classification import BinaryAccuracy, BinaryCalibrationError
 
 from dlcli.reports import classification
 from dlcli.tasks import metrics as own
@@ -172,7 +166,7 @@ def _decisions(threshold: float) -> dict[str, Metric]:
     return {
         "accuracy": BinaryAccuracy(threshold, validate_args=False),
         "balanced_accuracy": own.BalancedAccuracy(threshold, validate_args=False),
-        "precision": BinaryPrecision(threshold, validate_args=False),
-        "recall": BinaryRecall(threshold, validate_args=False),
-        "f1": BinaryF1Score(threshold, validate_args=False),
+        "precision": own.BinaryRate("precision", threshold),
+        "recall": own.BinaryRate("recall", threshold),
+        "f1": own.BinaryRate("f1", threshold),
     }

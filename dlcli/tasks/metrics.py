@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import BinaryStatScores, MultilabelStatScores
+from torchmetrics.classification import BinaryStatScores, MulticlassStatScores, MultilabelStatScores
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
@@ -95,29 +96,124 @@ class LogLoss(Metric):
         return self.total / self.rows
 
 
-class BalancedAccuracy(BinaryStatScores):
-    """Mean recall of both classes; a class that does not occur is left out."""
+# Rates of decisions, from the counts of one class or label.
+Rate = Literal["precision", "recall", "f1"]
+Average = Literal["macro", "micro", "weighted"]
+
+
+class BinaryRate(BinaryStatScores):
+    """Precision, recall or f1 of the positive class; see `rates` for rows without it."""
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def __init__(self, rate: Rate, threshold: float) -> None:
+        super().__init__(threshold, validate_args=False)
+        self._rate = rate
 
     def compute(self) -> Tensor:
-        """Return a value between 0 and 1."""
-        return _balanced_accuracy(self)
+        """Return a value between 0 and 1, or NaN."""
+        return rates(self._rate, *_counts(self))
+
+
+class MulticlassRate(MulticlassStatScores):
+    """Precision, recall or f1 averaged over classes; recall averaged by `macro` is the balanced accuracy."""
+
+    higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def __init__(self, rate: Rate, classes: int, average: Average) -> None:
+        super().__init__(classes, average="macro", validate_args=False)  # so that it counts by class
+        self._rate = rate
+        self._average = average
+
+    def compute(self) -> Tensor:
+        """Return a value between 0 and 1, or NaN."""
+        return _averaged(self._rate, self._average, *_counts(self))
+
+
+class MultilabelRate(MultilabelStatScores):
+    """Precision, recall or f1 averaged over labels.
+
+    Args:
+        rate: which one.
+        average: how the labels are averaged.
+        options: `num_labels` and `threshold`, one number or one per label.
+    """
+
+    higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def __init__(self, rate: Rate, average: Average, **options: Any) -> None:
+        super().__init__(**options, average="none")
+        self._rate = rate
+        self._average = average
+
+    def compute(self) -> Tensor:
+        """Return a value between 0 and 1, or NaN."""
+        return _averaged(self._rate, self._average, *_counts(self))
+
+
+def rates(rate: Rate, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
+    """Return precision, recall or f1 from counts of any shape, in double precision; NaN where it is undefined.
+
+    Recall is undefined for a class without rows. Precision and f1 are undefined for a class that occurs neither in the
+    rows nor among the predictions. Precision is 0, as in scikit-learn, if a class that occurs is never predicted. Other
+    libraries return 0 in all these cases, so that a fold without positive rows lowers the mean over folds.
+    """
+    match rate:
+        case "recall":
+            return tp / (tp + fn)
+        case "f1":
+            return 2 * tp / (2 * tp + fp + fn)
+        case "precision":
+            return torch.where((tp + fp == 0) & (fn > 0), 0.0, tp / (tp + fp))
+
+
+def _averaged(rate: Rate, average: Average, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
+    """Return the average over classes or labels; those for which the rate is undefined are left out."""
+    if average == "micro":
+        return rates(rate, tp.sum(), fp.sum(), tn.sum(), fn.sum())
+    values = rates(rate, tp, fp, tn, fn)
+    if average == "macro":
+        return values.nanmean()
+    weights = torch.where(values.isnan(), 0.0, tp + fn)
+    return (values.nan_to_num() * weights).sum() / weights.sum()
+
+
+class BalancedAccuracy(BinaryStatScores):
+    """Mean recall of both classes; NaN if one of them does not occur, since the other's recall alone flatters."""
+
+    higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def compute(self) -> Tensor:
+        """Return a value between 0 and 1, or NaN."""
+        return _balanced_accuracy(*_counts(self))
 
 
 class MultilabelBalancedAccuracy(MultilabelStatScores):
-    """Mean over labels of the balanced accuracy of each label; needs `average="none"`."""
+    """Mean balanced accuracy of the labels that some rows have and others lack; needs `average="none"`."""
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
     def compute(self) -> Tensor:
-        """Return a value between 0 and 1."""
-        return _balanced_accuracy(self)
+        """Return a value between 0 and 1, or NaN if there is no such label."""
+        return _balanced_accuracy(*_counts(self)).nanmean()
 
 
-def _balanced_accuracy(counts: BinaryStatScores | MultilabelStatScores) -> Tensor:
-    tp, fp, tn, fn = (torch.as_tensor(n).double() for n in (counts.tp, counts.fp, counts.tn, counts.fn))
-    return torch.stack([tp / (tp + fn), tn / (tn + fp)]).nanmean(dim=0).nanmean()
+def _balanced_accuracy(tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
+    return (tp / (tp + fn) + tn / (tn + fp)) / 2
+
+
+def _counts(scores: BinaryStatScores | MulticlassStatScores | MultilabelStatScores) -> tuple[Tensor, ...]:
+    return tuple(torch.as_tensor(n).double() for n in (scores.tp, scores.fp, scores.tn, scores.fn))
 
 
 class R2(Metric):

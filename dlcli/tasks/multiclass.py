@@ -11,13 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassCalibrationError,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
-)
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from dlcli.reports import classification
 from dlcli.tasks import metrics as own
@@ -68,10 +62,10 @@ class Multiclass(Task):
         # Inputs are valid by construction, and checking their ranges costs as much as the metrics.
         return {
             "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
-            "balanced_accuracy": MulticlassAccuracy(count, average="macro", validate_args=False),
-            "precision": MulticlassPrecision(count, average=average, validate_args=False),
-            "recall": MulticlassRecall(count, average=average, validate_args=False),
-            "f1": MulticlassF1Score(count, average=average, validate_args=False),
+            "balanced_accuracy": own.MulticlassRate("recall", count, "macro"),
+            "precision": own.MulticlassRate("precision", count, average),
+            "recall": own.MulticlassRate("recall", count, average),
+            "f1": own.MulticlassRate("f1", count, average),
             "auroc": own.auroc(),
             "average_precision": own.average_precision(),
             "log_loss": own.LogLoss(),

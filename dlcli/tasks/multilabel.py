@@ -12,14 +12,7 @@ from annotated_types import Ge, Le
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.classification import (
-    BinaryCalibrationError,
-    MultilabelAccuracy,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-    MultilabelPrecision,
-    MultilabelRecall,
-)
+from torchmetrics.classification import BinaryCalibrationError, MultilabelAccuracy, MultilabelExactMatch
 
 from dlcli.reports import classification
 from dlcli.tasks import metrics as own
@@ -115,9 +108,9 @@ class Multilabel(Task):
             "accuracy": MultilabelAccuracy(**options, average="micro"),
             "balanced_accuracy": own.MultilabelBalancedAccuracy(**options, average="none"),
             "exact_match": MultilabelExactMatch(**options),
-            "precision": MultilabelPrecision(**options, average=self.average),
-            "recall": MultilabelRecall(**options, average=self.average),
-            "f1": MultilabelF1Score(**options, average=self.average),
+            "precision": own.MultilabelRate("precision", self.average, **options),
+            "recall": own.MultilabelRate("recall", self.average, **options),
+            "f1": own.MultilabelRate("f1", self.average, **options),
         }
 
     def baseline(self) -> tuple[Task, Tensor]:

@@ -220,11 +220,60 @@ def test_the_baseline_of_quantiles_is_those_of_the_training_rows() -> None:
     assert one.item() == guess[2].item()
 
 
-def test_rows_of_one_class_have_no_ranking_and_no_warning() -> None:
-    found = figures(binary(), RANDOM.normal(size=(9, 1)), np.zeros(9, dtype=np.int64))
-    assert math.isnan(found["auroc"])
-    assert math.isnan(found["average_precision"])
-    assert 0 <= found["balanced_accuracy"] <= 1
+@pytest.mark.parametrize("present", [0, 1])
+def test_metrics_of_rows_of_one_class_are_undefined(present: int) -> None:
+    y = np.full(9, present)
+    found = figures(binary(), np.where(y > 0, 3.0, -3.0)[:, None], y)  # every row is classified correctly
+    undefined = {name for name, value in found.items() if math.isnan(value)}
+    expected = {"auroc", "average_precision", "balanced_accuracy"}
+    assert undefined == (expected if present else expected | {"precision", "recall", "f1"})
+    assert found["accuracy"] == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rates_are_those_of_scikit_learn_whatever_classes_are_missing(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows, classes = int(random.integers(1, 12)), 4
+    y, guess = (random.choice(random.choice(classes, 2), rows) for _ in range(2))
+    found = figures(multiclass(), 9.0 * np.eye(classes)[guess], y)
+    occurs = np.isin(np.arange(classes), y)
+    options = {"labels": np.arange(classes), "average": None, "zero_division": np.nan}
+    each = {
+        "precision": np.where(
+            occurs,
+            np.nan_to_num(sklearn.precision_score(y, guess, **options)),
+            sklearn.precision_score(y, guess, **options),
+        ),
+        "recall": sklearn.recall_score(y, guess, **options),
+        "f1": sklearn.f1_score(y, guess, **options),
+    }
+    for name, values in each.items():
+        assert found[name] == pytest.approx(np.nanmean(values)), name
+    assert found["balanced_accuracy"] == found["recall"]
+    task = multiclass()
+    for average in ("micro", "weighted"):
+        other = Multiclass(task.classes, (10, 20, 30, 40), nn.CrossEntropyLoss(), average=average)
+        of_average = figures(other, 9.0 * np.eye(classes)[guess], y)
+        shares = np.array([(y == k).mean() for k in range(classes)])
+        for name, values in each.items():
+            weighted = (np.nan_to_num(values) * shares).sum()
+            assert of_average[name] == pytest.approx(
+                (y == guess).mean() if average == "micro" else weighted
+            ), name
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_labels_that_no_row_has_are_left_out(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    y, guess = random.integers(0, 2, (2, 6, 3)) * [1, 1, 0]
+    guess[:, 2] *= seed % 2
+    found = figures(multilabel(), np.where(guess > 0, 5.0, -5.0), y)
+    labels = [k for k in range(3) if y[:, k].any() or guess[:, k].any()]
+    f1 = [sklearn.f1_score(y[:, k], guess[:, k]) for k in labels]
+    assert found["f1"] == pytest.approx(np.mean(f1), nan_ok=True)
+    both = [k for k in range(3) if 0 < y[:, k].sum() < len(y)]
+    balanced = [sklearn.balanced_accuracy_score(y[:, k], guess[:, k]) for k in both]
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(balanced))
 
 
 def test_absent_classes_are_left_out_of_the_ranking() -> None:

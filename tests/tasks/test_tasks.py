@@ -222,6 +222,6 @@ def test_all_that_a_step_needs_moves_to_the_device(name: str, loss: dict[str, An
     made.loss(outputs, y).backward()
     judged, by_name = made.metric_inputs(outputs.detach(), y), made.metric_kwargs(outputs.detach())
     for metric in made.metrics().values():
-        if type(metric).__module__.startswith("dlcli."):
+        if type(metric).update.__module__.startswith("dlcli."):
             metric.to("meta").update(*judged, **metric._filter_kwargs(**by_name))
     assert not made.state_dict(), "checkpoints hold the network's state, not the task's facts"
