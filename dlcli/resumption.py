@@ -21,7 +21,7 @@ from dlcli.tracking.amend import locked_ledger
 from dlcli.tracking.digests import check_recorded, replace_recorded
 from dlcli.tracking.history import HISTORY_FILE, is_recorded
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.resume_target import check_place
+from dlcli.tracking.resume_target import check_places
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
 
@@ -106,6 +106,7 @@ def open_whole(
     Raises:
         RunNotFound: there is no such run.
     """
+    from dlcli.cross_validation.children import descendants
     from dlcli.tracking.reconcile import reconcile
 
     opened = open_run(run, runs_dir)
@@ -115,7 +116,7 @@ def open_whole(
             raise CorruptRun("the run is a part of itself", str(opened.folder), "Copy the folder anew.")
         seen.add(opened.ledger.parent_id)
         opened = open_run(str(opened.ledger.sibling(opened.ledger.parent_id)), runs_dir)
-    check_place(opened.ledger)
+    check_places([opened.ledger, *descendants(opened.ledger)])
     status = opened.ledger.status
     reconcile(opened.ledger.runs_dir)  # probably it is one of them
     settled = open_run(str(opened.folder), runs_dir, conf_dirs, trust=trust, overrides=overrides)

@@ -66,6 +66,9 @@ _OF_TIMM = frozenset(
     ]
 )
 
+# An argument that dlcli passes to a model, but does not record.
+_NO_FACTS = frozenset(["restored"])
+
 _PLAIN = (str, int, float, bool)
 
 
@@ -82,6 +85,21 @@ def refused(place: str, target: str, node: Mapping[str, Any]) -> str | None:
         options = node.get("arguments") or {}
         return next((f"arguments.{key}" for key in options if key in _OF_TIMM), None)
     return None
+
+
+def refused_fact(section: str, facts: Mapping[str, Any]) -> str | None:
+    """Return the first fact of a saved model that dlcli does not record for a section, or None.
+
+    Facts become arguments like those of the node, so that any other name would be an argument that nobody has checked.
+    """
+    known = SUPPLIED[section].keys() - _NO_FACTS
+    return next((name for name, value in facts.items() if name not in known or not _is_plain(value)), None)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(one) for one in value)
+    return value is None or isinstance(value, _PLAIN)
 
 
 def _trains(key: str, value: Any) -> bool:

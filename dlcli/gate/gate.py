@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import CorruptRun
-from dlcli.gate.arguments import refused
+from dlcli.gate.arguments import refused, refused_fact
 from dlcli.gate.names import find, find_own
 from dlcli.gate.roles import NOTHING, ROLES, role_at
 
@@ -92,6 +92,19 @@ class Gate:
                 f"{where}.{key} is not accepted from a run's folder: it could write files or execute code",
                 self.place,
                 "If you trust the run, use --trust.",
+            )
+
+    def admit_facts(self, node: Mapping[str, Any], section: str, facts: Mapping[str, Any]) -> None:
+        """Check the facts that a saved model is built with, besides its node's own arguments.
+
+        Raises:
+            CorruptRun: one of them is not accepted.
+        """
+        if not self.passes(node[TARGET]) and (name := refused_fact(section, facts)):
+            raise CorruptRun(
+                f"{section}_facts.{name} is not taken from a run's folder: dlcli records no such fact",
+                self.place,
+                "If you know the run, give --trust.",
             )
 
     def admit_all(self, tree: Any, where: str = "") -> None:

@@ -171,6 +171,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         check_model(folder, _DESCRIPTION, _LABELS, _PREPROCESSING, _WEIGHTS)
         description = _description(folder)
         gate.admit_all({"model": description["model"], "task": description["task"]})
+        gate.admit_facts(description["model"], "model", description["model_facts"])
         preprocessing = load_fitted(folder / _PREPROCESSING, gate)
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
             facts = _as_tuples(description["model_facts"])
@@ -222,7 +223,10 @@ def _labels(folder: Path) -> list[str]:
 
 
 def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:
-    task: Task = build(description["task"], where="task", **read_task_facts(folder))
+    facts = read_task_facts(folder)
+    if gate := current():
+        gate.admit_facts(description["task"], "task", facts)
+    task: Task = build(description["task"], where="task", **facts)
     return task
 
 

@@ -16,6 +16,7 @@ from dlcli.tracking.history import Line, read_history
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import tag_value
+from dlcli.tracking.places import local_path
 from dlcli.tracking.refill import Watch
 from dlcli.tracking.tags import HEARTBEAT_TAG
 
@@ -124,7 +125,9 @@ class Projection:
         ledger = self._ledger
         if ledger.artifact_uri is not None and ledger.projected.get("artifacts") != ledger.ended_at:
             with store_errors(self._uri), patient():
-                self._client.log_artifacts(ledger.run_id, str(ledger.run_dir))
+                kept = self._client.get_run(ledger.run_id).info.artifact_uri
+                if local_path(kept or "") != ledger.run_dir:
+                    self._client.log_artifacts(ledger.run_id, str(ledger.run_dir))
             self._note(artifacts=ledger.ended_at)
 
     def _note(self, **progress: object) -> None:

@@ -176,7 +176,9 @@ def _ending(error: BaseException | None, *, is_part: bool) -> tuple[Status, str 
 
 def _reserve(run_dir: Path) -> None:
     path = run_dir.parent / _RESERVE_FILE
-    with write_errors(path.parent), path.open("wb", buffering=0) as file:
+    # A new file: an existing one may be a link.
+    path.unlink(missing_ok=True)
+    with write_errors(path.parent), path.open("xb", buffering=0) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
         else:

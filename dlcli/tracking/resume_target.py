@@ -16,25 +16,27 @@ from dlcli.tracking.relocation import move_artifacts
 from dlcli.tracking.store import Store
 
 
-def check_place(ledger: Ledger) -> None:
-    """Check that a run's folder is in a runs folder, and that no link in it leads outside.
+def check_places(family: Sequence[Ledger]) -> None:
+    """Check that the folders of a run and of its descendants are in place, and that no link leads out of them.
 
     Raises:
-        InputError: The resumed run would be written elsewhere.
+        InputError: Resuming would write elsewhere.
     """
-    if not ledger.is_in_place:
-        place = run_folder(Path("RUNS"), ledger.experiment, ledger.run_id)
-        raise InputError(
-            "a run outside of a runs folder cannot be resumed",
-            str(ledger.run_dir),
-            f"Move it into a runs folder, as {place}, and give that path.",
-        )
-    for folder, below, files in os.walk(ledger.run_dir):
-        for name in (*below, *files):
-            path = Path(folder, name)
-            if path.is_symlink() and not resolved(path).is_relative_to(resolved(ledger.run_dir)):
-                hint = "Replace the link by the file, or remove it."
-                raise InputError("a link in the run's folder leads outside of it", str(path), hint)
+    for ledger in family:
+        if not ledger.is_in_place:
+            place = run_folder(Path("RUNS"), ledger.experiment, ledger.run_id)
+            raise InputError(
+                "a run outside of a runs folder cannot be resumed",
+                str(ledger.run_dir),
+                f"Move it into a runs folder, as {place}, and give that path.",
+            )
+        whole = ledger.run_dir.parent
+        for folder, below, files in os.walk(whole):
+            for name in (*below, *files):
+                path = Path(folder, name)
+                if path.is_symlink() and not resolved(path).is_relative_to(resolved(whole)):
+                    hint = "Replace the link by the file, or remove it."
+                    raise InputError("a link in the run's folder leads outside of it", str(path), hint)
 
 
 def store_for_resuming(ledger: Ledger, command: Sequence[str]) -> str:

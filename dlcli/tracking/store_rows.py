@@ -52,10 +52,10 @@ def _experiment(connection: sqlite3.Connection, ledger: Ledger) -> int:
     question = "SELECT experiment_id FROM experiments WHERE name = ?"
     if found := connection.execute(question, (ledger.experiment,)).fetchone():
         return int(found[0])
-    uri, created = ledger.artifact_uri or ledger.run_dir.as_uri(), to_ms(ledger.created_at)
+    created = to_ms(ledger.created_at)
     row = {
         "name": ledger.experiment,
-        "artifact_location": uri.removesuffix(f"/{ledger.run_id}/artifacts"),
+        "artifact_location": ledger.run_dir.parents[1].as_uri(),
         "lifecycle_stage": "active",
         "creation_time": created,
         "last_update_time": created,
@@ -79,7 +79,8 @@ def _run(ledger: Ledger, experiment_id: int) -> dict[str, Any]:
         "start_time": to_ms(ledger.created_at),
         "source_version": "",
         "lifecycle_stage": "active",
-        "artifact_uri": ledger.artifact_uri or ledger.run_dir.as_uri(),
+        # Never the ledger's own address: a folder from elsewhere could name a server to which the run is then sent.
+        "artifact_uri": ledger.run_dir.as_uri(),
         "experiment_id": experiment_id,
     }
 

@@ -305,6 +305,9 @@ def cases() -> list[Hostile]:
         ]
     ]  # fmt: skip
     found += [
+        Hostile("model_facts: an argument", in_model("model_facts.arguments", lambda m: {"cache_dir": str(m)}), MODEL),
+        Hostile("model_facts: no plain value", in_model("model_facts.num_outputs", lambda m: {"x": str(m)}), MODEL),
+        Hostile("task_facts: an argument", in_model("task_facts.loss", lambda m: {"_target_": "os.system"}), MODEL),
         Hostile("code of its own", own_code, MODEL | RESUME),
         Hostile("code that lies in the current folder, too", with_conf, MODEL | RESUME),
         Hostile("code of its own, sealed by its author", sealed_elsewhere, MODEL | RESUME),

@@ -23,7 +23,7 @@ from dlcli.tracking.connection import URI_VARIABLE, default_store, for_mlflow, s
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import find_folder, local_path, make_folder
 from dlcli.tracking.reconcile import reconcile
-from dlcli.tracking.resume_target import check_place, store_for_resuming, switch_store
+from dlcli.tracking.resume_target import check_places, store_for_resuming, switch_store
 from dlcli.tracking.store import Store, open_store
 
 ODD = "a b=c,d#e%20f?gé'h\"&+~;:[i]$(j)"
@@ -174,16 +174,20 @@ def test_a_folder_that_is_in_no_runs_folder_or_leads_out_of_it_does_not_go_on(
     store: Store, tmp_path: Path
 ) -> None:
     run_dir = new_run(store)
-    check_place(Ledger.load(run_dir))
+    check_places([Ledger.load(run_dir)])
     (run_dir / "inside").symlink_to(run_dir / "ledger.json")
-    check_place(Ledger.load(run_dir))
+    check_places([Ledger.load(run_dir)])
     (run_dir / "checkpoints").symlink_to(tmp_path)
     with pytest.raises(InputError, match="a link in the run's folder"):
-        check_place(Ledger.load(run_dir))
+        check_places([Ledger.load(run_dir)])
+    (run_dir / "checkpoints").unlink()
+    (run_dir.parent / ".reserve").symlink_to(tmp_path / "precious.txt")
+    with pytest.raises(InputError, match="a link in the run's folder"):
+        check_places([Ledger.load(new_run(store)), Ledger.load(run_dir)])  # the second is a descendant, say
     copy = tmp_path / "copy" / "artifacts"
     shutil.copytree(run_dir, copy, symlinks=True)
     with pytest.raises(InputError, match=r"RUNS/exp/\w+/artifacts"):
-        check_place(Ledger.load(copy))
+        check_places([Ledger.load(copy)])
 
 
 @pytest.mark.parametrize("name", ["run_id", "token", "parent_id"])
