@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from dlcli.config.environment import reads_environment, register_if_secret, stays_open
 from dlcli.config.own_keys import Root
-from dlcli.config.resolve import resolve
+from dlcli.config.resolve import ENVIRONMENT, resolve
 from dlcli.sanitize.redact import is_secret_value
-
-_RESOLVER = "oc.env"
 
 
 def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -23,10 +20,9 @@ def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
     """
     from omegaconf import OmegaConf
 
-    if _RESOLVER not in str(OmegaConf.to_container(config, resolve=False)):
+    if ENVIRONMENT not in str(OmegaConf.to_container(config, resolve=False)):
         return values
-    with _left_alone():
-        written, _ = resolve(config)
+    written, _ = resolve(config, environment=_itself)
     found: dict[str, Any] = _merged(values, written, "")
     return found
 
@@ -52,20 +48,8 @@ def _without_defaults(written: str) -> str:
     return re.sub(r"(\$\{\s*oc\.env\s*:\s*[^,{}\s]+)\s*,\s*('(?:[^'\\]|\\.)*'|[^${}]*)\}", r"\1}", written)
 
 
-@contextmanager
-def _left_alone() -> Iterator[None]:
-    """Context in which `${oc.env:NAME}` resolves to itself."""
-    from omegaconf import OmegaConf
-    from omegaconf.resolvers import oc
-
-    def itself(name: str, *default: Any) -> str:
-        return f"${{{_RESOLVER}:{','.join([name, *map(_in_grammar, default)])}}}"
-
-    OmegaConf.register_new_resolver(_RESOLVER, itself, replace=True)
-    try:
-        yield
-    finally:
-        OmegaConf.register_new_resolver(_RESOLVER, oc.env, replace=True)
+def _itself(name: str, *default: Any) -> str:
+    return f"${{{ENVIRONMENT}:{','.join([name, *map(_in_grammar, default)])}}}"
 
 
 def _in_grammar(default: Any) -> str:

@@ -52,6 +52,21 @@ def values_of(config: Any) -> dict[str, str]:
     return {name: os.environ[name] for name in sorted(variables(config)) if name in os.environ}
 
 
+def check_may_read(names: set[str], where: str) -> None:
+    """Check that the gate which is closed, if any, allows reading these variables.
+
+    Raises:
+        CorruptRun: It does not.
+    """
+    gate = current()
+    if gate is not None and not gate.may_read(names):
+        raise CorruptRun(
+            f"{where} would read the environment ({', '.join(sorted(names))})",
+            gate.place,
+            "It could send what it reads to its author. If you trust the run, add --trust.",
+        )
+
+
 def from_environment(text: str, where: str) -> Any:
     """Return a text's value with its environment references replaced.
 
@@ -64,13 +79,7 @@ def from_environment(text: str, where: str) -> Any:
     others = {name for name in _ANY_CALL.findall(text) if name.strip() not in ("oc.env:", "oc.decode:")}
     if others:
         raise ConfigError(f"{text} reads more than the environment", where, "Write the value itself.")
-    gate = current()
-    if gate is not None and not gate.may_read(variables(text)):
-        raise CorruptRun(
-            f"{where} would read the environment ({', '.join(sorted(variables(text)))})",
-            gate.place,
-            "It could send what it reads to its author. If you trust the run, add --trust.",
-        )
+    check_may_read(variables(text), where)
     missing = missing_variables(text)
     if not missing and _SIMPLE.sub("", text).find("${") < 0:  # the common case: OmegaConf's parser is slow
         value = _SIMPLE.sub(lambda call: os.environ[call[1]], text)

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from dlcli.config.environment import missing_variables, reads_environment, unset
-from dlcli.errors import Problem, first_line
+from dlcli.config.environment import check_may_read, missing_variables, reads_environment, unset
+from dlcli.errors import CorruptRun, Problem, first_line
+
+# The name of OmegaConf's resolver of environment variables.
+ENVIRONMENT = "oc.env"
 
 _DEEPEST = 50
 
 
-def resolve(config: Any) -> tuple[dict[str, Any], list[Problem]]:
-    """Return a DictConfig in plain types that JSON can hold, and the problems: `???` or a broken interpolation."""
+def resolve(
+    config: Any, environment: Callable[..., Any] | None = None
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return a DictConfig in plain types that JSON can hold, and the problems: `???` or a broken interpolation.
+
+    Args:
+        config: The configuration.
+        environment: What `${oc.env:NAME,DEFAULT}` stands for, given its arguments; None reads the variable, if the gate
+            that is closed allows that.
+
+    Raises:
+        CorruptRun: The gate does not allow it.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
+
     problems: list[Problem] = []
-    return _container(config, "", 0, problems), problems
+    OmegaConf.register_new_resolver(ENVIRONMENT, environment or _allowed, replace=True)
+    try:
+        return _container(config, "", 0, problems), problems
+    finally:
+        OmegaConf.register_new_resolver(ENVIRONMENT, oc.env, replace=True)
+
+
+def _allowed(name: str, *default: Any) -> Any:
+    from omegaconf.resolvers import oc
+
+    check_may_read({name}, f"${{{ENVIRONMENT}:{name}}}")
+    return oc.env(name, *default)
+
+
+def _refusal(error: BaseException | None) -> CorruptRun | None:
+    """Return the gate's refusal, which OmegaConf wraps in an error of its own."""
+    while error is not None and not isinstance(error, CorruptRun):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _container(node: Any, where: str, depth: int, problems: list[Problem]) -> Any:
@@ -53,6 +89,8 @@ def _value(node: Any, key: Any, raw: Any, where: str, depth: int, problems: list
     try:
         value = node[key]
     except Exception as error:  # a resolver may raise anything
+        if refusal := _refusal(error):
+            raise refusal from None
         if reads_environment(raw) and (missing := missing_variables(raw)):
             problems.extend(unset(missing, where).problems)
             return None

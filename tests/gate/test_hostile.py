@@ -176,6 +176,26 @@ def test_a_sweep_is_not_planned_anew_by_hostile_words(
     assert "Traceback" not in said and "not foreseen" not in said
 
 
+@pytest.mark.parametrize("name", ["${oc.env:PRIVATE}", "${oc.${mode}:PRIVATE}", "x-${oc.env:${monitor}}"])
+def test_a_sweep_from_elsewhere_does_not_read_the_environment(
+    searched: Path, user: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unpacked(searched, tmp_path)
+    words = [w for w in (folder / "overrides.txt").read_text().splitlines() if "run_name" not in w]
+    more = [f"run_name='{name}'", *(["mode=env"] if "mode" in name else []), "sweep.trials=2"]
+    if "monitor" in name:
+        more.append("monitor=PRIVATE")
+    (folder / "overrides.txt").write_text("\n".join([*words, *more, ""]))
+    change_ledger(folder, status="KILLED")
+    monkeypatch.setenv("PRIVATE", "private-value-4711")
+    code, said = run("resume", folder, folder, user)
+    assert code in (1, 2), said
+    assert "not foreseen" not in said
+    assert "private-value-4711" not in said
+    for file in folder.parents[2].rglob("*"):
+        assert not file.is_file() or b"private-value-4711" not in file.read_bytes(), file
+
+
 def test_what_a_trial_says_that_it_tried_is_judged_too(searched: Path, user: Path, tmp_path: Path) -> None:
     folder, marker = unpacked(searched, tmp_path), tmp_path / "MARKER"
     (trial,) = folder.parents[1].glob("*/artifacts/trial.json")
