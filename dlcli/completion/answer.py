@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from dlcli.completion.candidates import Candidate, candidates
 from dlcli.sanitize.escapes import visible_name
 
+# All but letters, digits and what never has a meaning within a word. (A `~` has one, but begins an override.)
+_SPECIAL = re.compile(r"[^\w@%+=:,./~-]")
+_SPECIAL_IN_QUOTES = re.compile(r'[$`"\\!]')
+
 
 def answer(shell: str) -> None:
     """Print one candidate per line. Bash passes the command line and its word breaks, other shells pass the words."""
@@ -16,7 +20,8 @@ def answer(shell: str) -> None:
         if shell == "bash":
             line, breaks = sys.argv[1], sys.argv[2]
             *words, current = split(line)
-            lines = [rest(found.value, current, breaks) for found in candidates(words[1:], current)]
+            quote = open_quote(line)
+            lines = [rest(found.value, current, breaks, quote) for found in candidates(words[1:], current)]
         else:
             *words, current = sys.argv[1:]
             lines = [_with_text(found) for found in candidates(words, current)]
@@ -45,10 +50,30 @@ def split(line: str) -> Sequence[str]:
     return [*words, word]
 
 
-def rest(candidate: str, current: str, breaks: str) -> str:
-    """Return the text that bash has to insert. Bash splits words at `=`, and replaces only the part after it."""
+def open_quote(line: str) -> str:
+    """Return the quote that is open at the end of a command line, or an empty text."""
+    quote, characters = "", iter(line)
+    for character in characters:
+        if character == "\\" and quote != "'":
+            next(characters, "")
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+    return quote
+
+
+def rest(candidate: str, current: str, breaks: str, quote: str = "") -> str:
+    """Return what bash has to insert: it splits words at `=`, and replaces only what comes after.
+
+    Characters with a meaning for the shell are escaped, because the names of runs and columns may come from elsewhere.
+    """
     at = max((current.rfind(mark) for mark in "=:" if mark in breaks), default=-1)
-    return candidate[at + 1 :]
+    text = candidate[at + 1 :]
+    if quote == "'":
+        return text.replace("'", "'\\''")
+    special = _SPECIAL_IN_QUOTES if quote else _SPECIAL
+    return special.sub(r"\\\g<0>", text)
 
 
 def _with_text(found: Candidate) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import yaml
 
 from dlcli.errors import ConfigError
 from dlcli.files.paths import display
+
+# Values in a file, aliases expanded: more come only from aliases of aliases, which take minutes to expand.
+_MOST_VALUES = 100_000
 
 # The C loader is seven times faster, which matters for completion; not every build of PyYAML has it.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -36,7 +40,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read (the error gives the line) or does not hold a mapping.
     """
-    content = _load(path, _Loader.get_single_data)
+    content = _load(path, lambda loader, root: loader.construct_document(root))
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -60,21 +64,44 @@ def lines(path: Path) -> dict[str, int]:
                 found[name] = value.start_mark.line + 1
                 walk(value, f"{name}.")
 
-    root = _load(path, _Loader.get_single_node)
+    root = _load(path, lambda loader, root: root)
     if root is not None:
         walk(root, "")
     return found
 
 
-def _load(path: Path, take: Any) -> Any:
+def _load(path: Path, take: Callable[[Any, yaml.Node], Any]) -> Any:
+    """Return what `take` makes of the loader and the file's root node; None for an empty file."""
+    where = display(path)
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
         try:
-            return take(loader)
+            root = loader.get_single_node()
+            if root is None:
+                return None
+            if _size(root, {}) > _MOST_VALUES:
+                raise ConfigError(
+                    "its aliases expand to too many values", where, "Write the values without aliases."
+                )
+            return take(loader, root)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"is not valid YAML: {error.problem}", where=f"{display(path)}{line}") from error
+        raise ConfigError(f"is not valid YAML: {error.problem}", where=f"{where}{line}") from error
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=display(path)) from error
+        raise ConfigError(f"cannot be read: {error}", where=where) from error
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of values that a node stands for, each alias counted as what it refers to."""
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES  # an alias of itself has no end
+        below = (
+            [part for pair in node.value for part in pair]
+            if isinstance(node, yaml.MappingNode)
+            else node.value
+        )
+        inner = 0 if isinstance(node, yaml.ScalarNode) else sum(_size(part, known) for part in below)
+        known[id(node)] = 1 + inner
+    return known[id(node)]

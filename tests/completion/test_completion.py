@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.completion.answer import rest, split
+from dlcli.completion.answer import open_quote, rest, split
 from dlcli.completion.candidates import candidates
 
 BREAKS = " \t\n\"'><=;|&(:"
@@ -120,6 +120,19 @@ def test_bash_gets_what_follows_its_last_word_break() -> None:
     assert rest("model=lstm", "model=l", BREAKS) == "lstm"
     assert rest("model=lstm", "model=l", " \t") == "model=lstm"
     assert rest("model=", "mod", BREAKS) == "model="
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a$(touch${IFS}PWNED)", "it's", 'say "hi"', "a`touch PWNED`", "a;touch PWNED", "é"]
+)
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_bash_reads_the_inserted_name_as_it_is(name: str, quote: str, tmp_path: Path) -> None:
+    line = f"dlcli eval {quote}"
+    assert open_quote(line) == quote
+    inserted = f"printf %s {quote}{rest(name, '', BREAKS, quote)}{quote}"
+    done = subprocess.run(["bash", "-c", inserted], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == name
+    assert not list(tmp_path.iterdir())
 
 
 def complete_in_bash(line: str, folder: Path) -> list[str]:
