@@ -219,7 +219,7 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     Raises:
         DlcliError: they cannot be read, or not be split like this.
     """
-    from dlcli.checks.compatibility import check_refit
+    from dlcli.checks.compatibility import check_monitored, check_refit
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.raw_rows import load_anew
@@ -237,4 +237,5 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
     splits, final_test = limit_splits(splits, rows, folds), thin(final_test, rows)
     check_refit(config, splits, final_test)
+    check_monitored(config, data, splits)
     return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))

@@ -103,6 +103,51 @@ def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: 
         )
 
 
+def check_monitored(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> None:
+    """Check that the monitored metric is defined on the rows of each split: AUROC, for one, needs both classes.
+
+    Raises:
+        ConfigError: It is undefined on some rows, whatever a model predicts.
+    """
+    part, _, name = config["monitor"].partition("/")
+    if part not in ("train", "val") or name == "loss" or data.target_kind == "forecast":
+        return
+    undefined = [
+        number
+        for number, split in enumerate(splits)
+        if len(split.rows(part))
+        and not _is_defined(name, _task(config, data, split), data.y[split.rows(part)])
+    ]
+    if undefined:
+        rows = {"train": "training", "val": "validation"}[part] + " rows"
+        where = (
+            f"the {rows}" if len(splits) == 1 else f"the {rows} of {len(undefined)} of {len(splits)} splits"
+        )
+        raise ConfigError(
+            f"{config['monitor']} is undefined on {where}: they lack a class or a label, or have a single value",
+            "monitor",
+            "Use monitor=val/loss mode=min, equal shares of the classes in all parts (cv.stratify=true), or more "
+            "validation rows (cv.val_size=0.3).",
+        )
+
+
+def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
+    """Return whether a metric is defined for targets that are predicted perfectly; true for tasks of the user's own."""
+    metric = task.metrics().get(name)
+    if metric is None or not type(task).__module__.startswith("dlcli."):
+        return True
+    y = torch.as_tensor(task.encode(targets))
+    match task.kind:
+        case "multiclass":
+            outputs = 20.0 * torch.nn.functional.one_hot(y, task.num_outputs)
+        case "binary" | "multilabel":
+            outputs = 40.0 * y - 20.0
+        case _:
+            return True
+    metric.update(*task.metric_inputs(outputs, y))
+    return not bool(metric.compute().isnan().any())
+
+
 def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
     task: Task = check_type(
         build(config["task"], where="task", **target_facts(data, split.train)),

@@ -11,7 +11,7 @@ from typing import Any
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import Choice, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
-from dlcli.cross_validation.fold_summary import summarize_folds
+from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
 from dlcli.cross_validation.parent_report import write_parent_report
 from dlcli.cross_validation.refit import refit
 from dlcli.errors import DataError
@@ -86,13 +86,15 @@ def cross_validate(
         forget_results(recorder.ledger)
         task = load_task(results[0].run_dir / "model", trust=True)
         summary = summarize_folds(folds, results, task)
+        summary = replace(summary, pooled=pooled_metrics(folds, results, task))
         if not summary.intervals:
             raise DataError("no fold has test rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
         final, guesses = (
             refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else ({}, {})
         )
         metric = headline(summary.intervals, config["monitor"])
-        messages = [summary.line(metric), *filter(None, [summary.sources(metric), summary.caution()])]
+        more = [summary.undefined_sentence(), summary.sources(metric), summary.caution()]
+        messages = [summary.line(metric), *filter(None, more)]
         if summary.seeds > 1 and summary.folds == 1:
             messages.append(
                 "There is a single split: the interval covers the training seed, not the choice of rows."

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torchmetrics import Metric
 
 from dlcli.cross_validation.estimation import Fold
+from dlcli.inference.recorded_predictions import read_predictions
+from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
-from dlcli.statistics.interval import Components, Interval, corrected_interval, variance_components
+from dlcli.statistics.interval import UNDEFINED, Components, Interval, corrected_interval, variance_components
 from dlcli.tasks.base import Task
 
 _HELD_OUT = "test/"
@@ -24,16 +28,25 @@ class Summary:
     """Metrics on held-out rows.
 
     Attributes:
-        intervals: Metric to interval over folds; a fold's value is the mean over its seeds.
+        intervals: Metric to interval over the folds in which it is defined; a fold's value is the mean over its seeds.
         components: Metric to the variance between folds and between seeds; empty with a single seed.
         folds: Number of splits.
         seeds: Number of training seeds per split.
+        defined: Metric to the number of splits in which it is defined.
+        pooled: Metric on the held-out rows of all folds together, the mean over seeds; empty if it cannot be computed.
     """
 
     intervals: dict[str, Interval]
     components: dict[str, Components]
     folds: int
     seeds: int
+    defined: dict[str, int] = field(default_factory=dict)
+    pooled: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def undefined(self) -> list[str]:
+        """The metrics that are undefined in some splits."""
+        return [name for name in self.intervals if self.defined.get(name, self.folds) < self.folds]
 
     def baselines(self, results: Sequence[Result]) -> dict[str, float]:
         """Return the baselines' metrics on held-out rows, under the names of the means: `cv/accuracy_mean`."""
@@ -57,6 +70,10 @@ class Summary:
             if name in self.components:
                 parts["std_of_folds"] = self.components[name].folds ** 0.5
                 parts["std_of_seeds"] = self.components[name].seeds ** 0.5
+            if name in self.pooled:
+                parts["pooled"] = self.pooled[name]
+            if name in self.undefined:
+                parts["defined_in"] = float(self.defined[name])
             figures |= {f"cv/{name}_{part}": value for part, value in parts.items() if np.isfinite(value)}
         return figures
 
@@ -64,11 +81,31 @@ class Summary:
         """Return a summary such as `accuracy 0.963 +- 0.011 (95% CI 0.949 to 0.977, 10 folds)`."""
         interval = self.intervals[metric]
         seeds = f" x {self.seeds} seeds" if self.seeds > 1 else ""
-        count = f"{self.folds} folds{seeds}" if self.folds > 1 else f"1 split{seeds}"
+        of = f"{self.defined[metric]} of " if metric in self.undefined else ""
+        count = f"{of}{self.folds} folds{seeds}" if self.folds > 1 else f"{of}1 split{seeds}"
+        if of and not self.defined[metric]:
+            return f"{metric} is undefined in all {self.folds} folds"
         text = f"{metric} {interval.mean:.3f}"
         if np.isfinite(interval.std):
             text += f" +- {interval.std:.3f} (95% CI {interval.low:.3f} to {interval.high:.3f}, {count})"
         return text
+
+    def undefined_sentence(self) -> str | None:
+        """Return a sentence on metrics that are undefined in some folds, else None."""
+        if not self.undefined:
+            return None
+        groups: dict[int, list[str]] = {}
+        for name in self.undefined:
+            groups.setdefault(self.defined[name], []).append(name)
+        parts = [
+            f"{' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))} "
+            f"{'is' if len(names) == 1 else 'are'} defined in {count} of {self.folds} folds"
+            for count, names in groups.items()
+        ]
+        pooled = (
+            "; the pooled values are on all held-out rows" if set(self.undefined) <= set(self.pooled) else ""
+        )
+        return f"{'; '.join(parts)}: a fold's rows lack a class. Means are over the folds that have them{pooled}."
 
     def caution(self) -> str | None:
         """Return a warning if the interval is based on few estimates, else None (also if there is no interval)."""
@@ -95,10 +132,15 @@ class Summary:
 
 
 def mean_baselines(results: Sequence[Result]) -> dict[str, float]:
-    """Return the mean of each baseline metric that all results contain, under the same name."""
+    """Return the mean of each baseline metric that all results contain, over those in which it is defined."""
     names = [name for name in results[0].baselines if all(name in result.baselines for result in results)]
-    found = {name: float(np.mean([result.baselines[name] for result in results])) for name in names}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    found = {name: np.array([result.baselines[name] for result in results]) for name in names}
+    means = {
+        name: float(values[~np.isnan(values)].mean())
+        for name, values in found.items()
+        if not np.isnan(values).all()
+    }
+    return {name: value for name, value in means.items() if np.isfinite(value)}
 
 
 def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> Summary:
@@ -113,22 +155,60 @@ def summarize_folds(folds: Sequence[Fold], results: Sequence[Result], task: Task
     n_test = float(np.mean([len(fold.split.test) for fold in folds]))
     n_train = float(np.mean([len(fold.split.train) + len(fold.split.val) for fold in folds]))
     measures = task.metrics()
-    intervals, components = {}, {}
+    intervals, components, defined = {}, {}, {}
     for name in names:
         table = np.full((len(numbers), seeds), np.nan)
         for fold, result in zip(folds, results, strict=True):
             table[fold.number, fold.repeat] = result.metrics[name]
         metric = name.removeprefix(_HELD_OUT)
+        # Infinite values, as of a diverged loss, stay; a fold without any value is left out.
+        table = table[~np.isnan(table).all(axis=1)]
+        defined[metric] = len(table)
         if len(numbers) == 1:
             # With one split, only the seed varies, so the interval is that of the seed, without a correction for
             # overlapping training sets.
-            intervals[metric] = corrected_interval(table[0], n_train=1, n_test=0)
+            values, n_train_of, n_test_of = table[:1].ravel(), 1.0, 0.0
+            values = values[~np.isnan(values)]
         else:
-            intervals[metric] = corrected_interval(table.mean(axis=1), n_train, n_test)
+            values, n_train_of, n_test_of = np.nanmean(table, axis=1), n_train, n_test
+        intervals[metric] = corrected_interval(values, n_train_of, n_test_of) if len(values) else UNDEFINED
         if measure := measures.get(metric):
             intervals[metric] = intervals[metric].within(measure.plot_lower_bound, measure.plot_upper_bound)
         elif metric == "loss":
             intervals[metric] = intervals[metric].within(getattr(task.criterion, "lower_bound", None), None)
-        if seeds > 1:
-            components[metric] = variance_components(table.tolist())
-    return Summary(intervals, components, len(numbers), seeds)
+        complete = table[~np.isnan(table).any(axis=1)]
+        if seeds > 1 and len(complete):
+            components[metric] = variance_components(complete.tolist())
+    return Summary(intervals, components, len(numbers), seeds, defined)
+
+
+def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task) -> dict[str, float]:
+    """Return the metrics on the held-out rows of all folds together, each predicted by its fold's model.
+
+    With several seeds, this is the mean over seeds. Empty if the predictions do not suffice: forecasts, tasks that are
+    not part of dlcli.
+    """
+    by_seed: dict[int, dict[str, Metric]] = {}
+    for fold, result in zip(folds, results, strict=True):
+        if not len(fold.split.test):
+            continue
+        own = load_task(result.run_dir / "model", trust=True)
+        # Thresholds may be tuned for each fold; everything else is the same for all, as merging requires.
+        judge = task if own.tuned() == task.tuned() else own
+        inputs = judge.metric_inputs_of(read_predictions(result.run_dir))
+        if inputs is None:
+            return {}
+        predicted, y, named = inputs
+        measures = judge.metrics()
+        for metric in measures.values():
+            metric.update(predicted, y, **metric._filter_kwargs(**named))
+        if fold.repeat in by_seed:
+            for name, metric in by_seed[fold.repeat].items():
+                metric.merge_state(measures[name])
+        else:
+            by_seed[fold.repeat] = measures
+    values = [
+        {name: float(torch.as_tensor(metric.compute()).double().mean()) for name, metric in measures.items()}
+        for measures in by_seed.values()
+    ]
+    return {name: float(np.mean([one[name] for one in values])) for name in (values[0] if values else {})}

@@ -26,6 +26,10 @@ class Interval:
         return replace(self, low=low, high=self.high if highest is None else min(self.high, highest))
 
 
+# The interval of a mean that nothing is known of.
+UNDEFINED = Interval(math.nan, math.nan, math.nan, math.nan, math.nan)
+
+
 def corrected_variance(values: ArrayLike, n_train: float, n_test: float) -> float:
     """Return the variance of the mean of resampled values, corrected for overlapping training sets.
 

@@ -39,9 +39,17 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
 
 def _estimates(result: Result) -> dict[str, dict[str, str]]:
     """Columns mean, std, interval and the baseline's mean, by metric."""
-    columns: dict[str, dict[str, str]] = {"mean": {}, "std": {}, "95% CI": {}, "baseline": {}}
+    columns: dict[str, dict[str, str]] = {
+        heading: {} for heading in ("mean", "std", "95% CI", "folds", "pooled", "baseline")
+    }
     figures = {k.removeprefix("cv/"): number(v) for k, v in result.metrics.items() if k.startswith("cv/")}
+    has_gaps = any(name.endswith("_defined_in") for name in figures)
     for name, value in figures.items():
+        metric = name.removesuffix("_defined_in")
+        if metric != name:
+            columns["folds"][metric] = f"{int(result.metrics[f'cv/{name}'])}"
+        if has_gaps and (metric := name.removesuffix("_pooled")) != name:
+            columns["pooled"][metric] = value
         metric = name.removesuffix("_mean")
         if metric == name:
             continue

@@ -59,6 +59,7 @@ def test_the_estimate_is_that_of_its_folds(validated: Result) -> None:
     assert figures == pytest.approx(
         {"mean": expected.mean, "std": expected.std, "se": expected.se}
         | {"ci95_low": expected.low, "ci95_high": expected.high}
+        | {"pooled": np.average(values, weights=[40, 40, 40])}
     )
     interval = f"95% CI {expected.low:.3f} to {expected.high:.3f}"
     assert (

@@ -1,0 +1,71 @@
+"""Metrics that some folds cannot have, because their rows lack a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.errors import ConfigError
+
+RARE = 6
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A table of 60 rows, 6 of them positive, which one column tells apart."""
+    file = tmp_path_factory.mktemp("rare") / "rare.csv"
+    random = np.random.default_rng(0)
+    positive = random.permutation(np.arange(60) < RARE)
+    lines = [
+        f"{10 * p + u:.3f},{'pos' if p else 'neg'}" for p, u in zip(positive, random.random(60), strict=True)
+    ]
+    file.write_text("\n".join(["a,y", *lines]))
+    return [
+        "dataset=table", f"dataset.path={file}", "dataset.target=y", "task=binary", "model=mlp", "model.hidden=8",
+        "optimizer.lr=0.1", "trainer.max_epochs=30", "trainer.accelerator=cpu", "callbacks=none",
+        "tracking.system_metrics=false", "cv=kfold", "cv.folds=10",
+    ]  # fmt: skip
+
+
+def test_folds_without_a_positive_row_are_left_out_and_counted(words: list[str], tmp_path: Path) -> None:
+    result = dlcli.train([*words, f"runs_dir='{tmp_path}'"])
+    have = sum(fold.metrics["test/recall"] == fold.metrics["test/recall"] for fold in result.folds)
+    assert 0 < have < 10
+    metrics = result.metrics
+    for name in ("precision", "recall", "f1", "balanced_accuracy", "auroc", "average_precision"):
+        assert metrics[f"cv/{name}_mean"] == pytest.approx(1), name
+        assert metrics[f"cv/{name}_defined_in"] == have, name
+        assert metrics[f"cv/{name}_pooled"] == pytest.approx(1), name
+        assert metrics.get(f"cv/{name}_ci95_high", 1) <= 1, name
+    assert metrics["cv/accuracy_mean"] == metrics["cv/accuracy_pooled"] == 1
+    assert "cv/accuracy_defined_in" not in metrics
+    assert any(f"auroc and average_precision are defined in {have} of 10 folds" in m for m in result.messages)
+    # Of whoever always says no: the mean over the folds that have both classes is what chance has.
+    assert result.baselines["cv/balanced_accuracy_mean"] == 0.5
+
+
+def test_the_terminal_says_in_how_many_folds(words: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", *words, "trainer.max_epochs=1", "--runs-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    header = next(line for line in done.output.splitlines() if "95% CI" in line)
+    assert header.split()[:5] == ["mean", "std", "95%", "CI", "folds"]
+    assert "pooled" in header
+
+
+def test_a_monitored_metric_that_a_fold_cannot_have_is_refused_before_training(
+    words: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"val/auroc is undefined on the validation rows of [0-9]+ of 10 splits"
+    ):
+        dlcli.train([*words, "monitor=val/auroc", "mode=max", f"runs_dir='{tmp_path}'"])
+    assert not list(tmp_path.rglob("ledger.json"))
+    dlcli.train(
+        [*words, "cv.folds=2", "cv.stratify=true", "cv.val_size=0.4", "monitor=val/auroc", "mode=max",
+         "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"]
+    )  # fmt: skip
