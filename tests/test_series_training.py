@@ -132,7 +132,7 @@ def test_several_series_and_a_later_file(waves: Path) -> None:
         model.predict(known[known.harbour == "south"]).prediction, found.prediction[4:], rtol=1e-5
     )
     with pytest.raises(
-        DataError, match=r"new data: series south: a forecast needs 16 steps .* there are 3 of 2"
+        DataError, match=r"new data: series south: a forecast needs 16 steps .* but got 3 steps"
     ):
         model.predict(pd.concat([known[known.harbour == "north"], known[known.harbour == "south"].tail(3)]))
 

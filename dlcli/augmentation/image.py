@@ -1,4 +1,4 @@
-"""Augmentation of images: the geometry of each image is changed on its own, whole batches at a time."""
+"""Augmentation of images, vectorized over the batch; each image is transformed independently."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Share = Annotated[float, Ge(0), Le(1)]
 
 
 class ImageAugmentation:
-    """Flips, rotates, shifts and blanks images `(N, C, H, W)`, then mixes them; what comes in from outside is black.
+    """Flips, rotates, shifts, cuts out and mixes images `(N, C, H, W)`, in this order; areas without image are black.
 
     Args:
-        flip: chance that an image is mirrored left to right.
-        rotation: each image is turned by up to so many degrees, either way.
-        crop: each image is shifted by up to this share of its side, either way, in whole pixels (the "random crop" of a
+        flip: probability that an image is mirrored horizontally.
+        rotation: maximum rotation in degrees, in either direction.
+        crop: maximum shift as a share of the image's side, in either direction, in whole pixels (the "random crop" of a
             padded image).
-        cutout: side of a square that is blanked, as a share of the image's (DeVries and Taylor, 2017); its centre is
-            anywhere in the image.
-        mixup: alpha of mixup's Beta distribution; 0 mixes nothing.
+        cutout: side of a square that is set to 0, as a share of the image's side (DeVries and Taylor, 2017); its centre
+            is anywhere in the image.
+        mixup: alpha of mixup's Beta distribution; 0 disables mixup.
     """
 
     accepts: ClassVar = {"image"}
@@ -46,7 +46,7 @@ class ImageAugmentation:
 
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """A batch of as many rows."""
+        """Return an augmented batch with the same number of rows."""
         x = batch["x"]
         if self.flip:
             x = _flip(x, self.flip)
@@ -66,11 +66,11 @@ def _flip(x: Tensor, chance: float) -> Tensor:
 
 
 def _rotate(x: Tensor, degrees: float) -> Tensor:
-    """Bilinear; bytes come back as floats of the same range."""
+    """Rotate with bilinear interpolation; bytes become floats of the same range."""
     rows, _, height, width = x.shape
     angle = (torch.rand(rows, device=x.device) * 2 - 1) * math.radians(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # Coordinates run from -1 to 1 along either side, however long it is.
+    # Coordinates run from -1 to 1 along either side, so the aspect ratio enters the matrix.
     theta = torch.stack(
         [
             torch.stack([cos, -sin * (height / width), zero], dim=1),
@@ -91,7 +91,7 @@ def _shift(x: Tensor, share: float) -> Tensor:
     left = torch.randint(0, 2 * right + 1, (rows, 1, 1, 1), device=x.device)
     lines = top + torch.arange(height, device=x.device).view(1, 1, -1, 1)
     columns = left + torch.arange(width, device=x.device).view(1, 1, 1, -1)
-    # Two gathers along one side each: faster on a CPU than one that indexes single pixels.
+    # Two gathers along one side each are faster on a CPU than one that indexes single pixels.
     moved = padded.gather(2, lines.expand(-1, channels, -1, padded.shape[3]))
     return moved.gather(3, columns.expand(-1, channels, height, -1))
 

@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 def mixup(batch: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """Mix `x` with that of another row of the batch, in a share drawn from Beta(alpha, alpha) for the whole batch.
+    """Mix `x` of each row with that of another row, with one weight per batch drawn from Beta(alpha, alpha).
 
-    Of a share and the rest the smaller one is mixed in, which makes the same mixtures: what is seen most is the row's
-    own, and the figures of training rows, which are those of `y`, mean something. The targets are not mixed but stand
-    side by side, `y` and `y_mixed`, so that every loss can be used.
+    The other row's weight is the smaller of the drawn weight and its complement. The mixtures have the same
+    distribution, but each is dominated by its own row, so that training metrics, computed with `y`, remain meaningful.
+    The targets are returned as `y` and `y_mixed` instead of being mixed, so that any loss can be used.
     """
     x, y = batch["x"], batch["y"]
-    # On the CPU, where reading one number waits for nothing.
+    # Draw on the CPU, because reading a number from another device would synchronize.
     drawn = float(torch.distributions.Beta(torch.tensor(alpha), torch.tensor(alpha)).sample())
     share = min(drawn, 1 - drawn)
     order = torch.randperm(len(x), device=x.device)

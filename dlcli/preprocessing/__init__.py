@@ -1,1 +1,1 @@
-"""Preprocessing: fitted on a split's training rows, saved with the run, applied to raw rows."""
+"""Preprocessing of raw rows, fitted on a split's training rows and saved with the run."""

@@ -1,4 +1,4 @@
-"""What every preprocessing can do."""
+"""The interface of all preprocessing classes."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ from dlcli.datasets.tables.columns import Kind
 
 
 class Preprocessing(Protocol):
-    """From raw rows to the fields of a batch.
+    """Converts raw rows to the fields of a batch, in two stages.
 
-    The two halves exist because memory and the device are scarce: `transform` gives compact arrays (bytes stay
-    bytes), once; `on_device` finishes a batch where the model is. A scikit-learn estimator, so that skops saves it.
+    `transform` converts all rows once to compact arrays (bytes stay bytes), which saves memory and transfers;
+    `on_device` finishes each batch on the model's device. Implementations are scikit-learn estimators, so that skops
+    can save them.
     """
 
     def fit(self, x: Any) -> Self:
-        """Learn from the training rows, and only those."""
+        """Fit on the training rows only."""
 
     def transform(self, x: Any) -> dict[str, Any]:
-        """Raw rows to fields (`x`, ...), row by row: a row's result does not depend on its neighbours.
+        """Return the fields (`x`, ...) of raw rows; the result of a row does not depend on other rows.
 
-        Each is an array `(N, ...)`, or a `dlcli.training.fields.Field` where one block of memory does not do.
+        Each field is an array `(N, ...)`, or a `dlcli.training.fields.Field` if it is not one block of memory.
         """
 
     def facts(self) -> dict[str, Any]:
-        """What else a model may ask for by name, such as `vocab_size`; plain types."""
+        """Return further facts that a model may ask for by name, such as `vocab_size`, in plain types."""
 
     def on_device(self) -> nn.Module | None:
-        """What remains to be done to `x` in each batch; a module without trainable parameters.
+        """Return a module without trainable parameters that is applied to `x` of each batch, or None.
 
-        Where it has a method `restore(outputs, x)`, that undoes in the outputs what was done to this `x`.
+        If it has a method `restore(outputs, x)`, that method reverts the effect of the transformation on the outputs.
         """
 
 
 @runtime_checkable
 class HasVocabulary(Protocol):
-    """A preprocessing that makes tokens."""
+    """A preprocessing that produces tokens."""
 
     def vocabulary(self) -> list[str]:
-        """The tokens in the order of their numbers."""
+        """Return the tokens in the order of their numbers."""
 
 
 @runtime_checkable
 class NeedsColumns(Protocol):
-    """A preprocessing of tables that knows, once it is fitted, what new rows have to bring."""
+    """A preprocessing of tables that knows, after fitting, which columns new rows must have."""
 
     def needed_columns(self) -> dict[str, Kind]:
-        """The columns, and what they hold."""
+        """Return the required columns and their kinds."""

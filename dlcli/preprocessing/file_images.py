@@ -1,4 +1,4 @@
-"""Images that stay in files, as a field: a batch is decoded when it is read, or in the background before that."""
+"""A field of images that stay in files and are decoded per batch, ahead of time if the next batches are known."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 from dlcli.datasets.images.decoding import threads
 from dlcli.datasets.images.files import ImageFiles
 
-# Batches that are decoded ahead. More of them would only take memory: a batch is decoded by all threads.
+# Number of batches decoded ahead. More would only need memory, since all threads decode the same batch.
 _AHEAD = 3
 
 Rows = slice | Tensor
 
 
 class FileImages:
-    """Bytes `(N, C, H, W)`, a batch at a time.
+    """Images as bytes `(N, C, H, W)`, decoded batch by batch.
 
-    Once it has been told what to `expect`, it decodes some batches ahead while the batch before them trains. Decoding
-    runs in threads: Pillow lets go of the interpreter.
+    After a call of `expect`, some batches are decoded ahead while the current one trains. Decoding runs in threads,
+    since Pillow releases the GIL.
     """
 
     def __init__(self, files: ImageFiles, device: torch.device | str = "cpu") -> None:
@@ -41,7 +41,7 @@ class FileImages:
 
     @property
     def device(self) -> torch.device:
-        """Where a batch that is read will be."""
+        """Device of the batches that are read."""
         return self._device
 
     def __len__(self) -> int:
@@ -51,15 +51,15 @@ class FileImages:
         return self._read(rows)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows of an index `(B,)`."""
+        """Return the rows of an index `(B,)`."""
         return self._read(index)
 
     def to(self, device: torch.device) -> FileImages:
-        """The same rows, sent to a device as they are read."""
+        """Return a field of the same rows whose batches are moved to a device."""
         return FileImages(self._files, device)
 
     def expect(self, batches: Iterator[Rows]) -> None:
-        """These batches will be read next: begin with the first few."""
+        """Announce the batches that will be read next, and start decoding the first of them."""
         for _, futures in self._ahead:
             for future in futures:
                 future.cancel()
@@ -95,7 +95,7 @@ class FileImages:
 
 
 def channels_first(x: np.ndarray) -> np.ndarray:
-    """Images `(N, H, W)` or `(N, H, W, C)` as a view `(N, C, H, W)`."""
+    """Return images `(N, H, W)` or `(N, H, W, C)` as a view `(N, C, H, W)`."""
     if x.dtype != np.uint8:
-        raise TypeError(f"images are bytes (uint8), these are {x.dtype}")
+        raise TypeError(f"images must be bytes (uint8), not {x.dtype}")
     return x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Fitting a preprocessing, and the proof of which rows it saw."""
+"""Fitting a preprocessing, and reporting which rows it was fitted on."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from dlcli.splits.split import Split
 
 @runtime_checkable
 class DropsRows(Protocol):
-    """A preprocessing that leaves out some of the rows that are trained on; never any other."""
+    """A preprocessing that drops some of the training rows, and no others."""
 
     def kept_rows(self, x: object, y: np.ndarray) -> np.ndarray:
-        """Which of the training rows are trained on, booleans `(N,)`; x is raw, y as `Data` has it."""
+        """Return a boolean mask `(N,)` of the training rows to keep, given raw x and y of `Data`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A preprocessing, and the rows of the data that it was fitted on: the split's training rows that are trained on.
+    """A fitted preprocessing and the rows that it was fitted on, which are the training rows that were not dropped.
 
     Attributes:
-        preprocessing: fitted.
-        rows: indices of what it was given.
+        preprocessing: the fitted preprocessing.
+        rows: indices of the rows that it was fitted on.
     """
 
     preprocessing: Preprocessing
     rows: np.ndarray
 
     def proof(self, data: Data, split: Split) -> str:
-        """What it has seen: `fitted on 1,119 of 1,599 rows; 0 validation or test rows seen`."""
+        """Return a statement such as `fitted on 1,119 of 1,599 rows; 0 validation or test rows seen`."""
         leaked = int(np.isin(self.rows, np.concatenate([split.val, split.test])).sum())
         seen = getattr(self.preprocessing, "rows_seen_", len(self.rows))
         dropped = len(split.train) - len(self.rows)
@@ -45,10 +45,10 @@ class Fitted:
 def fit_preprocessing(
     preprocessing: Preprocessing, data: Data, split: Split, at_most: int | None = None
 ) -> Fitted:
-    """Fit it on a split's training rows, without those that it drops, and on the first `at_most` of them.
+    """Fit a preprocessing on a split's training rows without those that it drops, using at most the first `at_most`.
 
     Raises:
-        DataError: it drops all of them.
+        DataError: the preprocessing drops all training rows.
     """
     rows = split.train
     if isinstance(preprocessing, DropsRows):

@@ -1,4 +1,4 @@
-"""Rows that come after the training: the columns and numbers in them that a model needs, or what is wrong with them."""
+"""Validation of new rows: extract the columns and numbers that a trained model needs, or raise an error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.tables.columns import Place, as_numbers
 from dlcli.errors import DataError
 
-_MEND = "Give a finite number."
+_HINT = "Give a finite number."
 
 
-def needed(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """These columns, in this order.
+def select_columns(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return these columns in this order.
 
     Raises:
-        DataError: one is missing, with the near name.
+        DataError: a column is missing; the hint names a similar one.
     """
     for name in columns:
         if name not in rows.columns:
@@ -33,29 +33,29 @@ def needed(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def numbers(steps: pd.DataFrame, columns: Sequence[str], place: Place) -> np.ndarray:
-    """These columns of a table of steps as floats `(S, F)`, NaN where a value is missing.
+    """Return these columns of a table of steps as floats `(S, F)`; missing values are NaN.
 
     Raises:
-        DataError: a column is missing, or a value is no number or infinite.
+        DataError: a column is missing, or a value is not a number or infinite.
     """
-    found = needed(steps, columns)
-    return np.stack([as_numbers(found[name], place, _MEND) for name in columns], axis=1)
+    found = select_columns(steps, columns)
+    return np.stack([as_numbers(found[name], place, _HINT) for name in columns], axis=1)
 
 
 def blocks(steps: Any, columns: Sequence[str]) -> np.ndarray:
-    """An array of steps as floats `(N, T, F)`; `(T, F)` is one row.
+    """Return an array of steps as floats `(N, T, F)`; `(T, F)` is one row.
 
     Raises:
-        DataError: it has another shape or number of columns, or holds what is no number or infinite.
+        DataError: the shape or the number of columns is wrong, or a value is not a number or infinite.
     """
     try:
         values = np.asarray(steps, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"the array does not hold numbers alone: {error}", "new data") from error
+        raise DataError(f"the array contains values that are not numbers: {error}", "new data") from error
     if values.ndim not in (2, 3) or values.shape[-1] != len(columns) or not values.shape[-2]:
-        wanted = f"(rows, steps, {len(columns)}) or (steps, {len(columns)})"
+        expected = f"(rows, steps, {len(columns)}) or (steps, {len(columns)})"
         raise DataError(
-            f"the array is {values.shape}; the model needs {wanted}",
+            f"the array has shape {values.shape}; the model needs {expected}",
             "new data",
             f"The columns are {', '.join(columns)}.",
         )
@@ -63,5 +63,5 @@ def blocks(steps: Any, columns: Sequence[str]) -> np.ndarray:
     if np.isinf(values).any():
         row, step, column = np.argwhere(np.isinf(values))[0]
         where = f"new data: row {row}, step {step}, column {columns[column]}"
-        raise DataError("a value is infinite", where, _MEND)
+        raise DataError("a value is infinite", where, _HINT)
     return values

@@ -1,4 +1,4 @@
-"""Texts as a pretrained model of transformers' is used to them."""
+"""Preprocessing of texts with the tokenizer of a pretrained transformers model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from dlcli.preprocessing.tokens import encoded
 
 
 class PretrainedText(BaseEstimator):
-    """Texts to tokens `x` `(N, T)` of the model's own tokenizer, padded batch by batch, and their `lengths` `(N,)`.
+    """Converts texts to tokens `x` `(N, T)` of the model's own tokenizer, padded per batch, with `lengths` `(N,)`.
 
-    Nothing is learnt from the rows. The tokenizer and the description of the model are kept, so that neither hub nor
-    folder is needed once a run is saved.
+    Nothing is fitted on the rows. The tokenizer and the model's config.json are saved with the run, which then needs
+    neither the hub nor the folder.
 
     Args:
-        name: the model's name on the hub, or a folder.
-        max_length: tokens of a text, the model's own signs included; what comes behind is cut off.
+        name: name of the model on the hub, or a folder.
+        max_length: maximum number of tokens of a text, including the model's special tokens; longer texts are
+            truncated.
     """
 
     def __init__(self, name: Annotated[str, MinLen(1)], max_length: Annotated[int, Ge(2)] = 128) -> None:
@@ -30,10 +31,10 @@ class PretrainedText(BaseEstimator):
         self.max_length = max_length
 
     def fit(self, x: Any) -> Self:
-        """Fetch the tokenizer.
+        """Load the tokenizer.
 
         Raises:
-            ConfigError: it cannot be had, or is none that dlcli can save.
+            ConfigError: the tokenizer is not available, or is not one that dlcli can save.
         """
         place = pretrained_folder(self.name, "model.name")
         library = transformers()
@@ -46,7 +47,7 @@ class PretrainedText(BaseEstimator):
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and self.max_length > positions:
             raise ConfigError(
-                f"{self.name} reads {positions} tokens at most",
+                f"{self.name} accepts at most {positions} tokens",
                 "preprocessing.max_length",
                 f"Give {positions} or less.",
             )
@@ -58,18 +59,18 @@ class PretrainedText(BaseEstimator):
         return self
 
     def transform(self, x: Any) -> dict[str, Any]:
-        """`x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; of texts in any form that `Texts.of` takes."""
+        """Return `x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; `Texts.of` converts the input."""
         return encoded(Texts.of(x, self.column_), self._tokenizer(), self.unknown_)
 
     def facts(self) -> dict[str, Any]:
-        """`vocab_size`, and `backbone_config`: the model's description, as JSON."""
+        """Return `vocab_size`, and `backbone_config`, the model's config.json as text."""
         return {
             "vocab_size": self._tokenizer().get_vocab_size(),
             "backbone_config": self.backbone_config_,
         }
 
     def on_device(self) -> None:
-        """Nothing remains to be done."""
+        """Return None: batches need no further transformation."""
 
     def _tokenizer(self) -> Any:
         from tokenizers import Tokenizer

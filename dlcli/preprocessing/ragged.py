@@ -1,4 +1,4 @@
-"""`Ragged`: rows of unequal length, such as texts, that lie end to end in memory."""
+"""`Ragged`, a field of rows of unequal length, such as texts, stored contiguously."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 class Ragged:
-    """A `dlcli.training.fields.Field` whose rows `(L, ...)` differ in length; a batch is padded to its own longest.
+    """A `dlcli.training.fields.Field` of rows `(L, ...)` of unequal length; each batch is padded to its longest row.
 
-    Values are not copied until a batch is read. The lengths stay on the CPU: how wide a batch has to be is then known
-    without waiting for the device.
+    Values are not copied until a batch is read. The lengths stay on the CPU, so that the width of a batch is known
+    without synchronizing with the device.
 
     Args:
-        values: all rows, one after the other, `(L_1 + ... + L_N, ...)`.
-        lengths: int64 `(N,)`.
-        padding: what fills a batch up; 0, in tokens, is no token.
+        values: the concatenated rows `(L_1 + ... + L_N, ...)`.
+        lengths: lengths of the rows, int64 `(N,)`.
+        padding: padding value; for tokens, 0 is reserved for it.
     """
 
     def __init__(self, values: Tensor, lengths: Tensor, padding: float = 0) -> None:
@@ -28,41 +28,41 @@ class Ragged:
 
     @property
     def shape(self) -> torch.Size:
-        """`(N, 0, ...)`: the length differs from row to row."""
+        """`(N, 0, ...)`, where 0 stands for the varying length."""
         return torch.Size((len(self), 0, *self.values.shape[1:]))
 
     @property
     def device(self) -> torch.device:
-        """Where the values lie."""
+        """Device of the values."""
         return self.values.device
 
     @property
     def nbytes(self) -> int:
-        """Of the values."""
+        """Size of the values in bytes."""
         return self.values.nbytes
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Each row by itself, unpadded."""
+        """Iterate over the rows without padding."""
         return iter(self.values.split(self.lengths.tolist()))
 
     def __getitem__(self, rows: slice) -> Tensor:
-        """Rows in their order, `(B, longest, ...)`."""
+        """Return rows in their order, `(B, longest, ...)`."""
         return self.index_select(0, torch.arange(len(self))[rows])
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows of an index `(B,)` in its order, `(B, longest, ...)`; one on the CPU needs no wait for a device."""
+        """Return the rows of an index `(B,)`, `(B, longest, ...)`; an index on the CPU avoids a synchronization."""
         lengths = self.lengths[index.cpu()]
         steps = torch.arange(int(lengths.max()) if len(lengths) else 0, device=self.device)
-        there = steps < lengths.to(self.device).unsqueeze(1)
+        present = steps < lengths.to(self.device).unsqueeze(1)
         places = self._starts[index.to(self.device)].unsqueeze(1) + steps
-        # Where a short last row is padded, its places lie behind the end.
-        batch = self.values[places.masked_fill_(~there, 0)]
-        # Not batch[~there] = ...: that waits for the device to say how many they are.
-        return batch.masked_fill_(~there.view(*there.shape, *[1] * (batch.ndim - 2)), self.padding)
+        # The padding of a short last row would index beyond the end of the values.
+        batch = self.values[places.masked_fill_(~present, 0)]
+        # masked_fill_ instead of batch[~present] = ..., which synchronizes to count the elements.
+        return batch.masked_fill_(~present.view(*present.shape, *[1] * (batch.ndim - 2)), self.padding)
 
     def to(self, device: torch.device) -> Ragged:
-        """The same rows, their values on a device."""
+        """Return the same rows with their values on a device."""
         return Ragged(self.values.to(device), self.lengths, self.padding)

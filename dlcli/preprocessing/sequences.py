@@ -1,4 +1,4 @@
-"""Sequences: each feature scaled by the training rows' steps; rows of unequal length are padded batch by batch."""
+"""Preprocessing of sequences: features scaled by statistics of the training rows, unequal lengths padded per batch."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.statistics.deviation import deviations
 
-_FILL = "Fill it in, or leave the step out."
+_HINT = "Fill it in, or leave the step out."
 
 
 class Sequences(BaseEstimator):
-    """Sequences to `x`: `(N, T, F)` where all have one length, else ragged, with their `lengths`.
+    """Converts sequences to `x` `(N, T, F)` if all have one length, else to a `Ragged` `x` with `lengths`.
 
-    Each feature has mean 0 and deviation 1 over all steps of the training rows; padding is 0, the mean.
+    Each feature is scaled to mean 0 and deviation 1 over all steps of the training rows; padding is 0, the mean.
     """
 
     def __init__(self, scaling: Literal["standard", "none"] = "standard") -> None:
         self.scaling = scaling
 
     def fit(self, x: RaggedRows) -> Self:
-        """Measure the features."""
+        """Compute mean and deviation of each feature."""
         self.columns_, self.id_, self.time_ = list(x.columns), x.id, x.time
         steps = x.flat()
         plain = self.scaling == "none"
@@ -40,11 +40,11 @@ class Sequences(BaseEstimator):
         return self
 
     def transform(self, x: RaggedRows | pd.DataFrame | np.ndarray) -> dict[str, Any]:
-        """`x`, floats `(N, T, F)` or a field of rows of unequal length, those with their `lengths` `(N,)`.
+        """Return `x` as floats `(N, T, F)`, or for unequal lengths a `Ragged` `x` and `lengths` `(N,)`.
 
         Raises:
-            DataError: raw steps (`rows`) lack a column or a value, or a sequence is not as long as those of the
-                training, where these had one length.
+            DataError: raw steps (see `rows`) lack a column or a value, or a sequence differs in length from the
+                training sequences although those all had one length.
         """
         if not isinstance(x, RaggedRows):
             x = self.rows(x)
@@ -55,26 +55,26 @@ class Sequences(BaseEstimator):
         other = x.lengths[x.lengths != self.length_]
         if len(other):
             raise DataError(
-                f"a sequence has {other[0]} steps; those that the model has learnt have {self.length_}",
+                f"a sequence has {other[0]} steps, but all training sequences have {self.length_}",
                 "new data",
             )
         return {"x": steps.reshape(len(x), self.length_, len(self.columns_))}
 
     def facts(self) -> dict[str, Any]:
-        """Nothing that the shape of `x` does not say."""
+        """Return no facts: the shape of `x` is sufficient."""
         return {}
 
     def on_device(self) -> None:
-        """Nothing remains to be done."""
+        """Return None: batches need no further transformation."""
 
     def rows(self, steps: pd.DataFrame | np.ndarray) -> RaggedRows:
-        """Raw steps as rows: a table with a line for each step, or an array `(N, T, F)`, or `(T, F)` of one row.
+        """Convert raw steps to rows: a table with one line per step, an array `(N, T, F)`, or `(T, F)` for one row.
 
-        A table without the column of ids is one sequence; sequences are in the order in which they begin, and the steps
-        of each are ordered as in the training, where the column of times is there.
+        A table without the id column is one sequence. Sequences are in the order of their first step, and the steps of
+        each are ordered by the time column as in training, if the table has it.
 
         Raises:
-            DataError: a column, an id, a time or a value is missing, or a value is no number.
+            DataError: a column, an id, a time or a value is missing, or a value is not a number.
         """
         columns = self.columns_
         if isinstance(steps, pd.DataFrame):
@@ -92,17 +92,17 @@ class Sequences(BaseEstimator):
                 for row, step, column in np.argwhere(np.isnan(array))[:1]
             ]
         if missing:
-            raise DataError("a value is missing", missing[0], _FILL)
+            raise DataError("a value is missing", missing[0], _HINT)
         starts = lengths.cumsum() - lengths
         return RaggedRows(values, tuple(columns), starts, lengths, self.length_, self.id_, self.time_)
 
     def _ids(self, steps: pd.DataFrame) -> np.ndarray:
-        """The number of each step's sequence `(S,)`."""
+        """Return the number of each step's sequence `(S,)`."""
         if self.id_ not in steps.columns:
             return np.zeros(len(steps), dtype=np.int64)
         ids = steps[self.id_].factorize()[0]
         if (ids < 0).any():
-            raise DataError("the id is missing", _place(int(ids.argmin()), self.id_), _FILL)
+            raise DataError("the id is missing", _place(int(ids.argmin()), self.id_), _HINT)
         return ids
 
 

@@ -1,4 +1,4 @@
-"""Series: each column scaled by the training part's statistics, and read as windows."""
+"""Preprocessing of series: columns scaled by statistics of the training part, read as windows."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from torch.nn import functional
 from dlcli.datasets.tables.columns import as_categories, named
 from dlcli.datasets.windows import History, Stretches
 from dlcli.errors import DataError
+from dlcli.formatting import counted
 from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.windows import KnownAhead, WindowField
 
 
 class Series(BaseEstimator):
-    """Windows of a series to `x`, `(N, lookback, F)`; with covariates known ahead `(N, lookback + horizon, F)`.
+    """Converts a series to windows `x` `(N, lookback, F)`, with covariates known ahead `(N, lookback + horizon, F)`.
 
-    Each column gets mean 0 and deviation 1, measured over the stretch of the series that the training rows cover, each
-    step once. The task scales targets in the same way: `on_device` adds to forecasts what it has taken off the history.
+    Each column is scaled to mean 0 and deviation 1 over the part of the series that the training rows cover, counting
+    each step once. The task scales targets in the same way, so the level that `on_device` subtracts from the history
+    can be added to the forecasts.
 
     Args:
-        relative: the model sees each window less its last values, and they are added to its forecast.
+        relative: subtract the last values of each window from the window, and add them to the forecast.
     """
 
     def __init__(self, relative: bool = True) -> None:
         self.relative = relative
 
     def fit(self, x: History) -> Self:
-        """Measure the columns."""
+        """Compute mean and deviation of each column."""
         self.columns_ = list(x.columns)
         self.lookback_, self.horizon_ = x.lookback, x.horizon
         self.targets_, self.known_, self.season_ = x.targets, x.known, x.season
@@ -43,10 +45,10 @@ class Series(BaseEstimator):
         return self
 
     def transform(self, x: History | pd.DataFrame | np.ndarray) -> dict[str, Any]:
-        """`x` as a field. The series is scaled once, not each of its windows.
+        """Return `x` as a field; the series is scaled once, not each of its windows.
 
         Raises:
-            DataError: raw steps (`history`) are too few, or incomplete.
+            DataError: raw steps (see `history`) are too few or incomplete.
         """
         if not isinstance(x, History):
             x = self.history(x)
@@ -60,24 +62,24 @@ class Series(BaseEstimator):
         return {"x": KnownAhead(past, WindowField.of(scaled[:, -x.known :], origins, x.horizon))}
 
     def facts(self) -> dict[str, Any]:
-        """`lookback` and `horizon`, in steps."""
+        """Return `lookback` and `horizon` in steps."""
         return {"lookback": self.lookback_, "horizon": self.horizon_}
 
     def on_device(self) -> nn.Module | None:
-        """With `relative`, what takes each window's level off, and adds it to the forecast."""
+        """Return, if `relative`, a module that subtracts each window's level and adds it to the forecast."""
         return LastLevel(self.lookback_, self.targets_, self.known_) if self.relative else None
 
     def history(self, steps: pd.DataFrame | np.ndarray) -> History:
-        """Raw steps as one row, which forecasts what follows them; other columns are ignored.
+        """Convert raw steps to one row, whose forecast starts after them; other columns are ignored.
 
-        With the column that names series there is a row for each of them, in the order in which they begin.
+        If the table has the column of series names, there is one row per series, in the order of their first step.
 
-        The last `lookback` steps are looked back on. With covariates that are known ahead, `horizon` steps follow, of
-        which only these have to be there. An array holds the columns in the order of `columns_`: `(T, F)`, or one such
-        block for each row.
+        The input of the model are the last `lookback` steps. With covariates known ahead, `horizon` further steps must
+        follow, with values for those covariates only. An array has the columns in the order of `columns_`: `(T, F)`, or
+        one such block per row.
 
         Raises:
-            DataError: a column is missing, there are too few steps, or a value is missing or no number.
+            DataError: a column is missing, there are too few steps, or a value is missing or not a number.
         """
         if not isinstance(steps, pd.DataFrame):
             return self._rows(blocks(steps, self.columns_))
@@ -89,30 +91,31 @@ class Series(BaseEstimator):
         return self._rows([values[codes == code] for code in range(len(names))], list(names))
 
     def _rows(self, series: Sequence[np.ndarray] | np.ndarray, names: Sequence[str] = ()) -> History:
-        """Rows out of the steps `(T, F)` of each."""
+        """Build rows from the steps `(T, F)` of each series."""
         ahead = self.horizon_ if self.known_ else 0
         needed, features = self.lookback_ + ahead, len(self.columns_)
 
-        def place(row: int, *at: str) -> str:
+        def place(row: int, *details: str) -> str:
             which = [f"series {names[row]}"] if names else [f"row {row}"] if len(series) > 1 else []
-            return ": ".join(filter(None, ["new data", ", ".join([*which, *at])]))
+            return ": ".join(filter(None, ["new data", ", ".join([*which, *details])]))
 
         for row, steps in enumerate(series):
             if len(steps) < needed:
-                what = f"{needed} steps of {features} columns ({', '.join(self.columns_)})"
-                there = f"there are {len(steps)} of {features}"
-                raise DataError(f"a forecast needs {what}; {there}", place(row))
+                expected = f"{needed} steps of {features} columns ({', '.join(self.columns_)})"
+                raise DataError(
+                    f"a forecast needs {expected}, but got {counted(len(steps), 'step')}", place(row)
+                )
         values = np.stack([steps[len(steps) - needed :] for steps in series])
         unknown = np.isnan(values)
         if ahead:
             unknown[:, self.lookback_ :, : -self.known_] = False
         if unknown.any():
             row, step, column = np.argwhere(unknown)[0]
-            behind = len(series[row]) - needed + step
+            number = len(series[row]) - needed + step
             raise DataError(
                 "a value is missing",
-                place(row, f"step {behind}", f"column {self.columns_[column]}"),
-                "Fill it, such as with the value before it.",
+                place(row, f"step {number}", f"column {self.columns_[column]}"),
+                "Fill it in, such as with the previous value.",
             )
         begins = np.arange(len(series)) * needed
         return History(
@@ -133,12 +136,12 @@ def _step(row: int, column: str) -> str:
 
 
 class LastLevel(nn.Module):
-    """Windows `(N, T, F)` less their last values (Zeng et al., 2023), and forecasts with them added again.
+    """Subtracts the last values from windows `(N, T, F)` and adds them to the forecasts (Zeng et al., 2023).
 
     Args:
-        lookback: steps of a window that are history.
-        targets: how many of the first columns are forecast.
-        known: how many of the last columns are known ahead: those stay as they are.
+        lookback: number of history steps in a window.
+        targets: number of leading columns that are forecast.
+        known: number of trailing columns that are known ahead, which are left unchanged.
     """
 
     def __init__(self, lookback: int, targets: int, known: int) -> None:
@@ -148,12 +151,12 @@ class LastLevel(nn.Module):
         self.known = known
 
     def forward(self, x: Tensor) -> Tensor:
-        """The windows, each column but those known ahead ending its history at 0."""
+        """Return the windows shifted so that the history of each column ends at 0, except columns known ahead."""
         past = x[:, : self.lookback] - self._level(x)
         return torch.cat([past, x[:, self.lookback :]], dim=1) if self.known else past
 
     def restore(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Outputs `(N, horizon * K)`, raised to the level of the windows that they came of."""
+        """Return the outputs `(N, horizon * K)` plus the level of their windows."""
         level = self._level(x)[:, :, : self.targets]
         return (outputs.reshape(x.shape[0], -1, self.targets) + level).flatten(1)
 

@@ -1,4 +1,4 @@
-"""Tables: columns of numbers, booleans, categories and dates to what a network takes."""
+"""Preprocessing of tables with columns of numbers, booleans, categories and dates."""
 
 from __future__ import annotations
 
@@ -25,35 +25,37 @@ from dlcli.preprocessing.columns.categories import Categories, Encoding, Missing
 from dlcli.preprocessing.columns.dates import DateParts
 from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
-from dlcli.preprocessing.new_rows import needed
+from dlcli.preprocessing.new_rows import select_columns
 
-# Rows that are transformed at a time.
+# Number of rows transformed at a time.
 _ROWS = 1 << 14
 
 
 class Table(BaseEstimator):
-    """Columns to `x`, `(N, F)` float32, and with `categorical=embedding` to `x_cat`, `(N, K)` int64.
+    """Converts columns to `x` `(N, F)`, float32, and with `categorical=embedding` to `x_cat` `(N, K)`, int64.
 
-    What a column holds is told by its type in the rows that are fitted; columns of long text are left out. In `x` stand
-    the numbers and booleans, the parts of dates, then where gaps were, then the categories.
+    The kind of a column follows from its type in the rows that are fitted; columns of long text are left out. `x`
+    consists of numbers and booleans, the parts of dates, indicators of missing values, and the encoded categories.
 
     Args:
-        scaling: of numbers: mean 0 and deviation 1; the range 0 to 1; by median and quartiles; to a normal
-            distribution; or none.
-        missing: what stands for a missing number. `drop` leaves out training rows with any gap; in other rows the
-            median stands for it.
-        missing_value: the number, for `missing=constant`.
-        missing_indicator: also tell the model, by 0 and 1, where a number was missing.
-        missing_category: what stands for a missing category: one of its own, the most frequent one, or a constant.
-        missing_category_value: the name, for `missing_category=constant`.
-        duplicates: `drop` leaves out training rows that repeat another, target included.
-        outliers: `clip` brings numbers within bounds found on the training rows; `drop` leaves out training rows that
-            have one beyond them.
-        outlier_rule: bounds by interquartile ranges beyond the quartiles, or deviations from the mean.
-        outlier_limit: how many of them; None: 1.5 ranges, 3 deviations.
-        categorical: a column of 0 and 1 a category; its position in the sorted names; or vectors that the model learns.
-        rare: categories with a smaller share of the training rows become one.
-        dates: `parts`: year, month, day, weekday, hour, ..., as far as they differ; or left out.
+        scaling: scaling of numbers: `standard` (mean 0, deviation 1), `min_max` (range 0 to 1), `robust` (by median and
+            quartiles), `quantile` (to a normal distribution) or `none`.
+        missing: replacement of missing numbers. `drop` drops training rows with any missing value, and fills other rows
+            with the median.
+        missing_value: replacement for `missing=constant`.
+        missing_indicator: add a column of 0 and 1 that marks missing numbers.
+        missing_category: replacement of missing categories: a separate category (`own`), the most frequent one, or a
+            constant.
+        missing_category_value: replacement for `missing_category=constant`.
+        duplicates: `drop` drops training rows that repeat another one, including the target.
+        outliers: `clip` clips numbers to bounds computed on the training rows; `drop` drops training rows with a value
+            outside the bounds.
+        outlier_rule: bounds in interquartile ranges beyond the quartiles, or in deviations from the mean.
+        outlier_limit: number of ranges or deviations; None takes 1.5 ranges or 3 deviations.
+        categorical: encoding of categories: `one_hot`, `ordinal` (position in the sorted names), or `embedding` (codes
+            that the model embeds).
+        rare: categories with a smaller share of the training rows are merged into one.
+        dates: `parts` (year, month, day, weekday, hour, ..., those that vary), or `drop`.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class Table(BaseEstimator):
         self.dates = dates
 
     def kept_rows(self, x: pd.DataFrame, y: np.ndarray) -> np.ndarray:
-        """Which training rows are trained on, `(N,)`: all but duplicates, gaps and outliers that are to be dropped."""
+        """Return a mask `(N,)` of the training rows to keep, without duplicates, gaps and outliers to be dropped."""
         kept = np.ones(len(x), dtype=bool)
         if self.duplicates == "drop":
             targets = pd.DataFrame(y.reshape(len(y), -1), index=x.index).add_prefix("\0")
@@ -103,10 +105,10 @@ class Table(BaseEstimator):
         return kept
 
     def fit(self, x: pd.DataFrame) -> Self:
-        """Learn each column's kind, and what becomes of it.
+        """Determine the kind of each column, and fit its transformation.
 
         Raises:
-            DataError: no column is left.
+            DataError: no usable column is left.
         """
         kinds = {str(name): "text" if is_text(x[name]) else kind_of(x[name]) for name in x.columns}
         self.numeric_ = [name for name, kind in kinds.items() if kind in ("numeric", "boolean")]
@@ -115,9 +117,9 @@ class Table(BaseEstimator):
         self.left_out_ = [name for name in kinds if name not in (*self.numeric_, *self.categories_, *dated)]
         if len(self.left_out_) == len(kinds):
             raise DataError(
-                "every column is text, or a date that is left out",
+                "all columns are texts or dates that are left out",
                 "preprocessing",
-                "A column of texts is read by dataset=text, dates by preprocessing.dates=parts.",
+                "Use dataset=text for a column of texts, and preprocessing.dates=parts for dates.",
             )
         x = x.set_axis(list(kinds), axis=1)
         self.columns_ = [name for name in kinds if name not in self.left_out_]
@@ -139,10 +141,10 @@ class Table(BaseEstimator):
         return self
 
     def transform(self, x: pd.DataFrame) -> dict[str, np.ndarray]:
-        """Fields of the rows, in whatever order the columns stand; others than those that were fitted are ignored.
+        """Return the fields of the rows; columns may be in any order, and those that were not fitted are ignored.
 
         Raises:
-            DataError: there is no row, a column is missing, or a value is not of its column's kind.
+            DataError: there are no rows, a column is missing, or a value does not have its column's kind.
         """
         if not len(x):
             raise DataError("there are no rows")
@@ -156,7 +158,7 @@ class Table(BaseEstimator):
         return fields
 
     def needed_columns(self) -> dict[str, Kind]:
-        """The columns that were fitted, and what they hold; of booleans, numbers."""
+        """Return the fitted columns and their kinds; booleans count as numbers."""
         kinds: dict[str, Kind] = dict.fromkeys(self.columns_, "numeric")
         return kinds | dict.fromkeys(self.categories_, "categorical") | dict.fromkeys(self.dates_, "date")
 
@@ -165,19 +167,19 @@ class Table(BaseEstimator):
         return getattr(self, "dates_written_", {})
 
     def facts(self) -> dict[str, Any]:
-        """`cardinalities`: how many codes each column of `x_cat` has; empty where there is none."""
+        """Return `cardinalities`, the number of codes of each column of `x_cat`; empty without `x_cat`."""
         embeds = self.categories_ and self.categorical == "embedding"
         return {"cardinalities": self.encoder_.cardinalities if embeds else []}
 
     def on_device(self) -> None:
-        """Nothing remains to be done."""
+        """Return None: batches need no further transformation."""
 
     def _known(self, x: pd.DataFrame) -> pd.DataFrame:
-        """The columns that were fitted; rows without names (an array) have them in the order of the fitted table."""
-        # Numbers that a selection left (2, 0) are a range for pandas too: they are names, not an order.
+        """Return the fitted columns; unnamed columns (of an array) are in the order of the fitted table."""
+        # A range that is not 0, 1, 2, ..., such as that of a selection (2, 0), contains names, not positions.
         if isinstance(x.columns, pd.RangeIndex) and x.columns.equals(pd.RangeIndex(len(self.columns_))):
             x = x.set_axis(self.columns_, axis=1)
-        return needed(named(x, self.columns_), self.columns_)
+        return select_columns(named(x, self.columns_), self.columns_)
 
     def _transformed(self, x: pd.DataFrame, first: int) -> dict[str, np.ndarray]:
         place = _placed_from(first)
@@ -204,7 +206,7 @@ class Table(BaseEstimator):
 
 
 class _Columns(Sequence[np.ndarray]):
-    """Columns as floats, each made when it is asked for."""
+    """A sequence of columns as floats, each converted on access."""
 
     def __init__(self, x: pd.DataFrame, names: Sequence[str], more: Sequence[np.ndarray]) -> None:
         self._x = x
@@ -221,5 +223,5 @@ class _Columns(Sequence[np.ndarray]):
 
 
 def _placed_from(first: int) -> Any:
-    """Rows in memory have no file: they are counted from 1."""
+    """Return a function that describes the place of a value; rows in memory are counted from 1."""
     return lambda row, column: f"row {first + row + 1}, column {column}"

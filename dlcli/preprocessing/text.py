@@ -1,4 +1,4 @@
-"""Texts: cut into tokens, of a vocabulary that the training rows have."""
+"""Preprocessing of texts: tokenization with a vocabulary fitted on the training rows."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ PADDING, UNKNOWN = "<pad>", "<unk>"
 
 
 class Text(BaseEstimator):
-    """Texts to tokens `x` `(N, T)`, padded batch by batch, and their `lengths` `(N,)`.
+    """Converts texts to tokens `x` `(N, T)`, padded per batch, with `lengths` `(N,)`.
 
-    Token 0 is padding, token 1 whatever the training rows did not have; a text without any token is one unknown token.
+    Token 0 is padding, token 1 stands for tokens unseen in training; a text without any token becomes one unknown
+    token.
 
     Args:
-        tokens: `words` (and signs, each by itself), `characters`, or `bpe`: parts of words, the more frequent the
-            longer, down to bytes (Sennrich et al., 2016), for which nothing is unknown.
-        vocab_size: at most so many tokens, the most frequent ones.
-        min_frequency: a token occurs so often in the training rows at least.
-        max_length: tokens of a text; what comes behind is cut off.
-        lowercase: make no difference between Free and free.
+        tokens: `words` (and punctuation marks), `characters`, or `bpe`: byte-level byte-pair encoding (Sennrich et al.,
+            2016), which has no unknown tokens.
+        vocab_size: maximum number of tokens; the most frequent ones are kept.
+        min_frequency: minimum number of occurrences of a token in the training rows.
+        max_length: maximum number of tokens of a text; longer texts are truncated.
+        lowercase: convert texts to lower case.
     """
 
-    # Said, since it would take the numbers of any other data for words.
+    # Must be declared, because numbers of other data would be treated as words.
     accepts: ClassVar = frozenset({"tokens"})
 
     def __init__(
@@ -48,7 +49,7 @@ class Text(BaseEstimator):
         self.lowercase = lowercase
 
     def fit(self, x: Any) -> Self:
-        """Count the training rows' tokens."""
+        """Build the vocabulary from the training rows."""
         texts = Texts.of(x)
         tokenizer, trainer = self._untrained()
         tokenizer.train_from_iterator(texts.batches(), trainer, length=len(texts))
@@ -59,18 +60,18 @@ class Text(BaseEstimator):
         return self
 
     def transform(self, x: Any) -> dict[str, Any]:
-        """`x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; of texts in any form that `Texts.of` takes."""
+        """Return `x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; `Texts.of` converts the input."""
         return encoded(Texts.of(x, self.column_), self._tokenizer(), 1)
 
     def facts(self) -> dict[str, Any]:
-        """`vocab_size`: how many tokens there are, padding and the unknown one included."""
+        """Return `vocab_size`, the number of tokens, including padding and the unknown token."""
         return {"vocab_size": self._tokenizer().get_vocab_size()}
 
     def on_device(self) -> None:
-        """Nothing remains to be done."""
+        """Return None: batches need no further transformation."""
 
     def vocabulary(self) -> list[str]:
-        """The tokens in the order of their numbers, for a person to read."""
+        """Return the tokens in the order of their numbers."""
         codes = self._tokenizer().get_vocab()
         return sorted(codes, key=codes.__getitem__)
 
@@ -78,7 +79,7 @@ class Text(BaseEstimator):
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self.tokenizer_)
-        # A text that says <pad> means these letters. Not part of what a tokenizer saves.
+        # Treat <pad> in a text as ordinary characters. The setting is not saved with the tokenizer.
         tokenizer.encode_special_tokens = True
         return tokenizer
 
@@ -99,12 +100,12 @@ class Text(BaseEstimator):
         else:
             tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
             single = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-            # Digit by digit: a number as a whole is hardly ever seen twice.
+            # Split numbers into digits, because most numbers occur only once.
             digits = pre_tokenizers.Digits(individual_digits=True)
             words = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), digits])
             tokenizer.pre_tokenizer = words if self.tokens == "words" else single
             trainer = trainers.WordLevelTrainer(**arguments)
         case = [normalizers.Lowercase()] if self.lowercase else []
-        # One form for each letter, however it was typed.
+        # NFKC maps equivalent Unicode forms of a character to one.
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), *case])
         return tokenizer, trainer

@@ -1,4 +1,4 @@
-"""Texts as the numbers of their tokens."""
+"""Encoding of texts as token numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def encoded(texts: Texts, tokenizer: Tokenizer, unknown: int) -> dict[str, Any]:
-    """`x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; a text without any token is one `unknown`."""
+    """Return `x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; a text without tokens becomes one `unknown`."""
     rows = [
         np.array(found.ids or [unknown], dtype=np.int64)
         for batch in texts.batches()

@@ -1,4 +1,4 @@
-"""Windows of a series as fields of a batch: only the rows of a batch are ever laid out in memory."""
+"""Windows of a series as fields; windows are materialized per batch only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch.nn import functional
 
 @dataclass(frozen=True, eq=False)
 class WindowField:
-    """Row i is `length` steps of a series from `starts[i]` on: `(N, length, F)`.
+    """A field `(N, length, F)` whose row i is the `length` steps of a series from `starts[i]` on.
 
     Attributes:
-        values: of the series `(T, F)`.
+        values: values of the series `(T, F)`.
         starts: first step of each row `(N,)`.
-        length: steps of a row.
+        length: number of steps of a row.
     """
 
     values: Tensor
@@ -27,7 +27,7 @@ class WindowField:
 
     @classmethod
     def of(cls, values: np.ndarray, starts: np.ndarray, length: int) -> Self:
-        """The rows of values `(T, F)`; what lies before the first and behind the last of them is left behind."""
+        """Return the windows of values `(T, F)`; values outside all windows are dropped."""
         first, last = (starts.min(), starts.max() + length) if len(starts) else (0, 0)
         return cls(torch.from_numpy(values[first:last]), torch.from_numpy(starts - first), length)
 
@@ -41,38 +41,38 @@ class WindowField:
 
     @property
     def device(self) -> torch.device:
-        """Where the series is."""
+        """Device of the series."""
         return self.values.device
 
     @property
     def nbytes(self) -> int:
-        """Of the series, not of its windows."""
+        """Size of the series in bytes, not of its windows."""
         return self.values.nbytes + self.starts.nbytes
 
     def __getitem__(self, rows: slice) -> Tensor:
         return self._read(self.starts[rows])
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows of an index `(B,)`."""
+        """Return the rows of an index `(B,)`."""
         return self._read(self.starts.index_select(dim, index))
 
     def to(self, device: torch.device) -> Self:
-        """The same, with the series on a device."""
+        """Return the same rows with the series on a device."""
         return replace(self, values=self.values.to(device), starts=self.starts.to(device))
 
     def _read(self, starts: Tensor) -> Tensor:
-        # Step by step: reading rows of a strided view of all windows takes 20 times as long on a CPU.
+        # Index single steps: reading rows of a strided view of all windows takes 20 times as long on a CPU.
         steps = starts.unsqueeze(1) + torch.arange(self.length, device=starts.device)
         return self.values.index_select(0, steps.flatten()).reshape(len(starts), *self.shape[1:])
 
 
 @dataclass(frozen=True, eq=False)
 class KnownAhead:
-    """Histories, and behind them what is known of the steps to be forecast: `(N, lookback + horizon, F)`.
+    """A field `(N, lookback + horizon, F)` of histories followed by covariates that are known ahead.
 
     Attributes:
-        past: all columns of the lookback, `(N, lookback, F)`.
-        ahead: the last columns, those known ahead, of the horizon, `(N, horizon, K)`. The others are 0 there.
+        past: all columns over the lookback `(N, lookback, F)`.
+        ahead: the trailing columns, which are known ahead, over the horizon `(N, horizon, K)`; other columns are 0.
     """
 
     past: WindowField
@@ -89,23 +89,23 @@ class KnownAhead:
 
     @property
     def device(self) -> torch.device:
-        """Where the series is."""
+        """Device of the series."""
         return self.past.device
 
     @property
     def nbytes(self) -> int:
-        """Of the series, not of its windows."""
+        """Size of the series in bytes, not of its windows."""
         return self.past.nbytes + self.ahead.nbytes
 
     def __getitem__(self, rows: slice) -> Tensor:
         return self._join(self.past[rows], self.ahead[rows])
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows of an index `(B,)`."""
+        """Return the rows of an index `(B,)`."""
         return self._join(self.past.index_select(dim, index), self.ahead.index_select(dim, index))
 
     def to(self, device: torch.device) -> Self:
-        """The same, with the series on a device."""
+        """Return the same rows with the series on a device."""
         return replace(self, past=self.past.to(device), ahead=self.ahead.to(device))
 
     def _join(self, past: Tensor, ahead: Tensor) -> Tensor:

@@ -181,5 +181,5 @@ def test_weights_that_are_not_all_there_are_told(bert: Path, tmp_path: Path) -> 
 
 
 def test_texts_longer_than_the_model_reads_are_refused(bert: Path) -> None:
-    with pytest.raises(ConfigError, match="reads 128 tokens at most"):
+    with pytest.raises(ConfigError, match="accepts at most 128 tokens"):
         Preprocessing(str(bert), max_length=129).fit(["it is"])

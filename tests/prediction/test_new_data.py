@@ -87,7 +87,7 @@ def test_covariates_that_are_known_ahead_say_which_times_are_forecast() -> None:
     frame.to_csv("new.csv", index=False)
     _, lines = predicted("sequence", fitted, "new.csv", id="store", time="day")
     assert [f"{day:%m-%d}" for day in lines["day"].to_pylist()] == ["02-16", "02-17"]
-    with pytest.raises(DataError, match="there are 1 of 2") as caught:
+    with pytest.raises(DataError, match="but got 1 step") as caught:
         Path("new.csv").write_text("store,day,sold,open\na,2024-01-01,1,1\n")
         predicted("sequence", fitted, "new.csv", id="store", time="day")
     assert caught.value.problems[0].where == "new.csv: series a"

@@ -152,7 +152,7 @@ def test_long_text_is_left_out() -> None:
     fitted = Table().fit(frame)
     assert fitted.left_out_ == ["note"]
     assert fitted.transform(frame[["a"]])["x"].shape == (60, 1)
-    with pytest.raises(DataError, match="every column is text"):
+    with pytest.raises(DataError, match="all columns are texts"):
         Table().fit(frame[["note"]])
 
 

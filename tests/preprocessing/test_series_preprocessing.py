@@ -109,7 +109,7 @@ def test_raw_steps_that_do_not_suffice_are_named() -> None:
     for wrong in (np.zeros(3), np.zeros((2, 3, 8, 3)), np.zeros((8, 1))):
         with pytest.raises(DataError, match=r"the model needs \(rows, steps, 3\) or \(steps, 3\)"):
             fitted.transform(wrong)
-    with pytest.raises(DataError, match=r"needs 8 steps of 3 columns \(a, b, c\); there are 5 of 3"):
+    with pytest.raises(DataError, match=r"needs 8 steps of 3 columns \(a, b, c\), but got 5 steps"):
         fitted.transform(steps.head(5))
     steps.loc[45, "b"] = np.nan
     with pytest.raises(DataError, match="step 45, column b: a value is missing"):

@@ -1,1 +1,1 @@
-"""Transformers of a table's columns, each with one idea; `dlcli.preprocessing.table.Table` composes them."""
+"""Transformers of a table's columns, which `dlcli.preprocessing.table.Table` combines."""

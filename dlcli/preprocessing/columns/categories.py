@@ -1,4 +1,4 @@
-"""Columns of categories: as zeros and ones, as ordinal numbers, or as codes that a model has a vector for each of."""
+"""Encoding of categorical columns: one-hot, ordinal, or as codes for embeddings."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ Rare = Annotated[float, Ge(0), Lt(1)]
 
 
 class Categories(TransformerMixin, BaseEstimator):
-    """Names `(N, K)` to numbers.
+    """Encodes category names `(N, K)` as numbers.
 
     Args:
-        encoding: `one_hot`: a column of 0 and 1 for each category, where one that was never seen is all 0; `ordinal`:
-            its position in the sorted names, from 1; `embedding`: the same as integers, for a model to look up. There
-            0 is one that was never seen.
-        rare: categories with a smaller share of the rows become one.
-        missing: what stands for a missing name: a category of its own, the column's most frequent one, or a given one.
-        value: that one, which may be new.
+        encoding: `one_hot`: a column of 0 and 1 per category, all 0 for an unseen category; `ordinal`: the position in
+            the sorted names, from 1, and 0 for an unseen category; `embedding`: the same as integers.
+        rare: categories with a smaller share of the rows are merged into one.
+        missing: replacement of a missing name: a separate category, the column's most frequent one, or `value`.
+        value: the replacement for `constant`, which may be a new category.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class Categories(TransformerMixin, BaseEstimator):
         self.value = value
 
     def fit(self, x: np.ndarray, y: object = None) -> Self:
-        """Learn the categories."""
+        """Determine the categories of each column."""
         self.fills_ = [self._fill(column) for column in x.T]
         x = self._filled(x)
         self.encoder_ = (
@@ -59,14 +58,14 @@ class Categories(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, x: np.ndarray) -> np.ndarray:
-        """Zeros and ones `(N, sum of categories)`, ordinals `(N, K)`, both float32; or codes `(N, K)`, int64."""
+        """Return 0 and 1 `(N, sum of categories)` or ordinals `(N, K)` as float32, or codes `(N, K)` as int64."""
         encoded = self.encoder_.transform(self._filled(x))
         if self.encoding == "one_hot":
             return encoded
         return (encoded + 1).astype(np.int64 if self.encoding == "embedding" else np.float32)
 
     def _fill(self, column: np.ndarray) -> str:
-        """What stands for a missing name of a column `(N,)`."""
+        """Return the replacement of missing names in a column `(N,)`."""
         if self.missing != "most_frequent":
             return MISSING if self.missing == "own" else self.value
         names, rows = np.unique(column[column != MISSING].astype(str), return_counts=True)
@@ -79,7 +78,7 @@ class Categories(TransformerMixin, BaseEstimator):
 
     @property
     def cardinalities(self) -> list[int]:
-        """How many codes each column has, with the 0."""
+        """Number of codes of each column, including 0."""
         return [
             len(names) - (0 if rare is None else len(rare) - 1) + 1
             for names, rare in zip(self.encoder_.categories_, self._rare(), strict=True)

@@ -1,4 +1,4 @@
-"""Columns of dates: year, month, hour, ... as numbers."""
+"""Encoding of date columns as numbers: year, month, hour and so on."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _PARTS: dict[str, Callable[[pd.Series], pd.Series]] = {
 
 
 class DateParts(BaseEstimator):
-    """The parts of one column's dates that differ between the rows that were fitted."""
+    """Splits the dates of one column into the parts that vary between the fitted rows."""
 
     def fit(self, dates: pd.Series) -> Self:
-        """See which parts differ."""
+        """Determine the parts that vary."""
         self.parts_ = [name for name, part in _PARTS.items() if part(dates).nunique() > 1]
         return self
 
     def transform(self, dates: pd.Series) -> list[np.ndarray]:
-        """A column `(N,)` for each part, NaN where the date is missing; Monday is 0."""
+        """Return a column `(N,)` per part, with NaN for missing dates; weekdays count from Monday as 0."""
         return [_PARTS[name](dates).to_numpy(dtype=np.float64, na_value=np.nan) for name in self.parts_]

@@ -1,4 +1,4 @@
-"""Columns of numbers: outliers clipped, missing values filled, scaled."""
+"""Transformation of numeric columns: clip outliers, fill missing values, scale."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from dlcli.preprocessing.columns.outliers import Clip
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 Fill = Literal["mean", "median", "most_frequent", "constant"]
 
-# Cells that are worked on at a time: scikit-learn makes several copies of what it is given.
+# Number of cells fitted at a time, because scikit-learn makes several copies of its input.
 _CELLS = 1 << 20
 
 
 class Numbers(TransformerMixin, BaseEstimator):
-    """`(N, F)` floats with gaps to `(N, F + G)` without: the columns, and G that say where there were gaps.
+    """Converts floats `(N, F)` with missing values to `(N, F + G)`: the columns, and G missing-value indicators.
 
-    Each column is on its own, so that they are fitted a few at a time, and a large table is never there twice.
+    Columns are independent and fitted a few at a time, so that a large table is never copied as one.
 
     Args:
-        scaling: to mean 0 and deviation 1, to the range 0 to 1, by median and quartiles, or to a normal distribution.
-        fill: what stands for a missing value.
-        value: the constant.
-        indicator: add a column of 0 and 1 for each one that had gaps when it was fitted.
-        clip: what becomes of outliers; None leaves them.
+        scaling: scaling to mean 0 and deviation 1, to the range 0 to 1, by median and quartiles, or to a normal
+            distribution.
+        fill: replacement of missing values.
+        value: replacement for `fill=constant`.
+        indicator: add a column of 0 and 1 for each column that had missing values when it was fitted.
+        clip: clipping of outliers; None leaves them unchanged.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Numbers(TransformerMixin, BaseEstimator):
         self.clip = clip
 
     def fit(self, x: Sequence[np.ndarray], y: object = None) -> Self:
-        """Learn from columns `(N,)`, which may be made as they are asked for."""
+        """Fit on columns `(N,)`, which may be created on access."""
         rows = len(x[0]) if len(x) else 0
         self.width_ = len(x)
         self.pipelines_, gaps = [], []
@@ -62,7 +63,7 @@ class Numbers(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, x: np.ndarray) -> np.ndarray:
-        """`(N, F)` to `(N, F + G)`, float32."""
+        """Map `(N, F)` to `(N, F + G)`, float32."""
         out = np.empty((len(x), self.width_ + len(self.gaps_)), dtype=np.float32)
         for number, pipeline in enumerate(self.pipelines_):
             columns = slice(number * self.block_, min((number + 1) * self.block_, self.width_))

@@ -1,4 +1,4 @@
-"""Outliers: bounds of each column, by the quartiles or the deviation of the rows that are fitted."""
+"""Clipping of outliers to bounds computed from the quartiles or the deviation of each column."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 Rule = Literal["iqr", "zscore"]
 
-# Tukey's fences (1977), and the three deviations that 99.7 % of a normal distribution lie within.
+# Tukey's fences (1977), and three deviations, which contain 99.7 % of a normal distribution.
 _USUAL = {"iqr": 1.5, "zscore": 3.0}
 
 
 class Clip(TransformerMixin, BaseEstimator):
-    """Values beyond a column's bounds become the bounds; missing ones stay missing.
+    """Clips values to the bounds of their column; missing values stay missing.
 
     Args:
-        rule: `iqr` sets the bounds so many interquartile ranges beyond the quartiles, `zscore` so many deviations from
-            the mean.
-        limit: how many; None: 1.5 and 3.
+        rule: `iqr` sets the bounds at `limit` interquartile ranges beyond the quartiles, `zscore` at `limit` deviations
+            from the mean.
+        limit: number of ranges or deviations; None takes 1.5 or 3.
     """
 
     def __init__(self, rule: Rule = "iqr", limit: Annotated[float, Gt(0)] | None = None) -> None:
@@ -28,7 +28,7 @@ class Clip(TransformerMixin, BaseEstimator):
         self.limit = limit
 
     def fit(self, x: np.ndarray, y: Any = None) -> Self:
-        """Find the bounds of each column of `(N, F)`; one with two values at most, a flag, has none."""
+        """Compute the bounds of each column of `(N, F)`; a column with at most two values (a flag) has none."""
         limit = _USUAL[self.rule] if self.limit is None else self.limit
         self.low_ = np.full(x.shape[1], -np.inf)
         self.high_ = np.full(x.shape[1], np.inf)
@@ -42,14 +42,14 @@ class Clip(TransformerMixin, BaseEstimator):
             else:
                 low = high = values.mean()
                 spread = values.std()
-            if spread > 0:  # where most rows share one value, every other would be an outlier
+            if spread > 0:  # if most rows share one value, all others would be outliers
                 self.low_[column], self.high_[column] = low - limit * spread, high + limit * spread
         return self
 
     def transform(self, x: np.ndarray) -> np.ndarray:
-        """`(N, F)` within the bounds."""
+        """Return the values `(N, F)` clipped to the bounds."""
         return np.clip(x, self.low_, self.high_)
 
     def outside(self, x: np.ndarray) -> np.ndarray:
-        """Which rows have a value beyond its bounds, `(N,)`."""
+        """Return a mask `(N,)` of the rows with a value outside its bounds."""
         return np.any((x < self.low_) | (x > self.high_), axis=1)
