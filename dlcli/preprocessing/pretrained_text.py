@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from annotated_types import Ge, MinLen
 from sklearn.base import BaseEstimator
+from tokenizers import Tokenizer
 
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError
@@ -73,8 +74,6 @@ class PretrainedText(BaseEstimator):
         """Return None: batches need no further transformation."""
 
     def _tokenizer(self) -> Any:
-        from tokenizers import Tokenizer
-
         tokenizer = Tokenizer.from_str(self.tokenizer_)
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.max_length)

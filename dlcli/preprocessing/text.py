@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge
 from sklearn.base import BaseEstimator
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from dlcli.datasets.texts import Texts
 from dlcli.preprocessing.tokens import encoded
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
 
@@ -76,16 +74,12 @@ class Text(BaseEstimator):
         return sorted(codes, key=codes.__getitem__)
 
     def _tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
         tokenizer = Tokenizer.from_str(self.tokenizer_)
         # Treat <pad> in a text as ordinary characters. The setting is not saved with the tokenizer.
         tokenizer.encode_special_tokens = True
         return tokenizer
 
     def _untrained(self) -> tuple[Tokenizer, Any]:
-        from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-
         arguments: dict[str, Any] = {
             "vocab_size": self.vocab_size,
             "min_frequency": self.min_frequency,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from dlcli.datasets.texts import Texts
 from dlcli.preprocessing.ragged import Ragged
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 
 def encoded(texts: Texts, tokenizer: Tokenizer, unknown: int) -> dict[str, Any]:
