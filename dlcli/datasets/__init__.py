@@ -1,1 +1,1 @@
-"""Datasets: one file each, with a function that returns `Data`."""
+"""Datasets: functions that return `Data`, one file per dataset."""

@@ -1,4 +1,4 @@
-"""Borders in time, as they are given by a user: which windows train, validate and test."""
+"""Assignment of windows to training, validation and test by the borders in time that a user gives."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NAMES = np.array(["train", "val", "test", ""])
 def divide(
     steps: Steps, origins: np.ndarray, horizon: int, borders: Sequence[int | str], file: Path
 ) -> np.ndarray:
-    """The part of each window `(N,)`: train, val, test; nothing where its forecast is in two of them, or behind.
+    """Return the part of each window `(N,)`: train, val, test, or "" if its forecast crosses a border.
 
-    Numbers of steps are counted in each series; times are the same for all.
+    Borders given as numbers of steps count within each series; borders given as times apply to all series.
 
     Raises:
-        DataError: the borders are not two or three in order, or no window lies within a part.
+        DataError: the borders are not two or three in increasing order, or a part contains no window.
     """
     part = np.full(len(origins), 3)
     several = len(steps.stretches.begins) > 1
     for begin, end in steps.spans():
         edges = [_border(border, steps.times[begin:end], file) for border in borders]
-        if several:  # one of them may begin behind a border, or end before it
+        if several:  # a series may begin after a border, or end before it
             ends = [*(min(edge, end - begin) for edge in edges), end - begin][:3]
             ordered = ends == sorted(ends)
         else:
@@ -36,9 +36,9 @@ def divide(
             ordered = ends == sorted({0, *ends})[1:] and ends[-1] <= end - begin
         if not (ordered and len(edges) in (2, 3)):
             raise DataError(
-                f"the borders lie at steps {', '.join(map(str, edges))} of {end - begin:,}",
+                f"the borders are at steps {', '.join(map(str, edges))} of {end - begin:,}",
                 "dataset.borders",
-                "Give where validation and test begin, and where the test ends, one after the other.",
+                "Give in increasing order where validation begins, where the test begins and (optional) where it ends.",
             )
         own = np.flatnonzero((origins >= begin) & (origins < end))
         first = origins[own] - begin
@@ -46,17 +46,21 @@ def divide(
         part[own] = np.where(begins == stops, begins, 3)
     for number, name in enumerate(_NAMES[:3]):
         if not (part == number).any():
-            raise DataError(f"no window lies within {name}", "dataset.borders", f"The horizon is {horizon}.")
+            raise DataError(
+                f"no window lies within {name}",
+                "dataset.borders",
+                f"Give {name} at least as many steps as the horizon ({horizon}).",
+            )
     return _NAMES[part]
 
 
 def _border(border: int | str, times: np.ndarray, file: Path) -> int:
-    """A border as a number of steps."""
+    """Return a border as a number of steps."""
     if isinstance(border, int):
         return border
     try:
         return int(np.searchsorted(times, np.datetime64(pd.Timestamp(border))))
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"{border!r} is no time", "dataset.borders", f"Times of {file} are such as {times[0]}."
+            f"{border!r} is not a time", "dataset.borders", f"Write it like the times of {file}: {times[0]}."
         ) from error

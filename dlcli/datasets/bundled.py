@@ -9,13 +9,13 @@ from dlcli.datasets.data import Data
 
 
 def breast_cancer() -> Data:
-    """Breast cancer (Wolberg, 1995): 569 tumours, 30 measurements; the positive class is malignant, 212 rows."""
+    """Load breast cancer (Wolberg, 1995): 569 tumours, 30 measurements; the positive class is malignant, 212 rows."""
     cancer = load_breast_cancer(as_frame=True)
     return Data(
         name="breast_cancer",
         kind="table",
         x=cancer.data,
-        # scikit-learn counts malignant as 0, and recall would then be that of the benign.
+        # scikit-learn codes malignant as 0, which would make benign the positive class.
         y=1 - cancer.target.to_numpy(dtype=np.int64),
         classes=("benign", "malignant"),
         source="sklearn.datasets.load_breast_cancer",
@@ -23,9 +23,9 @@ def breast_cancer() -> Data:
 
 
 def digits() -> Data:
-    """Handwritten digits (UCI, Alpaydin and Kaynak, 1998).
+    """Load handwritten digits (UCI, Alpaydin and Kaynak, 1998).
 
-    Images `(1797, 8, 8)` as bytes: the 17 grey levels 0 to 16 are spread over 0 to 255.
+    Images are bytes `(1797, 8, 8)`; the 17 grey levels 0 to 16 are scaled to 0 to 255.
     """
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
@@ -40,7 +40,7 @@ def digits() -> Data:
 
 
 def diabetes() -> Data:
-    """Diabetes progression after a year, 25 to 346, from ten measurements of 442 patients (Efron et al., 2004)."""
+    """Load diabetes progression after a year, 25 to 346, with ten measurements of 442 patients (Efron et al., 2004)."""
     diabetes = load_diabetes(as_frame=True, scaled=False)
     return Data(
         name="diabetes",
@@ -53,7 +53,7 @@ def diabetes() -> Data:
 
 
 def wine() -> Data:
-    """Wines of 3 cultivars: 178 rows, 13 measurements in their own units (UCI, Aeberhard and Forina, 1992)."""
+    """Load wines of 3 cultivars: 178 rows, 13 measurements in their own units (UCI, Aeberhard and Forina, 1992)."""
     wine = load_wine(as_frame=True)
     return Data(
         name="wine",
@@ -66,7 +66,7 @@ def wine() -> Data:
 
 
 def iris() -> Data:
-    """Iris flowers of 3 species (Fisher, 1936): a table of 150 rows with the four measurements in cm."""
+    """Load iris flowers of 3 species (Fisher, 1936): a table of 150 rows with four measurements in cm."""
     iris = load_iris(as_frame=True)
     return Data(
         name="iris",

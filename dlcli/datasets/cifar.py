@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: small colour photographs (Krizhevsky, 2009), through torchvision."""
+"""CIFAR-10 and CIFAR-100: small colour photographs (Krizhevsky, 2009), read by torchvision."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from dlcli.files.paths import typed
 
 
 def load_cifar10(root: str = "data") -> Data:
-    """50,000 training and 10,000 test photographs `(60000, 32, 32, 3)` of 10 classes."""
+    """Load 50,000 training and 10,000 test photographs `(60000, 32, 32, 3)` of 10 classes."""
     return _load(CIFAR10, root, "cifar10")
 
 
 def load_cifar100(root: str = "data") -> Data:
-    """50,000 training and 10,000 test photographs `(60000, 32, 32, 3)` of 100 classes."""
+    """Load 50,000 training and 10,000 test photographs `(60000, 32, 32, 3)` of 100 classes."""
     return _load(CIFAR100, root, "cifar100")
 
 
 def _load(dataset: type[CIFAR10], root: str, name: str) -> Data:
-    # The files are pickles; torchvision opens only those whose checksums are the original's.
-    above = typed(root)
-    folder = above / dataset.base_folder
+    # The files are pickles; torchvision opens only files whose checksums match the originals.
+    parent = typed(root)
+    folder = parent / dataset.base_folder
     try:
-        train, test = (dataset(str(above), train=part) for part in (True, False))
-    except RuntimeError:  # missing, or with another checksum
+        train, test = (dataset(str(parent), train=part) for part in (True, False))
+    except RuntimeError:  # a file is missing or has another checksum
         download(
-            lambda: dataset(str(above), download=True),
+            lambda: dataset(str(parent), download=True),
             dataset.__name__,
-            above,
+            parent,
             [dataset.filename],
             dataset.base_folder,
         )
-        train, test = (dataset(str(above), train=part) for part in (True, False))
+        train, test = (dataset(str(parent), train=part) for part in (True, False))
     return Data(
         name=name,
         kind="image",

@@ -1,4 +1,4 @@
-"""Files in class folders, or in a tar of them that is read where it lies."""
+"""Listing files in class folders, or in a tar archive of them that is read without unpacking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, is_folder
 
-# Folders above the classes that say which part their files belong to.
+# Names of folders above the class folders, and the part of the split that they stand for.
 PARTS = {
     "train": "train",
     "training": "train",
@@ -24,27 +24,27 @@ PARTS = {
 
 
 class Stored(Protocol):
-    """A file, or what is like one: `size` bytes that can be read again and again."""
+    """A file or file-like object of `size` bytes that can be read repeatedly."""
 
     @property
     def name(self) -> str:
-        """What it is called among others."""
+        """Name, relative to the dataset."""
 
     @property
     def where(self) -> str:
-        """Where people find it."""
+        """Place, for messages."""
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
 
     def read(self, most: int | None = None) -> bytes:
-        """The bytes, or the first `most` of them."""
+        """Return all bytes, or the first `most`."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file's bytes: `size` of them from `offset` on, in the file at `path`; `name` is relative to the dataset."""
+    """A file of a dataset, stored as `size` bytes from `offset` of the file `path`; `name` is relative."""
 
     name: str
     path: str
@@ -53,21 +53,28 @@ class Entry:
 
     @property
     def where(self) -> str:
-        """The file, or the archive and the file in it."""
+        """Path of the file, or of the archive with the name of the file in it."""
         return f"{self.path}: {self.name}" if self.offset else self.path
 
     def read(self, most: int | None = None) -> bytes:
-        """The bytes, or the first `most` of them."""
+        """Return all bytes, or the first `most`."""
         if not self.size:
             return b""
-        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 a str opens faster, a million times
+        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 faster than Path.open for millions of files
             file.seek(self.offset)
             return file.read(self.size if most is None else min(most, self.size))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Files with their class and part (train, val or test; empty where there are no such folders)."""
+    """Files with their class and part.
+
+    Attributes:
+        entries: the files.
+        labels: class of each file.
+        parts: train, val or test for each file; "" if there are no such folders.
+        empty: class folders without files.
+    """
 
     entries: list[Entry]
     labels: list[str]
@@ -75,14 +82,14 @@ class Listing:
     empty: list[str]
 
 
-def list_class_folders(path: Path, suffixes: Collection[str], noun: str, instead: str) -> Listing:
-    """The files of a folder or a tar with a folder for each class, or with train/ and test/ (and val/) above those.
+def list_class_folders(path: Path, suffixes: Collection[str], noun: str, alternative: str) -> Listing:
+    """List the files of a folder or tar with one folder per class, optionally below train/, test/ and val/.
 
-    Folders that hold nothing but one folder are passed through. Hidden files, and files without one of the suffixes,
-    are left out. `noun` says what the files are, in the plural; `instead`, what else may be given.
+    Folders that contain nothing but one folder are skipped. Hidden files, and files without one of the suffixes, are
+    ignored. For messages, `noun` is the kind of files in the plural, and `alternative` is what else the user can give.
 
     Raises:
-        DataError: there is no such file or folder, it cannot be read where it lies, or it holds no such files.
+        DataError: the path does not exist, cannot be read without unpacking, or contains no such files.
     """
     if is_folder(path):
         entries, folders = _in_folder(path, suffixes)
@@ -100,9 +107,9 @@ def list_class_folders(path: Path, suffixes: Collection[str], noun: str, instead
     found = [entry for entry in entries if len(parents[entry]) > level]
     if not found:
         raise DataError(
-            f"holds no folder with {noun} in it",
+            f"contains no folder with {noun}",
             str(path),
-            f"One folder for each class is wanted, with {noun} in it; or give {instead}.",
+            f"Give a folder that has one folder of {noun} per class, or {alternative}.",
         )
     labels = [parents[entry][level] for entry in found]
     parts = [PARTS[parents[entry][level - 1]] if in_parts else "" for entry in found]
@@ -114,26 +121,26 @@ def list_class_folders(path: Path, suffixes: Collection[str], noun: str, instead
 
 
 def list_files(path: Path, suffixes: Collection[str], noun: str) -> list[Entry]:
-    """The files of a folder and those below it, or of a tar, that have one of the suffixes, in order.
+    """List the files with one of the suffixes in a folder and its subfolders, or in a tar, in sorted order.
 
     Raises:
-        DataError: there is none, or the tar cannot be read where it lies.
+        DataError: there are no such files, or the tar cannot be read without unpacking.
     """
     entries, _ = _in_folder(path, suffixes) if is_folder(path) else _in_tar(path, suffixes)
     if not entries:
-        raise DataError(f"holds no {noun}", str(path))
+        raise DataError(f"contains no {noun}", str(path))
     return entries
 
 
 def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The folders that all files lie in, above the last level."""
+    """Return the leading folders that all files share, without the last level."""
     if not folders:
         return ()
     least, most = min(folders), max(folders)
     shared = 0
     while shared < min(len(least), len(most)) and least[shared] == most[shared]:
         shared += 1
-    # All files in one folder: that is the (only) class, or the part.
+    # If all files are in one folder, that folder is the only class or part.
     return least[: min(shared, min(map(len, folders)) - 1)] if shared else ()
 
 
@@ -152,22 +159,24 @@ def _in_folder(root: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[
 
 
 def _size(file: Path) -> int:
-    """Bytes; none behind a link that leads nowhere, which is then as an empty file."""
+    """Return the size in bytes; a broken link counts as an empty file."""
     return file.stat().st_size if file.exists() else 0
 
 
 def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tuple[str, ...]]]:
     if not tarfile.is_tarfile(file):
-        raise DataError("is neither a folder nor a .tar", str(file), "Unpack it, and give the folder.")
+        raise DataError("is neither a folder nor a .tar file", str(file), "Unpack it, and give the folder.")
     try:
-        with tarfile.open(file, "r:") as tar:  # not compressed: any file in it can be read by itself
+        with tarfile.open(file, "r:") as tar:  # an uncompressed archive, whose members can be read at random
             members = tar.getmembers()
     except tarfile.TarError as error:
         raise DataError(
-            "a compressed archive cannot be read where it lies", str(file), f"Unpack it: tar xf {file.name}"
+            "a compressed archive cannot be read without unpacking",
+            str(file),
+            f"Unpack it: tar xf {file.name}",
         ) from error
     folders = {PurePosixPath(member.name).parts for member in members if member.isdir()}
-    end = file.stat().st_size  # a header may claim more than there is
+    end = file.stat().st_size  # a header may claim more bytes than the file has
     entries = [
         Entry(
             str(PurePosixPath(member.name)),

@@ -1,4 +1,4 @@
-"""`Data`: raw rows, as every dataset hands them over."""
+"""`Data`: the raw rows and targets that every dataset returns."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ TargetKind = Literal["binary", "multiclass", "multilabel", "regression", "foreca
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Raw rows and their targets, before anything is fitted or split.
+    """Raw rows and targets, before splitting and preprocessing.
 
-    `x` holds one entry a row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts, an array for the
-    rest, images as `(N, H, W)` or `(N, H, W, C)` bytes. `test_rows` are the indices of the dataset's own test set,
-    where it has one: splits never train or validate on them. `val_rows` are those of its own validation set: a hold-out
-    validates on them, folds take them as any other row.
+    The type of `y` determines the kind of target (`target_kind`):
 
-    What `y` holds decides what can be learnt from it (`target_kind`):
-
-    - int64 codes `(N,)`, positions in `classes`: one class a row, binary where there are two;
-    - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the K labels' names;
-    - floats `(N,)` or `(N, K)`, in the user's own unit: regression, where `targets` are the K columns' names;
+    - int64 codes `(N,)`, positions in `classes`: one class per row, binary if there are two classes;
+    - integers 0 and 1 `(N, K)`: multilabel, where `classes` are the names of the K labels;
+    - floats `(N,)` or `(N, K)` in the user's own unit: regression, where `targets` are the names of the K columns;
     - floats `(N, horizon, K)`, as `dlcli.datasets.windows.Windows`: a forecast.
 
-    What some splits go by, one entry a row, where the data has it: `groups` (rows that belong together, such as one
-    patient's, or one of several series), `times` (anything that can be sorted), `parts` (a split that is given: the
-    words train, val and test, or fold numbers, -1 for rows that always train).
-
-    `note` tells a person how the rows are held. `content`, where it is given, is a digest that stands for `x` in the
-    fingerprint: of rows that stay in files, and are the same rows when they are in memory.
-
-    `warnings` are what is odd about the rows, with the place in their file, though nothing is refused for it.
-
-    `reach` says that rows are stretches of time which overlap: a row's target reaches so far behind its own time, which
-    is a whole number then. Such rows are split in time alone, for a target must not lie in two parts; by groups, too,
-    where these are series.
+    Attributes:
+        name: name of the dataset.
+        kind: kind of rows.
+        x: one entry per row: a pandas DataFrame for tables, `dlcli.datasets.texts.Texts` for texts, else an array;
+            images are bytes `(N, H, W)` or `(N, H, W, C)`.
+        y: the targets.
+        classes: names of the classes or labels.
+        source: where the rows come from, for messages.
+        test_rows: indices of the dataset's own test set, which splits never use for training or validation.
+        targets: names of the target columns of a regression or forecast.
+        groups: group of each row, such as a patient or one of several series; rows of a group are kept together.
+        times: time of each row, of any sortable type.
+        parts: predefined split of each row: train, val and test, or fold numbers with -1 for rows that always train.
+        note: how the rows are stored, for the panel.
+        content: digest that replaces `x` in the fingerprint, for rows that may be in files or in memory.
+        reach: for overlapping windows of a series, how far a row's target extends beyond the row's time, which is an
+            integer then. Such rows are split only in time, so that no target is in two parts, or also by groups if
+            those are series.
+        val_rows: indices of the dataset's own validation set. A hold-out validates on them; folds treat them as any
+            other rows.
+        warnings: peculiarities of the rows that are not errors, with their place in the file.
     """
 
     name: str
@@ -65,24 +69,24 @@ class Data:
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):
-            self._need(
-                self.targets, 1 if self.y.ndim == 1 else self.y.shape[-1], "a name for each target column"
+            self._check_names(
+                self.targets, 1 if self.y.ndim == 1 else self.y.shape[-1], "one name per target column"
             )
         elif not np.issubdtype(self.y.dtype, np.integer):
-            raise TypeError(f"targets are int64 codes, 0/1 integers or floats, these are {self.y.dtype}")
+            raise TypeError(f"targets must be int64 codes, 0/1 integers or floats, not {self.y.dtype}")
         elif self.y.ndim == 2:
-            self._need(self.classes, self.y.shape[1], "a name for each label")
+            self._check_names(self.classes, self.y.shape[1], "one name per label")
 
-    def _need(self, names: tuple[str, ...], columns: int, what: str) -> None:
+    def _check_names(self, names: tuple[str, ...], columns: int, requirement: str) -> None:
         if len(names) != columns:
-            raise ValueError(f"{self.name} needs {what}: {columns}, not {len(names)}")
+            raise ValueError(f"{self.name} needs {requirement}: {columns}, not {len(names)}")
 
     def __len__(self) -> int:
         return len(self.y)
 
     @property
     def target_kind(self) -> TargetKind:
-        """What the targets are; the name of the task that fits them."""
+        """Kind of the targets, which is also the name of the matching task."""
         if np.issubdtype(self.y.dtype, np.floating):
             return "forecast" if self.y.ndim == 3 else "regression"
         if self.y.ndim == 2:
@@ -91,12 +95,12 @@ class Data:
 
     @property
     def strata(self) -> np.ndarray | None:
-        """The codes `(N,)` whose shares a split can keep equal; None where a row has no single class."""
+        """Class codes `(N,)` for stratified splits; None if rows do not have one class each."""
         return self.y if self.target_kind in ("binary", "multiclass") else None
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all raw values, targets and their names: equal data, equal fingerprint."""
+        """Digest of all raw values, targets and names; equal data have equal fingerprints."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.kind, self.classes, self.targets)).encode())
         digest.update(self.content.encode())
@@ -107,7 +111,7 @@ class Data:
 
 
 def take(x: Any, rows: Sequence[int] | np.ndarray) -> Any:
-    """The given rows of raw data, in that order."""
+    """Return the given rows of raw data in this order."""
     return x.iloc[rows] if hasattr(x, "iloc") else x[rows]
 
 

@@ -1,4 +1,4 @@
-"""Datasets that torchvision downloads: what they share is how they fail."""
+"""Downloading datasets with torchvision, with helpful errors."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from dlcli.gate.gate import current
 
 
 def download(
-    fetch: Callable[[], object], name: str, folder: Path, missing: Sequence[str], holds: str
+    fetch: Callable[[], object], name: str, folder: Path, missing: Sequence[str], subfolder: str
 ) -> None:
-    """Fetch what is missing; torchvision shows a progress bar.
+    """Download missing files; torchvision shows a progress bar.
 
     Args:
-        fetch: downloads, or raises.
-        name: of the dataset.
-        folder: where the files belong.
-        missing: the files that a person can put there instead.
-        holds: what `dataset.root` has to hold.
+        fetch: function that downloads the files.
+        name: name of the dataset.
+        folder: folder that the files belong in.
+        missing: names of the missing files, which the user can put there instead.
+        subfolder: folder that `dataset.root` must contain.
 
     Raises:
-        DataError: which files to put where; or the folder is named by a run that the user has not made.
+        DataError: the download failed, or the folder is given by a run that is not the user's own.
     """
     gate = current()
     if gate is not None and not gate.may_write(folder):
         raise DataError(
-            f"{name} is not there, and nothing is downloaded into a folder that a run names",
+            f"{name} is missing, and nothing is downloaded into a folder that only the run names",
             str(folder),
-            "Name the folder yourself: dataset.root=DIR.",
+            "Give the folder yourself: dataset.root=DIR.",
         )
     try:
         fetch()
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{name} is not there and could not be downloaded ({first_line(error)})",
+            f"{name} is missing and could not be downloaded ({first_line(error)})",
             where=str(folder),
-            hint=f"Put {', '.join(missing)} there (from any copy of {name}), or give the folder that holds {holds} "
-            "with dataset.root=DIR.",
+            hint=f"Put {', '.join(missing)} there (from any copy of {name}), or give the folder that contains "
+            f"{subfolder}: dataset.root=DIR.",
         ) from error

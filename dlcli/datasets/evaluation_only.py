@@ -1,4 +1,4 @@
-"""Rows that judge a model that is there, and from which nothing is learnt."""
+"""Evaluation-only rows: skip the checks that training data must pass."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ _targets: ContextVar[Targets | None] = ContextVar("targets", default=None)
 
 
 @contextmanager
-def judging(targets: Targets) -> Iterator[None]:
-    """Read rows within: their targets are what the model's are, and may all be the same, or each another."""
+def evaluating(targets: Targets) -> Iterator[None]:
+    """Treat rows that are read in the block as evaluation-only, with targets of the model's kind.
+
+    The targets may all be equal or all differ.
+    """
     token = _targets.set(targets)
     try:
         yield
@@ -22,6 +25,6 @@ def judging(targets: Targets) -> Iterator[None]:
         _targets.reset(token)
 
 
-def judged_targets() -> Targets | None:
-    """What the targets are of the rows that are read; None where they are to be learnt from."""
+def evaluation_targets() -> Targets | None:
+    """Return the kind of the targets of evaluation-only rows; None for training data."""
     return _targets.get()

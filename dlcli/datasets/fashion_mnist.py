@@ -9,5 +9,5 @@ from dlcli.datasets.idx import load_idx
 
 
 def load(root: str = "data") -> Data:
-    """60,000 training and 10,000 test images `(70000, 28, 28)` as bytes, from `root/FashionMNIST/raw`."""
+    """Load 60,000 training and 10,000 test images `(70000, 28, 28)` as bytes from `root/FashionMNIST/raw`."""
     return load_idx(FashionMNIST, root, "fashion_mnist", tuple(FashionMNIST.classes))

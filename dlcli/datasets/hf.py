@@ -1,4 +1,4 @@
-"""Datasets of Hugging Face: images, texts or tables, on this machine or from the hub."""
+"""Hugging Face datasets of images, texts or tables, from local files or the hub."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from dlcli.files.paths import typed
 if TYPE_CHECKING:
     from datasets import Features
 
-# Rows that show whether a column of words holds texts.
-_ENOUGH_ROWS = 2000
+# Number of rows used to decide whether a string column contains texts.
+_SAMPLE_ROWS = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """All rows, mapped from files; `parts` says of each what it is for, `place` where they come from."""
+    """All rows, memory-mapped from files; `parts` has train, val or test for each row, `place` is their source."""
 
     table: pa.Table
     parts: np.ndarray
@@ -56,29 +56,30 @@ def load(
     in_memory: InMemory = "auto",
     on_bad: OnBad = "error",
 ) -> Data:
-    """Rows of a Hugging Face dataset, with its own splits: its test rows are the final test's.
+    """Load a Hugging Face dataset with its own splits; its test rows are the final test rows.
 
-    What the rows are follows from the columns: images where one holds them, texts where one holds them, else a table.
+    The kind of rows follows from the columns: images if there is an image column, texts if there is a text column, else
+    a table.
 
     Args:
-        path: a folder that `save_to_disk` wrote, a folder of files, or a file (.parquet, .arrow, .csv, .jsonl); what is
-            not on this machine is a name on the hub, such as stanfordnlp/imdb.
-        name: of one of several datasets that are there under that path.
-        target: the column that is to be predicted, or several.
-        text: the column of texts; None: the only one that holds texts.
-        image: the column of images; None: the only one that holds images.
-        drop: columns of a table that are left out.
-        revision: of a dataset on the hub: a branch, tag or commit.
-        cache_dir: where the library keeps what it has fetched or converted; None: in its own place.
-        on_empty: whether a text of nothing but blanks is an error, or is kept.
-        size: side of the square, or height and width in pixels, that images are brought to; None: as they are.
-        fit: crop scales the shorter side and cuts off the ends of the longer one; stretch scales both.
-        color: grey or rgb; auto is grey where all images are.
-        in_memory: decode all images at once, or each when it is read; auto: at once where they fit.
-        on_bad: whether an image that cannot be decoded is an error, or left out.
+        path: a folder written by `save_to_disk`, a folder of files, or a file (.parquet, .arrow, .csv, .jsonl); a path
+            that does not exist locally is a name on the hub, such as stanfordnlp/imdb.
+        name: configuration name, if the path has several datasets.
+        target: the column to predict, or several columns.
+        text: the text column; None takes the only one.
+        image: the image column; None takes the only one.
+        drop: table columns to leave out.
+        revision: branch, tag or commit of a dataset on the hub.
+        cache_dir: cache folder of the library; None takes its default.
+        on_empty: whether a text of only whitespace is an error, or is kept.
+        size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
+        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
+        color: grey or rgb; auto is grey if all images are grey.
+        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
+        on_bad: whether an image that cannot be decoded is an error, or is left out.
 
     Raises:
-        DataError: what is missing, or wrong with a row.
+        DataError: something is missing, or a row is invalid.
     """
     targets = [target] if isinstance(target, str) else list(target)
     rows = _joined(open_parts(path, name, revision, cache_dir), targets, typed(path))
@@ -97,17 +98,17 @@ def load(
     if text is not None:
         texts = Texts(rows.table.column(text).cast(pa.large_string()), text)
         if on_empty == "error":
-            _refuse_empty(texts, names)
+            _check_not_empty(texts, names)
         return _data(rows, "tokens", texts, found, everything)
     features = [name for name in rows.table.column_names if name not in {*targets, *drop}]
     if not features:
-        raise DataError(f"no column is left to predict {', '.join(targets)} from", str(rows.place))
+        raise DataError(f"there is no column left to predict {', '.join(targets)} from", str(rows.place))
     frame = to_frame(rows.table.select(features), rows.place)
     return _data(rows, "table", frame, found, everything)
 
 
 def _joined(parts: Mapping[str, Any], targets: Sequence[str], place: Path) -> _Rows:
-    """All splits, one after the other; those whose rows have no label, as a contest's test rows, are left out."""
+    """Return all splits, concatenated; splits without labels, such as a competition's test rows, are left out."""
     features = parts["train"].features
     Source(pd.DataFrame(columns=list(features)), place).need(targets, "dataset.target")
     tables = {part: split.with_format("arrow")[:].select(list(features)) for part, split in parts.items()}
@@ -120,7 +121,7 @@ def _joined(parts: Mapping[str, Any], targets: Sequence[str], place: Path) -> _R
 
 
 def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:
-    """The library says -1, or nothing, of a class that is not told."""
+    """Return whether all labels are unknown, for which the library uses -1 or None."""
     return all(set(table.column(name).unique().to_pylist()) <= {-1, None} for name in targets)
 
 
@@ -133,7 +134,9 @@ def _targets(rows: _Rows, targets: Sequence[str]) -> Targets:
         return make_targets(source, targets, {})
     codes = source.frame[targets[0]]
     source.frame[targets[0]] = codes.mask(codes < 0)
-    make_targets(source, targets, {targets[0]: "categorical"})  # refuses what is missing, and a single class
+    make_targets(
+        source, targets, {targets[0]: "categorical"}
+    )  # checks for missing labels, and for a single class
     return Targets(codes.to_numpy(np.int64), classes=tuple(feature.names))
 
 
@@ -144,34 +147,34 @@ def _image_columns(rows: _Rows) -> list[str]:
 
 
 def _text_columns(rows: _Rows, others: Collection[str]) -> list[str]:
-    words = [
+    strings = [
         field.name
         for field in rows.table.schema
         if field.name not in others
         and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
     ]
-    some = rows.table.slice(0, _ENOUGH_ROWS)
-    # A few rows do not tell texts from names; where there is no other column, they are texts.
-    alone = len(words) == 1 and len(rows.table.column_names) == len(others) + 1
-    return [name for name in words if alone or is_text(some.column(name).to_pandas().astype("str"))]
+    sample = rows.table.slice(0, _SAMPLE_ROWS)
+    # Few rows do not distinguish texts from names, so a string column without any other column counts as texts.
+    alone = len(strings) == 1 and len(rows.table.column_names) == len(others) + 1
+    return [name for name in strings if alone or is_text(sample.column(name).to_pandas().astype("str"))]
 
 
 def _only(columns: Sequence[str], key: str) -> str | None:
     if len(columns) > 1:
         raise DataError(
-            f"which column holds the {key}s?", f"dataset.{key}", f"Choose from: {', '.join(columns)}."
+            f"several columns contain {key}s", f"dataset.{key}", f"Choose from: {', '.join(columns)}."
         )
     return columns[0] if columns else None
 
 
-def _refuse_empty(texts: Texts, source: Source) -> None:
+def _check_not_empty(texts: Texts, source: Source) -> None:
     empty = np.flatnonzero(texts.empty())
     if len(empty):
         more = f" (and {len(empty) - 1:,} more)" if len(empty) > 1 else ""
         raise DataError(
             f"the text is empty{more}",
             source.place(int(empty[0]), texts.name),
-            "Fill it in, or dataset.on_empty=keep: it is then a text of one unknown token.",
+            "Fill it in, or set dataset.on_empty=keep to treat it as one unknown token.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Opening what the library `datasets` reads: local files, or a name on the hub."""
+"""Opening datasets with the library `datasets`, from local files or the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlcli.files.paths import typed
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# Which of the library's readers is for a single file.
+# The library's reader for a single file, by suffix.
 _READERS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
@@ -30,26 +30,26 @@ _READERS = {
 }
 
 
-# A name on the hub, with its owner's or without.
+# A name on the hub, with or without the owner.
 _HUB = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
-# Seconds in which the hub answers, if it can be reached.
-_PATIENCE = 10.0
+# Timeout in seconds for checking whether the hub can be reached.
+_TIMEOUT = 10.0
 
 
 def open_parts(
     path: str, name: str | None, revision: str | None, cache_dir: str | None
 ) -> dict[str, Dataset]:
-    """The splits by what they are for: train, val, test; a single one, whatever its name, is train.
+    """Return the splits as train, val and test; a single split is train, whatever its name.
 
     Args:
-        path: a folder or file; what is not there, and could be one, is a name on the hub.
-        name: of one of several datasets that are there.
-        revision: of a dataset on the hub.
-        cache_dir: where the library keeps things.
+        path: a folder or file; if it does not exist and is a valid name, a dataset on the hub.
+        name: configuration name, if there are several datasets.
+        revision: branch, tag or commit of a dataset on the hub.
+        cache_dir: cache folder of the library.
 
     Raises:
-        DataError: the library is missing, there is no such data, or it cannot be fetched.
+        DataError: the library is missing, the data does not exist, or it cannot be downloaded.
     """
     try:
         import datasets
@@ -72,9 +72,9 @@ def _by_part(splits: Mapping[str, Any], where: str) -> dict[str, Dataset]:
         parts = {"train": next(iter(splits.values()))}
     if not parts.get("train"):
         raise DataError(
-            f"has no split to train on; it has {', '.join(splits) or 'none'}",
+            f"has no training split; its splits are: {', '.join(splits) or 'none'}",
             where,
-            "A split called train is wanted, and validation and test where there are any.",
+            "Name the splits train and, optionally, validation and test.",
         )
     return parts
 
@@ -84,7 +84,7 @@ def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:
 
     if not path.exists():
         raise DataError(
-            "there is no such file or folder", str(path), hint(_near(path), "dataset.path names it.")
+            "there is no such file or folder", str(path), hint(_near(path), "Check dataset.path.")
         )
     try:
         if any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
@@ -94,82 +94,82 @@ def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:
         reader = _READERS.get(path.suffix.lower())
         if reader is not None:
             return datasets.load_dataset(reader, data_files=str(path), cache_dir=cache_dir)
-    except Exception as error:  # a reader fails in as many ways as a file can be damaged
-        # What a reader met is the cause; around it stands that the dataset could not be made.
+    except Exception as error:  # readers raise various exceptions for damaged files
+        # The cause is the reader's own error; the outer one only says that the dataset could not be generated.
         reason = first_line(error.__cause__ or error)
-        told = "dataset=table and dataset=text read such files, too, and name the row that is wrong."
-        anew = told if path.suffix.lower() in (".csv", ".json", ".jsonl") else "Copy it anew."
-        raise DataError(f"cannot be read: {reason}", str(path), anew) from error
+        by_row = "Read it with dataset=table or dataset=text, whose errors name the row."
+        advice = by_row if path.suffix.lower() in (".csv", ".json", ".jsonl") else "Copy it again."
+        raise DataError(f"cannot be read: {reason}", str(path), advice) from error
     raise DataError(
-        f"{path.suffix or path.name} is no format that is read here",
+        f"{path.suffix or path.name} is not a supported format",
         str(path),
-        f"A folder, or a file: {', '.join(_READERS)}.",
+        f"Give a folder, or a file with one of the suffixes {', '.join(_READERS)}.",
     )
 
 
 def _near(path: Path) -> str:
-    """What may have been meant instead of a place that is not there."""
-    there = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-    return question(near_files(path.name, there))
+    """Return a question that suggests similar names for a missing path."""
+    names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    return question(near_files(path.name, names))
 
 
 def _hub(repo: str, name: str | None, revision: str | None, cache_dir: str | None) -> Any:
     import datasets
 
     try:
-        with _patient(repo):
+        with _offline_if_unreachable(repo):
             return datasets.load_dataset(repo, name, revision=revision, cache_dir=cache_dir)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(
-            f"there is no {repo} here, and the hub has no such dataset, or does not show it to you",
+            f"there is no local {repo}, and no such dataset on the hub, or no access to it",
             "dataset.path",
-            hint(_near(Path(repo)), "Look the name up; for one that is not public, log in: hf auth login"),
+            hint(_near(Path(repo)), "Check the name; for a private dataset, log in: hf auth login"),
         ) from error
     except (ConnectionError, OSError) as error:
         raise DataError(
-            f"there is no {repo} here, nor in the cache, and the hub cannot be reached: {first_line(error)}",
+            f"{repo} is neither a local path nor in the cache, and the hub cannot be reached: {first_line(error)}",
             "dataset.path",
             hint(
                 _near(Path(repo)),
-                f"Where there is a network: hf download {repo} --repo-type dataset --local-dir FOLDER; "
-                "bring the folder here, and give dataset.path=FOLDER. The cache is "
-                f"{cache_dir or datasets.config.HF_DATASETS_CACHE}; HF_HOME names another.",
+                f"On a machine with network access run: hf download {repo} --repo-type dataset --local-dir FOLDER; "
+                "then copy the folder here, and give dataset.path=FOLDER. The cache is "
+                f"{cache_dir or datasets.config.HF_DATASETS_CACHE}; HF_HOME sets another one.",
             ),
         ) from error
-    except ValueError as error:  # such as several subsets, of which none was chosen: they are in its words
+    except ValueError as error:  # such as a missing configuration name; the message lists the names
         raise DataError(" ".join(str(error).split()), "dataset.name", "Give dataset.name=NAME.") from error
 
 
 @contextmanager
-def _patient(repo: str) -> Iterator[None]:
-    """Have the library look into its cache alone where the hub does not answer: it would ask half a minute long."""
+def _offline_if_unreachable(repo: str) -> Iterator[None]:
+    """Make the library use only its cache if the hub does not respond, instead of retrying for half a minute."""
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = before or not _answers(repo)
+    datasets.config.HF_HUB_OFFLINE = before or not _is_reachable(repo)
     try:
         yield
     finally:
         datasets.config.HF_HUB_OFFLINE = before
 
 
-def _answers(repo: str) -> bool:
-    """Whether the hub says anything, were it that there is no such dataset."""
+def _is_reachable(repo: str) -> bool:
+    """Return whether the hub responds, even if only that there is no such dataset."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        HfApi().dataset_info(repo, timeout=_PATIENCE)
+        HfApi().dataset_info(repo, timeout=_TIMEOUT)
     except (HfHubHTTPError, HFValidationError):
         return True
-    except Exception:  # no network, no name server, a proxy in between: each fails in its own way
+    except Exception:  # network, DNS and proxy failures raise various exceptions
         return False
     return True
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """The bytes of one cell, which lie in memory that is mapped from a file."""
+    """The bytes of one cell of a memory-mapped column."""
 
     name: str
     column: pa.ChunkedArray
@@ -178,11 +178,11 @@ class Cell:
 
     @property
     def where(self) -> str:
-        """The place of the row."""
+        """Place of the row, for messages."""
         return self.name
 
     def read(self, most: int | None = None) -> bytes:
-        """The bytes, or the first `most` of them."""
+        """Return all bytes, or the first `most`."""
         content = self.column[self.row].as_buffer()
         if content is None:
             return b""
@@ -190,7 +190,7 @@ class Cell:
 
 
 def stored_images(column: pa.ChunkedArray, place: str) -> list[Stored]:
-    """The images of a column of structures (`bytes`, `path`), as the library has them: inside, or in files."""
+    """Return the images of the library's image column (structs of `bytes` and `path`), embedded or in files."""
     content = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks], pa.binary())
     paths = [path for chunk in column.chunks for path in chunk.field("path").to_pylist()]
     sizes = pc.binary_length(content).to_pylist()

@@ -1,4 +1,4 @@
-"""MNIST and the sets in its format: read where the files are there, downloaded by torchvision where they are not."""
+"""Reading MNIST and datasets in its format; torchvision downloads missing files."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _FILES = tuple(
 
 
 def load_idx(dataset: type[MNIST], root: str, name: str, classes: tuple[str, ...]) -> Data:
-    """Training, then test images `(N, H, W)` as bytes, from `root/CLASS/raw`.
+    """Load training and test images `(N, H, W)` as bytes from `root/CLASS/raw`.
 
     Args:
-        dataset: torchvision's class.
-        root: the folder above.
-        name: of the dataset, in dlcli.
+        dataset: torchvision's dataset class.
+        root: the parent folder.
+        name: dlcli's name of the dataset.
         classes: names of the classes, in the order of their codes.
 
     Raises:
         DataError: a file is missing and cannot be downloaded, or is damaged.
     """
-    called = dataset.__name__
-    raw = typed(root) / called / "raw"
+    folder_name = dataset.__name__
+    raw = typed(root) / folder_name / "raw"
     missing = [file for file in _FILES if not _present(raw / file)]
     if missing:
         download(
             lambda: dataset(str(raw.parent.parent), download=True),
-            called,
+            folder_name,
             raw,
             [f"{file}.gz" for file in missing],
-            f"{called}/raw",
+            f"{folder_name}/raw",
         )
     images, labels = [], []
     for part in ("train", "t10k"):
-        images.append(_read(raw / f"{part}-images-idx3-ubyte", called))
-        labels.append(_read(raw / f"{part}-labels-idx1-ubyte", called))
+        images.append(_read(raw / f"{part}-images-idx3-ubyte", folder_name))
+        labels.append(_read(raw / f"{part}-labels-idx1-ubyte", folder_name))
         if len(images[-1]) != len(labels[-1]):
             raise DataError(
                 f"{len(images[-1])} images but {len(labels[-1])} labels",
                 where=str(raw / f"{part}-*"),
-                hint="The files do not belong together: fetch all four anew.",
+                hint="The files do not belong together: download all four again.",
             )
     return Data(
         name=name,
@@ -70,21 +70,21 @@ def _present(file: Path) -> bool:
 
 
 def _read(file: Path, dataset: str) -> np.ndarray:
-    """One file of the set, unpacked or packed; a packed one is read in place, not unpacked beside the original."""
-    there = file if file.exists() else file.with_name(f"{file.name}.gz")
+    """Return the content of one file; a compressed file is read in memory, without unpacking it on disk."""
+    path = file if file.exists() else file.with_name(f"{file.name}.gz")
     try:
-        content = there.read_bytes()
-        return _parse(content if there == file else gzip.decompress(content))
+        content = path.read_bytes()
+        return _parse(content if path == file else gzip.decompress(content))
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(
             f"not a readable {dataset} file ({error})",
-            where=str(there),
-            hint="Remove it and run again to download it, or put a whole copy there.",
+            where=str(path),
+            hint="Remove it and run again to download it, or put an intact copy there.",
         ) from error
 
 
 def _parse(content: bytes) -> np.ndarray:
-    """The IDX format: two zero bytes, type (8: unsigned byte), number of dimensions, sizes (big-endian), values."""
+    """Parse the IDX format: two zero bytes, type (8: unsigned byte), dimensions, sizes (big-endian), values."""
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise ValueError("no IDX header of unsigned bytes")
     dimensions = content[3]

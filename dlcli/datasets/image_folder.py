@@ -1,4 +1,4 @@
-"""Images of your own: a folder for each class, or a table of paths and labels."""
+"""Image files in one folder per class, or listed in a table of paths and labels."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def load(
     in_memory: InMemory = "auto",
     on_bad: OnBad = "error",
 ) -> Data:
-    """Images `(N, H, W)` where they are grey, else `(N, H, W, 3)`, and a class or a number for each.
+    """Load images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, with a class or a number for each.
 
     Args:
-        path: a folder (or a .tar, read where it lies) with a folder for each class, or with `train/` and `test/` (and
-            `val/`) above those; or a table (.csv, .tsv, .parquet, .jsonl, .xlsx) of paths and labels.
-        target: the table's column of labels; numbers with a decimal point are a regression's targets.
-        image: the table's column of paths, relative to the table's folder; None: the first column.
-        split: the table's column that says of each image whether it trains, validates or tests: train, val, test.
-        size: side of the square, or height and width in pixels, that images are brought to; None: as they are.
-        fit: crop scales the shorter side and cuts off the ends of the longer one; stretch scales both.
-        color: grey or rgb; auto is grey where all images are.
-        in_memory: decode all images at once, or each when it is read; auto: at once where they fit.
-        on_bad: whether a file that is no whole image is an error, or left out and named.
+        path: a folder (or a .tar, read without unpacking) with one folder per class, optionally below `train/`, `test/`
+            and `val/`; or a table (.csv, .tsv, .parquet, .jsonl, .xlsx) of paths and labels.
+        target: the table's label column; numbers with a decimal point are regression targets.
+        image: the table's column of paths, relative to the table's folder; None takes the first column.
+        split: the table's column with train, val or test for each image.
+        size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
+        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
+        color: grey or rgb; auto is grey if all images are grey.
+        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
+        on_bad: whether a damaged image file is an error, or is left out and reported.
 
     Raises:
-        DataError: a file or folder, and what is wrong with it.
+        DataError: a file or folder is missing or invalid.
     """
     place = typed(path)
     if is_file(place) and is_table(place):
@@ -49,8 +49,8 @@ def load(
     else:
         listing = list_class_folders(place, SUFFIXES, "images", "a table of paths and labels")
     if listing.empty and on_bad == "error":
-        hint = "Remove it, or fill it; dataset.on_bad=skip leaves it out."
-        raise DataError("there is no image in this class's folder", listing.empty[0], hint)
+        hint = "Remove the folder, add images, or set dataset.on_bad=skip to ignore it."
+        raise DataError("the class folder contains no image", listing.empty[0], hint)
     found = load_images(place, listing.entries, size, fit, color, in_memory, on_bad)
     return labelled(
         place,

@@ -1,4 +1,4 @@
-"""Rows whose labels and parts are the names of their folders, or stand beside them in a table."""
+"""Building `Data` of files with a label and a part for each, from folder names or a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.datasets.data import Data, Kind
-from dlcli.datasets.evaluation_only import judged_targets
+from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.errors import DataError
 
 
@@ -22,19 +22,19 @@ def labelled(
     target: str = "class",
     **more: Any,
 ) -> Data:
-    """Rows with a label each, and which of them were set aside.
+    """Return `Data` of labelled rows with their predefined parts.
 
     Args:
-        place: where they come from.
-        kind: of the rows.
+        place: source of the rows.
+        kind: kind of the rows.
         x: the rows.
-        labels: names of classes, or floats, which are a regression's targets.
-        parts: train, val or test; empty where rows are of none.
-        target: the targets' name.
-        more: of `Data`.
+        labels: class names, or floats, which are regression targets.
+        parts: train, val or test for each row, or "".
+        target: name of the target.
+        more: further attributes of `Data`.
 
     Raises:
-        DataError: all rows are of one class, and are to be learnt from.
+        DataError: all training data is of one class.
     """
     val, test = (np.flatnonzero(np.asarray(parts) == part) for part in ("val", "test"))
     common = {
@@ -50,11 +50,11 @@ def labelled(
     if isinstance(labels[0], float):
         return Data(**common, y=np.array(labels, np.float64), targets=(target,))
     classes = sorted({str(label) for label in labels}, key=_natural)
-    if len(classes) < 2 and not judged_targets():
+    if len(classes) < 2 and not evaluation_targets():
         raise DataError(
             f"there is only one class: {classes[0]}",
             str(place),
-            "At least two are needed to tell them apart.",
+            "Give at least two classes.",
         )
     code = {name: number for number, name in enumerate(classes)}
     y = np.array([code[str(label)] for label in labels], np.int64)
@@ -62,5 +62,5 @@ def labelled(
 
 
 def _natural(name: str) -> tuple[int, int, str]:
-    """Numbers as numbers, in front of words."""
+    """Return a sort key that orders numbers numerically, before words."""
     return (0, int(name), name) if name.isdecimal() else (1, 0, name)

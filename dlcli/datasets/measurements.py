@@ -1,4 +1,4 @@
-"""Columns of measurements in a table of steps: finite numbers, each of them there."""
+"""Validated numeric columns of a table of steps: finite numbers without missing values."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import pandas as pd
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
-_LEAVE_OUT = "Mend it, or leave the column out: dataset.inputs=[...] names those that stay."
+_HINT = "Correct it, or leave the column out by listing the others: dataset.inputs=[...]."
 
 
-def measured(source: Source, column: str, fill: str | None = None) -> np.ndarray:
-    """A column's values `(S,)`; NaN where one is missing, which is refused unless `fill` is None.
+def numeric_column(source: Source, column: str, fill: str | None = None) -> np.ndarray:
+    """Return a column's values `(S,)`; missing values are NaN if `fill` is None, else an error.
 
-    `fill` says how a missing value may be mended.
+    `fill` is the hint of that error, which says how to fill in missing values.
 
     Raises:
-        DataError: a value is no number, infinite, or missing.
+        DataError: a value is not a number, infinite, or missing.
     """
     cells = source.frame[column]
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     missing = cells.isna().to_numpy()
-    _refuse(source, column, np.isnan(values) & ~missing, "is no number", _LEAVE_OUT)
-    _refuse(source, column, np.isinf(values), "is infinite", _LEAVE_OUT)
+    _raise_if(source, column, np.isnan(values) & ~missing, "is not a number", _HINT)
+    _raise_if(source, column, np.isinf(values), "is infinite", _HINT)
     if fill is not None:
-        present(source, column, fill)
+        check_no_missing(source, column, fill)
     return values
 
 
-def present(source: Source, column: str, fill: str) -> None:
-    """Refuse a column in which a value is missing.
+def check_no_missing(source: Source, column: str, fill: str) -> None:
+    """Raise an error if a column has missing values; `fill` is its hint.
 
     Raises:
-        DataError: that is so.
+        DataError: a value is missing.
     """
-    _refuse(source, column, source.frame[column].isna().to_numpy(), "is missing", fill)
+    _raise_if(source, column, source.frame[column].isna().to_numpy(), "is missing", fill)
 
 
-def _refuse(source: Source, column: str, wrong: np.ndarray, what: str, hint: str) -> None:
-    """Name the first row that is wrong, and how many there are."""
+def _raise_if(source: Source, column: str, wrong: np.ndarray, message: str, hint: str) -> None:
+    """Raise an error that names the first wrong row, and how many there are."""
     rows = np.flatnonzero(wrong)
     if len(rows):
         cell = source.frame[column].iloc[rows[0]]
         value = "a value" if pd.isna(cell) else repr(cell) if isinstance(cell, str) else str(cell)
         more = f", and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
-        raise DataError(f"{value} {what}{more}", source.place(int(rows[0]), column), hint)
+        raise DataError(f"{value} {message}{more}", source.place(int(rows[0]), column), hint)

@@ -1,4 +1,4 @@
-"""Sequences of unequal length, end to end in memory."""
+"""Sequences of unequal length, stored contiguously."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dlcli.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class RaggedRows:
-    """Row i is `lengths[i]` steps of `values` from `starts[i]` on.
+    """Sequences, of which row i is the `lengths[i]` steps of `values` from `starts[i]` on.
 
     Attributes:
-        values: of all steps `(S, F)`, in the user's unit.
-        columns: the F names.
-        starts: each row's first step `(N,)`.
-        lengths: `(N,)`.
-        length: of all sequences of the dataset, where they have the same; else 0.
-        id: the column whose equal values make a sequence.
-        time: the column that orders its steps; None where they stand in order.
+        values: values of all steps `(S, F)`, in the user's unit.
+        columns: names of the F columns.
+        starts: first step of each row `(N,)`.
+        lengths: number of steps of each row `(N,)`.
+        length: common length of all sequences of the dataset; 0 if they differ.
+        id: name of the column whose equal values form a sequence.
+        time: name of the column that orders the steps of a sequence; None if they are in file order.
     """
 
     values: np.ndarray
@@ -43,37 +43,38 @@ class RaggedRows:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """`(N, T, F)`; T is 0 where lengths differ."""
+        """`(N, T, F)`; T is 0 if lengths differ."""
         return len(self), self.length, self.values.shape[1]
 
     def flat(self) -> np.ndarray:
-        """The steps of these rows, one row after the other, `(L_1 + ... + L_N, F)`."""
+        """Return the concatenated steps of the rows `(L_1 + ... + L_N, F)`."""
         ends = self.lengths.cumsum()
         within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - self.lengths, self.lengths)
         return self.values[np.repeat(self.starts, self.lengths) + within]
 
     def pieces(self) -> tuple[Any, ...]:
-        """What makes them what they are, for a fingerprint."""
+        """Return the values that the fingerprint is computed from."""
         return self.values, self.columns, self.starts, self.lengths
 
 
 def one_length(lengths: np.ndarray) -> int:
-    """The length of all rows; 0 where they differ."""
+    """Return the common length of all rows; 0 if they differ."""
     return int(lengths[0]) if len(lengths) and bool((lengths == lengths[0]).all()) else 0
 
 
 def order_of_steps(ids: np.ndarray, times: pd.Series | None, place: Place) -> np.ndarray:
-    """Rows of a table of steps by sequence, and within each by time `(S,)`.
+    """Return the order `(S,)` of the rows of a table of steps by sequence, and by time within each.
 
-    The one order of training files and new rows: words are read as dates, lest "11:00" come before "8:00".
+    Training files and new rows use the same order. Strings are parsed as dates, because "11:00" would sort before
+    "8:00" otherwise.
 
     Args:
-        ids: the number of each step's sequence `(S,)`.
-        times: dates or numbers; None leaves the steps of a sequence in the order in which they stand.
-        place: where a row and column are, for messages.
+        ids: number of each step's sequence `(S,)`.
+        times: dates or numbers; None keeps the steps of a sequence in file order.
+        place: returns the place of a row and column, for messages.
 
     Raises:
-        DataError: a time is missing, is neither number nor date, or is twice there in one sequence.
+        DataError: a time is missing, is neither a number nor a date, or occurs twice in one sequence.
     """
     if times is None:
         return np.argsort(ids, kind="stable")
@@ -86,12 +87,12 @@ def order_of_steps(ids: np.ndarray, times: pd.Series | None, place: Place) -> np
     numeric = kind_of(column) in ("numeric", "boolean")
     when = as_numbers(column, place) if numeric else as_dates(column, place).to_numpy()
     order = np.lexsort((when, ids))
-    twice = (np.diff(ids[order]) == 0) & (when[order][1:] == when[order][:-1])
-    if twice.any():
-        row = int(order[1:][twice].min())
+    duplicate = (np.diff(ids[order]) == 0) & (when[order][1:] == when[order][:-1])
+    if duplicate.any():
+        row = int(order[1:][duplicate].min())
         raise DataError(
-            f"{times.iloc[row]} is there twice in one sequence",
+            f"{times.iloc[row]} occurs twice in one sequence",
             place(row, name),
-            "Keep one row for each step.",
+            "Keep one row per step.",
         )
     return order

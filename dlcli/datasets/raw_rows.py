@@ -1,4 +1,4 @@
-"""The raw rows that a `dataset` section names, read once a process."""
+"""Loading the raw rows of a `dataset` section, cached per process."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from dlcli.files.paths import kind_at
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
 
-# Keys that say how rows are fed, not what they are: runs that differ in them share the rows.
+# Keys that affect only batching, so that runs that differ in them share the rows.
 _FEEDING = frozenset({"batch_size"})
 
-# Keys that are paths: recorded whole, so that a run is read back from any folder.
+# Keys that are paths, recorded as absolute paths so that a run can be read from any folder.
 DATA_PATHS = ("path", "root", "test_path")
 
 _loaded: dict[str, Data] = {}
-# What the files were like when they were read.
+# Modification times and sizes of the files when they were read.
 _stamps: dict[str, tuple[object, ...]] = {}
 
 
 def load_data(dataset: Mapping[str, Any]) -> Data:
-    """The rows of a section; read where they are not at hand."""
-
+    """Return the rows of a section, from the cache if possible."""
     arguments = _rows_of(dataset)
     if _key(arguments) not in _loaded:
         data = read_rows(dataset)
@@ -41,7 +40,7 @@ def load_data(dataset: Mapping[str, Any]) -> Data:
 
 
 def read_rows(dataset: Mapping[str, Any]) -> Data:
-    """The rows of a section, which are not kept: `load_data` has those of a run."""
+    """Read the rows of a section without caching them."""
     from dlcli.datasets.data import Data
 
     data = build(_rows_of(dataset), where="dataset")
@@ -49,15 +48,15 @@ def read_rows(dataset: Mapping[str, Any]) -> Data:
         raise ConfigError(
             f"{dataset['_target_']} returns {kind_of(data)}, not a Data",
             "dataset._target_",
-            "Name a function that returns dlcli.datasets.data.Data; dlcli new dataset NAME writes one.",
+            "Name a function that returns dlcli.datasets.data.Data; dlcli new dataset NAME creates one.",
         )
     return data
 
 
 def load_anew(dataset: Mapping[str, Any]) -> Data:
-    """The same where a command begins: a file that has changed since is read again.
+    """Return the rows of a section at the start of a command, reading files again that have changed.
 
-    What follows within the command takes the rows as they were, whatever becomes of the file.
+    Later calls of `load_data` within the command return the same rows, even if the file changes meanwhile.
     """
     stamp = _stamp(dataset)
     if _stamps.get(_key(_rows_of(dataset))) != stamp:
@@ -69,12 +68,12 @@ def load_anew(dataset: Mapping[str, Any]) -> Data:
 
 
 def has_loaded(dataset: Mapping[str, Any]) -> bool:
-    """Whether `load_data` has these rows at hand."""
+    """Return whether `load_data` has these rows in its cache."""
     return _key(_rows_of(dataset)) in _loaded
 
 
 def preload(dataset: Mapping[str, Any], data: Data) -> None:
-    """Have `load_data` return these rows, and forget others."""
+    """Put rows into the cache of `load_data`, replacing all others."""
     _loaded.clear()
     _loaded[_key(_rows_of(dataset))] = data
 
@@ -84,7 +83,7 @@ def _rows_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:
-    """When each file or folder that the section names was written, and its size."""
+    """Return the modification time and size of each file or folder that the section names."""
     places = [Path(dataset[key]) for key in DATA_PATHS if isinstance(dataset.get(key), str)]
     found = [place.stat() for place in places if kind_at(place) in ("file", "folder")]
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
@@ -95,26 +94,26 @@ def _key(arguments: Mapping[str, Any]) -> str:
 
 
 def with_positive(data: Data, name: str | int) -> Data:
-    """The same rows with this class as the second of two: the one that precision, recall and f1 are of.
+    """Return the same rows with this class as the second of two, the positive one of precision, recall and f1.
 
-    The codes themselves change, so that task, loss, figures and pictures need not know of it.
+    The codes are changed, so that task, loss, metrics and plots need no special treatment.
 
     Raises:
-        DataError: there are not two classes, or none of that name.
+        DataError: the target is not binary, or has no class of this name.
     """
     if data.target_kind != "binary":
         raise DataError(
-            f"names the class to be found of two; the targets of {data.name} are {data.target_kind}",
+            f"sets the positive class of a binary target, but the target of {data.name} is {data.target_kind}",
             "dataset.positive",
             "Leave it out.",
         )
-    wanted = str(name)
-    if wanted not in data.classes:
+    positive = str(name)
+    if positive not in data.classes:
         raise DataError(
-            f"there is no class {wanted} in {data.name}",
+            f"there is no class {positive} in {data.name}",
             "dataset.positive",
-            hint(did_you_mean(wanted, data.classes), choices(data.classes)),
+            hint(did_you_mean(positive, data.classes), choices(data.classes)),
         )
-    if data.classes[1] == wanted:
+    if data.classes[1] == positive:
         return data
     return replace(data, classes=data.classes[::-1], y=1 - data.y)

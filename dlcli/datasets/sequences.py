@@ -1,4 +1,4 @@
-"""Sequences with a label or a number each: a table with a row for each step."""
+"""Sequences with a class or a number each, from a table with one row per step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.data import Data
-from dlcli.datasets.measurements import measured, present
+from dlcli.datasets.measurements import check_no_missing, numeric_column
 from dlcli.datasets.ragged import RaggedRows, one_length, order_of_steps
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
@@ -16,7 +16,7 @@ from dlcli.datasets.tables.targets import make_targets
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 
-_FILL = "Fill it in, or remove the step."
+_HINT = "Fill it in, or remove the step."
 
 
 def load(
@@ -27,18 +27,18 @@ def load(
     inputs: Sequence[str] | None = None,
     test_path: str | None = None,
 ) -> Data:
-    """One row for each sequence; the steps of one may stand anywhere in the file.
+    """Load sequences; the steps of a sequence may be anywhere in the file.
 
     Args:
-        path: the file, of any format that tables have.
-        id: the column whose equal values make a sequence.
-        target: the column of the class or number that is to be predicted, the same in all steps of a sequence.
-        time: a column of dates or numbers that orders the steps of a sequence; by default they stand in order.
-        inputs: columns of numbers that are measured in each step; all others by default.
-        test_path: a file of the same columns whose sequences are the final test's, whatever their ids.
+        path: the file, in any table format.
+        id: the column whose equal values form a sequence.
+        target: the column of the class or number to predict, equal in all steps of a sequence.
+        time: a column of dates or numbers that orders the steps of a sequence; by default they are in file order.
+        inputs: numeric columns of features of each step; by default all other columns.
+        test_path: a file with the same columns whose sequences are the final test rows, whatever their ids.
 
     Raises:
-        DataError: with file, row and column.
+        DataError: the table is invalid, with file, row and column.
     """
     source = read_table(typed(path))
     source.need([id], "dataset.id")
@@ -52,20 +52,22 @@ def load(
     taken = {id, target, time}
     columns = list(inputs) if inputs is not None else [name for name in frame.columns if name not in taken]
     if not columns:
-        raise DataError(f"no column of {source.file.name} is left to predict {target} from", "dataset.inputs")
+        raise DataError(
+            f"there is no column left in {source.file.name} to predict {target} from", "dataset.inputs"
+        )
     for name in (id, *([time] if time else [])):
-        present(source, name, _FILL)
+        check_no_missing(source, name, _HINT)
 
     codes, names = frame[id].factorize()
     tested = np.arange(len(frame)) >= steps
-    codes = pd.factorize(codes + len(names) * tested)[0]  # of one id in both files, two sequences
+    codes = pd.factorize(codes + len(names) * tested)[0]  # the same id in both files denotes two sequences
     order = order_of_steps(codes, frame[time] if time else None, source.place)
     lengths = np.bincount(codes)
     starts = lengths.cumsum() - lengths
-    values = np.stack([measured(source, name, _FILL) for name in columns], axis=1)[order]
+    values = np.stack([numeric_column(source, name, _HINT) for name in columns], axis=1)[order]
     found = make_targets(source, [target], {})
     rows = order[starts]
-    _one_label(source, target, id, found.y, rows[codes])
+    _check_one_label(source, target, id, found.y, rows[codes])
     return Data(
         name=source.file.name.partition(".")[0],
         kind="sequence",
@@ -79,8 +81,8 @@ def load(
     )
 
 
-def _one_label(source: Source, target: str, id: str, y: np.ndarray, first: np.ndarray) -> None:
-    """All steps of a sequence have the target of its first, which stands in the row `first` `(S,)`."""
+def _check_one_label(source: Source, target: str, id: str, y: np.ndarray, first: np.ndarray) -> None:
+    """Raise an error unless all steps of a sequence have the target of its first step, in row `first` `(S,)`."""
     other = y != y[first]
     if other.any():
         row = int(other.argmax())
@@ -88,5 +90,5 @@ def _one_label(source: Source, target: str, id: str, y: np.ndarray, first: np.nd
         raise DataError(
             f"the sequence {source.frame[id].iloc[row]} has two targets, {there} and {here}",
             source.place(row, target),
-            "Give all its steps the same, or each part an id of its own.",
+            "Give all its steps the same target, or split it into sequences with different ids.",
         )

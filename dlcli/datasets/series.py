@@ -1,4 +1,4 @@
-"""Series in a file: one row a step, one column a variable, read as windows that forecast what follows them."""
+"""Time series from a table with one row per step and one column per variable, as windows to forecast from."""
 
 from __future__ import annotations
 
@@ -37,35 +37,34 @@ def load(
     borders: Sequence[int | str] | None = None,
     missing: Literal["error", "forward"] = "error",
 ) -> Data:
-    """Windows of series: `lookback` steps that are known, and the `horizon` steps after them, to be forecast.
+    """Load windows of series: `lookback` known steps, followed by `horizon` steps to forecast.
 
-    A window lies in one series. Several series share scales and model; each is split in time by itself.
+    A window lies in one series. Several series share scaling and model, and each is split in time separately.
 
     Args:
-        path: the file, of any format that tables have.
-        time: the column of dates or numbers, in order and a fixed step apart; the first that holds dates by default.
-        target: the column or columns to forecast; all by default.
-        inputs: columns that a forecast looks back on beside the targets; all others by default.
-        known: of other columns, those whose values are known as far ahead as the horizon, such as holidays.
-        id: the column whose equal values make a series; by default the file holds a single one.
-        test_path: a later file of the same columns: what it holds is forecast in the test. Its forecasts look back on
-            the first file where it goes on with that at once.
-        lookback: steps that a forecast goes by.
-        horizon: steps that are forecast.
-        stride: steps from one window to the next.
-        season: steps after which the series repeats itself, for the seasonal-naive forecast; by default a day of
-            shorter steps, a week of days, a year of weeks and months.
-        borders: where validation and test begin, and where the test ends (default: with the series), as times or
-            numbers of steps. No window forecasts steps on both sides of one.
-        missing: `forward` repeats the value before one that is missing, in rows and where rows are missing; no later
-            value is looked at.
+        path: the file, in any table format.
+        time: the column of dates or numbers, in increasing order with a fixed step; by default the first with dates.
+        target: the column or columns to forecast; by default all.
+        inputs: further input columns besides the targets; by default all others.
+        known: columns whose values are known over the horizon, such as holidays.
+        id: the column whose equal values form a series; by default the file has a single series.
+        test_path: a later file with the same columns, whose steps are forecast in the test. Its forecasts use the first
+            file as history if it continues that file without a gap.
+        lookback: number of history steps that a forecast is based on.
+        horizon: number of steps to forecast.
+        stride: number of steps from one window to the next.
+        season: seasonal period in steps, for the seasonal-naive forecast; by default a day for steps shorter than a
+            day, a week for days, a year for weeks and months.
+        borders: where validation and test begin and where the test ends (by default with the series), as times or
+            numbers of steps. No window forecasts steps on both sides of a border.
+        missing: `forward` fills missing values and missing rows with the previous value; later values are not used.
 
     Raises:
-        DataError: the file, a column, a row or a value is not as it has to be.
+        DataError: the file, a column, a row or a value is invalid.
     """
     if test_path is not None and borders is not None:
-        hint = "Leave one of both out: dataset.test_path names the test's steps, and dataset.borders, too."
-        raise DataError("the test is given twice", "dataset.borders", hint)
+        hint = "Leave out dataset.test_path or dataset.borders: each of them defines the test."
+        raise DataError("the test is defined twice", "dataset.borders", hint)
     source = read_table(typed(path))
     file = source.file
     source.need([time] if time else [], "dataset.time")
@@ -78,8 +77,12 @@ def load(
     ahead = _columns(source, "dataset.known", known, taken)
     others = _columns(source, "dataset.inputs", inputs, {*taken, *targets, *ahead})
     columns = [*targets, *others, *ahead]
-    if twice := next((name for name in columns if columns.count(name) > 1), None):
-        raise DataError("a column is of two kinds", f"{file}, column {twice}", "Name it once.")
+    if duplicate := next((name for name in columns if columns.count(name) > 1), None):
+        raise DataError(
+            "a column is named in two settings",
+            f"{file}, column {duplicate}",
+            "Name it only once in dataset.target, dataset.inputs and dataset.known.",
+        )
     sources = [source]
     if test_path is not None:
         later = read_table(typed(test_path))
@@ -104,14 +107,14 @@ def load(
         season or steps.season,
         steps.stretches,
     )
-    answers = steps.values
+    target_values = steps.values
     if len(targets) < len(columns):
-        answers = np.ascontiguousarray(answers[:, : len(targets)])
+        target_values = np.ascontiguousarray(target_values[:, : len(targets)])
     return Data(
         name=file.name.partition(".")[0],
         kind="sequence",
         x=history,
-        y=Windows(answers, origins, horizon, steps.times, steps.stretches),
+        y=Windows(target_values, origins, horizon, steps.times, steps.stretches),
         source=str(file),
         targets=tuple(targets),
         groups=steps.stretches.series(origins) if id else None,
@@ -124,10 +127,10 @@ def load(
 
 
 def time_column(source: Source, id: str | None) -> str:
-    """The first column that begins with a date.
+    """Return the first column that begins with a date.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such column.
     """
     for name, cells in source.frame.drop(columns=[id] if id else []).items():
         first = cells.head(1)
@@ -137,14 +140,14 @@ def time_column(source: Source, id: str | None) -> str:
         ):
             return str(name)
     raise DataError(
-        f"no column holds dates: there are {', '.join(source.frame.columns)}",
+        f"no column contains dates; the columns are {', '.join(source.frame.columns)}",
         str(source.file),
         "Name the column that orders the rows: dataset.time=COLUMN.",
     )
 
 
 def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[str | None]) -> list[str]:
-    """The columns that a setting names; by default all that are not taken."""
+    """Return the columns that a setting names; by default all that are not taken."""
     if names is None:
         return [name for name in source.frame.columns if name not in taken]
     source.need(list(names), key)
@@ -152,14 +155,14 @@ def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[s
 
 
 def _origins(steps: Steps, lookback: int, horizon: int, stride: int, sources: Sequence[Source]) -> np.ndarray:
-    """First steps to be forecast, of windows that lie in one stretch, and whose forecasts lie in one file."""
+    """Return the first forecast step of each window that lies in one stretch and whose forecast lies in one file."""
     found = [np.arange(begin + lookback, end - horizon + 1, stride) for begin, end in steps.spans()]
     origins = np.concatenate(found)
     hint = "Lower dataset.lookback or dataset.horizon."
     if not len(origins):
         longest = max(end - begin for begin, end in steps.spans())
         raise DataError(
-            f"{longest:,} steps are too few to look back on {lookback} and forecast {horizon}",
+            f"{longest:,} steps are too few for a lookback of {lookback} and a horizon of {horizon}",
             str(sources[0].file),
             hint,
         )
@@ -171,13 +174,13 @@ def _origins(steps: Steps, lookback: int, horizon: int, stride: int, sources: Se
 
 
 def _note(steps: Steps, origins: np.ndarray) -> str:
-    """How many series there are, and whether some are too short for a window."""
+    """Return the number of series, and which are too short for a window."""
     names = steps.stretches.names
     if not names:
         return ""
     short = sorted(set(names) - set(steps.stretches.series(origins)))
-    said = f"windows of {len(set(names)):,} series"
+    note = f"windows of {len(set(names)):,} series"
     if short:
         more = f" and {len(short) - 3:,} more" if len(short) > 3 else ""
-        said += f"; too short for one: {', '.join(short[:3])}{more}"
-    return said
+        note += f"; too short for a window: {', '.join(short[:3])}{more}"
+    return note

@@ -1,8 +1,8 @@
-"""Rows that several processes read from one place in memory.
+"""Sharing rows between processes by memory mapping.
 
-The driver writes them once into a file without a name, which vanishes with the last process that has it open,
-however that ends; workers map it. Arrays (and a table's columns) are read where they lie, never copied or pickled:
-only what describes them is, out of a file that nobody else can reach (PEP 574).
+The driver writes the rows once to an unnamed temporary file, which is removed when the last process that has it open
+ends, for whatever reason; workers map it. Arrays (and a table's columns) are mapped without copying or pickling; only
+their description is pickled, to a file that no other process can access (PEP 574).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pathlib import Path
 from dlcli.datasets.data import Data
 
 _ALIGN = 64
-_HEAD = struct.Struct("<QQ")  # where the index begins, and its length
+_HEAD = struct.Struct("<QQ")  # position and length of the index
 
 
 class SharedData:
-    """Data in a file without a name; `fd` is handed to the processes that read it."""
+    """Data in an unnamed file, whose descriptor `fd` is passed to the processes that read it."""
 
     def __init__(self, data: Data, folder: Path) -> None:
         buffers: list[pickle.PickleBuffer] = []
         description = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
-        # On the disk where the user keeps results: a machine's /tmp may be small.
+        # Use the disk of the results folder, because /tmp may be small.
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 closed with the executor
         places = []
         self._file.seek(_ALIGN)
@@ -44,16 +44,16 @@ class SharedData:
 
     @property
     def fd(self) -> int:
-        """The open file."""
+        """Descriptor of the open file."""
         return self._file.fileno()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file."""
         self._file.close()
 
 
 def read_shared(fd: int) -> Data:
-    """Map the data of another process. What is written into its arrays stays in this process."""
+    """Map the data of another process; changes to its arrays are private to this process."""
     whole = memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_COPY))
     start, length = _HEAD.unpack(whole[: _HEAD.size])
     description, places = pickle.loads(whole[start : start + length])

@@ -1,4 +1,4 @@
-"""A table of your own: CSV, Parquet, JSON lines or Excel."""
+"""Tables in CSV, Parquet, JSON lines or Excel files."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def load(
     header: Choice = "auto",
     encoding: str = "utf-8",
 ) -> Data:
-    """A table's rows, raw, and the targets that a column holds, or several.
+    """Load a table's raw rows, and the targets from one or several columns.
 
     Args:
-        path: .csv or .tsv (packed with gzip, bz2, xz, zstd or zip, too), .parquet, .jsonl or .xlsx; columns without
-            names are called c0, c1, ...
-        target: what is to be predicted: one column, or several numbers or labels of 0 and 1.
-        test_path: a file of the same columns whose rows are the final test's.
-        types: columns that are of another kind than their values look: numeric, categorical, boolean, date, text.
-        drop: columns that are left out.
-        group: a column whose equal values belong together; it, and `split`, are no features.
-        time: a column of dates or numbers, to be split by: the latest rows are the test. It is a feature
-            only if the file's own type is a date's.
-        split: a column with the words train, val and test, or fold numbers.
-        separator: of a text file's columns; auto, as with `decimal` and `header`: found out.
-        decimal: the decimal sign.
-        header: whether the first line names the columns.
-        encoding: of a text file.
+        path: .csv or .tsv (optionally compressed with gzip, bz2, xz, zstd or zip), .parquet, .jsonl or .xlsx; columns
+            without a header are named c0, c1, ...
+        target: the column to predict, or several columns of numbers or of labels 0 and 1.
+        test_path: a file with the same columns whose rows are the final test rows.
+        types: kinds of columns that differ from the detected ones: numeric, categorical, boolean, date, text.
+        drop: columns to leave out.
+        group: a column whose equal values form a group; neither it nor `split` is a feature.
+        time: a column of dates or numbers for splits in time; the latest rows are the test rows. It is a feature only
+            if its type in the file is a date.
+        split: a column with train, val and test, or fold numbers.
+        separator: column separator of a text file; auto detects it, as for `decimal` and `header`.
+        decimal: decimal sign of a text file.
+        header: whether the first line of a text file contains the column names.
+        encoding: encoding of a text file.
 
     Raises:
-        DataError: with file, row and column.
+        DataError: the table is invalid, with file, row and column.
     """
     kinds = dict(types or {})
     written = Written(separator, decimal, header, encoding=encoding)
@@ -84,9 +84,9 @@ def load(
     features = [name for name in frame.columns if name not in out]
     if not features:
         raise DataError(
-            f"no column of {source.file.name} is left to predict {', '.join(targets)} from", "dataset"
+            f"there is no column left in {source.file.name} to predict {', '.join(targets)} from", "dataset"
         )
-    _finite(source, features)
+    _check_finite(source, features)
     return Data(
         name=source.file.name.partition(".")[0],
         kind="table",
@@ -100,7 +100,7 @@ def load(
         times=times,
         parts=source.split_column(split, "split"),
         warnings=(
-            *_odd_words(source, [name for name in features if name not in kinds]),
+            *_string_warnings(source, [name for name in features if name not in kinds]),
             *odd_times(source, times, time),
         ),
         note=found.note,
@@ -114,7 +114,7 @@ def _need(
     kinds: Mapping[str, Kind],
     given: Mapping[str, str | None],
 ) -> None:
-    """Every column that a setting names has to be there."""
+    """Raise an error unless all columns named in settings exist."""
     source.need_all(
         {
             "dataset.target": targets,
@@ -127,7 +127,7 @@ def _need(
 
 
 def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
-    """The columns in the kinds that the user gave."""
+    """Return the source with columns converted to the kinds that the user gave."""
     if not kinds:
         return source
     changed = {name: as_kind(source.frame[name], kind, source.place) for name, kind in kinds.items()}
@@ -138,8 +138,8 @@ def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
     return replace(source, frame=frame)
 
 
-def _odd_words(source: Source, features: Sequence[str]) -> Iterator[Problem]:
-    """A word in a column of numbers, which makes categories of all of them."""
+def _string_warnings(source: Source, features: Sequence[str]) -> Iterator[Problem]:
+    """Yield a warning for each column of numbers that is read as categories because of a few strings."""
     for name in features:
         values = source.frame[name]
         if kind_of(values) == "categorical" and is_mostly_numbers(values):
@@ -147,14 +147,15 @@ def _odd_words(source: Source, features: Sequence[str]) -> Iterator[Problem]:
             row = int(wrong.argmax())
             more = f", and {wrong.sum() - 1:,} more like it" if wrong.sum() > 1 else ""
             yield Problem(
-                f"{values.iloc[row]!r} is no number{more}: the column is read as words, though the rest are numbers",
+                f"{values.iloc[row]!r} is not a number{more}: "
+                "the column is read as categories although all other values are numbers",
                 source.place(row, name),
-                f"Mend it; if words are meant, dataset.types={{{name}: categorical}}.",
+                f"Correct it; if the column is categorical, set dataset.types={{{name}: categorical}}.",
             )
 
 
-def _finite(source: Source, features: Sequence[str]) -> None:
-    """Numbers that are infinite are told now, while their line is known."""
+def _check_finite(source: Source, features: Sequence[str]) -> None:
+    """Raise an error for infinite numbers, here because the line in the file is still known."""
     for name in features:
         values = source.frame[name]
         if kind_of(values) == "numeric" and pd.api.types.is_float_dtype(values.dtype):
@@ -164,5 +165,5 @@ def _finite(source: Source, features: Sequence[str]) -> None:
                 raise DataError(
                     f"{values.iloc[row]} is infinite",
                     source.place(row, name),
-                    "Leave the cell empty where there is no value.",
+                    "Leave the cell empty if there is no value.",
                 )

@@ -1,4 +1,4 @@
-"""Texts of your own: a table of texts and labels, or a folder for each class."""
+"""Texts in a table with labels, or in one folder per class."""
 
 from __future__ import annotations
 
@@ -41,43 +41,41 @@ def load(
     quotes: Choice = "auto",
     encoding: str = "utf-8",
 ) -> Data:
-    """Texts, and a class, labels or numbers for each.
+    """Load texts with a class, labels or numbers for each.
 
     Args:
-        path: a table (.csv, .tsv, .jsonl, .parquet; columns without names are called c0, c1, ...); or a folder (or a
-            .tar) of .txt files with a folder for each class, or with `train/` and `test/` (and `val/`) above those.
-        text: the table's column of texts; None: the only one that no other setting names.
-        target: the table's column to predict, or several of numbers, or of 0 and 1.
-        test_path: a table of the same columns whose rows are the final test's.
-        types: a target that is of another kind than it looks: numeric, categorical.
-        group: a column whose equal values belong together.
-        time: a column of dates or numbers, to be split by: the latest rows are the test.
-        split: a column with the words train, val and test, or fold numbers.
-        on_empty: whether a text without a letter is an error, or a row as any other.
-        separator: of the table's columns; auto, as with `header` and `quotes`: found out.
-        header: whether the first line names the columns.
-        quotes: whether a cell may stand in quotes, which are no part of it then.
-        encoding: of the table, or of the .txt files.
+        path: a table (.csv, .tsv, .jsonl, .parquet; columns without a header are named c0, c1, ...); or a folder (or a
+            .tar) of .txt files with one folder per class, optionally below `train/`, `test/` and `val/`.
+        text: the table's text column; None takes the only one that no other setting names.
+        target: the table's column to predict, or several columns of numbers, or of 0 and 1.
+        test_path: a table with the same columns whose rows are the final test rows.
+        types: kind of a target that differs from the detected one: numeric, categorical.
+        group: a column whose equal values form a group.
+        time: a column of dates or numbers for splits in time; the latest rows are the test rows.
+        split: a column with train, val and test, or fold numbers.
+        on_empty: whether a text of only whitespace is an error, or is kept.
+        separator: column separator of the table; auto detects it, as for `header` and `quotes`.
+        header: whether the first line contains the column names.
+        quotes: whether cells may be enclosed in quotes, which are then not part of the text.
+        encoding: encoding of the table, or of the .txt files.
 
     Raises:
-        DataError: with file, row and column.
+        DataError: the table or a file is invalid, with file, row and column.
     """
     place = typed(path)
     if is_folder(place) or place.suffix == ".tar":
-        return _of_folders(place, encoding, on_empty)
+        return _from_folders(place, encoding, on_empty)
     if target is None:
         raise DataError(
-            "which column is to be predicted?",
+            "the column to predict is not given",
             "dataset.target",
-            "Give its name; c0, c1, ... without a header.",
+            "Give its name, such as c0 for a file without a header.",
         )
     kinds = {**(types or {}), **({text: "text"} if text is not None else {})}
     written = Written(separator, header=header, quotes=quotes, encoding=encoding)
 
     def read(file: Path) -> Source:
-        return read_table(
-            file, types=kinds, missing=[""], **written.options()
-        )  # a message may say None, or NA
+        return read_table(file, types=kinds, missing=[""], **written.options())  # a text may be None or NA
 
     source = read(place)
     targets = [target] if isinstance(target, str) else list(target)
@@ -85,12 +83,12 @@ def load(
     named = {f"dataset.{key}": [name] for key, name in {**by, "text": text}.items() if name is not None}
     source.need_all({"dataset.target": targets, **named})
     text = _text_column(source, text, {*targets, *by.values()})
-    empty = _refuse_empty(source, text, on_empty)
+    empty = _count_empty(source, text, on_empty)
     first = len(source.frame)
     if test_path is not None:
         test = read(typed(test_path))
         test.need([text], f"dataset.test_path ({test.file.name})")
-        empty += _refuse_empty(test, text, on_empty)
+        empty += _count_empty(test, text, on_empty)
         source = source.joined(test, targets)
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(types or {}))
@@ -112,33 +110,33 @@ def load(
 
 
 def _text_column(source: Source, text: str | None, others: set[str | None]) -> str:
-    """The column that is named, or the only one that is left."""
+    """Return the given text column, or the only one that no other setting names."""
     if text is not None:
         return text
-    left = [str(name) for name in source.frame.columns if name not in others]
-    if len(left) == 1:
-        return left[0]
+    candidates = [str(name) for name in source.frame.columns if name not in others]
+    if len(candidates) == 1:
+        return candidates[0]
     raise DataError(
-        f"which column of {source.file.name} holds the texts?"
-        if left
-        else f"no column of {source.file.name} is left that could hold the texts",
+        f"{source.file.name} has several columns that may contain the texts"
+        if candidates
+        else f"there is no column left in {source.file.name} for the texts",
         "dataset.text",
-        choices(left),
+        choices(candidates),
     )
 
 
-def _refuse_empty(source: Source, text: str, on_empty: OnEmpty) -> int:
-    """How many texts are empty, if they may be."""
+def _count_empty(source: Source, text: str, on_empty: OnEmpty) -> int:
+    """Return the number of empty texts; raise an error if there are any and `on_empty` is error."""
     empty = Texts.of(source.frame, text).empty()
     if empty.any() and on_empty == "error":
-        raise _empty(source.place(int(empty.argmax()), text), int(empty.sum()))
+        raise _empty_error(source.place(int(empty.argmax()), text), int(empty.sum()))
     return int(empty.sum())
 
 
-def _of_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
+def _from_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
     listing = list_class_folders(place, (".txt",), "texts (.txt)", "a table of texts and labels")
     if listing.empty:
-        raise DataError("there is no text in this class's folder", listing.empty[0], "Remove it, or fill it.")
+        raise DataError("the class folder contains no text", listing.empty[0], "Remove it, or add texts.")
     texts = []
     for entry in listing.entries:
         try:
@@ -147,21 +145,21 @@ def _of_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
             raise DataError(
                 f"is no {encoding}: byte 0x{error.object[error.start]:02x} at {error.start:,}",
                 entry.where,
-                "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
+                "Give the encoding of the file, such as dataset.encoding=latin-1.",
             ) from error
     x = Texts.of(texts)
     empty = x.empty()
     if empty.any() and on_empty == "error":
-        raise _empty(listing.entries[int(empty.argmax())].where, int(empty.sum()))
+        raise _empty_error(listing.entries[int(empty.argmax())].where, int(empty.sum()))
     return labelled(place, "tokens", x, listing.labels, listing.parts, note=_note(int(empty.sum())))
 
 
-def _empty(where: str, number: int) -> DataError:
+def _empty_error(where: str, number: int) -> DataError:
     more = f" (and {number - 1:,} more)" if number > 1 else ""
     return DataError(
         f"the text is empty{more}",
         where,
-        "Fill it in, or dataset.on_empty=keep: it is then a text of one unknown token.",
+        "Fill it in, or set dataset.on_empty=keep to treat it as one unknown token.",
     )
 
 

@@ -1,4 +1,4 @@
-"""`Texts`: the rows of data that is text."""
+"""`Texts`: the rows of text datasets."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.tables.columns import named
 from dlcli.errors import DataError
 
-# Texts that are Python's own at a time; all of them would take several times the room.
-_AT_ONCE = 4096
+# Number of texts converted to Python strings at a time; all of them would take several times the memory.
+_BATCH = 4096
 
 
 class Texts:
-    """Texts in a column of Arrow: one block of UTF-8 in memory, or in a file that is mapped.
+    """Texts in an Arrow column: one block of UTF-8 in memory or in a mapped file.
 
-    Processes share it as they share arrays: nothing of it is pickled.
+    Processes share it like arrays, without pickling.
 
     Args:
-        values: the texts; where one is missing it counts as empty.
-        name: of the column, by which it is found in a table of new rows.
+        values: the texts; a missing text counts as empty.
+        name: name of the column, by which it is found in a table of new rows.
     """
 
     def __init__(self, values: pa.Array | pa.ChunkedArray, name: str = "") -> None:
@@ -33,14 +33,14 @@ class Texts:
 
     @classmethod
     def of(cls, texts: Any, name: str = "") -> Texts:
-        """From a list, an array, a Series, or a table with a column of that name (or with a single one).
+        """Create texts from a list, an array, a Series, or a table with a column of that name (or a single column).
 
         Raises:
             DataError: the table has no such column.
         """
         if isinstance(texts, Texts):
             return texts
-        if isinstance(texts, str):  # one text, and not a sequence of letters
+        if isinstance(texts, str):  # a single text, not a sequence of characters
             texts = [texts]
         if isinstance(texts, pd.DataFrame):
             texts = _column(texts, name)
@@ -50,7 +50,7 @@ class Texts:
             texts = list(texts)
         try:
             return cls(pa.array(texts, pa.large_string(), from_pandas=True), name)
-        except (pa.ArrowException, UnicodeEncodeError):  # numbers among them, or half a character
+        except (pa.ArrowException, UnicodeEncodeError):  # there are numbers, or lone surrogates
             return cls(pa.array([_as_text(text) for text in texts], pa.large_string()), name)
 
     @property
@@ -66,24 +66,24 @@ class Texts:
             yield from batch
 
     def batches(self) -> Iterator[list[str]]:
-        """All texts in their order, some at a time."""
-        for start in range(0, len(self), _AT_ONCE):
-            yield [text or "" for text in self.values.slice(start, _AT_ONCE).to_pylist()]
+        """Iterate over all texts in order, in batches."""
+        for start in range(0, len(self), _BATCH):
+            yield [text or "" for text in self.values.slice(start, _BATCH).to_pylist()]
 
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Texts:
-        """Some of the rows, in that order."""
+        """Return some of the rows in this order."""
         index = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
         return Texts(self.values.take(pa.array(index, pa.int64())), self.name)
 
     def empty(self) -> np.ndarray:
-        """Which rows hold nothing but spaces, `(N,)` booleans."""
+        """Return a mask `(N,)` of the rows that are empty or only whitespace."""
         import pyarrow.compute as pc
 
         length = pc.utf8_length(pc.utf8_trim_whitespace(self.values))
         return pc.equal(pc.fill_null(length, 0), 0).to_numpy(zero_copy_only=False)
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """What a fingerprint is taken of: all texts, and where each ends."""
+        """Yield the values that the fingerprint is computed from: lengths and bytes of all texts."""
         for batch in self.batches():
             encoded = [text.encode() for text in batch]
             yield np.array([len(text) for text in encoded], np.int64)
@@ -97,12 +97,12 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series:
     if table.shape[1] == 1:
         return table.iloc[:, 0]
     names = [str(column) for column in table.columns]
-    wanted = f"there is no column {name}" if name else "which of the columns holds the texts?"
-    raise DataError(wanted, "", hint(did_you_mean(name, names), choices(names)))
+    message = f"there is no column {name}" if name else "there are several columns that may contain the texts"
+    raise DataError(message, "", hint(did_you_mean(name, names), choices(names)))
 
 
 def _as_text(value: Any) -> str:
-    """What a cell says; a missing one says nothing."""
+    """Return a cell as text; a missing one is empty."""
     if value is None or value != value:
         return ""
     return str(value).encode("utf-8", errors="replace").decode()

@@ -1,4 +1,4 @@
-"""The times of a series: in order, each once, a fixed step apart; calendar months count as steps, too."""
+"""Validation of a series' times, which must be increasing with a fixed step, such as seconds or calendar months."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ import pandas as pd
 
 from dlcli.errors import DataError
 
-# Names the place of a row, for messages.
+# Returns the place of a row, for messages.
 Where = Callable[[int], str]
 
 _DAY, _WEEK = 86_400.0, 604_800.0
 
-_SORT = "Sort the file by time; several series in one file are told apart by dataset.id=COLUMN."
+_SORT = "Sort the file by time; if it has several series, name the column that distinguishes them: dataset.id=COLUMN."
 
 
 class Grid(NamedTuple):
-    """Where times lie: whole numbers of steps behind the first `(T,)`; a step in seconds, months or plain numbers."""
+    """Regular grid of times.
+
+    Attributes:
+        positions: number of steps from the first time to each time `(T,)`.
+        step: size of a step in the unit.
+        unit: seconds, months or numbers.
+    """
 
     positions: np.ndarray
     step: float
@@ -27,10 +33,10 @@ class Grid(NamedTuple):
 
 
 def read_times(column: pd.Series, where: Where) -> pd.Series:
-    """Dates (without a zone: in UTC) or numbers, as they can be compared.
+    """Return the times as comparable values: dates in UTC without a zone, or numbers.
 
     Raises:
-        DataError: something is neither, or missing.
+        DataError: a value is missing, or is neither a date nor a number.
     """
     times = column
     if not pd.api.types.is_numeric_dtype(column):
@@ -38,37 +44,38 @@ def read_times(column: pd.Series, where: Where) -> pd.Series:
     wrong = np.flatnonzero(times.isna().to_numpy())
     if len(wrong):
         value = column.iloc[wrong[0]]
-        what = "a time is missing" if pd.isna(value) else f"{value!r} is no time"
-        raise DataError(what, where(int(wrong[0])), "Give each row its time, such as 2024-01-31 13:00.")
+        message = "a time is missing" if pd.isna(value) else f"{value!r} is not a time"
+        raise DataError(message, where(int(wrong[0])), "Give each row a time, such as 2024-01-31 13:00.")
     return times
 
 
 def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0) -> Grid:
-    """The grid that the times lie on; with `gaps` steps may be missing, and in front of the row `edge` anyway.
+    """Return the grid of the times; steps may be missing if `gaps` is true, and always before the row `edge`.
 
     Raises:
-        DataError: times are out of order, twice there, not on a grid, or missing.
+        DataError: times are out of order, duplicate, not on a grid, or missing.
     """
     elapsed, unit = _elapsed(times)
     apart = np.diff(elapsed)
-    _refuse(apart < 0, times, where, "comes before the row above it", _SORT)
-    twice = "Keep one row for each time; several series in one file are told apart by dataset.id=COLUMN."
-    _refuse(apart == 0, times, where, "is there twice", twice)
+    _raise_if(apart < 0, times, where, "is before the time of the previous row", _SORT)
+    unique = "Keep one row per time; if there are several series, name the column that distinguishes them: dataset.id."
+    _raise_if(apart == 0, times, where, "occurs twice", unique)
     sizes, counts = np.unique(apart, return_counts=True)
     step = float(sizes[counts.argmax()]) if len(sizes) else 1.0
     steps = apart / step
-    resample = "Bring the series to a fixed step, such as with pandas' resample."
-    _refuse(abs(steps - steps.round()) > 1e-3, times, where, "is no whole number of steps behind", resample)
+    resample = "Resample the series to a fixed step, such as with pandas' resample."
+    off_grid = abs(steps - steps.round()) > 1e-3
+    _raise_if(off_grid, times, where, "is not a whole number of steps after the previous row", resample)
     steps = steps.round().astype(np.int64)
     if not gaps:
-        add = "Add the rows, or repeat the values before them: dataset.missing=forward."
+        add = "Add the rows, or fill them with the previous values: dataset.missing=forward."
         gap = (steps > 1) & (np.arange(1, len(times)) != edge)
-        _refuse(gap, times, where, "comes after a gap: rows are missing before it", add)
+        _raise_if(gap, times, where, "comes after a gap: rows are missing before it", add)
     return Grid(np.concatenate([[0], steps.cumsum()]).astype(np.int64), step, unit)
 
 
 def season_of(grid: Grid) -> int:
-    """Steps after which a day, a week or a year comes again, whichever is the first above one step; else 1."""
+    """Return the number of steps in a day, week or year, whichever is the first longer than a step; else 1."""
     if grid.unit == "months":
         return int(12 / grid.step) if 12 % grid.step == 0 else 1
     if grid.unit == "seconds":
@@ -79,23 +86,23 @@ def season_of(grid: Grid) -> int:
 
 
 def fill(times: pd.Series, grid: Grid) -> np.ndarray:
-    """Times of all steps: those that are there as they are, those that are missing as the grid has them."""
+    """Return the times of all steps, taking missing ones from the grid."""
     when = _at(times, grid, np.arange(grid.positions[-1] + 1))
     when[grid.positions] = times.to_numpy()
     return when
 
 
 def following(times: pd.Series, grid: Grid, steps: int) -> np.ndarray:
-    """Times of the steps behind the last, as the grid has them."""
+    """Return the times of the steps after the last one on the grid."""
     return _at(times, grid, grid.positions[-1] + 1 + np.arange(steps))
 
 
 def _at(times: pd.Series, grid: Grid, positions: np.ndarray) -> np.ndarray:
-    """Times at positions of the grid, which counts from the first of the times."""
+    """Return the times at positions of the grid, relative to the first time."""
     steps = positions * grid.step
     first = times.to_numpy()[0]
     if grid.unit == "months":
-        # The 28th of February may be the end of the month, or the 28th.
+        # If all times are month ends, 28 February is followed by 31 March, not by 28 March.
         later = pd.offsets.MonthEnd if times.dt.is_month_end.all() else _months
         return np.array([times.iloc[0] + later(int(step)) for step in steps], dtype="datetime64[us]")
     if grid.unit == "seconds":
@@ -108,7 +115,7 @@ def _months(months: int) -> pd.DateOffset:
 
 
 def _elapsed(times: pd.Series) -> tuple[np.ndarray, str]:
-    """Numbers that grow with time, and their unit. Where all rows are months apart, months: those differ in length."""
+    """Return the times as numbers, and their unit: months if all rows are months apart, since months vary in length."""
     if not pd.api.types.is_datetime64_any_dtype(times):
         return times.to_numpy(dtype=np.float64), "numbers"
     seconds = (times - times.iloc[0]).dt.total_seconds().to_numpy()
@@ -118,9 +125,9 @@ def _elapsed(times: pd.Series) -> tuple[np.ndarray, str]:
     return seconds, "seconds"
 
 
-def _refuse(wrong: np.ndarray, times: pd.Series, where: Where, what: str, hint: str) -> None:
-    """Name the first row whose distance from the row before is wrong, and how many there are."""
+def _raise_if(wrong: np.ndarray, times: pd.Series, where: Where, message: str, hint: str) -> None:
+    """Raise an error that names the first row with a wrong distance to the previous row, and how many there are."""
     rows = np.flatnonzero(wrong) + 1
     if len(rows):
         more = f", and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
-        raise DataError(f"{times.iloc[rows[0]]} {what}{more}", where(int(rows[0])), hint)
+        raise DataError(f"{times.iloc[rows[0]]} {message}{more}", where(int(rows[0])), hint)

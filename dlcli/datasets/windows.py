@@ -1,4 +1,4 @@
-"""Windows of series: rows that overlap, read by view. However many there are, a series is in memory once."""
+"""Overlapping windows of series, which refer to the series instead of copying its values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Rows = Sequence[int] | np.ndarray | slice
 
 @dataclass(frozen=True, eq=False)
 class Stretches:
-    """Where steps follow each other without a break, as those of each of several series do: no window crosses an edge.
+    """Contiguous stretches of steps, such as those of several series; no window crosses their borders.
 
     Attributes:
-        begins: each one's first step, ascending `(S,)`.
-        names: of the series that each is of `(S,)`; empty where there is a single series.
-        column: that holds the names.
+        begins: first step of each stretch, ascending `(S,)`.
+        names: name of each stretch's series `(S,)`; empty if there is a single series.
+        column: column of the names.
     """
 
     begins: np.ndarray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
@@ -28,34 +28,34 @@ class Stretches:
     column: str = ""
 
     def of(self, steps: np.ndarray) -> np.ndarray:
-        """Which stretch each step lies in."""
+        """Return the number of the stretch of each step."""
         return np.searchsorted(self.begins, steps, side="right") - 1
 
     def begin(self, steps: np.ndarray) -> np.ndarray:
-        """The first step of the stretch that each step lies in."""
+        """Return the first step of the stretch of each step."""
         return self.begins[self.of(steps)]
 
     def series(self, steps: np.ndarray) -> np.ndarray:
-        """The name of the series that each step is of."""
+        """Return the name of the series of each step."""
         return np.array(self.names, dtype=object)[self.of(steps)]
 
     def pieces(self) -> tuple[Any, ...]:
-        """What makes them what they are, for a fingerprint; nothing where all steps are one stretch."""
+        """Return the values that the fingerprint is computed from; none if there is one stretch."""
         return (self.begins, self.names) if len(self.begins) > 1 else ()
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Targets of a forecast: row i is the `horizon` steps from `origins[i]` on.
+    """Targets of a forecast, of which row i is the `horizon` steps from `origins[i]` on.
 
-    Looks like an array `(N, horizon, K)`, and makes one where it is asked for by `numpy`.
+    It has the shape and dtype of an array `(N, horizon, K)`, which `numpy` returns.
 
     Attributes:
-        values: of the whole series `(T, K)`, in the user's unit.
-        origins: each row's first step to be forecast `(N,)`.
-        horizon: steps to forecast.
-        times: of all steps `(T,)`.
-        stretches: of the steps.
+        values: values of all steps of the series `(T, K)`, in the user's unit.
+        origins: first step to forecast of each row `(N,)`.
+        horizon: number of steps to forecast.
+        times: times of all steps `(T,)`.
+        stretches: stretches of the steps.
     """
 
     values: np.ndarray
@@ -77,47 +77,48 @@ class Windows:
 
     @property
     def ndim(self) -> int:
-        """3."""
+        """Number of dimensions, 3."""
         return len(self.shape)
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the values."""
+        """Type of the values."""
         return self.values.dtype
 
     def numpy(self) -> np.ndarray:
-        """All of them, each in a place of its own, `(N, horizon, K)`."""
+        """Return a copy of all windows, `(N, horizon, K)`."""
         return self.values[self.steps()]
 
     def steps(self) -> np.ndarray:
-        """Positions in the series, `(N, horizon)`."""
+        """Return the positions in the series, `(N, horizon)`."""
         return self.origins[:, None] + np.arange(self.horizon)
 
     @property
     def series(self) -> np.ndarray:
-        """The name of each row's series `(N,)`."""
+        """Name of each row's series `(N,)`."""
         return self.stretches.series(self.origins)
 
     def pieces(self) -> tuple[Any, ...]:
-        """What makes them what they are, for a fingerprint."""
+        """Return the values that the fingerprint is computed from."""
         own = self.values, self.origins, self.horizon, self.times.astype(np.int64)
         return *own, *self.stretches.pieces()
 
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What a forecast goes by: row i is the `lookback` steps before `origins[i]`, and what is known of those after it.
+    """Inputs of a forecast: row i is the `lookback` steps before `origins[i]`, and known covariates of later steps.
 
     Attributes:
-        values: of the whole series `(T, F)`, in the user's unit: targets first, covariates that are known ahead last.
-        columns: the F names.
-        origins: each row's first step to be forecast `(N,)`.
-        lookback: steps that a row looks back on.
-        horizon: steps to forecast.
-        targets: how many of the first columns are forecast.
-        known: of how many of the last columns the values are known as far ahead as the horizon, as of a calendar.
-        season: steps after which the series repeats itself, more or less; 1 where it does not.
-        stretches: of the steps.
+        values: values of all steps of the series `(T, F)`, in the user's unit: targets first, covariates known ahead
+            last.
+        columns: names of the F columns.
+        origins: first step to forecast of each row `(N,)`.
+        lookback: number of history steps of a row.
+        horizon: number of steps to forecast.
+        targets: number of leading columns that are forecast.
+        known: number of trailing columns whose values are known over the horizon, such as those of a calendar.
+        season: seasonal period in steps; 1 if there is none.
+        stretches: stretches of the steps.
     """
 
     values: np.ndarray
@@ -142,21 +143,21 @@ class History:
         return len(self), self.lookback, self.values.shape[1]
 
     def covered(self) -> np.ndarray:
-        """Which steps `(T,)` some row looks back on or forecasts: what of the series these rows may be measured by."""
+        """Return a mask `(T,)` of the steps in the lookback or horizon of any row, which statistics are computed on."""
         edges = np.zeros(len(self.values) + 1, dtype=np.int64)
         np.add.at(edges, self.origins - self.lookback, 1)
         np.add.at(edges, np.minimum(self.origins + self.horizon, len(self.values)), -1)
         return edges[:-1].cumsum() > 0
 
     def scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation of each column `(F,)` over the steps that are covered, each of them once.
+        """Return mean and deviation of each column `(F,)` over the covered steps, counting each step once.
 
-        A column that never changes has deviation 1: its scale is left alone.
+        The deviation of a constant column is 1.
         """
         values = self.values[self.covered()]
         return values.mean(axis=0), deviations(values)
 
     def pieces(self) -> tuple[Any, ...]:
-        """What makes it what it is, for a fingerprint."""
+        """Return the values that the fingerprint is computed from."""
         plain = self.columns, self.lookback, self.horizon, self.targets, self.known, self.season
         return self.values, self.origins, plain, *self.stretches.pieces()

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.data import Data
-from dlcli.datasets.evaluation_only import Targets, judging
+from dlcli.datasets.evaluation_only import Targets, evaluating
 from dlcli.datasets.raw_rows import read_rows
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
@@ -46,7 +46,7 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
         section["types"] = {**section["types"], **_types(section, model)}
         if section["types"].get(section.get("time")) == "categorical":
             section["time"] = None  # a categorical column cannot be a feature of time
-    with judging(_targets(model.task)):
+    with evaluating(_targets(model.task)):
         data = read_rows(section)
     return _with_known_classes(data, model.task, file)
 

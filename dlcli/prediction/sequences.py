@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.measurements import present
+from dlcli.datasets.measurements import check_no_missing
 from dlcli.datasets.series import time_column
 from dlcli.datasets.tables.arrow_types import dated
 from dlcli.datasets.tables.columns import Kind, as_categories, kind_of
@@ -55,10 +55,10 @@ def read_sequences(
     for file in files:
         source = _read(file, preprocessing.columns_, settings)
         for name in preprocessing.columns_:
-            present(source, name, _FILL)
+            check_no_missing(source, name, _FILL)
         labels: dict[str, Any] = {"row": [0]}
         if settings.id is not None:
-            present(source, settings.id, _FILL)
+            check_no_missing(source, settings.id, _FILL)
             labels = {settings.id: pd.factorize(source.frame[settings.id])[1]}
         rows = _renamed(source.frame, settings.id, preprocessing.id_)
         yield NewRows(
@@ -82,7 +82,7 @@ def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSett
         time = settings.time or _dates(source, id)
         times = read_times(source.frame[time], partial(source.place, column=time)) if time else None
         if id is not None:
-            present(source, id, _FILL)
+            check_no_missing(source, id, _FILL)
         codes, names = pd.factorize(as_categories(source.frame[id]) if id else np.zeros(len(source.frame)))
         frames, ahead = [], []
         ends = np.bincount(codes).cumsum()

@@ -60,7 +60,7 @@ def test_a_class_that_is_not_there_is_named_with_the_near_one() -> None:
     with pytest.raises(DataError, match="there is no class malignent in breast_cancer") as caught:
         with_positive(breast_cancer(), "malignent")
     assert "malignant" in caught.value.problems[0].hint
-    with pytest.raises(DataError, match="the targets of iris are multiclass"):
+    with pytest.raises(DataError, match="the target of iris is multiclass"):
         with_positive(iris(), "setosa")
 
 

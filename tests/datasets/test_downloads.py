@@ -76,9 +76,7 @@ def test_without_a_network_it_says_which_files_to_put_where(
     with pytest.raises(DataError) as caught:
         load(str(tmp_path))
     (problem,) = caught.value.problems
-    assert (
-        problem.message == f"{dataset.__name__} is not there and could not be downloaded (no route to host)"
-    )
+    assert problem.message == f"{dataset.__name__} is missing and could not be downloaded (no route to host)"
     assert problem.where.startswith(str(tmp_path))
     assert re.search(told, problem.hint)
 

@@ -42,16 +42,16 @@ def refused(name: str | Path) -> str:
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("null\n" + ROWS, 1, "is null, and no object"),
-        (ROWS + "null\n", 3, "is null, and no object"),
-        (ROWS + "\n 1 \n", 4, "is a number, and no object"),
-        (ROWS + '"x"', 3, "is a string, and no object"),
-        (ROWS + "[{}]\n", 3, "is a list, and no object"),
-        (ROWS + '{"a": 1} null\n', 3, "is no JSON: Extra data"),
-        (ROWS + '{"a": 1} {"a": 2}\n', 3, "is no JSON: Extra data"),
-        (ROWS + nested("[", 60, "]"), 3, "holds more than 50 lists and objects in each other"),
-        (ROWS + nested("[", 99_999, "]"), 3, "holds more than 50 lists and objects"),
-        (ROWS + nested('{"a":', 99, "1" + "}"), 3, "holds more than 50 lists and objects"),
+        ("null\n" + ROWS, 1, "is null, not an object"),
+        (ROWS + "null\n", 3, "is null, not an object"),
+        (ROWS + "\n 1 \n", 4, "is a number, not an object"),
+        (ROWS + '"x"', 3, "is a string, not an object"),
+        (ROWS + "[{}]\n", 3, "is a list, not an object"),
+        (ROWS + '{"a": 1} null\n', 3, "is not JSON: Extra data"),
+        (ROWS + '{"a": 1} {"a": 2}\n', 3, "is not JSON: Extra data"),
+        (ROWS + nested("[", 60, "]"), 3, "has more than 50 levels of nested lists"),
+        (ROWS + nested("[", 99_999, "]"), 3, "has more than 50 levels of nested lists"),
+        (ROWS + nested('{"a":', 99, "1" + "}"), 3, "has more than 50 levels of nested lists"),
     ],
     ids=["null first", "null", "number", "text", "list", "null behind", "two", "deep", "abyss", "objects"],
 )
@@ -86,8 +86,8 @@ def test_a_line_without_an_end_is_refused_before_it_is_in_memory() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert "t.csv.gz: has a line of more than 67.1 MB: it is no table of text" in done.stdout
-    assert "t.jsonl.gz:1: is no JSON" in done.stdout
+    assert "t.csv.gz: has a line of more than 67.1 MB, so it is not a table of text" in done.stdout
+    assert "t.jsonl.gz:1: is not JSON" in done.stdout
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY  # of this one nothing changed
 
 
@@ -96,7 +96,9 @@ def test_more_text_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(module, "free_memory", lambda: 1_000_000)
     with gzip.open("t.csv.gz", "wt") as packed:
         packed.write("a,y\n" + "1,u\n" * 1_000_000)
-    with pytest.raises(DataError, match=r"t.csv.gz: holds more than 1 MB of text, which is all the memory"):
+    with pytest.raises(
+        DataError, match=r"t.csv.gz: contains more than 1 MB of text, the size of the free memory"
+    ):
         load("t.csv.gz", "y")
 
 
@@ -104,7 +106,9 @@ def test_more_text_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_zip_that_would_unpack_elsewhere_is_refused(name: str) -> None:
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr(name, TABLE)
-    assert refused("t.zip").startswith(f"t.zip: holds a file that would be unpacked elsewhere: {name}")
+    assert refused("t.zip").startswith(
+        f"t.zip: contains a file that would be unpacked outside of the folder: {name}"
+    )
     assert not list(Path().rglob("*.csv"))
 
 
@@ -113,24 +117,24 @@ def test_links_and_passwords_in_a_zip_are_refused() -> None:
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr(link, "/etc/passwd")
-    assert refused("t.zip").startswith("t.zip: holds a link and no file: link.csv")
+    assert refused("t.zip").startswith("t.zip: contains a link instead of a file: link.csv")
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr("x.csv", TABLE)
     content = bytearray(Path("t.zip").read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # in the directory, which is what counts
     Path("t.zip").write_bytes(content)
-    assert refused("t.zip").startswith("t.zip: asks for a password: x.csv")
+    assert refused("t.zip").startswith("t.zip: needs a password: x.csv")
 
 
 def test_two_columns_of_one_name_in_parquet() -> None:
     columns = [pa.array([1, 2]), pa.array([3, 4]), pa.array(["u", "v"])]
     parquet.write_table(pa.Table.from_arrays(columns, ["a", "a", "y"]), "t.parquet")
-    assert refused("t.parquet").startswith("t.parquet: the column name a stands there 2 times: columns 1, 2")
+    assert refused("t.parquet").startswith("t.parquet: the column name a occurs 2 times: columns 1, 2")
 
 
 def test_what_is_no_file_is_not_opened() -> None:
     os.mkfifo("t.csv")  # reading it would wait for ever
-    assert refused("t.csv").startswith("t.csv: is a pipe or a device, and no file")
+    assert refused("t.csv").startswith("t.csv: is a pipe or a device, not a file")
     assert refused("/dev/zero").startswith("/dev/zero: is a pipe or a device")
     assert refused("/proc/self/mem").startswith("/proc/self/mem: is empty")
     Path("folder.csv").mkdir()

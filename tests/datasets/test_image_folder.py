@@ -84,7 +84,7 @@ def test_a_table_says_what_is_tested(photos: Path) -> None:
     (split,) = Holdout().splits(data)
     assert split.sizes == {"train": 2, "val": 1, "test": 1}
     table.write_text(table.read_text().replace("valid", "vlid"))
-    with pytest.raises(DataError, match=r"labels\.csv:4, column part: 'vlid' is no part of a split"):
+    with pytest.raises(DataError, match=r"labels\.csv:4, column part: 'vlid' is not a part of a split"):
         load(str(table), target="kind", split="part", size=4)
 
 
@@ -165,7 +165,7 @@ def test_a_broken_file_is_named_or_left_out(
     with pytest.raises(DataError, match=message):
         np.asarray(load(str(photos), size=6, in_memory=in_memory).x)
     left = load(str(photos), size=6, on_bad="skip", in_memory=in_memory)
-    assert f"1 broken left out: train/cat/{name}" in left.note
+    assert f"1 damaged left out: train/cat/{name}" in left.note
     assert np.array_equal(np.asarray(left.x), whole.x)
     assert np.array_equal(left.y, whole.y)
 
@@ -174,21 +174,21 @@ def test_a_link_that_leads_nowhere_is_a_broken_file(photos: Path) -> None:
     (photos / "train" / "cat" / "gone.png").symlink_to("nowhere.png")
     with pytest.raises(DataError, match=r"train/cat/gone.png: is empty"):
         load(str(photos), size=6)
-    assert "1 broken left out: train/cat/gone.png" in load(str(photos), size=6, on_bad="skip").note
+    assert "1 damaged left out: train/cat/gone.png" in load(str(photos), size=6, on_bad="skip").note
 
 
 def test_what_is_wrong_with_a_folder(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"pixels, others are 9 x 8\n.*dataset.size=96"):
         load(str(photos))
     (photos / "train" / "bird").mkdir()
-    with pytest.raises(DataError, match="train/bird: there is no image in this class's folder"):
+    with pytest.raises(DataError, match="train/bird: the class folder contains no image"):
         load(str(photos), size=6)
     assert load(str(photos), size=6, on_bad="skip").classes == ("cat", "dog")
     paint(tmp_path / "one" / "cat" / "1.png", 0)
     with pytest.raises(DataError, match="there is only one class: cat"):
         load(str(tmp_path / "one"))
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="holds no folder with images"):
+    with pytest.raises(DataError, match="contains no folder with images"):
         load(str(tmp_path / "none"))
     with pytest.raises(DataError, match="no such file or folder"):
         load(str(tmp_path / "absent"))

@@ -99,8 +99,8 @@ def edited(row: int, column: str, value: Any) -> pd.DataFrame:
     ("frame", "where", "message"),
     [
         pytest.param(edited(4, "a", None), ":6, column a", "a value is missing", id="missing"),
-        pytest.param(edited(4, "a", "much"), ":6, column a", "'much' is no number", id="text"),
-        pytest.param(edited(4, "at", 2), ":7, column at", "2 is there twice in one sequence", id="twice"),
+        pytest.param(edited(4, "a", "much"), ":6, column a", "'much' is not a number", id="text"),
+        pytest.param(edited(4, "at", 2), ":7, column at", "2 occurs twice in one sequence", id="twice"),
         pytest.param(
             edited(4, "kind", "even"), ":6, column kind", "the sequence s1 has two targets, odd and even", id="label"
         ),
@@ -119,7 +119,7 @@ def test_bad_data_is_named(frame: pd.DataFrame, where: str, message: str, tmp_pa
 def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column whom in gestures\.csv\n.*Did you mean who"):
         load(steps([3, 4]), tmp_path, id="whom")
-    with pytest.raises(DataError, match=r"no column of gestures\.csv is left"):
+    with pytest.raises(DataError, match=r"there is no column left in gestures\.csv"):
         load(steps([3, 4])[["who", "at", "kind"]], tmp_path)
 
 

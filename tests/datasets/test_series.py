@@ -122,13 +122,13 @@ def edited(row: int, column: str, value: Any) -> pd.DataFrame:
         pytest.param(
             table().iloc[[0, 2, 1, *range(3, STEPS)]],
             "power.csv:4, column when",
-            "2024-01-01 01:00:00 comes before the row above it",
+            "2024-01-01 01:00:00 is before the time of the previous row",
             id="out of order",
         ),
         pytest.param(
             table().iloc[[0, 1, 1, *range(2, STEPS)]],
             "power.csv:4, column when",
-            "2024-01-01 01:00:00 is there twice",
+            "2024-01-01 01:00:00 occurs twice",
             id="twice",
         ),
         pytest.param(
@@ -140,11 +140,11 @@ def edited(row: int, column: str, value: Any) -> pd.DataFrame:
         pytest.param(
             edited(9, "when", "2024-01-01 09:20:00"),
             "power.csv:11, column when",
-            "2024-01-01 09:20:00 is no whole number of steps behind, and 1 more like it",
+            "2024-01-01 09:20:00 is not a whole number of steps after the previous row, and 1 more like it",
             id="off the grid",
         ),
         pytest.param(
-            edited(9, "when", "noon"), "power.csv:11, column when", "'noon' is no time", id="no time"
+            edited(9, "when", "noon"), "power.csv:11, column when", "'noon' is not a time", id="no time"
         ),
         pytest.param(
             edited(9, "when", None), "power.csv:11, column when", "a time is missing", id="time missing"
@@ -153,16 +153,16 @@ def edited(row: int, column: str, value: Any) -> pd.DataFrame:
             edited(9, "heat", None), "power.csv:11, column heat", "a value is missing", id="value missing"
         ),
         pytest.param(
-            edited(9, "heat", "cold"), "power.csv:11, column heat", "'cold' is no number", id="text"
+            edited(9, "heat", "cold"), "power.csv:11, column heat", "'cold' is not a number", id="text"
         ),
         pytest.param(edited(9, "heat", "inf"), "power.csv:11, column heat", "inf is infinite", id="infinite"),
         pytest.param(
-            table(8), "power.csv", "8 steps are too few to look back on 6 and forecast 3", id="short"
+            table(8), "power.csv", "8 steps are too few for a lookback of 6 and a horizon of 3", id="short"
         ),
         pytest.param(
             table()[["load", "heat"]],
             "power.csv",
-            "no column holds dates: there are load, heat",
+            "no column contains dates; the columns are load, heat",
             id="no times",
         ),
     ],
@@ -179,13 +179,13 @@ def test_bad_data_is_named(frame: pd.DataFrame, where: str, message: str, tmp_pa
 def test_bad_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column laod in power\.csv\n.*Did you mean load"):
         load(table(), tmp_path, target="laod")
-    with pytest.raises(DataError, match="of two kinds"):
+    with pytest.raises(DataError, match="named in two settings"):
         load(table(), tmp_path, target="load", inputs=["heat"], known=["heat"])
-    with pytest.raises(DataError, match="the borders lie at steps 40, 30 of 60"):
+    with pytest.raises(DataError, match="the borders are at steps 40, 30 of 60"):
         load(table(), tmp_path, borders=[40, 30])
-    with pytest.raises(DataError, match="the borders lie at steps 40 of 60"):
+    with pytest.raises(DataError, match="the borders are at steps 40 of 60"):
         load(table(), tmp_path, borders=[40])
-    with pytest.raises(DataError, match="'soon' is no time"):
+    with pytest.raises(DataError, match="'soon' is not a time"):
         load(table(), tmp_path, borders=[30, "soon"])
     with pytest.raises(DataError, match="no window lies within val"):
         load(table(), tmp_path, borders=[30, 32])

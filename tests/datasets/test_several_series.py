@@ -69,8 +69,8 @@ def test_each_series_has_windows_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_series_that_is_too_short_is_named(tmp_path: Path) -> None:
-    assert load(tmp_path, table(), lookback=30).note == "windows of 3 series; too short for one: Bonn"
-    with pytest.raises(DataError, match="60 steps are too few to look back on 90"):
+    assert load(tmp_path, table(), lookback=30).note == "windows of 3 series; too short for a window: Bonn"
+    with pytest.raises(DataError, match="60 steps are too few for a lookback of 90"):
         load(tmp_path, table(), lookback=90)
 
 
@@ -163,7 +163,7 @@ def at(folder: Path, *, line: int, file: str = "sales.csv", column: str = "day")
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     shops = {"Oslo": (0, 60)}
-    with pytest.raises(DataError, match=r"is there twice.*\n.*told apart by dataset\.id=COLUMN"):
+    with pytest.raises(DataError, match=r"occurs twice.*\n.*distinguishes them: dataset\.id"):
         load(tmp_path, table(), id=None)
     gap = table().drop(index=table().index[9])
     with pytest.raises(DataError, match="comes after a gap") as caught:
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     assert caught.value.problems[0].where == at(tmp_path, line=11)
     slow = pd.concat([table(shops=shops), table(shops={"Rome": (0, 60)}).iloc[::2]])
     with pytest.raises(
-        DataError, match="a step of 172800 seconds, those before it of 86400 seconds"
+        DataError, match="a step of 172800 seconds, but earlier series have 86400 seconds"
     ) as caught:
         load(tmp_path, slow)
     assert caught.value.problems[0].where == at(tmp_path, line=62)
@@ -188,12 +188,12 @@ def test_a_later_file_that_does_not_go_on_is_refused(tmp_path: Path) -> None:
     assert caught.value.problems[0].where == at(tmp_path, line=2, file="later.csv")
     with pytest.raises(DataError, match="no column shop"):
         load(tmp_path, table(0, 40, shops), table(40, 60, shops).drop(columns="shop"))
-    with pytest.raises(DataError, match="dates where the other has numbers"):
+    with pytest.raises(DataError, match="dates and the other has numbers"):
         load(tmp_path, table(0, 40, shops), table(40, 60, shops).assign(day=range(20)))
     with pytest.raises(DataError, match="no forecast of 3 steps lies in this file") as caught:
         load(tmp_path, table(0, 40, shops), table(40, 42, shops))
     assert caught.value.problems[0].where == str(tmp_path / "later.csv")
-    with pytest.raises(DataError, match="the test is given twice"):
+    with pytest.raises(DataError, match="the test is defined twice"):
         load(tmp_path, table(0, 40, shops), table(40, 60, shops), borders=[20, 30])
 
 

@@ -111,7 +111,7 @@ def test_the_task_follows_from_the_target(values: list[str], kind: str, classes:
 
 def test_a_target_can_be_said_to_be_something_else() -> None:
     text = "a,y\n1,5\n2,6\n3,7\n"
-    assert "makes it regression" in load(write(text), "y").note
+    assert "for regression set" in load(write(text), "y").note
     data = load("t.csv", "y", types={"y": "numeric"})
     assert (data.target_kind, data.y.tolist(), data.note) == ("regression", [5.0, 6.0, 7.0], "")
 
@@ -143,7 +143,7 @@ def test_times_are_sorted_as_dates_and_not_as_words() -> None:
     data = load(write(text), "y", time="day")
     assert np.argsort(data.times).tolist() == [0, 2, 1]
     assert refused(text + "4,soon,3.5\n", time="day")[:2] == (
-        "t.csv:5, column day", "'soon' is no date like those before it",
+        "t.csv:5, column day", "'soon' is not a date in the format of the previous ones",
     )  # fmt: skip
 
 
@@ -192,24 +192,24 @@ def test_types_that_are_given() -> None:
     [
         ("", {}, "t.csv", "is empty"),
         ("a,y\n", {}, "t.csv", "has no rows"),
-        ("a,y\n1,2\n3\n4,5\n", {}, "t.csv:3", "has 1 columns, the rows before it have 2: 3"),
-        ("a,y\n1,2\n3,4,5\n", {}, "t.csv:3", "has 3 columns, the rows before it have 2: 3,4,5"),
-        (b"a,y\n1,x\n3,caf\xe9\n", {},  "t.csv:3", 'is no UTF-8: byte 0xe9 after "3,caf"'),
+        ("a,y\n1,2\n3\n4,5\n", {}, "t.csv:3", "has 1 columns, but previous rows have 2: 3"),
+        ("a,y\n1,2\n3,4,5\n", {}, "t.csv:3", "has 3 columns, but previous rows have 2: 3,4,5"),
+        (b"a,y\n1,x\n3,caf\xe9\n", {},  "t.csv:3", 'is not UTF-8: byte 0xe9 after "3,caf"'),
         ("a,y\n1,x\n".encode("utf-16"), {}, "t.csv", "is written in UTF-16"),
-        ("a,a,y\n1,2,3\n", {}, "t.csv", "the column name a stands there 2 times: columns 1, 2"),
+        ("a,a,y\n1,2,3\n", {}, "t.csv", "the column name a occurs 2 times: columns 1, 2"),
         ("a,y\n1,u\n2,\n3,\n", {}, "t.csv:3, column y", "the target is missing (and in 1 more rows)"),
         ("a,y\n1,u\n2,u\n", {}, "t.csv, column y", "all rows are of one class, u"),
         ("a,y\n1,1.5\n2,1.5\n", {}, "t.csv, column y", "all rows have the same target, 1.5"),
-        ("a,y\n" + "1,2.5\n" * 20 + "1,oops\n", {}, "t.csv:22, column y", "'oops' is no number"),
+        ("a,y\n" + "1,2.5\n" * 20 + "1,oops\n", {}, "t.csv:22, column y", "'oops' is not a number"),
         ("a,y\n1,0.5\ninf,1.5\n", {}, "t.csv:3, column a", "inf is infinite"),
         ("a,y\n1,0.5\n2,inf\n", {}, "t.csv:3, column y", "'inf' is infinite"),
         ("a,Y\n1,2\n", {}, "dataset.target", "there is no column y in t.csv"),
         ("a,y\n1,2\n", {"drop": ["b"]}, "dataset.drop", "there is no column b in t.csv"),
-        ("a,y\n1,2\nx,3\n", {"types": {"a": "numeric"}}, "t.csv:3, column a", "'x' is no number"),
+        ("a,y\n1,2\nx,3\n", {"types": {"a": "numeric"}}, "t.csv:3, column a", "'x' is not a number"),
         ("a,y\n2024-01-01,2\n2024-13-01,3\n", {"types": {"a": "date"}}, "t.csv:3, column a",
-         "'2024-13-01' is no date like those before it"),
+         "'2024-13-01' is not a date in the format of the previous ones"),
         ("a,g,y\n1,p,2\n2,,3\n", {"group": "g"}, "t.csv:3, column g", "dataset.group has no value here"),
-        ("y\n1\n2\n", {}, "dataset", "no column of t.csv is left to predict y from"),
+        ("y\n1\n2\n", {}, "dataset", "there is no column left in t.csv to predict y from"),
     ],
 )  # fmt: skip
 def test_bad_data_is_named(text: str | bytes, options: dict, where: str, message: str) -> None:
@@ -230,7 +230,7 @@ def test_columns_that_are_only_counted_are_listed_in_that_order() -> None:
     text = "\n".join(",".join(str(row + column) for column in range(12)) for row in range(5))
     assert refused(text, target="quality", header=False)[2] == (
         "Choices: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11. "
-        "The file has no header: the columns are counted."
+        "The file has no header, so the columns are numbered."
     )
 
 
@@ -244,10 +244,10 @@ def test_what_is_no_file_or_no_table() -> None:
     with pytest.raises(DataError, match=r"wnie.csv: there is no such file\n  Did you mean wine.csv"):
         load("wnie.csv", "y")
     write(TABLE, "new_c.csv")
-    with pytest.raises(DataError, match=r"nope.csv: there is no such file\n  dataset.path names the file"):
+    with pytest.raises(DataError, match=r"nope.csv: there is no such file\n  Check dataset.path"):
         load("nope.csv", "y")
-    assert refused(b"PK\x03\x04", name="t.pdf")[1] == ".pdf is no format of tables that dlcli reads"
-    assert refused(b"nothing", name="t.parquet")[1].startswith("is no whole Parquet file")
+    assert refused(b"PK\x03\x04", name="t.pdf")[1] == ".pdf is not a supported table format"
+    assert refused(b"nothing", name="t.parquet")[1].startswith("is not a valid Parquet file")
     assert refused(b"nothing", name="t.csv.gz")[1].startswith("cannot be read: Not a gzipped file")
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr("a.csv", TABLE)
@@ -260,9 +260,9 @@ def test_what_is_no_file_or_no_table() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [
-        ('{"y": 1}\n\n{"y": "u"}\n', "t.jsonl:3, column y", "is a string, and what stands before it in this"),
-        ('{"y": 1}\n{"y": 2\n', "t.jsonl:2", "is no JSON: Expecting"),
-        ('[{"y": 1}, {"y": 2}]\n', "t.jsonl:1", "is a list, and no object"),
+        ('{"y": 1}\n\n{"y": "u"}\n', "t.jsonl:3, column y", "is a string, but previous values of the column"),
+        ('{"y": 1}\n{"y": 2\n', "t.jsonl:2", "is not JSON: Expecting"),
+        ('[{"y": 1}, {"y": 2}]\n', "t.jsonl:1", "is a list, not an object"),
     ],
     ids=["two kinds", "cut off", "a list around"],
 )
@@ -287,10 +287,10 @@ def test_odd_times_are_told_with_their_line() -> None:
     rows = [f"{day},{number},{number % 2}" for number, day in enumerate([days[1], days[0], *days[2:]])]
     write("day,a,y\n" + "\n".join(rows))
     assert [(found.where, found.message) for found in load("t.csv", "y", time="day").warnings] == [
-        ("t.csv:3, column day", "2024-01-01 00:00:00 comes before the row above it"),
+        ("t.csv:3, column day", "2024-01-01 00:00:00 is before the time of the previous row"),
         (
             "t.csv:18, column day",
-            "2024-01-19 00:00:00 comes after a gap: the time before it is 2024-01-16 00:00:00",
+            "2024-01-19 00:00:00 comes after a gap: the previous time is 2024-01-16 00:00:00",
         ),
     ]
     assert load("t.csv", "y").warnings == ()
@@ -304,13 +304,13 @@ def test_odd_times_are_told_with_their_line() -> None:
 def test_a_word_among_numbers_is_told() -> None:
     rows = "".join(f"{row},{row % 2}\n" for row in range(40))
     (odd,) = load(write("a,y\n" + rows + "x,1\n"), "y").warnings
-    assert (odd.where, odd.message.partition(":")[0]) == ("t.csv:42, column a", "'x' is no number")
+    assert (odd.where, odd.message.partition(":")[0]) == ("t.csv:42, column a", "'x' is not a number")
     assert load("t.csv", "y", types={"a": "categorical"}).warnings == ()
 
 
 def test_a_quote_that_is_not_closed_is_named_by_its_line() -> None:
     where, message, _ = refused('a,b,y\n1,2,3\n1,"2,3\n4,5,6\n')
-    assert (where, message) == ("t.csv:3", 'has 2 columns, the rows before it have 3: 1,"2,3')
+    assert (where, message) == ("t.csv:3", 'has 2 columns, but previous rows have 3: 1,"2,3')
 
 
 def test_rows_of_a_test_file_are_named_as_its_own() -> None:

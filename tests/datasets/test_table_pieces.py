@@ -96,7 +96,7 @@ def test_empty_lines_are_no_rows_wherever_pieces_begin() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [
-        ("a,b\n1,2\n1,2\n1\n", "t.csv:4", "has 1 columns, the rows before it have 2"),
+        ("a,b\n1,2\n1,2\n1\n", "t.csv:4", "has 1 columns, but previous rows have 2"),
         (b"a,b\n1,2\n1,2\n\xff,2\n", "t.csv:4", "is no UTF-8"),
         ("a,c\n1,2\n", "t.csv", "there is no column b"),
         ("a,b\n", "t.csv", "has no rows"),
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_told_with_its_line(text: str | bytes, where: str, mess
 
 def test_columns_that_are_far_from_there_are_told_in_one_sentence() -> None:
     Path("t.csv").write_text("p,q\n1,2\n")
-    with pytest.raises(DataError, match=r"4 columns that the model needs are not there: a, b, c, d\n.*p, q"):
+    with pytest.raises(DataError, match=r"4 columns that the model needs are missing: a, b, c, d\n.*p, q"):
         list(read_pieces(Path("t.csv"), Wanted(dict.fromkeys("abcd", "numeric"))))
 
 

@@ -129,11 +129,11 @@ def test_what_cannot_be_learnt_from_is_refused_by_file_row_and_column() -> None:
     )
     assert refused(path, target="label") == (
         "dataset.text",
-        "which column of t.csv holds the texts?",
+        "t.csv has several columns that may contain the texts",
         "Choices: more, text.",
     )
     where, message, hint = refused(write("t.tsv", "good\tf\xfcr\nbad\tx\n".encode("latin-1")), target="c0")
-    assert (where, message[:19]) == ("t.tsv:1", "is no UTF-8: byte 0")
+    assert (where, message[:20]) == ("t.tsv:1", "is not UTF-8: byte 0")
     assert "dataset.encoding=latin-1" in hint
 
 
@@ -141,7 +141,7 @@ def test_bad_folders_are_refused_by_file() -> None:
     write("r/good/1.txt", "a")
     assert refused("r")[1] == "there is only one class: good"
     Path("r/bad").mkdir()
-    assert refused("r")[:2] == ("r/bad", "there is no text in this class's folder")
+    assert refused("r")[:2] == ("r/bad", "the class folder contains no text")
     write("r/bad/2.txt", b"caf\xe9")
     assert refused("r")[:2] == ("r/bad/2.txt", "is no utf-8: byte 0xe9 at 3")
     assert told(load("r", encoding="latin-1")) == [("bad", "caf\xe9"), ("good", "a")]

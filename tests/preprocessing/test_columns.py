@@ -182,9 +182,9 @@ def test_columns_that_pandas_has_numbered() -> None:
 @pytest.mark.parametrize(
     ("change", "where", "message", "hint"),
     [
-        ({"size": ["1", "2", "x", "4", "5", "6"]}, "row 3, column size", "'x' is no number", "Mend it"),
+        ({"size": ["1", "2", "x", "4", "5", "6"]}, "row 3, column size", "'x' is not a number", "Correct it"),
         ({"size": [1, 2, 3, 4, 5, np.inf]}, "row 6, column size", "'inf' is infinite", "Leave the cell"),
-        ({"day": ["2024-01-01"] * 5 + ["soon"]}, "row 6, column day", "'soon' is no date", "Write dates"),
+        ({"day": ["2024-01-01"] * 5 + ["soon"]}, "row 6, column day", "'soon' is not a date", "Write dates"),
         ({"size": None}, "new data", "there is no column size", "Did you mean sise?"),
     ],
     ids=["text", "infinite", "date", "column"],

@@ -66,12 +66,12 @@ def edited(column: str, value: Any) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (edited("a", "much"), "new data: row 6, column a: 'much' is no number"),
+        (edited("a", "much"), "new data: row 6, column a: 'much' is not a number"),
         (edited("a", None), "new data: row 6, column a: a value is missing"),
         (edited("a", np.inf), "new data: row 6, column a: 'inf' is infinite"),
         (edited("who", None), "new data: row 6, column who: the id is missing"),
         (edited("at", None), "new data: row 6, column at: the time is missing"),
-        (edited("at", TIMES[0]), "new data: row 6, column at: 2024/1/5 8:00 is there twice in one sequence"),
+        (edited("at", TIMES[0]), "new data: row 6, column at: 2024/1/5 8:00 occurs twice in one sequence"),
         (steps().rename(columns={"c": "cc"}), "new data: there is no column c\n  Did you mean cc?"),
         (np.zeros((2, 4, 1)), "new data: the array has shape (2, 4, 1); the model needs (rows, steps, 3)"),
         (np.zeros((4, 2)), "new data: the array has shape (4, 2); the model needs (rows, steps, 3)"),

@@ -104,7 +104,7 @@ def test_raw_steps_that_do_not_suffice_are_named() -> None:
     steps = pd.DataFrame(history().values, columns=["a", "b", "c"])
     with pytest.raises(DataError, match=r"there is no column c\n  Did you mean cc?"):
         fitted.transform(steps.rename(columns={"c": "cc"}))
-    with pytest.raises(DataError, match="step 45, column b: 'much' is no number"):
+    with pytest.raises(DataError, match="step 45, column b: 'much' is not a number"):
         fitted.transform(steps.astype({"b": object}).assign(b=[*steps["b"][:45], "much", *steps["b"][46:]]))
     for wrong in (np.zeros(3), np.zeros((2, 3, 8, 3)), np.zeros((8, 1))):
         with pytest.raises(DataError, match=r"the model needs \(rows, steps, 3\) or \(steps, 3\)"):

@@ -1,4 +1,4 @@
-"""Image files to arrays of bytes: decoded, turned upright, brought to one size and one number of channels."""
+"""Decoding image files to byte arrays, upright and with a common size and number of channels."""
 
 from __future__ import annotations
 
@@ -20,25 +20,28 @@ from dlcli.process.cores import share
 Fit = Literal["crop", "stretch"]
 Result = TypeVar("Result")
 
-# Bytes that show nearly every image's kind and size.
+# Number of bytes that contain the header of nearly every image.
 _HEAD = 1 << 16
 
 _GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
-# Files that wait for a thread at a time.
-_AT_ONCE = 4096
+# Number of files queued for the threads at a time.
+_BLOCK = 4096
 
-_ROTATION = 0x0112  # EXIF: how the camera was held
+_ORIENTATION = 0x0112  # EXIF tag
 
 
 class BadImage(Exception):
-    """A file that cannot be decoded; says why."""
+    """An image file cannot be decoded; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image: height and width in pixels, upright, and whether it is grey.
+    """Header of an image file.
 
-    `digest` is of the file's size and first bytes.
+    Attributes:
+        size: height and width in pixels, of the upright image.
+        grey: whether the image is grey.
+        digest: digest of the file's size and first bytes.
     """
 
     size: tuple[int, int]
@@ -48,12 +51,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Decoder:
-    """How files become images `(H, W)`, or `(H, W, 3)`.
+    """Decodes files to images `(H, W)` or `(H, W, 3)`.
 
     Attributes:
-        size: height and width of the result; None leaves an image as large as it is.
-        fit: crop scales the shorter side and cuts the longer one's ends off; stretch scales both sides.
-        grey: one channel, without an axis of its own, or three.
+        size: height and width of the result; None keeps the image's size.
+        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
+        grey: decode to one channel without a channel axis, instead of three channels.
     """
 
     size: tuple[int, int] | None
@@ -61,10 +64,10 @@ class Decoder:
     grey: bool
 
     def decode(self, entry: Stored) -> np.ndarray:
-        """The image of a file, as bytes.
+        """Return the image of a file as bytes.
 
         Raises:
-            BadImage: the file is empty, cut off, or no image.
+            BadImage: the file is empty, truncated, or not an image.
         """
         with _bad(entry), _open(entry.read()) as opened:
             image = _channels(ImageOps.exif_transpose(opened), self.grey)
@@ -78,27 +81,27 @@ class Decoder:
 
 
 def read_header(entry: Stored) -> Header:
-    """Look at a file's beginning.
+    """Read the header of an image file.
 
     Raises:
-        BadImage: it is empty, or no image.
+        BadImage: the file is empty, or not an image.
     """
     with _bad(entry):
         head = entry.read(_HEAD)
         try:
             image = _open(head)
-        except UnidentifiedImageError:  # what precedes the image (a thumbnail, a colour profile) is longer
+        except UnidentifiedImageError:  # the metadata (a thumbnail, a colour profile) is longer
             image = _open(entry.read())
         with image:
             width, height = image.size
-            if image.getexif().get(_ROTATION, 1) >= 5:
+            if image.getexif().get(_ORIENTATION, 1) >= 5:
                 width, height = height, width
             digest = hashlib.blake2b(head[:4096] + entry.size.to_bytes(8, "little"), digest_size=16).digest()
             return Header((height, width), image.mode in _GREY, digest)
 
 
-class _bad:  # noqa: N801 reads as the context that it is
-    """Whatever goes wrong with a file, as one kind of error."""
+class _bad:  # noqa: N801 used as a context manager
+    """Context that converts all exceptions about a file to BadImage."""
 
     def __init__(self, entry: Stored) -> None:
         self._entry = entry
@@ -116,7 +119,7 @@ class _bad:  # noqa: N801 reads as the context that it is
 
 def _open(content: bytes) -> Image.Image:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on damaged metadata, which nobody reads here
+        warnings.simplefilter("ignore")  # about damaged metadata, which is not used
         return Image.open(io.BytesIO(content))
 
 
@@ -131,12 +134,12 @@ def _channels(image: Image.Image, grey: bool) -> Image.Image:
 
 
 def threads() -> int:
-    """How many images are decoded at once: Pillow lets go of the interpreter while it works."""
+    """Return the number of decoding threads; they run in parallel because Pillow releases the GIL."""
     return min(share(), 16)
 
 
 def in_threads(work: Callable[[Stored], Result], entries: Sequence[Stored]) -> Iterator[Result | BadImage]:
-    """What `work` gives for each file, in their order; a BadImage in its place where it raised one."""
+    """Yield the result of `work` for each file in order, or the BadImage that it raised."""
 
     def one(entry: Stored) -> Result | BadImage:
         try:
@@ -145,5 +148,5 @@ def in_threads(work: Callable[[Stored], Result], entries: Sequence[Stored]) -> I
             return bad
 
     with ThreadPoolExecutor(threads()) as pool:
-        for first in range(0, len(entries), _AT_ONCE):
-            yield from pool.map(one, entries[first : first + _AT_ONCE])
+        for first in range(0, len(entries), _BLOCK):
+            yield from pool.map(one, entries[first : first + _BLOCK])

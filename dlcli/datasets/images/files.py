@@ -1,4 +1,4 @@
-"""`ImageFiles`: raw rows that stay in their files until they are read."""
+"""`ImageFiles`: images that stay in files and are decoded when they are read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dlcli.errors import DataError
 
 
 class ImageFiles:
-    """Images `(N, H, W)` or `(N, H, W, 3)` as bytes, like an array of them, but decoded when they are read.
+    """An array-like of images `(N, H, W)` or `(N, H, W, 3)` as bytes, which are decoded when they are read.
 
-    Indexing gives other `ImageFiles`; `read`, and numpy's `asarray`, decode.
+    Indexing returns other `ImageFiles`; `read` and numpy's `asarray` decode.
     """
 
     dtype = np.dtype(np.uint8)
@@ -32,12 +32,12 @@ class ImageFiles:
 
     @property
     def ndim(self) -> int:
-        """3, or 4 where there are channels."""
+        """Number of dimensions: 3, or 4 with a channel axis."""
         return len(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """What all images take, once they are decoded."""
+        """Size of all decoded images in bytes."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -52,10 +52,10 @@ class ImageFiles:
         return self.read()
 
     def read(self) -> np.ndarray:
-        """All images.
+        """Decode and return all images.
 
         Raises:
-            DataError: a file that cannot be decoded.
+            DataError: a file cannot be decoded.
         """
         images = np.empty(self.shape, np.uint8)
         for row, image in enumerate(in_threads(self.decoder.decode, self.entries)):
@@ -65,7 +65,7 @@ class ImageFiles:
         return images
 
     def read_one(self, row: int) -> np.ndarray:
-        """One image; raises as `read` does."""
+        """Decode and return one image; raises the same errors as `read`."""
         try:
             return self.decoder.decode(self.entries[row])
         except BadImage as bad:
@@ -73,7 +73,7 @@ class ImageFiles:
 
 
 def bad_file(entry: Stored, bad: BadImage) -> DataError:
-    """The error for a file that is no whole image."""
+    """Return the error for a damaged image file."""
     return DataError(
         str(bad), entry.where, "Repair or remove it, or leave such files out: dataset.on_bad=skip."
     )

@@ -1,4 +1,4 @@
-"""Files of images as rows: looked at, brought to one size, and decoded at once where there is room for all."""
+"""Loading image files as rows: check headers, choose a common size, decode in advance if memory suffices."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Color = Literal["auto", "rgb", "grey"]
 InMemory = Literal["auto"] | bool
 OnBad = Literal["error", "skip"]
 
-# Rows lie in memory once as they are, once sorted into the parts of a split, and once with their channels first.
+# Copies of the rows in memory: as loaded, sorted into the parts of a split, and with channels first.
 _COPIES = 3
 
-# The share of what memory is free that images may take.
+# Maximum share of the free memory for images.
 _SHARE = 0.5
 
 
@@ -37,10 +37,10 @@ class Images:
     """Images as rows of `Data`.
 
     Attributes:
-        x: bytes `(N, H, W)` where they are grey, else `(N, H, W, 3)`; `ImageFiles` where they are decoded when read.
-        rows: their places among all that were given.
-        note: how they are held, and what was left out.
-        content: a digest that is the same in memory and in files.
+        x: bytes `(N, H, W)` if they are grey, else `(N, H, W, 3)`; `ImageFiles` if they are decoded when read.
+        rows: indices of the images among all given files.
+        note: how the images are stored, and which files were left out.
+        content: digest of the images, the same for images in memory and in files.
     """
 
     x: np.ndarray | ImageFiles
@@ -51,15 +51,15 @@ class Images:
 
 @dataclass(frozen=True)
 class _Found:
-    """Files and what is known of them; equally long lists."""
+    """Files and their headers, in lists of equal length."""
 
     entries: list[Stored]
     headers: list[Header]
-    rows: np.ndarray  # their places among all that were listed
+    rows: np.ndarray  # indices among all listed files
     skipped: list[str]
 
     def without(self, bad: Sequence[tuple[int, BadImage]]) -> _Found:
-        """The others."""
+        """Return the files without the bad ones, which are added to `skipped`."""
         out = {row for row, _ in bad}
         keep = [row for row in range(len(self.entries)) if row not in out]
         return _Found(
@@ -79,39 +79,39 @@ def load_images(
     in_memory: InMemory = "auto",
     on_bad: OnBad = "error",
 ) -> Images:
-    """The images of files.
+    """Load the images of files.
 
     Args:
-        place: where they come from.
+        place: source of the files.
         entries: the files.
-        size: side of the square, or height and width in pixels, that images are brought to; None: as they are.
-        fit: crop scales the shorter side and cuts off the ends of the longer one; stretch scales both.
-        color: grey or rgb; auto is grey where all images are.
-        in_memory: decode all images at once, or each when it is read; auto: at once where they fit.
-        on_bad: whether a file that is no whole image is an error, or left out and named.
+        size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
+        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
+        color: grey or rgb; auto is grey if all images are grey.
+        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
+        on_bad: whether a damaged image file is an error, or is left out and reported.
 
     Raises:
-        DataError: a file, and what is wrong with it.
+        DataError: a file is damaged, or no image is left.
     """
-    found = _look_at(list(entries), on_bad)
+    found = _read_headers(list(entries), on_bad)
     files = ImageFiles(found.entries, _decoder(found, size, fit, color))
     free = psutil.virtual_memory().available
-    at_once = _COPIES * files.nbytes <= _SHARE * free if in_memory == "auto" else in_memory
-    if at_once or on_bad == "skip":  # what is cut off shows only when it is decoded
-        x, also_bad = _decode(files, keep=at_once, skip=on_bad == "skip")
+    decoded = _COPIES * files.nbytes <= _SHARE * free if in_memory == "auto" else in_memory
+    if decoded or on_bad == "skip":  # truncated files are only found by decoding them
+        x, also_bad = _decode(files, keep=decoded, skip=on_bad == "skip")
         found = found.without(also_bad)
         files = ImageFiles(found.entries, files.decoder)
     if not found.entries:
-        raise DataError("no image is left", str(place), f"The first that was left out: {found.skipped[0]}")
+        raise DataError("all images are damaged", str(place), f"Check the files, such as {found.skipped[0]}.")
     size_text = f"{amount(files.nbytes)} decoded, {amount(free)} of memory free"
-    note = f"{'in memory' if at_once else 'decoded as they are read'} ({size_text})"
+    note = f"{'in memory' if decoded else 'decoded when they are read'} ({size_text})"
     if found.skipped:
-        note += f"; {len(found.skipped)} broken left out: {', '.join(found.skipped[:3])}"
-    return Images(x if at_once else files, found.rows, note, _digest(found, files.decoder))
+        note += f"; {len(found.skipped)} damaged left out: {', '.join(found.skipped[:3])}"
+    return Images(x if decoded else files, found.rows, note, _digest(found, files.decoder))
 
 
-def _look_at(entries: list[Stored], on_bad: str) -> _Found:
-    """The headers of all files; broken ones are left out, or an error."""
+def _read_headers(entries: list[Stored], on_bad: str) -> _Found:
+    """Read the headers of all files; damaged files are left out, or an error."""
     headers = list(in_threads(read_header, entries))
     bad = [(row, header) for row, header in enumerate(headers) if isinstance(header, BadImage)]
     if bad and on_bad == "error":
@@ -133,13 +133,13 @@ def _decoder(found: _Found, size: Size, fit: Fit, color: Color) -> Decoder:
         raise DataError(
             f"is {height} x {width} pixels, others are {usual[0]} x {usual[1]}",
             found.entries[other].where,
-            "Bring all to one size: dataset.size=96 (or [HEIGHT,WIDTH]), dataset.fit=crop or stretch.",
+            "Resize all to one size: dataset.size=96 (or [HEIGHT,WIDTH]), dataset.fit=crop or stretch.",
         )
     return Decoder(next(iter(sizes), (1, 1)), fit, grey)
 
 
 def _decode(files: ImageFiles, *, keep: bool, skip: bool) -> tuple[Any, list[tuple[int, BadImage]]]:
-    """All images that can be decoded `(N, ...)` (or none of them kept), and those that cannot."""
+    """Decode all images; return those that can be decoded `(N, ...)`, if they are kept, and the bad ones."""
     images = np.empty(files.shape if keep else (0,), np.uint8)
     bad: list[tuple[int, BadImage]] = []
     good = 0
@@ -155,13 +155,13 @@ def _decode(files: ImageFiles, *, keep: bool, skip: bool) -> tuple[Any, list[tup
 
 
 def _error(entries: list[Stored], bad: Sequence[tuple[int, BadImage]]) -> DataError:
-    """The first few broken files."""
+    """Return an error with the first few damaged files."""
     errors = [bad_file(entries[row], reason) for row, reason in bad[:5]]
     return DataError([problem for error in errors for problem in error.problems])
 
 
 def _digest(found: _Found, decoder: Decoder) -> str:
-    """Stands for the pixels: names, sizes and first bytes of the files, and how they are decoded."""
+    """Return a digest of names, sizes and first bytes of the files, and of the decoder, in place of the pixels."""
     digest = hashlib.blake2b(repr(decoder).encode(), digest_size=16)
     for entry, header in zip(found.entries, found.headers, strict=True):
         digest.update(entry.name.encode())

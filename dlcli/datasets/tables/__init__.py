@@ -1,1 +1,1 @@
-"""Tables in files: read as they are, each mistake named by file, row and column."""
+"""Reading table files, with errors that name file, row and column."""

@@ -1,4 +1,4 @@
-"""Arrow's many types as the few that a table's columns have: numbers, booleans, dates and words."""
+"""Conversion of Arrow types to the column types of tables: numbers, booleans, dates and strings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dlcli.errors import DataError
 
 
 def to_frame(table: pa.Table, file: Path) -> pd.DataFrame:
-    """The table in pandas, column by column: each is let go of as it is converted, if nobody else holds the table.
+    """Convert a table to pandas, column by column; each Arrow column is freed if nothing else refers to the table.
 
     Raises:
-        DataError: a column holds lists, structures or bytes.
+        DataError: a column contains lists, structs or bytes.
     """
     columns = []
     for number in reversed(range(table.num_columns)):
@@ -25,10 +25,10 @@ def to_frame(table: pa.Table, file: Path) -> pd.DataFrame:
 
 
 def to_series(column: pa.ChunkedArray, field: pa.Field, file: Path) -> pd.Series:
-    """One column in pandas, under its name.
+    """Convert one column to pandas, with its name.
 
     Raises:
-        DataError: it holds lists, structures or bytes.
+        DataError: the column contains lists, structs or bytes.
     """
     plain = _plain(field, file)
     if plain != field.type:
@@ -37,20 +37,20 @@ def to_series(column: pa.ChunkedArray, field: pa.Field, file: Path) -> pd.Series
 
 
 def from_columns(columns: Sequence[pd.Series]) -> pd.DataFrame:
-    """The table of some columns, whose memory it takes over; names may stand there twice."""
+    """Return a table of columns without copying them; names may be duplicate."""
     frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
     frame.columns = [str(column.name) for column in columns]
-    # Arrow keeps what it has freed, for tables to come: of a large one that is much.
+    # Arrow's memory pool keeps freed memory for later use, which can be much for a large table.
     pa.default_memory_pool().release_unused()
     return frame
 
 
-# What tells, in an Arrow field's metadata, that times are dates without a time of day.
+# Metadata of an Arrow field whose times are dates without a time of day.
 DATES = {b"dlcli": b"dates"}
 
 
 def dated(table: pa.Table) -> pa.Table:
-    """The whole of a table, whose times are marked as dates where none has a time of day."""
+    """Return the table with time columns marked as dates if no value has a time of day."""
     for number, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             times = table.column(number).to_pandas().dropna()
@@ -68,14 +68,14 @@ def _plain(field: pa.Field, file: Path) -> pa.DataType:
     if types.is_time(kind) or types.is_large_string(kind):
         return pa.string()
     if types.is_timestamp(kind):
-        return pa.timestamp("us")  # a time zone is forgotten: all of a column's rows have the same
+        return pa.timestamp("us")  # the time zone is dropped, since it is the same for all rows of a column
     if is_odd(field):
         raise odd_column(field.name, str(kind), file)
     return kind
 
 
 def is_odd(field: pa.Field) -> bool:
-    """Whether a column holds lists, structures, bytes or spans of time: what no table's column holds."""
+    """Return whether a column contains lists, structs, bytes or durations, which tables do not support."""
     kind, types = field.type, pa.types
     if types.is_dictionary(kind):
         kind = kind.value_type
@@ -88,9 +88,9 @@ def is_odd(field: pa.Field) -> bool:
 
 
 def odd_column(name: str, kind: str, file: Path) -> DataError:
-    """The error for such a column where it is needed."""
+    """Return the error for an unsupported column that is needed."""
     return DataError(
-        f"holds {kind}: a table's columns are numbers, booleans, dates or words",
+        f"contains {kind}, but the columns of a table must be numbers, booleans, dates or strings",
         f"{file}, column {name}",
         f"Leave it out: dataset.drop=[{name}].",
     )

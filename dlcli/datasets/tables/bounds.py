@@ -1,7 +1,7 @@
-"""`Bounded`: a stream of text that neither a line without an end nor a packed file without bounds can fill memory with.
+"""`Bounded`: a stream that limits the length of lines and the total size, to protect memory.
 
-A few megabytes of gzip can hold a line of a gigabyte. What reads lines would collect all of it before it could say
-that this is no table.
+A few megabytes of gzip can contain a line of a gigabyte, and a reader of lines would collect all of it before it could
+reject the file.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from typing import IO, Any
 from dlcli.errors import DataError
 from dlcli.formatting import amount
 
-# Bytes of a line. A row of a million columns has less; so has a book in a cell.
+# Maximum number of bytes of a line; a row of a million columns is shorter, and so is a book in a cell.
 LONGEST_LINE = 64 << 20
 
 _BLOCK = 1 << 20
 
 
 class Bounded(io.RawIOBase):
-    """The bytes of `stream`, as long as no line has more than `LONGEST_LINE` and all have no more than `most`.
+    """Reads a stream up to `most` bytes with lines of up to `LONGEST_LINE` bytes.
 
-    Reading raises DataError where that is so. Closing it closes the stream.
+    Reading beyond these limits raises DataError. Closing it closes the stream.
     """
 
     def __init__(self, stream: IO[bytes], name: str, most: int | None = None) -> None:
         self._stream = stream
-        # Of a pipe: what is there, rather than as much as is asked for.
+        # read1 returns the available bytes of a pipe instead of waiting for the requested number.
         self._read1 = getattr(stream, "read1", stream.read)
         self._name = name
         self._most = most
         self._read = 0
-        self._line = 0  # bytes behind the last end of a line
+        self._line = 0  # bytes since the last line break
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read some bytes; none at the end."""
+        """Read some bytes into the buffer; 0 at the end."""
         some = self._read1(len(buffer))
         buffer[: len(some)] = some
         end = max(some.rfind(b"\n"), some.rfind(b"\r"))
@@ -46,20 +46,20 @@ class Bounded(io.RawIOBase):
         self._read += len(some)
         if self._line > LONGEST_LINE:
             raise DataError(
-                f"has a line of more than {amount(LONGEST_LINE)}: it is no table of text",
+                f"has a line of more than {amount(LONGEST_LINE)}, so it is not a table of text",
                 self._name,
-                "Rows end with a line break. Look at the file's beginning, and how it was written.",
+                "Check the file: each row must end with a line break.",
             )
         if self._most is not None and self._read > self._most:
             raise DataError(
-                f"holds more than {amount(self._most)} of text, which is all the memory that is free",
+                f"contains more than {amount(self._most)} of text, the size of the free memory",
                 self._name,
-                "Take fewer rows, or a machine with more memory. Numbers take less as .parquet.",
+                "Use fewer rows, a machine with more memory, or .parquet, which needs less for numbers.",
             )
         return len(some)
 
     def close(self) -> None:
-        """Close what it reads from."""
+        """Close the stream."""
         if not self.closed:
             try:
                 self._stream.close()
@@ -68,12 +68,12 @@ class Bounded(io.RawIOBase):
 
 
 def bounded(stream: IO[bytes], name: str, most: int | None = None) -> io.BufferedReader:
-    """The stream within bounds, buffered; `most` bytes of it, where all of it is read into memory."""
+    """Return a buffered stream with limits; `most` is the maximum size of a stream that is read into memory at once."""
     return io.BufferedReader(Bounded(stream, name, most), _BLOCK)
 
 
 def free_memory() -> int:
-    """Bytes that a table may take."""
+    """Return the number of bytes that a table may occupy."""
     import psutil
 
     return int(psutil.virtual_memory().available)

@@ -1,4 +1,4 @@
-"""A column's kind, and its values as that kind: what a file, a table in memory and a new row have to agree on."""
+"""Kinds of columns, and conversion of values to them, shared by files, tables in memory and new rows."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from dlcli.errors import DataError
 
 Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
 
-# From a row's position and a column's name to where that is.
+# Returns the place of a row's position and a column's name, for messages.
 Place = Callable[[int, str], str]
 
-# A column of words is text where it has more than so many different ones, and more than this share of its rows has.
+# A string column is text if the number of its distinct values exceeds both this number and this share of its rows.
 _TEXTS, _TEXT_SHARE = 50, 0.5
 
-# The share of a column's values from which on those that are no numbers are mistakes in a column of numbers.
+# Share of numeric values from which the other values of a column are considered mistakes.
 _MOSTLY = 0.9
 
-# How dates are written whose year comes first, for pandas: they can be read in one way only.
+# pandas' format of unambiguous dates, which begin with the year.
 ISO = "ISO8601"
 
-# Where a table's frame keeps how its columns of dates were written in the file, by name (`DataFrame.attrs`).
+# Key of `DataFrame.attrs` for the formats of date columns in the file, by column name.
 DATES_WRITTEN = "dlcli.dates"
 
-# The category of what is missing.
+# Category of missing values.
 MISSING = "(missing)"
 
 
 def named(rows: pd.DataFrame, columns: Collection[str]) -> pd.DataFrame:
-    """The rows, their columns' names as strings.
+    """Return the rows with column names as strings.
 
-    Where pandas has numbered the columns of a file without a header, and none of `columns` goes by a number, they are
-    called as dlcli reads them: c0, c1, ...
+    If pandas has numbered the columns of a file without a header, and none of `columns` is a number, they are renamed
+    to dlcli's names c0, c1, ...
     """
     numbered = len(rows.columns) > 0 and pd.api.types.is_integer_dtype(rows.columns.dtype)
     if numbered and not {str(number) for number in rows.columns} & set(columns):
@@ -45,7 +45,7 @@ def named(rows: pd.DataFrame, columns: Collection[str]) -> pd.DataFrame:
 
 
 def kind_of(values: pd.Series) -> Kind:
-    """What the column's type says."""
+    """Return the kind that corresponds to the column's type."""
     types = pd.api.types
     if types.is_bool_dtype(values.dtype):
         return "boolean"
@@ -55,84 +55,87 @@ def kind_of(values: pd.Series) -> Kind:
 
 
 def is_text(values: pd.Series) -> bool:
-    """Whether a column holds words of which hardly any comes twice."""
+    """Return whether a string column has mostly distinct values."""
     if kind_of(values) != "categorical":
         return False
-    different = values.nunique()
-    return different > _TEXTS and different > _TEXT_SHARE * values.notna().sum()
+    distinct = values.nunique()
+    return distinct > _TEXTS and distinct > _TEXT_SHARE * values.notna().sum()
 
 
 def is_mostly_numbers(values: pd.Series) -> bool:
-    """Whether a column of words holds numbers, but for a few that are likely mistakes."""
+    """Return whether a string column contains numbers, except for a few likely mistakes."""
     known = values.dropna()
     return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().mean() >= _MOSTLY)
 
 
-def as_numbers(values: pd.Series, place: Place, mend: str = "") -> np.ndarray:
-    """Floats `(N,)`, NaN where a value is missing. `mend` says what to do with a value that is refused.
+def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
+    """Return floats `(N,)` with NaN for missing values; `hint` is that of the errors.
 
     Raises:
-        DataError: a value is no number, or infinite.
+        DataError: a value is not a number, or infinite.
     """
     if kind_of(values) in ("numeric", "boolean"):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
-        numbers = pd.to_numeric(_words(values), errors="coerce").to_numpy(dtype=np.float64)
+        numbers = pd.to_numeric(_strings(values), errors="coerce").to_numpy(dtype=np.float64)
         wrong = np.isnan(numbers) & values.notna().to_numpy()
-        other = f"Mend it, or dataset.types={{{values.name}: categorical}}."
-        _refuse(values, wrong, "is no number", place, mend or other)
-    empty = "Leave the cell empty where there is no value."
-    _refuse(values, np.isinf(numbers), "is infinite", place, mend or empty)
+        correct = f"Correct it, or set dataset.types={{{values.name}: categorical}}."
+        _raise_if(values, wrong, "is not a number", place, hint or correct)
+    empty = "Leave the cell empty if there is no value."
+    _raise_if(values, np.isinf(numbers), "is infinite", place, hint or empty)
     return numbers
 
 
 def as_categories(values: pd.Series) -> np.ndarray:
-    """Names `(N,)`: equal for 1, 1.0 and "1", whatever the file's type."""
+    """Return category names `(N,)`, which are equal for 1, 1.0 and "1"."""
     codes, found = pd.factorize(values)
     return np.array([*(_name(value) for value in found), MISSING], dtype=object)[codes]
 
 
 def as_dates(values: pd.Series, place: Place, written: str | None = None) -> pd.Series:
-    """Points in time, NaT where a value is missing; those with a zone in UTC, for a column may hold several.
+    """Return dates with NaT for missing values; dates with a time zone are converted to UTC.
 
-    `written` is how dates are written where that is known (`how_written`), lest the first of these rows decide whether
-    05/06 is in May or in June. A date whose year comes first is read beside it.
+    `written` is the format of the dates if it is known (see `how_written`), so that the first row does not decide
+    whether 05/06 is in May or in June. Dates that begin with the year are accepted in addition.
 
     Raises:
-        DataError: a value is no date, or not written like the first.
+        DataError: a value is not a date, or has another format than the first.
     """
     if kind_of(values) == "date":
         return values
-    words, like = _words(values), "those before it" if written is None else "those that were learnt from"
+    strings = _strings(values)
+    others = "the previous ones" if written is None else "those of the training data"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas' remark that it found no format is said better below
-        dates = pd.to_datetime(words, format=written, errors="coerce", utc=True)
+        warnings.simplefilter("ignore")  # pandas' warning that it found no format, reported as an error below
+        dates = pd.to_datetime(strings, format=written, errors="coerce", utc=True)
         if written not in (None, ISO) and dates.isna().any():
-            dates = dates.fillna(pd.to_datetime(words, format=ISO, errors="coerce", utc=True))
+            dates = dates.fillna(pd.to_datetime(strings, format=ISO, errors="coerce", utc=True))
     dates = dates.dt.tz_localize(None)
     wrong = dates.isna().to_numpy() & values.notna().to_numpy()
-    _refuse(values, wrong, f"is no date like {like}", place, "Write dates like 2024-12-31.")
+    _raise_if(
+        values, wrong, f"is not a date in the format of {others}", place, "Write dates like 2024-12-31."
+    )
     return dates
 
 
 def how_written(values: pd.Series) -> str | None:
-    """The format of a column's dates, as `as_dates` takes it; None where pandas finds none."""
+    """Return the format of a column's dates for `as_dates`; None if pandas finds none."""
     from pandas.tseries.api import guess_datetime_format
 
     known = values.dropna()
     if kind_of(values) == "date" or known.empty:
         return ISO
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas' remark that the day comes first
+        warnings.simplefilter("ignore")  # pandas' warning that the day comes first
         found = guess_datetime_format(str(known.iloc[0]))
     return ISO if found and found.startswith("%Y") else found
 
 
 def as_kind(values: pd.Series, kind: Kind, place: Place, written: str | None = None) -> pd.Series:
-    """The column in the type of a kind, missing values as such; `written` is how its dates are.
+    """Convert a column to the type of a kind, keeping missing values; `written` is the format of dates.
 
     Raises:
-        DataError: a value is not of that kind.
+        DataError: a value does not have this kind.
     """
     if kind in ("categorical", "text"):
         names = pd.Series(as_categories(values), index=values.index, name=values.name)
@@ -146,7 +149,7 @@ def as_kind(values: pd.Series, kind: Kind, place: Place, written: str | None = N
     return pd.Series(numbers, index=values.index, name=values.name)
 
 
-def _words(values: pd.Series) -> pd.Series:
+def _strings(values: pd.Series) -> pd.Series:
     return values.astype("str") if kind_of(values) != "categorical" else values
 
 
@@ -156,7 +159,7 @@ def _name(value: Any) -> str:
     return str(value)
 
 
-def _refuse(values: pd.Series, wrong: np.ndarray, what: str, place: Place, hint: str) -> None:
+def _raise_if(values: pd.Series, wrong: np.ndarray, message: str, place: Place, hint: str) -> None:
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"{str(values.iloc[row])!r} {what}", place(row, str(values.name)), hint)
+        raise DataError(f"{str(values.iloc[row])!r} {message}", place(row, str(values.name)), hint)

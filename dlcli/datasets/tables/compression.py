@@ -1,4 +1,4 @@
-"""Files that may be packed: gzip, bz2, xz, zstd, or a zip with one file in it."""
+"""Opening files that may be compressed with gzip, bz2, xz or zstd, or a zip archive with a single file."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from dlcli.files.paths import is_file
 _OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _PACKED = (*_OPEN, ".zst", ".zip")
 
-# Of a zip that asks for a password there is a RuntimeError.
+# Exceptions raised for damaged files; RuntimeError is that of a zip with a password.
 _DAMAGED = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
-# The bit of a zip's member that says so.
+# Flag of an encrypted zip member.
 _ENCRYPTED = 0x1
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Some lines of a text file, in memory, read as if they were all of it.
+    """Some lines of a text file in memory, which are read like a complete file.
 
     Attributes:
-        file: that they are of, for messages.
+        file: the file that they come from, for messages.
         content: the lines.
-        before: what their numbers are short of those in the file.
+        before: number of lines before them in the file.
     """
 
     file: Path
@@ -50,18 +50,18 @@ class Excerpt:
 
 
 def at_line(file: Path | Excerpt, number: int) -> str:
-    """Where a line is, for messages: `wine.csv:12`."""
+    """Return the place of a line for messages, such as `wine.csv:12`."""
     return f"{file}:{number + (file.before if isinstance(file, Excerpt) else 0)}"
 
 
 @contextmanager
 def opened(file: Path | Excerpt, most: int | None = None) -> Iterator[IO[bytes]]:
-    """The bytes of a file, unpacked where its name says that it is packed; no line is too long for memory.
+    """Open a file for reading bytes, decompressing it according to its name, with a limit on the length of lines.
 
-    `most` is how many bytes there may be, where all of them go into memory.
+    `most` is the maximum number of bytes, for a file that is read into memory at once.
 
     Raises:
-        DataError: there is no such file, it is damaged, a line is too long, or a zip does not hold one file.
+        DataError: the file does not exist or is damaged, a line is too long, or a zip does not contain one file.
     """
     try:
         if isinstance(file, Excerpt):
@@ -70,17 +70,19 @@ def opened(file: Path | Excerpt, most: int | None = None) -> Iterator[IO[bytes]]
             with bounded(_open(file), str(file), most) as stream:
                 yield stream
     except _DAMAGED as error:
-        raise _unreadable(file, error) from error
+        raise _read_error(file, error) from error
 
 
-def _unreadable(file: Path | Excerpt, error: Exception) -> DataError:
+def _read_error(file: Path | Excerpt, error: Exception) -> DataError:
     if isinstance(error, PermissionError):
-        return DataError("may not be read by this user", str(file), "Ask for its permissions: chmod u+r.")
-    return DataError(f"cannot be read: {first_line(error)}", str(file), "Copy it anew.")
+        return DataError(
+            "cannot be read by this user", str(file), "Change its permissions, such as with chmod u+r."
+        )
+    return DataError(f"cannot be read: {first_line(error)}", str(file), "Copy it again.")
 
 
 def format_of(file: Path) -> str:
-    """The ending that tells a file's format, in lower case: of what is packed, not of the packing."""
+    """Return the suffix of a file's format in lower case, without that of the compression."""
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if suffixes[-1:] == [".zip"] and is_file(file):
         return PurePosixPath(_member(file).filename).suffix.lower()
@@ -90,7 +92,7 @@ def format_of(file: Path) -> str:
 
 
 def is_packed(file: Path) -> bool:
-    """Whether a file's name says that it is packed."""
+    """Return whether a file's name indicates compression."""
     return file.suffix.lower() in _PACKED
 
 
@@ -101,27 +103,27 @@ def _open(file: Path) -> Any:
     if packing == ".zst":
         return pa.input_stream(str(file), compression="zstd")
     if packing == ".zip":
-        with zipfile.ZipFile(file) as packed:  # the member stays open without it
+        with zipfile.ZipFile(file) as packed:  # the member stays open after the archive is closed
             return packed.open(_member(file))
     return file.open("rb")
 
 
 def _member(file: Path) -> zipfile.ZipInfo:
-    """The one file in a zip; what macOS adds of its own does not count."""
+    """Return the single file in a zip archive, ignoring metadata that macOS adds."""
     try:
         with zipfile.ZipFile(file) as packed:
             members = [member for member in packed.infolist() if not member.is_dir()]
     except _DAMAGED as error:
-        raise _unreadable(file, error) from error
+        raise _read_error(file, error) from error
     members = [member for member in members if not _is_hidden(member.filename)]
     names = [member.filename for member in members]
     if len(members) != 1:
         raise DataError(
-            f"holds {len(names)} files{': ' + ', '.join(names[:3]) if names else ''}",
+            f"contains {len(names)} files{': ' + ', '.join(names[:3]) if names else ''}",
             str(file),
-            "Unpack it: only a zip with a single file in it is read as it is.",
+            "Unpack it: a zip archive can be read directly only if it contains a single file.",
         )
-    _refuse_unsafe(file, members[0])
+    _check_safe(file, members[0])
     return members[0]
 
 
@@ -129,17 +131,17 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) and part != ".." for part in name.split("/"))
 
 
-def _refuse_unsafe(file: Path, member: zipfile.ZipInfo) -> None:
-    """What no program writes that packs a table; nothing is ever unpacked to a file here."""
+def _check_safe(file: Path, member: zipfile.ZipInfo) -> None:
+    """Raise an error for suspicious zip members, although nothing is ever unpacked to disk here."""
     name = member.filename
-    way = PurePosixPath(name.replace("\\", "/"))
-    if way.is_absolute() or ".." in way.parts or name[1:2] == ":":
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
         raise DataError(
-            f"holds a file that would be unpacked elsewhere: {name}",
+            f"contains a file that would be unpacked outside of the folder: {name}",
             str(file),
-            "Ask where the file comes from; zip the table anew, without a path.",
+            "Check where the archive comes from, and zip the table again without a path.",
         )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise DataError(f"holds a link and no file: {name}", str(file), "Zip the table itself.")
+        raise DataError(f"contains a link instead of a file: {name}", str(file), "Zip the table itself.")
     if member.flag_bits & _ENCRYPTED:
-        raise DataError(f"asks for a password: {name}", str(file), "Unpack it, and give the table.")
+        raise DataError(f"needs a password: {name}", str(file), "Unpack it, and give the table.")

@@ -1,4 +1,4 @@
-"""CSV, TSV and the like: sniffed, read strictly, and every mistake named by its line."""
+"""Reading delimited text files such as CSV and TSV: the dialect is detected, and errors name the line."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pyarrow import csv
 from dlcli.datasets.tables.arrow_types import to_frame
 from dlcli.datasets.tables.bounds import LONGEST_LINE, free_memory
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
-from dlcli.datasets.tables.dialect import Dialect, quotes_are_letters, sniff
+from dlcli.datasets.tables.dialect import Dialect, quotes_are_literal, sniff
 from dlcli.datasets.tables.lines import codec, is_utf8
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
 from dlcli.formatting import amount
 
-# What stands for a missing value beside an empty cell; "?" is the UCI repository's.
+# Strings that denote a missing value; "?" is used by the UCI repository.
 MISSING = (
     "", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA",
     "-NaN", "-nan",
 )  # fmt: skip
 
-# Lines that are enough to see how a file is written; two are, where they have so many bytes.
+# Number of lines used to detect the dialect; fewer, but at least two, if they exceed this number of bytes.
 _LINES, _LENGTH = 50, 1 << 22
 
-# Bytes that are looked at together; a row that is longer takes larger ones.
+# Block size in bytes; larger blocks are used for a longer row.
 _BLOCK = 1 << 20
 
-# What Arrow says where a row does not fit into a block.
-_IN_BLOCK = "straddles two block boundaries"
+# Part of Arrow's message about a row that is longer than a block.
+_ROW_TOO_LONG = "straddles two block boundaries"
 
 
 def read_delimited(
@@ -49,22 +49,22 @@ def read_delimited(
     quotes: bool | None = None,
     missing: Sequence[str] = MISSING,
 ) -> Source:
-    """Read a table of text; columns that `types` calls categorical or text stay words, `007` included.
+    """Read a table of text; columns that are categorical or text in `types` stay strings, such as `007`.
 
-    `quotes`: whether a cell may stand in quotes; None: it is found out where tabs separate, and so for all others.
-    `missing`: what stands for a missing value.
+    `quotes` is whether cells may be enclosed in quotes; None detects it for tab-separated files and assumes it for
+    others. `missing` are the strings that denote a missing value.
 
     Raises:
-        DataError: the file is empty, damaged or in another encoding, or a row is too short or too long.
+        DataError: the file is empty, damaged or in another encoding, or a row has too few or too many columns.
     """
     lines = _first_lines(file, encoding)
     if not any(line.strip() for line in lines):
         raise DataError("is empty", str(file), "Give one row at least.")
     if is_utf8(encoding):
-        _refuse_bytes(file)
+        _check_utf8(file)
     dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
-    words = {name for name, kind in (types or {}).items() if kind in ("categorical", "text")}
-    table = _read(file, dialect, encoding, _as_words(words, dialect, lines), missing)
+    strings = {name for name, kind in (types or {}).items() if kind in ("categorical", "text")}
+    table = _read(file, dialect, encoding, _string_types(strings, dialect, lines), missing)
     table = table.rename_columns(_names(table, dialect.header))
     first = 1 + dialect.header
     blank = next(number for number, line in enumerate(lines) if line.strip())
@@ -80,10 +80,10 @@ def find_dialect(
     encoding: str = "utf-8",
     quotes: bool | None = None,
 ) -> tuple[Dialect, list[str]]:
-    """How a file is written, as `read_delimited` finds it, and the names of its columns.
+    """Return the dialect of a file as detected by `read_delimited`, and the names of its columns.
 
     Raises:
-        DataError: it is no text, or in another encoding.
+        DataError: the file is not text, or in another encoding.
     """
     lines = _first_lines(file, encoding)
     dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
@@ -93,10 +93,10 @@ def find_dialect(
 def read_words(
     file: Path | Excerpt, names: Sequence[str], dialect: Dialect, encoding: str = "utf-8"
 ) -> pa.Table:
-    """Some columns of a file, which are there, in this order: words as they are written, a gap an empty one."""
+    """Return existing columns of a file in this order, as strings in their original form; missing values are empty."""
     known = dict(_columns(dialect, _first_lines(file, encoding)))
-    words = {known[name]: pa.string() for name in names}
-    return _read(file, dialect, encoding, words, missing=(), only=list(words)).rename_columns(list(names))
+    types = {known[name]: pa.string() for name in names}
+    return _read(file, dialect, encoding, types, missing=(), only=list(types)).rename_columns(list(names))
 
 
 def _dialect(
@@ -112,12 +112,12 @@ def _dialect(
     if quotes is None and dialect.separator == "\t":
         with opened(file) as stream:
             text = io.TextIOWrapper(stream, encoding, errors="replace")
-            quotes = not quotes_are_letters(text, dialect.separator)
+            quotes = not quotes_are_literal(text, dialect.separator)
     return replace(dialect, quotes=quotes is not False)
 
 
 def _columns(dialect: Dialect, lines: Sequence[str]) -> list[tuple[str, str]]:
-    """The columns' names, and those that Arrow knows them by."""
+    """Return the names of the columns, each with Arrow's name for it."""
     written = dialect.first_row([line for line in lines if line.strip()])
     if not dialect.header:
         return [(f"c{number}", f"f{number}") for number in range(len(written))]
@@ -128,7 +128,7 @@ def _read(
     file: Path | Excerpt,
     dialect: Dialect,
     encoding: str,
-    words: Mapping[str, pa.DataType],
+    types: Mapping[str, pa.DataType],
     missing: Sequence[str],
     only: Sequence[str] = (),
 ) -> pa.Table:
@@ -142,7 +142,7 @@ def _read(
         with opened(file, most=free_memory()) as stream:
             return csv.read_csv(
                 stream,
-                # One thread: rows are counted only then.
+                # Arrow numbers the rows only if it uses a single thread.
                 read_options=csv.ReadOptions(
                     use_threads=False,
                     autogenerate_column_names=not dialect.header,
@@ -160,7 +160,7 @@ def _read(
                     strings_can_be_null=bool(missing),
                     include_columns=list(only),
                     decimal_point=dialect.decimal,
-                    column_types=dict(words),
+                    column_types=dict(types),
                 ),
             )
 
@@ -168,7 +168,7 @@ def _read(
         try:
             return read(_BLOCK)
         except pa.ArrowInvalid as error:
-            if _IN_BLOCK not in str(error):
+            if _ROW_TOO_LONG not in str(error):
                 raise
             return read(LONGEST_LINE)
     except (pa.ArrowException, UnicodeError) as error:
@@ -176,22 +176,22 @@ def _read(
             row = ragged[0]
             begins = row.text.partition("\n")[0].strip("\r")
             raise DataError(
-                f"has {row.actual_columns} columns, the rows before it have {row.expected_columns}: "
+                f"has {row.actual_columns} columns, but previous rows have {row.expected_columns}: "
                 f"{begins[:60].strip()}",
                 at_line(file, _line_of(file, encoding, begins, row.number)),
-                "Mend the row; a text that holds the separator stands in quotes.",
+                "Correct the row; enclose cells that contain the separator in quotes.",
             ) from error
-        if _IN_BLOCK in str(error):
+        if _ROW_TOO_LONG in str(error):
             raise DataError(
                 f"has a row of more than {amount(LONGEST_LINE)}",
                 str(file),
-                "Is a quote not closed? Where quotes are letters, dataset.quotes=false says so.",
+                "Check for a quote that is not closed. If quotes are ordinary characters, set dataset.quotes=false.",
             ) from error
         raise DataError(f"cannot be read as a table: {first_line(error)}", str(file), _HINT) from error
 
 
 def _line_of(file: Path | Excerpt, encoding: str, begins: str, row: int | None) -> int:
-    """The line of a row, which Arrow counts in rows: one in quotes may have several lines, or swallow others."""
+    """Return the line of a row; Arrow counts rows, and a row with quotes may span several lines."""
     found = None
     with opened(file) as stream:
         for number, line in enumerate(stream, start=1):
@@ -202,11 +202,11 @@ def _line_of(file: Path | Excerpt, encoding: str, begins: str, row: int | None) 
     return found or row or 1
 
 
-_HINT = "Look at the file; dataset.separator, dataset.header and dataset.encoding say how it is written."
+_HINT = "Check the file, and its format: dataset.separator, dataset.header, dataset.encoding."
 
 
-def _as_words(names: Collection[str], dialect: Dialect, lines: Sequence[str]) -> dict[str, pa.DataType]:
-    """Arrow's types of columns that are to stay words, under the names that Arrow knows them by."""
+def _string_types(names: Collection[str], dialect: Dialect, lines: Sequence[str]) -> dict[str, pa.DataType]:
+    """Return Arrow's types of columns that must stay strings, by Arrow's names."""
     if not dialect.header:
         return {f"f{name.removeprefix('c')}": pa.string() for name in names}
     written = dialect.first_row([line for line in lines if line.strip()])
@@ -214,7 +214,7 @@ def _as_words(names: Collection[str], dialect: Dialect, lines: Sequence[str]) ->
 
 
 def _names(table: pa.Table, header: bool) -> list[str]:
-    """The columns' names; `c0`, `c1`, ... where there are none."""
+    """Return the names of the columns, `c0`, `c1`, ... if there are none."""
     given = table.column_names if header else [""] * table.num_columns
     return [name.strip() or f"c{number}" for number, name in enumerate(given)]
 
@@ -226,7 +226,7 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
         raise DataError("is written in UTF-16", str(file), "Give dataset.encoding=utf-16.")
     if b"\x00" in start and "16" not in encoding and "32" not in encoding:
         raise DataError(
-            "is no text", str(file), "A table of another kind says so by its name (.parquet, .xlsx)."
+            "is not text", str(file), "If the table has another format, use its suffix (.parquet, .xlsx)."
         )
     with opened(file) as stream:
         raw: list[bytes] = []
@@ -238,13 +238,13 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
         text = b"".join(raw).decode(codec(encoding), errors="replace")
     except LookupError as error:
         raise DataError(
-            f"there is no encoding {encoding}", "dataset.encoding", "Such as utf-8 or latin-1."
+            f"there is no encoding {encoding}", "dataset.encoding", "Give one such as utf-8 or latin-1."
         ) from error
     return text.splitlines()
 
 
-def _refuse_bytes(file: Path | Excerpt) -> None:
-    """Name the first line that is no UTF-8, which Arrow would hand over as bytes."""
+def _check_utf8(file: Path | Excerpt) -> None:
+    """Raise an error with the first line that is not UTF-8, which Arrow would return as bytes."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with opened(file, most=free_memory()) as stream:
@@ -254,17 +254,17 @@ def _refuse_bytes(file: Path | Excerpt) -> None:
     except UnicodeDecodeError:
         with opened(file) as stream:
             for number, line in enumerate(stream, start=1):
-                _refuse_line(line, at_line(file, number))
+                _check_line(line, at_line(file, number))
 
 
-def _refuse_line(line: bytes, where: str) -> None:
+def _check_line(line: bytes, where: str) -> None:
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         before = line[: error.start][-20:].decode("utf-8", errors="replace")
         after = f'after "{before}"' if before else "at its beginning"
         raise DataError(
-            f"is no UTF-8: byte 0x{line[error.start]:02x} {after}",
+            f"is not UTF-8: byte 0x{line[error.start]:02x} {after}",
             where,
-            "Give the encoding that it was written in, such as dataset.encoding=latin-1.",
+            "Give the encoding of the file, such as dataset.encoding=latin-1.",
         ) from error

@@ -1,4 +1,4 @@
-"""How a text file of a table is written: what separates its columns, its decimal sign, whether it names its columns."""
+"""Detection of the dialect of a delimited text file: separator, decimal sign, header."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.datasets.tables.bounds import LONGEST_LINE
 
 SEPARATORS = (",", ";", "\t", "|")
 
-# Of a cell, for which Python's own is 128 KiB.
+# Raise the limit of Python's csv module for the size of a cell, 128 KiB.
 csv.field_size_limit(LONGEST_LINE)
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -24,13 +24,13 @@ _POINT = re.compile(r"[+-]?\d*\.\d+")
 
 @dataclass(frozen=True)
 class Dialect:
-    """What `sniff` finds; each part can be given instead.
+    """The dialect of a delimited text file, as detected by `sniff` or given.
 
     Attributes:
-        separator: between columns.
-        decimal: the decimal sign, a point or a comma.
-        header: whether the first line names the columns.
-        quotes: whether a cell may stand in quotes, which are no part of it then.
+        separator: column separator.
+        decimal: decimal sign, a point or a comma.
+        header: whether the first line contains the column names.
+        quotes: whether cells may be enclosed in quotes, which are then not part of the value.
     """
 
     separator: str
@@ -39,7 +39,7 @@ class Dialect:
     quotes: bool = True
 
     def first_row(self, lines: Sequence[str]) -> list[str]:
-        """The cells of the first row, blanks around them included."""
+        """Return the cells of the first row, including surrounding blanks."""
         rows = _rows(lines[:1], self.separator) if self.quotes else [lines[0].split(self.separator)]
         return rows[0] if rows else []
 
@@ -47,11 +47,12 @@ class Dialect:
 def sniff(
     lines: Sequence[str], separator: str | None = None, decimal: str | None = None, header: bool | None = None
 ) -> Dialect:
-    """The dialect of the first lines of a file; what is given is left as it is.
+    """Detect the dialect from the first lines of a file; given values are kept.
 
-    The separator is the one that gives most of the lines equally many columns, the more the better. The first line
-    names the columns where none of its cells is a number or a date, or stands again below in its own column. A comma is
-    the decimal sign where numbers are written with it, it separates nothing, and no number has a point.
+    The separator is the one for which the largest share of the lines has the same number of columns, and of these the
+    one with the most columns. The first line is a header if none of its cells is a number or a date, or occurs again in
+    its column. The decimal sign is a comma if numbers contain commas, it is not the separator, and no number contains a
+    point.
     """
     separator = separator or max(SEPARATORS, key=lambda sign: _fit(lines, sign))
     rows = _rows(lines, separator)
@@ -62,12 +63,12 @@ def sniff(
     if header is None:
         first = [cell.strip() for cell in rows[0]] if rows else []
         values = any(_NUMBER.fullmatch(cell) or _DATE.fullmatch(cell) for cell in first)
-        header = any(first) and not values and not _stands_again(first, rows[1:])
+        header = any(first) and not values and not _is_repeated(first, rows[1:])
     return Dialect(separator, decimal, header)
 
 
 def _fit(lines: Sequence[str], separator: str) -> tuple[float, int]:
-    """The share of lines with the commonest number of columns, and that number; nothing for a single column."""
+    """Return the share of lines with the most frequent number of columns, and that number; 0 for a single column."""
     widths = Counter(len(row) for row in _rows(lines, separator))
     if not widths:
         return 0.0, 0
@@ -75,17 +76,17 @@ def _fit(lines: Sequence[str], separator: str) -> tuple[float, int]:
     return (count / widths.total(), width) if width > 1 else (0.0, 0)
 
 
-def _stands_again(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a cell of the first row stands in a later one too, in the same column."""
+def _is_repeated(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether a cell of the first row occurs in the same column of a later row."""
     return any(
         cell and cell == later.strip() for row in rows for cell, later in zip(first, row, strict=False)
     )
 
 
-def quotes_are_letters(lines: Iterable[str], separator: str) -> bool:
-    """Whether quotes stand for themselves: a cell begins with one and is no cell in quotes.
+def quotes_are_literal(lines: Iterable[str], separator: str) -> bool:
+    """Return whether quotes are ordinary characters: a cell begins with one, but is not a quoted cell.
 
-    Where lines have unequally many separators, some may be parts of cells: quotes are no letters then.
+    If lines have different numbers of separators, some separators may be inside quoted cells, so the result is false.
     """
     widths: set[int] = set()
     stray = False
@@ -106,5 +107,5 @@ def _is_stray(cell: str) -> bool:
 def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
     try:
         return [row for row in csv.reader(lines, delimiter=separator) if row]
-    except csv.Error:  # a null byte, or a cell in quotes that never end
+    except csv.Error:  # a null byte, or a quoted cell that does not end
         return []

@@ -1,4 +1,4 @@
-"""`read_table`: a file, whatever its format, as rows and columns."""
+"""`read_table`: reading a table file of any supported format."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), 
 
 
 def is_table(file: Path) -> bool:
-    """Whether a file's name says that it is a table."""
+    """Return whether a file has the suffix of a table."""
     return format_of(file) in (*filter(None, _TEXT), *_PARQUET, *_LINES, *_EXCEL)
 
 
 def table_format(file: Path) -> Literal["text", "parquet", "json lines", "excel"]:
-    """What a file's name says that the table in it is written in.
+    """Return the format of a table file by its suffix.
 
     Raises:
-        DataError: it is none of these.
+        DataError: the format is not supported.
     """
     suffix = format_of(file)
     if suffix in (*_PARQUET, *_EXCEL) and is_packed(file):
         raise DataError(
-            f"is a {suffix} that is packed once more", str(file), "Unpack it: it is small by itself."
+            f"is a compressed {suffix} file", str(file), "Decompress it: the format has its own compression."
         )
     if suffix in _PARQUET:
         return "parquet"
@@ -44,28 +44,28 @@ def table_format(file: Path) -> Literal["text", "parquet", "json lines", "excel"
         return "excel"
     if suffix not in _TEXT:
         known = ", ".join(name for name in (*_TEXT, *_PARQUET, *_LINES, *_EXCEL) if name)
-        raise DataError(f"{suffix} is no format of tables that dlcli reads", str(file), f"It reads {known}.")
+        raise DataError(f"{suffix} is not a supported table format", str(file), f"Use one of {known}.")
     return "text"
 
 
 def need_file(file: Path, advice: str = "") -> None:
-    """Refuse the name of a file that is not there, with the near names.
+    """Raise an error if a file does not exist, cannot be read or is empty.
 
     Raises:
-        DataError: that is so.
+        DataError: the file cannot be used; the hint suggests similar names if it does not exist.
     """
     found = kind_at(file)
     if found == "folder":
-        raise DataError("is a folder", str(file), hint("Name a file in it.", advice))
+        raise DataError("is a folder", str(file), hint("Give a file in it.", advice))
     if found == "device":
-        raise DataError("is a pipe or a device, and no file", str(file), "Copy what it gives into a file.")
+        raise DataError("is a pipe or a device, not a file", str(file), "Copy its content into a file.")
     if found == "refused":
-        raise DataError("may not be looked at by this user", str(file), "Ask for its folder's permissions.")
+        raise DataError("cannot be accessed by this user", str(file), "Change the permissions of its folder.")
     if found == "nothing":
         near = near_files(file.name, list_names(file.parent))
         raise DataError("there is no such file", str(file), hint(question(near), advice))
-    if not file.stat().st_size:  # also what the kernel shows as files, of which some never end
-        raise DataError("is empty", str(file), "Give one row at least.")
+    if not file.stat().st_size:  # also kernel files such as those in /proc, some of which never end
+        raise DataError("is empty", str(file), "Give at least one row.")
 
 
 def read_table(
@@ -79,18 +79,18 @@ def read_table(
     quotes: bool | None = None,
     missing: Sequence[str] | None = None,
 ) -> Source:
-    """Read a table of any known format; the keywords are for text files, where None is found out, or the usual.
+    """Read a table of any supported format; the keywords apply to text files, and None detects or takes the default.
 
     Raises:
-        DataError: there is no such file, it is of no known format, or it is no table.
+        DataError: the file does not exist, its format is not supported, or it is not a valid table.
     """
-    need_file(file, "dataset.path names the file.")
-    how = table_format(file)
-    if how == "parquet":
+    need_file(file, "Check dataset.path.")
+    kind = table_format(file)
+    if kind == "parquet":
         return checked(_parquet(file))
-    if how == "json lines":
+    if kind == "json lines":
         return checked(read_json_lines(file))
-    if how == "excel":
+    if kind == "excel":
         return checked(_excel(file))
     from dlcli.datasets.tables.delimited import MISSING, read_delimited
 
@@ -116,7 +116,7 @@ def _parquet(file: Path) -> Source:
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow
         refuse_namesakes(schema.names, file)
-        # A column at a time: of a large table there is never more than one that pandas does not have yet.
+        # Convert column by column, so that at most one column of a large table is in memory twice.
         odd = {field.name: str(field.type) for field in schema if is_odd(field)}
         columns = [
             to_series(table.read([name]).column(0), schema.field(name), file)
@@ -128,14 +128,14 @@ def _parquet(file: Path) -> Source:
 
 @contextmanager
 def parquet_errors(file: Path) -> Iterator[None]:
-    """Whatever a damaged Parquet file raises, as an error that names it."""
+    """Convert exceptions about a damaged Parquet file to an error that names it."""
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
         raise DataError(
-            f"is no whole Parquet file: {first_line(error)}", str(file), "Copy it anew."
+            f"is not a valid Parquet file: {first_line(error)}", str(file), "Copy it again."
         ) from error
 
 
@@ -155,17 +155,19 @@ def _excel(file: Path) -> Source:
             size = sum(member.file_size for member in packed.infolist())
         if size > (free := free_memory()):
             raise DataError(
-                f"unpacks to {amount(size)}, and {amount(free)} of memory are free",
+                f"needs {amount(size)} uncompressed, but only {amount(free)} of memory are free",
                 str(file),
-                "Save it as .csv: that takes a tenth of the memory.",
+                "Save it as .csv, which needs a tenth of the memory.",
             )
         frame = pd.read_excel(file, engine="openpyxl")
     except DataError:
         raise
-    except Exception as error:  # openpyxl fails in as many ways as a file can be damaged
-        raise DataError(f"is no whole Excel file: {first_line(error)}", str(file), "Copy it anew.") from error
+    except Exception as error:  # openpyxl raises various exceptions for damaged files
+        raise DataError(
+            f"is not a valid Excel file: {first_line(error)}", str(file), "Copy it again."
+        ) from error
     for name in frame.columns:
-        if frame[name].dtype == object:  # cells of several kinds: words, whatever they are
+        if frame[name].dtype == object:  # cells of several kinds are read as strings
             frame[name] = frame[name].map(str, na_action="ignore").astype("str")
     frame.columns = [str(name) for name in frame.columns]
     return Source(frame, file, first=2)

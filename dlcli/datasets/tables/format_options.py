@@ -1,4 +1,4 @@
-"""How a text file of a table is written, in the words of a `dataset` section."""
+"""Format options of delimited text files in a `dataset` section."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Choice = Literal["auto"] | bool
 
 @dataclass(frozen=True)
 class Written:
-    """What a user may say; auto: it is found out.
+    """Format options that a user can set; auto detects the value.
 
     Attributes:
-        separator: between columns.
-        decimal: the decimal sign.
-        header: whether the first line names the columns.
-        quotes: whether a cell may stand in quotes, which are no part of it then.
-        encoding: such as utf-8 or latin-1.
+        separator: column separator.
+        decimal: decimal sign.
+        header: whether the first line contains the column names.
+        quotes: whether cells may be enclosed in quotes, which are then not part of the value.
+        encoding: encoding such as utf-8 or latin-1.
     """
 
     separator: Separator = "auto"
@@ -29,7 +29,7 @@ class Written:
     encoding: str = "utf-8"
 
     def options(self) -> dict[str, Any]:
-        """The same as keywords of `read_table` and `find_dialect`, None where something is to be found out."""
+        """Return the options as keywords of `read_table` and `find_dialect`, with None for values to detect."""
         return {
             "separator": {"auto": None, "tab": "\t"}.get(self.separator, self.separator),
             "decimal": None if self.decimal == "auto" else self.decimal,

@@ -1,4 +1,4 @@
-"""Text files by their lines, in whatever encoding."""
+"""Reading text files by line, in any encoding."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dlcli.errors import DataError, first_line
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether a name of an encoding is one of UTF-8's."""
+    """Return whether the name of an encoding denotes UTF-8."""
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
 def codec(encoding: str) -> str:
-    """What decodes it: the mark that some programs write in front of UTF-8 is no part of the text."""
+    """Return the codec of an encoding; for UTF-8, the one that skips a byte order mark."""
     return "utf-8-sig" if is_utf8(encoding) else encoding
 
 
 def text_lines(stream: IO[bytes], file: object, encoding: str, newline: str = "") -> Iterator[str]:
-    """The lines of a file, which is closed after them, with their ends: \\n, \\r\\n and \\r, or `newline` alone.
+    """Yield the lines of a file with their ends \\n, \\r\\n and \\r, or only `newline`, and close it.
 
-    Bytes that are no UTF-8 come as surrogates, so that whoever knows more can say where they are.
+    Bytes that are not UTF-8 are returned as surrogates, so that the caller can report their place.
 
     Raises:
-        DataError: it is not in this encoding, or there is none of the name.
+        DataError: the file is not in this encoding, or the encoding does not exist.
     """
     errors = "surrogateescape" if is_utf8(encoding) else "strict"
     try:
@@ -35,5 +35,5 @@ def text_lines(stream: IO[bytes], file: object, encoding: str, newline: str = ""
         raise DataError(
             f"cannot be read as {encoding}: {first_line(error)}",
             str(file),
-            "dataset.encoding names how it was written.",
+            "Set dataset.encoding to the encoding of the file.",
         ) from error

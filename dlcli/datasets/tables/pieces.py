@@ -1,4 +1,4 @@
-"""A table of new rows piece by piece: it may be larger than memory, or come through a pipe."""
+"""Reading a table of new rows in pieces, because it may exceed memory or come through a pipe."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from dlcli.datasets.tables.selection import Piece, Wanted, carried, is_empty, no
 from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
 from dlcli.datasets.tables.text_pieces import text_pieces
 
-# Stands for what is piped in.
+# Stands for standard input.
 STDIN = Path("standard input")
 
-# Lines of text, or rows, in a piece: a whole number of the batches that a saved model predicts.
+# Number of text lines or rows per piece, a multiple of the batch size of predictions.
 PIECE = 16 * 512
 
 
 def piped() -> io.BufferedReader:
-    """What is piped in; it can be looked at before it is read."""
+    """Return standard input as a stream that supports `peek`."""
     stream: Any = sys.stdin.buffer
     return stream if hasattr(stream, "peek") else io.BufferedReader(stream)
 
@@ -44,12 +44,12 @@ def read_pieces(
     rows: int | None = PIECE,
     stream: io.BufferedReader | None = None,
 ) -> Iterator[Piece]:
-    """The rows of a table in any format, or of `STDIN` (text or JSON lines), `rows` at a time; None: all at once.
+    """Read a table in any format, or `STDIN` (text or JSON lines), in pieces of `rows` rows; None reads one piece.
 
-    `stream` is what is piped in, where somebody has looked at it.
+    `stream` is standard input if the caller has already opened it to peek.
 
     Raises:
-        DataError: as `read_table`, or a column is missing.
+        DataError: as for `read_table`, or a column is missing.
     """
     if file == STDIN:
         stream = stream or piped()
@@ -57,13 +57,13 @@ def read_pieces(
         pieces = read(bounded(stream, str(file)), file, wanted, written or Written(), rows)
     else:
         need_file(file)
-        how = table_format(file)
-        if how == "parquet":
+        kind = table_format(file)
+        if kind == "parquet":
             pieces = _parquet_pieces(file, wanted, rows)
-        elif how == "excel":
+        elif kind == "excel":
             pieces = iter([_whole(read_table(file), wanted)])
         else:
-            read = _json_pieces if how == "json lines" else text_pieces
+            read = _json_pieces if kind == "json lines" else text_pieces
             pieces = read(opened(file), file, wanted, written or Written(), rows)
     first = 0
     for piece in pieces:
@@ -86,11 +86,11 @@ def _json_pieces(
             if any(line.strip() for line in head):
                 source = read_json_lines(Excerpt(file, b"".join(head), skipped))
                 names = list(source.frame.columns)
-                # Which no row of this piece has, as a key may be left out.
+                # Columns that no row of this piece has, since keys may be omitted.
                 absent = [name for name in seen if name not in names and name not in source.odd]
                 index = range(sum(bool(line.strip()) for line in head))
                 frame = source.frame.reindex(index=index, columns=[*names, *absent])
-                if not seen:  # all pieces carry the same along
+                if not seen:  # all pieces keep the same columns
                     keep = carried([*names, *source.odd], source.odd, file, wanted)
                 seen |= dict.fromkeys([*names, *source.odd])
                 values = [json.loads(line) for line in head if keep and line.strip()]
@@ -103,12 +103,14 @@ def _json_pieces(
 
 
 def _as_given(values: Sequence[Any]) -> pa.Array:
-    """A column of JSON; as words where a number is too large for Arrow, so that none of its digits is lost."""
+    """Return a column of JSON values, as strings if a number is too large for Arrow, so that no digit is lost."""
     try:
         return pa.array(values)
     except (OverflowError, pa.ArrowException):
-        words = (value if value is None or isinstance(value, str) else json.dumps(value) for value in values)
-        return pa.array(list(words), pa.string())
+        strings = (
+            value if value is None or isinstance(value, str) else json.dumps(value) for value in values
+        )
+        return pa.array(list(strings), pa.string())
 
 
 def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Piece]:

@@ -1,4 +1,4 @@
-"""What is read of a table of new rows, and what a piece of it is."""
+"""Selection of the columns to read from a table of new rows, and the pieces that it is read in."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from dlcli.datasets.tables.delimited import MISSING
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, Problem
 
-# Missing columns that are told one by one.
+# Maximum number of missing columns that are reported one by one.
 _FEW = 3
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read of a table.
+    """Selection of the columns to read from a table.
 
     Attributes:
-        kinds: the columns that are needed, and what they hold.
-        others: whether other columns are read, too.
-        keep: columns that are carried along as they are written; None: all.
-        missing: what stands for a missing value in text.
+        kinds: required columns and their kinds.
+        others: whether to read other columns too.
+        keep: columns that are kept in their original form for the output; None keeps all.
+        missing: strings that denote a missing value in text files.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
@@ -38,7 +38,13 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some rows: as columns, and what is carried along of them; `first` is the number of their first, from 0."""
+    """A piece of a table.
+
+    Attributes:
+        source: the rows with the columns that are read.
+        kept: the kept columns of the rows.
+        first: number of the first row, from 0.
+    """
 
     source: Source
     kept: pa.Table
@@ -46,25 +52,25 @@ class Piece:
 
 
 def nothing_kept(source: Source) -> pa.Table:
-    """A table of as many rows, without a column."""
+    """Return a table with the same number of rows and no columns."""
     return pa.Table.from_pandas(pd.DataFrame(index=source.frame.index), preserve_index=False)
 
 
 def carried(names: Sequence[str], odd: Collection[str], file: Path, wanted: Wanted) -> list[str]:
-    """The columns that are carried along; refuses a file that lacks one, or one that is needed.
+    """Return the columns to keep, after checking that the file has them and all required columns.
 
     Raises:
-        DataError: with the near names.
+        DataError: a column is missing; the hint suggests similar names.
     """
     columns = Source(pd.DataFrame(columns=list(names)), file)
-    columns.need(list(wanted.keep or ()), "--keep")  # lists are carried along, too
+    columns.need(list(wanted.keep or ()), "--keep")  # columns of lists can be kept too
     columns = replace(
         columns, frame=columns.frame.drop(columns=list(odd)), odd=dict.fromkeys(odd, "lists or the like")
     )
     absent = [name for name in wanted.kinds if name not in columns.frame]
     if len(absent) > _FEW and not set(absent) & set(odd):
         raise DataError(
-            f"{len(absent)} columns that the model needs are not there: {', '.join(absent[:8])}"
+            f"{len(absent)} columns that the model needs are missing: {', '.join(absent[:8])}"
             f"{', ...' if absent[8:] else ''}",
             str(file),
             hint(choices(names)),
@@ -72,18 +78,18 @@ def carried(names: Sequence[str], odd: Collection[str], file: Path, wanted: Want
     try:
         columns.need_all({str(file): absent})
     except DataError as error:
-        add = "" if wanted.others else "Add the column: its cells may be empty where a value is not known."
-        raise DataError([_of_file(problem, file, add) for problem in error.problems]) from error
+        add = "" if wanted.others else "Add the column; its cells may be empty if a value is unknown."
+        raise DataError([_for_file(problem, file, add) for problem in error.problems]) from error
     return list(names if wanted.keep is None else wanted.keep)
 
 
 def is_empty(file: Path) -> DataError:
-    """The error for a file without a row."""
-    return DataError("is empty", str(file), "Give one row at least.")
+    """Return the error for a file without rows."""
+    return DataError("is empty", str(file), "Give at least one row.")
 
 
-def _of_file(problem: Problem, file: Path, add: str) -> Problem:
-    """What the file lacks, its name said once; a near name says enough of what to do."""
+def _for_file(problem: Problem, file: Path, add: str) -> Problem:
+    """Return the problem without repeating the file's name, with the hint `add` unless it suggests a similar name."""
     message = problem.message.removesuffix(f" in {file.name}")
     return replace(
         problem, message=message, hint=problem.hint if "Did you mean" in problem.hint else add or problem.hint

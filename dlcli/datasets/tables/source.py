@@ -1,4 +1,4 @@
-"""`Source`: a table as its file has it, and where in the file each of its rows stands."""
+"""`Source`: a table as read from its file, which knows the place of each row in the file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dlcli.errors import DataError, Problem
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A table and its file.
+    """A table read from a file.
 
     Attributes:
-        frame: the rows, in the types that the file gives them; column names are strings, each of its own.
-        file: where they come from.
-        first: the line of the first row; None where rows are no lines, and are counted from 1.
-        test: the file of the last rows, where they come from another.
-        odd: columns of the file that are none of a table's, such as lists, and what they hold; not in the frame.
-        skipped: rows of the file in front of these, where rows are counted.
+        frame: the rows, in the types of the file; column names are unique strings.
+        file: the file.
+        first: line of the first row; None if rows are not lines, and are counted from 1.
+        test: source of the last rows, if they come from a test file.
+        odd: columns of unsupported types, such as lists, and their types; they are not in the frame.
+        skipped: number of rows of the file before these, if rows are counted.
     """
 
     frame: pd.DataFrame
@@ -36,18 +36,18 @@ class Source:
     skipped: int = 0
 
     def place(self, row: int, column: str = "") -> str:
-        """Where a cell stands: `wine.csv:12, column quality`; `row` is counted from 0."""
+        """Return the place of a cell, such as `wine.csv:12, column quality`; `row` is counted from 0."""
         if self.test is not None and row >= (own := len(self.frame) - len(self.test.frame)):
             return self.test.place(row - own, column)
         counted = f"{self.file}, row {row + 1 + self.skipped}"
-        at = f"{self.file}:{row + self.first}" if self.first is not None else counted
-        return f"{at}, column {column}" if column else at
+        place = f"{self.file}:{row + self.first}" if self.first is not None else counted
+        return f"{place}, column {column}" if column else place
 
     def need(self, columns: Sequence[str], key: str) -> None:
-        """Refuse names of columns that the file does not have; `key` is the setting that names them.
+        """Raise an error unless the table has these columns; `key` is the setting that names them.
 
         Raises:
-            DataError: with the near name, or what a column holds that is none of a table's.
+            DataError: a column does not exist (the hint suggests a similar name), or its type is not supported.
         """
         names = list(self.frame.columns)
         for column in columns:
@@ -61,15 +61,15 @@ class Source:
                     hint(
                         did_you_mean(column, names),
                         choices(names),
-                        "The file has no header: the columns are counted." if nameless else "",
+                        "The file has no header, so the columns are numbered." if nameless else "",
                     ),
                 )
 
     def need_all(self, wanted: Mapping[str, Sequence[str]]) -> None:
-        """Refuse all names of columns that the file does not have, at once; `wanted` has them by setting.
+        """Raise one error for all missing columns; `wanted` are the column names by setting.
 
         Raises:
-            DataError: as `need` does.
+            DataError: as for `need`.
         """
         problems: list[Problem] = []
         for key, columns in wanted.items():
@@ -82,10 +82,10 @@ class Source:
             raise DataError(problems)
 
     def joined(self, test: Source, targets: Sequence[str]) -> Source:
-        """These rows, and behind them those of a test file, whose columns are brought to the kinds of these.
+        """Return these rows followed by those of a test file, converted to the column kinds of this table.
 
         Raises:
-            DataError: the test file lacks a column, or a target.
+            DataError: the test file lacks a column or a target value.
         """
         test.need(list(self.frame.columns), f"dataset.test_path ({test.file.name})")
         if (missing := test.frame[list(targets)].isna().any(axis=1).to_numpy()).any():
@@ -102,23 +102,23 @@ class Source:
             else test.frame[name]
             for name, values in self.frame.items()
         }
-        mine = self.frame
+        own = self.frame
         for name, values in columns.items():
-            if kind_of(mine[name]) == "boolean" and kind_of(values) == "numeric":
-                # Beside numbers, booleans would be words: 1 and True two names.
+            if kind_of(own[name]) == "boolean" and kind_of(values) == "numeric":
+                # Mixed with numbers, booleans would become objects, with 1 and True as two categories.
                 if name in targets:
                     columns[name] = _as_booleans(values, test)
                 else:
-                    mine = mine.assign(**{name: mine[name].astype(np.float64)})
-        frame = pd.concat([mine, pd.DataFrame(columns)], ignore_index=True)
+                    own = own.assign(**{name: own[name].astype(np.float64)})
+        frame = pd.concat([own, pd.DataFrame(columns)], ignore_index=True)
         frame.attrs = self.frame.attrs
         return Source(frame, self.file, self.first, test, self.odd)
 
     def split_column(self, name: str | None, key: str) -> np.ndarray | None:
-        """A column that splits go by, `(N,)`; `key` is the dataset's setting that names it.
+        """Return a column `(N,)` that splits depend on; `key` is the dataset's setting that names it.
 
         Raises:
-            DataError: a row has no value, or a word among times is no date.
+            DataError: a row has no value, or a time is not a date.
         """
         if name is None:
             return None
@@ -129,37 +129,43 @@ class Source:
                 f"dataset.{key} has no value here", self.place(int(missing.argmax()), name), "Fill it in."
             )
         if key == "time" and kind_of(values) == "categorical":
-            values = as_dates(values, self.place)  # words sort by letters: 02/01/2024 before 12/31/2022
+            values = as_dates(
+                values, self.place
+            )  # strings would be sorted as text: 02/01/2024 before 12/31/2022
         return values.to_numpy(dtype=object) if kind_of(values) == "categorical" else values.to_numpy()
 
 
 def _as_booleans(values: pd.Series, source: Source) -> pd.Series:
-    """Numbers that are 0 or 1, as booleans."""
+    """Convert numbers that are 0 or 1 to booleans."""
     wrong = ~values.isin((0, 1)).to_numpy()
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"{values.iloc[row]} is neither true nor false", source.place(row, str(values.name)))
+        raise DataError(
+            f"{values.iloc[row]} is neither true nor false",
+            source.place(row, str(values.name)),
+            "Write true and false, or 1 and 0.",
+        )
     return values.astype(bool)
 
 
 def checked(source: Source) -> Source:
-    """The source, if it is a table: with rows, and with a name of its own for each column.
+    """Return the source after checking that it has rows and unique column names.
 
     Raises:
-        DataError: it is not.
+        DataError: it has no rows, or column names are duplicate.
     """
     names = source.frame.columns
     if not len(names) or not len(source.frame):
-        raise DataError("has no rows", str(source.file), "A table needs at least one row under its columns.")
+        raise DataError("has no rows", str(source.file), "Give at least one row below the column names.")
     refuse_namesakes(list(names), source.file)
     return source
 
 
 def refuse_namesakes(names: Sequence[str], file: Path) -> None:
-    """Refuse columns that could not be told apart.
+    """Raise an error if column names are not unique.
 
     Raises:
-        DataError: two have one name.
+        DataError: several columns have the same name.
     """
     places: dict[str, list[str]] = {}
     for number, name in enumerate(names, start=1):
@@ -167,7 +173,7 @@ def refuse_namesakes(names: Sequence[str], file: Path) -> None:
     for name, numbers in places.items():
         if len(numbers) > 1:
             raise DataError(
-                f"the column name {name} stands there {len(numbers)} times: columns {', '.join(numbers)}",
+                f"the column name {name} occurs {len(numbers)} times: columns {', '.join(numbers)}",
                 str(file),
-                "Give each column a name of its own.",
+                "Give each column a unique name.",
             )

@@ -1,4 +1,4 @@
-"""A table's targets: classes, labels or numbers, by what their columns hold."""
+"""Building a table's targets, which are classes, labels or numbers depending on their columns."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.evaluation_only import judged_targets
+from dlcli.datasets.evaluation_only import evaluation_targets
 from dlcli.datasets.tables.columns import as_categories, as_numbers, is_mostly_numbers, is_text, kind_of
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
-# Whole numbers of so few different values are grades or codes: classes.
+# Whole numbers with at most this many distinct values are treated as classes, such as grades or codes.
 _FEW = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Targets as `Data` has them: `y`, and the names of classes or of columns. `note` says what was chosen, and why."""
+    """Targets of `Data`.
+
+    Attributes:
+        y: codes, labels or numbers.
+        classes: names of the classes or labels.
+        names: names of the columns of a regression.
+        note: explanation of the chosen kind, for the panel.
+    """
 
     y: np.ndarray
     classes: tuple[str, ...] = ()
@@ -28,13 +35,13 @@ class Targets:
 
 
 def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) -> Targets:
-    """The targets of the named columns; `kinds` are those that the user gave.
+    """Return the targets in the named columns; `kinds` are kinds of columns that the user gave.
 
-    One column of words, booleans or few whole numbers holds classes, any other column of numbers is regression; 0 and
-    1 in several columns are labels. Of rows that judge a model (`judging`), they are what the model's are.
+    One column of strings, booleans or few distinct whole numbers contains classes, and any other column of numbers is
+    regression; 0 and 1 in several columns are labels. Evaluation-only rows (`evaluating`) take the model's kind.
 
     Raises:
-        DataError: a value is missing, is no number among numbers, or nothing can be learnt from them.
+        DataError: a value is missing or is not a number, or the targets cannot be used for training.
     """
     for name in columns:
         missing = source.frame[name].isna().to_numpy()
@@ -43,28 +50,30 @@ def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) 
             raise DataError(
                 f"the target is missing{more}",
                 source.place(int(missing.argmax()), name),
-                "Fill it in, or remove the rows: they can be predicted later.",
+                "Fill it in, or remove the rows; they can be predicted later.",
             )
     if len(columns) == 1:
         return _single(source, columns[0], kinds.get(columns[0]))
     numbers = np.stack([as_numbers(source.frame[name], source.place) for name in columns], axis=1)
-    numeric = judged_targets() == "numeric" or any(kinds.get(name) == "numeric" for name in columns)
+    numeric = evaluation_targets() == "numeric" or any(kinds.get(name) == "numeric" for name in columns)
     if np.isin(numbers, (0, 1)).all() and not numeric:
-        return Targets(numbers.astype(np.int64), classes=tuple(columns), note="labels: all are 0 or 1")
+        return Targets(
+            numbers.astype(np.int64), classes=tuple(columns), note="labels, since all values are 0 or 1"
+        )
     return Targets(numbers, names=tuple(columns))
 
 
 def _single(source: Source, name: str, given: str | None) -> Targets:
     values = source.frame[name]
-    judged = judged_targets()
-    kind = judged if judged in ("categorical", "numeric") else given or _kind(values)
+    expected = evaluation_targets()
+    kind = expected if expected in ("categorical", "numeric") else given or _kind(values)
     if kind == "numeric":
         numbers = as_numbers(values, source.place)
-        if not judged and (numbers == numbers[0]).all():
+        if not expected and (numbers == numbers[0]).all():
             raise DataError(
                 f"all rows have the same target, {numbers[0]:g}",
                 f"{source.file}, column {name}",
-                "There is nothing to learn: choose another target.",
+                "Choose a target that varies.",
             )
         return Targets(numbers, names=(name,))
     if kind == "date":
@@ -72,24 +81,27 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
             "dates cannot be predicted", f"{source.file}, column {name}", "Choose another target."
         )
     y, classes = _codes(values)
-    if judged:
+    if expected:
         return Targets(y, classes=classes)
     if len(classes) < 2:
         raise DataError(
             f"all rows are of one class, {classes[0]}",
             f"{source.file}, column {name}",
-            "There is nothing to learn: add rows of another class, or choose another target.",
+            "Add rows of another class, or choose another target.",
         )
     if len(classes) > max(_FEW, len(y) // 2):
         raise DataError(
-            f"{len(classes):,} classes in {len(y):,} rows: most have one row alone",
+            f"{len(classes):,} classes in {len(y):,} rows: most classes have a single row",
             f"{source.file}, column {name}",
-            "If these are texts to predict from, dataset=text reads them; dataset.target is another column."
+            "If the column contains texts to predict from, use dataset=text, and another column as dataset.target."
             if is_text(values)
-            else f"Choose another target, or dataset.types={{{name}: numeric}}.",
+            else f"Choose another target, or set dataset.types={{{name}: numeric}}.",
         )
     whole = kind_of(values) == "numeric" and given is None
-    note = f"{len(classes)} whole numbers are classes; dataset.types={{{name}: numeric}} makes it regression"
+    note = (
+        f"{len(classes)} whole numbers are treated as classes; "
+        f"for regression set dataset.types={{{name}: numeric}}"
+    )
     return Targets(y, classes=classes, note=note if whole and len(classes) > 2 else "")
 
 
@@ -100,12 +112,12 @@ def _kind(values: pd.Series) -> str:
         few = len(found) <= _FEW and all(float(value).is_integer() for value in found)
         return "categorical" if few else "numeric"
     if kind == "categorical" and is_mostly_numbers(values):
-        return "numeric"  # whose mistakes are then told by row
+        return "numeric"  # the conversion then reports the mistakes by row
     return kind
 
 
 def _codes(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Positions `(N,)` in the classes, which are sorted: as numbers where they are numbers."""
+    """Return codes `(N,)` and the sorted classes; numbers are sorted numerically."""
     found = np.sort(values.unique()) if kind_of(values) in ("numeric", "boolean") else None
     names = as_categories(values)
     classes = (

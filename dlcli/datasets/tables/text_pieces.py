@@ -1,4 +1,4 @@
-"""Text files of tables by their lines, some at a time: each piece is read as if it were a file with the same header."""
+"""Reading delimited text files in pieces of lines; each piece is read like a file with the same header."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def text_pieces(
     written: Written,
     rows: int | None,
 ) -> Iterator[Piece]:
-    """The rows of an opened file, `rows` lines at a time; None: all at once.
+    """Read an opened file in pieces of `rows` lines; None reads one piece.
 
     Raises:
-        DataError: it is empty, lacks a column, or a row is damaged, with its line.
+        DataError: the file is empty or lacks a column, or a row is invalid; with the line.
     """
     with file_opened as stream:
         text = text_lines(stream, file, written.encoding)
@@ -50,41 +50,41 @@ def text_pieces(
         before = next(records) if dialect.header else []
         skipped += len(before)
         any_rows = False
-        while (some := list(islice(records, rows))) or not any_rows:
-            own = list(chain.from_iterable(some))
-            count = sum(bool(record[0].rstrip(b"\r\n")) for record in some)
-            if count or not some:  # of a header alone it is told that it has no rows
+        while (batch := list(islice(records, rows))) or not any_rows:
+            own = list(chain.from_iterable(batch))
+            count = sum(bool(record[0].rstrip(b"\r\n")) for record in batch)
+            if count or not batch:  # for a header without rows, `checked` raises the error
                 any_rows = True
                 excerpt = Excerpt(file, b"".join([*before, *own]), skipped - len(before))
                 source = checked(read_delimited(excerpt, **found, types=wanted.kinds, missing=wanted.missing))
                 if len(source.frame) != count:
                     raise DataError(
-                        f"{counted(count, 'row')} from here on are read as {len(source.frame)}",
+                        f"{counted(count, 'row')} from this line on are read as {len(source.frame)}",
                         f"{file}:{skipped + 1}",
-                        "Where quotes are letters, dataset.quotes=false says so.",
+                        "If quotes are ordinary characters, set dataset.quotes=false.",
                     )
                 yield Piece(source, read_words(excerpt, keep, dialect) if keep else nothing_kept(source), 0)
             skipped += len(own)
 
 
 def _has_header(excerpt: Excerpt, wanted: Wanted, options: Mapping[str, Any]) -> bool | None:
-    """True where the first line has the name of a column that is needed; None: it is to be found out."""
+    """Return whether the first line is a header, by the names of the required columns; None if that is undecided."""
     _, names = find_dialect(excerpt, **{**options, "header": True})
     needed = set(wanted.kinds)
     if needed & set(names):
         return True
-    # Words alone look like names; but the rows that were learnt from had none either.
-    counted = bool(needed) and all(name[:1] == "c" and name[1:].isdecimal() for name in needed)
-    return False if counted else None
+    # A row of strings looks like a header, but the training file had none if its columns are named c0, c1, ...
+    numbered = bool(needed) and all(name[:1] == "c" and name[1:].isdecimal() for name in needed)
+    return False if numbered else None
 
 
 def _records(lines: Iterable[bytes], dialect: Dialect) -> Iterator[list[bytes]]:
-    """The lines of each row: a cell in quotes may have several.
+    """Yield the lines of each row; a quoted cell may span several lines.
 
-    As Arrow reads them, a quote opens a cell at its beginning only, and two in an opened one stand for one.
+    As in Arrow, a quote opens a quoted cell only at the cell's beginning, and two quotes within it denote one.
     """
-    sign = re.escape(dialect.separator.encode())
-    in_quotes = re.compile(rb'(?:^|%s)"(?:[^"]+|"")*("?)' % sign)
+    separator = re.escape(dialect.separator.encode())
+    in_quotes = re.compile(rb'(?:^|%s)"(?:[^"]+|"")*("?)' % separator)
     record: list[bytes] = []
     inside = False
     for line in lines:

@@ -1,4 +1,4 @@
-"""What is odd about the times that rows are split by: told, though the split takes them as they are."""
+"""Warnings about peculiar times in the time column of a split."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import Problem
 
-# From this share of equal steps on, times are meant to be a fixed step apart.
+# Share of equal steps from which times are considered to have a fixed step.
 _MOSTLY = 0.9
 
 
 def odd_times(source: Source, times: np.ndarray | None, column: str | None) -> Iterator[Problem]:
-    """Times that go back from one row to the next, and gaps between times that are a fixed step apart otherwise.
+    """Yield warnings about times that decrease between rows, and about gaps in times with a fixed step.
 
     Args:
-        source: the rows.
-        times: one a row, dates or numbers; None where rows have none.
-        column: their name.
+        source: the table.
+        times: time of each row, a date or number; None if rows have no times.
+        column: name of the time column.
     """
     if times is None or column is None or not len(times):
         return
     back = np.flatnonzero(times[1:] < times[:-1]) + 1
     if len(back):
         yield Problem(
-            f"{_named(times[back[0]])} comes before the row above it{_more(back)}",
+            f"{_as_text(times[back[0]])} is before the time of the previous row{_more(back)}",
             source.place(int(back[0]), column),
-            "Splits in time sort the rows by it: look whether the column is the right one.",
+            "Splits in time sort the rows by this column: check that it is the right one.",
         )
     points, rows = np.unique(times, return_index=True)
     apart = np.diff(points)
@@ -37,15 +37,15 @@ def odd_times(source: Source, times: np.ndarray | None, column: str | None) -> I
         gaps = np.flatnonzero(apart > 1.5 * sizes[counts.argmax()]) + 1
         if len(gaps):
             yield Problem(
-                f"{_named(points[gaps[0]])} comes after a gap: the time before it is "
-                f"{_named(points[gaps[0] - 1])}{_more(gaps)}",
+                f"{_as_text(points[gaps[0]])} comes after a gap: the previous time is "
+                f"{_as_text(points[gaps[0] - 1])}{_more(gaps)}",
                 source.place(int(rows[gaps[0]]), column),
-                "Splits in time count the times that are there: look whether rows are lost.",
+                "Splits in time count only existing times: check whether rows are missing.",
             )
 
 
-def _named(time: object) -> str:
-    """A time as people write it."""
+def _as_text(time: object) -> str:
+    """Return a time in the usual notation."""
     return (
         str(np.datetime_as_string(time, unit="s")).replace("T", " ")
         if isinstance(time, np.datetime64)
