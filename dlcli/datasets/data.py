@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from dlcli.errors import Problem
 
@@ -124,8 +125,6 @@ def _update(digest: hashlib.blake2b, part: Any) -> None:
     elif isinstance(part, int | str | tuple):
         digest.update(repr(part).encode())
     elif hasattr(part, "iloc"):
-        import pandas as pd
-
         digest.update(repr(list(part.columns)).encode())
         digest.update(pd.util.hash_pandas_object(part, index=False).to_numpy().tobytes())
     else:

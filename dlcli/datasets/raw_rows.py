@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlcli.config.build import build
 from dlcli.config.suggest import choices, did_you_mean, hint
@@ -14,9 +14,6 @@ from dlcli.config.target_types import kind_of
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DataError
 from dlcli.files.paths import kind_at
-
-if TYPE_CHECKING:
-    from dlcli.datasets.data import Data
 
 # Keys that affect only batching, so that runs that differ in them share the rows.
 _FEEDING = frozenset({"batch_size"})
@@ -41,8 +38,6 @@ def load_data(dataset: Mapping[str, Any]) -> Data:
 
 def read_rows(dataset: Mapping[str, Any]) -> Data:
     """Read the rows of a section without caching them."""
-    from dlcli.datasets.data import Data
-
     data = build(_rows_of(dataset), where="dataset")
     if not isinstance(data, Data):
         raise ConfigError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.tables.columns import named
@@ -77,8 +78,6 @@ class Texts:
 
     def empty(self) -> np.ndarray:
         """Return a mask `(N,)` of the rows that are empty or only whitespace."""
-        import pyarrow.compute as pc
-
         length = pc.utf8_length(pc.utf8_trim_whitespace(self.values))
         return pc.equal(pc.fill_null(length, 0), 0).to_numpy(zero_copy_only=False)
 

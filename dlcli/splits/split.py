@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from dlcli.datasets.data import Data
 from dlcli.errors import CorruptRun, DataError, first_line
@@ -98,36 +97,6 @@ class Split:
                 f"the run's split cannot be read: {first_line(error)}", str(path), _COPY
             ) from error
         return split
-
-
-def carve(
-    rows: np.ndarray, size: float, *, seed: int, labels: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a share `size` of the rows and return (remaining rows, drawn rows), both sorted.
-
-    With `labels`, the same share of each class is drawn as far as possible; classes with a single row count as rows of
-    the largest class.
-    """
-    count = round(size * len(rows))
-    if count in (0, len(rows)):
-        nothing, everything = rows[:0], np.sort(rows)
-        return (everything, nothing) if count == 0 else (nothing, everything)
-    stratify = labels[rows] if labels is not None else None
-    if stratify is not None:
-        _, inverse, per_class = np.unique(stratify, return_inverse=True, return_counts=True)
-        # scikit-learn rejects classes with one row, and parts with fewer rows than classes.
-        if per_class.min() < 2 or min(count, len(rows) - count) < len(per_class):
-            stratify = (
-                None if min(count, len(rows) - count) < len(per_class) else _merge_single(inverse, per_class)
-            )
-    rest, drawn = train_test_split(rows, test_size=count, random_state=seed, stratify=stratify)
-    return np.sort(rest), np.sort(drawn)
-
-
-def _merge_single(codes: np.ndarray, per_class: np.ndarray) -> np.ndarray:
-    """Return the codes with classes of a single row replaced by the largest class."""
-    single = per_class[codes] < 2
-    return np.where(single, per_class.argmax(), codes)
 
 
 class Strategy(Protocol):

@@ -8,9 +8,9 @@ import pytest
 from dlcli.datasets.bundled import digits, iris
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import by_group, by_time
+from dlcli.splits.carving import by_group, by_time, carve
 from dlcli.splits.holdout import Holdout
-from dlcli.splits.split import Split, carve, in_time
+from dlcli.splits.split import Split, in_time
 
 
 def some_data(y: list[int], test_rows: np.ndarray | None = None) -> Data:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 from typing import IO, Any
 
+import psutil
+
 from dlcli.errors import DataError
 from dlcli.formatting import amount
 
@@ -74,6 +76,4 @@ def bounded(stream: IO[bytes], name: str, most: int | None = None) -> io.Buffere
 
 def free_memory() -> int:
     """Return the number of bytes that a table may occupy."""
-    import psutil
-
     return int(psutil.virtual_memory().available)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.api import guess_datetime_format
 
 from dlcli.errors import DataError
 
@@ -120,8 +121,6 @@ def as_dates(values: pd.Series, place: Place, written: str | None = None) -> pd.
 
 def how_written(values: pd.Series) -> str | None:
     """Return the format of a column's dates for `as_dates`; None if pandas finds none."""
-    from pandas.tseries.api import guess_datetime_format
-
     known = values.dropna()
     if kind_of(values) == "date" or known.empty:
         return ISO

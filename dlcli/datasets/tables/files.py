@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
 from dlcli.config.suggest import hint, near_files, question
+from dlcli.datasets.tables.arrow_types import from_columns, is_odd, to_series
 from dlcli.datasets.tables.bounds import free_memory
 from dlcli.datasets.tables.compression import format_of, is_packed
+from dlcli.datasets.tables.delimited import MISSING, read_delimited
 from dlcli.datasets.tables.json_lines import read_json_lines
 from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
 from dlcli.errors import DataError, first_line
@@ -92,8 +99,6 @@ def read_table(
         return checked(read_json_lines(file))
     if kind == "excel":
         return checked(_excel(file))
-    from dlcli.datasets.tables.delimited import MISSING, read_delimited
-
     return checked(
         read_delimited(
             file,
@@ -109,10 +114,6 @@ def read_table(
 
 
 def _parquet(file: Path) -> Source:
-    from pyarrow import parquet
-
-    from dlcli.datasets.tables.arrow_types import from_columns, is_odd, to_series
-
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow
         refuse_namesakes(schema.names, file)
@@ -129,8 +130,6 @@ def _parquet(file: Path) -> Source:
 @contextmanager
 def parquet_errors(file: Path) -> Iterator[None]:
     """Convert exceptions about a damaged Parquet file to an error that names it."""
-    import pyarrow as pa
-
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
@@ -140,10 +139,6 @@ def parquet_errors(file: Path) -> Iterator[None]:
 
 
 def _excel(file: Path) -> Source:
-    import zipfile
-
-    import pandas as pd
-
     try:
         import openpyxl  # noqa: F401
     except ImportError as error:

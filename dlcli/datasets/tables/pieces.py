@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+from pyarrow import parquet
 
 from dlcli.datasets.tables.arrow_types import dated, from_columns, is_odd, to_series
 from dlcli.datasets.tables.bounds import bounded
@@ -114,8 +115,6 @@ def _as_given(values: Sequence[Any]) -> pa.Array:
 
 
 def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Piece]:
-    from pyarrow import parquet
-
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow
         refuse_namesakes(schema.names, file)
