@@ -1,4 +1,4 @@
-"""Whole runs on sequences of unequal and of equal length."""
+"""Complete runs on sequences of unequal and of equal length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.preprocessing.sequences import Sequences
 
 
 def recordings(folder: Path, longest: int) -> Path:
-    """120 recordings of a rising or a falling value, 12 to `longest` steps each."""
+    """Return 120 recordings of a rising or a falling value with 12 to `longest` steps each."""
     rng = np.random.default_rng(0)
     tables = []
     for number in range(120):
@@ -46,7 +46,7 @@ def test_unequal_lengths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp", "linear"])
-def test_a_model_that_needs_one_length_is_refused(model: str, tmp_path: Path) -> None:
+def test_a_model_that_needs_one_length_is_rejected(model: str, tmp_path: Path) -> None:
     path = recordings(tmp_path, longest=30)
     with pytest.raises(ConfigError, match="takes sequences of equal length, but those of walks differ"):
         dlcli.train([*of(path), f"model={model}"])

@@ -1,4 +1,4 @@
-"""Whole runs on series: trained, judged beside naive forecasts, saved, and forecasting from raw steps."""
+"""Complete runs on series: training, comparison with naive forecasts, saving, forecasts from raw steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.errors import ConfigError, DataError
 from dlcli.formatting import number
 from dlcli.result import Result
 
-# One of each way of reading a window, as small as it goes.
+# A minimal model for each way of reading a window.
 MODELS = {
     "mlp": ["model.hidden=8"],
     "gru": ["model.hidden=8"],
@@ -31,7 +31,7 @@ def of(path: Path, lookback: int = 16, horizon: int = 4) -> list[str]:
 
 @pytest.fixture(scope="module")
 def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """240 hours of two waves, and a flag that foretells a jump of the first."""
+    """Return 240 hours of two waves, and a flag that predicts a jump of the first."""
     steps = np.arange(240)
     flag = (steps % 19 == 0).astype(float)
     noise = np.random.default_rng(0).normal(scale=0.1, size=(2, 240))
@@ -50,7 +50,7 @@ def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(waves: Path) -> Result:
-    """A linear forecast of the tide, with a flag that is known ahead."""
+    """Return a run of a linear forecast of the tide, with a flag that is known ahead."""
     plain = ["model=linear", "dataset.target=tide", "dataset.known=[flag]", "optimizer.lr=0.02"]
     return dlcli.train([*of(waves), *plain, "trainer.max_epochs=60", f"runs_dir='{waves.parent / 'runs'}'"])
 
@@ -70,7 +70,7 @@ def test_it_beats_the_naive_forecasts(trained: Result) -> None:
     assert said.endswith(f"repeats the last value, has {figures}")
 
 
-def test_the_saved_model_repeats_its_figures(trained: Result) -> None:
+def test_the_saved_model_repeats_the_metrics(trained: Result) -> None:
     again = dlcli.evaluate(str(trained.run_dir))
     assert {name: trained.metrics[name] for name in again.metrics} == again.metrics
 
@@ -80,7 +80,7 @@ def test_the_saved_model_forecasts_from_raw_steps(trained: Result, waves: Path) 
     predictions = pd.read_parquet(trained.run_dir / "predictions.parquet")
     one = predictions[predictions.row == predictions.row.max()]
     assert one.time.dt.strftime("%Y-%m-%d %H:%M:%S").tolist() == steps.when.tail(4).tolist()
-    steps.loc[236:, ["tide", "wind"]] = np.nan  # what is to be forecast is not there yet
+    steps.loc[236:, ["tide", "wind"]] = np.nan  # the values to forecast are not available yet
     forecast = dlcli.load_run(str(trained.run_dir)).predict(steps)
     assert np.allclose(forecast["prediction"], one["prediction"], rtol=1e-5)
     assert forecast["step"].tolist() == [1, 2, 3, 4]
@@ -102,7 +102,7 @@ def test_folds_in_time(waves: Path) -> None:
 
 
 def test_several_series_and_a_later_file(waves: Path) -> None:
-    """Two harbours, of which the file ends, and another goes on."""
+    """Two harbours in one file, and a later file that continues them."""
     steps = pd.read_csv(waves).drop(columns="flag")
     both = pd.concat([steps.assign(harbour=name) for name in ("north", "south")]).sort_values("when")
     both.loc[both.harbour == "south", ["tide", "wind"]] *= -5
@@ -143,18 +143,18 @@ def test_a_series_is_checked(waves: Path) -> None:
     assert "No mistake was found" in done.output
 
 
-def test_a_forecast_of_several_quantiles_is_refused(waves: Path) -> None:
+def test_a_forecast_of_several_quantiles_is_rejected(waves: Path) -> None:
     several = ["task/loss=quantile", "task.loss.quantiles=[0.1,0.5,0.9]"]
     with pytest.raises(ConfigError, match="Forecast supports one quantile, not several"):
         dlcli.train([*of(waves), "model=linear", *several])
 
 
-def test_what_would_leak_is_refused(waves: Path) -> None:
+def test_leaking_splits_are_rejected(waves: Path) -> None:
     with pytest.raises(DataError, match="forecast the same steps"):
         dlcli.train([*of(waves), "model=linear", "cv=kfold"])
 
 
-def test_a_model_that_takes_no_series_is_refused(waves: Path) -> None:
+def test_a_model_that_does_not_accept_series_is_rejected(waves: Path) -> None:
     with pytest.raises(ConfigError, match="CNN takes image data"):
         dlcli.train([*of(waves), "model=cnn"])
 

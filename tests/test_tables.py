@@ -1,4 +1,4 @@
-"""From a file to a trained model in one line: the record, its reading back, and rows that come later."""
+"""Complete runs on table files: training, record, evaluation, and predictions for new rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUICK = ["model.hidden=16", "optimizer.lr=0.02", "trainer.max_epochs=8", "traine
 
 
 def birds() -> pd.DataFrame:
-    """Two kinds that differ in size and color, with gaps, a date and a booleans."""
+    """Return two classes that differ in size and color, with missing values, a date and booleans."""
     draw = np.random.default_rng(0)
     kind = draw.choice(["finch", "owl"], 160)
     owl = kind == "owl"
@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
         )
 
 
-def test_it_learns_and_says_what_it_saw(trained: Result) -> None:
+def test_it_trains_and_reports_the_fitted_rows(trained: Result) -> None:
     assert trained.metrics["test/accuracy"] > 0.85
     tags = Ledger.load(trained.run_dir).tags
     assert tags["dlcli.preprocessing"] == "fitted on 109 of 160 rows; 0 validation or test rows seen"
@@ -65,7 +65,7 @@ def test_eval_from_another_folder(trained: Result) -> None:
     assert again.metrics["test/loss"] == pytest.approx(trained.metrics["test/loss"], abs=1e-6)
 
 
-def test_rows_that_come_later(trained: Result) -> None:
+def test_new_rows_are_predicted(trained: Result) -> None:
     model = dlcli.load_run(trained.run_dir)
     expected = model.predict(birds().drop(columns="kind"))
     assert set(expected["prediction"]) == {"finch", "owl"}
@@ -76,7 +76,7 @@ def test_rows_that_come_later(trained: Result) -> None:
 
 
 def test_arrays_are_rows_too(tmp_path: Path) -> None:
-    """Without names their columns are those of the training rows, in their order."""
+    """Columns of an array without names are those of the training rows in order."""
     model = dlcli.load_run(
         dlcli.train(
             ["dataset=iris", "model=linear", "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"]
@@ -110,7 +110,7 @@ def test_folds_resume_and_dropped_rows() -> None:
     assert dlcli.resume(result.run_dir, ["trainer.max_epochs=3"]).status == "FINISHED"
 
 
-def test_a_column_splits() -> None:
+def test_a_column_defines_the_split() -> None:
     frame = birds().assign(part=["train", "train", "val", "test"] * 40)
     frame.to_parquet("birds.parquet")
     result = dlcli.train(
@@ -136,7 +136,7 @@ def test_check_and_train_warn() -> None:
     assert trained.output.count("hint: run dlcli check") == 1
 
 
-def test_vectors_of_categories_are_learnt_and_saved() -> None:
+def test_embeddings_of_categories_are_trained_and_saved() -> None:
     birds().to_csv("birds.csv", index=False)
     table = [
         "dataset=table",

@@ -1,4 +1,4 @@
-"""Whole runs of each task: trained, judged again from the saved model, and predicting from raw rows."""
+"""Complete runs of each task: training, evaluation of the saved model, predictions for raw rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OWN = """
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder with data of each kind of target."""
+    """Return a user's folder with data of each kind of target."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "own_tasks.py").write_text(dedent(OWN))
     (folder / "conf" / "dataset").mkdir(parents=True)
@@ -149,7 +149,7 @@ def test_a_binary_run_tunes_its_threshold_and_uses_it(binary: Result) -> None:
     judged_again(binary)
 
 
-def test_a_costly_metric_is_counted_each_epoch_where_it_is_watched(binary: Result) -> None:
+def test_a_monitored_costly_metric_is_computed_every_epoch(binary: Result) -> None:
     client = MlflowClient(binary.tracking_uri)
     assert len(client.get_metric_history(binary.run_id, "val/auroc")) == 8
     assert len(client.get_metric_history(binary.run_id, "val/average_precision")) == 1
@@ -169,7 +169,7 @@ def test_a_costly_metric_is_counted_each_epoch_where_it_is_watched(binary: Resul
             ["task.scale_targets=false", "task/loss=quantile", "task.loss.quantiles=[0.1,0.5]"],
             [f"{what}({t})" for what in ("prediction", "q0.1", "q0.5") for t in ("height", "drift")],
         ),
-        # Noise: much is wrong, whatever was learnt.
+        # The rows are noise, so many predictions are wrong.
         ("pictures", ["task=multiclass", "trainer.max_epochs=1"], ["prediction", "p(dark)", "p(bright)"]),
     ],
 )
@@ -232,14 +232,16 @@ def test_the_users_own_targets(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_fit_the_targets_is_said(overrides: list[str], text: str, tmp_path: Path) -> None:
+def test_options_that_do_not_fit_the_targets_are_reported(
+    overrides: list[str], text: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError) as caught:
         dlcli.train(["model=mlp", *overrides, f"runs_dir='{tmp_path}/runs'"])
     assert text in str(caught.value)
     assert not (tmp_path / "runs").exists()
 
 
-def test_other_mistakes_are_told_before_the_data_is_read() -> None:
+def test_other_mistakes_are_reported_before_the_data_is_read() -> None:
     with pytest.raises(ConfigError) as caught:
         dlcli.train(["dataset=iris", "optimizer.lrr=1", "task.nonsense=1"])
     assert [problem.where for problem in caught.value.problems] == ["optimizer.lrr"]

@@ -1,4 +1,4 @@
-"""Whole runs on texts: trained, judged, saved with their vocabulary, predicting raw texts."""
+"""Complete runs on texts: training, evaluation, the saved vocabulary, predictions for raw texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = ("it", "the", "is", "a", "was", "and", "so", "very", "thing", "today")
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """240 reviews of 3 to 24 words, one of which tells what they are."""
+    """Return 240 reviews of 3 to 24 words, one of which determines the class."""
     random = np.random.default_rng(0)
     rows = []
     for number in range(240):
@@ -43,7 +43,7 @@ def trained(reviews: Path) -> Result:
     return dlcli.train([*of(reviews), "optimizer.lr=0.01", f"runs_dir='{reviews.parent / 'runs'}'"])
 
 
-def test_it_learns_and_saves_the_words_of_the_training_rows(trained: Result) -> None:
+def test_it_trains_and_saves_the_vocabulary_of_the_training_rows(trained: Result) -> None:
     assert trained.metrics["test/f1"] > 0.95
     vocabulary = json.loads((trained.run_dir / "model" / "vocabulary.json").read_text())
     assert vocabulary[:2] == ["<pad>", "<unk>"]
@@ -64,18 +64,18 @@ def test_raw_texts_are_predicted_in_their_order_and_none_is_dropped(trained: Res
     pd.testing.assert_frame_equal(single, found, rtol=1e-5)
 
 
-def test_a_table_without_the_column_is_refused(trained: Result) -> None:
+def test_a_table_without_the_text_column_is_rejected(trained: Result) -> None:
     model = dlcli.load_run(trained.run_dir)
     with pytest.raises(dlcli.errors.DataError, match="there is no column review"):
         model.predict(pd.DataFrame({"reviews": ["a"], "n": [1]}))
 
 
-def test_a_model_of_images_is_refused(reviews: Path) -> None:
+def test_an_image_model_is_rejected(reviews: Path) -> None:
     with pytest.raises(ConfigError, match="CNN takes image data, but reviews is tokens data"):
         dlcli.train(of(reviews, "model=cnn"))
 
 
-def test_keys_of_what_fits_the_rows_are_known(reviews: Path) -> None:
+def test_keys_of_the_chosen_preprocessing_are_known(reviews: Path) -> None:
     with pytest.raises(ConfigError, match=r"preprocessing\.token: .*\n.*preprocessing\.tokens"):
         dlcli.train(of(reviews, "preprocessing.token=bpe"))
     plan = plan_sweep(of(reviews, "preprocessing.tokens=words,characters"))
@@ -89,8 +89,8 @@ def weights(folder: str) -> list[bytes]:
     return sorted(file.read_bytes() for file in Path(folder).rglob("weights.safetensors"))
 
 
-def test_a_chunked_training_has_the_weights_of_one_that_steps(reviews: Path) -> None:
-    """Batches of similar lengths come in the same order, however they are handed over."""
+def test_training_in_chunks_gives_the_weights_of_single_steps(reviews: Path) -> None:
+    """Batches of similar lengths have the same order in both cases."""
     small = ["model=transformer", "model.hidden=8", "model.feedforward=8", "model.layers=1", "model.heads=2"]
     words = of(reviews, *small, "trainer.max_epochs=2")
     dlcli.train([*words, "runs_dir=chunks"])
@@ -99,7 +99,7 @@ def test_a_chunked_training_has_the_weights_of_one_that_steps(reviews: Path) -> 
 
 
 @pytest.mark.slow
-def test_folds_side_by_side_that_were_resumed_are_the_same_bits(reviews: Path) -> None:
+def test_resumed_parallel_folds_are_bit_identical(reviews: Path) -> None:
     words = of(reviews, "model=gru", "model.hidden=8", "cv=kfold", "cv.folds=2")
     one = dlcli.train([*words, "trainer.max_epochs=2", "runs_dir=one"])
     two = dlcli.train([*words, "trainer.max_epochs=1", "executor.jobs=2", "runs_dir=two"])

@@ -1,4 +1,4 @@
-"""`model.weights=RUN` where the model has a backbone: a run's head comes along, and what does not fit is told."""
+"""`model.weights=RUN` for models with a backbone: the run's head is used too, and mismatches are reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 @pytest.mark.parametrize("how", ["c1", "prefix", "file", "elsewhere"])
-def test_a_pretrained_model_starts_where_a_run_ended(frozen: Result, how: str, tmp_path: Path) -> None:
+def test_a_pretrained_model_starts_from_the_weights_of_a_run(
+    frozen: Result, how: str, tmp_path: Path
+) -> None:
     runs, file = frozen.run_dir.parents[2], frozen.run_dir / "model" / "weights.safetensors"
     shutil.copy(file, tmp_path / "saved.safetensors")
     given = {
@@ -38,7 +40,7 @@ def test_a_pretrained_model_starts_where_a_run_ended(frozen: Result, how: str, t
         "file": str(file),
         "elsewhere": str(tmp_path / "saved.safetensors"),
     }.get(how, how)
-    # A rate that changes nothing shows what it started from, the head included.
+    # With a negligible learning rate, the weights are still the initial ones, including the head's.
     result = train(runs, f"model.weights='{given}'", "finetune=fine_tuning", "optimizer.lr=1e-12")
     before, after = load_file(file), load_file(result.run_dir / "model" / "weights.safetensors")
     for name, values in before.items():
@@ -62,9 +64,7 @@ def test_a_pretrained_model_starts_where_a_run_ended(frozen: Result, how: str, t
     ],
     ids=["leak", "scale", "head", "architecture", "no run"],
 )
-def test_what_does_not_fit_is_told_before_a_run_exists(
-    frozen: Result, overrides: list[str], told: str
-) -> None:
+def test_mismatches_are_reported_before_a_run_exists(frozen: Result, overrides: list[str], told: str) -> None:
     runs = frozen.run_dir.parents[2]
     before = len(list(runs.rglob("ledger.json")))
     with pytest.raises((ConfigError, RunNotFound), match=told):
@@ -72,7 +72,9 @@ def test_what_does_not_fit_is_told_before_a_run_exists(
     assert len(list(runs.rglob("ledger.json"))) == before
 
 
-def test_a_head_of_another_number_of_classes_is_drawn_anew(frozen: Result, tmp_path: Path) -> None:
+def test_a_head_with_another_number_of_classes_is_initialized_at_random(
+    frozen: Result, tmp_path: Path
+) -> None:
     state = load_file(frozen.run_dir / "model" / "weights.safetensors")
     last = [name for name in state if name.startswith("head.")]
     save_file({**state, **{name: state[name][:7] for name in last}}, tmp_path / "seven.safetensors")

@@ -31,7 +31,7 @@ def test_some_images_are_mirrored(batch) -> None:
     assert x.dtype == batch["x"].dtype
 
 
-def test_each_image_is_shifted_on_its_own_and_what_comes_in_is_black(batch) -> None:
+def test_images_are_shifted_independently_with_black_borders(batch) -> None:
     x = ImageAugmentation(crop=0.25)(batch)["x"]
     shifts = set()
     for before, after in zip(batch["x"], x, strict=True):
@@ -46,8 +46,8 @@ def test_each_image_is_shifted_on_its_own_and_what_comes_in_is_black(batch) -> N
     assert len(shifts) > 6
 
 
-def test_a_quarter_turn_of_a_square_is_a_turn() -> None:
-    """A rotation of a wide image keeps the shape of what it shows: a cross stays a cross."""
+def test_a_rotation_keeps_the_shape_of_the_content() -> None:
+    """A rotation of a wide image keeps the shape of its content: a cross stays a cross."""
     x = torch.zeros(200, 1, 9, 15)
     x[:, :, 4, 4:11] = 1
     torch.manual_seed(0)
@@ -65,15 +65,17 @@ def test_a_rotation_keeps_the_range_and_the_middle(batch) -> None:
     assert not torch.equal(x, batch["x"].float())
 
 
-def test_a_square_is_blanked(batch) -> None:
+def test_a_square_is_cut_out(batch) -> None:
     x = ImageAugmentation(cutout=0.5)(batch)["x"]
     blank = (x == 0).all(dim=1)
     assert int(blank.flatten(1).sum(dim=1).max()) == 4 * 6
-    assert int(blank.flatten(1).sum(dim=1).min()) >= 2 * 3  # at a corner only its inner part is left
+    assert (
+        int(blank.flatten(1).sum(dim=1).min()) >= 2 * 3
+    )  # at a corner only the part inside the image remains
     assert torch.equal(x[~blank.unsqueeze(1).expand_as(x)], batch["x"][~blank.unsqueeze(1).expand_as(x)])
 
 
-def test_mixup_mixes_images_and_says_how(batch) -> None:
+def test_mixup_mixes_images_and_returns_the_share(batch) -> None:
     shares = [float(mixup(batch, alpha=1.0)["share"]) for _ in range(30)]
     assert min(shares) < 0.1 < 0.4 < max(shares) <= 0.5, "what is seen most is the row's own"
     mixed = mixup(batch, alpha=1.0)
@@ -93,8 +95,8 @@ def test_the_seed_decides(batch) -> None:
     assert not torch.equal(results[0], results[2])
 
 
-def test_all_of_it_happens_where_the_batch_is() -> None:
-    # The meta device computes nothing, but refuses tensors of another device as a GPU does.
+def test_augmentation_runs_on_the_device_of_the_batch() -> None:
+    # The meta device computes nothing, but rejects tensors of another device as a GPU does.
     batch = {
         "x": torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="meta"),
         "y": torch.zeros(4, device="meta"),

@@ -24,7 +24,7 @@ def test_scikit_learns_datasets() -> None:
     }
 
 
-def test_malignant_is_the_class_to_be_found() -> None:
+def test_malignant_is_the_positive_class() -> None:
     data = breast_cancer()
     assert data.classes[1] == "malignant"
     assert data.y.sum() == 212
@@ -45,7 +45,7 @@ def test_the_targets_names_are_part_of_the_fingerprint() -> None:
     assert one != other
 
 
-def test_the_class_to_be_found_can_be_named() -> None:
+def test_the_positive_class_can_be_set() -> None:
     data = breast_cancer()
     turned = with_positive(data, "benign")
     assert turned.classes == ("malignant", "benign")
@@ -56,7 +56,7 @@ def test_the_class_to_be_found_can_be_named() -> None:
     assert with_positive(numbered, 0).classes == ("1", "0")
 
 
-def test_a_class_that_is_not_there_is_named_with_the_near_one() -> None:
+def test_an_unknown_class_is_reported_with_a_similar_name() -> None:
     with pytest.raises(DataError, match="there is no class malignent in breast_cancer") as caught:
         with_positive(breast_cancer(), "malignent")
     assert "malignant" in caught.value.problems[0].hint
@@ -64,12 +64,12 @@ def test_a_class_that_is_not_there_is_named_with_the_near_one() -> None:
         with_positive(iris(), "setosa")
 
 
-def test_a_command_reads_a_file_that_has_changed_anew() -> None:
+def test_a_command_reads_a_changed_file_again() -> None:
     file = Path("t.csv")
     file.write_text("a,y\n1,u\n2,v\n")
     section = {"_target_": "dlcli.datasets.table.load", "path": str(file), "target": "y", "batch_size": 2}
     first = load_anew(section)
     assert load_anew({**section, "batch_size": 1}) is first
     file.write_text("a,y\n1,u\n2,v\n3,u\n")
-    assert load_data(section) is first  # what has begun goes on with the rows that it has read
+    assert load_data(section) is first  # the running command keeps the rows that it has read
     assert len(load_anew(section)) == 3

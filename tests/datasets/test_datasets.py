@@ -16,7 +16,7 @@ from tests.conftest import write_idx, write_mnist
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A small MNIST: 20 images to train, 10 to test; two files packed and two not."""
+    """Return a small MNIST with 20 training and 10 test images; two of the files are compressed."""
     write_mnist(tmp_path, train=20, test=10)
     return tmp_path
 
@@ -29,7 +29,7 @@ def test_shipped_data(load, rows: int, classes: int) -> None:
     assert sorted(set(data.y)) == list(range(classes)) == list(range(len(data.classes)))
 
 
-def test_mnist_packed_and_unpacked(root: Path) -> None:
+def test_mnist_compressed_and_uncompressed(root: Path) -> None:
     data = mnist.load(str(root))
     assert data.x.shape == (30, 28, 28)
     assert data.x.dtype == np.uint8
@@ -37,7 +37,7 @@ def test_mnist_packed_and_unpacked(root: Path) -> None:
     assert data.y[20:].tolist() == list(range(10))
 
 
-def test_fashion_mnist_lies_beside_mnist_in_its_format(root: Path) -> None:
+def test_fashion_mnist_has_the_format_of_mnist(root: Path) -> None:
     (root / "MNIST").rename(root / "FashionMNIST")
     data = fashion_mnist.load(str(root))
     assert data.x.shape == (30, 28, 28)
@@ -64,9 +64,9 @@ def test_the_real_mnist(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"no header at all", gzip.compress(b"\x00\x00\x08\x01" + b"\x00" * 3)],
-    ids=["empty", "no header", "cut short"],  # what is packed holds the time of day
+    ids=["empty", "no header", "cut short"],  # a compressed file contains its creation time
 )
-def test_a_broken_file_is_named(root: Path, content: bytes) -> None:
+def test_a_damaged_file_is_reported(root: Path, content: bytes) -> None:
     file = root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(content)
     with pytest.raises(DataError, match="not a readable MNIST file") as caught:
@@ -74,13 +74,13 @@ def test_a_broken_file_is_named(root: Path, content: bytes) -> None:
     assert caught.value.problems[0].where == str(file)
 
 
-def test_files_that_do_not_belong_together(root: Path) -> None:
+def test_files_that_do_not_match_are_rejected(root: Path) -> None:
     write_idx(root / "MNIST" / "raw" / "train-labels-idx1-ubyte", np.zeros(3))
     with pytest.raises(DataError, match="20 images but 3 labels"):
         mnist.load(str(root))
 
 
-def test_the_fingerprint_is_of_the_values() -> None:
+def test_the_fingerprint_depends_on_the_values() -> None:
     data: Data = iris()
     assert data.fingerprint == iris().fingerprint
     changed = data.x.copy()

@@ -1,4 +1,4 @@
-"""Datasets that are downloaded: what comes out of their files, and what a person is told where there are none."""
+"""Downloaded datasets: reading their files, and errors if they are missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlcli.errors import DataError
 
 
 def write_cifar(root: Path, dataset: type[CIFAR10], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few random rows in the set's own format, with their checksums in place of the original's."""
+    """Write a few random rows in the dataset's format, with their checksums in place of the original ones."""
     folder = root / dataset.base_folder
     folder.mkdir(parents=True)
     label = "labels" if dataset is CIFAR10 else "fine_labels"
@@ -66,7 +66,7 @@ def test_cifar_is_read_as_torchvision_reads_it(
         (cifar.load_cifar100, CIFAR100, "Put cifar-100-python.tar.gz there .* holds cifar-100-python"),
     ],
 )
-def test_without_a_network_it_says_which_files_to_put_where(
+def test_without_a_network_the_files_and_their_folder_are_reported(
     load, dataset, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(self: object) -> None:

@@ -1,4 +1,4 @@
-"""Hugging Face datasets that these tests make themselves: nothing is fetched."""
+"""Hugging Face datasets that the tests create, without downloads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def texts(part: str, rows: int, labels: list[int] | None = None) -> hugging.Data
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """Texts in three splits, as `save_to_disk` writes them."""
+    """Return a folder of texts in three splits, written by `save_to_disk`."""
     splits = {"train": texts("a", 20), "validation": texts("b", 6), "test": texts("c", 8)}
     hugging.DatasetDict(splits).save_to_disk(tmp_path / "messages")
     return tmp_path / "messages"
@@ -59,7 +59,9 @@ def test_texts_keep_their_own_splits(saved: Path) -> None:
     assert split.sizes == {"train": 20, "val": 6, "test": 8}
     assert split.val.tolist() == list(range(20, 26))
     folds = KFold(folds=2).splits(data)
-    assert sum(len(fold.test) for fold in folds) == 26  # the validation rows too, the test rows never
+    assert (
+        sum(len(fold.test) for fold in folds) == 26
+    )  # folds also use the validation rows, but never the test rows
 
 
 def test_a_shuffled_dataset_is_read_in_its_order(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def test_images_are_the_same_in_memory_and_where_they_lie(pictures: Path) -> None:
+def test_images_are_equal_in_memory_and_in_files(pictures: Path) -> None:
     at_once, when_read = read(pictures, in_memory=True), read(pictures, in_memory=False)
     assert isinstance(when_read.x, ImageFiles)
     assert np.array_equal(at_once.x, np.load(pictures.parent / "pixels.npy"))
@@ -114,7 +116,7 @@ def test_a_table_of_numbers(tmp_path: Path) -> None:
     assert (data.kind, data.target_kind, list(data.x.columns)) == ("table", "regression", ["a"])
 
 
-def test_rows_whose_class_is_not_told_are_left_out(tmp_path: Path) -> None:
+def test_splits_without_labels_are_left_out(tmp_path: Path) -> None:
     splits = {"train": texts("a", 8), "test": texts("c", 4, labels=[-1] * 4)}
     hugging.DatasetDict(splits).save_to_disk(tmp_path / "contest")
     data = read(tmp_path / "contest")
@@ -123,7 +125,9 @@ def test_rows_whose_class_is_not_told_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["saved", "pictures"])
-def test_it_trains_with_what_fits_the_rows(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_it_trains_with_the_matching_preprocessing(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     folder = request.getfixturevalue(name)
     words = ["dataset=hf", f"dataset.path={folder}", "trainer.max_epochs=1", "tracking.system_metrics=false"]
     words += ["preprocessing.tokens=characters"] if name == "saved" else ["preprocessing.scaling=none"]
@@ -135,7 +139,7 @@ def test_it_trains_with_what_fits_the_rows(name: str, request: pytest.FixtureReq
     )
 
 
-def test_without_a_network_it_says_what_to_fetch_and_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_download_command_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def unreachable(*_: Any, **how: Any) -> None:
@@ -150,18 +154,18 @@ def test_without_a_network_it_says_what_to_fetch_and_where(monkeypatch: pytest.M
     assert "dataset.path=FOLDER" in problem(caught).hint
     assert str(hugging.config.HF_DATASETS_CACHE) in problem(caught).hint
     assert "HF_HOME" in problem(caught).hint
-    assert len(asked) == 1  # asked once, and not again and again
-    assert not hugging.config.HF_HUB_OFFLINE  # a notebook's library is as it was
+    assert len(asked) == 1  # the hub is requested once, without retries
+    assert not hugging.config.HF_HUB_OFFLINE  # the library's setting is restored
 
 
-def test_without_the_library_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError) as caught:
         load("some/reviews")
     assert "pip install 'dlcli[hf]'" in problem(caught).hint
 
 
-def test_mistakes_are_named(saved: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file or folder") as caught:
         read(tmp_path / "mesages")
     assert "messages" in problem(caught).hint
@@ -173,7 +177,7 @@ def test_mistakes_are_named(saved: Path, tmp_path: Path) -> None:
         read(tmp_path / "broken.parquet")
 
 
-def test_an_empty_text_is_named_by_its_row(tmp_path: Path) -> None:
+def test_an_empty_text_is_reported_with_its_row(tmp_path: Path) -> None:
     rows = {"text": ["a b", "  ", "c"], "label": [0, 1, 1]}
     hugging.Dataset.from_dict(rows, features=TEXT).save_to_disk(tmp_path / "some")
     with pytest.raises(DataError, match="the text is empty") as caught:
@@ -182,7 +186,7 @@ def test_an_empty_text_is_named_by_its_row(tmp_path: Path) -> None:
     assert len(read(tmp_path / "some", on_empty="keep")) == 3
 
 
-def test_preprocessing_of_another_kind_of_data_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_preprocessing_for_other_data_is_rejected(pictures: Path, tmp_path: Path) -> None:
     words = ["dataset=hf", f"dataset.path={pictures}", "preprocessing=text"]
     with pytest.raises(ConfigError, match="Text takes tokens data, but pictures is image data"):
         runner.train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")

@@ -1,4 +1,4 @@
-"""Files that are no tables, or would fill the memory: each is refused by name, and none ends the process."""
+"""Files that are not tables, or would fill the memory: each is rejected with its name, and none ends the process."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TABLE = "a,y\n1,u\n2,v\n"
 
 
 def nested(opening: str, levels: int, end: str) -> str:
-    """A line whose value lies so deep; `end` is what stands inside, and the closing sign."""
+    """Return a line with `end` in `levels` nested brackets; the last character of `end` closes a bracket."""
     return f'{{"a": {opening * levels}{end[:-1]}{end[-1] * levels}}}\n'
 
 
 def refused(name: str | Path) -> str:
-    """What is said of a file, by all of its readers."""
+    """Return the error about a file, which must be the same for all readers."""
     with pytest.raises(DataError) as whole:
         load(str(name), "y")
     with pytest.raises(DataError) as pieces:
@@ -55,12 +55,12 @@ def refused(name: str | Path) -> str:
     ],
     ids=["null first", "null", "number", "text", "list", "null behind", "two", "deep", "abyss", "objects"],
 )
-def test_a_line_of_json_that_is_no_object_is_named(text: str, line: int, message: str) -> None:
+def test_a_json_line_that_is_not_an_object_is_reported(text: str, line: int, message: str) -> None:
     Path("t.jsonl").write_text(text)
     assert refused("t.jsonl").startswith(f"t.jsonl:{line}: {message}")
 
 
-def test_rows_that_are_longer_than_a_block() -> None:
+def test_rows_longer_than_a_block_are_read() -> None:
     long = "x" * 3_000_000
     Path("t.jsonl").write_text(ROWS + f'{{"a": 3, "y": "{long}"}}\n')
     assert load("t.jsonl", "y").classes == ("u", "v", long)
@@ -68,14 +68,14 @@ def test_rows_that_are_longer_than_a_block() -> None:
     assert load("t.csv", "y").classes == ("u", "v", long)
 
 
-def test_a_line_without_an_end_is_refused_before_it_is_in_memory() -> None:
+def test_an_endless_line_is_rejected_before_it_fills_memory() -> None:
     with gzip.open("t.csv.gz", "wb", compresslevel=1) as packed:
         packed.write(TABLE.encode())
         for _ in range(256):
             packed.write(b"x" * (1 << 20))
     Path("t.csv.gz").replace("t.jsonl.gz")
     Path("t.csv.gz").hardlink_to("t.jsonl.gz")
-    # A process of its own, which cannot take as much memory as the line has.
+    # A separate process, whose memory limit is smaller than the line.
     code = (
         "import resource, psutil; from dlcli.datasets.table import load\n"
         "from dlcli.errors import DataError; import pyarrow.json, pyarrow.csv\n"
@@ -88,10 +88,12 @@ def test_a_line_without_an_end_is_refused_before_it_is_in_memory() -> None:
     assert done.returncode == 0, done.stderr
     assert "t.csv.gz: has a line of more than 67.1 MB, so it is not a table of text" in done.stdout
     assert "t.jsonl.gz:1: is not JSON" in done.stdout
-    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY  # of this one nothing changed
+    assert (
+        resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+    )  # the limit of this process is unchanged
 
 
-def test_more_text_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_text_than_free_memory_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (bounds, delimited):
         monkeypatch.setattr(module, "free_memory", lambda: 1_000_000)
     with gzip.open("t.csv.gz", "wt") as packed:
@@ -103,7 +105,7 @@ def test_more_text_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("name", ["../../x.csv", "/etc/x.csv", "a\\..\\..\\x.csv", "C:\\x.csv"])
-def test_a_zip_that_would_unpack_elsewhere_is_refused(name: str) -> None:
+def test_a_zip_with_a_path_outside_its_folder_is_rejected(name: str) -> None:
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr(name, TABLE)
     assert refused("t.zip").startswith(
@@ -112,7 +114,7 @@ def test_a_zip_that_would_unpack_elsewhere_is_refused(name: str) -> None:
     assert not list(Path().rglob("*.csv"))
 
 
-def test_links_and_passwords_in_a_zip_are_refused() -> None:
+def test_links_and_passwords_in_a_zip_are_rejected() -> None:
     link = zipfile.ZipInfo("link.csv")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile("t.zip", "w") as packed:
@@ -121,19 +123,19 @@ def test_links_and_passwords_in_a_zip_are_refused() -> None:
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr("x.csv", TABLE)
     content = bytearray(Path("t.zip").read_bytes())
-    content[content.index(b"PK\x01\x02") + 8] |= 1  # in the directory, which is what counts
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # in the central directory, which is the one used
     Path("t.zip").write_bytes(content)
     assert refused("t.zip").startswith("t.zip: needs a password: x.csv")
 
 
-def test_two_columns_of_one_name_in_parquet() -> None:
+def test_duplicate_column_names_in_parquet_are_rejected() -> None:
     columns = [pa.array([1, 2]), pa.array([3, 4]), pa.array(["u", "v"])]
     parquet.write_table(pa.Table.from_arrays(columns, ["a", "a", "y"]), "t.parquet")
     assert refused("t.parquet").startswith("t.parquet: the column name a occurs 2 times: columns 1, 2")
 
 
-def test_what_is_no_file_is_not_opened() -> None:
-    os.mkfifo("t.csv")  # reading it would wait for ever
+def test_special_files_are_not_opened() -> None:
+    os.mkfifo("t.csv")  # reading it would block forever
     assert refused("t.csv").startswith("t.csv: is a pipe or a device, not a file")
     assert refused("/dev/zero").startswith("/dev/zero: is a pipe or a device")
     assert refused("/proc/self/mem").startswith("/proc/self/mem: is empty")

@@ -1,4 +1,4 @@
-"""Images of one's own: where they may lie, what is done with broken ones, and rows that stay in their files."""
+"""Image files: folders, archives and tables of them, damaged files, and rows that stay in their files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def paint(file: Path, seed: int, size: tuple[int, int] = (8, 8), mode: str = "RG
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """train/ and test/ with two classes; suffixes and sizes as they come."""
+    """Return a folder with train/ and test/ of two classes, with various suffixes and sizes."""
     root = tmp_path / "photos"
     for number in range(6):
         suffix = ("png", "jpg", "bmp", "webp", "png", "JPG")[number]
@@ -52,7 +52,7 @@ def test_a_folder_with_train_and_test(photos: Path) -> None:
     assert "in memory" in data.note
 
 
-def test_a_tar_is_read_where_it_lies(photos: Path, tmp_path: Path) -> None:
+def test_a_tar_is_read_without_unpacking(photos: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "photos.tar", "w") as tar:
         tar.add(photos, "some/photos")
     with tarfile.open(tmp_path / "photos.tgz", "w:gz") as tar:
@@ -76,7 +76,7 @@ def test_a_table_of_paths(photos: Path) -> None:
         load(str(photos / "labels.csv"), target="kind")
 
 
-def test_a_table_says_what_is_tested(photos: Path) -> None:
+def test_a_table_defines_the_test_rows(photos: Path) -> None:
     table, rows = photos / "labels.csv", ("0.png,a,train", "1.jpg,b,train", "2.bmp,a,valid", "0.png,b,test")
     table.write_text("file,kind,part\n" + "".join(f"train/cat/{row}\n" for row in rows))
     data = load(str(table), target="kind", split="part", size=4)
@@ -120,7 +120,7 @@ def test_tables_of_other_formats(photos: Path, name: str) -> None:
     assert load(str(photos / name), target="code", size=4).classes == ("7", "12")
 
 
-def test_grey_where_all_are_grey_and_upright_as_the_camera_was_held(tmp_path: Path) -> None:
+def test_images_are_grey_if_all_are_grey_and_upright_by_exif(tmp_path: Path) -> None:
     for name in ("a/1.png", "b/1.png"):
         paint(tmp_path / "grey" / name, 0, (4, 7), mode="L")
     assert load(str(tmp_path / "grey")).x.shape == (2, 4, 7)
@@ -154,7 +154,7 @@ def test_crop_keeps_proportions_and_stretch_keeps_everything(tmp_path: Path) -> 
     ids=["empty", "words", "cut"],
 )
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_a_broken_file_is_named_or_left_out(
+def test_a_damaged_file_is_reported_or_left_out(
     photos: Path, name: str, content: bytes | None, message: str, in_memory: bool
 ) -> None:
     whole = load(str(photos), size=6)
@@ -170,14 +170,14 @@ def test_a_broken_file_is_named_or_left_out(
     assert np.array_equal(left.y, whole.y)
 
 
-def test_a_link_that_leads_nowhere_is_a_broken_file(photos: Path) -> None:
+def test_a_broken_link_is_a_damaged_file(photos: Path) -> None:
     (photos / "train" / "cat" / "gone.png").symlink_to("nowhere.png")
     with pytest.raises(DataError, match=r"train/cat/gone.png: is empty"):
         load(str(photos), size=6)
     assert "1 damaged left out: train/cat/gone.png" in load(str(photos), size=6, on_bad="skip").note
 
 
-def test_what_is_wrong_with_a_folder(photos: Path, tmp_path: Path) -> None:
+def test_invalid_folders_are_reported(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"pixels, others are 9 x 8\n.*dataset.size=96"):
         load(str(photos))
     (photos / "train" / "bird").mkdir()
@@ -234,7 +234,7 @@ def test_it_trains_from_files_as_from_memory(photos: Path, tmp_path: Path) -> No
     ).exists()
 
 
-def test_cifar10_out_of_its_tar(shared_data: Path) -> None:
+def test_cifar10_from_a_tar(shared_data: Path) -> None:
     data = load(str(shared_data / "cifar10-subset.tar"))
     assert data.x.shape == (6000, 32, 32, 3)
     assert data.test_rows is not None

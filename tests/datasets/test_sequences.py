@@ -1,4 +1,4 @@
-"""Sequences in a table of steps: of equal and unequal length, out of order, and wrong."""
+"""Sequences in a table of steps: of equal and unequal length, out of order, and invalid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlcli.errors import DataError
 
 
 def steps(lengths: list[int]) -> pd.DataFrame:
-    """Sequences whose values count up; the class says whether the number of the sequence is odd."""
+    """Return sequences whose values count up; the class is whether the number of the sequence is odd."""
     rows = [
         {
             "who": f"s{number}",
@@ -37,7 +37,7 @@ def load(frame: pd.DataFrame, folder: Path, **arguments: Any) -> Data:
     return sequences.load(str(path), **{"id": "who", "target": "kind", "time": "at", **arguments})
 
 
-def test_steps_are_gathered_and_ordered(tmp_path: Path) -> None:
+def test_steps_are_grouped_and_ordered(tmp_path: Path) -> None:
     frame = steps([3, 1, 4])
     shuffled = frame.iloc[[7, 0, 3, 2, 5, 1, 6, 4]]
     data = load(shuffled, tmp_path)
@@ -45,21 +45,21 @@ def test_steps_are_gathered_and_ordered(tmp_path: Path) -> None:
     assert data.target_kind == "binary"
     assert data.x.columns == ("a", "b")
     assert data.x.shape == (3, 0, 2)
-    # In the order in which they begin in the file.
+    # In the order of their first step in the file.
     assert data.x.lengths.tolist() == [4, 3, 1]
     assert data.x.flat()[:, 0].tolist() == [200, 201, 202, 203, 0, 1, 2, 100]
     assert [data.classes[code] for code in data.y] == ["even", "even", "odd"]
     assert data.x[[2, 0]].flat()[:, 0].tolist() == [100, 200, 201, 202, 203]
 
 
-def test_one_length_is_a_fact(tmp_path: Path) -> None:
+def test_a_common_length_is_recorded(tmp_path: Path) -> None:
     data = load(steps([5, 5, 5, 5]), tmp_path)
     assert data.x.shape == (4, 5, 2)
     assert data.x[[1]].shape == (1, 5, 2)
     assert load(steps([5, 4, 5, 5]), tmp_path).x[[0, 2]].shape == (2, 0, 2)
 
 
-def test_a_file_of_test_sequences_has_ids_of_its_own(tmp_path: Path) -> None:
+def test_ids_of_a_test_file_are_independent(tmp_path: Path) -> None:
     steps([2, 4]).to_csv(tmp_path / "later.csv", index=False)
     data = load(steps([3, 1, 4]), tmp_path, test_path=str(tmp_path / "later.csv"))
     assert (data.test_rows.tolist(), data.x.lengths.tolist()) == ([3, 4], [3, 1, 4, 2, 4])
@@ -80,7 +80,7 @@ def test_numbers_are_regression(tmp_path: Path) -> None:
     assert data.x.columns == ("a",)
 
 
-def test_workers_get_the_same_rows(tmp_path: Path) -> None:
+def test_workers_receive_the_same_rows(tmp_path: Path) -> None:
     data = load(steps([3, 1, 4]), tmp_path)
     shared = SharedData(data, tmp_path)
     assert read_shared(shared.fd).fingerprint == data.fingerprint
@@ -107,7 +107,7 @@ def edited(row: int, column: str, value: Any) -> pd.DataFrame:
         pytest.param(edited(4, "who", None), ":6, column who", "a value is missing", id="id"),
     ],
 )  # fmt: skip
-def test_bad_data_is_named(frame: pd.DataFrame, where: str, message: str, tmp_path: Path) -> None:
+def test_invalid_data_is_reported(frame: pd.DataFrame, where: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(frame, tmp_path)
     (problem,) = caught.value.problems
@@ -116,7 +116,7 @@ def test_bad_data_is_named(frame: pd.DataFrame, where: str, message: str, tmp_pa
     assert problem.hint
 
 
-def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
+def test_missing_columns_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column whom in gestures\.csv\n.*Did you mean who"):
         load(steps([3, 4]), tmp_path, id="whom")
     with pytest.raises(DataError, match=r"there is no column left in gestures\.csv"):

@@ -1,4 +1,4 @@
-"""A series in a file: its windows, its parts, and every way in which it can be wrong."""
+"""A series in a file: its windows, its parts, and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = 60
 
 
 def table(steps: int = STEPS, **columns: Any) -> pd.DataFrame:
-    """Hours, two variables that count up, and a holiday every seventh step."""
+    """Return hours, two variables that count up, and a holiday every seventh step."""
     plain = {
         "when": pd.date_range("2024-01-01", periods=steps, freq="h").astype(str),
         "load": np.arange(steps, dtype=float),
@@ -81,7 +81,7 @@ def test_borders_keep_forecasts_apart(tmp_path: Path) -> None:
     assert data.test_rows.tolist() == np.flatnonzero(data.parts == "test").tolist()
 
 
-def test_values_before_are_repeated_where_asked(tmp_path: Path) -> None:
+def test_missing_values_are_filled_forward_if_configured(tmp_path: Path) -> None:
     frame = table().drop(index=[20, 21])
     frame.loc[30, "heat"] = np.nan
     data = load(frame, tmp_path, missing="forward")
@@ -94,7 +94,7 @@ def test_values_before_are_repeated_where_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["2023-02-28", "2024-02-29", "2023-01-31"])
-def test_months_end_where_the_file_says(first: str, tmp_path: Path) -> None:
+def test_month_ends_are_extrapolated(first: str, tmp_path: Path) -> None:
     ends = pd.date_range(first, periods=STEPS, freq="ME")
     frame = table(when=ends.astype(str))
     assert load(frame, tmp_path).y.times.tolist() == ends.to_numpy().astype("datetime64[us]").tolist()
@@ -104,7 +104,7 @@ def test_months_end_where_the_file_says(first: str, tmp_path: Path) -> None:
     assert bordered.x.origins[bordered.parts == "val"].tolist() == [*range(30, 38)]
 
 
-def test_the_same_day_of_each_month_stays_that_day(tmp_path: Path) -> None:
+def test_the_same_day_of_each_month_is_extrapolated(tmp_path: Path) -> None:
     days = pd.date_range("2023-02-01", periods=STEPS, freq="MS") + pd.Timedelta(days=27)
     filled = load(table(when=days.astype(str)).drop(index=[3]), tmp_path, missing="forward")
     assert filled.y.times.tolist() == days.to_numpy().astype("datetime64[us]").tolist()
@@ -167,7 +167,7 @@ def edited(row: int, column: str, value: Any) -> pd.DataFrame:
         ),
     ],
 )
-def test_bad_data_is_named(frame: pd.DataFrame, where: str, message: str, tmp_path: Path) -> None:
+def test_invalid_data_is_reported(frame: pd.DataFrame, where: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(frame, tmp_path)
     (problem,) = caught.value.problems
@@ -176,7 +176,7 @@ def test_bad_data_is_named(frame: pd.DataFrame, where: str, message: str, tmp_pa
     assert problem.hint
 
 
-def test_bad_arguments_are_named(tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column laod in power\.csv\n.*Did you mean load"):
         load(table(), tmp_path, target="laod")
     with pytest.raises(DataError, match="named in two settings"):
@@ -193,7 +193,7 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
         series.load(str(tmp_path / "nothing.csv"))
 
 
-def test_a_fingerprint_sees_values_and_windows(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_values_and_windows(tmp_path: Path) -> None:
     prints = {
         load(frame, tmp_path, **arguments).fingerprint
         for frame in (table(), edited(9, "heat", 91.0))
@@ -203,10 +203,10 @@ def test_a_fingerprint_sees_values_and_windows(tmp_path: Path) -> None:
     assert load(table(), tmp_path).fingerprint in prints
 
 
-def test_workers_get_the_series_once(tmp_path: Path) -> None:
+def test_workers_receive_the_series_once(tmp_path: Path) -> None:
     data = load(table(4000), tmp_path, lookback=300, horizon=100)
     shared = SharedData(data, tmp_path)
-    # Values once for x and y, times and origins; windows of their own would be 400 times as large.
+    # Values once for x and y, times and origins; materialized windows would be 400 times as large.
     assert len(pickle.dumps(data, protocol=5)) < 2 * data.x.values.nbytes
     read = read_shared(shared.fd)
     assert read.fingerprint == data.fingerprint

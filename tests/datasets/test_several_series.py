@@ -1,4 +1,4 @@
-"""Several series in one file, and a later file that goes on with them: no window crosses from one to another."""
+"""Several series in one file, and a later file that continues them: no window crosses series."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dlcli.splits.time_series import TimeSeries
 from dlcli.tasks.facts import naive_error, naive_forecast
 
 LOOKBACK, HORIZON = 6, 3
-# A shop's first day, and for how many it sells.
+# First day and number of days of each shop.
 SHOPS = {"Oslo": (0, 60), "Rome": (20, 40), "Bonn": (500, 30)}
 
 
 def table(start: int = 0, stop: int = 60, shops: dict[str, tuple[int, int]] = SHOPS) -> pd.DataFrame:
-    """Days of sales of several shops, sorted by day; what is sold tells the shop and the day."""
+    """Return daily sales of several shops, sorted by day; the value encodes shop and day."""
     rows = [
         {
             "shop": shop,
@@ -47,14 +47,14 @@ def load(folder: Path, frame: pd.DataFrame, later: pd.DataFrame | None = None, *
 
 
 def days(data: Data, shop: str, rows: np.ndarray) -> set[int]:
-    """Days that the rows of a shop forecast, counted from its first."""
+    """Return the days that the rows of a shop forecast, counted from its first day."""
     mine = rows[data.groups[rows] == shop]
     times = data.y.times[data.y[mine].steps()]
     first = np.datetime64("2024-01-01") + np.timedelta64(SHOPS[shop][0], "D")
     return set(((times - first) // np.timedelta64(1, "D")).ravel().tolist())
 
 
-def test_each_series_has_windows_of_its_own(tmp_path: Path) -> None:
+def test_windows_do_not_cross_series(tmp_path: Path) -> None:
     data = load(tmp_path, table())
     counts = {shop: length - LOOKBACK - HORIZON + 1 for shop, (_, length) in SHOPS.items()}
     assert dict(zip(*np.unique(data.groups, return_counts=True), strict=True)) == counts
@@ -68,14 +68,14 @@ def test_each_series_has_windows_of_its_own(tmp_path: Path) -> None:
     assert sorted(again.y.numpy()[:, 0, 0]) == sorted(data.y.numpy()[:, 0, 0])
 
 
-def test_a_series_that_is_too_short_is_named(tmp_path: Path) -> None:
+def test_a_series_that_is_too_short_is_reported(tmp_path: Path) -> None:
     assert load(tmp_path, table(), lookback=30).note == "windows of 3 series; too short for a window: Bonn"
     with pytest.raises(DataError, match="60 steps are too few for a lookback of 90"):
         load(tmp_path, table(), lookback=90)
 
 
 @pytest.mark.parametrize("strategy", [Holdout(), TimeSeries(2, test_size=0.2)], ids=["holdout", "folds"])
-def test_each_is_split_at_its_own_end(strategy: Any, tmp_path: Path) -> None:
+def test_each_series_is_split_at_its_own_end(strategy: Any, tmp_path: Path) -> None:
     data = load(tmp_path, table())
     splits, final = strategy.splits(data), strategy.final_test(data)
     check_overlap(data, splits)
@@ -87,14 +87,14 @@ def test_each_is_split_at_its_own_end(strategy: Any, tmp_path: Path) -> None:
             assert max(train) < min(val) <= max(val) < min(test)
 
 
-def test_whole_series_can_be_held_out(tmp_path: Path) -> None:
+def test_complete_series_can_be_held_out(tmp_path: Path) -> None:
     data = load(tmp_path, table())
     splits = GroupKFold(3, val_size=0).splits(data)
     check_overlap(data, splits)
     assert sorted(set(data.groups[split.test]).pop() for split in splits) == sorted(SHOPS)
 
 
-def test_what_is_measured_is_of_the_training_rows(tmp_path: Path) -> None:
+def test_statistics_depend_on_training_rows_only(tmp_path: Path) -> None:
     data = load(tmp_path, table())
     (split,) = Holdout().splits(data)
     train = data.x[split.train]
@@ -108,25 +108,23 @@ def test_what_is_measured_is_of_the_training_rows(tmp_path: Path) -> None:
     assert std == pytest.approx([np.std(steps)])
 
 
-def test_naive_forecasts_look_at_their_own_series(tmp_path: Path) -> None:
+def test_naive_forecasts_use_their_own_series(tmp_path: Path) -> None:
     data = load(tmp_path, table())
-    first = np.flatnonzero(data.groups == "Rome")[0]  # before it lie Oslo's steps, in the file and in memory
+    first = np.flatnonzero(data.groups == "Rome")[0]  # Oslo's steps precede it in the file and in memory
     assert naive_forecast(data.x)[first, :, 0].tolist() == [1005.0] * 3
-    assert naive_forecast(data.x, 7)[first, :, 0].tolist() == [1005.0] * 3  # six days are no week
+    assert naive_forecast(data.x, 7)[first, :, 0].tolist() == [1005.0] * 3  # six days are less than a week
     assert naive_forecast(data.x, 7)[first + 1, :, 0].tolist() == [1001.0, 1001.0, 1002.0]
-    assert naive_error(data.x).tolist() == [7.0]  # a week's step, and nothing from one shop to the next
+    assert naive_error(data.x).tolist() == [7.0]  # the weekly difference, without differences between shops
 
 
-def test_a_later_file_is_the_test(tmp_path: Path) -> None:
+def test_a_later_file_defines_the_test(tmp_path: Path) -> None:
     shops = {"Oslo": (0, 60), "Rome": (20, 60)}
     data = load(tmp_path, table(0, 40, shops), table(40, 60, shops))
     (split,) = Holdout().splits(data)
     check_overlap(data, [split])
     assert split.test.tolist() == data.test_rows.tolist()
     for shop in shops:
-        assert days(data, shop, split.test) == set(
-            range(40, 60)
-        )  # what it looks back on lies in the first file
+        assert days(data, shop, split.test) == set(range(40, 60))  # its history is in the first file
         assert max(days(data, shop, np.concatenate([split.train, split.val]))) == 39
     alone = load(
         tmp_path,
@@ -139,7 +137,7 @@ def test_a_later_file_is_the_test(tmp_path: Path) -> None:
     assert (alone.groups, len(alone.test_rows)) == (None, 20 - HORIZON + 1)
 
 
-def test_a_file_that_begins_later_looks_back_on_itself(tmp_path: Path) -> None:
+def test_a_later_file_after_a_gap_has_its_own_history(tmp_path: Path) -> None:
     shops = {"Oslo": (0, 60)}
     for missing in ("error", "forward"):
         data = load(tmp_path, table(0, 30, shops), table(41, 60, shops), missing=missing)
@@ -147,7 +145,7 @@ def test_a_file_that_begins_later_looks_back_on_itself(tmp_path: Path) -> None:
         assert days(data, "Oslo", data.test_rows) == set(range(41 + LOOKBACK, 60))
 
 
-def test_borders_are_times_of_all_or_steps_of_each(tmp_path: Path) -> None:
+def test_borders_are_common_times_or_steps_of_each_series(tmp_path: Path) -> None:
     dates = load(tmp_path, table(), borders=["2024-02-01", "2024-02-15"])
     assert days(dates, "Oslo", np.flatnonzero(dates.parts == "train")) == set(range(6, 31))
     assert set(dates.groups[dates.parts == "test"]) == set(SHOPS)
@@ -161,7 +159,7 @@ def at(folder: Path, *, line: int, file: str = "sales.csv", column: str = "day")
     return f"{folder / file}:{line}, column {column}"
 
 
-def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+def test_invalid_series_are_reported(tmp_path: Path) -> None:
     shops = {"Oslo": (0, 60)}
     with pytest.raises(DataError, match=r"occurs twice.*\n.*distinguishes them: dataset\.id"):
         load(tmp_path, table(), id=None)
@@ -181,7 +179,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     assert caught.value.problems[0].where == at(tmp_path, line=2, column="shop")
 
 
-def test_a_later_file_that_does_not_go_on_is_refused(tmp_path: Path) -> None:
+def test_a_later_file_that_does_not_continue_is_rejected(tmp_path: Path) -> None:
     shops = {"Oslo": (0, 60)}
     with pytest.raises(DataError, match=r"comes before the end of sales\.csv, 2024-02-09") as caught:
         load(tmp_path, table(0, 40, shops), table(34, 60, shops))
@@ -197,7 +195,7 @@ def test_a_later_file_that_does_not_go_on_is_refused(tmp_path: Path) -> None:
         load(tmp_path, table(0, 40, shops), table(40, 60, shops), borders=[20, 30])
 
 
-def test_a_split_across_series_needs_no_gap(tmp_path: Path) -> None:
+def test_a_split_by_series_needs_no_gap(tmp_path: Path) -> None:
     data = load(tmp_path, table())
     oslo = data.groups == "Oslo"
     check_overlap(data, [Split(np.flatnonzero(oslo), np.arange(0), np.flatnonzero(~oslo))])

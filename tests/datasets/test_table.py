@@ -1,4 +1,4 @@
-"""Tables in files: what is read, how it is understood, and how each mistake is named."""
+"""Table files: reading, interpretation and errors."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def test_a_table_with_its_kinds() -> None:
     ],
     ids=["commas", "semicolons", "tabs", "bars", "windows", "quotes", "no header"],
 )
-def test_however_a_table_is_written(text: str, target: str) -> None:
+def test_dialects_are_detected(text: str, target: str) -> None:
     data = load(write(text), target)
     assert data.x.iloc[:, 0].tolist() == [1.5, 2.0]
     assert data.x.iloc[:, 1].tolist() == ["u", "v"]
     assert (data.classes, data.y.tolist()) == (("no", "yes"), [0, 1])
 
 
-def test_other_formats_and_packed_files_give_the_same() -> None:
+def test_other_formats_and_compressed_files_give_the_same_rows() -> None:
     frame = pd.DataFrame({"a": [1.5, 2.0, 2.5], "b": ["u", "v", None], "y": ["no", "yes", "no"]})
     frame.to_csv("t.csv", index=False)
     frame.to_csv("t.tsv", index=False, sep="\t")
@@ -109,7 +109,7 @@ def test_the_task_follows_from_the_target(values: list[str], kind: str, classes:
     assert (data.target_kind, data.classes) == (kind, classes)
 
 
-def test_a_target_can_be_said_to_be_something_else() -> None:
+def test_the_kind_of_a_target_can_be_set() -> None:
     text = "a,y\n1,5\n2,6\n3,7\n"
     assert "for regression set" in load(write(text), "y").note
     data = load("t.csv", "y", types={"y": "numeric"})
@@ -128,7 +128,7 @@ def test_several_targets() -> None:
     )  # fmt: skip
 
 
-def test_what_splits_go_by() -> None:
+def test_columns_of_splits() -> None:
     text = "a,who,day,at,part,y\n1,p,2024-01-01,5,train,0.5\n2,q,2024-01-02,6,test,1.5\n"
     data = load(write(text), "y", group="who", time="at", split="part")
     assert data.x.columns.tolist() == ["a", "day"]
@@ -138,7 +138,7 @@ def test_what_splits_go_by() -> None:
     assert "day" in load("t.csv", "y", time="day").x
 
 
-def test_times_are_sorted_as_dates_and_not_as_words() -> None:
+def test_times_are_sorted_as_dates_not_as_strings() -> None:
     text = "a,day,y\n1,12/31/2022,0.5\n2,02/01/2024,1.5\n3,03/01/2023,2.5\n"
     data = load(write(text), "y", time="day")
     assert np.argsort(data.times).tolist() == [0, 2, 1]
@@ -147,7 +147,7 @@ def test_times_are_sorted_as_dates_and_not_as_words() -> None:
     )  # fmt: skip
 
 
-def test_booleans_with_gaps_in_the_test_rows_alone() -> None:
+def test_booleans_with_missing_values_in_test_rows_only() -> None:
     write("a,y\ntrue,1\n,0\nfalse,1\n", "test.csv")
     data = load(write("a,y\ntrue,false\nfalse,true\n"), "y", test_path="test.csv")
     np.testing.assert_array_equal(data.x["a"].to_numpy(), [1, 0, 1, np.nan, 0])
@@ -170,7 +170,7 @@ def test_dates_of_several_time_zones() -> None:
     assert data.x["day"].dt.hour.tolist() == [10, 11]
 
 
-def test_test_rows_of_their_own() -> None:
+def test_a_test_file() -> None:
     write("b,y,a\nx,1.5,7\n", "test.csv")
     data = load(write("a,b,y\n1,2,0.5\n2,w,0.25\n"), "y", test_path="test.csv")
     assert data.test_rows.tolist() == [2]
@@ -179,7 +179,7 @@ def test_test_rows_of_their_own() -> None:
     assert refused("a,b,y\n1,2,0.5\n2,w,0.25\n", test_path="test.csv")[0] == "dataset.test_path (test.csv)"
 
 
-def test_types_that_are_given() -> None:
+def test_given_types() -> None:
     text = "zip,day,note,y\n007,31/12/2024,good wine,1.5\n012,01/01/2025,bad wine,2.5\n"
     data = load(write(text), "y", types={"zip": "categorical", "day": "date", "note": "text"})
     assert data.x["zip"].tolist() == ["007", "012"]
@@ -212,11 +212,11 @@ def test_types_that_are_given() -> None:
         ("y\n1\n2\n", {}, "dataset", "there is no column left in t.csv to predict y from"),
     ],
 )  # fmt: skip
-def test_bad_data_is_named(text: str | bytes, options: dict, where: str, message: str) -> None:
+def test_invalid_data_is_reported(text: str | bytes, options: dict, where: str, message: str) -> None:
     assert refused(text, **options)[:2] == (where, message)
 
 
-def test_names_of_columns_that_are_not_there_are_told_together() -> None:
+def test_missing_columns_are_reported_together() -> None:
     with pytest.raises(DataError) as caught:
         load(write("sex,y\n1,2\n2,3\n"), "y", drop=["foo"], types={"sexx": "numeric"}, time="when")
     assert [problem.where for problem in caught.value.problems] == [
@@ -226,7 +226,7 @@ def test_names_of_columns_that_are_not_there_are_told_together() -> None:
     ]
 
 
-def test_columns_that_are_only_counted_are_listed_in_that_order() -> None:
+def test_numbered_columns_are_listed_in_order() -> None:
     text = "\n".join(",".join(str(row + column) for column in range(12)) for row in range(5))
     assert refused(text, target="quality", header=False)[2] == (
         "Choices: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11. "
@@ -234,12 +234,12 @@ def test_columns_that_are_only_counted_are_listed_in_that_order() -> None:
     )
 
 
-def test_texts_are_pointed_to_their_own_dataset() -> None:
+def test_a_text_target_gets_a_hint_to_the_text_dataset() -> None:
     rows = "".join(f"{row % 2},a message of number {row}\n" for row in range(60))
     assert "dataset=text reads them" in refused("y,words\n" + rows, target="words")[2]
 
 
-def test_what_is_no_file_or_no_table() -> None:
+def test_missing_files_and_invalid_tables_are_reported() -> None:
     write(TABLE, "wine.csv")
     with pytest.raises(DataError, match=r"wnie.csv: there is no such file\n  Did you mean wine.csv"):
         load("wnie.csv", "y")
@@ -266,13 +266,13 @@ def test_what_is_no_file_or_no_table() -> None:
     ],
     ids=["two kinds", "cut off", "a list around"],
 )
-def test_bad_json_lines_are_named(text: str, where: str, message: str) -> None:
+def test_invalid_json_lines_are_reported(text: str, where: str, message: str) -> None:
     found = refused(text, name="t.jsonl")
     assert (found[0], found[1].startswith(message)) == (where, True), found
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
-def test_lists_in_a_column_are_refused_only_where_they_are_needed(name: str) -> None:
+def test_columns_of_lists_are_rejected_only_if_they_are_needed(name: str) -> None:
     frame = pd.DataFrame({"a": [1.0, 2], "tags": [["u"], []], "y": ["no", "yes"]})
     frame.to_parquet(name) if name == "t.parquet" else frame.to_json(name, orient="records", lines=True)
     with pytest.raises(DataError, match=r"column tags: holds list<.*\n.*dataset\.drop=\[tags\]"):
@@ -282,7 +282,7 @@ def test_lists_in_a_column_are_refused_only_where_they_are_needed(name: str) -> 
     assert list(load(name, "y", drop=["tags"]).x.columns) == ["a"]
 
 
-def test_odd_times_are_told_with_their_line() -> None:
+def test_peculiar_times_are_reported_with_their_line() -> None:
     days = [f"2024-01-{day:02}" for day in range(1, 31) if day not in (17, 18)]
     rows = [f"{day},{number},{number % 2}" for number, day in enumerate([days[1], days[0], *days[2:]])]
     write("day,a,y\n" + "\n".join(rows))
@@ -301,19 +301,19 @@ def test_odd_times_are_told_with_their_line() -> None:
     assert load(write("n,a,y\n" + uneven), "y", time="n").warnings == ()
 
 
-def test_a_word_among_numbers_is_told() -> None:
+def test_a_string_among_numbers_is_reported() -> None:
     rows = "".join(f"{row},{row % 2}\n" for row in range(40))
     (odd,) = load(write("a,y\n" + rows + "x,1\n"), "y").warnings
     assert (odd.where, odd.message.partition(":")[0]) == ("t.csv:42, column a", "'x' is not a number")
     assert load("t.csv", "y", types={"a": "categorical"}).warnings == ()
 
 
-def test_a_quote_that_is_not_closed_is_named_by_its_line() -> None:
+def test_an_unclosed_quote_is_reported_with_its_line() -> None:
     where, message, _ = refused('a,b,y\n1,2,3\n1,"2,3\n4,5,6\n')
     assert (where, message) == ("t.csv:3", 'has 2 columns, but previous rows have 3: 1,"2,3')
 
 
-def test_rows_of_a_test_file_are_named_as_its_own() -> None:
+def test_rows_of_a_test_file_are_reported_with_its_name() -> None:
     Path("test.csv").write_text("g,a,y\nu,1,1\n,2,0\n")
     with pytest.raises(DataError, match=r"test\.csv:3, column g: dataset\.group has no value"):
         load(write("g,a,y\nu,1,1\nv,2,0\n"), "y", group="g", test_path="test.csv")
@@ -328,7 +328,7 @@ ROW = st.lists(CELL, min_size=0, max_size=4)
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(ROW, max_size=6), separator=st.sampled_from(",;\t|"), raw=st.binary(max_size=6))
-def test_whatever_stands_in_a_file_it_is_a_table_or_an_error_that_names_it(
+def test_any_file_is_a_table_or_an_error_that_names_it(
     rows: list[list[str]], separator: str, raw: bytes
 ) -> None:
     text = "\n".join(separator.join(row) for row in rows)
@@ -351,7 +351,7 @@ def test_whatever_stands_in_a_file_it_is_a_table_or_an_error_that_names_it(
     ),
     separator=st.sampled_from(",;\t|"),
 )
-def test_what_is_written_is_what_is_read(numbers: list[tuple], separator: str) -> None:
+def test_written_tables_are_read_unchanged(numbers: list[tuple], separator: str) -> None:
     frame = pd.DataFrame(numbers, columns=["a", "b", "c"]).assign(y=np.arange(len(numbers)) + 0.5)
     frame.to_csv("t.csv", index=False, sep=separator)
     data = load("t.csv", "y")

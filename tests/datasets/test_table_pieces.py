@@ -1,4 +1,4 @@
-"""Tables of new rows, read piece by piece."""
+"""Tables of new rows, read in pieces."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def as_gzip(file: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_pieces_make_the_whole(name: str, write: Callable[[Path], object]) -> None:
+def test_pieces_add_up_to_the_table(name: str, write: Callable[[Path], object]) -> None:
     file = Path(name)
     write(file)
     pieces = list(read_pieces(file, Wanted(KINDS, keep=["id"]), rows=3))
@@ -63,7 +63,7 @@ def test_pieces_make_the_whole(name: str, write: Callable[[Path], object]) -> No
 
 
 @pytest.mark.parametrize("rows", [1, 2, None])
-def test_a_row_is_named_by_its_line_in_whatever_piece_it_is(rows: int | None) -> None:
+def test_a_row_is_reported_with_its_line_in_every_piece(rows: int | None) -> None:
     Path("t.csv").write_text("\na,b\n1,x\n2,y\n3,z\n4,u\n5,v\n")
     places = [
         piece.source.place(row, "b")
@@ -74,7 +74,7 @@ def test_a_row_is_named_by_its_line_in_whatever_piece_it_is(rows: int | None) ->
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_quote_within_a_cell_is_a_letter(end: str) -> None:
+def test_a_quote_within_a_cell_is_literal(end: str) -> None:
     cells = ["1", '3" x', '"a, b"', '"two' + end + 'lines"', '"say ""x"""', '"in"ch"', "7", "8"]
     lines = ['x,note 5" pipe', *(f"{number},{cell}" for number, cell in enumerate(cells))]
     Path("t.csv").write_bytes("".join(line + end for line in lines).encode("utf-8-sig"))
@@ -87,7 +87,7 @@ def test_a_quote_within_a_cell_is_a_letter(end: str) -> None:
         assert kept == whole['note 5" pipe'].tolist()
 
 
-def test_empty_lines_are_no_rows_wherever_pieces_begin() -> None:
+def test_empty_lines_are_ignored_in_every_piece() -> None:
     Path("t.csv").write_text("\na\n\n\n\n1\n\n\n2\n\n\n\n\n")
     pieces = list(read_pieces(Path("t.csv"), Wanted({"a": "numeric"}), rows=2))
     assert [piece.source.frame["a"].tolist() for piece in pieces] == [[1], [2]]
@@ -104,7 +104,7 @@ def test_empty_lines_are_no_rows_wherever_pieces_begin() -> None:
         ("a,a\n1,2\n", "t.csv", "there is no column b"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text: str | bytes, where: str, message: str) -> None:
+def test_mistakes_are_reported_with_their_line(text: str | bytes, where: str, message: str) -> None:
     Path("t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError) as caught:
         list(read_pieces(Path("t.csv"), Wanted({"a": "numeric", "b": "numeric"}), rows=2))
@@ -113,13 +113,13 @@ def test_what_is_wrong_is_told_with_its_line(text: str | bytes, where: str, mess
     assert problem.message.startswith(message)
 
 
-def test_columns_that_are_far_from_there_are_told_in_one_sentence() -> None:
+def test_many_missing_columns_are_reported_in_one_sentence() -> None:
     Path("t.csv").write_text("p,q\n1,2\n")
     with pytest.raises(DataError, match=r"4 columns that the model needs are missing: a, b, c, d\n.*p, q"):
         list(read_pieces(Path("t.csv"), Wanted(dict.fromkeys("abcd", "numeric"))))
 
 
-def test_a_first_row_of_words_is_a_row_where_the_training_had_no_header() -> None:
+def test_a_first_row_of_strings_is_a_row_if_the_training_had_no_header() -> None:
     Path("t.csv").write_text("red,round\nblue,square\n")
     (piece,) = read_pieces(Path("t.csv"), Wanted({"c0": "categorical", "c1": "categorical"}))
     assert piece.source.frame["c0"].tolist() == ["red", "blue"]
@@ -128,7 +128,7 @@ def test_a_first_row_of_words_is_a_row_where_the_training_had_no_header() -> Non
     assert piece.source.frame["c0"].tolist() == ["red"]
 
 
-def test_another_encoding_is_read_as_such() -> None:
+def test_other_encodings_are_read() -> None:
     Path("t.csv").write_bytes("a;name\n1,5;Zoë\n2;Ann\n".encode("utf-16"))
     pieces = list(
         read_pieces(Path("t.csv"), Wanted({"a": "numeric"}, keep=None), Written(encoding="utf-16"), rows=2)
@@ -137,7 +137,7 @@ def test_another_encoding_is_read_as_such() -> None:
     assert [value for piece in pieces for value in piece.kept["name"].to_pylist()] == ["Zoë", "Ann"]
 
 
-def test_a_key_that_a_piece_of_json_lines_does_not_have_is_a_gap() -> None:
+def test_a_key_missing_in_a_piece_of_json_lines_is_a_missing_value() -> None:
     Path("t.jsonl").write_text('{"a": 1, "b": [1]}\n{"a": 2}\n{"b": [2]}\n{"a": 3}\n')
     pieces = list(read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=["b"]), rows=1))
     assert pd.concat([piece.source.frame["a"] for piece in pieces]).fillna(0).tolist() == [1, 2, 0, 3]
@@ -146,7 +146,7 @@ def test_a_key_that_a_piece_of_json_lines_does_not_have_is_a_gap() -> None:
     assert [piece.kept.column_names for piece in pieces] == [["a"], ["a"]]
 
 
-def test_numbers_of_json_that_are_too_large_are_carried_along_with_all_their_digits() -> None:
+def test_large_json_numbers_keep_all_digits() -> None:
     Path("t.jsonl").write_text(
         '{"a": 1, "id": 12345678901234567890, "n": [1]}\n{"a": 2, "id": 7, "n": null}\n'
     )
@@ -154,7 +154,7 @@ def test_numbers_of_json_that_are_too_large_are_carried_along_with_all_their_dig
     assert piece.kept.to_pydict() == {"id": ["12345678901234567890", "7"], "n": [[1], None]}
 
 
-def test_a_pipe_is_read_no_further_than_the_rows_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_is_read_only_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(io.RawIOBase):
         sent = 0
 
@@ -174,13 +174,13 @@ def test_a_pipe_is_read_no_further_than_the_rows_that_are_asked_for(monkeypatch:
     assert endless.sent < 4 * 1000 * 4 + io.DEFAULT_BUFFER_SIZE
 
 
-def test_json_lines_that_are_piped_in_are_known_by_their_first_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_piped_json_lines_are_detected_by_their_first_character(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b'\n {"a": 1}\n{"a": "x"}\n')))
     with pytest.raises(DataError, match="standard input:3, column a: is a string"):
         list(read_pieces(STDIN, Wanted({"a": "numeric"})))
 
 
-def test_the_whole_reader_reads_the_same() -> None:
+def test_reading_in_one_piece_gives_the_same_rows() -> None:
     as_csv()(Path("t.csv"))
     (piece,) = read_pieces(Path("t.csv"), Wanted(KINDS))
     assert piece.source.frame.equals(read_table(Path("t.csv"), types=KINDS).frame)

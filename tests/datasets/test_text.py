@@ -1,4 +1,4 @@
-"""Texts in tables and in folders: what is read, what is refused and where, and how other processes get them."""
+"""Texts in tables and folders: reading, errors with their place, and sharing with other processes."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ def table_of(kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_the_text_column_is_the_one_that_is_left(kind: str) -> None:
+def test_the_text_column_is_the_only_remaining_one(kind: str) -> None:
     data = load(table_of(kind), target="label")
     assert (data.kind, data.target_kind, data.x.shape) == ("tokens", "binary", (4,))
     assert told(data) == ROWS
     assert told(load(table_of(kind), text="text", target="label")) == ROWS
 
 
-def test_no_header_and_quotes_that_are_letters() -> None:
+def test_no_header_and_literal_quotes() -> None:
     rows = [*ROWS, ("good", '"Great" she said'), ("bad", '"Never again'), ("bad", 'I said "no"')]
     data = load(tsv(rows), target="c0")
     assert told(data) == rows
 
 
-def test_quotes_that_are_no_letters() -> None:
+def test_quoted_cells() -> None:
     assert told(load(write("t.tsv", 'good\t"a\tb"\nbad\t"c ""d"""\ngood\te\n'), target="c0")) == [
         ("good", "a\tb"),
         ("bad", 'c "d"'),
@@ -78,19 +78,19 @@ def test_quotes_that_are_no_letters() -> None:
     assert told(load(tsv(rows), target="c0", header=False, quotes=False)) == rows
 
 
-def test_words_that_stand_for_missing_numbers_in_a_table_are_texts_here() -> None:
+def test_strings_for_missing_numbers_are_texts() -> None:
     rows = [("good", "NA"), ("bad", "None"), ("bad", "nan")]
     assert told(load(tsv(rows), target="c0", header=False)) == rows
 
 
-def test_numbers_and_several_labels_are_targets_too() -> None:
+def test_numeric_targets_and_several_labels() -> None:
     stars = load(write("t.csv", "text,stars\na,1.5\nb,4\n"), target="stars")
     assert (stars.target_kind, stars.y.tolist()) == ("regression", [1.5, 4.0])
     labels = load(write("t.csv", "text,rude,long\na,1,0\nb,0,1\n"), target=["rude", "long"])
     assert (labels.target_kind, labels.classes) == ("multilabel", ("rude", "long"))
 
 
-def test_a_test_file_and_the_columns_that_splits_go_by() -> None:
+def test_a_test_file_and_columns_of_splits() -> None:
     write("new.csv", "text,label,who\nd,no,x\n")
     path = write("t.csv", "text,label,who\na,no,x\nb,yes,y\nc,no,y\n")
     data = load(path, target="label", group="who", test_path="new.csv")
@@ -101,7 +101,7 @@ def test_a_test_file_and_the_columns_that_splits_go_by() -> None:
     assert data.groups.tolist() == ["x", "y", "y", "x"]
 
 
-def test_a_folder_for_each_class() -> None:
+def test_one_folder_per_class() -> None:
     for part, label, name, text in [
         ("train", "good", "1", "Fine"),
         ("train", "bad", "2", "It broke\nat once"),
@@ -115,7 +115,7 @@ def test_a_folder_for_each_class() -> None:
     assert data.test_rows.tolist() == [0]
 
 
-def test_what_cannot_be_learnt_from_is_refused_by_file_row_and_column() -> None:
+def test_invalid_data_is_reported_with_file_row_and_column() -> None:
     rows = [*ROWS, ("bad", " "), ("good", "")]
     assert refused(tsv(rows), target="c0")[:2] == ("t.tsv:5, column c1", "the text is empty (and 1 more)")
     assert refused(tsv([("good", "a"), ("good", "b")]), target="c0")[1] == "all rows are of one class, good"
@@ -137,7 +137,7 @@ def test_what_cannot_be_learnt_from_is_refused_by_file_row_and_column() -> None:
     assert "dataset.encoding=latin-1" in hint
 
 
-def test_bad_folders_are_refused_by_file() -> None:
+def test_invalid_folders_are_reported_with_the_file() -> None:
     write("r/good/1.txt", "a")
     assert refused("r")[1] == "there is only one class: good"
     Path("r/bad").mkdir()
@@ -149,7 +149,7 @@ def test_bad_folders_are_refused_by_file() -> None:
     assert refused("r", encoding="latin-1")[0] == "r/bad/3.txt"
 
 
-def test_folders_say_what_is_validated_and_tested() -> None:
+def test_folders_define_validation_and_test_rows() -> None:
     for part, rows in (("train", 3), ("val", 2), ("test", 1)):
         for row in range(rows):
             for label in ("good", "bad"):
@@ -161,13 +161,13 @@ def test_folders_say_what_is_validated_and_tested() -> None:
     assert {text.split()[0] for text in data.x[split.val]} == {"val"}
 
 
-def test_empty_texts_are_kept_where_they_may_be() -> None:
+def test_empty_texts_are_kept_if_configured() -> None:
     data = load(tsv([*ROWS, ("bad", "")]), target="c0", on_empty="keep")
     assert list(data.x)[-1] == ""
     assert data.note == "1 texts are empty"
 
 
-def test_rows_are_taken_in_any_order_and_make_the_fingerprint() -> None:
+def test_rows_are_selected_in_any_order_and_define_the_fingerprint() -> None:
     data = load(tsv(), target="c0")
     assert list(take(data.x, np.array([2, 0]))) == ["Fine", "Well made, I like it"]
     assert load(tsv(), target="c0").fingerprint == data.fingerprint
@@ -181,7 +181,7 @@ def test_other_processes_map_the_texts(tmp_path: Path) -> None:
     buffers: list[pickle.PickleBuffer] = []
     assert (
         len(pickle.dumps(data.x, protocol=5, buffer_callback=buffers.append)) < 1000
-    )  # the texts are outside
+    )  # the texts are not pickled
     shared = SharedData(data, tmp_path)
     copy = read_shared(shared.fd)
     assert copy.fingerprint == data.fingerprint
@@ -189,13 +189,13 @@ def test_other_processes_map_the_texts(tmp_path: Path) -> None:
     shared.close()
 
 
-def test_the_messages_of_the_collection_are_read_whole(shared_data: Path) -> None:
+def test_all_messages_of_the_sms_collection_are_read(shared_data: Path) -> None:
     data = load(str(shared_data / "text" / "sms.tsv"), target="c0")
     assert (len(data), data.classes) == (5574, ("ham", "spam"))
     assert np.bincount(data.y).tolist() == [4827, 747]
 
 
-def test_a_link_that_leads_nowhere_is_an_empty_text() -> None:
+def test_a_broken_link_is_an_empty_text() -> None:
     write("texts/good/1.txt", "fine")
     write("texts/bad/1.txt", "broke")
     Path("texts/bad/2.txt").symlink_to("nowhere.txt")

@@ -1,4 +1,4 @@
-"""The linear forecast: weighted sums of a column's own past."""
+"""The linear forecast model: weighted sums of a column's own past."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcli.models.linear_forecast import LinearForecast
 LOOKBACK, HORIZON, TARGETS = 8, 3, 2
 
 
-def test_each_target_goes_by_its_own_past_alone() -> None:
+def test_each_target_depends_on_its_own_past_only() -> None:
     torch.manual_seed(0)
     x = torch.randn(5, LOOKBACK + HORIZON, 4, requires_grad=True)
     for shared in (True, False):
@@ -26,13 +26,13 @@ def test_each_target_goes_by_its_own_past_alone() -> None:
         assert torch.allclose(swapped[..., 0], outputs[..., 1], atol=1e-5) == shared
 
 
-def test_other_data_is_refused() -> None:
+def test_other_data_is_rejected() -> None:
     with pytest.raises(ValueError, match="only forecasts series"):
         LinearForecast((LOOKBACK, TARGETS), 3)
 
 
 def test_it_learns_a_recurrence() -> None:
-    # x[t] = 1.5 x[t-1] - 0.7 x[t-2]: every later value is a weighted sum of the last two.
+    # x[t] = 1.5 x[t-1] - 0.7 x[t-2], so every later value is a weighted sum of the last two.
     generator = torch.Generator().manual_seed(0)
     starts = torch.randn(64, 2, generator=generator)
     rows = [starts]

@@ -1,4 +1,4 @@
-"""Each model: shapes, a gradient for every parameter, and that it can learn a handful of rows by heart."""
+"""Models: output shapes, a gradient for every parameter, and that each can overfit a few rows."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def made(request: pytest.FixtureRequest) -> tuple[nn.Module, tuple[int, ...]]:
 
 def test_outputs_have_one_row_each(made) -> None:
     model, shape = made
-    model.eval()  # a batch of one row has no spread to normalise by
+    model.eval()  # batch normalization is undefined for a batch of one row
     for rows in (1, 6):
         assert model(torch.randn(rows, *shape)).shape == (rows, 4)
 
@@ -136,7 +136,7 @@ def test_every_parameter_has_a_gradient(made) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_it_learns_a_handful_of_rows_by_heart(made) -> None:
+def test_it_overfits_a_few_rows(made) -> None:
     model, shape = made
     x, y = torch.randn(8, *shape), torch.arange(8) % 4
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -148,7 +148,7 @@ def test_it_learns_a_handful_of_rows_by_heart(made) -> None:
 
 
 @pytest.mark.parametrize("model", [Linear, MLP])
-def test_categories_have_vectors_and_what_was_never_seen_has_none(model: type[nn.Module]) -> None:
+def test_categories_have_embeddings_and_unseen_ones_have_zero(model: type[nn.Module]) -> None:
     torch.manual_seed(0)
     made = model((2,), 3, cardinalities=[4, 9])
     x, codes = torch.randn(5, 2), torch.tensor([[1, 8], [2, 8], [3, 1], [0, 0], [0, 0]])
@@ -161,7 +161,7 @@ def test_categories_have_vectors_and_what_was_never_seen_has_none(model: type[nn
         assert not column.weight[0].any()
 
 
-def test_what_cannot_be_built_says_why() -> None:
+def test_impossible_models_are_reported() -> None:
     with pytest.raises(ValueError, match="block 4 of 4 leaves nothing of an image of 8 x 8 pixels"):
         CNN(IMAGE, 10, channels=[8, 8, 8, 8])
     with pytest.raises(ValueError, match="stride has 3 numbers for 2 layers"):
@@ -177,7 +177,7 @@ def test_what_cannot_be_built_says_why() -> None:
 
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4])
 @pytest.mark.parametrize(("padding", "stride"), [("same", 1), ("same", 2), ("valid", 1), (2, 3)])
-def test_sizes_are_worked_out_as_torch_does(kernel_size: int, padding: str | int, stride: int) -> None:
+def test_computed_sizes_equal_those_of_torch(kernel_size: int, padding: str | int, stride: int) -> None:
     model = CNN(
         (1, 11, 8), 3, channels=[2, 2], kernel_size=kernel_size, padding=padding, stride=stride, pool=1
     )
@@ -188,7 +188,7 @@ def test_sizes_are_worked_out_as_torch_does(kernel_size: int, padding: str | int
 
 @pytest.mark.parametrize("kind", ["he", "xavier", "orthogonal"])
 @pytest.mark.parametrize("model", [MLP, Recurrent, Transformer])
-def test_initialisation_draws_weights_and_clears_biases(kind: str, model: type[nn.Module]) -> None:
+def test_initialization_draws_weights_and_sets_biases_to_zero(kind: str, model: type[nn.Module]) -> None:
     shape = TABLE if model is MLP else SEQUENCE
     torch.manual_seed(0)
     one, other = model(shape, 2), model(shape, 2)
@@ -210,8 +210,8 @@ def test_he_keeps_the_variance_through_relu_layers() -> None:
 
 @pytest.mark.parametrize("kind", ["layer", "group"])
 @pytest.mark.parametrize(("channels", "dimensions"), [(5, 0), (8, 0), (64, 0), (4, 1), (12, 2)])
-def test_no_row_normalisation_takes_single_values(kind, channels: int, dimensions: int) -> None:
-    """A group of one value would come out as 0 whatever it was."""
+def test_row_normalization_is_not_applied_to_single_values(kind, channels: int, dimensions: int) -> None:
+    """A group of one value would always become 0."""
     (norm,) = normalization(kind, channels, dimensions)
     x = torch.randn(3, channels, *[6] * dimensions)
     assert norm(x).abs().min() > 0
@@ -225,7 +225,7 @@ def test_attention_weighs_steps() -> None:
     assert pool(states).tolist() == [[2.0, 7.0]]
 
 
-def test_no_step_of_a_tcn_sees_a_later_one() -> None:
+def test_no_step_of_a_tcn_depends_on_a_later_one() -> None:
     torch.manual_seed(0)
     blocks = TCN((9, 2), 1, channels=[4, 4, 4], dropout=0.0).blocks
     x = torch.randn(1, 2, 9)
@@ -244,7 +244,7 @@ def reads_tokens(request: pytest.FixtureRequest) -> nn.Module:
 
 
 def texts(rows: int = 9) -> dict[str, torch.Tensor]:
-    """Tokens of some lengths, the first row's a single one; no two begin alike."""
+    """Return rows of tokens of several lengths, the first with one token; no two begin with the same token."""
     lengths = torch.arange(rows) % 5 + 1
     x = torch.randint(1, VOCABULARY, (rows, 5))
     x[:, 0] = torch.arange(rows) + 1
@@ -256,21 +256,21 @@ def outputs(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return Network(model)(batch)
 
 
-def test_padding_changes_nothing(reads_tokens: nn.Module) -> None:
+def test_padding_does_not_change_the_outputs(reads_tokens: nn.Module) -> None:
     batch = texts()
     padded = {**batch, "x": nn.functional.pad(batch["x"], (0, 4))}
     reads_tokens.eval()
     with torch.no_grad():
         expected = outputs(reads_tokens, batch)
         assert expected.shape == (9, 3)
-        # Not to the bit: sums over other numbers of steps are rounded otherwise, layer after layer.
+        # Not bit-identical, because sums over other numbers of steps are rounded differently in each layer.
         assert torch.allclose(outputs(reads_tokens, padded), expected, atol=1e-5)
         for row, length in enumerate(batch["lengths"].tolist()):
             alone = {"x": batch["x"][row : row + 1, :length], "lengths": batch["lengths"][row : row + 1]}
             assert torch.allclose(outputs(reads_tokens, alone)[0], expected[row], atol=1e-5)
 
 
-def test_texts_are_learnt_by_heart(reads_tokens: nn.Module) -> None:
+def test_it_overfits_a_few_texts(reads_tokens: nn.Module) -> None:
     batch, y = texts(), torch.arange(9) % 3
     optimizer = torch.optim.Adam(reads_tokens.parameters(), lr=0.03)
     for step in range(100):
@@ -283,7 +283,7 @@ def test_texts_are_learnt_by_heart(reads_tokens: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("kind", ["last", "mean", "max", "attention"])
-def test_pooling_leaves_the_padding_out(kind) -> None:
+def test_pooling_ignores_the_padding(kind) -> None:
     torch.manual_seed(0)
     pool, states = SequencePooling(kind, 4), torch.randn(3, 6, 4)
     lengths = torch.tensor([6, 1, 4])

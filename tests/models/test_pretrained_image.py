@@ -1,4 +1,4 @@
-"""timm's models behind our head: shapes, weights out of files, what is refused and how."""
+"""Pretrained image models: shapes, weights from files, errors and hints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_image import PretrainedImage
 from dlcli.models.timm_catalog import PretrainedModel, pretrained_models
 
-# One of the tiny models that timm keeps for tests.
+# One of timm's tiny models for tests.
 TINY = "test_resnet"
 
 
@@ -28,7 +28,7 @@ def make(shape: tuple[int, int, int] = (3, 12, 12), **arguments: Any) -> Pretrai
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model's weights, with a head for 7 classes."""
+    """Return the tiny model's weights, with a head for 7 classes."""
     torch.manual_seed(1)
     file = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_file(timm.create_model(TINY, num_classes=7).state_dict(), file)
@@ -43,7 +43,7 @@ def test_any_size_and_number_of_channels(channels: int) -> None:
     assert torch.equal(model(x=None, features=model.features(x)), model(x))
 
 
-def test_pixels_are_scaled_as_the_weights_are_used_to() -> None:
+def test_pixels_are_scaled_as_in_the_weights_training() -> None:
     model = make((3, 32, 32), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).eval()
     seen: list[torch.Tensor] = []
     model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -70,7 +70,7 @@ def torch_state(file: Path) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-def test_what_does_not_fit_is_listed(weights: Path, tmp_path: Path) -> None:
+def test_mismatched_weights_are_listed(weights: Path, tmp_path: Path) -> None:
     state = torch_state(weights)
     state["extra.weight"] = torch.zeros(1)
     state["conv1.0.weight"] = state["conv1.0.weight"][:2]
@@ -149,7 +149,7 @@ def test_mistakes_are_found_without_building(
     ],
     ids=["timm's own", "another's", "a folder", "no folder"],
 )
-def test_a_place_says_how_it_is_given(name: str, expected: str) -> None:
+def test_a_location_instead_of_an_architecture_gets_a_hint(name: str, expected: str) -> None:
     saved = Path("saved")
     saved.mkdir()
     described = {"architecture": TINY, "pretrained_cfg": {"mean": [0.5, 0.5, 0.5]}}
@@ -159,7 +159,7 @@ def test_a_place_says_how_it_is_given(name: str, expected: str) -> None:
     assert (problem.message, problem.hint) == (f"{name} is a location, not an architecture", expected)
 
 
-def test_they_are_told_before_the_rows_are_read() -> None:
+def test_mistakes_are_reported_before_the_rows_are_read() -> None:
     with pytest.raises(ConfigError) as caught:
         runner.check(
             ["dataset=mnist", "dataset.root=absent", "model=pretrained_image", "model.architecture=resnet5"]
@@ -167,7 +167,7 @@ def test_they_are_told_before_the_rows_are_read() -> None:
     assert [problem.where for problem in caught.value.problems][:1] == ["model.architecture"]
 
 
-def test_weights_that_cannot_be_had_say_what_to_fetch(
+def test_unavailable_weights_are_reported_with_what_to_download(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -178,7 +178,7 @@ def test_weights_that_cannot_be_had_say_what_to_fetch(
         make(weights="hub")
 
 
-def test_a_run_is_loaded_without_the_file_that_it_began_with(weights: Path, tmp_path: Path) -> None:
+def test_a_run_is_loaded_without_the_initial_weights_file(weights: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.safetensors"
     mine.write_bytes(weights.read_bytes())
     result = runner.train(
@@ -197,7 +197,7 @@ def test_a_run_is_loaded_without_the_file_that_it_began_with(weights: Path, tmp_
     assert runner.evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
 
 
-def test_the_catalog_says_what_timm_says() -> None:
+def test_the_catalog_equals_timm() -> None:
     found = {model.name: model for model in pretrained_models("test_resnet")}
     count = sum(parameter.numel() for parameter in timm.create_model(TINY).parameters())
     assert found["test_resnet.r160_in1k"] == PretrainedModel("test_resnet.r160_in1k", count, 160)

@@ -1,4 +1,4 @@
-"""A tiny BERT that transformers saved, fine-tuned from its folder: tokens, layers, and runs that need it no more."""
+"""A tiny BERT saved by transformers and fine-tuned from its folder: tokens, layers, runs without the folder."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def model(bert: Path, **arguments) -> tuple[Preprocessing, PretrainedText]:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first", "last"])
-def test_padding_does_not_show(bert: Path, pooling: str) -> None:
+def test_padding_does_not_change_the_features(bert: Path, pooling: str) -> None:
     preprocessing, net = model(bert, pooling=pooling)
     fields = preprocessing.transform(["good film", "it is a good film"])
     both = net(fields["x"][:], fields["lengths"])
@@ -107,7 +107,7 @@ def test_layers_are_embeddings_and_blocks(bert: Path) -> None:
 
 
 @pytest.mark.parametrize("finetune", ["fine_tuning", "lora"])
-def test_a_run_needs_the_folder_no_more(
+def test_a_run_does_not_need_the_folder(
     bert: Path, films: Path, tmp_path: Path, finetune: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = tmp_path / "bert"
@@ -120,13 +120,13 @@ def test_a_run_needs_the_folder_no_more(
         ]
     )  # fmt: skip
     shutil.rmtree(mine)
-    monkeypatch.setitem(sys.modules, "peft", None)  # nor the library that adapters came from
+    monkeypatch.setitem(sys.modules, "peft", None)  # nor the library of the adapters
     assert result.metrics["test/accuracy"] > (0.9 if finetune == "fine_tuning" else 0.6)
     assert runner.evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
     assert len(load_model(result.run_dir / "model").predict(["it is good"])) == 1
 
 
-def test_kept_features_give_the_figures_of_texts_that_are_read_anew(bert: Path, films: Path) -> None:
+def test_cached_features_give_the_metrics_of_the_raw_texts(bert: Path, films: Path) -> None:
     overrides = [
         "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
         f"model.name='{bert}'", "finetune=feature_extraction",
@@ -136,18 +136,18 @@ def test_kept_features_give_the_figures_of_texts_that_are_read_anew(bert: Path, 
     kept = runner.train(overrides)
     assert kept.metrics == pytest.approx(anew.metrics, rel=1e-5, abs=1e-5)
     assert runner.evaluate(str(kept.run_dir)).metrics["test/loss"] == pytest.approx(kept.metrics["test/loss"])
-    # One store: the saved model's features are those that it was trained on.
+    # One cache file: the saved model's features equal those of the training.
     (store,) = Path("runs", ".features").iterdir()
     assert np.fromfile(store / "known", bool).all()
 
 
-def test_a_model_of_texts_starts_where_a_run_ended(bert: Path, films: Path) -> None:
+def test_a_text_model_starts_from_the_weights_of_a_run(bert: Path, films: Path) -> None:
     overrides = [
         "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
         f"model.name='{bert}'", "trainer.max_epochs=1", "trainer.accelerator=cpu",
     ]  # fmt: skip
     first = runner.train([*overrides, "finetune=feature_extraction", "run_name=frozen"])
-    # A rate that changes nothing shows what it started from, the head included.
+    # With a negligible learning rate, the weights are still the initial ones, including the head's.
     result = runner.train([*overrides, "model.weights=frozen", "optimizer.lr=1e-12"])
     before, after = (load_file(run.run_dir / "model" / "weights.safetensors") for run in (first, result))
     for name, values in before.items():
@@ -156,7 +156,7 @@ def test_a_model_of_texts_starts_where_a_run_ended(bert: Path, films: Path) -> N
         runner.train([*overrides, "model.weights=frozen", "cv.seed=1"])
 
 
-def test_another_tokenizer_is_refused(bert: Path, films: Path) -> None:
+def test_another_tokenizer_is_rejected(bert: Path, films: Path) -> None:
     with pytest.raises(ConfigError, match=r"not tokenized by.*\n?.*preprocessing=pretrained_text"):
         runner.check(
             ["dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
@@ -164,13 +164,13 @@ def test_another_tokenizer_is_refused(bert: Path, films: Path) -> None:
         )  # fmt: skip
 
 
-def test_a_model_that_cannot_be_had_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_model_is_reported_with_what_to_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match=r"hf download nobody/none.*\n?.*model\.name=FOLDER"):
         Preprocessing("nobody/none").fit(["it is"])
 
 
-def test_weights_that_are_not_all_there_are_told(bert: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_reported(bert: Path, tmp_path: Path) -> None:
     mine = tmp_path / "bert"
     shutil.copytree(bert, mine)
     state = load_file(mine / "model.safetensors")
@@ -180,6 +180,6 @@ def test_weights_that_are_not_all_there_are_told(bert: Path, tmp_path: Path) -> 
         model(mine)
 
 
-def test_texts_longer_than_the_model_reads_are_refused(bert: Path) -> None:
+def test_texts_longer_than_the_model_accepts_are_rejected(bert: Path) -> None:
     with pytest.raises(ConfigError, match="accepts at most 128 tokens"):
         Preprocessing(str(bert), max_length=129).fit(["it is"])

@@ -1,4 +1,4 @@
-"""Tables: each column's way into `x`, learnt on the fitted rows alone, safe against whatever new rows bring."""
+"""Preprocessing of tables: fitted on the given rows only, robust against any new rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_mixed_table() -> None:
     ("missing", "stands"),
     [("mean", 3), ("median", 2), ("most_frequent", 1), ("constant", -5), ("drop", 2)],
 )
-def test_what_stands_for_a_missing_number(missing: str, stands: float) -> None:
+def test_missing_numbers_are_replaced(missing: str, stands: float) -> None:
     values = [1, 1, 3, 7, None, 3, 1, 2, 9, 1, 5] if missing != "mean" else [1, None, 5]
     if missing in ("median", "drop"):
         values = [1, 2, 9, None]
@@ -61,7 +61,7 @@ def test_what_stands_for_a_missing_number(missing: str, stands: float) -> None:
     ],
     ids=["own", "most frequent", "one that is there", "a new one"],
 )
-def test_what_stands_for_a_missing_category(options: dict, names: list[str]) -> None:
+def test_missing_categories_are_replaced(options: dict, names: list[str]) -> None:
     stands = {"own": "(missing)", "most_frequent": "u"}.get(options.get("missing_category", "own"))
     stands = stands or options.get("missing_category_value", "missing")
     fitted = Table(categorical="ordinal", **options).fit(pd.DataFrame({"c": ["v", "u", None, "u"]}))
@@ -69,11 +69,11 @@ def test_what_stands_for_a_missing_category(options: dict, names: list[str]) -> 
     assert found == [names.index(name) + 1 for name in (*names[-2:], stands)]
 
 
-def test_an_indicator_tells_where_a_number_was_missing() -> None:
+def test_an_indicator_marks_missing_numbers() -> None:
     frame = pd.DataFrame({"a": [1, None, 3], "b": [1.0, 2.0, 3.0]})
     fitted = Table(scaling="none", missing_indicator=True).fit(frame)
     assert fitted.transform(frame)["x"].tolist() == [[1, 1, 0], [2, 2, 1], [3, 3, 0]]
-    # Only columns that had gaps when they were fitted have one.
+    # Only columns that had missing values when they were fitted have an indicator.
     assert fitted.transform(pd.DataFrame({"a": [1.0], "b": [None]}))["x"].tolist() == [[1, 2, 0]]
 
 
@@ -102,7 +102,7 @@ def test_quantiles_become_a_normal_distribution() -> None:
 
 def test_outliers_are_clipped_by_bounds_of_the_fitted_rows() -> None:
     fitted = Table(scaling="none", outliers="clip").fit(pd.DataFrame({"a": [1.0, 2, 3, 4, 100]}))
-    # The quartiles are 2 and 4: bounds are -1 and 7.
+    # The quartiles are 2 and 4, so the bounds are -1 and 7.
     assert fitted.transform(pd.DataFrame({"a": [100, -9, None, 5]}))["x"][:, 0].tolist() == [7, -1, 3, 5]
     values = [0.0] * 30 + [1.0] * 30 + [2.0] * 30 + [50.0]
     deviation, mean = np.std(values), np.mean(values)
@@ -110,12 +110,12 @@ def test_outliers_are_clipped_by_bounds_of_the_fitted_rows() -> None:
     assert max(clipped) == pytest.approx(mean + 2 * deviation)
 
 
-def test_a_flag_has_no_outliers() -> None:
+def test_columns_of_two_values_have_no_outliers() -> None:
     values = [0.0] * 99 + [1.0]
     assert one(values, scaling="none", outliers="clip", outlier_rule="zscore") == values
 
 
-def test_categories_that_were_never_seen_are_no_category() -> None:
+def test_unseen_categories_are_encoded_as_unknown() -> None:
     frame = pd.DataFrame({"c": ["u", "v", "u"]})
     new = pd.DataFrame({"c": ["v", "w", None]})
     assert Table().fit(frame).transform(new)["x"].tolist() == [[0, 1], [0, 0], [0, 0]]
@@ -135,7 +135,7 @@ def test_cardinalities_are_one_more_than_the_greatest_code(rare: float) -> None:
     assert Table().fit(frame).facts()["cardinalities"] == []
 
 
-def test_rare_categories_are_one() -> None:
+def test_rare_categories_are_merged() -> None:
     frame = pd.DataFrame({"c": ["a"] * 6 + ["b", "c"]})
     x = Table(rare=0.3).fit(frame).transform(pd.DataFrame({"c": ["a", "b", "c", "never seen"]}))["x"]
     assert x.tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
@@ -189,7 +189,7 @@ def test_columns_that_pandas_has_numbered() -> None:
     ],
     ids=["text", "infinite", "date", "column"],
 )
-def test_new_rows_that_do_not_fit(change: dict, where: str, message: str, hint: str) -> None:
+def test_invalid_new_rows_are_rejected(change: dict, where: str, message: str, hint: str) -> None:
     fitted = Table().fit(MIXED)
     frame = MIXED.rename(columns={"size": "sise"}) if change == {"size": None} else MIXED.assign(**change)
     with pytest.raises(DataError) as caught:
@@ -210,7 +210,7 @@ def test_new_rows_that_do_not_fit(change: dict, where: str, message: str, hint: 
     ],
     ids=["default", "embedding", "clip", "min_max"],
 )
-def test_a_row_depends_on_no_other_and_skops_keeps_it_all(options: dict) -> None:
+def test_rows_are_independent_and_skops_restores_everything(options: dict) -> None:
     fitted = Table(**options).fit(MIXED)
     whole = fitted.transform(MIXED)
     content = skops.io.dumps(fitted)
@@ -222,7 +222,7 @@ def test_a_row_depends_on_no_other_and_skops_keeps_it_all(options: dict) -> None
         assert np.array_equal(np.concatenate(alone), values)
 
 
-def test_many_rows_are_worked_on_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_and_columns_are_processed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.concat([MIXED] * 3, ignore_index=True)
     whole = Table(missing_indicator=True).fit(frame).transform(frame)["x"]
     monkeypatch.setattr("dlcli.preprocessing.table._ROWS", 4)
@@ -231,7 +231,7 @@ def test_many_rows_are_worked_on_in_pieces(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def dropping(frame: pd.DataFrame, y: list[float], val: int = 1, **options) -> tuple[list[int], str]:
-    """Rows that are fitted where the last `val` validate, and the proof."""
+    """Return the rows that are fitted if the last `val` rows validate, and the proof."""
     data = Data("t", "table", frame, np.array(y), targets=("y",))
     rows = np.arange(len(frame))
     split = Split(rows[:-val], rows[-val:], rows[:0])
@@ -249,9 +249,7 @@ def dropping(frame: pd.DataFrame, y: list[float], val: int = 1, **options) -> tu
     ],
     ids=["duplicates", "missing", "outliers", "none"],
 )
-def test_training_rows_are_dropped_and_no_others(
-    options: dict, values: list, y: list, kept: list[int]
-) -> None:
+def test_only_training_rows_are_dropped(options: dict, values: list, y: list, kept: list[int]) -> None:
     rows, proof = dropping(pd.DataFrame({"a": values}), y, **options)
     assert rows == kept
     dropped = len(values) - 1 - len(kept)
@@ -261,13 +259,13 @@ def test_training_rows_are_dropped_and_no_others(
     )
 
 
-def test_dropping_all_rows_is_refused() -> None:
+def test_dropping_all_rows_is_rejected() -> None:
     with pytest.raises(DataError, match="all 2 training rows would be dropped"):
         dropping(pd.DataFrame({"a": [1, None, 3], "b": [None, 2, 3]}), [1, 2, 3.0], missing="drop")
 
 
-def test_the_proof_tells_of_a_leak() -> None:
-    """It is counted, not claimed."""
+def test_the_proof_reports_a_leak() -> None:
+    """The rows seen are counted."""
     data = Data("t", "table", MIXED, np.arange(6.0), targets=("y",))
     rows = np.arange(6)
     leaky = fit_preprocessing(Table(), data, Split(rows, rows[:0], rows[:0]))

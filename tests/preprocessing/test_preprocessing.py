@@ -29,7 +29,7 @@ def test_colour_images_have_their_channels_first_and_their_own_scale() -> None:
     fitted = Image().fit(images)
     x = fitted.on_device()(torch.from_numpy(fitted.transform(images)["x"]))
     assert x.shape == (4, 3, 2, 3)
-    # Channels that never change come out as zeros, not as NaN.
+    # Constant channels become zeros, not NaN.
     assert x[:, :2].abs().max() < 1e-6
     assert x[:, 2].unique().tolist() == pytest.approx([-1, 1])
 
@@ -41,7 +41,7 @@ def test_without_scaling_bytes_become_shares_of_the_full_range() -> None:
     assert torch.allclose(x, torch.tensor(0.2))
 
 
-def test_a_table_finds_its_columns_whatever_their_order() -> None:
+def test_columns_are_found_in_any_order() -> None:
     table = iris().x
     fitted = Table().fit(table)
     swapped = table[table.columns[::-1]]
@@ -57,7 +57,7 @@ def test_a_transformed_row_does_not_depend_on_its_neighbours(scaling: str) -> No
     assert np.array_equal(alone, fitted.transform(table)["x"])
 
 
-def test_what_is_fitted_survives_skops() -> None:
+def test_skops_restores_the_fitted_state() -> None:
     table = iris().x
     fitted = Table().fit(table)
     content = skops.io.dumps(fitted)

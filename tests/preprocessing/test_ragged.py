@@ -8,7 +8,7 @@ from dlcli.training.loader import BatchLoader
 
 
 def ragged(lengths: list[int]) -> Ragged:
-    """Row r holds the numbers 100 r + 1, 100 r + 2, ..."""
+    """Return rows, of which row r contains the numbers 100 r + 1, 100 r + 2, ..."""
     rows = [100 * row + 1 + torch.arange(length) for row, length in enumerate(lengths)]
     return Ragged(torch.cat(rows), torch.tensor(lengths))
 
@@ -23,7 +23,7 @@ def test_a_batch_is_as_wide_as_its_longest_row() -> None:
     assert [row.tolist() for row in rows] == [[1, 2], [101], [201, 202, 203], [301]]
 
 
-def test_rows_of_vectors_are_padded_with_what_is_asked_for() -> None:
+def test_rows_of_vectors_are_padded_with_the_given_value() -> None:
     rows = Ragged(torch.ones(3, 2), torch.tensor([1, 2]), padding=-1)
     assert rows.shape == (2, 0, 2)
     assert rows[:].tolist() == [[[1, 1], [-1, -1]], [[1, 1], [1, 1]]]
@@ -46,13 +46,13 @@ def test_batches_hold_rows_of_similar_length_and_every_row_once() -> None:
     seen = torch.cat([batch[:, 0] // 100 for batch in batches])
     assert seen.sort().values.tolist() == list(range(1003))
     assert len(batches) == loader.batches == 101
-    # Without the order, the longest of ten rows would be about twice the mean.
+    # In random order, the longest of ten rows would be about twice the mean.
     assert sum(batch.numel() for batch in batches) < 1.05 * lengths.sum()
     widths = torch.tensor([batch.shape[1] for batch in batches[:-1]])
-    assert widths.diff().sign().unique().tolist() != [1]  # short and long batches in turns
+    assert widths.diff().sign().unique().tolist() != [1]  # short and long batches alternate
 
 
-def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+def test_the_order_depends_on_seed_and_epoch_only() -> None:
     _, loader = lengths_and_loader(95, 10, shuffle=True, seed=1)
     _, again = lengths_and_loader(95, 10, shuffle=True, seed=1)
     first = [epoch(loader, number) for number in (0, 1)]
@@ -65,7 +65,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 def test_all_fields_of_a_batch_are_of_the_same_rows_in_chunks_too() -> None:
     _, loader = lengths_and_loader(57, 7, shuffle=True, chunk=3)
     read = [batch for chunk in loader for batch in chunk]
-    assert [len(batch["y"]) for batch in read] == [7] * 7 + [8]  # one left over joins the batch before
+    assert [len(batch["y"]) for batch in read] == [7] * 7 + [8]  # a remaining row joins the previous batch
     for batch in read:
         assert torch.equal(batch["x"][:, 0] // 100, batch["y"])
 

@@ -1,4 +1,4 @@
-"""New sequences: read as the training's were, and refused by name where they do not fit."""
+"""New sequences: read like those of the training, and rejected with their place if they do not fit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dlcli.datasets.ragged import RaggedRows
 from dlcli.errors import DataError
 from dlcli.preprocessing.sequences import Sequences
 
-# "11:00" stands before "8:00" where times are compared as words.
+# "11:00" sorts before "8:00" if times are compared as strings.
 TIMES = [f"2024/1/5 {hour}:00" for hour in (8, 9, 10, 11)]
 
 
 def steps(rows: int = 3) -> pd.DataFrame:
-    """Sequences of four steps, with three features."""
+    """Return sequences of four steps with three features."""
     one = pd.DataFrame({"at": TIMES, "a": np.arange(4.0), "b": 1.0, "c": -np.arange(4.0)})
     tables = [one.assign(who=f"s{row}", a=one["a"] + 10 * row, kind="xy"[row % 2]) for row in range(rows)]
     return pd.concat(tables, ignore_index=True)
@@ -50,7 +50,7 @@ def test_new_steps_are_ordered_as_in_the_training(fitted: Sequences, expected: n
     assert np.array_equal(fitted.transform(dates)["x"], expected)
 
 
-def test_numbers_as_words_are_numbers_and_an_array_is_rows(fitted: Sequences, expected: np.ndarray) -> None:
+def test_numeric_strings_are_numbers_and_an_array_is_rows(fitted: Sequences, expected: np.ndarray) -> None:
     assert np.array_equal(fitted.transform(steps().astype({"a": str}))["x"], expected)
     assert np.array_equal(fitted.transform(expected)["x"], expected)
     assert np.array_equal(fitted.transform(expected[1])["x"], expected[1:2])
@@ -86,7 +86,7 @@ def edited(column: str, value: Any) -> pd.DataFrame:
         *("one number a step", "no steps", "words", "array missing", "array infinite"),
     ],
 )
-def test_rows_that_do_not_fit_are_named(rows: Any, message: str, fitted: Sequences) -> None:
+def test_invalid_rows_are_reported(rows: Any, message: str, fitted: Sequences) -> None:
     with pytest.raises(DataError) as caught:
         fitted.transform(rows)
     assert str(caught.value).startswith(message)

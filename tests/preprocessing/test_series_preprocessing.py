@@ -1,4 +1,4 @@
-"""Series to fields: scaled once, read by view, never ahead of what is known."""
+"""Preprocessing of series: scaled once, read as windows, without future values that are not known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def history(known: int = 0, rows: slice = slice(None)) -> History:
     return History(values, ("a", "b", "c"), origins, LOOKBACK, HORIZON, targets=2, known=known)[rows]
 
 
-def test_it_measures_the_training_part_each_step_once() -> None:
+def test_statistics_count_each_step_of_the_training_part_once() -> None:
     train = history(rows=slice(0, 20))
     fitted = Series().fit(train)
     seen = train.values[: LOOKBACK + 19 + HORIZON]
@@ -30,7 +30,7 @@ def test_it_measures_the_training_part_each_step_once() -> None:
     assert fitted.rows_seen_ == 20
 
 
-def test_a_column_that_never_changes_keeps_its_scale() -> None:
+def test_a_constant_column_is_not_scaled() -> None:
     values = np.full((STEPS, 1), 7.0)
     flat = History(values, ("a",), np.arange(LOOKBACK, 40), LOOKBACK, HORIZON, targets=1)
     assert (Series().fit(flat).transform(flat)["x"][:] == 0).all()
@@ -51,7 +51,7 @@ def test_a_batch_holds_the_windows_of_its_rows(known: int) -> None:
     assert torch.equal(field.to(torch.device("cpu"))[:], field[:])
 
 
-def test_ahead_of_the_origin_only_what_is_known_is_read() -> None:
+def test_only_known_covariates_are_read_beyond_the_origin() -> None:
     some = history(known=1)
     fitted = Series().fit(some)
     field = fitted.transform(some[[5]])["x"][:]
@@ -59,7 +59,7 @@ def test_ahead_of_the_origin_only_what_is_known_is_read() -> None:
     ahead = (some.values[origin : origin + HORIZON, 2] - fitted.mean_[2]) / fitted.std_[2]
     assert np.allclose(field[0, LOOKBACK:, 2], ahead, atol=1e-6)
     assert (field[0, LOOKBACK:, :2] == 0).all()
-    # Whatever comes after the origin changes nothing else.
+    # Values after the origin change nothing else.
     later = some.values.copy()
     later[origin:, :2] = np.nan
     changed = History(later, some.columns, some.origins, LOOKBACK, HORIZON, targets=2, known=1)
@@ -71,11 +71,11 @@ def test_windows_do_not_multiply_memory() -> None:
     long = History(values, ("a",), np.arange(1000, 99_900), 1000, 100, targets=1)
     field = Series().fit(long).transform(long)["x"]
     assert field.nbytes <= 2 * values.nbytes
-    # A part keeps its own stretch of the series, not all of it.
+    # A part keeps only its own section of the series.
     assert len(Series().fit(long).transform(long[90_000:])["x"].values) == 1000 + 8_900 - 1
 
 
-def test_no_rows_are_no_error() -> None:
+def test_zero_rows_are_allowed() -> None:
     fitted = Series().fit(history())
     assert fitted.transform(history(rows=slice(0, 0)))["x"][:].shape == (0, LOOKBACK, 3)
 
@@ -91,7 +91,7 @@ def test_raw_steps_are_one_row() -> None:
     assert torch.allclose(fitted.transform(blocks)["x"][:1], expected)
 
 
-def test_raw_steps_go_on_with_what_is_known() -> None:
+def test_raw_steps_continue_with_known_covariates() -> None:
     some = history(known=1)
     fitted = Series().fit(some)
     steps = pd.DataFrame(some.values[: 30 + HORIZON], columns=["a", "b", "c"])
@@ -99,7 +99,7 @@ def test_raw_steps_go_on_with_what_is_known() -> None:
     assert torch.allclose(fitted.transform(steps)["x"][:], fitted.transform(some[[30 - LOOKBACK]])["x"][:])
 
 
-def test_raw_steps_that_do_not_suffice_are_named() -> None:
+def test_incomplete_raw_steps_are_reported() -> None:
     fitted = Series().fit(history())
     steps = pd.DataFrame(history().values, columns=["a", "b", "c"])
     with pytest.raises(DataError, match=r"there is no column c\n  Did you mean cc?"):
@@ -117,7 +117,7 @@ def test_raw_steps_that_do_not_suffice_are_named() -> None:
 
 
 @pytest.mark.parametrize("known", [0, 1])
-def test_a_level_that_moves_does_no_harm(known: int) -> None:
+def test_predictions_follow_a_shifted_level(known: int) -> None:
     some = history(known)
     fitted = Series().fit(some)
     on_device = fitted.on_device()

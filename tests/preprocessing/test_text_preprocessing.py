@@ -38,17 +38,17 @@ def test_any_text_has_tokens(kind) -> None:
     fields = fitted.transform(strange)
     assert fields["lengths"].min() >= 1
     assert fields["lengths"].max() <= 256
-    assert all(row.min() > 0 for row in fields["x"])  # nothing that is there is padding
+    assert all(row.min() > 0 for row in fields["x"])  # no token of a text is padding
 
 
-def test_byte_pairs_leave_nothing_unknown_and_know_what_is_frequent() -> None:
+def test_byte_pairs_have_no_unknown_tokens_and_merge_frequent_ones() -> None:
     fitted = Text("bpe", min_frequency=2).fit(Texts.of(TEXTS * 2))
     assert "<unk>" not in tokens(fitted, ["gratuité \N{SNOWMAN}"])[0]
     assert tokens(fitted, ["free"]) == [["Ġfree"]]
 
 
 @pytest.mark.parametrize("kind", ["words", "characters", "bpe"])
-def test_it_is_the_same_each_time_and_survives_skops(kind) -> None:
+def test_tokenization_is_deterministic_and_restored_by_skops(kind) -> None:
     fitted = Text(kind).fit(Texts.of(TEXTS * 20))
     assert Text(kind).fit(Texts.of(TEXTS * 20)).tokenizer_ == fitted.tokenizer_
     content = skops.io.dumps(fitted)
@@ -65,10 +65,12 @@ def test_new_rows_come_in_any_form() -> None:
     for form in (table, table["message"], table[["message"]], np.array(TEXTS), tuple(TEXTS)):
         assert tokens(fitted, form) == expected
     assert tokens(fitted, TEXTS[0]) == expected[:1]
-    assert tokens(fitted, pd.DataFrame({"other": TEXTS})) == expected  # a single column needs no name
+    assert (
+        tokens(fitted, pd.DataFrame({"other": TEXTS})) == expected
+    )  # a single column is used whatever its name
     assert tokens(fitted, [None, float("nan")]) == [["<unk>"], ["<unk>"]]
 
 
-def test_what_is_too_long_is_cut_off() -> None:
+def test_long_texts_are_truncated() -> None:
     fitted = Text(min_frequency=1, max_length=2).fit(Texts.of(TEXTS))
     assert tokens(fitted, TEXTS)[1] == ["see", "you"]

@@ -47,7 +47,7 @@ def test_the_seed_of_the_split_decides() -> None:
     assert first == again != other
 
 
-def test_a_class_with_one_row_does_not_stop_the_split() -> None:
+def test_a_class_with_one_row_can_be_split() -> None:
     (split,) = Holdout().splits(some_data([0] * 30 + [1] * 30 + [2]))
     assert sum(split.sizes.values()) == 61
 
@@ -57,7 +57,7 @@ def test_tiny_data_is_split_without_strata() -> None:
     assert split.sizes == {"train": 1, "val": 1, "test": 1}
 
 
-def test_no_training_row_left_is_an_error() -> None:
+def test_a_split_without_training_rows_is_an_error() -> None:
     with pytest.raises(DataError, match="no training rows are left of 1"):
         Holdout(test_size=0.9).splits(some_data([0]))
 
@@ -68,12 +68,12 @@ def test_carving_nothing_leaves_all() -> None:
     assert len(drawn) == 0
 
 
-def test_a_row_in_two_parts_is_refused() -> None:
+def test_a_row_in_two_parts_is_rejected() -> None:
     with pytest.raises(ValueError, match="two parts"):
         Split(np.array([0, 1]), np.array([1]), np.array([2]))
 
 
-def test_a_split_survives_its_file(tmp_path) -> None:
+def test_a_split_is_restored_from_its_file(tmp_path) -> None:
     (split,) = Holdout().splits(digits())
     (tmp_path / "split.npz").write_bytes(split.to_bytes())
     assert Split.load(tmp_path / "split.npz").fingerprint == split.fingerprint
@@ -84,7 +84,7 @@ def timed(**columns: np.ndarray) -> Data:
     return replace(some_data([0, 1] * 50), times=times, **columns)
 
 
-def test_rows_that_have_times_are_split_in_time_and_no_time_is_torn() -> None:
+def test_rows_with_times_are_split_between_points_in_time() -> None:
     data = timed()
     (split,) = Holdout().splits(data)
     assert [sorted(set(data.times[split.rows(part)])) for part in ("train", "val", "test")] == [
@@ -96,14 +96,14 @@ def test_rows_that_have_times_are_split_in_time_and_no_time_is_torn() -> None:
     assert list(Holdout().final_test(data)) == list(split.test)
 
 
-def test_own_test_rows_stay_and_the_latest_of_the_rest_validate() -> None:
+def test_own_test_rows_are_kept_and_the_latest_others_validate() -> None:
     data = timed(test_rows=np.arange(10))
     (split,) = Holdout().splits(data)
     assert list(split.test) == list(range(10))
     assert data.times[split.train].max() < data.times[split.val].min()
 
 
-def test_times_may_be_overruled_and_groups_come_first() -> None:
+def test_groups_take_precedence_over_times_and_by_time_overrides() -> None:
     data = timed()
     (drawn,) = Holdout(by_time=False).splits(data)
     assert drawn.fingerprint == Holdout().splits(replace(data, times=None))[0].fingerprint
@@ -114,14 +114,14 @@ def test_times_may_be_overruled_and_groups_come_first() -> None:
     assert in_time(grouped, Holdout(by_time=True).splits(grouped)[0])
 
 
-def test_a_split_in_time_needs_times_and_stretches_of_time_are_never_drawn() -> None:
+def test_a_split_in_time_needs_times_and_windows_are_never_drawn() -> None:
     with pytest.raises(DataError, match="has none"):
         Holdout(by_time=True).splits(some_data([0, 1] * 9))
     with pytest.raises(DataError, match="would be in two parts"):
         Holdout(by_time=False).splits(timed(reach=1))
 
 
-def test_a_share_that_rounds_to_nothing_is_one_group_or_one_point_in_time() -> None:
+def test_a_small_share_is_at_least_one_group_or_point_in_time() -> None:
     rows, groups = np.arange(20), np.repeat(np.arange(5), 4)
     _, aside = by_group(groups, 0)(rows, 0.01)
     assert len(aside) == 4

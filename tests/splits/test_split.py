@@ -1,4 +1,4 @@
-"""Rows that are stretches of time: no step is forecast in two parts, whatever the strategy."""
+"""Windows of a series: no step is forecast in two parts of a split, whatever the strategy."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_step_is_forecast_in_two_parts(name: str, stride: int) -> None:
             assert not forecast(data, final) & set.union(*parts)
 
 
-def test_no_more_rows_are_left_out_than_that_takes() -> None:
+def test_no_unnecessary_rows_are_left_out() -> None:
     (split,) = Holdout(test_size=0.2, val_size=0.2).splits(a_series())
     assert split.val.min() - split.train.max() == HORIZON
     assert split.test.min() - split.val.max() == HORIZON
@@ -72,14 +72,14 @@ def test_no_more_rows_are_left_out_than_that_takes() -> None:
 @pytest.mark.parametrize(
     "strategy", [KFold(4), KFold(4, shuffle=False), ShuffleSplit(2)], ids=["1", "2", "3"]
 )
-def test_a_split_that_tears_forecasts_apart_is_refused(strategy: Any) -> None:
+def test_a_split_with_overlapping_forecasts_is_rejected(strategy: Any) -> None:
     data = a_series()
     with pytest.raises(DataError, match=r"in train and in val forecast the same steps\n.*cv=time_series"):
         check_overlap(data, strategy.splits(data))
     check_overlap(a_series(stride=HORIZON), strategy.splits(a_series(stride=HORIZON)))
 
 
-def test_given_parts_are_judged_too() -> None:
+def test_predefined_parts_are_checked_too() -> None:
     parts = np.repeat(["train", "test"], [100, 84])
     with pytest.raises(DataError, match="in train and in test"):
         check_overlap(a_series(parts=parts), Predefined(val_size=0).splits(a_series(parts=parts)))
@@ -89,7 +89,7 @@ def test_given_parts_are_judged_too() -> None:
         check_overlap(own, [split])
 
 
-def test_a_refitted_model_learns_nothing_of_the_final_test() -> None:
+def test_a_refitted_model_is_not_trained_on_the_final_test() -> None:
     data, strategy = a_series(), TimeSeries(3, test_size=0.2)
     final = strategy.final_test(data)
     estimation = Estimation({"trainer": {}}, data, strategy.splits(data), final, ())

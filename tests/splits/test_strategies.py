@@ -1,4 +1,4 @@
-"""What every strategy owes: whole, disjoint parts, nothing torn apart that belongs together, the same again."""
+"""Strategies: complete and disjoint parts, groups kept together, deterministic splits."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ NAMES = [f"{type(strategy).__name__}-{index}" for index, (strategy, _) in enumer
 
 
 @pytest.mark.parametrize(("strategy", "count"), STRATEGIES, ids=NAMES)
-def test_splits_are_disjoint_complete_and_the_same_again(strategy: Any, count: int) -> None:
+def test_splits_are_disjoint_complete_and_deterministic(strategy: Any, count: int) -> None:
     data = some_data()
     splits, final = strategy.splits(data), strategy.final_test(data)
     assert len(splits) == count
@@ -91,14 +91,14 @@ def test_groups_stay_together(strategy: Any) -> None:
     data = some_data(parts=np.where(np.isin(groups, np.unique(groups)[:3]), "test", "train"))
     final = strategy.final_test(data)
     if len(strategy.splits(data)) == 1:
-        final = final[:0]  # of a single split they are the test
+        final = final[:0]  # a single split uses them as its test rows
     for split in strategy.splits(data):
         places = [set(data.groups[rows]) for rows in (split.train, split.val, split.test, final)]
         assert sum(map(len, places)) == len(set.union(*places)) == 12
 
 
 @pytest.mark.parametrize("gap", [0, 3])
-def test_time_only_goes_forward(gap: int) -> None:
+def test_parts_follow_each_other_in_time(gap: int) -> None:
     data = some_data()
     strategy = TimeSeries(4, gap=gap, test_size=0.1)
     final = strategy.final_test(data)
@@ -127,7 +127,7 @@ def test_the_dataset_s_own_test_rows_are_in_no_fold() -> None:
             assert not np.isin(own, np.concatenate([split.train, split.val, split.test])).any()
 
 
-def test_a_split_by_words() -> None:
+def test_a_predefined_split_by_name() -> None:
     words = np.array(["train"] * 80 + ["val"] * 10 + ["test"] * 30)
     (split,) = Predefined().splits(some_data(parts=words))
     assert split.sizes == {"train": 80, "val": 10, "test": 30}
@@ -155,12 +155,12 @@ def test_a_split_by_words() -> None:
         (KFold(2, val_size=0.999), {}, "no training rows are left"),
     ],
 )
-def test_what_cannot_be_split_says_so(strategy: Any, columns: dict[str, Any], text: str) -> None:
+def test_impossible_splits_are_reported(strategy: Any, columns: dict[str, Any], text: str) -> None:
     fields = {**vars(some_data()), **columns}
     with pytest.raises(DataError, match=text):
         strategy.splits(Data(**fields))
 
 
-def test_a_row_in_two_parts_is_refused() -> None:
+def test_a_row_in_two_parts_is_rejected() -> None:
     with pytest.raises(ValueError, match="two parts"):
         Split(np.array([0, 1]), np.array([1]), np.array([2]))

@@ -1,4 +1,4 @@
-"""The forecast: units, metrics, naive forecasts beside it, tables and pictures."""
+"""The forecast task: units, metrics, naive baselines, tables and figures."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def test_the_facts_are_those_of_the_training_part() -> None:
     assert (facts["horizon"], facts["season"]) == (HORIZON, SEASON)
 
 
-def test_naive_forecasts_repeat_what_was() -> None:
+def test_naive_forecasts_repeat_the_last_season_or_value() -> None:
     data = a_series()
     values, origin = data.x.values, int(data.x.origins[7])
     assert (naive_forecast(data.x)[7] == values[origin - 1]).all()
     again = naive_forecast(data.x, SEASON)[7]
     assert (again == values[[origin - 4, origin - 3, origin - 2, origin - 1, origin - 4]]).all()
-    # Before a first whole season there is but the last value.
+    # Before the first complete season only the last value is available.
     assert (naive_forecast(data.x, LOOKBACK + 1)[0] == values[LOOKBACK - 1]).all()
     assert np.isnan(naive_error(History(values[:8], ("a", "b"), np.array([4]), 4, 4, 2, season=9))).all()
 

@@ -32,7 +32,7 @@ def labels(rows: int = 50, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_without_weights_they_are_torchs(smoothing: float) -> None:
+def test_losses_without_weights_equal_those_of_torch(smoothing: float) -> None:
     logits, y = codes()
     ours = CrossEntropy(CLASSES, COUNTS, label_smoothing=smoothing)(logits, y)
     assert torch.equal(ours, functional.cross_entropy(logits, y, label_smoothing=smoothing))
@@ -51,7 +51,7 @@ def test_smoothing_of_two_classes_is_the_same_in_both_forms() -> None:
     )
 
 
-def test_balanced_weights_are_scikit_learns() -> None:
+def test_balanced_weights_equal_those_of_scikit_learn() -> None:
     y = np.repeat([0, 1, 2], COUNTS)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
     weights = class_weights_of("balanced", CLASSES, COUNTS)
@@ -60,7 +60,7 @@ def test_balanced_weights_are_scikit_learns() -> None:
     assert weights[torch.from_numpy(y)].mean().item() == pytest.approx(1)
 
 
-def test_a_class_without_training_rows_breaks_no_weights() -> None:
+def test_weights_are_finite_with_an_empty_class() -> None:
     weights = class_weights_of("balanced", CLASSES, (30, 10, 0))
     assert weights is not None
     assert weights.tolist() == pytest.approx([40 / 60, 2, 1])
@@ -79,7 +79,7 @@ def test_weights_by_name() -> None:
 
 @pytest.mark.parametrize("loss", [CrossEntropy, Focal])
 def test_a_weighted_loss_of_all_rows_is_the_mean_of_its_batches(loss: type) -> None:
-    # torch's own weights are divided by their sum in each batch: figures would depend on the batches.
+    # torch normalizes its weights in each batch, so its losses would depend on the batches.
     logits, y = codes(40)
     weighted = loss(CLASSES, COUNTS, class_weights="balanced")
     parts = [weighted(logits[i : i + 10], y[i : i + 10]).item() for i in range(0, 40, 10)]
@@ -98,7 +98,7 @@ def test_weights_of_two_classes_and_of_labels() -> None:
     assert weighted.item() == pytest.approx((each * factors).mean().item())
 
 
-def test_focal_is_the_papers() -> None:
+def test_focal_loss_follows_the_paper() -> None:
     logits, y = codes()
     p = logits.softmax(dim=1)[torch.arange(50), y]
     assert Focal(CLASSES, COUNTS)(logits, y).item() == pytest.approx(
@@ -112,7 +112,7 @@ def test_focal_is_the_papers() -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_focal_has_a_gradient_where_a_row_is_certain(gamma: float) -> None:
+def test_focal_loss_has_a_gradient_for_certain_rows(gamma: float) -> None:
     logits = torch.tensor([[200.0, -200.0, 0.0], [-200.0, 200.0, 0.0]], requires_grad=True)
     Focal(CLASSES, COUNTS, gamma=gamma)(logits, torch.tensor([0, 0])).backward()
     assert logits.grad is not None
@@ -120,7 +120,7 @@ def test_focal_has_a_gradient_where_a_row_is_certain(gamma: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "learnt"),
+    ("loss", "optimum"),
     [
         (MSE(), 3.6),
         (MAE(), 2.0),
@@ -131,14 +131,14 @@ def test_focal_has_a_gradient_where_a_row_is_certain(gamma: float) -> None:
     ],
     ids=["mse: mean", "mae: median", "huber", "quantile 0.5", "quantile 0.3", "quantile 0.9"],
 )
-def test_a_loss_of_numbers_learns_its_statistic(loss: nn.Module, learnt: float) -> None:
+def test_regression_losses_are_minimal_at_their_statistic(loss: nn.Module, optimum: float) -> None:
     y = torch.tensor([[0.0], [1.0], [2.0], [4.0], [11.0]])
     grid = torch.linspace(-1, 12, 1301)
     losses = torch.stack([loss(torch.full_like(y, float(value)), y) for value in grid])
-    assert grid[losses.argmin()].item() == pytest.approx(learnt, abs=0.02)
+    assert grid[losses.argmin()].item() == pytest.approx(optimum, abs=0.02)
 
 
-def test_several_quantiles_are_learnt_side_by_side() -> None:
+def test_several_quantiles_are_fitted_jointly() -> None:
     y, outputs = torch.tensor([[0.0, 10.0], [4.0, 30.0]]), torch.randn(2, 6)
     apart = [Quantile([level])(outputs[:, i::3], y) for i, level in enumerate((0.1, 0.5, 0.8))]
     together = Quantile([0.1, 0.5, 0.8])(outputs, y)

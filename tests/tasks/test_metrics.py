@@ -1,4 +1,4 @@
-"""Every figure beside scikit-learn's, and NaN where nothing can be said."""
+"""Metrics compared with scikit-learn, and NaN where they are undefined."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_multiclass() -> None:
 
 @pytest.mark.parametrize("spread", [3.0, 0.1])
 def test_binary(spread: float) -> None:
-    # With a small spread all logits lie between 0 and 1, where torchmetrics would take them for probabilities.
+    # With a small spread all logits lie between 0 and 1, so torchmetrics could mistake them for probabilities.
     y = RANDOM.integers(0, 2, ROWS)
     logits = spread * RANDOM.random((ROWS, 1)) + 0.2 * y[:, None] - (0 if spread < 1 else 1.5)
     p = 1 / (1 + np.exp(-logits[:, 0]))
@@ -92,7 +92,7 @@ def test_binary(spread: float) -> None:
     )
 
 
-def test_a_tuned_threshold_has_the_untuned_figures_beside_it() -> None:
+def test_a_tuned_threshold_also_reports_untuned_metrics() -> None:
     y = RANDOM.integers(0, 2, ROWS)
     logits = RANDOM.normal(size=(ROWS, 1)) + y[:, None] - 2
     before, after = figures(binary(), logits, y), figures(binary(tuned_threshold=0.2), logits, y)
@@ -164,7 +164,7 @@ def test_regression_is_in_the_users_unit(targets: int, offset: float, unit: floa
     guess = y + 0.3 * unit * RANDOM.normal(size=y.shape)
     task = regression(y, nn.MSELoss(), scale_targets=scaled)
     y = y[:, 0] if targets == 1 else y
-    # What a model would have to put out for this guess.
+    # The model outputs that correspond to these predictions.
     found = figures(task, task.encode(guess), y)
     del found["loss"]
     assert found == pytest.approx(
@@ -189,7 +189,7 @@ def test_several_quantiles(scaled: bool) -> None:
     y = np.array([100.0, 5.0]) + np.array([1e3, 2.0]) * RANDOM.normal(size=(ROWS, 2))
     guess = y[..., None] + y.std(axis=0)[:, None] * (0.5 * RANDOM.normal(size=(ROWS, 2, 1)) + [-0.4, 0, 0.6])
     task = regression(y, Quantile(levels), scale_targets=scaled)
-    # A model may let its quantiles cross: they are judged in order.
+    # A model may predict crossing quantiles, which are sorted for the metrics.
     outputs = np.stack([task.encode(guess[..., index]) for index in (2, 0, 1)], axis=-1).reshape(ROWS, -1)
     found = figures(task, outputs, y)
     pinball = [sklearn.mean_pinball_loss(y, guess[..., i], alpha=level) for i, level in enumerate(levels)]
@@ -276,7 +276,7 @@ def test_labels_that_no_row_has_are_left_out(seed: int) -> None:
     assert found["balanced_accuracy"] == pytest.approx(np.mean(balanced))
 
 
-def test_absent_classes_are_left_out_of_the_ranking() -> None:
+def test_absent_classes_are_left_out_of_ranking_metrics() -> None:
     y = RANDOM.integers(0, 2, 50)
     logits = RANDOM.normal(size=(50, 4))
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -292,8 +292,8 @@ def test_one_row_has_no_r2() -> None:
 
 
 @pytest.mark.parametrize(("spread", "known"), [(0.0, False), (1e-3, True)], ids=["one value", "narrow"])
-def test_r2_of_targets_that_hardly_vary_is_no_noise(spread: float, known: bool) -> None:
-    y = 7.3 + spread * RANDOM.normal(size=2000)  # far from where the training rows' mean is
+def test_r2_of_targets_that_hardly_vary_is_exact(spread: float, known: bool) -> None:
+    y = 7.3 + spread * RANDOM.normal(size=2000)  # far from the mean of the training rows
     guess = y + 0.5e-3 * RANDOM.normal(size=2000)
     task = Regression(["t"], [0.0], [1.0], nn.MSELoss())
     found = figures(task, guess[:, None], y)["r2"]
@@ -317,7 +317,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression", "quantiles"])
-def test_a_table_of_predictions_is_judged_as_the_outputs_were(kind: str) -> None:
+def test_metrics_of_a_table_of_predictions_equal_those_of_the_outputs(kind: str) -> None:
     outputs, y = RANDOM.normal(size=(ROWS, 4)), RANDOM.integers(0, 4, ROWS)
     task: Task = multiclass()
     if kind == "binary":
@@ -341,6 +341,6 @@ def test_a_table_of_predictions_is_judged_as_the_outputs_were(kind: str) -> None
     assert task.metric_inputs_of(table.drop(columns=table.columns[-1])) is None
 
 
-def test_what_has_no_double_precision_does_not_sum() -> None:
+def test_metrics_are_counted_on_the_cpu_without_double_precision() -> None:
     assert counting_device(torch.device("mps")) == torch.device("cpu")
     assert counting_device(torch.device("cuda:1")) == torch.device("cuda:1")

@@ -1,4 +1,4 @@
-"""What each task makes of outputs and targets, and that a model learns a handful of rows by heart with it."""
+"""Tasks: outputs, targets and tables, and that a model can overfit a few rows with each of them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def usual(name: str, **options: Any) -> Task:
 @pytest.mark.parametrize(
     ("name", "loss"), LOSSES, ids=lambda value: value if isinstance(value, str) else value["_target_"]
 )
-def test_a_model_learns_a_handful_of_rows_by_heart(name: str, loss: dict[str, Any]) -> None:
+def test_a_model_overfits_a_few_rows(name: str, loss: dict[str, Any]) -> None:
     made = task(name, loss)
     torch.manual_seed(0)
     x, y = torch.eye(ROWS), torch.from_numpy(made.encode(data(name).y))
@@ -87,12 +87,12 @@ def test_a_model_learns_a_handful_of_rows_by_heart(name: str, loss: dict[str, An
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_data_names_its_task(name: str) -> None:
+def test_the_task_follows_from_the_data(name: str) -> None:
     assert data(name).target_kind == name.split()[0] == usual(name).kind
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_facts_see_the_training_rows_alone(name: str) -> None:
+def test_facts_depend_on_training_rows_only(name: str) -> None:
     train = np.arange(6)
     others = TARGETS[name]["y"].copy()
     others[6:] = others[0]
@@ -138,7 +138,7 @@ def test_a_class_that_has_no_training_rows_has_a_finite_baseline() -> None:
     assert guess.softmax(dim=0)[2] < 1e-6
 
 
-def test_a_target_that_never_changes_is_no_division_by_zero() -> None:
+def test_a_constant_target_does_not_divide_by_zero() -> None:
     made = task("regression", {"_target_": "dlcli.tasks.losses.MSE"}, rows=np.array([3]))
     assert np.isfinite(made.encode(data("regression").y)).all()
 
@@ -156,7 +156,7 @@ def test_tables_of_a_binary_task_follow_the_threshold() -> None:
     assert tuned.worst(logits, y) == []
 
 
-def test_the_threshold_is_tuned_only_where_it_is_asked_for() -> None:
+def test_the_threshold_is_tuned_only_if_configured() -> None:
     logits, y = torch.tensor([[-3.0], [-2.0], [-1.5], [-1.0]]), np.array([0, 0, 1, 1])
     assert usual("binary").tune(logits, y) == {}
     found = usual("binary", tune_threshold="f1").tune(logits, y)
@@ -164,7 +164,7 @@ def test_the_threshold_is_tuned_only_where_it_is_asked_for() -> None:
     assert usual("binary", tune_threshold="f1").tune(logits, np.zeros(4, dtype=int)) == {}
 
 
-def test_each_label_is_tuned_by_itself() -> None:
+def test_each_label_is_tuned_separately() -> None:
     logits = torch.tensor([[-3.0, 2.0], [-2.0, 1.0], [-1.5, 1.0], [-1.0, 3.0]])
     y = np.array([[0, 0], [0, 0], [1, 0], [1, 0]])
     assert usual("multilabel").tune(logits, y) == {}
@@ -178,7 +178,7 @@ def test_each_label_is_tuned_by_itself() -> None:
     assert table["threshold"].tolist()[:2] == pytest.approx([*made.thresholds])  # type: ignore[attr-defined]
 
 
-def test_the_breakdown_has_a_line_a_class_and_two_means() -> None:
+def test_the_breakdown_has_one_line_per_class_and_two_means() -> None:
     logits = torch.eye(3)[torch.tensor([0, 1, 2, 0])]
     table = usual("multiclass").breakdown(logits, np.array([0, 1, 2, 2]))
     assert table is not None
@@ -204,7 +204,7 @@ def test_the_worst_of_labels_and_numbers_come_first() -> None:
     assert made.worst(torch.tensor([[2.0]]), np.array([4.0])) == [(0, "4, predicted 2")]
 
 
-def test_targets_without_names_are_refused() -> None:
+def test_targets_without_names_are_rejected() -> None:
     with pytest.raises(ValueError, match="one name per target column: 2, not 1"):
         Data("some", "table", np.zeros((3, 1)), np.zeros((3, 2)), targets=("u",))
     with pytest.raises(TypeError, match="these are <U1"):
@@ -214,8 +214,8 @@ def test_targets_without_names_are_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "loss"), LOSSES, ids=lambda value: value if isinstance(value, str) else value["_target_"]
 )
-def test_all_that_a_step_needs_moves_to_the_device(name: str, loss: dict[str, Any]) -> None:
-    # The meta device computes nothing, but refuses tensors of another device as a GPU does.
+def test_all_tensors_of_a_step_move_to_the_device(name: str, loss: dict[str, Any]) -> None:
+    # The meta device computes nothing, but rejects tensors of another device as a GPU does.
     made = task(name, loss).to("meta")
     outputs = torch.zeros(ROWS, made.num_outputs, device="meta", requires_grad=True)
     y = torch.from_numpy(made.encode(data(name).y)).to("meta")

@@ -11,10 +11,10 @@ METRICS = {"accuracy": accuracy_score, "balanced_accuracy": balanced_accuracy_sc
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("seed", range(5))
-def test_no_threshold_is_better(metric: Tunable, seed: int) -> None:
+def test_the_threshold_is_optimal(metric: Tunable, seed: int) -> None:
     random = np.random.default_rng(seed)
     y = (random.random(60) < 0.2).astype(int)
-    # Rounded, so that rows share probabilities.
+    # Round, so that several rows have the same probability.
     p = np.round(np.clip(0.15 + 0.2 * y + 0.15 * random.normal(size=60), 0, 1), 2).astype(np.float32)
     found = best_threshold(p, y, metric)
     assert found is not None
@@ -22,7 +22,7 @@ def test_no_threshold_is_better(metric: Tunable, seed: int) -> None:
     assert METRICS[metric](y, p > np.float32(found)) == pytest.approx(max(tried))
 
 
-def test_the_default_stays_where_nothing_is_better() -> None:
+def test_the_default_is_kept_if_none_is_better() -> None:
     p, y = np.array([0.1, 0.3, 0.7, 0.8]), np.array([0, 0, 1, 1])
     assert best_threshold(p, y, "f1") == 0.5
     assert best_threshold(p, y, "f1", default=0.35) == 0.35
@@ -30,10 +30,10 @@ def test_the_default_stays_where_nothing_is_better() -> None:
     assert best_threshold(p, y, "f1", default=0.7) == 0.5
 
 
-def test_of_equally_good_ones_the_nearest_is_taken() -> None:
+def test_the_nearest_of_equally_good_thresholds_is_taken() -> None:
     assert best_threshold(np.array([0.1, 0.2, 0.4, 0.4]), np.array([0, 0, 1, 1]), "f1") == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("hits", [[0, 0], [1, 1]])
-def test_rows_of_one_class_tell_nothing(hits: list[int]) -> None:
+def test_rows_of_one_class_give_no_threshold(hits: list[int]) -> None:
     assert best_threshold(np.array([0.2, 0.8]), np.array(hits), "f1") is None
