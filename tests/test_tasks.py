@@ -67,7 +67,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "conf"
 
 
-def judged_again(result: Result) -> None:
+def check_evaluation(result: Result) -> None:
     for part in ("val", "test"):
         again = dlcli.evaluate(result.run_dir, part)
         assert again.metrics
@@ -95,7 +95,7 @@ def test_regression_beats_the_mean(regression: Result) -> None:
     assert task_of(regression)["loss"] == {"_target_": "dlcli.tasks.losses.Huber", "delta": 2}
     assert regression.metrics["test/rmse"] < 0.9 * regression.baselines["test/rmse"]
     assert regression.metrics["test/r2"] > 0.2 > 0.05 > abs(regression.baselines["test/r2"])
-    judged_again(regression)
+    check_evaluation(regression)
 
 
 def test_regression_predicts_raw_rows_in_the_users_unit(regression: Result) -> None:
@@ -146,7 +146,7 @@ def test_a_binary_run_tunes_its_threshold_and_uses_it(binary: Result) -> None:
     assert right.mean() == pytest.approx(binary.metrics["test/accuracy"])
     recorded = MlflowClient(binary.tracking_uri).get_run(binary.run_id).data.metrics
     assert recorded["tuned_threshold"] == threshold
-    judged_again(binary)
+    check_evaluation(binary)
 
 
 def test_a_monitored_costly_metric_is_computed_every_epoch(binary: Result) -> None:
@@ -178,7 +178,7 @@ def test_the_users_own_targets(
 ) -> None:
     overrides = [f"dataset={dataset}", *QUICK, *options, f"runs_dir='{tmp_path}'"]
     result = dlcli.train(overrides, conf_dirs=[own])
-    judged_again(result)
+    check_evaluation(result)
     model = dlcli.load_run(result.run_dir)
     rows = (
         pd.DataFrame({"a": [1.0], "b": [0.0], "c": [2.0]})
@@ -194,9 +194,9 @@ def test_the_users_own_targets(
     if dataset == "labels":
         found = json.loads((result.run_dir / "model" / "model.json").read_text())["task_facts"]
         assert breakdown["threshold"].dropna().unique() == pytest.approx(found["tuned_thresholds"])
-        told = MlflowClient(result.tracking_uri).get_run(result.run_id).data.tags["dlcli.tuned"]
-        assert told in result.messages
-        assert told.startswith("tuned_thresholds ")
+        tag = MlflowClient(result.tracking_uri).get_run(result.run_id).data.tags["dlcli.tuned"]
+        assert tag in result.messages
+        assert tag.startswith("tuned_thresholds ")
         assert result.metrics["val/f1"] >= result.metrics["val/f1_untuned"]
 
 

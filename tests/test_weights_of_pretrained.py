@@ -54,7 +54,7 @@ def test_a_pretrained_model_starts_from_the_weights_of_a_run(
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["cv.seed=1"], r"model.weights: c1 was trained on \d+ of the \d+ validation and test rows"),
         (["model.mean=null"], r"another pixel mean\n.*model.mean=\[0.466667\] model.std=\[0.5\]"),
@@ -64,10 +64,12 @@ def test_a_pretrained_model_starts_from_the_weights_of_a_run(
     ],
     ids=["leak", "scale", "head", "architecture", "no run"],
 )
-def test_mismatches_are_reported_before_a_run_exists(frozen: Result, overrides: list[str], told: str) -> None:
+def test_mismatches_are_reported_before_a_run_exists(
+    frozen: Result, overrides: list[str], message: str
+) -> None:
     runs = frozen.run_dir.parents[2]
     before = len(list(runs.rglob("ledger.json")))
-    with pytest.raises((ConfigError, RunNotFound), match=told):
+    with pytest.raises((ConfigError, RunNotFound), match=message):
         train(runs, "model.weights=c1", *overrides)
     assert len(list(runs.rglob("ledger.json"))) == before
 

@@ -54,7 +54,7 @@ def test_cifar_is_read_as_torchvision_reads_it(
 
 
 @pytest.mark.parametrize(
-    ("load", "dataset", "told"),
+    ("load", "dataset", "pattern"),
     [
         (
             mnist.load,
@@ -67,7 +67,7 @@ def test_cifar_is_read_as_torchvision_reads_it(
     ],
 )
 def test_without_a_network_the_files_and_their_folder_are_reported(
-    load, dataset, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load, dataset, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(self: object) -> None:
         raise OSError("no route to host")
@@ -78,7 +78,7 @@ def test_without_a_network_the_files_and_their_folder_are_reported(
     (problem,) = caught.value.problems
     assert problem.message == f"{dataset.__name__} is missing and could not be downloaded (no route to host)"
     assert problem.where.startswith(str(tmp_path))
-    assert re.search(told, problem.hint)
+    assert re.search(pattern, problem.hint)
 
 
 def test_a_damaged_cifar_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

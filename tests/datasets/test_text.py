@@ -39,7 +39,7 @@ def refused(path: str, **options) -> tuple[str, str, str]:
     return problem.where, problem.message, problem.hint
 
 
-def told(data: Data) -> list[tuple[str, str]]:
+def labelled_texts(data: Data) -> list[tuple[str, str]]:
     return [(data.classes[code], text) for code, text in zip(data.y, data.x, strict=True)]
 
 
@@ -58,29 +58,29 @@ def table_of(kind: str) -> str:
 def test_the_text_column_is_the_only_remaining_one(kind: str) -> None:
     data = load(table_of(kind), target="label")
     assert (data.kind, data.target_kind, data.x.shape) == ("tokens", "binary", (4,))
-    assert told(data) == ROWS
-    assert told(load(table_of(kind), text="text", target="label")) == ROWS
+    assert labelled_texts(data) == ROWS
+    assert labelled_texts(load(table_of(kind), text="text", target="label")) == ROWS
 
 
 def test_no_header_and_literal_quotes() -> None:
     rows = [*ROWS, ("good", '"Great" she said'), ("bad", '"Never again'), ("bad", 'I said "no"')]
     data = load(tsv(rows), target="c0")
-    assert told(data) == rows
+    assert labelled_texts(data) == rows
 
 
 def test_quoted_cells() -> None:
-    assert told(load(write("t.tsv", 'good\t"a\tb"\nbad\t"c ""d"""\ngood\te\n'), target="c0")) == [
+    assert labelled_texts(load(write("t.tsv", 'good\t"a\tb"\nbad\t"c ""d"""\ngood\te\n'), target="c0")) == [
         ("good", "a\tb"),
         ("bad", 'c "d"'),
         ("good", "e"),
     ]
     rows = [("good", '"a"'), ("bad", '"b"'), ("bad", "c")]
-    assert told(load(tsv(rows), target="c0", header=False, quotes=False)) == rows
+    assert labelled_texts(load(tsv(rows), target="c0", header=False, quotes=False)) == rows
 
 
 def test_strings_for_missing_numbers_are_texts() -> None:
     rows = [("good", "NA"), ("bad", "None"), ("bad", "nan")]
-    assert told(load(tsv(rows), target="c0", header=False)) == rows
+    assert labelled_texts(load(tsv(rows), target="c0", header=False)) == rows
 
 
 def test_numeric_targets_and_several_labels() -> None:
@@ -110,7 +110,7 @@ def test_one_folder_per_class() -> None:
         write(f"reviews/{part}/{label}/{name}.txt", text)
     write("reviews/train/good/.notes.txt", "")
     data = load("reviews")
-    assert told(data) == [("good", "Well"), ("bad", "It broke\nat once"), ("good", "Fine")]
+    assert labelled_texts(data) == [("good", "Well"), ("bad", "It broke\nat once"), ("good", "Fine")]
     assert data.test_rows is not None
     assert data.test_rows.tolist() == [0]
 
@@ -144,7 +144,7 @@ def test_invalid_folders_are_reported_with_the_file() -> None:
     assert refused("r")[:2] == ("r/bad", "the class folder contains no text")
     write("r/bad/2.txt", b"caf\xe9")
     assert refused("r")[:2] == ("r/bad/2.txt", "is no utf-8: byte 0xe9 at 3")
-    assert told(load("r", encoding="latin-1")) == [("bad", "caf\xe9"), ("good", "a")]
+    assert labelled_texts(load("r", encoding="latin-1")) == [("bad", "caf\xe9"), ("good", "a")]
     write("r/bad/3.txt", "\n")
     assert refused("r", encoding="latin-1")[0] == "r/bad/3.txt"
 

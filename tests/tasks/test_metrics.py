@@ -331,9 +331,9 @@ def test_metrics_of_a_table_of_predictions_equal_those_of_the_outputs(kind: str)
         outputs = RANDOM.normal(size=(ROWS, task.num_outputs))
     raw = torch.from_numpy(outputs).float()
     table = pd.concat([task.targets(y), task.predictions(raw)], axis=1)
-    predicted, judged, named = task.metric_inputs_of(table)
+    predicted, target, kwargs = task.metric_inputs_of(table)
     found = MetricCollection(task.metrics())
-    found.update(predicted, judged, **named)
+    found.update(predicted, target, **kwargs)
     figures_of_table = {name: float(value.double().mean()) for name, value in found.compute().items()}
     expected = figures(task, outputs, y)
     del expected["loss"]

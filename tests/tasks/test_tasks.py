@@ -220,8 +220,8 @@ def test_all_tensors_of_a_step_move_to_the_device(name: str, loss: dict[str, Any
     outputs = torch.zeros(ROWS, made.num_outputs, device="meta", requires_grad=True)
     y = torch.from_numpy(made.encode(data(name).y)).to("meta")
     made.loss(outputs, y).backward()
-    judged, by_name = made.metric_inputs(outputs.detach(), y), made.metric_kwargs(outputs.detach())
+    inputs, kwargs = made.metric_inputs(outputs.detach(), y), made.metric_kwargs(outputs.detach())
     for metric in made.metrics().values():
         if type(metric).update.__module__.startswith("dlcli."):
-            metric.to("meta").update(*judged, **metric._filter_kwargs(**by_name))
+            metric.to("meta").update(*inputs, **metric._filter_kwargs(**kwargs))
     assert not made.state_dict(), "checkpoints hold the network's state, not the task's facts"
