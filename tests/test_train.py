@@ -224,7 +224,7 @@ def test_early_stopping_stops_early(tmp_path: Path) -> None:
         ),
         (["monitor=val/acuracy"], "val/acuracy is monitored, but never logged"),
         (["cv.val_size=0"], "val/loss is monitored, but there are no validation rows"),
-        (["model.channels=[8,8,8,8]"], "block 4 of 4 leaves nothing of an image of 8 x 8 pixels"),
+        (["model.channels=[8,8,8,8]"], "an image of 8 x 8 pixels is too small for block 4 of 4"),
     ],
 )
 def test_mistakes_are_found_before_a_run_is_made(overrides: list[str], text: str, tmp_path: Path) -> None:

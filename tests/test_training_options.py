@@ -96,7 +96,7 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
             ["dataset=iris", "model=mlp", "augmentation=image"],
             "augmentation: ImageAugmentation takes image data, but iris is table data",
         ),
-        (["model.channels=[8,8,8,8]"], "block 4 of 4 leaves nothing of an image of 8 x 8 pixels"),
+        (["model.channels=[8,8,8,8]"], "an image of 8 x 8 pixels is too small for block 4 of 4"),
         (["model=transformer", "model.heads=5"], "must be divisible by heads"),
         (
             ["scheduler=cosine", "trainer.max_epochs=-1", "trainer.max_time=00:00:01:00"],

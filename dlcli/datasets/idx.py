@@ -86,7 +86,7 @@ def _read(file: Path, dataset: str) -> np.ndarray:
 def _parse(content: bytes) -> np.ndarray:
     """Parse the IDX format: two zero bytes, type (8: unsigned byte), dimensions, sizes (big-endian), values."""
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise ValueError("no IDX header of unsigned bytes")
+        raise ValueError("the IDX header of unsigned bytes is missing")
     dimensions = content[3]
     sizes = np.frombuffer(content, dtype=">i4", count=dimensions, offset=4)
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * dimensions).reshape(sizes)

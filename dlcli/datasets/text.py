@@ -143,7 +143,7 @@ def _from_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
             texts.append(entry.read().decode(codec(encoding)))
         except UnicodeDecodeError as error:
             raise DataError(
-                f"is no {encoding}: byte 0x{error.object[error.start]:02x} at {error.start:,}",
+                f"is not {encoding}: byte 0x{error.object[error.start]:02x} at {error.start:,}",
                 entry.where,
                 "Give the encoding of the file, such as dataset.encoding=latin-1.",
             ) from error

@@ -73,8 +73,8 @@ class CNN(nn.Module):
             size = [((side + before + after - kernel) // step + 1) // window for side in size]
             if min(size) < 1:
                 raise ValueError(
-                    f"block {number} of {len(channels)} leaves nothing of an image of "
-                    f"{input_shape[1]} x {input_shape[2]} pixels: give fewer channels, or smaller pool and stride"
+                    f"an image of {input_shape[1]} x {input_shape[2]} pixels is too small for block {number} of "
+                    f"{len(channels)}: give fewer channels, or a smaller pool or stride"
                 )
             if before != after:
                 blocks.append(nn.ZeroPad2d((before, after, before, after)))

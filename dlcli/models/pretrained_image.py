@@ -150,7 +150,9 @@ class PretrainedImage(nn.Module):
             return
         for option in options:
             if option in _OURS:
-                yield Problem("is set by dlcli itself", f"arguments.{option}", f"It is {_OURS[option]}.")
+                yield Problem(
+                    "is set by dlcli itself", f"arguments.{option}", f"It follows from {_OURS[option]}."
+                )
         yield from _no_arguments(name, {k: v for k, v in options.items() if k not in _OURS})
         weights = arguments.get("weights")
         # A value without the suffix of a weight file may be a run's name.

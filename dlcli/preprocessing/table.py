@@ -163,7 +163,7 @@ class Table(BaseEstimator):
         return kinds | dict.fromkeys(self.categories_, "categorical") | dict.fromkeys(self.dates_, "date")
 
     def dates_written(self) -> dict[str, str | None]:
-        """How each column's dates are written in files; empty in runs that have not kept it."""
+        """Return the date format of each date column in the training file; empty for runs that did not record it."""
         return getattr(self, "dates_written_", {})
 
     def facts(self) -> dict[str, Any]:

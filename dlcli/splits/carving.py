@@ -160,7 +160,7 @@ def make_splits(
         pairs = [(rows[train], rows[held_out]) for train, held_out in folds]
     except ValueError as error:
         raise DataError(
-            f"{len(rows)} rows cannot be split like this: {error}", where="cv", hint="Lower cv.folds."
+            f"{len(rows)} rows cannot be split: {error}", where="cv", hint="Lower cv.folds."
         ) from error
     splits = []
     for number, (train, test) in enumerate(pairs):

@@ -27,7 +27,7 @@ def misclassified(
     wrong = np.flatnonzero(predicted != y)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     return [
-        (int(row), f"{classes[y[row]]}, taken for {classes[predicted[row]]} ({confidence[row]:.0%})")
+        (int(row), f"{classes[y[row]]}, predicted {classes[predicted[row]]} ({confidence[row]:.0%})")
         for row in wrong
     ]
 

@@ -128,10 +128,10 @@ class Forecast(Task):
         return when.join(self._table("target", y.numpy()))
 
     def describe(self) -> str:
-        """Return such as `forecast of OT, 96 steps, loss MSE, beside the values of 24 steps ago`."""
+        """Return such as `forecast of OT, 96 steps, loss MSE, baseline: the values of 24 steps ago`."""
         names = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} targets"
-        beside = self.baseline_descriptions()[""]
-        return f"forecast of {names}, {self.horizon} steps, loss {type(self.criterion).__name__}, beside {beside}"
+        baseline = self.baseline_descriptions()[""]
+        return f"forecast of {names}, {self.horizon} steps, loss {type(self.criterion).__name__}, baseline: {baseline}"
 
     def breakdown(self, outputs: Tensor, y: Windows) -> pd.DataFrame:
         """Return the errors of each step of each target."""

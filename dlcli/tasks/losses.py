@@ -198,7 +198,9 @@ class Quantile(nn.Module):
             return
         if not quantiles or any(a >= b for a, b in pairwise(quantiles)):
             yield Problem(
-                "should be levels between 0 and 1 in increasing order", "quantiles", "Such as [0.1,0.5,0.9]."
+                "should be levels between 0 and 1 in increasing order",
+                "quantiles",
+                "Give such as [0.1,0.5,0.9].",
             )
         elif len(quantiles) > 1 and 0.5 not in quantiles:
             completed = ",".join(f"{level:g}" for level in sorted([*quantiles, 0.5]))

@@ -208,7 +208,7 @@ def test_given_types() -> None:
         ("a,y\n1,2\nx,3\n", {"types": {"a": "numeric"}}, "t.csv:3, column a", "'x' is not a number"),
         ("a,y\n2024-01-01,2\n2024-13-01,3\n", {"types": {"a": "date"}}, "t.csv:3, column a",
          "'2024-13-01' is not a date in the format of the previous ones"),
-        ("a,g,y\n1,p,2\n2,,3\n", {"group": "g"}, "t.csv:3, column g", "dataset.group has no value here"),
+        ("a,g,y\n1,p,2\n2,,3\n", {"group": "g"}, "t.csv:3, column g", "the value for dataset.group is missing"),
         ("y\n1\n2\n", {}, "dataset", "there is no column left in t.csv to predict y from"),
     ],
 )  # fmt: skip

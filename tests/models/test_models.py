@@ -162,7 +162,7 @@ def test_categories_have_embeddings_and_unseen_ones_have_zero(model: type[nn.Mod
 
 
 def test_impossible_models_are_reported() -> None:
-    with pytest.raises(ValueError, match="block 4 of 4 leaves nothing of an image of 8 x 8 pixels"):
+    with pytest.raises(ValueError, match="an image of 8 x 8 pixels is too small for block 4 of 4"):
         CNN(IMAGE, 10, channels=[8, 8, 8, 8])
     with pytest.raises(ValueError, match="stride has 3 numbers for 2 layers"):
         CNN(IMAGE, 10, channels=[8, 8], stride=[1, 1, 2])

@@ -109,7 +109,7 @@ def test_mismatched_weights_are_listed(weights: Path, tmp_path: Path) -> None:
         ),
         (
             {"arguments": {"in_chans": 1}},
-            ("arguments.in_chans", "is set by dlcli itself", "It is the data's channels."),
+            ("arguments.in_chans", "is set by dlcli itself", "It follows from the data's channels."),
         ),
         (
             {"weights": "nowhere.pt"},

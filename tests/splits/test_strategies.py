@@ -144,8 +144,8 @@ def test_a_predefined_split_by_name() -> None:
         (Predefined(), {"parts": None}, "needs parts, and some has none"),
         (Predefined(), {"parts": np.array(["train", "tset"] * 60)}, "contains tset"),
         (Predefined(), {"parts": np.array(["val", "test"] * 60)}, "no training rows"),
-        (KFold(1000), {}, "120 rows cannot be split like this"),
-        (GroupKFold(50), {}, "cannot be split like this"),
+        (KFold(1000), {}, "120 rows cannot be split"),
+        (GroupKFold(50), {}, "cannot be split"),
         (KFold(3, repeats=2, shuffle=False), {}, "are all identical"),
         (
             KFold(3, stratify=True),

@@ -152,7 +152,7 @@ def test_tables_of_a_binary_task_follow_the_threshold() -> None:
     assert table["prediction"].tolist() == ["yes", "yes", "no"]
     assert list(table) == ["prediction", "p(no)", "p(yes)"]
     assert table["p(yes)"].tolist() == pytest.approx([0.2689, 0.7311, 0.0474], abs=1e-4)
-    assert plain.worst(logits, y) == [(0, "yes, taken for no (73%)")]
+    assert plain.worst(logits, y) == [(0, "yes, predicted no (73%)")]
     assert tuned.worst(logits, y) == []
 
 

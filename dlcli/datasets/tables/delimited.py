@@ -59,7 +59,7 @@ def read_delimited(
     """
     lines = _first_lines(file, encoding)
     if not any(line.strip() for line in lines):
-        raise DataError("is empty", str(file), "Give one row at least.")
+        raise DataError("is empty", str(file), "Give at least one row.")
     if is_utf8(encoding):
         _check_utf8(file)
     dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)

@@ -126,7 +126,9 @@ class Source:
         missing = values.isna().to_numpy()
         if missing.any():
             raise DataError(
-                f"dataset.{key} has no value here", self.place(int(missing.argmax()), name), "Fill it in."
+                f"the value for dataset.{key} is missing",
+                self.place(int(missing.argmax()), name),
+                "Fill it in.",
             )
         if key == "time" and kind_of(values) == "categorical":
             values = as_dates(
