@@ -59,11 +59,11 @@ def test_cifar_is_read_as_torchvision_reads_it(
         (
             mnist.load,
             MNIST,
-            "Put train-images-idx3-ubyte.gz, .* there .* holds MNIST/raw with dataset.root=DIR",
+            "Put train-images-idx3-ubyte.gz, .* there .* contains MNIST/raw: dataset.root=DIR",
         ),
-        (fashion_mnist.load, FashionMNIST, "t10k-labels-idx1-ubyte.gz there .* holds FashionMNIST/raw"),
-        (cifar.load_cifar10, CIFAR10, "Put cifar-10-python.tar.gz there .* holds cifar-10-batches-py"),
-        (cifar.load_cifar100, CIFAR100, "Put cifar-100-python.tar.gz there .* holds cifar-100-python"),
+        (fashion_mnist.load, FashionMNIST, "t10k-labels-idx1-ubyte.gz there .* contains FashionMNIST/raw"),
+        (cifar.load_cifar10, CIFAR10, "Put cifar-10-python.tar.gz there .* contains cifar-10-batches-py"),
+        (cifar.load_cifar100, CIFAR100, "Put cifar-100-python.tar.gz there .* contains cifar-100-python"),
     ],
 )
 def test_without_a_network_the_files_and_their_folder_are_reported(

@@ -236,7 +236,7 @@ def test_numbered_columns_are_listed_in_order() -> None:
 
 def test_a_text_target_gets_a_hint_to_the_text_dataset() -> None:
     rows = "".join(f"{row % 2},a message of number {row}\n" for row in range(60))
-    assert "dataset=text reads them" in refused("y,words\n" + rows, target="words")[2]
+    assert "use dataset=text" in refused("y,words\n" + rows, target="words")[2]
 
 
 def test_missing_files_and_invalid_tables_are_reported() -> None:
@@ -252,7 +252,7 @@ def test_missing_files_and_invalid_tables_are_reported() -> None:
     with zipfile.ZipFile("t.zip", "w") as packed:
         packed.writestr("a.csv", TABLE)
         packed.writestr("b.csv", TABLE)
-    with pytest.raises(DataError, match=r"t.zip: holds 2 files: a.csv, b.csv\n  Unpack it"):
+    with pytest.raises(DataError, match=r"t.zip: contains 2 files: a.csv, b.csv\n  Unpack it"):
         load("t.zip", "y")
     assert refused(b"nothing", name="t.zip")[1].startswith("cannot be read: File is not a zip")
 
@@ -275,9 +275,9 @@ def test_invalid_json_lines_are_reported(text: str, where: str, message: str) ->
 def test_columns_of_lists_are_rejected_only_if_they_are_needed(name: str) -> None:
     frame = pd.DataFrame({"a": [1.0, 2], "tags": [["u"], []], "y": ["no", "yes"]})
     frame.to_parquet(name) if name == "t.parquet" else frame.to_json(name, orient="records", lines=True)
-    with pytest.raises(DataError, match=r"column tags: holds list<.*\n.*dataset\.drop=\[tags\]"):
+    with pytest.raises(DataError, match=r"column tags: contains list<.*\n.*dataset\.drop=\[tags\]"):
         load(name, "y")
-    with pytest.raises(DataError, match="column tags: holds list"):
+    with pytest.raises(DataError, match="column tags: contains list"):
         load(name, "tags", drop=["y"])
     assert list(load(name, "y", drop=["tags"]).x.columns) == ["a"]
 

@@ -97,7 +97,7 @@ def test_empty_lines_are_ignored_in_every_piece() -> None:
     ("text", "where", "message"),
     [
         ("a,b\n1,2\n1,2\n1\n", "t.csv:4", "has 1 columns, but previous rows have 2"),
-        (b"a,b\n1,2\n1,2\n\xff,2\n", "t.csv:4", "is no UTF-8"),
+        (b"a,b\n1,2\n1,2\n\xff,2\n", "t.csv:4", "is not UTF-8"),
         ("a,c\n1,2\n", "t.csv", "there is no column b"),
         ("a,b\n", "t.csv", "has no rows"),
         ("\n \n", "t.csv", "is empty"),

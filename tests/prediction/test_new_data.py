@@ -229,7 +229,7 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
         predicted("image", None, "pictures")
     (_, told), lines = predicted("image", None, "pictures", "dataset.on_bad=skip")
     assert (len(lines), told) == (3, "1 file skipped: not a complete image; the first: pictures/bad.png")
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="contains no images"):
         Path("none").mkdir()
         predicted("image", None, "none")
 
