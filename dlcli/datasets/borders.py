@@ -17,7 +17,7 @@ _NAMES = np.array(["train", "val", "test", ""])
 def divide(
     steps: Steps, origins: np.ndarray, horizon: int, borders: Sequence[int | str], file: Path
 ) -> np.ndarray:
-    """Return the part of each window `(N,)`: train, val, test, or "" if its forecast crosses a border.
+    """Return the part of each window `(N,)`: train, val or test; "" if it crosses a border or lies after the test.
 
     Borders given as numbers of steps count within each series; borders given as times apply to all series.
 
