@@ -315,7 +315,7 @@ def test_an_unclosed_quote_is_reported_with_its_line() -> None:
 
 def test_rows_of_a_test_file_are_reported_with_its_name() -> None:
     Path("test.csv").write_text("g,a,y\nu,1,1\n,2,0\n")
-    with pytest.raises(DataError, match=r"test\.csv:3, column g: dataset\.group has no value"):
+    with pytest.raises(DataError, match=r"test\.csv:3, column g: the value for dataset\.group is missing"):
         load(write("g,a,y\nu,1,1\nv,2,0\n"), "y", group="g", test_path="test.csv")
 
 

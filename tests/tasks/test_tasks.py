@@ -207,7 +207,7 @@ def test_the_worst_of_labels_and_numbers_come_first() -> None:
 def test_targets_without_names_are_rejected() -> None:
     with pytest.raises(ValueError, match="one name per target column: 2, not 1"):
         Data("some", "table", np.zeros((3, 1)), np.zeros((3, 2)), targets=("u",))
-    with pytest.raises(TypeError, match="these are <U1"):
+    with pytest.raises(TypeError, match="not <U1"):
         Data("some", "table", np.zeros((2, 1)), np.array(["a", "b"]))
 
 
