@@ -222,10 +222,10 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     from dlcli.checks.compatibility import check_monitored, check_refit
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
-    from dlcli.datasets.raw_rows import load_anew
+    from dlcli.datasets.raw_rows import load_current
     from dlcli.splits.split import check_overlap, limit_splits, thin
 
-    data, strategy = load_anew(config["dataset"]), build(config["cv"], where="cv")
+    data, strategy = load_current(config["dataset"]), build(config["cv"], where="cv")
     if not hasattr(strategy, "splits") or not hasattr(strategy, "final_test"):
         raise ConfigError(
             f"{config['cv']['_target_']} splits no rows: it has no splits() and final_test()",

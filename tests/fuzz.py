@@ -85,7 +85,7 @@ def try_file(seed: int) -> tuple[str, object]:
     from dlcli.datasets.image_folder import load as load_images
     from dlcli.datasets.table import load
     from dlcli.datasets.tables.pieces import read_pieces
-    from dlcli.datasets.tables.selection import Wanted
+    from dlcli.datasets.tables.selection import ColumnSelection
     from dlcli.datasets.text import load as load_texts
     from dlcli.experiment import plan_experiment
 
@@ -95,7 +95,7 @@ def try_file(seed: int) -> tuple[str, object]:
     if not case.is_image:
         works = [
             lambda: load(name, "y", **options),
-            lambda: list(read_pieces(case.path, Wanted({"a": "numeric"}, keep=None), rows=7)),
+            lambda: list(read_pieces(case.path, ColumnSelection({"a": "numeric"}, keep=None), rows=7)),
             lambda: load_texts(name, "y"),
         ]
         if seed % 20 == 0:

@@ -84,9 +84,9 @@ def load(
     targets = [target] if isinstance(target, str) else list(target)
     rows = _joined(open_parts(path, name, revision, cache_dir), targets, typed(path))
     names = Source(pd.DataFrame(columns=rows.table.column_names), rows.place)
-    names.need([text] if text else [], "dataset.text")
-    names.need([image] if image else [], "dataset.image")
-    names.need(list(drop), "dataset.drop")
+    names.require([text] if text else [], "dataset.text")
+    names.require([image] if image else [], "dataset.image")
+    names.require(list(drop), "dataset.drop")
     found = _targets(rows, targets)
     image = image or (None if text else _only(_image_columns(rows), "image"))
     if image is not None:
@@ -110,7 +110,7 @@ def load(
 def _joined(parts: Mapping[str, Any], targets: Sequence[str], place: Path) -> _Rows:
     """Return all splits, concatenated; splits without labels, such as a competition's test rows, are left out."""
     features = parts["train"].features
-    Source(pd.DataFrame(columns=list(features)), place).need(targets, "dataset.target")
+    Source(pd.DataFrame(columns=list(features)), place).require(targets, "dataset.target")
     tables = {part: split.with_format("arrow")[:].select(list(features)) for part, split in parts.items()}
     tables = {
         part: table for part, table in tables.items() if part == "train" or not _unlabelled(table, targets)

@@ -48,7 +48,7 @@ def read_rows(dataset: Mapping[str, Any]) -> Data:
     return data
 
 
-def load_anew(dataset: Mapping[str, Any]) -> Data:
+def load_current(dataset: Mapping[str, Any]) -> Data:
     """Return the rows of a section at the start of a command, reading files again that have changed.
 
     Later calls of `load_data` within the command return the same rows, even if the file changes meanwhile.

@@ -41,10 +41,10 @@ def load(
         DataError: the table is invalid, with file, row and column.
     """
     source = read_table(typed(path))
-    source.need([id], "dataset.id")
-    source.need([target], "dataset.target")
-    source.need([time] if time else [], "dataset.time")
-    source.need(list(inputs or ()), "dataset.inputs")
+    source.require([id], "dataset.id")
+    source.require([target], "dataset.target")
+    source.require([time] if time else [], "dataset.time")
+    source.require(list(inputs or ()), "dataset.inputs")
     steps = len(source.frame)
     if test_path is not None:
         source = source.joined(read_table(typed(test_path)), [target])

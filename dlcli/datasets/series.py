@@ -67,8 +67,8 @@ def load(
         raise DataError("the test is defined twice", "dataset.borders", hint)
     source = read_table(typed(path))
     file = source.file
-    source.need([time] if time else [], "dataset.time")
-    source.need([id] if id else [], "dataset.id")
+    source.require([time] if time else [], "dataset.time")
+    source.require([id] if id else [], "dataset.id")
     time = time or time_column(source, id)
     taken = {time, id}
     targets = _columns(
@@ -86,7 +86,7 @@ def load(
     sources = [source]
     if test_path is not None:
         later = read_table(typed(test_path))
-        later.need([time, *([id] if id else []), *columns], f"dataset.test_path ({later.file.name})")
+        later.require([time, *([id] if id else []), *columns], f"dataset.test_path ({later.file.name})")
         sources.append(later)
 
     steps = read_steps(sources, time, columns, id, forward=missing == "forward")
@@ -150,7 +150,7 @@ def _columns(source: Source, key: str, names: Sequence[str] | None, taken: set[s
     """Return the columns that a setting names; by default all that are not taken."""
     if names is None:
         return [name for name in source.frame.columns if name not in taken]
-    source.need(list(names), key)
+    source.require(list(names), key)
     return list(names)
 
 

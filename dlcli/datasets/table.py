@@ -11,18 +11,18 @@ import pandas as pd
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.tables.columns import (
-    DATES_WRITTEN,
+    DATE_FORMATS,
     Kind,
     as_kind,
-    how_written,
+    date_format_of,
     is_mostly_numbers,
     kind_of,
 )
 from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.format_options import Choice, Decimal, Separator, Written
+from dlcli.datasets.tables.format_options import Choice, Decimal, FormatOptions, Separator
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
-from dlcli.datasets.tables.times import odd_times
+from dlcli.datasets.tables.times import time_warnings
 from dlcli.errors import DataError, Problem
 from dlcli.files.paths import typed
 
@@ -63,10 +63,10 @@ def load(
         DataError: the table is invalid, with file, row and column.
     """
     kinds = dict(types or {})
-    written = Written(separator, decimal, header, encoding=encoding)
+    format_options = FormatOptions(separator, decimal, header, encoding=encoding)
 
     def read(file: Path) -> Source:
-        return read_table(file, types=kinds, **written.options())
+        return read_table(file, types=kinds, **format_options.options())
 
     source = read(typed(path))
     targets = [target] if isinstance(target, str) else list(target)
@@ -101,7 +101,7 @@ def load(
         parts=source.split_column(split, "split"),
         warnings=(
             *_string_warnings(source, [name for name in features if name not in kinds]),
-            *odd_times(source, times, time),
+            *time_warnings(source, times, time),
         ),
         note=found.note,
     )
@@ -115,11 +115,11 @@ def _need(
     given: Mapping[str, str | None],
 ) -> None:
     """Raise an error unless all columns named in settings exist."""
-    source.need_all(
+    source.require_all(
         {
             "dataset.target": targets,
-            "dataset.drop": [name for name in drop if name not in source.odd],
-            "dataset": [name for name in source.odd if name not in drop],
+            "dataset.drop": [name for name in drop if name not in source.unsupported],
+            "dataset": [name for name in source.unsupported if name not in drop],
             "dataset.types": list(kinds),
             **{f"dataset.{key}": [name] for key, name in given.items() if name is not None},
         }
@@ -132,8 +132,8 @@ def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
         return source
     changed = {name: as_kind(source.frame[name], kind, source.place) for name, kind in kinds.items()}
     frame = source.frame.assign(**changed)
-    frame.attrs[DATES_WRITTEN] = {
-        name: how_written(source.frame[name]) for name, kind in kinds.items() if kind == "date"
+    frame.attrs[DATE_FORMATS] = {
+        name: date_format_of(source.frame[name]) for name, kind in kinds.items() if kind == "date"
     }
     return replace(source, frame=frame)
 

@@ -14,11 +14,11 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.format_options import Choice, Separator, Written
+from dlcli.datasets.tables.format_options import Choice, FormatOptions, Separator
 from dlcli.datasets.tables.lines import codec
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
-from dlcli.datasets.tables.times import odd_times
+from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
 from dlcli.files.paths import is_folder, typed
@@ -72,22 +72,24 @@ def load(
             "Give its name, such as c0 for a file without a header.",
         )
     kinds = {**(types or {}), **({text: "text"} if text is not None else {})}
-    written = Written(separator, header=header, quotes=quotes, encoding=encoding)
+    format_options = FormatOptions(separator, header=header, quotes=quotes, encoding=encoding)
 
     def read(file: Path) -> Source:
-        return read_table(file, types=kinds, missing=[""], **written.options())  # a text may be None or NA
+        return read_table(
+            file, types=kinds, missing=[""], **format_options.options()
+        )  # a text may be None or NA
 
     source = read(place)
     targets = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}
     named = {f"dataset.{key}": [name] for key, name in {**by, "text": text}.items() if name is not None}
-    source.need_all({"dataset.target": targets, **named})
+    source.require_all({"dataset.target": targets, **named})
     text = _text_column(source, text, {*targets, *by.values()})
     empty = _count_empty(source, text, on_empty)
     first = len(source.frame)
     if test_path is not None:
         test = read(typed(test_path))
-        test.need([text], f"dataset.test_path ({test.file.name})")
+        test.require([text], f"dataset.test_path ({test.file.name})")
         empty += _count_empty(test, text, on_empty)
         source = source.joined(test, targets)
     times = source.split_column(time, "time")
@@ -104,7 +106,7 @@ def load(
         groups=source.split_column(group, "group"),
         times=times,
         parts=source.split_column(split, "split"),
-        warnings=tuple(odd_times(source, times, time)),
+        warnings=tuple(time_warnings(source, times, time)),
         note="; ".join(filter(None, [found.note, _note(empty)])),
     )
 

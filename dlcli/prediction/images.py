@@ -14,7 +14,7 @@ from dlcli.datasets.image_folder import SUFFIXES
 from dlcli.datasets.images.decoding import Fit
 from dlcli.datasets.images.loading import OnBad, load_images
 from dlcli.datasets.images.tables import image_entries
-from dlcli.datasets.tables.files import is_table, need_file, read_table
+from dlcli.datasets.tables.files import is_table, read_table, require_file
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, is_folder
@@ -82,9 +82,9 @@ def _entries(file: Path, image: str | None) -> list[Entry]:
         raise DataError("images cannot be piped in", hint="Name files, folders, a .tar or a table of paths.")
     if is_folder(file) or file.suffix.lower() == ".tar":
         if not is_folder(file):
-            need_file(file)
+            require_file(file)
         return list_files(file, SUFFIXES, "images")
-    need_file(file)
+    require_file(file)
     if is_table(file):
         source = read_table(file, types={image: "text"} if image else None, missing=[""])
         if image is None and not any(is_file(file.parent / str(name)) for name in source.frame.iloc[:, 0]):

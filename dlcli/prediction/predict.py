@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 
-from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
 from dlcli.inference.evaluate import choose_device
@@ -113,7 +113,7 @@ def _read(
     read = partial(read_settings, recorded=opened.config["dataset"], overrides=data.settings)
     keep = None if data.keep == "all" else data.keep
     if model.kind == "table":
-        return read_tables(files, preprocessing, keep, read(Written))
+        return read_tables(files, preprocessing, keep, read(FormatOptions))
     if model.kind == "tokens":
         column = getattr(preprocessing, "column_", "") or None
         return read_texts(files, keep, read(TextSettings, text=column))

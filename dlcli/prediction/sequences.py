@@ -15,9 +15,9 @@ from dlcli.datasets.measurements import check_no_missing
 from dlcli.datasets.series import time_column
 from dlcli.datasets.tables.arrow_types import dated
 from dlcli.datasets.tables.columns import Kind, as_categories, kind_of
-from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import read_pieces
-from dlcli.datasets.tables.selection import Wanted
+from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.timeline import Grid, following, lay_out, read_times
 from dlcli.errors import ConfigError, DataError
@@ -30,7 +30,7 @@ _FILL = "Fill it in, or remove the step."
 
 
 @dataclass(frozen=True)
-class StepSettings(Written):
+class StepSettings(FormatOptions):
     """Settings for reading tables of steps.
 
     Attributes:
@@ -108,9 +108,9 @@ def _read(file: Path, columns: Sequence[str], settings: StepSettings) -> Source:
     kinds: dict[str, Kind] = dict.fromkeys(columns, "numeric")
     if settings.id is not None:
         kinds[settings.id] = "categorical"
-    (piece,) = read_pieces(file, Wanted(kinds, others=True), settings, rows=None)
+    (piece,) = read_pieces(file, ColumnSelection(kinds, others=True), settings, rows=None)
     source = piece.source
-    source.need([settings.time] if settings.time else [], "dataset.time")
+    source.require([settings.time] if settings.time else [], "dataset.time")
     return Source(of_kinds(source, kinds), source.file, source.first)
 
 

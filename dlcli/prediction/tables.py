@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.tables.columns import Kind, as_dates, as_numbers
-from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import read_pieces
-from dlcli.datasets.tables.selection import Piece, Wanted
+from dlcli.datasets.tables.selection import ColumnSelection, Piece
 from dlcli.datasets.tables.source import Source
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.preprocessing.base import NeedsColumns, Preprocessing
@@ -22,7 +22,7 @@ _CORRECT = "Correct it, or leave the cell empty if there is no value."
 
 
 def read_tables(
-    files: Sequence[Path], preprocessing: Preprocessing, keep: Sequence[str] | None, written: Written
+    files: Sequence[Path], preprocessing: Preprocessing, keep: Sequence[str] | None, written: FormatOptions
 ) -> Iterator[NewRows]:
     """Yield rows with their numbers, counted from 0 in each file, and the kept columns (all if `keep` is None).
 
@@ -33,7 +33,7 @@ def read_tables(
     kinds = preprocessing.needed_columns() if isinstance(preprocessing, NeedsColumns) else {}
     dates = preprocessing.dates_written() if isinstance(preprocessing, Table) else {}
     for file in files:
-        for piece in read_pieces(file, Wanted(kinds, not known, keep), written):
+        for piece in read_pieces(file, ColumnSelection(kinds, not known, keep), written):
             yield NewRows(file, of_kinds(piece.source, kinds, dates), labels_of_piece(files, file, piece))
 
 

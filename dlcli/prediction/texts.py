@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from dlcli.datasets.class_folders import list_files
 from dlcli.datasets.tables.compression import format_of, opened
-from dlcli.datasets.tables.files import need_file
-from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.files import require_file
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import codec, text_lines
 from dlcli.datasets.tables.pieces import PIECE, STDIN, piped, read_pieces
-from dlcli.datasets.tables.selection import Wanted
+from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_folder
@@ -35,7 +35,7 @@ _ENCODING = "Set the encoding of the file, such as dataset.encoding=utf-16 or la
 
 
 @dataclass(frozen=True)
-class TextSettings(Written):
+class TextSettings(FormatOptions):
     """Settings for reading texts.
 
     Attributes:
@@ -58,7 +58,7 @@ def read_texts(
     """
     for file in files:
         if file != STDIN and not is_folder(file):
-            need_file(file)
+            require_file(file)
         if is_folder(file) or format_of(file) == ".tar":
             yield from _one_a_file(file, settings.encoding)
         elif file == STDIN:
@@ -97,7 +97,7 @@ def _in_table(
     stream: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     column = settings.text
-    wanted = Wanted({column: "text"} if column else {}, column is None, keep, missing=("",))
+    wanted = ColumnSelection({column: "text"} if column else {}, column is None, keep, missing=("",))
     for piece in read_pieces(file, wanted, settings, stream=stream):
         yield NewRows(file, Texts.of(piece.source.frame, column or ""), labels_of_piece(files, file, piece))
 

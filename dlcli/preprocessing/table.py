@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from dlcli.datasets.tables.columns import (
-    DATES_WRITTEN,
+    DATE_FORMATS,
     ISO,
     Kind,
     as_categories,
@@ -124,7 +124,7 @@ class Table(BaseEstimator):
         x = x.set_axis(list(kinds), axis=1)
         self.columns_ = [name for name in kinds if name not in self.left_out_]
         self.dates_ = {name: DateParts().fit(x[name]) for name in dated}
-        written = x.attrs.get(DATES_WRITTEN, {})
+        written = x.attrs.get(DATE_FORMATS, {})
         self.dates_written_ = {name: written.get(name, ISO) for name in dated}
         self.numbers_ = Numbers(
             self.scaling,

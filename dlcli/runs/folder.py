@@ -12,7 +12,7 @@ from dlcli.config.environment import reads_environment
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.config.overrides import parse
 from dlcli.config.recorded_config import check_sections
-from dlcli.datasets.raw_rows import DATA_PATHS, load_anew
+from dlcli.datasets.raw_rows import DATA_PATHS, load_current
 from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.files.paths import is_file, kind_at, resolved, typed
 from dlcli.gate.documents import yaml_text
@@ -177,7 +177,7 @@ class OpenedRun:
             DataError: The data differs from the run's, or all given parts are empty.
         """
         with self.gate.closed():
-            data = load_anew(dataset)
+            data = load_current(dataset)
         self.check_rows(data)
         split = read_split(self.ledger, len(data))
         rows = next((rows for part in parts if len(rows := split.rows(part))), None)

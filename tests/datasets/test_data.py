@@ -7,7 +7,7 @@ import pytest
 
 from dlcli.datasets.bundled import breast_cancer, diabetes, digits, iris
 from dlcli.datasets.data import Data
-from dlcli.datasets.raw_rows import load_anew, load_data, with_positive
+from dlcli.datasets.raw_rows import load_current, load_data, with_positive
 from dlcli.errors import DataError
 from dlcli.splits.holdout import Holdout
 
@@ -68,8 +68,8 @@ def test_a_command_reads_a_changed_file_again() -> None:
     file = Path("t.csv")
     file.write_text("a,y\n1,u\n2,v\n")
     section = {"_target_": "dlcli.datasets.table.load", "path": str(file), "target": "y", "batch_size": 2}
-    first = load_anew(section)
-    assert load_anew({**section, "batch_size": 1}) is first
+    first = load_current(section)
+    assert load_current({**section, "batch_size": 1}) is first
     file.write_text("a,y\n1,u\n2,v\n3,u\n")
     assert load_data(section) is first  # the running command keeps the rows that it has read
-    assert len(load_anew(section)) == 3
+    assert len(load_current(section)) == 3

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from dlcli.datasets.table import load
 from dlcli.datasets.tables import bounds, delimited
 from dlcli.datasets.tables.pieces import read_pieces
-from dlcli.datasets.tables.selection import Wanted
+from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.errors import DataError
 
 ROWS = '{"a": 1, "y": "u"}\n{"a": 2, "y": "v"}\n'
@@ -34,7 +34,7 @@ def refused(name: str | Path) -> str:
     with pytest.raises(DataError) as whole:
         load(str(name), "y")
     with pytest.raises(DataError) as pieces:
-        list(read_pieces(Path(name), Wanted({"a": "numeric"}), rows=2))
+        list(read_pieces(Path(name), ColumnSelection({"a": "numeric"}), rows=2))
     assert str(whole.value).partition("\n")[0] == str(pieces.value).partition("\n")[0]
     return str(whole.value)
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import STDIN, read_pieces
-from dlcli.datasets.tables.selection import Wanted
+from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.errors import DataError
 
 TABLE = pd.DataFrame(
@@ -51,7 +51,7 @@ def as_gzip(file: Path) -> None:
 def test_pieces_add_up_to_the_table(name: str, write: Callable[[Path], object]) -> None:
     file = Path(name)
     write(file)
-    pieces = list(read_pieces(file, Wanted(KINDS, keep=["id"]), rows=3))
+    pieces = list(read_pieces(file, ColumnSelection(KINDS, keep=["id"]), rows=3))
     assert len(pieces) > 1 or name == "t.xlsx"
     found = pd.concat([piece.source.frame for piece in pieces], ignore_index=True)
     assert found["size"].astype(float).equals(TABLE["size"])
@@ -67,7 +67,7 @@ def test_a_row_is_reported_with_its_line_in_every_piece(rows: int | None) -> Non
     Path("t.csv").write_text("\na,b\n1,x\n2,y\n3,z\n4,u\n5,v\n")
     places = [
         piece.source.place(row, "b")
-        for piece in read_pieces(Path("t.csv"), Wanted({"a": "numeric"}), rows=rows)
+        for piece in read_pieces(Path("t.csv"), ColumnSelection({"a": "numeric"}), rows=rows)
         for row in range(len(piece.source.frame))
     ]
     assert places == [f"t.csv:{line}, column b" for line in (3, 4, 5, 6, 7)]
@@ -80,7 +80,7 @@ def test_a_quote_within_a_cell_is_literal(end: str) -> None:
     Path("t.csv").write_bytes("".join(line + end for line in lines).encode("utf-8-sig"))
     whole = read_table(Path("t.csv")).frame
     for rows in (1, 2, 3, None):
-        pieces = list(read_pieces(Path("t.csv"), Wanted({"x": "numeric"}, keep=None), rows=rows))
+        pieces = list(read_pieces(Path("t.csv"), ColumnSelection({"x": "numeric"}, keep=None), rows=rows))
         assert len(pieces) == (8 // rows + (8 % rows > 0) if rows else 1)
         assert [value for piece in pieces for value in piece.source.frame["x"]] == [*range(8)]
         kept = [value for piece in pieces for value in piece.kept['note 5" pipe'].to_pylist()]
@@ -89,7 +89,7 @@ def test_a_quote_within_a_cell_is_literal(end: str) -> None:
 
 def test_empty_lines_are_ignored_in_every_piece() -> None:
     Path("t.csv").write_text("\na\n\n\n\n1\n\n\n2\n\n\n\n\n")
-    pieces = list(read_pieces(Path("t.csv"), Wanted({"a": "numeric"}), rows=2))
+    pieces = list(read_pieces(Path("t.csv"), ColumnSelection({"a": "numeric"}), rows=2))
     assert [piece.source.frame["a"].tolist() for piece in pieces] == [[1], [2]]
 
 
@@ -107,7 +107,7 @@ def test_empty_lines_are_ignored_in_every_piece() -> None:
 def test_mistakes_are_reported_with_their_line(text: str | bytes, where: str, message: str) -> None:
     Path("t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError) as caught:
-        list(read_pieces(Path("t.csv"), Wanted({"a": "numeric", "b": "numeric"}), rows=2))
+        list(read_pieces(Path("t.csv"), ColumnSelection({"a": "numeric", "b": "numeric"}), rows=2))
     (problem,) = caught.value.problems
     assert problem.where == where
     assert problem.message.startswith(message)
@@ -116,22 +116,27 @@ def test_mistakes_are_reported_with_their_line(text: str | bytes, where: str, me
 def test_many_missing_columns_are_reported_in_one_sentence() -> None:
     Path("t.csv").write_text("p,q\n1,2\n")
     with pytest.raises(DataError, match=r"4 columns that the model needs are missing: a, b, c, d\n.*p, q"):
-        list(read_pieces(Path("t.csv"), Wanted(dict.fromkeys("abcd", "numeric"))))
+        list(read_pieces(Path("t.csv"), ColumnSelection(dict.fromkeys("abcd", "numeric"))))
 
 
 def test_a_first_row_of_strings_is_a_row_if_the_training_had_no_header() -> None:
     Path("t.csv").write_text("red,round\nblue,square\n")
-    (piece,) = read_pieces(Path("t.csv"), Wanted({"c0": "categorical", "c1": "categorical"}))
+    (piece,) = read_pieces(Path("t.csv"), ColumnSelection({"c0": "categorical", "c1": "categorical"}))
     assert piece.source.frame["c0"].tolist() == ["red", "blue"]
     Path("t.csv").write_text("c1,c0\nround,red\n")
-    (piece,) = read_pieces(Path("t.csv"), Wanted({"c0": "categorical", "c1": "categorical"}))
+    (piece,) = read_pieces(Path("t.csv"), ColumnSelection({"c0": "categorical", "c1": "categorical"}))
     assert piece.source.frame["c0"].tolist() == ["red"]
 
 
 def test_other_encodings_are_read() -> None:
     Path("t.csv").write_bytes("a;name\n1,5;Zoë\n2;Ann\n".encode("utf-16"))
     pieces = list(
-        read_pieces(Path("t.csv"), Wanted({"a": "numeric"}, keep=None), Written(encoding="utf-16"), rows=2)
+        read_pieces(
+            Path("t.csv"),
+            ColumnSelection({"a": "numeric"}, keep=None),
+            FormatOptions(encoding="utf-16"),
+            rows=2,
+        )
     )
     assert [value for piece in pieces for value in piece.source.frame["a"]] == [1.5, 2]
     assert [value for piece in pieces for value in piece.kept["name"].to_pylist()] == ["Zoë", "Ann"]
@@ -139,10 +144,10 @@ def test_other_encodings_are_read() -> None:
 
 def test_a_key_missing_in_a_piece_of_json_lines_is_a_missing_value() -> None:
     Path("t.jsonl").write_text('{"a": 1, "b": [1]}\n{"a": 2}\n{"b": [2]}\n{"a": 3}\n')
-    pieces = list(read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=["b"]), rows=1))
+    pieces = list(read_pieces(Path("t.jsonl"), ColumnSelection({"a": "numeric"}, keep=["b"]), rows=1))
     assert pd.concat([piece.source.frame["a"] for piece in pieces]).fillna(0).tolist() == [1, 2, 0, 3]
     Path("t.jsonl").write_text('{"a": 1}\n{"a": 2, "more": 1}\n')
-    pieces = list(read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=None), rows=1))
+    pieces = list(read_pieces(Path("t.jsonl"), ColumnSelection({"a": "numeric"}, keep=None), rows=1))
     assert [piece.kept.column_names for piece in pieces] == [["a"], ["a"]]
 
 
@@ -150,7 +155,7 @@ def test_large_json_numbers_keep_all_digits() -> None:
     Path("t.jsonl").write_text(
         '{"a": 1, "id": 12345678901234567890, "n": [1]}\n{"a": 2, "id": 7, "n": null}\n'
     )
-    (piece,) = read_pieces(Path("t.jsonl"), Wanted({"a": "numeric"}, keep=["id", "n"]))
+    (piece,) = read_pieces(Path("t.jsonl"), ColumnSelection({"a": "numeric"}, keep=["id", "n"]))
     assert piece.kept.to_pydict() == {"id": ["12345678901234567890", "7"], "n": [[1], None]}
 
 
@@ -169,7 +174,7 @@ def test_a_pipe_is_read_only_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -
 
     endless = Endless()
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=endless))
-    pieces = list(islice(read_pieces(STDIN, Wanted({"a": "numeric"}), rows=1000), 3))
+    pieces = list(islice(read_pieces(STDIN, ColumnSelection({"a": "numeric"}), rows=1000), 3))
     assert [piece.first for piece in pieces] == [0, 1000, 2000]
     assert endless.sent < 4 * 1000 * 4 + io.DEFAULT_BUFFER_SIZE
 
@@ -177,10 +182,10 @@ def test_a_pipe_is_read_only_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -
 def test_piped_json_lines_are_detected_by_their_first_character(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b'\n {"a": 1}\n{"a": "x"}\n')))
     with pytest.raises(DataError, match="standard input:3, column a: is a string"):
-        list(read_pieces(STDIN, Wanted({"a": "numeric"})))
+        list(read_pieces(STDIN, ColumnSelection({"a": "numeric"})))
 
 
 def test_reading_in_one_piece_gives_the_same_rows() -> None:
     as_csv()(Path("t.csv"))
-    (piece,) = read_pieces(Path("t.csv"), Wanted(KINDS))
+    (piece,) = read_pieces(Path("t.csv"), ColumnSelection(KINDS))
     assert piece.source.frame.equals(read_table(Path("t.csv"), types=KINDS).frame)

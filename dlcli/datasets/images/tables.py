@@ -30,9 +30,9 @@ def list_table(file: Path, target: str | None, image: str | None, split: str | N
     columns = list(source.frame.columns)
     if target is None:
         raise DataError("the column of labels is not given", "dataset.target", choices(columns))
-    source.need([target], "dataset.target")
+    source.require([target], "dataset.target")
     entries = image_entries(source, image)
-    source.need([split] if split else [], "dataset.split")
+    source.require([split] if split else [], "dataset.split")
     found = make_targets(source, [target], {target: _kind(source.frame[target])})
     labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
     return Listing(entries, labels, _parts(source, split), [])
@@ -45,7 +45,7 @@ def image_entries(source: Source, image: str | None) -> list[Entry]:
         DataError: the column or a file does not exist.
     """
     image = image or str(source.frame.columns[0])
-    source.need([image], "dataset.image")
+    source.require([image], "dataset.image")
     return [_entry(source, row, image, name) for row, name in enumerate(source.frame[image])]
 
 

@@ -69,12 +69,12 @@ def _plain(field: pa.Field, file: Path) -> pa.DataType:
         return pa.string()
     if types.is_timestamp(kind):
         return pa.timestamp("us")  # the time zone is dropped, since it is the same for all rows of a column
-    if is_odd(field):
-        raise odd_column(field.name, str(kind), file)
+    if is_unsupported(field):
+        raise unsupported_column(field.name, str(kind), file)
     return kind
 
 
-def is_odd(field: pa.Field) -> bool:
+def is_unsupported(field: pa.Field) -> bool:
     """Return whether a column contains lists, structs, bytes or durations, which tables do not support."""
     kind, types = field.type, pa.types
     if types.is_dictionary(kind):
@@ -87,7 +87,7 @@ def is_odd(field: pa.Field) -> bool:
     )
 
 
-def odd_column(name: str, kind: str, file: Path) -> DataError:
+def unsupported_column(name: str, kind: str, file: Path) -> DataError:
     """Return the error for an unsupported column that is needed."""
     return DataError(
         f"contains {kind}, but the columns of a table must be numbers, booleans, dates or strings",

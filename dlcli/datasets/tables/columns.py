@@ -27,7 +27,7 @@ _MOSTLY = 0.9
 ISO = "ISO8601"
 
 # Key of `DataFrame.attrs` for the formats of date columns in the file, by column name.
-DATES_WRITTEN = "dlcli.dates"
+DATE_FORMATS = "dlcli.dates"
 
 # Category of missing values.
 MISSING = "(missing)"
@@ -96,7 +96,7 @@ def as_categories(values: pd.Series) -> np.ndarray:
 def as_dates(values: pd.Series, place: Place, written: str | None = None) -> pd.Series:
     """Return dates with NaT for missing values; dates with a time zone are converted to UTC.
 
-    `written` is the format of the dates if it is known (see `how_written`), so that the first row does not decide
+    `written` is the format of the dates if it is known (see `date_format_of`), so that the first row does not decide
     whether 05/06 is in May or in June. Dates that begin with the year are accepted in addition.
 
     Raises:
@@ -119,7 +119,7 @@ def as_dates(values: pd.Series, place: Place, written: str | None = None) -> pd.
     return dates
 
 
-def how_written(values: pd.Series) -> str | None:
+def date_format_of(values: pd.Series) -> str | None:
     """Return the format of a column's dates for `as_dates`; None if pandas finds none."""
     known = values.dropna()
     if kind_of(values) == "date" or known.empty:

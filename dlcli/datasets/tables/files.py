@@ -13,12 +13,12 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from dlcli.config.suggest import hint, near_files, question
-from dlcli.datasets.tables.arrow_types import from_columns, is_odd, to_series
+from dlcli.datasets.tables.arrow_types import from_columns, is_unsupported, to_series
 from dlcli.datasets.tables.bounds import free_memory
 from dlcli.datasets.tables.compression import format_of, is_packed
 from dlcli.datasets.tables.delimited import MISSING, read_delimited
 from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
+from dlcli.datasets.tables.source import Source, check_unique_names, checked
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import kind_at, list_names
 from dlcli.formatting import amount
@@ -55,7 +55,7 @@ def table_format(file: Path) -> Literal["text", "parquet", "json lines", "excel"
     return "text"
 
 
-def need_file(file: Path, advice: str = "") -> None:
+def require_file(file: Path, advice: str = "") -> None:
     """Raise an error if a file does not exist, cannot be read or is empty.
 
     Raises:
@@ -91,7 +91,7 @@ def read_table(
     Raises:
         DataError: the file does not exist, its format is not supported, or it is not a valid table.
     """
-    need_file(file, "Check dataset.path.")
+    require_file(file, "Check dataset.path.")
     kind = table_format(file)
     if kind == "parquet":
         return checked(_parquet(file))
@@ -116,15 +116,15 @@ def read_table(
 def _parquet(file: Path) -> Source:
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow
-        refuse_namesakes(schema.names, file)
+        check_unique_names(schema.names, file)
         # Convert column by column, so that at most one column of a large table is in memory twice.
-        odd = {field.name: str(field.type) for field in schema if is_odd(field)}
+        unsupported = {field.name: str(field.type) for field in schema if is_unsupported(field)}
         columns = [
             to_series(table.read([name]).column(0), schema.field(name), file)
             for name in schema.names
-            if name not in odd
+            if name not in unsupported
         ]
-    return Source(from_columns(columns), file, odd=odd)
+    return Source(from_columns(columns), file, unsupported=unsupported)
 
 
 @contextmanager

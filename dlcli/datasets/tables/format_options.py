@@ -11,7 +11,7 @@ Choice = Literal["auto"] | bool
 
 
 @dataclass(frozen=True)
-class Written:
+class FormatOptions:
     """Format options that a user can set; auto detects the value.
 
     Attributes:

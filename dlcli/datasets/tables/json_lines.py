@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json
 
-from dlcli.datasets.tables.arrow_types import is_odd, to_frame
+from dlcli.datasets.tables.arrow_types import is_unsupported, to_frame
 from dlcli.datasets.tables.bounds import free_memory
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.source import Source
@@ -38,8 +38,10 @@ def read_json_lines(file: Path | Excerpt) -> Source:
     except pa.ArrowException as error:
         _check_types(file, lines)
         raise DataError(f"is not a JSON lines file: {first_line(error)}", str(file), _HINT) from error
-    odd = {field.name: str(field.type) for field in table.schema if is_odd(field)}
-    return Source(to_frame(table.drop_columns(list(odd)), name), name, first=1 + before, odd=odd)
+    unsupported = {field.name: str(field.type) for field in table.schema if is_unsupported(field)}
+    return Source(
+        to_frame(table.drop_columns(list(unsupported)), name), name, first=1 + before, unsupported=unsupported
+    )
 
 
 def _objects(file: Path | Excerpt) -> list[bytes]:

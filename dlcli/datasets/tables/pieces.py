@@ -15,14 +15,14 @@ from typing import IO, Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from dlcli.datasets.tables.arrow_types import dated, from_columns, is_odd, to_series
+from dlcli.datasets.tables.arrow_types import dated, from_columns, is_unsupported, to_series
 from dlcli.datasets.tables.bounds import bounded
 from dlcli.datasets.tables.compression import Excerpt, opened
-from dlcli.datasets.tables.files import need_file, parquet_errors, read_table, table_format
-from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.files import parquet_errors, read_table, require_file, table_format
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.selection import Piece, Wanted, carried, is_empty, nothing_kept
-from dlcli.datasets.tables.source import Source, checked, refuse_namesakes
+from dlcli.datasets.tables.selection import ColumnSelection, Piece, columns_to_keep, empty_file, no_columns
+from dlcli.datasets.tables.source import Source, check_unique_names, checked
 from dlcli.datasets.tables.text_pieces import text_pieces
 
 # Stands for standard input.
@@ -40,8 +40,8 @@ def piped() -> io.BufferedReader:
 
 def read_pieces(
     file: Path,
-    wanted: Wanted,
-    written: Written | None = None,
+    selection: ColumnSelection,
+    format_options: FormatOptions | None = None,
     rows: int | None = PIECE,
     stream: io.BufferedReader | None = None,
 ) -> Iterator[Piece]:
@@ -55,17 +55,17 @@ def read_pieces(
     if file == STDIN:
         stream = stream or piped()
         read = _json_pieces if stream.peek().lstrip()[:1] in (b"{", b"[") else text_pieces
-        pieces = read(bounded(stream, str(file)), file, wanted, written or Written(), rows)
+        pieces = read(bounded(stream, str(file)), file, selection, format_options or FormatOptions(), rows)
     else:
-        need_file(file)
+        require_file(file)
         kind = table_format(file)
         if kind == "parquet":
-            pieces = _parquet_pieces(file, wanted, rows)
+            pieces = _parquet_pieces(file, selection, rows)
         elif kind == "excel":
-            pieces = iter([_whole(read_table(file), wanted)])
+            pieces = iter([_whole(read_table(file), selection)])
         else:
             read = _json_pieces if kind == "json lines" else text_pieces
-            pieces = read(opened(file), file, wanted, written or Written(), rows)
+            pieces = read(opened(file), file, selection, format_options or FormatOptions(), rows)
     first = 0
     for piece in pieces:
         yield replace(piece, first=first)
@@ -75,8 +75,8 @@ def read_pieces(
 def _json_pieces(
     file_opened: AbstractContextManager[IO[bytes]],
     file: Path,
-    wanted: Wanted,
-    written: Written,
+    selection: ColumnSelection,
+    format_options: FormatOptions,
     rows: int | None,
 ) -> Iterator[Piece]:
     seen: dict[str, None] = {}
@@ -88,19 +88,19 @@ def _json_pieces(
                 source = read_json_lines(Excerpt(file, b"".join(head), skipped))
                 names = list(source.frame.columns)
                 # Columns that no row of this piece has, since keys may be omitted.
-                absent = [name for name in seen if name not in names and name not in source.odd]
+                absent = [name for name in seen if name not in names and name not in source.unsupported]
                 index = range(sum(bool(line.strip()) for line in head))
                 frame = source.frame.reindex(index=index, columns=[*names, *absent])
                 if not seen:  # all pieces keep the same columns
-                    keep = carried([*names, *source.odd], source.odd, file, wanted)
-                seen |= dict.fromkeys([*names, *source.odd])
+                    keep = columns_to_keep([*names, *source.unsupported], source.unsupported, file, selection)
+                seen |= dict.fromkeys([*names, *source.unsupported])
                 values = [json.loads(line) for line in head if keep and line.strip()]
                 kept = pa.table({name: _as_given([row.get(name) for row in values]) for name in keep})
                 source = checked(replace(source, frame=frame))
-                yield Piece(source, kept if keep else nothing_kept(source), 0)
+                yield Piece(source, kept if keep else no_columns(source), 0)
             skipped += len(head)
     if not seen:
-        raise is_empty(file)
+        raise empty_file(file)
 
 
 def _as_given(values: Sequence[Any]) -> pa.Array:
@@ -114,27 +114,27 @@ def _as_given(values: Sequence[Any]) -> pa.Array:
         return pa.array(list(strings), pa.string())
 
 
-def _parquet_pieces(file: Path, wanted: Wanted, rows: int | None) -> Iterator[Piece]:
+def _parquet_pieces(file: Path, selection: ColumnSelection, rows: int | None) -> Iterator[Piece]:
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow
-        refuse_namesakes(schema.names, file)
-        odd = {field.name: str(field.type) for field in schema if is_odd(field)}
-        keep = carried(schema.names, odd, file, wanted)
-        needed = [n for n in (schema.names if wanted.others else wanted.kinds) if n not in odd]
+        check_unique_names(schema.names, file)
+        unsupported = {field.name: str(field.type) for field in schema if is_unsupported(field)}
+        keep = columns_to_keep(schema.names, unsupported, file, selection)
+        needed = [n for n in (schema.names if selection.others else selection.kinds) if n not in unsupported]
         if not table.metadata.num_rows:
-            raise is_empty(file)
+            raise empty_file(file)
         skipped = 0
         for batch in table.iter_batches(
             rows or table.metadata.num_rows, columns=list(dict.fromkeys([*needed, *keep]))
         ):
             part = pa.Table.from_batches([batch])
             columns = [to_series(part.column(name), part.field(name), file) for name in needed]
-            source = checked(Source(from_columns(columns), file, odd=odd, skipped=skipped))
-            yield Piece(source, part.select(keep) if keep else nothing_kept(source), 0)
+            source = checked(Source(from_columns(columns), file, unsupported=unsupported, skipped=skipped))
+            yield Piece(source, part.select(keep) if keep else no_columns(source), 0)
             skipped += len(part)
 
 
-def _whole(source: Source, wanted: Wanted) -> Piece:
-    keep = carried(list(source.frame.columns), source.odd, source.file, wanted)
-    kept = pa.Table.from_pandas(source.frame[keep], preserve_index=False) if keep else nothing_kept(source)
+def _whole(source: Source, selection: ColumnSelection) -> Piece:
+    keep = columns_to_keep(list(source.frame.columns), source.unsupported, source.file, selection)
+    kept = pa.Table.from_pandas(source.frame[keep], preserve_index=False) if keep else no_columns(source)
     return Piece(source, dated(kept), 0)

@@ -20,7 +20,7 @@ _FEW = 3
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColumnSelection:
     """Selection of the columns to read from a table.
 
     Attributes:
@@ -51,24 +51,28 @@ class Piece:
     first: int
 
 
-def nothing_kept(source: Source) -> pa.Table:
+def no_columns(source: Source) -> pa.Table:
     """Return a table with the same number of rows and no columns."""
     return pa.Table.from_pandas(pd.DataFrame(index=source.frame.index), preserve_index=False)
 
 
-def carried(names: Sequence[str], odd: Collection[str], file: Path, wanted: Wanted) -> list[str]:
+def columns_to_keep(
+    names: Sequence[str], unsupported: Collection[str], file: Path, selection: ColumnSelection
+) -> list[str]:
     """Return the columns to keep, after checking that the file has them and all required columns.
 
     Raises:
         DataError: a column is missing; the hint suggests similar names.
     """
     columns = Source(pd.DataFrame(columns=list(names)), file)
-    columns.need(list(wanted.keep or ()), "--keep")  # columns of lists can be kept too
+    columns.require(list(selection.keep or ()), "--keep")  # columns of lists can be kept too
     columns = replace(
-        columns, frame=columns.frame.drop(columns=list(odd)), odd=dict.fromkeys(odd, "lists or the like")
+        columns,
+        frame=columns.frame.drop(columns=list(unsupported)),
+        unsupported=dict.fromkeys(unsupported, "lists or the like"),
     )
-    absent = [name for name in wanted.kinds if name not in columns.frame]
-    if len(absent) > _FEW and not set(absent) & set(odd):
+    absent = [name for name in selection.kinds if name not in columns.frame]
+    if len(absent) > _FEW and not set(absent) & set(unsupported):
         raise DataError(
             f"{len(absent)} columns that the model needs are missing: {', '.join(absent[:8])}"
             f"{', ...' if absent[8:] else ''}",
@@ -76,14 +80,14 @@ def carried(names: Sequence[str], odd: Collection[str], file: Path, wanted: Want
             hint(choices(names)),
         )
     try:
-        columns.need_all({str(file): absent})
+        columns.require_all({str(file): absent})
     except DataError as error:
-        add = "" if wanted.others else "Add the column; its cells may be empty if a value is unknown."
+        add = "" if selection.others else "Add the column; its cells may be empty if a value is unknown."
         raise DataError([_for_file(problem, file, add) for problem in error.problems]) from error
-    return list(names if wanted.keep is None else wanted.keep)
+    return list(names if selection.keep is None else selection.keep)
 
 
-def is_empty(file: Path) -> DataError:
+def empty_file(file: Path) -> DataError:
     """Return the error for a file without rows."""
     return DataError("is empty", str(file), "Give at least one row.")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.arrow_types import odd_column
-from dlcli.datasets.tables.columns import DATES_WRITTEN, as_dates, as_kind, kind_of
+from dlcli.datasets.tables.arrow_types import unsupported_column
+from dlcli.datasets.tables.columns import DATE_FORMATS, as_dates, as_kind, kind_of
 from dlcli.errors import DataError, Problem
 
 
@@ -24,7 +24,7 @@ class Source:
         file: the file.
         first: line of the first row; None if rows are not lines, and are counted from 1.
         test: source of the last rows, if they come from a test file.
-        odd: columns of unsupported types, such as lists, and their types; they are not in the frame.
+        unsupported: columns of unsupported types, such as lists, and their types; they are not in the frame.
         skipped: number of rows of the file before these, if rows are counted.
     """
 
@@ -32,7 +32,7 @@ class Source:
     file: Path
     first: int | None = None
     test: Source | None = None
-    odd: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
     skipped: int = 0
 
     def place(self, row: int, column: str = "") -> str:
@@ -43,7 +43,7 @@ class Source:
         place = f"{self.file}:{row + self.first}" if self.first is not None else counted
         return f"{place}, column {column}" if column else place
 
-    def need(self, columns: Sequence[str], key: str) -> None:
+    def require(self, columns: Sequence[str], key: str) -> None:
         """Raise an error unless the table has these columns; `key` is the setting that names them.
 
         Raises:
@@ -51,8 +51,8 @@ class Source:
         """
         names = list(self.frame.columns)
         for column in columns:
-            if column in self.odd:
-                raise odd_column(column, self.odd[column], self.file)
+            if column in self.unsupported:
+                raise unsupported_column(column, self.unsupported[column], self.file)
             if column not in names:
                 nameless = names == [f"c{number}" for number in range(len(names))]
                 raise DataError(
@@ -65,17 +65,17 @@ class Source:
                     ),
                 )
 
-    def need_all(self, wanted: Mapping[str, Sequence[str]]) -> None:
-        """Raise one error for all missing columns; `wanted` are the column names by setting.
+    def require_all(self, columns_by_key: Mapping[str, Sequence[str]]) -> None:
+        """Raise one error for all missing columns; `columns_by_key` are the column names by setting.
 
         Raises:
-            DataError: as for `need`.
+            DataError: as for `require`.
         """
         problems: list[Problem] = []
-        for key, columns in wanted.items():
+        for key, columns in columns_by_key.items():
             for column in columns:
                 try:
-                    self.need([column], key)
+                    self.require([column], key)
                 except DataError as error:
                     problems += error.problems
         if problems:
@@ -87,7 +87,7 @@ class Source:
         Raises:
             DataError: the test file lacks a column or a target value.
         """
-        test.need(list(self.frame.columns), f"dataset.test_path ({test.file.name})")
+        test.require(list(self.frame.columns), f"dataset.test_path ({test.file.name})")
         if (missing := test.frame[list(targets)].isna().any(axis=1).to_numpy()).any():
             row = int(missing.argmax())
             raise DataError(
@@ -95,7 +95,7 @@ class Source:
                 test.place(row, ", ".join(targets)),
                 "Fill it in, or remove the row.",
             )
-        written = self.frame.attrs.get(DATES_WRITTEN, {})
+        written = self.frame.attrs.get(DATE_FORMATS, {})
         columns = {
             name: as_kind(test.frame[name], kind_of(values), test.place, written.get(name))
             if kind_of(values) != kind_of(test.frame[name])
@@ -112,7 +112,7 @@ class Source:
                     own = own.assign(**{name: own[name].astype(np.float64)})
         frame = pd.concat([own, pd.DataFrame(columns)], ignore_index=True)
         frame.attrs = self.frame.attrs
-        return Source(frame, self.file, self.first, test, self.odd)
+        return Source(frame, self.file, self.first, test, self.unsupported)
 
     def split_column(self, name: str | None, key: str) -> np.ndarray | None:
         """Return a column `(N,)` that splits depend on; `key` is the dataset's setting that names it.
@@ -159,11 +159,11 @@ def checked(source: Source) -> Source:
     names = source.frame.columns
     if not len(names) or not len(source.frame):
         raise DataError("has no rows", str(source.file), "Give at least one row below the column names.")
-    refuse_namesakes(list(names), source.file)
+    check_unique_names(list(names), source.file)
     return source
 
 
-def refuse_namesakes(names: Sequence[str], file: Path) -> None:
+def check_unique_names(names: Sequence[str], file: Path) -> None:
     """Raise an error if column names are not unique.
 
     Raises:

@@ -12,9 +12,9 @@ from typing import IO, Any
 from dlcli.datasets.tables.compression import Excerpt
 from dlcli.datasets.tables.delimited import find_dialect, read_delimited, read_words
 from dlcli.datasets.tables.dialect import Dialect
-from dlcli.datasets.tables.format_options import Written
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
-from dlcli.datasets.tables.selection import Piece, Wanted, carried, is_empty, nothing_kept
+from dlcli.datasets.tables.selection import ColumnSelection, Piece, columns_to_keep, empty_file, no_columns
 from dlcli.datasets.tables.source import checked
 from dlcli.errors import DataError
 from dlcli.formatting import counted
@@ -23,8 +23,8 @@ from dlcli.formatting import counted
 def text_pieces(
     file_opened: AbstractContextManager[IO[bytes]],
     file: Path,
-    wanted: Wanted,
-    written: Written,
+    selection: ColumnSelection,
+    format_options: FormatOptions,
     rows: int | None,
 ) -> Iterator[Piece]:
     """Read an opened file in pieces of `rows` lines; None reads one piece.
@@ -33,18 +33,18 @@ def text_pieces(
         DataError: the file is empty or lacks a column, or a row is invalid; with the line.
     """
     with file_opened as stream:
-        text = text_lines(stream, file, written.encoding)
+        text = text_lines(stream, file, format_options.encoding)
         lines = (line.encode("utf-8", "surrogateescape") for line in text)
         skipped, line = next(((number, line) for number, line in enumerate(lines) if line.strip()), (0, b""))
         if not line:
-            raise is_empty(file)
+            raise empty_file(file)
         head = [line, *islice(lines, rows)]
-        options = written.options() | {"encoding": "utf-8"}
+        options = format_options.options() | {"encoding": "utf-8"}
         excerpt = Excerpt(file, b"".join(head))
         if options["header"] is None:
-            options["header"] = _has_header(excerpt, wanted, options)
+            options["header"] = _has_header(excerpt, selection, options)
         dialect, names = find_dialect(excerpt, **options)
-        keep = carried(names, {}, file, wanted)
+        keep = columns_to_keep(names, {}, file, selection)
         found = {name: getattr(dialect, name) for name in ("separator", "decimal", "header", "quotes")}
         records = _records(chain(head, lines), dialect)
         before = next(records) if dialect.header else []
@@ -56,21 +56,23 @@ def text_pieces(
             if count or not batch:  # for a header without rows, `checked` raises the error
                 any_rows = True
                 excerpt = Excerpt(file, b"".join([*before, *own]), skipped - len(before))
-                source = checked(read_delimited(excerpt, **found, types=wanted.kinds, missing=wanted.missing))
+                source = checked(
+                    read_delimited(excerpt, **found, types=selection.kinds, missing=selection.missing)
+                )
                 if len(source.frame) != count:
                     raise DataError(
                         f"{counted(count, 'row')} from this line on are read as {len(source.frame)}",
                         f"{file}:{skipped + 1}",
                         "If quotes are ordinary characters, set dataset.quotes=false.",
                     )
-                yield Piece(source, read_words(excerpt, keep, dialect) if keep else nothing_kept(source), 0)
+                yield Piece(source, read_words(excerpt, keep, dialect) if keep else no_columns(source), 0)
             skipped += len(own)
 
 
-def _has_header(excerpt: Excerpt, wanted: Wanted, options: Mapping[str, Any]) -> bool | None:
+def _has_header(excerpt: Excerpt, selection: ColumnSelection, options: Mapping[str, Any]) -> bool | None:
     """Return whether the first line is a header, by the names of the required columns; None if that is undecided."""
     _, names = find_dialect(excerpt, **{**options, "header": True})
-    needed = set(wanted.kinds)
+    needed = set(selection.kinds)
     if needed & set(names):
         return True
     # A row of strings looks like a header, but the training file had none if its columns are named c0, c1, ...

@@ -13,7 +13,7 @@ from dlcli.errors import Problem
 _MOSTLY = 0.9
 
 
-def odd_times(source: Source, times: np.ndarray | None, column: str | None) -> Iterator[Problem]:
+def time_warnings(source: Source, times: np.ndarray | None, column: str | None) -> Iterator[Problem]:
     """Yield warnings about times that decrease between rows, and about gaps in times with a fixed step.
 
     Args:
