@@ -219,7 +219,8 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     Raises:
         DlcliError: they cannot be read, or not be split like this.
     """
-    from dlcli.checks.compatibility import check_monitored, check_refit
+    from dlcli.checks.compatibility import check_refit
+    from dlcli.checks.task_fit import check_monitored
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.raw_rows import load_current

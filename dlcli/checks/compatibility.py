@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from dlcli.assembly.optimization import make_chosen, make_optimizer, make_schedule
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.endings import find_endings
-from dlcli.checks.task_fit import check_task
+from dlcli.checks.task_fit import check_task, make_task
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
 from dlcli.config.suggest import did_you_mean
@@ -27,7 +27,6 @@ from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.models.layers import HasBackbone
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
-from dlcli.tasks.facts import target_facts
 from dlcli.training.averaging import SWA
 
 # Training rows that are preprocessed to find the shape of the model's input.
@@ -79,10 +78,11 @@ def find_mistakes(
     readable = passes("preprocessing", lambda: _pairing(config, data, "preprocessing", hint))
     fits = readable and passes("preprocessing", lambda: _makes(_row_facts, config, data, split)) and fits
     if passes("task", lambda: iter(check_task(config["task"], data, split))) and passes(
-        "task", lambda: _makes(_task, config, data, split)
+        "task", lambda: _makes(make_task, config, data, split)
     ):
         passes(
-            "monitor mode callbacks", lambda: _monitor(config, _task(config, data, split), split, objectives)
+            "monitor mode callbacks",
+            lambda: _monitor(config, make_task(config, data, split), split, objectives),
         )
         if fits:
             passes("model", lambda: _makes(_model, config, data, split))
@@ -101,60 +101,6 @@ def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: 
             where="cv.refit",
             hint="Use cross-validation (cv=kfold cv.test_size=0.2 cv.refit=true).",
         )
-
-
-def check_monitored(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> None:
-    """Check that the monitored metric is defined on the rows of each split: AUROC, for one, needs both classes.
-
-    Raises:
-        ConfigError: It is undefined on some rows, whatever a model predicts.
-    """
-    part, _, name = config["monitor"].partition("/")
-    if part not in ("train", "val") or name == "loss" or data.target_kind == "forecast":
-        return
-    undefined = [
-        number
-        for number, split in enumerate(splits)
-        if len(split.rows(part))
-        and not _is_defined(name, _task(config, data, split), data.y[split.rows(part)])
-    ]
-    if undefined:
-        rows = {"train": "training", "val": "validation"}[part] + " rows"
-        where = (
-            f"the {rows}" if len(splits) == 1 else f"the {rows} of {len(undefined)} of {len(splits)} splits"
-        )
-        raise ConfigError(
-            f"{config['monitor']} is undefined on {where}: they lack a class or a label, or have a single value",
-            "monitor",
-            "Use monitor=val/loss mode=min, equal shares of the classes in all parts (cv.stratify=true), or more "
-            "validation rows (cv.val_size=0.3).",
-        )
-
-
-def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
-    """Return whether a metric is defined for targets that are predicted perfectly; true for tasks of the user's own."""
-    metric = task.metrics().get(name)
-    if metric is None or not type(task).__module__.startswith("dlcli."):
-        return True
-    y = torch.as_tensor(task.encode(targets))
-    match task.kind:
-        case "multiclass":
-            outputs = 20.0 * torch.nn.functional.one_hot(y, task.num_outputs)
-        case "binary" | "multilabel":
-            outputs = 40.0 * y - 20.0
-        case _:
-            return True
-    metric.update(*task.metric_inputs(outputs, y))
-    return not bool(metric.compute().isnan().any())
-
-
-def _task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
-    task: Task = check_type(
-        build(config["task"], where="task", **target_facts(data, split.train)),
-        "task",
-        config["task"]["_target_"],
-    )
-    return task
 
 
 def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]:
@@ -258,7 +204,7 @@ def _reason(error: Exception) -> str:
 
 def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     """Build the model on the meta device, which allocates no memory, and check it against the data."""
-    facts = _row_facts(config, data, split) | {"num_outputs": _task(config, data, split).num_outputs}
+    facts = _row_facts(config, data, split) | {"num_outputs": make_task(config, data, split).num_outputs}
     kind = locate(config["model"]["_target_"])
     inputs = inspect.signature(kind.forward).parameters if hasattr(kind, "forward") else ("lengths",)
     # Sequences of different lengths need a model that masks the padding. Texts are padded with a special token.

@@ -1,15 +1,21 @@
-"""Checks that the task and its loss fit the targets."""
+"""Checks that the task, its loss and the monitored metric fit the targets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlcli.config.build import TARGET, locate
+import numpy as np
+import torch
+
+from dlcli.config.build import TARGET, build, locate
 from dlcli.config.catalog import accepting
+from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data
-from dlcli.errors import Problem
+from dlcli.errors import ConfigError, Problem
 from dlcli.splits.split import Split
+from dlcli.tasks.base import Task
+from dlcli.tasks.facts import target_facts
 
 
 def check_task(node: Mapping[str, Any], data: Data, split: Split) -> list[Problem]:
@@ -72,3 +78,58 @@ def _threshold(node: Mapping[str, Any], split: Split) -> list[Problem]:
             "Add validation rows (cv.val_size=0.15), or leave it out.",
         )
     ]
+
+
+def make_task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
+    """Return the task that the configuration describes, for the training rows of a split."""
+    task: Task = check_type(
+        build(config["task"], where="task", **target_facts(data, split.train)),
+        "task",
+        config["task"]["_target_"],
+    )
+    return task
+
+
+def check_monitored(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> None:
+    """Check that the monitored metric is defined on the rows of each split: AUROC, for one, needs both classes.
+
+    Raises:
+        ConfigError: It is undefined on some rows, whatever a model predicts.
+    """
+    part, _, name = config["monitor"].partition("/")
+    if part not in ("train", "val") or name == "loss" or data.target_kind == "forecast":
+        return
+    undefined = [
+        number
+        for number, split in enumerate(splits)
+        if len(split.rows(part))
+        and not _is_defined(name, make_task(config, data, split), data.y[split.rows(part)])
+    ]
+    if undefined:
+        rows = {"train": "training", "val": "validation"}[part] + " rows"
+        where = (
+            f"the {rows}" if len(splits) == 1 else f"the {rows} of {len(undefined)} of {len(splits)} splits"
+        )
+        raise ConfigError(
+            f"{config['monitor']} is undefined on {where}: they lack a class or a label, or have a single value",
+            "monitor",
+            "Use monitor=val/loss mode=min, equal shares of the classes in all parts (cv.stratify=true), or more "
+            "validation rows (cv.val_size=0.3).",
+        )
+
+
+def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
+    """Return whether a metric is defined for targets that are predicted perfectly; true for tasks of the user's own."""
+    metric = task.metrics().get(name)
+    if metric is None or not type(task).__module__.startswith("dlcli."):
+        return True
+    y = torch.as_tensor(task.encode(targets))
+    match task.kind:
+        case "multiclass":
+            outputs = 20.0 * torch.nn.functional.one_hot(y, task.num_outputs)
+        case "binary" | "multilabel":
+            outputs = 40.0 * y - 20.0
+        case _:
+            return True
+    metric.update(*task.metric_inputs(outputs, y))
+    return not bool(metric.compute().isnan().any())
