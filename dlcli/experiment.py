@@ -117,6 +117,7 @@ def plan_experiment(
     """
     from dlcli.assembly.starting_weights import check_weights
     from dlcli.checks.compatibility import find_mistakes
+    from dlcli.checks.task_fit import check_monitored
     from dlcli.config.compose import draft
     from dlcli.config.folders import extend_path, user_folders
     from dlcli.config.overrides import quoted
@@ -153,6 +154,7 @@ def plan_experiment(
         problems += check_weights(config, estimation.data, estimation.splits)
     if problems:
         raise ConfigError(problems)
+    check_monitored(config, estimation.data, judged.splits)
     if not sweeping:
         del config["sweep"]  # one training's record says nothing of a search
     return Experiment(found.composed, config, folders, estimation)
@@ -220,7 +222,6 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
         DlcliError: they cannot be read, or not be split like this.
     """
     from dlcli.checks.compatibility import check_refit
-    from dlcli.checks.task_fit import check_monitored
     from dlcli.config.build import build
     from dlcli.cross_validation.estimation import Estimation
     from dlcli.datasets.raw_rows import load_current
@@ -238,5 +239,4 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
     splits, final_test = limit_splits(splits, rows, folds), thin(final_test, rows)
     check_refit(config, splits, final_test)
-    check_monitored(config, data, splits)
     return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))
