@@ -23,7 +23,6 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.comparison import compare
 from tests.conftest import ROOT
 
 SECTION = re.search(
@@ -225,7 +224,9 @@ def test_a_metric_is_added_in_four_steps(change: Change) -> None:
     for command in change.commands:
         if command.startswith("dlcli"):
             assert "max_error" in run(command)
-    assert "max_error" in sys.modules[compare.__name__].LOWER_IS_BETTER
+    from dlcli.comparison.scale import scale_of
+
+    assert scale_of("max_error", [result.run_dir]).better == "lower"
     assert run_tests(change) == 8
 
 

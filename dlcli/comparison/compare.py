@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcli.comparison.scale import Scale, scale_of
 from dlcli.config.next_command import resume_command
 from dlcli.errors import InputError
 from dlcli.runs.folder import OpenedRun, open_run
@@ -27,37 +28,6 @@ from dlcli.tracking.digests import WINNER_FILE
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import flatten
 
-LOWER_IS_BETTER = frozenset(
-    {
-        "loss",
-        "mse",
-        "rmse",
-        "mae",
-        "mape",
-        "mase",
-        "pinball",
-        "log_loss",
-        "calibration_error",
-        "brier",
-        "hamming_distance",
-    }
-)
-# Metrics for which neither a higher nor a lower value is better by itself.
-_NEITHER = frozenset({"coverage", "interval_width"})
-# Metrics between 0 and 1, whose differences are given in percentage points.
-_SHARES = frozenset(
-    {
-        "accuracy",
-        "balanced_accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "auroc",
-        "average_precision",
-        "specificity",
-        "exact_match",
-    }
-)
 # Metrics that are means over rows. The bootstrap resamples their differences per row, which is fast.
 _OF_ROWS = ("accuracy", "mse", "mae")
 _HELD_OUT = "test/"
@@ -86,7 +56,7 @@ class Comparison:
         figures: Metric to each run's value on held-out rows (mean over folds), or None for a run without it.
         metric: The metric that was tested.
         pairs: Tested pairs; empty if the runs cannot be paired.
-        ranking: Ranking of three or more cross-validated runs, else None.
+        ranking: Ranking of three or more cross-validated runs; None for fewer, or a metric of unknown direction.
         refusal: Why the runs cannot be paired, or None.
     """
 
@@ -132,6 +102,7 @@ def compare(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> C
             "a comparison needs at least two runs", "RUN", "Name two or more: dlcli compare RUN_A RUN_B"
         )
     opened = [open_run(ref, runs_dir) for ref in refs]
+    _check_different(refs, opened)
     runs = [_evaluated(run, label) for run, label in zip(opened, _labels(opened), strict=True)]
     metric = metric and metric.removeprefix(_HELD_OUT)
     names = dict.fromkeys(name for run in runs for name in run.folds[0])
@@ -151,18 +122,38 @@ def compare(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> C
         for name in names
     }
     refusal = _refusal(runs)
-    found = [] if refusal else [_pair(a, b, metric) for a, b in itertools.combinations(runs, 2)]
+    scale = scale_of(metric, [run.folders[0] for run in runs])
+    found = [] if refusal else [_pair(a, b, metric, scale) for a, b in itertools.combinations(runs, 2)]
     pairs = [pair for pair in found if pair is not None]
     if not refusal and len(pairs) < len(found):
         refusal, pairs = _no_rows(runs, metric, common), []
     ranking = None
     if pairs and len(runs) > 2:
         pairs = _corrected(pairs)
-        if len(runs[0].folds) > 1:
+        if len(runs[0].folds) > 1 and scale.better:
             table = np.array([[fold[metric] for fold in run.folds] for run in runs]).T
-            ranking = friedman(table, higher_is_better=metric not in LOWER_IS_BETTER)
+            ranking = friedman(table, higher_is_better=scale.better == "higher")
     labels = tuple(run.label for run in runs)
     return Comparison(labels, _settings(opened), figures, metric, tuple(pairs), ranking, refusal)
+
+
+def _check_different(refs: Sequence[str], opened: Sequence[OpenedRun]) -> None:
+    """Check that no two references name the same run.
+
+    Raises:
+        InputError: Two of them do; a name stands for the newest run of that name.
+    """
+    names: dict[str, str] = {}
+    for ref, run in zip(refs, opened, strict=True):
+        run_id = run.ledger.run_id
+        if run_id in names:
+            both = f"{names[run_id]} and {ref}" if names[run_id] != ref else f"{ref}, given twice,"
+            raise InputError(
+                f"{both} refer to the same run {run_id[:8]}",
+                "RUN",
+                " ".join(["Give the IDs of different runs.", *run.notes]),
+            )
+        names[run_id] = ref
 
 
 def _labels(opened: Sequence[OpenedRun]) -> list[str]:
@@ -239,12 +230,12 @@ def _no_rows(runs: Sequence[_Evaluated], metric: str, common: Sequence[str]) -> 
     )
 
 
-def _pair(a: _Evaluated, b: _Evaluated, metric: str) -> Pair | None:
+def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: Scale) -> Pair | None:
     """Test two runs; None if the metric of a single hold-out cannot be computed from its predictions."""
     if len(a.folds) > 1:
         x, y = ([fold[metric] for fold in run.folds] for run in (a, b))
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
-        words = _words(a.label, b.label, metric, difference, difference.p, "on these folds")
+        words = _words(a.label, b.label, metric, scale, difference, difference.p, "on these folds")
         tests = {difference.test: difference.p, "Wilcoxon signed-rank": wilcoxon(x, y)}
         return Pair(a.label, b.label, difference, tests, words)
     rows_a, rows_b = _rows(a, metric), _rows(b, metric)
@@ -258,7 +249,7 @@ def _pair(a: _Evaluated, b: _Evaluated, metric: str) -> Pair | None:
     if found is None:
         return None
     p[found.test] = found.p
-    words = _words(a.label, b.label, metric, found, next(iter(p.values())), "on these rows")
+    words = _words(a.label, b.label, metric, scale, found, next(iter(p.values())), "on these rows")
     return Pair(a.label, b.label, found, p, words)
 
 
@@ -312,15 +303,15 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
     return corrected
 
 
-def _words(a: str, b: str, metric: str, difference: Difference, p: float, where: str) -> str:
+def _words(a: str, b: str, metric: str, scale: Scale, difference: Difference, p: float, where: str) -> str:
     """Return a sentence such as `B better than A in f1 by 0.8 points, 95 % CI 0.1 worse to 1.7 better: ...`."""
     if difference.mean == difference.low == difference.high == 0:
         return f"{b} has exactly the same {metric} as {a}: not distinguishable {where}"
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    is_share = metric.removesuffix("_untuned") in _SHARES
-    unit, scale = (" points", 100) if is_share else ("", 1)
-    more, less = ("higher", "lower") if metric in _NEITHER else ("better", "worse")
-    mean, *ends = (sign * scale * value for value in (difference.mean, difference.low, difference.high))
+    unit, factor = (" points", 100) if scale.is_share else ("", 1)
+    more, less = ("better", "worse") if scale.better else ("higher", "lower")
+    mean, *ends = (
+        scale.sign * factor * value for value in (difference.mean, difference.low, difference.high)
+    )
     better, ends = (more, sorted(ends)) if mean >= 0 else (less, sorted(ends, reverse=True))
     if min(ends) >= 0 or max(ends) <= 0:
         interval = f"{abs(ends[0]):.3g} to {abs(ends[1]):.3g}"

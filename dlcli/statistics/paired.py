@@ -90,8 +90,7 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Difference:
         ]
     )
     low, high = np.quantile(means, [0.025, 0.975])
-    p = min(1.0, 2 * min(float((means <= 0).mean()), float((means >= 0).mean())))
-    return Difference(mean, float(low), float(high), p, "paired bootstrap")
+    return Difference(mean, float(low), float(high), _bootstrap_p(means), "paired bootstrap")
 
 
 def paired_bootstrap_of(
@@ -123,7 +122,14 @@ def paired_bootstrap_of(
     if not len(found):
         return None
     low, high = np.quantile(found, [0.025, 0.975])
-    # One is added, so that a finite number of draws gives no p-value of 0 (Davison and Hinkley, "Bootstrap Methods",
-    # 1997, section 4.2).
+    return Difference(mean, float(low), float(high), _bootstrap_p(found), "paired bootstrap")
+
+
+def _bootstrap_p(found: np.ndarray) -> float:
+    """Return the two-sided p-value of drawn differences.
+
+    One is added, so that a finite number of draws gives no p-value of 0 (Davison and Hinkley, "Bootstrap Methods and
+    Their Application", 1997, section 4.2).
+    """
     less, more = ((int(side.sum()) + 1) / (len(found) + 1) for side in (found <= 0, found >= 0))
-    return Difference(mean, float(low), float(high), min(1.0, 2 * min(less, more)), "paired bootstrap")
+    return min(1.0, 2 * min(less, more))

@@ -59,6 +59,20 @@ class Task(nn.Module, ABC):
     def metrics(self) -> dict[str, Metric]:
         """Return new metrics on the result of `metric_inputs`, by their recorded names."""
 
+    def scales(self) -> dict[str, dict[str, Any]]:
+        """Return for each metric, and the loss, which values are better and between which bounds they lie.
+
+        `better` is `higher`, `lower`, or None if neither is better by itself; `low` and `high` are None without a bound.
+        """
+        found = {
+            "loss": {"better": "lower", "low": getattr(self.criterion, "lower_bound", None), "high": None}
+        }
+        words = {True: "higher", False: "lower", None: None}
+        for name, metric in self.metrics().items():
+            low, high = metric.plot_lower_bound, metric.plot_upper_bound
+            found[name] = {"better": words[metric.higher_is_better], "low": low, "high": high}
+        return found
+
     @abstractmethod
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the task and the outputs `(num_outputs,)` of a constant baseline, such as the most frequent class.

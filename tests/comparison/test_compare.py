@@ -13,8 +13,12 @@ from dlcli.cli.app import app
 from dlcli.cli.compare import _readable
 from dlcli.comparison.compare import _words, compare
 from dlcli.comparison.critical_difference import alike
+from dlcli.comparison.scale import Scale, scale_of
 from dlcli.errors import InputError
+from dlcli.runs.find import find_run
 from dlcli.statistics.paired import Difference
+from dlcli.tasks.losses import MSE
+from dlcli.tasks.regression import Regression
 from tests.cross_validation.test_cross_validate import QUICK
 
 FOLDS = ["cv=kfold", "cv.folds=4"]
@@ -139,7 +143,28 @@ def test_the_interval_agrees_with_the_words(
     metric: str, mean: float, low: float, high: float, words: str
 ) -> None:
     difference = Difference(mean, low, high, 0.5, "")
-    assert _words("A", "B", metric, difference, 0.5, "here") == f"{words}: not distinguishable here"
+    scales = {"f1": Scale("higher", is_share=True), "mse": Scale("lower"), "coverage": Scale()}
+    found = _words("A", "B", metric, scales[metric], difference, 0.5, "here")
+    assert found == f"{words}: not distinguishable here"
+
+
+def test_the_direction_is_that_of_the_task_s_metric(runs_dir: Path) -> None:
+    found = {
+        name: scale_of(name, [find_run("single", runs_dir).run_dir]) for name in ("loss", "f1", "log_loss")
+    }
+    assert found == {"loss": Scale("lower"), "f1": Scale("higher", is_share=True), "log_loss": Scale("lower")}
+    assert scale_of("no_such_metric", [find_run("single", runs_dir).run_dir]) == Scale()
+    regression = Regression(["y"], [0.0], [1.0], MSE())
+    lower = {name for name, scale in regression.scales().items() if scale["better"] == "lower"}
+    assert lower == {"loss", "mae", "rmse", "mse", "mape"}
+
+
+@pytest.mark.parametrize("refs", [["good", "good"], ["good", "good-id"]])
+def test_a_run_is_not_compared_with_itself(refs: list[str], runs_dir: Path) -> None:
+    ids = {"good-id": find_run("good", runs_dir).run_dir.parent.name}
+    done = CliRunner().invoke(app, ["compare", *[ids.get(r, r) for r in refs], "--runs-dir", str(runs_dir)])
+    assert done.exit_code == 2
+    assert "refer to the same run" in " ".join(done.stderr.split())
 
 
 def test_other_splits_do_not_pair(runs_dir: Path) -> None:

@@ -1,0 +1,57 @@
+"""The scale of a metric: which values are better, and whether it is a share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import DlcliError
+from dlcli.tracking.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the values of a metric are compared.
+
+    Attributes:
+        better: `higher` or `lower`; None if neither is better by itself, or if that is unknown.
+        is_share: Whether the metric lies between 0 and 1, so that differences are given in percentage points.
+    """
+
+    better: str | None = None
+    is_share: bool = False
+
+    @property
+    def sign(self) -> int:
+        """-1 if lower values are better, else 1."""
+        return -1 if self.better == "lower" else 1
+
+
+def scale_of(metric: str, run_dirs: Sequence[Path]) -> Scale:
+    """Return the scale of a metric according to the runs' tasks; unknown if the runs disagree."""
+    found = {_scale(metric, folder) for folder in run_dirs}
+    return found.pop() if len(found) == 1 else Scale()
+
+
+def _scale(metric: str, run_dir: Path) -> Scale:
+    scales = Ledger.load(run_dir).result.get("scales")
+    if not isinstance(scales, dict):  # recorded by an earlier dlcli
+        scales = _of_task(run_dir)
+    of_metric = scales.get(metric)
+    if not isinstance(of_metric, dict):
+        return Scale()
+    better = of_metric.get("better")
+    is_share = (of_metric.get("low"), of_metric.get("high")) == (0, 1)
+    return Scale(better if better in ("higher", "lower") else None, is_share)
+
+
+def _of_task(run_dir: Path) -> dict[str, Any]:
+    # Imported late, because it loads torch.
+    from dlcli.inference.saved_model import load_task
+
+    with suppress(DlcliError):  # a task of the user's own, say, whose code is not loaded for a comparison
+        return load_task(run_dir / "model").scales()
+    return {}
