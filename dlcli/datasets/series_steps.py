@@ -101,7 +101,7 @@ def _lay_out(rows: _Rows, *, gaps: bool) -> list[tuple[str, np.ndarray, Grid, in
     first: Grid | None = None
     for name, own in rows.by_series():
         edge = int((own < rows.first).sum()) % len(own)
-        rows.refuse_earlier(own, edge)
+        rows.check_order(own, edge)
 
         def where(row: int, own: np.ndarray = own) -> str:
             return rows.place(own[row], rows.time)
@@ -171,7 +171,7 @@ class _Rows:
         late = int(row >= self.first)
         return self.sources[late].place(int(row) - late * self.first, column)
 
-    def refuse_earlier(self, own: np.ndarray, edge: int) -> None:
+    def check_order(self, own: np.ndarray, edge: int) -> None:
         """Raise an error unless a series' steps in the later file (from `edge` on) follow those in the first."""
         if edge and self.times[own[edge]] <= self.times[own[edge - 1]]:
             raise DataError(

@@ -90,7 +90,7 @@ def find_dialect(
     return dialect, [name for name, _ in _columns(dialect, lines)]
 
 
-def read_words(
+def read_strings(
     file: Path | Excerpt, names: Sequence[str], dialect: Dialect, encoding: str = "utf-8"
 ) -> pa.Table:
     """Return existing columns of a file in this order, as strings in their original form; missing values are empty."""

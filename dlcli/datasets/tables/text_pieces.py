@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dlcli.datasets.tables.compression import Excerpt
-from dlcli.datasets.tables.delimited import find_dialect, read_delimited, read_words
+from dlcli.datasets.tables.delimited import find_dialect, read_delimited, read_strings
 from dlcli.datasets.tables.dialect import Dialect
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
@@ -65,7 +65,7 @@ def text_pieces(
                         f"{file}:{skipped + 1}",
                         "If quotes are ordinary characters, set dataset.quotes=false.",
                     )
-                yield Piece(source, read_words(excerpt, keep, dialect) if keep else no_columns(source), 0)
+                yield Piece(source, read_strings(excerpt, keep, dialect) if keep else no_columns(source), 0)
             skipped += len(own)
 
 
