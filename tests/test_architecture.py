@@ -1,4 +1,4 @@
-"""Imports go one way, and help loads nothing heavy."""
+"""Imports go in one direction, and help loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import dlcli
 
 PACKAGE = Path(dlcli.__file__).parent
 
-# From the top down: a layer imports itself and what stands below it.
+# From top to bottom: a layer imports only itself and the layers below it.
 LAYERS = (
     ("completion",),
     ("cli",),
@@ -44,7 +44,7 @@ HEAVY = (
 
 
 def imports(file: Path) -> set[str]:
-    """First components below `dlcli` of everything that a file imports, but for type checking only."""
+    """Return the first components below `dlcli` of a file's imports, except those for type checking."""
     found = set()
 
     def walk(node: ast.AST) -> None:
@@ -83,8 +83,8 @@ def test_imports_go_down(part: str) -> None:
 
 
 def test_all_that_is_shown_passes_one_exit() -> None:
-    """There secrets and control characters are taken out of it; `plain` makes texts for what is laid out elsewhere."""
-    # Documents of the console's own, a version, a script of dlcli's own, and candidates of a shell, which are filtered.
+    """It removes secrets and control characters; `plain` makes texts for output that another library lays out."""
+    # Documents of the console, the version, dlcli's own script, and candidates for a shell, which are filtered.
     known = {
         "terminal/console.py",
         "sanitize/outlet.py",

@@ -1,4 +1,4 @@
-"""Every shipped YAML says what it is and what each key means; every option composes and fits its target."""
+"""Every shipped YAML file and key has a comment; every option composes and fits its target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = [
     *sorted(shipped_folder().rglob("*.yaml")),
     *sorted((Path(__file__).parent.parent / "dlcli" / "templates").rglob("*.yaml")),
 ]
-# What Hydra and dlcli give a meaning of their own; a list's items and a mapping that is a value need none.
+# Special keys of Hydra and dlcli; like the items of lists and mappings they need no comment.
 SPECIAL = ("_target_", "_partial_", "defaults")
 
 
@@ -27,7 +27,7 @@ def test_every_key_is_explained(file: Path) -> None:
     assert said.summary, "no header line"
     assert said.summary[-1] in ".:!?", f"the header's first sentence has no end: {said.summary}"
     own = {key for key in lines(file) if key.split(".")[0] != "defaults"}
-    # The items of a list stand on their key's line.
+    # The items of a list are on the line of their key.
     keys = {
         key for key in own if key.rpartition(".")[2] not in SPECIAL and not key.rpartition(".")[2].isdecimal()
     }

@@ -1,4 +1,4 @@
-"""The steps of "A good first change" in CONTRIBUTING.md, followed as they are written, in a folder of their own."""
+"""Follow the steps of "A good first change" in CONTRIBUTING.md literally, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ CHANGES = dict(re.findall(r"^### (.*?)\n(.*?)(?=^### |\Z)", SECTION[1], re.DOTAL
 
 @dataclass(frozen=True)
 class Change:
-    """A change as it is applied to a folder: new and changed files, by path, and the commands that follow."""
+    """A change that was applied to a folder: paths of new and changed files, and the commands of its last step."""
 
     folder: Path
     new: tuple[str, ...]
-    changed: dict[str, list[str]]  # and the lines that were added
+    changed: dict[str, list[str]]  # path to the lines that were added
     commands: tuple[str, ...]
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Language and content of each block of code, without the indentation of its list."""
+    """Yield language and content of each code block, without the indentation of its list."""
     for indent, language, content in re.findall(
         r"^( *)```(\w+)\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE
     ):
@@ -56,7 +56,7 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def apply(text: str, folder: Path) -> Change:
-    """Follow the steps: write the files of the blocks, and change copies of the repository's."""
+    """Apply the steps to a folder: write the files of the blocks, and change copies of the repository's files."""
     new: list[str] = []
     changed: dict[str, list[str]] = {}
     commands: list[str] = []
@@ -85,7 +85,7 @@ def write(file: Path, content: str) -> None:
 
 
 def patched(text: str, hunks: str, path: str) -> str:
-    """The text after each hunk, whose old lines have to be in it exactly once."""
+    """Return the text after all hunks; the old lines of each have to occur exactly once."""
     for hunk in hunks.split("@@\n")[1:]:
         lines = hunk.splitlines()
         old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] in kinds) for kinds in (" -", " +"))
@@ -99,7 +99,7 @@ def module_name(path: str) -> str:
 
 
 def load(name: str, file: Path) -> ModuleType:
-    """Run a file as the module of a name."""
+    """Load a file as a module with a given name."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -111,7 +111,7 @@ def load(name: str, file: Path) -> ModuleType:
 
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """dlcli's modules as they are now, afterwards too."""
+    """Restore dlcli's modules at the end of the test."""
     before = dict(sys.modules)
     attributes = {
         name: dict(vars(module)) for name, module in before.items() if name.startswith("dlcli.") and module
@@ -131,7 +131,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def install(change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process use the change: new modules are found, changed ones take the place of the repository's."""
+    """Make new modules importable in this process, and replace the changed modules of the repository."""
     for path in change.new:
         if path.startswith("dlcli/"):
             package = importlib.import_module(module_name(str(Path(path).parent)))
@@ -147,7 +147,7 @@ def install(change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(command: str) -> str:
-    """The output of a command, which trains under trainer=debug."""
+    """Run a command, with trainer=debug if it trains, and return its output."""
     words = shlex.split(command)[1:]
     done = CliRunner().invoke(app, [*words, "trainer=debug"] if words[0] == "train" else words)
     assert done.exit_code == 0, done.output
@@ -155,7 +155,7 @@ def run(command: str) -> str:
 
 
 def run_tests(change: Change) -> int:
-    """Call the tests of new files and those that were changed, with each of their parameters; how many there are."""
+    """Call new and changed tests with all of their parameters, and return the number of calls."""
     found = 0
     for number, path in enumerate([*change.new, *change.changed]):
         if not path.startswith("tests/"):
@@ -175,7 +175,7 @@ def run_tests(change: Change) -> int:
 
 
 def parameters(function: Any) -> list[dict[str, Any]]:
-    """The arguments of each call that its marks ask for."""
+    """Return the arguments of each call, from the marks of a test."""
     sets: list[list[dict[str, Any]]] = []
     for mark in getattr(function, "pytestmark", []):
         names = mark.args[0]
@@ -234,7 +234,7 @@ def test_a_metric_is_added_in_four_steps(change: Change) -> None:
 def test_what_is_written_passes_ruff_and_names_files_that_exist(name: str, tmp_path: Path) -> None:
     found = apply(CHANGES[name], tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    own = "lint.isort.known-first-party = ['dlcli', 'tests']"  # of which the folder holds the new files only
+    own = "lint.isort.known-first-party = ['dlcli', 'tests']"  # needed, because the folder contains only the new files
     for arguments in (["check", "--config", own], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."],

@@ -1,4 +1,4 @@
-"""Every command in the README and in docs/ runs, those that train under trainer=debug; every link leads somewhere."""
+"""Every command in the README and in docs/ runs, training commands with trainer=debug; every link is valid."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 
 
 def commands(blocks: Iterable[str]) -> list[str]:
-    """The lines that begin with dlcli, and what a backslash continues; each once."""
+    """Return the commands of dlcli in the blocks, with continuation lines joined, without duplicates."""
     found = (re.findall(r"^dlcli (?:.*\\\n)*.*", block, re.MULTILINE) for block in blocks)
     return list(dict.fromkeys(re.sub(r"\s*\\\n\s*", " ", command) for block in found for command in block))
 
 
-# In the order in which a reader meets them, for some need a run that an earlier one made.
+# In the order of the pages, because some commands need a run that an earlier one has created.
 COMMANDS = commands(BLOCKS)
-# On files that nobody has but the reader.
+# Commands on files of the reader.
 EXAMPLES = commands(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL))
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the pages show, and a run that `last` finds."""
+    """Return a folder with the files that the pages show and the shared data."""
     folder = tmp_path_factory.mktemp("project")
     for language in ("python", "yaml"):
         for name, content in re.findall(rf"```{language}\n# (\S+)\n(.*?)```", TEXT, re.DOTALL):
@@ -67,7 +67,7 @@ def reads_data(words: Sequence[str]) -> bool:
 
 
 def made_from_data(words: Sequence[str]) -> bool:
-    """Whether a command is about a run that another one has made from such data."""
+    """Return whether a command uses a run that another command has created from such data."""
     for other in map(shlex.split, COMMANDS):
         if "--name" in other and reads_data(other) and other[other.index("--name") + 1] in words:
             return True
@@ -177,13 +177,13 @@ def test_every_measurement_is_told_of() -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """What headings are called in a link, as GitHub does it."""
+    """Return the anchors of the headings, as GitHub names them."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def links(page: Path) -> list[str]:
-    """The targets of a page's links that lead to this repository's files."""
+    """Return the targets of a page's links to files of this repository."""
     found = re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text()))
     return [target for target in found if "://" not in target]
 

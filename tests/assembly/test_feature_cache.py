@@ -1,4 +1,4 @@
-"""Features that are computed once: the same figures, shared by whatever agrees, by processes and after kills too."""
+"""Cached features: same metrics as without the cache; shared between runs, processes and after kills."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODEL = [
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a small backbone."""
+    """Return the file of a small backbone's weights."""
     file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet").state_dict(), file)
@@ -43,7 +43,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rows that went through a backbone, batch by batch."""
+    """Record the number of rows of each batch that a backbone computes."""
     rows: list[int] = []
     original = PretrainedImage.features
 
@@ -56,7 +56,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 class Told(Watcher, Observer):
-    """Keeps what it hears."""
+    """Observer that stores its events."""
 
     def __init__(self) -> None:
         self.computed_so_far: list[tuple[int, int]] = []
@@ -97,7 +97,7 @@ def test_folds_share_them_and_each_row_is_computed_once(weights: Path, computed:
         "trainer.limit_rows=null",
     ]
     assert len(runner.train(overrides).folds) == 2
-    # Each once: the rest are the few rows of a rehearsal, and single ones that show shapes.
+    # Each row once; the others are the few rows of a rehearsal, and single rows that determine shapes.
     assert sum(n for n in computed if n > 8) <= 1797
 
 
@@ -105,7 +105,8 @@ def test_check_tells_of_the_epochs_that_go_by_features(weights: Path, computed: 
     found, _ = runner.check([*MODEL, f"model.weights='{weights}'"])
     assert found.features_seconds > 0
     assert found.features_bytes == 3 * 128 * 96 * 4
-    assert sum(computed) == 1 + 64  # one shows their shape, some their time; no step computes any
+    # One row determines the shape, 64 rows the time; no training step computes features.
+    assert sum(computed) == 1 + 64
     assert found.parameters > found.trainable == (96 * 8 + 8) + (8 * 10 + 10)
 
 
@@ -157,7 +158,7 @@ def test_what_they_depend_on_tells_them_apart(weights: Path, tmp_path: Path) -> 
 
 
 def vectors(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each row's number, three times; the rows in another order than they are asked for."""
+    """Return each row's number three times, with the rows in another order than requested."""
     for first in range(len(rows), 0, -4):
         some = rows[max(0, first - 4) : first]
         yield some, np.repeat(some[:, None], 3, axis=1).astype(np.float32)

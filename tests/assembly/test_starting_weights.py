@@ -1,4 +1,4 @@
-"""`model.weights=RUN`: what is taken over, what is refused, what is recorded."""
+"""`model.weights=RUN`: weights that are loaded, refused and recorded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Result:
 def test_a_run_starts_where_another_ended(source: Result, how: str, tmp_path: Path) -> None:
     runs = source.run_dir.parents[2]
     given = {"name": "first", "prefix": source.run_id[:8], "folder": str(source.run_dir)}[how]
-    # A rate that changes nothing shows what it started from.
+    # A tiny learning rate changes nothing, so the result shows the initial weights.
     result = train(runs, "dataset=iris", f"model.weights='{given}'", "optimizer.lr=1e-12")
     before, after = (load_file(run.run_dir / "model" / "weights.safetensors") for run in (source, result))
     for name, values in before.items():

@@ -1,4 +1,4 @@
-"""`doctor`: what it finds, and what it makes of what is wrong."""
+"""`doctor`: its findings, and how it reports problems."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.cross_validation.test_cross_validate import QUICK
 FOLDS = ["cv=kfold", "cv.folds=4"]
 RUNS = {
     "good": FOLDS,
-    "also": [*FOLDS, "callbacks.early_stopping.patience=11"],  # which is not reached: the very same training
+    "also": [*FOLDS, "callbacks.early_stopping.patience=11"],  # is not reached, so the training is identical
     "bad": [*FOLDS, "optimizer.lr=1e-6"],
     "single": [],
     "dumb": ["optimizer.lr=1e-6"],
@@ -50,7 +50,7 @@ def test_a_real_difference_is_told(runs_dir: Path) -> None:
     assert pair.words.startswith("good better than bad in accuracy by ")
     assert pair.words.endswith(": distinguishable on these folds")
     (back,) = compare(["good", "bad"], runs_dir).pairs
-    # The same numbers, whichever run is named first.
+    # The numbers do not depend on the order of the runs.
     assert back.words == pair.words.replace("good better than bad", "bad worse than good")
 
 
@@ -93,7 +93,7 @@ def test_a_figure_of_many_rows_is_worked_out_again_for_each_draw(metric: str, ru
     name = metric.removeprefix("test/")
     (pair,) = found.pairs
     assert (found.metric, found.refusal, list(pair.p)) == (name, None, ["paired bootstrap"])
-    # Of all rows it is the difference that the runs recorded.
+    # The mean is the difference of the recorded metrics.
     recorded = found.figures[name][1] - found.figures[name][0]
     assert pair.difference.mean == pytest.approx(recorded, abs=1e-6)
     assert pair.difference.low < recorded < pair.difference.high

@@ -1,4 +1,4 @@
-"""Completion: what is offered, how bash inserts it, and what it costs."""
+"""Completion: candidates, insertion by bash, and cost."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_bash_reads_the_inserted_name_as_it_is(name: str, quote: str, tmp_path: 
 
 
 def complete_in_bash(line: str, folder: Path) -> list[str]:
-    """What bash itself would insert or show, asked as its readline asks."""
+    """Return what bash inserts or shows, called as its readline does."""
     script = f"""
         dlcli() {{ {sys.executable} -m dlcli "$@"; }}
         source <(dlcli completion bash)

@@ -15,7 +15,7 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def toy(toy_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A small shipped conf folder whose targets import nothing heavy."""
+    """Use a small shipped conf folder whose targets import nothing heavy."""
     for module in ("folders", "hydra_compose"):
         monkeypatch.setattr(f"dlcli.config.{module}.shipped_folder", lambda: toy_folder)
     monkeypatch.chdir(tmp_path)
@@ -25,7 +25,7 @@ def toy(toy_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pa
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
-    """Writes files of the user's own folder (tmp_path/conf); forgets the code beside it afterwards."""
+    """Return a writer for files of the user's folder (tmp_path/conf); the code next to it is unloaded afterwards."""
     path, modules = list(sys.path), set(sys.modules)
 
     def write(name: str, text: str) -> Path:

@@ -1,4 +1,4 @@
-"""The texts of errors, as people read them: (where, message, hint)."""
+"""Exact texts of configuration errors: (where, message, hint)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ MESSAGES = [
         "is a section with keys, not a value",
         "Remove it with ~callbacks.stop.",
     ),
-    # What dlcli supplies itself is not offered.
+    # Arguments that dlcli supplies are not suggested.
     (
         "optimizer.parms=1",
         "optimizer.parms",

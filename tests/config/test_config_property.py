@@ -1,4 +1,4 @@
-"""Whatever is typed: a configuration, or a ConfigError."""
+"""Property-based tests: any overrides give a configuration or a ConfigError."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_composes_or_says_why_not(toy: Path, overrides: list[str]) -> None:
     check(overrides, SUPPLIED)
 
 
-# Keys that somebody may type at the shipped configuration and that are not there, or not to be set.
+# Keys that do not exist in the shipped configuration, or cannot be set.
 WRONG_KEYS = [
     "lr", "optimiser.lr", "trainer.max_epoch", "model.hiden", "modle.hidden", "dataset.batchsize", "trainer.logger",
     "callbacks.early_stopping.patience.x", "model.input_shape", "optimizer.params", "optimizer._target_",
@@ -66,7 +66,7 @@ REAL_VALUES = [*VALUES[:24], "0.5", "10", "relu", "max", "val/accuracy", "torch.
 
 @st.deferred
 def real_override() -> st.SearchStrategy[str]:
-    """What fits the shipped configuration, and what does not; made when it is used, since it imports all targets."""
+    """Valid and invalid overrides of the shipped configuration; deferred, because it imports all targets."""
     config = compose([], supplied=RUNS_SUPPLIED).config
     keys = st.sampled_from([*(key for key in Keys(config, groups(), {}).known() if "." in key), *WRONG_KEYS])
     chosen = [f"{group}={option}" for group in groups() for option in (*options(group), "nothing", "mpl")]

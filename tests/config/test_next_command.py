@@ -1,4 +1,4 @@
-"""Lines that a person pastes."""
+"""Commands to paste into a shell."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_project_s_own_runs_folder_needs_no_option(
     file.write_text("runs_dir: results\n")
     assert next_command("ui", runs_dir=tmp_path / "results") == "dlcli ui"
     assert next_command("ui", runs_dir=tmp_path / "runs") == "dlcli ui --runs-dir runs"
-    file.write_text("runs_dir: [\n")  # a mistake there is no reason to keep the line back
+    file.write_text("runs_dir: [\n")  # a mistake there must not suppress the command
     assert next_command("ui", runs_dir=tmp_path / "runs") == "dlcli ui --runs-dir runs"
 
 

@@ -1,4 +1,4 @@
-"""Near names of files."""
+"""Suggestions for misspelt names of files."""
 
 from __future__ import annotations
 

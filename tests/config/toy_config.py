@@ -1,4 +1,4 @@
-"""A small shipped conf folder, and what the tests share."""
+"""A small shipped conf folder, and helpers for the tests."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def composed(*overrides: str, folders: Sequence[Path] = ()) -> Composed:
 
 
 def mistakes(*overrides: str, folders: Sequence[Path] = ()) -> list[tuple[str, str, str]]:
-    """(where, message, hint) of all problems."""
+    """Return (where, message, hint) of all problems."""
     with pytest.raises(ConfigError) as caught:
         compose(overrides, folders, SUPPLIED)
     return [(p.where, p.message, p.hint) for p in caught.value.problems]

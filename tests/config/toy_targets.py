@@ -1,4 +1,4 @@
-"""Targets for the toy configuration of these tests: signatures as users write them, and nothing heavy."""
+"""Targets of the toy configuration, with signatures as users write them and without heavy imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-validated runs in this process: what a user gets from `dlcli train cv=kfold`."""
+"""Cross-validated runs in this process: the results of `dlcli train cv=kfold`."""
 
 from __future__ import annotations
 
@@ -176,14 +176,14 @@ def test_seeds_of_one_split_vary_by_nothing_else(tmp_path: Path) -> None:
     losses = [fold.metrics["test/loss"] for fold in result.folds]
     assert len(set(losses)) == 3
     assert result.metrics["cv/loss_std"] == pytest.approx(np.std(losses, ddof=1))
-    # Student's t of three independent figures, the plain one: nothing overlaps.
+    # The uncorrected t-interval of three independent values, because nothing overlaps.
     assert result.metrics["cv/loss_se"] == pytest.approx(np.std(losses, ddof=1) / 3**0.5)
     assert "1 split x 3 seeds" in result.messages[0]
     assert "the interval covers the training seed, not the choice of rows" in result.messages[-1]
 
 
 def summary(task: Task, **figures: Sequence[float]) -> Summary:
-    """Of folds with 8 rows to train on and 2 to test; `figures` are theirs, by metric."""
+    """Return the summary of folds with 8 training and 2 test rows; `figures` holds their values by metric."""
     split = Split(np.arange(8), np.arange(0), np.arange(8, 10))
     folds, results = [], []
     for index, values in enumerate(zip(*figures.values(), strict=True)):
@@ -202,7 +202,7 @@ def test_an_interval_stays_within_what_the_figure_can_be() -> None:
 
 
 def test_a_target_that_only_a_leak_could_tell_scores_at_chance(tmp_path: Path) -> None:
-    """Labels are fair coins: whoever stopped, chose or fitted by held-out rows would do better than chance."""
+    """The labels are fair coins. Stopping, choosing or fitting by held-out rows would beat chance."""
     (tmp_path / "noise.py").write_text(
         "import numpy as np, pandas as pd\n"
         "from dlcli.datasets.data import Data\n"
@@ -256,7 +256,7 @@ def test_only_the_best_folds_keep_their_weights(tmp_path: Path) -> None:
     assert dlcli.evaluate(best.run_dir).metrics["test/loss"] == pytest.approx(best.metrics["test/loss"])
     with pytest.raises(CorruptRun, match="weights were not kept"):
         dlcli.evaluate(dropped.run_dir)
-    # Extended, it trains again what it no longer has, and drops it again.
+    # When it is extended, folds whose weights were deleted are trained again, and deleted again.
     longer = dlcli.resume("slim", ["trainer.max_epochs=6"], runs_dir=tmp_path)
     assert longer.status == "FINISHED"
     assert sum((fold.run_dir / "model" / "weights.safetensors").exists() for fold in longer.folds) == 1

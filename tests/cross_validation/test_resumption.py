@@ -1,4 +1,4 @@
-"""`dlcli resume`: what may go on, and what it gives; real kills at random moments."""
+"""`dlcli resume`: runs that can be resumed, and their results; real kills at random moments."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_more_epochs_extend_a_run_to_what_it_would_have_been(cv: list[str], tmp_
     run = client.get_run(extended.run_id)
     assert run.info.status == "FINISHED"
     for name, value in extended.metrics.items():
-        if not name.startswith("val/"):  # whose last epoch MLflow shows
+        if not name.startswith("val/"):  # MLflow shows its last epoch
             assert run.data.metrics[name] == value
     for result in extended.folds or (extended,):
         steps = [entry.step for entry in client.get_metric_history(result.run_id, "train/loss")]
         assert steps == list(range(9))
-    # What it was told holds for the next time, too.
+    # The overrides also apply to the next resumption.
     assert dlcli.resume(short.run_dir).messages == ("The run is finished: there is nothing to do.",)
 
 
@@ -72,7 +72,7 @@ def test_an_unfinished_fold_goes_on_and_the_others_stay(
     ledgers = [Ledger.load(file.parent) for file in (tmp_path / "b").glob("*/*/artifacts/ledger.json")]
     assert sorted(ledger.status for ledger in ledgers) == ["FAILED", "FAILED", "FINISHED", "KILLED"]
     fold = next(ledger for ledger in ledgers if ledger.kind == "fold")
-    resumed = dlcli.resume(fold.run_dir)  # a part stands for the whole
+    resumed = dlcli.resume(fold.run_dir)  # resuming a child resumes its parent
     assert resumed.run_name == "stopped"
     assert resumed.metrics == whole.metrics
     assert {result.run_id for result in resumed.folds} == {x.run_id for x in ledgers if x.kind == "fold"}
@@ -114,7 +114,7 @@ def test_other_data_is_refused(whole: Result) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kills_at_random_moments(tmp_path: Path) -> None:
-    """Three here; `python -m tests.kills 20` does more."""
+    """Kill three times; `python -m tests.kills 20` does more."""
     (tmp_path / "reference").mkdir()
     reference = untouched(tmp_path / "reference")
     for number in range(3):

@@ -1,4 +1,4 @@
-"""A network as a program: equal to what it was made of, or not there."""
+"""An exported program equals the network, or does not exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dlcli.training.network import Network
 
 
 def batches(**fields: Tensor) -> list[Batch]:
-    """The first 6, 2 and 1 rows; where they have lengths, each batch has another."""
+    """Return batches of the first 6, 2 and 1 rows; rows with lengths give batches of different lengths."""
     found = []
     for rows, steps in ((6, 7), (2, 4), (1, 3)):
         batch = {name: values[:rows] for name, values in fields.items()}
@@ -57,7 +57,7 @@ def test_a_program_takes_any_number_of_rows_by_name(model: nn.Module, rows: list
 
 
 def test_weights_beside_a_large_graph_are_found_and_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONNX takes no more than 2 GB in a file: torch writes weights into one of their own."""
+    """ONNX limits a file to 2 GB, so torch writes larger weights to a separate file."""
     monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 0)
     rows, network = batches(x=torch.randn(6, 300)), Network(MLP((300,), 2))
     expected = network.eval()(rows[0])
@@ -77,7 +77,7 @@ def test_without_its_description_there_is_no_program() -> None:
 
 
 class Odd(nn.Module):
-    """Computes something else for a single row."""
+    """A model that computes other outputs for a single row."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + (1 if torch.compiler.is_exporting() else 0)

@@ -1,4 +1,4 @@
-"""A user's own model: kept with the run, and run again only where the user vouches for it."""
+"""A user's model is stored with the run, and run again only if the user trusts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a network takes for a row."""
+"""The latency of single-row inference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlcli.training.network import Network
 
 
 class Watched(nn.Module):
-    """Notes what it is called with."""
+    """A network that records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ def test_it_is_the_median_of_single_rows_on_one_thread(monkeypatch: pytest.Monke
     watched = Watched()
     preprocessing: Any = SimpleNamespace(transform=lambda x: {"x": x})
     model = SavedModel(Network(watched), preprocessing, cast(Any, None), "table")
-    # When it starts; then before and after each pass, and a look at how late it is.
+    # Times of the start, and before and after each pass, with a check of the limit.
     times = iter([0.0, 0.1, 0.108, 0.2, 0.3, 0.307, 0.4, 0.5, 1.4, 1.5])
     monkeypatch.setattr(latency.time, "perf_counter", lambda: next(times))
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""What `predict` takes, and what it says of the rest."""
+"""Inputs that `predict` accepts, and errors for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New rows of every kind, out of files: what a saved model gets of them, and what tells them apart."""
+"""Reading files of new rows of every kind: the rows that a saved model receives, and their labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dlcli.preprocessing.series import Series
 
 
 def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tuple[list[Any], pa.Table]:
-    """The rows that a model of this kind is given, and the lines that come of it."""
+    """Return the rows that a model of this kind receives, and the lines of the output."""
     given: list[Any] = []
 
     def answer(rows: Any, device: object) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""`dlcli predict`: one run, and what becomes of files of new rows."""
+"""`dlcli predict` on files of new rows, and `dlcli eval --file`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_stdout_is_a_csv_and_nothing_else(runs: Path, expected: pd.DataFrame) ->
 
 
 def test_single_rows_that_are_piped_in_are_read_as_all_of_them(runs: Path, expected: pd.DataFrame) -> None:
-    """Values that look otherwise by themselves (true, 007) are what they were among others."""
+    """Values that a small file would give another type (true, 007) keep the type of the training data."""
     head, *lines = Path("new.csv").read_text().splitlines()
     for number in (0, 1, 2, 3, 4):
         found = json.loads(predict(runs, "--json", stdin=f"{head}\n{lines[number]}\n").stdout)["predictions"]
@@ -149,7 +149,7 @@ def test_nobody_waits_for_rows_from_a_keyboard(monkeypatch: pytest.MonkeyPatch) 
 def test_new_rows_with_targets_judge_the_model(
     runs: Path, rows: pd.DataFrame, expected: pd.DataFrame
 ) -> None:
-    some = (rows["coat"] == "true").to_numpy()  # a column that alone would be booleans
+    some = (rows["coat"] == "true").to_numpy()  # this column alone would be detected as boolean
     rows[some].to_csv("some.csv", index=False)
     done = CliRunner().invoke(app, ["eval", "pets", "--file", "some.csv", "--json", "--runs-dir", str(runs)])
     assert done.exit_code == 0, done.output
@@ -181,7 +181,7 @@ def test_new_targets_may_be_equal(text: str) -> None:
     dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "n", "types": {}}
     data = labelled_rows(dataset, Path("few.csv"), model)
     assert (set(data.y.tolist()), data.target_kind) == ({2}, "regression")
-    with pytest.raises(DataError, match="all rows"):  # which cannot be trained on
+    with pytest.raises(DataError, match="all rows"):  # is not allowed in training
         load_data({**dataset, "path": "few.csv"})
 
 

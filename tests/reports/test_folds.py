@@ -19,7 +19,7 @@ NAN = math.nan
 
 
 def span(ax: Axes) -> tuple[float, float]:
-    """The values between which the axes have a horizontal band."""
+    """Return the limits of the axes' horizontal band."""
     (band,) = ax.patches
     box = band.get_extents().transformed(ax.transData.inverted())
     return box.y0, box.y1

@@ -79,7 +79,7 @@ def test_the_picture_shows_loss_and_main_metric_the_best_epoch_and_the_sentence(
 
 
 def finite(history: History, name: str) -> list[tuple[float, float]]:
-    """What is plotted of a metric: its finite values over epochs from 1."""
+    """Return the points that are plotted of a metric: its finite values over epochs from 1."""
     return [
         (epoch + 1, pytest.approx(value)) for epoch, value in history.get(name, []) if math.isfinite(value)
     ]
@@ -95,7 +95,7 @@ def test_every_history_can_be_drawn(finding: str, tmp_path: Path) -> None:
         metric = ax.get_title(loc="left")
         drawn = {part: finite(case, f"{part}/{metric}") for part in ("train", "val")}
         assert {part: points(ax, part) for part in legend(ax)} == {k: v for k, v in drawn.items() if v}
-        assert len(ax.lines) == len(legend(ax))  # without a best epoch no mark
+        assert len(ax.lines) == len(legend(ax))  # there is no mark without a best epoch
         assert ax.get_xlabel() == "epoch"
     assert note(figure) == diagnose(case)
     save(figure, tmp_path / "curves.png")

@@ -121,7 +121,7 @@ def test_rows_that_are_no_numbers_are_left_out_and_said(tmp_path: Path) -> None:
 
 
 def test_the_reliability_diagram_has_its_error(tmp_path: Path) -> None:
-    # Held 90 % likely and true in half of the cases, held 10 % likely and never true.
+    # Two cases with probability 90 %, one of which occurred; two with 10 %, neither of which occurred.
     figure = reliability([1, 0, 0, 0], [0.9, 0.9, 0.1, 0.1], "rain")
     assert figure.axes[0].texts[0].get_text() == "calibration error 0.2500"
     assert figure.axes[0].get_title(loc="left") == "Reliability of rain"

@@ -1,4 +1,4 @@
-"""What a run's report holds: its plots, predictions and breakdown, and the summary of the model."""
+"""The content of a run's report (plots, predictions, breakdown), and the summary of the model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ EVALUATIONS = {"val": evaluation([0, 3], [0.9, 0.8]), "test": evaluation([4, 2, 
 
 @pytest.fixture
 def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """The figures that are saved, by file name."""
+    """Return the figures that are saved, by file name."""
     found: dict[str, Figure] = {}
     monkeypatch.setattr(report, "save", lambda figure, path: found.__setitem__(path.name, figure))
     return found

@@ -1,4 +1,4 @@
-"""What all plots have in common."""
+"""The style of all plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of a sweep, however little there is to draw."""
+"""Plots of a sweep, also of few trials."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_parallel_coordinates_lead_each_trial_through_its_settings() -> None:
     (ax,) = figure.axes
     assert ax.get_title(loc="left") == "Settings of 5 trials"
     assert ticks(ax.xaxis) == ["model", "model.hidden", "optimizer.lr"]
-    assert [xy(line)[0][0] for line in ax.lines[:3]] == [0, 1, 2]  # an axis each
+    assert [xy(line)[0][0] for line in ax.lines[:3]] == [0, 1, 2]  # one axis per setting
     drawn = {tuple(xy(line)) for line in ax.lines[3:]}
     third = pytest.approx((math.log10(0.005) + 3) / 2)
     assert ((0.0, 1.0), (2.0, 1.0)) in drawn  # the linear model has no model.hidden
@@ -130,7 +130,7 @@ def test_the_best_trial_is_drawn_last_and_yellow(mode: str, best: float, worst: 
     ]
     (ax,) = parallel(tried, mode).axes
     *_, last = ax.lines
-    first = ax.lines[2]  # after the axes
+    first = ax.lines[2]  # the first two lines are the axes
     assert (xy(first)[1][1], xy(last)[1][1]) == (worst, best)
     viridis = colormaps["viridis"]
     assert to_hex(last.get_color()) == to_hex(viridis(1.0))

@@ -1,4 +1,4 @@
-"""What never changes is not scaled by its rounding, wherever something is scaled."""
+"""Constant features are not scaled by their rounding error, in all preprocessing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = 100_000
 
 
 def two_columns(level: float) -> np.ndarray:
-    """A sensor that stands still, and one that does not."""
+    """Return a constant sensor and one that varies."""
     return np.stack([np.full(STEPS, level), np.random.default_rng(0).normal(size=STEPS)], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Against scipy, published examples, and data in which there is nothing to be found."""
+"""Comparison with scipy, with published examples, and on data without differences."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_variance_components_are_found_again() -> None:
 
 
 def figures_of(x: np.ndarray, y: np.ndarray, tests: list[np.ndarray]) -> list[float]:
-    """Accuracies on held-out rows, by least squares."""
+    """Return accuracies on held-out rows of a least-squares classifier."""
     figures = []
     for test in tests:
         train = np.setdiff1d(np.arange(len(x)), test)
@@ -123,9 +123,9 @@ def figures_of(x: np.ndarray, y: np.ndarray, tests: list[np.ndarray]) -> list[fl
 
 @pytest.mark.parametrize("folds", [10, None], ids=["ten folds", "15 hold-outs of a third"])
 def test_at_most_five_in_a_hundred_false_alarms(folds: int | None) -> None:
-    """500 pairs of learners that are equally good by construction: real resampling, closed form.
+    """Compare 500 pairs of learners that are equally good by construction, with real resampling in closed form.
 
-    Each sees one half of the features, and the halves are exchangeable.
+    Each learner uses one half of the features, and the halves are exchangeable.
     """
     random = np.random.default_rng(1)
     corrected = plain = 0
