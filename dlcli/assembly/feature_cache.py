@@ -6,27 +6,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from dlcli.assembly.parts import Parts
+from dlcli.datasets.data import Data
 from dlcli.files.paths import display
 from dlcli.formatting import REDRAW_SECONDS
 from dlcli.inference.evaluate import choose_device
 from dlcli.models.layers import HasBackbone
+from dlcli.preprocessing.base import Preprocessing
+from dlcli.splits.split import Split
 from dlcli.training.features import Features, can_compute_in
-from dlcli.training.fields import first_rows
+from dlcli.training.fields import Field, first_rows
+from dlcli.training.network import Network
+from dlcli.training.observer import Observer
 from dlcli.training.user_errors import blamed_on
-
-if TYPE_CHECKING:
-    from dlcli.assembly.parts import Parts
-    from dlcli.datasets.data import Data
-    from dlcli.preprocessing.base import Preprocessing
-    from dlcli.splits.split import Split
-    from dlcli.training.fields import Field
-    from dlcli.training.network import Network
-    from dlcli.training.observer import Observer
 
 # Folder of the features, inside the folder of all runs.
 FOLDER = ".features"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlcli.assembly.optimization import make_chosen, make_recipe
+from dlcli.assembly.parts import Parts
 from dlcli.gate.documents import read_text, yaml_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONFIG_FILE
@@ -16,12 +17,8 @@ from dlcli.reports.finder_plots import finder_curve
 from dlcli.reports.style import save
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.digests import replace_recorded
-from dlcli.training.finders import Finder, Tryout
-
-if TYPE_CHECKING:
-    from dlcli.assembly.parts import Parts
-    from dlcli.tracking.recorder import Recorder
-    from dlcli.training.finders import Found
+from dlcli.tracking.recorder import Recorder
+from dlcli.training.finders import Finder, Found, Tryout
 
 FOUND_TAG = "dlcli.found"
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
 
 from dlcli.config.build import build, locate
 from dlcli.config.signature import signature
 from dlcli.config.target_types import check_type
 from dlcli.errors import ConfigError
+from dlcli.training.fields import Fields
 from dlcli.training.optimizers import parameter_groups
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Schedule
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-    from dlcli.training.fields import Fields
 
 # Names in torch's error messages to the optimizer's keys.
 _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,20 +13,15 @@ from dlcli.assembly.optimization import make_chosen
 from dlcli.assembly.starting_weights import start_from, starting_weights
 from dlcli.config.build import build
 from dlcli.config.target_types import check_type
-from dlcli.datasets.data import take
-from dlcli.preprocessing.fitted import fit_preprocessing
+from dlcli.datasets.data import Data, take
+from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.fitted import Fitted, fit_preprocessing
+from dlcli.splits.split import Split
+from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
-from dlcli.training.fields import as_fields
+from dlcli.training.fields import Field, as_fields
 from dlcli.training.memory import release_freed
 from dlcli.training.network import Network
-
-if TYPE_CHECKING:
-    from dlcli.datasets.data import Data
-    from dlcli.preprocessing.base import Preprocessing
-    from dlcli.preprocessing.fitted import Fitted
-    from dlcli.splits.split import Split
-    from dlcli.tasks.base import Task
-    from dlcli.training.fields import Field
 
 # Rows of a table that are transformed at a time, so that memory does not hold a second copy of all raw rows.
 _ROWS = 1 << 16

@@ -5,26 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from dlcli.config.build import TARGET, locate
 from dlcli.config.signature import signature
+from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, Problem, RunNotFound
 from dlcli.files.paths import is_file, resolved, typed
 from dlcli.models.weights import compare_weights, of_whole_model, read_weights
 from dlcli.runs.find import find_run
 from dlcli.runs.recorded import read_split
+from dlcli.splits.split import Split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.manifest import check_model
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from dlcli.datasets.data import Data
-    from dlcli.splits.split import Split
 
 _KEY = "model.weights"
 _WEIGHTS = Path("model", "weights.safetensors")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from dlcli.inference.saved_model import SavedModel, load_model
 from dlcli.tracking.digests import UNCHECKED
 from dlcli.tracking.manifest import Manifest
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class PythonModel:
