@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import itertools
+import pkgutil
 import re
 import shlex
 import shutil
@@ -110,24 +111,21 @@ def load(name: str, file: Path) -> ModuleType:
 
 
 @pytest.fixture
-def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def modules() -> Iterator[None]:
     """Restore dlcli's modules at the end of the test."""
-    before = dict(sys.modules)
-    attributes = {
-        name: dict(vars(module)) for name, module in before.items() if name.startswith("dlcli.") and module
-    }
+    # All of them are imported before, so that none is imported while others are replaced.
+    for found in pkgutil.walk_packages(dlcli.__path__, "dlcli."):
+        if not found.name.startswith(("dlcli.__main__", "dlcli.templates.")):
+            importlib.import_module(found.name)
+    before = {name: module for name, module in sys.modules.items() if name.startswith("dlcli.")}
     yield
-    for name in set(sys.modules) - set(before):
-        if name.startswith(("dlcli.", "changed_")):
+    for name in [name for name in sys.modules if name.startswith(("dlcli.", "changed_"))]:
+        if name not in before:
             del sys.modules[name]
-    for name, known in attributes.items():
-        sys.modules[name] = before[name]
-        for attribute in set(vars(before[name])) - set(known):
-            if isinstance(getattr(before[name], attribute), ModuleType):
-                delattr(before[name], attribute)
-        for attribute, value in known.items():
-            if isinstance(value, ModuleType) and getattr(before[name], attribute, None) is not value:
-                setattr(before[name], attribute, value)
+            parent, _, last = name.rpartition(".")
+            if parent in before:
+                delattr(before[parent], last)
+    sys.modules.update(before)
 
 
 def install(change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +139,7 @@ def install(change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
             name = module_name(path)
             module = load(name, change.folder / path)
             parent, _, last = name.rpartition(".")
-            monkeypatch.setattr(importlib.import_module(parent), last, module, raising=False)
+            monkeypatch.setattr(importlib.import_module(parent), last, module)
     if (change.folder / "conf").is_dir():
         monkeypatch.setenv("DLCLI_CONF_DIR", str(change.folder / "conf"))
 
