@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dlcli.completion.candidates import Candidate, candidates
 from dlcli.sanitize.escapes import visible_name
 
-# All but letters, digits and what never has a meaning within a word. (A `~` has one, but begins an override.)
+# All characters except letters, digits and those without a meaning for the shell inside a word. (`~` has a meaning, but
+# is the first character of some overrides.)
 _SPECIAL = re.compile(r"[^\w@%+=:,./~-]")
 _SPECIAL_IN_QUOTES = re.compile(r'[$`"\\!]')
 
@@ -64,9 +65,9 @@ def open_quote(line: str) -> str:
 
 
 def rest(candidate: str, current: str, breaks: str, quote: str = "") -> str:
-    """Return what bash has to insert: it splits words at `=`, and replaces only what comes after.
+    """Return the text that bash has to insert. Bash splits words at `=`, and replaces only the part after it.
 
-    Characters with a meaning for the shell are escaped, because the names of runs and columns may come from elsewhere.
+    Special characters of the shell are escaped, because names of runs and columns may come from an untrusted source.
     """
     at = max((current.rfind(mark) for mark in "=:" if mark in breaks), default=-1)
     text = candidate[at + 1 :]

@@ -53,10 +53,10 @@ def values_of(config: Any) -> dict[str, str]:
 
 
 def check_may_read(names: set[str], where: str) -> None:
-    """Check that the gate which is closed, if any, allows reading these variables.
+    """Check that the active gate, if there is one, allows reading these variables.
 
     Raises:
-        CorruptRun: It does not.
+        CorruptRun: The gate does not allow it.
     """
     gate = current()
     if gate is not None and not gate.may_read(names):

@@ -21,11 +21,11 @@ def resolve(
 
     Args:
         config: The configuration.
-        environment: What `${oc.env:NAME,DEFAULT}` stands for, given its arguments; None reads the variable, if the gate
-            that is closed allows that.
+        environment: Returns the value of `${oc.env:NAME,DEFAULT}`, given its arguments; None reads the variable if the
+            active gate allows it.
 
     Raises:
-        CorruptRun: The gate does not allow it.
+        CorruptRun: The active gate does not allow reading a variable.
     """
     from omegaconf import OmegaConf
     from omegaconf.resolvers import oc
@@ -46,7 +46,7 @@ def _allowed(name: str, *default: Any) -> Any:
 
 
 def _refusal(error: BaseException | None) -> CorruptRun | None:
-    """Return the gate's refusal, which OmegaConf wraps in an error of its own."""
+    """Return the gate's error among the causes of an error, because OmegaConf wraps it; None if there is none."""
     while error is not None and not isinstance(error, CorruptRun):
         error = error.__cause__ or error.__context__
     return error

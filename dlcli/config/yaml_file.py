@@ -12,7 +12,7 @@ import yaml
 from dlcli.errors import ConfigError
 from dlcli.files.paths import display
 
-# Values in a file, aliases expanded: more come only from aliases of aliases, which take minutes to expand.
+# Maximum number of values in a file after expanding aliases. Only aliases of aliases exceed it, and take minutes.
 _MOST_VALUES = 100_000
 
 # The C loader is seven times faster, which matters for completion; not every build of PyYAML has it.
@@ -81,7 +81,7 @@ def _load(path: Path, take: Callable[[Any, yaml.Node], Any]) -> Any:
                 return None
             if _size(root, {}) > _MOST_VALUES:
                 raise ConfigError(
-                    "its aliases expand to too many values", where, "Write the values without aliases."
+                    "has aliases that expand to too many values", where, "Write the values without aliases."
                 )
             return take(loader, root)
         finally:
@@ -94,9 +94,9 @@ def _load(path: Path, take: Callable[[Any, yaml.Node], Any]) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return the number of values that a node stands for, each alias counted as what it refers to."""
+    """Return the number of values of a node, with aliases expanded."""
     if id(node) not in known:
-        known[id(node)] = _MOST_VALUES  # an alias of itself has no end
+        known[id(node)] = _MOST_VALUES  # an alias that contains itself is infinite
         below = (
             [part for pair in node.value for part in pair]
             if isinstance(node, yaml.MappingNode)

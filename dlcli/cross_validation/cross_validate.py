@@ -89,7 +89,7 @@ def cross_validate(
         summary = replace(summary, pooled=pooled_metrics(folds, results, task))
         if not summary.intervals:
             raise DataError("no fold has test rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
-        final, guesses = (
+        final, baselines = (
             refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else ({}, {})
         )
         metric = headline(summary.intervals, config["monitor"])
@@ -107,7 +107,7 @@ def cross_validate(
         recorder.tag("mlflow.note.content", "\n".join(messages))
         figures = {**summary.metrics, **final}
         recorder.finish(
-            {**figures, **recorded_baselines(summary.baselines(results) | guesses)},
+            {**figures, **recorded_baselines(summary.baselines(results) | baselines)},
             step=max(config["trainer"].get("max_epochs") or 0, 0),
             result={
                 "metrics": list(figures),
