@@ -62,7 +62,7 @@ class Task(nn.Module, ABC):
     def scales(self) -> dict[str, dict[str, Any]]:
         """Return for each metric, and the loss, which values are better and between which bounds they lie.
 
-        `better` is `higher`, `lower`, or None if neither is better by itself; `low` and `high` are None without a bound.
+        `better` is `higher`, `lower`, or None if neither is better by itself. `low` and `high` are None without bounds.
         """
         found = {
             "loss": {"better": "lower", "low": getattr(self.criterion, "lower_bound", None), "high": None}
