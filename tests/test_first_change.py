@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
+from dlcli.comparison.scale import scale_of
 from tests.conftest import ROOT
 
 SECTION = re.search(
@@ -222,8 +223,6 @@ def test_a_metric_is_added_in_four_steps(change: Change) -> None:
     for command in change.commands:
         if command.startswith("dlcli"):
             assert "max_error" in run(command)
-    from dlcli.comparison.scale import scale_of
-
     assert scale_of("max_error", [result.run_dir]).better == "lower"
     assert run_tests(change) == 8
 

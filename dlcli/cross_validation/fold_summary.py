@@ -194,12 +194,12 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
             continue
         own = load_task(result.run_dir / "model", trust=True)
         # Thresholds may be tuned for each fold; everything else is the same for all, as merging requires.
-        judge = task if own.tuned() == task.tuned() else own
-        inputs = judge.metric_inputs_of(read_predictions(result.run_dir))
+        fold_task = task if own.tuned() == task.tuned() else own
+        inputs = fold_task.metric_inputs_of(read_predictions(result.run_dir))
         if inputs is None:
             return {}
         predicted, y, named = inputs
-        measures = judge.metrics()
+        measures = fold_task.metrics()
         for metric in measures.values():
             metric.update(predicted, y, **metric._filter_kwargs(**named))
         if fold.repeat in by_seed:
