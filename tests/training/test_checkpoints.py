@@ -1,0 +1,160 @@
+"""Times of checkpoints, the best epoch, and files that are kept."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Timer
+
+from dlcli.errors import Interrupted
+from dlcli.process.interrupts import preempted
+from dlcli.training import checkpoints
+from dlcli.training.checkpoints import Checkpoints
+from dlcli.training.epoch_state import LAST, Progress, best_name
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_only_a_better_epoch_is_the_best(mode: str, tmp_path: Path) -> None:
+    sign = 1 if mode == "min" else -1
+    found = Checkpoints(tmp_path, "loss", mode, 10)
+    values = [math.nan, 3.0, 3.0, 4.0, 2.0, math.nan, 2.0, 1.0]
+    assert [found._improved({"loss": sign * value, "other": 0.0}) for value in values] == [
+        False, True, False, False, True, False, False, True,
+    ]  # fmt: skip
+    assert found.best_value == sign * 1.0
+
+
+def test_without_a_metric_the_last_epoch_is_the_best(tmp_path: Path) -> None:
+    found = Checkpoints(tmp_path, None, "min", 10)
+    assert found._improved({}) and found._improved({})
+
+
+def trainer(ranks: int = 1, accumulate: int = 1, batches: int = 100) -> Any:
+    return SimpleNamespace(
+        world_size=ranks,
+        accumulate_grad_batches=accumulate,
+        num_training_batches=batches,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+
+
+def test_a_checkpoint_is_due_after_the_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock)
+    found = Checkpoints(tmp_path, "loss", "min", every_minutes=2)
+    due = {}
+    for seconds in (0, 119, 120, 121):
+        clock = 1000.0 + seconds
+        due[seconds] = found._is_due(trainer(), 1)
+    assert due == {0: False, 119: False, 120: False, 121: True}
+
+
+def test_a_checkpoint_is_due_immediately_on_preemption(tmp_path: Path) -> None:
+    found = Checkpoints(tmp_path, "loss", "min", every_minutes=1000)
+    found._leave_where_preempted()
+    preempted.set()
+    try:
+        assert found._is_due(trainer(), 1)
+        with pytest.raises(Interrupted):
+            found._leave_where_preempted()
+    finally:
+        preempted.clear()
+    assert not found._is_due(trainer(), 1)
+
+
+def test_ranks_ask_each_other_every_16_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    others = 0.0
+
+    def summed(value: torch.Tensor) -> torch.Tensor:
+        asked.append(float(value))
+        return value + others
+
+    monkeypatch.setattr(checkpoints, "summed", summed)
+    for minutes, of_others, expected in ((1000, 0, False), (1000, 1, True), (-1, 0, True)):
+        others = of_others
+        found = Checkpoints(tmp_path, "loss", "min", minutes)
+        due = [steps for steps in range(1, 49) if found._is_due(trainer(ranks=2), steps)]
+        assert due == ([16, 32, 48] if expected else [])
+    assert asked == [0] * 6 + [1] * 3
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "batches", "saved"),
+    [(1, 6, [0, 1, 2, 3, 4]), (3, 9, [2, 5]), (3, 8, [2, 5]), (2, 3, [1]), (1, 1, [])],
+)
+def test_checkpoints_within_an_epoch_follow_optimizer_steps(
+    accumulate: int, batches: int, saved: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is written after the last batch, because one follows at the end of the epoch."""
+    found = Checkpoints(tmp_path, "loss", "min", every_minutes=-1)
+    written: list[int] = []
+    steps: list[int] = []
+    monkeypatch.setattr(found, "_save", lambda _: written.append(batch))
+    monkeypatch.setattr(found, "_is_due", lambda _, done: steps.append(done) or True)
+    for batch in range(batches):
+        found.on_train_batch_end(trainer(1, accumulate, batches), None, None, None, batch)  # type: ignore[arg-type]
+    assert written == saved
+    assert steps == [(batch + 1) // accumulate for batch in saved]
+
+
+@pytest.mark.parametrize(
+    ("left", "out"),
+    [([], False), ([None], False), ([5.0], False), ([0.0], True), ([-1.0], True), ([5.0, 0.0], True)],
+)
+def test_a_run_ended_by_its_time_limit_can_be_extended(left: list[float | None], out: bool) -> None:
+    timers = []
+    for seconds in left:
+        timer = Timer(duration={"hours": 1})
+        timer.time_remaining = lambda *_, seconds=seconds: seconds  # type: ignore[method-assign]
+        timers.append(timer)
+    assert checkpoints._is_out_of_time(SimpleNamespace(callbacks=[object(), *timers])) is out  # type: ignore[arg-type]
+
+
+def test_a_file_is_renamed_if_links_are_not_supported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("state")
+    checkpoints._link(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").samefile(tmp_path / "b")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    checkpoints._link(tmp_path / "a", tmp_path / "c")
+    assert not (tmp_path / "a").exists()
+    assert (tmp_path / "c").read_text() == "state"
+
+
+def test_weights_that_no_checkpoint_needs_are_removed(tmp_path: Path) -> None:
+    found = Checkpoints(tmp_path, "loss", "min", 10)
+    for epoch in range(5):
+        (tmp_path / best_name(epoch)).write_bytes(b"weights")
+    (tmp_path / "other.safetensors").write_bytes(b"no weights of ours")
+    found.best_epoch = 4
+    found._named = {LAST: 2, "previous.ckpt": None}
+    found._tidy()
+    left = {file.name for file in tmp_path.glob("*.safetensors")}
+    assert left == {best_name(2), best_name(4), "other.safetensors"}
+
+
+def test_a_resumed_run_restores_the_best_epoch(tmp_path: Path) -> None:
+    state = {"best_epoch": 3, "best_value": 0.25, "finished_epochs": 5, "stopped": False}
+    resumed = Checkpoints(tmp_path, "loss", "min", 10, progress=Progress(tmp_path / LAST, 5, False, state))
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == state
+    assert resumed.best_weights == tmp_path / best_name(3)
+    assert resumed._named == {LAST: 3}
+    assert not resumed._improved({"loss": 0.25})
+    fresh = Checkpoints(tmp_path, "loss", "max", 10)
+    assert fresh.best_weights is None
+    assert fresh.state_dict() == {
+        "best_epoch": None, "best_value": -math.inf, "finished_epochs": 0, "stopped": False,
+    }  # fmt: skip
