@@ -155,7 +155,9 @@ class Ledger:
         kept = {name: value for name, value in document.items() if name in known}
         wrong = [name for name, value in kept.items() if not _is(value, str(known[name].type))]
         wrong += [
-            name for name in ("run_id", "token", "parent_id") if not _ID.fullmatch(str(kept.get(name) or "-"))
+            name
+            for name in ("run_id", "token", "parent_id")
+            if kept.get(name) is not None and not _ID.fullmatch(str(kept[name]))
         ]
         try:
             if not isinstance(version, int) or wrong:
