@@ -1,4 +1,4 @@
-"""Figures against values that are worked out by hand, or by going through all cases."""
+"""Statistics compared with values computed by hand or by enumerating all cases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_interval_of_two_figures() -> None:
         ((-5.0, 5.0), (-0.1, 1.2)),
     ],
 )
-def test_an_interval_ends_where_the_figure_s_values_end(
+def test_an_interval_is_clipped_to_the_bounds_of_the_metric(
     bounds: tuple[float | None, float | None], expected: tuple[float, float]
 ) -> None:
     whole = Interval(0.5, 0.3, 0.2, -0.1, 1.2)
@@ -65,7 +65,7 @@ def test_a_difference_of_two_folds() -> None:
     assert "t-test" in found.test
 
 
-def test_a_difference_that_is_the_same_in_all_folds_is_certain() -> None:
+def test_equal_differences_in_all_folds_have_p_0() -> None:
     found = corrected_paired_t([1, 2, 3], [2, 3, 4], 90, 10)
     assert (found.mean, found.low, found.high, found.p) == (1, 1, 1, 0)
     assert "t-test" in found.test
@@ -73,7 +73,7 @@ def test_a_difference_that_is_the_same_in_all_folds_is_certain() -> None:
     assert (same.mean, same.low, same.high, same.p) == (0, 0, 0, 1)
 
 
-def test_models_that_are_alike_on_all_folds_have_one_rank() -> None:
+def test_equal_models_have_equal_ranks_and_p_1() -> None:
     found = friedman([[0.5, 0.5, 0.5], [0.7, 0.7, 0.7]])
     assert found.ranks == (2, 2, 2)
     assert found.p == 1
@@ -94,10 +94,10 @@ BOOTSTRAPS = pytest.mark.parametrize(("bootstrap", "sigma"), [(by_mean, 0.01), (
 
 @BOOTSTRAPS
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_bootstrap_is_that_of_all_draws(
+def test_the_bootstrap_agrees_with_the_enumeration_of_all_draws(
     bootstrap: Callable[[np.ndarray], Difference], sigma: float, sign: int
 ) -> None:
-    """Of few rows, all draws can be gone through. A mean of 0, which many of them have, counts for both sides."""
+    """A mean of 0, which many draws have, counts for both sides of the test."""
     differences = sign * np.array([-1.0, 1.0, 1.0, 1.0])
     means = np.array([np.mean(draw) for draw in itertools.product(differences, repeat=4)])
     p = 2 * min((means <= 0).mean(), (means >= 0).mean())
@@ -110,7 +110,7 @@ def test_the_bootstrap_is_that_of_all_draws(
 
 
 @BOOTSTRAPS
-def test_the_bootstrap_is_the_same_again_and_never_more_than_certain(
+def test_the_bootstrap_is_deterministic_and_its_p_value_at_most_1(
     bootstrap: Callable[[np.ndarray], Difference], sigma: float
 ) -> None:
     differences = np.random.default_rng(0).normal(0.1, 1, 50)
@@ -118,8 +118,8 @@ def test_the_bootstrap_is_the_same_again_and_never_more_than_certain(
     assert bootstrap(np.zeros(5)).p == 1
 
 
-def test_the_bootstrap_of_many_rows_holds_few_draws_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The draws are the same ones as of a single piece."""
+def test_the_bootstrap_of_many_rows_needs_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computing the draws in chunks does not change them."""
     monkeypatch.setattr("dlcli.statistics.paired._DRAWS", 25)
     differences = np.random.default_rng(1).normal(0.1, 1, 60_000)
     random = np.random.default_rng(0)
@@ -136,7 +136,7 @@ def test_the_bootstrap_of_many_rows_holds_few_draws_at_a_time(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("rows", "draws"), [(1, 1000), (400, 1000), (20_000, 1000), (50_000, 400), (150_000, 200)]
 )
-def test_the_bootstrap_draws_less_often_of_many_rows(rows: int, draws: int) -> None:
+def test_the_number_of_draws_decreases_with_the_number_of_rows(rows: int, draws: int) -> None:
     drawn = []
 
     def figure(positions: np.ndarray) -> float:
@@ -165,7 +165,7 @@ def test_the_bootstrap_draws_from_all_rows() -> None:
     assert first[0] == [0, 1, 2]
 
 
-def test_draws_without_a_figure_are_left_out() -> None:
+def test_draws_with_an_undefined_metric_are_left_out() -> None:
     counted = 0
 
     def figure(positions: np.ndarray) -> float:
@@ -177,11 +177,11 @@ def test_draws_without_a_figure_are_left_out() -> None:
     assert found is not None
     assert 700 < counted < 800
     assert (found.low, found.high) == (1, 1)
-    # All draws that count are on one side. The first call, with all rows, is no draw.
+    # All defined draws are on one side. The first call, with all rows, is not a draw.
     assert found.p == pytest.approx(2 / counted)
 
 
-def test_a_figure_of_no_draw_at_all_has_no_interval() -> None:
+def test_a_metric_that_is_undefined_in_all_draws_has_no_interval() -> None:
     def figure(positions: np.ndarray) -> float:
         return 1.0 if positions.tolist() == list(range(10)) else np.nan
 
@@ -194,26 +194,26 @@ def test_a_figure_of_no_draw_at_all_has_no_interval() -> None:
     [lambda a, b: corrected_paired_t(a, b, 9, 1), wilcoxon, mcnemar, paired_bootstrap],
     ids=["t", "wilcoxon", "mcnemar", "bootstrap"],
 )
-def test_right_and_wrong_answers_are_numbers_of_any_kind(test: Callable[..., Any], kind: Any) -> None:
-    """Booleans cannot be subtracted, and small integers without a sign wrap around."""
+def test_results_do_not_depend_on_the_type_of_the_values(test: Callable[..., Any], kind: Any) -> None:
+    """NumPy cannot subtract booleans, and differences of unsigned integers wrap around."""
     a, b = (np.random.default_rng(seed).integers(0, 2, 40).astype(float) for seed in (0, 1))
     convert = np.ndarray.tolist if kind is list else lambda array: array.astype(kind)
     assert test(convert(a), b) == test(a, convert(b)) == test(convert(a), convert(b)) == test(a, b)
 
 
-def test_rows_that_each_model_alone_gets_right_are_a_fair_coin() -> None:
+def test_mcnemar_of_equally_many_different_rows_is_1() -> None:
     a, b = np.eye(2, dtype=bool)
     assert mcnemar(a, b) == 1
 
 
-def test_ranks_of_integers_without_a_sign() -> None:
+def test_ranks_of_unsigned_integers() -> None:
     table = np.array([[0, 1, 2], [0, 2, 3], [5, 6, 9]])
     assert friedman(table.astype(np.uint8)) == friedman(table)
     assert friedman(table).ranks == (3, 2, 1)
 
 
-def test_each_column_has_a_deviation_of_its_own() -> None:
-    """What is rounding in one of them is a deviation in another."""
+def test_columns_are_scaled_independently() -> None:
+    """The rounding error of a large column may be the standard deviation of a small one."""
     random = np.random.default_rng(0)
     small = random.normal(0, 1e-6, 100)
     for large in (1e12, -1e12):
