@@ -46,18 +46,17 @@ def rate(folder: str, threads: str, jobs: int) -> float:
 
 def one(folder: str, jobs: int) -> None:
     from dlcli import runner
+    from dlcli.events import Event, TrialEnded
     from dlcli.process.quiet import quiet
-    from dlcli.sweeps.trial import Trial
-    from dlcli.sweeps.watcher import SweepWatcher
 
     ends: list[float] = []
 
-    class Clock(SweepWatcher):
-        def ended(self, trial: Trial, best: Trial | None) -> None:
+    def clock(event: Event) -> None:
+        if isinstance(event, TrialEnded):
             ends.append(time.monotonic())
 
     with quiet():
-        runner.sweep([*COMMAND, f"executor.jobs={jobs}", f"runs_dir='{folder}'"], watcher=Clock())
+        runner.sweep([*COMMAND, f"executor.jobs={jobs}", f"runs_dir='{folder}'"], listen=clock)
     # The first trial of each slot has the start of its worker in it.
     print(json.dumps({"rate": 60 * (TRIALS - jobs) / (ends[-1] - ends[jobs - 1])}))
 

@@ -1,4 +1,4 @@
-"""From a command's words to an experiment that can run: composed, its rows read and split, every mistake found."""
+"""Plan an experiment from the overrides of a command: compose, read and split the rows, and find all mistakes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,35 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dlcli.assembly.feature_cache import rehearsed
+from dlcli.assembly.optimization import make_recipe
+from dlcli.assembly.parts import assemble
+from dlcli.assembly.starting_weights import check_weights, settle_weights
+from dlcli.checks.compatibility import check_refit, find_mistakes
+from dlcli.checks.endings import find_endings
+from dlcli.checks.task_fit import check_monitored
+from dlcli.config.build import TARGET, build, locate
+from dlcli.config.compose import Composed, Draft, draft
+from dlcli.config.folders import user_folders
+from dlcli.config.overrides import quoted
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.config.target_types import with_type_problems
+from dlcli.cross_validation.estimation import Estimation
+from dlcli.datasets.data import Data
+from dlcli.datasets.raw_rows import load_current
 from dlcli.errors import ConfigError, DlcliError, Problem
+from dlcli.formatting import amount
+from dlcli.runs.folder import absolute_paths
+from dlcli.splits.split import Split, check_overlap, limit_splits, thin
+from dlcli.tasks.facts import target_facts
+from dlcli.training.rehearsal import Rehearsal, rehearse
 
-if TYPE_CHECKING:
-    from dlcli.config.compose import Composed, Draft
-    from dlcli.cross_validation.estimation import Estimation
-    from dlcli.datasets.data import Data
-    from dlcli.splits.split import Split
-    from dlcli.training.rehearsal import Rehearsal
-
-# What prepares each kind of rows; a model may name its own.
+# The default preprocessing for each kind of rows; a model may name another.
 _PREPROCESSING = {"table": "table", "image": "image", "tokens": "text", "sequence": "sequences"}
 
-# Rows of a quick rehearsal: enough for layers that look at a whole batch.
+# Rows of a quick rehearsal: enough for layers that normalise over a batch.
 _FEW_ROWS = 8
 
 
@@ -30,10 +44,10 @@ class Experiment:
     """An experiment that has passed every check.
 
     Attributes:
-        composed: what was asked for and what came of it.
-        config: the configuration, its paths absolute.
+        composed: the overrides and the composed configuration.
+        config: the configuration with absolute paths.
         folders: the user's own conf folders.
-        estimation: the raw rows, and what is trained on which of them.
+        estimation: the raw rows and their splits.
     """
 
     composed: Composed
@@ -48,33 +62,25 @@ class Experiment:
 
     @property
     def splits(self) -> Sequence[Split]:
-        """One for each fold."""
+        """The split of each fold."""
         return self.estimation.splits
 
     def rehearse(self, *, quick: bool = False) -> Rehearsal:
-        """Train some batches of the first split and throw the network away; torch's random state stays as it was.
+        """Train a copy of the network for a few batches of the first split; torch's random state is unchanged.
 
-        With `quick` a few rows are sent through: that shows what fails, and the figures mean nothing.
+        With `quick`, only a few rows are used, which shows errors, but gives no useful estimates.
 
         Raises:
-            ConfigError: model, loss or optimizer fail, or memory or disk do not suffice.
+            ConfigError: the model, the loss or the optimizer fails, or there is too little memory or disk space.
         """
         from pytorch_lightning.utilities.seed import isolate_rng
-
-        from dlcli.assembly.feature_cache import rehearsed
-        from dlcli.assembly.optimization import make_recipe
-        from dlcli.assembly.parts import assemble
-        from dlcli.formatting import amount
-        from dlcli.splits.split import Split
-        from dlcli.tasks.facts import target_facts
-        from dlcli.training.rehearsal import rehearse
 
         config, split = self.config, self.splits[0]
         if quick:
             split = Split(split.train, split.val[:0], split.test[:0])
 
         with isolate_rng():
-            targets = target_facts(self.data, split.train) if quick else None  # of few rows, all classes
+            targets = target_facts(self.data, split.train) if quick else None  # a few rows may lack classes
             parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
             parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
             recipe = make_recipe(config, parts.train, config["seed"])
@@ -90,7 +96,7 @@ class Experiment:
 
 
 def free_space(folder: Path) -> int:
-    """Free bytes on the disk of a folder that need not be there yet."""
+    """Return the free bytes on the disk of a folder, which need not exist yet."""
     folder = folder.resolve()
     while not folder.exists():
         folder = folder.parent
@@ -106,26 +112,22 @@ def plan_experiment(
     sweeping: bool = False,
     objectives: Sequence[tuple[str, str]] = (),
 ) -> Experiment:
-    """Compose, read the rows, split them, and check all of it.
+    """Compose the configuration, read and split the rows, and check everything.
 
-    A mistake in the configuration is told before the rows are read, which may take long. With `thorough` they are
-    read nevertheless, and whatever does not depend on the mistakes is checked too. With `sweeping` the
-    section `sweep` stays; `objectives` are the metrics and modes that it names.
+    Mistakes in the configuration are reported before the rows are read, which may take long.
+
+    Args:
+        overrides: of the command.
+        conf_dirs: the user's conf folders, as they were given.
+        runs_dir: the folder of all runs; None uses the configuration's.
+        thorough: also read the rows if there are mistakes, and check what does not depend on these.
+        sweeping: keep the section `sweep`.
+        objectives: the metrics and modes that the section `sweep` names.
 
     Raises:
-        ConfigError: with all that was found.
+        ConfigError: with all mistakes.
     """
-    from dlcli.assembly.starting_weights import check_weights
-    from dlcli.checks.compatibility import find_mistakes
-    from dlcli.checks.task_fit import check_monitored
-    from dlcli.config.compose import draft
-    from dlcli.config.folders import extend_path, user_folders
-    from dlcli.config.overrides import quoted
-    from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
-    from dlcli.config.target_types import with_type_problems
-
     folders = user_folders(conf_dirs)
-    extend_path(folders)
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
     asked = [*overrides, *flags]
     found = with_type_problems(draft(asked, folders, SUPPLIED, BY_DATA))
@@ -141,27 +143,27 @@ def plan_experiment(
             raise
         raise ConfigError([*others, *error.problems]) from error
     if decided := decided_by_data(found.composed, estimation.data):
-        # Now that the rows are known, so are task and preprocessing: what was said of them can be judged.
+        # The rows determine task and preprocessing, whose keys can be checked now.
         found = with_type_problems(draft([*asked, *decided], folders, SUPPLIED))
         problems = list(found.problems)
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
-    judged = (
+    checked = (
         estimation.for_choosing() if sweeping else estimation
-    )  # a sweep's folds validate by what they hold out
-    problems += find_mistakes(config, estimation.data, judged.splits[0], found.unsound, objectives)
+    )  # the folds of a sweep are validated on their held-out rows
+    problems += find_mistakes(config, estimation.data, checked.splits[0], found.unsound, objectives)
     if "model" not in found.unsound:
         problems += check_weights(config, estimation.data, estimation.splits)
     if problems:
         raise ConfigError(problems)
-    check_monitored(config, estimation.data, judged.splits)
+    check_monitored(config, estimation.data, checked.splits)
     if not sweeping:
-        del config["sweep"]  # one training's record says nothing of a search
+        del config["sweep"]  # a single run has no search to record
     return Experiment(found.composed, config, folders, estimation)
 
 
 def _unreadable(found: Draft) -> bool:
-    """Whether rows could not be read and split: not for the size of a batch, which comes later."""
+    """Return whether mistakes keep the rows from being read and split; a wrong batch size does not."""
     sections = {"dataset", "cv"} & found.unsound
     keys = {problem.where for problem in found.problems if problem.where.split(".")[0] in sections}
     limits = any(problem.where.startswith("trainer.limit_") for problem in found.problems)
@@ -169,9 +171,7 @@ def _unreadable(found: Draft) -> bool:
 
 
 def _known_now(found: Draft) -> list[Problem]:
-    """Mistakes beyond the composed ones that show without any rows."""
-    from dlcli.checks.endings import find_endings
-
+    """Return further mistakes that can be found without the rows."""
     if found.unsound & {"trainer", "callbacks"}:
         return []
     config = found.composed.config
@@ -179,10 +179,7 @@ def _known_now(found: Draft) -> list[Problem]:
 
 
 def decided_by_data(composed: Composed, data: Data) -> list[str]:
-    """Overrides for the groups that were left to the data: its task, and the preprocessing that fits rows and model."""
-    from dlcli.config.build import TARGET, locate
-    from dlcli.config.reserved_keys import BY_DATA
-
+    """Return overrides for groups that depend on the data: its task, and the preprocessing for rows and model."""
     fitting = {"task": data.target_kind, "preprocessing": _PREPROCESSING[data.kind]}
     if data.target_kind == "forecast":
         fitting["preprocessing"] = "series"
@@ -197,10 +194,7 @@ def decided_by_data(composed: Composed, data: Data) -> list[str]:
 
 
 def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, Any]:
-    """The configuration as the run records it: files by their full paths. Sections that are `unsound` stay."""
-    from dlcli.assembly.starting_weights import settle_weights
-    from dlcli.runs.folder import absolute_paths
-
+    """Return the configuration as the run records it, with absolute paths; `unsound` sections are unchanged."""
     config = absolute_paths(config)
     if "trainer" not in unsound:
         config = {**config, "trainer": _limited(config["trainer"])}
@@ -208,7 +202,7 @@ def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, 
 
 
 def _limited(trainer: dict[str, Any]) -> dict[str, Any]:
-    """The trainer with no more epochs than `limit_epochs`, of which an experiment's own max_epochs knows nothing."""
+    """Return the trainer section with `max_epochs` reduced to `limit_epochs`."""
     most, epochs = trainer.get("limit_epochs"), trainer.get("max_epochs")
     if most is None or (epochs is not None and 0 <= epochs <= most):
         return trainer
@@ -216,17 +210,11 @@ def _limited(trainer: dict[str, Any]) -> dict[str, Any]:
 
 
 def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimation:
-    """Read the rows, and say what is trained on which of them.
+    """Read the rows and split them.
 
     Raises:
-        DlcliError: they cannot be read, or not be split like this.
+        DlcliError: they cannot be read or split.
     """
-    from dlcli.checks.compatibility import check_refit
-    from dlcli.config.build import build
-    from dlcli.cross_validation.estimation import Estimation
-    from dlcli.datasets.raw_rows import load_current
-    from dlcli.splits.split import check_overlap, limit_splits, thin
-
     data, strategy = load_current(config["dataset"]), build(config["cv"], where="cv")
     if not hasattr(strategy, "splits") or not hasattr(strategy, "final_test"):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A job: one configuration on one split. `run_job` is the only way in which dlcli trains.
+"""A job: one configuration on one split. `run_job` is the only function that trains.
 
 A job is plain data, so that it runs in this process, in a worker, or as `python -m dlcli.job FILE`.
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.datasets.raw_rows import load_data
 from dlcli.errors import Interrupted, Pruned, TrainingError
+from dlcli.events import EpochDone, Event, Listener, TrainingEnded, ignore
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
 from dlcli.process.program import run_program
@@ -32,7 +34,6 @@ from dlcli.sanitize.presentable import present_process
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.tags import CHECKPOINT_TAG, PRUNED_TAG
-from dlcli.training.observer import Observer, Plan
 
 if TYPE_CHECKING:
     import torch
@@ -46,28 +47,28 @@ if TYPE_CHECKING:
     from dlcli.training.features import Features
     from dlcli.training.fit import Fitted
 
-# Milliseconds of a forward pass of one row: measured only where a search asks for it.
+# Single-row inference latency in milliseconds. It is measured only if it is an objective of a search.
 LATENCY = "model/latency_ms"
 
 TUNED_TAG = "dlcli.tuned"
 
-# The parts of a split that the best weights are judged on.
+# The parts of a split that the best weights are evaluated on.
 JUDGED: tuple[Part, ...] = ("val", "test")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to train: all of it plain, nothing that is open or alive.
+    """What to train, as plain data without open resources.
 
     Attributes:
         config: the resolved configuration.
-        run_dir: the run's folder; the driver has put `split.npz` there.
+        run_dir: the run's folder, in which the driver has written `split.npz`.
         seed: of weights, order and dropout.
         code: folders of the user's own code, appended to `sys.path`.
-        slim: a fold or a trial, one of many: leaves the pictures and the machine's figures to its parent, and keeps
-            its outputs for it.
-        keep_last: the last epoch counts as the best; for where there is nothing to choose by.
-        times_rows: measures the network's latency, too.
+        slim: whether it is a fold or a trial, which leaves pictures and system metrics to its parent and saves its
+            outputs for it.
+        keep_last: whether the last epoch counts as the best, since there are no rows to choose it by.
+        times_rows: whether to measure the network's latency.
     """
 
     config: dict[str, Any]
@@ -81,28 +82,28 @@ class Job:
     def __post_init__(self) -> None:
         if (
             gate := current()
-        ):  # of a run that goes on: what its folder named is judged before a worker gets it
+        ):  # the names in the folder of a resumed run are checked before a worker gets them
             gate.admit_all(self.config)
 
     def to_json(self) -> str:
-        """The job as a file's content."""
+        """Return the job as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """The job of a file's content."""
+        """Return the job of a JSON text."""
         fields = json.loads(text)
         return cls(**{**fields, "code": tuple(fields["code"])})
 
 
-def run_job(job: Job, observer: Observer | None = None) -> Result:
-    """Fit the preprocessing, train, judge the best epoch on val and test, and record all of it.
+def run_job(job: Job, listen: Listener = ignore) -> Result:
+    """Fit the preprocessing, train, evaluate the best epoch on validation and test rows, and record everything.
 
-    A run that was stopped goes on from its last checkpoint.
+    A run that was stopped continues from its last checkpoint. `listen` receives the job's events.
 
     Raises:
         TrainingError: the training failed; the run is marked FAILED.
-        Pruned: the observer found it hopeless; the run is marked KILLED, and tagged.
+        Pruned: the listener raised it after an epoch; the run is marked KILLED, and tagged.
         Interrupted: a signal came; the run is marked KILLED.
     """
     from dlcli.files.disk import disk_errors
@@ -123,10 +124,9 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         check_subfolders(run_dir)
         data = load_data(job.config["dataset"])
         split = read_split(recorder.ledger, len(data))
-        observer = observer or Observer()
-        fitted = _train(job, data, split, recorder, observer)
-        observer.trained()
-        # What is judged is what lies on the disk: the same files, on the same path, that eval and predict read.
+        fitted = _train(job, data, split, recorder, listen)
+        listen(TrainingEnded())
+        # The model is evaluated from its files, which `eval` and `predict` read in the same way.
         model, features, tuned = _reload(job.config, run_dir, data, split, fitted.device)
         evaluations = {
             part: evaluate(model, data, split.rows(part), fitted.device, features)
@@ -142,28 +142,28 @@ def run_job(job: Job, observer: Observer | None = None) -> Result:
         )
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, evaluations["test"])
-        recorder.tag("mlflow.note.content", diagnosis)  # what MLflow shows as the description
-        # MLflow shows a metric's last epoch; the best epoch's figures on val stand beside it.
+        recorder.tag("mlflow.note.content", diagnosis)  # MLflow shows this as the description
+        # MLflow shows the last epoch of a metric; the validation metrics of the best epoch are recorded beside it.
         best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
         found = [f"{model.task.tuned()}, found on the {len(split.val):,} validation rows"] if tuned else []
         for text in found:
             recorder.tag(TUNED_TAG, text)
         if fitted.note:
             recorder.tag(CHECKPOINT_TAG, fitted.note)
-        told = [*filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
+        notes = [*filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         recorder.finish(
             {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
                 "metrics": list(metrics),
                 "duration_s": round(time.monotonic() - started, 3),
-                "messages": [*told, *_profiled(run_dir), diagnosis],
+                "messages": [*notes, *_profiled(run_dir), diagnosis],
             },
         )
     return read_result(run_dir)
 
 
 def _profiled(run_dir: Path) -> list[str]:
-    """Where to look, where steps were profiled."""
+    """Return a message on the profile, if steps were profiled."""
     from dlcli.training.step_profiler import TABLE, TRACE
 
     folder = run_dir / "profile"
@@ -174,9 +174,9 @@ def _profiled(run_dir: Path) -> list[str]:
 
 @contextmanager
 def _naming(ledger: Ledger) -> Iterator[None]:
-    """Whatever stops a job says where its record is, and how it goes on: a fold with its whole cross-validation."""
+    """Add notes to whatever stops a job: where its record is, and how to resume it (a fold with its parent)."""
     where = display(ledger.run_dir)
-    kept = f"The run is FAILED, and what it has done so far is kept, in {where}"
+    kept = f"The run is FAILED; its results so far are kept in {where}"
     try:
         yield
     except Pruned:
@@ -185,7 +185,7 @@ def _naming(ledger: Ledger) -> Iterator[None]:
         interrupt.add_note(f"Its last checkpoint is kept in {where}")
         interrupt.add_note(f"Go on with it: {resume_command(ledger)}")
         raise
-    except SystemExit as end:  # a model that leaves has failed like any other; others of a sweep go on
+    except SystemExit as end:  # a model that exits fails its job only, and no other trial of a sweep
         failed = TrainingError(f"the model's own code ended the program: SystemExit: {end.code}")
         failed.add_note(kept)
         raise failed from end
@@ -194,7 +194,7 @@ def _naming(ledger: Ledger) -> Iterator[None]:
         raise
 
 
-def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Observer) -> Fitted:
+def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener) -> Fitted:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
     from pytorch_lightning.utilities.seed import isolate_rng
 
@@ -204,10 +204,11 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     from dlcli.reports.summary import describe, summarize
     from dlcli.tracking.ledger import atomic_write
     from dlcli.training.fields import first_rows
+    from dlcli.training.fit import fit
     from dlcli.training.restoration import restore_checkpoints
 
     config, run_dir = job.config, Path(job.run_dir)
-    # A notebook's own random state stays as it was.
+    # The random state of a notebook is not changed.
     with isolate_rng():
         parts = assemble(config, data, split, job.seed)
         network = parts.network
@@ -223,21 +224,20 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
         )
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         restore_checkpoints(recorder.ledger)
-        parts, said = with_features(config, parts, data, split, run_dir.parents[2], observer)
+        parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
         found = find(config, parts, job.seed)
         if found is not None:
             config = settle(config, found, run_dir, recorder)
         with gathered(config) as (config, world):
             if world:
                 world.send_job(replace(job, config=config).to_json())
-            fitted = _fit(
-                replace(job, config=config),
-                parts,
-                world,
-                _Recording(recorder, observer),
-                describe(data, split, network, parts.fitted, parts.task, summary, run_dir)
-                | said
+            fitted = fit(
+                **_fit_arguments(replace(job, config=config), parts),
+                listen=partial(_record, recorder, listen),
+                description=describe(data, split, network, parts.fitted, parts.task, summary, run_dir)
+                | cached
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
+                world=world,
             )
     forget_results(recorder.ledger)
     save_model(
@@ -254,47 +254,42 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, observer: Obs
     return fitted
 
 
-def _fit(
-    job: Job, parts: Parts, world: World | None, observer: Observer, description: Mapping[str, str]
-) -> Fitted:
-    """Train the network as the configuration says."""
-    from dlcli.training.fit import fit
+def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
+    """Return the arguments of `fit` that all ranks of a job share."""
     from dlcli.training.restoration import place_of_checkpoints
 
-    config, run_dir = job.config, Path(job.run_dir)
-    return fit(
-        parts.network,
-        parts.task,
-        parts.train,
-        parts.val,
-        make_recipe(config, parts.train, job.seed, keep_last=job.keep_last),
-        observer=observer,
-        description=description,
-        earlier=recorded_epochs(run_dir),
-        world=world,
+    run_dir = Path(job.run_dir)
+    return {
+        "network": parts.network,
+        "task": parts.task,
+        "train": parts.train,
+        "val": parts.val,
+        "recipe": make_recipe(job.config, parts.train, job.seed, keep_last=job.keep_last),
+        "earlier": recorded_epochs(run_dir),
         **place_of_checkpoints(run_dir),
-    )
+    }
 
 
 def take_part(text: str, world: World) -> None:
-    """Train as one rank of several, on a job of rank 0's (`Job.to_json`): nothing is recorded here."""
+    """Train as one rank of several, on the job of rank 0 (`Job.to_json`), without recording anything."""
     from pytorch_lightning.utilities.seed import isolate_rng
 
     from dlcli.assembly.parts import assemble
+    from dlcli.training.fit import fit
 
     job = Job.from_json(text)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     data, split = load_data(job.config["dataset"]), read_split(Ledger.load(Path(job.run_dir)))
     with isolate_rng():
         parts = assemble(job.config, data, split, job.seed)
-        parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], Observer())
-        _fit(job, parts, world, Observer(), {})
+        parts, _ = with_features(job.config, parts, data, split, Path(job.run_dir).parents[2], ignore)
+        fit(**_fit_arguments(job, parts), listen=ignore, description={}, world=world)
 
 
 def _reload(
     config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
 ) -> tuple[SavedModel, Features | None, dict[str, Any]]:
-    """The saved model, its features where they are kept, and what its task found out on the validation rows."""
+    """Return the saved model, its cached features, and what its task tuned on the validation rows."""
     from dlcli.inference.evaluate import outputs_on
     from dlcli.inference.saved_model import add_task_facts, load_model
 
@@ -310,29 +305,20 @@ def _reload(
     return model, features, tuned
 
 
-class _Recording(Observer):
-    """Records each epoch, and passes everything on."""
-
-    def __init__(self, recorder: Recorder, observer: Observer) -> None:
-        self._recorder = recorder
-        self._observer = observer
-
-    def prepared(self, plan: Plan) -> None:
-        self._observer.prepared(plan)
-
-    def advanced(self, steps: int) -> None:
-        self._observer.advanced(steps)
-
-    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        self._recorder.log(metrics, step=epoch)
-        self._observer.finished_epoch(epoch, metrics)
-        if self._observer.hopeless:
-            self._recorder.tag(PRUNED_TAG, f"after epoch {epoch + 1}")
-            raise Pruned
+def _record(recorder: Recorder, listen: Listener, event: Event) -> None:
+    """Record an epoch's metrics, and pass every event on."""
+    if isinstance(event, EpochDone):
+        recorder.log(event.metrics, step=event.epoch)
+    try:
+        listen(event)
+    except Pruned:
+        if isinstance(event, EpochDone):
+            recorder.tag(PRUNED_TAG, f"after epoch {event.epoch + 1}")
+        raise
 
 
 def main() -> None:
-    """`python -m dlcli.job FILE` does a job; without a file this is a rank that takes its jobs from rank 0."""
+    """Run the job of a file (`python -m dlcli.job FILE`), or without a file be a rank that gets jobs from rank 0."""
     from dlcli.distributed.ranks import run_rank
 
     present_process()

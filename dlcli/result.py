@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dlcli.tracking.ledger import Ledger
 
 SCHEMA_VERSION = 1
 
@@ -46,6 +49,18 @@ class Result:
     front: tuple[int, ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
     messages: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, ledger: Ledger, run_dir: Path, **fields: Any) -> Result:
+        """Return the result of a run whose ledger says which run it is; `fields` are the other fields."""
+        return cls(
+            run_id=ledger.run_id,
+            run_name=ledger.run_name,
+            experiment=ledger.experiment,
+            run_dir=run_dir,
+            tracking_uri=ledger.store_uri,
+            **fields,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the `--json` document."""

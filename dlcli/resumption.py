@@ -1,4 +1,4 @@
-"""Which runs can go on, and what may change when they do."""
+"""Resume runs: which ones can continue, and what may change when they do."""
 
 from __future__ import annotations
 
@@ -7,25 +7,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.build import locate
+from dlcli.config.environment import check_set, reads_environment
+from dlcli.config.overrides import parse, quoted
 from dlcli.config.plain_secrets import move_secrets, words_text
+from dlcli.config.recorded_config import check_values
+from dlcli.config.signature import signature
+from dlcli.config.validate import validate
+from dlcli.cross_validation.children import descendants, families
+from dlcli.cross_validation.choice import searches_in_folds
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
 from dlcli.files.paths import resolved, typed
+from dlcli.formatting import counted, number
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
 from dlcli.runs.contents import check_subfolders
-from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run
+from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run, recorded_epochs
 from dlcli.runs.recorded import read_split, read_words
 from dlcli.tracking.amend import locked_ledger
 from dlcli.tracking.digests import check_recorded, replace_recorded
 from dlcli.tracking.history import HISTORY_FILE, is_recorded
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.resume_target import check_places
+from dlcli.training.restoration import check_checkpoints
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
 
-# What may differ from the run as it was started: where the data lies, how long, where and how it is trained.
+# Keys that may change when a run is resumed: where the data is, and how long, where and how it is trained.
 _MAY_CHANGE = (
     *(f"dataset.{key}" for key in DATA_PATHS),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time", "accelerator", "devices")),
@@ -35,35 +46,26 @@ _MAY_CHANGE = (
     "tracking.system_metrics",
 )
 
-# Where there is a search: not for how long. Trials that were trained for longer than others do not compare.
+# In a search, the length of training may not change, because its trials could not be compared.
 _MAY_CHANGE_IN_SEARCH = tuple(
     key for key in _MAY_CHANGE if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 )
 
-# Of a sweep: how many trials, too.
+# In a sweep, the number of trials and the time limits may change as well.
 _MAY_CHANGE_IN_SWEEP = (
     *(f"sweep.{key}" for key in ("trials", "timeout", "trial_timeout", "max_failures")),
     *_MAY_CHANGE_IN_SEARCH,
 )
 
 
-def searches_in_folds(config: Mapping[str, Any]) -> bool:
-    """Whether each fold of a run chooses its own settings: it is planned anew from its words when it goes on."""
-    from dlcli.config.build import locate
-    from dlcli.splits.nested import Nested
-
-    strategy = locate(config["cv"]["_target_"])
-    return isinstance(strategy, type) and issubclass(strategy, Nested)
-
-
 @dataclass(frozen=True)
 class Resumption:
-    """A run that goes on, and what changes when it does.
+    """A run that continues, with its changes.
 
     Attributes:
-        opened: the run as its folder has it.
+        opened: the run as it is recorded.
         config: its configuration from now on.
-        words: the overrides of before, then those of now: a search is planned anew by them.
+        words: the recorded overrides and the new ones; a search is planned again from them.
     """
 
     opened: OpenedRun
@@ -71,17 +73,17 @@ class Resumption:
     words: tuple[str, ...]
 
     def record(self) -> None:
-        """Write what changes into the run's folder, so that the next resumption knows it too.
+        """Record the changes in the run's folder, so that they also apply when it is resumed again.
 
         Raises:
-            InputError: another process records the run; nothing has changed.
+            InputError: another process records the run; nothing was changed.
         """
         if self.config == self.opened.config:
             return
         folder = self.opened.folder
         with locked_ledger(folder) as ledger:
-            # Unfinished before the configuration says more, and the configuration last: whatever a kill in between
-            # leaves looks like a run that was stopped, and goes on.
+            # The status changes first and the configuration last, so that after a kill in between the run looks like
+            # one that was stopped, and can be resumed.
             recorded = self.opened.claim.recorded()
             files = {
                 **({CONF_DIRS_FILE: "".join(f"{path}\n" for path in recorded)} if recorded else {}),
@@ -101,24 +103,21 @@ def open_whole(
     trust: bool = False,
     overrides: Sequence[str] = (),
 ) -> OpenedRun:
-    """The run, or the one that it is a part of, once those whose process is gone have their true end.
+    """Open a run, or its outermost parent, after recording the end of runs whose process has ended.
 
     Raises:
         RunNotFound: there is no such run.
     """
-    from dlcli.cross_validation.children import descendants
-    from dlcli.tracking.reconcile import reconcile
-
     opened = open_run(run, runs_dir)
     seen = {opened.ledger.run_id}
     while opened.ledger.parent_id is not None:
         if opened.ledger.parent_id in seen:
-            raise CorruptRun("the run is a part of itself", str(opened.folder), "Copy the folder anew.")
+            raise CorruptRun("the run is a part of itself", str(opened.folder), "Copy the folder again.")
         seen.add(opened.ledger.parent_id)
         opened = open_run(str(opened.ledger.sibling(opened.ledger.parent_id)), runs_dir)
     check_places([opened.ledger, *descendants(opened.ledger)])
     status = opened.ledger.status
-    reconcile(opened.ledger.runs_dir)  # probably it is one of them
+    reconcile(opened.ledger.runs_dir)  # this run is probably one of them
     settled = open_run(str(opened.folder), runs_dir, conf_dirs, trust=trust, overrides=overrides)
     return replace(
         settled, notes=opened.notes, was_cut_off=status == "RUNNING" and settled.ledger.status == "KILLED"
@@ -126,32 +125,28 @@ def open_whole(
 
 
 def how_far(opened: OpenedRun) -> str:
-    """What became of a run before it goes on, and how much of it is done; of a sweep that is said with its trials."""
-    from dlcli.cross_validation.children import families
-    from dlcli.formatting import counted, number
-    from dlcli.runs.folder import recorded_epochs
-
+    """Return a message on how a run ended and how much of it is done; a sweep reports its trials itself."""
     ledger, config = opened.ledger, opened.config
     ends = {"FINISHED": "had finished", "FAILED": "had failed", "KILLED": "had been stopped"}
     end = "had been killed" if opened.was_cut_off else ends.get(ledger.status, "had not ended")
-    said = f"{ledger.run_name} {end}."
+    ending = f"{ledger.run_name} {end}."
     if ledger.kind == "sweep":
-        return said
+        return ending
     if ledger.kind == "cv":
         known = families(ledger).get(ledger.run_id, {})
         folds = [Ledger.load(folder) for place, folder in known.items() if place.startswith("fold")]
         done = sum(fold.status == "FINISHED" for fold in folds)
-        return f"{said} {done} of {counted(len(folds), 'fold')} {'is' if done == 1 else 'are'} done."
+        return f"{ending} {done} of {counted(len(folds), 'fold')} {'is' if done == 1 else 'are'} done."
     epochs, monitor = recorded_epochs(opened.folder), config["monitor"]
     values = [epoch[monitor] for epoch in epochs if monitor in epoch]
     best = (
         f", the best {monitor} {number((min if config['mode'] == 'min' else max)(values))}" if values else ""
     )
-    return f"{said} {counted(len(epochs), 'epoch')} {'is' if len(epochs) == 1 else 'are'} recorded{best}."
+    return f"{ending} {counted(len(epochs), 'epoch')} {'is' if len(epochs) == 1 else 'are'} recorded{best}."
 
 
 def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption | None:
-    """How a run goes on; None where nothing is left to do. Nothing is written yet.
+    """Return how a run continues, or None if nothing is left to do. Nothing is written yet.
 
     Raises:
         ConfigError: an override would make it another experiment.
@@ -170,9 +165,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
 
 
 def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterator[str]:
-    """The words of before; those that name the data's place name the one that it has now."""
-    from dlcli.config.overrides import parse, quoted
-
+    """Yield the recorded overrides, with the present location of the data."""
     for word in words:
         settings, _ = parse([word])
         section, _, key = settings[0].key.partition(".") if settings else ("", "", "")
@@ -182,13 +175,11 @@ def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterat
 
 
 def _check_files(ledger: Ledger) -> None:
-    """What a training goes on from, before its record says that it does; folds look at theirs when they begin.
+    """Check the files that training continues from; folds check theirs when they start.
 
     Raises:
-        CorruptRun: a file is not what was recorded.
+        CorruptRun: a file differs from what was recorded.
     """
-    from dlcli.training.restoration import check_checkpoints
-
     if ledger.kind == "run" and not is_recorded(ledger.run_dir):
         read_split(ledger)
         check_recorded(ledger, HISTORY_FILE)
@@ -200,24 +191,19 @@ def _with_changes(
 ) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    from dlcli.config.environment import check_set, reads_environment
-    from dlcli.config.overrides import parse
-    from dlcli.config.recorded_config import check_values
-    from dlcli.config.validate import validate
-
     settings, problems = parse(overrides)
-    # What the record does not hold may be given again, and from another variable.
+    # Values from the environment, which are not recorded, may be given again, also from another variable.
     from_outside = {s.key for s in settings if reads_environment(_at(config, s.key))}
     if not any(key.startswith("sweep.") for key in may_change):
         of_sweeps = [setting for setting in settings if setting.key.startswith("sweep.")]
         settings = [setting for setting in settings if setting not in of_sweeps]
         hint = "Leave it out: only a sweep has trials."
-        problems += [Problem("the run is no sweep", setting.key, hint) for setting in of_sweeps]
+        problems += [Problem("the run is not a sweep", setting.key, hint) for setting in of_sweeps]
     problems += [
         Problem(
             "would make it another experiment",
             setting.key,
-            f"A run that goes on can change: {', '.join(may_change)}.",
+            f"When a run is resumed, these can change: {', '.join(may_change)}.",
         )
         for setting in settings
         if setting.key not in may_change and setting.key not in from_outside
@@ -245,10 +231,7 @@ def _at(config: Any, key: str) -> Any:
 
 
 def _refuse_beyond_the_schedule(config: dict[str, Any], changed: dict[str, Any]) -> None:
-    """torch's own schedules of a fixed length keep that length in their state, and fail behind it."""
-    from dlcli.config.build import locate
-    from dlcli.config.signature import signature
-
+    """Refuse to extend torch's schedules of a fixed length, which is part of their state."""
     target = config["scheduler"].get("_target_", "")
     if not target.startswith("torch.") or "total_steps" not in signature(locate(target)).arguments:
         return
@@ -256,7 +239,7 @@ def _refuse_beyond_the_schedule(config: dict[str, Any], changed: dict[str, Any])
         before, after = (c["trainer"].get(key) or -1 for c in (config, changed))
         if after > before > 0:
             raise ConfigError(
-                f"the schedule ({target.rpartition('.')[2]}) was laid out for {before}, and has no rates behind that",
+                f"the schedule ({target.rpartition('.')[2]}) has a fixed length of {before}, and no rates beyond it",
                 f"trainer.{key}",
-                f"Train anew with trainer.{key}={after}; model.weights=RUN starts from this run's weights.",
+                f"Start a new run with trainer.{key}={after}; model.weights=RUN starts from this run's weights.",
             )

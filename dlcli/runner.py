@@ -1,28 +1,29 @@
-"""The composition root: each function reads top to bottom, from a command's words to its result."""
+"""The composition root: each function reads top to bottom, from the arguments of a command to its result."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from dlcli.events import Listener, Note, RunOpened, ignore
 
 if TYPE_CHECKING:
     from dlcli.checks.profile import Profile
     from dlcli.comparison.compare import Comparison
-    from dlcli.cross_validation.choice import Search
-    from dlcli.cross_validation.estimation import Estimation
+    from dlcli.exporting.export import Exported
     from dlcli.inference.saved_model import SavedModel
+    from dlcli.prediction.output import Write
+    from dlcli.prediction.predict import NewData, Predicted
     from dlcli.result import Result
     from dlcli.splits.split import Part
     from dlcli.sweeps.cost import Forecast
-    from dlcli.sweeps.plan import SweepPlan
-    from dlcli.sweeps.watcher import SweepWatcher
     from dlcli.tracking.store import Store
-    from dlcli.training.observer import Watcher
     from dlcli.training.rehearsal import Rehearsal
 
 
@@ -30,36 +31,40 @@ def train(
     overrides: Sequence[str] = (),
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
-    watcher: Watcher | None = None,
-    sweep_watcher: SweepWatcher | None = None,
+    listen: Listener = ignore,
 ) -> Result:
-    """Train one experiment: compose, check, create the run, do its jobs.
+    """Train one experiment: compose, check, create the run, and run its jobs.
 
-    A fold's search for its settings (`cv=nested`) is told to `sweep_watcher`.
+    `listen` receives the events. Without it, settings and data are not searched for warnings.
     """
+    from dlcli.config.misspelt import refuse_misspelt
+
+    refuse_misspelt(overrides, conf_dirs)  # before the imports below, which take seconds
+
     from dlcli.assembly.starting_weights import weights_tags
     from dlcli.checks.settings import warn
+    from dlcli.cross_validation.choice import searches_in_folds
+    from dlcli.cross_validation.cross_validate import cross_validate
     from dlcli.distributed.ranks import leading
     from dlcli.experiment import plan_experiment
     from dlcli.job import take_part
-    from dlcli.process.interrupts import interruptible
     from dlcli.runs.creation import make_run
     from dlcli.sweeps.search_in_folds import plan_nested
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import open_store
 
-    with interruptible(), leading(take_part):
+    with leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
-        search = plan_nested(experiment, overrides, sweep_watcher)
+        nested = searches_in_folds(experiment.config)
+        search = plan_nested(experiment, overrides, listen) if nested else None
         estimation = experiment.estimation
         experiment.rehearse(quick=True)
-        if watcher:
-            warn(experiment, watcher.noted)
+        if listen is not ignore:
+            warn(experiment, lambda text: listen(Note(text)))
 
         with open_store(Path(experiment.config["runs_dir"])) as store:
             for note in [*store.notes, *reconcile(store.runs_dir, store)]:
-                if watcher:
-                    watcher.noted(note)
+                listen(Note(note))
             run_dir = make_run(
                 store,
                 "run" if estimation.is_single else "cv",
@@ -70,28 +75,30 @@ def train(
                 folders=experiment.folders,
                 tags=weights_tags(experiment.config),
             )
-            return _carry_out(estimation, run_dir, store, watcher, search)
+            with _recording(run_dir, store, listen):
+                return cross_validate(estimation, run_dir, store, listen, search)
 
 
 def sweep(
     overrides: Sequence[str] = (),
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
-    watcher: SweepWatcher | None = None,
+    listen: Listener = ignore,
 ) -> Result:
-    """Search for the best configuration: compose, check every value, create the run, do the trials."""
+    """Search for the best configuration: compose, check every value, create the run, and run the trials."""
     from dlcli.distributed.ranks import leading
     from dlcli.formatting import amount
     from dlcli.job import take_part
-    from dlcli.process.interrupts import interruptible
     from dlcli.runs.creation import make_run
     from dlcli.sweeps.cost import check_room
-    from dlcli.sweeps.plan import plan_sweep
+    from dlcli.sweeps.planning import plan_sweep
+    from dlcli.sweeps.sweep import sweep as search
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import open_store
 
-    with interruptible(), leading(take_part):
-        plan = plan_sweep(overrides, conf_dirs, runs_dir, tell=watcher.noted if watcher else None)
+    with leading(take_part):
+        tell = None if listen is ignore else lambda text: listen(Note(text))
+        plan = plan_sweep(overrides, conf_dirs, runs_dir, tell=tell)
         disk = check_room(plan, plan.experiment.rehearse(quick=True).disk)
         with open_store(Path(plan.config["runs_dir"])) as store:
             for note in [
@@ -99,8 +106,7 @@ def sweep(
                 *reconcile(store.runs_dir, store),
                 f"The sweep will leave about {amount(disk)} on the disk.",
             ]:
-                if watcher:
-                    watcher.noted(note)
+                listen(Note(note))
             run_dir = make_run(
                 store,
                 "sweep",
@@ -111,7 +117,8 @@ def sweep(
                 folders=plan.experiment.folders,
                 params=plan.recorded_params,
             )
-            return _carry_out_sweep(plan, run_dir, store, watcher)
+            with _recording(run_dir, store, listen):
+                return search(plan, run_dir, store, listen)
 
 
 def forecast(
@@ -120,13 +127,11 @@ def forecast(
     runs_dir: Path | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Forecast:
-    """What a sweep would take; nothing is recorded. Warnings are told."""
-    from dlcli.process.interrupts import interruptible
+    """Estimate what a sweep would take, without recording anything; `tell` receives warnings."""
     from dlcli.sweeps.cost import foresee
-    from dlcli.sweeps.plan import plan_sweep
+    from dlcli.sweeps.planning import plan_sweep
 
-    with interruptible():
-        return foresee(plan_sweep(overrides, conf_dirs, runs_dir, tell=tell))
+    return foresee(plan_sweep(overrides, conf_dirs, runs_dir, tell=tell))
 
 
 def resume(
@@ -134,24 +139,25 @@ def resume(
     overrides: Sequence[str] = (),
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
-    watcher: Watcher | None = None,
-    sweep_watcher: SweepWatcher | None = None,
+    listen: Listener = ignore,
     trust: bool = False,
 ) -> Result:
-    """Go on with a run that was stopped, or extend one that has finished: the same runs, nothing done twice."""
+    """Continue a run that was stopped, or extend a finished one, in the same runs and without repeating work."""
     from dlcli.config.next_command import resume_command
     from dlcli.cross_validation.children import descendants
+    from dlcli.cross_validation.choice import searches_in_folds
+    from dlcli.cross_validation.cross_validate import cross_validate
     from dlcli.distributed.ranks import leading
     from dlcli.experiment import plan_estimation
     from dlcli.job import take_part
-    from dlcli.process.interrupts import interruptible
-    from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption, searches_in_folds
+    from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption
     from dlcli.runs.folder import read_result
     from dlcli.sweeps.replanning import plan_again, plan_nested_again
+    from dlcli.sweeps.sweep import sweep as search
     from dlcli.tracking.resume_target import store_for_resuming, switch_store
     from dlcli.tracking.store import open_store
 
-    with interruptible(), leading(take_part):
+    with leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
         uri = store_for_resuming(opened.ledger, shlex.split(resume_command(opened.ledger, *overrides)))
         gate, folders = opened.claim.to_resume(opened.config)
@@ -159,91 +165,56 @@ def resume(
             resumption = plan_resumption(opened, overrides)
             if resumption is None:
                 return replace(read_result(opened.folder), messages=(NOTHING_LEFT,))
-            gate.admit_all(resumption.config)  # before any of it is read, or built
+            gate.admit_all(resumption.config)  # before anything is read or built
             carry_out: Callable[[Path, Store], Result]
             if opened.ledger.kind == "sweep":
-                carry_out = partial(_carry_out_sweep, plan_again(resumption, folders), watcher=sweep_watcher)
+                carry_out = partial(search, plan_again(resumption, folders), listen=listen)
             elif searches_in_folds(resumption.config):
-                search = plan_nested_again(resumption, folders, sweep_watcher)
-                carry_out = partial(_carry_out, search.estimation, watcher=watcher, search=search)
+                nested = plan_nested_again(resumption, folders, listen)
+                carry_out = partial(cross_validate, nested.estimation, listen=listen, search=nested)
             else:
                 estimation = plan_estimation(resumption.config, folders)
                 opened.check_rows(estimation.data, estimation.fingerprint)
-                carry_out = partial(_carry_out, estimation, watcher=watcher)
+                carry_out = partial(cross_validate, estimation, listen=listen)
             with open_store(opened.ledger.runs_dir, uri) as store:
                 moved = switch_store(store, [opened.ledger, *descendants(opened.ledger)])
-                resumption.record()  # only now that all of it may go on
-                for note in [*opened.notes, *store.notes, moved, how_far(opened)]:
-                    if watcher and note:
-                        watcher.noted(note)
-                return carry_out(opened.folder, store)
+                resumption.record()  # only after all checks have passed
+                for note in filter(None, [*opened.notes, *store.notes, moved, how_far(opened)]):
+                    listen(Note(note))
+                with _recording(opened.folder, store, listen):
+                    return carry_out(opened.folder, store)
 
 
-def _carry_out(
-    estimation: Estimation,
-    run_dir: Path,
-    store: Store,
-    watcher: Watcher | None,
-    search: Search | None = None,
-) -> Result:
-    """Do the jobs that are left of a run."""
-    from dlcli.config.build import build
-    from dlcli.cross_validation.cross_validate import cross_validate
-    from dlcli.executors.base import execute
-    from dlcli.tracking.reconcile import reconcile
-    from dlcli.training.observer import Watcher
-
-    watcher = watcher or Watcher()
-    watcher.recording(run_dir)
-    try:
-        if estimation.is_single:
-            watcher.planned([run_dir.parent.name], 1)
-            (fold,) = estimation.folds
-            return execute([estimation.job(run_dir, fold)], estimation.config, estimation.data, watcher)[0]
-        tracking = build(estimation.config["tracking"], where="tracking")
-        return cross_validate(
-            estimation, run_dir, store, watcher, system_metrics=tracking.system_metrics, search=search
-        )
-    except BaseException:
-        store.close()
-        reconcile(store.runs_dir, store)  # folds that were not begun, or whose worker is gone
-        raise
-
-
-def _carry_out_sweep(plan: SweepPlan, run_dir: Path, store: Store, watcher: SweepWatcher | None) -> Result:
-    """Do the trials that are left of a sweep."""
-    from dlcli.config.build import build
-    from dlcli.sweeps.sweep import sweep
-    from dlcli.sweeps.watcher import SweepWatcher
+@contextmanager
+def _recording(run_dir: Path, store: Store, listen: Listener) -> Iterator[None]:
+    """Announce a run; if an exception ends its jobs, record the end of child runs without a process."""
     from dlcli.tracking.reconcile import reconcile
 
-    watcher = watcher or SweepWatcher()
-    watcher.recording(run_dir)
-    tracking = build(plan.config["tracking"], where="tracking")
+    listen(RunOpened(run_dir))
     try:
-        return sweep(plan, run_dir, store, watcher, system_metrics=tracking.system_metrics)
+        yield
     except BaseException:
         store.close()
-        reconcile(store.runs_dir, store)  # trials and folds that were not begun, or whose worker is gone
+        reconcile(store.runs_dir, store)  # folds and trials that did not start, or whose worker has ended
         raise
 
 
 def check(
     overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
 ) -> tuple[Rehearsal, Profile]:
-    """Find every mistake, train a few batches that nobody records, and look at the data."""
+    """Find all mistakes, train a few batches without recording them, and profile the data."""
     from dlcli.checks.profile import profile
     from dlcli.checks.settings import find_config_warnings
+    from dlcli.cross_validation.choice import searches_in_folds
     from dlcli.experiment import plan_experiment
-    from dlcli.process.interrupts import interruptible
     from dlcli.sweeps.search_in_folds import plan_nested
 
-    with interruptible():
-        experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
+    experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
+    if searches_in_folds(experiment.config):
         plan_nested(experiment, overrides)
-        data = profile(experiment.data, experiment.splits)
-        doubts = tuple(find_config_warnings(experiment.config))
-        return experiment.rehearse(), replace(data, warnings=(*doubts, *data.warnings))
+    data = profile(experiment.data, experiment.splits)
+    doubts = tuple(find_config_warnings(experiment.config))
+    return experiment.rehearse(), replace(data, warnings=(*doubts, *data.warnings))
 
 
 def evaluate(
@@ -256,34 +227,30 @@ def evaluate(
     overrides: Sequence[str] = (),
     file: Path | None = None,
 ) -> Result:
-    """Repeat a run's figures: its saved model on the raw rows of one part of its split, or on those of a file."""
+    """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file."""
     import numpy as np
 
     from dlcli.inference.evaluate import choose_device, figures
-    from dlcli.inference.evaluate import evaluate as judge
+    from dlcli.inference.evaluate import evaluate as measure
     from dlcli.prediction.evaluation_file import labelled_rows
     from dlcli.result import Result
     from dlcli.runs.folder import open_run, with_overrides
 
     started = time.monotonic()
     opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
-    config = with_overrides(opened.config, overrides)
-    model = opened.load_model()
+    config, model = with_overrides(opened.config, overrides), opened.load_model()
     if file is None:
         data, rows = opened.part_of(config["dataset"], part)
     else:
         with opened.gate.closed():
             data = labelled_rows(config["dataset"], file, model)
         part, rows = "test", np.arange(len(data))
-    evaluation = judge(model, data, rows, choose_device(config["trainer"].get("accelerator", "auto")))
+    evaluation = measure(model, data, rows, choose_device(config["trainer"].get("accelerator", "auto")))
     metrics, baselines = figures({part: evaluation})
-    return Result(
+    return Result.of(
+        opened.ledger,
+        opened.folder,
         status="FINISHED",
-        run_id=opened.ledger.run_id,
-        run_name=opened.ledger.run_name,
-        experiment=opened.ledger.experiment,
-        run_dir=opened.folder,
-        tracking_uri=opened.ledger.store_uri,
         metrics=metrics,
         baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
@@ -291,10 +258,54 @@ def evaluate(
     )
 
 
+def predict(
+    run: str,
+    data: NewData,
+    output: Path | AbstractContextManager[Write],
+    *,
+    device: Literal["auto", "cpu"] = "auto",
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+    listen: Listener = ignore,
+) -> Predicted:
+    """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens."""
+    from dlcli.prediction import predict as prediction
+    from dlcli.prediction.output import check_output, written_to
+    from dlcli.runs.folder import open_run
+
+    if isinstance(output, Path):
+        check_output(output, data.files)
+    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust)
+    model = opened.load_model()
+    for note in opened.notes:
+        listen(Note(note))
+    with written_to(output) if isinstance(output, Path) else output as write:
+        lines = prediction.predict(opened, model, data, write, device=device, listen=listen)
+    return prediction.Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines)
+
+
+def export(
+    run: str,
+    output: Path,
+    overrides: Sequence[str] = (),
+    *,
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+) -> Exported:
+    """Write a run's network as a file that needs no dlcli; `overrides` say where the run's rows are now."""
+    from dlcli.exporting.export import export as export_network
+    from dlcli.runs.folder import open_run
+
+    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
+    return export_network(opened, opened.load_model(), output, overrides)
+
+
 def compare(
     runs: Sequence[str], metric: str | None = None, picture: Path | None = None, runs_dir: Path | None = None
 ) -> Comparison:
-    """What differs between runs, and whether one is really better."""
+    """Return what differs between runs, and whether one is significantly better."""
     from dlcli.comparison.compare import compare as compare_runs
     from dlcli.comparison.critical_difference import critical_difference
     from dlcli.errors import InputError
@@ -313,14 +324,14 @@ def compare(
 def load_run(
     run: str, *, conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None, trust: bool = False
 ) -> SavedModel:
-    """A run's saved model."""
+    """Return a run's saved model."""
     from dlcli.runs.folder import open_run
 
     return open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust).load_model()
 
 
 def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:
-    """Serve the MLflow UI of the store until it is stopped."""
+    """Serve the MLflow UI of the store until it is stopped; `tell` receives messages."""
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.server import serve_ui
     from dlcli.tracking.store import open_store
@@ -333,7 +344,7 @@ def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:
 
 
 def runs_directory(given: Path | None) -> Path:
-    """Where runs lie, for commands that compose no configuration."""
+    """Return the folder of all runs, for commands that compose no configuration."""
     from dlcli.config.project import default_runs_dir
 
     return given or default_runs_dir()

@@ -19,13 +19,13 @@ LAYERS = (
     ("completion",),
     ("cli",),
     ("terminal", "runner", "doctor", "templates"),
-    ("comparison", "prediction", "export", "resumption", "sweeps"),
+    ("comparison", "prediction", "exporting", "resumption", "sweeps"),
     ("experiment", "cross_validation"),
     ("executors", "job", "checks", "assembly", "runs"),
     ("inference", "reports", "training", "tasks", "models", "splits", "preprocessing", "augmentation"),
     ("datasets", "statistics", "distributed"),
     ("tracking", "config", "gate", "result"),
-    ("process", "sanitize", "files", "formatting", "errors"),
+    ("process", "sanitize", "files", "formatting", "errors", "events"),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 
@@ -123,7 +123,32 @@ def test_help_is_instant(statement: str) -> None:
 
 
 def test_the_public_surface() -> None:
-    assert dlcli.__all__ == ["evaluate", "load_run", "resume", "sweep", "train"]
+    names = ["check", "compare", "evaluate", "export", "load_run", "predict", "resume", "sweep", "train"]
+    assert dlcli.__all__ == names
     assert [name for name in dir(dlcli) if not name.startswith("_")] == dlcli.__all__
     for name in dlcli.__all__:
         assert callable(getattr(dlcli, name))
+
+
+def test_modules_of_sweeps_form_no_circle() -> None:
+    """Not by their annotations either."""
+    edges = {
+        file.stem: set(re.findall(r"^\s*from dlcli\.sweeps\.(\w+) import", file.read_text(), re.MULTILINE))
+        for file in (PACKAGE / "sweeps").glob("*.py")
+    }
+    while leaves := {name for name, below in edges.items() if not below & set(edges)}:
+        edges = {name: below for name, below in edges.items() if name not in leaves}
+    assert edges == {}
+
+
+def test_no_module_takes_the_name_of_a_function() -> None:
+    """The import of `dlcli.NAME` would replace the function of that name."""
+    assert not {part for part, _ in parts()} & set(dlcli.__all__)
+
+
+def test_one_module_knows_the_inside_of_hydra() -> None:
+    inside = re.compile(
+        r"hydra\.core\.(singleton|global_hydra)|_instances|initialize_config_dir|Could not (find|override)"
+    )
+    found = {str(file.relative_to(PACKAGE)) for _, file in parts() if inside.search(file.read_text())}
+    assert found == {"config/hydra_compose.py"}

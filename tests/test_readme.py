@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import dlcli
 from dlcli.cli.app import app
 from tests.conftest import ROOT
 
@@ -144,10 +146,24 @@ def test_new_rows_are_predicted_as_shown(project: Path, monkeypatch: pytest.Monk
 
 def test_the_python_example_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
-    (example,) = re.findall(r"```python\nimport dlcli\n(.*?)```", TEXT, re.DOTALL)
+    (example,) = re.findall(r"```python\nimport dlcli\n(.*?)```", PAGES[ROOT / "README.md"], re.DOTALL)
     names: dict[str, object] = {}
     exec("import dlcli\n" + example, names)
     assert names["result"].metrics["test/accuracy"] > 0.5  # type: ignore[attr-defined]
+
+
+def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of its blocks, in their order, and each function that there is."""
+    monkeypatch.chdir(tmp_path)
+    page = PAGES[ROOT / "docs" / "python.md"]
+    names: dict[str, Any] = {}
+    exec("".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), names)
+    assert [where for where, *_ in names["mistakes"]] == ["model.hiden", "optimizer.lr"]
+    assert names["predictions"].columns[:3].tolist() == ["row", "sepal length (cm)", "prediction"]
+    assert len(names["predictions"]) == len(pd.read_parquet("predictions.parquet")) == 150
+    assert names["model"].outputs(names["rows"]).shape == (150, 3)
+    assert names["longer"].run_id == names["first"].run_id
+    assert [name for name in dlcli.__all__ if f"dlcli.{name}(" not in page or f"`{name}(" not in page] == []
 
 
 def test_every_command_is_told_of() -> None:

@@ -12,7 +12,7 @@ import pytest
 import dlcli
 from dlcli.errors import ConfigError
 from dlcli.result import Result
-from dlcli.sweeps.plan import plan_sweep
+from dlcli.sweeps.planning import plan_sweep
 
 GOOD, BAD = ("fine", "lovely", "great", "works"), ("broke", "awful", "useless", "slow")
 WORDS = ("it", "the", "is", "a", "was", "and", "so", "very", "thing", "today")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import yaml
 from mlflow import MlflowClient
+from typer.testing import CliRunner
 
 import dlcli
+from dlcli.cli.app import app
 from dlcli.datasets.bundled import iris
 from dlcli.errors import ConfigError, CorruptRun, DataError, RunNotFound
 from dlcli.result import Result
@@ -260,3 +266,23 @@ def test_a_model_that_names_foreign_code_is_not_run(trained: Result, tmp_path: P
     reseal(copy)
     with pytest.raises(CorruptRun, match=r"os\.system"):
         dlcli.evaluate(copy)
+
+
+def test_a_command_reaches_lightning_in_eight_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, chains, package = pl.Trainer.fit, [], Path(dlcli.__file__).parent
+
+    def fit(trainer: pl.Trainer, *arguments: Any, **options: Any) -> None:
+        code = [frame.f_code for frame, _ in traceback.walk_stack(sys._getframe())]
+        own = [
+            f"{Path(c.co_filename).stem}.{c.co_name}" for c in code if package in Path(c.co_filename).parents
+        ]
+        chains.append(own[: own.index("train.train") + 1])
+        original(trainer, *arguments, **options)
+
+    monkeypatch.setattr(pl.Trainer, "fit", fit)
+    words = ["train", *QUICK, "trainer.max_epochs=1", "cv=kfold", "cv.folds=2", "--runs-dir", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert len(chains) == 2
+    # Each of these functions makes one call, the last one that of Lightning.
+    assert len(chains[0]) <= 8, " < ".join(chains[0])

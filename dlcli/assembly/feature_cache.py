@@ -13,6 +13,7 @@ import torch
 
 from dlcli.assembly.parts import Parts
 from dlcli.datasets.data import Data
+from dlcli.events import FeaturesComputed, Listener
 from dlcli.files.paths import display
 from dlcli.formatting import REDRAW_SECONDS
 from dlcli.inference.evaluate import choose_device
@@ -22,7 +23,6 @@ from dlcli.splits.split import Split
 from dlcli.training.features import Features, can_compute_in
 from dlcli.training.fields import Field, first_rows
 from dlcli.training.network import Network
-from dlcli.training.observer import Observer
 from dlcli.training.user_errors import blamed_on
 
 # Folder of the features, inside the folder of all runs.
@@ -60,7 +60,7 @@ def cached_features(
 
 
 def with_features(
-    config: Mapping[str, Any], parts: Parts, data: Data, split: Split, runs_dir: Path, observer: Observer
+    config: Mapping[str, Any], parts: Parts, data: Data, split: Split, runs_dir: Path, listen: Listener
 ) -> tuple[Parts, dict[str, str]]:
     """Return the parts with cached features in place of `x` if possible, and the line for the terminal's panel."""
     features = _of_training(config, parts, data, runs_dir)
@@ -72,7 +72,7 @@ def with_features(
     # precision, so features of another precision would not serve.
     test_rows = split.test if features.in_full else split.test[:0]
     rows = np.concatenate([parts.fitted.rows, split.val, test_rows])
-    features.compute(rows, _progress(observer, len(features.store.missing(rows))))
+    features.compute(rows, _progress(listen, len(features.store.missing(rows))))
 
     line = f"{features.width:,} per row, computed once, cached in {display(features.store.folder)}"
     return _replaced(parts, split, features.read), {"features": line}
@@ -133,17 +133,17 @@ def _obstacle(config: Mapping[str, Any]) -> str:
     )
 
 
-def _progress(observer: Observer, total: int) -> Callable[[int], None]:
-    """Return a callback that reports finished rows to the observer, at most once per redraw of the terminal."""
+def _progress(listen: Listener, total: int) -> Callable[[int], None]:
+    """Return a callback that sends the number of finished rows, at most once per redraw of the terminal."""
     done, next_time = 0, time.monotonic()
     if total:
-        observer.computed(0, total)
+        listen(FeaturesComputed(0, total))
 
     def advanced(rows: int) -> None:
         nonlocal done, next_time
         done += rows
         if done == total or time.monotonic() >= next_time:
             next_time = time.monotonic() + REDRAW_SECONDS
-            observer.computed(done, total)
+            listen(FeaturesComputed(done, total))
 
     return advanced

@@ -1,1 +1,1 @@
-"""The command line: one thin file a command, each of which imports its work in its function's body."""
+"""The command line: one thin file per command, which imports its work in the body of its function."""

@@ -1,4 +1,4 @@
-"""The `dlcli` program: every module beside this one that defines a function of its own name is a command."""
+"""The `dlcli` program: every module beside this one that defines a function of the same name is a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlcli.sanitize.presentable import presentable
 
 
 class _Program(TyperGroup):
-    """The commands; what is said of words that they do not take is presentable, as those words may not be."""
+    """The group of commands, with control characters in error messages made visible."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         with _presentable_errors():
@@ -61,9 +61,9 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Deep-learning experiments from the shell: configure, train, and leave a record that can be trusted.
+    """Deep-learning experiments from the shell: configure, train, and keep a reliable record.
 
-    Begin with `dlcli train`. `dlcli COMMAND --help` explains a command.
+    Start with `dlcli train`. `dlcli COMMAND --help` explains a command.
     """
 
 

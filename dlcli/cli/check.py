@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from dlcli.checks.profile import Profile
     from dlcli.training.rehearsal import Rehearsal
 
-# Columns and classes that are shown.
+# The numbers of columns and classes that are shown.
 _COLUMNS, _CLASSES = 40, 12
 
 
 def check(
     overrides: Overrides = None, conf_dir: ConfDirs = None, runs_dir: RunsDir = None, json: Json = False
 ) -> None:
-    """Find every mistake without training, and say what the training would need.
+    """Find all mistakes without training, and estimate what training needs.
 
-    Reads configuration and data, trains on a few batches without a record, and reports all mistakes at once (exit
-    code 2). Where there are none it shows what the data holds, warns of what ruins results, and estimates memory, disk
-    and the time of an epoch.
+    Reads configuration and data, trains on a few batches without recording them, and reports all mistakes together
+    (exit code 2). If there are none, it describes the data, warns of problems that make results misleading, and
+    estimates memory, disk space and the time of an epoch.
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
@@ -41,7 +41,7 @@ def check(
 
 
 def _figures(data: Profile) -> dict[str, str]:
-    """What the data holds: rows, classes or targets, and a table's columns as far as a screen takes them."""
+    """Return the rows of the panel on the data: rows, classes or targets, and the first columns of a table."""
     rows = {"data": f"{data.rows:,} {data.rows_are}"}
     if data.classes:
         shown = [f"{name} {count:,}" for name, count in list(data.classes.items())[:_CLASSES]]

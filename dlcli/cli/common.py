@@ -1,4 +1,4 @@
-"""What every command does around its work: a terminal, signals, and errors as messages with an exit code."""
+"""The frame of every command: a terminal, signals, and errors as messages with an exit code."""
 
 from __future__ import annotations
 
@@ -43,29 +43,31 @@ DataPlace = Annotated[
 
 
 def jobs_of(what: str) -> Any:
-    """The option `--jobs` of a command that runs `what`."""
+    """Return the option `--jobs` of a command that runs `what`."""
     return typer.Option(
-        "--jobs", "-j", metavar="N", min=1, help=f"{what} that run side by side, each in its own process."
+        "--jobs", "-j", metavar="N", min=1, help=f"{what} that run at the same time, each in its own process."
     )
 
 
 Jobs = Annotated[int | None, jobs_of("Folds")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the model code that lies in the run's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 
 
 @contextmanager
 def session(json: bool = False, *, data: bool = False, supervised: bool = False) -> Iterator[Terminal]:
-    """Run a command's work; exit with 1, 2, 130 or 143, and without a traceback, where it fails.
+    """Run a command's work; if it fails, exit with 1, 2, 130 or 143 and without a traceback.
 
-    With `data`, what the command makes for other programs goes to stdout, and all else to stderr. What runs a user's
-    model is `supervised`: it runs in a child process, whose parent says what became of it
-    (`dlcli.process.supervision`).
+    Args:
+        json: stdout carries one JSON document, everything else goes to stderr.
+        data: stdout carries the data that the command produces, everything else goes to stderr.
+        supervised: run in a child process, whose parent reports its end (`dlcli.process.supervision`). Used by commands
+            that run a user's model.
     """
     if supervised and (ending := supervise(lambda text: Terminal(json, data=data).warning(text))):
         raise typer.Exit(_see_to(ending, json, data))
-    # Threads that spin while they wait for each other make two busy programs on one machine slower by orders of
-    # magnitude; a few microseconds of it cost nobody anything. Read once, when torch is imported.
+    # Spinning threads make two busy programs on one machine slower by orders of magnitude. A few microseconds of
+    # spinning cost nothing. The variable is read once, when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     with Terminal(json, data=data) as terminal:
@@ -76,22 +78,22 @@ def session(json: bool = False, *, data: bool = False, supervised: bool = False)
             raise
         except Interrupted as interrupt:
             how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
-            *so_far, goes_on = getattr(interrupt, "__notes__", ()) or [_goes_on(terminal)]
-            told = DlcliError("\n".join([f"stopped by {how}", *so_far]), hint=goes_on)
-            terminal.error(told, _stopped_run(terminal))
+            *progress, hint = getattr(interrupt, "__notes__", ()) or [_how_to_resume(terminal)]
+            shown = DlcliError("\n".join([f"stopped by {how}", *progress]), hint=hint)
+            terminal.error(shown, _stopped_run(terminal))
             raise typer.Exit(interrupt.exit_code) from None
         except Exception as error:
             if os.environ.get("DLCLI_DEBUG") == "1":
                 raise
-            told = error if isinstance(error, DlcliError) else _unforeseen(error)
-            terminal.error(told, _stopped_run(terminal))
+            shown = error if isinstance(error, DlcliError) else _unforeseen(error)
+            terminal.error(shown, _stopped_run(terminal))
             if notes := _notes(error):
                 terminal.note(notes)
-            raise typer.Exit(told.exit_code) from None
+            raise typer.Exit(shown.exit_code) from None
 
 
 def _see_to(ending: Ending, json: bool, data: bool) -> int:
-    """In the parent: say and record what a child that is gone could not; the exit code."""
+    """Report and record, in the parent, the end of a child that could not do so; return the exit code."""
     if ending.ended_normally:
         return ending.code
     from dlcli.config.next_command import resume_command
@@ -103,31 +105,33 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
             interrupt = Interrupted(ending.interrupted or -ending.code)
             lost.record_stop(ending.run_dir)
             how = "Ctrl-C" if interrupt.exit_code == 130 else str(interrupt)
-            told = DlcliError(f"stopped by {how}, before it could end in order", hint=_goes_on(terminal))
-            terminal.error(told, _stopped_run(terminal))
+            shown = DlcliError(
+                f"stopped by {how}, before it could end in order", hint=_how_to_resume(terminal)
+            )
+            terminal.error(shown, _stopped_run(terminal))
             return interrupt.exit_code
         error = lost.describe(ending)
         runs = lost.record_failure(ending, error)
         if runs and (command := lost.resuming_command(runs)):
             terminal.warning(
-                f"{runs[0].run_name} has failed: {error.problems[0].message}. The sweep goes on."
+                f"{runs[0].run_name} has failed: {error.problems[0].message}. The sweep continues."
             )
             lost.replace_process([*command, *(["--json"] if json else [])])
         terminal.error(error, _stopped_run(terminal))
         for ledger in runs[:1]:
-            kept = "is FAILED, and what it has done so far is kept, in"
+            kept = "is FAILED; its results so far are kept in"
             terminal.note(f"The run {ledger.run_name} {kept} {display(ledger.run_dir)}")
             terminal.note(f"Go on with it: {resume_command(ledger)}")
         return error.exit_code
 
 
 def _notes(stopped_by: BaseException) -> str:
-    """What was noted of an exception on its way: where the record is, and how to go on."""
+    """Return the notes of an exception: where the record is, and how to resume."""
     return "\n".join(getattr(stopped_by, "__notes__", ()))
 
 
-def _goes_on(terminal: Terminal) -> str:
-    """What to do where nothing was noted: it was stopped before, between or after its trainings."""
+def _how_to_resume(terminal: Terminal) -> str:
+    """Return the hint for an exception without notes, raised before, between or after training runs."""
     from dlcli.config.next_command import resume_command
 
     ledger = _stopped_ledger(terminal)
@@ -135,7 +139,7 @@ def _goes_on(terminal: Terminal) -> str:
 
 
 def _stopped_run(terminal: Terminal) -> dict[str, str]:
-    """What a program needs to go on with the run that was stopped."""
+    """Return the fields of the JSON document that identify the stopped run."""
     if terminal.run_dir is None:
         return {}
     ledger = _stopped_ledger(terminal)
@@ -154,7 +158,7 @@ def _stopped_ledger(terminal: Terminal) -> Ledger | None:
 
     try:
         return Ledger.load(terminal.run_dir) if terminal.run_dir else None
-    except DlcliError:  # the message tells what is wrong with it
+    except DlcliError:  # the error that is shown says what is wrong with it
         return None
 
 

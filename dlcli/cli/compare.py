@@ -9,13 +9,13 @@ import typer
 
 from dlcli.cli.common import Json, RunsDir, session
 
-_FEW = 10  # settings that not all runs have: more say but that the runs are of different kinds
+_FEW = 10  # more settings than this that not all runs have only show that the runs are of different kinds
 
 
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more.")],
     metric: Annotated[
-        str | None, typer.Option(help="What to compare them by; by default the first that is not the loss.")
+        str | None, typer.Option(help="The metric to compare by; by default the first that is not the loss.")
     ] = None,
     picture: Annotated[
         Path | None,
@@ -24,7 +24,7 @@ def compare(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Show what differs between runs, and whether one is really better.
+    """Show what differs between runs, and whether one is significantly better.
 
     Runs on the same folds are compared by the corrected paired t-test, runs on the same hold-out rows by McNemar's test
     or the bootstrap; three runs or more with Holm's correction and the Friedman test.
@@ -59,9 +59,9 @@ def compare(
 
 
 def _readable(settings: dict[str, tuple[str, ...]]) -> tuple[dict[str, list[str]], int]:
-    """Settings as a person compares them, and how many that not all runs have are left out.
+    """Return the settings to show, and the number of settings left out because not all runs have them.
 
-    What is built goes by the last part of its name, unless that is the same.
+    A `_target_` is shown by the last part of its name, unless that is the same for all runs.
     """
     partial = [key for key, row in settings.items() if "-" in row]
     left_out = partial if len(partial) > _FEW else []

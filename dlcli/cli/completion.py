@@ -15,6 +15,6 @@ def completion(
         Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="The shell that you use.")
     ],
 ) -> None:
-    """Print the script for Tab completion of commands, options, keys and run names; it says where to put itself."""
+    """Print the script for Tab completion of commands, options, keys and run names, with how to install it."""
     scripts = Path(dlcli.__file__).parent / "completion"
     typer.echo((scripts / f"dlcli.{shell}").read_text(), nl=False)

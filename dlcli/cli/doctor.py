@@ -11,9 +11,9 @@ from dlcli.cli.common import Json, RunsDir, session
 
 
 def doctor(runs_dir: RunsDir = None, json: Json = False) -> None:
-    """Look at this machine: versions, accelerators, threads, the store, disk, and which extras are there.
+    """Examine this machine: versions, accelerators, threads, the store, disk, and installed extras.
 
-    Exit code 1 where something keeps dlcli from working.
+    The exit code is 1 if something prevents dlcli from working.
     """
     with session(json) as terminal:
         from dlcli.doctor import examine
@@ -31,7 +31,7 @@ def doctor(runs_dir: RunsDir = None, json: Json = False) -> None:
                     {f.name: "  ".join(filter(None, [_mark(f.state) + f.found, f.hint])) for f in found},
                 )
             terminal.note(
-                "dlcli can work here." if works else "Something keeps dlcli from working: see above."
+                "dlcli can work here." if works else "Something prevents dlcli from working: see above."
             )
         if not works:
             raise typer.Exit(1)

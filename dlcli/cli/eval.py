@@ -12,21 +12,23 @@ from dlcli.cli.common import ConfDirs, DataPlace, Json, Run, RunsDir, Trust, ses
 
 def eval(  # the command's name
     run: Run,
-    split: Annotated[Literal["test", "val"], typer.Option(help="The rows to judge the model on.")] = "test",
+    split: Annotated[
+        Literal["test", "val"], typer.Option(help="The rows to evaluate the model on.")
+    ] = "test",
     overrides: DataPlace = None,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Judge the model on these rows instead; their targets are there."),
+        typer.Option(metavar="FILE", help="Evaluate the model on these rows instead, which include targets."),
     ] = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Load a run's saved model and repeat its metrics from the raw rows.
+    """Load a run's saved model and compute its metrics again from the raw rows.
 
-    They equal those that the training recorded. Name a folder that was copied elsewhere by its path. With `--file` the
-    model is judged on new rows whose targets are known; `dlcli predict` predicts others.
+    They equal the recorded ones. A folder that was copied elsewhere is named by its path. With `--file` the model is
+    evaluated on new rows with known targets; `dlcli predict` predicts rows without.
 
     - `dlcli eval penguins --file data/penguins.csv`
     """

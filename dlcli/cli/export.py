@@ -25,25 +25,21 @@ def export(
 
     - `dlcli export penguins --output penguins.pt2`
 
-    Its inputs are what the preprocessing makes of rows; FILE.json describes them, and the outputs. The file is read
-    back and compared with the model on rows of the run's data.
+    Its inputs are the outputs of the preprocessing; FILE.json describes them and the network's outputs. The file is
+    read back and compared with the model on rows of the run's data.
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
-        from dlcli.export.export import export
         from dlcli.files.paths import display
-        from dlcli.runs.folder import open_run
 
-        opened = open_run(
-            run, runner.runs_directory(runs_dir), conf_dir or (), trust=trust, overrides=overrides or ()
+        found = runner.export(
+            run, output, overrides or (), conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust
         )
-        model = opened.load_model()
-        found = export(opened, model, output, overrides or ())
         if json:
             terminal.document(
                 {
                     "status": "OK",
-                    "run_id": opened.ledger.run_id,
+                    "run_id": found.run_id,
                     "output": found.file.resolve(),
                     "description": found.description.resolve(),
                     "rows_compared": found.rows,
@@ -51,7 +47,7 @@ def export(
                 }
             )
             return
-        for note in opened.notes:
+        for note in found.messages:
             terminal.note(note)
         terminal.note(f"Written: {display(found.file)}, described in {display(found.description)}")
         terminal.note(

@@ -22,7 +22,7 @@ def list(  # the command's name
     conf_dir: ConfDirs = None,
     json: Json = False,
 ) -> None:
-    """List the groups and their options, your own included.
+    """List the groups and their options, including your own.
 
     `dlcli list pretrained` lists timm's models that come with weights.
     """
@@ -60,7 +60,7 @@ def list(  # the command's name
 
 
 def _pretrained(terminal: Terminal, pattern: str | None, json: bool) -> None:
-    """timm's models that have weights: parameters, and the side of the images that they were trained on."""
+    """Print timm's pretrained models with their parameters and image size."""
     from dataclasses import asdict
 
     from dlcli.models.timm_catalog import pretrained_models

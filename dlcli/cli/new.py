@@ -24,7 +24,7 @@ def new(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a model, a dataset, an experiment or a project of your own, ready to train."""
+    """Write the files of a new model, dataset, experiment or project, ready to train."""
     with session(json) as terminal:
         from dlcli.config.yaml_file import display
         from dlcli.templates.scaffold import scaffold

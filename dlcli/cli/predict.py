@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
+from dlcli.events import Event, Listener, Note, RowsPredicted, Warned
 from dlcli.formatting import counted
 from dlcli.terminal.bars import ComputingBar
 
@@ -25,8 +27,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="New rows: tables, texts, images or folders of them; - or nothing: what is piped in. "
-            "dataset.KEY=VALUE says how they are written.",
+            help="New rows: tables, texts, images or folders of them; - or nothing for standard input. "
+            "dataset.KEY=VALUE describes their format.",
             show_default=False,
         ),
     ] = None,
@@ -37,7 +39,7 @@ def predict(
         ),
     ] = None,
     keep: Annotated[
-        str | None, typer.Option(metavar="COLUMNS", help="Columns to carry through: id,name; or all.")
+        str | None, typer.Option(metavar="COLUMNS", help="Columns to carry over: id,name; or all.")
     ] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     conf_dir: ConfDirs = None,
@@ -47,65 +49,60 @@ def predict(
 ) -> None:
     """Predict new rows with a run's saved model.
 
-    Rows are raw, as the training's were: what is done to them is part of the saved model. Targets need not be there.
+    Rows are raw, as for training: the preprocessing is part of the saved model. Targets are not needed.
 
     - `dlcli predict penguins data/penguins.csv --keep island,sex`
     - `dlcli predict penguins data/penguins.csv --output predictions.parquet`
 
-    Tables and texts are read a piece at a time: a file may be larger than memory. A cross-validation has a model of its
-    own with `cv.refit=true`; without, name a fold of it.
+    Tables and texts are read in pieces, so that a file may be larger than memory. A cross-validation has its own model
+    with `cv.refit=true`; otherwise name one of its folds.
     """
     to_person = output is None and sys.stdout.isatty()
     with session(json, data=output is None, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.files.paths import display
-        from dlcli.prediction.output import check_output
-        from dlcli.prediction.predict import NewData, predict
-        from dlcli.runs.folder import open_run
+        from dlcli.prediction.output import records
+        from dlcli.prediction.predict import NewData
 
-        data = NewData.of(files or (), keep)
-        if output is not None:
-            check_output(output, data.files)
-        opened = open_run(run, runner.runs_directory(runs_dir), conf_dir or (), trust=trust)
-        model = opened.load_model()
-        for note in opened.notes:
-            terminal.note(note)
-        lines = 0
-        found: list[dict[str, Any]] = []
-        # Lines that a person reads as they come need no bar between them.
-        bar = nullcontext(None) if to_person else ComputingBar(terminal, "predictions", None)
-        with bar as shown, _sink(terminal, output, found if json else None) as write:
-            advanced = shown.advance_to if shown else lambda _: None
-            lines = predict(
-                opened, model, data, write, device=device, tell=terminal.warning, advanced=advanced
+        rows: list[dict[str, Any]] = []
+        to_document = nullcontext(lambda table: rows.extend(records(table)))
+        with ExitStack() as stack:
+            # Predictions that are printed on a terminal need no progress bar between them.
+            listen = _listener(terminal, None if to_person else stack)
+            done = runner.predict(
+                run,
+                NewData.of(files or (), keep),
+                output or (to_document if json else _csv(terminal)),
+                device=device,
+                conf_dirs=conf_dir or (),
+                runs_dir=runs_dir,
+                trust=trust,
+                listen=listen,
             )
         if json:
-            ledger = opened.ledger
-            terminal.document(
-                {
-                    "status": "OK",
-                    "run_id": ledger.run_id,
-                    "run_name": ledger.run_name,
-                    "run_dir": opened.folder,
-                    "lines": lines,
-                    **({"predictions": found} if output is None else {"output": output.resolve()}),
-                }
-            )
+            found = {"predictions": rows} if output is None else {"output": output.resolve()}
+            terminal.document({"status": "OK", **asdict(done), **found})
         elif output is not None:
-            terminal.note(f"{counted(lines, 'prediction')} in {display(output)}")
+            terminal.note(f"{counted(done.lines, 'prediction')} in {display(output)}")
 
 
-def _sink(
-    terminal: Terminal, output: Path | None, found: list[dict[str, Any]] | None
-) -> AbstractContextManager[Write]:
-    """What takes the predictions: a file, `found` for the JSON document, or standard output."""
-    from dlcli.prediction.output import records, written_to
+def _listener(terminal: Terminal, stack: ExitStack | None) -> Listener:
+    """Return a listener that shows notes, warnings and, if there is a stack to remove it, a progress bar."""
+    bar: ComputingBar | None = None
 
-    if output is not None:
-        return written_to(output)
-    if found is not None:
-        return nullcontext(lambda table: found.extend(records(table)))
-    return _csv(terminal)
+    def listen(event: Event) -> None:
+        nonlocal bar
+        match event:
+            case Note(text):
+                terminal.note(text)
+            case Warned(text):
+                terminal.warning(text)
+            case RowsPredicted(rows) if stack is not None:
+                bar = bar or stack.enter_context(ComputingBar(terminal, "predictions", None))
+                if rows:
+                    bar.advance_to(rows)
+
+    return listen
 
 
 @contextmanager

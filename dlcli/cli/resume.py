@@ -19,41 +19,29 @@ def resume(
     ] = None,
     conf_dir: ConfDirs = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="Of a sweep: how many trials in all.")
+        int | None, typer.Option(metavar="N", help="For a sweep: the total number of trials.")
     ] = None,
     jobs: Annotated[int | None, jobs_of("Folds or trials")] = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Go on with a run that was stopped in any way, or extend one that has finished.
+    """Continue a run that was stopped in any way, or extend a finished one.
 
-    Finished folds and trials are not trained again. What was interrupted goes on from its last checkpoint, in the same
-    MLflow run, to the result that it would have had: on one machine's CPU to the same bits. A larger
+    Finished folds and trials are not trained again. Interrupted training continues from its last checkpoint, in the
+    same MLflow run, with the result of an uninterrupted run: on the CPU of one machine to the same bits. A larger
     `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.resumption import NOTHING_LEFT
-        from dlcli.terminal.progress import TerminalWatcher
-        from dlcli.terminal.sweep_progress import TerminalSweepWatcher
+        from dlcli.terminal.progress import Progress
 
         flags = {"executor.jobs": jobs, "sweep.trials": trials}
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-        with (
-            TerminalWatcher(terminal, "dlcli resume") as watcher,
-            TerminalSweepWatcher(terminal, "dlcli resume") as sweep_watcher,
-        ):
-            result = runner.resume(
-                run,
-                asked,
-                conf_dir or (),
-                runs_dir=runs_dir,
-                watcher=watcher,
-                sweep_watcher=sweep_watcher,
-                trust=trust,
-            )
+        with Progress(terminal, "dlcli resume") as listen:
+            result = runner.resume(run, asked, conf_dir or (), runs_dir, listen, trust=trust)
         if NOTHING_LEFT in result.messages and not json:
-            terminal.note(NOTHING_LEFT)  # before the figures, which are those of before
+            terminal.note(NOTHING_LEFT)  # before the metrics, which are unchanged
             result = replace(result, messages=())
         tell_outcome(terminal, result, json)

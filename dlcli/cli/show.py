@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def show(
     overrides: Overrides = None, conf_dir: ConfDirs = None, runs_dir: RunsDir = None, json: Json = False
 ) -> None:
-    """Show the whole configuration of an experiment, and where each value came from.
+    """Show the complete configuration of an experiment, and where each value comes from.
 
     `dlcli show model/lstm` explains one option and its keys.
     """

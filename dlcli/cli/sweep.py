@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 def sweep(
     overrides: Overrides = None,
-    trials: Annotated[int | None, typer.Option(metavar="N", help="How many trials.")] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="The number of trials.")] = None,
     conf_dir: ConfDirs = None,
     jobs: Annotated[int | None, jobs_of("Trials")] = None,
     timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Start no trial after this long: 90s, 30m, 2h.")
+        str | None, typer.Option(metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The sweep's name.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the space, its size and about how long it takes.")
+        bool, typer.Option("--dry-run", help="Show the space, its size and the estimated time.")
     ] = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
     """Search for the best configuration on validation rows, and test the winner once.
 
-    A key with several values is searched, a learning rate best on a logarithmic scale:
+    A key with several values is searched; a learning rate is best searched on a logarithmic scale:
 
     - `dlcli sweep dataset=iris model=mlp model.hidden=8,16,32`
     - `dlcli sweep model=mlp 'optimizer.lr=tag(log,interval(1e-3,1e-1))'`
 
-    Each trial is a run below the sweep's. `dlcli resume` goes on with a sweep that was stopped.
+    Each trial is a child run of the sweep. `dlcli resume` continues a sweep that was stopped.
     """
     with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.config.overrides import quoted
-        from dlcli.terminal.sweep_progress import TerminalSweepWatcher
+        from dlcli.terminal.progress import Progress
 
         flags = {
             "sweep.trials": trials,
@@ -53,8 +53,8 @@ def sweep(
         if dry_run:
             _tell(terminal, runner.forecast(asked, conf_dir or (), runs_dir, terminal.sentence), json)
             return
-        with TerminalSweepWatcher(terminal, "dlcli sweep") as watcher:
-            result = runner.sweep(asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher)
+        with Progress(terminal, "dlcli sweep", notes_below_panel=True) as listen:
+            result = runner.sweep(asked, conf_dir or (), runs_dir, listen)
         tell_outcome(terminal, result, json)
 
 

@@ -15,7 +15,8 @@ def train(
     conf_dir: ConfDirs = None,
     jobs: Jobs = None,
     seeds: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Repeat everything with so many training seeds.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="The number of training seeds to repeat everything with."),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     runs_dir: RunsDir = None,
@@ -31,8 +32,7 @@ def train(
     with session(json, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.config.overrides import quoted
-        from dlcli.terminal.progress import TerminalWatcher
-        from dlcli.terminal.sweep_progress import TerminalSweepWatcher
+        from dlcli.terminal.progress import Progress
 
         flags = {
             "executor.jobs": jobs,
@@ -40,11 +40,6 @@ def train(
             "run_name": quoted(name) if name is not None else None,
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-        with (
-            TerminalWatcher(terminal, "dlcli train") as watcher,
-            TerminalSweepWatcher(terminal, "dlcli train") as sweep_watcher,
-        ):
-            result = runner.train(
-                asked, conf_dir or (), runs_dir=runs_dir, watcher=watcher, sweep_watcher=sweep_watcher
-            )
+        with Progress(terminal, "dlcli train") as listen:
+            result = runner.train(asked, conf_dir or (), runs_dir, listen)
         tell_outcome(terminal, result, json)

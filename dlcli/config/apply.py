@@ -9,11 +9,10 @@ from typing import Any
 
 from dlcli.config.build import TARGET
 from dlcli.config.group_choices import Picks
-from dlcli.config.hydra_compose import Plan, merge
-from dlcli.config.hydra_errors import explain
+from dlcli.config.hydra_compose import Plan, explain, merge
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, leaves
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import Problem
 
 # Returns the keys of a configuration, given the available groups and the arguments that dlcli supplies.
 KeysOf = Callable[[Mapping[str, Any]], Keys]
@@ -44,13 +43,13 @@ def apply(
     """
     from omegaconf import OmegaConf
 
-    plan, config, choices = _merge(plan, files)
+    plan, config, choices = merge(plan, files)
     used: list[Setting] = []
     undecided = {group for group, option in by_data.items() if choices.get(group) == option}
     if project.values:
         good = _existing(project, config, keys_of, problems, undecided)
         plan = replace(plan, project_values={setting.key: setting.value for setting in good})
-        plan, config, choices = _merge(plan, files)
+        plan, config, choices = merge(plan, files)
         used += good
     good = _existing(asked, config, keys_of, problems, project.unsure | undecided)
     for setting in good:
@@ -68,26 +67,6 @@ def apply(
             if node is not None and last in node:
                 del node[last]
     return plan, config, choices, used + [setting for setting in good if setting.kind != "delete"]
-
-
-def _merge(plan: Plan, files: Sequence[Path]) -> tuple[Plan, Any, dict[str, str]]:
-    """Compose. A group that is in no defaults list gets the prefix `+`, which Hydra requires."""
-    appended: set[str] = set()
-    while True:
-        try:
-            return plan, *merge(plan)
-        except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
-            fresh = [
-                text
-                for text in plan.group_overrides
-                if f"Could not override '{text.partition('=')[0]}'. No match in the defaults list"
-                in str(error)
-            ]
-            if not fresh or fresh[0] in appended:
-                raise ConfigError(explain(error, files=files)) from error
-            appended.update(fresh)
-            texts = tuple(f"+{text}" if text in fresh else text for text in plan.group_overrides)
-            plan = replace(plan, group_overrides=texts)
 
 
 def _existing(

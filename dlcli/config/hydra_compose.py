@@ -1,14 +1,19 @@
-"""Run Hydra's composition over the shipped and the user's folders without changing its global state."""
+"""The only module that depends on Hydra's internals: its composition, its global state, and its error messages.
+
+It composes the shipped and the user's folders without changing Hydra's global state, and translates errors of Hydra,
+OmegaConf and PyYAML into problems.
+"""
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,10 @@ from typing import Any
 import yaml
 
 from dlcli.config.folders import shipped_folder
-from dlcli.config.yaml_file import read
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.config.yaml_file import lines, read
+from dlcli.errors import ConfigError, Problem
+from dlcli.files.paths import display
 
 # Hydra keeps its state in singletons, so two threads must not compose at the same time.
 _LOCK = threading.RLock()
@@ -57,7 +65,41 @@ def default_options() -> dict[str, Any]:
     }
 
 
-def merge(plan: Plan) -> tuple[Any, dict[str, str]]:
+def merge(plan: Plan, files: Sequence[Path] = ()) -> tuple[Plan, Any, dict[str, str]]:
+    """Compose a plan.
+
+    A group that is in no defaults list gets the prefix `+`, which Hydra requires.
+
+    Args:
+        plan: what to compose.
+        files: YAML files of the chosen options; a mistake in one of them is reported with its line.
+
+    Returns:
+        The plan as Hydra accepted it, the configuration (a DictConfig with unresolved interpolations), and the option
+        of each group.
+
+    Raises:
+        ConfigError: the plan cannot be composed.
+    """
+    appended: set[str] = set()
+    while True:
+        try:
+            return plan, *_composed(plan)
+        except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
+            fresh = [
+                text
+                for text in plan.group_overrides
+                if f"Could not override '{text.partition('=')[0]}'. No match in the defaults list"
+                in str(error)
+            ]
+            if not fresh or fresh[0] in appended:
+                raise ConfigError(explain(error, files=files)) from error
+            appended.update(fresh)
+            texts = tuple(f"+{text}" if text in fresh else text for text in plan.group_overrides)
+            plan = replace(plan, group_overrides=texts)
+
+
+def _composed(plan: Plan) -> tuple[Any, dict[str, str]]:
     """Return the composed configuration (a DictConfig with unresolved interpolations) and the chosen options.
 
     The result for one plan is cached while its files are unchanged: further trials of a sweep, or further runs in a
@@ -213,3 +255,80 @@ def group_override(group: str, option: Sequence[str] | str | None, add: bool = F
     quoted = [QuotedString(name, Quote.single).with_quotes() for name in names]
     value = quoted[0] if isinstance(option, str) else f"[{','.join(quoted)}]"
     return f"{'+' if add else ''}{group}={value}"
+
+
+def explain(error: BaseException, where: str = "", files: Sequence[Path] = ()) -> Problem:
+    """Return the problem that an exception of Hydra's composition describes.
+
+    Args:
+        error: The exception.
+        where: The key to report if the exception does not name one.
+        files: YAML files of the chosen options.
+    """
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    if isinstance(first, yaml.MarkedYAMLError) and first.problem_mark:
+        mark = first.problem_mark
+        return Problem(f"is not valid YAML: {first.problem}", f"{display(Path(mark.name))}:{mark.line + 1}")
+    text = str(first) or str(error) or type(first).__name__
+    for pattern, say in _KNOWN:
+        if match := re.search(pattern, text, re.DOTALL):
+            found = say(match, files)
+            return found if found.where else replace(found, where=where)
+    return Problem(f"cannot be composed: {text.splitlines()[0]}", where)
+
+
+def _no_option(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    file, group, option, listed = match["file"], match["group"], match["option"], match["there"]
+    there = [line.strip() for line in listed.splitlines() if line.strip()] if listed else []
+    # Hydra names the file whose entry was overridden, but the mistake is in the file with the override.
+    places = [
+        f"{display(candidate)}:{line}"
+        for candidate in files
+        for key, line in lines(candidate).items()
+        if key.startswith("defaults.") and key.split("/")[-1].split("@")[0] == group.split("/")[-1]
+    ]
+    place = places[-1] if places else f"{file}.yaml" if file else ""
+    return Problem(
+        f"there is no option {option} in group {group}" + (f" ({place})" if place else ""),
+        f"{group}={option}",
+        hint(did_you_mean(option, there), choices(there)),
+    )
+
+
+def _not_in_defaults(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    group, package = match["group"], match["package"]
+    if package:
+        # In an option's file, Hydra interprets `override /group` as a group below that option.
+        fix = f"Write it as: override /{group}@_global_.{group}: OPTION"
+        return Problem(f"override /{group} does not reach the group {group}", f"{match['file']}.yaml", fix)
+    return Problem(
+        f"override /{group}: this group is in no defaults list",
+        f"{match['file']}.yaml" if match["file"] else group,
+        "Correct the name, or remove the word override.",
+    )
+
+
+def _must_choose(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    return Problem("an option is required", match["group"], f"Add {match['group']}=OPTION.")
+
+
+def _no_list(match: re.Match[str], files: Sequence[Path]) -> Problem:
+    key = match["key"] or ""
+    return Problem("should be a mapping, not a list", key, "Write one KEY: VALUE per line, without dashes.")
+
+
+_KNOWN: tuple[tuple[str, Callable[[re.Match[str], Sequence[Path]], Problem]], ...] = (
+    (
+        r"(?:In '(?P<file>[^']*)': )?Could not find '(?P<group>[^']+)/(?P<option>[^'/]*)'"
+        r"(?:.*?Available options in '[^']*':\n(?P<there>(?:\t[^\n]*\n?)*))?",
+        _no_option,
+    ),
+    (
+        r"(?:In '(?P<file>[^']*)': )?Could not override '(?P<group>[^'@]+)(?:@(?P<package>[^']*))?'",
+        _not_in_defaults,
+    ),
+    (r"Cannot merge DictConfig with ListConfig(?:.*?full_key: (?P<key>[^\s]+))?", _no_list),
+    (r"You must specify '(?P<group>[^']+)'", _must_choose),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,12 +14,24 @@ from dlcli.config.signature import Signature, signature
 from dlcli.config.suggest import choices, hint, near_keys, question
 from dlcli.errors import ConfigError, CorruptRun, Problem
 
+Read = Callable[[Any], Signature | None]
+
 
 class Keys:
-    """The keys of a composed configuration (plain types, interpolations as text) and of its targets' signatures."""
+    """The keys of a composed configuration (plain types, interpolations as text) and of its targets' signatures.
 
-    def __init__(self, config: Mapping[str, Any], sections: Sequence[str], supplied: Supplied) -> None:
+    `read` returns the signature of a target.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        sections: Sequence[str],
+        supplied: Supplied,
+        read: Read | None = None,
+    ) -> None:
         self.config = config
+        self._read = read or read_signature
         self.supplied = supplied
         self.sections = {section.split("/")[0] for section in sections}
 
@@ -63,7 +75,7 @@ class Keys:
             known = known or (name in self.sections and makes_node)
             return None if known else self._unknown(setting, "there is no such key")
         if TARGET in node:
-            takes = read_signature(node[TARGET])
+            takes = self._read(node[TARGET])
             if takes is None or name in takes.arguments or name in own_keys(".".join(parts[:index])):
                 return None
             if name == PARTIAL:
@@ -101,7 +113,7 @@ class Keys:
     def known(self) -> Iterator[str]:
         """Yield every dotted key that a user may set; keys that dlcli supplies are excluded."""
         yield from signature(Root).arguments
-        yield from _walk(self.config, "", self.supplied)
+        yield from _walk(self.config, "", self.supplied, self._read)
 
 
 def own_keys(section: str) -> Mapping[str, Any]:
@@ -121,18 +133,18 @@ def read_signature(target: Any) -> Signature | None:
         return None
 
 
-def _walk(node: Any, prefix: str, supplied: Supplied) -> Iterator[str]:
+def _walk(node: Any, prefix: str, supplied: Supplied, read: Read) -> Iterator[str]:
     if not isinstance(node, Mapping):
         return
     names = {str(name): value for name, value in node.items() if name not in (TARGET, PARTIAL)}
     if TARGET in node:
-        takes = read_signature(node[TARGET])
+        takes = read(node[TARGET])
         ours = supplied_to(prefix.removesuffix("."), supplied)
         free = [name for name in takes.arguments if name not in ours] if takes else []
         names = dict.fromkeys(free) | names
     for name, value in names.items():
         yield f"{prefix}{name}"
-        yield from _walk(value, f"{prefix}{name}.", supplied)
+        yield from _walk(value, f"{prefix}{name}.", supplied, read)
 
 
 def _problem(setting: Setting, message: str, *hints: str) -> Problem:

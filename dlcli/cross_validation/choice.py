@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlcli.config.build import TARGET, locate
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Fold
+from dlcli.splits.nested import Nested
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,12 @@ class Choice:
 
 # Chooses the settings of each fold, using only its training and validation rows.
 Search = Callable[[Children, Sequence[Fold]], list[Choice]]
+
+
+def searches_in_folds(config: Mapping[str, Any]) -> bool:
+    """Return whether each fold searches for its own settings (`cv=nested`)."""
+    strategy = locate(config["cv"][TARGET])
+    return isinstance(strategy, type) and issubclass(strategy, Nested)
 
 
 def chosen_by(folds: Sequence[Fold], choices: Sequence[Choice]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import Choice, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
@@ -15,6 +16,7 @@ from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
 from dlcli.cross_validation.parent_report import write_parent_report
 from dlcli.cross_validation.refit import refit
 from dlcli.errors import DataError
+from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
 from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task
@@ -32,26 +34,24 @@ from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
 from dlcli.tracking.tags import CHECKPOINT_TAG
-from dlcli.training.observer import Watcher
 
 
 def cross_validate(
     estimation: Estimation,
     run_dir: Path,
     store: Store,
-    watcher: Watcher,
-    *,
-    system_metrics: bool,
+    listen: Listener,
     search: Search | None = None,
 ) -> Result:
     """Train every unfinished fold and record the combined results on the parent.
+
+    A single split with a single seed is one job, which is recorded in `run_dir` itself.
 
     Args:
         estimation: Configuration, data and splits.
         run_dir: Folder of the parent run.
         store: Creates the child runs.
-        watcher: Receives the progress.
-        system_metrics: Whether to record system metrics.
+        listen: Receives the events.
         search: If given, each fold is trained with the settings that the search chooses on the fold's training rows.
 
     Raises:
@@ -59,7 +59,12 @@ def cross_validate(
         Interrupted: The parent and the running folds were killed; they can be resumed.
     """
     started, config = time.monotonic(), estimation.config
-    with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
+    if estimation.is_single:
+        listen(JobsPlanned([run_dir.parent.name], 1))
+        (fold,) = estimation.folds
+        return execute([estimation.job(run_dir, fold)], config, estimation.data, listen)[0]
+    tracking = build(config["tracking"], where="tracking")
+    with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder, disk_errors(run_dir):
         children = Children.of(store, recorder.ledger)
         folds = estimation.folds
         choices = search(children, folds) if search else [Choice({}, config)] * len(folds)
@@ -77,7 +82,12 @@ def cross_validate(
             for place, fold, choice in zip(places, folds, choices, strict=True)
         ]
         configs = [children.settled(place, own) for place, own in zip(places, configs, strict=True)]
-        _run_pending(estimation, children, places, folds, run_dirs, configs, watcher)
+        pending = [i for i, place in enumerate(places) if not children.is_done(place, configs[i])]
+        for i in pending:
+            children.configure(places[i], configs[i])
+        listen(JobsPlanned([places[i] for i in pending], config["executor"]["jobs"]))
+        jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
+        execute(jobs, config, estimation.data, listen)
         results = tuple(
             replace(read_result(folder), params=choice.params)
             for folder, choice in zip(run_dirs, choices, strict=True)
@@ -90,7 +100,7 @@ def cross_validate(
         if not summary.intervals:
             raise DataError("no fold has test rows", where="cv", hint="Add test rows: cv.test_size=0.2.")
         final, baselines = (
-            refit(estimation, children, run_dir, run_dirs, watcher) if config["cv"]["refit"] else ({}, {})
+            refit(estimation, children, run_dir, run_dirs, listen) if config["cv"]["refit"] else ({}, {})
         )
         metric = headline(summary.intervals, config["monitor"])
         more = [summary.undefined_sentence(), summary.sources(metric), summary.caution()]
@@ -155,20 +165,3 @@ def _tags(parent: Mapping[str, str], fold: Fold) -> dict[str, str]:
         "dlcli.seed": str(fold.seed),
         "dlcli.data_fingerprint": parent["dlcli.data_fingerprint"],
     }
-
-
-def _run_pending(
-    estimation: Estimation,
-    children: Children,
-    places: list[str],
-    folds: list[Fold],
-    run_dirs: list[Path],
-    configs: list[dict[str, Any]],
-    watcher: Watcher,
-) -> None:
-    pending = [i for i, place in enumerate(places) if not children.is_done(place, configs[i])]
-    for i in pending:
-        children.configure(places[i], configs[i])
-    watcher.planned([places[i] for i in pending], estimation.config["executor"]["jobs"])
-    jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
-    execute(jobs, estimation.config, estimation.data, watcher)

@@ -13,6 +13,7 @@ import numpy as np
 
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
+from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
 from dlcli.gate.vouching import CONF_DIRS_FILE, recorded_folders
 from dlcli.job import Job
@@ -22,7 +23,6 @@ from dlcli.runs.recorded import read_words
 from dlcli.splits.split import Split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
-from dlcli.training.observer import Watcher
 
 PLACE = "refit"
 
@@ -32,7 +32,7 @@ def refit(
     children: Children,
     run_dir: Path,
     folds: Sequence[Path],
-    watcher: Watcher,
+    listen: Listener,
     place: str = PLACE,
     words: Sequence[str] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
@@ -61,9 +61,9 @@ def refit(
     child = children.run_dir(place, "refit", config, split, {"seed": seed}, tags, files)
     if not children.is_done(place, config):
         children.configure(place, config)
-        watcher.planned([place], 1)
+        listen(JobsPlanned([place], 1))
         job = Job(config, str(child), seed, estimation.code, keep_last=True)
-        execute([job], config, estimation.data, watcher)
+        execute([job], config, estimation.data, listen)
     check_recorded(Ledger.load(child), MODEL_MANIFEST)
     shutil.rmtree(run_dir / "model", ignore_errors=True)
     shutil.copytree(child / "model", run_dir / "model", copy_function=_link)

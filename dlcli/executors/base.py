@@ -9,21 +9,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from dlcli.config.build import build
+from dlcli.events import Event, JobEvent, JobFinished, Listener, Note
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
     from dlcli.job import Job
     from dlcli.result import Result
-    from dlcli.training.observer import Observer, Watcher
 
 
 class Executor(Protocol):
     """Runs jobs. A context manager: on an exception it stops running jobs and cancels queued ones."""
 
-    def submit(self, job: Job, observer: Observer) -> Future[Result]:
+    def submit(self, job: Job, listen: Listener) -> Future[Result]:
         """Submit a job and return its future.
 
-        The observer is notified of the job's progress, possibly from another thread. The future raises the job's
+        `listen` receives the job's events, possibly from another thread. The future raises the job's
         exception; if the job ran in another process, that is a DlcliError.
         """
 
@@ -37,7 +37,7 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher: Watcher) -> list[Result]:
+def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, listen: Listener) -> list[Result]:
     """Run all jobs on the same rows, and return their results in the order of the jobs.
 
     The first failure stops the jobs that are running; they continue when the experiment is resumed.
@@ -46,13 +46,13 @@ def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher:
         return []
     section = build(config["executor"], where="executor")
     if opening := getattr(section, "opening", ""):
-        watcher.noted(opening)
+        listen(Note(opening))
     executor: Executor = section.open(config, data, len(jobs))
     with executor:
         futures: list[Future[Result]] = []
         for index, job in enumerate(jobs):
-            future = executor.submit(job, watcher.observer(index))
-            future.add_done_callback(partial(_report, watcher, index))
+            future = executor.submit(job, partial(_pass_on, listen, index))
+            future.add_done_callback(partial(_report, listen, index))
             futures.append(future)
             if future.done():
                 future.result()
@@ -61,6 +61,10 @@ def execute(jobs: Sequence[Job], config: Mapping[str, Any], data: Data, watcher:
     return [future.result() for future in futures]
 
 
-def _report(watcher: Watcher, index: int, future: Future[Result]) -> None:
+def _pass_on(listen: Listener, index: int, event: Event) -> None:
+    listen(JobEvent(index, event))
+
+
+def _report(listen: Listener, index: int, future: Future[Result]) -> None:
     if not future.cancelled() and future.exception() is None:
-        watcher.finished(index, future.result())
+        listen(JobFinished(index, future.result()))

@@ -17,6 +17,7 @@ from dlcli.errors import (
     describe_error,
     restore_error,
 )
+from dlcli.events import Listener
 from dlcli.files.paths import display
 from dlcli.job import Job, run_job
 from dlcli.process.interrupts import interruptible
@@ -25,14 +26,13 @@ from dlcli.runs.folder import read_result
 from dlcli.tracking.connection import sqlite_file
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
-from dlcli.training.observer import Observer
 
 
-def do_job(job: Job, observer: Observer) -> dict[str, Any]:
+def do_job(job: Job, listen: Listener) -> dict[str, Any]:
     """Run a job in the worker, and return the message that describes its outcome."""
     try:
         with interruptible():
-            run_job(job, observer)
+            run_job(job, listen)
     except Pruned:
         return {"event": "pruned"}
     except Interrupted as interrupt:

@@ -14,13 +14,13 @@ from annotated_types import Ge, Gt
 
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
+from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
 from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.executors.workers import Workers
 from dlcli.job import Job, run_job
 from dlcli.process.cores import cores, share
 from dlcli.process.supervision import is_supervised, limited
 from dlcli.result import Result
-from dlcli.training.observer import Observer, Plan
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -73,14 +73,31 @@ class Local:
 class InProcess:
     """Runs each job in this process, within `submit`; an interruption propagates to the caller."""
 
-    def submit(self, job: Job, observer: Observer) -> Future[Result]:
-        """Run the job and return a completed future."""
+    def submit(self, job: Job, listen: Listener) -> Future[Result]:
+        """Run the job and return a completed future.
+
+        The command's parent process, if there is one, ends the process when a time limit is exceeded.
+        """
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
-        try:
-            future.set_result(_run(job, observer))
-        except Exception as error:
-            future.set_exception(error)
+        limits = Limits.of(job.config)
+        with ExitStack() as stack:
+            if limits.job is not None:
+                key = "executor.job_timeout"
+                stack.enter_context(limited(key, limits.job, too_long(key, limits.job).problems[0].message))
+            fit = stack.enter_context(ExitStack())
+
+            def limiting(event: Event) -> None:
+                if isinstance(event, TrainingStarted) and limits.fit is not None:
+                    fit.enter_context(limited("trainer.max_time", limits.fit, overran(limits.fit)))
+                elif isinstance(event, TrainingEnded):
+                    fit.close()
+                listen(event)
+
+            try:
+                future.set_result(run_job(job, limiting))
+            except Exception as error:
+                future.set_exception(error)
         return future
 
     def end(self, job: Job, why: BaseException) -> None:
@@ -93,52 +110,6 @@ class InProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Do nothing: no job is running."""
-
-
-def _run(job: Job, observer: Observer) -> Result:
-    """Run the job; the command's parent process, if there is one, ends it when a time limit is exceeded."""
-    limits = Limits.of(job.config)
-    with ExitStack() as stack:
-        if limits.job is not None:
-            key = "executor.job_timeout"
-            stack.enter_context(limited(key, limits.job, too_long(key, limits.job).problems[0].message))
-        return run_job(job, observer if limits.fit is None else _Timed(observer, limits.fit, stack))
-
-
-class _Timed(Observer):
-    """Limits the time between the first and the last step, and forwards all notifications."""
-
-    def __init__(self, observer: Observer, seconds: float, stack: ExitStack) -> None:
-        self._observer = observer
-        self._seconds = seconds
-        self._stack = stack
-        self._fit = ExitStack()
-
-    def computed(self, done: int, total: int) -> None:
-        self._observer.computed(done, total)
-
-    def prepared(self, plan: Plan) -> None:
-        text = overran(self._seconds)
-        self._fit = self._stack.enter_context(ExitStack())
-        self._fit.enter_context(limited("trainer.max_time", self._seconds, text))
-        self._observer.prepared(plan)
-
-    def advanced(self, steps: int) -> None:
-        self._observer.advanced(steps)
-
-    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        self._observer.finished_epoch(epoch, metrics)
-
-    def trained(self) -> None:
-        self._fit.close()
-        self._observer.trained()
-
-    def noted(self, text: str) -> None:
-        self._observer.noted(text)
-
-    @property
-    def hopeless(self) -> bool:
-        return self._observer.hopeless
 
 
 # Libraries read their number of threads from these variables when they are loaded.

@@ -22,13 +22,13 @@ from annotated_types import Ge, Gt
 from dlcli.config.environment import values_of
 from dlcli.datasets.raw_rows import has_loaded, preload
 from dlcli.errors import ConfigError, Interrupted, first_line
+from dlcli.events import Listener
 from dlcli.executors.job_messages import outcome, record_end, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.remote_jobs import Following, do_followed_job
 from dlcli.formatting import counted
 from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.tracking.connection import URI_VARIABLE
-from dlcli.training.observer import Observer
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -101,7 +101,7 @@ class RayPool:
         self._following.__enter__()
         return self
 
-    def submit(self, job: Job, observer: Observer) -> Future[Result]:
+    def submit(self, job: Job, listen: Listener) -> Future[Result]:
         """Submit a job to Ray and return its future."""
         import ray
 
@@ -110,7 +110,7 @@ class RayPool:
             refuse_sqlite_elsewhere(job, set(nodes))
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
-        self._following.follow(job, observer)
+        self._following.follow(job, listen)
         ref = self._running[job.run_dir] = self._submit(
             job_text=job.to_json(), environment=values_of(job.config)
         )

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import ConfigError, describe_error
+from dlcli.errors import ConfigError, Pruned, describe_error
+from dlcli.events import EpochDone, Event, Listener, TrainingStarted
+from dlcli.executors.channel import read_event, send_event
 from dlcli.executors.job_messages import do_job
 from dlcli.job import Job
 from dlcli.process.quiet import quiet
 from dlcli.tracking.history import HISTORY_FILE, read_history
 from dlcli.tracking.ledger import LEDGER_FILE, atomic_write
-from dlcli.training.observer import Observer, Plan
 
 _SECONDS = 0.3  # between polls
-# Written by the job: its plan. Written by the driver: a request to abandon the job.
+# Written by the job: what it is about to train. Written by the driver: a request to abandon the job.
 _PLAN, _HOPELESS = ".plan.json", ".hopeless"
 
 
@@ -32,32 +34,28 @@ def do_followed_job(job: Job) -> dict[str, Any]:
         unseen = ConfigError("the run's folder does not exist on this machine", job.run_dir, hint)
         return {"event": "failed", **describe_error(unseen)}
     with quiet():
-        return do_job(job, _Noting(run_dir))
+        return do_job(job, partial(_write_down, run_dir))
 
 
-class _Noting(Observer):
-    """The job's side: writes the plan to a file; the epochs are in the run's history anyway."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self._run_dir = run_dir
-
-    def prepared(self, plan: Plan) -> None:
-        atomic_write(self._run_dir / _PLAN, json.dumps(asdict(plan)), durable=False)
-
-    @property
-    def hopeless(self) -> bool:
-        return (self._run_dir / _HOPELESS).exists()
+def _write_down(run_dir: Path, event: Event) -> None:
+    """Write what the job is about to train to a file. The epochs are in the run's history anyway."""
+    if isinstance(event, TrainingStarted):
+        text = StringIO()
+        send_event(text, event)
+        atomic_write(run_dir / _PLAN, text.getvalue(), durable=False)
+    elif isinstance(event, EpochDone) and (run_dir / _HOPELESS).exists():
+        raise Pruned
 
 
 @dataclass
 class _Followed:
-    observer: Observer
+    listen: Listener
     offset: int
     error: Exception | None = None
 
 
 class Following(threading.Thread):
-    """The driver's side: polls the files of running jobs and notifies their observers. A context manager."""
+    """The driver's side: polls the files of running jobs and sends their events to the listeners. A context manager."""
 
     def __init__(self) -> None:
         super().__init__(name="dlcli-following", daemon=True)
@@ -73,20 +71,20 @@ class Following(threading.Thread):
         self._over.set()
         self.join()
 
-    def follow(self, job: Job, observer: Observer) -> None:
+    def follow(self, job: Job, listen: Listener) -> None:
         """Follow a job that is about to start or continue; what it wrote before is ignored."""
         run_dir = Path(job.run_dir)
         for leftover in (_PLAN, _HOPELESS):
             (run_dir / leftover).unlink(missing_ok=True)
         file = run_dir / HISTORY_FILE
         with self._lock:
-            self._jobs[run_dir] = _Followed(observer, file.stat().st_size if file.exists() else 0)
+            self._jobs[run_dir] = _Followed(listen, file.stat().st_size if file.exists() else 0)
 
     def forget(self, job: Job) -> None:
         """Report what a finished job wrote last, and stop following it.
 
         Raises:
-            Exception: Whatever its observer has raised.
+            Exception: Whatever its listener has raised.
         """
         run_dir = Path(job.run_dir)
         with self._lock:
@@ -124,12 +122,13 @@ def _report(run_dir: Path, followed: _Followed) -> None:
 
 def _read_news(run_dir: Path, followed: _Followed) -> None:
     with contextlib.suppress(OSError, ValueError):
-        plan: Mapping[str, Any] = json.loads((run_dir / _PLAN).read_text())
+        started = read_event(json.loads((run_dir / _PLAN).read_text()))
         (run_dir / _PLAN).unlink()
-        followed.observer.prepared(Plan(**plan))
+        followed.listen(started)
     for line in read_history(run_dir, followed.offset):
         followed.offset = line.end
         if "train/loss" in line.metrics:
-            followed.observer.finished_epoch(line.step, line.metrics)
-    if followed.observer.hopeless:
-        (run_dir / _HOPELESS).touch()
+            try:
+                followed.listen(EpochDone(line.step, line.metrics))
+            except Pruned:
+                (run_dir / _HOPELESS).touch()

@@ -10,10 +10,11 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from dlcli.errors import DlcliError, Interrupted, TrainingError
-from dlcli.executors.channel import relay
+from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError
+from dlcli.events import Listener, Note
+from dlcli.executors.channel import read_event
 from dlcli.executors.job_messages import outcome, record_end, record_failure, record_loss
 from dlcli.executors.processes import NoWorkerError, Process, Processes
 from dlcli.executors.time_limits import Limits, Oversight, Silent
@@ -21,9 +22,6 @@ from dlcli.executors.vitals import Vitals, state_of
 from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
-
-if TYPE_CHECKING:
-    from dlcli.training.observer import Observer
 
 _OUT_OF_MEMORY = (
     "The system kills processes when memory runs out: run fewer jobs at a time (--jobs), "
@@ -43,10 +41,10 @@ REPLACED_TAG = "dlcli.replaced"
 
 
 class Task(NamedTuple):
-    """A job with its observer and its future."""
+    """A job with the listener to its events and its future."""
 
     job: Job
-    observer: Observer
+    listen: Listener
     future: Future[Result]
 
 
@@ -116,7 +114,7 @@ class Slot(threading.Thread):
                     raise record_failure(task.job, error) from None
                 text = f"the worker process was replaced: {silence}"
                 Ledger.load(Path(task.job.run_dir)).add_tags({REPLACED_TAG: text})
-                task.observer.noted(f"{_name(task.job)}: {text}. The job continues in a new process.")
+                task.listen(Note(f"{_name(task.job)}: {text}. The job continues in a new process."))
         raise Interrupted(signal.SIGTERM)
 
     def _try(self, task: Task) -> Result:
@@ -139,8 +137,9 @@ class Slot(threading.Thread):
                     if message["event"] == "interrupted":
                         self._retire()
                     return outcome(task.job, message)
-                relay(message, task.observer)
-                if task.observer.hopeless:
+                try:
+                    task.listen(read_event(message))
+                except Pruned:
                     process.tell({"hopeless": task.job.run_dir})
         self._retire()
         if process.has_lost_template and not self._stopped.is_set():
@@ -160,7 +159,7 @@ class Slot(threading.Thread):
             vitals.silence,
             vitals.note_activity,
             partial(state_of, process.pid),
-            lambda text: task.observer.noted(f"{_name(task.job)} {text}"),
+            lambda text: task.listen(Note(f"{_name(task.job)} {text}")),
         )
         for message in process.listen():
             if message is not None:

@@ -21,6 +21,7 @@ from annotated_types import Ge, Gt
 
 from dlcli.config.next_command import resume_command
 from dlcli.errors import ConfigError, DlcliError, ExecutorError, first_line
+from dlcli.events import Listener
 from dlcli.executors.job_messages import outcome, record_end, record_loss, refuse_sqlite_elsewhere
 from dlcli.executors.remote_jobs import Following, do_followed_job
 from dlcli.executors.slurm_leftovers import Cluster, end_earlier_job, end_job, slurm_folder
@@ -29,7 +30,6 @@ from dlcli.job import Job
 from dlcli.process.interrupts import preemptible
 from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
-from dlcli.training.observer import Observer
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -117,7 +117,7 @@ class SlurmQueue:
     def __init__(self, options: Slurm) -> None:
         self._options = options
         self._ended: dict[str, BaseException] = {}  # jobs that the driver has ended, with the reason
-        self._waiting: dict[str, tuple[Job, Observer, Future[Result], Any]] = {}
+        self._waiting: dict[str, tuple[Job, Listener, Future[Result], Any]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._following = Following()
@@ -129,13 +129,13 @@ class SlurmQueue:
         self._polling.start()
         return self
 
-    def submit(self, job: Job, observer: Observer) -> Future[Result]:
+    def submit(self, job: Job, listen: Listener) -> Future[Result]:
         """Submit a job and return its future."""
         if not self._waiting and self._options.cluster == "slurm":
             refuse_sqlite_elsewhere(job, machines(self._options.partition))
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
-        self._submit(job, observer, future)
+        self._submit(job, listen, future)
         return future
 
     def end(self, job: Job, why: BaseException) -> None:
@@ -161,17 +161,17 @@ class SlurmQueue:
                 with contextlib.suppress(OSError):
                     end_job(submitted.job_id, self._options.cluster)
 
-    def _submit(self, job: Job, observer: Observer, future: Future[Result]) -> None:
+    def _submit(self, job: Job, listen: Listener, future: Future[Result]) -> None:
         folder = slurm_folder(Path(job.run_dir))
         end_earlier_job(folder, self._options.cluster, _resuming(job))
-        self._following.follow(job, observer)
+        self._following.follow(job, listen)
         try:
             submitted = self._options.queue(folder).submit(_run_remotely, job.to_json())
         except Exception as error:  # errors of submitit and of sbatch
             hint = f"Check that sbatch works here. Then: {_resuming(job)}"
             raise ExecutorError(f"SLURM rejected the job: {first_line(error)}", "executor", hint) from error
         with self._lock:
-            self._waiting[job.run_dir] = job, observer, future, submitted
+            self._waiting[job.run_dir] = job, listen, future, submitted
 
     def _poll(self) -> None:
         """Poll until the context is left; no error may end this thread while a caller waits for a job."""
@@ -191,8 +191,8 @@ class SlurmQueue:
             ended = [entry for entry in self._waiting.values() if entry[-1].done()]
             for job, *_ in ended:
                 del self._waiting[job.run_dir]
-        for job, observer, future, submitted in ended:
-            self._settle(job, observer, future, submitted)
+        for job, listen, future, submitted in ended:
+            self._settle(job, listen, future, submitted)
 
     def _give_up(self, error: Exception) -> None:
         """Fail the futures of all unfinished jobs."""
@@ -202,7 +202,7 @@ class SlurmQueue:
                 ExecutorError(f"SLURM does not answer: {first_line(error)}", "executor", hint)
             )
 
-    def _settle(self, job: Job, observer: Observer, future: Future[Result], submitted: Any) -> None:
+    def _settle(self, job: Job, listen: Listener, future: Future[Result], submitted: Any) -> None:
         try:
             self._following.forget(job)
             if (why := self._ended.pop(job.run_dir, None)) is not None:
@@ -211,7 +211,7 @@ class SlurmQueue:
                 raise why
             message = self._last_message(job, submitted)
             if message["event"] == "interrupted" and message["signum"] == signal.SIGUSR1:
-                self._submit(job, observer, future)  # it continues from its saved state
+                self._submit(job, listen, future)  # it continues from its saved state
                 return
             result = outcome(job, message)
         except BaseException as error:

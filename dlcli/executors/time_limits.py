@@ -11,6 +11,7 @@ from typing import Any
 
 from dlcli.config.timespan import in_words, seconds_of
 from dlcli.errors import TrainingError
+from dlcli.events import TrainingEnded, TrainingStarted
 
 # Lightning checks `max_time` after a batch, and may validate once more. Training that exceeds it by half and by one
 # minute therefore hangs.
@@ -109,9 +110,9 @@ class Oversight:
         """Register a message of the process."""
         self._note_activity()
         self._has_warned = False
-        if event == "prepared":
+        if event == TrainingStarted.__name__:
             self._fit_begun = self._clock()
-        elif event == "trained":
+        elif event == TrainingEnded.__name__:
             self._fit_begun = None
 
     def check(self) -> None:

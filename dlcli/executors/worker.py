@@ -66,12 +66,20 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
 
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
     """Run one job and send its outcome; return False if it was interrupted and the worker must end."""
-    from dlcli.executors.channel import Sender, send
+    from dlcli.errors import Pruned
+    from dlcli.events import EpochDone, Event
+    from dlcli.executors.channel import send, send_event
     from dlcli.executors.job_messages import do_job
     from dlcli.job import Job
 
     job = Job.from_json(message["job"])
-    end = do_job(job, Sender(channel, lambda: state["hopeless"] == job.run_dir))
+
+    def listen(event: Event) -> None:
+        send_event(channel, event)
+        if isinstance(event, EpochDone) and state["hopeless"] == job.run_dir:
+            raise Pruned
+
+    end = do_job(job, listen)
     send(channel, **end)
     return bool(end["event"] != "interrupted")
 

@@ -19,9 +19,9 @@ from dlcli.gate.gate import targets
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
+    from dlcli.events import Listener
     from dlcli.job import Job
     from dlcli.result import Result
-    from dlcli.training.observer import Observer
 
 # Seconds that stopped workers have to record their end before they are killed, and to be gone after that.
 _GRACE, _KILL_WAIT = 4.0, 3.0
@@ -51,10 +51,10 @@ class Workers:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._slots: list[Slot] = []
 
-    def submit(self, job: Job, observer: Observer) -> Future[Result]:
+    def submit(self, job: Job, listen: Listener) -> Future[Result]:
         """Queue a job and return its future."""
         future: Future[Result] = Future()
-        self._tasks.put(Task(job, observer, future))
+        self._tasks.put(Task(job, listen, future))
         if len(self._slots) < len(self._places):
             place = self._places[len(self._slots)]
             slot = Slot(self._tasks, self._processes, place, self._recycle, self._config["dataset"])

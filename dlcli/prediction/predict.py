@@ -15,6 +15,7 @@ import pyarrow as pa
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
+from dlcli.events import Listener, RowsPredicted, Warned, ignore
 from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.images import ImageSettings, read_images
@@ -29,6 +30,23 @@ from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
 
 Keep = Sequence[str] | Literal["all"]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What `dlcli predict` did.
+
+    Attributes:
+        run_id: of the run whose model predicted.
+        run_name: its name.
+        run_dir: the folder of its artifacts.
+        lines: how many predictions were written.
+    """
+
+    run_id: str
+    run_name: str
+    run_dir: Path
+    lines: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +83,7 @@ def predict(
     write: Write,
     *,
     device: Literal["auto", "cpu"] = "auto",
-    tell: Callable[[str], None],
-    advanced: Callable[[int], None],
+    listen: Listener = ignore,
 ) -> int:
     """Read the rows, predict them and write the predictions, piece by piece.
 
@@ -76,8 +93,7 @@ def predict(
         data: The files.
         write: Appends lines to the output.
         device: `cpu`, or `auto` for an accelerator if there is one.
-        tell: Receives messages for the user.
-        advanced: Receives the number of lines written so far.
+        listen: Receives warnings, and the number of lines written so far.
 
     Returns:
         The number of lines.
@@ -87,8 +103,9 @@ def predict(
         ConfigError: A setting is invalid.
     """
     lines, place = 0, choose_device(device)
+    listen(RowsPredicted(lines))
     columns: list[str] = []
-    for new in _read(opened, model, data, tell):
+    for new in _read(opened, model, data, lambda text: listen(Warned(text))):
         with placed(new.file):
             predictions = model.predict(new.rows, place)
         _refuse_namesakes(new.labels.column_names, predictions)
@@ -101,7 +118,7 @@ def predict(
             raise DataError("has other columns to keep than the preceding files", str(new.file), hint)
         write(table)
         lines += len(table)
-        advanced(lines)
+        listen(RowsPredicted(lines))
     return lines
 
 

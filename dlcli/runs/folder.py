@@ -90,13 +90,10 @@ def read_result(run_dir: Path, *, within: int = 0) -> Result:
     ledger = Ledger.load(run_dir)
     folds = ledger.result.get("folds", ())
     chosen = ledger.result.get("chosen", [{}] * len(folds))
-    return Result(
+    return Result.of(
+        ledger,
+        run_dir,
         status=ledger.status,
-        run_id=ledger.run_id,
-        run_name=ledger.run_name,
-        experiment=ledger.experiment,
-        run_dir=run_dir,
-        tracking_uri=ledger.store_uri,
         metrics={name: ledger.metrics[name] for name in ledger.result.get("metrics", ())},
         baselines={
             name.removeprefix(_BASELINE): value

@@ -1,1 +1,1 @@
-"""Sweeps: a search through configurations that loses no work; each trial is jobs like any other training's."""
+"""Hyperparameter sweeps: resumable searches whose trials are ordinary jobs."""

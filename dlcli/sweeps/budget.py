@@ -1,4 +1,4 @@
-"""For how long a sweep begins trials, and for how long each of them may go on."""
+"""Time limits of a sweep and of its trials."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from dlcli.errors import TrainingError
 from dlcli.executors.time_limits import too_long
 
-_TICK = 0.5  # seconds between two looks at the clock
+_TICK = 0.5  # seconds between two checks of the clock
 
-# When the sweep's time is up, a trial that runs may go on for twice as long as the longest one took so far; where none
-# has finished, as long again as the sweep had. At least for so many seconds.
+# After `sweep.timeout`, running trials may continue for twice as long as the longest finished trial took, or for as
+# long again as the timeout if none has finished, and at least for _LEAST seconds.
 _TIMES, _LEAST = 2.0, 30.0
 
 
 @dataclass
 class TrialLimits:
-    """Of one trial, from where it begins or goes on.
+    """The time limit of one trial, measured from its start or continuation.
 
     Attributes:
         seconds: `sweep.trial_timeout`.
-        clock: seconds.
+        clock: returns the time in seconds.
     """
 
     seconds: float | None
@@ -33,11 +33,11 @@ class TrialLimits:
         self.begin()
 
     def begin(self) -> None:
-        """It begins now: before, it waited for a process."""
+        """Restart the clock, since the trial was waiting for a process until now."""
         self.begun = self.clock()
 
     def overrun(self) -> TrainingError | None:
-        """What it has failed by, once it has taken too long."""
+        """Return the error of a trial that has exceeded its limit, else None."""
         if self.seconds is None or self.clock() - self.begun < self.seconds:
             return None
         return too_long("sweep.trial_timeout", self.seconds, "the trial")
@@ -45,12 +45,12 @@ class TrialLimits:
 
 @dataclass
 class SweepLimits:
-    """Of a sweep, from where it begins or goes on.
+    """The time limits of a sweep, measured from its start or continuation.
 
     Attributes:
         seconds: `sweep.timeout`.
         trial_seconds: `sweep.trial_timeout`.
-        clock: seconds.
+        clock: returns the time in seconds.
     """
 
     seconds: float | None
@@ -63,26 +63,26 @@ class SweepLimits:
 
     @property
     def tick(self) -> float | None:
-        """How often somebody has to look; None: nothing depends on the clock."""
+        """Seconds between checks of the limits; None if there are no limits."""
         return None if self.seconds is None and self.trial_seconds is None else _TICK
 
     @property
     def beyond(self) -> float:
-        """Seconds since the sweep's time was up; 0 before."""
+        """Seconds since the sweep's timeout; 0 before it."""
         return 0.0 if self.seconds is None else max(0.0, self.clock() - self.begun - self.seconds)
 
     @property
     def is_out_of_time(self) -> bool:
-        """Whether no further trial begins."""
+        """Whether no further trial may start."""
         return self.seconds is not None and self.clock() - self.begun >= self.seconds
 
     def is_beyond(self, longest: float | None) -> bool:
-        """Whether trials that still run hang, given what the longest so far took."""
+        """Return whether running trials count as hanging, given the seconds of the longest finished trial."""
         if self.seconds is None:
             return False
         usual = self.seconds if longest is None else _TIMES * longest
         return self.beyond > max(usual, _LEAST)
 
     def of_trial(self) -> TrialLimits:
-        """Those of a trial that begins now."""
+        """Return the limits of a trial that starts now."""
         return TrialLimits(self.trial_seconds, self.clock)

@@ -1,4 +1,4 @@
-"""What a sweep would take: points, time, disk."""
+"""Estimates of the points, time and disk space of a sweep."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from dlcli.experiment import free_space
 from dlcli.formatting import amount, duration
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import values_by_key
+from dlcli.sweeps.summary import describe
 
-# What a slim run leaves beside its weights, however few its rows: configuration, figures, its part of the store.
+# Bytes of a slim run besides its weights and rows: configuration, metrics, its part of the store.
 _RECORD_BYTES = 60_000
-# And for a row: where it stands in the split; where it validates, its number, target, prediction and each output.
+# Bytes per row: in the split; and for validation rows for each of number, target, prediction and outputs.
 _SPLIT_BYTES, _VALUE_BYTES = 2, 8
-# Seconds of a training beyond its steps (preprocessing, judging, the record), and until all libraries are loaded.
+# Seconds of a training run besides its steps (preprocessing, evaluation, record), and to load all libraries.
 _BEYOND_STEPS, _START = 0.2, 4.0
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """About what a sweep takes, measured on its first point: other points may take more or less.
+    """Estimates for a sweep, measured on its first point; other points may take more or less.
 
     Attributes:
         description: what is searched, for a panel.
-        space: what each key can be.
-        points: of the space; None where they cannot be counted.
-        trials: how many are tried.
-        seconds: for all of them at most, side by side as asked for; early stopping and pruners take from it.
+        space: key to its values as text.
+        points: number of points of the space; None if it is infinite.
+        trials: number of trials.
+        seconds: for all trials with the configured parallelism, without early stopping and pruning.
         disk: bytes at the end.
     """
 
@@ -42,7 +43,7 @@ class Forecast:
     disk: int
 
     def rows(self) -> dict[str, str]:
-        """For a panel."""
+        """Return the rows of a panel."""
         return {
             **self.description,
             "time": f"about {duration(self.seconds)} at most, by the first point",
@@ -50,7 +51,7 @@ class Forecast:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """As the `--json` contract has it."""
+        """Return the fields of the `--json` document."""
         return {
             "space": self.space,
             "points": self.points,
@@ -61,28 +62,26 @@ class Forecast:
 
 
 def foresee(plan: SweepPlan) -> Forecast:
-    """Train some batches of the first point, and multiply."""
-    from dlcli.sweeps.summary import describe
-
+    """Estimate time and disk space by training a few batches of the first point."""
     found = plan.experiment.rehearse()
     epochs = max(1, plan.config["trainer"].get("max_epochs") or 1)
     training = found.seconds_per_epoch * epochs + _BEYOND_STEPS
-    one_after_the_other = -(-plan.total // plan.slots) * len(plan.estimation.folds) + plan.options.refit
+    runs = -(-plan.total // plan.slots) * len(plan.estimation.folds) + plan.options.refit
     return Forecast(
         describe(plan),
         values_by_key(plan.space),
         plan.space.points,
         plan.total,
-        training * one_after_the_other + _START,
+        training * runs + _START,
         disk(plan, found.disk),
     )
 
 
 def check_room(plan: SweepPlan, weights: int) -> int:
-    """Bytes that the sweep will leave, given those that a training's checkpoints take.
+    """Return the bytes that the sweep will leave, given the bytes of one run's checkpoints.
 
     Raises:
-        ConfigError: so much is not free.
+        ConfigError: the disk has less free space.
     """
     needed, free = disk(plan, weights), free_space(Path(plan.config["runs_dir"]))
     if needed > free:
@@ -95,7 +94,7 @@ def check_room(plan: SweepPlan, weights: int) -> int:
 
 
 def disk(plan: SweepPlan, weights: int) -> int:
-    """Bytes that the sweep leaves, given those that a training's checkpoints take."""
+    """Return the bytes that the sweep will leave, given the bytes of one run's checkpoints."""
     splits, data = plan.estimation.splits, plan.estimation.data
     folds = len(plan.estimation.folds)
     kept = min(plan.total, plan.kept) * folds + 1  # and the refitted winner

@@ -1,4 +1,4 @@
-"""One setting that a sweep varies: a choice among values, or numbers between two bounds."""
+"""A setting that a sweep varies: a choice among values, or numbers within bounds."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 
 from dlcli.config.overrides import quoted
 
-# Numbers that can be counted are listed up to here (a grid, the number of points).
+# The largest number of values of a dimension that is counted (for a grid, and the number of points).
 _COUNTABLE = 10**9
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values: numbers, text, true and false, null, lists."""
+    """A choice among values: numbers, text, true and false, null, lists."""
 
     values: tuple[Any, ...]
 
     @property
     def points(self) -> int | None:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
     def values_in_order(self) -> tuple[Any, ...]:
-        """All of them."""
+        """Return all values."""
         return self.values
 
     def at(self, share: float) -> Any:
-        """The value at a share (0 to below 1) of the way."""
+        """Return the value at a share (0 to below 1) of the list."""
         return self.values[int(share * len(self.values))]
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers from `low` to `high`, both included: every `step`, or any where that is None.
+    """Numbers from `low` to `high`, both included, in steps of `step`, or any number if `step` is None.
 
-    With `log` each factor is as likely as the other: 0.001 to 0.01 gets as many as 0.01 to 0.1.
+    With `log` they are distributed evenly on a logarithmic scale: as many from 0.001 to 0.01 as from 0.01 to 0.1.
     """
 
     low: float
@@ -52,20 +52,20 @@ class Numbers:
 
     @property
     def points(self) -> int | None:
-        """How many there are; None where they cannot be counted."""
+        """The number of values; None if it is infinite."""
         if self.step is None:
             return None
         return min(_COUNTABLE, round((self.high - self.low) / self.step) + 1)
 
     def values_in_order(self) -> tuple[float, ...]:
-        """All of them, from low to high; the two ends where they cannot be counted."""
+        """Return all numbers from low to high; of infinitely many the two ends."""
         if self.step is None:
             return (self.low, self.high)
         return tuple(self._round(self.low + index * self.step) for index in range(self.points or 0))
 
     def at(self, share: float) -> float:
-        """The number at a share (0 to below 1) of the way."""
-        half = self.step / 2 if self.step is not None else 0.0  # each step gets an equal part
+        """Return the number at a share (0 to below 1) of the range."""
+        half = self.step / 2 if self.step is not None else 0.0  # so that each step has the same share
         low, high = self.low - half, self.high + half
         if self.log:
             low, high = max(low, self.low / 2), high
@@ -77,7 +77,7 @@ class Numbers:
         return self._round(min(max(value, self.low), self.high))
 
     def _round(self, value: float) -> float:
-        # 0.1 + 2 * 0.1 is not 0.3, and nobody wants to see that.
+        # Hides rounding errors: 0.1 + 2 * 0.1 is not exactly 0.3.
         return round(value) if self.is_whole else float(f"{value:.12g}")
 
 
@@ -88,7 +88,7 @@ class Dimension:
     Attributes:
         key: a group (`model`) or a key (`optimizer.lr`).
         domain: its values.
-        given: other keys with the values that they must have, for this one to exist.
+        given: conditions: other keys with the values that they must have for this key to exist.
     """
 
     key: str
@@ -97,23 +97,23 @@ class Dimension:
 
     @property
     def name(self) -> str:
-        """The key, with its conditions: two models may each have their own `model.hidden`."""
+        """The key with its conditions, since two models may both have a dimension `model.hidden`."""
         if not self.given:
             return self.key
         return f"{self.key} ({', '.join(f'{key}={value}' for key, value in self.given)})"
 
     def exists(self, params: Mapping[str, Any]) -> bool:
-        """Whether a point with these settings has it."""
+        """Return whether the dimension exists at a point with these settings."""
         return all(key in params and plain_text(params[key]) == value for key, value in self.given)
 
 
 def as_override(key: str, value: Any) -> str:
-    """`KEY=VALUE` in Hydra's grammar, read back as the same value."""
+    """Return `KEY=VALUE` in Hydra's grammar, which is read back as the same value."""
     return f"{key}={_element(value)}"
 
 
 def plain_text(value: Any) -> str:
-    """A value as a person would write it."""
+    """Return a value as a user would write it."""
     return value if isinstance(value, str) else _element(value)
 
 
@@ -125,7 +125,7 @@ def _element(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{_element(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
-        # Words that mean themselves are easier to read without quotes.
+        # Plain words are easier to read without quotes.
         return value if _is_word(value) else quoted(value)
     return repr(value)
 

@@ -1,34 +1,34 @@
-"""The sweep's loop: a free slot takes the next trial at once, and whatever becomes of a trial, the sweep goes on."""
+"""The loop of a sweep: each free slot starts the next trial, and failed trials do not stop the sweep."""
 
 from __future__ import annotations
 
+import math
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dlcli.config.timespan import in_words
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
+from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
 from dlcli.executors.base import Executor
 from dlcli.job import LATENCY, Job
 from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.sweeps.budget import SweepLimits, TrialLimits
 from dlcli.sweeps.leaderboard import Standing
-from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.trial import Trial
-from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.tags import PRUNED_TAG
-from dlcli.training.observer import Observer
 
 
 @dataclass
@@ -38,11 +38,12 @@ class _Attempt:
     Attributes:
         trial: the trial.
         config: its configuration.
-        folders: of its trainings that are finished.
-        record: of its own run, where its trainings are folds below it.
-        limits: until when it has to be done, and what becomes of it then.
-        job: what is being trained.
-        is_cut: whether the sweep's time was up before it was done: it goes on with the sweep.
+        folders: of its finished folds.
+        record: closes the recorder of its run, if its folds are child runs.
+        recorder: of its run, if its folds are child runs.
+        limits: its time limit.
+        job: the job that is running.
+        is_cut: whether it was ended because of `sweep.timeout`; it continues when the sweep does.
     """
 
     trial: Trial
@@ -56,15 +57,15 @@ class _Attempt:
 
 
 class Driver:
-    """Runs the trials that are left of a sweep.
+    """Runs the remaining trials of a sweep.
 
     Args:
         plan: the sweep.
-        study: proposes points and knows of all trials so far.
-        records: makes the trials' runs.
-        standing: all trials, and which is the best.
-        watcher: hears of it.
-        on_end: called with each trial that has ended, however it did.
+        study: proposes points and prunes trials.
+        records: creates the trials' runs.
+        standing: the ranking of all trials.
+        listen: receives the events of the trials.
+        on_end: called with each trial that has ended in any state.
     """
 
     def __init__(
@@ -73,24 +74,24 @@ class Driver:
         study: Study,
         records: Records,
         standing: Standing,
-        watcher: SweepWatcher,
+        listen: Listener,
         on_end: Callable[[Trial], None],
     ) -> None:
         self._plan = plan
         self._study = study
         self._records = records
         self._standing = standing
-        self._watcher = watcher
+        self._listen = listen
         self._on_end = on_end
         self._stopped = deque(trial for trial in standing.trials if trial.state == "running")
         self._attempts: list[_Attempt] = []
         self._running: dict[Future[Result], _Attempt] = {}
-        # An error of ours on a thread that tells of epochs.
+        # An error of dlcli on a thread that delivers events.
         self._trouble: Future[Result] = Future()
         self._limits = SweepLimits(plan.options.seconds, plan.options.trial_seconds)
 
     def run(self, executor: Executor) -> None:
-        """Train until there is nothing more to begin, and all that was begun has ended."""
+        """Run trials until none is left to start and all have ended."""
         self._executor = executor
         try:
             while True:
@@ -107,7 +108,7 @@ class Driver:
                 for future in done:
                     self._settle(self._running.pop(future), future)
         except BaseException as error:
-            # Whatever stops the sweep, no trial that runs is to blame: it was interrupted, and goes on with the sweep.
+            # Running trials are recorded as interrupted, whatever stops the sweep, and continue when it does.
             stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGTERM)
             for attempt in self._attempts:
                 attempt.record.__exit__(type(stop), stop, error.__traceback__)
@@ -115,26 +116,26 @@ class Driver:
 
     @property
     def is_out_of_time(self) -> bool:
-        """Whether the timeout keeps further trials from beginning."""
+        """Whether `sweep.timeout` has passed, so that no further trial starts."""
         return self._limits.is_out_of_time
 
     @property
     def is_stopped_by_failures(self) -> bool:
-        """Whether so many trials have failed that the rest does not begin."""
+        """Whether `sweep.max_failures` trials have failed, so that no further trial starts."""
         most = self._plan.options.max_failures
         too_many = most is not None and len(self._standing.having("failed")) >= most
         return too_many and not self.is_complete
 
     @property
     def is_complete(self) -> bool:
-        """Whether every trial that was asked for has ended."""
+        """Whether all trials of the sweep have ended."""
         return not self._stopped and len(self._standing.trials) >= self._plan.total
 
     def _may_begin(self) -> bool:
         return not (self.is_complete or self.is_out_of_time or self.is_stopped_by_failures)
 
     def _end_what_hangs(self) -> None:
-        """End trials that take longer than they may."""
+        """End trials that exceed their time limit."""
         longest = max((trial.seconds for trial in self._standing.having("finished")), default=None)
         for future, attempt in self._running.items():
             if attempt.job is None or attempt.limits is None:
@@ -148,14 +149,14 @@ class Driver:
                 self._executor.end(attempt.job, Interrupted(signal.SIGTERM))
 
     def _begin(self) -> None:
-        """Go on with a trial that was stopped, or else make the next one."""
+        """Continue a trial that was stopped, or start the next one."""
         trial = self._stopped.popleft() if self._stopped else None
         number = trial.number if trial else len(self._standing.trials)
         params = trial.params if trial else self._study.ask(number)
         problem: ConfigError | None = None
         try:
             config = self._plan.trial_config(params)
-        except ConfigError as error:  # values that are right one by one, and not together
+        except ConfigError as error:  # the values are valid each, but not in combination
             config, problem = self._plan.config, error
         if trial is None:
             trial = self._records.make(number, params, config)
@@ -171,35 +172,50 @@ class Driver:
         self._go_on(attempt)
 
     def _go_on(self, attempt: _Attempt) -> None:
-        """Train the next fold of a trial."""
+        """Start the next fold of a trial, or finish the trial."""
         folds, index = self._records.folds_of(attempt.config), len(attempt.folders)
         if index == len(folds):
             self._finish(attempt)
             return
         folder = self._records.fold_dir(attempt.trial, index, attempt.config)
         job = self._plan.estimation.job(folder, folds[index], attempt.config)
-        self._watcher.began(attempt.trial, index, len(folds))
-        observer = _TrialObserver(
-            attempt.trial,
-            self._standing.objectives[0],
-            self._study if len(folds) == 1 else None,
-            self._watcher,
-            self._trouble,
-        )
+        self._listen(TrialStarted(attempt.trial, index, len(folds)))
         timed = any(objective.metric == LATENCY for objective in self._standing.objectives)
         attempt.job = replace(job, slim=True, times_rows=timed)
-        self._running[self._executor.submit(attempt.job, observer)] = attempt
+        listen = partial(self._hear, attempt.trial, reports_epochs=len(folds) == 1)
+        self._running[self._executor.submit(attempt.job, listen)] = attempt
+
+    def _hear(self, trial: Trial, event: Event, *, reports_epochs: bool) -> None:
+        """Pass on an event of a trial's job, and report its epochs to the study.
+
+        An error here is not the trial's fault and stops the sweep.
+
+        Raises:
+            Pruned: the study prunes the trial.
+        """
+        try:
+            self._listen(TrialEvent(trial, event))
+            if not (reports_epochs and isinstance(event, EpochDone)):
+                return
+            objective = self._standing.objectives[0]
+            value = event.metrics.get(objective.metric, math.nan)
+            best = trial.reports.get(event.epoch, math.nan)  # of the epochs before
+            trial.reports[event.epoch + 1] = value if objective.is_better(value, best) else best
+            is_hopeless = self._study.report(trial, event.epoch + 1)
+        except Exception as error:
+            with suppress(InvalidStateError):  # one is enough
+                self._trouble.set_exception(error)
+            return
+        if is_hopeless:
+            raise Pruned
 
     def _settle(self, attempt: _Attempt, future: Future[Result]) -> None:
-        """A training of a trial has ended."""
+        """Handle the end of a trial's job."""
         try:
             result = future.result()
         except Pruned as pruned:
             self._give_up(attempt, pruned)
-        except (
-            DiskFull,
-            ExecutorError,
-        ):  # nothing can be recorded any more, or trained: no trial is to blame
+        except (DiskFull, ExecutorError):  # no trial can be recorded or trained any more
             raise
         except (Exception, Interrupted) as error:
             if attempt.is_cut and isinstance(error, Interrupted):
@@ -229,14 +245,15 @@ class Driver:
         self._end(attempt)
 
     def _cut(self, attempt: _Attempt, stop: Interrupted) -> None:
-        """The sweep's time is up, and the trial's training, which did not end, was ended: it goes on with the sweep."""
+        """Record that a trial was ended after `sweep.timeout`; it continues when the sweep does."""
         attempt.record.__exit__(type(stop), stop, stop.__traceback__)
         self._attempts.remove(attempt)
         self._stopped.append(attempt.trial)
-        self._watcher.noted(
+        text = (
             f"Trial {attempt.trial.number} was stopped: it had not ended {in_words(self._limits.beyond)} after "
-            "sweep.timeout. It goes on when the sweep does."
+            "sweep.timeout. It continues when the sweep is resumed."
         )
+        self._listen(Note(text))
 
     def _fail(self, attempt: _Attempt, error: BaseException) -> None:
         attempt.trial.state = "failed"
@@ -247,7 +264,7 @@ class Driver:
     def _finish(self, attempt: _Attempt) -> None:
         trial, duration = attempt.trial, sum(read_result(folder).duration_s for folder in attempt.folders)
         try:
-            self._records.judge(trial, attempt.folders)
+            self._records.set_figures(trial, attempt.folders)
         except TrainingError as error:
             self._fail(attempt, error)
             return
@@ -267,57 +284,8 @@ class Driver:
         self._on_end(attempt.trial)
 
 
-class _TrialObserver(Observer):
-    """Reports a trial's epochs, and knows whether it has become hopeless."""
-
-    def __init__(
-        self,
-        trial: Trial,
-        objective: Objective,
-        study: Study | None,
-        watcher: SweepWatcher,
-        trouble: Future[Result],
-    ) -> None:
-        self._trouble = trouble
-        self._trial = trial
-        self._objective = objective
-        self._study = study
-        self._watcher = watcher
-        self._is_hopeless = False
-
-    def computed(self, done: int, total: int) -> None:
-        """Tell whoever watches."""
-        self._watcher.computed(self._trial, done, total)
-
-    def noted(self, text: str) -> None:
-        """Tell whoever watches."""
-        self._watcher.noted(text)
-
-    def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Tell the study and whoever watches; an error in that is not the trial's, and the driver's to hear of."""
-        try:
-            self._tell(epoch, metrics)
-        except Exception as error:
-            with suppress(InvalidStateError):  # one is enough
-                self._trouble.set_exception(error)
-
-    def _tell(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        value = metrics.get(self._objective.metric, float("nan"))
-        self._watcher.epoch(self._trial, epoch, value)
-        if self._study is None:
-            return
-        best = self._trial.reports.get(epoch, float("nan"))  # up to the epoch before
-        self._trial.reports[epoch + 1] = value if self._objective.is_better(value, best) else best
-        self._is_hopeless = self._study.report(self._trial, epoch + 1)
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether the study gives the trial up."""
-        return self._is_hopeless
-
-
 def _reason(error: BaseException) -> str:
-    """An error in one line, as its record begins."""
+    """Return an error as one line, as its record begins."""
     if isinstance(error, Interrupted):
         return f"its process was stopped by {error}"
     text = str(error) if isinstance(error, DlcliError) else f"{type(error).__name__}: {error}".strip(": ")

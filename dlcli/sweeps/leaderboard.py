@@ -1,4 +1,4 @@
-"""All trials of a sweep so far, and which of them are the best."""
+"""The ranking of a sweep's trials."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from dlcli.sweeps.trial import State, Trial
 
 @dataclass
 class Standing:
-    """The trials by number, and what they are judged by."""
+    """The trials by number, and the objectives that rank them."""
 
     trials: list[Trial]
     objectives: Sequence[Objective]
 
     def having(self, state: State) -> list[Trial]:
-        """The trials in a state."""
+        """Return the trials in a state."""
         return [trial for trial in self.trials if trial.state == state]
 
     @property
     def best(self) -> Trial | None:
-        """The best finished trial by the first objective; of equal ones the first."""
+        """The best finished trial by the first objective, or None; of equal ones the first."""
         return next(iter(self.ranked), None)
 
     @property
     def ranked(self) -> list[Trial]:
-        """Finished trials, the best by the first objective first; with several, the front before all others."""
+        """Finished trials, the best by the first objective first; with several objectives, the Pareto front first."""
         front = {trial.number for trial in self.front}
         return sorted(self._by_first_objective, key=lambda trial: trial.number not in front)
 
     @property
     def front(self) -> list[Trial]:
-        """The Pareto front: no other trial is at least as good by every objective, and better by one.
+        """The Pareto front: trials that no other trial dominates (at least as good in all objectives, better in one).
 
-        By a single objective it is the best trial alone: of equal ones the first, as `best` is.
+        With a single objective it is the best trial only; of equal ones the first.
         """
         if len(self.objectives) == 1:
             return self._by_first_objective[:1]

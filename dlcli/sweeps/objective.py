@@ -1,4 +1,4 @@
-"""What a sweep looks for: one metric, or several that contradict each other."""
+"""The objectives of a sweep: one metric, or several that are optimised together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.errors import ConfigError, Problem
 from dlcli.formatting import number
 from dlcli.job import LATENCY
 
-# What a job measures beside its metrics, and a trial can be judged by: the less, the better.
+# Measurements of a job besides its metrics that can be objectives; lower is better.
 COSTS = ("model/parameters", "model/multiply_adds", LATENCY)
 
 
@@ -24,30 +24,30 @@ class Objective:
     mode: str
 
     def is_better(self, one: float, other: float) -> bool:
-        """Whether one value is better than the other; every number is better than none."""
+        """Return whether one value is better than the other; any number is better than NaN."""
         if math.isnan(other):
             return not math.isnan(one)
         return one < other if self.mode == "min" else one > other
 
     @property
     def is_cost(self) -> bool:
-        """Whether it is no metric, which a training could watch."""
+        """Whether it is a cost instead of a metric, so that a training run cannot monitor it."""
         return self.metric in COSTS
 
     def text(self, value: float) -> str:
-        """A value as a person reads it: parameters and the like are counted."""
+        """Return a value as text; costs that are counts are written in full."""
         return f"{value:,.0f}" if self.is_cost and float(value).is_integer() else number(value)
 
     def of(self, folds: Sequence[Mapping[str, float]]) -> float:
-        """The mean over the folds of a trial, given the metrics of each."""
+        """Return the mean over the folds of a trial, given the metrics of each."""
         return statistics.fmean(metrics.get(self.metric, math.nan) for metrics in folds)
 
 
 def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
-    """The objectives of a configuration.
+    """Return the objectives of a configuration.
 
     Raises:
-        ConfigError: one of them looks at other rows than a choice may look at, or at nothing that there is.
+        ConfigError: an objective has no mode, or is not a metric of validation rows.
     """
     written = config["sweep"]["objectives"]
     if not written:
@@ -59,7 +59,7 @@ def read_objectives(config: Mapping[str, Any]) -> tuple[Objective, ...]:
             metric, _, mode = (text, "", "min") if text in COSTS else text.rpartition(":")
             if mode not in ("min", "max"):
                 hint = f"Write {text.partition(':')[0]}:min or {text.partition(':')[0]}:max."
-                raise ConfigError(f"{text!r} does not say what is better", "sweep.objectives", hint)
+                raise ConfigError(f"{text!r} lacks the mode", "sweep.objectives", hint)
             found.append(Objective(metric, mode))
             places.append("sweep.objectives")
     problems = [

@@ -1,4 +1,4 @@
-"""What a user can say about a sweep."""
+"""The options of a sweep."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Sweep:
     """The `sweep` section.
 
     Args:
-        trials: how many; None tries all points of a grid, else 20.
-        timeout: no trial begins after so long: seconds, or text such as 30m, 2h, 1h30m.
-        trial_timeout: a trial, with all of its folds, that takes longer is ended, and has failed; written likewise.
-        max_failures: so many failed trials stop the sweep.
+        trials: number of trials; None means all points of a grid, otherwise 20.
+        timeout: no trial starts after this time: seconds, or text such as 30m, 2h, 1h30m.
+        trial_timeout: a trial (with all of its folds) that takes longer is ended and fails; same format.
+        max_failures: stop the sweep after this number of failed trials.
         refit: train the winner on all rows but the final test rows, and test it once.
         space: key to the values that are tried, in Hydra's grammar.
-        objectives: `METRIC:min` or `METRIC:max`; without any it is `monitor`.
+        objectives: `METRIC:min` or `METRIC:max`; if empty, `monitor` is the objective.
         sampler: proposes the next point.
-        pruner: ends hopeless trials early.
+        pruner: ends unpromising trials early.
     """
 
     trials: Annotated[int, Ge(1)] | None = None
@@ -40,23 +40,23 @@ class Sweep:
 
     @property
     def seconds(self) -> float | None:
-        """The timeout in seconds.
+        """The timeout in seconds, or None.
 
         Raises:
-            ConfigError: it is no length of time.
+            ConfigError: it is not a valid duration.
         """
         return seconds_of(self.timeout, "sweep.timeout")
 
     @property
     def trial_seconds(self) -> float | None:
-        """The timeout of a trial in seconds.
+        """The timeout of a trial in seconds, or None.
 
         Raises:
-            ConfigError: it is no length of time.
+            ConfigError: it is not a valid duration.
         """
         return seconds_of(self.trial_timeout, "sweep.trial_timeout")
 
     def total(self, points: int | None, *, is_grid: bool) -> int:
-        """How many trials there will be in a space of so many points (None: they cannot be counted)."""
+        """Return the number of trials in a space with `points` points (None if it is infinite)."""
         wanted = self.trials or (points if is_grid and points is not None else USUAL_TRIALS)
         return wanted if points is None else min(wanted, points)

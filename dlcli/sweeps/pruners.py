@@ -1,6 +1,6 @@
-"""The group `sweep/pruner`: what ends hopeless trials early; Optuna's, imported only where one is made.
+"""The group `sweep/pruner`: Optuna's pruners, which end unpromising trials early.
 
-A trial reports after each epoch, the best value so far; with several folds after each fold, the mean so far.
+A trial reports its best value so far after each epoch; with several folds, the mean so far after each fold.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def none() -> BasePruner:
-    """Every trial runs to its end."""
+    """Let every trial run to its end."""
     from optuna.pruners import NopPruner
 
     return NopPruner()
 
 
 def median(startup_trials: Annotated[int, Ge(0)] = 5, warmup_steps: Annotated[int, Ge(0)] = 0) -> BasePruner:
-    """Ends a trial that is worse than the median of the others at the same step.
+    """End a trial that is worse than the median of the other trials at the same step.
 
     Args:
-        startup_trials: that run to their end before any is ended early.
-        warmup_steps: epochs (or folds) in which no trial is ended.
+        startup_trials: number of trials before any is pruned.
+        warmup_steps: number of epochs (or folds) before a trial can be pruned.
     """
     from optuna.pruners import MedianPruner
 
@@ -36,8 +36,8 @@ def asha(min_resource: Annotated[int, Ge(1)] = 1, reduction_factor: Annotated[in
     """Asynchronous successive halving (Li et al., 2020).
 
     Args:
-        min_resource: epochs (or folds) that every trial gets.
-        reduction_factor: one of so many goes on at each rung, for so many times as long.
+        min_resource: number of epochs (or folds) that every trial gets.
+        reduction_factor: keep 1/reduction_factor of the trials per rung, with reduction_factor times the budget.
     """
     from optuna.pruners import SuccessiveHalvingPruner
 
@@ -47,12 +47,12 @@ def asha(min_resource: Annotated[int, Ge(1)] = 1, reduction_factor: Annotated[in
 def hyperband(
     max_resource: int, min_resource: Annotated[int, Ge(1)] = 1, reduction_factor: Annotated[int, Ge(2)] = 3
 ) -> BasePruner:
-    """Successive halving with several first rungs side by side (Li et al., 2018).
+    """Hyperband: successive halving in several brackets with different first rungs (Li et al., 2018).
 
     Args:
-        max_resource: epochs (or folds) of a whole trial.
-        min_resource: epochs (or folds) that every trial gets.
-        reduction_factor: one of so many goes on at each rung, for so many times as long.
+        max_resource: number of epochs (or folds) of a complete trial.
+        min_resource: number of epochs (or folds) that every trial gets.
+        reduction_factor: keep 1/reduction_factor of the trials per rung, with reduction_factor times the budget.
     """
     from optuna.pruners import HyperbandPruner
 
@@ -64,11 +64,11 @@ def hyperband(
 def wilcoxon(
     p_threshold: Annotated[float, Gt(0), Lt(1)] = 0.1, startup_folds: Annotated[int, Ge(2)] = 2
 ) -> BasePruner:
-    """Ends a trial whose folds are worse than the same folds of the best trial (Wilcoxon's signed-rank test).
+    """End a trial whose folds are worse than the same folds of the best trial (Wilcoxon's signed-rank test).
 
     Args:
-        p_threshold: how sure it has to be; with 0.1 it takes four folds at least.
-        startup_folds: that every trial gets.
+        p_threshold: prune below this p-value; 0.1 can be reached with four folds or more.
+        startup_folds: number of folds that every trial gets.
     """
     from optuna.pruners import WilcoxonPruner
 

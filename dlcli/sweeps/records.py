@@ -1,4 +1,4 @@
-"""Trials as runs: made, and read back from what their ledgers say."""
+"""Trials as runs: created, and read back from their ledgers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _PLACE = "trial "
 
 
 class Records:
-    """The trials of a sweep, each a run below it; with several folds, each fold a run below its trial.
+    """The trials of a sweep as child runs; with several folds, each fold is a child run of its trial.
 
     Args:
-        store: where runs are made.
+        store: where runs are created.
         sweep: the sweep's ledger.
         estimation: the rows, and the splits of a trial.
-        objectives: what is looked for.
+        objectives: of the sweep.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class Records:
 
     @property
     def folds(self) -> list[Fold]:
-        """The trainings of a trial; their seeds are those of the first point."""
+        """The folds of a trial, with the seeds of the first point."""
         return self._estimation.folds
 
     def folds_of(self, config: dict[str, Any]) -> list[Fold]:
-        """The trainings of a trial with a configuration: its seed may be one of the settings that are tried."""
+        """Return the folds of a trial with a configuration; the seed may be a searched setting."""
         return replace(self._estimation, config=config).folds
 
     def read(self) -> list[Trial]:
-        """All trials so far, by number; one whose record is lost counts as failed."""
+        """Return all trials so far, by number; a trial whose record is lost counts as failed."""
         return [self._read(number) for number in recorded(self.children.known)]
 
     def make(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> Trial:
-        """A new trial's run."""
+        """Create the run of a new trial."""
         folds = self.folds_of(config)
         run_dir = self.children.run_dir(
             f"{_PLACE}{number}",
@@ -74,7 +74,7 @@ class Records:
         return Trial(number, params, run_dir, run_dir.parent.name)
 
     def fold_dir(self, trial: Trial, index: int, config: dict[str, Any]) -> Path:
-        """The folder of one of a trial's trainings; makes its run where there is none, now that it begins."""
+        """Return the folder of a trial's fold that starts now; create its run if there is none."""
         if len(self.folds) == 1:
             return trial.run_dir
         fold = self.folds_of(config)[index]
@@ -88,7 +88,7 @@ class Records:
         )
 
     def finished_folds(self, trial: Trial) -> list[Path]:
-        """The folders of those trainings of a trial that are done, up to the first that is not."""
+        """Return the folders of a trial's finished folds, up to the first unfinished one."""
         if len(self.folds) == 1:
             return [trial.run_dir] if Ledger.load(trial.run_dir).status == "FINISHED" else []
         known, done = self._known_folds(trial), []
@@ -100,11 +100,11 @@ class Records:
         return done
 
     def existing_folds(self, trial: Trial) -> list[Path]:
-        """The folders of all trainings of a trial that were begun."""
+        """Return the folders of all folds of a trial that were started."""
         return [trial.run_dir] if len(self.folds) == 1 else list(self._known_folds(trial).values())
 
-    def judge(self, trial: Trial, folds: Sequence[Path]) -> None:
-        """Write the figures of a trial's finished trainings into it.
+    def set_figures(self, trial: Trial, folds: Sequence[Path]) -> None:
+        """Set a trial's metrics and values from its finished folds.
 
         Raises:
             TrainingError: an objective has no finite value.
@@ -116,7 +116,7 @@ class Records:
                 raise TrainingError(f"{objective.metric} is {value}")
 
     def figures(self, folder: Path) -> dict[str, float]:
-        """What a finished training was worth: its metrics, and what it costs where that is looked for."""
+        """Return the metrics of a finished run, and its costs if one of them is an objective."""
         metrics = dict(read_result(folder).metrics)
         if any(objective.is_cost for objective in self._objectives):
             check_recorded(Ledger.load(folder), HISTORY_FILE)
@@ -154,13 +154,13 @@ class Records:
         trial.reports = self._reports(trial, folds)
         if state == "finished":
             try:
-                self.judge(trial, folds)
+                self.set_figures(trial, folds)
             except TrainingError as error:
                 trial.state, trial.reason = "failed", str(error)
         return trial
 
     def _reports(self, trial: Trial, folds: Sequence[Path]) -> dict[int, float]:
-        """What a trial reported to the pruner, as far as its record goes."""
+        """Return the values that a trial reported to the pruner, as recorded."""
         objective = self._objectives[0]
         if len(self.folds) == 1:
             values = [epoch.get(objective.metric, math.nan) for epoch in recorded_epochs(trial.run_dir)]
@@ -169,22 +169,22 @@ class Records:
 
 
 def _params(folder: Path) -> dict[str, Any]:
-    """The settings of a trial, as its folder has them."""
+    """Read the settings of a trial from its folder."""
     file = folder / TRIAL_FILE
     params = read_json(file, "the trial's settings").get("params")
     if not isinstance(params, dict):
-        raise CorruptRun("the trial's settings are none", str(file), "Copy the folder anew.")
+        raise CorruptRun("the trial's settings are not a mapping", str(file), "Copy the folder again.")
     return params
 
 
 def recorded(known: Iterable[str]) -> range:
-    """The numbers of the trials that were begun, given the places of all of a sweep's runs."""
+    """Return the numbers of the trials that were started, given the places of all runs of a sweep."""
     numbers = [int(place.removeprefix(_PLACE)) for place in known if place.startswith(_PLACE)]
     return range(max(numbers, default=-1) + 1)
 
 
 def running_best(objective: Objective, values: Sequence[float]) -> dict[int, float]:
-    """Epoch, from 1, to the best value up to there: what a trial is worth if it ends there."""
+    """Return epoch (from 1) to the best value up to there, which is the value of a trial that ends there."""
     found: dict[int, float] = {}
     best = math.nan
     for epoch, value in enumerate(values, start=1):
@@ -195,6 +195,6 @@ def running_best(objective: Objective, values: Sequence[float]) -> dict[int, flo
 
 
 def means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each figure that all have."""
+    """Return the mean of each metric that all of them have."""
     names = [name for name in metrics[0] if all(name in other for other in metrics)] if metrics else []
     return {name: math.fsum(other[name] for other in metrics) / len(metrics) for name in names}

@@ -1,4 +1,4 @@
-"""A search that goes on: planned anew from the words that it was started with, and held against its record."""
+"""Plan a search that continues, from its recorded overrides, and compare the plan with its record."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import Any
 from dlcli.cross_validation.children import families, what_is_trained
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.errors import ConfigError, Problem
+from dlcli.events import Listener
 from dlcli.experiment import plan_experiment
 from dlcli.formatting import counted
 from dlcli.resumption import Resumption
 from dlcli.runs.folder import OpenedRun
-from dlcli.sweeps.plan import SweepPlan, plan_sweep
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.records import recorded
 from dlcli.sweeps.search_in_folds import NestedSearch, plan_nested
-from dlcli.sweeps.watcher import SweepWatcher
 
-# Of the section `sweep`: what may not differ. How many trials, for how long and the like may; the sampler is recorded.
+# Keys of the section `sweep` that must not differ. The number of trials and time limits may; the sampler is recorded.
 _SAME = ("space", "objectives", "pruner")
 
 
 def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
-    """The plan of a sweep that was started before.
+    """Return the plan of a sweep that was started before.
 
     Raises:
-        ConfigError: the space, or what all trials share, is not what it was: configuration files have changed; or
-            fewer trials are asked for than there are.
-        DataError: the rows are not what they were.
+        ConfigError: the space or the shared configuration has changed (configuration files were edited), or
+            `sweep.trials` is less than the number of recorded trials.
+        DataError: the rows have changed.
     """
     opened = resumption.opened
     _refuse_fewer(resumption)
@@ -43,32 +44,30 @@ def plan_again(resumption: Resumption, conf_dirs: Sequence[Path]) -> SweepPlan:
 
 
 def _refuse_fewer(resumption: Resumption) -> None:
-    """What is done cannot be taken back: the record would say less than there is."""
+    """Refuse a number of trials below the number of recorded ones."""
     before, asked = (c["sweep"]["trials"] for c in (resumption.opened.config, resumption.config))
     if asked is None or asked == before:
         return
     there = len(recorded(families(resumption.opened.ledger).get(resumption.opened.ledger.run_id, {})))
     if asked < there:
         raise ConfigError(
-            f"{asked} would be fewer than there are: it has {counted(there, 'trial')} already",
+            f"{asked} is less than the {counted(there, 'trial')} that the sweep has already",
             "sweep.trials",
-            f"It counts all trials, and more than {there} extend the sweep; without it the sweep goes on as it is.",
+            f"It counts all trials: more than {there} extend the sweep. Without it the sweep continues as it is.",
         )
 
 
-def plan_nested_again(
-    resumption: Resumption, conf_dirs: Sequence[Path], watcher: SweepWatcher | None = None
-) -> NestedSearch:
-    """The searches of a cross-validation that was started before.
+def plan_nested_again(resumption: Resumption, conf_dirs: Sequence[Path], listen: Listener) -> NestedSearch:
+    """Return the searches of a cross-validation that was started before.
 
     Raises:
-        ConfigError: what folds share is not what it was: configuration files have changed.
-        DataError: the rows are not what they were.
+        ConfigError: the configuration that folds share has changed: configuration files were edited.
+        DataError: the rows have changed.
     """
     opened = resumption.opened
     experiment = plan_experiment(resumption.words, conf_dirs, opened.ledger.runs_dir)
     _check_same(experiment.estimation, opened, "cv", tuple(experiment.config["cv"]))
-    search = plan_nested(experiment, resumption.words, watcher)
+    search = plan_nested(experiment, resumption.words, listen)
     assert search is not None  # the section is the same
     return search
 
@@ -82,12 +81,14 @@ def _check_same(estimation: Estimation, opened: OpenedRun, section: str, keys: S
 def _differences(
     new: Mapping[str, Any], old: Mapping[str, Any], section: str, keys: Sequence[str]
 ) -> Iterator[Problem]:
-    hint = "Take the change back, or start another one: points of two spaces cannot be told apart later."
+    hint = "Undo the change, or start a new one: points of two spaces cannot be told apart later."
     for key in keys:
         if new[section][key] != old[section].get(key):
             was = old[section].get(key)
-            yield Problem(f"is not what the run was started with: {was}", f"{section}.{key}", hint)
+            yield Problem(
+                f"differs from the value that the run was started with: {was}", f"{section}.{key}", hint
+            )
     was, now = what_is_trained(old), what_is_trained(new)
     for key in sorted({*was, *now}):
         if was.get(key) != now.get(key):
-            yield Problem(f"is not what the run was started with: {was.get(key)}", key, hint)
+            yield Problem(f"differs from the value that the run was started with: {was.get(key)}", key, hint)

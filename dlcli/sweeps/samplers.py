@@ -1,9 +1,9 @@
-"""The group `sweep/sampler`: what proposes the next point. Optuna is imported only where one of its own is made.
+"""The group `sweep/sampler`: samplers that propose the next point, of dlcli and of Optuna.
 
-A target gets, by name, what it asks for: `space`, `sweep_seed` (the same for all trials), `seed` (a trial's own, so
-that what is proposed depends on the results so far and not on how often the sweep was stopped), and `earlier` (trials
-from before the sweep was resumed). Any sampler of Optuna's can be named, in place of one that has no keys of its own:
-`sweep/sampler=random sweep.sampler._target_=optuna.samplers.NAME`.
+A target is passed those of the following arguments that its signature names: `space`, `sweep_seed` (the same for all
+trials), `seed` (different for each trial, so that proposals depend on the results so far, but not on how often the
+sweep was stopped), and `earlier` (trials from before the sweep was resumed). Any Optuna sampler can be named in place
+of one without keys: `sweep/sampler=random sweep.sampler._target_=optuna.samplers.NAME`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Gt
 
+from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Numbers
 from dlcli.sweeps.space import Space
 
@@ -22,16 +23,12 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-    from dlcli.sweeps.space import Space
-
-# Fewer trials say too little of where the good ones are (Optuna takes the best tenth).
+# With fewer trials the best ones say too little (Optuna uses the best tenth).
 _ENOUGH_TO_WARM = 20
 
 
 def grid(space: Space) -> Grid:
-    """Every point."""
-    from dlcli.errors import ConfigError
-
+    """Try every point."""
     if endless := space.endless:
         raise ConfigError(
             f"a grid cannot hold all numbers of {endless.key}",
@@ -42,13 +39,13 @@ def grid(space: Space) -> Grid:
 
 
 def random(space: Space, sweep_seed: int) -> Random:
-    """Points drawn at random."""
+    """Draw points at random."""
 
     return Random(space, sweep_seed)
 
 
 def sobol(space: Space, sweep_seed: int) -> Sobol:
-    """Points that fill the space evenly."""
+    """Draw points that fill the space evenly."""
 
     return Sobol(space, sweep_seed)
 
@@ -60,12 +57,12 @@ def tpe(
 
     Args:
         seed: of this trial.
-        startup_trials: drawn at random before it.
-        candidates: points among which it takes the most promising one.
+        startup_trials: number of trials that are drawn at random before.
+        candidates: number of points among which the most promising one is taken.
     """
     from optuna.samplers import TPESampler
 
-    # Groups let keys that exist only together be judged together.
+    # With groups, keys that exist only together are modelled together.
     return TPESampler(
         seed=seed, n_startup_trials=startup_trials, n_ei_candidates=candidates, multivariate=True, group=True
     )
@@ -76,7 +73,7 @@ def gp(seed: int, startup_trials: Annotated[int, Ge(1)] = 10) -> BaseSampler:
 
     Args:
         seed: of this trial.
-        startup_trials: drawn at random before it.
+        startup_trials: number of trials that are drawn at random before.
     """
     from optuna.samplers import GPSampler
 
@@ -92,18 +89,18 @@ def cmaes(
 ) -> BaseSampler:
     """CMA-ES (Hansen and Ostermeier, 2001) for numbers; choices are drawn at random.
 
-    A resumed sweep of nothing but numbers starts it anew where the trials so far were good (Nomura et al., 2021).
+    A resumed sweep over numbers only is started anew near the good trials so far (warm start, Nomura et al., 2021).
 
     Args:
         seed: of this trial.
         space: what is searched.
         earlier: trials from before the sweep was resumed.
-        sigma: how far it looks around at first, as a share of the space; None leaves it to Optuna.
-        population: trials of a generation; None leaves it to Optuna.
+        sigma: initial standard deviation as a share of the space; None uses Optuna's default.
+        population: number of trials per generation; None uses Optuna's default.
     """
     from optuna.samplers import CmaEsSampler
 
-    # Optuna takes trials over only where they have the very numbers that it varies.
+    # Optuna accepts earlier trials only if they have exactly the numbers that it varies.
     same = all(
         isinstance(d.domain, Numbers) and d.domain.points != 1 and not d.given for d in space.dimensions
     )
@@ -124,19 +121,19 @@ class Grid:
     space: Space
 
     def point(self, number: int) -> dict[str, Any]:
-        """The trial's point."""
+        """Return the point of a trial."""
         return self.space.all_points[number]
 
 
 @dataclass(frozen=True)
 class Random:
-    """Each point drawn by itself."""
+    """Points drawn independently at random."""
 
     space: Space
     seed: int
 
     def point(self, number: int) -> dict[str, Any]:
-        """The trial's point."""
+        """Return the point of a trial."""
         random = np.random.default_rng([self.seed, number])
         return self.space.walk(lambda dimension: dimension.domain.at(random.random()))
 
@@ -149,11 +146,11 @@ class Sobol:
     seed: int
 
     def point(self, number: int) -> dict[str, Any]:
-        """The trial's point."""
+        """Return the point of a trial."""
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(len(self.space.dimensions), scramble=True, seed=self.seed)
-        if number:  # of no step at all scipy makes an overflow
+        if number:  # scipy overflows for 0
             sequence.fast_forward(number)
         drawn = sequence.random(1)[0]
         shares = {

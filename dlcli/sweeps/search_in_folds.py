@@ -1,14 +1,14 @@
 """Nested cross-validation: a sweep within each fold's training rows, whose winner the fold trains.
 
-Choosing by the rows that judge makes the winner look better than it is (Cawley and Talbot, JMLR 2010); here the rows
-that a fold holds out are in none of its searches.
+Choosing settings on the rows of the evaluation makes the winner look better than it is (Cawley and Talbot, JMLR 2010).
+Here the rows that a fold holds out are not used by its search.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,18 @@ from dlcli.cross_validation.choice import Choice
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError
+from dlcli.events import Listener, SearchEnded, SearchStarted, ignore
 from dlcli.executors.base import Executor
 from dlcli.runs.folder import read_result
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
 from dlcli.sweeps.objective import read_objectives
 from dlcli.sweeps.options import Sweep
-from dlcli.sweeps.plan import SweepPlan, settled_sampler
+from dlcli.sweeps.plan import SweepPlan
+from dlcli.sweeps.planning import make_plan, settled_sampler
 from dlcli.sweeps.space_parser import searched_space
 from dlcli.sweeps.sweep import open_executor, sweep
-from dlcli.sweeps.validation import check_points, check_space
-from dlcli.sweeps.watcher import SweepWatcher
+from dlcli.sweeps.validation import check_space
 
 if TYPE_CHECKING:
     from dlcli.experiment import Experiment
@@ -39,28 +40,28 @@ _HOW = "Give values: 'cv.space={optimizer.lr:[0.001,0.01],model.hidden:[16,64]}'
 
 @dataclass(frozen=True)
 class NestedSearch:
-    """The searches of all folds; called by the cross-validation that they belong to.
+    """The searches of all folds, called by their cross-validation.
 
     Attributes:
-        plan: what they share: the space, and how a point becomes a configuration. Its rows are the folds' own.
-        strategy: splits a fold's training rows.
-        watcher: hears of them.
+        plan: what the searches share: the space, and the configuration of a point.
+        strategy: splits the training rows of a fold.
+        listen: receives their events.
     """
 
     plan: SweepPlan
     strategy: Nested
-    watcher: SweepWatcher = field(default_factory=SweepWatcher)
+    listen: Listener = ignore
 
     @property
     def estimation(self) -> Estimation:
-        """The folds that search, and their rows."""
+        """The outer folds and their rows."""
         return self.plan.estimation
 
     def __call__(self, children: Children, folds: Sequence[Fold]) -> list[Choice]:
-        """What each fold chose; one split is searched once, whatever the seeds."""
+        """Return the settings that each fold chose; a split is searched once for all seeds."""
         found: dict[int, Choice] = {}
         with ExitStack() as stack:
-            # Opened when the first search needs it, and kept for all: workers take seconds to start.
+            # Opened by the first search and shared by all, because workers take seconds to start.
             executor = cache(lambda: stack.enter_context(open_executor(self.plan)))
             for fold in folds:
                 if fold.number not in found:
@@ -84,16 +85,19 @@ class NestedSearch:
         )
         result = read_result(run_dir)
         if result.status != "FINISHED":
-            with self.watcher.searching(f"{place} ({fold.number + 1} of {len(self.estimation.splits)})"):
+            self.listen(SearchStarted(f"{place} ({fold.number + 1} of {len(self.estimation.splits)})"))
+            try:
                 result = sweep(
-                    plan, run_dir, children.store, self.watcher, system_metrics=False, executor=executor()
+                    plan, run_dir, children.store, self.listen, system_metrics=False, executor=executor()
                 )
+            finally:
+                self.listen(SearchEnded())
         assert result.best is not None
         params = result.best["params"]
         return Choice(params, self.plan.trial_config(params))
 
     def plan_of(self, fold: Fold) -> SweepPlan:
-        """The sweep of one fold: all rows that it does not train on count as final test rows, and are not looked at."""
+        """Return the sweep of one fold; all rows outside the fold's training rows count as its final test rows."""
         import numpy as np
 
         outer = self.plan.estimation
@@ -113,12 +117,12 @@ class NestedSearch:
 
 
 def plan_nested(
-    experiment: Experiment, overrides: Sequence[str], watcher: SweepWatcher | None = None
+    experiment: Experiment, overrides: Sequence[str], listen: Listener = ignore
 ) -> NestedSearch | None:
-    """The searches of an experiment, checked as a sweep is; None where its folds choose nothing.
+    """Return the searches of an experiment, checked like a sweep; None if its folds do not search.
 
     Raises:
-        ConfigError: with all that was found.
+        ConfigError: with all mistakes.
     """
     strategy = build(experiment.config["cv"], where="cv")
     if not isinstance(strategy, Nested):
@@ -126,7 +130,7 @@ def plan_nested(
     refuse_launched("cv=nested")
     if experiment.config["cv"]["refit"]:
         raise ConfigError(
-            "each fold chooses its own settings: there is no one configuration to refit",
+            "each fold chooses its own settings, so that there is no single configuration to refit",
             "cv.refit",
             "Leave it out; dlcli sweep with the same values finds and trains a final model.",
         )
@@ -140,29 +144,17 @@ def plan_nested(
         "sampler": settled_sampler(sampler, space, options),
         "pruner": {"_target_": "dlcli.sweeps.pruners.none"},
     }
-    config = {**experiment.config, "sweep": section}
-    objectives = read_objectives(config)
-    check_space(space, objectives, _HOW, _WHERE)
+    check_space(space, read_objectives({**experiment.config, "sweep": section}), _HOW, _WHERE)
     if strategy.search == "grid" and (endless := space.endless):
         raise ConfigError(
             f"a grid cannot hold all numbers of {endless.key}",
             _WHERE,
             "Give single values, or choose cv.search=random.",
         )
-    estimation = replace(experiment.estimation, config=config)
-    plan = SweepPlan(
-        replace(experiment, config=config, estimation=estimation),
-        tuple(fixed),
-        space,
-        options,
-        objectives,
-        estimation.whole,
-        conf_dirs=(),
-    )
-    check_points(plan)
-    return NestedSearch(plan, strategy, watcher or SweepWatcher())
+    plan = make_plan(experiment, fixed, space, options, section, is_choice=False)
+    return NestedSearch(plan, strategy, listen)
 
 
 def _of_trials(overrides: Sequence[str]) -> list[str]:
-    """What trials are told; how the folds are split is not their business."""
+    """Return the overrides that apply to trials: those that do not concern the outer folds."""
     return [text for text in overrides if not text.lstrip("+~").startswith(("cv=", "cv."))]

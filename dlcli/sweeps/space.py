@@ -1,4 +1,4 @@
-"""The search space, read from Hydra's own grammar: on the command line, or in the section `sweep.space`.
+"""The search space, in Hydra's grammar on the command line or in the section `sweep.space`.
 
 sweep:
   space:
@@ -28,12 +28,12 @@ _HOW = "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or 
 
 @dataclass(frozen=True)
 class Space:
-    """Dimensions, those that others depend on first."""
+    """A search space: dimensions, with those that others depend on first."""
 
     dimensions: tuple[Dimension, ...]
 
     def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
-        """One point: key to value, chosen in turn for each dimension that exists there."""
+        """Return a point as key to value; `choose` gives the value of each dimension that exists there."""
         params: dict[str, Any] = {}
         for dimension in self.dimensions:
             if dimension.exists(params):
@@ -42,21 +42,21 @@ class Space:
 
     @property
     def first(self) -> dict[str, Any]:
-        """The point of all first values."""
+        """The point with the first value of each dimension."""
         return self.walk(lambda dimension: dimension.domain.values_in_order()[0])
 
     def domains_at(self, params: Mapping[str, Any]) -> dict[str, Choice | Numbers]:
-        """What each key that exists at a point can be."""
+        """Return the values of each key that exists at a point."""
         return {d.key: d.domain for d in self.dimensions if d.exists(params)}
 
     @property
     def endless(self) -> Dimension | None:
-        """The first dimension whose values cannot be counted."""
+        """The first dimension with infinitely many values, or None."""
         return next((d for d in self.dimensions if d.domain.points is None), None)
 
     @property
     def points(self) -> int | None:
-        """How many points there are; None where they cannot be counted."""
+        """The number of points; None if it is infinite."""
         return self._count(0, {})
 
     def _count(self, start: int, params: dict[str, Any]) -> int | None:
@@ -79,7 +79,7 @@ class Space:
 
     @cached_property
     def all_points(self) -> tuple[dict[str, Any], ...]:
-        """Every point, the last dimension changing fastest; only where they can be counted."""
+        """All points of a finite space, the last dimension changing fastest."""
         return tuple(self._grid(0, {}))
 
     def _grid(self, start: int, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -92,9 +92,9 @@ class Space:
         yield params
 
     def neighbours(self) -> Iterator[tuple[Dimension, dict[str, Any]]]:
-        """The first point with one setting changed at a time: each choice, each end of each range.
+        """Yield the first point with one setting changed at a time: to each choice, and to both ends of each range.
 
-        What only exists with another choice is taken at its first value. A mistake in a value shows at one of these.
+        Keys that exist only with another choice have their first value. A mistake in a value shows at one of these.
         """
         for dimension in self.dimensions:
             values = dimension.domain.values_in_order()
@@ -104,7 +104,7 @@ class Space:
                 yield dimension, self.walk(_choosing({**where, dimension.key: value}, dimension))
 
     def _where(self, dimension: Dimension) -> dict[str, Any]:
-        """Settings with which a dimension exists: those of its conditions, and of what they themselves depend on."""
+        """Return settings with which a dimension exists: its conditions, and the conditions of these."""
         found: dict[str, Any] = {}
         for key, text in dimension.given:
             parent, value = next(
@@ -130,7 +130,7 @@ def _choosing(values: Mapping[str, Any], changed: Dimension) -> Callable[[Dimens
 def read_space(
     section: Mapping[str, Any], options: Callable[[str], Sequence[str]], where: str = "sweep.space"
 ) -> Space:
-    """The space of the section `where`; `options` names those of a group, for `model=glob(*)`.
+    """Read the space of the section `where`; `options` returns the options of a group, for `model=glob(*)`.
 
     Raises:
         ConfigError: with every dimension that cannot be read.
@@ -144,7 +144,7 @@ def read_space(
 def read_dimensions(
     section: Mapping[str, Any], options: Callable[[str], Sequence[str]], where: str = "sweep.space"
 ) -> tuple[list[Dimension], list[Problem]]:
-    """The dimensions of the section `where` that nothing is wrong with, and all that is wrong with the others."""
+    """Return the valid dimensions of the section `where`, and the mistakes of the others."""
     problems: list[Problem] = []
     found = list(_read(section, (), options, problems, where))
     placed = []
@@ -157,23 +157,23 @@ def read_dimensions(
 
 
 def arranged(dimensions: Sequence[Dimension], where: str = "sweep.space") -> Space:
-    """The space of these dimensions.
+    """Return the space of these dimensions.
 
     Raises:
-        ConfigError: they depend on each other.
+        ConfigError: they depend on each other in a circle.
     """
     return Space(tuple(_in_order(dimensions, where)))
 
 
 def _in_order(found: Sequence[Dimension], where: str) -> Iterator[Dimension]:
-    """Who depends on a key comes after it; else in the order that they were written in."""
+    """Yield the dimensions in their order, but each after those that it depends on."""
     rest = list(found)
     while rest:
         open_keys = {dimension.key for dimension in rest}
         ready = [d for d in rest if not any(key in open_keys for key, _ in d.given)]
         if not ready:
             names = ", ".join(dimension.name for dimension in rest)
-            raise ConfigError("depend on each other, so that none can be first", where, f"Look at: {names}.")
+            raise ConfigError("depend on each other in a circle", where, f"Look at: {names}.")
         yield from ready
         rest = [dimension for dimension in rest if dimension not in ready]
 
@@ -205,14 +205,14 @@ def _read(
 
 
 def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) -> Choice | Numbers:
-    """The values that `KEY=TEXT` stands for in Hydra's grammar."""
+    """Return the values that `KEY=TEXT` stands for in Hydra's grammar."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
 
     override = f"{key}={text}"
     if is_secret(key):
-        hint = f"Give it one value, '{key}=${{oc.env:NAME}}' with a variable of yours."
-        raise ConfigError("names a secret, and every value of a search is recorded", key, hint)
+        hint = f"Give it a single value from an environment variable: '{key}=${{oc.env:NAME}}'."
+        raise ConfigError("is a secret, but every value of a search is recorded", key, hint)
     try:
         parsed = OverridesParser.create().parse_override(override)
     except Exception as error:  # the grammar's errors come in several kinds
@@ -265,7 +265,7 @@ def _interval(override: str, parsed: Any) -> Numbers:
 
 
 def _misplaced(dimension: Dimension, all_of_them: Sequence[Dimension], where: str) -> Iterator[Problem]:
-    """A condition that can never hold, or a key that could have two values at once."""
+    """Yield the mistakes of a dimension: conditions that never hold, and keys with two values."""
     for key, text in dimension.given:
         parents = [d for d in all_of_them if d.key == key and isinstance(d.domain, Choice)]
         values = {plain_text(v) for d in parents if isinstance(d.domain, Choice) for v in d.domain.values}
@@ -285,7 +285,7 @@ def _can_both_exist(one: Dimension, other: Dimension) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """The grammar's own quoted text as text."""
+    """Return a value with quoted strings of the grammar as plain text."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
@@ -293,16 +293,16 @@ def _plain(value: Any) -> Any:
     return value.text if hasattr(value, "with_quotes") else value
 
 
-_FEW = 16  # values that are all listed
+_FEW = 16  # up to this number, all values are listed
 
 
 def size(space: Space) -> str:
-    """How many points it has."""
+    """Return the number of points as text."""
     return "infinitely many points" if space.points is None else counted(space.points, "point")
 
 
 def values_by_key(space: Space) -> dict[str, str]:
-    """What each key can be, and with which others it exists: `16, 32 with model=mlp`."""
+    """Return key to its values as text, with the conditions under which it exists: `16, 32 with model=mlp`."""
     found: dict[str, list[tuple[str, list[str]]]] = {}
     for dimension in space.dimensions:
         known = found.setdefault(dimension.key, [])

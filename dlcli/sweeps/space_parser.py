@@ -1,4 +1,4 @@
-"""Which keys of a space exist with which options of the groups that it varies; names that do not exist at all."""
+"""Match the keys of a space with the options of the groups that it varies, and find names that do not exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.config.compose import draft
-from dlcli.config.folders import groups
+from dlcli.config.folders import groups, options
 from dlcli.config.group_choices import sort
 from dlcli.config.hydra_compose import default_options
 from dlcli.config.keys import Keys
@@ -25,7 +25,7 @@ from dlcli.sweeps.validation import of_value
 def existing_options(
     dimensions: Sequence[Dimension], folders: Sequence[Path]
 ) -> tuple[list[Dimension], list[Problem]]:
-    """The dimensions without options that no group has, and without what depends on those; what is wrong with them."""
+    """Return the dimensions without unknown options and without what depends on these, and the mistakes."""
     known, defaults = groups(folders), default_options()
     problems: list[Problem] = []
     gone: set[tuple[str, str]] = set()
@@ -50,9 +50,9 @@ def existing_options(
 def with_conditions(
     dimensions: Sequence[Dimension], fixed: Sequence[str], folders: Sequence[Path]
 ) -> tuple[list[Dimension], list[Problem]]:
-    """A key that only some options of a varied group have depends on these; one that none has is a mistake.
+    """Make a key depend on those options of a varied group that have it; a key that no option has is a mistake.
 
-    So `model=mlp,linear model.hidden=8,16` searches `model.hidden` where the model is an MLP.
+    For example, `model=mlp,linear model.hidden=8,16` searches `model.hidden` only with the MLP.
     """
     known = groups(folders)
     varied = {
@@ -63,7 +63,7 @@ def with_conditions(
 
     @cache
     def keys_with(option: str) -> Keys | None:
-        """None where the data has to decide which keys there are."""
+        """Return the keys with an option; None if they depend on the data."""
         composed = draft([*fixed, option], folders, SUPPLIED, BY_DATA).composed
         group = option.partition("=")[0]
         undecided = group in BY_DATA and composed.choices.get(group) == BY_DATA[group]
@@ -83,8 +83,8 @@ def with_conditions(
         }
         having = [value for value, problem in wrong.items() if problem is None]
         if not having:
-            told = [problem for problem in wrong.values() if problem]
-            problems.append(next((p for p in told if p.hint.startswith("Did you mean")), told[0]))
+            mistakes = [problem for problem in wrong.values() if problem]
+            problems.append(next((p for p in mistakes if p.hint.startswith("Did you mean")), mistakes[0]))
         elif len(having) == len(wrong):
             found.append(dimension)
         else:
@@ -93,13 +93,13 @@ def with_conditions(
 
 
 def _group_of(key: str, among: Iterable[str]) -> str | None:
-    """The group whose option decides whether there is such a key: the innermost."""
+    """Return the innermost group whose option decides whether a key exists."""
     above = [group for group in among if key.startswith(f"{group.replace('/', '.')}.")]
     return max(above, key=len, default=None)
 
 
 def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Overrides that hold for all trials, and those that stand for several values, by key; of one key the last."""
+    """Return the overrides that all trials share, and key to text of those with several values; the last one counts."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parser = OverridesParser.create()
@@ -108,7 +108,7 @@ def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     for text in overrides:
         try:
             parsed: Any = parser.parse_override(text)
-        except Exception:  # composing says what is wrong with it
+        except Exception:  # reported when the configuration is composed
             fixed.append(text)
             continue
         key = parsed.key_or_group
@@ -122,7 +122,7 @@ def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, Choice | Numbers]:
-    """What each key that the command line varies can be; reading the space says which of them cannot be read."""
+    """Return the values of each key that the command line varies; unreadable ones are reported with the space."""
     found: dict[str, Choice | Numbers] = {}
     for key, text in varied.items():
         with suppress(ConfigError):
@@ -136,10 +136,10 @@ def combined_space(
     domains: Mapping[str, Choice | Numbers],
     fixed: Sequence[str],
 ) -> dict[str, Any]:
-    """The space of the configuration and of the command line, which has the last word on every key.
+    """Return the space of the configuration, updated with the command line.
 
-    What depends on a value that the command line settles is there without condition; what depends on one that it
-    leaves out is not there.
+    A condition on a key that the command line sets is resolved: keys that depend on its value are kept without the
+    condition, keys that depend on other values are removed.
     """
     settled = {key: value for key, _, value in (text.lstrip("+").partition("=") for text in fixed)}
     possible = {key: [*map(plain_text, d.values)] for key, d in domains.items() if isinstance(d, Choice)}
@@ -162,34 +162,32 @@ def combined_space(
 
 
 def group_options(group: str, folders: Sequence[Path]) -> list[str]:
-    """What a group can be: for `model=glob(*)`."""
-    from dlcli.config.folders import options
-
+    """Return the options of a group, for `model=glob(*)`."""
     return list(options(group, folders))
 
 
 def as_overrides(params: Mapping[str, Any]) -> list[str]:
-    """A point as words."""
+    """Return a point as overrides."""
     return [as_override(key, value) for key, value in params.items()]
 
 
 def with_task(fixed: Sequence[str], task: str) -> tuple[str, ...]:
-    """What all trials share, the task too: it follows from the data, and need not be found out for each."""
+    """Return the shared overrides with the task, which was found from the data once for all trials."""
     return (*fixed, *([] if any(text.startswith("task=") for text in fixed) else [f"task={task}"]))
 
 
 def searched_space(
     section: Mapping[str, Any], fixed: Sequence[str], folders: Sequence[Path], where: str = "sweep.space"
 ) -> Space:
-    """The space of the section `where`, beside what all trials share.
+    """Read the space of the section `where` and match it with the overrides that all trials share.
 
     Raises:
-        ConfigError: with all that cannot be read, or does not exist.
+        ConfigError: with everything that cannot be read or does not exist.
     """
     dimensions, unreadable = read_dimensions(section, lambda group: group_options(group, folders), where)
     dimensions, unknown = existing_options(dimensions, folders)
     dimensions, missing = with_conditions(dimensions, fixed, folders)
-    if unknown:  # an option that is meant, and not known here, may have what the others lack
+    if unknown:  # a misspelt option may have the keys that the others lack
         missing = [problem for problem in missing if problem.hint.startswith("Did you mean")]
     space = arranged(dimensions, where)
     problems = [*unreadable, *unknown, *missing]
@@ -201,20 +199,20 @@ def searched_space(
 
 
 def find_unsound(space: Space, fixed: Sequence[str], folders: Sequence[Path]) -> Iterator[Problem]:
-    """What composing says of each value of each dimension, before any rows are read."""
+    """Yield the mistakes of each value of each dimension that show in the configuration, before rows are read."""
 
     def composed(params: Mapping[str, Any]) -> tuple[Problem, ...]:
         return draft([*fixed, *as_overrides(params)], folders, SUPPLIED, BY_DATA).problems
 
     first = space.first
-    told = set()
+    reported = set()
     domains = space.domains_at(first)
     for problem in composed(first):
-        told.add(problem)
+        reported.add(problem)
         key = problem.where
         yield of_value(key, domains[key], first, problem) if key in domains else problem
     for dimension, params in space.neighbours():
         for problem in composed(params):
-            if problem not in told:
-                told.add(problem)
+            if problem not in reported:
+                reported.add(problem)
                 yield of_value(dimension.key, dimension.domain, params, problem)

@@ -1,7 +1,6 @@
-"""What samplers and pruners know of a sweep: Optuna's study, made anew from the trials' records whenever it goes on.
+"""The Optuna study of a sweep, rebuilt from the trials' records whenever the sweep continues.
 
-It lives in memory. What has happened stands in the trials' own ledgers, and nowhere else: two records of one thing
-would disagree after a kill.
+It is kept in memory. The trials' ledgers are the only record on disk, because two records could disagree after a kill.
 """
 
 from __future__ import annotations
@@ -28,21 +27,21 @@ from dlcli.sweeps.space import Space
 from dlcli.sweeps.trial import Trial
 from dlcli.training.loader import derive_seed
 
-# Of points at random, in search of one that was not tried: almost all of the space is, where so many were.
+# Random points to draw in search of an untried one; if all of them were tried, almost all of the space was.
 _DRAWS = 100
 
 
 class Study:
-    """Proposes points, and judges how trials are going. Safe to report to from several threads.
+    """Proposes points, and decides whether trials are pruned. `report` is thread-safe.
 
     Args:
-        space: what is searched.
-        objectives: what for.
+        space: the search space.
+        objectives: of the sweep.
         sampler: the section `sweep.sampler`.
         pruner: the section `sweep.pruner`.
-        seed: the sweep's.
-        folds: of a trial.
-        epochs: at most, of each.
+        seed: of the sweep.
+        folds: number of folds of a trial.
+        epochs: largest number of epochs of a fold.
         earlier: trials so far, in the order of their numbers.
     """
 
@@ -63,13 +62,13 @@ class Study:
         self._is_multiple = len(objectives) > 1
         self._last = folds if folds > 1 else epochs
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is new in Optuna
+            warnings.simplefilter("ignore")  # warnings of experimental features of Optuna
             self._pruner = build(pruner, where="sweep.pruner", max_resource=max(1, self._last))
-        # A fold's own value is compared with the same fold of the best trial; otherwise the mean of the folds so far.
+        # Wilcoxon's test compares single folds with those of the best trial, other pruners the mean of folds so far.
         self._averages = folds > 1 and not isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.optuna = optuna.create_study(
-            study_name="dlcli",  # Hyperband draws its brackets by this name: always the same
+            study_name="dlcli",  # Hyperband assigns brackets by a hash of this name, so it must not change
             directions=["minimize" if objective.mode == "min" else "maximize" for objective in objectives],
             pruner=self._pruner,
         )
@@ -78,7 +77,7 @@ class Study:
         for trial in earlier:
             self._add(trial.params)
             for step in trial.reports:
-                self.report(trial, step)  # again: halving notes on which rung a trial was
+                self.report(trial, step)  # again, because successive halving stores the rung of a trial
             if trial.state != "running":
                 self.tell(trial)
         self._earlier = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -89,12 +88,12 @@ class Study:
         return not self._is_multiple and not isinstance(self._pruner, optuna.pruners.NopPruner)
 
     def ask(self, number: int) -> dict[str, Any]:
-        """The point of the trial with this number, which is the next one.
+        """Propose the point of the next trial, which has this number.
 
-        It is one that was not tried yet, as long as there are any: a training that is repeated says nothing new.
+        It is an untried point as long as there are any, because repeating a trial gives no information.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is new in Optuna
+            warnings.simplefilter("ignore")  # warnings of experimental features of Optuna
             sampler = build(
                 self._sampler,
                 where="sweep.sampler",
@@ -114,14 +113,14 @@ class Study:
             assert trial.number == number
             proposed = self._space.walk(lambda dimension: _suggest(trial, dimension))
         params = self._untried(number, proposed)
-        if params is not proposed:  # nobody else knows of the trial yet
+        if params is not proposed:  # the trial is not used elsewhere yet
             frozen = self.optuna.get_trials(deepcopy=False)[number]
             frozen.params, frozen.distributions = self._as_optuna_has(params)
         self._tried.add(_identity(params))
         return params
 
     def _untried(self, number: int, proposed: dict[str, Any]) -> dict[str, Any]:
-        """The point that was proposed; if it was tried, one at random that was not."""
+        """Return the proposed point, or a random untried one if it was tried already."""
         if _identity(proposed) not in self._tried:
             return proposed
         new = (point for point in self._others(number) if _identity(point) not in self._tried)
@@ -134,7 +133,7 @@ class Study:
             yield from self._space.all_points
 
     def report(self, trial: Trial, step: int) -> bool:
-        """How a trial is doing at a step (an epoch or a fold, counted from 1); whether it is hopeless."""
+        """Report a trial's value at a step (an epoch or a fold, counted from 1); return whether to prune it."""
         if not self.prunes or step not in trial.reports:
             return False
         so_far = [trial.reports[s] for s in range(1, step + 1)] if self._averages else [trial.reports[step]]
@@ -142,16 +141,16 @@ class Study:
             self.optuna, self.optuna.get_trials(deepcopy=False)[trial.number]._trial_id
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a step that is reported twice, by a trial that goes on
+            warnings.simplefilter("ignore")  # a trial that continues reports a step twice
             running.report(statistics.fmean(so_far), step)
-            # At its last step there is nothing left to save.
+            # At its last step pruning would save nothing.
             return running.should_prune() and step != self._last
 
     def tell(self, trial: Trial) -> None:
-        """A trial is at its end.
+        """Register the end of a trial.
 
-        Where trials fail (the loss becomes infinite, memory does not suffice), the sampler should not look again; what
-        Optuna calls failed it forgets, so to it they are pruned.
+        Failed trials are registered as pruned, so that the sampler avoids points that fail (the loss diverges, memory
+        runs out): Optuna ignores trials that it calls failed.
         """
         state = TrialState.COMPLETE if trial.state == "finished" else TrialState.PRUNED
         with warnings.catch_warnings():
@@ -159,8 +158,10 @@ class Study:
             self.optuna.tell(trial.number, trial.values if state is TrialState.COMPLETE else None, state)
 
     def importances(self, seed: int) -> dict[str, float]:
-        """How much of the variance of the first objective each key explains, the most first (fANOVA, Hutter et al.,
-        2014); of the keys that every trial has. Empty where there are too few trials, or all are alike.
+        """Return the share of the first objective's variance that each key explains, the largest first.
+
+        The shares are computed by fANOVA (Hutter et al., 2014) for the keys that every trial has. The result is empty
+        if there are fewer than four finished trials or all have the same value.
         """
         done = [t for t in self.optuna.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
         if len(done) < 4 or len({trial.values[0] for trial in done}) < 2:
@@ -173,7 +174,7 @@ class Study:
             )
 
     def _add(self, params: Mapping[str, Any]) -> None:
-        """Have Optuna know of a running trial whose point is settled; one whose record is lost has none."""
+        """Add a running trial with a known point to Optuna; a trial whose record is lost has an empty one."""
         values, distributions = self._as_optuna_has(params)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -183,7 +184,7 @@ class Study:
         self._tried.add(_identity(params))
 
     def _as_optuna_has(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-        """A point's values and what they were drawn from, by the names of its dimensions."""
+        """Return a point's values and distributions by the names of its dimensions."""
         existing = [d for d in self._space.dimensions if d.key in params and d.exists(params)]
         values = {d.name: _label(d, params[d.key]) for d in existing}
         return values, {d.name: _distribution(d) for d in existing}
@@ -219,7 +220,7 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def _label(dimension: Dimension, value: Any) -> Any:
-    """A value as Optuna takes it: lists among the choices as text."""
+    """Return a value as Optuna accepts it: lists among the choices as text."""
     if isinstance(dimension.domain, Choice) and isinstance(value, list | tuple | dict):
         return plain_text(value)
     return value

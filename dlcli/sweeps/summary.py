@@ -1,4 +1,4 @@
-"""What a sweep says: before it begins, at its end, and in the files of its run."""
+"""The texts and files of a sweep: its panel, its messages at the end, and its report."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from dlcli.sweeps.study import Study
 
-_SEED = 0  # of the forest that importances are read from
-_LINES = 12  # of the Pareto front; the table has all
-# Of pictures that cannot always be drawn: what each of them takes.
-_TAKES = {
+_SEED = 0  # of the random forest for the importances
+_LINES = 12  # lines of the Pareto front; trials.csv has all of it
+# What pictures that cannot always be drawn need.
+_NEEDS = {
     "parallel_coordinates": "two settings",
     "importances": "four finished trials that differ in value, and a setting that all of them have",
     "contour": "four finished trials, and three values of each of the two settings that mattered most",
@@ -50,12 +50,12 @@ _ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
 
 def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
-    """What will be searched, for the panel."""
+    """Return the rows of the panel."""
     data, folds = plan.estimation.data, len(plan.estimation.folds)
     split = plan.estimation.splits[0].sizes
     goals = ", ".join(f"{'least' if o.mode == 'min' else 'most'} {o.metric}" for o in plan.objectives)
     final = len(plan.estimation.final_test)
-    # Of a fold's own search they are the fold's.
+    # For the search of a fold these are the rows that the fold holds out.
     whose = "final test" if len(plan.whole.test) else "held-out"
     task = build(plan.config["task"], where="task", **target_facts(data, plan.estimation.splits[0].train))
     question = describe_question(data, task)
@@ -78,7 +78,7 @@ def _name(section: Mapping[str, str]) -> str:
 
 
 def best_so_far(plan: SweepPlan, best: Trial) -> str:
-    """The best trial in a sentence."""
+    """Return a sentence on the best trial."""
     by = f" by {plan.objectives[0].metric}" if len(plan.objectives) > 1 else ""
     return f"The best{by} is {_worth(plan, best)}."
 
@@ -89,19 +89,19 @@ def _worth(plan: SweepPlan, trial: Trial) -> str:
 
 
 def _front(plan: SweepPlan, standing: Standing) -> list[str]:
-    """The Pareto front: a sentence, and a line for each of its trials, the best by the first objective first."""
+    """Return a sentence on the Pareto front, and a line for each of its trials, by the first objective."""
     front = standing.ranked[: len(standing.front)]
-    said = [
+    lines = [
         f"{counted(len(front), 'trial')} on the Pareto front, where no other is better by all objectives:"
     ]
-    said += [f"- {_worth(plan, trial)}" for trial in front[:_LINES]]
+    lines += [f"- {_worth(plan, trial)}" for trial in front[:_LINES]]
     if len(front) > _LINES:
-        said.append(f"- and {len(front) - _LINES} more: see trials.csv")
-    return said
+        lines.append(f"- and {len(front) - _LINES} more: see trials.csv")
+    return lines
 
 
 def settings(trial: Trial) -> str:
-    """A trial's settings as a person reads them."""
+    """Return a trial's settings as text."""
     return ", ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
 
 
@@ -110,7 +110,7 @@ def _short(value: object) -> str:
 
 
 def why_failed(standing: Standing) -> str:
-    """What most failed trials failed of, as a sentence with a space before it; nothing where none did."""
+    """Return a sentence (after a space) on the most frequent reason of failure, or an empty string."""
     reasons = Counter(trial.reason or "unknown" for trial in standing.having("failed"))
     for reason, count in reasons.most_common(1):
         which = "first" if count == 1 < len(reasons) else "most frequent"
@@ -119,34 +119,34 @@ def why_failed(standing: Standing) -> str:
 
 
 def messages(
-    plan: SweepPlan, standing: Standing, final: Mapping[str, float], goes_on: str | None
+    plan: SweepPlan, standing: Standing, final: Mapping[str, float], resume: str | None
 ) -> list[str]:
-    """The sentences at the end; `goes_on` is the line that resumes a sweep whose time was up."""
+    """Return the messages at the end; `resume` is the command that resumes a sweep after its timeout."""
     best = standing.best
     assert best is not None
     counts = {state: len(standing.having(state)) for state in _ENDINGS}
     done = sum(counts.values())
     endings = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    said = [f"{counted(done, 'trial')}: {endings}.{why_failed(standing)}"]
-    if goes_on:
-        said.append(f"The time was up after {done} of {plan.total} trials. Go on with: {goes_on}")
-    said.append(best_so_far(plan, best))
+    lines = [f"{counted(done, 'trial')}: {endings}.{why_failed(standing)}"]
+    if resume:
+        lines.append(f"The timeout passed after {done} of {plan.total} trials. Go on with: {resume}")
+    lines.append(best_so_far(plan, best))
     if final:
-        said.append("Trained anew on all other rows, and tested once on the final test rows: see test/...")
+        lines.append("Refitted on all other rows, and tested once on the final test rows: see test/...")
     elif plan.options.refit:
-        said.append(
+        lines.append(
             "There are no final test rows: what was chosen by these values is worse on new rows. Give cv.test_size=0.2."
         )
     if len(plan.objectives) > 1:
-        said += _front(plan, standing)
+        lines += _front(plan, standing)
     folds = len(plan.estimation.splits)
     line = f"Cross-validate its settings ({folds} folds)" if folds > 1 else "Train the best trial again"
-    said.append(f"{line}: {plan.command(best.params)}")
-    return said
+    lines.append(f"{line}: {plan.command(best.params)}")
+    return lines
 
 
 def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: Standing) -> list[str]:
-    """Write `trials.csv` and `plots/`; returns sentences about pictures that are not there."""
+    """Write `trials.csv` and `plots/`; return sentences on pictures that were not drawn."""
     atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
@@ -156,21 +156,23 @@ def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: S
             if (picture := draw()) is not None:
                 save(picture, plots / f"{name}.png")
             else:
-                lacking.append(f"{name} (it takes {_TAKES[name]})")
+                lacking.append(f"{name} (it needs {_NEEDS[name]})")
         except DlcliError:
             raise
-        except Exception as error:  # hours of training are not lost for a picture
+        except Exception as error:  # a picture must not fail the sweep
             missing.append(f"The picture {name} could not be drawn: {type(error).__name__}: {error}")
     return [*missing, *([f"Not drawn: {'; '.join(lacking)}."] if lacking else [])]
 
 
 def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Callable[[], Figure | None]]:
-    """The pictures by name, each drawn when it is asked for."""
+    """Return name to a function that draws the picture, or returns None where that is not possible."""
     goal, done = plan.objectives[0], standing.having("finished")
     scales = _scales(plan, done)
     tried = [Tried(trial.number, _drawn(trial, scales), trial.values[0]) for trial in done]
     early = {str(state): [trial.number for trial in standing.having(state)] for state in _ENDINGS[1:]}
-    importances = cache(lambda: study.importances(_SEED))  # within a picture: it may fail as any of them
+    importances = cache(
+        lambda: study.importances(_SEED)
+    )  # computed within a picture, whose errors are caught
 
     def important() -> Figure | None:
         return importance_bars(importances(), goal.metric) if importances() else None
@@ -197,13 +199,13 @@ def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Ca
 
 
 def _scales(plan: SweepPlan, done: Sequence[Trial]) -> dict[str, Scale]:
-    """How each key is drawn: numbers by their size; one that is a choice, under any condition, by its values' names."""
+    """Return the scale of each key: numeric, or categorical for keys that are a choice under any condition."""
     found: dict[str, Scale] = {}
     for key in dict.fromkeys(dimension.key for dimension in plan.space.dimensions):
         domains = [dimension.domain for dimension in plan.space.dimensions if dimension.key == key]
         values = [value for domain in domains if isinstance(domain, Choice) for value in domain.values]
         if values:
-            # Under another condition the key may be a number: those that were tried.
+            # Under another condition the key may be numeric; its tried values are added.
             values += [trial.params[key] for trial in done if key in trial.params]
             found[key] = Scale(key, tuple(dict.fromkeys(map(plain_text, values))))
         else:
@@ -219,7 +221,7 @@ def _drawn(trial: Trial, scales: Mapping[str, Scale]) -> dict[str, object]:
 
 
 def trials_csv(plan: SweepPlan, standing: Standing) -> str:
-    """A line a trial: number, state, whether none is better, objectives, settings, figures, run."""
+    """Return a table with a line per trial: number, state, best or not, objectives, settings, metrics, run."""
     keys = list(dict.fromkeys(dimension.key for dimension in plan.space.dimensions))
     goals = [objective.metric for objective in plan.objectives]
     figures = list(

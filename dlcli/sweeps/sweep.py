@@ -1,4 +1,4 @@
-"""A sweep from its first trial, or from where it was stopped, to its winner."""
+"""A sweep from its first trial, or from where it was stopped, to the refit of its best trial."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from dlcli.config.next_command import resume_command
 from dlcli.cross_validation.fold_summary import mean_baselines
 from dlcli.cross_validation.refit import refit
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
+from dlcli.events import Listener, Note, RefitStarted, SweepPlanned, TrialEnded
 from dlcli.executors.base import Executor
+from dlcli.executors.time_limits import Limits
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.formatting import counted
@@ -29,7 +31,6 @@ from dlcli.sweeps.records import Records
 from dlcli.sweeps.study import Study
 from dlcli.sweeps.summary import best_so_far, describe, messages, why_failed, write_sweep_report
 from dlcli.sweeps.trial import BEST_TAG, Trial
-from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.amend import amend
 from dlcli.tracking.digests import WINNER_FILE, forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
@@ -41,41 +42,48 @@ def sweep(
     plan: SweepPlan,
     run_dir: Path,
     store: Store,
-    watcher: SweepWatcher,
+    listen: Listener,
     *,
-    system_metrics: bool,
+    system_metrics: bool = True,
     executor: Executor | None = None,
 ) -> Result:
-    """Do the trials that are left, refit the winner, and record on the parent what all of them say together.
+    """Run the remaining trials, refit the best one, and record the sweep's result in its own run.
 
-    Without an `executor` that is open already, it opens its own.
+    Args:
+        plan: the sweep.
+        run_dir: the folder of the sweep's run.
+        store: where the trials' runs are created.
+        listen: receives the events.
+        system_metrics: False leaves out system metrics, even if the configuration asks for them.
+        executor: an open executor; None opens the configured one.
 
     Raises:
-        TrainingError: too many trials failed, or all of them did; the sweep has failed.
-        Interrupted: the sweep is killed, and can be resumed.
+        TrainingError: too many trials failed, or all of them did; the sweep is recorded as FAILED.
+        Interrupted: the sweep is recorded as KILLED, and can be resumed.
     """
     started = time.monotonic()
+    system_metrics = system_metrics and build(plan.config["tracking"], where="tracking").system_metrics
     with Recorder(run_dir, system_metrics=system_metrics) as recorder, disk_errors(run_dir):
         records = Records(store, recorder.ledger, plan.estimation, plan.objectives)
         standing = Standing(records.read(), plan.objectives)
-        with _telling_how_it_goes_on(recorder.ledger, plan, standing):
-            study, driver = _search(plan, records, standing, recorder, watcher, executor)
+        with _noting_how_to_resume(recorder.ledger, plan, standing):
+            study, driver = _search(plan, records, standing, recorder, listen, executor)
             best = standing.best
             if best is None or driver.is_stopped_by_failures:
                 raise _no_winner(standing, plan, driver, recorder.ledger)
             forget_results(recorder.ledger)
-            # Before the refit: it may fail, or be stopped, and what was searched for is found.
+            # Before the refit, which may fail or be stopped although the search is done.
             missing = write_sweep_report(run_dir, plan, study, standing)
             _tag_best(store, standing)
             recorder.tag("dlcli.best_command", plan.command(best.params))
             values = zip(plan.objectives, best.values, strict=True)
             figures = {f"best/{objective.metric}": value for objective, value in values}
             guesses = mean_baselines([read_result(folder) for folder in records.existing_folds(best)])
-            final, tested = _refit(plan, records, run_dir, best, watcher) if plan.options.refit else ({}, {})
+            final, tested = _refit(plan, records, run_dir, best, listen) if plan.options.refit else ({}, {})
             folds = len(plan.estimation.splits)
-            goes_on = None if driver.is_complete else resume_command(recorder.ledger)
-            said = [*messages(plan, standing, final, goes_on), *missing]
-            recorder.tag("mlflow.note.content", "\n".join(said))
+            resume = None if driver.is_complete else resume_command(recorder.ledger)
+            lines = [*messages(plan, standing, final, resume), *missing]
+            recorder.tag("mlflow.note.content", "\n".join(lines))
             refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
             winner = read_config_text(Ledger.load(refitted or best.run_dir))
             atomic_write(run_dir / WINNER_FILE, winner)
@@ -84,7 +92,7 @@ def sweep(
                 step=len(standing.trials),
                 result={
                     "metrics": [*figures, *final],
-                    "messages": said,
+                    "messages": lines,
                     "duration_s": round(time.monotonic() - started, 3),
                     "trials": [trial.to_json() for trial in standing.trials],
                     "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},
@@ -101,11 +109,11 @@ def _search(
     records: Records,
     standing: Standing,
     recorder: Recorder,
-    watcher: SweepWatcher,
+    listen: Listener,
     executor: Executor | None,
 ) -> tuple[Study, Driver]:
-    """Do the trials that are left."""
-    keeper = _Keeper(plan, records, standing, recorder, watcher)
+    """Run the remaining trials."""
+    keeper = _Keeper(plan, records, standing, recorder, listen)
     keeper.tidy(standing.trials)
     keeper.catch_up()
     config = plan.config
@@ -120,21 +128,19 @@ def _search(
         standing.trials,
     )
     description = describe(plan, recorder.ledger.run_dir)
-    watcher.planned(description, plan.total, plan.slots, plan.objectives[0], list(standing.trials))
-    driver = Driver(plan, study, records, standing, watcher, keeper.ended)
+    listen(SweepPlanned(description, plan.total, plan.objectives[0], list(standing.trials)))
+    driver = Driver(plan, study, records, standing, listen, keeper.ended)
     if not driver.is_complete:
         opening = getattr(build(config["executor"], where="executor"), "opening", "")
         if opening and executor is None:
-            watcher.noted(opening)
+            listen(Note(opening))
         with nullcontext(executor) if executor else open_executor(plan) as opened:
             driver.run(opened)
     return study, driver
 
 
 def open_executor(plan: SweepPlan) -> Executor:
-    """What trains a sweep's trials."""
-    from dlcli.executors.time_limits import Limits
-
+    """Return the executor of a sweep's trials."""
     options = plan.options
     limited = options.seconds is not None or options.trial_seconds is not None
     executor: Executor = build(plan.config["executor"], where="executor").open(
@@ -147,7 +153,7 @@ def open_executor(plan: SweepPlan) -> Executor:
 
 
 class _Keeper:
-    """Keeps the parent's record and the disk in step with the trials."""
+    """Updates the sweep's record, and removes weights, as trials end."""
 
     def __init__(
         self,
@@ -155,25 +161,25 @@ class _Keeper:
         records: Records,
         standing: Standing,
         recorder: Recorder,
-        watcher: SweepWatcher,
+        listen: Listener,
     ) -> None:
         self._records = records
         self._standing = standing
         self._recorder = recorder
-        self._watcher = watcher
+        self._listen = listen
         self._keep = plan.kept
         self._kept: set[int] = set()
 
     def ended(self, trial: Trial) -> None:
-        """A trial has ended: note it, and let go of weights that nobody needs any more."""
+        """Record a trial that has ended, and remove weights that are no longer needed."""
         best = self._standing.best
         self._log(trial, best)
         before = [other for other in self._standing.trials if other.number in self._kept]
         self.tidy([trial, *before])
-        self._watcher.ended(trial, best)
+        self._listen(TrialEnded(trial, best))
 
     def catch_up(self) -> None:
-        """Note what ended while nobody could: the sweep was killed just then. What is noted stays as it is."""
+        """Record trials that ended when the sweep was killed; earlier records are unchanged."""
         best = self._standing.best
         for trial in self._standing.having("finished"):
             self._log(trial, best)
@@ -189,7 +195,7 @@ class _Keeper:
             self._recorder.log(figures, step=trial.number)
 
     def tidy(self, trials: list[Trial]) -> None:
-        """Drop the weights of trials that have ended, and are not among the best."""
+        """Remove the weights of trials that have ended and are not among the best."""
         kept = self._standing.ranked[: self._keep]
         self._kept = {trial.number for trial in kept}
         folders = {folder for trial in kept for folder in self._records.existing_folds(trial)}
@@ -201,28 +207,29 @@ class _Keeper:
 
 
 def _place_of_refit(winner: Trial) -> str:
-    # Its own run for each winner: a sweep that is extended may find another one.
+    # Each best trial has its own refit, since an extended sweep may find a better one.
     return f"refit of trial {winner.number}"
 
 
 def _refit(
-    plan: SweepPlan, records: Records, run_dir: Path, winner: Trial, watcher: SweepWatcher
+    plan: SweepPlan, records: Records, run_dir: Path, winner: Trial, listen: Listener
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Train the winner on all rows but the final test rows; its figures on those, and what baselines are worth."""
+    """Train the best trial on all rows but the final test rows; return its metrics on these, and the baselines."""
     config: dict[str, Any] = plan.trial_config(winner.params)
     estimation = replace(plan.estimation, config=config)
     folds = records.existing_folds(winner)
     place, words = _place_of_refit(winner), plan.words(winner.params)
+    listen(RefitStarted())
     try:
-        return refit(estimation, records.children, run_dir, folds, watcher.refitting(), place, words)
+        return refit(estimation, records.children, run_dir, folds, listen, place, words)
     except Exception as error:
-        error.add_note(f"That was the {place}; the trials are done. {best_so_far(plan, winner)}")
+        error.add_note(f"This was the {place}; all trials are done. {best_so_far(plan, winner)}")
         error.add_note(f"Train it: {plan.command(winner.params)}")
         raise
 
 
 def _tag_best(store: Store, standing: Standing) -> None:
-    """Tag the best trials, and take the tag from those that were the best before the sweep was extended."""
+    """Tag the best trials, and untag those that were the best before the sweep was extended."""
     best = {trial.number for trial in standing.front}
     for trial in standing.having("finished"):
         tagged = Ledger.load(trial.run_dir).tags.get(BEST_TAG) == "true"
@@ -231,20 +238,22 @@ def _tag_best(store: Store, standing: Standing) -> None:
 
 
 @contextmanager
-def _telling_how_it_goes_on(ledger: Ledger, plan: SweepPlan, standing: Standing) -> Iterator[None]:
-    """Whatever stops it, in a trial or the refit, says what is done of the sweep, and how that goes on."""
+def _noting_how_to_resume(ledger: Ledger, plan: SweepPlan, standing: Standing) -> Iterator[None]:
+    """Add notes to whatever stops the sweep: its progress, and how to resume it."""
     try:
         yield
     except (Interrupted, DiskFull, ExecutorError) as stop:
         done, best = len(standing.having("finished")), standing.best
-        so_far = f"{done} of {plan.total} trials are done." + (f" {best_so_far(plan, best)}" if best else "")
-        kept = f"What is done is kept in {display(ledger.run_dir)}"
-        stop.__notes__ = [so_far, kept, f"Go on with it: {resume_command(ledger)}"]
+        progress = f"{done} of {plan.total} trials are done." + (
+            f" {best_so_far(plan, best)}" if best else ""
+        )
+        kept = f"The results are kept in {display(ledger.run_dir)}"
+        stop.__notes__ = [progress, kept, f"Go on with it: {resume_command(ledger)}"]
         raise
 
 
 def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledger) -> TrainingError:
-    """Why a sweep ends without one: too many trials failed, all of them did, or there was no time for any."""
+    """Return the error of a sweep without a best trial: too many or all trials failed, or there was no time."""
     failed, best = standing.having("failed"), standing.best
     why = why_failed(standing)
     so_far = f"{best_so_far(plan, best)} " if best else ""
@@ -260,7 +269,7 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
             f"no trial finished: {len(failed)} of {len(standing.trials)} failed.{why}", "sweep"
         )
     return TrainingError(
-        f"the time was up before any trial finished.{why}",
+        f"sweep.timeout passed before any trial finished.{why}",
         "sweep.timeout",
         f"Give it longer: {resume_command(ledger, 'sweep.timeout=TIME')}",
     )

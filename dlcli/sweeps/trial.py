@@ -1,4 +1,4 @@
-"""A trial: a point of the space, and what came of it."""
+"""A trial: a point of the space with its result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-# `running` is also that of a trial that was stopped in the middle and will go on.
+# `running` is also the state of a trial that was stopped and will continue.
 State = Literal["running", "finished", "pruned", "failed"]
 
 # In a trial's folder: number and settings as JSON.
@@ -23,12 +23,12 @@ class Trial:
         params: key to value.
         run_dir: its run's folder.
         run_id: its run.
-        state: how far it is.
+        state: running, finished, pruned or failed.
         values: one for each objective, once it has finished.
-        reports: of the first objective: (epoch or fold, counted from 1) to the value there.
+        reports: epoch or fold (counted from 1) to the value of the first objective there.
         metrics: means over its folds.
         reason: why it failed.
-        seconds: what it took; of one that was stopped in between, from where it went on.
+        seconds: its duration; of a trial that was stopped, since it continued.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Trial:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As the `--json` contract has it."""
+        """Return its entry of the `--json` document."""
         values = self.values if self.state == "finished" else ()
         return {
             "trial": self.number,

@@ -1,4 +1,4 @@
-"""One live bar for one training."""
+"""Live progress bars."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from dlcli.events import TrainingStarted
 from dlcli.formatting import duration, number
 from dlcli.sanitize.outlet import plain
 from dlcli.terminal.console import Terminal
@@ -20,34 +21,20 @@ LOG_LINE_SECONDS = 5.0
 
 
 class TrainingBar:
-    """Epoch, time left, training loss and the monitored metric of one fit; a context manager.
+    """Shows epoch, remaining time, training loss and monitored metric of a training run. A context manager."""
 
-    Args:
-        terminal: where it is drawn.
-        max_epochs: None or -1 where something else ends the training (`max_time`).
-        steps_per_epoch: optimizer steps.
-        monitor: the metric that is shown beside the loss.
-        mode: min or max: which value of it is the best.
-        first_epoch: from 0; above it where a run is resumed.
-    """
-
-    def __init__(
-        self,
-        terminal: Terminal,
-        max_epochs: int | None,
-        steps_per_epoch: int,
-        monitor: str,
-        mode: str,
-        first_epoch: int = 0,
-    ) -> None:
+    def __init__(self, terminal: Terminal, run: TrainingStarted) -> None:
         self._terminal = terminal
         self._console = terminal.console
-        self._max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else None
-        self._steps_per_epoch = max(1, steps_per_epoch)
-        self._monitor, self._mode = monitor, mode
-        self._epochs_done = first_epoch
+        ends = (
+            run.max_epochs is not None and run.max_epochs >= 0
+        )  # else something else does, such as max_time
+        self._max_epochs = run.max_epochs if ends else None
+        self._steps_per_epoch = max(1, run.steps_per_epoch)
+        self._monitor, self._mode = run.monitor, run.mode
+        self._epochs_done = run.first_epoch
         self._step = 0  # within the epoch
-        self._steps_seen = 0  # by this process: what the speed is measured on
+        self._steps_seen = 0  # by this process; the remaining time is estimated from them
         self._best = math.nan
         self._metrics: Mapping[str, float] = {}
         self._start = time.monotonic()
@@ -69,13 +56,13 @@ class TrainingBar:
         self._display.__exit__(kind, error, trace)
 
     def advance(self, steps: int = 1) -> None:
-        """Count finished steps; called often."""
+        """Count finished steps. Called often."""
         self._step += steps
         self._steps_seen += steps
         self._display.changed()
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """An epoch (counted from 0) has ended with these metrics."""
+        """Show the metrics of a finished epoch, counted from 0."""
         self._epochs_done, self._step, self._metrics = epoch + 1, 0, dict(metrics)
         value = self._metrics.get(self._monitor, math.nan)
         better = value > self._best if self._mode == "max" else value < self._best
@@ -124,7 +111,7 @@ class TrainingBar:
         from rich.table import Table
 
         epoch, clock, metrics = self._epoch_text(), self._time_text(), self._metric_texts()
-        if self._max_epochs is None:  # the end is unknown: show the way through the epoch
+        if self._max_epochs is None:  # the end is unknown, so the bar shows the progress within the epoch
             total, done = self._steps_per_epoch, self._step
         else:
             total = self._max_epochs * self._steps_per_epoch
@@ -146,9 +133,9 @@ class TrainingBar:
 
 
 class ComputingBar:
-    """Of how many rows something is there, and the time left; a context manager that leaves nothing behind.
+    """Shows for how many rows something is computed, and the remaining time. Removed at the end of its context.
 
-    In a log it is one line, `announced` when it begins. Where nobody knows how many rows there are, `total` is None.
+    In a log it is the single line `announced`. `total` is None if the number of rows is unknown.
     """
 
     def __init__(self, terminal: Terminal, what: str, total: int | None, announced: str = "") -> None:
@@ -172,7 +159,7 @@ class ComputingBar:
         self._display.__exit__(kind, error, trace)
 
     def advance_to(self, done: int) -> None:
-        """So many are there."""
+        """Show the number of finished rows."""
         self._done = done
         self._display.changed()
 
@@ -184,9 +171,9 @@ class ComputingBar:
             return plain(f"{self._what} of {self._done:,} rows", "bold")
         elapsed = time.monotonic() - self._start
         left = f"{duration(elapsed / self._done * (self._total - self._done))} left" if self._done else ""
-        said = f"{self._what} of {self._done:,} of {self._total:,} rows"
-        room = self._terminal.console.width - len(said) - len(left) - 4
+        label = f"{self._what} of {self._done:,} of {self._total:,} rows"
+        room = self._terminal.console.width - len(label) - len(left) - 4
         grid = Table.grid(padding=(0, 2))
         bar = ProgressBar(self._total, self._done, width=max(5, min(40, room)))
-        grid.add_row(plain(said, "bold"), bar, plain(left, "cyan"))
+        grid.add_row(plain(label, "bold"), bar, plain(left, "cyan"))
         return grid

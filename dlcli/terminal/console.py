@@ -1,4 +1,4 @@
-"""What a person sees: panels, tables, notes and errors; with `--json`, one document instead.
+"""The output of a command: panels, tables, notes and errors, or one document with `--json`.
 
 A command owns one `Terminal`::
 
@@ -6,9 +6,9 @@ A command owns one `Terminal`::
         terminal.panel("dlcli train", {"data": "digits, 10 classes", "model": "cnn"})
         terminal.results({"val/accuracy": 0.98, "test/accuracy": 0.97})
 
-A terminal gets colours, and bars and tables that are redrawn in place (`bars`, `fold_table`).
-Anything else (a pipe, a file, a notebook) gets plain lines that read well in a log: no boxes, no control characters,
-a line an epoch at most every few seconds.
+On a terminal the output has colours, and bars and tables that are redrawn in place (`bars`, `fold_table`). Elsewhere
+(in a pipe, a file or a notebook) it consists of plain lines for a log, without boxes and control characters, and with
+at most one line for an epoch every few seconds.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ from dlcli.terminal.table_layout import fitting
 if TYPE_CHECKING:
     from rich.console import Console
 
-MAX_WIDTH = 100  # a panel across a whole ultra-wide screen is hard to read
+MAX_WIDTH = 100  # wider panels are hard to read
 
 
 class Terminal:
-    """Where one command talks to a person, or with `json` to a program.
+    """The output of one command, for a user, or with `json` for a program.
 
-    With `json` stdout carries one document (`document` or `error` writes it); everything else, also what a
-    user's own model prints, goes to stderr. With `data` likewise, and stdout carries what the command makes
-    (`data_out`). As a context manager it also keeps libraries `quiet`.
+    With `json`, stdout carries one document, written by `document` or `error`; everything else, including what a user's
+    model prints, goes to stderr. With `data`, stdout carries the data that the command produces (`data_out`). As a
+    context manager it also silences libraries (`quiet`).
     """
 
     def __init__(self, json: bool = False, *, data: bool = False) -> None:
         self.json = json
         self._reserved = json or data
-        self.run_dir: Path | None = None  # of the run that the command records, once there is one
+        self.run_dir: Path | None = None  # of the command's run, once it exists
         self._stdout = sys.stdout
         self._out = make_console(stderr=self._reserved)
         self._err = make_console(stderr=True)
-        # FORCE_COLOR makes rich call a pipe a terminal; colours are fine there, redrawing is not.
+        # With FORCE_COLOR, rich treats a pipe as a terminal. Colours are fine there, but redrawing is not.
         self.live = self._out.is_terminal and self._out.file.isatty() and not self._out.is_dumb_terminal
         if not self.live:
-            self._out.width = 2 * MAX_WIDTH  # a log has no width, where rich would break tables at 80 columns
+            self._out.width = 2 * MAX_WIDTH  # otherwise rich would break the tables of a log at 80 columns
         self._displays = 0
         self._exit = contextlib.ExitStack()
 
@@ -75,12 +75,12 @@ class Terminal:
 
     @property
     def console(self) -> Console:
-        """Where a live display is drawn."""
+        """The console on which live displays are drawn."""
         return self._out
 
     @contextlib.contextmanager
     def displaying(self) -> Iterator[None]:
-        """While a live display is drawn on `console`: what is said meanwhile appears above it."""
+        """Mark that a live display is drawn on `console`, so that other output appears above it."""
         self._displays += 1
         try:
             yield
@@ -88,7 +88,7 @@ class Terminal:
             self._displays -= 1
 
     def panel(self, title: str, rows: Mapping[str, str]) -> None:
-        """What will run, before it does: one row per fact."""
+        """Print a panel with one row per fact."""
         title = presentable_name(title)
         rows = {presentable_name(key): presentable_name(value) for key, value in rows.items()}
         if not self.live:
@@ -102,8 +102,10 @@ class Terminal:
 
         grid = Table.grid(padding=(0, 2))
         width = min(self._out.width, MAX_WIDTH)
-        room = width - 6 - min(max(map(len, rows), default=0), width // 2)  # of a value: beside frame and key
-        # A path that is broken by a frame cannot be copied: it stands below, in one piece.
+        room = (
+            width - 6 - min(max(map(len, rows), default=0), width // 2)
+        )  # for a value, beside frame and key
+        # A path that is wrapped within a frame cannot be copied, so it is printed below in one piece.
         whole = {key: text for key, text in rows.items() if os.sep in text and _longest_word(text) > room}
         rows = {key: text for key, text in rows.items() if key not in whole}
         grid.add_column(style="cyan", overflow="fold", max_width=width // 2)
@@ -124,10 +126,10 @@ class Terminal:
         baselines: Mapping[str, float] | None = None,
         headings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """A table of metrics (rows) by split (val and test), from names such as `val/accuracy`.
+        """Print a table of metrics (rows) by split (columns val and test), from names such as `val/accuracy`.
 
-        A figure that has a baseline under the same name is shown with it: `0.971, baseline 0.101`.
-        `headings` say more of a split than its name.
+        A metric with a baseline of the same name is shown with it: `0.971, baseline 0.101`. `headings` maps a split to
+        its heading.
         """
         columns: dict[str, dict[str, str]] = {"val": {}, "test": {}}
         for name, value in metrics.items():
@@ -139,7 +141,7 @@ class Terminal:
         self.table({headings.get(split, split): cells for split, cells in columns.items() if cells}, title)
 
     def table(self, columns: Mapping[str, Mapping[str, str]], title: str) -> None:
-        """Cells by column and row; what does not fit side by side on a terminal stands below each other."""
+        """Print a table of cells by column and row; columns that do not fit on a terminal are printed below."""
         if not columns:
             return
         columns = {
@@ -151,7 +153,7 @@ class Terminal:
         if self.live:
             self._out.print()
         if title:
-            # Not rich's own title, which would be broken where the table is narrower than a run's name.
+            # rich would wrap its own title if the table is narrower than the name of the run.
             self._out.print(plain(title, "bold"), soft_wrap=True)
         for part in fitting(columns, self._out.width):
             self._table(part)
@@ -163,7 +165,7 @@ class Terminal:
         from rich.table import Table
         from rich.text import Text
 
-        # The text is presentable already; a heading may have been broken into lines.
+        # The text is presentable already, and headings may have been wrapped.
         table = Table(
             box=box.SIMPLE_HEAD if self.live else None,
             header_style="bold",
@@ -177,13 +179,13 @@ class Terminal:
         self._out.print(table)
 
     def note(self, text: str) -> None:
-        """One line for a person; never broken by us, so that a path or a command in it can be copied."""
+        """Print one line without wrapping it, so that a path or a command in it can be copied."""
         self._out.print(presentable(text), soft_wrap=True)
 
     def sentence(self, text: str, indent: int | None = None) -> None:
-        """Prose, broken between its words where a line ends; one that names a command stays whole, to be copied.
+        """Print a text, wrapped between words; a text with a command is not wrapped, so that it can be copied.
 
-        Lines after the first are indented by so much, or else as far as the first one's bullet or blanks.
+        Lines after the first are indented by `indent`, or else as far as the first one's bullet or blanks.
         """
         if self.live and ": dlcli " not in text:
             width = min(self._out.width, MAX_WIDTH)
@@ -194,14 +196,14 @@ class Terminal:
         self.note(text)
 
     def warning(self, text: str, *, asked_for: bool = False) -> None:
-        """Something that a person should know and that stops nothing; what was `asked_for` goes with the result."""
-        # Only the console that draws a live display can print above it.
+        """Print a warning; one that is part of the result (`asked_for`) goes to the same stream as the result."""
+        # Only the console of a live display can print above it.
         self._say(self._out if self._displays or asked_for else self._err, "warning: ", "bold yellow", text)
 
     def error(self, exc: DlcliError, run: Mapping[str, object] | None = None) -> None:
-        """Each of the error's problems: where, what, what to do. With `json` also as the document.
+        """Print where each problem of an error is, what is wrong, and what to do; with `json`, also write the document.
 
-        `run` identifies the run that was stopped by it, for the document.
+        `run` adds the stopped run to the document.
         """
         for problem in exc.problems:
             if problem.where:
@@ -218,18 +220,18 @@ class Terminal:
     def document(self, document: Mapping[str, object]) -> None:
         """Write the one JSON document to the real stdout."""
         try:
-            # Predictions are the user's rows.
-            said = {k: v if k == "predictions" else redact_all(_plain(v), k) for k, v in document.items()}
-            self._stdout.write(json_document(said) + "\n")
+            # Predictions hold the user's rows, which are not redacted.
+            redacted = {k: v if k == "predictions" else redact_all(_plain(v), k) for k, v in document.items()}
+            self._stdout.write(json_document(redacted) + "\n")
             self._stdout.flush()
         except BrokenPipeError:
             to_nowhere(self._stdout)
 
     @contextlib.contextmanager
     def data_out(self) -> Iterator[IO[bytes]]:
-        """The real stdout, in bytes; what writes there ends quietly where nobody reads any more.
+        """Give the real stdout as a binary stream; a closed pipe ends the output without an error.
 
-        A terminal gets them with control characters visible, a pipe or a file as they are.
+        On a terminal, control characters are made visible; a pipe or a file gets the bytes unchanged.
         """
         try:
             yield VisibleBytes(self._stdout) if self._stdout.isatty() else self._stdout.buffer
@@ -238,7 +240,7 @@ class Terminal:
             to_nowhere(self._stdout)
 
     def _say(self, console: Console, lead: str, lead_style: str, text: str, style: str = "") -> None:
-        # rich breaks long words where a line ends; a path must stay in one piece, so lines are broken here.
+        # rich would break long words, but a path must stay in one piece, so lines are wrapped here.
         from rich.text import Text
 
         text = presentable(text)
@@ -265,7 +267,7 @@ def _longest_word(text: str) -> int:
 
 
 def json_document(document: Mapping[str, object]) -> str:
-    """The `--json` document as text: with its `schema_version`, and NaN and infinity as null."""
+    """Return the `--json` document as text, with its `schema_version`; NaN and infinity become null."""
     import json
 
     return json.dumps({"schema_version": 1, **_plain(document)}, allow_nan=False, indent=2)

@@ -1,4 +1,4 @@
-"""The live table of trainings that belong together: a line each, redrawn as they go on; in a log, a line at its end."""
+"""The live table of several training runs: a line for each, redrawn; in a log, a line at the end of each."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dlcli.terminal.live_display import LiveDisplay
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-# Lines that fit on a screen; of more, those that run and the last that were done are shown.
+# The number of lines shown; of more, the running ones and the last finished ones.
 _LINES = 20
-# Characters of a figure at most, and the blanks around a column.
+# The largest width of a number, and the blanks around a column.
 _FIGURE, _AROUND = 9, 3
 
 
@@ -35,12 +35,12 @@ class _Line:
 
 
 class FoldTable:
-    """Made once the jobs are known; a context manager that takes the live part away. Safe to use from threads."""
+    """The table of a round of jobs. A context manager, which ends the live display; thread-safe."""
 
     def __init__(self, terminal: Terminal, names: Sequence[str], jobs: int) -> None:
         self.lock = threading.RLock()
         self.shown = False
-        self.title = f"{len(names)} trainings" + (f", {jobs} at a time" if jobs > 1 else "")
+        self.title = f"{len(names)} training runs" + (f", {jobs} at a time" if jobs > 1 else "")
         self._terminal = terminal
         self._lines = [_Line(name) for name in names]
         self._monitor = ""
@@ -58,13 +58,13 @@ class FoldTable:
             self._display.__exit__(kind, error, trace)
 
     def computed(self, index: int, done: int, total: int) -> None:
-        """So many of the rows' features are there, which a training needs before it can begin."""
+        """Show the share of rows whose features are computed, before a training run starts."""
         with self.lock:
             self._lines[index].state = f"features {done / total:.0%}"
             self._display.changed()
 
     def prepared(self, index: int, max_epochs: int | None, monitor: str) -> None:
-        """A training begins."""
+        """Show that a training run has started."""
         with self.lock:
             self._monitor = monitor
             self._lines[index].state = "runs"
@@ -72,14 +72,14 @@ class FoldTable:
             self._display.changed()
 
     def epoch(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """An epoch is done."""
+        """Show a finished epoch."""
         with self.lock:
             line = self._lines[index]
             line.epoch, line.watched = epoch + 1, metrics.get(self._monitor, math.nan)
             self._display.changed()
 
     def finished(self, index: int, metrics: Mapping[str, float], seconds: float) -> None:
-        """A training is done."""
+        """Show a finished training run; in a log, print a line."""
         with self.lock:
             line = self._lines[index]
             line.state, line.seconds = "done", seconds
@@ -92,7 +92,7 @@ class FoldTable:
                 self._terminal.note(f"{line.name} ({done}/{len(self._lines)})  {figures}  {seconds:.1f} s")
 
     def _main(self, line: _Line) -> list[str]:
-        """The loss, and the figure to look at first: the monitored one, unless that is the loss; else the first."""
+        """Return the loss and the main metric: the monitored one, or else the first that is not a loss."""
         watched = self._monitor.partition("/")[2]
         losses = [name for name in line.metrics if name.endswith("/loss")]
         others = [name for name in line.metrics if name not in losses]
@@ -119,7 +119,7 @@ class FoldTable:
         return table
 
     def _shown(self) -> list[str]:
-        """The metrics that have room beside name, epoch, monitored value and time."""
+        """Return the metrics that fit beside name, epoch, monitored value and time."""
 
         def taken(*texts: str) -> int:
             return max(_FIGURE, *map(len, texts)) + _AROUND

@@ -1,4 +1,4 @@
-"""What is redrawn in place on a terminal, and is nothing elsewhere."""
+"""Output that is redrawn in place on a terminal; elsewhere nothing is drawn."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class LiveDisplay:
-    """A context manager, within which `render` is drawn as often as a person can see it change.
+    """Draws `render` as often as changes are visible, within its context.
 
-    Its last state stays on the screen, unless it is `transient`. Not safe to use from several threads at once.
+    The last state stays on the screen, unless the display is `transient`. Not thread-safe.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LiveDisplay:
         if self._terminal.live:
             from rich.live import Live
 
-            # No refresh thread: it would take the interpreter from training to redraw what has not changed.
+            # No refresh thread, because it would interrupt training to redraw what has not changed.
             self._live = Live(
                 console=self._terminal.console,
                 auto_refresh=False,
@@ -51,15 +51,15 @@ class LiveDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live = None
-        self._exit.close()  # draws once more
+        self._exit.close()  # draws a last time
 
     def take_away(self) -> None:
-        """Leave nothing on the screen at the end."""
+        """Remove the display from the screen at the end."""
         if self._live is not None:
             self._live.transient = True
 
     def changed(self, *, much: bool = False) -> None:
-        """Redraw, unless the last time was a moment ago; at once where `much` has changed."""
+        """Redraw, unless that was done a moment ago; immediately if `much` has changed."""
         if self._live is None:
             return
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""How a run ends on the terminal."""
+"""The result of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlcli.terminal.console import Terminal
 
 
 def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
-    """The figures, the sentences about them, and where to look further; or the one JSON document."""
+    """Print the metrics and messages of a result, and where it is recorded; or the JSON document."""
     from dlcli.config.next_command import ui_command
 
     if json:
@@ -18,7 +18,7 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     if result.best is not None:
         tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
         figures = {**result.best["metrics"], **tested}
-        # Figures of two models: of those that were searched through, and of the one that came of it.
+        # Metrics of two models: of the best trial, and of its refit.
         folds = result.best.get("folds", 1)
         headings = {
             "val": f"val (mean of {folds} folds)" if folds > 1 else "val (best trial)",
@@ -38,7 +38,7 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
 
 
 def _estimates(result: Result) -> dict[str, dict[str, str]]:
-    """Columns mean, std, interval and the baseline's mean, by metric."""
+    """Return the columns mean, std, interval, folds, pooled and baseline by metric."""
     columns: dict[str, dict[str, str]] = {
         heading: {} for heading in ("mean", "std", "95% CI", "folds", "pooled", "baseline")
     }

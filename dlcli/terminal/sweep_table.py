@@ -1,4 +1,4 @@
-"""The live table of a sweep: how many trials are done, the best so far, and what each slot is at."""
+"""The live table of a sweep: the number of finished trials, the best so far, and the running ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STATES = ("finished", "pruned", "failed")
-_NARROW = 80  # columns, with fewer of which a short bar has to do
+_NARROW = 80  # with fewer columns the bar is short
 _ECHO = len(
     "^C"
-)  # which a terminal shows behind the last line: broken there, the block would be one line higher
+)  # a terminal prints this after the last line; if it wrapped there, the block would be one line higher
 
 
 @dataclass
@@ -33,17 +33,17 @@ class _Slot:
     fold: tuple[int, int] | None = None
     epoch: int = 0
     value: float = math.nan
-    features: float | None = None  # the share of rows whose features are there, while they are computed
+    features: float | None = None  # the share of rows whose features are computed, until the first epoch
 
 
 class SweepTable:
-    """Made once the trials are counted; a context manager that takes the live part away. Safe to use from threads.
+    """The table of a sweep. A context manager, which ends the live display; thread-safe.
 
     Args:
         terminal: where it is drawn.
-        total: how many trials there will be.
-        metric: what they are judged by.
-        title: what the sweep is called where it is one of several.
+        total: the number of trials.
+        metric: the objective.
+        title: the name of a sweep that is one of several.
     """
 
     def __init__(self, terminal: Terminal, total: int, metric: str, title: str = "") -> None:
@@ -68,38 +68,38 @@ class SweepTable:
     ) -> None:
         with self._lock:
             if kind is not None and issubclass(kind, Interrupted):
-                self._display.take_away()  # the message says what is done, and which is the best
+                self._display.take_away()  # the error message names the finished trials and the best
             self._display.__exit__(kind, error, trace)
 
     def count(self, state: str) -> None:
-        """A trial that had ended before the sweep went on."""
+        """Count a trial that ended before the sweep continued."""
         with self._lock:
             self._counts[state] += 1
 
     def lead(self, best: tuple[int, float, Mapping[str, Any]] | None) -> None:
-        """The best of those trials."""
+        """Set the best of these trials."""
         with self._lock:
             self._best = best
 
     def began(self, trial: int, params: Mapping[str, Any], fold: tuple[int, int] | None) -> None:
-        """A trial, or its next fold (which, of how many), is trained."""
+        """Show that a trial, or its next fold (number, number of folds), has started."""
         with self._lock:
             self._running[trial] = _Slot(params, fold)
             self._display.changed()
 
     def computed(self, trial: int, done: int, total: int) -> None:
-        """So many of the rows' features are there, which a trial needs before it can begin. In a log, one line."""
+        """Show the share of rows whose features are computed, before a trial starts; in a log, print a line."""
         with self._lock:
             if trial not in self._running:
                 return
-            # Trials side by side share the work: the first of them says it.
+            # Parallel trials share the work, so only the first one prints the line.
             if not self._terminal.live and all(slot.features is None for slot in self._running.values()):
                 self._note(f"trial {trial}: computing the features of {total:,} rows, once")
             self._running[trial].features = done / total
             self._display.changed()
 
     def epoch(self, trial: int, epoch: int, value: float) -> None:
-        """An epoch of a trial is done."""
+        """Show a finished epoch of a trial."""
         with self._lock:
             if slot := self._running.get(trial):
                 slot.epoch, slot.value, slot.features = epoch + 1, value, None
@@ -114,7 +114,7 @@ class SweepTable:
         reason: str | None,
         best: tuple[int, float, Mapping[str, Any]] | None,
     ) -> None:
-        """A trial has ended; the best of all so far. In a log, a line."""
+        """Show that a trial has ended, and the best of all so far; in a log, print a line."""
         with self._lock:
             self._running.pop(trial, None)
             self._counts[state] += 1
@@ -185,7 +185,7 @@ def _at(slot: _Slot) -> str:
 
 
 def _differences(running: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of trials side by side: what tells them apart, by a key's last part where that is clear; of one alone, all."""
+    """Return the settings in which running trials differ (of a single one all), by unique short keys."""
     keys = dict.fromkeys(key for params in running for key in params)
     differing = [key for key in keys if any(params.get(key) != running[0].get(key) for params in running)]
     last = Counter(key.rpartition(".")[2] for key in keys)

@@ -1,20 +1,20 @@
-"""A table that is too wide for the screen: first its headings are broken, then its columns stand below each other."""
+"""Fit a wide table on the screen: wrap its headings, then split it into several tables."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
 
-# What a broken heading takes at least, lest it becomes a column of syllables.
+# The smallest width of a wrapped heading, so that it is not broken into syllables.
 _HEADING = 12
-# Blanks around the first column, and around and between those that follow it.
+# Blanks around the first column, and around and between the others.
 _AROUND_FIRST, _AROUND = 2, 3
 
 Columns = Mapping[str, Mapping[str, str]]
 
 
 def fitting(columns: Columns, width: int) -> Iterator[Columns]:
-    """Tables that show all columns (heading to cells by row) on a screen of this `width`; no cell is broken."""
+    """Yield tables that show all columns (heading to cells by row) within `width`; no cell is wrapped."""
     room = width - _AROUND_FIRST - max((len(row) for cells in columns.values() for row in cells), default=0)
     if sum(map(_width, columns, columns.values())) <= room:
         yield columns

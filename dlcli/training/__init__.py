@@ -1,1 +1,1 @@
-"""Training: Lightning around a network, with nothing in the step that need not be there."""
+"""Training a network with Lightning, with as little work as possible in the step."""

@@ -1,4 +1,4 @@
-"""Averages of the weights over the training, which often generalise better than the last ones."""
+"""Averages of the weights over training, which often generalise better than the last weights."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from dlcli.training.network import Network
 
 
 class Averaging(Protocol):
-    """When the average takes the current weights in, and with what share.
+    """Decides when the average is updated, and with what share of the current weights.
 
     Attributes:
-        measures_batch_norm: whether the running statistics of batch normalisation are measured anew with the averaged
-            weights; else they are averaged as weights are.
+        measures_batch_norm: whether the running statistics of batch normalisation are recomputed with the averaged
+            weights. Otherwise they are averaged like the weights.
     """
 
     measures_batch_norm: ClassVar[bool]
 
     def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
-        """Whether now: after a step, or at the end of an epoch (counted from 0)."""
+        """Return whether to update now: after a step, or at the end of an epoch (counted from 0)."""
 
     def share(self, updates: int) -> float:
-        """The share of the current weights in the new average, after so many updates."""
+        """Return the share of the current weights in the new average, given the number of updates so far."""
 
 
 class EMA:
     """Exponential moving average over the steps (Polyak and Juditsky, 1992).
 
-    It starts with a short memory, `min(decay, (1 + n) / (10 + n))` after n steps, lest it hold on to the first weights.
+    The decay after n steps is `min(decay, (1 + n) / (10 + n))`, so that the first weights are soon forgotten.
     """
 
     measures_batch_norm: ClassVar = False
@@ -44,22 +44,23 @@ class EMA:
         self.decay = decay
 
     def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
-        """After each step."""
+        """Return True after each step."""
         return not epoch_ends
 
     def share(self, updates: int) -> float:
-        """1 - decay, and more at first."""
+        """Return 1 - decay, and more during the first steps."""
         return 1 - min(self.decay, (1 + updates) / (10 + updates))
 
 
 class SWA:
     """Stochastic weight averaging (Izmailov et al., 2018): the plain mean over the last epochs' weights.
 
-    Where the model normalises batches, each epoch from `start` on ends with one more pass over the training rows, which
-    measures their statistics for the averaged weights.
+    If the model has batch normalisation, each epoch from `start` on ends with one more pass over the training rows,
+    which recomputes the running statistics for the averaged weights.
 
     Args:
-        start: where it starts, as a share of `trainer.max_epochs`; until then the current weights are judged and kept.
+        start: the first averaged epoch, as a share of `trainer.max_epochs`. Before it, the current weights are
+            evaluated and saved.
     """
 
     measures_batch_norm: ClassVar = True
@@ -68,11 +69,11 @@ class SWA:
         self.start = start
 
     def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
-        """At the end of each epoch from `start` on."""
+        """Return True at the end of each epoch from `start` on."""
         return epoch_ends and max_epochs is not None and epoch >= int(self.start * max_epochs)
 
     def share(self, updates: int) -> float:
-        """All weights so far count alike."""
+        """Return the share with which all weights so far count equally."""
         return 1 / (updates + 1)
 
 
@@ -87,7 +88,7 @@ class WeightAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, model: nn.Module, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
-        """Take the model's weights in where it is time; tells whether batch statistics have to be measured now."""
+        """Update the average if it is due; return whether the batch statistics have to be recomputed now."""
         if not self._averaging.due(epoch, max_epochs, epoch_ends=epoch_ends):
             return False
         share = self._averaging.share(self.updates) if self.updates else 1.0
@@ -101,11 +102,11 @@ class WeightAverage(nn.Module):
         return self._averaging.measures_batch_norm
 
     def get_extra_state(self) -> int:
-        """The number of updates, for checkpoints."""
+        """Return the number of updates, for checkpoints."""
         return self.updates
 
     def set_extra_state(self, state: int) -> None:
-        """Go on counting."""
+        """Restore the number of updates."""
         self.updates = state
 
 
@@ -113,12 +114,12 @@ class WeightAverage(nn.Module):
 def measure_batch_norm(network: Network, trained: nn.Module, batches: Iterable[Batch]) -> None:
     """Set the running statistics of batch normalisation to their means over batches of rows.
 
-    Only those layers are in training mode meanwhile: nothing is drawn at random. Every layer ends in the mode in which
-    it was.
+    Meanwhile only these layers are in training mode, so that nothing is drawn at random. Afterwards every layer is in
+    its previous mode.
 
     Args:
-        network: its model has averaged weights.
-        trained: the model that they are the average of; what is frozen there keeps its statistics.
+        network: has a model with averaged weights.
+        trained: the model whose weights were averaged. Layers that are frozen there keep their statistics.
         batches: of training rows.
     """
     layers = [

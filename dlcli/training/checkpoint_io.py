@@ -1,4 +1,4 @@
-"""Writing a training's state, its digest computed on the way."""
+"""Write a checkpoint and compute its digest in the same pass."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def weights_metadata(file: Path) -> dict[str, str]:
 
 
 class DigestingIO(TorchCheckpointIO):
-    """Writes what Lightning's own writes, and straight to the file: the state is not in memory a second time.
+    """Writes checkpoints as Lightning does, but directly to the file, without a second copy of the state in memory.
 
     Attributes:
-        digest: the SHA-256 of the file that was written last, in hexadecimal digits; empty where there is none.
+        digest: the SHA-256 of the file that was written last, in hexadecimal digits. Empty before the first one.
     """
 
     digest = ""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a state; a file that could not be written whole does not stay."""
+        """Write a state; a file that cannot be written completely is removed."""
         file = Path(path)
         file.parent.mkdir(exist_ok=True)
         self.digest = ""
@@ -51,7 +51,7 @@ class DigestingIO(TorchCheckpointIO):
         try:
             with file.open("wb") as stream:
                 hashing = _Hashing(stream)
-                torch.save(checkpoint, hashing)  # type: ignore[arg-type]  # it needs write and flush alone
+                torch.save(checkpoint, hashing)  # type: ignore[arg-type]  # it needs write and flush only
         except BaseException as error:
             file.unlink(missing_ok=True)
             raise _first(error, handled) from None
@@ -59,9 +59,10 @@ class DigestingIO(TorchCheckpointIO):
 
 
 def _first(error: BaseException, handled: BaseException | None) -> BaseException:
-    """What stopped the writing: torch closes its archive all the same, and raises what it then finds in its place.
+    """Return the error that stopped the writing.
 
-    `handled` is what was being handled before, which did not.
+    torch closes its archive nevertheless, and raises the error of closing instead. `handled` is the exception that was
+    already being handled before the writing began.
     """
     while error.__context__ is not None and error.__context__ is not handled:
         error = error.__context__
@@ -69,7 +70,7 @@ def _first(error: BaseException, handled: BaseException | None) -> BaseException
 
 
 class _Hashing:
-    """A stream that computes the digest of what goes through it."""
+    """A stream that computes the digest of what is written to it."""
 
     def __init__(self, stream: BufferedWriter) -> None:
         self.sha256 = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The best weights and the full state of the last epoch, on disk so that a kill at any moment leaves a whole pair."""
+"""The best weights and the full state of the last epoch, on disk as a consistent pair even after a kill."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 
-# Steps (or chunks of them) after which several ranks ask each other whether it is time for a checkpoint.
+# Steps (or chunks of steps) after which several ranks agree on whether a checkpoint is due.
 _ASK_EVERY = 16
 
 
 class Checkpoints(Checkpoint):
     """Writes `best-EPOCH.safetensors` when the monitored metric improves, and `last.ckpt` after each epoch.
 
-    `last.ckpt` names the best epoch that it knows of. A new best is written before the `last.ckpt` that names it, and
-    the old best is removed after: whichever state a killed process leaves, `last.ckpt` finds its best weights.
-    The checkpoint before it stays, with its best weights, until the next one is written: damage to `last.ckpt` then
-    costs one checkpoint. `digests.json` has the digests of all of them.
+    `last.ckpt` names the best epoch so far. A new best is written before the `last.ckpt` that names it, and the old
+    best is removed afterwards, so that `last.ckpt` always finds its best weights, whenever the process is killed. The
+    previous checkpoint is kept with its best weights until the next one is written, so that damage to `last.ckpt` costs
+    one checkpoint only. `digests.json` holds the digests of all of these files.
 
-    Both leave out what the training never changes; `complete` puts it into the best weights.
+    Both files leave out frozen parameters; `complete` adds them to the best weights.
 
     Args:
-        folder: where both go.
-        monitor: name of the metric; the last epoch counts as the best where it is None.
-        mode: whether less or more is better.
-        every_minutes: also writes `last.ckpt` within an epoch, so often.
-        run_id: whose checkpoints they are.
-        progress: where the training goes on from.
+        folder: where both files are written.
+        monitor: name of the metric. If None, the last epoch counts as the best.
+        mode: min or max: which value of the metric is the best.
+        every_minutes: write `last.ckpt` also within an epoch, at this interval.
+        run_id: of the run that the checkpoints belong to.
+        progress: of the checkpoint that training continues from.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Checkpoints(Checkpoint):
         self._stopped = False
         self._io = DigestingIO()
         self._manifest = Manifest.for_writing(folder, run_id)
-        # The best epochs that the checkpoints on the disk name.
+        # The best epochs that the checkpoints on disk name.
         self._named: dict[str, int | None] = {}
         if progress is not None:
             best = progress.checkpoints["best_epoch"]
@@ -78,24 +78,24 @@ class Checkpoints(Checkpoint):
 
     @property
     def best_weights(self) -> Path | None:
-        """The file with the best weights, once there are any."""
+        """The file with the best weights, or None before the first one."""
         return self._best_file(self.best_epoch) if self.best_epoch is not None else None
 
     def _best_file(self, epoch: int) -> Path:
         return self._folder / best_name(epoch)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Have the digest of a state computed while it is written."""
+        """Install the I/O plugin that computes the digest of a checkpoint."""
         trainer.strategy.checkpoint_io = self._io
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the best weights where this epoch is better, then the state."""
+        """Write the best weights if this epoch improved the metric, then the state."""
         assert isinstance(pl_module, TrainingModule)
         if self._improved(pl_module.epoch_metrics):
             self.best_epoch = trainer.current_epoch
             if trainer.is_global_zero:
                 self._make_room()
-                self._write_best(trainer.current_epoch, pl_module.judged, pl_module.frozen)
+                self._write_best(trainer.current_epoch, pl_module.evaluated, pl_module.frozen)
         self._finished_epochs = trainer.current_epoch + 1
         stops = trainer.should_stop and self._finished_epochs >= (trainer.min_epochs or 0)
         self._stopped = stops and not _is_out_of_time(trainer)
@@ -115,10 +115,10 @@ class Checkpoints(Checkpoint):
                 save_model(model, partial, metadata)
 
     def complete(self, network: Network, frozen: FrozenPart) -> None:
-        """Put what the training never changed into the file with the best weights.
+        """Add the frozen parameters to the file with the best weights.
 
         Raises:
-            CorruptRun: the weights are those of a training with another frozen part.
+            CorruptRun: the weights belong to a training run with other frozen parameters.
         """
         file = self.best_weights
         assert file is not None
@@ -133,7 +133,7 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the state in the middle of a long epoch, where no gradients are waiting for their step."""
+        """Write the state within a long epoch, at a step with no accumulated gradients."""
         steps, waiting = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
         if waiting or batch_idx + 1 >= trainer.num_training_batches:
             return
@@ -145,13 +145,13 @@ class Checkpoints(Checkpoint):
         due = time.monotonic() - self._saved > self._every_seconds or preempted.is_set()
         if trainer.world_size == 1:
             return due
-        # All ranks have to write together, and their clocks differ: they ask each other, seldom, since that takes time.
+        # All ranks have to write together, but their clocks differ. They exchange this seldom, because it takes time.
         if steps % _ASK_EVERY:
             return False
         return bool(summed(torch.tensor(float(due), device=trainer.strategy.root_device)))
 
     def _leave_where_preempted(self) -> None:
-        """The state is on the disk: nothing is lost."""
+        """End a preempted run; its state is on disk."""
         if preempted.is_set():
             raise Interrupted(signal.SIGUSR1)
 
@@ -169,7 +169,7 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             self._make_room()
         trainer.save_checkpoint(partial, weights_only=False)
-        if trainer.is_global_zero:  # all ranks have to be here, and one of them writes
+        if trainer.is_global_zero:  # all ranks take part in saving, but only one writes
             if LAST in self._named:
                 _link(self._folder / LAST, self._folder / PREVIOUS)
                 self._named[PREVIOUS] = self._named[LAST]
@@ -179,7 +179,7 @@ class Checkpoints(Checkpoint):
         self._saved = time.monotonic()
 
     def _make_room(self) -> None:
-        """Three states would take more than was foreseen. Where the last one is damaged, the one before stays."""
+        """Remove the previous state, since there is room for two only. It stays if the last one is damaged."""
         if LAST in self._named:
             (self._folder / PREVIOUS).unlink(missing_ok=True)
             self._manifest.forget(PREVIOUS)
@@ -187,7 +187,7 @@ class Checkpoints(Checkpoint):
             self._tidy()
 
     def _tidy(self) -> None:
-        """Remove weights that no checkpoint names, nor the next one."""
+        """Remove weights that neither a checkpoint on disk nor the next one names."""
         needed = {best_name(epoch) for epoch in (self.best_epoch, *self._named.values()) if epoch is not None}
         for file in self._folder.glob("best-*.safetensors"):
             if file.name not in needed:
@@ -196,14 +196,16 @@ class Checkpoints(Checkpoint):
 
     @contextmanager
     def _replacing(self, file: Path) -> Iterator[str]:
-        """Another name to write to, which becomes the file once all is written."""
+        """Give a temporary name to write to; it replaces the file once it is complete."""
         partial = file.with_suffix(".partial")
         yield str(partial)
-        partial.chmod(0o644)  # safetensors makes files that only their owner reads: no use in a shared folder
+        partial.chmod(
+            0o644
+        )  # safetensors makes files that only their owner can read, but the folder may be shared
         self._manifest.replace({file.name: partial}, often=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `last.ckpt` says of the best epoch, and how far it is."""
+        """Return the best epoch and the number of finished epochs, for `last.ckpt`."""
         return {
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
@@ -212,14 +214,14 @@ class Checkpoints(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from `last.ckpt`."""
+        """Restore the state from `last.ckpt`."""
         self.best_epoch = state_dict["best_epoch"]
         self.best_value = state_dict["best_value"]
         self._finished_epochs = state_dict["finished_epochs"]
 
 
 def _link(file: Path, other: Path) -> None:
-    """Give a file another name as well; only the other where the disk knows no such thing."""
+    """Give a file a second name; rename it where the file system has no hard links."""
     try:
         os.link(file, other)
     except OSError:
@@ -227,6 +229,6 @@ def _link(file: Path, other: Path) -> None:
 
 
 def _is_out_of_time(trainer: pl.Trainer) -> bool:
-    """Whether it was the clock that ended the training: a longer `max_time` would go on."""
+    """Return whether `max_time` ended the training, so that a longer one would continue it."""
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
     return any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers)

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: how far it is, and what an epoch holds that was stopped in its middle."""
+"""Continue from a checkpoint: its progress, and the state of an epoch that was stopped before its end."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from dlcli.tracking.manifest import Manifest
 
 LAST = "last.ckpt"
 
-# The one before, while a training runs: for where the last one is damaged.
+# The checkpoint before it, kept during training in case the last one is damaged.
 PREVIOUS = "previous.ckpt"
 
 _START_OVER = (
-    "Take it from a backup, or start over, to the same result: remove the folder {folder}, and resume."
+    "Restore it from a backup, or start over with the same result: remove the folder {folder}, and resume."
 )
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a checkpoint is.
+    """The progress of a checkpoint.
 
     Attributes:
-        file: where it is.
-        finished_epochs: whole epochs behind it.
-        stopped: a callback ended the training there; more epochs change nothing.
+        file: the checkpoint.
+        finished_epochs: number of complete epochs.
+        stopped: whether a callback ended the training there, so that more epochs would change nothing.
         checkpoints: state of `Checkpoints`.
-        note: what is wrong with a later one, which is left out; empty where nothing is.
+        note: what is wrong with a later checkpoint, which is ignored. Empty if nothing is.
     """
 
     file: Path
@@ -46,37 +46,37 @@ class Progress:
     note: str = ""
 
     def reaches(self, max_epochs: int | None) -> bool:
-        """Whether there is nothing left to train."""
+        """Return whether nothing is left to train."""
         return self.stopped or (max_epochs is not None and 0 <= max_epochs <= self.finished_epochs)
 
 
 def best_name(epoch: int) -> str:
-    """The file with the weights of an epoch that was the best."""
+    """Return the name of the file with the weights of the best epoch."""
     return f"best-{epoch:04d}.safetensors"
 
 
 def find_progress(folder: Path, run_id: str, start_over: str = "", *, best: bool = True) -> Progress | None:
-    """How far the last checkpoint is that is as it was written, with its best weights; None where there is none.
+    """Return the progress of the last undamaged checkpoint, or None if there is no checkpoint.
 
     Args:
         folder: of the checkpoints.
-        run_id: whose they must be.
-        start_over: what to do where none is whole.
-        best: also look at its best weights; those of a finished run are in its model.
+        run_id: of the run that they must belong to.
+        start_over: the hint for a run all of whose checkpoints are damaged.
+        best: also check the best weights that the checkpoint names. Those of a finished run are in its model.
 
     Raises:
-        CorruptRun: there are some, and all are damaged.
+        CorruptRun: all checkpoints are damaged, or they belong to another run.
     """
     manifest = Manifest.load(folder)
     hint = start_over or _START_OVER.format(folder=display(folder))
     if manifest is not None and manifest.run_id != run_id:
-        raise CorruptRun(f"the checkpoints are those of another run, {manifest.run_id}", str(folder), hint)
+        raise CorruptRun(f"the checkpoints belong to another run, {manifest.run_id}", str(folder), hint)
     damaged: list[Problem] = []
     for file in (folder / LAST, folder / PREVIOUS):
         if not os.path.lexists(file) and (file.name == PREVIOUS or not _is_recorded(manifest, file.name)):
             continue
-        if file.is_dir():  # a file could not take its place later
-            hint = "Remove it, and resume: the training goes on from the checkpoint before, or starts over."
+        if file.is_dir():  # no file could be written in its place later
+            hint = "Remove it, and resume: training continues from the checkpoint before, or starts over."
             raise CorruptRun("is a folder, and should be a file", str(file), hint)
         try:
             progress = _read(file, manifest, hint, best)
@@ -84,7 +84,8 @@ def find_progress(folder: Path, run_id: str, start_over: str = "", *, best: bool
             damaged += error.problems
             continue
         note = "".join(
-            f"{display(Path(p.where))} {p.message}; it goes on from the one before" for p in damaged[:1]
+            f"{display(Path(p.where))} {p.message}; training continues from the one before"
+            for p in damaged[:1]
         )
         return replace(progress, note=note)
     if damaged:
@@ -97,14 +98,14 @@ def _is_recorded(manifest: Manifest | None, name: str) -> bool:
 
 
 def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> Progress:
-    """A checkpoint, compared with what was written; what a run had before there were digests is read as it is."""
+    """Read a checkpoint and check its digest; checkpoints of runs without digests are read unchecked."""
     if manifest is not None:
         manifest.check(file.name, hint=hint)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)["callbacks"]["Checkpoints"]
         progress = Progress(file, state["finished_epochs"], state["stopped"], state)
         best = state["best_epoch"]
-    except Exception as error:  # whatever a damaged file makes of the reader
+    except Exception as error:  # a damaged file may raise anything
         raise CorruptRun(f"the checkpoint cannot be read: {first_line(error)}", str(file), hint) from error
     if with_best and manifest is not None and best is not None:
         manifest.check(best_name(best), hint=hint)
@@ -112,24 +113,24 @@ def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> 
 
 
 def all_parts(own: dict[str, Any], device: torch.device) -> dict[str, Any] | list[Tensor]:
-    """What an epoch holds in its middle, for a checkpoint: this process's part, or as bytes that of each rank."""
+    """Return the state of an unfinished epoch for a checkpoint: of this process, or as bytes that of each rank."""
     if not is_group():
         return own
-    said = io.BytesIO()
-    torch.save(own, said)
+    stream = io.BytesIO()
+    torch.save(own, stream)
     return [
         torch.frombuffer(bytearray(text), dtype=torch.uint8)
-        for text in all_gather_bytes(said.getvalue(), device)
+        for text in all_gather_bytes(stream.getvalue(), device)
     ]
 
 
 def own_part(
     parts: dict[str, Any] | list[Tensor], rank: int, ranks: int, device: torch.device
 ) -> dict[str, Any]:
-    """A rank's part of that.
+    """Return a rank's part of the state of an unfinished epoch.
 
-    Where another number of ranks wrote it, only how far the epoch is: what they had counted cannot be shared out anew,
-    and the epoch's training figures are those of its rest.
+    If it was written by another number of ranks, only the progress within the epoch is restored: their counts cannot be
+    divided differently, so that the epoch's training metrics cover the rest of it only.
     """
     if isinstance(parts, list):
         files = (io.BytesIO(part.cpu().numpy().tobytes()) for part in parts)
@@ -143,12 +144,12 @@ def own_part(
 
 
 def random_state() -> dict[str, Any]:
-    """torch's random states as tensors."""
+    """Return torch's random states as tensors."""
     return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go on drawing from there. Generators of devices that are gone are left out."""
+    """Restore torch's random states, except those of devices that no longer exist."""
     torch.set_rng_state(state["cpu"].cpu())
     for device, generator in enumerate(state["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(generator.cpu(), device)

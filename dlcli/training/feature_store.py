@@ -1,4 +1,4 @@
-"""Features on disk: one vector a row, filled in as rows are asked for, read by memory map, shared by processes."""
+"""Features on disk: one vector per row, computed on request, read by memory map, and shared by processes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from filelock import FileLock, Timeout
 from dlcli.tracking.ledger import atomic_write
 from dlcli.tracking.locks import try_acquire, wait_for_lock
 
-# Bytes that all stores in a folder may take; beyond that the one that was used longest ago goes.
+# Bytes that all stores in a folder may take; beyond that the least recently used one is removed.
 _MOST = 20e9
 
-# Rows of a block, at least, and how many blocks a store has at most: each has a lock, which is a file.
+# The smallest number of rows in a block, and the largest number of blocks in a store. Each block has a lock file.
 _BLOCK, _BLOCKS = 256, 64
 
-# What was computed is put on the disk for good so often: a kill, or a power cut, loses no more.
+# Seconds between flushes to disk: a kill or a power failure loses no more than this.
 _SECONDS = 1.0
 
 _FEATURES, _KNOWN, _LOCK = "features.npy", "known", "store.lock"
@@ -34,13 +34,13 @@ Computed = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 class FeatureStore:
-    """Vectors `(rows, width)` of which some are known.
+    """Vectors of shape `(rows, width)`, some of which are computed.
 
-    Several processes fill it together. Each works on one block of rows after another that nobody else is at, then waits
-    for those blocks that others are at, and does itself what one of them left behind when it was killed.
+    Several processes can fill it together. Each computes the blocks of rows that no other process has locked,
+    then waits for the locked ones, and computes what a killed process left unfinished.
 
-    The vectors are written, not mapped, until all of them are there: a full disk is then an error, and no fault in
-    memory that ends the process.
+    Vectors are written to the file, not to a memory map, so that a full disk raises an error instead of ending the
+    process by a memory fault.
     """
 
     def __init__(self, folder: Path, rows: int, width: int) -> None:
@@ -54,7 +54,7 @@ class FeatureStore:
         self._header = header.getvalue()
 
     def missing(self, rows: np.ndarray) -> np.ndarray:
-        """Those of the rows that are not known."""
+        """Return those of the rows that have no vector yet."""
         if not self._is_whole():
             return rows
         return rows[~np.fromfile(self.folder / _KNOWN, bool)[rows]]
@@ -65,9 +65,9 @@ class FeatureStore:
         compute: Callable[[np.ndarray], Computed],
         advanced: Callable[[int], None] = lambda rows: None,
     ) -> None:
-        """Have `compute` give the vectors of those rows that are not known, some at a time.
+        """Compute the missing vectors of some rows with `compute`, a few at a time.
 
-        `advanced` hears of it whenever so many more of them are known, by this process or by another.
+        `advanced` is called with the number of rows that were added, by this process or by another.
         """
         self._open()
         missing = np.sort(self.missing(rows))
@@ -75,7 +75,7 @@ class FeatureStore:
             _make_room(self.folder)
         size = max(_BLOCK, -(-self._rows // _BLOCKS))
         left = dict.fromkeys((missing // size).tolist())
-        for waits in (False, True):  # first what nobody is at, then what others are at
+        for waits in (False, True):  # first the blocks that are free, then those that others have locked
             for block in list(left):
                 lock = FileLock(self.folder / f"{block:02d}.lock")
                 if waits:
@@ -90,7 +90,7 @@ class FeatureStore:
                 del left[block]
 
     def mapped(self) -> np.ndarray:
-        """All vectors where they lie; only those of rows that are known mean something."""
+        """Return all vectors as a memory map; those of missing rows are undefined."""
         return np.load(self.folder / _FEATURES, mmap_mode="c")
 
     def _fill(
@@ -105,7 +105,7 @@ class FeatureStore:
             done: list[int] = []
 
             def mark() -> None:
-                # In this order: what counts as known has to be there, even after a power cut.
+                # In this order, so that a row marked as known has its vector even after a power failure.
                 features.flush()
                 os.fsync(features.fileno())
                 for row in done:
@@ -129,7 +129,7 @@ class FeatureStore:
                 mark()
 
     def _open(self) -> None:
-        """Make the files; they take no room on the disk until they are filled."""
+        """Create the files as sparse files, which take no disk space until they are filled."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / _LOCK):
             if not self._is_whole():
@@ -153,22 +153,22 @@ class FeatureStore:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove stores that nobody has used for longest, while all of them take too much."""
+    """Remove the least recently used stores while all of them take too much space."""
     others = [other for other in folder.parent.iterdir() if other != folder and (other / _KNOWN).exists()]
     others.sort(key=lambda other: (other / _KNOWN).stat().st_mtime)
     total = sum(_on_disk(other) for other in others)
     for other in others:
         if total <= _MOST:
             return
-        with _nobody_at(other) as free:
+        with _unused(other) as free:
             if free:
                 total -= _on_disk(other)
                 shutil.rmtree(other)
 
 
 @contextmanager
-def _nobody_at(folder: Path) -> Iterator[bool]:
-    """Whether no process works on a store; if so, none can begin meanwhile."""
+def _unused(folder: Path) -> Iterator[bool]:
+    """Yield whether no process uses a store; if so, no process can start to within the context."""
     free = True
     with ExitStack() as locks:
         try:
@@ -180,5 +180,5 @@ def _nobody_at(folder: Path) -> Iterator[bool]:
 
 
 def _on_disk(folder: Path) -> int:
-    """What it takes on the disk: rows that are not known take nothing."""
+    """Return the bytes that a store takes on disk; missing rows take none."""
     return sum(file.stat().st_blocks * 512 for file in folder.iterdir())

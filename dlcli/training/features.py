@@ -1,4 +1,4 @@
-"""A frozen backbone's features, computed once for each row: what the head trains on instead of the rows."""
+"""The features of a frozen backbone, computed once per row; the head trains on them instead of on the rows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from dlcli.training.fields import Field, as_fields
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 
-# Rows that go through the backbone at a time.
+# Rows per forward pass of the backbone.
 _ROWS = 64
 
-# The share of what memory is free that a part's features may take; larger ones are read from the disk.
+# The share of free memory that the features of a part may take; larger ones are read from disk.
 _SHARE = 0.25
 
-# How a forward pass runs under each of a trainer's precisions in which weights stay what they are.
+# The autocast type of each trainer precision that leaves the weights unchanged.
 _AUTOCAST: Mapping[str, torch.dtype | None] = {
     **dict.fromkeys(("None", "32", "32-true")),
     **dict.fromkeys(("16", "16-mixed"), torch.float16),
@@ -40,26 +40,26 @@ _AUTOCAST: Mapping[str, torch.dtype | None] = {
 
 
 def can_compute_in(precision: Any) -> bool:
-    """Whether features can be computed as a trainer of this precision would."""
+    """Return whether features can be computed as a trainer of this precision would compute them."""
     return str(precision) in _AUTOCAST
 
 
 class Features:
     """The features of a data set's rows.
 
-    They are kept under a name that follows from all that they depend on: the rows, the preprocessing, the backbone and
-    its weights, device and precision. Whatever agrees in these shares them: folds, trials, later runs.
+    They are stored under a digest of everything that they depend on: the rows, the preprocessing, the backbone and its
+    weights, device and precision. Folds, trials and later runs that agree in these share them.
 
     Attributes:
-        width: how many a row has.
+        width: the number of features per row.
 
     Args:
-        network: with a backbone that does not change.
+        network: has a frozen backbone.
         preprocessing: fitted.
         data: the raw rows.
-        folder: where features are kept.
+        folder: where features are stored.
         device: where they are computed.
-        precision: of a trainer (`can_compute_in`); None: in full.
+        precision: of a trainer (`can_compute_in`); None means full precision.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Features:
         self.store = FeatureStore(folder / self._key(), len(data), self.width)
 
     def compute(self, rows: np.ndarray, advanced: Callable[[int], None] = lambda rows: None) -> None:
-        """Have the features of some rows; `advanced` hears of each that were computed."""
+        """Compute the missing features of some rows; `advanced` is called with the number of rows added."""
         with disk_errors(self.store.folder):
             self.store.fill(rows, self._of, advanced)
 
     def estimate(self, rows: np.ndarray) -> tuple[float, int]:
-        """About how many seconds `compute` would take, from a few of the rows, and the bytes that it would write."""
+        """Estimate the seconds that `compute` would take, from a few of the rows, and the bytes that it would write."""
         missing = self.store.missing(rows)
         some = missing[:: max(1, len(missing) // _ROWS)][:_ROWS]
         if not len(some):
@@ -99,7 +99,7 @@ class Features:
         return seconds, 4 * self.width * len(missing)
 
     def read(self, rows: np.ndarray) -> Field:
-        """The features `(N, F)` of some rows; those that nobody knows are computed."""
+        """Return the features of some rows, `(N, F)`; missing ones are computed."""
         self.compute(rows)
         mapped = self.store.mapped()
         if len(rows) * mapped.shape[1] * mapped.itemsize < _SHARE * psutil.virtual_memory().available:
@@ -108,16 +108,16 @@ class Features:
 
     @property
     def in_full(self) -> bool:
-        """Whether they are computed in full precision, as a trained model's are."""
+        """Whether they are computed in full precision, as for a trained model."""
         return self._type is None
 
     @property
     def _model(self) -> Any:
-        """Has a backbone."""
+        """The model, which has a backbone."""
         return self._network.model
 
     def _of(self, rows: np.ndarray) -> Generator[tuple[np.ndarray, np.ndarray]]:
-        """The features of rows, batch by batch: of texts the longest first."""
+        """Yield the features of rows batch by batch; of texts the longest come first."""
         network = self._network
         was_training = network.training
         network.to(self._device).eval()
@@ -140,7 +140,7 @@ class Features:
         return torch.autocast(self._device.type, self._type) if self._type else nullcontext()
 
     def _key(self) -> str:
-        """A digest of all that features depend on."""
+        """Return a digest of everything that features depend on."""
         network, preprocessing = self._network, self._preprocessing
         digest = hashlib.blake2b(self._data.fingerprint.encode(), digest_size=16)
         digest.update(f"{self._device.type} {self._type}".encode())
@@ -152,7 +152,7 @@ class Features:
         digest.update(f"{kind.__module__}.{kind.__qualname__} {arguments}".encode())
         if getattr(preprocessing, "transform_is_fitted", True):
             for name, value in sorted(vars(preprocessing).items()):
-                if name != "rows_seen_":  # how many they were is another for each fold, and changes nothing
+                if name != "rows_seen_":  # this count differs between folds, but does not affect the features
                     digest.update(f"{name} {np.asarray(value).tolist()!r}".encode())
         if network.on_device is not None:
             add_tensors(digest, network.on_device.named_buffers())
@@ -160,7 +160,7 @@ class Features:
 
 
 class MappedRows:
-    """Rows of a tensor on disk, in an order of their own, read a batch at a time."""
+    """Selected rows of a tensor on disk, read a batch at a time."""
 
     def __init__(self, values: Tensor, rows: Tensor, device: torch.device | str = "cpu") -> None:
         self._values, self._rows, self._device = values, rows, torch.device(device)
@@ -172,7 +172,7 @@ class MappedRows:
 
     @property
     def device(self) -> torch.device:
-        """Where a batch that is read will be."""
+        """The device of the batches that are read."""
         return self._device
 
     def __len__(self) -> int:
@@ -182,9 +182,9 @@ class MappedRows:
         return self._values[self._rows[rows]].to(self._device)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows of an index `(B,)`."""
+        """Return the rows of an index `(B,)`."""
         return self._values[self._rows[index.cpu()]].to(self._device)
 
     def to(self, device: torch.device) -> MappedRows:
-        """The same rows, sent to a device as they are read."""
+        """Return the same rows, which are moved to a device when they are read."""
         return MappedRows(self._values, self._rows, device)

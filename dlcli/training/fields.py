@@ -1,4 +1,4 @@
-"""Fields: what the rows of a part are made of, each read a batch at a time."""
+"""Fields: the values of the rows of a part, read a batch at a time."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ Rows = slice | Tensor
 
 @runtime_checkable
 class Field(Protocol):
-    """One value a row, such as `x`; a Tensor `(N, ...)` is one.
+    """One value per row, such as `x`. A Tensor `(N, ...)` is a field.
 
-    What is not one block of memory (rows of unequal length, windows of a series, files that are still to be read) has
-    these few methods too. A batch is read by one of them, with the shape that its rows need.
+    Values that are not one block of memory (rows of unequal length, windows of a series, files that are read on demand)
+    implement the same methods. A batch is padded to the shape that its rows need.
     """
 
     @property
     def shape(self) -> torch.Size:
-        """`(N, ...)`: a row's own shape, 0 where it differs from row to row."""
+        """`(N, ...)`; a dimension that differs from row to row is 0."""
 
     @property
     def device(self) -> torch.device:
-        """Where a batch that is read will be."""
+        """The device of the batches that are read."""
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
 
     def __getitem__(self, rows: slice) -> Tensor:
-        """Rows in their order."""
+        """Return consecutive rows."""
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows of an index `(B,)`, on the same device, in its order; `dim` is 0."""
+        """Return the rows of an index `(B,)` on the same device, in its order; `dim` is 0."""
 
     def to(self, device: torch.device) -> Self:
-        """The same rows on a device, or still to be sent there."""
+        """Return the same rows on a device, or moved there when they are read."""
 
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """A field that can work on batches before they are asked for."""
+    """A field that can prefetch batches."""
 
     def expect(self, batches: Iterator[Rows]) -> None:
-        """These batches will be read next, in this order; what was expected before no longer is."""
+        """Announce the batches that will be read next, in this order; it replaces earlier announcements."""
 
 
 Fields = Mapping[str, Field]
@@ -54,7 +54,7 @@ Batch = Mapping[str, Tensor]
 
 
 def as_fields(arrays: Mapping[str, Any]) -> dict[str, Field]:
-    """What a preprocessing gave, for batches to be read of: arrays as tensors that share their memory."""
+    """Return the output of a preprocessing as fields: arrays become tensors that share their memory."""
     return {
         name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values
         for name, values in arrays.items()
@@ -62,5 +62,5 @@ def as_fields(arrays: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def first_rows(fields: Fields, rows: int) -> Batch:
-    """The first rows of each field."""
+    """Return the first rows of each field."""
     return {name: values[:rows] for name, values in fields.items()}

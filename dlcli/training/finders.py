@@ -1,4 +1,4 @@
-"""Training steps for a look ahead: on a copy, so that the training itself starts as if nothing had been."""
+"""Finders of a batch size or a learning rate; they train a copy, so that the network itself is unchanged."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from dlcli.training.recipe import Recipe
 
 
 class Tryout:
-    """A network's copy, its optimizer, and batches without end.
+    """A copy of a network, its optimizer, and an endless sequence of batches.
 
     Args:
-        batch_size: rows of a batch.
-        network: is copied.
+        batch_size: rows per batch.
+        network: the network that is copied.
         task: gives the loss.
         train: the training rows.
         recipe: gives the optimizer, and the seed of order and dropout.
@@ -56,7 +56,7 @@ class Tryout:
 
     @property
     def rows(self) -> int:
-        """How many training rows there are."""
+        """The number of training rows."""
         return self._loader.rows
 
     def _endless(self) -> Iterator[Batch]:
@@ -65,7 +65,7 @@ class Tryout:
             self._loader.epoch += 1
 
     def step(self) -> float:
-        """One step on the next batch; its loss, from before the step.
+        """Train one step on the next batch; return the loss before the step.
 
         Raises:
             OutOfMemory: the batch does not fit.
@@ -92,10 +92,15 @@ class Tryout:
 
 @dataclass(frozen=True)
 class Found:
-    """What a finder found.
+    """The result of a finder.
 
-    `key` is the setting and `value` what is best for it; `tried` are its values and `measured` what each was worth, in
-    the quantity and unit that `measure` names.
+    Attributes:
+        key: the setting.
+        value: its best value.
+        tried: the values that were tried.
+        measured: the measurement for each of them.
+        measure: the quantity and unit of the measurements.
+        reason: why this value was chosen.
     """
 
     key: str
@@ -107,25 +112,25 @@ class Found:
 
 
 class Finder(Protocol):
-    """Looks for the best value of one setting before the training starts."""
+    """Finds the best value of one setting before training."""
 
     def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
-        """Try out batches of a size, as often as need be; `batch_size` is the configured one."""
+        """Find the value; `try_out` returns a `Tryout` for a batch size, `batch_size` is the configured one."""
 
 
 _WARM_UP, _TIMED = 2, 5
 
 
 class BatchSizeFinder:
-    """Doubles the batch until memory, rows or `largest` end it, and takes the smallest that is nearly the fastest.
+    """Doubles the batch size up to the limit of memory, rows or `largest`, and takes the smallest fast enough one.
 
-    More rows in a step are no aim in themselves: past the size that fills the device they only make steps fewer. Since
-    it measures time, it may find another size the next time; the run's record has the one that was used.
+    Beyond the size that saturates the device, larger batches only reduce the number of steps. The finder measures time,
+    so that another run may find another size; the run's record holds the one that was used.
 
     Args:
-        smallest: rows of the first batch that is tried.
-        largest: rows of the last.
-        enough: share of the highest speed, in rows per second, that is enough.
+        smallest: the first batch size that is tried.
+        largest: the largest batch size that is tried.
+        enough: the share of the highest speed, in rows per second, that is fast enough.
     """
 
     def __init__(
@@ -141,10 +146,10 @@ class BatchSizeFinder:
         self.enough = enough
 
     def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
-        """The size.
+        """Find the batch size.
 
         Raises:
-            OutOfMemory: not even the smallest fits.
+            OutOfMemory: not even the smallest one fits into memory.
         """
         sizes: list[float] = []
         speeds: list[float] = []
@@ -181,20 +186,20 @@ def _rows_per_second(tryout: Tryout, rows: int) -> float:
     return rows / median(seconds)
 
 
-# The loss is smoothed over about 1 / (1 - this) steps, and the test ends where it is so many times its lowest.
+# The loss is smoothed over about 1 / (1 - _SMOOTHING) steps; the test ends when it exceeds _DIVERGED times its minimum.
 _SMOOTHING, _DIVERGED = 0.95, 4.0
 
-# The rate at the lowest loss is about to diverge: a tenth of it is what practice takes (Howard's fastai).
+# At the rate with the lowest loss, training is about to diverge. A tenth of it is the usual choice (Howard's fastai).
 _BACK = 10.0
 
 
 class LearningRateFinder:
-    """Raises the rate from step to step until the loss explodes, and takes a tenth of the rate where it was lowest.
+    """Increases the rate at each step until the loss diverges, and takes a tenth of the rate with the lowest loss.
 
     Args:
         start: the first rate.
-        end: the last rate, if the loss has not exploded before.
-        steps: steps in between, in equal ratios.
+        end: the last rate, unless the loss diverges before.
+        steps: number of steps, with equal ratios between their rates.
     """
 
     def __init__(
@@ -210,10 +215,10 @@ class LearningRateFinder:
         self.steps = steps
 
     def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
-        """The rate.
+        """Find the learning rate.
 
         Raises:
-            TrainingError: not even the first steps have a finite loss.
+            TrainingError: the loss of the first step is not finite.
         """
         tryout = try_out(batch_size)
         rates: list[float] = []
@@ -232,9 +237,9 @@ class LearningRateFinder:
             losses.append(smooth)
         if not losses:
             raise TrainingError(
-                "the loss of the very first step is not finite: no learning rate can help",
+                "the loss of the first step is not finite, so that no learning rate can help",
                 where="finder",
-                hint="Look at the data's scale and at the loss.",
+                hint="Check the scale of the data and the loss.",
             )
         lowest = losses.index(min(losses))
         value = float(f"{rates[lowest] / _BACK:.2g}")

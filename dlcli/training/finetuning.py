@@ -1,4 +1,4 @@
-"""What of a pretrained model trains, from when on, and with what learning rate."""
+"""Which parts of a pretrained model are trained, from which epoch on, and with what learning rate."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from dlcli.models.layers import HasBackbone
 
 Rate = Annotated[float, Gt(0), Le(1)]
 
-# Parameters, and their learning rate as a share of the optimizer's.
+# Parameters, and their learning rate as a share of the optimizer's rate.
 Group = dict[str, Any]
 
 
 class Finetuning(Protocol):
-    """How a model with a backbone trains."""
+    """How a model with a backbone is fine-tuned."""
 
     def prepare(self, model: HasBackbone) -> None:
-        """Freeze what does not train at first."""
+        """Freeze the parts that are not trained at first."""
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Unfreeze what trains from this epoch on; whether anything could have changed.
+        """Unfreeze the parts that are trained from this epoch on; return whether anything may have changed.
 
-        What trains follows from the epoch alone, so that a resumed training trains the same.
+        The trained parts depend on the epoch only, so that a resumed run trains the same ones.
         """
 
     def groups(self, model: HasBackbone) -> list[Group]:
-        """Everything that ever trains: `params`, with `lr_share` of the optimizer's rate; the head comes first."""
+        """Return the parameters trained in any epoch: `params` and `lr_share` of each group, the head first."""
 
 
 class FeatureExtraction:
-    """The backbone is frozen, and in evaluation mode; the head trains.
+    """Trains the head only; the backbone is frozen and in evaluation mode.
 
     Args:
-        cache: compute the backbone's features once, where nothing changes them.
+        cache: compute the backbone's features once, if nothing changes the rows between epochs.
     """
 
     def __init__(self, cache: bool = True) -> None:
@@ -47,16 +47,16 @@ class FeatureExtraction:
         model.backbone.requires_grad_(False)
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Nothing changes."""
+        """Return False: nothing changes."""
         return False
 
     def groups(self, model: HasBackbone) -> list[Group]:
-        """The head."""
+        """Return the head."""
         return [_head(model)]
 
 
 class FineTuning:
-    """Everything trains, the backbone more slowly: Howard and Ruder's discriminative rates (ULMFiT, 2018).
+    """Trains everything, the backbone with a lower rate: discriminative fine-tuning (Howard and Ruder, ULMFiT, 2018).
 
     Args:
         backbone_lr: the rate of the backbone's last layer, as a share of the head's.
@@ -68,22 +68,22 @@ class FineTuning:
         self.layer_decay = layer_decay
 
     def prepare(self, model: HasBackbone) -> None:
-        """Nothing is frozen."""
+        """Freeze nothing."""
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Nothing changes."""
+        """Return False: nothing changes."""
         return False
 
     def groups(self, model: HasBackbone) -> list[Group]:
-        """The head, and the backbone by layers."""
+        """Return the head, and the backbone by layers."""
         return [_head(model), *_by_layer(model, self.backbone_lr, self.layer_decay)]
 
 
 class GradualUnfreezing:
-    """The head trains first; the backbone's stages follow, from the output to the input (ULMFiT, 2018).
+    """Trains the head first, then also the backbone's stages, from the output to the input (ULMFiT, 2018).
 
     Args:
-        epochs: at each of them a further part of the stages starts to train; all parts are equally large.
+        epochs: at each of these epochs another part of the stages is unfrozen; all parts have the same size.
         backbone_lr: the rate of the backbone's last layer, as a share of the head's.
         layer_decay: each layer's rate as a share of that of the layer above it.
     """
@@ -95,17 +95,17 @@ class GradualUnfreezing:
         layer_decay: Rate = 1.0,
     ) -> None:
         if list(epochs) != sorted(set(epochs)):
-            raise ValueError(f"epochs have to grow from one to the next, these are {list(epochs)}")
+            raise ValueError(f"epochs must be strictly increasing, got {list(epochs)}")
         self.epochs = epochs
         self.backbone_lr = backbone_lr
         self.layer_decay = layer_decay
 
     def prepare(self, model: HasBackbone) -> None:
-        """What the first epoch trains."""
+        """Freeze the stages that the first epoch does not train."""
         self.start_epoch(model, 0)
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Unfreeze the stages whose epoch has come."""
+        """Unfreeze the stages that are trained from this epoch on."""
         stages = model.layers(coarse=True)
         reached = sum(epoch >= start for start in self.epochs)
         frozen = len(stages) - round(len(stages) * reached / len(self.epochs))
@@ -116,14 +116,14 @@ class GradualUnfreezing:
         return True
 
     def groups(self, model: HasBackbone) -> list[Group]:
-        """The head, and the backbone by layers: what is still frozen has no gradient, and no optimizer moves it."""
+        """Return the head, and the backbone by layers; optimizers skip frozen layers, which have no gradient."""
         return [_head(model), *_by_layer(model, self.backbone_lr, self.layer_decay)]
 
 
 def keep_frozen(module: nn.Module) -> None:
-    """Put every part that is frozen as a whole into evaluation mode.
+    """Put every completely frozen part into evaluation mode.
 
-    Else batch normalisation would go on replacing its statistics, and dropout would go on dropping.
+    Otherwise batch normalisation would still update its statistics, and dropout would still be active.
     """
     parameters = list(module.parameters())
     if parameters and not any(parameter.requires_grad for parameter in parameters):

@@ -1,4 +1,4 @@
-"""`fit`: the one place where a Lightning trainer is made and run."""
+"""`fit`: the only place where a Lightning trainer is created and run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
 from dlcli.distributed.signals import leave_signals
 from dlcli.distributed.world import Place, World
 from dlcli.errors import TrainingError
+from dlcli.events import EpochDone, Listener, StepsDone, TrainingStarted
 from dlcli.formatting import counted
 from dlcli.tasks.base import Task
 from dlcli.training import memory
@@ -24,15 +25,14 @@ from dlcli.training.fields import Fields
 from dlcli.training.loader import BatchLoader, Chunk
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
-from dlcli.training.observer import Observer, Plan
 from dlcli.training.recipe import Recipe
 from dlcli.training.restoration import note_of_history
 
-# Optimizer steps in one call from Lightning, where nothing asks for less: its work between calls, about 200 us on a
-# CPU, is then spread over so many steps.
+# Optimizer steps per call from Lightning, if nothing needs single steps. Lightning's work between calls, about 200 us
+# on a CPU, is then shared by this many steps.
 CHUNK = 20
 
-# Trainer arguments under which every single step must go through Lightning, with the values that ask for nothing.
+# Trainer arguments that need every single step to go through Lightning, with the values that do not.
 _PER_STEP: dict[str, tuple[Any, ...]] = {
     "accumulate_grad_batches": (1,),
     "gradient_clip_val": (None, 0),
@@ -61,7 +61,7 @@ _PER_STEP_HOOKS = (
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training leaves behind; `note` where a damaged checkpoint was left out."""
+    """The result of `fit`; `note` says so if a damaged checkpoint was ignored."""
 
     best_epoch: int
     best_weights: Path
@@ -71,7 +71,7 @@ class Fitted:
 
 
 def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
-    """Whether nothing that the user asked for needs Lightning to see every single step."""
+    """Return whether nothing in the configuration needs Lightning to see every single step."""
     if any(name in trainer and trainer[name] not in idle for name, idle in _PER_STEP.items()):
         return False
     if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
@@ -91,7 +91,7 @@ def fit(
     recipe: Recipe,
     *,
     folder: Path,
-    observer: Observer,
+    listen: Listener,
     description: Mapping[str, str],
     earlier: Sequence[dict[str, float]] = (),
     world: World | None = None,
@@ -100,14 +100,26 @@ def fit(
 ) -> Fitted:
     """Train the network in place, until the trainer or a callback stops it.
 
-    Where `folder` holds a checkpoint of `run_id`, training goes on from there, and ends as without the break;
-    `earlier` are the metrics of the epochs so far. In a `world` of several processes each trains on its part of every
-    batch, and the first one writes all files.
+    If `folder` holds a checkpoint of `run_id`, training continues from it, with the same result as without the
+    interruption. In a `world` of several processes each one trains on its part of every batch, and rank 0 writes all
+    files.
 
-    `start_over` says what to do where every checkpoint is damaged.
+    Args:
+        network: is trained in place.
+        task: loss and metrics.
+        train: the training rows.
+        val: the validation rows, or None.
+        recipe: how the network is trained.
+        folder: of the checkpoints.
+        listen: receives `TrainingStarted`, `StepsDone` and `EpochDone`.
+        description: of the run, for `TrainingStarted`: label to text.
+        earlier: the metrics of the epochs before the checkpoint.
+        world: this process's rank among several, or None.
+        run_id: of the run that checkpoints must belong to.
+        start_over: the hint for a run all of whose checkpoints are damaged.
 
     Raises:
-        CorruptRun: no checkpoint is as it was written, or is that of a training with other frozen weights.
+        CorruptRun: all checkpoints are damaged, or belong to a run with other frozen weights.
         Diverged: the loss became NaN or infinite.
         TrainingError: no epoch was finished.
     """
@@ -121,7 +133,7 @@ def fit(
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         history.append(metrics)
-        observer.finished_epoch(epoch, metrics)
+        listen(EpochDone(epoch, metrics))
 
     module = TrainingModule(
         network,
@@ -142,7 +154,7 @@ def fit(
     )
     trainer = recipe.make_trainer(
         logger=False,
-        callbacks=[*recipe.callbacks, _Progress(observer), checkpoints],
+        callbacks=[*recipe.callbacks, _Progress(listen), checkpoints],
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=True,
@@ -165,7 +177,7 @@ def fit(
         "device": f"{place}{threads}, precision {trainer.precision}",
     }
     steps = module.steps_per_epoch
-    observer.prepared(Plan(description, trainer.max_epochs, steps, monitor, recipe.mode, first_epoch))
+    listen(TrainingStarted(description, trainer.max_epochs, steps, monitor, recipe.mode, first_epoch))
     try:
         if progress and progress.reaches(trainer.max_epochs):
             checkpoints.load_state_dict(progress.checkpoints)
@@ -179,7 +191,7 @@ def fit(
     module.release_rows()
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
         raise TrainingError(
-            f"no epoch was finished, or {monitor} was never a number: there is nothing to keep",
+            f"no epoch was finished, or {monitor} was never a number: there are no weights to keep",
             where="trainer",
             hint="Give it more time (trainer.max_time) or at least one epoch (trainer.max_epochs).",
         )
@@ -189,19 +201,19 @@ def fit(
 
 
 def _metrics_of_an_epoch(task: Task, monitor: str, callbacks: Sequence[Callback]) -> list[str]:
-    """The cheap ones, and whatever somebody watches."""
+    """Return the names of the metrics to compute in each epoch: the cheap ones, and those that are monitored."""
     watched = {monitor, *(str(getattr(callback, "monitor", "")) for callback in callbacks)}
     names = {text.partition("/")[2] for text in watched}
     return [name for name in task.metric_names if name in task.epoch_metrics or name in names]
 
 
 class _Progress(Callback):
-    """Tells the observer of finished steps."""
+    """Sends the number of finished steps."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, listen: Listener) -> None:
+        self._listen = listen
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._observer.advanced(len(batch) if isinstance(batch, Chunk) else 1)
+        self._listen(StepsDone(len(batch) if isinstance(batch, Chunk) else 1))

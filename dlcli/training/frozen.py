@@ -1,4 +1,4 @@
-"""The part of a model that no step of a training changes: its checkpoints leave it out."""
+"""The frozen part of a model, which checkpoints leave out because training does not change it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from dlcli.errors import CorruptRun
 from dlcli.models.weights import add_tensors
 from dlcli.training.network import Network
 
-# What stands in front of a model's names in the state of a training: those of the network, and of its average.
+# The prefixes of a model's tensors in the state of a training module: of the network, and of its average.
 _PREFIXES = ("network.model.", "average.model.")
 
-# Below which key of a checkpoint, or of a file's metadata, the digest stands.
+# The key of the digest in a checkpoint, and in the metadata of a weights file.
 FROZEN = "frozen"
 
 
 class FrozenPart:
-    """What a network's fine-tuning never trains. Where there is none, this changes nothing.
+    """The part of a network that fine-tuning never trains. It may be empty.
 
-    Whoever goes on with a training makes the model as it was made at first, this part included: the digest tells
-    whether it is the same.
+    A resumed run builds the model, including this part, in the same way as the run did at first. The digest verifies
+    that it is the same.
 
     Attributes:
-        names: of tensors of the model's state.
-        digest: of those tensors.
+        names: of its tensors in the model's state.
+        digest: of these tensors.
     """
 
     def __init__(self, network: Network) -> None:
@@ -39,7 +39,7 @@ class FrozenPart:
         self.digest = digest.hexdigest()
 
     def leave_out(self, checkpoint: dict[str, Any]) -> None:
-        """Take it out of a training's state, in place."""
+        """Remove it from a checkpoint, in place."""
         if self.names:
             state = checkpoint["state_dict"]
             checkpoint["state_dict"] = {
@@ -48,10 +48,10 @@ class FrozenPart:
             checkpoint[FROZEN] = self.digest
 
     def put_back(self, checkpoint: dict[str, Any], state: Mapping[str, Any]) -> None:
-        """Put it into a training's state that was read, in place; `state` is that of the training which goes on.
+        """Add it to a checkpoint that was read, in place; `state` is that of the run which continues.
 
         Raises:
-            CorruptRun: it is another than the one that the state was without.
+            CorruptRun: it is not the part that was left out of the checkpoint.
         """
         if FROZEN in checkpoint:
             self.check(checkpoint[FROZEN])
@@ -59,14 +59,14 @@ class FrozenPart:
             checkpoint["state_dict"] = {**own, **checkpoint["state_dict"]}
 
     def without(self, model: nn.Module) -> dict[str, Tensor]:
-        """The rest of a model's state, as tensors of their own."""
+        """Return copies of the other tensors of a model's state."""
         return {name: value.clone() for name, value in model.state_dict().items() if name not in self.names}
 
     def completed(self, model: nn.Module, rest: Mapping[str, Tensor], digest: str) -> nn.Module:
-        """A copy of the model that has this part in common with it, and the rest from what `without` gave.
+        """Return a copy of the model that shares this part with it, and has the other tensors that `without` returned.
 
         Raises:
-            CorruptRun: the rest was that of another model.
+            CorruptRun: the other tensors belong to another model.
         """
         self.check(digest)
         tensors = (*model.named_parameters(), *model.named_buffers())
@@ -75,21 +75,21 @@ class FrozenPart:
         return whole
 
     def check(self, digest: str) -> None:
-        """Make sure that a checkpoint was one of a training with the same frozen part.
+        """Raise an error unless a checkpoint was written with the same frozen part.
 
         Raises:
-            CorruptRun: it was not.
+            CorruptRun: it was written with another one.
         """
         if digest != self.digest:
             raise CorruptRun(
-                "the frozen weights are not those that the run began with: going on would mix two models",
+                "the frozen weights differ from those that the run started with: resuming would mix two models",
                 where="model",
-                hint="Put the weights back as they were, or train anew.",
+                hint="Restore the original weights, or start a new run.",
             )
 
 
 def frozen_names(network: Network) -> frozenset[str]:
-    """Names of the model's tensors that its fine-tuning never trains."""
+    """Return the names of the model's tensors that its fine-tuning never trains."""
     if network.finetuning is None:
         return frozenset()
     trained: set[int] = set()
@@ -99,7 +99,7 @@ def frozen_names(network: Network) -> frozenset[str]:
 
 
 def _unchanged(module: nn.Module, trained: set[int], prefix: str = "") -> Iterator[str]:
-    """Names in parts that are frozen as a whole, which `keep_frozen` keeps in evaluation mode: statistics too."""
+    """Yield the names in completely frozen parts, whose statistics do not change either (`keep_frozen`)."""
     parameters = list(module.parameters())
     if parameters and not any(id(parameter) in trained for parameter in parameters):
         state = module.state_dict(prefix=prefix)

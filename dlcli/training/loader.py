@@ -1,4 +1,4 @@
-"""Batches, one indexed read each, and the order of their rows."""
+"""Batches, each of which is one indexed read, and the order of their rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.training.fields import Batch, Fields, ReadsAhead, Rows
 
-# Batches of similar lengths are made within so many batches' rows: enough that lengths are close, few enough that a
-# row meets others in each epoch.
+# Rows are sorted by length within pools of this many batches: enough for similar lengths in a batch, and few enough
+# that the batches differ between epochs.
 _POOL = 50
 
 
 def derive_seed(seed: int, *path: int) -> int:
-    """A seed for one purpose (an epoch, a fold), unlike that of any other path; 63 bits, the same everywhere."""
+    """Return a seed of 63 bits for one purpose (an epoch, a fold), which depends on the seed and the path only."""
     import hashlib
 
     digest = hashlib.blake2b(repr((seed, *path)).encode(), digest_size=8).digest()
@@ -25,22 +25,22 @@ def derive_seed(seed: int, *path: int) -> int:
 
 
 class BatchLoader:
-    """Iterates over batches, dicts of tensors, or over chunks: lists of batches that are read lazily.
+    """Iterates over batches (dicts of tensors), or over chunks: lists of batches that are read lazily.
 
-    The order of an epoch depends on `seed` and `epoch` alone, so that a resumed epoch sees what the lost one saw. Rows
-    that differ in length come with others of similar length: a batch is then padded little.
+    The order of an epoch depends on `seed` and `epoch` only, so that a resumed epoch reads the same batches. Rows of
+    different lengths are batched with rows of similar length, so that little padding is needed.
 
     Args:
-        fields: of equally many rows.
-        batch_size: rows of a batch; the last may be smaller.
-        shuffle: a new order each epoch.
-        join_single: a single row that would be left over joins the batch before: it is no batch that can be normalised
-            by its own spread. None: where rows are shuffled, to train on them.
+        fields: all with the same number of rows.
+        batch_size: rows per batch; the last batch may be smaller.
+        shuffle: use a new order in each epoch.
+        join_single: add a single remaining row to the batch before it, because batch normalisation cannot use a batch
+            of one row. None means the value of `shuffle`.
         seed: of the order.
-        chunk: batches an item; None gives single batches.
-        rank: which part of each batch is read, where several processes share it.
-        ranks: how many parts there are. In training `rank_weight` tells what a part's mean loss weighs, so that the
-            mean over the ranks is that of the whole batch; no part is empty.
+        chunk: batches per item; None yields single batches.
+        rank: the part of each batch that is read, if several processes share it.
+        ranks: number of parts, none of which is empty. In training, `rank_weight` is the weight of a part's mean loss,
+            so that the mean over the ranks is that of the whole batch.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class BatchLoader:
         self.rank = rank
         self.ranks = ranks
         self.epoch = 0
-        # Items of the epoch that a resumed training has behind it, and those handed out so far.
+        # The items of the epoch that a resumed run skips, and the number of items yielded so far.
         self._skip = 0
         self._handed_out = 0
 
     @property
     def batches(self) -> int:
-        """Batches an epoch."""
+        """The number of batches per epoch."""
         whole, rest = divmod(self.rows, self.batch_size)
         joins = whole > 0 and 0 < rest < max(2 if self.join_single else 1, self.ranks)
         return whole if rest == 0 or joins else whole + 1
@@ -96,9 +96,9 @@ class BatchLoader:
                 yield Chunk(self, order, range(start, min(start + self.chunk, self.batches)))
 
     def order(self) -> Tensor | None:
-        """This epoch's rows in the order in which they are read, `(N,)` on the CPU; None: as they come.
+        """Return the order of this epoch's rows, `(N,)` on the CPU, or None for their own order.
 
-        Without shuffling the longest come first: what does not fit into memory shows at once.
+        Without shuffling, the longest rows come first, so that a lack of memory shows immediately.
         """
         lengths = self._lengths
         if not self.shuffle:
@@ -107,7 +107,7 @@ class BatchLoader:
         order = torch.randperm(self.rows, generator=generator)
         if lengths is None:
             return order
-        # Only whole batches are sorted: those left over, drawn at random, are of any length.
+        # Only rows of complete batches are sorted; the remaining ones, drawn at random, are of any length.
         whole = self.rows // self.batch_size
         sorted_rows, rest = order.split([whole * self.batch_size, self.rows % self.batch_size])
         pools = torch.arange(len(sorted_rows)) // (_POOL * self.batch_size)
@@ -116,17 +116,17 @@ class BatchLoader:
         return torch.cat([batches[torch.randperm(whole, generator=generator)].flatten(), rest])
 
     def batch(self, number: int) -> Batch:
-        """One of this epoch's batches, by itself."""
+        """Return one of this epoch's batches."""
         return self._read(self.order(), number)
 
     @property
     def _ragged(self) -> Ragged | None:
-        """Rows that differ in length."""
+        """The field whose rows differ in length, or None."""
         return next((field for field in self.fields.values() if isinstance(field, Ragged)), None)
 
     @property
     def _lengths(self) -> Tensor | None:
-        """Of rows that differ in length, or did before features were made of them."""
+        """The lengths of rows that differ in length, or did before their features were computed."""
         ragged, lengths = self._ragged, self.fields.get("lengths")
         if ragged is not None:
             return ragged.lengths
@@ -137,11 +137,11 @@ class BatchLoader:
         return next(iter(self.fields.values())).device
 
     def state_dict(self) -> dict[str, int]:
-        """How much of the epoch is handed out: Lightning keeps it in checkpoints."""
+        """Return the number of items yielded in this epoch; Lightning writes it to checkpoints."""
         return {"handed_out": self._handed_out}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Begin the next epoch behind what was handed out: it is the rest of one that was stopped in its middle."""
+        """Skip the items that were yielded before the checkpoint when the next epoch starts."""
         self._skip = state["handed_out"]
 
     def _rows(self, order: Tensor | None, batch: int) -> Rows:
@@ -150,7 +150,7 @@ class BatchLoader:
         return rows if order is None else order[rows]
 
     def _bounds(self, batch: int) -> tuple[int, int]:
-        """The first row of a batch of all ranks together, and the one after its last."""
+        """Return the first row of a batch (of all ranks together), and the one after its last."""
         last = batch == self.batches - 1
         return batch * self.batch_size, self.rows if last else (batch + 1) * self.batch_size
 
@@ -158,7 +158,7 @@ class BatchLoader:
         rows = self._rows(order, batch)
         if isinstance(rows, slice):
             return {name: values[rows] for name, values in self.fields.items()}
-        # The order of ragged rows is on the CPU, where their lengths are; all other fields are read on the device.
+        # Ragged rows are indexed on the CPU, where their lengths are; all other fields on the device.
         on_device = rows.to(self._device, non_blocking=True)
         read = {
             name: values.index_select(0, rows if isinstance(values, Ragged) else on_device)
@@ -173,7 +173,7 @@ class BatchLoader:
 
 
 class Chunk:
-    """Some batches of an epoch, read one at a time."""
+    """Consecutive batches of an epoch, read one at a time."""
 
     def __init__(self, loader: BatchLoader, order: Tensor | None, batches: range) -> None:
         self._loader = loader

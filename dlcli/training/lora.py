@@ -1,4 +1,4 @@
-"""Low-rank adapters beside a frozen backbone's layers (Hu et al., LoRA, 2021), through the peft library."""
+"""Low-rank adapters of a frozen backbone (Hu et al., LoRA, 2021), through the peft library."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dlcli.training.finetuning import Group
 
 
 class LoRA:
-    """The backbone is frozen; adapters of its layers and the head train, at the optimizer's rate.
+    """Trains the head and low-rank adapters of the backbone's layers at the optimizer's rate; the backbone is frozen.
 
-    An adapted layer gives `W x + alpha / rank * B A x`, where `A` and `B` have `rank` rows and columns (equation 3).
-    `B` starts at 0: the training starts from the pretrained model.
+    An adapted layer computes `W x + alpha / rank * B A x`, where `A` and `B` have `rank` rows and columns (equation 3).
+    `B` is initialised with 0, so that training starts from the pretrained model.
 
     Args:
         rank: of the adapters.
-        alpha: their weight: what they give is multiplied by `alpha / rank`.
+        alpha: the adapters' outputs are multiplied by `alpha / rank`.
         dropout: share of an adapter's inputs that is dropped in training.
-        target_modules: names, or ends of names, of the layers that get one; null: those that peft knows for the
-            architecture, mostly the attention's queries and values.
+        target_modules: names, or ends of names, of the layers with an adapter. None means peft's default for the
+            architecture, mostly the queries and values of the attention.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class LoRA:
         self.target_modules = target_modules
 
     def prepare(self, model: HasBackbone) -> None:
-        """Freeze the backbone, and put the adapters into it.
+        """Freeze the backbone and insert the adapters.
 
         Raises:
-            ConfigError: it is no model of transformers', has no such layers, or peft is not installed.
+            ConfigError: the backbone is not a transformers model or has no such layers, or peft is not installed.
         """
         architecture = getattr(getattr(model.backbone, "config", None), "model_type", None)
         if architecture is None:
             raise ConfigError(
-                f"the backbone of {type(model).__name__} is no model of transformers': it takes no adapters",
+                f"the backbone of {type(model).__name__} is not a transformers model: it takes no adapters",
                 "finetune",
-                "Choose model=pretrained_text, or another way: finetune=fine_tuning.",
+                "Choose model=pretrained_text, or another method: finetune=fine_tuning.",
             )
         library = peft()
         targets = self.target_modules
@@ -62,33 +62,33 @@ class LoRA:
             lora_dropout=self.dropout,
             target_modules=targets if targets is None or isinstance(targets, str) else list(targets),
         )
-        there = _layers_with_weights(model.backbone)
+        layers = _layers_with_weights(model.backbone)
         try:
             with warnings.catch_warnings():
-                # GPT-2's layers keep their weights transposed: peft sees that by itself, and says so.
+                # GPT-2's layers keep their weights transposed. peft detects that and warns of it.
                 warnings.filterwarnings("ignore", message="fan_in_fan_out")
                 library.inject_adapter_in_model(config, model.backbone)
         except ValueError as error:
-            said = "knows no layers of its own to adapt" if targets is None else "has no such layers to adapt"
+            message = "has no default layers to adapt" if targets is None else "has no such layers to adapt"
             raise ConfigError(
-                f"{architecture} {said}",
+                f"{architecture} {message}",
                 "finetune.target_modules",
-                f"There are {', '.join(there)}; all-linear takes each.",
+                f"Its layers are {', '.join(layers)}; all-linear adapts all of them.",
             ) from error
 
     def start_epoch(self, model: HasBackbone, epoch: int) -> bool:
-        """Nothing changes."""
+        """Return False: nothing changes."""
         return False
 
     def groups(self, model: HasBackbone) -> list[Group]:
-        """The head and the adapters."""
+        """Return the head and the adapters."""
         adapters = [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
         return [{"params": [*model.head.parameters(), *adapters], "lr_share": 1.0}]
 
     def merged(self, model: nn.Module) -> nn.Module:
-        """A copy without adapters, which gives the same: what they have learnt is in its layers' weights.
+        """Return an equivalent copy without adapters, whose layers' weights include them.
 
-        The model itself keeps its bits, and lends the copy whatever it does not adapt.
+        The model itself is unchanged, and the copy shares its layers that are not adapted.
         """
         kind = peft().tuners.lora.LoraLayer
         layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, kind)}
@@ -102,7 +102,7 @@ class LoRA:
 
 
 def peft() -> Any:
-    """The library.
+    """Return the peft library.
 
     Raises:
         ConfigError: it is not installed.
@@ -117,7 +117,7 @@ def peft() -> Any:
 
 
 def _layers_with_weights(backbone: nn.Module) -> list[str]:
-    """The ends of their names."""
+    """Return the last parts of the names of layers with a weight matrix."""
     return sorted(
         {
             name.rpartition(".")[2]

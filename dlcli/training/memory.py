@@ -1,4 +1,4 @@
-"""Out of memory: recognising it, and finding a batch that fits."""
+"""Recognise that memory has run out, and find a batch size that fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.training.network import Network
 
 
 def release_freed() -> None:
-    """Give back to the system what was freed: glibc keeps it, and of a large table that is as much as the table."""
+    """Return freed memory to the system: glibc keeps it, which for a large table is as much as the table."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # not glibc
@@ -24,7 +24,7 @@ def release_freed() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on a device or on the host (where torch raises a plain RuntimeError)."""
+    """Return whether an allocation failed, on a device or on the host (where torch raises a plain RuntimeError)."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError)
@@ -35,21 +35,21 @@ def is_out_of_memory(error: BaseException) -> bool:
 def explain(
     network: Network, task: Task, train: Fields, batch_size: int, device: torch.device
 ) -> OutOfMemory:
-    """The error to show: the batch size that was tried, and one that was tried now and fits."""
+    """Return the error to show, with the batch size that failed, and one that fits (it is tried now)."""
     tried = min(batch_size, len(train["y"]))
     size = _fitting(network.to(device), task, train, tried, device)
     if size is None:
-        hint = "Not even one row fits: choose a smaller model."
+        hint = "Not even a single row fits: choose a smaller model."
     else:
         hint = f"dataset.batch_size={size} fits (forward and backward were tried)"
-        hint += f"; trainer.accumulate_grad_batches={-(-tried // size)} keeps the step's size."
+        hint += f"; trainer.accumulate_grad_batches={-(-tried // size)} keeps the effective batch size."
     return OutOfMemory(
         f"a batch of {tried} rows does not fit into the memory of {device}", "dataset.batch_size", hint
     )
 
 
 def _fitting(network: Network, task: Task, train: Fields, tried: int, device: torch.device) -> int | None:
-    """The first of tried/2, tried/4, ... whose forward and backward pass succeed."""
+    """Return the first of tried/2, tried/4, ... whose forward and backward pass succeed, or None."""
     size = tried // 2
     while size >= 1:
         network.zero_grad(set_to_none=True)

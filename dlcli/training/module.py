@@ -1,4 +1,4 @@
-"""The Lightning module: one optimizer step, or a chunk of them, and what is read once an epoch."""
+"""The Lightning module: one optimizer step, or a chunk of steps, and the metrics of an epoch."""
 
 from __future__ import annotations
 
@@ -23,27 +23,25 @@ from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Schedule
 from dlcli.training.scores import Scores
 
-# Losses stay on the device; so many are looked at together, lest a run that has diverged goes on for hours.
+# Losses stay on the device. They are checked after this many steps, so that a diverged run ends soon.
 _CHECK_EVERY = 256
 
 
 class TrainingModule(pl.LightningModule):
     """A network and its task, as Lightning trains them.
 
-    With chunks, one `training_step` does the optimizer steps of a whole chunk (manual optimisation): Lightning's work
-    between steps, which costs a small network more than the step itself, is done once a chunk. The steps themselves
-    are the same, and so are the weights.
+    With chunks, one `training_step` does the optimizer steps of a chunk (manual optimisation). Lightning's work between
+    steps, which for a small network takes longer than the step itself, is then done once per chunk. The steps and the
+    resulting weights are the same.
 
     Args:
         network: from a batch to outputs.
         task: loss and metrics.
         recipe: optimizer, schedule, augmentation, averaging, seed and monitored metric.
-        train: batches, or chunks of batches, of training rows.
-        val: batches of validation rows, if there are any.
-        metrics: names of the task's metrics that are counted each epoch.
-        on_epoch: called with each finished epoch's number and metrics.
-
-    Where several processes train, `train` gives this one its part of each batch.
+        train: batches of training rows, or chunks of batches. With several processes, this process's part of each.
+        val: batches of validation rows, or None.
+        metrics: names of the task's metrics that are computed in each epoch.
+        on_epoch: called with the number and the metrics of each finished epoch.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class TrainingModule(pl.LightningModule):
         self.average = (
             WeightAverage(network.model, recipe.averaging) if recipe.averaging is not None else None
         )
-        # What the last finished epoch measured: train/..., val/..., lr, samples_per_second.
+        # The metrics of the last finished epoch: train/..., val/..., lr, samples_per_second.
         self.epoch_metrics: dict[str, float] = {}
         self.epoch_seconds = 0.0
         self.automatic_optimization = train.chunk is None
@@ -81,18 +79,18 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of training rows."""
+        """The number of batches of training rows."""
         return self._train.batches
 
     @property
-    def judged(self) -> Network:
-        """The network that is validated, and whose weights are kept: the averaged one, once there is an average."""
+    def evaluated(self) -> Network:
+        """The network that is validated and saved: the averaged one, once there is an average."""
         if self.average is None or not self.average.updates:
             return self.network
         return self.network.with_model(self.average.model)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer of all parameters that train, and its schedule."""
+        """Return the optimizer of the trained parameters, and its schedule."""
         optimizer = self._recipe.make_optimizer(self.network.trained_parameters())
         if self._recipe.make_schedule is None:
             return optimizer
@@ -102,7 +100,7 @@ class TrainingModule(pl.LightningModule):
         )
         config: dict[str, Any] = {"scheduler": self._schedule.scheduler}
         if self.automatic_optimization:
-            # Lightning would step a plateau's scheduler only after the checkpoint is written: `end_epoch` does it.
+            # Lightning would step a plateau schedule only after the checkpoint is written; `end_epoch` does it before.
             config |= {"interval": self._schedule.interval, "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
@@ -115,42 +113,42 @@ class TrainingModule(pl.LightningModule):
         return self._train.batches * epochs if epochs is not None and epochs >= 0 else None
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Lightning calls this after steps and epochs; those of an epoch are `end_epoch`'s."""
+        """Step the schedule after an optimizer step; `end_epoch` steps it after an epoch."""
         if self._schedule is not None:
             self._schedule.end_step()
 
     def setup(self, stage: str) -> None:
-        """Move the data to the device, once."""
+        """Move the data to the device."""
         for loader in (self._train, self._val):
             if loader is not None:
                 loader.fields = {name: values.to(self.device) for name, values in loader.fields.items()}
 
     def release_rows(self) -> None:
-        """Let go of the data: Lightning's trainer and this module hold each other, and it, long after a training."""
+        """Release the data, since trainer and module reference each other long after training."""
         for loader in (self._train, self._val):
             if loader is not None:
                 loader.fields = {}
 
     def train_dataloader(self) -> BatchLoader:
-        """Batches of training rows."""
+        """Return the batches of training rows."""
         return self._train
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
-        """Batches of validation rows; where there are none, the trainer is told not to ask."""
+        """Return the batches of validation rows; without any, `limit_val_batches=0` turns validation off."""
         return self._val if self._val is not None else []
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The data is there already."""
+        """Return the batch: the data is on the device already."""
         return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Augment a single batch of training rows; those of a chunk are augmented as they are read."""
+        """Augment a batch of training rows; batches of a chunk are augmented in `training_step`."""
         if self._recipe.augment is None or isinstance(batch, Chunk) or not self.trainer.training:
             return batch
         return self._recipe.augment(batch)
 
     def on_train_epoch_start(self) -> None:
-        """Reseed for this epoch, and start its clock."""
+        """Reseed for this epoch, and start measuring its time."""
         self._train.epoch = self.current_epoch
         self.network.start_epoch(self.current_epoch)
         rank = self._train.rank
@@ -158,12 +156,12 @@ class TrainingModule(pl.LightningModule):
         self._losses.clear()
         self._batch_idx = -1
         self.epoch_metrics = {}
-        # The rate that the epoch starts with; a schedule has moved on when the epoch ends.
+        # The rate at the start of the epoch; a schedule has changed it when the epoch ends.
         self._epoch_lr = self.learning_rate
         self._started = time.perf_counter()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Without what never changes; in the middle of an epoch, with what it has drawn and counted."""
+        """Leave out frozen parameters; within an epoch, add random states, losses and counts."""
         self.frozen.leave_out(checkpoint)
         if self._losses:
             own = {
@@ -177,24 +175,24 @@ class TrainingModule(pl.LightningModule):
             checkpoint["within_epoch"] = all_parts(own, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep that until the training goes on."""
+        """Restore frozen parameters, and keep the state within an epoch until training starts."""
         self.frozen.put_back(checkpoint, self.state_dict())
         self._within_epoch = checkpoint.get("within_epoch")
 
     def on_train_start(self) -> None:
-        """Go on in the middle of an epoch, which Lightning does not start again."""
+        """Continue within an epoch, for which Lightning does not call `on_train_epoch_start`."""
         self._averaged_step = self.trainer.global_step
         if self._within_epoch is None:
             return
         within = own_part(self._within_epoch, self._train.rank, self._train.ranks, self.device)
         self._within_epoch = None
         self.on_train_epoch_start()
-        # Lightning does so too, but not where a schedule made it count the batches before the checkpoint was read.
+        # Lightning restores it too, except where a schedule made it count batches before the checkpoint was read.
         self._train.load_state_dict(within["rows"])
         self.epoch_metrics, self._epoch_lr = within["metrics"], within["lr"]
         if (
             self.automatic_optimization
-        ):  # the checkpoint was written between the step and its part in the average
+        ):  # the checkpoint was written between the step and the update of the average
             self._update_average(epoch_ends=False)
         if "scores" in within:
             self._losses.extend(within["losses"].unbind())
@@ -202,9 +200,9 @@ class TrainingModule(pl.LightningModule):
             set_random_state(within["random"])
 
     def training_step(self, batch: Batch | Chunk, batch_idx: int) -> Tensor | None:
-        """One step that Lightning completes, or a chunk of whole steps."""
+        """Return the loss of a step that Lightning completes, or do the steps of a chunk."""
         if self.automatic_optimization:
-            # L-BFGS asks several times for one batch's loss: the first is what the epoch's figures count.
+            # L-BFGS evaluates a batch's loss several times; only the first one counts in the epoch's metrics.
             counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
             return self._loss(batch, counts)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
@@ -219,7 +217,7 @@ class TrainingModule(pl.LightningModule):
                 counts, asked = not asked, True
                 loss = self._loss(one, counts)
                 optimizer.zero_grad()
-                # Lightning's own tells DDP of it; alone it would only cost time.
+                # `manual_backward` informs DDP; in a single process it would only take time.
                 if self._train.ranks > 1:
                     self.manual_backward(loss)
                 else:
@@ -233,7 +231,7 @@ class TrainingModule(pl.LightningModule):
         return None
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Take the new weights into the average, unless gradients are still being gathered."""
+        """Update the average, unless gradients are still being accumulated."""
         if self.automatic_optimization and self.trainer.global_step != self._averaged_step:
             self._averaged_step = self.trainer.global_step
             self._update_average(epoch_ends=False)
@@ -246,7 +244,7 @@ class TrainingModule(pl.LightningModule):
         )
         if measure:
             rows = BatchLoader(self._train.fields, self._train.batch_size, join_single=True)
-            measure_batch_norm(self.judged, self.network.model, rows)
+            measure_batch_norm(self.evaluated, self.network.model, rows)
 
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         outputs = self.network(batch)
@@ -287,15 +285,15 @@ class TrainingModule(pl.LightningModule):
         return float(optimizer.param_groups[0]["lr"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the outputs; they are judged at the epoch's end."""
-        self._val_scores.update(self.judged(batch), batch["y"])
+        """Collect the outputs, which are evaluated at the end of the epoch."""
+        self._val_scores.update(self.evaluated(batch), batch["y"])
 
     def on_validation_epoch_start(self) -> None:
-        """Training's part of the epoch ends here."""
+        """End the training part of the epoch."""
         self._end_of_training()
 
     def on_validation_epoch_end(self) -> None:
-        """Log what the validation rows say."""
+        """Log the metrics of the validation rows."""
         scores = {f"val/{name}": value for name, value in self._val_scores.compute().items()}
         self.epoch_metrics.update(scores)
         self.log_dict(scores)
@@ -307,7 +305,7 @@ class TrainingModule(pl.LightningModule):
             )
 
     def on_train_epoch_end(self) -> None:
-        """Log what the training rows said along the way, and report the epoch."""
+        """Log the metrics of the training rows, and report the epoch."""
         self._end_of_training()
         scores = {f"train/{name}": value for name, value in self._train_scores.compute().items()}
         self.log_dict(scores)

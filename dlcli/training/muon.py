@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024) for a whole model: torch's own takes matrices alone."""
+"""Muon (Jordan et al., 2024) for any model; torch's own implementation accepts matrices only."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 class Muon(Optimizer):
     """Muon on the matrices, AdamW on everything else (biases, normalisation, convolutions).
 
-    Muon's step is scaled as Liu et al. (Muon is Scalable for LLM Training, 2025) do: it is as large as AdamW's would
-    be, so that one learning rate and one weight decay serve both.
+    Muon's step is scaled to the size of AdamW's (Liu et al., Muon is Scalable for LLM Training, 2025), so that one
+    learning rate and one weight decay suit both.
 
     Args:
         params: parameters, or groups of them.
         lr: learning rate.
         weight_decay: decoupled weight decay.
-        momentum: share of the last update that is kept in the next, of Muon.
-        nesterov: looks ahead along that momentum.
-        betas: decay of the running means, of AdamW.
+        momentum: Muon's momentum.
+        nesterov: whether Muon uses Nesterov momentum.
+        betas: AdamW's coefficients of the running means.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Muon(Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        # The very dicts of the parts: what a scheduler writes into them is what the parts read.
+        # The same dicts as in the parts, so that the parts see what a scheduler changes.
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of both; a closure is evaluated once, before them."""
+        """Do a step of both optimizers; a closure is evaluated once, before them."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -65,11 +65,11 @@ class Muon(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of both."""
+        """Return the states of both optimizers."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the states of both."""
+        """Restore the states of both optimizers."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()

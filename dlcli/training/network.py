@@ -1,4 +1,4 @@
-"""`Network`: a model behind the last part of its preprocessing."""
+"""`Network`: a model together with the part of the preprocessing that runs on the device."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 
 
 class Network(nn.Module):
-    """From a batch, a dict of tensors, to outputs.
+    """Maps a batch, a dict of tensors, to outputs.
 
-    A plain model never sees a batch: its `forward` is called with the fields that its signature names. One that says
-    that it `takes_raw` gets `x` as the preprocessing's first half gives it, and scales it itself.
+    The model's `forward` is called with the fields that its signature names. A model with `takes_raw` gets `x` without
+    the `on_device` part of the preprocessing, and scales it itself.
 
     Args:
-        model: gives the outputs.
-        on_device: the last part of the preprocessing.
-        finetuning: what of the model trains; None: everything.
+        model: computes the outputs.
+        on_device: the last part of the preprocessing, which runs on the device.
+        finetuning: decides which parts of the model are trained; None trains everything.
     """
 
     def __init__(
@@ -36,43 +36,43 @@ class Network(nn.Module):
         self._inputs = tuple(inspect.signature(model.forward).parameters)
 
     def with_model(self, model: nn.Module) -> Network:
-        """The same network around another model of the same kind, whose layers stay in their mode."""
+        """Return the same network with another model of the same kind, whose layers keep their mode."""
         network = Network(model, self.on_device)
-        network.finetuning = self.finetuning  # it has prepared the model already
+        network.finetuning = self.finetuning  # the model is prepared already
         network.training = model.training
         return network
 
     def model_to_keep(self) -> nn.Module:
-        """The model as it is saved: without what only its training needs."""
+        """Return the model to save, without parts that only training needs."""
         merged = getattr(self.finetuning, "merged", None)
         return merged(self.model) if merged is not None else self.model
 
     @property
     def _trained(self) -> Any:
-        """The model as what fine-tuning asks for: a check has made sure that it is that."""
+        """The model; a check has ensured that it has what fine-tuning needs."""
         return self.model
 
     def trained_parameters(self) -> list[nn.Parameter] | list[Group]:
-        """What ever trains, as an optimizer takes it: parameters, or groups with an `lr_share` of its rate each."""
+        """Return the parameters trained in any epoch, or groups of them with an `lr_share` of the rate each."""
         if self.finetuning is None:
             return [parameter for parameter in self.parameters() if parameter.requires_grad]
         groups = self.finetuning.groups(self._trained)
         return groups if len(groups) > 1 else groups[0]["params"]
 
     def start_epoch(self, epoch: int) -> None:
-        """Train what is to train from this epoch on."""
+        """Unfreeze the parts that are trained from this epoch on."""
         if self.finetuning is not None and self.finetuning.start_epoch(self._trained, epoch):
             self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, but for what is frozen."""
+        """Set the training mode, except for frozen parts."""
         super().train(mode)
         if mode and self.finetuning is not None:
             keep_frozen(self.model)
         return self
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Outputs of the model, `(N, ...)`."""
+        """Return the outputs of the model, `(N, ...)`."""
         fields = {name: batch[name] for name in self._inputs if name in batch}
         if self.on_device is None or "x" not in fields:
             return self.model(**fields)

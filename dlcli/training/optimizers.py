@@ -1,4 +1,4 @@
-"""Parameter groups: what weight decay acts on."""
+"""Parameter groups: the parameters that weight decay applies to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def parameter_groups(
     weight_decay: float,
     on: Literal["weights", "all"],
 ) -> list[Tensor] | list[dict[str, Any]]:
-    """What trains, as an optimizer takes it: parameters, or groups with a rate and a weight decay of their own.
+    """Return parameters, or parameter groups with their own learning rate and weight decay, for an optimizer.
 
-    Groups that are given say with `lr_share` what share of `lr` is theirs.
+    The learning rate of a given group is its `lr_share` of `lr`.
     """
     given: list[Any] = list(parameters)
     if not given or isinstance(given[0], Tensor):
@@ -32,11 +32,10 @@ def parameter_groups(
 def _by_decay(
     trained: list[Tensor], weight_decay: float, on: Literal["weights", "all"]
 ) -> list[Tensor] | list[dict[str, Any]]:
-    """The parameters as an optimizer takes them: one list, or with `weights` two groups, the second not decayed.
+    """Return the parameters as one list, or with `on="weights"` as two groups, the second without weight decay.
 
-    A bias, and the scale and shift of a normalisation, have one dimension and few numbers: decaying them takes
-    freedom from the model without keeping it simple (Goyal et al., 2017, section 5.3). What has more dimensions are
-    weights.
+    Parameters with more than one dimension are weights. Biases, and scale and shift of a normalisation, are few:
+    decaying them restricts the model without making it simpler (Goyal et al., 2017, section 5.3).
     """
     weights = [parameter for parameter in trained if parameter.ndim > 1]
     if on == "all" or weight_decay == 0 or len(weights) in (0, len(trained)):

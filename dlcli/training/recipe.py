@@ -38,8 +38,8 @@ class Recipe:
         mode: `min` or `max`.
         make_schedule: from the optimizer to its learning-rate schedule; None keeps the rate constant.
         augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
-        averaging: keeps an average of the weights, which validation then judges.
-        keep_last: the last epoch counts as the best; for runs without rows to choose by.
+        averaging: averages the weights; validation then uses the average.
+        keep_last: the last epoch counts as the best, for runs without validation rows.
         checkpoint_minutes: minutes between checkpoints within an epoch.
     """
 

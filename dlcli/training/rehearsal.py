@@ -1,4 +1,4 @@
-"""One real step of a training before it starts: does it run, how long does it take, what room does it need."""
+"""Train a few batches before the run, to find errors and to estimate time, memory and disk space."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ _STEPS, _SECONDS = 50, 1.0
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What some batches told of a training, in bytes and seconds.
+    """Estimates for a training run, from a few batches.
 
     Attributes:
-        device: where it ran.
-        parameters: of the model; `trainable` those that train.
+        device: on which the batches were trained.
+        parameters: number of the model's parameters.
+        trainable: number of those that are trained.
         steps_per_epoch: optimizer steps.
-        seconds_per_epoch: estimated from a few steps, validation included.
-        features_seconds: what a frozen backbone's features take before the first epoch, once, where they are kept.
-        features_bytes: what they take on the disk.
-        memory: what is there at once: `weights`, `gradients`, the `optimizer`'s state, `data`, and for a `batch` what
-            the forward pass keeps for the backward pass (on a GPU the peak that was measured).
-        disk: what the run leaves behind: the best weights and the last full state.
-        disk_peak: what it needs while each is written beside its predecessor.
+        seconds_per_epoch: estimated from a few steps, with validation.
+        memory: bytes in use at the same time: `weights`, `gradients`, the `optimizer`'s state, `data`, and for a
+            `batch` what the forward pass keeps for the backward pass (on a GPU the measured peak).
+        disk: bytes that the run leaves on disk: the best weights and the last full state.
+        disk_peak: bytes that it needs while each of them is written beside its predecessor.
+        features_seconds: seconds to compute a frozen backbone's features before the first epoch, if they are cached.
+        features_bytes: bytes that they take on disk.
     """
 
     device: str
@@ -81,7 +82,7 @@ def rehearse(
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with _kept_for_backward(network) as kept:
-            step(_batch(loader, 0, device))  # where rows differ in length, the longest
+            step(_batch(loader, 0, device))  # of rows that differ in length, the longest ones
         sizes = {
             "weights": _bytes((*network.parameters(), *network.buffers())),
             "gradients": _bytes(p.grad for p in network.parameters() if p.grad is not None),
@@ -98,7 +99,7 @@ def rehearse(
     saved = network.model.state_dict()
     weights = _bytes(saved.values())
     changing = weights - _bytes(saved[name] for name in frozen_names(network))
-    # The best weights end in the model's folder; the last state holds what changes, and the optimizer's state.
+    # The best weights end up in the model's folder; the last state holds the trained weights and the optimizer's state.
     state = changing + sizes["optimizer"]
     return Rehearsal(
         device=str(device),
@@ -117,7 +118,7 @@ def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
 
 
 def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precision, batch: Batch) -> None:
-    """One optimizer step."""
+    """Do one optimizer step."""
     inputs = {name: values for name, values in batch.items() if name != "y"}
     wanted = f"Outputs should be of shape ({len(batch['y'])}, {task.num_outputs})."
 
@@ -137,7 +138,7 @@ def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precisi
 
 
 def _seconds(step: Callable[[], None], device: torch.device) -> float:
-    """The median time of a few steps; one that warms up is over."""
+    """Return the median time of a few steps, after one step of warm-up."""
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < _STEPS and time.perf_counter() - started < _SECONDS:
@@ -149,7 +150,7 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
 
 
 def _validation(network: Network, loader: BatchLoader, precision: Precision, device: torch.device) -> float:
-    """Seconds that all validation rows take, from one batch of them."""
+    """Estimate the seconds that all validation rows take, from one batch."""
     batch = _batch(loader, loader.batches // 2, device)
     network.eval()
     with torch.no_grad(), precision.val_step_context(), blamed_on("model", network.model, batch):
@@ -166,7 +167,7 @@ def _wait(device: torch.device) -> None:
 
 @contextmanager
 def _kept_for_backward(network: Network) -> Iterator[dict[int, int]]:
-    """Bytes by storage of what autograd saves, but for the weights, which are there anyway."""
+    """Yield the bytes of the storages that autograd saves, without the weights."""
     known = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
     kept: dict[int, int] = {}
 
@@ -189,12 +190,12 @@ def _enough_memory(
     except Exception as error:
         if not memory.is_out_of_memory(error):
             raise
-        told = memory.explain(network, task, train, batch_size, device)
-        raise ConfigError(told.problems) from error
+        found = memory.explain(network, task, train, batch_size, device)
+        raise ConfigError(found.problems) from error
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:
-    """All tensors of an optimizer's state, however it nests them."""
+    """Yield all tensors of an optimizer's state, at any depth."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, dict):
@@ -206,7 +207,7 @@ def _tensors(state: Any) -> Iterator[Tensor]:
 
 
 def _held(field: Field) -> int:
-    """Bytes that a field holds in memory: none where its rows are read when they are needed."""
+    """Return the bytes that a field holds in memory: none if its rows are read on demand."""
     return getattr(field, "nbytes", 0)
 
 

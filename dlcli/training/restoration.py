@@ -1,4 +1,4 @@
-"""A run's checkpoints before its training goes on: with the best weights beside them, and not without their digests."""
+"""Prepare the checkpoints of a run that continues: verify their digests, and restore the best weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WEIGHTS = Path("model", "weights.safetensors")
 
 
 def place_of_checkpoints(run_dir: Path) -> dict[str, Any]:
-    """Arguments of `fit`: where a run's checkpoints are, whose they are, and what to do where they are damaged."""
+    """Return arguments of `fit`: the folder of a run's checkpoints, its ID, and the hint for damaged ones."""
     ledger = Ledger.load(run_dir)
     return {"folder": _folder(ledger), "run_id": ledger.run_id, "start_over": _start_over(ledger)}
 
@@ -31,14 +31,14 @@ def _folder(ledger: Ledger) -> Path:
 
 def _start_over(ledger: Ledger) -> str:
     folder = shlex.quote(display(_folder(ledger)))
-    return f"Take it from a backup, or start over, to the same result: rm -r {folder} && {resume_command(ledger)}"
+    return f"Restore it from a backup, or start over with the same result: rm -r {folder} && {resume_command(ledger)}"
 
 
 def check_checkpoints(ledger: Ledger) -> None:
-    """Whether a training can go on from what it has written; nothing is changed.
+    """Raise an error if training cannot continue from a run's checkpoints; nothing is changed.
 
     Raises:
-        CorruptRun: it cannot.
+        CorruptRun: they are damaged.
     """
     if (_folder(ledger) / LAST).exists():
         has_weights = _check_weights(ledger)
@@ -46,10 +46,10 @@ def check_checkpoints(ledger: Ledger) -> None:
 
 
 def restore_checkpoints(ledger: Ledger) -> None:
-    """Put the best weights of a finished run back beside its checkpoint, from where it may go on.
+    """Copy the best weights of a finished run back beside its checkpoint, so that it can continue.
 
     Raises:
-        CorruptRun: the weights are not what was recorded, or the digests of the checkpoints are gone.
+        CorruptRun: the weights do not match their digest, or the digests of the checkpoints are missing.
     """
     folder = _folder(ledger)
     if not (folder / LAST).exists() or not _check_weights(ledger):
@@ -63,7 +63,7 @@ def restore_checkpoints(ledger: Ledger) -> None:
 
 
 def _check_weights(ledger: Ledger) -> bool:
-    """Whether a finished run's weights are there, as they were recorded."""
+    """Return whether a finished run's weights exist; they must match their digest."""
     folder, saved = _folder(ledger), ledger.run_dir / _WEIGHTS
     if ledger.digests is not None and not (folder / MANIFEST_FILE).is_file():
         raise CorruptRun("is missing", str(folder / MANIFEST_FILE), _start_over(ledger))
@@ -75,7 +75,7 @@ def _check_weights(ledger: Ledger) -> bool:
 
 
 def note_of_history(epochs: int, finished: int) -> str:
-    """That a run's history lacks epochs which are behind it; empty where it has all of them."""
+    """Return a note if a run's history lacks finished epochs, else an empty string."""
     if epochs >= finished:
         return ""
-    return f"metrics.jsonl has {epochs} of {finished} epochs: the figures of the others are lost"
+    return f"metrics.jsonl has {epochs} of {finished} epochs: the metrics of the others are lost"

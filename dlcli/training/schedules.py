@@ -1,4 +1,4 @@
-"""Learning rates over time: when a scheduler steps, and the shapes that torch has not got with a warm-up."""
+"""Learning-rate schedules: when a scheduler steps, and shapes with a warm-up that torch lacks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Epochs = Annotated[float, Ge(0)]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A scheduler, and after what it steps."""
+    """A scheduler, and whether it steps after each epoch or each optimizer step."""
 
     scheduler: LRScheduler
     interval: Literal["epoch", "step"]
 
     def end_epoch(self, monitored: float | None) -> None:
-        """Step where it steps once an epoch; one that waits for a plateau looks at the monitored metric."""
+        """Step a scheduler that steps once per epoch; a plateau scheduler uses the monitored metric."""
         if isinstance(self.scheduler, ReduceLROnPlateau):
             if monitored is not None:
                 self.scheduler.step(monitored)
@@ -31,7 +31,7 @@ class Schedule:
             self.scheduler.step()
 
     def end_step(self) -> None:
-        """Step where it steps after each step of the optimizer."""
+        """Step a scheduler that steps after each optimizer step."""
         if self.interval == "step" and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
 
@@ -43,9 +43,9 @@ def cosine(
     warmup_epochs: Epochs = 0.0,
     final: Share = 0.0,
 ) -> LambdaLR:
-    """From the optimizer's rate down to the share `final` of it, along half a cosine (Loshchilov and Hutter, 2017).
+    """Decay the optimizer's rate to the share `final` of it along half a cosine (Loshchilov and Hutter, 2017).
 
-    During the first `warmup_epochs`, which may be a fraction, the rate grows in equal steps instead.
+    During the first `warmup_epochs`, which may be a fraction, the rate increases linearly instead.
     """
     return _falling(
         optimizer,
@@ -64,7 +64,7 @@ def polynomial(
     warmup_epochs: Epochs = 0.0,
     final: Share = 0.0,
 ) -> LambdaLR:
-    """As `cosine`, along `(1 - done) ** power`, where `done` runs from 0 to 1: a straight line with power 1."""
+    """Decay like `cosine`, but along `(1 - t) ** power` with t from 0 to 1: linearly with power 1."""
     return _falling(
         optimizer, total_steps, warmup_epochs * steps_per_epoch, final, lambda done: (1 - done) ** power
     )
@@ -76,7 +76,7 @@ def _falling(
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        # A resumed training may be longer than it was planned to be.
+        # A resumed run may be longer than planned.
         done = min((step - warmup) / max(total - warmup, 1), 1.0)
         return final + (1 - final) * shape(done)
 

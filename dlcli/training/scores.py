@@ -1,4 +1,4 @@
-"""Loss and metrics of many rows, computed once and not batch by batch."""
+"""Loss and metrics over many rows, computed together instead of batch by batch."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torchmetrics import MetricCollection
 from dlcli.distributed.world import summed
 from dlcli.tasks.base import Task
 
-# Outputs are kept until there are so many values of them, and then counted in one go.
+# Outputs are collected up to this number of values, and then evaluated together.
 _VALUES = 1 << 22
 
 _SINGLE_ONLY = ("mps",)
 
 
 def counting_device(device: torch.device) -> torch.device:
-    """Where figures of outputs on `device` are summed: there, but for Apple's GPUs, which have no double precision."""
+    """Return the device on which metrics are summed: `device`, or the CPU for Apple GPUs (no double precision)."""
     return torch.device("cpu") if device.type in _SINGLE_ONLY else device
 
 
 class Scores:
-    """Collects outputs and encoded targets; `compute` gives the mean loss and metrics over all rows.
+    """Collects outputs and encoded targets; `compute` returns the mean loss and the metrics over all rows.
 
-    Nothing here waits for the device before `compute`, unless what was kept has to be counted on the CPU.
+    Nothing is synchronised with the device before `compute`, unless the metrics have to be computed on the CPU.
 
     Args:
-        task: whose loss and metrics.
-        names: of the metrics; default all.
+        task: has the loss and the metrics.
+        names: of the metrics; None means all.
     """
 
     def __init__(self, task: Task, names: Sequence[str] | None = None) -> None:
@@ -49,7 +49,7 @@ class Scores:
         self._metrics.reset()
 
     def update(self, outputs: Tensor, y: Tensor) -> None:
-        """Add some rows."""
+        """Add the outputs and targets of some rows."""
         self._outputs.append(outputs.detach())
         self._targets.append(y)
         self._waiting += outputs.numel()
@@ -57,18 +57,20 @@ class Scores:
             self._count()
 
     def state_dict(self) -> dict[str, Any]:
-        """What was collected so far, as tensors and numbers. Nothing is counted for it: sums would round otherwise."""
+        """Return what was collected so far, unevaluated, so that sums are rounded as without the checkpoint."""
         metrics = {name: dict(metric.metric_state) for name, metric in self._metrics.items(copy_state=False)}
         waiting = {"outputs": list(self._outputs), "targets": list(self._targets)}
         return {**waiting, "metrics": metrics, "loss": self._loss, "rows": self._rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on counting from there."""
+        """Restore what was collected."""
         self._reset()
         for name, metric in self._metrics.items(copy_state=False):
             for key, value in state["metrics"][name].items():
                 setattr(metric, key, value)
-            metric._update_count = int(state["rows"] > 0)  # else `compute` warns of having seen nothing
+            metric._update_count = int(
+                state["rows"] > 0
+            )  # otherwise `compute` warns that there were no updates
         self._outputs, self._targets = list(state["outputs"]), list(state["targets"])
         self._waiting = sum(outputs.numel() for outputs in self._outputs)
         self._loss, self._rows = state["loss"], state["rows"]
@@ -76,17 +78,17 @@ class Scores:
     @torch.no_grad()
     def _count(self) -> None:
         outputs, y = torch.cat(self._outputs).float(), torch.cat(self._targets)
-        # Judged where the task is, summed in double precision where that exists.
+        # Evaluated on the task's device, and summed in double precision where that exists.
         device = counting_device(outputs.device)
-        judged = [values.to(device) for values in self._task.metric_inputs(outputs, y)]
+        inputs = [values.to(device) for values in self._task.metric_inputs(outputs, y)]
         named = {name: values.to(device) for name, values in self._task.metric_kwargs(outputs).items()}
-        self._metrics.to(device).update(*judged, **named)
+        self._metrics.to(device).update(*inputs, **named)
         self._loss = self._loss + self._task.loss(outputs, y).to(device).double() * len(y)
         self._rows += len(y)
         self._outputs, self._targets, self._waiting = [], [], 0
 
     def compute(self) -> dict[str, float]:
-        """`loss` and the metrics by name; starts afresh."""
+        """Return `loss` and the metrics by name, and reset."""
         if self._waiting:
             self._count()
         scores = self._metrics.compute()
@@ -94,7 +96,7 @@ class Scores:
         loss = torch.as_tensor(self._loss, dtype=torch.float64)
         loss, rows = summed(torch.stack([loss, loss.new_tensor(self._rows)]))
         values = {"loss": loss / rows, **{name: scores[name] for name in self._names}}
-        # One transfer for all of them; a figure of several targets is the mean of theirs.
+        # One transfer for all metrics; with several targets the mean over targets is returned.
         numbers = torch.stack([torch.as_tensor(value).double().mean() for value in values.values()]).tolist()
         self._reset()
         return dict(zip(values, numbers, strict=True))

@@ -1,4 +1,4 @@
-"""Where the time of some training steps goes: a trace to look at, and a table of the costliest operations."""
+"""A profile of some training steps: a trace, and a table of the most expensive operations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annotated_types import Ge
 from pytorch_lightning.profilers import Profiler
 from torch.profiler import ProfilerActivity, profile, schedule
 
-# Steps that are not recorded: the first ones allocate, and the profiler itself has to warm up.
+# Steps that are not recorded: the first ones allocate memory, and the profiler has to warm up.
 _WAIT, _WARM_UP = 1, 2
 _SKIPPED = _WAIT + _WARM_UP
 
@@ -23,7 +23,7 @@ TRACE, TABLE = "trace.json", "operations.txt"
 class StepProfiler(Profiler):
     """Records the training steps after the first three with PyTorch's profiler.
 
-    It leaves two files: `trace.json`, which chrome://tracing and ui.perfetto.dev open, and `operations.txt`.
+    It writes two files: `trace.json`, which chrome://tracing and ui.perfetto.dev open, and `operations.txt`.
 
     Args:
         dirpath: the folder for them.
@@ -38,7 +38,7 @@ class StepProfiler(Profiler):
         self._done = 0
 
     def start(self, action_name: str) -> None:
-        """Begin with the first training step."""
+        """Start the profiler at the first training step."""
         if action_name != "run_training_batch" or self._profile is not None:
             return
         devices = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
@@ -49,13 +49,13 @@ class StepProfiler(Profiler):
         self._profile.start()
 
     def stop(self, action_name: str) -> None:
-        """A step is done."""
+        """Count a finished training step."""
         if action_name == "run_training_batch" and self._profile is not None:
             self._done += 1
             self._profile.step()
 
     def teardown(self, stage: str | None) -> None:
-        """Write what there is of a training that was shorter."""
+        """Write the profile of a run that ended before all steps were recorded."""
         if self._profile is not None:
             self._profile.stop()
             self._profile = None
@@ -70,7 +70,7 @@ class StepProfiler(Profiler):
 
 
 def table(operations: Any, steps: int) -> str:
-    """The operations that take most time themselves, those on a GPU first, as lines of text."""
+    """Return a table of the operations with the most self time, on the GPU if there is one."""
     on_gpu = any(one.self_device_time_total > 0 for one in operations)
     own, total = (f"{kind}_{'device' if on_gpu else 'cpu'}_time_total" for kind in ("self", ""))
     total = total.removeprefix("_")

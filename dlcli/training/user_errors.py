@@ -1,4 +1,4 @@
-"""Whose code failed: an error out of a model, a loss or an optimizer, told to whoever wrote it."""
+"""Errors of a user's model, loss or optimizer, with the line of code that failed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dlcli.training import memory
 
 @contextmanager
 def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str = "") -> Iterator[None]:
-    """Turn whatever `what` raises into a ConfigError at `where`, with its own words, its line, and what it was `given`.
+    """Turn an exception of `what` into a ConfigError at `where`, with its message, its line, and what it was `given`.
 
-    Running out of memory is nobody's mistake here and passes through.
+    Out-of-memory errors pass through, since they are not a mistake in the code.
     """
     try:
         yield
@@ -28,7 +28,7 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
             raise
         if "more than 1 value per channel" in str(error):
             raise ConfigError(
-                "batch normalisation cannot measure the spread of a single row",
+                "batch normalisation cannot compute the variance of a single row",
                 "dataset.batch_size",
                 "Give it at least 2 rows, or choose model.normalization=group.",
             ) from error
@@ -44,7 +44,7 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
 
 
 def _line(error: BaseException) -> str:
-    """The last line of code that is no library's."""
+    """Return the last line of code outside libraries and this package."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from dlcli import runner
 from dlcli.datasets.data import Data
+from dlcli.events import Event, FeaturesComputed, JobEvent, TrainingStarted
 from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_image import PretrainedImage
 from dlcli.preprocessing.image import Image
@@ -24,7 +25,6 @@ from dlcli.training.feature_store import FeatureStore
 from dlcli.training.features import Features, MappedRows
 from dlcli.training.finetuning import FeatureExtraction
 from dlcli.training.network import Network
-from dlcli.training.observer import Observer, Plan, Watcher
 
 MODEL = [
     "model=pretrained_image", "model.architecture=test_resnet", "model.input_size=16", "trainer=debug",
@@ -55,27 +55,25 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-class Told(Watcher, Observer):
-    """Observer that stores its events."""
+class Told:
+    """Listener that stores its events."""
 
     def __init__(self) -> None:
         self.computed_so_far: list[tuple[int, int]] = []
         self.panel: dict[str, str] = {}
 
-    def observer(self, index: int) -> Observer:
-        return self
-
-    def computed(self, done: int, total: int) -> None:
-        self.computed_so_far.append((done, total))
-
-    def prepared(self, plan: Plan) -> None:
-        self.panel = dict(plan.description)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case JobEvent(_, FeaturesComputed(done, total)):
+                self.computed_so_far.append((done, total))
+            case JobEvent(_, TrainingStarted(description)):
+                self.panel = dict(description)
 
 
 def test_the_figures_are_those_without_a_cache(weights: Path, computed: list[int]) -> None:
     overrides, told = [*MODEL, f"model.weights='{weights}'"], Told()
     plain = runner.train([*overrides, "finetune.cache=false"])
-    cached = runner.train(overrides, watcher=told)
+    cached = runner.train(overrides, listen=told)
     assert cached.metrics == pytest.approx(plain.metrics, rel=1e-5, abs=1e-5)
     one, other = (load_model(result.run_dir / "model").network.state_dict() for result in (plain, cached))
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
@@ -83,7 +81,7 @@ def test_the_figures_are_those_without_a_cache(weights: Path, computed: list[int
     assert told.panel["features"].startswith("96 per row, computed once, cached in runs/.features/")
     computed.clear()
     again = Told()
-    runner.train([*overrides, "model.dropout=0.1", "trainer.max_epochs=1"], watcher=again)
+    runner.train([*overrides, "model.dropout=0.1", "trainer.max_epochs=1"], listen=again)
     assert not [n for n in computed if n > 8]
     assert not again.computed_so_far
 
@@ -113,7 +111,7 @@ def test_check_tells_of_the_epochs_that_go_by_features(weights: Path, computed: 
 def test_augmented_rows_have_them_computed_in_each_epoch(weights: Path, computed: list[int]) -> None:
     told = Told()
     overrides = [*MODEL, f"model.weights='{weights}'", "augmentation=digits", "trainer.max_epochs=1"]
-    runner.train(overrides, watcher=told)
+    runner.train(overrides, listen=told)
     assert told.panel["features"] == "computed in each epoch: augmentation changes the rows"
     assert sum(n for n in computed if n > 8) >= 3 * 128
     assert not Path("runs", ".features").exists()

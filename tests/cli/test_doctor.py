@@ -56,7 +56,7 @@ def test_versions_that_differ_or_do_not_do(monkeypatch: pytest.MonkeyPatch) -> N
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "! 1.26.0  dlcli needs >=2.0: pip install 'numpy>=2.0'" in done.stdout
-    assert "Something keeps dlcli from working: see above." in done.stdout
+    assert "Something prevents dlcli from working: see above." in done.stdout
 
 
 def test_a_missing_extra_has_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

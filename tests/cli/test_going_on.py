@@ -27,7 +27,7 @@ def run_dir() -> Path:
 
 
 def test_a_run_says_how_far_it_is(run_dir: Path) -> None:
-    assert "the run is no sweep" in told("resume", "short", "--trials", "5")
+    assert "the run is not a sweep" in told("resume", "short", "--trials", "5")
     said = told("resume", "short", "trainer.max_epochs=3")
     assert "short had finished. 2 epochs are recorded, the best val/loss " in said
     (run_dir / "model").rename(run_dir / "gone")

@@ -11,8 +11,10 @@ from mlflow import MlflowClient
 
 import dlcli
 from dlcli.errors import ConfigError, DataError
+from dlcli.events import EpochDone, Event, Listener
 from dlcli.result import Result
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.recorder import Recorder
 from tests.cross_validation.test_cross_validate import QUICK
 from tests.kills import kill_and_resume, untouched
 
@@ -57,16 +59,17 @@ def test_an_unfinished_fold_goes_on_and_the_others_stay(
 
     overrides = [*QUICK, "cv=kfold", "cv.folds=3"]
     whole = dlcli.train([*overrides, f"runs_dir='{tmp_path}/a'"])
-    original, done = job._Recording.finished_epoch, []
+    original, done = job._record, []
 
-    def fail(self: job._Recording, epoch: int, metrics: dict[str, float]) -> None:
-        original(self, epoch, metrics)
-        done.append(epoch)
-        if len(done) == 6:
-            raise RuntimeError("a power cut, so to speak")
+    def fail(recorder: Recorder, listen: Listener, event: Event) -> None:
+        original(recorder, listen, event)
+        if isinstance(event, EpochDone):
+            done.append(event.epoch)
+            if len(done) == 6:
+                raise RuntimeError("a power cut, so to speak")
 
     with monkeypatch.context() as patch:
-        patch.setattr(job._Recording, "finished_epoch", fail)
+        patch.setattr(job, "_record", fail)
         with pytest.raises(RuntimeError):
             dlcli.train([*overrides, f"runs_dir='{tmp_path}/b'", "run_name=stopped"])
     ledgers = [Ledger.load(file.parent) for file in (tmp_path / "b").glob("*/*/artifacts/ledger.json")]
@@ -98,7 +101,7 @@ def test_a_schedule_of_fixed_length_is_not_trained_beyond_it(tmp_path: Path) -> 
     asked = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=2", "scheduler=onecycle"]
     result = dlcli.train([*asked, f"runs_dir='{tmp_path}'"])
     with pytest.raises(
-        ConfigError, match=r"trainer.max_epochs: the schedule \(OneCycleLR\) was laid out for 2"
+        ConfigError, match=r"trainer.max_epochs: the schedule \(OneCycleLR\) has a fixed length of 2"
     ):
         dlcli.resume(result.run_dir, ["trainer.max_epochs=3"])
     assert dlcli.resume(result.run_dir).status == "FINISHED"

@@ -22,14 +22,15 @@ from dlcli import runner
 from dlcli.distributed.ranks import gathered
 from dlcli.distributed.recruits import keep_ranks, started_ranks
 from dlcli.errors import ConfigError, Interrupted, TrainingError
+from dlcli.events import Event, JobEvent, StepsDone
 from dlcli.experiment import plan_experiment
+from dlcli.process.interrupts import interruptible
 from dlcli.process.quiet import quiet
 from dlcli.runs.folder import recorded_epochs
-from dlcli.sweeps.plan import plan_sweep
+from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.ledger import Ledger
 from dlcli.training.loader import BatchLoader
-from dlcli.training.observer import Observer, Watcher
 from tests.processes import ENDLESS, children, epochs, run_folder, start, wait_until
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
@@ -90,20 +91,19 @@ def _staying() -> Iterator[None]:
         yield
 
 
-class _At(Watcher, Observer):
+class _At:
     """Performs an action once, after a number of steps of rank 0."""
 
     def __init__(self, steps: int, act: Callable[[], None]) -> None:
         self._left = steps
         self._act = act
 
-    def observer(self, index: int) -> Observer:
-        return self
-
-    def advanced(self, steps: int) -> None:
-        before, self._left = self._left, self._left - steps
-        if before > 0 >= self._left:
-            self._act()
+    def __call__(self, event: Event) -> None:
+        match event:
+            case JobEvent(_, StepsDone(steps)):
+                before, self._left = self._left, self._left - steps
+                if before > 0 >= self._left:
+                    self._act()
 
 
 def _ranks() -> list[psutil.Process]:
@@ -150,14 +150,14 @@ def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path:
         "tracking.checkpoint_minutes=0.00001",
     ]
     terminate = _At(60 + 36, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with quiet(), pytest.raises(Interrupted, match="SIGTERM") as stopped:
-        runner.train([*steps, *TWO], runs_dir=tmp_path / "two", watcher=terminate)
+    with quiet(), pytest.raises(Interrupted, match="SIGTERM") as stopped, interruptible():
+        runner.train([*steps, *TWO], runs_dir=tmp_path / "two", listen=terminate)
     ledger = Ledger.load(run_folder(tmp_path / "two"))
     assert ledger.status == "KILLED"
     assert f"Go on with it: dlcli resume {ledger.run_id[:8]} --runs-dir two" in stopped.value.__notes__
     assert not _ranks()
     seen: list[int] = []
-    two = runner.resume("last", runs_dir=tmp_path / "two", watcher=_At(28, lambda: seen.append(1)))
+    two = runner.resume("last", runs_dir=tmp_path / "two", listen=_At(28, lambda: seen.append(1)))
     one = dlcli.train([*steps, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
     assert seen
     assert two.metrics == pytest.approx(one.metrics, abs=1e-4)
@@ -180,7 +180,7 @@ def test_a_rank_that_dies_or_is_stopped_ends_the_training(
     idle = set(_ranks())  # left by an earlier test, with another limit
     act = _At(40, lambda: (set(_ranks()) - idle).pop().send_signal(number))
     with quiet(), pytest.raises(TrainingError, match=told):
-        runner.train([*ENDLESS, *TWO, "executor.silence=1"], runs_dir=tmp_path, watcher=act)
+        runner.train([*ENDLESS, *TWO, "executor.silence=1"], runs_dir=tmp_path, listen=act)
     ledger = Ledger.load(run_folder(tmp_path))
     assert ledger.status == "FAILED"
     assert re.search(told, ledger.error)

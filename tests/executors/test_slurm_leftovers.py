@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from dlcli.errors import ExecutorError
+from dlcli.events import EpochDone, Event, ignore
 from dlcli.executors import slurm
 from dlcli.executors.remote_jobs import Following
 from dlcli.executors.slurm_leftovers import end_earlier_job
 from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.tracking.history import History
-from dlcli.training.observer import Observer
 
 
 def hand_in(folder: Path, job_id: str) -> None:
@@ -86,7 +85,7 @@ def test_who_waits_hears_that_slurm_is_gone(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(slurm, "_SECONDS", 0)
     executor = slurm.SlurmQueue(slurm.Slurm())
     future: Future[Result] = Future()
-    executor._waiting["run"] = Job({}, "run", 0), Observer(), future, _There()
+    executor._waiting["run"] = Job({}, "run", 0), ignore, future, _There()
     executor._poll()
     with pytest.raises(ExecutorError, match="SLURM does not answer: sacct: cannot allocate memory"):
         future.result(0)
@@ -106,28 +105,27 @@ def test_a_job_that_is_ended_before_it_began_has_not_failed(monkeypatch: pytest.
     monkeypatch.setattr(slurm, "end_job", lambda job_id, cluster: ended.append(job_id))
     future: Future[Result] = Future()
     with pytest.raises(KeyboardInterrupt), slurm.SlurmQueue(slurm.Slurm()) as executor:
-        executor._waiting["run"] = Job({}, "run", 0), Observer(), future, _There()
+        executor._waiting["run"] = Job({}, "run", 0), ignore, future, _There()
         raise KeyboardInterrupt
     assert ended == ["17"]
     assert not future.done()
 
 
-def test_an_observer_that_fails_is_told_at_its_job_s_end_and_the_others_are_followed(tmp_path: Path) -> None:
-    class _Fails(Observer):
-        def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-            raise RuntimeError("a bug")
+def test_a_listener_that_fails_is_told_at_its_job_s_end_and_the_others_are_followed(tmp_path: Path) -> None:
+    def fails(event: Event) -> None:
+        raise RuntimeError("a bug")
 
-    class _Listens(Observer):
-        def finished_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-            heard.append(epoch)
+    def listens(event: Event) -> None:
+        assert isinstance(event, EpochDone)
+        heard.append(event.epoch)
 
     heard: list[int] = []
     jobs = [Job({}, str(tmp_path / name), 0) for name in ("a", "b")]
     following = Following()
-    for job, observer in zip(jobs, (_Fails(), _Listens()), strict=True):
+    for job, listen in zip(jobs, (fails, listens), strict=True):
         run_dir = Path(job.run_dir)
         run_dir.mkdir()
-        following.follow(job, observer)
+        following.follow(job, listen)
         history = History(run_dir)
         history.append(0, {"train/loss": 1.0})
         history.close()

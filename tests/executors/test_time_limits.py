@@ -84,7 +84,7 @@ def test_a_job_may_take_so_long_and_no_longer() -> None:
     clock = Clock()
     oversight, _ = overseen(clock, [], job_timeout="1m", silence=None)
     clock.passes(60, share=1)
-    oversight.on_message("epoch")
+    oversight.on_message("EpochDone")
     oversight.check()
     clock.passes(1, share=1)
     with pytest.raises(TrainingError, match=r"executor\.job_timeout: the training took longer than 1m"):
@@ -96,13 +96,13 @@ def test_a_training_that_does_not_heed_its_max_time_is_ended_and_one_that_is_bei
     oversight, _ = overseen(clock, [], max_time="00:00:02:00", silence=None)
     clock.passes(1000, share=1)  # the rows are being prepared
     oversight.check()
-    oversight.on_message("prepared")
+    oversight.on_message("TrainingStarted")
     clock.passes(180, share=1)
     oversight.check()
-    oversight.on_message("trained")
+    oversight.on_message("TrainingEnded")
     clock.passes(1000, share=1)
     oversight.check()
-    oversight.on_message("prepared")
+    oversight.on_message("TrainingStarted")
     clock.passes(241, share=1)
     with pytest.raises(TrainingError, match=r"trainer\.max_time: training was still running after 4m"):
         oversight.check()
@@ -116,7 +116,7 @@ def test_a_silent_process_is_told_of_once_and_then_given_up() -> None:
         oversight.check()
     assert len(told) == 1
     assert "unresponsive for 118s: it is stopped. It will be replaced after 5m (executor.silence)" in told[0]
-    oversight.on_message("epoch")
+    oversight.on_message("EpochDone")
     for _ in range(5):
         clock.passes(59)
         oversight.check()

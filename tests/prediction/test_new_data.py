@@ -18,6 +18,7 @@ from PIL import Image
 from dlcli.datasets import sequences, series
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError, InputError
+from dlcli.events import Event, Warned
 from dlcli.prediction.predict import NewData, predict
 from dlcli.prediction.sequences import StepSettings
 from dlcli.prediction.settings import read_settings
@@ -41,7 +42,12 @@ def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tupl
     opened: Any = SimpleNamespace(config={"dataset": config}, folder=Path("run"))
     lines: list[pa.Table] = []
     told: list[str] = []
-    predict(opened, model, NewData.of(words), lines.append, tell=told.append, advanced=lambda _: None)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            told.append(event.text)
+
+    predict(opened, model, NewData.of(words), lines.append, listen=listen)
     return [*given, *told], pa.concat_tables(lines)
 
 
@@ -255,7 +261,7 @@ def test_what_cannot_be_is_told(kind: str, words: list[str], keep: str | None, t
     model: Any = SimpleNamespace(kind=kind, preprocessing=torch.nn.Identity(), input_shape=(1, 4, 4))
     opened: Any = SimpleNamespace(config={"dataset": {}}, folder=Path("run"))
     with pytest.raises(InputError, match=told):
-        predict(opened, model, NewData.of(words, keep), print, tell=print, advanced=print)
+        predict(opened, model, NewData.of(words, keep), print)
 
 
 @pytest.mark.parametrize(

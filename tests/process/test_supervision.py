@@ -108,7 +108,7 @@ def test_a_sweep_goes_on_behind_a_trial_that_took_its_process_along(bad: Path) -
     )
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert "The sweep goes on." in err
+    assert "The sweep continues." in err
     document = json.loads(out)
     assert [trial["status"] for trial in document["trials"]] == ["FINISHED", "FAILED"]
     assert "exit code 0" in document["trials"][1]["reason"]

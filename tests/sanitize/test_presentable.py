@@ -95,7 +95,7 @@ with Terminal(DATA) as terminal:
         table.began(0, {bad: bad}, None)
         table.ended(0, {bad: bad}, "failed", None, bad, (0, 0.9, {bad: bad}))
         table.began(1, {bad: bad}, (1, 5))
-    with TrainingBar(terminal, 3, 10, bad, "max") as bar:
+    with TrainingBar(terminal, TrainingStarted({}, 3, 10, bad, "max")) as bar:
         bar.epoch(0, {"train/loss": 1.0, bad: 1.0})
     with ComputingBar(terminal, bad, 10, bad) as bar:
         bar.advance_to(3)

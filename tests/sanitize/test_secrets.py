@@ -190,7 +190,7 @@ def test_a_mask_is_no_value(home: Path) -> None:
 def test_a_secret_is_not_searched(home: Path) -> None:
     done = dlcli(home, "sweep", *WORDS, "model.api_key=lit-secret-11,lit-secret-12", "--trials", "2")
     assert done.exit_code == 2
-    assert "names a secret, and every value of a search is recorded" in done.output
+    assert "is a secret, but every value of a search is recorded" in done.output
     assert leaks(home / "runs", done.output, ("lit-secret-12",)) == []
 
 

@@ -19,9 +19,9 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
+from dlcli.events import Listener
 from dlcli.job import Job, run_job
 from dlcli.result import Result
-from dlcli.training.observer import Observer
 from tests.processes import FORKS
 
 WORKERS, TRIALS = 8, 16
@@ -83,7 +83,7 @@ class Forked(ProcessPoolExecutor):
         # Theirs is the environment of whichever test forked first: the password is in this one's.
         super().__init__(WORKERS, mp_context=FORKS, initializer=set_environment, initargs=(dict(os.environ),))
 
-    def submit(self, job: Job, observer: Observer) -> Future[Result]:  # type: ignore[override]
+    def submit(self, job: Job, listen: Listener) -> Future[Result]:  # type: ignore[override]
         return super().submit(run_job, job)
 
 

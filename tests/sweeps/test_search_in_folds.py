@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +15,14 @@ import dlcli
 from dlcli import job, runner
 from dlcli.datasets.bundled import iris
 from dlcli.errors import ConfigError, Interrupted
+from dlcli.events import EpochDone, Event, Listener, SearchEnded, SearchStarted, TrialEnded, TrialStarted
 from dlcli.result import Result
 from dlcli.runs.retention import has_weights
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
-from dlcli.sweeps.trial import Trial
-from dlcli.sweeps.watcher import SweepWatcher
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.recorder import Recorder
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks=none"]
 SPACE = "cv.space={optimizer.lr:[0.001,0.05],model.hidden:[4,16]}"
@@ -110,23 +108,27 @@ def test_each_fold_trains_what_was_best_in_its_own_search(nested: Result) -> Non
 def test_a_stopped_search_goes_on_to_the_same_result(
     nested: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, epochs = job._Recording.finished_epoch, []
+    original, epochs = job._record, []
 
-    def stop(self: job._Recording, epoch: int, metrics: Mapping[str, float]) -> None:
-        original(self, epoch, metrics)
-        epochs.append(epoch)
-        if len(epochs) == 21:  # within the second fold's search
+    def count(recorder: Recorder, listen: Listener, event: Event) -> None:
+        original(recorder, listen, event)
+        if isinstance(event, EpochDone):
+            epochs.append(event.epoch)
+
+    def stop(recorder: Recorder, listen: Listener, event: Event) -> None:
+        count(recorder, listen, event)
+        if isinstance(event, EpochDone) and len(epochs) == 21:  # within the second fold's search
             raise Interrupted(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job._Recording, "finished_epoch", stop)
+        patch.setattr(job, "_record", stop)
         with pytest.raises(Interrupted):
             train(tmp_path, "run_name=stopped")
     ledgers = [Ledger.load(file.parent) for file in tmp_path.glob("*/*/artifacts/ledger.json")]
     done = {ledger.run_id: ledger.ended_at for ledger in ledgers if ledger.status == "FINISHED"}
     assert len(done) >= 13  # a search, its trials and their folds
     with monkeypatch.context() as patch:
-        patch.setattr(job._Recording, "finished_epoch", lambda *a: (epochs.append(a[1]), original(*a))[1])
+        patch.setattr(job, "_record", count)
         resumed = dlcli.resume(next(x for x in ledgers if x.kind == "trial").run_dir)
     assert resumed.run_name == "stopped"
     assert figures(resumed) == figures(nested)
@@ -137,23 +139,22 @@ def test_a_stopped_search_goes_on_to_the_same_result(
         dlcli.resume(resumed.run_dir, ["trainer.max_epochs=3"])
 
 
-class Heard(SweepWatcher):
-    """Writes down what is told."""
+class Heard:
+    """Writes down the events of searches."""
 
     def __init__(self) -> None:
         self.news: list[str] = []
 
-    @contextmanager
-    def searching(self, name: str) -> Iterator[None]:
-        self.news.append(name)
-        yield
-        self.news.append("over")
-
-    def began(self, trial: Trial, fold: int, folds: int) -> None:
-        self.news.append(f"trial {trial.number}, fold {fold} of {folds}")
-
-    def ended(self, trial: Trial, best: Trial | None) -> None:
-        self.news.append(f"{trial.state}, best {best.number if best else None}")
+    def __call__(self, event: Event) -> None:
+        match event:
+            case SearchStarted(name):
+                self.news.append(name)
+            case SearchEnded():
+                self.news.append("over")
+            case TrialStarted(trial, fold, folds):
+                self.news.append(f"trial {trial.number}, fold {fold} of {folds}")
+            case TrialEnded(trial, best):
+                self.news.append(f"{trial.state}, best {best.number if best else None}")
 
 
 def test_each_seed_trains_what_the_one_search_chose(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_each_seed_trains_what_the_one_search_chose(tmp_path: Path) -> None:
         f"runs_dir='{tmp_path}'",
     ]
     heard = Heard()
-    result = runner.train([*NESTED, *words], sweep_watcher=heard)
+    result = runner.train([*NESTED, *words], listen=heard)
     trial = ["trial 0, fold 0 of 2", "trial 0, fold 1 of 2", "finished, best 0", "over"]
     assert heard.news == ["search of fold 0 (1 of 2)", *trial, "search of fold 1 (2 of 2)", *trial]
     assert len(result.folds) == 4

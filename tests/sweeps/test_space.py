@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlcli.config.hydra_errors import explain
+from dlcli.config.hydra_compose import explain
 from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Choice, Numbers, as_override
 from dlcli.sweeps.options import Sweep

@@ -40,7 +40,7 @@ from dlcli.runs.folder import open_run, read_result
 from dlcli.splits.split import Split
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.objective import Objective
-from dlcli.sweeps.plan import plan_sweep
+from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.samplers import Random
 from dlcli.sweeps.summary import why_failed
 from dlcli.sweeps.trial import Trial
@@ -152,12 +152,12 @@ def test_best_names_the_refitted_winner_which_can_be_exported(
     assert found == pytest.approx(swept.metrics["test/accuracy"])
     assert dlcli.load_run(swept.run_dir)
     assert [text for text in swept.messages if text.startswith("Not drawn: ")] == [
-        "Not drawn: parallel_coordinates (it takes two settings); importances (it takes four finished trials that "
-        "differ in value, and a setting that all of them have); contour (it takes four finished trials, and three "
+        "Not drawn: parallel_coordinates (it needs two settings); importances (it needs four finished trials that "
+        "differ in value, and a setting that all of them have); contour (it needs four finished trials, and three "
         "values of each of the two settings that mattered most)."
     ]
     # It has no validation rows: the exported program is compared on others. torch itself takes seconds.
-    monkeypatch.setattr("dlcli.export.export.write_program", lambda *_: 0.0)
+    monkeypatch.setattr("dlcli.exporting.export.write_program", lambda *_: 0.0)
     words = ["export", "best", "--output", "winner.pt2", "--json", "--runs-dir", str(runs_dir)]
     exported = CliRunner().invoke(app, words)
     assert exported.exit_code == 0, exported.output
@@ -304,7 +304,7 @@ def test_a_refit_that_fails_takes_nothing_from_what_was_found(
             sweep(runs_dir, "refit-fails", *asked)
     told, command = failed.value.__notes__
     assert told.startswith(
-        "That was the refit of trial 0; the trials are done. The best is trial 0: val/loss "
+        "This was the refit of trial 0; all trials are done. The best is trial 0: val/loss "
     )
     (parent,) = ledgers(runs_dir, "refit-fails", "sweep")
     assert command == f"Train it: {parent.tags['dlcli.best_command']}"
@@ -370,7 +370,7 @@ def test_a_sweep_that_somebody_records_is_left_as_it_was(
 
 def test_fewer_trials_than_there_are_are_refused(swept: Result) -> None:
     before = record_of(swept)
-    with pytest.raises(ConfigError, match=r"fewer than there are: it has 5 trials already"):
+    with pytest.raises(ConfigError, match=r"3 is less than the 5 trials that the sweep has already"):
         dlcli.resume(swept.run_dir, ["sweep.trials=3"])
     assert record_of(swept) == before
 
@@ -671,7 +671,9 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
     assert trained.status == "FINISHED"
     file.write_text(file.read_text().replace("[4, 8]", "[4, 16]"))
     before = record_of(result)
-    with pytest.raises(ConfigError, match=r"sweep\.space: is not what the run was started with"):
+    with pytest.raises(
+        ConfigError, match=r"sweep\.space: differs from the value that the run was started with"
+    ):
         dlcli.resume(result.run_dir, ["sweep.trials=9"])  # its folder is remembered
     assert record_of(result) == before
     shutil.copytree(result.run_dir, tmp_path / "from elsewhere")
@@ -701,7 +703,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["optimizer.lr=0.1,0.2", "sweep/pruner=wilcoxon"], "a trial has one split"),
         (["optimizer.lr=0.1,0.2", "sweep.timeout=soon"], "not a duration"),
         (["optimizer.lr=0.1,0.2", "sweep.trials=0"], "at least 1"),
-        (["task.loss.label_smoothing=0.0,0.1"], "changes what val/loss means"),
+        (["task.loss.label_smoothing=0.0,0.1"], "changes the meaning of val/loss"),
         (["optimizer.lr=0.1,-1"], "optimizer.lr=-1: .*Invalid learning rate"),
         (["model=mlp,lstm"], "model=lstm: .*takes"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/acuracy:min']"],
@@ -709,7 +711,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/loss:max','model/parameters:min']"],
          r"sweep\.objectives: max says(.|\n)*Give val/loss:min"),
         (["optimizer.lr=interval(0.1,0.2)", "sweep/sampler=cmaes",
-          "sweep.objectives=['val/loss:min','model/parameters:min']"], "CMA-ES cannot look for several objectives"),
+          "sweep.objectives=['val/loss:min','model/parameters:min']"], "CMA-ES supports a single objective only"),
         (["optimizer.lr=0.1,0.2", "cv.val_size=0"], "there are no validation rows"),
     ],
 )  # fmt: skip
@@ -802,7 +804,7 @@ def test_a_dry_run_trains_nothing(tmp_path: Path) -> None:
 
 def test_when_the_time_is_up_no_trial_begins(runs_dir: Path) -> None:
     with pytest.raises(
-        TrainingError, match=r"the time was up before any trial finished(.|\n)*dlcli resume t"
+        TrainingError, match=r"sweep.timeout passed before any trial finished(.|\n)*dlcli resume t"
     ):
         sweep(runs_dir, "t", *SPACE, "sweep.trials=2", "sweep.timeout=1e-9")
     assert not ledgers(runs_dir, "t", "trial")

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from dlcli.errors import ConfigError, Problem
+from dlcli.events import TrainingStarted
 from dlcli.formatting import number
 from dlcli.process.quiet import quiet
 from dlcli.terminal.bars import TrainingBar
@@ -26,12 +27,13 @@ from dlcli.terminal.sweep_table import SweepTable
 from dlcli.terminal.table_layout import fitting
 
 SHOW = """
+from dlcli.events import TrainingStarted
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.bars import TrainingBar
 from dlcli.errors import ConfigError, Problem
 with Terminal() as terminal:
     terminal.panel("dlcli train", {"data": "digits: 1,797 images, 10 classes", "record": "0123456789" * 5})
-    with TrainingBar(terminal, 3, 10, "val/accuracy", "max") as bar:
+    with TrainingBar(terminal, TrainingStarted({}, 3, 10, "val/accuracy", "max")) as bar:
         for epoch in range(3):
             bar.advance(10)
             bar.epoch(epoch, {"train/loss": 1.5 - epoch / 2, "val/accuracy": 0.9 + epoch / 100})
@@ -146,7 +148,7 @@ def test_no_color_is_kept() -> None:
 def test_a_log_gets_plain_lines_and_always_the_last_epoch(capfd: pytest.CaptureFixture[str]) -> None:
     with Terminal() as terminal:
         terminal.panel("dlcli train", {"data": "digits [bold]", "record": "x" * 120})
-        with TrainingBar(terminal, 20, 1, "val/loss", "min") as bar:
+        with TrainingBar(terminal, TrainingStarted({}, 20, 1, "val/loss", "min")) as bar:
             for epoch in range(12):
                 bar.advance()
                 bar.epoch(epoch, {"train/loss": 1.0, "val/loss": abs(epoch - 7) + 1})
@@ -192,7 +194,7 @@ def test_a_long_training_logs_every_few_seconds(
 ) -> None:
     now = 0.0
     monkeypatch.setattr("dlcli.terminal.bars.time", types.SimpleNamespace(monotonic=lambda: now))
-    with TrainingBar(Terminal(), 68, 10, "val/loss", "min", first_epoch=50) as bar:
+    with TrainingBar(Terminal(), TrainingStarted({}, 68, 10, "val/loss", "min", first_epoch=50)) as bar:
         for epoch in range(50, 68):
             now += 2
             bar.advance(10)
@@ -205,7 +207,7 @@ def test_a_long_training_logs_every_few_seconds(
 
 
 def test_the_best_value_follows_the_mode_and_ignores_nan(capfd: pytest.CaptureFixture[str]) -> None:
-    with TrainingBar(Terminal(), None, 1, "val/f1", "max") as bar:
+    with TrainingBar(Terminal(), TrainingStarted({}, None, 1, "val/f1", "max")) as bar:
         for epoch, value in enumerate([math.nan, 0.5, 0.7, math.nan, 0.6]):
             bar.epoch(epoch, {"val/f1": value})
     assert capfd.readouterr().out.startswith("epoch 5  val/f1 0.6000 (best 0.7000)  ")

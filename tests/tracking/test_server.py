@@ -18,6 +18,7 @@ from toy_runs import new_run
 import dlcli
 from dlcli import job
 from dlcli.errors import Interrupted
+from dlcli.events import EpochDone, Event, Listener
 from dlcli.runs.find import find_run
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries
@@ -173,17 +174,18 @@ def test_a_stopped_cross_validation_goes_on_with_the_same_runs(
     running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", running.uri)
-    original, done = job._Recording.finished_epoch, []
+    original, done = job._record, []
 
-    def stop(self: job._Recording, epoch: int, metrics: dict[str, float]) -> None:
-        original(self, epoch, metrics)
-        done.append(epoch)
-        if len(done) == 5:
-            raise Interrupted(signal.SIGTERM)
+    def stop(recorder: Recorder, listen: Listener, event: Event) -> None:
+        original(recorder, listen, event)
+        if isinstance(event, EpochDone):
+            done.append(event.epoch)
+            if len(done) == 5:
+                raise Interrupted(signal.SIGTERM)
 
     asked = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "cv=kfold", "cv.folds=3", "callbacks=none"]
     with monkeypatch.context() as patch:
-        patch.setattr(job._Recording, "finished_epoch", stop)
+        patch.setattr(job, "_record", stop)
         with pytest.raises(Interrupted):
             dlcli.train([*asked, f"runs_dir='{tmp_path}'", "run_name=stopped", "trainer.accelerator=cpu"])
     resumed = dlcli.resume("stopped", runs_dir=tmp_path)

@@ -12,12 +12,12 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from dlcli.config.build import build
+from dlcli.events import ignore
 from dlcli.models.mlp import MLP
 from dlcli.tasks.base import Task
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.fit import Fitted, fit
 from dlcli.training.network import Network
-from dlcli.training.observer import Observer
 from dlcli.training.recipe import Recipe
 
 ROWS, BATCH = 200, 8
@@ -46,7 +46,7 @@ def fit_recipe(
         "batch_size": BATCH,
         "seed": 0,
     }
-    of_fit: dict[str, Any] = {"folder": folder, "observer": Observer(), "description": {}}
+    of_fit: dict[str, Any] = {"folder": folder, "listen": ignore, "description": {}}
     for name, value in options.items():
         (of_recipe if name in Recipe.__dataclass_fields__ else of_fit)[name] = value
     return fit(network, task, train, val, Recipe(**of_recipe), **of_fit)

@@ -137,7 +137,7 @@ def test_a_backbone_that_is_not_of_transformers_is_refused() -> None:
 
     images = PretrainedImage((3, 32, 32), 2, "test_resnet", weights=None)
     with pytest.raises(
-        ConfigError, match=r"PretrainedImage is no model of transformers'.*\n?.*pretrained_text"
+        ConfigError, match=r"PretrainedImage is not a transformers model.*\n?.*pretrained_text"
     ):
         Network(images, None, LoRA())
 

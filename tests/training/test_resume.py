@@ -15,22 +15,14 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from safetensors.torch import load_file
 
 from dlcli.errors import CorruptRun
+from dlcli.events import EpochDone, Event
 from dlcli.tracking import manifest
 from dlcli.tracking.ledger import atomic_write
 from dlcli.tracking.manifest import MANIFEST_FILE
 from dlcli.training.epoch_state import LAST, PREVIOUS
 from dlcli.training.fit import Fitted
-from dlcli.training.observer import Observer
 from tests.training import fitting
 from tests.training.fitting import BATCH, ROWS, SeesEveryStep
-
-
-class Listener(Observer):
-    def __init__(self, history: list[dict[str, float]]) -> None:
-        self.history = history
-
-    def finished_epoch(self, epoch: int, metrics: Any) -> None:
-        self.history.append(metrics)
 
 
 def train(
@@ -43,10 +35,14 @@ def train(
     **arguments: Any,
 ) -> tuple[Any, Fitted]:
     """As `fitting.train`; `heard` gets each epoch's metrics, `fit` are further arguments of `fit`."""
-    listener = Listener(heard if heard is not None else [])
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochDone) and heard is not None:
+            heard.append(dict(event.metrics))
+
     options = {
         "checkpoint_minutes": checkpoint_minutes,
-        "observer": listener,
+        "listen": listen,
         "earlier": earlier,
         **(fit or {}),
     }
@@ -188,7 +184,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     train(tmp_path, epochs=1)
     (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:200])
     with pytest.raises(
-        CorruptRun, match=rf"{LAST}: differs from what was recorded.*\n.*start over, to the same result"
+        CorruptRun, match=rf"{LAST}: differs from what was recorded.*\n.*start over with the same result"
     ):
         train(tmp_path, epochs=2)
 
@@ -220,7 +216,7 @@ def test_a_damaged_checkpoint_costs_one_checkpoint(kind: str, killed: Any, tmp_p
     damage(folder / LAST, kind, seed=int(kind[5:] or 0) if kind.startswith("flip") else 0)
     _, resumed = train(folder, epochs=4, rows=40, earlier=history)
     assert LAST in resumed.note
-    assert resumed.note.endswith("it goes on from the one before")
+    assert resumed.note.endswith("training continues from the one before")
     same(whole_folder, folder, whole, resumed)
     assert not (folder / PREVIOUS).exists()  # a finished training needs one state alone
     assert [file.name for file in folder.glob("best-*")] == [resumed.best_weights.name]
@@ -263,7 +259,7 @@ def test_where_all_are_damaged_nothing_goes_on(killed: Any, tmp_path: Path) -> N
 
 def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
     train(tmp_path, epochs=1, fit={"run_id": "one"})
-    with pytest.raises(CorruptRun, match="the checkpoints are those of another run, one"):
+    with pytest.raises(CorruptRun, match="the checkpoints belong to another run, one"):
         train(tmp_path, epochs=2, fit={"run_id": "another"})
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import DiskFull, DlcliError, InputError
-from dlcli.export.program import need_onnx, write_program
+from dlcli.exporting.program import need_onnx, write_program
 from dlcli.models.mlp import MLP
 from dlcli.models.recurrent import Recurrent
 from dlcli.models.transformer import Transformer

@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.export.program import description_of, need_onnx, write_program
+from dlcli.exporting.program import description_of, need_onnx, write_program
 from dlcli.files.paths import is_folder, kind_at
 from dlcli.inference.saved_model import SavedModel, read_task_facts
 from dlcli.runs.folder import OpenedRun, with_overrides
@@ -36,12 +36,16 @@ class Exported:
         description: File of its description.
         rows: Number of rows on which the program was compared with the model.
         largest_difference: Largest absolute difference between the outputs of both.
+        run_id: ID of the run.
+        messages: Messages for the user.
     """
 
     file: Path
     description: Path
     rows: int
     largest_difference: float
+    run_id: str
+    messages: tuple[str, ...] = ()
 
 
 def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence[str] = ()) -> Exported:
@@ -75,7 +79,8 @@ def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence
         return json.dumps(_describe(opened, model, batches[0], difference), indent=2)
 
     difference = write_program(model.network, batches, file, describe)
-    return Exported(file, description, sum(len(batch["x"]) for batch in batches), difference)
+    rows = sum(len(batch["x"]) for batch in batches)
+    return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)
 
 
 def _refuse_foreign(description: Path) -> None:

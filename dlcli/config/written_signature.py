@@ -1,0 +1,137 @@
+"""Read the arguments of a `_target_` from its source code, without importing it: imports of torch take seconds."""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from dlcli.config.signature import UNKNOWN, Argument, Signature
+
+_DEEPEST = 10  # imports and base classes that are followed
+
+
+def written_signature(target: Any) -> Signature | None:
+    """Return the arguments of a class or function as they are written, or None where the source does not tell.
+
+    Types and defaults are UNKNOWN. A class without an `__init__` has the arguments of its fields, where it is a
+    dataclass, or else those of its first base class that has one.
+    """
+    return _read(target, _DEEPEST) if isinstance(target, str) else None
+
+
+@lru_cache(maxsize=256)
+def _read(dotted: str, depth: int) -> Signature | None:
+    module, names = _split(dotted)
+    if module is None or len(names) != 1 or depth == 0:
+        return None
+    tree = _tree(module)
+    found = _definition(tree, names[0])
+    if isinstance(found, ast.FunctionDef):
+        return _of_function(found, skip=0)
+    if isinstance(found, ast.ClassDef):
+        return _of_class(found, module, depth)
+    source = _imported_from(tree, names[0], module)
+    return _read(source, depth - 1) if source else None
+
+
+def _split(dotted: str) -> tuple[Path | None, list[str]]:
+    """Return the file of the longest module that a dotted name begins with, and the names that are left."""
+    top, *rest = dotted.split(".")
+    spec = find_spec(top)
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None, rest
+    file = Path(spec.origin)
+    while rest and file.name == "__init__.py":
+        module, package = file.with_name(f"{rest[0]}.py"), file.parent / rest[0] / "__init__.py"
+        found = package if package.is_file() else module if module.is_file() else None
+        if found is None:
+            break
+        file, rest = found, rest[1:]
+    return file, rest
+
+
+@lru_cache(maxsize=256)
+def _tree(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return ast.Module([], [])
+
+
+def _definition(tree: ast.Module, name: str) -> ast.FunctionDef | ast.ClassDef | None:
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    found = [node for node in tree.body if isinstance(node, kinds) and node.name == name]
+    return found[-1] if found else None
+
+
+def _imported_from(tree: ast.Module, name: str, file: Path) -> str:
+    """Return the dotted name that `from ... import name` gives a name to; empty where there is none."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    package = ".".join(_package(file)[: -node.level + 1 or None]) if node.level else ""
+                    return ".".join(filter(None, [package, node.module, alias.name]))
+    return ""
+
+
+def _package(file: Path) -> list[str]:
+    """Return the names of the package that a file belongs to."""
+    names: list[str] = []
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return names
+
+
+def _of_class(node: ast.ClassDef, file: Path, depth: int) -> Signature | None:
+    methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
+    if "__new__" in methods or node.keywords:
+        return None
+    if "__init__" in methods:
+        return _of_function(methods["__init__"], skip=1)
+    if any(_last_name(decorator) == "dataclass" for decorator in node.decorator_list):
+        return _of_fields(node) if not node.bases else None
+    for base in node.bases:
+        name = _last_name(base)
+        local = _definition(_tree(file), name)
+        if isinstance(local, ast.ClassDef):
+            found = _of_class(local, file, depth - 1) if depth else None
+        else:
+            source = _imported_from(_tree(file), name, file)
+            found = _read(source, depth - 1) if source else None
+        return found  # of several bases the first one decides, if it can be read
+    return None
+
+
+def _last_name(node: ast.expr) -> str:
+    node = node.func if isinstance(node, ast.Call) else node
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _of_fields(node: ast.ClassDef) -> Signature:
+    fields = [
+        item for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    ]
+    names = {field.target.id: field.value is None for field in fields if isinstance(field.target, ast.Name)}
+    return Signature({name: Argument(UNKNOWN, UNKNOWN, required) for name, required in names.items()}, False)
+
+
+def _of_function(node: ast.FunctionDef, skip: int) -> Signature:
+    given = node.args
+    positional = [*given.posonlyargs, *given.args]
+    needed = len(positional) - len(given.defaults)
+    arguments = {
+        argument.arg: Argument(UNKNOWN, UNKNOWN, required=index < needed)
+        for index, argument in enumerate(positional)
+        if index >= max(skip, len(given.posonlyargs))
+    }
+    arguments |= {
+        argument.arg: Argument(UNKNOWN, UNKNOWN, required=default is None)
+        for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True)
+    }
+    return Signature(arguments, is_open=given.kwarg is not None)

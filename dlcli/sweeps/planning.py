@@ -1,0 +1,205 @@
+"""Plan a sweep from the overrides of a command, and check it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dlcli.assembly.starting_weights import check_weights
+from dlcli.checks.compatibility import find_mistakes
+from dlcli.checks.settings import warn
+from dlcli.config.build import build
+from dlcli.config.compose import draft
+from dlcli.config.folders import groups, user_folders
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.distributed.launcher import refuse_launched
+from dlcli.errors import ConfigError, DlcliError
+from dlcli.experiment import Experiment, plan_experiment
+from dlcli.sweeps.objective import read_objectives
+from dlcli.sweeps.options import Sweep
+from dlcli.sweeps.plan import GRID, SweepPlan
+from dlcli.sweeps.space import Space
+from dlcli.sweeps.space_parser import (
+    as_overrides,
+    combined_space,
+    domains_of,
+    find_unsound,
+    searched_space,
+    separate,
+)
+from dlcli.sweeps.validation import check_space, naming_values, of_value
+
+_HOW = (
+    "Give values: model.hidden=64,128 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or a section sweep.space."
+)
+
+
+def plan_sweep(
+    overrides: Sequence[str],
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    *,
+    sampler: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> SweepPlan:
+    """Read the space and check it: the first point as an experiment, then each value of each dimension.
+
+    Args:
+        overrides: of the command; those with several values are dimensions of the space.
+        conf_dirs: the user's conf folders, as they were given.
+        runs_dir: the folder of all runs; None uses the configuration's.
+        sampler: the sampler that a resumed sweep was started with.
+        tell: receives warnings about settings and data, as `train` gives them.
+
+    Raises:
+        ConfigError: with all mistakes.
+    """
+    refuse_launched("a sweep")
+    folders = user_folders(conf_dirs)
+    fixed, varied = separate(overrides)
+    domains = domains_of(varied, folders)
+    known = groups(folders)
+    first = {key: domain.values_in_order()[0] for key, domain in domains.items() if key in known}
+    # The section `sweep` is checked first, because the experiment depends on it.
+    found = draft([*fixed, *as_overrides(first)], folders, SUPPLIED, BY_DATA)
+    if "sweep" in found.unsound:
+        raise ConfigError(found.problems)
+    section = found.composed.config["sweep"]
+    space_section = combined_space(section["space"], varied, domains, fixed)
+    space = searched_space(space_section, fixed, folders)
+    objectives = read_objectives(found.composed.config)
+    check_space(space, objectives, _HOW)
+    named = [(o.metric, o.mode) for o in objectives if section["objectives"] and not o.is_cost]
+    if len(named) == 1:  # a single objective is also the metric for early stopping and checkpoints
+        fixed = [text for text in fixed if text.partition("=")[0] not in ("monitor", "mode")]
+        fixed += as_overrides(dict(zip(("monitor", "mode"), named[0], strict=True)))
+    asked = [*fixed, *as_overrides(space.first)]
+    try:
+        with naming_values(space.domains_at(space.first), space.first):
+            experiment = plan_experiment(asked, conf_dirs, runs_dir, sweeping=True, objectives=named)
+    except ConfigError as error:
+        others = find_unsound(space, fixed, folders)
+        raise ConfigError(list(dict.fromkeys([*error.problems, *others]))) from error
+    options = _options_of(section)
+    settled = {
+        "space": space_section,
+        "sampler": sampler or settled_sampler(section["sampler"], space, options),
+    }
+    plan = make_plan(
+        experiment, fixed, space, options, {**section, **settled}, is_choice=True, conf_dirs=conf_dirs
+    )
+    if tell:
+        warn(experiment, tell, "one value for each key")  # of the final test rows too, which no trial uses
+    return plan
+
+
+def make_plan(
+    experiment: Experiment,
+    fixed: Sequence[str],
+    space: Space,
+    options: Sweep,
+    section: Mapping[str, Any],
+    *,
+    is_choice: bool,
+    conf_dirs: Sequence[Path] = (),
+) -> SweepPlan:
+    """Build the plan of a sweep, and check its options and each value of its space.
+
+    Args:
+        experiment: of the first point of the space.
+        fixed: overrides that all trials share.
+        space: the search space.
+        options: the `sweep` section without sampler and pruner.
+        section: the `sweep` section of the configuration.
+        is_choice: whether trials are compared on the experiment's folds, with their held-out rows as validation rows.
+        conf_dirs: the user's conf folders, as they were given.
+
+    Raises:
+        ConfigError: with all mistakes.
+    """
+    config = {**experiment.config, "sweep": section}
+    estimation = experiment.estimation.for_choosing() if is_choice else experiment.estimation
+    estimation = replace(estimation, config=config)
+    plan = SweepPlan(
+        replace(experiment, config=config, estimation=estimation),
+        tuple(fixed),
+        space,
+        options,
+        read_objectives(config),
+        experiment.estimation.whole,
+        tuple(conf_dirs),
+    )
+    check_options(plan)
+    check_points(plan)
+    return plan
+
+
+def settled_sampler(section: Mapping[str, Any], space: Space, options: Sweep) -> Mapping[str, Any]:
+    """Return the configured sampler, or a grid if the number of trials suffices for all points.
+
+    It is decided once and recorded. Otherwise an extended sweep could switch to a grid and try points twice.
+    """
+    trials = options.total(None, is_grid=False)
+    return GRID if space.points is not None and space.points <= trials else section
+
+
+def _options_of(section: Mapping[str, Any]) -> Sweep:
+    return Sweep(
+        **{key: value for key, value in section.items() if key not in ("_target_", "sampler", "pruner")}
+    )
+
+
+def check_options(plan: SweepPlan) -> None:
+    """Refuse invalid durations, and samplers or pruners that do not fit the sweep.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    plan.options.seconds, plan.options.trial_seconds  # noqa: B018 they raise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # warnings of experimental features of Optuna
+        sampler = build(
+            plan.sampler, where="sweep.sampler", space=plan.space, seed=0, sweep_seed=0, earlier=()
+        )
+    if len(plan.objectives) > 1 and type(sampler).__name__ == "CmaEsSampler":
+        hint = "Choose another, such as sweep/sampler=tpe."
+        raise ConfigError("CMA-ES supports a single objective only", "sweep.sampler", hint)
+    target = plan.config["sweep"]["pruner"]["_target_"]
+    if target.endswith(".wilcoxon") and len(plan.estimation.folds) < 2:
+        hint = "Choose folds (cv=kfold), or another pruner (sweep/pruner=median)."
+        raise ConfigError("compares folds, and a trial has one split", "sweep.pruner", hint)
+    if len(plan.objectives) > 1 and not target.endswith(".none"):
+        raise ConfigError(
+            "cannot end trials early where there are several objectives",
+            "sweep.pruner",
+            "Choose sweep/pruner=none.",
+        )
+
+
+def check_points(plan: SweepPlan) -> None:
+    """Compose and check each value of each dimension as `train` would, before any trial.
+
+    Raises:
+        ConfigError: with all mistakes.
+    """
+    estimation, problems = plan.estimation, []
+    judging = [*estimation.splits, plan.whole]  # the final test rows too
+    for dimension, params in plan.space.neighbours():
+        named = partial(of_value, dimension.key, dimension.domain, params)
+        try:
+            config = plan.trial_config(params)
+            problems += [
+                named(problem)
+                for problem in (
+                    *find_mistakes(config, estimation.data, estimation.splits[0]),
+                    *check_weights(config, estimation.data, judging),
+                )
+            ]
+        except DlcliError as error:
+            problems += [named(problem) for problem in error.problems]
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
