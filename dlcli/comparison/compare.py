@@ -143,17 +143,14 @@ def _check_different(refs: Sequence[str], opened: Sequence[OpenedRun]) -> None:
     Raises:
         InputError: Two of them do; a name stands for the newest run of that name.
     """
-    names: dict[str, str] = {}
+    names: dict[Path, str] = {}
     for ref, run in zip(refs, opened, strict=True):
-        run_id = run.ledger.run_id
-        if run_id in names:
-            both = f"{names[run_id]} and {ref}" if names[run_id] != ref else f"{ref}, given twice,"
-            raise InputError(
-                f"{both} refer to the same run {run_id[:8]}",
-                "RUN",
-                " ".join(["Give the IDs of different runs.", *run.notes]),
-            )
-        names[run_id] = ref
+        place = run.folder.resolve()
+        if place in names:
+            both = f"{names[place]} and {ref}" if names[place] != ref else f"{ref}, given twice,"
+            hint = " ".join(["Give the IDs of different runs.", *run.notes])
+            raise InputError(f"{both} refer to the same run {run.ledger.run_id[:8]}", "RUN", hint)
+        names[place] = ref
 
 
 def _labels(opened: Sequence[OpenedRun]) -> list[str]:
