@@ -27,7 +27,7 @@ from dlcli.files.paths import display
 from dlcli.gate.gate import current
 from dlcli.process.program import run_program
 from dlcli.result import Result
-from dlcli.runs.contents import check_subfolders
+from dlcli.runs.creation import check_subfolders
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import read_split
 from dlcli.sanitize.presentable import present_process
@@ -155,6 +155,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
                 "metrics": list(metrics),
+                "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
                 "messages": [*notes, *_profiled(run_dir), diagnosis],
             },

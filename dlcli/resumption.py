@@ -23,7 +23,7 @@ from dlcli.formatting import counted, number
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
-from dlcli.runs.contents import check_subfolders
+from dlcli.runs.creation import check_subfolders
 from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run, recorded_epochs
 from dlcli.runs.recorded import read_split, read_words
 from dlcli.tracking.amend import locked_ledger

@@ -9,6 +9,8 @@ _FORMER = {
         f"dlcli.datasets.{name}.load": f"dlcli.datasets.bundled.{name}"
         for name in ("breast_cancer", "diabetes", "digits", "iris", "wine")
     },
+    "dlcli.datasets.mnist.load": "dlcli.datasets.mnist.load_mnist",
+    "dlcli.datasets.fashion_mnist.load": "dlcli.datasets.mnist.load_fashion_mnist",
     "dlcli.training.batch_size_finder.BatchSizeFinder": "dlcli.training.finders.BatchSizeFinder",
     "dlcli.training.lr_finder.LearningRateFinder": "dlcli.training.finders.LearningRateFinder",
     "dlcli.training.profiling.StepProfiler": "dlcli.training.step_profiler.StepProfiler",

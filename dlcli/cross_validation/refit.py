@@ -17,7 +17,7 @@ from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
 from dlcli.gate.vouching import CONF_DIRS_FILE, recorded_folders
 from dlcli.job import Job
-from dlcli.runs.contents import contents
+from dlcli.runs.creation import contents
 from dlcli.runs.folder import read_result
 from dlcli.runs.recorded import read_words
 from dlcli.splits.split import Split

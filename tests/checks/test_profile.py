@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlcli.checks.profile import find_warnings, profile
-from dlcli.checks.row_summary import describe_rows
+from dlcli.checks.profile import describe_rows, find_warnings, profile
 from dlcli.datasets import text as texts
 from dlcli.datasets.bundled import iris
 from dlcli.datasets.data import Data, Kind

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcli.datasets import fashion_mnist, mnist
+from dlcli.datasets import mnist
 from dlcli.datasets.bundled import digits, iris, wine
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
@@ -30,7 +30,7 @@ def test_shipped_data(load, rows: int, classes: int) -> None:
 
 
 def test_mnist_compressed_and_uncompressed(root: Path) -> None:
-    data = mnist.load(str(root))
+    data = mnist.load_mnist(str(root))
     assert data.x.shape == (30, 28, 28)
     assert data.x.dtype == np.uint8
     assert data.test_rows.tolist() == list(range(20, 30))
@@ -39,13 +39,13 @@ def test_mnist_compressed_and_uncompressed(root: Path) -> None:
 
 def test_fashion_mnist_has_the_format_of_mnist(root: Path) -> None:
     (root / "MNIST").rename(root / "FashionMNIST")
-    data = fashion_mnist.load(str(root))
+    data = mnist.load_fashion_mnist(str(root))
     assert data.x.shape == (30, 28, 28)
     assert data.classes[0] == "T-shirt/top"
 
 
 def test_the_real_mnist(shared_data: Path) -> None:
-    data = mnist.load(str(shared_data))
+    data = mnist.load_mnist(str(shared_data))
     assert data.x.shape == (70000, 28, 28)
     assert np.bincount(data.y[:60000]).tolist() == [
         5923,
@@ -70,14 +70,14 @@ def test_a_damaged_file_is_reported(root: Path, content: bytes) -> None:
     file = root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(content)
     with pytest.raises(DataError, match="not a readable MNIST file") as caught:
-        mnist.load(str(root))
+        mnist.load_mnist(str(root))
     assert caught.value.problems[0].where == str(file)
 
 
 def test_files_that_do_not_match_are_rejected(root: Path) -> None:
     write_idx(root / "MNIST" / "raw" / "train-labels-idx1-ubyte", np.zeros(3))
     with pytest.raises(DataError, match="20 images but 3 labels"):
-        mnist.load(str(root))
+        mnist.load_mnist(str(root))
 
 
 def test_the_fingerprint_depends_on_the_values() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
-from dlcli.datasets import cifar, fashion_mnist, mnist
+from dlcli.datasets import cifar, mnist
 from dlcli.errors import DataError
 
 
@@ -57,11 +57,15 @@ def test_cifar_is_read_as_torchvision_reads_it(
     ("load", "dataset", "pattern"),
     [
         (
-            mnist.load,
+            mnist.load_mnist,
             MNIST,
             "Put train-images-idx3-ubyte.gz, .* there .* contains MNIST/raw: dataset.root=DIR",
         ),
-        (fashion_mnist.load, FashionMNIST, "t10k-labels-idx1-ubyte.gz there .* contains FashionMNIST/raw"),
+        (
+            mnist.load_fashion_mnist,
+            FashionMNIST,
+            "t10k-labels-idx1-ubyte.gz there .* contains FashionMNIST/raw",
+        ),
         (cifar.load_cifar10, CIFAR10, "Put cifar-10-python.tar.gz there .* contains cifar-10-batches-py"),
         (cifar.load_cifar100, CIFAR100, "Put cifar-100-python.tar.gz there .* contains cifar-100-python"),
     ],

@@ -15,7 +15,7 @@ from dlcli.errors import CorruptRun
 from dlcli.gate.gate import Gate
 from dlcli.gate.seal import SEAL_FILE, is_sealed, key_file, make_seal, seal_change
 from dlcli.gate.vouching import Claim, code_listing
-from dlcli.runs.contents import contents
+from dlcli.runs.creation import contents
 from dlcli.splits.split import Split
 
 NET = "from torch import nn\nclass Net(nn.Linear):\n    pass\n"
