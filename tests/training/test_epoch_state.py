@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from dlcli.errors import CorruptRun
 from dlcli.tracking.manifest import Manifest
+from dlcli.training import epoch_state
 from dlcli.training.epoch_state import (
     LAST,
     PREVIOUS,
@@ -149,3 +151,37 @@ def test_all_damaged_checkpoints_are_named(tmp_path: Path) -> None:
 def test_names_of_best_weights_sort_by_epoch() -> None:
     names = [best_name(epoch) for epoch in (0, 9, 10, 999, 1000)]
     assert names == sorted(set(names))
+
+
+class Malicious:
+    """An object that creates a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.file,))
+
+
+def test_checkpoints_are_not_unpickled(tmp_path: Path) -> None:
+    state = {"finished_epochs": 1, "stopped": False, "best_epoch": None, "x": Malicious(tmp_path / "ran")}
+    torch.save({"callbacks": {"Checkpoints": state}}, tmp_path / LAST)
+    with pytest.raises(CorruptRun):
+        find_progress(tmp_path, "r1")
+    with pytest.raises(pickle.UnpicklingError):
+        own_part([as_bytes(state)], 0, 1, CPU)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_parts_of_all_ranks_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[torch.device] = []
+
+    def gather(content: bytes, device: torch.device) -> list[bytes]:
+        devices.append(device)
+        return [bytes(as_bytes(part(5)).numpy()), content]
+
+    monkeypatch.setattr(epoch_state, "is_group", lambda: True)
+    monkeypatch.setattr(epoch_state, "all_gather_bytes", gather)
+    parts = all_parts(part(6), CPU)
+    assert devices == [CPU]
+    assert [own_part(parts, rank, 2, CPU)["losses"].tolist() for rank in range(2)] == [[5], [6]]
