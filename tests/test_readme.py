@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the files that the pages show and the shared data."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a folder with the files that the pages show and the shared data; its modules are unloaded afterwards."""
     folder = tmp_path_factory.mktemp("project")
     for language in ("python", "yaml"):
         for name, content in re.findall(rf"```{language}\n# (\S+)\n(.*?)```", TEXT, re.DOTALL):
@@ -56,7 +57,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             data.parent / "weights" / "mobilenetv1_100.safetensors",
         ):
             shutil.copy(file, folder / "data")
-    return folder
+    path = list(sys.path)
+    yield folder
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(f"{folder}/"):
+            del sys.modules[name]
 
 
 def test_the_two_commands_come_first() -> None:
