@@ -709,7 +709,7 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/acuracy:min']"],
          r"sweep\.objectives: val/acuracy is monitored, but never logged\n.*val/accuracy"),
         (["optimizer.lr=0.1,0.2", "sweep.objectives=['val/loss:max','model/parameters:min']"],
-         r"sweep\.objectives: max says(.|\n)*Give val/loss:min"),
+         r"sweep\.objectives: the mode is max(.|\n)*Use val/loss:min"),
         (["optimizer.lr=interval(0.1,0.2)", "sweep/sampler=cmaes",
           "sweep.objectives=['val/loss:min','model/parameters:min']"], "CMA-ES supports a single objective only"),
         (["optimizer.lr=0.1,0.2", "cv.val_size=0"], "there are no validation rows"),
