@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlcli.config.build import locate
-from dlcli.executors.worker import work
 from dlcli.process.lifeline import die_with
 from dlcli.process.quiet import quiet
 from dlcli.sanitize.presentable import present_process, print_traceback, to_stderr
@@ -47,6 +46,7 @@ ONE_THREAD = {_BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:fal
 
 # Heavy modules that `run_job` imports late; a test reports missing ones.
 _NEEDED = (
+    "dlcli.job",
     "dlcli.distributed.ranks",
     "dlcli.executors.channel",
     "dlcli.executors.job_messages",
@@ -153,6 +153,9 @@ def _be_worker(
     os.environ.update(place)
     if data is None or _has_touched_cuda():
         _start_from_scratch(template, data_fd, pipes)
+    # Imported late, because the template itself does not work; a test finds by this module what a fork still imports.
+    from dlcli.executors.worker import work
+
     die_with(template)
     _settle()
     work(data, *pipes)
