@@ -17,9 +17,13 @@ from typing import Any, Literal, NamedTuple
 from dlcli import cli
 from dlcli.completion.overrides import options_of, overrides
 from dlcli.config.folders import groups, user_folders
+from dlcli.files.regular import read_regular
 
 # Number of runs, the newest ones, that are offered.
 _RUNS = 100
+
+# Bytes of a ledger that is read: larger ones would make the shell wait.
+_LEDGER_BYTES = 4 << 20
 
 
 class Candidate(NamedTuple):
@@ -140,7 +144,7 @@ def _runs(words: Sequence[str]) -> Iterator[Candidate]:
     yield Candidate("last", "the newest run")
     for file in sorted(ledgers, key=lambda file: file.stat().st_mtime, reverse=True)[:_RUNS]:
         try:
-            ledger = json.loads(file.read_bytes())
+            ledger = json.loads(read_regular(file, _LEDGER_BYTES))
             yield Candidate(ledger["run_name"], f"{ledger['status']} {ledger['created_at'][:16]}")
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # the ledger is being written or damaged, which completion does not report

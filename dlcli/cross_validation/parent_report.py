@@ -11,7 +11,8 @@ import torch
 
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import Summary
-from dlcli.inference.evaluate import load_outputs
+from dlcli.errors import CorruptRun
+from dlcli.inference.evaluate import OUTPUTS, load_outputs
 from dlcli.inference.recorded_predictions import read_predictions, write_predictions
 from dlcli.reports.folds import fold_curves, fold_figures
 from dlcli.reports.style import save
@@ -41,7 +42,8 @@ def write_parent_report(
     save(fold_figures(table, summary.intervals, metric, summary.line(metric)), plots / "folds.png")
     # Only the first seed is plotted, so that each held-out row appears once.
     once = [result for fold, result in zip(folds, results, strict=True) if fold.repeat == 0]
-    _write_pooled_plots(plots, estimation, once, task)
+    rows = [fold.split.test for fold in folds if fold.repeat == 0]
+    _write_pooled_plots(plots, estimation, once, rows, task)
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
@@ -69,9 +71,18 @@ def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
     return pd.concat(tables, ignore_index=True)
 
 
-def _write_pooled_plots(plots: Path, estimation: Estimation, results: Sequence[Result], task: Task) -> None:
+def _write_pooled_plots(
+    plots: Path, estimation: Estimation, results: Sequence[Result], held_out: Sequence[np.ndarray], task: Task
+) -> None:
     """Write the task's plots of the held-out rows of all folds."""
-    parts = [load_outputs(result.run_dir) for result in results if len(result.metrics)]
+    folds = [pair for pair in zip(results, held_out, strict=True) if len(pair[0].metrics)]
+    parts = [load_outputs(result.run_dir, rows) for result, rows in folds]
+    for (result, _), (_, found) in zip(folds, parts, strict=True):
+        if found.shape[1:] != parts[0][1].shape[1:]:
+            where = str(result.run_dir / OUTPUTS)
+            raise CorruptRun(
+                "the fold's outputs have another shape than those of the first fold", where, "Train again."
+            )
     rows = np.concatenate([rows for rows, _ in parts])
     outputs = torch.from_numpy(np.concatenate([outputs for _, outputs in parts]))
     for name, picture in task.pictures(outputs, estimation.data.y[rows]):

@@ -15,6 +15,7 @@ from dlcli.errors import ConfigError, Pruned, describe_error
 from dlcli.events import EpochDone, Event, Listener, TrainingStarted
 from dlcli.executors.channel import read_event, send_event
 from dlcli.executors.job_messages import do_job
+from dlcli.files.regular import read_regular
 from dlcli.job import Job
 from dlcli.process.quiet import quiet
 from dlcli.tracking.history import HISTORY_FILE, read_history
@@ -23,6 +24,7 @@ from dlcli.tracking.ledger import LEDGER_FILE, atomic_write
 _SECONDS = 0.3  # between polls
 # Written by the job: what it is about to train. Written by the driver: a request to abandon the job.
 _PLAN, _HOPELESS = ".plan.json", ".hopeless"
+_MAX_BYTES = 1 << 20  # bytes of a plan
 
 
 def do_followed_job(job: Job) -> dict[str, Any]:
@@ -117,12 +119,13 @@ def _report(run_dir: Path, followed: _Followed) -> None:
     except OSError:
         pass  # a shared disk may be unavailable for a moment: the next poll continues from here
     except Exception as error:
-        followed.error = error
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno is None:
+            followed.error = error
 
 
 def _read_news(run_dir: Path, followed: _Followed) -> None:
     with contextlib.suppress(OSError, ValueError):
-        started = read_event(json.loads((run_dir / _PLAN).read_text()))
+        started = read_event(json.loads(read_regular(run_dir / _PLAN, _MAX_BYTES)))
         (run_dir / _PLAN).unlink()
         followed.listen(started)
     for line in read_history(run_dir, followed.offset):

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from dlcli.errors import CorruptRun
+from dlcli.files.regular import os_reason, read_regular
 
 # Far above what a run writes: a configuration has a few hundred lines, the ledger of a large sweep a few MiB.
 YAML_BYTES, JSON_BYTES = 2 << 20, 256 << 20
@@ -44,15 +45,10 @@ def read_text(file: Path, at_most: int = YAML_BYTES, what: str = "the file") -> 
         CorruptRun: The file is missing, not a regular file, not UTF-8, or larger than `at_most`.
     """
     try:
-        if not file.is_file():  # reading a FIFO or a device might never end
-            reason = "is not a file" if file.exists() else "is missing"
-            raise CorruptRun(f"{what} {reason}", str(file), _COPY)
-        with file.open("rb") as opened:
-            content = opened.read(at_most + 1)
-        if len(content) > at_most:
-            raise CorruptRun(f"{what} is larger than {at_most >> 20} MiB", str(file), _COPY)
-        return content.decode("utf-8")
-    except (OSError, ValueError) as error:
+        return read_regular(file, at_most).decode("utf-8")
+    except OSError as error:
+        raise CorruptRun(f"{what} {os_reason(error)}", str(file), _COPY) from error
+    except ValueError as error:
         raise CorruptRun(f"{what} cannot be read: {error}", str(file), _COPY) from error
 
 

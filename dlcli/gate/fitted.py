@@ -12,6 +12,8 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from dlcli.errors import CorruptRun
+from dlcli.files.regular import os_reason
+from dlcli.gate.arrays import check_stored
 from dlcli.gate.documents import JSON_BYTES
 from dlcli.gate.gate import Gate
 
@@ -141,18 +143,14 @@ def _nodes(schema: dict[str, Any]) -> list[dict[str, Any]]:
 def _schema(file: Path) -> dict[str, Any]:
     """Read the file's schema. Compressed members are rejected, so the contents are no larger than the file."""
     try:
-        if not file.is_file():
-            raise CorruptRun("the fitted preprocessing is missing", str(file), _DAMAGED)
+        check_stored(file)
         with ZipFile(file) as archive:
-            members = archive.infolist()
-            unpacked = sum(member.file_size for member in members)
-            if unpacked > file.stat().st_size or any(m.file_size != m.compress_size for m in members):
-                raise CorruptRun("the fitted preprocessing has compressed contents", str(file), _DAMAGED)
             if archive.getinfo("schema.json").file_size > JSON_BYTES:
                 raise CorruptRun("the schema of the fitted preprocessing is too large", str(file), _DAMAGED)
             schema = json.loads(archive.read("schema.json"))
+    except OSError as error:
+        raise CorruptRun(f"the fitted preprocessing {os_reason(error)}", str(file), _DAMAGED) from error
     except (
-        OSError,
         ValueError,
         KeyError,
         BadZipFile,

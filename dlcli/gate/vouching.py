@@ -20,7 +20,8 @@ from typing import Any
 from dlcli.config.environment import variables
 from dlcli.config.folders import extend_path, user_folders
 from dlcli.errors import CorruptRun
-from dlcli.files.paths import display, resolved, typed
+from dlcli.files.paths import display, is_file, resolved, typed
+from dlcli.files.regular import os_reason, read_regular
 from dlcli.gate.documents import read_text
 from dlcli.gate.gate import RUNS_CODE, Gate, targets
 from dlcli.gate.seal import is_sealed
@@ -30,6 +31,8 @@ CONF_DIRS_FILE = "conf_dirs.txt"
 OVERRIDES_FILE = "overrides.txt"
 CONFIG_FILE = "config.yaml"
 CODE = "code"
+
+_CODE_BYTES = 16 << 20  # of one file of code
 
 _UNSEALED = (
     "The run does not have your seal: it was created elsewhere or by an earlier dlcli, or was changed since."
@@ -152,7 +155,7 @@ def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:
     """
     file = folder / CONF_DIRS_FILE
     found = []
-    for line in map(Path, read_text(file).splitlines() if file.is_file() else []):
+    for line in map(Path, read_text(file).splitlines() if is_file(file) else []):
         project = then.parent
         if project != Path(project.anchor) and line.is_relative_to(project):
             moved = now.resolve().parent / line.relative_to(project)
@@ -163,10 +166,20 @@ def recorded_folders(folder: Path, then: Path, now: Path) -> tuple[Path, ...]:
 
 def code_listing(code: Path) -> str:
     """Return names and digests of the run's own code files, as the seal covers them."""
-    files = {
-        file.relative_to(code).as_posix(): file.read_bytes() for file in code.rglob("*") if file.is_file()
-    }
+    files = {file.relative_to(code).as_posix(): _content(file) for file in code.rglob("*") if is_file(file)}
     return listing(files)
+
+
+def _content(file: Path) -> bytes:
+    """Return the content of a file with code.
+
+    Raises:
+        CorruptRun: It is not a regular file, cannot be read, or is too large.
+    """
+    try:
+        return read_regular(file, _CODE_BYTES)
+    except OSError as error:
+        raise CorruptRun(os_reason(error), display(file), "Copy the folder again.") from error
 
 
 def listing(files: dict[str, bytes]) -> str:
@@ -184,7 +197,7 @@ def _unchanged(code: Path, folders: Sequence[Path]) -> frozenset[str]:
     for copy in sorted(code.rglob("*.py")):
         name = copy.relative_to(code)
         originals = [file for folder in folders if (file := folder / name).is_file()]
-        if originals and not any(file.read_bytes() == copy.read_bytes() for file in originals):
+        if originals and not any(_content(file) == _content(copy) for file in originals):
             raise CorruptRun(
                 "has changed since the run was created",
                 where=display(originals[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ import torch
 from torch import Tensor
 
 from dlcli.datasets.data import Data, take
+from dlcli.errors import CorruptRun, first_line
+from dlcli.files.regular import os_reason
 from dlcli.formatting import number
+from dlcli.gate.arrays import open_arrays
 from dlcli.inference.saved_model import SavedModel
 from dlcli.splits.split import Part
 from dlcli.tasks.base import Task
@@ -23,6 +27,8 @@ from dlcli.training.scores import Scores
 
 OUTPUTS = "outputs.npz"
 _MAX_METRICS = 2  # metrics of a named baseline that its sentence contains
+_MAX_OUTPUTS = 100_000  # of a row; forecasts have the most
+_COPY = "Copy the folder again, or train again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +136,36 @@ def save_outputs(run_dir: Path, evaluation: Evaluation) -> None:
     np.savez_compressed(run_dir / OUTPUTS, rows=evaluation.rows, outputs=evaluation.outputs.numpy())
 
 
-def load_outputs(run_dir: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row numbers `(N,)` and outputs `(N, ...)` of a fold's held-out rows."""
-    with np.load(run_dir / OUTPUTS, allow_pickle=False) as parts:
-        return parts["rows"], parts["outputs"]
+def load_outputs(run_dir: Path, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row indices `(N,)` and outputs `(N, ...)` of a fold's held-out rows.
+
+    Args:
+        run_dir: the fold's folder.
+        held_out: the rows that the fold holds out.
+
+    Raises:
+        CorruptRun: The file is missing or damaged, or has other rows, or more outputs than a row can have.
+    """
+    path = run_dir / OUTPUTS
+    try:
+        with open_arrays(path) as parts:
+            rows, outputs = (parts.header(name) for name in ("rows", "outputs"))
+            if not np.issubdtype(rows.dtype, np.integer) or not np.issubdtype(outputs.dtype, np.floating):
+                raise ValueError("it does not contain row numbers and outputs")
+            if rows.shape != (len(held_out),) or outputs.shape[:1] != rows.shape:
+                raise ValueError(f"it does not have the {len(held_out):,} rows of the fold")
+            if math.prod(outputs.shape[1:]) > _MAX_OUTPUTS:
+                raise ValueError(f"it has more than {_MAX_OUTPUTS:,} outputs per row")
+            found = parts.read("rows"), parts.read("outputs")
+        if not np.array_equal(np.sort(found[0]), np.sort(held_out)):
+            raise ValueError("it has other rows than the fold")
+        return found
+    except OSError as error:
+        raise CorruptRun(f"the fold's file of outputs {os_reason(error)}", str(path), _COPY) from error
+    except Exception as error:  # a damaged archive makes numpy and zipfile fail in many ways
+        raise CorruptRun(
+            f"the fold's outputs cannot be read: {first_line(error)}", str(path), _COPY
+        ) from error
 
 
 def choose_device(accelerator: str) -> torch.device:

@@ -37,6 +37,7 @@ from dlcli.config.build import TARGET, build, locate
 from dlcli.datasets.data import Kind
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.errors import CorruptRun, DataError, NotSet, first_line
+from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
@@ -176,6 +177,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
             facts = _as_tuples(description["model_facts"])
             model: nn.Module = build(description["model"], where="model", **facts, restored=True)
+        _check_weights(folder / _WEIGHTS)
         load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
     network = Network(model, preprocessing.on_device())
@@ -220,6 +222,13 @@ def _labels(folder: Path) -> list[str]:
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise CorruptRun("the file of labels does not hold a list of names", str(file), _DAMAGED)
     return labels
+
+
+def _check_weights(file: Path) -> None:
+    try:
+        check_regular(file)
+    except OSError as error:
+        raise CorruptRun(f"the file of weights {os_reason(error)}", str(file), _DAMAGED) from error
 
 
 def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:

@@ -17,11 +17,17 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.errors import CorruptRun, DataError, first_line
-from dlcli.files.paths import is_file
+from dlcli.files.regular import os_reason
+from dlcli.gate.arrays import open_arrays
 
 Part = Literal["train", "val", "test"]
 
 _COPY = "Copy the folder again, or train again."
+
+_PARTS: tuple[Part, ...] = ("train", "val", "test")
+
+# How much larger a split may be than its file: row numbers are compressed by 5, and small arrays need no limit.
+_RATIO, _SMALL = 64, 1 << 20
 
 # Exceptions raised by reading a damaged .npz file, in addition to OSError, ValueError and the like.
 _DAMAGED = (
@@ -80,19 +86,25 @@ class Split:
             CorruptRun: the file is missing or damaged, or is not a split of `rows` rows.
         """
         try:
-            if not is_file(path):
-                raise FileNotFoundError
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
-                found = [parts[name] for name in ("train", "val", "test")]
-            if not all(part.ndim == 1 and np.issubdtype(part.dtype, np.integer) for part in found):
-                raise ValueError("a part does not contain row numbers")
+            with open_arrays(path) as parts:
+                headers = [parts.header(name) for name in _PARTS]
+                if not all(
+                    len(part.shape) == 1 and np.issubdtype(part.dtype, np.integer) for part in headers
+                ):
+                    raise ValueError("a part does not contain row numbers")
+                count = sum(part.shape[0] for part in headers)
+                # Different numbers cannot be compressed as much as repeated ones.
+                most = _SMALL + _RATIO * sum(part.packed for part in headers)
+                if (rows is not None and count > rows) or sum(part.unpacked for part in headers) > most:
+                    raise ValueError(f"it has {count:,} rows, more than it can have")
+                found = [parts.read(name) for name in _PARTS]
             split = cls(*(part.astype(np.int64) for part in found))
             every = np.concatenate(found)
             if len(every) and (every.min() < 0 or (rows is not None and every.max() >= rows)):
                 raise ValueError("it contains row numbers that the data does not have")
-        except FileNotFoundError as error:
-            raise CorruptRun("the run's split is missing", str(path), _COPY) from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
+        except OSError as error:
+            raise CorruptRun(f"the run's split {os_reason(error)}", str(path), _COPY) from error
+        except (ValueError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
             raise CorruptRun(
                 f"the run's split cannot be read: {first_line(error)}", str(path), _COPY
             ) from error
@@ -107,9 +119,6 @@ class Strategy(Protocol):
 
     def final_test(self, data: Data) -> np.ndarray:
         """Return the sorted rows that a refitted model is tested on, which are in no fold except that of hold-out."""
-
-
-_PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 def check_overlap(data: Data, splits: list[Split]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -19,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dlcli.errors import CorruptRun
+from dlcli.files.regular import open_regular, os_reason
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import Ledger, atomic_write
 
@@ -50,11 +50,10 @@ def digest_of_file(path: Path, hint: str = ANEW, size: int | None = None) -> str
         CorruptRun: The file is missing or cannot be read.
     """
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             return _hexdigest(file, size)
     except OSError as error:
-        what = "is missing" if isinstance(error, FileNotFoundError) else _reason(error)
-        raise CorruptRun(what, str(path), hint) from error
+        raise CorruptRun(os_reason(error), str(path), hint) from error
 
 
 def check_file(path: Path, accepted: list[str], hint: str = ANEW) -> None:
@@ -164,22 +163,6 @@ def forget_results(ledger: Ledger) -> None:
     kept = {name: accepted for name, accepted in (ledger.digests or {}).items() if name not in _RESULTS}
     if ledger.digests is not None and kept != ledger.digests:
         ledger.update(digests=kept)
-
-
-def _open_regular(path: Path) -> BufferedReader:
-    """Open a regular file; reading anything else, such as a pipe, might never end."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(None, "is a folder, but should be a file", str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(None, "is not a regular file", str(path))
-    return path.open("rb")
-
-
-def _reason(error: OSError) -> str:
-    if error.errno is None:
-        return str(error.strerror)
-    return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
 def _hexdigest(file: BufferedReader, size: int | None) -> str:

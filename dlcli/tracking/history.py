@@ -16,11 +16,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dlcli.errors import InputError
+from dlcli.errors import CorruptRun, InputError
 from dlcli.files.disk import write_errors
+from dlcli.files.regular import check_regular, open_regular, os_reason
+from dlcli.formatting import amount
 from dlcli.tracking.ledger import encode_number
 
 HISTORY_FILE = "metrics.jsonl"
+
+_LONGEST_LINE = 1 << 20  # bytes; a line has the metrics of one step
+_COPY = "Copy the folder again."
 
 _PATIENCE = 1.0  # seconds to wait for the lock: a worker whose driver was killed is about to end
 
@@ -35,15 +40,24 @@ class Line(NamedTuple):
 
 
 def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
-    """Yield the complete lines of a run's history from a byte offset on. Damaged lines are skipped."""
+    """Yield the complete lines of a run's history from a byte offset on. Damaged lines are skipped.
+
+    Raises:
+        CorruptRun: The history is not a regular file, cannot be read, or has a line that no run writes.
+    """
+    path = run_dir / HISTORY_FILE
     try:
-        file = (run_dir / HISTORY_FILE).open("rb")
+        file = open_regular(path)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise CorruptRun(os_reason(error), str(path), _COPY) from error
     with file:
         file.seek(offset)
-        for raw in file:
+        while raw := file.readline(_LONGEST_LINE):
             if not raw.endswith(b"\n"):
+                if len(raw) == _LONGEST_LINE:
+                    raise _too_long(path)
                 return
             offset += len(raw)
             try:
@@ -57,7 +71,7 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
 def is_recorded(run_dir: Path) -> bool:
     """Return whether a process is recording the run."""
     try:
-        file = (run_dir / HISTORY_FILE).open("rb")
+        file = open_regular(run_dir / HISTORY_FILE)
     except OSError:
         return False
     with file:
@@ -80,14 +94,20 @@ class History:
         self._lock = threading.Lock()
         self._steps: dict[str, set[int]] = {}
         with write_errors(run_dir):
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            if self._path.exists():
+                _check(self._path)  # before it is opened, which may have an effect on a device
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
         if not _lock(self._fd):
             os.close(self._fd)
             hint = "Wait until it ends, or end it."
             raise InputError("another process is recording this run", str(run_dir), hint)
-        self._remove_incomplete_line()
-        for line in read_history(run_dir):
-            self._note(line.step, line.metrics)
+        try:
+            self._remove_incomplete_line()
+            for line in read_history(run_dir):
+                self._note(line.step, line.metrics)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Record metrics at a step; return False if all of them are recorded at this step already."""
@@ -138,10 +158,24 @@ class History:
             self._steps.setdefault(name, set()).add(step)
 
     def _remove_incomplete_line(self) -> None:
-        data = self._path.read_bytes()
-        complete = data.rfind(b"\n") + 1
-        if complete < len(data):
-            os.ftruncate(self._fd, complete)
+        size = os.fstat(self._fd).st_size
+        start = max(0, size - _LONGEST_LINE)
+        end = os.pread(self._fd, size - start, start).rfind(b"\n")
+        if end < 0 and start > 0:
+            raise _too_long(self._path)
+        if start + end + 1 < size:
+            os.ftruncate(self._fd, start + end + 1)
+
+
+def _too_long(path: Path) -> CorruptRun:
+    return CorruptRun(f"has a line of more than {amount(_LONGEST_LINE)}", str(path), _COPY)
+
+
+def _check(path: Path) -> None:
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise CorruptRun(os_reason(error), str(path), _COPY) from error
 
 
 def _lock(fd: int) -> bool:

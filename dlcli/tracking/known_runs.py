@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from dlcli.files.regular import read_regular
 from dlcli.tracking.database import opened
 from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.schema import tables
@@ -21,6 +22,7 @@ from dlcli.tracking.schema import tables
 MARK_FILE = ".entered.json"
 
 _LIST = "dlcli_runs"
+_MAX_BYTES = 1 << 20  # bytes of the mark
 
 
 class Line(NamedTuple):
@@ -94,7 +96,7 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 
 def _marks(runs_dir: Path) -> dict[str, tuple[int, str]]:
     with suppress(OSError, ValueError, TypeError, AttributeError):
-        document = json.loads((runs_dir / MARK_FILE).read_bytes())
+        document = json.loads(read_regular(runs_dir / MARK_FILE, _MAX_BYTES))
         return {str(key): (int(number), str(run_id)) for key, (number, run_id) in document.items()}
     return {}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.files.disk import write_errors
+from dlcli.files.regular import check_regular, read_regular
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.locks import try_flock, wait_for_lock
 
@@ -26,6 +27,8 @@ ACTIVE_DIR = ".active"
 
 # Seconds that another command may take to update a run's record on a slow server.
 _PATIENCE = 600.0
+
+_MAX_BYTES = 1 << 20  # bytes of an entry, which has a few lines
 
 # A forked child shares its parent's open files and their locks: without this, a data-loading worker that outlives a
 # killed run would keep the run alive. (Programs started by exec inherit none: Python opens files with O_CLOEXEC.)
@@ -90,7 +93,8 @@ class Entry:
     def take_over(cls, path: Path) -> Entry | None:
         """Lock an entry exclusively; None if another process holds it, or it is gone."""
         try:
-            fd = os.open(path, os.O_RDWR | os.O_APPEND)
+            check_regular(path)
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK)
         except OSError:
             return None
         try:
@@ -125,11 +129,11 @@ class Entry:
 def read_entry(path: Path) -> dict[str, Any]:
     """Return the content of an entry, which is its last complete line; empty if there is none."""
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_regular(path, _MAX_BYTES).split(b"\n")[:-1]
     except OSError:
         return {}
     for line in reversed(lines):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             document = json.loads(line)
             if isinstance(document, dict):
                 return document

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Self
 
 from dlcli.errors import CorruptRun
+from dlcli.files.regular import os_reason, read_regular
 from dlcli.tracking.digests import ANEW, check_file, digest_of_file, replace_files
 from dlcli.tracking.ledger import atomic_write
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "digests.json"
+
+_MAX_BYTES = 1 << 20  # bytes of a manifest, which has one entry for each of a few files
 
 
 class Manifest:
@@ -37,7 +40,7 @@ class Manifest:
         """
         path = folder / MANIFEST_FILE
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(read_regular(path, _MAX_BYTES))
             accepted = {
                 name: [digest for digest in digests if isinstance(digest, str)]
                 for name, digests in document["sha256"].items()
@@ -45,7 +48,9 @@ class Manifest:
             return cls(folder, str(document["run_id"]), accepted)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except OSError as error:
+            raise CorruptRun(os_reason(error), str(path), ANEW) from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptRun("the digests of the folder's files cannot be read", str(path), ANEW) from error
 
     @classmethod

@@ -13,6 +13,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from safetensors import SafetensorError, safe_open
 
 from dlcli.errors import CorruptRun
+from dlcli.files.regular import check_regular, os_reason
 
 _DAMAGED = "Copy the run's folder again, from where it is undamaged."
 
@@ -24,9 +25,12 @@ def weights_metadata(file: Path) -> dict[str, str]:
         CorruptRun: the file cannot be read, or names no epoch.
     """
     try:
+        check_regular(file)
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise CorruptRun(f"the file of weights {os_reason(error)}", str(file), _DAMAGED) from error
+    except SafetensorError as error:
         raise CorruptRun(f"the weights cannot be read: {error}", str(file), _DAMAGED) from error
     if not metadata.get("epoch", "").isdecimal():
         raise CorruptRun("the weights do not say of which epoch they are", str(file), _DAMAGED)

@@ -15,6 +15,8 @@ from torch import Tensor
 from dlcli.distributed.world import all_gather_bytes, is_group
 from dlcli.errors import CorruptRun, Problem, first_line
 from dlcli.files.paths import display
+from dlcli.files.regular import os_reason
+from dlcli.gate.arrays import check_stored
 from dlcli.tracking.manifest import Manifest
 
 LAST = "last.ckpt"
@@ -102,9 +104,12 @@ def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> 
     if manifest is not None:
         manifest.check(file.name, hint=hint)
     try:
+        check_stored(file)
         state = torch.load(file, map_location="cpu", weights_only=True)["callbacks"]["Checkpoints"]
         progress = Progress(file, state["finished_epochs"], state["stopped"], state)
         best = state["best_epoch"]
+    except OSError as error:
+        raise CorruptRun(os_reason(error), str(file), hint) from error
     except Exception as error:  # a damaged file may raise anything
         raise CorruptRun(f"the checkpoint cannot be read: {first_line(error)}", str(file), hint) from error
     if with_best and manifest is not None and best is not None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 from typing import IO, Any
 
-import psutil
-
 from dlcli.errors import DataError
 from dlcli.formatting import amount
 
@@ -72,8 +70,3 @@ class Bounded(io.RawIOBase):
 def bounded(stream: IO[bytes], name: str, most: int | None = None) -> io.BufferedReader:
     """Return a buffered stream with limits; `most` is the maximum size of a stream that is read into memory at once."""
     return io.BufferedReader(Bounded(stream, name, most), _BLOCK)
-
-
-def free_memory() -> int:
-    """Return the number of bytes that a table may occupy."""
-    return int(psutil.virtual_memory().available)

@@ -14,13 +14,14 @@ import pyarrow as pa
 from pyarrow import csv
 
 from dlcli.datasets.tables.arrow_types import to_frame
-from dlcli.datasets.tables.bounds import LONGEST_LINE, free_memory
+from dlcli.datasets.tables.bounds import LONGEST_LINE
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_literal, sniff
 from dlcli.datasets.tables.lines import codec, is_utf8
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
 from dlcli.formatting import amount
+from dlcli.process.memory import free_memory
 
 # Strings that denote a missing value; "?" is used by the UCI repository.
 MISSING = (

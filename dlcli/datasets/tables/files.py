@@ -14,7 +14,6 @@ from pyarrow import parquet
 
 from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.tables.arrow_types import from_columns, is_unsupported, to_series
-from dlcli.datasets.tables.bounds import free_memory
 from dlcli.datasets.tables.compression import format_of, is_packed
 from dlcli.datasets.tables.delimited import MISSING, read_delimited
 from dlcli.datasets.tables.json_lines import read_json_lines
@@ -22,6 +21,7 @@ from dlcli.datasets.tables.source import Source, check_unique_names, checked
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import kind_at, list_names
 from dlcli.formatting import amount
+from dlcli.process.memory import free_memory
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")

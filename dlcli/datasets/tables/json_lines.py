@@ -10,10 +10,10 @@ import pyarrow as pa
 from pyarrow import json
 
 from dlcli.datasets.tables.arrow_types import is_unsupported, to_frame
-from dlcli.datasets.tables.bounds import free_memory
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError, first_line
+from dlcli.process.memory import free_memory
 
 _HINT = "Write one object per line, without a list around them."
 

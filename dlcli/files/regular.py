@@ -1,0 +1,68 @@
+"""Opening of files that others may have made: only regular files, and with a limit where the whole content is read.
+
+A pipe, a socket or a device in a folder from elsewhere might never deliver an end, and a file without data on the disk
+(a sparse file) may be larger than the memory. Every file of a run's folder is therefore opened here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+from dlcli.formatting import amount
+
+
+def check_regular(path: Path) -> None:
+    """Check that there is a regular file, before a library opens it by its path. Links are followed.
+
+    Raises:
+        OSError: There is something else, or nothing; `os_reason` says what.
+    """
+    _check_mode(path.stat().st_mode, path)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: There is something else, or nothing; `os_reason` says what.
+    """
+    check_regular(path)  # first, because already opening a device may have an effect
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _check_mode(os.fstat(descriptor).st_mode, path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, at_most: int) -> bytes:
+    """Return the content of a regular file of at most `at_most` bytes.
+
+    Raises:
+        OSError: The file is larger, or see `open_regular`.
+    """
+    with open_regular(path) as file:
+        content = file.read(at_most + 1) if os.fstat(file.fileno()).st_size <= at_most else None
+    if content is None or len(content) > at_most:
+        raise OSError(None, f"is larger than {amount(at_most)}", str(path))
+    return content
+
+
+def os_reason(error: OSError) -> str:
+    """Return why a file cannot be read, as a predicate for a message: `is not a regular file`."""
+    if isinstance(error, FileNotFoundError):
+        return "is missing"
+    if error.errno is None and error.strerror:
+        return str(error.strerror)
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
+
+
+def _check_mode(mode: int, path: Path) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(None, "is a folder, but should be a file", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(None, "is not a regular file", str(path))

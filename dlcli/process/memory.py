@@ -1,0 +1,10 @@
+"""How much memory there is."""
+
+from __future__ import annotations
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are available to this process."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
