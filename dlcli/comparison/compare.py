@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcli.comparison.scale import Scale, scale_of
 from dlcli.config.next_command import resume_command
-from dlcli.errors import InputError
+from dlcli.errors import CorruptRun, InputError
 from dlcli.runs.folder import OpenedRun, open_run
 from dlcli.runs.recorded import read_config, read_split
 from dlcli.statistics.paired import (
@@ -25,7 +25,7 @@ from dlcli.statistics.paired import (
 )
 from dlcli.statistics.ranks import Ranking, friedman, holm
 from dlcli.tracking.digests import WINNER_FILE
-from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.mlflow_inputs import flatten
 
 # Metrics that are means over rows. The bootstrap resamples their differences per row, which is fast.
@@ -179,6 +179,9 @@ def _evaluated(run: OpenedRun, label: str) -> _Evaluated:
                 str(run.folder),
                 f"Resume it first: {resume_command(run.ledger)}",
             )
+        if by_fold and figures.keys() != next(iter(by_fold.values()))[0].keys():
+            hint = "Copy the folder again, or train again."
+            raise CorruptRun("the fold has other metrics than the first one", str(folder / LEDGER_FILE), hint)
         by_fold.setdefault(int(ledger.tags.get("dlcli.fold", 0)), []).append(figures)
         splits.append(read_split(ledger))
     folds = [

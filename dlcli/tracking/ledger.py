@@ -24,6 +24,7 @@ from dlcli.files.unfinished import sweep, unfinished
 from dlcli.gate.documents import read_json
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
+from dlcli.tracking.ledger_shape import invalid_fields
 
 SCHEMA_VERSION = 2
 LEDGER_FILE = "ledger.json"
@@ -159,6 +160,7 @@ class Ledger:
             for name in ("run_id", "token", "parent_id")
             if kept.get(name) is not None and not _ID.fullmatch(str(kept[name]))
         ]
+        wrong += [] if wrong else invalid_fields(document)
         try:
             if not isinstance(version, int) or wrong:
                 raise ValueError(f"{', '.join(wrong) or 'schema_version'} is invalid")
@@ -166,7 +168,8 @@ class Ledger:
             return cls(run_dir=run_dir, **kept)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             hint = "Copy the folder again, or restore it from a backup."
-            raise CorruptRun("the run's ledger is invalid", str(path), hint) from error
+            which = f": {', '.join(wrong)}" if wrong else ""
+            raise CorruptRun(f"the run's ledger is invalid{which}", str(path), hint) from error
 
     @property
     def runs_dir(self) -> Path:

@@ -105,7 +105,8 @@ def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> 
         manifest.check(file.name, hint=hint)
     try:
         check_stored(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)["callbacks"]["Checkpoints"]
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        state = _checked_state(checkpoint)
         progress = Progress(file, state["finished_epochs"], state["stopped"], state)
         best = state["best_epoch"]
     except OSError as error:
@@ -115,6 +116,29 @@ def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> 
     if with_best and manifest is not None and best is not None:
         manifest.check(best_name(best), hint=hint)
     return progress
+
+
+def _checked_state(checkpoint: Any) -> dict[str, Any]:
+    """Return the state of `Checkpoints`; raise ValueError if a part of the checkpoint is not as Lightning writes it."""
+    for name, kind in {
+        "state_dict": dict,
+        "loops": dict,
+        "optimizer_states": list,
+        "lr_schedulers": list,
+    }.items():
+        if not isinstance(checkpoint[name], kind):
+            raise ValueError(f"{name} is invalid")
+    if not isinstance(checkpoint["loops"].get("fit_loop"), dict):
+        raise ValueError("loops.fit_loop is invalid")
+    state: dict[str, Any] = checkpoint["callbacks"]["Checkpoints"]
+    best, finished = state["best_epoch"], state["finished_epochs"]
+    if type(finished) is not int or finished < 0:
+        raise ValueError("finished_epochs is invalid")
+    if best is not None and (type(best) is not int or best < 0):
+        raise ValueError("best_epoch is invalid")
+    if type(state["stopped"]) is not bool or not isinstance(state["best_value"], int | float):
+        raise ValueError("stopped or best_value is invalid")
+    return state
 
 
 def all_parts(own: dict[str, Any], device: torch.device) -> dict[str, Any] | list[Tensor]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import dlcli
 from dlcli import runner
@@ -27,6 +28,7 @@ from dlcli.inference.recorded_predictions import read_predictions
 from dlcli.runs.folder import open_run
 from dlcli.splits.split import Split
 from dlcli.tracking.history import HISTORY_FILE, History, read_history
+from dlcli.training.epoch_state import LAST, find_progress
 
 WORDS = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu",
          "callbacks=none"]  # fmt: skip
@@ -273,3 +275,28 @@ def test_a_checkpoint_with_compressed_contents_is_refused(tmp_path: Path) -> Non
         archive.writestr("archive/data/0", bytes(1 << 20))
     with pytest.raises(ValueError, match="it has compressed contents"):
         check_stored(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("finished_epochs", "q"),
+        ("finished_epochs", -1),
+        ("best_epoch", "x"),
+        ("best_value", []),
+        ("stopped", None),
+        ("loops", {}),
+        ("optimizer_states", {}),
+        ("lr_schedulers", 1),
+        ("state_dict", []),
+        ("callbacks", {}),
+    ],
+)
+def test_a_checkpoint_of_another_shape_is_refused(foreign: Path, name: str, value: object) -> None:
+    file = foreign / "checkpoints" / LAST
+    checkpoint = torch.load(file, weights_only=True)
+    state = checkpoint["callbacks"]["Checkpoints"]
+    (state if name in state else checkpoint)[name] = value
+    torch.save(checkpoint, file)
+    with pytest.raises(CorruptRun, match="the checkpoint cannot be read"):
+        find_progress(file.parent, "", best=False)

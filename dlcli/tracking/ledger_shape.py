@@ -1,0 +1,103 @@
+"""Checks of the parts of a ledger that later commands rely on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+_DIGEST = re.compile(r"(\d+:)?[0-9a-f]{64}")
+_ID = re.compile(r"[\w-]+")
+
+
+def invalid_fields(document: Mapping[str, Any]) -> list[str]:
+    """Return the names of fields that do not have the shape that dlcli writes, such as `result.folds`.
+
+    The fields' own types have been checked already; missing fields are not named.
+    """
+    return [name for name, is_valid in _checks(document) if not _try(is_valid)]
+
+
+def _checks(document: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], bool]]]:
+    for name in ("created_at", "started_at", "ended_at"):
+        if (time := document.get(name)) is not None:
+            yield name, lambda time=time: bool(datetime.fromisoformat(time))  # type: ignore[misc]
+    tags, digests = document.get("tags") or {}, document.get("digests") or {}
+    yield "tags", lambda: all(isinstance(value, str) for value in tags.values())
+    yield "tags.dlcli.fold", lambda: int(tags.get("dlcli.fold", 0)) >= 0
+    yield "digests", lambda: all(_is_list(each, _is_digest) for each in digests.values())
+    projected = document.get("projected") or {}
+    yield "projected.offset", lambda: _is_count(projected.get("offset", 0))
+    yield "projected.tags", lambda: isinstance(projected.get("tags", {}), dict)
+    result, metrics = document.get("result") or {}, document.get("metrics") or {}
+    for name, is_valid in _RESULT.items():
+        if name in result:
+            yield f"result.{name}", lambda name=name, is_valid=is_valid: is_valid(result[name])  # type: ignore[misc]
+    yield "result.metrics", lambda: set(result.get("metrics", ())) <= set(metrics)
+    folds = result.get("folds", [])
+    yield "result.chosen", lambda: len(result.get("chosen", folds)) == len(folds)
+
+
+def _try(is_valid: Callable[[], bool]) -> bool:
+    try:
+        return is_valid()
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return False
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _is_id_or_none(value: Any) -> bool:
+    return value is None or _is_id(value)
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 1 << 63
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any, is_valid: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(is_valid, value))
+
+
+def _is_best(value: Any) -> bool:
+    if value is None:
+        return True
+    figures = value["metrics"].values() if isinstance(value.get("metrics"), dict) else [None]
+    return (
+        all(map(_is_number, figures)) and _is_dict(value.get("params")) and _is_count(value.get("folds", 1))
+    )
+
+
+# What `Recorder.finish` is given as the result, by name.
+_RESULT: dict[str, Callable[[Any], bool]] = {
+    "metrics": lambda value: _is_list(value, _is_text),
+    "messages": lambda value: _is_list(value, _is_text),
+    "duration_s": _is_number,
+    "folds": lambda value: _is_list(value, _is_id),
+    "chosen": lambda value: _is_list(value, _is_dict),
+    "trials": lambda value: _is_list(value, _is_dict),
+    "best": _is_best,
+    "front": lambda value: _is_list(value, _is_count),
+    "out_of_time": lambda value: isinstance(value, bool),
+    "best_run_id": _is_id_or_none,
+    "refit_run_id": _is_id_or_none,
+}
