@@ -42,9 +42,9 @@ def damage(project: Path, chance: random.Random) -> str:
     folder = next(project.glob("runs/*/*/artifacts"))
     if chance.random() < 0.6:
         forget_digests(folder)
-    kind = chance.choices(["config", "split", "file", "place"], [40, 15, 35, 10])[0]
+    kind = chance.choices(["config", "split", "file", "place", "ledger"], [35, 15, 30, 10, 10])[0]
     damages: dict[str, Callable[[Path, random.Random], str]] = {
-        "config": _config, "split": _split, "file": _file, "place": _place,
+        "config": _config, "split": _split, "file": _file, "place": _place, "ledger": _ledger,
     }  # fmt: skip
     return f"{kind} {damages[kind](folder, chance)}"
 
@@ -75,6 +75,21 @@ def _config(folder: Path, chance: random.Random) -> str:
     return f"{'.'.join(map(str, way))} {done}"
 
 
+def _ledger(folder: Path, chance: random.Random) -> str:
+    file = folder / "ledger.json"
+    ledger = {**json.loads(file.read_text()), "digests": None}
+    node = (
+        ledger[chance.choice(["result", "tags", "metrics", "projected"])] if chance.random() < 0.7 else ledger
+    )
+    key = chance.choice(list(node))
+    if chance.random() < 0.3:
+        del node[key]
+    else:
+        node[key] = chance.choice(_VALUES)
+    file.write_text(json.dumps(ledger))
+    return f"{key} {node.get(key, 'deleted')!r}"[:60]
+
+
 def _split(folder: Path, chance: random.Random) -> str:
     file = folder / "split.npz"
     with np.load(file) as parts:
@@ -102,7 +117,7 @@ def _file(folder: Path, chance: random.Random) -> str:
     file = folder / name
     content = bytearray(file.read_bytes())
     change = chance.choice(
-        ["gone", "torn", "random", "empty", "flipped", "folder", "dangling", "fifo", "list", "nul"]
+        ["gone", "torn", "random", "empty", "flipped", "folder", "dangling", "fifo", "device", "list", "nul"]
     )
     if change == "torn":
         file.write_bytes(content[: len(content) // 2])
@@ -121,6 +136,8 @@ def _file(folder: Path, chance: random.Random) -> str:
             file.symlink_to("nowhere")
         elif change == "fifo":
             os.mkfifo(file)
+        elif change == "device":
+            file.symlink_to("/dev/zero")
     return f"{name} {change}"
 
 

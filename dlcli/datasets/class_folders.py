@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import tarfile
+import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -163,8 +165,16 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
+def _is_tar(file: Path) -> bool:
+    """Return whether a file is a tar archive; `tarfile` raises an error for compressed data without an end."""
+    try:
+        return tarfile.is_tarfile(file)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        return False
+
+
 def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tuple[str, ...]]]:
-    if not tarfile.is_tarfile(file):
+    if not _is_tar(file):
         raise DataError("is neither a folder nor a .tar file", str(file), "Unpack it, and give the folder.")
     try:
         with tarfile.open(file, "r:") as tar:  # an uncompressed archive, whose members can be read at random

@@ -20,7 +20,7 @@ MASK = "***"
 
 # The last words of a key that names a secret: `db_password`, but not `password_length`.
 _NOUNS = (
-    r"[a-z]*(?:passwords?|passwd|pwd|passphrases?|passcode|secrets?|credentials?)|creds|"
+    r"[a-z]*(?:passwords?|passwd|pwd|passphrases?|passcode|secrets?|credentials?)|pw|creds|"
     r"(?:api|access|private|secret|signing|encryption|ssh|account|storage|license|master|shared|subscription|service|"
     r"auth|client|deploy|session|host) ?keys?|(?:open ?ai|wandb|hf|aws|azure|gcp) key|apikeys?|auth|authorization|"
     r"bearer|cookies?|jwt|session(?: ?id)?|(?:access|api|auth|bearer|refresh|id|session|secret|csrf) ?tokens?|token"

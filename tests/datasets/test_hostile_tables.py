@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from dlcli.datasets.image_folder import load as load_images
 from dlcli.datasets.table import load
 from dlcli.datasets.tables import delimited
 from dlcli.datasets.tables.pieces import read_pieces
@@ -143,3 +144,18 @@ def test_special_files_are_not_opened() -> None:
     Path("gone.csv").symlink_to("nowhere.csv")
     assert refused("gone.csv").startswith("gone.csv: there is no such file")
     assert ": there is no such file" in refused("x" * 300)
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode", "Punycode", "rot13", "latin-99"])
+def test_a_codec_that_is_no_encoding_of_text_is_rejected(encoding: str) -> None:
+    Path("t.csv").write_text(TABLE)
+    with pytest.raises(DataError, match=f"dataset.encoding: there is no encoding {encoding}"):
+        load("t.csv", "y", encoding=encoding)
+
+
+@pytest.mark.parametrize("name", ["images", "images.tar"])
+@pytest.mark.parametrize("content", [b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\x00", b"\x1f\x8b\x08" + bytes(99), b""])
+def test_a_torn_archive_of_images_is_rejected(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    with pytest.raises(DataError, match=name):
+        load_images(name)

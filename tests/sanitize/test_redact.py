@@ -60,6 +60,7 @@ def test_values_are_masked_by_their_key() -> None:
 
 WORDS_OF_SECRETS = [
     "password", "dbPassword", "DB_PASSWORD", "sslpassword", "passwd", "user.pwd", "api_key", "apikey", "apiKey",
+    "pw", "db.pw", "dbPw", "passphrase",
     "APIKey", "x-api-key", "openai_api_key", "access_key", "accessKey", "aws_secret_access_key", "private_key", "token",
     "HF_TOKEN",
     "accessToken", "client-secret", "secret", "credentials", "credential", "auth", "authorization", "Authorization",

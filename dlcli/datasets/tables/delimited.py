@@ -32,6 +32,9 @@ MISSING = (
 # Number of lines used to detect the dialect; fewer, but at least two, if they exceed this number of bytes.
 _LINES, _LENGTH = 50, 1 << 22
 
+# Codecs of host names, which are not encodings of text.
+_OF_NAMES = ("idna", "punycode")
+
 # Block size in bytes; larger blocks are used for a longer row.
 _BLOCK = 1 << 20
 
@@ -236,6 +239,8 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
             if len(raw) > 1 and sum(map(len, raw)) > _LENGTH:
                 break
     try:
+        if codecs.lookup(codec(encoding)).name in _OF_NAMES:
+            raise LookupError
         text = b"".join(raw).decode(codec(encoding), errors="replace")
     except LookupError as error:
         raise DataError(
