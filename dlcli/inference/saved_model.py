@@ -42,6 +42,7 @@ from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
 from dlcli.preprocessing.base import HasVocabulary, Preprocessing
+from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
 from dlcli.tracking.manifest import Manifest, check_model
 from dlcli.training.fields import Fields, as_fields
@@ -130,8 +131,10 @@ def save_model(
 
     files: dict[str, str | bytes | Path] = {_PREPROCESSING: skops.io.dumps(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
-        files["vocabulary.json"] = json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
-    files[_LABELS] = json.dumps(task_facts.get("classes", []), ensure_ascii=False, indent=2)
+        files["vocabulary.json"] = visible_json(
+            json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
+        )
+    files[_LABELS] = visible_json(json.dumps(task_facts.get("classes", []), ensure_ascii=False, indent=2))
     description = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,

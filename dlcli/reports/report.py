@@ -17,6 +17,7 @@ from dlcli.reports.diagnosis import diagnose
 from dlcli.reports.images import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
+from dlcli.sanitize.escapes import visible_name
 from dlcli.splits.split import Part
 from dlcli.training.fit import Fitted
 
@@ -87,4 +88,7 @@ def _write_breakdown(file: Path, model: SavedModel, evaluations: Mapping[Part, E
             table.insert(0, "split", part)
             tables.append(table)
     if tables:
-        pd.concat(tables).to_csv(file, index=False)
+        table = pd.concat(tables).rename(columns=visible_name)
+        texts = table.select_dtypes(exclude=["number", "bool"])
+        table[texts.columns] = texts.map(lambda cell: visible_name(cell) if isinstance(cell, str) else cell)
+        table.to_csv(file, index=False)

@@ -25,6 +25,11 @@ def visible_name(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _IN_NAME.sub(_escape, text)
 
 
+def visible_json(text: str) -> str:
+    """Return a JSON text with control characters in its strings as `\\uXXXX`: it is parsed to the same value."""
+    return text if text.isascii() else _IN_TEXT.sub(_json_escape, text)
+
+
 def shortened(text: str, at_most: int) -> str:
     """Return at most `at_most` characters of a text; the middle is replaced by a note on how much was omitted."""
     if len(text) <= at_most:
@@ -34,6 +39,11 @@ def shortened(text: str, at_most: int) -> str:
     note = f" ... ({len(text) - room:,} characters omitted) ... "
     tail = room // 4
     return f"{text[: room - tail]}{note}{text[len(text) - tail :]}"[: max(at_most, len(note))]
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
-from dlcli.sanitize.escapes import shortened, visible, visible_name
+from dlcli.sanitize.escapes import shortened, visible, visible_json, visible_name
 from dlcli.sanitize.presentable import presentable, presentable_name, python_presentable
 from tests.terminal.test_console import on_a_terminal
 
@@ -193,3 +194,20 @@ def test_hostile_names_in_a_table(tmp_path: Path) -> None:
     texts = [f.read_text() for f in (tmp_path / "runs").rglob("*.txt") if f.name != "overrides.txt"]
     assert all("\x1b" not in text for text in texts)
     assert len(list((tmp_path / "runs").rglob("*.png"))) > 4
+
+
+def test_json_keeps_its_value_and_shows_no_control_characters() -> None:
+    value = [
+        "é",
+        "\x1b[31m",
+        "\x7f\x85\x9b",
+        "\u202e\u200b\ufeff\U000e0041",
+        "\U0001d11e",
+        "a\tb\n",
+        "\ud800",
+        "\\u202e",
+    ]
+    text = visible_json(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(text) == value
+    assert visible(text) == text
+    assert "é" in text and "\U0001d11e" in text
