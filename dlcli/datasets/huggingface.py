@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from dlcli.config.suggest import hint, near_files, question
 from dlcli.datasets.class_folders import PARTS, Entry, Stored
+from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.errors import DataError, first_line
-from dlcli.files.paths import typed
+from dlcli.files.paths import is_file, typed
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -86,6 +87,9 @@ def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:
         raise DataError(
             "there is no such file or folder", str(path), hint(_near(path), "Check dataset.path.")
         )
+    for file in [path] if path.is_file() else path.rglob("*.json*"):
+        if _READERS.get(file.suffix.lower()) == "json" and is_file(file):
+            check_rows(file)
     try:
         if any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
             return datasets.load_from_disk(str(path))

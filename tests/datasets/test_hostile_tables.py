@@ -17,6 +17,7 @@ from pyarrow import parquet
 from dlcli.datasets.image_folder import load as load_images
 from dlcli.datasets.table import load
 from dlcli.datasets.tables import delimited
+from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.errors import DataError
@@ -159,3 +160,26 @@ def test_a_torn_archive_of_images_is_rejected(name: str, content: bytes) -> None
     Path(name).write_bytes(content)
     with pytest.raises(DataError, match=name):
         load_images(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": 1, "y": "u"}\nnull\n', "t.json:2: is null, not an object"),
+        ("null\n", "t.json:1: is null, not an object"),
+        ('[{"a": 1, "y": "u"}, null]', "t.json, item 1: is null, not an object"),
+        ('[\n{"a": 1, "y": "u"},\n1]', "t.json, item 1: is a number, not an object"),
+    ],
+)
+def test_a_json_file_whose_rows_would_crash_arrow_is_rejected(content: str, message: str) -> None:
+    Path("t.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        check_rows(Path("t.json"))
+    Path("t.json").write_text('[\n{"a": 1, "y": "u"}]')
+    check_rows(Path("t.json"))
+
+
+def test_half_of_a_surrogate_pair_is_rejected_with_its_row() -> None:
+    Path("t.jsonl").write_text(ROWS + '{"a": 3, "y": "\\ud800"}\n')
+    with pytest.raises(DataError, match=r"t.jsonl:3: contains half of a surrogate pair"):
+        load("t.jsonl", "y")

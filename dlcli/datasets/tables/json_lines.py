@@ -77,9 +77,47 @@ def read_object(line: bytes, where: str) -> dict[str, Any]:
         raise _too_deep(where) from error
     if not isinstance(row, dict):
         raise DataError(f"is {_kind(row)}, not an object", where, _HINT)
+    try:
+        plain_json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        hint = "Remove the character, or write it as UTF-8."
+        raise DataError("contains half of a surrogate pair, which is not a character", where, hint) from error
+    except RecursionError as error:
+        raise _too_deep(where) from error
     if line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _depth(row) > _MAX_DEPTH:
         raise _too_deep(where)
     return row
+
+
+def check_rows(file: Path) -> None:
+    """Check the rows of a JSON file of any layout: `null` in the place of one makes Arrow crash.
+
+    Raises:
+        DataError: a line, or an item of the file's list, is not an object.
+    """
+    with opened(file, most=free_memory()) as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                row = None if line.isspace() else plain_json.loads(line)
+            except (
+                ValueError,
+                RecursionError,
+            ):  # one document of several lines, or a mistake that the reader reports
+                break
+            if isinstance(row, list):
+                break
+            if not line.isspace():
+                read_object(line, at_line(file, number))
+        else:
+            return
+    with opened(file, most=free_memory()) as stream:
+        try:
+            document = plain_json.loads(stream.read())
+        except (ValueError, RecursionError):
+            return
+    for number, item in enumerate(document if isinstance(document, list) else []):
+        if not isinstance(item, dict):
+            raise DataError(f"is {_kind(item)}, not an object", f"{file}, item {number}", _HINT)
 
 
 def _too_deep(where: str) -> DataError:
