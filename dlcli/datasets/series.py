@@ -77,6 +77,13 @@ def load(
     ahead = _columns(source, "dataset.known", known, taken)
     others = _columns(source, "dataset.inputs", inputs, {*taken, *targets, *ahead})
     columns = [*targets, *others, *ahead]
+    if not targets:
+        names = ", ".join(str(name) for name in source.frame.columns)
+        raise DataError(
+            f"there is no column to forecast: the file has only {names}",
+            str(file),
+            "Give a file with a column of times and at least one column of numbers.",
+        )
     if duplicate := next((name for name in columns if columns.count(name) > 1), None):
         raise DataError(
             "a column is named in two settings",

@@ -212,3 +212,11 @@ def test_workers_receive_the_series_once(tmp_path: Path) -> None:
     assert read.fingerprint == data.fingerprint
     assert np.shares_memory(read.x.values, read.y.values)
     shared.close()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"time": "t"}, {"target": []}])
+def test_a_file_without_a_column_to_forecast_is_reported(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text("t\n" + "".join(f"2024-01-{day:02}\n" for day in range(1, 9)))
+    with pytest.raises(DataError, match="there is no column to forecast: the file has only t"):
+        series.load(str(file), lookback=2, horizon=1, **arguments)
