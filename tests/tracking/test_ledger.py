@@ -154,15 +154,15 @@ def document(folder: Path) -> dict[str, Any]:
 
 def test_changed_content_does_not_match_the_digest(tmp_path: Path) -> None:
     written = ledger(tmp_path)
-    written.update(digests={"model": ["a"]}, metrics={"loss": 0.5}, result={"at": Path("x")})
-    assert Ledger.load(tmp_path).digests == {"model": ["a"]}
+    written.update(digests={"model": ["a" * 64]}, metrics={"loss": 0.5}, result={"at": Path("x")})
+    assert Ledger.load(tmp_path).digests == {"model": ["a" * 64]}
     right = document(tmp_path)
     assert set(right["digests"]) == {"model", "ledger.json"}
     for change in (
         {"metrics": {"loss": 0.4}},
-        {"digests": {**right["digests"], "model": ["b"]}},
-        {"digests": {"model": ["a"]}},
-        {"digests": {**right["digests"], "ledger.json": ["0"]}},
+        {"digests": {**right["digests"], "model": ["b" * 64]}},
+        {"digests": {"model": ["a" * 64]}},
+        {"digests": {**right["digests"], "ledger.json": ["0" * 64]}},
     ):
         (tmp_path / "ledger.json").write_text(json.dumps({**right, **change}))
         with pytest.raises(CorruptRun, match="changed"):
