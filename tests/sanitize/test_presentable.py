@@ -73,6 +73,7 @@ def test_lines_and_names_are_cut_unless_debugging(monkeypatch: pytest.MonkeyPatc
 
 SHOW_ALL = """
 from dlcli.terminal.console import Terminal, plain
+from dlcli.events import TrainingStarted
 from dlcli.terminal.bars import ComputingBar
 from dlcli.errors import DlcliError, Problem
 from dlcli.terminal.fold_table import FoldTable
