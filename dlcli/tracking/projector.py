@@ -28,6 +28,7 @@ class Projector(threading.Thread):
         self._over = threading.Event()
         self._projection: Projection | None = None
         self._warned = False
+        self._last_error: Exception | None = None
         self._server = False
         self._next_beat = 0.0
 
@@ -41,9 +42,19 @@ class Projector(threading.Thread):
             time.sleep(0.5)
 
     def finish(self) -> bool:
-        """Wait until everything is pushed or the store does not answer, and return whether MLflow is complete."""
+        """Wait until the rest is pushed or the store was given up, and return whether MLflow has all of the run.
+
+        At the end of a run that is no part of another, a warning says what MLflow lacks, and what to do.
+        """
         self._over.set()
         self.join()
+        if self._last_error is not None and self._ledger.parent_id is None:
+            problem = self._last_error.problems[0]
+            parts = [
+                f"{problem.where}: {problem.message}" if problem.where else problem.message,
+                problem.hint,
+            ]
+            _log.warning("MLflow lacks a part of this run: %s", ". ".join(filter(None, parts)))
         return self._projection is not None and self._projection.complete
 
     def _attempt(self, *, last: bool) -> bool:
@@ -60,9 +71,12 @@ class Projector(threading.Thread):
                     self._next_beat = time.monotonic() + _HEARTBEAT
                 self._projection.push()
         except Exception as error:
-            self._warn(error)
+            if not last:  # `finish` gives the warning at the end
+                self._warn(error)
+            self._last_error = error
             self._next_beat = 0.0
             return False
+        self._last_error = None
         if self._warned:
             self._warned = False
             _log.info("The MLflow store answers again.")
@@ -82,3 +96,11 @@ class Projector(threading.Thread):
                 reason,
                 later,
             )
+
+
+def _in_one_line(error: Exception) -> str:
+    if not isinstance(error, DlcliError):
+        return repr(error)
+    problem = error.problems[0]
+    parts = [": ".join(filter(None, [problem.where, problem.message])), problem.hint]
+    return ". ".join(filter(None, parts))

@@ -136,7 +136,7 @@ def test_more_metrics_than_fit_into_one_call(store: Store, run_dir: Path) -> Non
     assert len(steps(store, run_id, "a")) == 1499
 
 
-def test_a_store_that_fails_costs_one_warning_and_no_result(
+def test_a_store_that_fails_costs_a_warning_and_no_result(
     store: Store, run_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
@@ -144,8 +144,9 @@ def test_a_store_that_fails_costs_one_warning_and_no_result(
     ledger.update(tracking_uri="http://127.0.0.1:9")  # no server answers there
     with caplog.at_level(logging.WARNING, "dlcli"), Recorder(run_dir) as recorder:
         recorder.log({"a": 1}, 0)
-    assert [record.name for record in caplog.records] == ["dlcli.tracking.projector"]
-    assert "MLflow is not up to date" in caplog.text
+    assert {record.name for record in caplog.records} == {"dlcli.tracking.projector"}
+    assert caplog.text.count("MLflow is not up to date") <= 1  # none if the run ends before the first attempt
+    assert caplog.messages[-1].startswith("MLflow lacks a part of this run: http://127.0.0.1:9")
     assert Ledger.load(run_dir).status == "FINISHED"
     assert ledger.token in [path.name for path in entries(store.runs_dir)]
 

@@ -222,6 +222,20 @@ def test_a_running_process_notices(
     assert len(dump(full.runs_dir)["runs"]) == 5
 
 
+def test_a_store_that_is_damaged_in_mid_run_is_named_at_the_end(
+    full: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 3600.0)
+    monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
+    run_dir = new_run(full)
+    with Recorder(run_dir, system_metrics=False) as recorder:
+        recorder.log({"a": 1.0}, 0)
+        database(full).write_bytes(b"no database, but long enough to be taken for one" * 100)
+    assert Ledger.load(run_dir).status == "FINISHED"
+    assert "MLflow lacks a part of this run" in caplog.text
+    assert str(database(full)) in caplog.messages[-1]
+
+
 def test_a_killed_run_is_entered_where_its_end_is_settled(full: Store) -> None:
     run_dir = new_run(full)
     full.close()
