@@ -49,12 +49,7 @@ class Projector(threading.Thread):
         self._over.set()
         self.join()
         if self._last_error is not None and self._ledger.parent_id is None:
-            problem = self._last_error.problems[0]
-            parts = [
-                f"{problem.where}: {problem.message}" if problem.where else problem.message,
-                problem.hint,
-            ]
-            _log.warning("MLflow lacks a part of this run: %s", ". ".join(filter(None, parts)))
+            _log.warning("MLflow lacks a part of this run: %s", _in_one_line(self._last_error))
         return self._projection is not None and self._projection.complete
 
     def _attempt(self, *, last: bool) -> bool:
