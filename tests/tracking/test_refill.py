@@ -228,8 +228,12 @@ def test_a_store_that_is_damaged_in_mid_run_is_named_at_the_end(
     monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 3600.0)
     monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
     run_dir = new_run(full)
+    pushed = threading.Event()
+    push = Projection.push
+    monkeypatch.setattr(Projection, "push", lambda self: (push(self), pushed.set()))
     with Recorder(run_dir, system_metrics=False) as recorder:
         recorder.log({"a": 1.0}, 0)
+        assert pushed.wait(60)
         database(full).write_bytes(b"no database, but long enough to be taken for one" * 100)
     assert Ledger.load(run_dir).status == "FINISHED"
     assert "MLflow lacks a part of this run" in caplog.text
