@@ -72,7 +72,8 @@ def test_random_state_is_restored() -> None:
 
 def written(folder: Path, name: str, epochs: int, best: int | None = None) -> None:
     state = {"finished_epochs": epochs, "stopped": False, "best_epoch": best, "best_value": 0.5}
-    torch.save({"callbacks": {"Checkpoints": state}}, folder / name)
+    rest = {"state_dict": {}, "loops": {"fit_loop": {}}, "optimizer_states": [], "lr_schedulers": []}
+    torch.save({"callbacks": {"Checkpoints": state}, **rest}, folder / name)
 
 
 def recorded(folder: Path, *names: str) -> None:
