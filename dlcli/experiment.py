@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
 from dlcli.datasets.raw_rows import load_current
 from dlcli.errors import ConfigError, DlcliError, Problem
+from dlcli.files.disk import free_space
 from dlcli.formatting import amount
 from dlcli.runs.folder import absolute_paths
 from dlcli.splits.split import Split, check_overlap, limit_splits, thin
@@ -93,14 +93,6 @@ class Experiment:
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )
         return replace(rehearsal, **features)
-
-
-def free_space(folder: Path) -> int:
-    """Return the free bytes on the disk of a folder, which need not exist yet."""
-    folder = folder.resolve()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 def plan_experiment(

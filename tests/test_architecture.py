@@ -18,7 +18,7 @@ PACKAGE = Path(dlcli.__file__).parent
 LAYERS = (
     ("completion",),
     ("cli",),
-    ("terminal", "runner", "doctor", "templates"),
+    ("terminal", "runner", "templates"),
     ("comparison", "prediction", "exporting", "resumption", "sweeps"),
     ("experiment", "cross_validation"),
     ("executors", "job", "checks", "assembly", "runs"),

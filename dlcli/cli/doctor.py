@@ -16,7 +16,7 @@ def doctor(runs_dir: RunsDir = None, json: Json = False) -> None:
     The exit code is 1 if something prevents dlcli from working.
     """
     with session(json) as terminal:
-        from dlcli.doctor import examine
+        from dlcli.checks.machine import examine
         from dlcli.runner import runs_directory
 
         findings = list(examine(runs_directory(runs_dir)))

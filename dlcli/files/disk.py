@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,3 +58,11 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def _full(path: Path | str, what: str, elsewhere: str) -> DiskFull:
     return DiskFull(f"no space left for {what}", str(path), f"Free some space, or {elsewhere}.")
+
+
+def free_space(folder: Path) -> int:
+    """Return the free bytes on the disk of a folder, which need not exist yet."""
+    folder = folder.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

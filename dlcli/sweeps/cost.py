@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import ConfigError
-from dlcli.experiment import free_space
+from dlcli.files.disk import free_space
 from dlcli.formatting import amount, duration
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import values_by_key

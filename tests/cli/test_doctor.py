@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dlcli import doctor
+from dlcli.checks import machine as doctor
+from dlcli.checks.machine import Finding, examine
 from dlcli.cli.app import app
-from dlcli.doctor import Finding, examine
 
 
 def findings(topic: str) -> dict[str, Finding]:

@@ -197,16 +197,20 @@ def test_a_kill_in_the_middle_is_made_good_by_the_next_command(
     assert dump(full.runs_dir) == before
 
 
+def first_push(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Leave one push at the start, which sets the event, and one at the end: SQLite writes nothing in between."""
+    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 3600.0)
+    pushed, push = threading.Event(), Projection.push
+    monkeypatch.setattr(Projection, "push", lambda self: (push(self), pushed.set()))
+    return pushed
+
+
 @pytest.mark.parametrize("how", LOSSES)
 def test_a_running_process_notices(
     full: Store, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = new_run(full)
-    # One push at the start and one at the end, since truncating a file while SQLite writes to it would damage it.
-    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 3600.0)
-    pushed = threading.Event()
-    push = Projection.push
-    monkeypatch.setattr(Projection, "push", lambda self: (push(self), pushed.set()))
+    pushed = first_push(monkeypatch)
     with Recorder(run_dir, system_metrics=False) as recorder:
         recorder.log({"a": 1.0}, 0)
         assert pushed.wait(60)
@@ -225,12 +229,9 @@ def test_a_running_process_notices(
 def test_a_store_that_is_damaged_in_mid_run_is_named_at_the_end(
     full: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlcli.tracking.projector._INTERVAL", 3600.0)
     monkeypatch.setattr("dlcli.tracking.projector._GRACE", 0.0)
     run_dir = new_run(full)
-    pushed = threading.Event()
-    push = Projection.push
-    monkeypatch.setattr(Projection, "push", lambda self: (push(self), pushed.set()))
+    pushed = first_push(monkeypatch)
     with Recorder(run_dir, system_metrics=False) as recorder:
         recorder.log({"a": 1.0}, 0)
         assert pushed.wait(60)

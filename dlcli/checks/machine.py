@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from dlcli.errors import DlcliError
-from dlcli.experiment import free_space
+from dlcli.files.disk import free_space
 from dlcli.process.cores import cores
 from dlcli.sanitize.redact import redact
 from dlcli.tracking.connection import connect, load_mlflow, probe, sqlite_file, store_errors, tracking_uri
@@ -47,7 +47,7 @@ def examine(runs_dir: Path) -> Iterator[Finding]:
 
 def tested_versions() -> dict[str, str]:
     """Return the tested version of each package, from constraints.txt (inside the package in a wheel)."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     file = next(f / "constraints.txt" for f in (package, package.parent) if (f / "constraints.txt").is_file())
     pins = (line.split("==") for line in file.read_text(encoding="utf-8").splitlines() if "==" in line)
     return {_normal(pin[0]): pin[1].strip() for pin in pins if len(pin) == 2 and not pin[0].startswith("#")}
