@@ -28,7 +28,7 @@ from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
 from dlcli.runs.folder import absolute_paths
-from dlcli.splits.split import Split, check_overlap, limit_splits, thin
+from dlcli.splits.split import Split, check_overlap, limit_splits, thin_rows
 from dlcli.tasks.facts import target_facts
 from dlcli.training.rehearsal import Rehearsal, rehearse
 
@@ -217,6 +217,6 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
     splits, final_test = strategy.splits(data), strategy.final_test(data)
     check_overlap(data, splits)
     rows, folds = (config["trainer"].get(f"limit_{what}") for what in ("rows", "folds"))
-    splits, final_test = limit_splits(splits, rows, folds), thin(final_test, rows)
+    splits, final_test = limit_splits(splits, rows, folds), thin_rows(final_test, rows)
     check_refit(config, splits, final_test)
     return Estimation(config, data, splits, final_test, tuple(str(folder.parent) for folder in folders))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.assembly.feature_cache import cached_features, with_features
-from dlcli.assembly.finder_run import find, settle
+from dlcli.assembly.finder_run import run_finder, settle
 from dlcli.assembly.optimization import make_recipe
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from dlcli.splits.split import Part, Split
     from dlcli.tracking.recorder import Recorder
     from dlcli.training.features import Features
-    from dlcli.training.fit import Fitted
+    from dlcli.training.fit import FitResult
 
 # Single-row inference latency in milliseconds. It is measured only if it is an objective of a search.
 LATENCY = "model/latency_ms"
@@ -107,7 +107,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         Interrupted: a signal came; the run is marked KILLED.
     """
     from dlcli.files.disk import disk_errors
-    from dlcli.inference.evaluate import evaluate, figures, named_baselines, save_outputs
+    from dlcli.inference.evaluate import evaluate_rows, figures, named_baselines, save_outputs
     from dlcli.inference.latency import latency_ms
     from dlcli.reports.report import write_report
     from dlcli.tracking.recorder import Recorder
@@ -129,7 +129,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         # The model is evaluated from its files, which `eval` and `predict` read in the same way.
         model, features, tuned = _reload(job.config, run_dir, data, split, fitted.device)
         evaluations = {
-            part: evaluate(model, data, split.rows(part), fitted.device, features)
+            part: evaluate_rows(model, data, split.rows(part), fitted.device, features)
             for part in JUDGED
             if len(split.rows(part))
         }
@@ -195,14 +195,14 @@ def _naming(ledger: Ledger) -> Iterator[None]:
         raise
 
 
-def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener) -> Fitted:
+def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener) -> FitResult:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
     from pytorch_lightning.utilities.seed import isolate_rng
 
     from dlcli.assembly.parts import assemble
     from dlcli.distributed.ranks import gathered
     from dlcli.inference.saved_model import save_model
-    from dlcli.reports.summary import describe, summarize
+    from dlcli.reports.summary import panel_rows, summarize
     from dlcli.tracking.ledger import atomic_write
     from dlcli.training.fields import first_rows
     from dlcli.training.fit import fit
@@ -226,7 +226,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Liste
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
         restore_checkpoints(recorder.ledger)
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
-        found = find(config, parts, job.seed)
+        found = run_finder(config, parts, job.seed)
         if found is not None:
             config = settle(config, found, run_dir, recorder)
         with gathered(config) as (config, world):
@@ -235,7 +235,7 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Liste
             fitted = fit(
                 **_fit_arguments(replace(job, config=config), parts),
                 listen=partial(_record, recorder, listen),
-                description=describe(data, split, network, parts.fitted, parts.task, summary, run_dir)
+                description=panel_rows(data, split, network, parts.fitted, parts.task, summary, run_dir)
                 | cached
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
                 world=world,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dlcli.prediction.predict import NewData, Predicted
     from dlcli.result import Result
     from dlcli.splits.split import Part
-    from dlcli.sweeps.cost import Forecast
+    from dlcli.sweeps.cost import CostEstimate
     from dlcli.tracking.store import Store
     from dlcli.training.rehearsal import Rehearsal
 
@@ -92,7 +92,7 @@ def sweep(
     from dlcli.runs.creation import make_run
     from dlcli.sweeps.cost import check_room
     from dlcli.sweeps.planning import plan_sweep
-    from dlcli.sweeps.sweep import sweep as search
+    from dlcli.sweeps.sweep import run_sweep
     from dlcli.tracking.reconcile import reconcile
     from dlcli.tracking.store import open_store
 
@@ -118,7 +118,7 @@ def sweep(
                 params=plan.recorded_params,
             )
             with _recording(run_dir, store, listen):
-                return search(plan, run_dir, store, listen)
+                return run_sweep(plan, run_dir, store, listen)
 
 
 def forecast(
@@ -126,12 +126,12 @@ def forecast(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     tell: Callable[[str], None] | None = None,
-) -> Forecast:
+) -> CostEstimate:
     """Estimate what a sweep would take, without recording anything; `tell` receives warnings."""
-    from dlcli.sweeps.cost import foresee
+    from dlcli.sweeps.cost import estimate_cost
     from dlcli.sweeps.planning import plan_sweep
 
-    return foresee(plan_sweep(overrides, conf_dirs, runs_dir, tell=tell))
+    return estimate_cost(plan_sweep(overrides, conf_dirs, runs_dir, tell=tell))
 
 
 def resume(
@@ -153,7 +153,7 @@ def resume(
     from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption
     from dlcli.runs.folder import read_result
     from dlcli.sweeps.replanning import plan_again, plan_nested_again
-    from dlcli.sweeps.sweep import sweep as search
+    from dlcli.sweeps.sweep import run_sweep
     from dlcli.tracking.resume_target import store_for_resuming, switch_store
     from dlcli.tracking.store import open_store
 
@@ -168,7 +168,7 @@ def resume(
             gate.admit_all(resumption.config)  # before anything is read or built
             carry_out: Callable[[Path, Store], Result]
             if opened.ledger.kind == "sweep":
-                carry_out = partial(search, plan_again(resumption, folders), listen=listen)
+                carry_out = partial(run_sweep, plan_again(resumption, folders), listen=listen)
             elif searches_in_folds(resumption.config):
                 nested = plan_nested_again(resumption, folders, listen)
                 carry_out = partial(cross_validate, nested.estimation, listen=listen, search=nested)
@@ -230,8 +230,7 @@ def evaluate(
     """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file."""
     import numpy as np
 
-    from dlcli.inference.evaluate import choose_device, figures
-    from dlcli.inference.evaluate import evaluate as measure
+    from dlcli.inference.evaluate import choose_device, evaluate_rows, figures
     from dlcli.prediction.evaluation_file import labelled_rows
     from dlcli.result import Result
     from dlcli.runs.folder import open_run, with_overrides
@@ -245,7 +244,7 @@ def evaluate(
         with opened.gate.closed():
             data = labelled_rows(config["dataset"], file, model)
         part, rows = "test", np.arange(len(data))
-    evaluation = measure(model, data, rows, choose_device(config["trainer"].get("accelerator", "auto")))
+    evaluation = evaluate_rows(model, data, rows, choose_device(config["trainer"].get("accelerator", "auto")))
     metrics, baselines = figures({part: evaluation})
     return Result.of(
         opened.ledger,
@@ -270,8 +269,8 @@ def predict(
     listen: Listener = ignore,
 ) -> Predicted:
     """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens."""
-    from dlcli.prediction import predict as prediction
     from dlcli.prediction.output import check_output, written_to
+    from dlcli.prediction.predict import Predicted, predict_rows
     from dlcli.runs.folder import open_run
 
     if isinstance(output, Path):
@@ -281,8 +280,8 @@ def predict(
     for note in opened.notes:
         listen(Note(note))
     with written_to(output) if isinstance(output, Path) else output as write:
-        lines = prediction.predict(opened, model, data, write, device=device, listen=listen)
-    return prediction.Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines)
+        lines = predict_rows(opened, model, data, write, device=device, listen=listen)
+    return Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines)
 
 
 def export(
@@ -295,7 +294,7 @@ def export(
     trust: bool = False,
 ) -> Exported:
     """Write a run's network as a file that needs no dlcli; `overrides` say where the run's rows are now."""
-    from dlcli.exporting.export import export as export_network
+    from dlcli.exporting.export import export_network
     from dlcli.runs.folder import open_run
 
     opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
@@ -306,7 +305,7 @@ def compare(
     runs: Sequence[str], metric: str | None = None, picture: Path | None = None, runs_dir: Path | None = None
 ) -> Comparison:
     """Return what differs between runs, and whether one is significantly better."""
-    from dlcli.comparison.compare import compare as compare_runs
+    from dlcli.comparison.compare import compare_runs
     from dlcli.comparison.critical_difference import critical_difference
     from dlcli.errors import InputError
     from dlcli.reports.style import save

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,32 @@ def test_one_module_knows_the_inside_of_hydra() -> None:
     )
     found = {str(file.relative_to(PACKAGE)) for _, file in parts() if inside.search(file.read_text())}
     assert found == {"config/hydra_compose.py"}
+
+
+# Names that stand in several modules, each of which is one of a kind.
+ONE_OF_A_KIND = {
+    "load",  # the function of each dataset's module
+    "main",  # of each module that is run as a program
+    "PretrainedText",  # the model, and its preprocessing; the runs of users contain both names
+}
+
+
+def defined(kinds: tuple[type[ast.stmt], ...]) -> dict[str, set[str]]:
+    """Return the public names that modules define at their top level, each with its modules."""
+    found = defaultdict(set)
+    for _, file in parts():
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, kinds) and not node.name.startswith("_"):
+                found[node.name].add(str(file.relative_to(PACKAGE)))
+    return found
+
+
+def test_a_public_name_has_one_meaning() -> None:
+    """A command's name is also that of its function in the runner and in the Python API."""
+    found = defined((ast.ClassDef, ast.FunctionDef))
+    for command in {*dlcli.__all__, "ui"}:
+        found[command] -= {f"cli/{command}.py", "runner.py"}
+    several = {name: modules for name, modules in found.items() if len(modules) > 1}
+    assert {name: modules for name, modules in several.items() if name not in ONE_OF_A_KIND} == {}
+    assert {name: found[name] for name in dlcli.__all__ if found[name]} == {}
+    assert set(several) >= ONE_OF_A_KIND, "a name is no longer needed"

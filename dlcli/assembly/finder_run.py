@@ -18,12 +18,12 @@ from dlcli.reports.style import save
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.recorder import Recorder
-from dlcli.training.finders import Finder, Found, Tryout
+from dlcli.training.finders import Finder, FinderResult, Tryout
 
 FOUND_TAG = "dlcli.found"
 
 
-def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
+def run_finder(config: Mapping[str, Any], parts: Parts, seed: int) -> FinderResult | None:
     """Return the result of the configured finder, run on the trainer's device; None if there is no finder."""
     finder: Finder | None = make_chosen(config, "finder")
     if finder is None:
@@ -40,7 +40,9 @@ def find(config: Mapping[str, Any], parts: Parts, seed: int) -> Found | None:
     return finder.find(try_out, recipe.batch_size)
 
 
-def settle(config: Mapping[str, Any], found: Found, run_dir: Path, recorder: Recorder) -> dict[str, Any]:
+def settle(
+    config: Mapping[str, Any], found: FinderResult, run_dir: Path, recorder: Recorder
+) -> dict[str, Any]:
     """Return the configuration with the found value.
 
     It is also written to the run's folder, so that a repetition of the run does not need to run the finder again.

@@ -15,7 +15,7 @@ from dlcli.config.build import build
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.preprocessing.base import Preprocessing
-from dlcli.preprocessing.fitted import Fitted, fit_preprocessing
+from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
@@ -41,7 +41,7 @@ class Parts:
         network: The model, preceded by the part of the preprocessing that runs on the device.
     """
 
-    fitted: Fitted
+    fitted: FittedPreprocessing
     train: dict[str, Field]
     val: dict[str, Field] | None
     task: Task

@@ -110,8 +110,8 @@ def _see_to(ending: Ending, json: bool, data: bool) -> int:
             )
             terminal.error(shown, _stopped_run(terminal))
             return interrupt.exit_code
-        error = lost.describe(ending)
-        runs = lost.record_failure(ending, error)
+        error = lost.error_at_end(ending)
+        runs = lost.record_lost_runs(ending, error)
         if runs and (command := lost.resuming_command(runs)):
             terminal.warning(
                 f"{runs[0].run_name} has failed: {error.problems[0].message}. The sweep continues."

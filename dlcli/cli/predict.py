@@ -61,11 +61,11 @@ def predict(
     with session(json, data=output is None, supervised=True) as terminal:
         from dlcli import runner
         from dlcli.files.paths import display
-        from dlcli.prediction.output import records
+        from dlcli.prediction.output import as_dicts
         from dlcli.prediction.predict import NewData
 
         rows: list[dict[str, Any]] = []
-        to_document = nullcontext(lambda table: rows.extend(records(table)))
+        to_document = nullcontext(lambda table: rows.extend(as_dicts(table)))
         with ExitStack() as stack:
             # Predictions that are printed on a terminal need no progress bar between them.
             listen = _listener(terminal, None if to_person else stack)

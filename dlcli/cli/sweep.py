@@ -10,7 +10,7 @@ from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, jobs_of, sessio
 from dlcli.terminal.outcome import tell_outcome
 
 if TYPE_CHECKING:
-    from dlcli.sweeps.cost import Forecast
+    from dlcli.sweeps.cost import CostEstimate
     from dlcli.terminal.console import Terminal
 
 
@@ -58,7 +58,7 @@ def sweep(
         tell_outcome(terminal, result, json)
 
 
-def _tell(terminal: Terminal, forecast: Forecast, json: bool) -> None:
+def _tell(terminal: Terminal, forecast: CostEstimate, json: bool) -> None:
     if json:
         terminal.document({"status": "OK", **forecast.to_json()})
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcli.comparison.scale import Scale, scale_of
+from dlcli.comparison.scale import MetricScale, scale_of
 from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun, InputError
 from dlcli.runs.folder import OpenedRun, open_run
@@ -21,7 +21,7 @@ from dlcli.statistics.paired import (
     mcnemar,
     paired_bootstrap,
     paired_bootstrap_of,
-    wilcoxon,
+    signed_rank_p,
 )
 from dlcli.statistics.ranks import Ranking, friedman, holm
 from dlcli.tracking.digests import WINNER_FILE
@@ -85,7 +85,7 @@ class _Evaluated:
     n_test: float
 
 
-def compare(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> Comparison:
+def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None) -> Comparison:
     """Compare two or more runs.
 
     Args:
@@ -230,13 +230,13 @@ def _no_rows(runs: Sequence[_Evaluated], metric: str, common: Sequence[str]) -> 
     )
 
 
-def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: Scale) -> Pair | None:
+def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: MetricScale) -> Pair | None:
     """Test two runs; None if the metric of a single hold-out cannot be computed from its predictions."""
     if len(a.folds) > 1:
         x, y = ([fold[metric] for fold in run.folds] for run in (a, b))
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
         words = _words(a.label, b.label, metric, scale, difference, difference.p, "on these folds")
-        tests = {difference.test: difference.p, "Wilcoxon signed-rank": wilcoxon(x, y)}
+        tests = {difference.test: difference.p, "Wilcoxon signed-rank": signed_rank_p(x, y)}
         return Pair(a.label, b.label, difference, tests, words)
     rows_a, rows_b = _rows(a, metric), _rows(b, metric)
     p: dict[str, float] = {}
@@ -303,7 +303,9 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
     return corrected
 
 
-def _words(a: str, b: str, metric: str, scale: Scale, difference: Difference, p: float, where: str) -> str:
+def _words(
+    a: str, b: str, metric: str, scale: MetricScale, difference: Difference, p: float, where: str
+) -> str:
     """Return a sentence such as `B better than A in f1 by 0.8 points, 95 % CI 0.1 worse to 1.7 better: ...`."""
     if difference.mean == difference.low == difference.high == 0:
         return f"{b} has exactly the same {metric} as {a}: not distinguishable {where}"

@@ -13,7 +13,7 @@ from dlcli.tracking.ledger import Ledger
 
 
 @dataclass(frozen=True)
-class Scale:
+class MetricScale:
     """How the values of a metric are compared.
 
     Attributes:
@@ -30,22 +30,22 @@ class Scale:
         return -1 if self.better == "lower" else 1
 
 
-def scale_of(metric: str, run_dirs: Sequence[Path]) -> Scale:
+def scale_of(metric: str, run_dirs: Sequence[Path]) -> MetricScale:
     """Return the scale of a metric according to the runs' tasks; unknown if the runs disagree."""
     found = {_scale(metric, folder) for folder in run_dirs}
-    return found.pop() if len(found) == 1 else Scale()
+    return found.pop() if len(found) == 1 else MetricScale()
 
 
-def _scale(metric: str, run_dir: Path) -> Scale:
+def _scale(metric: str, run_dir: Path) -> MetricScale:
     scales = Ledger.load(run_dir).result.get("scales")
     if not isinstance(scales, dict):  # recorded by an earlier dlcli
         scales = _of_task(run_dir)
     of_metric = scales.get(metric)
     if not isinstance(of_metric, dict):
-        return Scale()
+        return MetricScale()
     better = of_metric.get("better")
     is_share = (of_metric.get("low"), of_metric.get("high")) == (0, 1)
-    return Scale(better if better in ("higher", "lower") else None, is_share)
+    return MetricScale(better if better in ("higher", "lower") else None, is_share)
 
 
 def _of_task(run_dir: Path) -> dict[str, Any]:

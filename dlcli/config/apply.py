@@ -9,7 +9,7 @@ from typing import Any
 
 from dlcli.config.build import TARGET
 from dlcli.config.group_choices import Picks
-from dlcli.config.hydra_compose import Plan, explain, merge
+from dlcli.config.hydra_compose import Composition, merge, problem_of
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, leaves
 from dlcli.errors import Problem
@@ -19,18 +19,18 @@ KeysOf = Callable[[Mapping[str, Any]], Keys]
 
 
 def apply(
-    plan: Plan,
+    composition: Composition,
     project: Picks,
     asked: Picks,
     keys_of: KeysOf,
     files: Sequence[Path],
     problems: list[Problem],
     by_data: Mapping[str, str],
-) -> tuple[Plan, Any, dict[str, str], list[Setting]]:
+) -> tuple[Composition, Any, dict[str, str], list[Setting]]:
     """Merge the groups, then set the values whose keys exist; unknown keys are added to `problems`.
 
     Args:
-        plan: What Hydra composes.
+        composition: What Hydra composes.
         project: Settings of the folders' `dlcli.yaml` files.
         asked: Settings of the command line.
         keys_of: Returns the keys of a configuration.
@@ -39,17 +39,17 @@ def apply(
         by_data: Group to the option that leaves its section to the data. Keys of these sections are skipped.
 
     Returns:
-        The plan as Hydra accepted it, the configuration, the chosen options and the settings that were applied.
+        The composition as Hydra accepted it, the configuration, the chosen options and the settings that were applied.
     """
     from omegaconf import OmegaConf
 
-    plan, config, choices = merge(plan, files)
+    composition, config, choices = merge(composition, files)
     used: list[Setting] = []
     undecided = {group for group, option in by_data.items() if choices.get(group) == option}
     if project.values:
         good = _existing(project, config, keys_of, problems, undecided)
-        plan = replace(plan, project_values={setting.key: setting.value for setting in good})
-        plan, config, choices = merge(plan, files)
+        composition = replace(composition, project_values={setting.key: setting.value for setting in good})
+        composition, config, choices = merge(composition, files)
         used += good
     good = _existing(asked, config, keys_of, problems, project.unsure | undecided)
     for setting in good:
@@ -59,14 +59,14 @@ def apply(
             # What Hydra itself does for ++key=value.
             OmegaConf.update(config, setting.key, setting.value, merge=True, force_add=True)
         except Exception as error:  # a broken ${...}, or a value in place of a mapping
-            problems.append(explain(error, setting.key))
+            problems.append(problem_of(error, setting.key))
     for setting in good:
         if setting.kind == "delete":
             parent, _, last = setting.key.rpartition(".")
             node = OmegaConf.select(config, parent) if parent else config
             if node is not None and last in node:
                 del node[last]
-    return plan, config, choices, used + [setting for setting in good if setting.kind != "delete"]
+    return composition, config, choices, used + [setting for setting in good if setting.kind != "delete"]
 
 
 def _existing(

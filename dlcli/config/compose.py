@@ -12,7 +12,7 @@ from dlcli.config.apply import apply
 from dlcli.config.as_written import as_written
 from dlcli.config.folders import conflicts, extend_path, groups, options
 from dlcli.config.group_choices import Picks, sort
-from dlcli.config.hydra_compose import Plan, default_options, group_override
+from dlcli.config.hydra_compose import Composition, default_options, group_override
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, parse
 from dlcli.config.plain_secrets import masked_values, move_secrets
@@ -33,19 +33,19 @@ class Composed:
         config: The resolved configuration, in plain types that JSON can hold.
         choices: Group to chosen option; nested groups are written with a slash.
         overrides: The overrides of the command line.
-        plan: What Hydra composed.
+        composition: What Hydra composed.
         settings: The settings that were applied.
     """
 
     config: dict[str, Any]
     choices: dict[str, str]
     overrides: tuple[str, ...]
-    plan: Plan
+    composition: Composition
     settings: tuple[Setting, ...]
 
     def origins(self) -> dict[str, str]:
         """Return the origin of each dotted key's value: `FILE:LINE` or `command line`."""
-        return origins(self.plan, self.settings)
+        return origins(self.composition, self.settings)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def draft(
     project = sort(project_settings(folders), folders, defaults)
     asked = sort(settings, folders, defaults)
     problems += [*project.problems, *asked.problems]
-    plan = Plan(folders, project.options, {}, _group_overrides(asked))
+    composition = Composition(folders, project.options, {}, _group_overrides(asked))
     chosen = {**defaults, **project.options, **asked.options}
     files = [
         file
@@ -117,7 +117,9 @@ def draft(
     ]
     try:
         keys_of = partial(Keys, sections=groups(folders), supplied=supplied or {})
-        plan, config, choices, used = apply(plan, project, asked, keys_of, files, problems, by_data or {})
+        composition, config, choices, used = apply(
+            composition, project, asked, keys_of, files, problems, by_data or {}
+        )
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     for group, option in defaults.items():
@@ -142,10 +144,10 @@ def draft(
     typed = {setting.key for setting in used if not setting.source}
     # A mapping counts as typed if one of its keys was: dataset.types.zip.
     typed |= {problem.where for problem in found if any(key.startswith(f"{problem.where}.") for key in typed)}
-    known = origins(plan, used) if any(problem.where not in typed for problem in found) else {}
+    known = origins(composition, used) if any(problem.where not in typed for problem in found) else {}
     problems += [problem if problem.where in typed else _placed(problem, known) for problem in found]
     return Draft(
-        Composed(values, choices, tuple(overrides), plan, tuple(used)),
+        Composed(values, choices, tuple(overrides), composition, tuple(used)),
         tuple(dict.fromkeys(problems)),
         frozenset(unsure | {problem.where.split(".")[0] for problem in found}),
     )

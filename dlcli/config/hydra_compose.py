@@ -35,7 +35,7 @@ _WITHOUT = tuple(f"~hydra/{group}" for group in _UNUSED.split())
 
 
 @dataclass(frozen=True)
-class Plan:
+class Composition:
     """What Hydra composes: folders, project-wide defaults (options and values) and overrides of groups."""
 
     folders: tuple[Path, ...]
@@ -45,7 +45,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Source:
+class MergedFile:
     """A file that was merged and the dotted section of its keys (`optimizer`; empty for the top level).
 
     `file` is None for the project-wide defaults.
@@ -65,59 +65,59 @@ def default_options() -> dict[str, Any]:
     }
 
 
-def merge(plan: Plan, files: Sequence[Path] = ()) -> tuple[Plan, Any, dict[str, str]]:
-    """Compose a plan.
+def merge(composition: Composition, files: Sequence[Path] = ()) -> tuple[Composition, Any, dict[str, str]]:
+    """Have Hydra compose a configuration.
 
     A group that is in no defaults list gets the prefix `+`, which Hydra requires.
 
     Args:
-        plan: what to compose.
+        composition: what to compose.
         files: YAML files of the chosen options; a mistake in one of them is reported with its line.
 
     Returns:
-        The plan as Hydra accepted it, the configuration (a DictConfig with unresolved interpolations), and the option
-        of each group.
+        The composition as Hydra accepted it, the configuration (a DictConfig with unresolved interpolations), and
+        the option of each group.
 
     Raises:
-        ConfigError: the plan cannot be composed.
+        ConfigError: Hydra cannot compose it.
     """
     appended: set[str] = set()
     while True:
         try:
-            return plan, *_composed(plan)
+            return composition, *_composed(composition)
         except Exception as error:  # Hydra, OmegaConf and PyYAML each raise their own
             fresh = [
                 text
-                for text in plan.group_overrides
+                for text in composition.group_overrides
                 if f"Could not override '{text.partition('=')[0]}'. No match in the defaults list"
                 in str(error)
             ]
             if not fresh or fresh[0] in appended:
-                raise ConfigError(explain(error, files=files)) from error
+                raise ConfigError(problem_of(error, files=files)) from error
             appended.update(fresh)
-            texts = tuple(f"+{text}" if text in fresh else text for text in plan.group_overrides)
-            plan = replace(plan, group_overrides=texts)
+            texts = tuple(f"+{text}" if text in fresh else text for text in composition.group_overrides)
+            composition = replace(composition, group_overrides=texts)
 
 
-def _composed(plan: Plan) -> tuple[Any, dict[str, str]]:
+def _composed(composition: Composition) -> tuple[Any, dict[str, str]]:
     """Return the composed configuration (a DictConfig with unresolved interpolations) and the chosen options.
 
-    The result for one plan is cached while its files are unchanged: further trials of a sweep, or further runs in a
-    notebook, compose in a tenth of the time.
+    The result is cached while the files are unchanged: further trials of a sweep, or further runs in a notebook,
+    compose in a tenth of the time.
     """
-    config, choices = _merge(_Unchanged(plan, _stamp(plan.folders)))
+    config, choices = _merge(_Unchanged(composition, _stamp(composition.folders)))
     return deepcopy(config), dict(choices)
 
 
 @dataclass(frozen=True)
 class _Unchanged:
-    """A plan with the state of its files: the cache key of `merge` and `sources`."""
+    """A composition with the state of its files: the cache key of `merge` and `merged_files`."""
 
-    plan: Plan
+    composition: Composition
     stamp: tuple[tuple[str, int, int], ...]
 
     def __hash__(self) -> int:
-        return hash((self.plan.folders, self.plan.group_overrides, self.stamp))
+        return hash((self.composition.folders, self.composition.group_overrides, self.stamp))
 
 
 def _stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
@@ -131,7 +131,7 @@ def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
     from hydra import compose
     from omegaconf import OmegaConf
 
-    with _hydra(unchanged.plan) as overrides:
+    with _hydra(unchanged.composition) as overrides:
         config = compose("config", overrides, return_hydra_config=True)
     chosen: Any = OmegaConf.to_container(config.hydra.runtime.choices)
     choices = {
@@ -144,36 +144,38 @@ def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
     return config, choices
 
 
-def sources(plan: Plan) -> tuple[Source, ...]:
+def merged_files(composition: Composition) -> tuple[MergedFile, ...]:
     """Return the files in the order in which they are merged; later files take precedence."""
-    return _sources(_Unchanged(plan, _stamp(plan.folders)))
+    return _sources(_Unchanged(composition, _stamp(composition.folders)))
 
 
 @lru_cache(maxsize=64)
-def _sources(unchanged: _Unchanged) -> tuple[Source, ...]:
+def _sources(unchanged: _Unchanged) -> tuple[MergedFile, ...]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    with _hydra(unchanged.plan) as overrides:
+    with _hydra(unchanged.composition) as overrides:
         loader: Any = GlobalHydra.instance().config_loader()
         merged = loader.compute_defaults_list("config", overrides, RunMode.RUN).defaults
     found = []
     for default in merged:
         if default.config_path == _PROJECT:
-            found.append(Source(None, ""))
+            found.append(MergedFile(None, ""))
             continue
         name = f"{default.config_path}.yaml"
         files = [
-            root / name for root in (shipped_folder(), *unchanged.plan.folders) if (root / name).is_file()
+            root / name
+            for root in (shipped_folder(), *unchanged.composition.folders)
+            if (root / name).is_file()
         ]
         if files:
-            found.append(Source(files[0], default.package or ""))
+            found.append(MergedFile(files[0], default.package or ""))
     return tuple(found)
 
 
 @contextmanager
-def _hydra(plan: Plan) -> Iterator[list[str]]:
-    """Initialize Hydra for the plan and restore its previous state (of a notebook, for example) at the end."""
+def _hydra(composition: Composition) -> Iterator[list[str]]:
+    """Initialize Hydra for the composition and restore its previous state (of a notebook, for example) at the end."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.types import Quote, QuotedString
@@ -181,9 +183,9 @@ def _hydra(plan: Plan) -> Iterator[list[str]]:
     from hydra.core.utils import JobRuntime
     from hydra.version import VersionBase
 
-    with _LOCK, _primary_folder(plan) as primary, warnings.catch_warnings():
+    with _LOCK, _primary_folder(composition) as primary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        search = [root for root in (shipped_folder(), *plan.folders) if root != primary]
+        search = [root for root in (shipped_folder(), *composition.folders) if root != primary]
         # Quoted with Hydra's own function, because its grammar would split a path at a comma.
         paths = ",".join(QuotedString(f"file://{root}", Quote.single).with_quotes() for root in search)
         saved = {
@@ -191,7 +193,7 @@ def _hydra(plan: Plan) -> Iterator[list[str]]:
         }
         try:
             with initialize_config_dir(str(primary), job_name="dlcli", version_base="1.3"):
-                yield [f"hydra.searchpath=[{paths}]", *_WITHOUT, *plan.group_overrides]
+                yield [f"hydra.searchpath=[{paths}]", *_WITHOUT, *composition.group_overrides]
         finally:
             for kind, instance in saved.items():
                 Singleton._instances.pop(kind, None)
@@ -200,31 +202,31 @@ def _hydra(plan: Plan) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _primary_folder(plan: Plan) -> Iterator[Path]:
+def _primary_folder(composition: Composition) -> Iterator[Path]:
     """Yield the folder whose config.yaml is Hydra's primary configuration.
 
     Experiments take precedence over project-wide defaults, but not over overrides. The defaults are therefore written
     to a copy of config.yaml: options to its defaults list, values to a file that is merged before `experiment`.
     """
-    if not plan.project_options and not plan.project_values:
+    if not composition.project_options and not composition.project_values:
         yield shipped_folder()
         return
     config = read(shipped_folder() / "config.yaml")
     known = default_options()
-    added = [{group: option} for group, option in plan.project_options.items() if group not in known]
+    added = [{group: option} for group, option in composition.project_options.items() if group not in known]
     defaults: list[Any] = []
     for entry in config["defaults"]:
         if isinstance(entry, dict) and "experiment" in entry:
             defaults += [*added, _PROJECT]
         defaults.append(
-            {g: plan.project_options.get(g, option) for g, option in entry.items()}
+            {g: composition.project_options.get(g, option) for g, option in entry.items()}
             if isinstance(entry, dict)
             else entry
         )
     config["defaults"] = defaults
     with tempfile.TemporaryDirectory(prefix="dlcli-") as folder:
         _write(Path(folder) / "config.yaml", config)
-        _write(Path(folder) / f"{_PROJECT}.yaml", _nest(plan.project_values), "# @package _global_\n")
+        _write(Path(folder) / f"{_PROJECT}.yaml", _nest(composition.project_values), "# @package _global_\n")
         yield Path(folder)
 
 
@@ -257,7 +259,7 @@ def group_override(group: str, option: Sequence[str] | str | None, add: bool = F
     return f"{'+' if add else ''}{group}={value}"
 
 
-def explain(error: BaseException, where: str = "", files: Sequence[Path] = ()) -> Problem:
+def problem_of(error: BaseException, where: str = "", files: Sequence[Path] = ()) -> Problem:
     """Return the problem that an exception of Hydra's composition describes.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 from dlcli.config.build import TARGET
 from dlcli.config.folders import groups, user_folders
 from dlcli.config.group_choices import Picks, sort
-from dlcli.config.hydra_compose import Plan, default_options, group_override, merge
+from dlcli.config.hydra_compose import Composition, default_options, group_override, merge
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import parse
 from dlcli.config.own_keys import Root
@@ -75,7 +75,7 @@ def _composed(asked: Picks) -> tuple[dict[str, Any], set[str]]:
 
     chosen = tuple(group_override(group, option) for group, option in asked.options.items())
     try:
-        _, config, choices = merge(Plan((), {}, {}, chosen))
+        _, config, choices = merge(Composition((), {}, {}, chosen))
     except ConfigError as error:
         raise _NotWritten from error
     plain: Any = OmegaConf.to_container(config, resolve=False)

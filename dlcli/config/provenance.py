@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dlcli.config.hydra_compose import Plan, sources
+from dlcli.config.hydra_compose import Composition, merged_files
 from dlcli.config.overrides import Setting
 from dlcli.config.yaml_file import lines
 from dlcli.files.paths import display
@@ -12,11 +12,11 @@ from dlcli.files.paths import display
 COMMAND_LINE = "command line"
 
 
-def origins(plan: Plan, settings: Iterable[Setting]) -> dict[str, str]:
+def origins(composition: Composition, settings: Iterable[Setting]) -> dict[str, str]:
     """Return the origin of each dotted key: the `FILE:LINE` that set it last, or COMMAND_LINE."""
     settings = list(settings)
     found: dict[str, str] = {}
-    for source in sources(plan):
+    for source in merged_files(composition):
         if source.file is None:
             found |= {setting.key: setting.source for setting in settings if setting.source}
             continue

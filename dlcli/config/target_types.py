@@ -39,11 +39,13 @@ def check_type(made: Any, where: str, target: str) -> Any:
     """
     base = role_at(where).base
     if not isinstance(made, base_class(base)):
-        raise ConfigError(_problem(f"{target} returns {kind_of(made)}, not a {_name(base)}", where, base))
+        raise ConfigError(
+            _problem(f"{target} returns {type_in_words(made)}, not a {_name(base)}", where, base)
+        )
     return made
 
 
-def kind_of(made: Any) -> str:
+def type_in_words(made: Any) -> str:
     """Return what an object is, in words for a message."""
     return "nothing" if made is None else f"a {type(made).__name__}"
 

@@ -13,7 +13,7 @@ from dlcli.splits.nested import Nested
 
 
 @dataclass(frozen=True)
-class Choice:
+class FoldSettings:
     """The settings of one fold.
 
     Attributes:
@@ -26,7 +26,7 @@ class Choice:
 
 
 # Chooses the settings of each fold, using only its training and validation rows.
-Search = Callable[[Children, Sequence[Fold]], list[Choice]]
+Search = Callable[[Children, Sequence[Fold]], list[FoldSettings]]
 
 
 def searches_in_folds(config: Mapping[str, Any]) -> bool:
@@ -35,7 +35,7 @@ def searches_in_folds(config: Mapping[str, Any]) -> bool:
     return isinstance(strategy, type) and issubclass(strategy, Nested)
 
 
-def chosen_by(folds: Sequence[Fold], choices: Sequence[Choice]) -> list[str]:
+def chosen_by(folds: Sequence[Fold], choices: Sequence[FoldSettings]) -> list[str]:
     """Return a sentence for each distinct choice: `Folds 0, 2 chose optimizer.lr=0.01.`"""
     found: dict[str, list[str]] = {}
     for fold, choice in zip(folds, choices, strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
-from dlcli.cross_validation.choice import Choice, Search, chosen_by
+from dlcli.cross_validation.choice import FoldSettings, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
 from dlcli.cross_validation.parent_report import write_parent_report
@@ -67,7 +67,7 @@ def cross_validate(
     with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder, disk_errors(run_dir):
         children = Children.of(store, recorder.ledger)
         folds = estimation.folds
-        choices = search(children, folds) if search else [Choice({}, config)] * len(folds)
+        choices = search(children, folds) if search else [FoldSettings({}, config)] * len(folds)
         configs = [choice.config for choice in choices]
         places = [place_of(fold, estimation) for fold in folds]
         run_dirs = [

@@ -14,7 +14,7 @@ from dlcli.errors import DataError
 _NAMES = np.array(["train", "val", "test", ""])
 
 
-def divide(
+def parts_by_borders(
     steps: Steps, origins: np.ndarray, horizon: int, borders: Sequence[int | str], file: Path
 ) -> np.ndarray:
     """Return the part of each window `(N,)`: train, val or test; "" if it crosses a border or lies after the test.

@@ -45,7 +45,7 @@ class Stored(Protocol):
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """A file of a dataset, stored as `size` bytes from `offset` of the file `path`; `name` is relative."""
 
     name: str
@@ -78,7 +78,7 @@ class Listing:
         empty: class folders without files.
     """
 
-    entries: list[Entry]
+    entries: list[FileEntry]
     labels: list[str]
     parts: list[str]
     empty: list[str]
@@ -122,7 +122,7 @@ def list_class_folders(path: Path, suffixes: Collection[str], noun: str, alterna
     return Listing(found, labels, parts, empty)
 
 
-def list_files(path: Path, suffixes: Collection[str], noun: str) -> list[Entry]:
+def list_files(path: Path, suffixes: Collection[str], noun: str) -> list[FileEntry]:
     """List the files with one of the suffixes in a folder and its subfolders, or in a tar, in sorted order.
 
     Raises:
@@ -146,7 +146,7 @@ def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return least[: min(shared, min(map(len, folders)) - 1)] if shared else ()
 
 
-def _in_folder(root: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tuple[str, ...]]]:
+def _in_folder(root: Path, suffixes: Collection[str]) -> tuple[list[FileEntry], set[tuple[str, ...]]]:
     entries, folders = [], set()
     for above, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -156,7 +156,7 @@ def _in_folder(root: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[
         for name in sorted(names):
             if _is_wanted(name, suffixes):
                 file = folder / name
-                entries.append(Entry((place / name).as_posix(), str(file), 0, _size(file)))
+                entries.append(FileEntry((place / name).as_posix(), str(file), 0, _size(file)))
     return entries, folders
 
 
@@ -173,7 +173,7 @@ def _is_tar(file: Path) -> bool:
         return False
 
 
-def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tuple[str, ...]]]:
+def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[FileEntry], set[tuple[str, ...]]]:
     if not _is_tar(file):
         raise DataError("is neither a folder nor a .tar file", str(file), "Unpack it, and give the folder.")
     try:
@@ -188,7 +188,7 @@ def _in_tar(file: Path, suffixes: Collection[str]) -> tuple[list[Entry], set[tup
     folders = {PurePosixPath(member.name).parts for member in members if member.isdir()}
     end = file.stat().st_size  # a header may claim more bytes than the file has
     entries = [
-        Entry(
+        FileEntry(
             str(PurePosixPath(member.name)),
             str(file),
             member.offset_data,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.suggest import hint, near_files, question
-from dlcli.datasets.class_folders import PARTS, Entry, Stored
+from dlcli.datasets.class_folders import PARTS, FileEntry, Stored
 from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_file, typed
@@ -207,5 +207,5 @@ def stored_images(column: pa.ChunkedArray, place: str) -> list[Stored]:
 def _entry(content: pa.ChunkedArray, row: int, path: str | None, size: int | None, place: str) -> Stored:
     if size is None and path:
         file = Path(path)
-        return Entry(path, path, 0, file.stat().st_size if file.is_file() else 0)
+        return FileEntry(path, path, 0, file.stat().st_size if file.is_file() else 0)
     return Cell(f"{place}, row {row + 1}", content, row, size or 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlcli.config.build import build
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.config.target_types import kind_of
+from dlcli.config.target_types import type_in_words
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, DataError
 from dlcli.files.paths import kind_at
@@ -41,7 +41,7 @@ def read_rows(dataset: Mapping[str, Any]) -> Data:
     data = build(_rows_of(dataset), where="dataset")
     if not isinstance(data, Data):
         raise ConfigError(
-            f"{dataset['_target_']} returns {kind_of(data)}, not a Data",
+            f"{dataset['_target_']} returns {type_in_words(data)}, not a Data",
             "dataset._target_",
             "Name a function that returns dlcli.datasets.data.Data; dlcli new dataset NAME creates one.",
         )

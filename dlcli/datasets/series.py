@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Ge
 
-from dlcli.datasets.borders import divide
+from dlcli.datasets.borders import parts_by_borders
 from dlcli.datasets.data import Data
 from dlcli.datasets.series_steps import Steps, read_steps
 from dlcli.datasets.tables.columns import kind_of
@@ -100,7 +100,7 @@ def load(
     origins = _origins(steps, lookback, horizon, stride, sources)
     parts = None
     if borders is not None:
-        parts = divide(steps, origins, horizon, borders, file)
+        parts = parts_by_borders(steps, origins, horizon, borders, file)
         origins, parts = origins[parts != ""], parts[parts != ""]
     tests = parts == "test" if parts is not None else steps.later[origins]
     history = History(

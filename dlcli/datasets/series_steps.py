@@ -12,7 +12,7 @@ import pandas as pd
 from dlcli.datasets.measurements import check_no_missing, numeric_column
 from dlcli.datasets.tables.columns import as_categories
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.timeline import Grid, fill, lay_out, read_times, season_of
+from dlcli.datasets.timeline import TimeGrid, fill, lay_out, read_times, season_of
 from dlcli.datasets.windows import Stretches
 from dlcli.errors import DataError
 
@@ -95,10 +95,10 @@ def _on_grid(cells: np.ndarray, positions: np.ndarray, *, forward: bool) -> np.n
     return pd.DataFrame(values).ffill().to_numpy() if forward else values
 
 
-def _lay_out(rows: _Rows, *, gaps: bool) -> list[tuple[str, np.ndarray, Grid, int]]:
+def _lay_out(rows: _Rows, *, gaps: bool) -> list[tuple[str, np.ndarray, TimeGrid, int]]:
     """Return for each series its name, rows, grid and the index of the first row in the later file (0: none)."""
-    found: list[tuple[str, np.ndarray, Grid, int]] = []
-    first: Grid | None = None
+    found: list[tuple[str, np.ndarray, TimeGrid, int]] = []
+    first: TimeGrid | None = None
     for name, own in rows.by_series():
         edge = int((own < rows.first).sum()) % len(own)
         rows.check_order(own, edge)
@@ -119,7 +119,7 @@ def _lay_out(rows: _Rows, *, gaps: bool) -> list[tuple[str, np.ndarray, Grid, in
     return found
 
 
-def _step(grid: Grid) -> str:
+def _step(grid: TimeGrid) -> str:
     return f"{grid.step:g} {grid.unit}" if grid.unit != "numbers" else f"{grid.step:g}"
 
 

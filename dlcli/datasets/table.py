@@ -19,7 +19,7 @@ from dlcli.datasets.tables.columns import (
     kind_of,
 )
 from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.format_options import Choice, Decimal, FormatOptions, Separator
+from dlcli.datasets.tables.format_options import AutoOrBool, Decimal, FormatOptions, Separator
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.datasets.tables.times import time_warnings
@@ -38,7 +38,7 @@ def load(
     split: str | None = None,
     separator: Separator = "auto",
     decimal: Decimal = "auto",
-    header: Choice = "auto",
+    header: AutoOrBool = "auto",
     encoding: str = "utf-8",
 ) -> Data:
     """Load a table's raw rows, and the targets from one or several columns.

@@ -14,7 +14,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.format_options import Choice, FormatOptions, Separator
+from dlcli.datasets.tables.format_options import AutoOrBool, FormatOptions, Separator
 from dlcli.datasets.tables.lines import codec
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
@@ -37,8 +37,8 @@ def load(
     split: str | None = None,
     on_empty: OnEmpty = "error",
     separator: Separator = "auto",
-    header: Choice = "auto",
-    quotes: Choice = "auto",
+    header: AutoOrBool = "auto",
+    quotes: AutoOrBool = "auto",
     encoding: str = "utf-8",
 ) -> Data:
     """Load texts with a class, labels or numbers for each.

@@ -18,7 +18,7 @@ _DAY, _WEEK = 86_400.0, 604_800.0
 _SORT = "Sort the file by time; if it has several series, name the column that distinguishes them: dataset.id=COLUMN."
 
 
-class Grid(NamedTuple):
+class TimeGrid(NamedTuple):
     """Regular grid of times.
 
     Attributes:
@@ -49,7 +49,7 @@ def read_times(column: pd.Series, where: Where) -> pd.Series:
     return times
 
 
-def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0) -> Grid:
+def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0) -> TimeGrid:
     """Return the grid of the times; steps may be missing if `gaps` is true, and always before the row `edge`.
 
     Raises:
@@ -71,10 +71,10 @@ def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0
         add = "Add the rows, or fill them with the previous values: dataset.missing=forward."
         gap = (steps > 1) & (np.arange(1, len(times)) != edge)
         _raise_if(gap, times, where, "comes after a gap: rows are missing before it", add)
-    return Grid(np.concatenate([[0], steps.cumsum()]).astype(np.int64), step, unit)
+    return TimeGrid(np.concatenate([[0], steps.cumsum()]).astype(np.int64), step, unit)
 
 
-def season_of(grid: Grid) -> int:
+def season_of(grid: TimeGrid) -> int:
     """Return the number of steps in a day, week or year, whichever is the first longer than a step; else 1."""
     if grid.unit == "months":
         return int(12 / grid.step) if 12 % grid.step == 0 else 1
@@ -85,19 +85,19 @@ def season_of(grid: Grid) -> int:
     return 1
 
 
-def fill(times: pd.Series, grid: Grid) -> np.ndarray:
+def fill(times: pd.Series, grid: TimeGrid) -> np.ndarray:
     """Return the times of all steps, taking missing ones from the grid."""
     when = _at(times, grid, np.arange(grid.positions[-1] + 1))
     when[grid.positions] = times.to_numpy()
     return when
 
 
-def following(times: pd.Series, grid: Grid, steps: int) -> np.ndarray:
+def following(times: pd.Series, grid: TimeGrid, steps: int) -> np.ndarray:
     """Return the times of the steps after the last one on the grid."""
     return _at(times, grid, grid.positions[-1] + 1 + np.arange(steps))
 
 
-def _at(times: pd.Series, grid: Grid, positions: np.ndarray) -> np.ndarray:
+def _at(times: pd.Series, grid: TimeGrid, positions: np.ndarray) -> np.ndarray:
     """Return the times at positions of the grid, relative to the first time."""
     steps = positions * grid.step
     first = times.to_numpy()[0]

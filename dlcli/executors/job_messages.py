@@ -75,10 +75,10 @@ def refuse_sqlite_elsewhere(job: Job, hosts: Collection[str]) -> None:
 
 def record_loss(job: Job, ending: str, hint: str) -> DlcliError:
     """Record a run as failed whose process ended without a message, and return the error."""
-    return record_failure(job, TrainingError(f"the worker process ended with {ending}", hint=hint))
+    return record_failed_job(job, TrainingError(f"the worker process ended with {ending}", hint=hint))
 
 
-def record_failure(job: Job, error: DlcliError) -> DlcliError:
+def record_failed_job(job: Job, error: DlcliError) -> DlcliError:
     """Record a run as failed whose process can no longer do so, and return the error with a note on where it is."""
     ledger = Ledger.load(Path(job.run_dir))
     where = display(ledger.run_dir)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from dlcli.errors import DlcliError, Interrupted, Pruned, TrainingError
 from dlcli.events import Listener, Note
 from dlcli.executors.channel import read_event
-from dlcli.executors.job_messages import outcome, record_end, record_failure, record_loss
+from dlcli.executors.job_messages import outcome, record_end, record_failed_job, record_loss
 from dlcli.executors.processes import NoWorkerError, Process, Processes
 from dlcli.executors.time_limits import Limits, Oversight, Silent
 from dlcli.executors.vitals import Vitals, state_of
@@ -40,7 +40,7 @@ _TRIES = 2
 REPLACED_TAG = "dlcli.replaced"
 
 
-class Task(NamedTuple):
+class QueuedJob(NamedTuple):
     """A job with the listener to its events and its future."""
 
     job: Job
@@ -53,7 +53,7 @@ class Slot(threading.Thread):
 
     def __init__(
         self,
-        tasks: queue.SimpleQueue[Task | None],
+        tasks: queue.SimpleQueue[QueuedJob | None],
         processes: Processes,
         place: Mapping[str, str],
         recycle: int,
@@ -101,7 +101,7 @@ class Slot(threading.Thread):
         if self._running is job:
             self._end_by = why
 
-    def _do(self, task: Task) -> Result:
+    def _do(self, task: QueuedJob) -> Result:
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self._try(task)
@@ -111,13 +111,13 @@ class Slot(threading.Thread):
                     break
                 if not tries_left:
                     error = TrainingError(str(silence), "executor.silence", _SILENT_TWICE)
-                    raise record_failure(task.job, error) from None
+                    raise record_failed_job(task.job, error) from None
                 text = f"the worker process was replaced: {silence}"
                 Ledger.load(Path(task.job.run_dir)).add_tags({REPLACED_TAG: text})
                 task.listen(Note(f"{_name(task.job)}: {text}. The job continues in a new process."))
         raise Interrupted(signal.SIGTERM)
 
-    def _try(self, task: Task) -> Result:
+    def _try(self, task: QueuedJob) -> Result:
         """Run a job in a worker.
 
         Raises:
@@ -146,7 +146,7 @@ class Slot(threading.Thread):
             raise Silent("the process that workers are forked from has ended")
         raise self._loss(task, process.ending)
 
-    def _supervised(self, task: Task, process: Process) -> Generator[dict[str, Any], None, None]:
+    def _supervised(self, task: QueuedJob, process: Process) -> Generator[dict[str, Any], None, None]:
         """Yield the process's messages about the job, while enforcing the job's limits.
 
         Raises:
@@ -174,9 +174,9 @@ class Slot(threading.Thread):
                     oversight.check()
             except TrainingError as error:
                 self._kill()
-                raise record_failure(task.job, error) from None
+                raise record_failed_job(task.job, error) from None
 
-    def _loss(self, task: Task, ending: str) -> DlcliError | Interrupted:
+    def _loss(self, task: QueuedJob, ending: str) -> DlcliError | Interrupted:
         if self._stopped.is_set():  # the job had not started
             return Interrupted(signal.SIGTERM)
         return record_loss(task.job, ending, _OUT_OF_MEMORY)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlcli.datasets.shared_memory import SharedData
 from dlcli.executors.processes import Processes
-from dlcli.executors.slot import Slot, Task
+from dlcli.executors.slot import QueuedJob, Slot
 from dlcli.gate.gate import targets
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class Workers:
         self._recycle = recycle
         self._config = config
         self._data = data
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[QueuedJob | None] = queue.SimpleQueue()
         self._slots: list[Slot] = []
 
     def submit(self, job: Job, listen: Listener) -> Future[Result]:
         """Queue a job and return its future."""
         future: Future[Result] = Future()
-        self._tasks.put(Task(job, listen, future))
+        self._tasks.put(QueuedJob(job, listen, future))
         if len(self._slots) < len(self._places):
             place = self._places[len(self._slots)]
             slot = Slot(self._tasks, self._processes, place, self._recycle, self._config["dataset"])

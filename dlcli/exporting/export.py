@@ -48,7 +48,9 @@ class Exported:
     messages: tuple[str, ...] = ()
 
 
-def export(opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence[str] = ()) -> Exported:
+def export_network(
+    opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence[str] = ()
+) -> Exported:
     """Write the network as .pt2 (`torch.export`) or .onnx, and its description as `FILE.json`.
 
     The program's inputs are batches of preprocessed rows. It is compared with the model on the run's rows.

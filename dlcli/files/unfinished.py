@@ -28,7 +28,7 @@ def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
 
     Abandoned temporary files of this target are removed first. On exit, the new one is removed unless it was moved.
     """
-    sweep(target.parent, target.name)
+    remove_abandoned(target.parent, target.name)
     place, lock = _made(target, folder)
     try:
         yield place
@@ -38,7 +38,7 @@ def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep(folder: Path, target: str | None = None) -> None:
+def remove_abandoned(folder: Path, target: str | None = None) -> None:
     """Remove abandoned temporary files of a target, or of all targets in the folder."""
     try:
         names = os.listdir(folder)  # noqa: PTH208 called for each write to the record
@@ -67,7 +67,7 @@ def _made(target: Path, folder: bool) -> tuple[Path, int]:
             lock = os.open(place, os.O_RDONLY)
             with contextlib.suppress(
                 OSError
-            ):  # on a file system without locks, `sweep` removes nothing either
+            ):  # on a file system without locks, `remove_abandoned` removes nothing either
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_still_at(place, lock):
                 return place, lock

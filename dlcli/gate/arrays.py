@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Header(NamedTuple):
+class ArrayHeader(NamedTuple):
     """Shape and type of an array, and the bytes that it takes in memory and in the file."""
 
     shape: tuple[int, ...]
@@ -36,7 +36,7 @@ class Arrays:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
 
-    def header(self, name: str) -> Header:
+    def header(self, name: str) -> ArrayHeader:
         """Return what the file says of an array, without reading it.
 
         Raises:
@@ -55,7 +55,7 @@ class Arrays:
         unpacked = math.prod(shape) * dtype.itemsize
         if start + unpacked != member.file_size or min(shape, default=0) < 0:
             raise ValueError(f"{name} has another size than its header says")
-        return Header(shape, dtype, unpacked, member.compress_size)
+        return ArrayHeader(shape, dtype, unpacked, member.compress_size)
 
     def read(self, name: str) -> np.ndarray:
         """Return an array; check its header first, against what it can be.

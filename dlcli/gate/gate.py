@@ -15,7 +15,7 @@ from typing import Any
 
 from dlcli.errors import CorruptRun
 from dlcli.gate.arguments import refused, refused_fact
-from dlcli.gate.names import find, find_own
+from dlcli.gate.names import find_object, find_own
 from dlcli.gate.roles import NOTHING, ROLES, role_at
 
 TARGET = "_target_"
@@ -71,7 +71,7 @@ class Gate:
         """
         roles = [role_at(where)] if where is not None else [role for _, role in ROLES]
         if isinstance(name, str):
-            by = find_own if name.partition(".")[0] in self.own else find
+            by = find_own if name.partition(".")[0] in self.own else find_object
             found = next((object_ for role in roles if (object_ := by(name, role)) is not None), None)
             if found is not None:
                 return found

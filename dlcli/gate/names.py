@@ -18,7 +18,7 @@ from dlcli.gate.roles import NEVER, NOTHING, Role, shipped
 _NAME = re.compile(r"[a-zA-Z]\w*(\.[a-zA-Z]\w*)+", re.ASCII)  # public in all its parts
 
 
-def find(name: str, role: Role) -> Any:
+def find_object(name: str, role: Role) -> Any:
     """Return the object for a name; None if the role does not accept it."""
     if role is NOTHING or name in NEVER or not _NAME.fullmatch(name):
         return None

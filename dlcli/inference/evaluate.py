@@ -51,7 +51,7 @@ class Evaluation:
     baselines: dict[str, dict[str, float]]
 
 
-def evaluate(
+def evaluate_rows(
     model: SavedModel,
     data: Data,
     rows: np.ndarray,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dlcli.datasets.class_folders import Entry, list_files
+from dlcli.datasets.class_folders import FileEntry, list_files
 from dlcli.datasets.image_folder import SUFFIXES
 from dlcli.datasets.images.decoding import Fit
 from dlcli.datasets.images.loading import OnBad, load_images
@@ -77,7 +77,7 @@ def read_images(
         yield NewRows(files[0], found.x[first : first + _AT_ONCE], pa.table({"file": names}))
 
 
-def _entries(file: Path, image: str | None) -> list[Entry]:
+def _entries(file: Path, image: str | None) -> list[FileEntry]:
     if file == STDIN:
         raise DataError("images cannot be piped in", hint="Name files, folders, a .tar or a table of paths.")
     if is_folder(file) or file.suffix.lower() == ".tar":
@@ -94,4 +94,4 @@ def _entries(file: Path, image: str | None) -> list[Entry]:
                 "Name images, a folder or a .tar of them, or set the column of their paths: dataset.image=COLUMN.",
             )
         return image_entries(source, image)
-    return [Entry(file.name, str(file), 0, file.stat().st_size)]
+    return [FileEntry(file.name, str(file), 0, file.stat().st_size)]

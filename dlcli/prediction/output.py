@@ -104,7 +104,7 @@ def csv_to(file: IO[bytes]) -> Write:
     return write
 
 
-def records(table: pa.Table) -> list[dict[str, Any]]:
+def as_dicts(table: pa.Table) -> list[dict[str, Any]]:
     """Return the lines as dictionaries for JSON: NaN becomes null."""
     table = _legible(table)
     columns = {name: _plain(table[name]) for name in table.column_names}
@@ -143,7 +143,7 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
 
 def _json_lines_to(file: IO[bytes]) -> Write:
     def write(table: pa.Table) -> None:
-        lines = (json.dumps(record, ensure_ascii=False, default=str) for record in records(table))
+        lines = (json.dumps(record, ensure_ascii=False, default=str) for record in as_dicts(table))
         file.write("".join(f"{line}\n" for line in lines).encode())
 
     return write

@@ -22,7 +22,7 @@ from dlcli.prediction.images import ImageSettings, read_images
 from dlcli.prediction.new_rows import NewRows, placed
 from dlcli.prediction.output import Write
 from dlcli.prediction.sequences import StepSettings, read_sequences, read_series
-from dlcli.prediction.settings import divide, read_settings
+from dlcli.prediction.settings import files_and_settings, read_settings
 from dlcli.prediction.tables import read_tables
 from dlcli.prediction.texts import TextSettings, read_texts
 from dlcli.preprocessing.sequences import Sequences
@@ -66,7 +66,7 @@ class NewData:
     @classmethod
     def of(cls, words: Sequence[str], keep: str | None = None) -> NewData:
         """Parse the words of a command line; without a file, rows are read from standard input."""
-        files, settings = divide(words)
+        files, settings = files_and_settings(words)
         if not files and sys.stdin.isatty():
             raise InputError("there are no rows to predict", "FILE", "Name a file, or pipe rows in.")
         files = [STDIN if str(file) == "-" else file for file in files or [STDIN]]
@@ -76,7 +76,7 @@ class NewData:
         return cls(files, settings, "all" if names == ["all"] else names)
 
 
-def predict(
+def predict_rows(
     opened: OpenedRun,
     model: SavedModel,
     data: NewData,

@@ -19,7 +19,7 @@ from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.timeline import Grid, following, lay_out, read_times
+from dlcli.datasets.timeline import TimeGrid, following, lay_out, read_times
 from dlcli.errors import ConfigError, DataError
 from dlcli.prediction.new_rows import NewRows, labels_of
 from dlcli.prediction.tables import of_kinds
@@ -129,11 +129,11 @@ def _dates(source: Source, id: str | None) -> str | None:
         return None
 
 
-def _grid(source: Source, times: pd.Series, own: np.ndarray, time: str, *, gaps: bool) -> Grid:
+def _grid(source: Source, times: pd.Series, own: np.ndarray, time: str, *, gaps: bool) -> TimeGrid:
     return lay_out(times.iloc[own], lambda row: source.place(int(own[row]), time), gaps=gaps)
 
 
-def _forecast_times(times: pd.Series, grid: Grid, preprocessing: Series) -> np.ndarray:
+def _forecast_times(times: pd.Series, grid: TimeGrid, preprocessing: Series) -> np.ndarray:
     """Return the times of the forecast: the next steps, or the last ones if their covariates are known."""
     steps = preprocessing.horizon_
     if preprocessing.known_ and len(times) >= steps:

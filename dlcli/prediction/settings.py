@@ -19,7 +19,7 @@ _SECTION = "dataset."
 Settings = TypeVar("Settings")
 
 
-def divide(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+def files_and_settings(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Split words into files and settings such as `dataset.separator=;`."""
     settings = [word for word in words if word.startswith(_SECTION) and "=" in word]
     return [typed(word) for word in words if word not in settings], settings

@@ -22,7 +22,7 @@ class DropsRows(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedPreprocessing:
     """A fitted preprocessing and the rows that it was fitted on, which are the training rows that were not dropped.
 
     Attributes:
@@ -44,7 +44,7 @@ class Fitted:
 
 def fit_preprocessing(
     preprocessing: Preprocessing, data: Data, split: Split, at_most: int | None = None
-) -> Fitted:
+) -> FittedPreprocessing:
     """Fit a preprocessing on a split's training rows without those that it drops, using at most the first `at_most`.
 
     Raises:
@@ -61,4 +61,4 @@ def fit_preprocessing(
                 "Fill gaps (preprocessing.missing=median), or clip outliers (preprocessing.outliers=clip).",
             )
     rows = rows[:at_most]
-    return Fitted(preprocessing.fit(take(data.x, rows)), rows)
+    return FittedPreprocessing(preprocessing.fit(take(data.x, rows)), rows)

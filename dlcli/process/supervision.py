@@ -125,7 +125,7 @@ def is_supervised() -> bool:
     return _line is not None
 
 
-def records(run_dir: Path) -> None:
+def announce_run(run_dir: Path) -> None:
     """Tell the parent which run this process records."""
     if _line is not None:
         _line.send(run_dir=str(run_dir))

@@ -19,7 +19,7 @@ from dlcli.reports.style import (
     INK,
     PALETTE,
     caption,
-    describe,
+    label_axes,
     listed,
     literal,
     new_figure,
@@ -66,7 +66,7 @@ def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> 
     # Interpolation at x = 0 gives the curve's highest value there. The plot starts at the origin.
     figure, ax = _draw(curves, (np.append(0, _GRID), np.append(0, macro)), "AUC", notes, "default")
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", zorder=1)
-    describe(ax, _title("ROC", y_true, classes), "false positive rate", "true positive rate")
+    label_axes(ax, _title("ROC", y_true, classes), "false positive rate", "true positive rate")
     return figure
 
 
@@ -92,7 +92,7 @@ def precision_recall(y_true: ArrayLike, probabilities: ArrayLike, classes: Seque
     # ROC Curves", 2006). The precision at a recall is that of the first threshold that reaches the recall.
     macro = np.mean([c.y[np.searchsorted(c.x, _GRID)] for c in curves], axis=0) if curves else _GRID
     figure, ax = _draw(curves, (_GRID, macro), "AP", notes, "steps-pre")
-    describe(ax, _title("Precision-recall", y_true, classes), "recall", "precision")
+    label_axes(ax, _title("Precision-recall", y_true, classes), "recall", "precision")
     return figure
 
 
@@ -136,7 +136,7 @@ def _draw(
     few = len(curves) <= COLOURED_UP_TO
     shown = list(curves) if few else ranked[:EXTREMES] + ranked[-EXTREMES:]
     for index, curve in enumerate(shown):
-        x, y = thin(curve.x, curve.y)
+        x, y = thin_curve(curve.x, curve.y)
         ax.plot(
             x,
             y,
@@ -147,7 +147,7 @@ def _draw(
             label=_label(curve, measure, single=len(curves) == 1),
         )
     if not few:
-        others = [np.column_stack(thin(c.x, c.y)) for c in ranked[EXTREMES:-EXTREMES]]
+        others = [np.column_stack(thin_curve(c.x, c.y)) for c in ranked[EXTREMES:-EXTREMES]]
         label = f"{len(others)} classes between"
         ax.add_collection(
             LineCollection(others, colors=GREY, linewidths=0.6, alpha=0.4, label=label, zorder=1)
@@ -182,7 +182,7 @@ def _title(kind: str, y_true: ArrayLike, classes: Sequence[str]) -> str:
     return f"{kind}, each class against the rest"
 
 
-def thin(x: Floats, y: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
+def thin_curve(x: Floats, y: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
     """Select at most `points` + 1 points of a curve, evenly spaced along its length, including both ends."""
     if len(x) <= points:
         return x, y
@@ -219,7 +219,7 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[str
     # The color scale is the square root of the share, so that an error of one row in a hundred is visible.
     image = ax.imshow(share, cmap=_BLUES, norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     accuracy = np.trace(counts) / max(1, counts.sum())
-    describe(ax, f"{counts.sum():,} rows, accuracy {accuracy:.4g}", "predicted", "true")
+    label_axes(ax, f"{counts.sum():,} rows, accuracy {accuracy:.4g}", "predicted", "true")
     _class_ticks(ax, classes)
     if k <= COUNTS_UP_TO:
         _write_counts(ax, counts, share)
@@ -298,7 +298,9 @@ def reliability(hits: ArrayLike, probabilities: ArrayLike, of: str) -> Figure:
     figure, (ax,) = new_figure(width=4.9, height=4.6)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", anchor="W")
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", zorder=1)
-    describe(ax, literal(f"Reliability of {shorten(of, 30)}"), "predicted probability", "observed frequency")
+    label_axes(
+        ax, literal(f"Reliability of {shorten(of, 30)}"), "predicted probability", "observed frequency"
+    )
     if not len(predicted):
         ax.text(0.5, 0.5, "no finite probability", ha="center", va="center", color=GREY)
         return figure

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from dlcli.reports.style import FONT, GREY, INK, TRAIN, caption, describe, new_figure
-from dlcli.training.finders import Found
+from dlcli.reports.style import FONT, GREY, INK, TRAIN, caption, label_axes, new_figure
+from dlcli.training.finders import FinderResult
 
 
-def finder_curve(found: Found) -> Figure:
+def finder_curve(found: FinderResult) -> Figure:
     """Plot the measure over the tried values (logarithmic axis); a vertical line marks the chosen value."""
     figure, (ax,) = new_figure()
-    describe(ax, f"{found.key}: tried values", found.key, found.measure)
+    label_axes(ax, f"{found.key}: tried values", found.key, found.measure)
     ax.plot(
         found.tried, found.measured, color=TRAIN, linewidth=1.8, marker="o" if len(found.tried) < 20 else ""
     )

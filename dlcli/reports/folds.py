@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dlcli.reports.style import FONT, GREY, INK, PALETTE, TRAIN, VAL, caption, describe, literal, new_figure
+from dlcli.reports.style import FONT, GREY, INK, PALETTE, TRAIN, VAL, caption, label_axes, literal, new_figure
 from dlcli.statistics.interval import Interval
 
 # Folds may stop early. Epochs that fewer than this share of the folds reached are not plotted, because the mean of the
@@ -30,7 +30,7 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
     metrics = [metric] if metric == "loss" else [metric, "loss"]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.7)
     for ax, name in zip(axes, metrics, strict=True):
-        describe(ax, literal(f"{name} of held-out rows"), "fold", "")
+        label_axes(ax, literal(f"{name} of held-out rows"), "fold", "")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         several = table["repeat"].nunique() > 1
         for repeat, group in table.groupby("repeat"):
@@ -58,7 +58,7 @@ def fold_curves(histories: Sequence[Sequence[Mapping[str, float]]], metric: str)
     metrics = [metric] if metric == "loss" else ["loss", metric]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.7)
     for ax, name in zip(axes, metrics, strict=True):
-        describe(ax, literal(name), "epoch", "")
+        label_axes(ax, literal(name), "epoch", "")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         for part, colour in (("train", TRAIN), ("val", VAL)):
             values = _aligned([[e.get(f"{part}/{name}", math.nan) for e in epochs] for epochs in histories])

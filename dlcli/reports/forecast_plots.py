@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dlcli.datasets.windows import Windows
 from dlcli.reports.regression_plots import PANELS
-from dlcli.reports.style import GREY, INK, PALETTE, caption, describe, listed, literal, new_figure, shorten
+from dlcli.reports.style import GREY, INK, PALETTE, caption, label_axes, listed, literal, new_figure, shorten
 
 # Length of the plotted history before a forecast, as a multiple of the horizon.
 _BEFORE = 2
@@ -30,7 +30,7 @@ def forecasts(y: Windows, predicted: np.ndarray, targets: Sequence[str]) -> Figu
         ax.plot(y.times[first:origin], values[first:origin], color=INK, linewidth=1)
         ax.plot(y.times[ahead], values[ahead], color=GREY, linewidth=1.5, label="truth")
         ax.plot(y.times[ahead], drawn, color=PALETTE[1], linewidth=1.5, label="forecast")
-        describe(ax, literal(shorten(targets[column], 30)), "", "")
+        label_axes(ax, literal(shorten(targets[column], 30)), "", "")
         for label in ax.get_xticklabels():
             label.set(rotation=30, ha="right")
     axes[0].legend(frameon=False, fontsize=8)
@@ -53,5 +53,7 @@ def error_by_step(error: np.ndarray, targets: Sequence[str]) -> Figure:
         ax.plot(steps, error.mean(axis=1), color=INK, linewidth=2, label="mean")
         ax.legend(frameon=False, fontsize=8)
     ax.set_ylim(bottom=0)
-    describe(ax, "Error by step", "steps ahead", "mean absolute error, in standard deviations of the target")
+    label_axes(
+        ax, "Error by step", "steps ahead", "mean absolute error, in standard deviations of the target"
+    )
     return figure

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from dlcli.reports.diagnosis import diagnose
-from dlcli.reports.style import FONT, GREY, INK, TRAIN, VAL, caption, describe, literal, new_figure
+from dlcli.reports.style import FONT, GREY, INK, TRAIN, VAL, caption, label_axes, literal, new_figure
 
 __all__ = ["diagnose", "learning_curves"]
 
@@ -53,7 +53,7 @@ def _draw(
     ax: Axes, history: Mapping[str, Sequence[tuple[int, float]]], metric: str, best_epoch: int | None
 ) -> None:
     finite: list[float] = []
-    describe(ax, literal(metric), "epoch", "")
+    label_axes(ax, literal(metric), "epoch", "")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for split, colour in (("train", TRAIN), ("val", VAL)):
         points = [(e + 1, v) for e, v in history.get(f"{split}/{metric}", ()) if math.isfinite(v)]

@@ -18,7 +18,7 @@ from dlcli.reports.style import (
     INK,
     PALETTE,
     caption,
-    describe,
+    label_axes,
     listed,
     literal,
     new_figure,
@@ -37,7 +37,7 @@ def predicted_vs_actual(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequenc
         low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
         ax.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=":", zorder=1)
         _dots(ax, actual, predicted)
-        describe(ax, _title(target), "actual", "predicted")
+        label_axes(ax, _title(target), "actual", "predicted")
 
     return _panels(y_true, y_pred, targets, draw)
 
@@ -52,7 +52,7 @@ def residuals(y_true: np.ndarray, y_pred: np.ndarray, targets: Sequence[str]) ->
         ax.axhspan(mean - spread, mean + spread, color=PALETTE[0], alpha=0.08, zorder=0)
         ax.axhline(mean, color=INK, linewidth=1, zorder=1)
         _dots(ax, predicted, residual)
-        describe(ax, f"{_title(target)}: {mean:.3g} ± {spread:.3g}", "predicted", "actual - predicted")
+        label_axes(ax, f"{_title(target)}: {mean:.3g} ± {spread:.3g}", "predicted", "actual - predicted")
 
     return _panels(y_true, y_pred, targets, draw)
 
@@ -83,7 +83,7 @@ def intervals(
         ax.plot(places[~out], actual[~out], "o", color=PALETTE[0], markersize=3, label="actual, inside")
         ax.plot(places[out], actual[out], "o", color=PALETTE[1], markersize=3, label="actual, outside")
         title = f"{_title(target)}: {shares[target]:.3g} inside, {expected:.3g} expected"
-        describe(ax, title, "rows, sorted by median", f"{between}, and actual")
+        label_axes(ax, title, "rows, sorted by median", f"{between}, and actual")
 
     figure = _panels(y_true, quantiles, targets, draw, INTERVALS)
     figure.axes[0].legend(frameon=False, fontsize=FONT["small"])

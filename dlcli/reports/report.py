@@ -19,14 +19,14 @@ from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
 from dlcli.sanitize.escapes import visible_name
 from dlcli.splits.split import Part
-from dlcli.training.fit import Fitted
+from dlcli.training.fit import FitResult
 
 
 def write_report(
     run_dir: Path,
     model: SavedModel,
     data: Data,
-    fitted: Fitted,
+    fitted: FitResult,
     evaluations: Mapping[Part, Evaluation],
     monitor: str,
     *,

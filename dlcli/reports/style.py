@@ -39,7 +39,7 @@ def new_figure(columns: int = 1, width: float = 6.4, height: float = 4.4) -> tup
     return figure, axes
 
 
-def describe(ax: Axes, title: str, x: str, y: str) -> None:
+def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
     """Set title and axis labels."""
     ax.set_title(title, fontsize=FONT["title"], color=INK, loc="left")
     ax.set_xlabel(x, fontsize=FONT["label"], color=INK)

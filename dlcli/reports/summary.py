@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
 from dlcli.files.paths import display
-from dlcli.preprocessing.fitted import Fitted
+from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.splits.split import Split, in_time
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
@@ -45,11 +45,11 @@ def summarize(network: nn.Module, row: Mapping[str, Tensor]) -> ModelSummary:
     )
 
 
-def describe(
+def panel_rows(
     data: Data,
     split: Split,
     network: Network,
-    fitted: Fitted,
+    fitted: FittedPreprocessing,
     task: Task,
     summary: ModelSummary,
     run_dir: Path,

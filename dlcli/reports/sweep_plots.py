@@ -22,7 +22,7 @@ from dlcli.reports.style import (
     INK,
     PALETTE,
     caption,
-    describe,
+    label_axes,
     literal,
     new_figure,
     shorten,
@@ -46,7 +46,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Scale:
+class SettingAxis:
     """The axis of a setting: `names` holds its choices in order and is empty for numbers."""
 
     key: str
@@ -78,7 +78,7 @@ def history(
         mode: `min` or `max`.
     """
     figure, (ax,) = new_figure(width=7.2, height=3.9)
-    describe(ax, literal(f"{metric} of the trials"), "trial", "")
+    label_axes(ax, literal(f"{metric} of the trials"), "trial", "")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     numbers, values = [trial.number for trial in tried], np.array([trial.value for trial in tried])
     ax.plot(numbers, values, "o", color=PALETTE[0], markersize=4, alpha=0.7, label="finished")
@@ -113,14 +113,14 @@ def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     )
     ax.bar_label(bars, fmt="%.2f", fontsize=FONT["tick"], color=INK, padding=3)
     ax.grid(axis="y", visible=False)
-    describe(ax, "Importance of settings", literal(f"share of the variance of {metric}"), "")
+    label_axes(ax, "Importance of settings", literal(f"share of the variance of {metric}"), "")
     ax.set_xlim(0, max(1e-3, 1.15 * max(importances.values())))
     caption(figure, "Computed by fANOVA (Hutter et al., 2014) for the settings that all trials have.")
     return figure
 
 
 def parallel_coordinates(
-    tried: Sequence[Tried], scales: Sequence[Scale], metric: str, mode: str
+    tried: Sequence[Tried], scales: Sequence[SettingAxis], metric: str, mode: str
 ) -> Figure | None:
     """Plot a line through the settings of each trial, colored by rank; None with fewer than two settings."""
     having = {scale.key: sum(scale.key in trial.params for trial in tried) for scale in scales}
@@ -167,7 +167,9 @@ def parallel_coordinates(
     return figure
 
 
-def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode: str) -> Figure | None:
+def contour(
+    tried: Sequence[Tried], across: SettingAxis, up: SettingAxis, metric: str, mode: str
+) -> Figure | None:
     """Plot the value over two settings, with the trials as dots; None with fewer than four trials or three values."""
     both = [trial for trial in tried if across.key in trial.params and up.key in trial.params]
     x = np.array([across.place(trial.params[across.key]) for trial in both])
@@ -176,7 +178,7 @@ def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode:
         return None
     ranks = _ranks([trial.value for trial in both], mode)
     figure, (ax,) = new_figure(width=5.8, height=4.6)
-    describe(ax, literal(metric), literal(across.key), literal(up.key))
+    label_axes(ax, literal(metric), literal(across.key), literal(up.key))
     grid_x, grid_y = _with_margins(x), _with_margins(y)
     surface = _smooth((x, y), ranks, grid_x, grid_y)
     ax.contourf(grid_x, grid_y, 1 - surface, levels=12, cmap=_COLOURS, alpha=0.75)
@@ -189,7 +191,7 @@ def contour(tried: Sequence[Tried], across: Scale, up: Scale, metric: str, mode:
     return figure
 
 
-def _mark(axis: Axis, scale: Scale) -> None:
+def _mark(axis: Axis, scale: SettingAxis) -> None:
     """Set the tick labels of an axis: one tick per choice, or matplotlib's ticks for numbers."""
     if scale.names:
         axis.set_major_locator(FixedLocator(range(len(scale.names))))
@@ -215,7 +217,7 @@ def pareto(points: Sequence[tuple[float, ...]], front: Sequence[int], names: Seq
     others = [point for index, point in enumerate(points) if index not in front]
     best = sorted(points[index] for index in front)
     for ax, (across, up) in zip(axes, pairs, strict=True):
-        describe(ax, "", literal(names[across]), literal(names[up]))
+        label_axes(ax, "", literal(names[across]), literal(names[up]))
         for chosen, colour, label in ((others, GREY, "other trials"), (best, PALETTE[1], "Pareto front")):
             x, y = [point[across] for point in chosen], [point[up] for point in chosen]
             ax.plot(x, y, "o", color=colour, markersize=5.5, label=label)
@@ -236,13 +238,13 @@ def _differ_widely(values: Sequence[float]) -> bool:
     return min(values) > 0 and max(values) > _WIDE * min(values)
 
 
-def _ends(scale: Scale, tried: Sequence[Tried]) -> tuple[float, float]:
+def _ends(scale: SettingAxis, tried: Sequence[Tried]) -> tuple[float, float]:
     places = [scale.place(trial.params[scale.key]) for trial in tried if scale.key in trial.params]
     low, high = (0, len(scale.names) - 1) if scale.names else (min(places), max(places))
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _marks(scale: Scale, low: float, high: float) -> list[float]:
+def _marks(scale: SettingAxis, low: float, high: float) -> list[float]:
     return [float(i) for i in range(len(scale.names))] if scale.names else list(np.linspace(low, high, 4))
 
 

@@ -17,14 +17,14 @@ _SHORTEST_PREFIX = 4
 _SHOWN = 5
 
 
-class Found(NamedTuple):
+class FoundRun(NamedTuple):
     """A run's folder (`.../artifacts`); `note` tells the user which run was chosen if there were several."""
 
     run_dir: Path
     note: str = ""
 
 
-def find_run(ref: str, runs_dir: Path) -> Found:
+def find_run(ref: str, runs_dir: Path) -> FoundRun:
     """Find the run that a user refers to.
 
     Folders on disk are searched first; a run that is only in the store is fetched from there.
@@ -39,7 +39,7 @@ def find_run(ref: str, runs_dir: Path) -> Found:
     """
     runs_dir = runs_dir.resolve()
     if path := _folder(ref):
-        return Found(path)
+        return FoundRun(path)
     damaged: list[str] = []
     ledgers = sorted(_ledgers(runs_dir, damaged), key=lambda ledger: ledger.created_at, reverse=True)
     if ref == "last":
@@ -51,20 +51,20 @@ def find_run(ref: str, runs_dir: Path) -> Found:
         note = (
             f"{len(named)} runs are named {ref}: the newest is {named[0].run_id}." if len(named) > 1 else ""
         )
-        return Found(named[0].run_dir, note)
+        return FoundRun(named[0].run_dir, note)
     if not matches and len(ref) >= _SHORTEST_PREFIX:
         matches = [ledger for ledger in ledgers if ledger.run_id.startswith(ref)]
     if len(matches) > 1:
         shown = ", ".join(f"{ledger.run_id[:12]} ({ledger.run_name})" for ledger in matches[:_SHOWN])
         raise RunNotFound(f"{len(matches)} run IDs begin with {ref}: {shown}", "RUN", "Give more of the ID.")
     if matches:
-        return Found(matches[0].run_dir)
+        return FoundRun(matches[0].run_dir)
     hint = _near(ref, ledgers)
     if any(ledger.run_id.startswith(ref) for ledger in ledgers):
         hint = f"Give at least {_SHORTEST_PREFIX} characters of the ID."
     try:
         if fetched := fetch_run(ref, runs_dir):
-            return Found(fetched, f"{ref} was fetched from the store.")
+            return FoundRun(fetched, f"{ref} was fetched from the store.")
     except StoreError as error:
         hint = f"{hint} It may be in the store, but: {error.problems[0].message}.".strip()
     raise RunNotFound(f"there is no run {ref} in {display(runs_dir)}", "", hint)
@@ -93,7 +93,7 @@ def _in_its_runs_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _without(damaged: Sequence[str], found: Found) -> Found:
+def _without(damaged: Sequence[str], found: FoundRun) -> FoundRun:
     """Add a note about unreadable runs, which might be newer or better than the one found."""
     if not damaged:
         return found
@@ -108,14 +108,14 @@ def _ledgers(runs_dir: Path, damaged: list[str]) -> Iterator[Ledger]:
             damaged.append(display(path.parent))
 
 
-def _last(ledgers: list[Ledger], runs_dir: Path) -> Found:
+def _last(ledgers: list[Ledger], runs_dir: Path) -> FoundRun:
     newest = next((ledger for ledger in ledgers if ledger.parent_id is None), None)
     if newest is None:
         raise RunNotFound("there is no run yet", str(runs_dir), "Start one: dlcli train")
-    return Found(newest.run_dir, f"last is {newest.run_name} ({newest.run_id}).")
+    return FoundRun(newest.run_dir, f"last is {newest.run_name} ({newest.run_id}).")
 
 
-def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> Found:
+def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> FoundRun:
     sweeps = [
         x
         for x in ledgers  # sweeps within a cross-validation only search for one fold
@@ -131,7 +131,7 @@ def _best(experiment: str, ledgers: list[Ledger], runs_dir: Path) -> Found:
     found = next((ledger for ledger in ledgers if ledger.run_id == best), None)
     if found is None:
         raise RunNotFound(f"the sweep {sweep.run_name} has no best trial yet", str(sweep.run_dir), "")
-    return Found(found.run_dir, f"best of {sweep.run_name} is {found.run_name} ({found.run_id}).")
+    return FoundRun(found.run_dir, f"best of {sweep.run_name} is {found.run_name} ({found.run_id}).")
 
 
 def _near(ref: str, ledgers: list[Ledger]) -> str:

@@ -15,7 +15,7 @@ from typing import NoReturn
 from dlcli.errors import CorruptRun, DlcliError, Interrupted, TrainingError
 from dlcli.process.supervision import Ending
 from dlcli.tracking.ledger import Ledger, now
-from dlcli.tracking.liveness import Entry, entries, read_entry
+from dlcli.tracking.liveness import RunLock, entries, read_entry
 from dlcli.tracking.places import find_folder
 from dlcli.tracking.recorder import Recorder
 
@@ -29,7 +29,7 @@ _HINTS = {
 }
 
 
-def describe(ending: Ending) -> TrainingError:
+def error_at_end(ending: Ending) -> TrainingError:
     """Return the error that describes a process which was killed, has crashed or has exited early."""
     if ending.why is not None:
         return TrainingError(*ending.why)
@@ -45,7 +45,7 @@ def describe(ending: Ending) -> TrainingError:
     )
 
 
-def record_failure(ending: Ending, error: DlcliError) -> list[Ledger]:
+def record_lost_runs(ending: Ending, error: DlcliError) -> list[Ledger]:
     """Record the runs of a lost process as failed, and return their ledgers, innermost first.
 
     A sweep whose trial ended the process is recorded as killed instead, and can be resumed.
@@ -106,7 +106,7 @@ def record_stop(run_dir: Path | None) -> None:
     deadline = time.monotonic() + _DYING
     while (unfinished := _unfinished(run_dir)) and time.monotonic() < deadline:
         for path, ledger in unfinished:
-            if entry := Entry.take_over(path):
+            if entry := RunLock.take_over(path):
                 ledger.update(status="KILLED", ended_at=now())
                 entry.release()
         time.sleep(_PAUSE)

@@ -170,10 +170,12 @@ def limit_splits(splits: Sequence[Split], rows: int | None, folds: int | None) -
     kept = splits[:folds] if folds else splits
     if not rows:
         return kept
-    return [Split(*(thin(part, rows) for part in (split.train, split.val, split.test))) for split in kept]
+    return [
+        Split(*(thin_rows(part, rows) for part in (split.train, split.val, split.test))) for split in kept
+    ]
 
 
-def thin(rows: np.ndarray, most: int | None) -> np.ndarray:
+def thin_rows(rows: np.ndarray, most: int | None) -> np.ndarray:
     """Return at most `most` of the rows, evenly spaced, so that rows sorted by class keep some of each class."""
     if not most or len(rows) <= most:
         return rows

@@ -44,7 +44,7 @@ def corrected_paired_t(a: ArrayLike, b: ArrayLike, n_train: float, n_test: float
     return Difference(mean, mean - reach, mean + reach, p, name)
 
 
-def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
+def signed_rank_p(a: ArrayLike, b: ArrayLike) -> float:
     """Return the p-value of the signed-rank test (Wilcoxon, 1945) for pairs `(J,)`; 1 if all pairs are equal.
 
     The test assumes independent pairs, which folds are not. It is reported in addition to the corrected t-test.

@@ -12,7 +12,7 @@ from dlcli.files.disk import free_space
 from dlcli.formatting import amount, duration
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import values_by_key
-from dlcli.sweeps.summary import describe
+from dlcli.sweeps.summary import describe_sweep
 
 # Bytes of a slim run besides its weights and rows: configuration, metrics, its part of the store.
 _RECORD_BYTES = 60_000
@@ -23,7 +23,7 @@ _BEYOND_STEPS, _START = 0.2, 4.0
 
 
 @dataclass(frozen=True)
-class Forecast:
+class CostEstimate:
     """Estimates for a sweep, measured on its first point; other points may take more or less.
 
     Attributes:
@@ -61,14 +61,14 @@ class Forecast:
         }
 
 
-def foresee(plan: SweepPlan) -> Forecast:
+def estimate_cost(plan: SweepPlan) -> CostEstimate:
     """Estimate time and disk space by training a few batches of the first point."""
     found = plan.experiment.rehearse()
     epochs = max(1, plan.config["trainer"].get("max_epochs") or 1)
     training = found.seconds_per_epoch * epochs + _BEYOND_STEPS
     runs = -(-plan.total // plan.slots) * len(plan.estimation.folds) + plan.options.refit
-    return Forecast(
-        describe(plan),
+    return CostEstimate(
+        describe_sweep(plan),
         values_by_key(plan.space),
         plan.space.points,
         plan.total,

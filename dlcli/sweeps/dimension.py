@@ -34,7 +34,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Range:
     """Numbers from `low` to `high`, both included, in steps of `step`, or any number if `step` is None.
 
     With `log` they are distributed evenly on a logarithmic scale: as many from 0.001 to 0.01 as from 0.01 to 0.1.
@@ -92,7 +92,7 @@ class Dimension:
     """
 
     key: str
-    domain: Choice | Numbers
+    domain: Choice | Range
     given: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -16,7 +16,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from dlcli.errors import ConfigError
-from dlcli.sweeps.dimension import Numbers
+from dlcli.sweeps.dimension import Range
 from dlcli.sweeps.space import Space
 
 if TYPE_CHECKING:
@@ -101,9 +101,7 @@ def cmaes(
     from optuna.samplers import CmaEsSampler
 
     # Optuna accepts earlier trials only if they have exactly the numbers that it varies.
-    same = all(
-        isinstance(d.domain, Numbers) and d.domain.points != 1 and not d.given for d in space.dimensions
-    )
+    same = all(isinstance(d.domain, Range) and d.domain.points != 1 and not d.given for d in space.dimensions)
     warm = list(earlier) if same and len(earlier) >= _ENOUGH_TO_WARM else None
     return CmaEsSampler(
         seed=seed,

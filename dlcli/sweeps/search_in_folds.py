@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
-from dlcli.cross_validation.choice import Choice
+from dlcli.cross_validation.choice import FoldSettings
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.distributed.launcher import refuse_launched
 from dlcli.errors import ConfigError
@@ -28,7 +28,7 @@ from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.planning import make_plan, settled_sampler
 from dlcli.sweeps.space_parser import searched_space
-from dlcli.sweeps.sweep import open_executor, sweep
+from dlcli.sweeps.sweep import open_executor, run_sweep
 from dlcli.sweeps.validation import check_space
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ class NestedSearch:
         """The outer folds and their rows."""
         return self.plan.estimation
 
-    def __call__(self, children: Children, folds: Sequence[Fold]) -> list[Choice]:
+    def __call__(self, children: Children, folds: Sequence[Fold]) -> list[FoldSettings]:
         """Return the settings that each fold chose; a split is searched once for all seeds."""
-        found: dict[int, Choice] = {}
+        found: dict[int, FoldSettings] = {}
         with ExitStack() as stack:
             # Opened by the first search and shared by all, because workers take seconds to start.
             executor = cache(lambda: stack.enter_context(open_executor(self.plan)))
@@ -68,7 +68,7 @@ class NestedSearch:
                     found[fold.number] = self._choose(children, fold, executor)
         return [found[fold.number] for fold in folds]
 
-    def _choose(self, children: Children, fold: Fold, executor: Callable[[], Executor]) -> Choice:
+    def _choose(self, children: Children, fold: Fold, executor: Callable[[], Executor]) -> FoldSettings:
         plan = self.plan_of(fold)
         place = f"search of fold {fold.number}"
         run_dir = children.run_dir(
@@ -87,14 +87,14 @@ class NestedSearch:
         if result.status != "FINISHED":
             self.listen(SearchStarted(f"{place} ({fold.number + 1} of {len(self.estimation.splits)})"))
             try:
-                result = sweep(
+                result = run_sweep(
                     plan, run_dir, children.store, self.listen, system_metrics=False, executor=executor()
                 )
             finally:
                 self.listen(SearchEnded())
         assert result.best is not None
         params = result.best["params"]
-        return Choice(params, self.plan.trial_config(params))
+        return FoldSettings(params, self.plan.trial_config(params))
 
     def plan_of(self, fold: Fold) -> SweepPlan:
         """Return the sweep of one fold; all rows outside the fold's training rows count as its final test rows."""

@@ -21,7 +21,7 @@ from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, Problem
 from dlcli.formatting import counted
 from dlcli.sanitize.redact import is_secret
-from dlcli.sweeps.dimension import Choice, Dimension, Numbers, plain_text
+from dlcli.sweeps.dimension import Choice, Dimension, Range, plain_text
 
 _HOW = "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or tag(log,interval(1e-4,1e-1))."
 
@@ -45,7 +45,7 @@ class Space:
         """The point with the first value of each dimension."""
         return self.walk(lambda dimension: dimension.domain.values_in_order()[0])
 
-    def domains_at(self, params: Mapping[str, Any]) -> dict[str, Choice | Numbers]:
+    def domains_at(self, params: Mapping[str, Any]) -> dict[str, Choice | Range]:
         """Return the values of each key that exists at a point."""
         return {d.key: d.domain for d in self.dimensions if d.exists(params)}
 
@@ -196,7 +196,7 @@ def _read(
             continue
         try:
             if isinstance(value, list):
-                domain: Choice | Numbers = _choice(f"{where}.{key}", value)
+                domain: Choice | Range = _choice(f"{where}.{key}", value)
             else:
                 domain = read_domain(str(key), str(value), options)
             yield Dimension(str(key), domain, given)
@@ -204,7 +204,7 @@ def _read(
             problems.extend(error.problems)
 
 
-def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) -> Choice | Numbers:
+def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) -> Choice | Range:
     """Return the values that `KEY=TEXT` stands for in Hydra's grammar."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
@@ -236,7 +236,7 @@ def _choice(override: str, values: Sequence[Any]) -> Choice:
     return Choice(tuple(different))
 
 
-def _range(override: str, parsed: Any) -> Numbers:
+def _range(override: str, parsed: Any) -> Range:
     start, stop, step = parsed.start, parsed.stop, parsed.step
     if start is None or stop is None or step <= 0:
         raise ConfigError("is no range that goes up", override, "Write range(START,STOP) or range(0,10,2).")
@@ -248,10 +248,10 @@ def _range(override: str, parsed: Any) -> Numbers:
     last = start + (count - 1) * step
     if "log" in parsed.tags:
         raise ConfigError("a range has equal steps", override, "Write tag(log,int(interval(1,100))).")
-    return Numbers(start, last if isinstance(last, int) else float(f"{last:.12g}"), step)
+    return Range(start, last if isinstance(last, int) else float(f"{last:.12g}"), step)
 
 
-def _interval(override: str, parsed: Any) -> Numbers:
+def _interval(override: str, parsed: Any) -> Range:
     low, high, log = parsed.start, parsed.end, "log" in parsed.tags
     if unknown := parsed.tags - {"log"}:
         raise ConfigError(f"knows no tag {', '.join(sorted(unknown))}", override, "The tag is log.")
@@ -261,7 +261,7 @@ def _interval(override: str, parsed: Any) -> Numbers:
         raise ConfigError(
             "a logarithmic interval begins above 0", override, "Write tag(log,interval(1e-4,1))."
         )
-    return Numbers(low, high, 1 if isinstance(low, int) else None, log)
+    return Range(low, high, 1 if isinstance(low, int) else None, log)
 
 
 def _misplaced(dimension: Dimension, all_of_them: Sequence[Dimension], where: str) -> Iterator[Problem]:
@@ -321,7 +321,7 @@ def values_by_key(space: Space) -> dict[str, str]:
     }
 
 
-def _values(domain: Choice | Numbers) -> str:
+def _values(domain: Choice | Range) -> str:
     if isinstance(domain, Choice):
         texts = [plain_text(value) for value in domain.values]
         more = f", ... ({len(texts):,} in all)" if len(texts) > _FEW else ""

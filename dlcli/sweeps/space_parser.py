@@ -17,7 +17,7 @@ from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError, Problem
-from dlcli.sweeps.dimension import Choice, Dimension, Numbers, as_override, plain_text
+from dlcli.sweeps.dimension import Choice, Dimension, Range, as_override, plain_text
 from dlcli.sweeps.space import Space, arranged, read_dimensions, read_domain
 from dlcli.sweeps.validation import of_value
 
@@ -121,9 +121,9 @@ def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return fixed, varied
 
 
-def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, Choice | Numbers]:
+def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, Choice | Range]:
     """Return the values of each key that the command line varies; unreadable ones are reported with the space."""
-    found: dict[str, Choice | Numbers] = {}
+    found: dict[str, Choice | Range] = {}
     for key, text in varied.items():
         with suppress(ConfigError):
             found[key] = read_domain(key, text, lambda group: group_options(group, folders))
@@ -133,7 +133,7 @@ def domains_of(varied: Mapping[str, str], folders: Sequence[Path]) -> dict[str, 
 def combined_space(
     section: Mapping[str, Any],
     varied: Mapping[str, str],
-    domains: Mapping[str, Choice | Numbers],
+    domains: Mapping[str, Choice | Range],
     fixed: Sequence[str],
 ) -> dict[str, Any]:
     """Return the space of the configuration, updated with the command line.

@@ -17,7 +17,7 @@ from dlcli.formatting import counted
 from dlcli.reports.style import save
 from dlcli.reports.summary import describe_question
 from dlcli.reports.sweep_plots import (
-    Scale,
+    SettingAxis,
     Tried,
     contour,
     history,
@@ -25,7 +25,7 @@ from dlcli.reports.sweep_plots import (
     parallel_coordinates,
     pareto,
 )
-from dlcli.sweeps.dimension import Choice, Numbers, plain_text
+from dlcli.sweeps.dimension import Choice, Range, plain_text
 from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import size, values_by_key
@@ -49,7 +49,7 @@ _NEEDS = {
 _ENDINGS: tuple[State, ...] = ("finished", "pruned", "failed")
 
 
-def describe(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
+def describe_sweep(plan: SweepPlan, run_dir: Path | None = None) -> dict[str, str]:
     """Return the rows of the panel."""
     data, folds = plan.estimation.data, len(plan.estimation.folds)
     split = plan.estimation.splits[0].sizes
@@ -198,23 +198,23 @@ def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Ca
     return found
 
 
-def _scales(plan: SweepPlan, done: Sequence[Trial]) -> dict[str, Scale]:
+def _scales(plan: SweepPlan, done: Sequence[Trial]) -> dict[str, SettingAxis]:
     """Return the scale of each key: numeric, or categorical for keys that are a choice under any condition."""
-    found: dict[str, Scale] = {}
+    found: dict[str, SettingAxis] = {}
     for key in dict.fromkeys(dimension.key for dimension in plan.space.dimensions):
         domains = [dimension.domain for dimension in plan.space.dimensions if dimension.key == key]
         values = [value for domain in domains if isinstance(domain, Choice) for value in domain.values]
         if values:
             # Under another condition the key may be numeric; its tried values are added.
             values += [trial.params[key] for trial in done if key in trial.params]
-            found[key] = Scale(key, tuple(dict.fromkeys(map(plain_text, values))))
+            found[key] = SettingAxis(key, tuple(dict.fromkeys(map(plain_text, values))))
         else:
-            log = all(domain.log for domain in domains if isinstance(domain, Numbers))
-            found[key] = Scale(key, log=log)
+            log = all(domain.log for domain in domains if isinstance(domain, Range))
+            found[key] = SettingAxis(key, log=log)
     return found
 
 
-def _drawn(trial: Trial, scales: Mapping[str, Scale]) -> dict[str, object]:
+def _drawn(trial: Trial, scales: Mapping[str, SettingAxis]) -> dict[str, object]:
     return {
         key: plain_text(v) if scales[key].names else v for key, v in trial.params.items() if key in scales
     }

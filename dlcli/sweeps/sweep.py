@@ -29,7 +29,7 @@ from dlcli.sweeps.leaderboard import Standing
 from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.records import Records
 from dlcli.sweeps.study import Study
-from dlcli.sweeps.summary import best_so_far, describe, messages, why_failed, write_sweep_report
+from dlcli.sweeps.summary import best_so_far, describe_sweep, messages, why_failed, write_sweep_report
 from dlcli.sweeps.trial import BEST_TAG, Trial
 from dlcli.tracking.amend import amend
 from dlcli.tracking.digests import WINNER_FILE, forget_results
@@ -38,7 +38,7 @@ from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store
 
 
-def sweep(
+def run_sweep(
     plan: SweepPlan,
     run_dir: Path,
     store: Store,
@@ -127,7 +127,7 @@ def _search(
         config["trainer"].get("max_epochs") or 1,
         standing.trials,
     )
-    description = describe(plan, recorder.ledger.run_dir)
+    description = describe_sweep(plan, recorder.ledger.run_dir)
     listen(SweepPlanned(description, plan.total, plan.objectives[0], list(standing.trials)))
     driver = Driver(plan, study, records, standing, listen, keeper.ended)
     if not driver.is_complete:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlcli.errors import ConfigError, Problem
-from dlcli.sweeps.dimension import Choice, Numbers, as_override
+from dlcli.sweeps.dimension import Choice, Range, as_override
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.space import Space
 
@@ -50,7 +50,7 @@ def check_space(space: Space, objectives: Sequence[Objective], hint: str, where:
 
 
 @contextmanager
-def naming_values(domains: Mapping[str, Choice | Numbers], params: Mapping[str, Any]) -> Iterator[None]:
+def naming_values(domains: Mapping[str, Choice | Range], params: Mapping[str, Any]) -> Iterator[None]:
     """Report a mistake in one of a point's values as a mistake of that value."""
     try:
         yield
@@ -64,14 +64,14 @@ def naming_values(domains: Mapping[str, Choice | Numbers], params: Mapping[str, 
         raise ConfigError(named) from error
 
 
-def of_value(key: str, domain: Choice | Numbers, params: Mapping[str, Any], problem: Problem) -> Problem:
+def of_value(key: str, domain: Choice | Range, params: Mapping[str, Any], problem: Problem) -> Problem:
     """Return a mistake of one point with the override that caused it."""
     override, hint = as_override(key, params[key]), problem.hint
     if problem.where == override:  # such as an unknown option
         return problem
     if problem.where != key:
         return replace(problem, message=f"with {override}: {problem.message}")
-    if isinstance(domain, Numbers) and domain.step is None and "integer" in problem.message:
+    if isinstance(domain, Range) and domain.step is None and "integer" in problem.message:
         low, high = round(domain.low), round(domain.high)  # the end of a range is excluded
         hint = f"For whole numbers write {key}=int(interval({low},{high})) or {key}=range({low},{high + 1})."
     return replace(problem, where=override, hint=hint)

@@ -15,7 +15,7 @@ from dlcli.events import (
     RunOpened,
     TrialEvent,
 )
-from dlcli.process.supervision import records
+from dlcli.process.supervision import announce_run
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.job_progress import JobProgress
 from dlcli.terminal.sweep_progress import SweepProgress
@@ -52,7 +52,7 @@ class Progress:
                 self._jobs.show(event)
             case RunOpened(run_dir):  # for the message that says what stopped the run
                 self._terminal.run_dir = run_dir
-                records(run_dir)
+                announce_run(run_dir)
             case RefitStarted():
                 self._sweep.close()
                 self._jobs = JobProgress(self._terminal, "the winner, on all rows but the final test rows")

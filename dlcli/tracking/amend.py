@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from dlcli.errors import DlcliError
-from dlcli.tracking.history import History
+from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.liveness import Entry
+from dlcli.tracking.liveness import RunLock
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.store import Store
 
@@ -17,7 +17,7 @@ from dlcli.tracking.store import Store
 def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
     """Set tags in the ledger and in MLflow; if the store does not answer, a later command updates it."""
     ledger = Ledger.load(run_dir)
-    entry = Entry.of(ledger)
+    entry = RunLock.of(ledger)
     ledger.add_tags(tags)
     projection = Projection(ledger, store.client)
     with suppress(DlcliError):
@@ -35,9 +35,9 @@ def locked_ledger(run_dir: Path) -> Iterator[Ledger]:
     Raises:
         InputError: Another process is recording the run.
     """
-    entry = Entry.of(Ledger.load(run_dir))
+    entry = RunLock.of(Ledger.load(run_dir))
     try:
-        with closing(History(run_dir)):
+        with closing(HistoryWriter(run_dir)):
             yield Ledger.load(run_dir)
     finally:
         entry.release()

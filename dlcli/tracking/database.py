@@ -81,7 +81,7 @@ def locked_store(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(file: Path) -> Iterator[sqlite3.Connection]:
+def open_database(file: Path) -> Iterator[sqlite3.Connection]:
     """Yield a connection to an existing file; changes are committed unless the context raises."""
     address = f"file:{quote(str(file))}?mode=rw"
     try:
@@ -98,7 +98,7 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
 def _is_known_complete(file: Path) -> bool:
     if _is_absent(file):
         return False
-    with opened(file) as connection:
+    with open_database(file) as connection:
         return schema.is_known_complete(connection)
 
 
@@ -113,7 +113,7 @@ def _is_absent(file: Path) -> bool:
 def _repair(file: Path, tell: Callable[[str], None]) -> None:
     """Make an existing file a complete store of the installed MLflow's schema."""
     known = schema.known_revisions()
-    with opened(file) as connection:
+    with open_database(file) as connection:
         found = schema.revisions(connection)
         if found == known[:1] and schema.is_complete(connection):
             schema.note_complete(connection)

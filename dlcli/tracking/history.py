@@ -30,7 +30,7 @@ _COPY = "Copy the folder again."
 _PATIENCE = 1.0  # seconds to wait for the lock: a worker whose driver was killed is about to end
 
 
-class Line(NamedTuple):
+class MetricsLine(NamedTuple):
     """The metrics of one step; `end` is the byte offset of the next line."""
 
     step: int
@@ -39,7 +39,7 @@ class Line(NamedTuple):
     end: int
 
 
-def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
+def read_history(run_dir: Path, offset: int = 0) -> Iterator[MetricsLine]:
     """Yield the complete lines of a run's history from a byte offset on. Damaged lines are skipped.
 
     Raises:
@@ -63,7 +63,7 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[Line]:
             try:
                 line = json.loads(raw)
                 metrics = {k: float(v) for k, v in line["metrics"].items()}
-                yield Line(int(line["step"]), int(line["time_ms"]), metrics, offset)
+                yield MetricsLine(int(line["step"]), int(line["time_ms"]), metrics, offset)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
 
@@ -82,7 +82,7 @@ def is_recorded(run_dir: Path) -> bool:
         return False
 
 
-class History:
+class HistoryWriter:
     """The writer of a run's history. Safe to use from several threads.
 
     Keeps the file locked, so that a leftover worker of a killed driver and a resumed run cannot both write. A metric

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.files.regular import read_regular
-from dlcli.tracking.database import opened
+from dlcli.tracking.database import open_database
 from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.schema import tables
 
@@ -25,7 +25,7 @@ _LIST = "dlcli_runs"
 _MAX_BYTES = 1 << 20  # bytes of the mark
 
 
-class Line(NamedTuple):
+class KnownRun(NamedTuple):
     """A line of the list. Line numbers are never reused: a line that is rewritten gets a new number."""
 
     number: int
@@ -39,27 +39,27 @@ def note(connection: sqlite3.Connection, ledgers: Iterable[Ledger]) -> None:
         f"CREATE TABLE IF NOT EXISTS {_LIST} "
         "(number INTEGER PRIMARY KEY AUTOINCREMENT, run_uuid TEXT NOT NULL UNIQUE, ended_at TEXT)"
     )
-    lines = [(ledger.run_id, None if ledger.unfinished else ledger.ended_at) for ledger in ledgers]
-    connection.executemany(f"INSERT OR REPLACE INTO {_LIST} (run_uuid, ended_at) VALUES (?, ?)", lines)
+    added = [(ledger.run_id, None if ledger.unfinished else ledger.ended_at) for ledger in ledgers]
+    connection.executemany(f"INSERT OR REPLACE INTO {_LIST} (run_uuid, ended_at) VALUES (?, ?)", added)
 
 
 def note_run(file: Path, ledger: Ledger) -> None:
     """Add one run to the list, and advance the mark if it refers to this store."""
     runs_dir = ledger.runs_dir
-    with opened(file) as connection:
+    with open_database(file) as connection:
         is_new = _is_empty(connection) and _key(file, runs_dir) not in _marks(runs_dir)
     is_ours = is_new or is_marked(file, runs_dir)
-    with opened(file) as connection:
+    with open_database(file) as connection:
         note(connection, [ledger])
     if is_ours:
         set_mark(file, runs_dir)
 
 
-def lines(connection: sqlite3.Connection) -> dict[str, Line]:
+def known_runs(connection: sqlite3.Connection) -> dict[str, KnownRun]:
     """Return the list by run ID."""
     if _LIST not in tables(connection):
         return {}
-    found = map(Line._make, connection.execute(f"SELECT number, run_uuid, ended_at FROM {_LIST}"))
+    found = map(KnownRun._make, connection.execute(f"SELECT number, run_uuid, ended_at FROM {_LIST}"))
     return {line.run_id: line for line in found}
 
 
@@ -71,7 +71,7 @@ def has_had(connection: sqlite3.Connection, run_id: str) -> bool:
 
 def set_mark(file: Path, runs_dir: Path) -> None:
     """Record that the store has all runs of a runs folder."""
-    with opened(file) as connection:
+    with open_database(file) as connection:
         last = connection.execute(
             f"SELECT number, run_uuid FROM {_LIST} ORDER BY number DESC LIMIT 1"
         ).fetchone()
@@ -83,7 +83,7 @@ def set_mark(file: Path, runs_dir: Path) -> None:
 def is_marked(file: Path, runs_dir: Path) -> bool:
     """Return whether the store has all runs of a runs folder, without reading the runs."""
     mark = _marks(runs_dir).get(_key(file, runs_dir))
-    with opened(file) as connection:
+    with open_database(file) as connection:
         if mark is None or _LIST not in tables(connection):
             return False
         question = f"SELECT run_uuid FROM {_LIST} WHERE number = ?"

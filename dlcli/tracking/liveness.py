@@ -32,7 +32,7 @@ _MAX_BYTES = 1 << 20  # bytes of an entry, which has a few lines
 
 # A forked child shares its parent's open files and their locks: without this, a data-loading worker that outlives a
 # killed run would keep the run alive. (Programs started by exec inherit none: Python opens files with O_CLOEXEC.)
-_held: weakref.WeakSet[Entry] = weakref.WeakSet()
+_held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
 def _release_all() -> None:
@@ -43,7 +43,7 @@ def _release_all() -> None:
 os.register_at_fork(after_in_child=_release_all)
 
 
-class Entry:
+class RunLock:
     """One run's entry, locked by this process."""
 
     def __init__(self, path: Path, fd: int) -> None:
@@ -52,7 +52,7 @@ class Entry:
         _held.add(self)
 
     @classmethod
-    def hold(cls, runs_dir: Path, token: str, info: Mapping[str, Any]) -> Entry:
+    def hold(cls, runs_dir: Path, token: str, info: Mapping[str, Any]) -> RunLock:
         """Lock the run's entry together with other processes; it is created if it does not exist."""
         folder = runs_dir / ACTIVE_DIR
         path = folder / token
@@ -83,14 +83,14 @@ class Entry:
                     raise
 
     @classmethod
-    def of(cls, ledger: Ledger) -> Entry:
+    def of(cls, ledger: Ledger) -> RunLock:
         """Lock the entry of a run that has a ledger, as in `hold`."""
         about = {"run_id": ledger.run_id, "parent_id": ledger.parent_id}
         about |= {"tracking_uri": ledger.tracking_uri, "experiment": ledger.experiment}
         return cls.hold(ledger.runs_dir, ledger.token, about)
 
     @classmethod
-    def take_over(cls, path: Path) -> Entry | None:
+    def take_over(cls, path: Path) -> RunLock | None:
         """Lock an entry exclusively; None if another process holds it, or it is gone."""
         try:
             check_regular(path)
@@ -147,7 +147,7 @@ def entries(runs_dir: Path) -> list[Path]:
     except OSError:
         return []
     for incomplete in (path for path in found if path.name.startswith(".")):
-        if entry := Entry.take_over(incomplete):
+        if entry := RunLock.take_over(incomplete):
             entry.remove()
     return [path for path in found if not path.name.startswith(".")]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dlcli.tracking.connection import patient, recall, sqlite_file, store_errors
-from dlcli.tracking.history import Line, read_history
+from dlcli.tracking.history import MetricsLine, read_history
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import tag_value
@@ -134,7 +134,7 @@ class Projection:
         self._ledger.update(durable=False, projected={**self._ledger.projected, **progress})
 
 
-def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
+def _batches(lines: Iterator[MetricsLine]) -> Iterator[list[MetricsLine]]:
     """Yield groups of lines for one call each; lines are not divided, so that progress is an offset between lines."""
     while first := next(lines, None):
         batch, count = [first], len(first.metrics)

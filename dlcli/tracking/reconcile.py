@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import CorruptRun, DlcliError, StoreError
-from dlcli.files.unfinished import sweep
+from dlcli.files.unfinished import remove_abandoned
 from dlcli.tracking.connection import (
     DATABASE,
     NO_ANSWER,
@@ -27,7 +27,7 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
-from dlcli.tracking.liveness import Entry, entries, read_entry
+from dlcli.tracking.liveness import RunLock, entries, read_entry
 from dlcli.tracking.places import find_folder, original_of
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
@@ -51,7 +51,7 @@ def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
     paths = entries(work.runs_dir)
     work.by_run = {run_id: path for path in paths if (run_id := read_entry(path).get("run_id"))}
     for path in paths:
-        if entry := Entry.take_over(path):
+        if entry := RunLock.take_over(path):
             try:
                 work.try_to_settle(entry)
             finally:
@@ -70,7 +70,7 @@ class _Reconciliation:
     notes: list[str] = field(default_factory=list)
     clients: dict[str | None, MlflowClient | StoreError] = field(default_factory=dict)
 
-    def try_to_settle(self, entry: Entry) -> None:
+    def try_to_settle(self, entry: RunLock) -> None:
         """Settle one run as far as possible now; the next command tries again."""
         uri = self._store_of(read_entry(entry.path))
         try:
@@ -81,7 +81,7 @@ class _Reconciliation:
         except DlcliError:
             pass
 
-    def settle(self, entry: Entry) -> None:
+    def settle(self, entry: RunLock) -> None:
         """Settle one run, whose entry no other process holds."""
         about = read_entry(entry.path)
         if "experiment" not in about:
@@ -158,7 +158,7 @@ class _Reconciliation:
         path = self.by_run.get(run_id or "")
         if path is None:
             return False
-        entry = Entry.take_over(path)
+        entry = RunLock.take_over(path)
         if entry is None:
             return path.exists()
         entry.release()
@@ -184,7 +184,7 @@ class _Reconciliation:
 def _sweep(run_dir: Path) -> None:
     """Remove files that the run's process had not finished writing."""
     for folder in (run_dir, *(place for place in run_dir.glob("*") if place.is_dir())):
-        sweep(folder)
+        remove_abandoned(folder)
     for partial in (run_dir / "checkpoints").glob("*.partial"):
         with suppress(OSError):
             partial.unlink()

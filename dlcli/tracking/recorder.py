@@ -17,9 +17,9 @@ from dlcli.sanitize.escapes import shortened, visible
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.connection import load_mlflow
 from dlcli.tracking.digests import results_of
-from dlcli.tracking.history import History
+from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now
-from dlcli.tracking.liveness import Entry
+from dlcli.tracking.liveness import RunLock
 from dlcli.tracking.projector import Projector
 from dlcli.tracking.system_metrics import PREFIX, Sampler
 from dlcli.tracking.tags import ERROR_TAG, TAG_LENGTH
@@ -51,9 +51,9 @@ class Recorder:
 
     def __enter__(self) -> Self:
         ledger, run_dir = self.ledger, self.ledger.run_dir
-        self._entry = Entry.of(ledger)
+        self._entry = RunLock.of(ledger)
         try:
-            self._history = History(run_dir)
+            self._history = HistoryWriter(run_dir)
         except BaseException:
             self._entry.release()
             raise

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from dlcli.errors import CorruptRun
 from dlcli.formatting import counted
 from dlcli.tracking.connection import connect, sqlite_file
-from dlcli.tracking.database import locked_store, opened
-from dlcli.tracking.known_runs import Line, has_had, is_marked, lines, note, set_mark
+from dlcli.tracking.database import locked_store, open_database
+from dlcli.tracking.known_runs import KnownRun, has_had, is_marked, known_runs, note, set_mark
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.places import original_of
 from dlcli.tracking.store_rows import enter
@@ -47,7 +47,7 @@ class Watch:
         connect(self._uri)
         refill(self._uri, self._runs_dir)
         if ledger is not None:  # what was sent after the file had disappeared is lost
-            with opened(self._file) as connection:
+            with open_database(self._file) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if not has_had(connection, ledger.run_id) or ledger.run_id in _active(connection):
                     enter(connection, ledger)
@@ -60,7 +60,7 @@ class Watch:
             return False
         if ledger is None:
             return is_marked(file, self._runs_dir)
-        with opened(file) as connection:
+        with open_database(file) as connection:
             return has_had(connection, ledger.run_id)
 
 
@@ -92,8 +92,8 @@ class _Refill:
 
     def carry_out(self, tell: Callable[[str], None]) -> None:
         ledgers = sorted(self._ledgers(), key=lambda ledger: str(ledger.created_at))
-        with opened(self.file) as connection:
-            had, present = lines(connection), _active(connection)
+        with open_database(self.file) as connection:
+            had, present = known_runs(connection), _active(connection)
         lost = [x for x in ledgers if x.run_id not in had and x.run_id not in present]
         ours = [
             x for x in ledgers if x.run_id in present and not original_of(x, present[x.run_id].artifact_uri)
@@ -102,7 +102,7 @@ class _Refill:
         known = [x for x in ours if x.run_id not in had and x not in behind]
         for start in range(0, len(lost) + len(behind), _BATCH):
             self._enter([x.run_dir for x in (lost + behind)[start : start + _BATCH]])
-        with opened(self.file) as connection:
+        with open_database(self.file) as connection:
             note(connection, known)
         set_mark(self.file, self.runs_dir)
         lost, behind = ([x for x in some if x.run_dir not in self.unreadable] for some in (lost, behind))
@@ -117,7 +117,7 @@ class _Refill:
             tell(f"{_were(len(self.unreadable))} not restored because of unreadable ledgers: {which}")
 
     def _enter(self, folders: list[Path]) -> None:
-        with opened(self.file) as connection:
+        with open_database(self.file) as connection:
             connection.execute("BEGIN IMMEDIATE")
             # Ledgers are read within the transaction, so that later updates of running runs are not overwritten.
             note(connection, [x for folder in folders if (x := self._enter_one(connection, folder))])
@@ -146,7 +146,7 @@ class _Refill:
                 yield ledger
 
 
-def _is_behind(ledger: Ledger, had: dict[str, Line], status: str) -> bool:
+def _is_behind(ledger: Ledger, had: dict[str, KnownRun], status: str) -> bool:
     if ledger.run_id in had:
         return not ledger.unfinished and had[ledger.run_id].ended_at != ledger.ended_at
     return status != ledger.status

@@ -30,7 +30,7 @@ from dlcli.tracking.database import locked_store
 from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
-from dlcli.tracking.liveness import Entry
+from dlcli.tracking.liveness import RunLock
 from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
 from dlcli.tracking.refill import Watch, refill
@@ -69,7 +69,7 @@ class Store:
         self.public_uri = redact(uri)
         self.is_server = is_server(uri)
         self._experiments: dict[str, Experiment] = {}
-        self._held: list[Entry] = []
+        self._held: list[RunLock] = []
         self._watch = Watch(uri, runs_dir)
 
     def create_run(
@@ -111,7 +111,7 @@ class Store:
         pid, host = getpid(), socket.gethostname()
         facts = {"tracking_uri": self.recorded_uri, "experiment": experiment, "run_name": run_name}
         owner = {"parent_id": parent_id, "pid": pid, "host": host}
-        entry = Entry.hold(self.runs_dir, token, facts | owner)
+        entry = RunLock.hold(self.runs_dir, token, facts | owner)
         try:
             with store_errors(self.uri):
                 if self._watch.follow():
@@ -259,7 +259,7 @@ class Store:
                     raise
 
     @contextmanager
-    def _failing(self, entry: Entry) -> Iterator[list[str]]:
+    def _failing(self, entry: RunLock) -> Iterator[list[str]]:
         """Yield a list for the ID of a new run, which is recorded as failed if the context raises."""
         created: list[str] = []
         try:

@@ -21,7 +21,7 @@ from dlcli.errors import Interrupted
 from dlcli.process.interrupts import preempted
 from dlcli.tracking.manifest import Manifest
 from dlcli.training.checkpoint_io import DigestingIO, weights_metadata
-from dlcli.training.epoch_state import LAST, PREVIOUS, Progress, best_name
+from dlcli.training.epoch_state import LAST, PREVIOUS, ResumePoint, best_name
 from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
@@ -56,7 +56,7 @@ class Checkpoints(Checkpoint):
         mode: str,
         every_minutes: float,
         run_id: str = "",
-        progress: Progress | None = None,
+        progress: ResumePoint | None = None,
     ) -> None:
         self.best_epoch: int | None = None
         self.best_value = math.inf if mode == "min" else -math.inf

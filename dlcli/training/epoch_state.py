@@ -30,7 +30,7 @@ _START_OVER = (
 
 
 @dataclass(frozen=True)
-class Progress:
+class ResumePoint:
     """The progress of a checkpoint.
 
     Attributes:
@@ -57,7 +57,9 @@ def best_name(epoch: int) -> str:
     return f"best-{epoch:04d}.safetensors"
 
 
-def find_progress(folder: Path, run_id: str, start_over: str = "", *, best: bool = True) -> Progress | None:
+def find_progress(
+    folder: Path, run_id: str, start_over: str = "", *, best: bool = True
+) -> ResumePoint | None:
     """Return the progress of the last undamaged checkpoint, or None if there is no checkpoint.
 
     Args:
@@ -99,7 +101,7 @@ def _is_recorded(manifest: Manifest | None, name: str) -> bool:
     return manifest is not None and name in manifest.accepted
 
 
-def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> Progress:
+def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> ResumePoint:
     """Read a checkpoint and check its digest; checkpoints of runs without digests are read unchecked."""
     if manifest is not None:
         manifest.check(file.name, hint=hint)
@@ -107,7 +109,7 @@ def _read(file: Path, manifest: Manifest | None, hint: str, with_best: bool) -> 
         check_stored(file)
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         state = _checked_state(checkpoint)
-        progress = Progress(file, state["finished_epochs"], state["stopped"], state)
+        progress = ResumePoint(file, state["finished_epochs"], state["stopped"], state)
         best = state["best_epoch"]
     except OSError as error:
         raise CorruptRun(os_reason(error), str(file), hint) from error

@@ -85,13 +85,15 @@ class Tryout:
         except Exception as error:
             if memory.is_out_of_memory(error):
                 fields, size = self._loader.fields, self._loader.batch_size
-                raise memory.explain(self.network, self.task, fields, size, self.device) from error
+                raise memory.out_of_memory_error(
+                    self.network, self.task, fields, size, self.device
+                ) from error
             raise
         return float(first[0])
 
 
 @dataclass(frozen=True)
-class Found:
+class FinderResult:
     """The result of a finder.
 
     Attributes:
@@ -114,7 +116,7 @@ class Found:
 class Finder(Protocol):
     """Finds the best value of one setting before training."""
 
-    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
+    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> FinderResult:
         """Find the value; `try_out` returns a `Tryout` for a batch size, `batch_size` is the configured one."""
 
 
@@ -145,7 +147,7 @@ class BatchSizeFinder:
         self.largest = largest
         self.enough = enough
 
-    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
+    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> FinderResult:
         """Find the batch size.
 
         Raises:
@@ -171,7 +173,7 @@ class BatchSizeFinder:
         fast = self.enough * max(speeds)
         value = next(int(size) for size, speed in zip(sizes, speeds, strict=True) if speed >= fast)
         reason = f"the smallest with {self.enough:.0%} of the highest speed{end}"
-        return Found("dataset.batch_size", value, sizes, speeds, "rows per second", reason)
+        return FinderResult("dataset.batch_size", value, sizes, speeds, "rows per second", reason)
 
 
 def _rows_per_second(tryout: Tryout, rows: int) -> float:
@@ -214,7 +216,7 @@ class LearningRateFinder:
         self.end = end
         self.steps = steps
 
-    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> Found:
+    def find(self, try_out: Callable[[int], Tryout], batch_size: int) -> FinderResult:
         """Find the learning rate.
 
         Raises:
@@ -244,4 +246,4 @@ class LearningRateFinder:
         lowest = losses.index(min(losses))
         value = float(f"{rates[lowest] / _BACK:.2g}")
         reason = f"the smoothed loss is lowest at {rates[lowest]:.2g}, and a tenth of that is safe"
-        return Found("optimizer.lr", value, rates, losses, "loss (smoothed)", reason)
+        return FinderResult("optimizer.lr", value, rates, losses, "loss (smoothed)", reason)

@@ -60,7 +60,7 @@ _PER_STEP_HOOKS = (
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """The result of `fit`; `note` says so if a damaged checkpoint was ignored."""
 
     best_epoch: int
@@ -97,7 +97,7 @@ def fit(
     world: World | None = None,
     run_id: str = "",
     start_over: str = "",
-) -> Fitted:
+) -> FitResult:
     """Train the network in place, until the trainer or a callback stops it.
 
     If `folder` holds a checkpoint of `run_id`, training continues from it, with the same result as without the
@@ -186,7 +186,7 @@ def fit(
                 trainer.fit(module, ckpt_path=progress.file if progress else None, weights_only=True)
     except Exception as error:
         if memory.is_out_of_memory(error):
-            raise memory.explain(network, task, train, batch_size, device) from error
+            raise memory.out_of_memory_error(network, task, train, batch_size, device) from error
         raise
     module.release_rows()
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
@@ -197,7 +197,7 @@ def fit(
         )
     if rank == 0:
         checkpoints.complete(network, module.frozen)
-    return Fitted(checkpoints.best_epoch, checkpoints.best_weights, history, device, note)
+    return FitResult(checkpoints.best_epoch, checkpoints.best_weights, history, device, note)
 
 
 def _metrics_of_an_epoch(task: Task, monitor: str, callbacks: Sequence[Callback]) -> list[str]:

@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def explain(
+def out_of_memory_error(
     network: Network, task: Task, train: Fields, batch_size: int, device: torch.device
 ) -> OutOfMemory:
     """Return the error to show, with the batch size that failed, and one that fits (it is tried now)."""

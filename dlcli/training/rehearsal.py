@@ -190,7 +190,7 @@ def _enough_memory(
     except Exception as error:
         if not memory.is_out_of_memory(error):
             raise
-        found = memory.explain(network, task, train, batch_size, device)
+        found = memory.out_of_memory_error(network, task, train, batch_size, device)
         raise ConfigError(found.problems) from error
 
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
-from dlcli.tracking.history import History
+from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger
 
 QUICK = ["dataset=iris", "model=linear", "trainer.accelerator=cpu", "callbacks=none", "--jobs", "1"]
@@ -31,7 +31,7 @@ def test_a_run_says_how_far_it_is(run_dir: Path) -> None:
     said = told("resume", "short", "trainer.max_epochs=3")
     assert "short had finished. 2 epochs are recorded, the best val/loss " in said
     (run_dir / "model").rename(run_dir / "gone")
-    with closing(History(run_dir)):
+    with closing(HistoryWriter(run_dir)):
         Ledger.load(run_dir).update(status="RUNNING")
         said = told("predict", "short", "new.csv")
     assert "no model yet: it is still running" in said

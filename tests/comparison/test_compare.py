@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.cli.compare import _readable
-from dlcli.comparison.compare import _words, compare
+from dlcli.comparison.compare import _words, compare_runs
 from dlcli.comparison.critical_difference import alike
-from dlcli.comparison.scale import Scale, scale_of
+from dlcli.comparison.scale import MetricScale, scale_of
 from dlcli.errors import InputError
 from dlcli.runs.find import find_run
 from dlcli.statistics.paired import Difference
@@ -42,26 +42,26 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_real_difference_is_told(runs_dir: Path) -> None:
-    found = compare(["bad", "good"], runs_dir)
+    found = compare_runs(["bad", "good"], runs_dir)
     assert found.metric == "accuracy"
     assert found.settings == {"optimizer.lr": ("1e-06", "0.02")}
     (pair,) = found.pairs
     assert pair.p["corrected paired t-test"] < 0.05
     assert pair.words.startswith("good better than bad in accuracy by ")
     assert pair.words.endswith(": distinguishable on these folds")
-    (back,) = compare(["good", "bad"], runs_dir).pairs
+    (back,) = compare_runs(["good", "bad"], runs_dir).pairs
     # The numbers do not depend on the order of the runs.
     assert back.words == pair.words.replace("good better than bad", "bad worse than good")
 
 
 def test_lower_losses_are_better(runs_dir: Path) -> None:
-    (pair,) = compare(["bad", "good"], runs_dir, "loss").pairs
+    (pair,) = compare_runs(["bad", "good"], runs_dir, "loss").pairs
     assert pair.difference.mean < 0
     assert pair.words.startswith("good better than bad in loss by ")
 
 
 def test_the_very_same_figures_are_no_difference(runs_dir: Path) -> None:
-    (pair,) = compare(["good", "also"], runs_dir).pairs
+    (pair,) = compare_runs(["good", "also"], runs_dir).pairs
     assert pair.words == "also has exactly the same accuracy as good: not distinguishable on these folds"
     assert set(pair.p.values()) == {1}
 
@@ -82,14 +82,14 @@ def test_three_runs_are_ranked_and_corrected(runs_dir: Path, tmp_path: Path) -> 
 
 
 def test_a_single_hold_out_is_compared_row_by_row(runs_dir: Path) -> None:
-    (pair,) = compare(["dumb", "single"], runs_dir).pairs
+    (pair,) = compare_runs(["dumb", "single"], runs_dir).pairs
     assert list(pair.p) == ["McNemar", "paired bootstrap"]
     assert pair.words.endswith("distinguishable on these rows")
 
 
 @pytest.mark.parametrize("metric", ["f1", "auroc", "log_loss", "test/balanced_accuracy"])
 def test_a_figure_of_many_rows_is_worked_out_again_for_each_draw(metric: str, runs_dir: Path) -> None:
-    found = compare(["dumb", "single"], runs_dir, metric)
+    found = compare_runs(["dumb", "single"], runs_dir, metric)
     name = metric.removeprefix("test/")
     (pair,) = found.pairs
     assert (found.metric, found.refusal, list(pair.p)) == (name, None, ["paired bootstrap"])
@@ -103,7 +103,7 @@ def test_a_figure_of_many_rows_is_worked_out_again_for_each_draw(metric: str, ru
 
 def test_several_seeds_of_a_hold_out_are_their_mean(runs_dir: Path) -> None:
     for metric in ("accuracy", "f1"):
-        found = compare(["twice", "single"], runs_dir, metric)
+        found = compare_runs(["twice", "single"], runs_dir, metric)
         (pair,) = found.pairs
         assert list(pair.p) == ["paired bootstrap"]
         recorded = found.figures[metric][1] - found.figures[metric][0]
@@ -111,7 +111,7 @@ def test_several_seeds_of_a_hold_out_are_their_mean(runs_dir: Path) -> None:
 
 
 def test_the_loss_of_a_hold_out_has_no_test_and_a_next_step(runs_dir: Path) -> None:
-    assert compare(["dumb", "single"], runs_dir, "loss").refusal == (
+    assert compare_runs(["dumb", "single"], runs_dir, "loss").refusal == (
         "There is no test, because loss of a single hold-out cannot be computed from the recorded predictions. "
         "Compare by --metric accuracy, or train with folds: cv=kfold."
     )
@@ -143,7 +143,11 @@ def test_the_interval_agrees_with_the_words(
     metric: str, mean: float, low: float, high: float, words: str
 ) -> None:
     difference = Difference(mean, low, high, 0.5, "")
-    scales = {"f1": Scale("higher", is_share=True), "mse": Scale("lower"), "coverage": Scale()}
+    scales = {
+        "f1": MetricScale("higher", is_share=True),
+        "mse": MetricScale("lower"),
+        "coverage": MetricScale(),
+    }
     found = _words("A", "B", metric, scales[metric], difference, 0.5, "here")
     assert found == f"{words}: not distinguishable here"
 
@@ -152,8 +156,12 @@ def test_the_direction_is_that_of_the_task_s_metric(runs_dir: Path) -> None:
     found = {
         name: scale_of(name, [find_run("single", runs_dir).run_dir]) for name in ("loss", "f1", "log_loss")
     }
-    assert found == {"loss": Scale("lower"), "f1": Scale("higher", is_share=True), "log_loss": Scale("lower")}
-    assert scale_of("no_such_metric", [find_run("single", runs_dir).run_dir]) == Scale()
+    assert found == {
+        "loss": MetricScale("lower"),
+        "f1": MetricScale("higher", is_share=True),
+        "log_loss": MetricScale("lower"),
+    }
+    assert scale_of("no_such_metric", [find_run("single", runs_dir).run_dir]) == MetricScale()
     regression = Regression(["y"], [0.0], [1.0], MSE())
     lower = {name for name, scale in regression.scales().items() if scale["better"] == "lower"}
     assert lower == {"loss", "mae", "rmse", "mse", "mape"}
@@ -168,7 +176,7 @@ def test_a_run_is_not_compared_with_itself(refs: list[str], runs_dir: Path) -> N
 
 
 def test_other_splits_do_not_pair(runs_dir: Path) -> None:
-    found = compare(["good", "other"], runs_dir)
+    found = compare_runs(["good", "other"], runs_dir)
     assert found.pairs == ()
     assert found.refusal.startswith("The split differs")
     done = CliRunner().invoke(app, ["compare", "good", "other", "--runs-dir", str(runs_dir)])
@@ -183,7 +191,7 @@ def test_other_splits_do_not_pair(runs_dir: Path) -> None:
 )
 def test_what_cannot_be_compared(refs: list[str], metric: str | None, text: str, runs_dir: Path) -> None:
     with pytest.raises(InputError, match=text):
-        compare(refs, runs_dir, metric)
+        compare_runs(refs, runs_dir, metric)
 
 
 def test_groups_of_models_that_are_alike() -> None:

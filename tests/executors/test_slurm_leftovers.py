@@ -17,7 +17,7 @@ from dlcli.executors.remote_jobs import Following
 from dlcli.executors.slurm_leftovers import end_earlier_job
 from dlcli.job import Job
 from dlcli.result import Result
-from dlcli.tracking.history import History
+from dlcli.tracking.history import HistoryWriter
 
 
 def hand_in(folder: Path, job_id: str) -> None:
@@ -126,7 +126,7 @@ def test_a_listener_that_fails_is_told_at_its_job_s_end_and_the_others_are_follo
         run_dir = Path(job.run_dir)
         run_dir.mkdir()
         following.follow(job, listen)
-        history = History(run_dir)
+        history = HistoryWriter(run_dir)
         history.append(0, {"train/loss": 1.0})
         history.close()
     following.look()

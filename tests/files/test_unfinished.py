@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dlcli.files.unfinished import sweep, unfinished
+from dlcli.files.unfinished import remove_abandoned, unfinished
 from dlcli.prediction.output import written_to
 from dlcli.tracking.ledger import atomic_write
 
@@ -78,7 +78,7 @@ def test_whatever_a_file_is_called(name: str) -> None:
     atomic_write(Path(name), "1")
     with killed_later(unfinished, Path(name)):
         assert len(names()) == 2
-    sweep(Path(), name)
+    remove_abandoned(Path(), name)
     assert names() == [name]
 
 

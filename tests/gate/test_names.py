@@ -69,7 +69,7 @@ GROUPS = {
 @pytest.mark.parametrize("name", [*REPORTED, *OTHERS])
 def test_no_place_takes_what_is_no_building_block(name: str) -> None:
     for place in PLACES:
-        assert names.find(name, role_at(place)) is None, place
+        assert names.find_object(name, role_at(place)) is None, place
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_no_place_takes_what_is_no_building_block(name: str) -> None:
     ],
 )  # fmt: skip
 def test_public_names_are_taken(place: str, name: str) -> None:
-    assert names.find(name, role_at(place)).__name__ == name.rpartition(".")[2]
+    assert names.find_object(name, role_at(place)).__name__ == name.rpartition(".")[2]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -91,7 +91,7 @@ def test_everything_that_ships_is_taken_in_its_place(group: str) -> None:
     found = [name for name in roles.shipped(group) if not name.startswith("dlcli.training.step_profiler")]
     assert found
     for name in found:
-        assert names.find(name, role_at(GROUPS[group])) is not None, name
+        assert names.find_object(name, role_at(GROUPS[group])) is not None, name
 
 
 def modules() -> list[ModuleType]:
@@ -124,7 +124,7 @@ def test_of_all_attributes_only_classes_and_functions_of_the_role_get_through() 
             for candidate in (name, *deeper):
                 for role in distinct:
                     tried += 1
-                    if (found := names.find(candidate, role)) is not None:
+                    if (found := names.find_object(candidate, role)) is not None:
                         passed += 1
                         assert is_of(found, candidate, role), (candidate, role)
     assert tried > 50_000 and passed > 100
@@ -157,7 +157,7 @@ PARTS = (
 @settings(max_examples=300, deadline=None)
 def test_no_name_breaks_the_gate(parts: list[str], place: str) -> None:
     name, loaded = ".".join(parts), set(sys.modules)
-    found = names.find(name, role_at(place))
+    found = names.find_object(name, role_at(place))
     assert found is None or is_of(found, name, role_at(place))
     fresh = {name.partition(".")[0] for name in set(sys.modules) - loaded}
     assert not fresh & {"wave", "this", "os", "hub", "raw_rows"}  # nothing outside the packages was imported
@@ -173,4 +173,4 @@ def test_no_getattr_of_a_module_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
     module = ModuleType("dlcli.models.lazy")
     module.__getattr__ = lambda name: pytest.fail(name)  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "dlcli.models.lazy", module)
-    assert names.find("dlcli.models.lazy.Net", role_at("model")) is None
+    assert names.find_object("dlcli.models.lazy.Net", role_at("model")) is None

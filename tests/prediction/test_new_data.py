@@ -19,7 +19,7 @@ from dlcli.datasets import sequences, series
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError, InputError
 from dlcli.events import Event, Warned
-from dlcli.prediction.predict import NewData, predict
+from dlcli.prediction.predict import NewData, predict_rows
 from dlcli.prediction.sequences import StepSettings
 from dlcli.prediction.settings import read_settings
 from dlcli.preprocessing.sequences import Sequences
@@ -47,7 +47,7 @@ def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tupl
         if isinstance(event, Warned):
             told.append(event.text)
 
-    predict(opened, model, NewData.of(words), lines.append, listen=listen)
+    predict_rows(opened, model, NewData.of(words), lines.append, listen=listen)
     return [*given, *told], pa.concat_tables(lines)
 
 
@@ -261,7 +261,7 @@ def test_what_cannot_be_is_told(kind: str, words: list[str], keep: str | None, t
     model: Any = SimpleNamespace(kind=kind, preprocessing=torch.nn.Identity(), input_shape=(1, 4, 4))
     opened: Any = SimpleNamespace(config={"dataset": {}}, folder=Path("run"))
     with pytest.raises(InputError, match=told):
-        predict(opened, model, NewData.of(words, keep), print)
+        predict_rows(opened, model, NewData.of(words, keep), print)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from dlcli.reports.classification import POINTS, confusion_matrix, precision_recall, roc, thin
+from dlcli.reports.classification import POINTS, confusion_matrix, precision_recall, roc, thin_curve
 from dlcli.reports.style import save
 from tests.reports.artists import labelled, note, points, ticks, xy
 
@@ -141,7 +141,7 @@ def test_rows_without_a_probability_are_left_out_and_said() -> None:
 def test_a_thinned_curve_keeps_its_ends_and_its_area() -> None:
     x = np.sort(np.random.default_rng(0).random(20_000))
     y = np.sqrt(x)
-    few_x, few_y = thin(x, y)
+    few_x, few_y = thin_curve(x, y)
     assert len(few_x) <= POINTS + 1
     assert (few_x[0], few_x[-1], few_y[-1]) == (x[0], x[-1], y[-1])
     assert np.trapezoid(few_y, few_x) == pytest.approx(np.trapezoid(y, x), abs=1e-4)

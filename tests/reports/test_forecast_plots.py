@@ -12,7 +12,7 @@ from dlcli.reports.finder_plots import finder_curve
 from dlcli.reports.forecast_plots import error_by_step, forecasts
 from dlcli.reports.regression_plots import PANELS
 from dlcli.reports.style import PALETTE, save
-from dlcli.training.finders import Found
+from dlcli.training.finders import FinderResult
 from tests.reports.artists import labelled, legend, note, points, xy
 
 
@@ -82,7 +82,7 @@ def test_of_many_targets_only_the_mean_is_drawn(targets: int, lines: int) -> Non
 def test_the_finders_plot_has_what_was_tried_and_chosen(tried: int, marker: str, tmp_path: Path) -> None:
     rates = [10.0 ** -(index + 1) for index in range(tried)]
     losses = [float(index) for index in range(tried)]
-    figure = finder_curve(Found("optimizer.lr", 0.01, rates, losses, "loss", "the steepest descent"))
+    figure = finder_curve(FinderResult("optimizer.lr", 0.01, rates, losses, "loss", "the steepest descent"))
     (ax,) = figure.axes
     assert labelled(ax) == {"title": "optimizer.lr: tried values", "x": "optimizer.lr", "y": "loss"}
     curve, chosen = ax.lines

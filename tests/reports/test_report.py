@@ -20,7 +20,7 @@ from dlcli.models.mlp import MLP
 from dlcli.reports import report
 from dlcli.reports.style import new_figure
 from dlcli.reports.summary import describe_question, summarize
-from dlcli.training.fit import Fitted
+from dlcli.training.fit import FitResult
 from dlcli.training.network import Network
 from tests.reports.artists import note, points
 
@@ -68,7 +68,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
 
 def write(run_dir: Path, evaluations: Any, **options: bool) -> str:
     model: Any = SimpleNamespace(task=ToyTask())
-    fitted = Fitted(1, Path("weights"), HISTORY, torch.device("cpu"))
+    fitted = FitResult(1, Path("weights"), HISTORY, torch.device("cpu"))
     return report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dlcli.reports.style import DPI, caption, describe, listed, literal, new_figure, save, shorten
+from dlcli.reports.style import DPI, caption, label_axes, listed, literal, new_figure, save, shorten
 from tests.reports.artists import labelled
 
 
@@ -22,7 +22,7 @@ def test_a_saved_figure_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
 
 def test_axes_are_described_on_the_left() -> None:
     _, (ax,) = new_figure()
-    describe(ax, "loss", "epoch", "nats")
+    label_axes(ax, "loss", "epoch", "nats")
     assert labelled(ax) == {"title": "loss", "x": "epoch", "y": "nats"}
     assert ax.get_title(loc="center") == ""
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from dlcli.reports.style import GREY, PALETTE, save
 from dlcli.reports.sweep_plots import (
-    Scale,
+    SettingAxis,
     Tried,
     contour,
     history,
@@ -23,7 +23,11 @@ from dlcli.reports.sweep_plots import (
 )
 from tests.reports.artists import labelled, legend, note, points, ticks, xy
 
-SCALES = [Scale("model", ("mlp", "linear")), Scale("model.hidden"), Scale("optimizer.lr", log=True)]
+SCALES = [
+    SettingAxis("model", ("mlp", "linear")),
+    SettingAxis("model.hidden"),
+    SettingAxis("optimizer.lr", log=True),
+]
 # `model.hidden` exists only where the model is an MLP.
 TRIED = [
     Tried(0, {"model": "linear", "optimizer.lr": 0.1}, 0.3),
@@ -169,7 +173,7 @@ def test_a_contour_has_the_trials_and_a_star_for_the_best() -> None:
 
 
 def test_a_contour_of_names_has_a_tick_for_each() -> None:
-    names = Scale("model", ("mlp", "linear", "transformer"))
+    names = SettingAxis("model", ("mlp", "linear", "transformer"))
     tried = [
         Tried(number, {"model": names.names[number % 3], "model.hidden": number}, float(number))
         for number in range(6)

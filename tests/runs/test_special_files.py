@@ -27,7 +27,7 @@ from dlcli.inference.evaluate import OUTPUTS, load_outputs
 from dlcli.inference.recorded_predictions import read_predictions
 from dlcli.runs.folder import open_run
 from dlcli.splits.split import Split
-from dlcli.tracking.history import HISTORY_FILE, History, read_history
+from dlcli.tracking.history import HISTORY_FILE, HistoryWriter, read_history
 from dlcli.training.epoch_state import LAST, find_progress
 
 WORDS = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu",
@@ -174,17 +174,17 @@ def test_a_history_that_is_none_is_neither_read_nor_written(
         list(read_history(tmp_path))
     if make is not sparse:
         with pytest.raises(CorruptRun):
-            History(tmp_path)
+            HistoryWriter(tmp_path)
 
 
 def test_a_long_history_loses_its_incomplete_line_only(tmp_path: Path) -> None:
     line = b'{"step": 1, "time_ms": 1, "metrics": {"a": 1}}\n'
     for torn in (b"", b"{", b"x" * 200_000):
         (tmp_path / HISTORY_FILE).write_bytes(line * 10 + torn)
-        History(tmp_path).close()
+        HistoryWriter(tmp_path).close()
         assert (tmp_path / HISTORY_FILE).read_bytes() == line * 10
     (tmp_path / HISTORY_FILE).write_bytes(b"x" * 200_000)
-    History(tmp_path).close()
+    HistoryWriter(tmp_path).close()
     assert (tmp_path / HISTORY_FILE).read_bytes() == b""
 
 

@@ -23,7 +23,7 @@ from dlcli.splits.split import (
     goes_forward,
     in_time,
     limit_splits,
-    thin,
+    thin_rows,
     without_overlap,
 )
 from dlcli.splits.time_series import TimeSeries
@@ -207,13 +207,13 @@ def test_labels_are_those_of_the_given_rows() -> None:
 
 def test_thinned_rows_are_evenly_spaced() -> None:
     rows = np.arange(100, 111)
-    assert thin(rows, 3).tolist() == [100, 105, 110]
-    assert thin(rows, 6).tolist() == [100, 102, 104, 106, 108, 110]
-    assert thin(rows, 1).tolist() == [100]
-    assert thin(rows, 10).dtype == rows.dtype
-    assert len(set(thin(rows, 10))) == 10
+    assert thin_rows(rows, 3).tolist() == [100, 105, 110]
+    assert thin_rows(rows, 6).tolist() == [100, 102, 104, 106, 108, 110]
+    assert thin_rows(rows, 1).tolist() == [100]
+    assert thin_rows(rows, 10).dtype == rows.dtype
+    assert len(set(thin_rows(rows, 10))) == 10
     for most in (None, 0, 11, 12):
-        assert thin(rows, most).tolist() == rows.tolist()
+        assert thin_rows(rows, most).tolist() == rows.tolist()
 
 
 def test_limits_of_rows_and_folds() -> None:

@@ -12,7 +12,7 @@ from dlcli.statistics.paired import (
     mcnemar,
     paired_bootstrap,
     paired_bootstrap_of,
-    wilcoxon,
+    signed_rank_p,
 )
 from dlcli.statistics.ranks import friedman, holm
 
@@ -48,7 +48,7 @@ def test_one_figure_has_no_interval() -> None:
 
 def test_equal_figures_are_no_difference() -> None:
     assert corrected_paired_t(A, A, 90, 10).p == 1
-    assert wilcoxon(A, A) == 1
+    assert signed_rank_p(A, A) == 1
     assert mcnemar([True, False], [True, False]) == 1
 
 
@@ -56,7 +56,7 @@ def test_wilcoxon_of_the_published_example() -> None:
     # Demsar (2006), table 2: AUC of C4.5 and C4.5+m on 14 datasets; T = 12, significant at 5 %.
     c45 = [.763, .599, .954, .628, .882, .936, .661, .583, .775, 1.0, .940, .619, .972, .957]  # fmt: skip
     c45m = [.768, .591, .971, .661, .888, .931, .668, .583, .838, 1.0, .962, .666, .981, .978]  # fmt: skip
-    assert wilcoxon(c45, c45m) < 0.05
+    assert signed_rank_p(c45, c45m) < 0.05
 
 
 def test_friedman_of_the_published_example() -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlcli.config.hydra_compose import explain
+from dlcli.config.hydra_compose import problem_of
 from dlcli.errors import ConfigError
-from dlcli.sweeps.dimension import Choice, Numbers, as_override
+from dlcli.sweeps.dimension import Choice, Range, as_override
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space, read_domain, read_space, size, values_by_key
 from dlcli.sweeps.space_parser import combined_space, domains_of, separate
@@ -44,16 +44,16 @@ def space(section: dict[str, Any]) -> Space:
         ("true,null,'x y'", Choice((True, None, "x y"))),
         ("[8,8],[16]", Choice(([8, 8], [16]))),
         ("glob(*)", Choice(("mlp", "lstm", "gru"))),
-        ("range(1,5)", Numbers(1, 4, 1)),
-        ("range(0,10,3)", Numbers(0, 9, 3)),
-        ("range(0,1,0.25)", Numbers(0, 0.75, 0.25)),
-        ("interval(1,5)", Numbers(1.0, 5.0)),
-        ("int(interval(1,5))", Numbers(1, 5, 1)),
-        ("tag(log,interval(1e-5,0.1))", Numbers(1e-5, 0.1, log=True)),
-        ("tag(log,int(interval(1,100)))", Numbers(1, 100, 1, log=True)),
+        ("range(1,5)", Range(1, 4, 1)),
+        ("range(0,10,3)", Range(0, 9, 3)),
+        ("range(0,1,0.25)", Range(0, 0.75, 0.25)),
+        ("interval(1,5)", Range(1.0, 5.0)),
+        ("int(interval(1,5))", Range(1, 5, 1)),
+        ("tag(log,interval(1e-5,0.1))", Range(1e-5, 0.1, log=True)),
+        ("tag(log,int(interval(1,100)))", Range(1, 100, 1, log=True)),
     ],
 )
-def test_hydra_s_grammar(text: str, domain: Choice | Numbers) -> None:
+def test_hydra_s_grammar(text: str, domain: Choice | Range) -> None:
     assert read_domain("model", text, options) == domain
 
 
@@ -187,11 +187,11 @@ def test_a_value_survives_its_way_through_the_command_line(value: Any) -> None:
 
 @given(
     st.sampled_from(
-        [Numbers(1, 9, 2), Numbers(1e-4, 0.1, log=True), Numbers(1, 100, 1, log=True), Numbers(0.0, 1.0)]
+        [Range(1, 9, 2), Range(1e-4, 0.1, log=True), Range(1, 100, 1, log=True), Range(0.0, 1.0)]
     ),
     st.floats(0, 1, exclude_max=True),
 )
-def test_numbers_stay_within_their_bounds_and_steps(domain: Numbers, share: float) -> None:
+def test_numbers_stay_within_their_bounds_and_steps(domain: Range, share: float) -> None:
     value = domain.at(share)
     assert domain.low <= value <= domain.high
     if domain.is_whole:
@@ -200,7 +200,7 @@ def test_numbers_stay_within_their_bounds_and_steps(domain: Numbers, share: floa
 
 
 def test_a_logarithmic_interval_gives_each_decade_its_part() -> None:
-    domain = Numbers(1e-4, 1.0, log=True)
+    domain = Range(1e-4, 1.0, log=True)
     assert [round(math.log10(domain.at(share)), 6) for share in (0.0, 0.25, 0.5, 0.75)] == [-4, -3, -2, -1]
 
 
@@ -211,7 +211,7 @@ def test_what_depends_on_a_model_that_the_command_line_leaves_out_is_not_there()
 
 
 def test_spaces_of_whole_numbers_that_are_offered_are_equal() -> None:
-    domains: dict[str, Choice | Numbers] = {"model.hidden": Numbers(1.0, 5.0)}
+    domains: dict[str, Choice | Range] = {"model.hidden": Range(1.0, 5.0)}
     told = r"int\(interval\(1,5\)\) or model\.hidden=range\(1,6\)"
     with pytest.raises(ConfigError, match=told), naming_values(domains, {"model.hidden": 2.5}):
         raise ConfigError("should be a valid integer, not 2.5", "model.hidden")
@@ -223,5 +223,5 @@ def test_what_hydra_refuses_in_a_space_is_told_in_plain_words() -> None:
     merged = OmegaConf.create({"sweep": {"space": {}}})
     with pytest.raises(OmegaConfBaseException) as raised:
         merged.merge_with({"sweep": {"space": ["model.hidden"]}})
-    found = explain(raised.value, "sweep.space")
+    found = problem_of(raised.value, "sweep.space")
     assert found.message == "should be a mapping, not a list"

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import dlcli
 from dlcli.cli.app import app
-from dlcli.comparison.compare import compare
+from dlcli.comparison.compare import compare_runs
 from dlcli.errors import (
     ConfigError,
     CorruptRun,
@@ -46,7 +46,7 @@ from dlcli.sweeps.summary import why_failed
 from dlcli.sweeps.trial import Trial
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.outcome import tell_outcome
-from dlcli.tracking.history import History
+from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.store import Store
 
@@ -209,7 +209,7 @@ def test_no_point_but_the_winner_looks_chosen(swept: Result, runs_dir: Path) -> 
     assert winner["optimizer"]["lr"] == swept.best["params"]["optimizer.lr"]
     # Compared are the settings behind the figures, and these are the winner's.
     (refitted,) = ledgers(runs_dir, "s", "refit")
-    assert compare(["s", refitted.run_id], runs_dir).settings == {}
+    assert compare_runs(["s", refitted.run_id], runs_dir).settings == {}
 
 
 def test_the_parent_keeps_the_table_and_pictures(swept: Result) -> None:
@@ -363,7 +363,10 @@ def test_a_sweep_that_somebody_records_is_left_as_it_was(
 ) -> None:
     monkeypatch.setattr("dlcli.tracking.history._PATIENCE", 0.0)
     before = record_of(swept)
-    with closing(History(swept.run_dir)), pytest.raises(InputError, match="another process is recording"):
+    with (
+        closing(HistoryWriter(swept.run_dir)),
+        pytest.raises(InputError, match="another process is recording"),
+    ):
         dlcli.resume(swept.run_dir, ["sweep.trials=9"])
     assert record_of(swept) == before
 

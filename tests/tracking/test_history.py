@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.errors import InputError
-from dlcli.tracking.history import HISTORY_FILE, History, read_history
+from dlcli.tracking.history import HISTORY_FILE, HistoryWriter, read_history
 
 
 def figures(folder: Path) -> list[tuple[int, dict[str, float]]]:
@@ -14,12 +14,12 @@ def figures(folder: Path) -> list[tuple[int, dict[str, float]]]:
 
 
 def test_a_metric_is_recorded_once_a_step(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     assert history.append(0, {"a": 1.0})
     assert not history.append(0, {"a": 2.0})
     assert history.append(0, {"a": 3.0, "b": 4.0})
     history.close()
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     assert not history.append(0, {"a": 5.0, "b": 5.0})
     history.append(1, {"a": 6.0})
     history.close()
@@ -28,21 +28,21 @@ def test_a_metric_is_recorded_once_a_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
 def test_a_torn_last_line_is_left_out_and_written_again(tmp_path: Path, cut: int) -> None:
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     history.append(0, {"a": 1.0})
     history.append(1, {"a": 2.0})
     history.close()
     file = tmp_path / HISTORY_FILE
     file.write_bytes(file.read_bytes()[:-cut])
     assert figures(tmp_path) == [(0, {"a": 1.0})]
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     assert history.append(1, {"a": 3.0})
     history.close()
     assert figures(tmp_path) == [(0, {"a": 1.0}), (1, {"a": 3.0})]
 
 
 def test_nan_and_infinities_survive_as_strict_json(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     history.append(0, {"a": math.nan, "b": math.inf, "c": -math.inf})
     history.close()
     assert json.loads((tmp_path / HISTORY_FILE).read_text())["metrics"] == {
@@ -56,15 +56,15 @@ def test_nan_and_infinities_survive_as_strict_json(tmp_path: Path) -> None:
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     with pytest.raises(InputError, match="another process is recording"):
-        History(tmp_path)
+        HistoryWriter(tmp_path)
     history.close()
-    History(tmp_path).close()
+    HistoryWriter(tmp_path).close()
 
 
 def test_reading_goes_on_from_an_offset(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     for step in range(3):
         history.append(step, {"a": step})
     history.close()
@@ -79,7 +79,7 @@ def test_a_damaged_line_in_the_middle_hides_no_other(tmp_path: Path) -> None:
 
 
 def test_threads_write_whole_lines(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = HistoryWriter(tmp_path)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda step: history.append(step, {"a": step}), range(200)))
     history.close()

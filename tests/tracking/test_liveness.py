@@ -3,23 +3,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dlcli.tracking.liveness import ACTIVE_DIR, Entry, entries, read_entry
+from dlcli.tracking.liveness import ACTIVE_DIR, RunLock, entries, read_entry
 
 
 def test_an_entry_that_is_held_is_not_taken_over(tmp_path: Path) -> None:
-    driver, worker = (Entry.hold(tmp_path, "t1", {"a": 1}) for _ in range(2))
-    assert Entry.take_over(driver.path) is None
+    driver, worker = (RunLock.hold(tmp_path, "t1", {"a": 1}) for _ in range(2))
+    assert RunLock.take_over(driver.path) is None
     driver.release()
-    assert Entry.take_over(driver.path) is None
+    assert RunLock.take_over(driver.path) is None
     worker.release()
-    taken = Entry.take_over(driver.path)
+    taken = RunLock.take_over(driver.path)
     assert taken is not None
     taken.remove()
     assert entries(tmp_path) == []
 
 
 def test_an_entry_says_more_and_more(tmp_path: Path) -> None:
-    entry = Entry.hold(tmp_path, "t1", {"a": 1})
+    entry = RunLock.hold(tmp_path, "t1", {"a": 1})
     entry.add({"b": 2})
     assert read_entry(entry.path) == {"token": "t1", "a": 1, "b": 2}
     with entry.path.open("ab") as file:
@@ -29,11 +29,11 @@ def test_an_entry_says_more_and_more(tmp_path: Path) -> None:
 
 
 def test_a_removed_entry_is_made_anew(tmp_path: Path) -> None:
-    first = Entry.hold(tmp_path, "t1", {})
+    first = RunLock.hold(tmp_path, "t1", {})
     first.path.unlink()
-    second = Entry.hold(tmp_path, "t1", {})
+    second = RunLock.hold(tmp_path, "t1", {})
     first.release()
-    assert Entry.take_over(second.path) is None
+    assert RunLock.take_over(second.path) is None
     second.release()
 
 
@@ -48,8 +48,8 @@ def test_a_forked_child_keeps_no_run_alive(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from dlcli.tracking.liveness import Entry
-entry = Entry.hold(Path(sys.argv[1]), "t1", {})
+from dlcli.tracking.liveness import RunLock
+entry = RunLock.hold(Path(sys.argv[1]), "t1", {})
 ready, go = os.pipe(), os.pipe()
 if os.fork() == 0:
     os.write(ready[1], b"x")
@@ -64,7 +64,7 @@ os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1]) == 0
         process.returncode = 0
         # The child, which waits for the end of its input, outlives its parent.
-        taken = Entry.take_over(tmp_path / ACTIVE_DIR / "t1")
+        taken = RunLock.take_over(tmp_path / ACTIVE_DIR / "t1")
         process.stdin.close()
     assert taken is not None
     taken.remove()

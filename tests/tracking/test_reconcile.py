@@ -11,7 +11,7 @@ from toy_runs import new_run
 
 from dlcli.cross_validation.children import families
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
-from dlcli.tracking.liveness import ACTIVE_DIR, Entry, entries
+from dlcli.tracking.liveness import ACTIVE_DIR, RunLock, entries
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
@@ -91,7 +91,7 @@ def test_what_mlflow_lacks_is_sent(store: Store, monkeypatch: pytest.MonkeyPatch
 
 def test_a_kill_before_the_mlflow_run_leaves_nothing(store: Store) -> None:
     about = {"tracking_uri": None, "experiment": "exp", "run_name": "x", "parent_id": None}
-    Entry.hold(store.runs_dir, "t-early", about).release()
+    RunLock.hold(store.runs_dir, "t-early", about).release()
     assert reconcile(store.runs_dir, store) == []
     assert entries(store.runs_dir) == []
 
@@ -100,7 +100,7 @@ def test_a_kill_between_the_mlflow_run_and_the_ledger(store: Store) -> None:
     experiment = store.client.get_run(Ledger.load(new_run(store)).run_id).info.experiment_id
     run = store.client.create_run(experiment, tags={TOKEN_TAG: "t-between"})
     about = {"tracking_uri": None, "experiment": "exp", "run_name": "x", "parent_id": None}
-    Entry.hold(store.runs_dir, "t-between", about).release()
+    RunLock.hold(store.runs_dir, "t-between", about).release()
     reconcile(store.runs_dir, store)
     assert store.client.get_run(run.info.run_id).info.status == "KILLED"
     assert not (store.runs_dir / ACTIVE_DIR / "t-between").exists()

@@ -14,7 +14,7 @@ from toy_dumps import dump
 from toy_runs import new_run
 
 from dlcli.tracking.connection import URI_VARIABLE, connect
-from dlcli.tracking.database import opened
+from dlcli.tracking.database import open_database
 from dlcli.tracking.known_runs import MARK_FILE
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord
@@ -82,7 +82,7 @@ def reopen(store: Store) -> tuple[str, ...]:
 
 
 def sql(file: Path, *statements: str) -> None:
-    with opened(file) as connection:
+    with open_database(file) as connection:
         for statement in statements:
             connection.execute(statement)
 

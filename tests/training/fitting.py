@@ -16,7 +16,7 @@ from dlcli.events import ignore
 from dlcli.models.mlp import MLP
 from dlcli.tasks.base import Task
 from dlcli.tasks.multiclass import Multiclass
-from dlcli.training.fit import Fitted, fit
+from dlcli.training.fit import FitResult, fit
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
 
@@ -37,7 +37,7 @@ def fit_recipe(
     val: Any,
     trainer: dict[str, Any],
     **options: Any,
-) -> Fitted:
+) -> FitResult:
     """Fit on the CPU; `options` are fields of the recipe or arguments of `fit`."""
     trainer = {"accelerator": "cpu", **trainer}
     of_recipe = {
@@ -62,7 +62,7 @@ def train(
     model: nn.Module | None = None,
     rows: int = ROWS,
     **trainer: Any,
-) -> tuple[Network, Fitted]:
+) -> tuple[Network, FitResult]:
     """Train a small network; `options` are those of `fit_recipe`, the rest are the trainer's."""
     torch.manual_seed(0)
     network = Network(model or MLP((4,), 2, hidden=16, dropout=0.2))
@@ -87,6 +87,6 @@ class SeesEveryStep(Callback):
         self.steps += 1
 
 
-def figures(fitted: Fitted) -> list[dict[str, float]]:
+def figures(fitted: FitResult) -> list[dict[str, float]]:
     """What was measured, but for the speed."""
     return [{k: v for k, v in epoch.items() if k != "samples_per_second"} for epoch in fitted.history]

@@ -16,7 +16,7 @@ from dlcli.errors import Interrupted
 from dlcli.process.interrupts import preempted
 from dlcli.training import checkpoints
 from dlcli.training.checkpoints import Checkpoints
-from dlcli.training.epoch_state import LAST, Progress, best_name
+from dlcli.training.epoch_state import LAST, ResumePoint, best_name
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -147,7 +147,7 @@ def test_weights_that_no_checkpoint_needs_are_removed(tmp_path: Path) -> None:
 
 def test_a_resumed_run_restores_the_best_epoch(tmp_path: Path) -> None:
     state = {"best_epoch": 3, "best_value": 0.25, "finished_epochs": 5, "stopped": False}
-    resumed = Checkpoints(tmp_path, "loss", "min", 10, progress=Progress(tmp_path / LAST, 5, False, state))
+    resumed = Checkpoints(tmp_path, "loss", "min", 10, progress=ResumePoint(tmp_path / LAST, 5, False, state))
     resumed.load_state_dict(state)
     assert resumed.state_dict() == state
     assert resumed.best_weights == tmp_path / best_name(3)

@@ -16,7 +16,7 @@ from dlcli.training import epoch_state
 from dlcli.training.epoch_state import (
     LAST,
     PREVIOUS,
-    Progress,
+    ResumePoint,
     all_parts,
     best_name,
     find_progress,
@@ -32,8 +32,8 @@ CPU = torch.device("cpu")
     ("max_epochs", "reached"), [(None, False), (-1, False), (0, True), (2, True), (3, True), (4, False)]
 )
 def test_progress_of_three_epochs(max_epochs: int | None, reached: bool) -> None:
-    assert Progress(Path(LAST), 3, False, {}).reaches(max_epochs) is reached
-    assert Progress(Path(LAST), 3, True, {}).reaches(max_epochs) is True
+    assert ResumePoint(Path(LAST), 3, False, {}).reaches(max_epochs) is reached
+    assert ResumePoint(Path(LAST), 3, True, {}).reaches(max_epochs) is True
 
 
 def part(number: int) -> dict[str, Any]:

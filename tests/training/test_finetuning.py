@@ -21,7 +21,7 @@ from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.averaging import EMA, SWA, Averaging
 from dlcli.training.epoch_state import LAST
 from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing
-from dlcli.training.fit import Fitted
+from dlcli.training.fit import FitResult
 from dlcli.training.network import Network
 
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
@@ -56,7 +56,7 @@ def network(finetuning: Finetuning) -> Network:
     return Network(Tower(), None, finetuning)
 
 
-def train(folder: Path, net: Network, epochs: int, **options: Any) -> Fitted:
+def train(folder: Path, net: Network, epochs: int, **options: Any) -> FitResult:
     return fit_recipe(
         folder,
         net,

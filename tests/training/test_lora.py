@@ -21,7 +21,7 @@ from dlcli.models.pretrained_text import PretrainedText
 from dlcli.tasks.multiclass import Multiclass
 from dlcli.training.averaging import EMA
 from dlcli.training.fields import as_fields
-from dlcli.training.fit import Fitted
+from dlcli.training.fit import FitResult
 from dlcli.training.lora import LoRA
 from dlcli.training.network import Network
 
@@ -50,7 +50,7 @@ def fields(rows: int = 64, seed: int = 0) -> Any:
     return as_fields({"x": x, "y": (x == 4).any(1).long()})
 
 
-def train(folder: Path, net: Network, epochs: int, **options: Any) -> Fitted:
+def train(folder: Path, net: Network, epochs: int, **options: Any) -> FitResult:
     return fit_recipe(
         folder,
         net,

@@ -20,7 +20,7 @@ from dlcli.tracking import manifest
 from dlcli.tracking.ledger import atomic_write
 from dlcli.tracking.manifest import MANIFEST_FILE
 from dlcli.training.epoch_state import LAST, PREVIOUS
-from dlcli.training.fit import Fitted
+from dlcli.training.fit import FitResult
 from tests.training import fitting
 from tests.training.fitting import BATCH, ROWS, SeesEveryStep
 
@@ -33,7 +33,7 @@ def train(
     earlier: Any = (),
     fit: Any = None,
     **arguments: Any,
-) -> tuple[Any, Fitted]:
+) -> tuple[Any, FitResult]:
     """As `fitting.train`; `heard` gets each epoch's metrics, `fit` are further arguments of `fit`."""
 
     def listen(event: Event) -> None:
@@ -70,7 +70,7 @@ class KillInEpoch(KillAt):
             raise Killed
 
 
-def same(one: Path, other: Path, a: Fitted, b: Fitted) -> None:
+def same(one: Path, other: Path, a: FitResult, b: FitResult) -> None:
     mine, theirs = (torch.load(folder / LAST, weights_only=True) for folder in (one, other))
     for key, value in mine["state_dict"].items():
         other_value = theirs["state_dict"][key]
@@ -84,7 +84,7 @@ def same(one: Path, other: Path, a: Fitted, b: Fitted) -> None:
     assert timeless[0] == timeless[1]
 
 
-def stopped_and_resumed(folder: Path, kill: Callback, callbacks: Any = (), **options: Any) -> Fitted:
+def stopped_and_resumed(folder: Path, kill: Callback, callbacks: Any = (), **options: Any) -> FitResult:
     history: list[dict[str, float]] = []
     with pytest.raises(Killed):
         train(folder, callbacks=[*callbacks, kill], heard=history, **options)

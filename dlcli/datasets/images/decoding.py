@@ -35,7 +35,7 @@ class BadImage(Exception):
 
 
 @dataclass(frozen=True)
-class Header:
+class ImageHeader:
     """Header of an image file.
 
     Attributes:
@@ -80,7 +80,7 @@ class Decoder:
             return np.asarray(image)
 
 
-def read_header(entry: Stored) -> Header:
+def read_header(entry: Stored) -> ImageHeader:
     """Read the header of an image file.
 
     Raises:
@@ -97,7 +97,7 @@ def read_header(entry: Stored) -> Header:
             if image.getexif().get(_ORIENTATION, 1) >= 5:
                 width, height = height, width
             digest = hashlib.blake2b(head[:4096] + entry.size.to_bytes(8, "little"), digest_size=16).digest()
-            return Header((height, width), image.mode in _GREY, digest)
+            return ImageHeader((height, width), image.mode in _GREY, digest)
 
 
 class _bad:  # noqa: N801 used as a context manager

@@ -14,7 +14,7 @@ import psutil
 from annotated_types import Ge
 
 from dlcli.datasets.class_folders import Stored
-from dlcli.datasets.images.decoding import BadImage, Decoder, Fit, Header, in_threads, read_header
+from dlcli.datasets.images.decoding import BadImage, Decoder, Fit, ImageHeader, in_threads, read_header
 from dlcli.datasets.images.files import ImageFiles, bad_file
 from dlcli.errors import DataError
 from dlcli.formatting import amount
@@ -54,7 +54,7 @@ class _Found:
     """Files and their headers, in lists of equal length."""
 
     entries: list[Stored]
-    headers: list[Header]
+    headers: list[ImageHeader]
     rows: np.ndarray  # indices among all listed files
     skipped: list[str]
 

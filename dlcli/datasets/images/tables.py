@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dlcli.config.suggest import choices
-from dlcli.datasets.class_folders import PARTS, Entry, Listing
+from dlcli.datasets.class_folders import PARTS, FileEntry, Listing
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
@@ -38,7 +38,7 @@ def list_table(file: Path, target: str | None, image: str | None, split: str | N
     return Listing(entries, labels, _parts(source, split), [])
 
 
-def image_entries(source: Source, image: str | None) -> list[Entry]:
+def image_entries(source: Source, image: str | None) -> list[FileEntry]:
     """Return the files that a column of paths names; None takes the first column.
 
     Raises:
@@ -71,7 +71,7 @@ def _parts(source: Source, column: str | None) -> list[str]:
     return [PARTS[word] for word in words]
 
 
-def _entry(source: Source, row: int, column: str, name: Any) -> Entry:
+def _entry(source: Source, row: int, column: str, name: Any) -> FileEntry:
     if pd.isna(name):
         raise DataError(f"{column} is empty", source.place(row, column), "Fill it in, or remove the row.")
     path = source.file.parent / str(name)
@@ -79,4 +79,4 @@ def _entry(source: Source, row: int, column: str, name: Any) -> Entry:
         raise DataError(
             f"there is no file {name}", source.place(row), "Give paths relative to the table's folder."
         )
-    return Entry(str(name), str(path), 0, path.stat().st_size)
+    return FileEntry(str(name), str(path), 0, path.stat().st_size)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Separator = Literal["auto", ",", ";", "\t", "tab", "|", " "]
 Decimal = Literal["auto", ".", ","]
-Choice = Literal["auto"] | bool
+AutoOrBool = Literal["auto"] | bool
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class FormatOptions:
 
     separator: Separator = "auto"
     decimal: Decimal = "auto"
-    header: Choice = "auto"
-    quotes: Choice = "auto"
+    header: AutoOrBool = "auto"
+    quotes: AutoOrBool = "auto"
     encoding: str = "utf-8"
 
     def options(self) -> dict[str, Any]:
