@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 # Stands for an annotation that is absent or cannot be resolved; such an argument is not type-checked.
@@ -30,7 +30,10 @@ class Signature:
 
 
 def signature(target: Callable[..., Any]) -> Signature:
-    """Return the arguments of a class or function; a callable without a readable signature accepts anything."""
+    """Return the arguments of a class or function; a callable without a readable signature accepts anything.
+
+    Keywords `**options: Annotated[Any, Options]` are the fields of the dataclass `Options`, and no others.
+    """
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
@@ -45,7 +48,17 @@ def signature(target: Callable[..., Any]) -> Signature:
         for name, parameter in parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
-    return Signature(arguments, any(p.kind is p.VAR_KEYWORD for p in parameters.values()))
+    rest = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
+    options = rest and _options(_resolve(rest.annotation, source))
+    if options:
+        arguments.update(signature(options).arguments)
+    return Signature(arguments, is_open=rest is not None and not options)
+
+
+def _options(annotation: Any) -> type | None:
+    """Return the dataclass in the annotation of keywords."""
+    found = getattr(annotation, "__metadata__", ())
+    return next((kind for kind in found if isinstance(kind, type) and is_dataclass(kind)), None)
 
 
 def _annotated(target: Callable[..., Any]) -> Any:

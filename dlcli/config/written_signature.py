@@ -30,7 +30,7 @@ def _read(dotted: str, depth: int) -> Signature | None:
     tree = _tree(module)
     found = _definition(tree, names[0])
     if isinstance(found, ast.FunctionDef):
-        return _of_function(found, skip=0)
+        return _of_function(found, module, depth, skip=0)
     if isinstance(found, ast.ClassDef):
         return _of_class(found, module, depth)
     source = _imported_from(tree, names[0], module)
@@ -93,19 +93,20 @@ def _of_class(node: ast.ClassDef, file: Path, depth: int) -> Signature | None:
     if "__new__" in methods or node.keywords:
         return None
     if "__init__" in methods:
-        return _of_function(methods["__init__"], skip=1)
+        return _of_function(methods["__init__"], file, depth, skip=1)
     if any(_last_name(decorator) == "dataclass" for decorator in node.decorator_list):
         return _of_fields(node) if not node.bases else None
-    for base in node.bases:
-        name = _last_name(base)
-        local = _definition(_tree(file), name)
-        if isinstance(local, ast.ClassDef):
-            found = _of_class(local, file, depth - 1) if depth else None
-        else:
-            source = _imported_from(_tree(file), name, file)
-            found = _read(source, depth - 1) if source else None
-        return found  # of several bases the first one decides, if it can be read
-    return None
+    # Of several bases the first one decides, if it can be read.
+    return _of_name(_last_name(node.bases[0]), file, depth) if node.bases else None
+
+
+def _of_name(name: str, file: Path, depth: int) -> Signature | None:
+    """Return the arguments of a class that a module defines or imports."""
+    local = _definition(_tree(file), name)
+    if isinstance(local, ast.ClassDef):
+        return _of_class(local, file, depth - 1) if depth else None
+    source = _imported_from(_tree(file), name, file)
+    return _read(source, depth - 1) if source else None
 
 
 def _last_name(node: ast.expr) -> str:
@@ -121,7 +122,7 @@ def _of_fields(node: ast.ClassDef) -> Signature:
     return Signature({name: Argument(UNKNOWN, UNKNOWN, required) for name, required in names.items()}, False)
 
 
-def _of_function(node: ast.FunctionDef, skip: int) -> Signature:
+def _of_function(node: ast.FunctionDef, file: Path, depth: int, skip: int) -> Signature | None:
     given = node.args
     positional = [*given.posonlyargs, *given.args]
     needed = len(positional) - len(given.defaults)
@@ -134,4 +135,16 @@ def _of_function(node: ast.FunctionDef, skip: int) -> Signature:
         argument.arg: Argument(UNKNOWN, UNKNOWN, required=default is None)
         for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True)
     }
-    return Signature(arguments, is_open=given.kwarg is not None)
+    if given.kwarg is None or (options := _options(given.kwarg.annotation)) is None:
+        return Signature(arguments, is_open=given.kwarg is not None)
+    found = _of_name(options, file, depth)
+    return found and Signature({**arguments, **found.arguments}, found.is_open)
+
+
+def _options(annotation: ast.expr | None) -> str | None:
+    """Return the name of the dataclass in `Annotated[Any, Options]`."""
+    if not isinstance(annotation, ast.Subscript) or _last_name(annotation.value) != "Annotated":
+        return None
+    inside = annotation.slice
+    last = inside.elts[-1] if isinstance(inside, ast.Tuple) else None
+    return last.id if isinstance(last, ast.Name) else None

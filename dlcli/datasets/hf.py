@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.huggingface import open_parts, stored_images
-from dlcli.datasets.images.decoding import Fit
-from dlcli.datasets.images.loading import Color, InMemory, OnBad, Size, load_images
+from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.tables.arrow_types import to_frame
 from dlcli.datasets.tables.columns import is_text
 from dlcli.datasets.tables.source import Source
@@ -50,11 +49,7 @@ def load(
     revision: str | None = None,
     cache_dir: str | None = None,
     on_empty: Literal["error", "keep"] = "error",
-    size: Size = None,
-    fit: Fit = "crop",
-    color: Color = "auto",
-    in_memory: InMemory = "auto",
-    on_bad: OnBad = "error",
+    **options: Annotated[Any, ImageOptions],
 ) -> Data:
     """Load a Hugging Face dataset with its own splits; its test rows are the final test rows.
 
@@ -72,15 +67,12 @@ def load(
         revision: branch, tag or commit of a dataset on the hub.
         cache_dir: cache folder of the library; None takes its default.
         on_empty: whether a text of only whitespace is an error, or is kept.
-        size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
-        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
-        color: grey or rgb; auto is grey if all images are grey.
-        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
-        on_bad: whether an image that cannot be decoded is an error, or is left out.
+        options: fields of `ImageOptions`, for images.
 
     Raises:
         DataError: something is missing, or a row is invalid.
     """
+    of_images = ImageOptions(**options)
     targets = [target] if isinstance(target, str) else list(target)
     rows = _joined(open_parts(path, name, revision, cache_dir), targets, typed(path))
     names = Source(pd.DataFrame(columns=rows.table.column_names), rows.place)
@@ -91,7 +83,7 @@ def load(
     image = image or (None if text else _only(_image_columns(rows), "image"))
     if image is not None:
         entries = stored_images(rows.table.column(image), str(rows.place))
-        images = load_images(rows.place, entries, size, fit, color, in_memory, on_bad)
+        images = load_images(rows.place, entries, of_images)
         return _data(rows, "image", images.x, found, images.rows, note=images.note, content=images.content)
     everything = np.arange(len(rows.table))
     text = text or _only(_text_columns(rows, {*targets, *drop}), "text")

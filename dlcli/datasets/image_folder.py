@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 from dlcli.datasets.class_folders import list_class_folders
 from dlcli.datasets.data import Data
-from dlcli.datasets.images.decoding import Fit
-from dlcli.datasets.images.loading import Color, InMemory, OnBad, Size, load_images
+from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.images.tables import list_table
 from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.tables.files import is_table
@@ -20,11 +21,7 @@ def load(
     target: str | None = None,
     image: str | None = None,
     split: str | None = None,
-    size: Size = None,
-    fit: Fit = "crop",
-    color: Color = "auto",
-    in_memory: InMemory = "auto",
-    on_bad: OnBad = "error",
+    **options: Annotated[Any, ImageOptions],
 ) -> Data:
     """Load images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, with a class or a number for each.
 
@@ -34,24 +31,20 @@ def load(
         target: the table's label column; numbers with a decimal point are regression targets.
         image: the table's column of paths, relative to the table's folder; None takes the first column.
         split: the table's column with train, val or test for each image.
-        size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
-        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
-        color: grey or rgb; auto is grey if all images are grey.
-        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
-        on_bad: whether a damaged image file is an error, or is left out and reported.
+        options: fields of `ImageOptions`.
 
     Raises:
         DataError: a file or folder is missing or invalid.
     """
-    place = typed(path)
+    asked, place = ImageOptions(**options), typed(path)
     if is_file(place) and is_table(place):
         listing = list_table(place, target, image, split)
     else:
         listing = list_class_folders(place, SUFFIXES, "images", "a table of paths and labels")
-    if listing.empty and on_bad == "error":
+    if listing.empty and asked.on_bad == "error":
         hint = "Remove the folder, add images, or set dataset.on_bad=skip to ignore it."
         raise DataError("the class folder contains no image", listing.empty[0], hint)
-    found = load_images(place, listing.entries, size, fit, color, in_memory, on_bad)
+    found = load_images(place, listing.entries, asked)
     return labelled(
         place,
         "image",

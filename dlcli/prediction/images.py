@@ -12,7 +12,7 @@ import pyarrow as pa
 from dlcli.datasets.class_folders import FileEntry, list_files
 from dlcli.datasets.image_folder import SUFFIXES
 from dlcli.datasets.images.decoding import Fit
-from dlcli.datasets.images.loading import OnBad, load_images
+from dlcli.datasets.images.loading import Color, ImageOptions, OnBad, load_images
 from dlcli.datasets.images.tables import image_entries
 from dlcli.datasets.tables.files import is_table, read_table, require_file
 from dlcli.datasets.tables.pieces import STDIN
@@ -59,15 +59,9 @@ def read_images(
     """
     channels, height, width = input_shape
     entries = [entry for file in files for entry in _entries(file, settings.image)]
-    found = load_images(
-        files[0],
-        entries,
-        (height, width),
-        settings.fit,
-        "grey" if channels == 1 else "rgb",
-        in_memory=False,
-        on_bad=settings.on_bad,
-    )
+    color: Color = "grey" if channels == 1 else "rgb"
+    options = ImageOptions((height, width), settings.fit, color, in_memory=False, on_bad=settings.on_bad)
+    found = load_images(files[0], entries, options)
     if skipped := len(entries) - len(found.rows):
         first_skipped = entries[int(np.setdiff1d(np.arange(len(entries)), found.rows)[0])].where
         tell(f"{counted(skipped, 'file')} skipped: not a complete image; the first: {first_skipped}")

@@ -91,6 +91,31 @@ def test_arguments_as_they_are_written_are_those_of_the_imported_objects() -> No
     assert len(unread) < 5, unread
 
 
+@pytest.mark.parametrize("group", ["image_folder", "hf"])
+def test_shared_options_are_keys_of_each_dataset_that_has_them(group: str) -> None:
+    written = written_signature(f"dlcli.datasets.{group}.load")
+    assert written is not None
+    assert not written.is_open
+    assert list(written.arguments)[-5:] == ["size", "fit", "color", "in_memory", "on_bad"]
+    with pytest.raises(ConfigError) as caught:
+        refuse_misspelt([f"dataset={group}", "dataset.sise=8"])
+    assert caught.value.problems[0].hint == "Did you mean dataset.size?"
+
+
+@pytest.mark.parametrize("annotation", ["Any", "Annotated[float, Ge(0)]"])
+def test_other_keywords_take_any_name(
+    annotation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "keywords_" + annotation[:3].lower()
+    imports = "from typing import Annotated, Any\nfrom annotated_types import Ge\n"
+    (tmp_path / f"{name}.py").write_text(f"{imports}def load(a, **rest: {annotation}): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    target = f"{name}.load"
+    for found in (written_signature(target), signature(locate(target))):
+        assert found is not None
+        assert (list(found.arguments), found.is_open) == (["a"], True)
+
+
 def _targets(node: object) -> list[str]:
     if isinstance(node, list):
         return [found for item in node for found in _targets(item)]

@@ -32,6 +32,25 @@ _COPIES = 3
 _SHARE = 0.5
 
 
+@dataclass(frozen=True)
+class ImageOptions:
+    """Options of a dataset of images.
+
+    Attributes:
+        size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
+        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
+        color: grey or rgb; auto is grey if all images are grey.
+        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
+        on_bad: whether a damaged image file is an error, or is left out and reported.
+    """
+
+    size: Size = None
+    fit: Fit = "crop"
+    color: Color = "auto"
+    in_memory: InMemory = "auto"
+    on_bad: OnBad = "error"
+
+
 @dataclass(frozen=True, eq=False)
 class Images:
     """Images as rows of `Data`.
@@ -70,35 +89,25 @@ class _Found:
         )
 
 
-def load_images(
-    place: Path,
-    entries: Sequence[Stored],
-    size: Size = None,
-    fit: Fit = "crop",
-    color: Color = "auto",
-    in_memory: InMemory = "auto",
-    on_bad: OnBad = "error",
-) -> Images:
+def load_images(place: Path, entries: Sequence[Stored], options: ImageOptions) -> Images:
     """Load the images of files.
 
     Args:
         place: source of the files.
         entries: the files.
-        size: side of the square, or height and width, in pixels that images are resized to; None keeps their size.
-        fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
-        color: grey or rgb; auto is grey if all images are grey.
-        in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
-        on_bad: whether a damaged image file is an error, or is left out and reported.
+        options: how they are decoded.
 
     Raises:
         DataError: a file is damaged, or no image is left.
     """
-    found = _read_headers(list(entries), on_bad)
-    files = ImageFiles(found.entries, _decoder(found, size, fit, color))
+    skip = options.on_bad == "skip"
+    found = _read_headers(list(entries), skip=skip)
+    files = ImageFiles(found.entries, _decoder(found, options))
     free = psutil.virtual_memory().available
-    decoded = _COPIES * files.nbytes <= _SHARE * free if in_memory == "auto" else in_memory
-    if decoded or on_bad == "skip":  # truncated files are only found by decoding them
-        x, also_bad = _decode(files, keep=decoded, skip=on_bad == "skip")
+    fits = _COPIES * files.nbytes <= _SHARE * free
+    decoded = fits if options.in_memory == "auto" else options.in_memory
+    if decoded or skip:  # truncated files are only found by decoding them
+        x, also_bad = _decode(files, keep=decoded, skip=skip)
         found = found.without(also_bad)
         files = ImageFiles(found.entries, files.decoder)
     if not found.entries:
@@ -110,21 +119,22 @@ def load_images(
     return Images(x if decoded else files, found.rows, note, _digest(found, files.decoder))
 
 
-def _read_headers(entries: list[Stored], on_bad: str) -> _Found:
+def _read_headers(entries: list[Stored], *, skip: bool) -> _Found:
     """Read the headers of all files; damaged files are left out, or an error."""
     headers = list(in_threads(read_header, entries))
     bad = [(row, header) for row, header in enumerate(headers) if isinstance(header, BadImage)]
-    if bad and on_bad == "error":
+    if bad and not skip:
         raise _error(entries, bad)
     everything = _Found(entries, headers, np.arange(len(entries)), [])  # type: ignore[arg-type]
     return everything.without(bad)
 
 
-def _decoder(found: _Found, size: Size, fit: Fit, color: Color) -> Decoder:
+def _decoder(found: _Found, options: ImageOptions) -> Decoder:
+    size, color = options.size, options.color
     grey = color == "grey" or (color == "auto" and all(header.grey for header in found.headers))
     if size is not None:
         height, width = (size, size) if isinstance(size, int) else size
-        return Decoder((height, width), fit, grey)
+        return Decoder((height, width), options.fit, grey)
     sizes = Counter(header.size for header in found.headers)
     if len(sizes) > 1:
         usual = sizes.most_common(1)[0][0]
@@ -135,7 +145,7 @@ def _decoder(found: _Found, size: Size, fit: Fit, color: Color) -> Decoder:
             found.entries[other].where,
             "Resize all to one size: dataset.size=96 (or [HEIGHT,WIDTH]), dataset.fit=crop or stretch.",
         )
-    return Decoder(next(iter(sizes), (1, 1)), fit, grey)
+    return Decoder(next(iter(sizes), (1, 1)), options.fit, grey)
 
 
 def _decode(files: ImageFiles, *, keep: bool, skip: bool) -> tuple[Any, list[tuple[int, BadImage]]]:
