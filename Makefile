@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The site needs neither torch nor dlcli.
+DOCS := .venv-docs
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: train test test-kernels lint bench clean
+.PHONY: train test test-kernels lint bench docs clean
 
 train: $(READY)
 	$(BIN)/dlcli train $(ARGS)
@@ -26,10 +28,21 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
 
+# The documentation as a site in build/docs, and with make docs ARGS=serve under http://127.0.0.1:8000. A broken link is an
+# error.
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs $(or $(ARGS),build)
+
+$(DOCS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(DOCS)/bin/python -m pip install --quiet -c constraints.txt --group docs
+	touch $@
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(DOCS)

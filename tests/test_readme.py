@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import dlcli
@@ -222,6 +223,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_readme_leads_to_every_page() -> None:
     linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
     assert {page for page in PAGES if page.parent.name == "docs"} <= linked
+
+
+def test_the_site_has_every_page() -> None:
+    """`make docs` adds the pages of the repository's top level to those of the folder."""
+    menu = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    found = re.findall(r"[\w-]+\.md", str(menu))
+    top = {"index.md", "contributing.md", "changelog.md"}
+    assert sorted(found) == sorted({page.name for page in (ROOT / "docs").glob("*.md")} | top)
 
 
 def test_contributing_names_places_that_exist() -> None:
