@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.utilities.seed import isolate_rng
+
 from dlcli.assembly.feature_cache import rehearsed
 from dlcli.assembly.optimization import make_recipe
 from dlcli.assembly.parts import assemble
@@ -73,8 +75,6 @@ class Experiment:
         Raises:
             ConfigError: the model, the loss or the optimizer fails, or there is too little memory or disk space.
         """
-        from pytorch_lightning.utilities.seed import isolate_rng
-
         config, split = self.config, self.splits[0]
         if quick:
             split = Split(split.train, split.val[:0], split.test[:0])

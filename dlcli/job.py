@@ -13,39 +13,47 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from dlcli.assembly.feature_cache import cached_features, with_features
 from dlcli.assembly.finder_run import run_finder, settle
 from dlcli.assembly.optimization import make_recipe
+from dlcli.assembly.parts import Parts, assemble
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
+from dlcli.datasets.data import Data
 from dlcli.datasets.raw_rows import load_data
+from dlcli.distributed.ranks import gathered, run_rank
+from dlcli.distributed.world import World
 from dlcli.errors import Interrupted, Pruned, TrainingError
 from dlcli.events import EpochDone, Event, Listener, TrainingEnded, ignore
+from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
+from dlcli.inference.evaluate import evaluate_rows, figures, named_baselines, outputs_on, save_outputs
+from dlcli.inference.latency import latency_ms
+from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, save_model
 from dlcli.process.program import run_program
+from dlcli.reports.report import write_report
+from dlcli.reports.summary import panel_rows, summarize
 from dlcli.result import Result
 from dlcli.runs.creation import check_subfolders
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import read_split
 from dlcli.sanitize.presentable import present_process
+from dlcli.splits.split import Part, Split
 from dlcli.tracking.digests import forget_results
-from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.ledger import Ledger, atomic_write
+from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.tags import CHECKPOINT_TAG, PRUNED_TAG
-
-if TYPE_CHECKING:
-    import torch
-
-    from dlcli.assembly.parts import Parts
-    from dlcli.datasets.data import Data
-    from dlcli.distributed.world import World
-    from dlcli.inference.saved_model import SavedModel
-    from dlcli.splits.split import Part, Split
-    from dlcli.tracking.recorder import Recorder
-    from dlcli.training.features import Features
-    from dlcli.training.fit import FitResult
+from dlcli.training.features import Features
+from dlcli.training.fields import first_rows
+from dlcli.training.fit import FitResult, fit
+from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
+from dlcli.training.step_profiler import TABLE, TRACE
 
 # Single-row inference latency in milliseconds. It is measured only if it is an objective of a search.
 LATENCY = "model/latency_ms"
@@ -106,12 +114,6 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         Pruned: the listener raised it after an epoch; the run is marked KILLED, and tagged.
         Interrupted: a signal came; the run is marked KILLED.
     """
-    from dlcli.files.disk import disk_errors
-    from dlcli.inference.evaluate import evaluate_rows, figures, named_baselines, save_outputs
-    from dlcli.inference.latency import latency_ms
-    from dlcli.reports.report import write_report
-    from dlcli.tracking.recorder import Recorder
-
     started = time.monotonic()
     run_dir = Path(job.run_dir)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
@@ -165,8 +167,6 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
 
 def _profiled(run_dir: Path) -> list[str]:
     """Return a message on the profile, if steps were profiled."""
-    from dlcli.training.step_profiler import TABLE, TRACE
-
     folder = run_dir / "profile"
     if not (folder / TRACE).exists():
         return []
@@ -197,17 +197,6 @@ def _naming(ledger: Ledger) -> Iterator[None]:
 
 def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener) -> FitResult:
     """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
-    from pytorch_lightning.utilities.seed import isolate_rng
-
-    from dlcli.assembly.parts import assemble
-    from dlcli.distributed.ranks import gathered
-    from dlcli.inference.saved_model import save_model
-    from dlcli.reports.summary import panel_rows, summarize
-    from dlcli.tracking.ledger import atomic_write
-    from dlcli.training.fields import first_rows
-    from dlcli.training.fit import fit
-    from dlcli.training.restoration import restore_checkpoints
-
     config, run_dir = job.config, Path(job.run_dir)
     # The random state of a notebook is not changed.
     with isolate_rng():
@@ -257,8 +246,6 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Liste
 
 def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
     """Return the arguments of `fit` that all ranks of a job share."""
-    from dlcli.training.restoration import place_of_checkpoints
-
     run_dir = Path(job.run_dir)
     return {
         "network": parts.network,
@@ -273,11 +260,6 @@ def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
 
 def take_part(text: str, world: World) -> None:
     """Train as one rank of several, on the job of rank 0 (`Job.to_json`), without recording anything."""
-    from pytorch_lightning.utilities.seed import isolate_rng
-
-    from dlcli.assembly.parts import assemble
-    from dlcli.training.fit import fit
-
     job = Job.from_json(text)
     sys.path.extend(folder for folder in job.code if folder not in sys.path)
     data, split = load_data(job.config["dataset"]), read_split(Ledger.load(Path(job.run_dir)))
@@ -291,9 +273,6 @@ def _reload(
     config: Mapping[str, Any], run_dir: Path, data: Data, split: Split, device: torch.device
 ) -> tuple[SavedModel, Features | None, dict[str, Any]]:
     """Return the saved model, its cached features, and what its task tuned on the validation rows."""
-    from dlcli.inference.evaluate import outputs_on
-    from dlcli.inference.saved_model import add_task_facts, load_model
-
     folder = run_dir / "model"
     model = load_model(folder, trust=True)
     features = cached_features(config, model.network, model.preprocessing, data, run_dir.parents[2], device)
@@ -320,8 +299,6 @@ def _record(recorder: Recorder, listen: Listener, event: Event) -> None:
 
 def main() -> None:
     """Run the job of a file (`python -m dlcli.job FILE`), or without a file be a rank that gets jobs from rank 0."""
-    from dlcli.distributed.ranks import run_rank
-
     present_process()
     if len(sys.argv) > 1:
         run_job(Job.from_json(Path(sys.argv[1]).read_text()))

@@ -11,7 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dlcli.config.misspelt import refuse_misspelt
+from dlcli.config.next_command import resume_command
+from dlcli.config.project import default_runs_dir
+from dlcli.errors import InputError
 from dlcli.events import Listener, Note, RunOpened, ignore
+from dlcli.formatting import amount
+from dlcli.result import Result
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.resume_target import store_for_resuming, switch_store
+from dlcli.tracking.server import serve_ui
+from dlcli.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
     from dlcli.checks.profile import Profile
@@ -20,10 +30,8 @@ if TYPE_CHECKING:
     from dlcli.inference.saved_model import SavedModel
     from dlcli.prediction.output import Write
     from dlcli.prediction.predict import NewData, Predicted
-    from dlcli.result import Result
     from dlcli.splits.split import Part
     from dlcli.sweeps.cost import CostEstimate
-    from dlcli.tracking.store import Store
     from dlcli.training.rehearsal import Rehearsal
 
 
@@ -37,8 +45,6 @@ def train(
 
     `listen` receives the events. Without it, settings and data are not searched for warnings.
     """
-    from dlcli.config.misspelt import refuse_misspelt
-
     refuse_misspelt(overrides, conf_dirs)  # before the imports below, which take seconds
 
     from dlcli.assembly.starting_weights import weights_tags
@@ -50,8 +56,6 @@ def train(
     from dlcli.job import take_part
     from dlcli.runs.creation import make_run
     from dlcli.sweeps.search_in_folds import plan_nested
-    from dlcli.tracking.reconcile import reconcile
-    from dlcli.tracking.store import open_store
 
     with leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
@@ -87,14 +91,11 @@ def sweep(
 ) -> Result:
     """Search for the best configuration: compose, check every value, create the run, and run the trials."""
     from dlcli.distributed.ranks import leading
-    from dlcli.formatting import amount
     from dlcli.job import take_part
     from dlcli.runs.creation import make_run
     from dlcli.sweeps.cost import check_room
     from dlcli.sweeps.planning import plan_sweep
     from dlcli.sweeps.sweep import run_sweep
-    from dlcli.tracking.reconcile import reconcile
-    from dlcli.tracking.store import open_store
 
     with leading(take_part):
         tell = None if listen is ignore else lambda text: listen(Note(text))
@@ -143,7 +144,6 @@ def resume(
     trust: bool = False,
 ) -> Result:
     """Continue a run that was stopped, or extend a finished one, in the same runs and without repeating work."""
-    from dlcli.config.next_command import resume_command
     from dlcli.cross_validation.children import descendants
     from dlcli.cross_validation.choice import searches_in_folds
     from dlcli.cross_validation.cross_validate import cross_validate
@@ -154,8 +154,6 @@ def resume(
     from dlcli.runs.folder import read_result
     from dlcli.sweeps.replanning import plan_again, plan_nested_again
     from dlcli.sweeps.sweep import run_sweep
-    from dlcli.tracking.resume_target import store_for_resuming, switch_store
-    from dlcli.tracking.store import open_store
 
     with leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
@@ -188,8 +186,6 @@ def resume(
 @contextmanager
 def _recording(run_dir: Path, store: Store, listen: Listener) -> Iterator[None]:
     """Announce a run; if an exception ends its jobs, record the end of child runs without a process."""
-    from dlcli.tracking.reconcile import reconcile
-
     listen(RunOpened(run_dir))
     try:
         yield
@@ -232,7 +228,6 @@ def evaluate(
 
     from dlcli.inference.evaluate import choose_device, evaluate_rows, figures
     from dlcli.prediction.evaluation_file import labelled_rows
-    from dlcli.result import Result
     from dlcli.runs.folder import open_run, with_overrides
 
     started = time.monotonic()
@@ -307,7 +302,6 @@ def compare(
     """Return what differs between runs, and whether one is significantly better."""
     from dlcli.comparison.compare import compare_runs
     from dlcli.comparison.critical_difference import critical_difference
-    from dlcli.errors import InputError
     from dlcli.reports.style import save
 
     found = compare_runs(runs, runs_directory(runs_dir), metric)
@@ -331,10 +325,6 @@ def load_run(
 
 def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:
     """Serve the MLflow UI of the store until it is stopped; `tell` receives messages."""
-    from dlcli.tracking.reconcile import reconcile
-    from dlcli.tracking.server import serve_ui
-    from dlcli.tracking.store import open_store
-
     with open_store(runs_directory(runs_dir)) as store:
         for note in [*store.notes, *reconcile(store.runs_dir, store)]:
             tell(note)
@@ -344,6 +334,4 @@ def ui(port: int, runs_dir: Path | None, tell: Callable[[str], None]) -> None:
 
 def runs_directory(given: Path | None) -> Path:
     """Return the folder of all runs, for commands that compose no configuration."""
-    from dlcli.config.project import default_runs_dir
-
     return given or default_runs_dir()

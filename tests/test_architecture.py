@@ -112,6 +112,7 @@ def test_modules_are_small() -> None:
     [
         "import dlcli",
         "import dlcli.terminal.console, dlcli.errors",
+        "import dlcli.runner",
         "from dlcli.cli import app; app.app(['--help'], standalone_mode=False)",
         "from dlcli.cli import app; app.app(['train', '--help'], standalone_mode=False)",
         "from dlcli.cli import app; app.app(['--version'], standalone_mode=False)",

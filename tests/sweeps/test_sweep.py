@@ -398,7 +398,7 @@ def test_a_full_disk_is_no_trial_s_fault(
     name = f"full-disk-{len(folds)}"
     asked = ["model.hidden=4,8", "sweep.refit=false", *folds]
     with monkeypatch.context() as patch:
-        patch.setattr("dlcli.reports.report.write_report", write_report)
+        patch.setattr("dlcli.job.write_report", write_report)
         with pytest.raises(DiskFull) as full:
             sweep(runs_dir, name, *asked)
     assert full.value.__notes__[-1].startswith(f"Go on with it: dlcli resume {name}")
