@@ -94,19 +94,29 @@ def _of_class(node: ast.ClassDef, file: Path, depth: int) -> Signature | None:
         return None
     if "__init__" in methods:
         return _of_function(methods["__init__"], file, depth, skip=1)
-    if any(_last_name(decorator) == "dataclass" for decorator in node.decorator_list):
-        return _of_fields(node) if not node.bases else None
+    if _dataclass(node):
+        return _of_fields(node, file, depth)
     # Of several bases the first one decides, if it can be read.
     return _of_name(_last_name(node.bases[0]), file, depth) if node.bases else None
 
 
 def _of_name(name: str, file: Path, depth: int) -> Signature | None:
     """Return the arguments of a class that a module defines or imports."""
+    found = _class(name, file, depth)
+    return found and _of_class(*found)
+
+
+def _class(name: str, file: Path, depth: int) -> tuple[ast.ClassDef, Path, int] | None:
+    """Return a class that a module defines or imports, the file it is defined in, and how much deeper to look."""
+    if depth == 0:
+        return None
     local = _definition(_tree(file), name)
     if isinstance(local, ast.ClassDef):
-        return _of_class(local, file, depth - 1) if depth else None
-    source = _imported_from(_tree(file), name, file)
-    return _read(source, depth - 1) if source else None
+        return local, file, depth - 1
+    if not (source := _imported_from(_tree(file), name, file)):
+        return None
+    module, names = _split(source)
+    return _class(names[0], module, depth - 1) if module and len(names) == 1 else None
 
 
 def _last_name(node: ast.expr) -> str:
@@ -114,12 +124,45 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _of_fields(node: ast.ClassDef) -> Signature:
-    fields = [
-        item for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-    ]
-    names = {field.target.id: field.value is None for field in fields if isinstance(field.target, ast.Name)}
-    return Signature({name: Argument(UNKNOWN, UNKNOWN, required) for name, required in names.items()}, False)
+def _of_fields(node: ast.ClassDef, file: Path, depth: int) -> Signature | None:
+    """Return the arguments of a dataclass: its fields, then those that are given by name only."""
+    fields = _fields(node, file, depth)
+    if fields is None:
+        return None
+    arguments = {
+        name: Argument(UNKNOWN, UNKNOWN, field.value is None)
+        for by_name in (False, True)
+        for name, (field, named) in fields.items()
+        if named == by_name
+    }
+    return Signature(arguments, False)
+
+
+def _fields(node: ast.ClassDef, file: Path, depth: int) -> dict[str, tuple[ast.AnnAssign, bool]] | None:
+    """Return the fields of a class and of its bases, and whether they are given by name only; None if unreadable."""
+    found: dict[str, tuple[ast.AnnAssign, bool]] = {}
+    for name in map(_last_name, reversed(node.bases)):
+        if _imported_from(_tree(file), name, file) == "abc.ABC":
+            continue  # its source is compiled into Python
+        at = _class(name, file, depth)
+        inherited = at and _fields(*at)
+        if inherited is None:
+            return None
+        found |= inherited
+    if decorator := _dataclass(node):
+        options = decorator.keywords if isinstance(decorator, ast.Call) else []
+        named = any(option.arg == "kw_only" for option in options)
+        found |= {
+            field.target.id: (field, named)
+            for field in node.body
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        }
+    return found
+
+
+def _dataclass(node: ast.ClassDef) -> ast.expr | None:
+    """Return the decorator that makes a class a dataclass."""
+    return next((found for found in node.decorator_list if _last_name(found) == "dataclass"), None)
 
 
 def _of_function(node: ast.FunctionDef, file: Path, depth: int, skip: int) -> Signature | None:

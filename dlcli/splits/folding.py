@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, make_splits, set_aside
+from dlcli.splits.carving import Carver, Share, make_splits, set_aside
 from dlcli.splits.split import Split
 
 
+@dataclass(frozen=True, kw_only=True)
 class Folding(ABC):
     """Base class of `Strategy` classes whose folds are made of all rows except the final test rows.
 
@@ -21,8 +23,8 @@ class Folding(ABC):
         val_size: share of a fold's training rows used for validation.
     """
 
-    test_size: float
-    val_size: float
+    test_size: Share = 0.0
+    val_size: Share = 0.15
 
     def splits(self, data: Data) -> list[Split]:
         """Return one split per fold.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -11,16 +12,17 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Seed, Share, by_group, required_column
+from dlcli.splits.carving import Carver, Seed, by_group, required_column
 from dlcli.splits.folding import Folding, classes_of
 
 _PURPOSE = "splitting by groups"
 
 
+@dataclass(frozen=True)
 class GroupKFold(Folding):
     """K-fold over groups: each group is held out once, and no group is in two parts of a split.
 
-    Args:
+    Attributes:
         folds: number of folds; None holds out one group at a time.
         stratify: also keep the class shares as equal as the groups allow.
         test_size: share of all groups that are in no fold, for the final test of a refitted model.
@@ -28,19 +30,9 @@ class GroupKFold(Folding):
         seed: seed of the splits.
     """
 
-    def __init__(
-        self,
-        folds: Annotated[int, Ge(2)] | None = 5,
-        stratify: bool = False,
-        test_size: Share = 0.0,
-        val_size: Share = 0.15,
-        seed: Seed = 0,
-    ) -> None:
-        self.folds = folds
-        self.stratify = stratify
-        self.test_size = test_size
-        self.val_size = val_size
-        self.seed = seed
+    folds: Annotated[int, Ge(2)] | None = 5
+    stratify: bool = False
+    seed: Seed = 0
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         groups = required_column(data, "groups", _PURPOSE)

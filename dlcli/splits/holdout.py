@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from dlcli.datasets.data import Data
@@ -9,6 +11,7 @@ from dlcli.splits.carving import Carver, Seed, Share, by_default, make_splits, s
 from dlcli.splits.split import Split
 
 
+@dataclass(frozen=True)
 class Holdout:
     """One split: the final test rows are set aside first, then validation rows are carved off the rest.
 
@@ -17,7 +20,7 @@ class Holdout:
     in time, each of which is kept together. Series are always split in time. Other rows with both times and groups are
     drawn by group.
 
-    Args:
+    Attributes:
         test_size: share of all rows for the test, if the dataset has no test rows.
         val_size: share of the remaining rows for validation, if the dataset has no validation rows.
         by_time: whether to split in time (true), or to draw rows or groups even if they have times (false); None
@@ -27,19 +30,11 @@ class Holdout:
         seed: seed of the split.
     """
 
-    def __init__(
-        self,
-        test_size: Share = 0.2,
-        val_size: Share = 0.15,
-        by_time: bool | None = None,
-        stratify: bool = True,
-        seed: Seed = 0,
-    ) -> None:
-        self.test_size = test_size
-        self.val_size = val_size
-        self.by_time = by_time
-        self.stratify = stratify
-        self.seed = seed
+    test_size: Share = 0.2
+    val_size: Share = 0.15
+    by_time: bool | None = None
+    stratify: bool = True
+    seed: Seed = 0
 
     def splits(self, data: Data) -> list[Split]:
         """Return the split.

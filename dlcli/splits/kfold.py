@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -12,14 +13,15 @@ from sklearn import model_selection
 
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
-from dlcli.splits.carving import Carver, Seed, Share, by_row
+from dlcli.splits.carving import Carver, Seed, by_row
 from dlcli.splits.folding import Folding, classes_of
 
 
+@dataclass(frozen=True)
 class KFold(Folding):
     """K-fold: each row is held out once per repeat; validation rows are carved off the others.
 
-    Args:
+    Attributes:
         folds: number of folds.
         repeats: number of repetitions, each with another shuffling.
         shuffle: draw the folds at random instead of in row order.
@@ -29,23 +31,11 @@ class KFold(Folding):
         seed: seed of the splits.
     """
 
-    def __init__(
-        self,
-        folds: Annotated[int, Ge(2)] = 5,
-        repeats: Annotated[int, Ge(1)] = 1,
-        shuffle: bool = True,
-        stratify: bool = False,
-        test_size: Share = 0.0,
-        val_size: Share = 0.15,
-        seed: Seed = 0,
-    ) -> None:
-        self.folds = folds
-        self.repeats = repeats
-        self.shuffle = shuffle
-        self.stratify = stratify
-        self.test_size = test_size
-        self.val_size = val_size
-        self.seed = seed
+    folds: Annotated[int, Ge(2)] = 5
+    repeats: Annotated[int, Ge(1)] = 1
+    shuffle: bool = True
+    stratify: bool = False
+    seed: Seed = 0
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.repeats > 1 and not self.shuffle:

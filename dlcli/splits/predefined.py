@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,18 +15,18 @@ from dlcli.splits.split import Split
 _WORDS = ("train", "val", "test")
 
 
+@dataclass(frozen=True)
 class Predefined:
     """Splits from a column: one by the words train, val and test, or one fold per number; -1 is always training.
 
-    Args:
+    Attributes:
         val_size: share of the training rows used for validation if the column names none: of the groups if the data has
             groups, else the latest rows if it has times.
         seed: seed of drawing the validation rows.
     """
 
-    def __init__(self, val_size: Share = 0.15, seed: Seed = 0) -> None:
-        self.val_size = val_size
-        self.seed = seed
+    val_size: Share = 0.15
+    seed: Seed = 0
 
     def splits(self, data: Data) -> list[Split]:
         """Return the splits defined by the column.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -10,14 +11,15 @@ from annotated_types import Ge, Gt, Lt
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Seed, Share, by_row
+from dlcli.splits.carving import Carver, Seed, by_row
 from dlcli.splits.folding import Folding
 
 
+@dataclass(frozen=True)
 class ShuffleSplit(Folding):
     """Random hold-outs that are drawn independently: a row may be held out several times, or never.
 
-    Args:
+    Attributes:
         folds: number of splits.
         held_out: share of the rows that each split holds out.
         stratify: keep the class shares equal in all parts, if each row has one class.
@@ -26,21 +28,10 @@ class ShuffleSplit(Folding):
         seed: seed of the splits.
     """
 
-    def __init__(
-        self,
-        folds: Annotated[int, Ge(1)] = 10,
-        held_out: Annotated[float, Gt(0), Lt(1)] = 0.2,
-        stratify: bool = True,
-        test_size: Share = 0.0,
-        val_size: Share = 0.15,
-        seed: Seed = 0,
-    ) -> None:
-        self.folds = folds
-        self.held_out = held_out
-        self.stratify = stratify
-        self.test_size = test_size
-        self.val_size = val_size
-        self.seed = seed
+    folds: Annotated[int, Ge(1)] = 10
+    held_out: Annotated[float, Gt(0), Lt(1)] = 0.2
+    stratify: bool = True
+    seed: Seed = 0
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         strata = data.strata if self.stratify else None

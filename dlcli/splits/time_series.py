@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -10,16 +11,17 @@ from annotated_types import Ge
 from sklearn import model_selection
 
 from dlcli.datasets.data import Data
-from dlcli.splits.carving import Carver, Share, by_time, each_series, ends_before, required_column
+from dlcli.splits.carving import Carver, by_time, each_series, ends_before, required_column
 from dlcli.splits.folding import Folding
 
 
+@dataclass(frozen=True)
 class TimeSeries(Folding):
     """Folds that follow each other in time; rows of the same point in time are kept together.
 
     Several series are split separately, and a fold consists of the folds with the same number of all series.
 
-    Args:
+    Attributes:
         folds: number of held-out periods.
         window: number of points in time to train on before each of them (sliding window); None takes all points before
             it (expanding window).
@@ -29,19 +31,9 @@ class TimeSeries(Folding):
         val_size: share of a fold's training points, the last ones, used for validation.
     """
 
-    def __init__(
-        self,
-        folds: Annotated[int, Ge(2)] = 5,
-        window: Annotated[int, Ge(1)] | None = None,
-        gap: Annotated[int, Ge(0)] = 0,
-        test_size: Share = 0.0,
-        val_size: Share = 0.15,
-    ) -> None:
-        self.folds = folds
-        self.window = window
-        self.gap = gap
-        self.test_size = test_size
-        self.val_size = val_size
+    folds: Annotated[int, Ge(2)] = 5
+    window: Annotated[int, Ge(1)] | None = None
+    gap: Annotated[int, Ge(0)] = 0
 
     def _folds(self, data: Data, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         required_column(data, "times", "a split in time")

@@ -125,43 +125,38 @@ class Focal(Weighted):
         return losses.mean()
 
 
-class MSE(nn.Module):
-    """Mean squared error."""
+class RegressionLoss(nn.Module):
+    """Base class of losses of regression and of forecasts."""
 
     accepts: ClassVar = {"regression"}
     lower_bound: ClassVar = 0.0
 
     def __init__(self) -> None:
         super().__init__()
+
+
+class MSE(RegressionLoss):
+    """Mean squared error."""
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over rows and targets, a scalar."""
         return functional.mse_loss(outputs, y)
 
 
-class MAE(nn.Module):
+class MAE(RegressionLoss):
     """Mean absolute error, whose optimum is the median."""
-
-    accepts: ClassVar = {"regression"}
-    lower_bound: ClassVar = 0.0
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over rows and targets, a scalar."""
         return functional.l1_loss(outputs, y)
 
 
-class Huber(nn.Module):
+class Huber(RegressionLoss):
     """Huber loss: squared error up to `delta`, absolute error beyond, so that outliers weigh less (Huber, 1964).
 
     Args:
         delta: in standard deviations of the target if targets are scaled, else in their unit.
     """
-
-    accepts: ClassVar = {"regression"}
-    lower_bound: ClassVar = 0.0
 
     def __init__(self, delta: Annotated[float, Gt(0)] = 1.0) -> None:
         super().__init__()
@@ -172,7 +167,7 @@ class Huber(nn.Module):
         return functional.huber_loss(outputs, y, delta=self.delta)
 
 
-class Quantile(nn.Module):
+class Quantile(RegressionLoss):
     """Pinball loss, whose optimum are the given quantiles of the targets (Koenker and Bassett, 1978).
 
     Several quantiles are predicted jointly, with one output each, and give prediction intervals.
@@ -181,8 +176,6 @@ class Quantile(nn.Module):
         quantiles: levels between 0 and 1. If there are several, 0.5 must be among them: the median is the prediction.
     """
 
-    accepts: ClassVar = {"regression"}
-    lower_bound: ClassVar = 0.0
     _levels: Tensor
 
     def __init__(self, quantiles: Sequence[Annotated[float, Gt(0), Lt(1)]] = (0.5,)) -> None:

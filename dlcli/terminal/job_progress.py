@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from types import TracebackType
 
 from dlcli.events import (
     EpochDone,
@@ -19,6 +18,7 @@ from dlcli.events import (
 from dlcli.terminal.bars import ComputingBar, TrainingBar
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.fold_table import FoldTable
+from dlcli.terminal.live_display import leave
 
 
 class JobProgress:
@@ -34,15 +34,10 @@ class JobProgress:
         self._before_panel = ExitStack()
         self._round = ExitStack()
 
-    def close(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """End the live displays; their last state stays on the screen."""
         self._before_panel.close()
-        self._round.__exit__(kind, error, trace)
+        leave(self._round, error)
 
     def show(self, event: Event) -> None:
         """Draw an event of a job, or of a round of jobs."""

@@ -66,3 +66,8 @@ class LiveDisplay:
         if much or now >= self._next_draw:
             self._next_draw = now + REDRAW_SECONDS
             self._live.refresh()
+
+
+def leave(displays: ExitStack, error: BaseException | None = None) -> None:
+    """End live displays, with the error that ended the work they show."""
+    displays.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)

@@ -41,8 +41,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sweep.close(kind, error, trace)
-        self._jobs.close(kind, error, trace)
+        self._sweep.close(error)
+        self._jobs.close(error)
 
     def _listen(self, event: Event) -> None:
         match event:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dlcli.events import (
@@ -21,6 +20,7 @@ from dlcli.events import (
 )
 from dlcli.formatting import counted, number
 from dlcli.terminal.console import Terminal
+from dlcli.terminal.live_display import leave
 from dlcli.terminal.sweep_table import SweepTable
 
 if TYPE_CHECKING:
@@ -48,15 +48,10 @@ class SweepProgress:
         self._table: SweepTable | None = None
         self._unit = "epoch"
 
-    def close(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """End the live display; its last state stays on the screen, unless the sweep was interrupted."""
         self._show_notes()
-        self._exit.__exit__(kind, error, trace)
+        leave(self._exit, error)
 
     def note(self, text: str) -> None:
         """Show a note, or keep it until the panel is shown."""
