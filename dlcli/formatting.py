@@ -21,9 +21,9 @@ def amount(size: float) -> str:
     return f"{size:.3g} TB"
 
 
-def counted(number: int, noun: str) -> str:
-    """Format a number with its noun: `1 thread`, `1,200 steps`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Format a number with its noun: `1 thread`, `1,200 steps`; a plural without -s is given."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def duration(seconds: float) -> str:

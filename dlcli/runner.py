@@ -209,7 +209,7 @@ def check(
     if searches_in_folds(experiment.config):
         plan_nested(experiment, overrides)
     data = profile(experiment.data, experiment.splits)
-    doubts = tuple(find_config_warnings(experiment.config))
+    doubts = tuple(find_config_warnings(experiment.config, experiment.splits))
     return experiment.rehearse(), replace(data, warnings=(*doubts, *data.warnings))
 
 

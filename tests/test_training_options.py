@@ -110,7 +110,7 @@ def test_single_rows_are_batches_but_have_no_spread(tmp_path: Path) -> None:
         ),
         (
             ["callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateFinder"],
-            "implementation: finder=lr",
+            "has no effect on the recorded rate\n  Use finder=lr",
         ),
         (["finder=lr", "finder.start=10", "finder.end=1"], "must be less than end"),
         (

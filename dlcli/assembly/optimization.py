@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -16,7 +17,7 @@ from dlcli.errors import ConfigError
 from dlcli.training.fields import Fields
 from dlcli.training.optimizers import parameter_groups
 from dlcli.training.recipe import Recipe
-from dlcli.training.schedules import Schedule
+from dlcli.training.schedules import Length, Schedule
 
 # Names in torch's error messages to the optimizer's keys.
 _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
@@ -33,11 +34,7 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
         batch_size=batch_rows(config, train),
         seed=seed,
         trainer_arguments=config["trainer"],
-        callbacks=[
-            check_type(build(node, where=(place := f"callbacks.{name}")), place, node["_target_"])
-            for name, node in config["callbacks"].items()
-            if node
-        ],
+        callbacks=make_callbacks(config),
         monitor=config["monitor"],
         mode=config["mode"],
         make_schedule=partial(make_schedule, config["scheduler"]) if config["scheduler"] else None,
@@ -46,6 +43,15 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
         keep_last=keep_last,
         checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
     )
+
+
+def make_callbacks(config: Mapping[str, Any]) -> list[Callback]:
+    """Return the callbacks of a configuration."""
+    return [
+        check_type(build(node, where=(place := f"callbacks.{name}")), place, node["_target_"])
+        for name, node in config["callbacks"].items()
+        if node
+    ]
 
 
 def make_optimizer(
@@ -80,15 +86,17 @@ def _refused(message: str, node: Mapping[str, Any]) -> str:
     return names[max(named, key=len)] if named else ""
 
 
-def make_schedule(
-    node: Mapping[str, Any], optimizer: Optimizer, total_steps: int | None, steps_per_epoch: int
-) -> Schedule:
+def make_schedule(node: Mapping[str, Any], optimizer: Optimizer, length: Length) -> Schedule:
     """Return the learning-rate schedule of a configuration node.
+
+    A schedule that steps after each epoch gets its length in epochs.
 
     Raises:
         ConfigError: The scheduler needs the total number of steps, and the trainer's settings do not determine it.
     """
-    if total_steps is None and "total_steps" in signature(locate(node["_target_"])).arguments:
+    interval = node.get("interval", "epoch")
+    total, per_epoch = (length.epochs, 1) if interval == "epoch" else (length.steps, length.steps_per_epoch)
+    if total is None and "total_steps" in signature(locate(node["_target_"])).arguments:
         raise ConfigError(
             "needs the total number of training steps",
             where="scheduler",
@@ -97,12 +105,12 @@ def make_schedule(
     rates = [group["lr"] for group in optimizer.param_groups]
     facts = {
         "optimizer": optimizer,
-        "total_steps": total_steps,
-        "steps_per_epoch": steps_per_epoch,
+        "total_steps": total,
+        "steps_per_epoch": per_epoch,
         "max_lr": rates if len(set(rates)) > 1 else rates[0],
     }
     made = check_type(build(node, where="scheduler", **facts), "scheduler", node["_target_"])
-    return Schedule(made, node.get("interval", "epoch"))
+    return Schedule(made, interval)
 
 
 def make_chosen(config: Mapping[str, Any], group: str) -> Any:

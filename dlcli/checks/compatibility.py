@@ -7,27 +7,27 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning import callbacks
-from pytorch_lightning.strategies import DDPStrategy
 from torch.optim import Optimizer
 
 from dlcli.assembly.optimization import make_chosen, make_optimizer, make_schedule
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
+from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
+from dlcli.checks.steps import find_empty_epochs
 from dlcli.checks.task_fit import check_task, make_task
+from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
 from dlcli.config.build import build, locate
 from dlcli.config.catalog import accepting
 from dlcli.config.suggest import did_you_mean
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
-from dlcli.distributed.world import launched
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.models.layers import HasBackbone
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import SWA
+from dlcli.training.schedules import Length
 
 # Training rows that are preprocessed to find the shape of the model's input.
 _SAMPLE_ROWS = 256
@@ -65,8 +65,11 @@ def find_mistakes(
         return len(found) == before
 
     passes("trainer callbacks", lambda: find_endings(config))
-    passes("trainer", lambda: _trainer(config))
-    passes("callbacks", lambda: _replaced(config))
+    supported = passes("callbacks", lambda: find_callback_problems(config))
+    supported = passes("trainer", lambda: find_refused(config)) and supported
+    if supported and passes("trainer callbacks", lambda: find_trainer_problems(config)):
+        passes("optimizer", lambda: find_accumulation_problems(config))
+        passes("dataset", lambda: find_empty_epochs(config, split))
     if passes("optimizer", lambda: _makes(_optimizer, config)):
         passes("scheduler trainer", lambda: _makes(_schedule, config))
     passes("weight_averaging trainer", lambda: _averaging(config))
@@ -108,53 +111,6 @@ def _makes(make: Callable[..., object], *arguments: object) -> Iterator[Problem]
     return iter(())
 
 
-def _trainer(config: Mapping[str, Any]) -> Iterator[Problem]:
-    trainer = build(config["trainer"], where="trainer", logger=False, enable_checkpointing=False)
-    yield from _ranks(config, trainer)
-    # Lightning only warns, and would train with a precision other than the recorded one.
-    if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(
-        "16"
-    ):
-        yield Problem(
-            f"precision {config['trainer']['precision']} needs a GPU; this would train on the CPU",
-            "trainer.precision",
-            "Use trainer.precision=bf16-mixed, or 32.",
-        )
-
-
-def _ranks(config: Mapping[str, Any], trainer: pl.Trainer) -> Iterator[Problem]:
-    """Yield what is wrong with training on several devices."""
-    size, world = trainer.world_size, launched()
-    if world is not None and world.size != size:
-        hint = f"Use trainer=ddp, with trainer.devices times trainer.num_nodes equal to {world.size}."
-        yield Problem(
-            f"{world.size} processes were started, but the trainer is configured for {size}",
-            "trainer.devices",
-            hint,
-        )
-    if size == 1:
-        return
-    if type(trainer.strategy) is not DDPStrategy:
-        name = type(trainer.strategy).__name__
-        yield Problem(f"{name} is not supported", "trainer.strategy", "Use trainer.strategy=ddp.")
-    if world is None and trainer.num_nodes > 1:
-        yield Problem(
-            f"training on {trainer.num_nodes} machines requires a launcher on each machine",
-            "trainer.num_nodes",
-            "Start the same command on each machine with torchrun or srun.",
-        )
-    if config["executor"].get("jobs", 1) > 1:
-        yield Problem(
-            "parallel jobs share the devices, so one job cannot use several of them",
-            "executor.jobs",
-            "Use --jobs 1, or trainer.devices=1.",
-        )
-    rows = config["dataset"]["batch_size"]
-    if isinstance(rows, int) and 0 < rows < size:  # a missing or invalid size is reported by validation
-        hint = f"Set it to at least {size}: it is the total over all devices."
-        yield Problem(f"a batch of {rows} cannot be divided among {size} devices", "dataset.batch_size", hint)
-
-
 def _optimizer(config: Mapping[str, Any]) -> Optimizer:
     """Build the optimizer for one dummy weight and bias: torch checks the hyperparameters on construction."""
     parameters = [torch.nn.Parameter(torch.zeros(1, 1)), torch.nn.Parameter(torch.zeros(1))]
@@ -169,8 +125,9 @@ def _has_no_epoch_limit(trainer: Mapping[str, Any]) -> bool:
 def _schedule(config: Mapping[str, Any]) -> None:
     if config["scheduler"]:
         trainer = config["trainer"]
-        steps = None if _has_no_epoch_limit(trainer) and trainer.get("max_steps", -1) == -1 else 100
-        make_schedule(config["scheduler"], _optimizer(config), steps, 10)
+        endless = _has_no_epoch_limit(trainer) and trainer.get("max_steps", -1) == -1
+        length = Length(None, None, 10) if endless else Length(100, 10, 10)
+        make_schedule(config["scheduler"], _optimizer(config), length)
 
 
 def _averaging(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -247,25 +204,6 @@ def _pairing(config: Mapping[str, Any], data: Data, group: str, hint: str = "") 
         name, takes = target.rpartition(".")[2], " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
         hint = hint or f"Options for {data.kind} data: {', '.join(accepting(group, data.kind))}."
         yield Problem(f"{name} takes {takes} data, but {data.name} is {data.kind} data", group, hint)
-
-
-def _replaced(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield Lightning callbacks for which dlcli has an implementation: theirs would not affect the saved weights."""
-    instead = {
-        callbacks.WeightAveraging: "weight_averaging=ema",
-        callbacks.StochasticWeightAveraging: "weight_averaging=swa",
-        callbacks.LearningRateFinder: "finder=lr",
-        callbacks.BatchSizeFinder: "finder=batch_size",
-    }
-    for name, callback in config["callbacks"].items():
-        kind = locate(callback["_target_"]) if callback else None
-        for theirs, ours in instead.items():
-            if isinstance(kind, type) and issubclass(kind, theirs):
-                yield Problem(
-                    f"{kind.__name__} has no effect on the saved weights",
-                    f"callbacks.{name}",
-                    f"Use dlcli's own implementation: {ours}.",
-                )
 
 
 def _monitor(

@@ -20,6 +20,16 @@ def find_endings(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             f"the minimum of {least} epochs exceeds the maximum of {most}", "trainer.min_epochs", hint
         )
+    steps, least_steps = trainer.get("max_steps", -1), trainer.get("min_steps")
+    if steps == 0:
+        yield Problem("no step would be trained", "trainer.max_steps", "Set it to at least 1.")
+    if least_steps is not None and 0 < steps < least_steps:
+        hint = f"Raise trainer.max_steps (it is {steps}), or lower trainer.min_steps."
+        yield Problem(
+            f"the minimum of {least_steps} steps exceeds the maximum of {steps}", "trainer.min_steps", hint
+        )
+    if trainer.get("limit_train_batches") == 0:
+        yield Problem("no batch would be trained", "trainer.limit_train_batches", "Set it to at least 1.")
     ends = trainer.get("max_time") is not None or trainer.get("max_steps", -1) != -1
     if most == -1 and not ends and not any(config["callbacks"].values()):
         hint = "Set trainer.max_time or trainer.max_steps, or a callback that stops training (callbacks=default)."

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.callbacks import EarlyStopping
 
 from dlcli.checks.profile import find_warnings
+from dlcli.checks.steps import warn_of_steps
 from dlcli.config.build import build
 from dlcli.config.plain_secrets import unrecorded_keys
 from dlcli.errors import Problem
+from dlcli.splits.split import Split
 
 if TYPE_CHECKING:
     from dlcli.experiment import Experiment
@@ -24,16 +26,20 @@ def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the 
         tell: called with each line.
         words: the arguments for `dlcli check`, which shows the hints.
     """
-    warnings = [*find_config_warnings(experiment.config), *find_warnings(experiment.data, experiment.splits)]
+    warnings = [
+        *find_config_warnings(experiment.config, experiment.splits),
+        *find_warnings(experiment.data, experiment.splits),
+    ]
     for warning in warnings:
         tell(f"warning: {warning.where}: {warning.message}")
     if any(warning.hint for warning in warnings):
         tell(f"  hint: run dlcli check with {words} to see what to do")
 
 
-def find_config_warnings(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield warnings about a configuration."""
+def find_config_warnings(config: Mapping[str, Any], splits: Sequence[Split]) -> Iterator[Problem]:
+    """Yield warnings about a configuration, given its splits."""
     yield from _cut_cycle(config)
+    yield from warn_of_steps(config, splits[0])
     for key in unrecorded_keys(config):
         yield Problem(
             "is a secret in plain text: it is not recorded, so it must be given again when the run is resumed",

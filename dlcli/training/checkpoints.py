@@ -21,6 +21,7 @@ from dlcli.errors import Interrupted
 from dlcli.process.interrupts import preempted
 from dlcli.tracking.manifest import Manifest
 from dlcli.training.checkpoint_io import DigestingIO, weights_metadata
+from dlcli.training.ending import is_ending
 from dlcli.training.epoch_state import LAST, PREVIOUS, ResumePoint, best_name
 from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
@@ -67,6 +68,8 @@ class Checkpoints(Checkpoint):
         self._saved = time.monotonic()
         self._finished_epochs = 0
         self._stopped = False
+        # Early stopping may ask to stop before `min_epochs` are reached; Lightning does not save that.
+        self._asked_to_stop = False
         self._io = DigestingIO()
         self._manifest = Manifest.for_writing(folder, run_id)
         # The best epochs that the checkpoints on disk name.
@@ -88,6 +91,10 @@ class Checkpoints(Checkpoint):
         """Install the I/O plugin that computes the digest of a checkpoint."""
         trainer.strategy.checkpoint_io = self._io
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ask to stop again, if that was asked before the checkpoint."""
+        trainer.should_stop = trainer.should_stop or self._asked_to_stop
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the best weights if this epoch improved the metric, then the state."""
         assert isinstance(pl_module, TrainingModule)
@@ -97,8 +104,7 @@ class Checkpoints(Checkpoint):
                 self._make_room()
                 self._write_best(trainer.current_epoch, pl_module.evaluated, pl_module.frozen)
         self._finished_epochs = trainer.current_epoch + 1
-        stops = trainer.should_stop and self._finished_epochs >= (trainer.min_epochs or 0)
-        self._stopped = stops and not _is_out_of_time(trainer)
+        self._stopped = is_ending(trainer) and not _is_out_of_time(trainer)
         self._save(trainer)
         if trainer.is_global_zero:
             self._tidy()
@@ -133,9 +139,9 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the state within a long epoch, at a step with no accumulated gradients."""
+        """Write the state within a long epoch, at a step with no accumulated gradients, unless the epoch ends here."""
         steps, waiting = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
-        if waiting or batch_idx + 1 >= trainer.num_training_batches:
+        if waiting or batch_idx + 1 >= trainer.num_training_batches or is_ending(trainer):
             return
         if self._is_due(trainer, steps):
             self._save(trainer)
@@ -166,6 +172,7 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         partial = self._folder / "last.partial"
+        self._asked_to_stop = trainer.should_stop and not _is_out_of_time(trainer)
         if trainer.is_global_zero:
             self._make_room()
         trainer.save_checkpoint(partial, weights_only=False)
@@ -211,6 +218,7 @@ class Checkpoints(Checkpoint):
             "best_value": self.best_value,
             "finished_epochs": self._finished_epochs,
             "stopped": self._stopped,
+            "asked_to_stop": self._asked_to_stop,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -218,6 +226,7 @@ class Checkpoints(Checkpoint):
         self.best_epoch = state_dict["best_epoch"]
         self.best_value = state_dict["best_value"]
         self._finished_epochs = state_dict["finished_epochs"]
+        self._asked_to_stop = state_dict.get("asked_to_stop", False)  # earlier checkpoints lack it
 
 
 def _link(file: Path, other: Path) -> None:

@@ -20,6 +20,7 @@ from dlcli.formatting import counted
 from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.checkpoints import Checkpoints
+from dlcli.training.ending import StepLimit
 from dlcli.training.epoch_state import find_progress
 from dlcli.training.fields import Fields
 from dlcli.training.loader import BatchLoader, Chunk
@@ -27,27 +28,12 @@ from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
 from dlcli.training.restoration import note_of_history
+from dlcli.training.step_plan import plan_steps
+from dlcli.training.trainer_arguments import needs_single_steps
 
 # Optimizer steps per call from Lightning, if nothing needs single steps. Lightning's work between calls, about 200 us
 # on a CPU, is then shared by this many steps.
 CHUNK = 20
-
-# Trainer arguments that need every single step to go through Lightning, with the values that do not.
-_PER_STEP: dict[str, tuple[Any, ...]] = {
-    "accumulate_grad_batches": (1,),
-    "gradient_clip_val": (None, 0),
-    "max_steps": (-1,),
-    "min_steps": (None,),
-    "limit_train_batches": (None, 1.0),
-    "overfit_batches": (0, 0.0),
-    "val_check_interval": (None, 1.0),
-    "fast_dev_run": (False, 0),
-    "profiler": (None,),
-    "detect_anomaly": (False,),
-    "plugins": (None,),
-    "strategy": ("auto", "ddp"),
-    "precision": (None, 32, "32", "32-true", "bf16-mixed"),
-}
 
 _PER_STEP_HOOKS = (
     "on_train_batch_start",
@@ -72,7 +58,7 @@ class FitResult:
 
 def takes_chunks(trainer: Mapping[str, Any], callbacks: Sequence[Callback]) -> bool:
     """Return whether nothing in the configuration needs Lightning to see every single step."""
-    if any(name in trainer and trainer[name] not in idle for name, idle in _PER_STEP.items()):
+    if needs_single_steps(trainer):
         return False
     if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
         return False
@@ -135,15 +121,6 @@ def fit(
         history.append(metrics)
         listen(EpochDone(epoch, metrics))
 
-    module = TrainingModule(
-        network,
-        task,
-        recipe,
-        BatchLoader(train, batch_size, shuffle=True, seed=recipe.seed, chunk=chunk, rank=rank, ranks=ranks),
-        BatchLoader(val, max(batch_size, 512), rank=rank, ranks=ranks) if val is not None else None,
-        _metrics_of_an_epoch(task, monitor, recipe.callbacks),
-        on_epoch,
-    )
     checkpoints = Checkpoints(
         folder,
         None if recipe.keep_last else monitor,
@@ -152,9 +129,10 @@ def fit(
         run_id,
         progress,
     )
+    max_steps = recipe.trainer_arguments.get("max_steps", -1)
     trainer = recipe.make_trainer(
         logger=False,
-        callbacks=[*recipe.callbacks, _Progress(listen), checkpoints],
+        callbacks=[*recipe.callbacks, StepLimit(max_steps), _Progress(listen), checkpoints],
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=True,
@@ -163,6 +141,22 @@ def fit(
         num_sanity_val_steps=0,
         **({} if val is not None else {"limit_val_batches": 0}),
         **({"plugins": [Place(world)]} if world else {}),
+    )
+    batches = BatchLoader(
+        train, batch_size, shuffle=True, seed=recipe.seed, chunk=chunk, rank=rank, ranks=ranks
+    )
+    plan = plan_steps(batches, recipe.trainer_arguments, recipe.callbacks)
+    length = plan.length(trainer.max_epochs, max_steps)
+    module = TrainingModule(
+        network,
+        task,
+        recipe,
+        batches,
+        BatchLoader(val, max(batch_size, 512), rank=rank, ranks=ranks) if val is not None else None,
+        plan,
+        length,
+        _metrics_of_an_epoch(task, monitor, recipe.callbacks),
+        on_epoch,
     )
     leave_signals(trainer)
     device = trainer.strategy.root_device
@@ -176,8 +170,7 @@ def fit(
         **({"checkpoint": note} if note else {}),
         "device": f"{place}{threads}, precision {trainer.precision}",
     }
-    steps = module.steps_per_epoch
-    listen(TrainingStarted(description, trainer.max_epochs, steps, monitor, recipe.mode, first_epoch))
+    listen(TrainingStarted(description, length.epochs, plan.batches, monitor, recipe.mode, first_epoch))
     try:
         if progress and progress.reaches(trainer.max_epochs):
             checkpoints.load_state_dict(progress.checkpoints)

@@ -149,6 +149,15 @@ class BatchLoader:
         rows = slice(*(first + (end - first) * rank // self.ranks for rank in (self.rank, self.rank + 1)))
         return rows if order is None else order[rows]
 
+    def rows_of(self, batch: int) -> int:
+        """Return the number of rows of a batch, of all ranks together."""
+        first, end = self._bounds(batch)
+        return end - first
+
+    def rows_before(self, batch: int) -> int:
+        """Return the number of rows of all batches before one, of all ranks together."""
+        return self._bounds(batch - 1)[1] if batch else 0
+
     def _bounds(self, batch: int) -> tuple[int, int]:
         """Return the first row of a batch (of all ranks together), and the one after its last."""
         last = batch == self.batches - 1

@@ -20,8 +20,9 @@ from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
-from dlcli.training.schedules import Schedule
+from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores
+from dlcli.training.step_plan import StepPlan
 
 # Losses stay on the device. They are checked after this many steps, so that a diverged run ends soon.
 _CHECK_EVERY = 256
@@ -40,6 +41,8 @@ class TrainingModule(pl.LightningModule):
         recipe: optimizer, schedule, augmentation, averaging, seed and monitored metric.
         train: batches of training rows, or chunks of batches. With several processes, this process's part of each.
         val: batches of validation rows, or None.
+        plan: the optimizer steps of each epoch.
+        length: the planned length of the training run.
         metrics: names of the task's metrics that are computed in each epoch.
         on_epoch: called with the number and the metrics of each finished epoch.
     """
@@ -51,6 +54,8 @@ class TrainingModule(pl.LightningModule):
         recipe: Recipe,
         train: BatchLoader,
         val: BatchLoader | None,
+        plan: StepPlan,
+        length: Length,
         metrics: Sequence[str],
         on_epoch: Callable[[int, dict[str, float]], None],
     ) -> None:
@@ -64,10 +69,13 @@ class TrainingModule(pl.LightningModule):
         # The metrics of the last finished epoch: train/..., val/..., lr, samples_per_second.
         self.epoch_metrics: dict[str, float] = {}
         self.epoch_seconds = 0.0
+        self._rows = 0
         self.automatic_optimization = train.chunk is None
         self._recipe = recipe
         self._train = train
         self._val = val
+        self._plan = plan
+        self._length = length
         self._on_epoch = on_epoch
         self._schedule: Schedule | None = None
         self._batch_idx = -1
@@ -76,11 +84,6 @@ class TrainingModule(pl.LightningModule):
         self._within_epoch: Any = None
         self._train_scores = Scores(task, metrics)
         self._val_scores = Scores(task, metrics)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """The number of batches of training rows."""
-        return self._train.batches
 
     @property
     def evaluated(self) -> Network:
@@ -94,23 +97,12 @@ class TrainingModule(pl.LightningModule):
         optimizer = self._recipe.make_optimizer(self.network.trained_parameters())
         if self._recipe.make_schedule is None:
             return optimizer
-        gathered = self.trainer.accumulate_grad_batches
-        self._schedule = self._recipe.make_schedule(
-            optimizer, self._total_steps, -(-self._train.batches // gathered)
-        )
+        self._schedule = self._recipe.make_schedule(optimizer, self._length)
         config: dict[str, Any] = {"scheduler": self._schedule.scheduler}
         if self.automatic_optimization:
-            # Lightning would step a plateau schedule only after the checkpoint is written; `end_epoch` does it before.
-            config |= {"interval": self._schedule.interval, "reduce_on_plateau": False}
+            # At the end of an epoch, Lightning would step after the checkpoint is written; `end_epoch` does it before.
+            config |= {"interval": "step", "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": config}
-
-    @property
-    def _total_steps(self) -> int | None:
-        if self.automatic_optimization:
-            steps = self.trainer.estimated_stepping_batches
-            return int(steps) if math.isfinite(steps) else None
-        epochs = self.trainer.max_epochs
-        return self._train.batches * epochs if epochs is not None and epochs >= 0 else None
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step the schedule after an optimizer step; `end_epoch` steps it after an epoch."""
@@ -186,6 +178,8 @@ class TrainingModule(pl.LightningModule):
             return
         within = own_part(self._within_epoch, self._train.rank, self._train.ranks, self.device)
         self._within_epoch = None
+        # Set by Lightning's GradientAccumulationScheduler at the start of an epoch.
+        self.trainer.accumulate_grad_batches = self._plan.group(self.current_epoch)
         self.on_train_epoch_start()
         # Lightning restores it too, except where a schedule made it count batches before the checkpoint was read.
         self._train.load_state_dict(within["rows"])
@@ -204,7 +198,8 @@ class TrainingModule(pl.LightningModule):
         if self.automatic_optimization:
             # L-BFGS evaluates a batch's loss several times; only the first one counts in the epoch's metrics.
             counts, self._batch_idx = batch_idx != self._batch_idx, batch_idx
-            return self._loss(batch, counts)
+            loss, weight = self._loss(batch, counts), self._plan.weight(self.current_epoch, batch_idx)
+            return loss if weight == 1 else loss * weight
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         one: Any
         for one in batch:
@@ -266,7 +261,7 @@ class TrainingModule(pl.LightningModule):
             step = first + int((~finite).nonzero()[0]) + 1
             value = float(losses[step - first - 1])
             raise Diverged(
-                f"the training loss became {value} in epoch {self.current_epoch}, step {step} of {self._train.batches}",
+                f"the training loss became {value} in epoch {self.current_epoch}, step {step} of {self._plan.batches}",
                 where="train/loss",
                 hint=self._advice,
             )
@@ -313,7 +308,7 @@ class TrainingModule(pl.LightningModule):
             **scores,
             **self.epoch_metrics,
             "lr": self._epoch_lr,
-            "samples_per_second": self._train.rows / self.epoch_seconds,
+            "samples_per_second": self._rows / self.epoch_seconds,
         }
         if self._schedule is not None:
             self._schedule.end_epoch(self.epoch_metrics.get(self._recipe.monitor))
@@ -322,6 +317,7 @@ class TrainingModule(pl.LightningModule):
     def _end_of_training(self) -> None:
         if self._losses:
             self._check_finite(self._losses)
+            self._rows = self._train.rows_before(len(self._losses))
             self._losses.clear()
             self.epoch_seconds = time.perf_counter() - self._started
             self._update_average(epoch_ends=True)

@@ -13,11 +13,10 @@ from torch.optim.optimizer import ParamsT
 
 from dlcli.training.averaging import Averaging
 from dlcli.training.fields import Batch
-from dlcli.training.schedules import Schedule
+from dlcli.training.schedules import Length, Schedule
 
 MakeOptimizer = Callable[[ParamsT], Optimizer]
-# From the optimizer, the total number of steps (None: unknown) and the steps of an epoch.
-MakeSchedule = Callable[[Optimizer, int | None, int], Schedule]
+MakeSchedule = Callable[[Optimizer, Length], Schedule]
 Augment = Callable[[Batch], Batch]
 
 
@@ -36,7 +35,8 @@ class Recipe:
         callbacks: Lightning callbacks of the user's choice.
         monitor: the metric that chooses the best epoch and drives a plateau schedule.
         mode: `min` or `max`.
-        make_schedule: from the optimizer to its learning-rate schedule; None keeps the rate constant.
+        make_schedule: from the optimizer and the length of training to the learning-rate schedule; None keeps the rate
+            constant.
         augment: from a batch of training rows to a changed one, as `dlcli.augmentation` describes it.
         averaging: averages the weights; validation then uses the average.
         keep_last: the last epoch counts as the best, for runs without validation rows.

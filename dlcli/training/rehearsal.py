@@ -23,6 +23,7 @@ from dlcli.training.frozen import frozen_names
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
+from dlcli.training.step_plan import plan_steps
 from dlcli.training.user_errors import blamed_on
 
 # Timed steps at most, and seconds after which no further one is begun.
@@ -74,6 +75,7 @@ def rehearse(
     trainer, batch_size = recipe.make_trainer(logger=False, enable_checkpointing=False), recipe.batch_size
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     loader = BatchLoader(train, batch_size, join_single=True)
+    plan = plan_steps(loader, recipe.trainer_arguments, recipe.callbacks)
     with _enough_memory(network, task, train, batch_size, device):
         task.to(device)
         precision.convert_module(network.to(device)).train()
@@ -93,7 +95,7 @@ def rehearse(
             batches = max(0, torch.cuda.max_memory_allocated(device) - sum(sizes.values()))
         sizes |= {"batch": batches, "data": sum(map(_held, (*train.values(), *(val or {}).values())))}
         typical = _batch(loader, loader.batches // 2, device)
-        seconds = _seconds(partial(step, typical), device) * loader.batches
+        seconds = _seconds(partial(step, typical), device) * plan.batches
         if val is not None:
             seconds += _validation(network, BatchLoader(val, max(batch_size, 512)), precision, device)
     saved = network.model.state_dict()
@@ -105,7 +107,7 @@ def rehearse(
         device=str(device),
         parameters=sum(p.numel() for p in network.parameters()),
         trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
-        steps_per_epoch=-(-loader.batches // trainer.accumulate_grad_batches),
+        steps_per_epoch=plan.steps(0),
         seconds_per_epoch=seconds,
         memory=sizes,
         disk=weights + state,

@@ -16,6 +16,21 @@ Epochs = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True)
+class Length:
+    """The planned length of a training run.
+
+    Attributes:
+        steps: number of optimizer steps, or None if only time or a callback ends the training.
+        epochs: number of epochs, including one that is not completed, or None as for `steps`.
+        steps_per_epoch: number of optimizer steps of the first epoch.
+    """
+
+    steps: int | None
+    epochs: int | None
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A scheduler, and whether it steps after each epoch or each optimizer step."""
 

@@ -9,7 +9,6 @@ from textwrap import dedent
 import pytest
 
 from dlcli import runner
-from dlcli.checks.settings import find_config_warnings
 from dlcli.errors import ConfigError, InputError
 
 IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
@@ -253,18 +252,9 @@ def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
         "Use callbacks=none, or callbacks.early_stopping.patience=20: the best epoch is kept in any case.",
     )
     assert warning.message.startswith("may stop training before the cycle of 20 epochs is complete")
-    stopping = {
-        "_target_": "pytorch_lightning.callbacks.EarlyStopping",
-        "monitor": "val/loss",
-        "patience": 20,
-    }
-    scheduler = {"_target_": "torch.optim.lr_scheduler.OneCycleLR"}
-    patient = {
-        "scheduler": scheduler,
-        "trainer": {"max_epochs": 20},
-        "callbacks": {"early_stopping": stopping},
-    }
-    assert not list(find_config_warnings(patient))
+    patient = "callbacks.early_stopping.patience=20"
+    _, data = runner.check([*IRIS, "scheduler=onecycle", "trainer.max_epochs=20", patient])
+    assert not data.warnings
 
 
 def test_a_word_in_a_mapping_that_is_no_choice_is_guessed_at() -> None:

@@ -40,6 +40,7 @@ def trainer(ranks: int = 1, accumulate: int = 1, batches: int = 100) -> Any:
         world_size=ranks,
         accumulate_grad_batches=accumulate,
         num_training_batches=batches,
+        should_stop=False,
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
     )
 
@@ -147,6 +148,7 @@ def test_weights_that_no_checkpoint_needs_are_removed(tmp_path: Path) -> None:
 
 def test_a_resumed_run_restores_the_best_epoch(tmp_path: Path) -> None:
     state = {"best_epoch": 3, "best_value": 0.25, "finished_epochs": 5, "stopped": False}
+    state["asked_to_stop"] = True
     resumed = Checkpoints(tmp_path, "loss", "min", 10, progress=ResumePoint(tmp_path / LAST, 5, False, state))
     resumed.load_state_dict(state)
     assert resumed.state_dict() == state
@@ -156,5 +158,5 @@ def test_a_resumed_run_restores_the_best_epoch(tmp_path: Path) -> None:
     fresh = Checkpoints(tmp_path, "loss", "max", 10)
     assert fresh.best_weights is None
     assert fresh.state_dict() == {
-        "best_epoch": None, "best_value": -math.inf, "finished_epochs": 0, "stopped": False,
+        "best_epoch": None, "best_value": -math.inf, "finished_epochs": 0, "stopped": False, "asked_to_stop": False,
     }  # fmt: skip

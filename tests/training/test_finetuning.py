@@ -23,6 +23,7 @@ from dlcli.training.epoch_state import LAST
 from dlcli.training.finetuning import FeatureExtraction, FineTuning, Finetuning, GradualUnfreezing
 from dlcli.training.fit import FitResult
 from dlcli.training.network import Network
+from dlcli.training.schedules import Length
 
 ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
 
@@ -105,7 +106,7 @@ def test_a_cycle_keeps_the_rates_apart() -> None:
     net = network(FineTuning(backbone_lr=0.1))
     optimizer = make_optimizer(ADAM, net.trained_parameters())
     node = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "interval": "step"}
-    make_schedule(node, optimizer, 10, 5)
+    make_schedule(node, optimizer, Length(10, 2, 5))
     assert optimizer.param_groups[0]["lr"] == pytest.approx(10 * optimizer.param_groups[-1]["lr"])
 
 

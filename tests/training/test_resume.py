@@ -117,8 +117,8 @@ def test_averages_and_schedules_go_on_too(gathered: int, tmp_path: Path) -> None
 
         return {
             "averaging": EMA(0.9),
-            "make_schedule": lambda optimizer, steps, per_epoch: Schedule(
-                cosine(optimizer, steps, per_epoch), "step"
+            "make_schedule": lambda optimizer, length: Schedule(
+                cosine(optimizer, length.steps, length.steps_per_epoch), "step"
             ),
         }
 

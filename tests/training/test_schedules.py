@@ -15,7 +15,7 @@ from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.errors import ConfigError
-from dlcli.training.schedules import cosine, polynomial
+from dlcli.training.schedules import Length, cosine, polynomial
 
 SCHEDULERS = sorted(set(options("scheduler", [shipped_folder()])) - {"none"})
 
@@ -74,12 +74,12 @@ def test_single_steps_and_chunks_give_the_same_bits(name: str, tmp_path: Path) -
 def test_schedules_end_with_the_training_when_gradients_are_gathered(tmp_path: Path) -> None:
     seen = []
 
-    def make(optimizer: Any, total_steps: int, steps_per_epoch: int) -> Any:
-        seen.append((total_steps, steps_per_epoch))
-        return make_schedule(node("polynomial"), optimizer, total_steps, steps_per_epoch)
+    def make(optimizer: Any, length: Length) -> Any:
+        seen.append(length)
+        return make_schedule(node("polynomial"), optimizer, length)
 
     train(tmp_path, accumulate_grad_batches=4, options={"make_schedule": make})
-    assert seen == [(21, 7)]  # 25 batches an epoch, in steps of 4
+    assert seen == [Length(21, 3, 7)]  # 25 batches an epoch, in steps of 4
     (state,) = torch.load(tmp_path / "last.ckpt", weights_only=True)["lr_schedulers"]
     assert state["last_epoch"] == 21
     assert state["_last_lr"] == [0.0]
@@ -87,5 +87,5 @@ def test_schedules_end_with_the_training_when_gradients_are_gathered(tmp_path: P
 
 def test_a_schedule_that_needs_an_end_asks_for_one() -> None:
     with pytest.raises(ConfigError, match=r"scheduler: needs the total number(.|\n)*trainer.max_epochs"):
-        make_schedule(node("cosine"), sgd(), None, 10)
-    make_schedule(node("plateau"), sgd(), None, 10)
+        make_schedule(node("cosine"), sgd(), Length(None, None, 10))
+    make_schedule(node("plateau"), sgd(), Length(None, None, 10))

@@ -1,0 +1,40 @@
+"""When training ends before its last epoch: the limit of steps, and whether the minimum length is reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+
+class StepLimit(Callback):
+    """Ends training after a number of optimizer steps, if necessary within an epoch.
+
+    That epoch is validated and saved like every other one. Lightning's own limit would skip both, and would repeat the
+    end of an epoch when training is resumed. As in Lightning, the limit has priority over `min_epochs` and `min_steps`.
+
+    Args:
+        max_steps: number of optimizer steps; -1 means no limit.
+    """
+
+    def __init__(self, max_steps: int) -> None:
+        self.max_steps = max_steps
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Take over the trainer's limit."""
+        trainer.fit_loop.epoch_loop.max_steps = -1
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop once the number of steps is reached; Lightning then validates."""
+        if 0 <= self.max_steps <= trainer.global_step:
+            trainer.fit_loop.min_epochs = 0
+            trainer.fit_loop.epoch_loop.min_steps = None
+            trainer.should_stop = True
+
+
+def is_ending(trainer: pl.Trainer) -> bool:
+    """Return whether something has asked to stop, and `min_epochs` and `min_steps` are reached."""
+    return trainer.should_stop and trainer.fit_loop._can_stop_early

@@ -1,0 +1,120 @@
+"""Gradient accumulation: each step is the mean over the rows of its group of batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fitting import data, fit_recipe
+from pytorch_lightning.callbacks import GradientAccumulationScheduler
+from torch import nn
+
+from dlcli.models.mlp import MLP
+from dlcli.tasks.losses import CrossEntropy
+from dlcli.tasks.multiclass import Multiclass
+from dlcli.training.loader import BatchLoader
+from dlcli.training.network import Network
+from dlcli.training.schedules import Length
+from dlcli.training.step_plan import StepPlan, plan_steps
+
+
+def weights(
+    folder: Path, rows: int, batch_size: int, loss: nn.Module | None = None, **options: Any
+) -> torch.Tensor:
+    """Return the weights after training without dropout, as one vector."""
+    torch.manual_seed(0)
+    network = Network(MLP((4,), 2, hidden=16))
+    task = Multiclass(["no", "yes"], [100, 100], loss or nn.CrossEntropyLoss())
+    trainer = {"max_epochs": 3, **options.pop("trainer", {})}
+    fit_recipe(
+        folder,
+        network,
+        task,
+        data(rows),
+        data(20, seed=1),
+        trainer,
+        batch_size=batch_size,
+        make_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.5, momentum=0.9),
+        **options,
+    )
+    return nn.utils.parameters_to_vector(network.parameters()).detach()
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "accumulated"),
+    [
+        (96, 8, 3),  # equal batches in complete groups
+        (90, 8, 3),  # a small last batch
+        (89, 8, 3),  # a large last batch, which a single row has joined
+        (80, 8, 3),  # a last group of one batch
+        (44, 8, 24),  # more than the batches of an epoch: all rows make up one step
+    ],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_accumulation_equals_large_batches(
+    rows: int, batch: int, accumulated: int, weighted: bool, tmp_path: Path
+) -> None:
+    loss = CrossEntropy(["no", "yes"], [150, 50], class_weights="balanced") if weighted else None
+    small = weights(tmp_path / "a", rows, batch, loss, trainer={"accumulate_grad_batches": accumulated})
+    large = weights(tmp_path / "b", rows, batch * accumulated, loss)
+    torch.testing.assert_close(small, large, rtol=0, atol=1e-6)
+
+
+def test_a_changing_accumulation_equals_large_batches(tmp_path: Path) -> None:
+    """Lightning's scheduler accumulates 1 batch in the first epoch, and 4 from the second epoch on."""
+    scheduler = GradientAccumulationScheduler({1: 4})
+    small = weights(tmp_path / "a", 90, 8, callbacks=[scheduler])
+    first = weights(tmp_path / "b", 90, 8, trainer={"max_epochs": 1})
+    assert not torch.equal(small, first)
+
+    class Grows(BatchLoader):
+        """Rows in batches of 8, and of 32 from the second epoch on."""
+
+        @property
+        def batch_size(self) -> int:
+            return 8 if self.epoch == 0 else 32
+
+        @batch_size.setter
+        def batch_size(self, rows: int) -> None: ...
+
+    loader = Grows(data(90), 8, shuffle=True)
+    torch.manual_seed(0)
+    network = Network(MLP((4,), 2, hidden=16))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5, momentum=0.9)
+    for loader.epoch in range(3):
+        for batch in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(batch), batch["y"]).backward()
+            optimizer.step()
+    large = nn.utils.parameters_to_vector(network.parameters()).detach()
+    torch.testing.assert_close(small, large, rtol=0, atol=1e-6)
+
+
+def plan(batches: int = 10, **accumulated: int) -> StepPlan:
+    return StepPlan(batches, lambda batch: 8, {int(k[1:]): v for k, v in accumulated.items()})
+
+
+def test_a_plan_counts_the_steps_of_each_epoch() -> None:
+    found = plan(_0=1, _2=4)
+    assert [found.steps(epoch) for epoch in range(4)] == [10, 10, 3, 3]
+    assert found.length(4) == Length(26, 4, 10)
+    assert found.length(None) == found.length(-1) == Length(None, None, 10)
+    assert found.length(4, 25) == Length(25, 4, 10)
+    assert found.length(4, 100) == Length(26, 4, 10)
+    assert found.length(-1, 21) == Length(21, 3, 10)
+
+
+def test_the_weights_of_a_group_add_up_to_the_batches_per_step() -> None:
+    found = StepPlan(5, [8, 8, 8, 8, 3].__getitem__, {0: 3})
+    shares = [found.weight(0, batch) for batch in range(5)]
+    assert shares == pytest.approx([1, 1, 1, 3 * 8 / 11, 3 * 3 / 11])
+
+
+@pytest.mark.parametrize(
+    ("limit", "batches"), [(None, 25), (1.0, 25), (1, 1), (0.5, 12), (7, 7), (100, 25)], ids=str
+)
+def test_a_plan_has_the_batches_that_are_trained(limit: Any, batches: int) -> None:
+    loader = BatchLoader(data(200), 8, shuffle=True)
+    assert plan_steps(loader, {"limit_train_batches": limit}).batches == batches
