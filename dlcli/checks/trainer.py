@@ -15,7 +15,7 @@ from dlcli.assembly.optimization import make_callbacks
 from dlcli.config.build import build, locate
 from dlcli.distributed.world import launched
 from dlcli.errors import Problem
-from dlcli.training.trainer_arguments import refused
+from dlcli.training.trainer_arguments import unsupported
 
 # Lightning reads defaults of the trainer's arguments from variables with this prefix.
 _PREFIX = "PL_TRAINER_"
@@ -23,11 +23,11 @@ _PREFIX = "PL_TRAINER_"
 
 def find_refused(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the trainer's arguments that dlcli does not support, each with the reason."""
-    for name, argument in refused(config["trainer"]):
+    for name, treatment in unsupported(config["trainer"]):
         yield Problem(
-            f"{config['trainer'][name]} is not supported: {argument.reason}",
+            f"{config['trainer'][name]} is not supported: {treatment.reason}",
             f"trainer.{name}",
-            argument.instead,
+            treatment.instead,
         )
     for name in sorted(os.environ):
         if name.startswith(_PREFIX):

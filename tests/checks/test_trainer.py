@@ -17,7 +17,7 @@ from dlcli.checks.settings import find_config_warnings
 from dlcli.checks.steps import warn_of_steps
 from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.errors import InputError
-from dlcli.training.trainer_arguments import ARGUMENTS, refused
+from dlcli.training.trainer_arguments import ARGUMENTS, unsupported
 
 IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
 DOCS = Path(__file__).parents[2] / "docs" / "trainer.md"
@@ -42,7 +42,7 @@ def test_every_argument_of_the_trainer_is_treated() -> None:
 
 def test_the_defaults_of_the_trainer_are_accepted() -> None:
     defaults = {name: parameter.default for name, parameter in parameters().items() if name in ARGUMENTS}
-    assert [name for name, _ in refused(defaults)] == []
+    assert [name for name, _ in unsupported(defaults)] == []
 
 
 def test_every_callback_of_lightning_is_treated() -> None:
