@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dlcli.training.epoch_state import LAST
-from dlcli.training.fit import Fitted
+from dlcli.training.fit import FitResult
 from dlcli.training.network import Network
 
 BATCHES = ROWS // BATCH
 
 
-def assert_best_is_saved(network: Network, fitted: Fitted) -> None:
+def assert_best_is_saved(network: Network, fitted: FitResult) -> None:
     """The recorded metric of the best epoch is that of the saved weights."""
     network.model.load_state_dict(load_file(fitted.best_weights))
     val = data(50, seed=1)

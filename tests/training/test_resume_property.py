@@ -27,7 +27,7 @@ from dlcli.training import fit as fitting_module
 from dlcli.training.averaging import EMA, SWA
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.epoch_state import LAST
-from dlcli.training.fit import Fitted
+from dlcli.training.fit import FitResult
 
 CASES = int(os.environ.get("DLCLI_RESUMES", "6"))
 BATCHES = 7  # of an epoch; the last one is smaller
@@ -169,7 +169,7 @@ class Moments:
             yield
 
 
-def run(folder: Path, make: Callable[[], dict[str, Any]], moments: Moments, earlier: Any = ()) -> Fitted:
+def run(folder: Path, make: Callable[[], dict[str, Any]], moments: Moments, earlier: Any = ()) -> FitResult:
     made = make()
     options = {**made.pop("options"), "listen": moments.listen, "earlier": list(earlier)}
     with moments.watching():
@@ -201,7 +201,7 @@ def assert_equal(one: Any, other: Any, where: str = "") -> None:
         assert one == other, where
 
 
-def measured(fitted: Fitted) -> list[dict[str, float]]:
+def measured(fitted: FitResult) -> list[dict[str, float]]:
     return [{k: v for k, v in epoch.items() if k != "samples_per_second"} for epoch in fitted.history]
 
 
