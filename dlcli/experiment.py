@@ -29,6 +29,7 @@ from dlcli.datasets.raw_rows import load_current
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
+from dlcli.preprocessing.base import notices_of
 from dlcli.runs.folder import absolute_paths
 from dlcli.splits.split import Split, check_overlap, limit_splits, thin_rows
 from dlcli.tasks.facts import target_facts
@@ -92,7 +93,7 @@ class Experiment:
                 where="runs_dir",
                 hint="Make room, or record on another disk: --runs-dir DIR.",
             )
-        return replace(rehearsal, **features)
+        return replace(rehearsal, **features, notices=tuple(notices_of(parts.preprocessing)))
 
 
 def plan_experiment(

@@ -25,6 +25,7 @@ from dlcli.assembly.parts import Parts, assemble
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
+from dlcli.datasets.notices import Notice, as_plain, notice_metrics
 from dlcli.datasets.raw_rows import load_data
 from dlcli.distributed.ranks import gathered, run_rank
 from dlcli.distributed.world import World
@@ -36,6 +37,7 @@ from dlcli.gate.gate import current
 from dlcli.inference.evaluate import evaluate_rows, figures, named_baselines, outputs_on, save_outputs
 from dlcli.inference.latency import latency_ms
 from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, save_model
+from dlcli.preprocessing.base import notices_of
 from dlcli.process.program import run_program
 from dlcli.reports.report import write_report
 from dlcli.reports.summary import panel_rows, summarize
@@ -126,7 +128,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         check_subfolders(run_dir)
         data = load_data(job.config["dataset"])
         split = read_split(recorder.ledger, len(data))
-        fitted = _train(job, data, split, recorder, listen)
+        fitted, notices = _train(job, data, split, recorder, listen)
         listen(TrainingEnded())
         # The model is evaluated from its files, which `eval` and `predict` read in the same way.
         model, features, tuned = _reload(job.config, run_dir, data, split, fitted.device)
@@ -152,13 +154,15 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             recorder.tag(TUNED_TAG, text)
         if fitted.note:
             recorder.tag(CHECKPOINT_TAG, fitted.note)
-        notes = [*filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
+        lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
+        notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
         recorder.finish(
             {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
                 "metrics": list(metrics),
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
+                "notices": as_plain(notices),
                 "messages": [*notes, *_profiled(run_dir), diagnosis],
             },
         )
@@ -195,8 +199,14 @@ def _naming(ledger: Ledger) -> Iterator[None]:
         raise
 
 
-def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener) -> FitResult:
-    """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights."""
+def _train(
+    job: Job, data: Data, split: Split, recorder: Recorder, listen: Listener
+) -> tuple[FitResult, list[Notice]]:
+    """Fit preprocessing and network on the training rows; write the model folder with the best epoch's weights.
+
+    Returns:
+        The fitted network, and what reading and preprocessing left out or converted.
+    """
     config, run_dir = job.config, Path(job.run_dir)
     # The random state of a notebook is not changed.
     with isolate_rng():
@@ -213,6 +223,8 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Liste
             step=0,
         )
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
+        notices = [*data.notices, *notices_of(parts.preprocessing)]
+        recorder.log(notice_metrics(notices), step=0)
         restore_checkpoints(recorder.ledger)
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
         found = run_finder(config, parts, job.seed)
@@ -237,11 +249,12 @@ def _train(job: Job, data: Data, split: Split, recorder: Recorder, listen: Liste
         model=config["model"],
         task=config["task"],
         kind=data.kind,
+        image_kinds=data.kinds,
         model_facts=parts.facts,
         task_facts=parts.target_facts,
         run_id=recorder.ledger.run_id,
     )
-    return fitted
+    return fitted, notices
 
 
 def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:

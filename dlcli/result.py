@@ -31,6 +31,7 @@ class Result:
         best: Of a sweep, the best trial, with the `command` that trains it.
         front: Of a sweep with several objectives, numbers of the trials on the Pareto front.
         params: Of a fold in nested cross-validation, the settings that were chosen for it.
+        notices: What reading the data left out or converted: `key`, `count`, `text`, `where`, `hint`, `warns`.
         messages: Sentences for the user.
     """
 
@@ -48,6 +49,7 @@ class Result:
     best: dict[str, Any] | None = None
     front: tuple[int, ...] = ()
     params: dict[str, Any] = field(default_factory=dict)
+    notices: tuple[dict[str, Any], ...] = ()
     messages: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -79,6 +81,7 @@ class Result:
                 | ({"params": fold.params} if fold.params else {})
                 for number, fold in enumerate(self.folds)
             ],
+            "notices": list(self.notices),
             "duration_s": self.duration_s,
         }
         sweep = {"trials": list(self.trials), "best": self.best, "front": list(self.front)}

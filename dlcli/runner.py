@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -202,6 +203,7 @@ def check(
     from dlcli.checks.profile import profile
     from dlcli.checks.settings import find_config_warnings
     from dlcli.cross_validation.choice import searches_in_folds
+    from dlcli.datasets.notices import warnings_of
     from dlcli.experiment import plan_experiment
     from dlcli.sweeps.search_in_folds import plan_nested
 
@@ -210,7 +212,10 @@ def check(
         plan_nested(experiment, overrides)
     data = profile(experiment.data, experiment.splits)
     doubts = tuple(find_config_warnings(experiment.config, experiment.splits))
-    return experiment.rehearse(), replace(data, warnings=(*doubts, *data.warnings))
+    rehearsal = experiment.rehearse()
+    lost = warnings_of(rehearsal.notices)
+    rehearsal = replace(rehearsal, notices=(*experiment.data.notices, *rehearsal.notices))
+    return rehearsal, replace(data, warnings=(*doubts, *data.warnings, *lost))
 
 
 def evaluate(
@@ -226,8 +231,9 @@ def evaluate(
     """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file."""
     import numpy as np
 
+    from dlcli.datasets.notices import as_plain
     from dlcli.inference.evaluate import choose_device, evaluate_rows, figures
-    from dlcli.prediction.evaluation_file import labelled_rows
+    from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
     from dlcli.runs.folder import open_run, with_overrides
 
     started = time.monotonic()
@@ -239,7 +245,10 @@ def evaluate(
         with opened.gate.closed():
             data = labelled_rows(config["dataset"], file, model)
         part, rows = "test", np.arange(len(data))
-    evaluation = evaluate_rows(model, data, rows, choose_device(config["trainer"].get("accelerator", "auto")))
+    losses: Counter[str] = Counter()
+    device = choose_device(config["trainer"].get("accelerator", "auto"))
+    evaluation = evaluate_rows(model, data, rows, device, losses=losses)
+    notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(losses)]
     metrics, baselines = figures({part: evaluation})
     return Result.of(
         opened.ledger,
@@ -248,7 +257,8 @@ def evaluate(
         metrics=metrics,
         baselines=baselines,
         duration_s=round(time.monotonic() - started, 3),
-        messages=opened.notes,
+        notices=tuple(as_plain(notices)),
+        messages=(*opened.notes, *(f"{notice.text}." for notice in notices if notice.warns)),
     )
 
 
@@ -275,8 +285,8 @@ def predict(
     for note in opened.notes:
         listen(Note(note))
     with written_to(output) if isinstance(output, Path) else output as write:
-        lines = predict_rows(opened, model, data, write, device=device, listen=listen)
-    return Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines)
+        lines, notices = predict_rows(opened, model, data, write, device=device, listen=listen)
+    return Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines, tuple(notices))
 
 
 def export(

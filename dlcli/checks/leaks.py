@@ -34,7 +34,7 @@ _EQUAL = {
 
 def find_duplicates(data: Data, split: Split) -> Iterator[Problem]:
     """Yield a warning for test or validation rows whose inputs are also among the training rows."""
-    codes = _codes(data.x)
+    codes = _codes(data.x) if data.kind in _EQUAL else None
     if codes is None:
         return
     trained = codes[split.train]
@@ -66,7 +66,7 @@ def _codes(x: Any) -> np.ndarray | None:
         return pd.util.hash_pandas_object(x, index=False).to_numpy()
     if isinstance(x, Texts):
         return np.fromiter(map(hash, x), dtype=np.int64, count=len(x))
-    if isinstance(x, np.ndarray) and x.dtype == np.uint8:
+    if isinstance(x, np.ndarray) and x.ndim >= 3:
         digests = (hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest() for image in x)
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
     return None

@@ -14,6 +14,7 @@ from dlcli.checks.column_profile import ColumnProfile, describe_columns
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks
 from dlcli.checks.time_order import find_time_leaks
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.ragged import RaggedRows
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.texts import Texts
@@ -39,7 +40,7 @@ class Profile:
         classes: number of rows of each class, or with each label.
         targets: profiles of the targets, for regression.
         columns: profiles of the columns, for tables.
-        warnings: findings that make results unreliable; they prevent nothing.
+        warnings: notices that make results unreliable; they prevent nothing.
     """
 
     name: str
@@ -75,6 +76,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from find_time_leaks(data, splits)
     yield from _useless(sample)
     yield from data.warnings
+    yield from warnings_of(data.notices)
     yield from _rare_classes(data, splits)
 
 

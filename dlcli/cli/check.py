@@ -61,7 +61,9 @@ def _rows(found: Rehearsal) -> dict[str, str]:
     if found.features_bytes:
         time, room = duration(found.features_seconds), amount(found.features_bytes)
         features["features"] = f"about {time} before the first epoch, once; {room} on the disk"
+    reading = "; ".join(notice.text for notice in found.notices if not notice.warns)
     return {
+        **({"reading": reading} if reading else {}),
         "parameters": f"{found.parameters:,}{trains}",
         "device": found.device,
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",

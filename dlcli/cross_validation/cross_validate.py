@@ -15,6 +15,7 @@ from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
 from dlcli.cross_validation.parent_report import write_parent_report
 from dlcli.cross_validation.refit import refit
+from dlcli.datasets.notices import as_plain
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
@@ -122,6 +123,7 @@ def cross_validate(
             result={
                 "metrics": list(figures),
                 "messages": messages,
+                "notices": as_plain(estimation.data.notices),
                 "duration_s": round(time.monotonic() - started, 3),
                 "folds": [result.run_id for result in results],
                 "chosen": [result.params for result in results],

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from dlcli.datasets.notices import Notice
 from dlcli.errors import Problem
 
 Kind = Literal["table", "image", "sequence", "tokens"]
@@ -49,6 +50,8 @@ class Data:
         val_rows: indices of the dataset's own validation set. A hold-out validates on them; folds treat them as any
             other rows.
         warnings: peculiarities of the rows that are not errors, with their place in the file.
+        notices: what reading left out or converted, with numbers, which are recorded.
+        kinds: for images in files, the number of each kind of pixels; new images of other kinds are told.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Data:
     reach: int | None = None
     val_rows: np.ndarray | None = None
     warnings: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,8 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.data import Data, Kind
+from dlcli.datasets.folders.parts import SHOWN
 from dlcli.datasets.huggingface import open_parts, stored_images
 from dlcli.datasets.images.loading import ImageOptions, load_images
+from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.tables.arrow_types import to_frame
 from dlcli.datasets.tables.columns import is_text
 from dlcli.datasets.tables.source import Source
@@ -21,6 +23,7 @@ from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
+from dlcli.formatting import counted
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -31,12 +34,21 @@ _SAMPLE_ROWS = 2000
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """All rows, memory-mapped from files; `parts` has train, val or test for each row, `place` is their source."""
+    """All rows, memory-mapped from files.
+
+    Attributes:
+        table: the rows.
+        parts: train, val or test for each row.
+        features: types of the columns.
+        place: source of the rows.
+        notices: splits that were left out.
+    """
 
     table: pa.Table
     parts: np.ndarray
     features: Features
     place: Path
+    notices: tuple[Notice, ...]
 
 
 def load(
@@ -74,7 +86,8 @@ def load(
     """
     of_images = ImageOptions(**options)
     targets = [target] if isinstance(target, str) else list(target)
-    rows = _joined(open_parts(path, name, revision, cache_dir), targets, typed(path))
+    opened, others = open_parts(path, name, revision, cache_dir)
+    rows = _joined(opened, others, targets, typed(path))
     names = Source(pd.DataFrame(columns=rows.table.column_names), rows.place)
     names.require([text] if text else [], "dataset.text")
     names.require([image] if image else [], "dataset.image")
@@ -84,32 +97,82 @@ def load(
     if image is not None:
         entries = stored_images(rows.table.column(image), str(rows.place))
         images = load_images(rows.place, entries, of_images)
-        return _data(rows, "image", images.x, found, images.rows, note=images.note, content=images.content)
+        return _data(
+            rows,
+            "image",
+            images.x,
+            found,
+            images.rows,
+            note=images.note,
+            content=images.content,
+            notices=(*rows.notices, *_unused(rows, {image, *targets}), *images.notices),
+            kinds=images.kinds,
+        )
     everything = np.arange(len(rows.table))
     text = text or _only(_text_columns(rows, {*targets, *drop}), "text")
     if text is not None:
         texts = Texts(rows.table.column(text).cast(pa.large_string()), text)
         if on_empty == "error":
             _check_not_empty(texts, names)
-        return _data(rows, "tokens", texts, found, everything)
+        left_out = (*rows.notices, *_unused(rows, {text, *targets}))
+        return _data(rows, "tokens", texts, found, everything, notices=left_out)
     features = [name for name in rows.table.column_names if name not in {*targets, *drop}]
     if not features:
         raise DataError(f"there is no column left to predict {', '.join(targets)} from", str(rows.place))
     frame = to_frame(rows.table.select(features), rows.place)
-    return _data(rows, "table", frame, found, everything)
+    return _data(rows, "table", frame, found, everything, notices=rows.notices)
 
 
-def _joined(parts: Mapping[str, Any], targets: Sequence[str], place: Path) -> _Rows:
+def _joined(parts: Mapping[str, Any], others: Sequence[str], targets: Sequence[str], place: Path) -> _Rows:
     """Return all splits, concatenated; splits without labels, such as a competition's test rows, are left out."""
     features = parts["train"].features
     Source(pd.DataFrame(columns=list(features)), place).require(targets, "dataset.target")
     tables = {part: split.with_format("arrow")[:].select(list(features)) for part, split in parts.items()}
-    tables = {
+    labelled = {
         part: table for part, table in tables.items() if part == "train" or not _unlabelled(table, targets)
     }
-    lengths = [len(table) for table in tables.values()]
-    table = pa.concat_tables(tables.values(), promote_options="permissive")
-    return _Rows(table, np.repeat(list(tables), lengths), features, place)
+    unlabelled = [part for part in tables if part not in labelled]
+    lengths = [len(table) for table in labelled.values()]
+    table = pa.concat_tables(labelled.values(), promote_options="permissive")
+    notices = tuple(
+        _left_out(others, unlabelled, {name: len(table) for name, table in tables.items()}, place)
+    )
+    return _Rows(table, np.repeat(list(labelled), lengths), features, place, notices)
+
+
+def _left_out(
+    others: Sequence[str], unlabelled: Sequence[str], rows: Mapping[str, int], place: Path
+) -> Iterator[Notice]:
+    """Yield the splits that are not used."""
+    if others:
+        yield Notice(
+            "unused_splits",
+            len(others),
+            f"splits that are neither training, validation nor test rows left out: {first_names(others)}",
+            str(place),
+            f"Splits are used if they are named {SHOWN}.",
+        )
+    if unlabelled:
+        yield Notice(
+            "unlabelled_splits",
+            len(unlabelled),
+            "splits without labels left out: "
+            + ", ".join(f"{part} ({counted(rows[part], 'row')})" for part in unlabelled),
+            str(place),
+        )
+
+
+def _unused(rows: _Rows, used: Collection[str]) -> Iterator[Notice]:
+    """Yield the columns that are neither inputs nor targets."""
+    names = [name for name in rows.table.column_names if name not in used]
+    if names:
+        yield Notice(
+            "unused_columns",
+            len(names),
+            f"{counted(len(names), 'column')} not used: {first_names(names)}",
+            str(rows.place),
+            warns=False,
+        )
 
 
 def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.suggest import hint, near_files, question
-from dlcli.datasets.class_folders import PARTS, FileEntry, Stored
+from dlcli.datasets.folders.parts import part_of
+from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_file, typed
@@ -40,8 +41,8 @@ _TIMEOUT = 10.0
 
 def open_parts(
     path: str, name: str | None, revision: str | None, cache_dir: str | None
-) -> dict[str, Dataset]:
-    """Return the splits as train, val and test; a single split is train, whatever its name.
+) -> tuple[dict[str, Dataset], list[str]]:
+    """Return the splits as train, val and test, and the names of others; a single split is train, whatever its name.
 
     Args:
         path: a folder or file; if it does not exist and is a valid name, a dataset on the hub.
@@ -67,17 +68,27 @@ def open_parts(
     return _by_part(splits, path)
 
 
-def _by_part(splits: Mapping[str, Any], where: str) -> dict[str, Dataset]:
-    parts = {PARTS[name]: split for name, split in splits.items() if name in PARTS and len(split)}
+def _by_part(splits: Mapping[str, Any], where: str) -> tuple[dict[str, Dataset], list[str]]:
+    parts: dict[str, Any] = {}
+    for name, split in splits.items():
+        part = part_of(name) if len(split) else None
+        if part in parts:
+            raise DataError(
+                f"has two splits of {part} rows: {', '.join(n for n in splits if part_of(n) == part)}",
+                where,
+                "Leave one out, or name it otherwise.",
+            )
+        if part is not None:
+            parts[part] = split
     if not parts and len(splits) == 1:
-        parts = {"train": next(iter(splits.values()))}
+        return {"train": next(iter(splits.values()))}, []
     if not parts.get("train"):
         raise DataError(
             f"has no training split; its splits are: {', '.join(splits) or 'none'}",
             where,
             "Name the splits train and, optionally, validation and test.",
         )
-    return parts
+    return parts, [name for name, split in splits.items() if len(split) and part_of(name) is None]
 
 
 def _local(path: Path, name: str | None, cache_dir: str | None) -> Any:

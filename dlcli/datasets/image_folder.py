@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from dlcli.datasets.class_folders import list_class_folders
 from dlcli.datasets.data import Data
+from dlcli.datasets.folders.archives import is_archive
+from dlcli.datasets.folders.classes import PartFolders, list_class_folders
+from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.images.tables import list_table
 from dlcli.datasets.labelled_files import labelled
@@ -13,34 +15,36 @@ from dlcli.datasets.tables.files import is_table
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, typed
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-
 
 def load(
     path: str,
     target: str | None = None,
     image: str | None = None,
     split: str | None = None,
+    parts: PartFolders = "auto",
     **options: Annotated[Any, ImageOptions],
 ) -> Data:
     """Load images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, with a class or a number for each.
 
+    Images with more than 8 bits per channel keep them.
+
     Args:
-        path: a folder (or a .tar, read without unpacking) with one folder per class, optionally below `train/`, `test/`
-            and `val/`; or a table (.csv, .tsv, .parquet, .jsonl, .xlsx) of paths and labels.
+        path: a folder (or a .tar or .zip, read without unpacking) with one folder per class, optionally below `train/`,
+            `test/` and `val/`; or a table (.csv, .tsv, .parquet, .jsonl, .xlsx) of paths and labels.
         target: the table's label column; numbers with a decimal point are regression targets.
         image: the table's column of paths, relative to the table's folder; None takes the first column.
         split: the table's column with train, val or test for each image.
+        parts: whether folders named train, test and the like are parts of the split; false takes them as classes.
         options: fields of `ImageOptions`.
 
     Raises:
         DataError: a file or folder is missing or invalid.
     """
     asked, place = ImageOptions(**options), typed(path)
-    if is_file(place) and is_table(place):
+    if is_file(place) and not is_archive(place) and is_table(place):
         listing = list_table(place, target, image, split)
     else:
-        listing = list_class_folders(place, SUFFIXES, "images", "a table of paths and labels")
+        listing = list_class_folders(place, image_suffixes(), "images", "a table of paths and labels", parts)
     if listing.empty and asked.on_bad == "error":
         hint = "Remove the folder, add images, or set dataset.on_bad=skip to ignore it."
         raise DataError("the class folder contains no image", listing.empty[0], hint)
@@ -54,4 +58,6 @@ def load(
         target or "class",
         note=found.note,
         content=found.content,
+        notices=(*listing.notices, *found.notices),
+        kinds=found.kinds,
     )

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from dlcli.config.suggest import choices
-from dlcli.datasets.class_folders import list_class_folders
 from dlcli.datasets.data import Data
+from dlcli.datasets.folders.archives import is_archive
+from dlcli.datasets.folders.classes import PartFolders, list_class_folders
 from dlcli.datasets.labelled_files import labelled
 from dlcli.datasets.tables.columns import Kind
 from dlcli.datasets.tables.files import read_table
@@ -40,12 +41,13 @@ def load(
     header: AutoOrBool = "auto",
     quotes: AutoOrBool = "auto",
     encoding: str = "utf-8",
+    parts: PartFolders = "auto",
 ) -> Data:
     """Load texts with a class, labels or numbers for each.
 
     Args:
         path: a table (.csv, .tsv, .jsonl, .parquet; columns without a header are named c0, c1, ...); or a folder (or a
-            .tar) of .txt files with one folder per class, optionally below `train/`, `test/` and `val/`.
+            .tar or .zip) of .txt files with one folder per class, optionally below `train/`, `test/` and `val/`.
         text: the table's text column; None takes the only one that no other setting names.
         target: the table's column to predict, or several columns of numbers, or of 0 and 1.
         test_path: a table with the same columns whose rows are the final test rows.
@@ -58,13 +60,14 @@ def load(
         header: whether the first line contains the column names.
         quotes: whether cells may be enclosed in quotes, which are then not part of the text.
         encoding: encoding of the table, or of the .txt files.
+        parts: whether folders named train, test and the like are parts of the split; false takes them as classes.
 
     Raises:
         DataError: the table or a file is invalid, with file, row and column.
     """
     place = typed(path)
-    if is_folder(place) or place.suffix == ".tar":
-        return _from_folders(place, encoding, on_empty)
+    if is_folder(place) or is_archive(place):
+        return _from_folders(place, encoding, on_empty, parts)
     if target is None:
         raise DataError(
             "the column to predict is not given",
@@ -135,8 +138,8 @@ def _count_empty(source: Source, text: str, on_empty: OnEmpty) -> int:
     return int(empty.sum())
 
 
-def _from_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
-    listing = list_class_folders(place, (".txt",), "texts (.txt)", "a table of texts and labels")
+def _from_folders(place: Path, encoding: str, on_empty: OnEmpty, parts: PartFolders) -> Data:
+    listing = list_class_folders(place, (".txt",), "texts (.txt)", "a table of texts and labels", parts)
     if listing.empty:
         raise DataError("the class folder contains no text", listing.empty[0], "Remove it, or add texts.")
     texts = []
@@ -153,7 +156,15 @@ def _from_folders(place: Path, encoding: str, on_empty: OnEmpty) -> Data:
     empty = x.empty()
     if empty.any() and on_empty == "error":
         raise _empty_error(listing.entries[int(empty.argmax())].where, int(empty.sum()))
-    return labelled(place, "tokens", x, listing.labels, listing.parts, note=_note(int(empty.sum())))
+    return labelled(
+        place,
+        "tokens",
+        x,
+        listing.labels,
+        listing.parts,
+        note=_note(int(empty.sum())),
+        notices=listing.notices,
+    )
 
 
 def _empty_error(where: str, number: int) -> DataError:

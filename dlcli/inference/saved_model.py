@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -35,13 +35,14 @@ from torch import Tensor, nn
 from dlcli import __version__
 from dlcli.config.build import TARGET, build, locate
 from dlcli.datasets.data import Kind
-from dlcli.datasets.images.files import ImageFiles
-from dlcli.errors import CorruptRun, DataError, NotSet, first_line
+from dlcli.datasets.notices import Notice
+from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
-from dlcli.preprocessing.base import HasVocabulary, Preprocessing
+from dlcli.inference.rows import as_rows
+from dlcli.preprocessing.base import CountsLosses, HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
 from dlcli.tracking.manifest import Manifest, check_model
@@ -71,6 +72,8 @@ class SavedModel:
         task: The task, which converts outputs to predictions.
         kind: Kind of the data: `image`, `table`, ...
         input_shape: Shape of a row's `x`; a dimension that differs between rows is 0.
+        image_kinds: For images in files, the number of each kind of pixels in the training data; None for runs of
+            earlier versions.
     """
 
     network: Network
@@ -78,10 +81,22 @@ class SavedModel:
     task: Task
     kind: str
     input_shape: tuple[int, ...] = ()
+    image_kinds: Mapping[str, int] | None = None
 
-    def outputs(self, x: Any, device: torch.device | str = "cpu") -> Tensor:
-        """Return the network's outputs for raw rows, `(N, ...)`, on the CPU."""
-        return self.outputs_of(as_fields(self.preprocessing.transform(x)), device)
+    def outputs(
+        self, x: Any, device: torch.device | str = "cpu", losses: Counter[str] | None = None
+    ) -> Tensor:
+        """Return the network's outputs for raw rows, `(N, ...)`, on the CPU; what is lost is added to `losses`."""
+        if losses is not None and isinstance(self.preprocessing, CountsLosses):
+            fields, own = self.preprocessing.transform_and_count(x)
+            losses.update(own)
+        else:
+            fields = self.preprocessing.transform(x)
+        return self.outputs_of(as_fields(fields), device)
+
+    def notices(self, losses: Mapping[str, int]) -> list[Notice]:
+        """Return what is told about new rows with these losses."""
+        return self.preprocessing.losses(losses) if isinstance(self.preprocessing, CountsLosses) else []
 
     @torch.inference_mode()
     def outputs_of(self, fields: Fields, device: torch.device | str = "cpu") -> Tensor:
@@ -97,9 +112,14 @@ class SavedModel:
         order, outputs = loader.order(), torch.cat(parts)
         return outputs if order is None else outputs[order.argsort()]
 
-    def predict(self, x: Any, device: torch.device | str = "cpu") -> pd.DataFrame:
-        """Return predictions for raw rows (a table, an array or texts), one line per row, in the units of `y`."""
-        return self.task.predictions(self.outputs(as_rows(x, self.kind), device))
+    def predict(
+        self, x: Any, device: torch.device | str = "cpu", losses: Counter[str] | None = None
+    ) -> pd.DataFrame:
+        """Return predictions for raw rows (a table, an array or texts), one line per row, in the units of `y`.
+
+        What the preprocessing cuts or does not know is added to `losses`.
+        """
+        return self.task.predictions(self.outputs(as_rows(x, self.kind), device, losses))
 
 
 def save_model(
@@ -110,6 +130,7 @@ def save_model(
     model: Mapping[str, Any],
     task: Mapping[str, Any],
     kind: str,
+    image_kinds: Mapping[str, int],
     model_facts: Mapping[str, Any],
     task_facts: Mapping[str, Any],
     run_id: str,
@@ -123,6 +144,7 @@ def save_model(
         model: The configuration's section `model`.
         task: The configuration's section `task`.
         kind: Kind of the data.
+        image_kinds: For images in files, the number of each kind of pixels.
         model_facts: Arguments that the model received from the data.
         task_facts: Arguments that the task received from the targets.
         run_id: ID of the run.
@@ -138,6 +160,7 @@ def save_model(
     description = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
+        "image_kinds": dict(image_kinds),
         "model": dict(model),
         "task": dict(task),
         "model_facts": dict(model_facts),
@@ -184,7 +207,15 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
     network = Network(model, preprocessing.on_device())
-    return SavedModel(network, preprocessing, task, description["kind"], facts["input_shape"])
+    kinds = description.get("image_kinds")
+    return SavedModel(
+        network,
+        preprocessing,
+        task,
+        description["kind"],
+        facts["input_shape"],
+        kinds if isinstance(kinds, dict) else None,
+    )
 
 
 def load_task(folder: Path, *, trust: bool = False) -> Task:
@@ -299,46 +330,3 @@ def _pinned(package: str) -> str:
         return f"{package}=={version(package)}"
     except PackageNotFoundError:
         return package
-
-
-def as_rows(x: Any, kind: str) -> Any:
-    """Convert a caller's raw rows to the type of the kind of data.
-
-    This is a table for `table`, and an array or a table for `sequence`. Texts stay as they are; other rows become
-    arrays.
-
-    Raises:
-        DataError: `x` is the name of a file, or cannot be converted to a table.
-    """
-    if isinstance(x, Path) or (isinstance(x, str) and (kind != "tokens" or _is_file(x))):
-        raise DataError(
-            f"{x} is the name of a file, but predict expects the rows themselves",
-            "new data",
-            "Pass an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
-        )
-    if kind == "sequence":
-        return x if isinstance(x, pd.DataFrame) else np.asarray(x)
-    if kind == "table":
-        return x if isinstance(x, pd.DataFrame) else _as_table(x)
-    if kind == "tokens":
-        return x
-    if isinstance(x, ImageFiles):  # are decoded batch by batch
-        return x
-    return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
-
-
-def _as_table(x: Any) -> pd.DataFrame:
-    try:
-        return pd.DataFrame(x)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"cannot be converted to a table: {first_line(error)}", "new data", "Pass a pandas.DataFrame."
-        ) from error
-
-
-def _is_file(text: str) -> bool:
-    """Return whether a text is the name of a file. Most texts are too long for one, which raises an error."""
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False

@@ -12,9 +12,12 @@ import numpy as np
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import Targets, evaluating
+from dlcli.datasets.images.told import unseen_kinds
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.images import depth_of_model
 from dlcli.preprocessing.base import NeedsColumns
 from dlcli.preprocessing.table import Table
 from dlcli.tasks.base import Task
@@ -41,7 +44,12 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
         section |= {
             "size": list(model.input_shape[1:]),
             "color": "grey" if model.input_shape[0] == 1 else "rgb",
+            "depth": depth_of_model(model),
         }
+        if (
+            model.image_kinds is None
+        ):  # a run of an earlier version, which took the colours of transparent pixels
+            section["background"] = "ignore"
     if "types" in section:
         section["types"] = {**section["types"], **_types(section, model)}
         if section["types"].get(section.get("time")) == "categorical":
@@ -49,6 +57,11 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
     with evaluating(_targets(model.task)):
         data = read_rows(section)
     return _with_known_classes(data, model.task, file)
+
+
+def notices_on_file(data: Data, model: SavedModel, file: Path) -> list[Notice]:
+    """Return what reading the rows of a file left out or converted, and how images differ from those of training."""
+    return [*data.notices, *unseen_kinds(data.kinds, model.image_kinds or {}, str(file))]
 
 
 def _targets(task: Task) -> Targets:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
-from dlcli.datasets.class_folders import FileEntry, list_files
-from dlcli.datasets.image_folder import SUFFIXES
-from dlcli.datasets.images.decoding import Fit
-from dlcli.datasets.images.loading import Color, ImageOptions, OnBad, load_images
-from dlcli.datasets.images.tables import image_entries
-from dlcli.datasets.tables.files import is_table, read_table, require_file
+from dlcli.datasets.folders.archives import is_archive
+from dlcli.datasets.folders.classes import list_files
+from dlcli.datasets.folders.stored import FileEntry, Stored
+from dlcli.datasets.images.decoding import Background, Fit
+from dlcli.datasets.images.formats import image_suffixes
+from dlcli.datasets.images.loading import TYPES, Bits, ImageOptions, OnBad, load_images
+from dlcli.datasets.images.paths import PathFinder
+from dlcli.datasets.images.tables import image_entries, read_paths
+from dlcli.datasets.images.told import unseen_kinds
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.tables.files import is_table, require_file
 from dlcli.datasets.tables.pieces import STDIN
+from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
-from dlcli.files.paths import is_file, is_folder
-from dlcli.formatting import counted
+from dlcli.files.paths import is_folder
+from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows
 
 # Images that are predicted at a time. The number spans several batches, so that the next ones are decoded meanwhile.
@@ -32,60 +38,89 @@ class ImageSettings:
     Attributes:
         fit: `crop` scales the shorter side to size and crops the longer one; `stretch` scales both.
         on_bad: Whether a file that is not a complete image is an error or is skipped.
+        background: What shows through transparent pixels.
         image: For a table, the column of paths; None for the first column.
     """
 
     fit: Fit = "crop"
     on_bad: OnBad = "error"
+    background: Background = "white"
     image: str | None = None
 
 
 def read_images(
     files: Sequence[Path],
-    input_shape: Sequence[int],
+    model: SavedModel,
     settings: ImageSettings,
-    tell: Callable[[str], None],
+    report: Callable[[Notice], None],
 ) -> Iterator[NewRows]:
-    """Yield images with the names of their files, in size and channels as in training.
+    """Yield images with the names of their files, in size, channels and depth as in training.
 
     Args:
-        files: Image files, folders, .tar archives or tables.
-        input_shape: Shape of an image, `(C, H, W)`.
+        files: Image files, folders, archives or tables.
+        model: The model.
         settings: How the images are read.
-        tell: Receives a message about skipped files.
+        report: Receives what was left out or converted.
 
     Raises:
         DataError: A file cannot be read.
     """
-    channels, height, width = input_shape
-    entries = [entry for file in files for entry in _entries(file, settings.image)]
-    color: Color = "grey" if channels == 1 else "rgb"
-    options = ImageOptions((height, width), settings.fit, color, in_memory=False, on_bad=settings.on_bad)
+    channels, height, width = model.input_shape
+    entries: list[Stored] = []
+    for file in files:
+        own, notices = _entries(file, settings.image)
+        entries += own
+        for notice in notices:
+            report(notice)
+    options = ImageOptions(
+        (height, width),
+        settings.fit,
+        "grey" if channels == 1 else "rgb",
+        in_memory=False,
+        on_bad=settings.on_bad,
+        depth=depth_of_model(model),
+        background=settings.background,
+    )
     found = load_images(files[0], entries, options)
-    if skipped := len(entries) - len(found.rows):
-        first_skipped = entries[int(np.setdiff1d(np.arange(len(entries)), found.rows)[0])].where
-        tell(f"{counted(skipped, 'file')} skipped: not a complete image; the first: {first_skipped}")
+    for notice in (*found.notices, *unseen_kinds(found.kinds, model.image_kinds or {}, str(files[0]))):
+        report(notice)
     for first in range(0, len(found.rows), _AT_ONCE):
         some = found.rows[first : first + _AT_ONCE]
         names = pa.array([entries[row].where for row in some], pa.string())
         yield NewRows(files[0], found.x[first : first + _AT_ONCE], pa.table({"file": names}))
 
 
-def _entries(file: Path, image: str | None) -> list[FileEntry]:
+def depth_of_model(model: SavedModel) -> Bits:
+    """Return the bits per channel of the images that the model was trained on."""
+    depth = getattr(model.preprocessing, "depth_", "uint8")
+    return next((bits for bits, kind in TYPES.items() if kind == depth), 8)
+
+
+def _entries(file: Path, image: str | None) -> tuple[list[Stored], list[Notice]]:
+    """Return the images of a folder, an archive or a table, or an image file itself, and what was left out."""
     if file == STDIN:
         raise DataError("images cannot be piped in", hint="Name files, folders, a .tar or a table of paths.")
-    if is_folder(file) or file.suffix.lower() == ".tar":
-        if not is_folder(file):
-            require_file(file)
-        return list_files(file, SUFFIXES, "images")
-    require_file(file)
+    if not is_folder(file):
+        require_file(file)
+    if is_folder(file) or is_archive(file):
+        return list_files(file, image_suffixes(), "images")
     if is_table(file):
-        source = read_table(file, types={image: "text"} if image else None, missing=[""])
-        if image is None and not any(is_file(file.parent / str(name)) for name in source.frame.iloc[:, 0]):
+        source = read_paths(file, image)
+        if image is None and not _names_files(source):
             raise DataError(
                 "this model expects images, but the table's first column does not contain paths of files",
                 str(file),
                 "Name images, a folder or a .tar of them, or set the column of their paths: dataset.image=COLUMN.",
             )
         return image_entries(source, image)
-    return [FileEntry(file.name, str(file), 0, file.stat().st_size)]
+    return [FileEntry(file.name, str(file), 0, file.stat().st_size)], []
+
+
+def _names_files(source: Source) -> bool:
+    """Return whether any cell of the first column is the path of a file."""
+    finder = PathFinder(source.file.parent)
+    for name in source.frame.iloc[:, 0].dropna():
+        with suppress(DataError):
+            finder.find(str(name), "")
+            return True
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +13,11 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
-from dlcli.events import Listener, RowsPredicted, Warned, ignore
+from dlcli.events import Listener, Note, RowsPredicted, Warned, ignore
 from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.images import ImageSettings, read_images
@@ -41,12 +43,14 @@ class Predicted:
         run_name: its name.
         run_dir: the folder of its artifacts.
         lines: how many predictions were written.
+        notices: what reading the rows left out or converted, and what the model does not know.
     """
 
     run_id: str
     run_name: str
     run_dir: Path
     lines: int
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,7 @@ def predict_rows(
     *,
     device: Literal["auto", "cpu"] = "auto",
     listen: Listener = ignore,
-) -> int:
+) -> tuple[int, list[Notice]]:
     """Read the rows, predict them and write the predictions, piece by piece.
 
     Args:
@@ -96,7 +100,7 @@ def predict_rows(
         listen: Receives warnings, and the number of lines written so far.
 
     Returns:
-        The number of lines.
+        The number of lines, and what was left out, converted or not known, which is also sent as notes and warnings.
 
     Raises:
         DataError: A file, row or column does not fit the model.
@@ -105,9 +109,16 @@ def predict_rows(
     lines, place = 0, choose_device(device)
     listen(RowsPredicted(lines))
     columns: list[str] = []
-    for new in _read(opened, model, data, lambda text: listen(Warned(text))):
+    notices: list[Notice] = []
+    losses: Counter[str] = Counter()
+
+    def report(notice: Notice) -> None:
+        notices.append(notice)
+        listen(Warned(notice.text) if notice.warns else Note(notice.text))
+
+    for new in _read(opened, model, data, report):
         with placed(new.file):
-            predictions = model.predict(new.rows, place)
+            predictions = model.predict(new.rows, place, losses)
         _refuse_namesakes(new.labels.column_names, predictions)
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)
         for name in found.column_names:
@@ -119,11 +130,13 @@ def predict_rows(
         write(table)
         lines += len(table)
         listen(RowsPredicted(lines))
-    return lines
+    for notice in model.notices(losses):
+        report(notice)
+    return lines, notices
 
 
 def _read(
-    opened: OpenedRun, model: SavedModel, data: NewData, tell: Callable[[str], None]
+    opened: OpenedRun, model: SavedModel, data: NewData, report: Callable[[Notice], None]
 ) -> Iterator[NewRows]:
     """Yield the rows of the files with the reader for the run's kind of data."""
     files, preprocessing = data.files, model.preprocessing
@@ -133,11 +146,13 @@ def _read(
         return read_tables(files, preprocessing, keep, read(FormatOptions))
     if model.kind == "tokens":
         column = getattr(preprocessing, "column_", "") or None
-        return read_texts(files, keep, read(TextSettings, text=column))
+        return read_texts(files, keep, read(TextSettings, text=column), report)
     if data.keep:
         raise InputError("columns can be kept only from tables and texts", "--keep", "Remove the option.")
     if model.kind == "image":
-        return read_images(files, model.input_shape, read(ImageSettings), tell)
+        # Runs of earlier versions took the colours of transparent pixels.
+        background = "ignore" if model.image_kinds is None else "white"
+        return read_images(files, model, read(ImageSettings, background=background), report)
     if isinstance(preprocessing, Series):
         return read_series(files, preprocessing, read(StepSettings, id=preprocessing.id_ or None))
     if isinstance(preprocessing, Sequences):

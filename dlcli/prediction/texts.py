@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from dlcli.datasets.class_folders import list_files
+from dlcli.datasets.folders.archives import is_archive
+from dlcli.datasets.folders.classes import list_files
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.compression import format_of, opened
 from dlcli.datasets.tables.files import require_file
 from dlcli.datasets.tables.format_options import FormatOptions
@@ -46,7 +48,10 @@ class TextSettings(FormatOptions):
 
 
 def read_texts(
-    files: Sequence[Path], keep: Sequence[str] | None, settings: TextSettings
+    files: Sequence[Path],
+    keep: Sequence[str] | None,
+    settings: TextSettings,
+    report: Callable[[Notice], None],
 ) -> Iterator[NewRows]:
     """Yield texts with their numbers, counted from 0 in each file; for a folder of .txt files, with the files' names.
 
@@ -59,8 +64,8 @@ def read_texts(
     for file in files:
         if file != STDIN and not is_folder(file):
             require_file(file)
-        if is_folder(file) or format_of(file) == ".tar":
-            yield from _one_a_file(file, settings.encoding)
+        if is_folder(file) or is_archive(file):
+            yield from _one_a_file(file, settings.encoding, report)
         elif file == STDIN:
             stream = piped()
             if stream.peek().lstrip()[:1] == b"{" or _names_column(stream.peek(), settings):
@@ -122,8 +127,10 @@ def _clean(text: str, encoding: str, where: str) -> str:
     return text
 
 
-def _one_a_file(place: Path, encoding: str) -> Iterator[NewRows]:
-    entries = list_files(place, (".txt",), "texts (.txt)")
+def _one_a_file(place: Path, encoding: str, report: Callable[[Notice], None]) -> Iterator[NewRows]:
+    entries, notices = list_files(place, (".txt",), "texts (.txt)")
+    for notice in notices:
+        report(notice)
     for first in range(0, len(entries), PIECE):
         some = entries[first : first + PIECE]
         texts = [_decoded(entry.read(), encoding, entry.where) for entry in some]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 from torch import nn
 
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.columns import Kind
 
 
@@ -34,6 +36,30 @@ class Preprocessing(Protocol):
 
         If it has a method `restore(outputs, x)`, that method reverts the effect of the transformation on the outputs.
         """
+
+
+@runtime_checkable
+class HasNotices(Protocol):
+    """A preprocessing that knows, after fitting, what it cuts or converts."""
+
+    def notices(self) -> list[Notice]:
+        """Return what is told about the training rows."""
+
+
+@runtime_checkable
+class CountsLosses(Protocol):
+    """A preprocessing that counts what it cuts or does not know in new rows."""
+
+    def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
+        """Return the fields as `transform` does, and counts, which are added over pieces of the rows."""
+
+    def losses(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return what is told about new rows with these counts."""
+
+
+def notices_of(preprocessing: Any) -> list[Notice]:
+    """Return what is told about the training rows, if the preprocessing knows anything."""
+    return preprocessing.notices() if isinstance(preprocessing, HasNotices) else []
 
 
 @runtime_checkable

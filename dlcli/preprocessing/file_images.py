@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -18,16 +18,22 @@ _AHEAD = 3
 
 Rows = slice | Tensor
 
+# Converts images `(B, H, W)` or `(B, H, W, C)` to `(B, C, H, W)`.
+Convert = Callable[[np.ndarray], np.ndarray]
+
 
 class FileImages:
-    """Images as bytes `(N, C, H, W)`, decoded batch by batch.
+    """Images `(N, C, H, W)`, decoded and converted batch by batch.
 
     After a call of `expect`, some batches are decoded ahead while the current one trains. Decoding runs in threads,
     since Pillow releases the GIL.
     """
 
-    def __init__(self, files: ImageFiles, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, files: ImageFiles, convert: Convert | None = None, device: torch.device | str = "cpu"
+    ) -> None:
         self._files = files
+        self._convert = convert or channels_first
         self._device = torch.device(device)
         self._pool: ThreadPoolExecutor | None = None
         self._coming: Iterator[Rows] = iter(())
@@ -56,7 +62,7 @@ class FileImages:
 
     def to(self, device: torch.device) -> FileImages:
         """Return a field of the same rows whose batches are moved to a device."""
-        return FileImages(self._files, device)
+        return FileImages(self._files, self._convert, device)
 
     def expect(self, batches: Iterator[Rows]) -> None:
         """Announce the batches that will be read next, and start decoding the first of them."""
@@ -80,10 +86,10 @@ class FileImages:
         else:
             futures = self._start(numbers)
         height, width, *channels = self._files.shape[1:]
-        images = np.empty((len(numbers), height, width, *channels), np.uint8)
+        images = np.empty((len(numbers), height, width, *channels), self._files.dtype)
         for place, future in enumerate(futures):
             images[place] = future.result()
-        return torch.from_numpy(np.ascontiguousarray(channels_first(images))).to(self._device)
+        return torch.from_numpy(np.ascontiguousarray(self._convert(images))).to(self._device)
 
     def _numbers(self, rows: Rows) -> list[int]:
         return list(range(len(self))[rows]) if isinstance(rows, slice) else rows.tolist()
@@ -96,6 +102,4 @@ class FileImages:
 
 def channels_first(x: np.ndarray) -> np.ndarray:
     """Return images `(N, H, W)` or `(N, H, W, C)` as a view `(N, C, H, W)`."""
-    if x.dtype != np.uint8:
-        raise TypeError(f"images must be bytes (uint8), not {x.dtype}")
     return x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)

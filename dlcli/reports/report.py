@@ -77,7 +77,15 @@ def _worst_images(model: SavedModel, data: Data, evaluation: Evaluation) -> Figu
     note = (
         f"{min(len(worst), MOST)} of {len(worst):,} errors in {len(evaluation.rows):,} rows, the worst first."
     )
-    return image_grid(np.asarray(take(data.x, rows)), [text for _, text in worst], note)
+    return image_grid(_as_bytes(np.asarray(take(data.x, rows))), [text for _, text in worst], note)
+
+
+def _as_bytes(images: np.ndarray) -> np.ndarray:
+    """Return images for a plot: the range of values becomes that of bytes."""
+    if images.dtype == np.uint8:
+        return images
+    low, high = float(images.min()), float(images.max())
+    return np.rint((images - low) * (255 / (high - low or 1.0))).astype(np.uint8)
 
 
 def _write_breakdown(file: Path, model: SavedModel, evaluations: Mapping[Part, Evaluation]) -> None:

@@ -10,7 +10,9 @@ import torchinfo
 from torch import Tensor, nn
 
 from dlcli.datasets.data import Data
+from dlcli.datasets.notices import told
 from dlcli.files.paths import display
+from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.splits.split import Split, in_time
 from dlcli.tasks.base import Task
@@ -54,15 +56,18 @@ def panel_rows(
     summary: ModelSummary,
     run_dir: Path,
 ) -> dict[str, str]:
-    """Return the panel's rows: data, task, split, preprocessing, model and the run's folder."""
+    """Return the panel's rows: data, task, split, preprocessing, how rows are read, model and the run's folder."""
     sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
     order = ", split in time" if in_time(data, split) else ""
     frozen = summary.parameters - summary.trainable
+    own = [notice.text for notice in notices_of(fitted.preprocessing)]
+    reading = "; ".join(filter(None, [told(data.notices), *own]))
     trains = f" ({summary.trainable:,} trainable)" if frozen else ""
     return {
         **describe_question(data, task),
         "rows": sizes + order,
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
+        **({"reading": reading} if reading else {}),
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
         "record": display(run_dir),
     }

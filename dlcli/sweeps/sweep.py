@@ -13,6 +13,7 @@ from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.cross_validation.fold_summary import mean_baselines
 from dlcli.cross_validation.refit import refit
+from dlcli.datasets.notices import as_plain
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.events import Listener, Note, RefitStarted, SweepPlanned, TrialEnded
 from dlcli.executors.base import Executor
@@ -93,6 +94,7 @@ def run_sweep(
                 result={
                     "metrics": [*figures, *final],
                     "messages": lines,
+                    "notices": as_plain(plan.experiment.data.notices),
                     "duration_s": round(time.monotonic() - started, 3),
                     "trials": [trial.to_json() for trial in standing.trials],
                     "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},

@@ -96,6 +96,7 @@ _RESULT: dict[str, Callable[[Any], bool]] = {
     "chosen": lambda value: _is_list(value, _is_dict),
     "trials": lambda value: _is_list(value, _is_dict),
     "best": _is_best,
+    "notices": lambda value: _is_list(value, _is_dict),
     "front": lambda value: _is_list(value, _is_count),
     "out_of_time": lambda value: isinstance(value, bool),
     "best_run_id": _is_id_or_none,

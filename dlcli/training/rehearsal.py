@@ -15,6 +15,7 @@ from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError
 from dlcli.tasks.base import Task
 from dlcli.training import memory
@@ -46,6 +47,7 @@ class Rehearsal:
         disk_peak: bytes that it needs while each of them is written beside its predecessor.
         features_seconds: seconds to compute a frozen backbone's features before the first epoch, if they are cached.
         features_bytes: bytes that they take on disk.
+        notices: what reading and preprocessing the rows leave out, cut or convert.
     """
 
     device: str
@@ -58,6 +60,7 @@ class Rehearsal:
     disk_peak: int
     features_seconds: float = 0.0
     features_bytes: int = 0
+    notices: tuple[Notice, ...] = ()
 
 
 def rehearse(

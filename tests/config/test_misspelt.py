@@ -96,7 +96,8 @@ def test_shared_options_are_keys_of_each_dataset_that_has_them(group: str) -> No
     written = written_signature(f"dlcli.datasets.{group}.load")
     assert written is not None
     assert not written.is_open
-    assert list(written.arguments)[-5:] == ["size", "fit", "color", "in_memory", "on_bad"]
+    options = ["size", "fit", "color", "in_memory", "on_bad", "depth", "background"]
+    assert list(written.arguments)[-7:] == options
     with pytest.raises(ConfigError) as caught:
         refuse_misspelt([f"dataset={group}", "dataset.sise=8"])
     assert caught.value.problems[0].hint == "Did you mean dataset.size?"

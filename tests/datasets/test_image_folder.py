@@ -165,7 +165,8 @@ def test_a_damaged_file_is_reported_or_left_out(
     with pytest.raises(DataError, match=message):
         np.asarray(load(str(photos), size=6, in_memory=in_memory).x)
     left = load(str(photos), size=6, on_bad="skip", in_memory=in_memory)
-    assert f"1 damaged left out: train/cat/{name}" in left.note
+    texts = {notice.key: notice.text for notice in left.notices}
+    assert texts["damaged_files"] == f"1 damaged image left out: train/cat/{name}"
     assert np.array_equal(np.asarray(left.x), whole.x)
     assert np.array_equal(left.y, whole.y)
 
@@ -174,7 +175,8 @@ def test_a_broken_link_is_a_damaged_file(photos: Path) -> None:
     (photos / "train" / "cat" / "gone.png").symlink_to("nowhere.png")
     with pytest.raises(DataError, match=r"train/cat/gone.png: is empty"):
         load(str(photos), size=6)
-    assert "1 damaged left out: train/cat/gone.png" in load(str(photos), size=6, on_bad="skip").note
+    left = load(str(photos), size=6, on_bad="skip")
+    assert "1 damaged image left out: train/cat/gone.png" in [notice.text for notice in left.notices]
 
 
 def test_invalid_folders_are_reported(photos: Path, tmp_path: Path) -> None:

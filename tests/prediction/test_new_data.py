@@ -30,14 +30,19 @@ def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tupl
     """Return the rows that a model of this kind receives, and the lines of the output."""
     given: list[Any] = []
 
-    def answer(rows: Any, device: object) -> pd.DataFrame:
+    def answer(rows: Any, device: object, losses: object) -> pd.DataFrame:
         given.append(rows)
         fields = preprocessing.transform(rows) if hasattr(preprocessing, "transform") else {"x": rows}
         steps = getattr(preprocessing, "horizon_", 1)
         return pd.DataFrame({"prediction": np.arange(len(fields["x"]) * steps)})
 
     model: Any = SimpleNamespace(
-        kind=kind, preprocessing=preprocessing, predict=answer, input_shape=(1, 4, 4)
+        kind=kind,
+        preprocessing=preprocessing,
+        predict=answer,
+        input_shape=(1, 4, 4),
+        image_kinds={},
+        notices=lambda losses: [],
     )
     opened: Any = SimpleNamespace(config={"dataset": config}, folder=Path("run"))
     lines: list[pa.Table] = []
@@ -234,7 +239,7 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
     with pytest.raises(DataError, match=r"pictures/bad\.png: is not an image"):
         predicted("image", None, "pictures")
     (_, told), lines = predicted("image", None, "pictures", "dataset.on_bad=skip")
-    assert (len(lines), told) == (3, "1 file skipped: not a complete image; the first: pictures/bad.png")
+    assert (len(lines), told) == (3, "1 damaged image left out: bad.png")
     with pytest.raises(DataError, match="contains no images"):
         Path("none").mkdir()
         predicted("image", None, "none")
@@ -258,7 +263,9 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_told(kind: str, words: list[str], keep: str | None, told: str) -> None:
-    model: Any = SimpleNamespace(kind=kind, preprocessing=torch.nn.Identity(), input_shape=(1, 4, 4))
+    model: Any = SimpleNamespace(
+        kind=kind, preprocessing=torch.nn.Identity(), input_shape=(1, 4, 4), image_kinds={}
+    )
     opened: Any = SimpleNamespace(config={"dataset": {}}, folder=Path("run"))
     with pytest.raises(InputError, match=told):
         predict_rows(opened, model, NewData.of(words, keep), print)

@@ -105,7 +105,16 @@ def test_a_file_takes_several_inputs_and_columns_of_them(
 
 def test_json_tells_where_the_predictions_are(runs: Path) -> None:
     document = json.loads(predict(runs, "new.csv", "--json", "--output", "out.csv").stdout)
-    assert list(document) == ["schema_version", "status", "run_id", "run_name", "run_dir", "lines", "output"]
+    assert list(document) == [
+        "schema_version",
+        "status",
+        "run_id",
+        "run_name",
+        "run_dir",
+        "lines",
+        "notices",
+        "output",
+    ]
     assert (document["lines"], document["output"]) == (40, str(Path("out.csv").resolve()))
 
 

@@ -7,46 +7,45 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dlcli.datasets.class_folders import Stored
+from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.images.depth import (
+    FULL,
+    ORIENTATION,
+    PAGED,
+    Depth,
+    ImageHeader,
+    deep_values,
+    depth_of,
+    header_of,
+    upright,
+)
 from dlcli.errors import first_line
 from dlcli.process.cores import share
 
 Fit = Literal["crop", "stretch"]
+# What shows through transparent pixels; `ignore` takes the colours that the file has there.
+Background = Literal["white", "black", "ignore"]
 Result = TypeVar("Result")
 
 # Number of bytes that contain the header of nearly every image.
 _HEAD = 1 << 16
 
-_GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
+# Weights of red, green and blue in the brightness (ITU-R 601-2, as Pillow uses them).
+_LUMA = (0.299, 0.587, 0.114)
+
 # Number of files queued for the threads at a time.
 _BLOCK = 4096
-
-_ORIENTATION = 0x0112  # EXIF tag
 
 
 class BadImage(Exception):
     """An image file cannot be decoded; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """Header of an image file.
-
-    Attributes:
-        size: height and width in pixels, of the upright image.
-        grey: whether the image is grey.
-        digest: digest of the file's size and first bytes.
-    """
-
-    size: tuple[int, int]
-    grey: bool
-    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -57,47 +56,115 @@ class Decoder:
         size: height and width of the result; None keeps the image's size.
         fit: `crop` scales the shorter side and crops the longer one; `stretch` scales both.
         grey: decode to one channel without a channel axis, instead of three channels.
+        depth: type of the values. Integers are shares of the full range of their type, so that 8-bit white (255) is
+            16-bit white (65,535); floats are the file's own values.
+        background: what shows through transparent pixels.
     """
 
     size: tuple[int, int] | None
     fit: Fit
     grey: bool
+    depth: Depth = "uint8"
+    background: Background = "white"
 
     def decode(self, entry: Stored) -> np.ndarray:
-        """Return the image of a file as bytes.
+        """Return the image of a file.
 
         Raises:
-            BadImage: the file is empty, truncated, or not an image.
+            BadImage: the file is empty, truncated, not an image, or its values do not fit the depth.
         """
-        with _bad(entry), _open(entry.read()) as opened:
-            image = _channels(ImageOps.exif_transpose(opened), self.grey)
-            if self.size is not None and image.size != self.size[::-1]:
-                width, height = self.size[::-1]
-                if self.fit == "crop":
-                    image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+        with _bad(entry):
+            content = entry.read()
+            with _open(content) as opened:
+                native = depth_of(opened)
+                if (native == "float32") != (self.depth == "float32"):
+                    kinds = ("floating-point values", "integers")
+                    own, wanted = kinds if native == "float32" else kinds[::-1]
+                    raise BadImage(f"has {own}, where {wanted} are expected: they have no common scale")
+                if native == self.depth == "uint8":
+                    return np.asarray(self._resized(self._eight_bits(opened)))
+                if native == "uint8":
+                    values = np.asarray(self._eight_bits(opened), np.float32) * (
+                        FULL["uint16"] / FULL["uint8"]
+                    )
                 else:
-                    image = image.resize((width, height), Image.Resampling.BICUBIC)
-            return np.asarray(image)
+                    values = self._deep(opened, content)
+                return self._finished(values)
+
+    def _eight_bits(self, opened: Image.Image) -> Image.Image:
+        """Return the upright image without transparency, in the wanted channels."""
+        image = ImageOps.exif_transpose(opened)
+        if image.has_transparency_data and self.background != "ignore":
+            below = Image.new("RGBA", image.size, self.background)
+            image = Image.alpha_composite(below, image.convert("RGBA"))
+        elif image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        return image.convert("L" if self.grey else "RGB")
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        if self.size is None or image.size == self.size[::-1]:
+            return image
+        width, height = self.size[::-1]
+        if self.fit == "crop":
+            return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+        return image.resize((width, height), Image.Resampling.BICUBIC)
+
+    def _deep(self, opened: Image.Image, content: bytes) -> np.ndarray:
+        """Return the values of an image with more than 8 bits, upright, without transparency: `(H, W)` or `(H, W, 3)`.
+
+        16-bit values are from 0 to 65,535.
+        """
+        values, alpha = deep_values(opened, lambda: _open(content))
+        if alpha is not None and self.background != "ignore":
+            shade = FULL["uint16"] if self.background == "white" else 0.0
+            opacity = alpha if values.ndim == 2 else alpha[..., None]
+            values = values * opacity + shade * (1 - opacity)
+        if not np.isfinite(values).all():
+            raise BadImage("has pixels that are not finite numbers")
+        values = upright(values, opened.getexif().get(ORIENTATION, 1))
+        if self.grey and values.ndim == 3:
+            return values @ np.array(_LUMA, np.float32)
+        if not self.grey and values.ndim == 2:
+            return np.repeat(values[..., None], 3, axis=2)
+        return values
+
+    def _finished(self, values: np.ndarray) -> np.ndarray:
+        """Return values of the full range of 16 bits, or floats, resized and in the type of `depth`."""
+        if self.size is not None and values.shape[:2] != self.size:
+            channels = values[..., None] if values.ndim == 2 else values
+            parts = [
+                np.asarray(self._resized(Image.fromarray(np.ascontiguousarray(channels[..., c]))))
+                for c in range(channels.shape[2])
+            ]
+            values = parts[0] if values.ndim == 2 else np.stack(parts, axis=2)
+        return converted(values, self.depth)
+
+
+def converted(values: np.ndarray, depth: Depth) -> np.ndarray:
+    """Return floats (of the full range of 16 bits, unless `depth` is float32) in the type of `depth`."""
+    if depth == "float32":
+        return values.astype(np.float32)
+    share = FULL[depth] / FULL["uint16"]
+    return np.clip(np.rint(values * share), 0, FULL[depth]).astype(depth)
 
 
 def read_header(entry: Stored) -> ImageHeader:
-    """Read the header of an image file.
+    """Read the header of an image file, from its first bytes if these suffice.
 
     Raises:
         BadImage: the file is empty, or not an image.
     """
     with _bad(entry):
         head = entry.read(_HEAD)
-        try:
-            image = _open(head)
-        except UnidentifiedImageError:  # the metadata (a thumbnail, a colour profile) is longer
-            image = _open(entry.read())
-        with image:
-            width, height = image.size
-            if image.getexif().get(_ORIENTATION, 1) >= 5:
-                width, height = height, width
-            digest = hashlib.blake2b(head[:4096] + entry.size.to_bytes(8, "little"), digest_size=16).digest()
-            return ImageHeader((height, width), image.mode in _GREY, digest)
+        digest = hashlib.blake2b(head[:4096] + entry.size.to_bytes(8, "little"), digest_size=16).digest()
+        if len(head) < entry.size:
+            # Not every format can be opened without its end: the metadata may be longer, the pages may be anywhere.
+            with suppress(Exception), _open(head) as image:
+                if image.format not in PAGED:
+                    return header_of(image, digest)
+            head = entry.read()
+        with _open(head) as image:
+            return header_of(image, digest)
 
 
 class _bad:  # noqa: N801 used as a context manager
@@ -121,16 +188,6 @@ def _open(content: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about damaged metadata, which is not used
         return Image.open(io.BytesIO(content))
-
-
-def _channels(image: Image.Image, grey: bool) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray(
-            (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-        )  # 16 bits a pixel
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("L" if grey else "RGB")
 
 
 def threads() -> int:

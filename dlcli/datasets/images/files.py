@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from dlcli.datasets.class_folders import Stored
+from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.decoding import BadImage, Decoder, in_threads
 from dlcli.errors import DataError
 
 
 class ImageFiles:
-    """An array-like of images `(N, H, W)` or `(N, H, W, 3)` as bytes, which are decoded when they are read.
+    """An array-like of images `(N, H, W)` or `(N, H, W, 3)`, which are decoded when they are read.
 
     Indexing returns other `ImageFiles`; `read` and numpy's `asarray` decode.
     """
-
-    dtype = np.dtype(np.uint8)
 
     def __init__(self, entries: Sequence[Stored], decoder: Decoder) -> None:
         assert decoder.size is not None
         self.entries = entries
         self.decoder = decoder
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return np.dtype(self.decoder.depth)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,7 +42,7 @@ class ImageFiles:
     @property
     def nbytes(self) -> int:
         """Size of all decoded images in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -57,7 +61,7 @@ class ImageFiles:
         Raises:
             DataError: a file cannot be decoded.
         """
-        images = np.empty(self.shape, np.uint8)
+        images = np.empty(self.shape, self.dtype)
         for row, image in enumerate(in_threads(self.decoder.decode, self.entries)):
             if isinstance(image, BadImage):
                 raise bad_file(self.entries[row], image)

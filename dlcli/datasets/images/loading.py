@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,20 +13,34 @@ import numpy as np
 import psutil
 from annotated_types import Ge
 
-from dlcli.datasets.class_folders import Stored
-from dlcli.datasets.images.decoding import BadImage, Decoder, Fit, ImageHeader, in_threads, read_header
+from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.images.decoding import (
+    Background,
+    BadImage,
+    Decoder,
+    Fit,
+    in_threads,
+    read_header,
+)
+from dlcli.datasets.images.depth import Depth, ImageHeader
 from dlcli.datasets.images.files import ImageFiles, bad_file
+from dlcli.datasets.images.told import kinds_of, pixel_notices
+from dlcli.datasets.notices import Notice, first_names
 from dlcli.errors import DataError
-from dlcli.formatting import amount
+from dlcli.formatting import amount, counted
 
 Pixels = Annotated[int, Ge(1)]
 Size = Pixels | tuple[Pixels, Pixels] | None
 Color = Literal["auto", "rgb", "grey"]
 InMemory = Literal["auto"] | bool
 OnBad = Literal["error", "skip"]
+# Bits per channel that images are read with; auto keeps what the files have.
+Bits = Literal["auto", 8, 16, "float"]
 
 # Copies of the rows in memory: as loaded, sorted into the parts of a split, and with channels first.
 _COPIES = 3
+# Types of the values by bits per channel.
+TYPES: Mapping[Literal[8, 16, "float"], Depth] = {8: "uint8", 16: "uint16", "float": "float32"}
 
 # Maximum share of the free memory for images.
 _SHARE = 0.5
@@ -42,6 +56,8 @@ class ImageOptions:
         color: grey or rgb; auto is grey if all images are grey.
         in_memory: decode all images in advance, or each when it is read; auto decodes in advance if memory suffices.
         on_bad: whether a damaged image file is an error, or is left out and reported.
+        depth: bits per channel: 8, 16 or float; auto is the most that any image has.
+        background: what shows through transparent pixels: white, black, or ignore, the file's colours there.
     """
 
     size: Size = None
@@ -49,6 +65,8 @@ class ImageOptions:
     color: Color = "auto"
     in_memory: InMemory = "auto"
     on_bad: OnBad = "error"
+    depth: Bits = "auto"
+    background: Background = "white"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +74,21 @@ class Images:
     """Images as rows of `Data`.
 
     Attributes:
-        x: bytes `(N, H, W)` if they are grey, else `(N, H, W, 3)`; `ImageFiles` if they are decoded when read.
+        x: images `(N, H, W)` if they are grey, else `(N, H, W, 3)`, as bytes, 16-bit integers or floats; `ImageFiles`
+            if they are decoded when read.
         rows: indices of the images among all given files.
         note: how the images are stored, and which files were left out.
         content: digest of the images, the same for images in memory and in files.
+        notices: which files were left out, and how pixels were converted.
+        kinds: number of files of each kind of pixels, such as `grey, 16 bits`.
     """
 
     x: np.ndarray | ImageFiles
     rows: np.ndarray
     note: str
     content: str
+    notices: tuple[Notice, ...] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,11 +121,12 @@ def load_images(place: Path, entries: Sequence[Stored], options: ImageOptions) -
         options: how they are decoded.
 
     Raises:
-        DataError: a file is damaged, or no image is left.
+        DataError: a file is damaged, no image is left, or some images have floats and others integers.
     """
     skip = options.on_bad == "skip"
     found = _read_headers(list(entries), skip=skip)
-    files = ImageFiles(found.entries, _decoder(found, options))
+    depth = _common_depth(found) if options.depth == "auto" else TYPES[options.depth]
+    files = ImageFiles(found.entries, _decoder(found, options, depth))
     free = psutil.virtual_memory().available
     fits = _COPIES * files.nbytes <= _SHARE * free
     decoded = fits if options.in_memory == "auto" else options.in_memory
@@ -113,10 +137,44 @@ def load_images(place: Path, entries: Sequence[Stored], options: ImageOptions) -
     if not found.entries:
         raise DataError("all images are damaged", str(place), f"Check the files, such as {found.skipped[0]}.")
     size_text = f"{amount(files.nbytes)} decoded, {amount(free)} of memory free"
-    note = f"{'in memory' if decoded else 'decoded when they are read'} ({size_text})"
+    return Images(
+        x if decoded else files,
+        found.rows,
+        f"{'in memory' if decoded else 'decoded when they are read'} ({size_text})",
+        _digest(found, files.decoder),
+        (*_damaged(found, place), *pixel_notices(found.headers, files.decoder, place)),
+        kinds_of(found.headers),
+    )
+
+
+def _damaged(found: _Found, place: Path) -> Iterator[Notice]:
     if found.skipped:
-        note += f"; {len(found.skipped)} damaged left out: {', '.join(found.skipped[:3])}"
-    return Images(x if decoded else files, found.rows, note, _digest(found, files.decoder))
+        yield Notice(
+            "damaged_files",
+            len(found.skipped),
+            f"{counted(len(found.skipped), 'damaged image')} left out: {first_names(found.skipped)}",
+            str(place),
+        )
+
+
+def _common_depth(found: _Found) -> Depth:
+    """Return the depth that holds the values of all images.
+
+    Raises:
+        DataError: some images have floating-point values, and others integers.
+    """
+    rows: dict[Depth, int] = {}
+    for row, header in enumerate(found.headers):
+        rows.setdefault(header.depth, row)
+    if "float32" in rows and len(rows) > 1:
+        other = next(row for depth, row in rows.items() if depth != "float32")
+        raise DataError(
+            "has floating-point values (or 32-bit integers), others have integers, such as "
+            f"{found.entries[other].name}: they have no common scale",
+            found.entries[rows["float32"]].where,
+            "Convert all images to one type.",
+        )
+    return next((depth for depth in ("float32", "uint16") if depth in rows), "uint8")
 
 
 def _read_headers(entries: list[Stored], *, skip: bool) -> _Found:
@@ -129,12 +187,12 @@ def _read_headers(entries: list[Stored], *, skip: bool) -> _Found:
     return everything.without(bad)
 
 
-def _decoder(found: _Found, options: ImageOptions) -> Decoder:
+def _decoder(found: _Found, options: ImageOptions, depth: Depth) -> Decoder:
     size, color = options.size, options.color
     grey = color == "grey" or (color == "auto" and all(header.grey for header in found.headers))
     if size is not None:
         height, width = (size, size) if isinstance(size, int) else size
-        return Decoder((height, width), options.fit, grey)
+        return Decoder((height, width), options.fit, grey, depth, options.background)
     sizes = Counter(header.size for header in found.headers)
     if len(sizes) > 1:
         usual = sizes.most_common(1)[0][0]
@@ -145,12 +203,12 @@ def _decoder(found: _Found, options: ImageOptions) -> Decoder:
             found.entries[other].where,
             "Resize all to one size: dataset.size=96 (or [HEIGHT,WIDTH]), dataset.fit=crop or stretch.",
         )
-    return Decoder(next(iter(sizes), (1, 1)), options.fit, grey)
+    return Decoder(next(iter(sizes), (1, 1)), options.fit, grey, depth, options.background)
 
 
 def _decode(files: ImageFiles, *, keep: bool, skip: bool) -> tuple[Any, list[tuple[int, BadImage]]]:
     """Decode all images; return those that can be decoded `(N, ...)`, if they are kept, and the bad ones."""
-    images = np.empty(files.shape if keep else (0,), np.uint8)
+    images = np.empty(files.shape if keep else (0,), files.dtype)
     bad: list[tuple[int, BadImage]] = []
     good = 0
     for row, image in enumerate(in_threads(files.decoder.decode, files.entries)):
@@ -172,7 +230,12 @@ def _error(entries: list[Stored], bad: Sequence[tuple[int, BadImage]]) -> DataEr
 
 def _digest(found: _Found, decoder: Decoder) -> str:
     """Return a digest of names, sizes and first bytes of the files, and of the decoder, in place of the pixels."""
-    digest = hashlib.blake2b(repr(decoder).encode(), digest_size=16)
+    settings = f"Decoder(size={decoder.size!r}, fit={decoder.fit!r}, grey={decoder.grey!r})"
+    if decoder.depth != "uint8":
+        settings += decoder.depth
+    if any(header.transparent for header in found.headers):
+        settings += decoder.background
+    digest = hashlib.blake2b(settings.encode(), digest_size=16)
     for entry, header in zip(found.entries, found.headers, strict=True):
         digest.update(entry.name.encode())
         digest.update(header.digest)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dlcli.config.suggest import choices
-from dlcli.datasets.class_folders import PARTS, FileEntry, Listing
+from dlcli.datasets.folders.classes import Listing
+from dlcli.datasets.folders.parts import SHOWN, part_of
+from dlcli.datasets.folders.stored import FileEntry, Stored
+from dlcli.datasets.images.paths import PathFinder
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.tables.files import read_table
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.tables.targets import make_targets
 from dlcli.errors import DataError
-from dlcli.files.paths import is_file
 
 
 def list_table(file: Path, target: str | None, image: str | None, split: str | None = None) -> Listing:
@@ -25,28 +29,42 @@ def list_table(file: Path, target: str | None, image: str | None, split: str | N
     Raises:
         DataError: the table cannot be read, or a column, file or label is missing.
     """
-    types = {name: "text" for name in (image, target, split) if name is not None}
-    source = read_table(file, types=types, missing=[""])  # a class may be named None, or 007
+    source = read_paths(file, image, (target, split))
     columns = list(source.frame.columns)
     if target is None:
         raise DataError("the column of labels is not given", "dataset.target", choices(columns))
     source.require([target], "dataset.target")
-    entries = image_entries(source, image)
+    entries, notices = image_entries(source, image)
     source.require([split] if split else [], "dataset.split")
     found = make_targets(source, [target], {target: _kind(source.frame[target])})
     labels = [found.classes[code] for code in found.y] if found.classes else found.y.tolist()
-    return Listing(entries, labels, _parts(source, split), [])
+    return Listing(entries, labels, _parts(source, split), [], tuple(notices))
 
 
-def image_entries(source: Source, image: str | None) -> list[FileEntry]:
-    """Return the files that a column of paths names; None takes the first column.
+def read_paths(file: Path, image: str | None, others: Sequence[str | None] = ()) -> Source:
+    """Read a table of paths, whose cells are texts: a file may be named 00012, and a class 007 or None."""
+
+    def read(names: Sequence[str | None]) -> Source:
+        return read_table(file, types={name: "text" for name in names if name is not None}, missing=[""])
+
+    source = read((image, *others))
+    first = str(source.frame.columns[0])
+    if image is None and kind_of(source.frame[first]) != "categorical":
+        return read((first, *others))
+    return source
+
+
+def image_entries(source: Source, image: str | None) -> tuple[list[Stored], list[Notice]]:
+    """Return the files that a column of paths names, and what had to be changed; None takes the first column.
 
     Raises:
         DataError: the column or a file does not exist.
     """
     image = image or str(source.frame.columns[0])
     source.require([image], "dataset.image")
-    return [_entry(source, row, image, name) for row, name in enumerate(source.frame[image])]
+    finder = PathFinder(source.file.parent)
+    entries = [_entry(source, row, image, name, finder) for row, name in enumerate(source.frame[image])]
+    return entries, list(finder.notices(source.file))
 
 
 def _kind(labels: pd.Series) -> str:
@@ -61,22 +79,17 @@ def _parts(source: Source, column: str | None) -> list[str]:
     words = source.split_column(column, "split")
     if words is None:
         return [""] * len(source.frame)
-    for row, word in enumerate(words):
-        if word not in PARTS:
+    parts = [part_of(str(word)) for word in words]
+    for row, part in enumerate(parts):
+        if part is None:
             raise DataError(
-                f"{word!r} is not a part of a split",
-                source.place(row, str(column)),
-                f"Use {', '.join(PARTS)}.",
+                f"{words[row]!r} is not a part of a split", source.place(row, str(column)), f"Use {SHOWN}."
             )
-    return [PARTS[word] for word in words]
+    return [str(part) for part in parts]
 
 
-def _entry(source: Source, row: int, column: str, name: Any) -> FileEntry:
+def _entry(source: Source, row: int, column: str, name: Any, finder: PathFinder) -> Stored:
     if pd.isna(name):
         raise DataError(f"{column} is empty", source.place(row, column), "Fill it in, or remove the row.")
-    path = source.file.parent / str(name)
-    if not is_file(path):
-        raise DataError(
-            f"there is no file {name}", source.place(row), "Give paths relative to the table's folder."
-        )
+    path = finder.find(str(name), source.place(row))
     return FileEntry(str(name), str(path), 0, path.stat().st_size)

@@ -1,0 +1,281 @@
+"""The class and the part of each file, from the names of the folders that it lies in."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from dlcli.datasets.folders.archives import tree_of_archive
+from dlcli.datasets.folders.parts import part_of
+from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.folders.tree import Tree, suffix_of, tree_of_folder
+from dlcli.datasets.notices import Notice, first_names
+from dlcli.errors import DataError
+from dlcli.files.paths import is_file, is_folder
+from dlcli.formatting import counted
+
+# Whether folders named train, test and the like are parts of a split, or classes as any others.
+PartFolders = Literal["auto"] | bool
+
+Folder = tuple[str, ...]
+
+# Lines of the tree in a message, and names within a line.
+_LINES, _NAMES = 12, 6
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files with their class and part.
+
+    Attributes:
+        entries: the files.
+        labels: class of each file.
+        parts: train, val or test for each file; "" if there are no such folders.
+        empty: class folders without files.
+        notices: what was left out.
+    """
+
+    entries: list[Stored]
+    labels: list[str]
+    parts: list[str]
+    empty: list[str]
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the class folders are: `top` leads to them, and to those of parts if there are any.
+
+    Attributes:
+        top: folder that contains everything.
+        label: position of the class among the components of a file's name.
+        part: position of the part; None without parts.
+    """
+
+    top: Folder
+    label: int
+    part: int | None = None
+
+
+def list_class_folders(
+    path: Path, suffixes: Collection[str], noun: str, alternative: str, parts: PartFolders = "auto"
+) -> Listing:
+    """List the files of a folder, tar or zip with one folder per class, with the parts of a split above or below them.
+
+    Folders that contain nothing but one folder are skipped. For messages, `noun` is the kind of files in the plural,
+    and `alternative` is what else the user can give.
+
+    Raises:
+        DataError: the path does not exist, cannot be read without unpacking, contains no such files, or its folders
+            can be read in several ways.
+    """
+    tree = _tree(path, "dataset.path=FOLDER, a .tar or a .zip")
+    files, others = tree.select(suffixes)
+    places = [PurePosixPath(file.name).parts[:-1] for file in files]
+    layout = _layout(tree, places, noun, parts)
+    rows = [row for row, place in enumerate(places) if _has_class(place, layout)]
+    if not rows:
+        raise DataError(
+            f"contains no folder with {noun}",
+            str(path),
+            f"Give a folder that has one folder of {noun} per class, or {alternative}.",
+        )
+    kept = set(rows)
+    labels = [places[row][layout.label] for row in rows]
+    split = ["" if layout.part is None else str(part_of(places[row][layout.part])) for row in rows]
+    notices = [
+        *_loose([files[row].name for row in range(len(files)) if row not in kept], len(files), noun, path),
+        *_deeper([places[row] for row in rows], layout, noun, path),
+        *_similar(sorted(set(labels)), path),
+        *tree.notices(others, noun),
+    ]
+    empty = _empty(tree, {places[row] for row in rows}, layout)
+    return Listing([files[row] for row in rows], labels, split, empty, tuple(notices))
+
+
+def list_files(path: Path, suffixes: Collection[str], noun: str) -> tuple[list[Stored], list[Notice]]:
+    """Return the files with one of the suffixes in a folder and its subfolders, or in an archive, and what is left out.
+
+    Raises:
+        DataError: there are no such files, or the archive cannot be read without unpacking.
+    """
+    tree = _tree(path, "a folder, a .tar or a .zip")
+    files, others = tree.select(suffixes)
+    if not files:
+        endings = Counter(suffix_of(file.name) or "no ending" for file in others)
+        has = f": its {counted(len(others), 'file')} have the endings {', '.join(endings)}" if others else ""
+        raise DataError(f"contains no {noun}{has}", str(path))
+    return files, list(tree.notices(others, noun))
+
+
+def _tree(path: Path, wanted: str) -> Tree:
+    if is_folder(path):
+        return tree_of_folder(path)
+    if is_file(path):
+        return tree_of_archive(path)
+    raise DataError("there is no such file or folder", str(path), f"Give {wanted}.")
+
+
+def _layout(tree: Tree, places: Sequence[Folder], noun: str, parts: PartFolders) -> _Layout:
+    """Decide which folders are parts and which are classes.
+
+    Raises:
+        DataError: some folders are parts and others beside them are classes.
+    """
+    top: Folder = ()
+    while True:
+        depth = len(top)
+        below = defaultdict(list)
+        for place in places:
+            if len(place) > depth and place[:depth] == top:
+                below[place[depth]].append(place[depth + 1 :])
+        if len(below) != 1:
+            break
+        (name, inside), *_ = below.items()
+        if not all(inside) and len({rest[0] for rest in inside if rest}) < 2:
+            break
+        top = (*top, name)
+    plain = _Layout(top, len(top))
+    if parts is False or not below:
+        return plain
+    named = [name for name in below if part_of(name)]
+    deep = [name for name in named if any(below[name])]
+    classes = [name for name in below if name not in named]
+    if deep and not classes:
+        return _Layout(top, len(top) + 1, len(top))
+    if named and not (len(below) == 1 and not deep):
+        beside = (
+            f" beside folders of classes ({first_names(sorted(classes))})"
+            if classes
+            else ", but no class folders in them"
+        )
+        message = f"has folders of parts ({first_names(sorted(named))}){beside}"
+        raise _mixture(tree, places, top, noun, message)
+    return _parts_below(tree, places, below, plain, noun)
+
+
+def _parts_below(
+    tree: Tree, places: Sequence[Folder], below: dict[str, list[Folder]], plain: _Layout, noun: str
+) -> _Layout:
+    """Return the layout of class folders, which may contain folders of parts."""
+    split = {
+        name: {bool(rest) and part_of(rest[0]) is not None for rest in found} for name, found in below.items()
+    }
+    mixed = [name for name, kinds in split.items() if True in kinds]
+    if not mixed:
+        return plain
+    if all(kinds == {True} for kinds in split.values()):
+        return _Layout(plain.top, plain.label, plain.label + 1)
+    names = first_names(sorted(mixed))
+    message = f"some class folders have folders of parts ({names}), and some {noun} lie beside these"
+    raise _mixture(tree, places, plain.top, noun, message)
+
+
+def _mixture(tree: Tree, places: Sequence[Folder], top: Folder, noun: str, message: str) -> DataError:
+    lines = _drawn(places, top, noun)
+    return DataError(
+        "\n".join([message, *lines]),
+        str(tree.place.joinpath(*top)) if is_folder(tree.place) else str(tree.place),
+        "Move the class folders into the folders of the parts (train/CLASS/, test/CLASS/), give one folder of them as "
+        "dataset.path, or set dataset.parts=false if all these folders are classes.",
+    )
+
+
+def _drawn(places: Sequence[Folder], top: Folder, noun: str) -> list[str]:
+    """Return a tree of the folders with the number of files in each, one line per folder below `top`."""
+    depth = len(top)
+    direct: Counter[str] = Counter()
+    deeper: dict[str, Counter[str]] = defaultdict(Counter)
+    for place in places:
+        if place[:depth] != top:
+            continue
+        if len(place) == depth:
+            direct["."] += 1
+        elif len(place) == depth + 1:
+            direct[place[depth]] += 1
+        else:
+            deeper[place[depth]][place[depth + 1]] += 1
+    names = sorted({*direct, *deeper})
+    width = max(len(name) for name in names[:_LINES]) + 1
+    lines = []
+    for name in names[:_LINES]:
+        inside = [f"{folder}/ {count:,}" for folder, count in sorted(deeper[name].items())]
+        more = [f"{len(inside) - _NAMES:,} more folders"] if len(inside) > _NAMES else []
+        here = [f"{direct[name]:,} {noun}"] if direct[name] else []
+        lines.append(f"{name + '/':<{width}}  {', '.join([*here, *inside[:_NAMES], *more])}")
+    if len(names) > _LINES:
+        lines.append(f"... {len(names) - _LINES:,} more folders")
+    return lines
+
+
+def _has_class(place: Folder, layout: _Layout) -> bool:
+    if place[: len(layout.top)] != layout.top or len(place) <= max(layout.label, layout.part or 0):
+        return False
+    return layout.part is None or part_of(place[layout.part]) is not None
+
+
+def _loose(names: Sequence[str], of: int, noun: str, path: Path) -> Iterator[Notice]:
+    if names:
+        yield Notice(
+            "loose_files",
+            len(names),
+            f"{len(names):,} of {of:,} {noun} lie in no class folder, and are left out: {first_names(names)}",
+            str(path),
+            "Move them into the folder of their class.",
+        )
+
+
+def _deeper(places: Sequence[Folder], layout: _Layout, noun: str, path: Path) -> Iterator[Notice]:
+    """Yield a warning if files lie in folders within the class folders, which could be the classes instead."""
+    last = max(layout.label, layout.part or 0)
+    deep = [place for place in places if len(place) > last + 1]
+    if deep:
+        classes = sorted({place[layout.label] for place in deep})
+        inner = sorted({place[last + 1] for place in deep})
+        yield Notice(
+            "nested_files",
+            len(deep),
+            f"{len(deep):,} of {len(places):,} {noun} lie in folders within the class folders "
+            f"{first_names(classes)}: their class is the outer folder's name, not {first_names(inner)}",
+            str(path),
+            "If the inner folders are the classes, move them up by one level.",
+        )
+
+
+def _similar(classes: Sequence[str], path: Path) -> Iterator[Notice]:
+    """Yield a warning if classes differ in case, blanks or the form of Unicode only."""
+    forms: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        forms[unicodedata.normalize("NFKC", name).casefold().strip()].append(name)
+    alike = [names for names in forms.values() if len(names) > 1]
+    if alike:
+        pairs = "; ".join(" and ".join(map(repr, names)) for names in alike[:3])
+        yield Notice(
+            "similar_classes",
+            len(alike),
+            f"classes differ in case or blanks only: {pairs}",
+            str(path),
+            "Rename the folders if they are meant as one class.",
+        )
+
+
+def _empty(tree: Tree, full: Collection[Folder], layout: _Layout) -> list[str]:
+    """Return the class folders without files, as paths."""
+    if layout.part is not None and layout.part > layout.label:
+        length = layout.label + 1
+    else:
+        length = max(layout.label, layout.part or 0) + 1
+    has_files = {place[:length] for place in full}
+    classes = {
+        folder
+        for folder in tree.folders
+        if len(folder) == length
+        and folder[: len(layout.top)] == layout.top
+        and (layout.part is None or layout.part > layout.label or part_of(folder[layout.part]))
+    }
+    inside = "/" if is_folder(tree.place) else ": "
+    return sorted(f"{tree.place}{inside}{'/'.join(folder)}" for folder in classes - has_files)

@@ -1,0 +1,210 @@
+"""`Tree`: the files of a folder or of an archive, each counted once."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from mimetypes import guess_type
+from pathlib import Path, PurePosixPath
+
+from dlcli.datasets.folders.stored import FileEntry, Stored
+from dlcli.datasets.notices import Notice, first_names
+from dlcli.errors import DataError
+from dlcli.files.paths import resolved
+from dlcli.formatting import counted
+
+# Files and folders that operating systems create, in lower case; so are those whose names begin with a dot.
+_SYSTEM = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"}
+)
+
+
+@dataclass
+class Tree:
+    """Files of a dataset's folder or archive.
+
+    Attributes:
+        place: the folder or archive.
+        files: all files in the order of their names, except hidden ones.
+        folders: all folders, as the components of their names.
+        hidden: names of hidden files and of those that operating systems create.
+        repeated: names of links to files or folders that are in the dataset already, which are left out.
+        outside: names of links to files or folders elsewhere, which are followed.
+    """
+
+    place: Path
+    files: list[Stored] = field(default_factory=list)
+    folders: set[tuple[str, ...]] = field(default_factory=set)
+    hidden: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def sort(self) -> None:
+        """Sort everything by name."""
+        self.files.sort(key=lambda file: PurePosixPath(file.name).parts)
+        for names in (self.hidden, self.repeated, self.outside):
+            names.sort()
+
+    def select(self, suffixes: Collection[str]) -> tuple[list[Stored], list[Stored]]:
+        """Return the files with one of the suffixes, and the others."""
+        wanted: tuple[list[Stored], list[Stored]] = ([], [])
+        for file in self.files:
+            wanted[suffix_of(file.name) not in suffixes].append(file)
+        return wanted
+
+    def notices(self, others: Collection[Stored], noun: str) -> Iterator[Notice]:
+        """Yield what is not read: `others` are the files with another ending; `noun` is the wanted kind, in plural."""
+        names = [file.name for file in others]
+        pictures = [name for name in names if noun == "images" and is_image_name(name)]
+        if pictures:
+            endings = Counter(suffix_of(name) for name in pictures)
+            kinds = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common())
+            yield Notice(
+                "unreadable_formats",
+                len(pictures),
+                f"{counted(len(pictures), 'image')} of formats that cannot be read here left out: {kinds}",
+                str(self.place),
+                "Convert them, such as to .png.",
+            )
+        rest = [name for name in names if name not in set(pictures)]
+        if rest:
+            yield Notice(
+                "other_files",
+                len(rest),
+                f"{counted(len(rest), 'file')} with other endings than those of {noun} left out: {first_names(rest)}",
+                str(self.place),
+                warns=False,
+            )
+        if self.hidden:
+            yield Notice(
+                "hidden_files",
+                len(self.hidden),
+                f"{counted(len(self.hidden), 'hidden file')} left out: {first_names(self.hidden)}",
+                str(self.place),
+                warns=False,
+            )
+        if self.repeated:
+            yield Notice(
+                "repeated_links",
+                len(self.repeated),
+                f"{counted(len(self.repeated), 'link')} to files or folders that are in the dataset already left out: "
+                f"{first_names(self.repeated)}",
+                str(self.place),
+                "Each file is one row. Copy the files if they are to count several times.",
+            )
+        if self.outside:
+            yield Notice(
+                "outside_links",
+                len(self.outside),
+                f"{counted(len(self.outside), 'link')} out of the folder followed: {first_names(self.outside)}",
+                str(self.place),
+                warns=False,
+            )
+
+
+def suffix_of(name: str) -> str:
+    """Return the ending of a name in lower case, such as `.jpg`."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a name has the ending of an image, which Pillow may be able to read or not."""
+    return (guess_type(name.lower())[0] or "").startswith("image/")
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden, or belongs to an operating system."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def tree_of_folder(root: Path) -> Tree:
+    """Return the files of a folder and its subfolders.
+
+    Links are followed after everything that lies in the folder itself, so that a link never takes the place of what it
+    points to, and a loop ends.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    tree = Tree(root)
+    real = resolved(root)
+    seen = {real}
+    links: list[tuple[PurePosixPath, Path]] = []
+    _walk(tree, root, PurePosixPath(), links, lambda folder: True)
+    while links:
+        name, link = links.pop(0)
+        target = resolved(link)
+        if target.is_relative_to(real) and not any(map(is_hidden, target.relative_to(real).parts)):
+            if link.exists():
+                tree.repeated.append(str(name))
+            else:  # a broken link is an empty file
+                tree.files.append(FileEntry(str(name), str(link), 0, 0))
+        elif target in seen or (target.is_dir() and real.is_relative_to(target)):
+            tree.repeated.append(str(name))
+        elif target.is_dir():
+            tree.outside.append(str(name))
+            _walk(tree, link, name, links, lambda folder: _first(seen, resolved(folder)))
+        else:
+            seen.add(target)
+            if link.exists():
+                tree.outside.append(str(name))
+            tree.files.append(FileEntry(str(name), str(link), 0, _size(link)))
+    tree.sort()
+    return tree
+
+
+def _first(seen: set[Path], folder: Path) -> bool:
+    if folder in seen:
+        return False
+    seen.add(folder)
+    return True
+
+
+def _walk(
+    tree: Tree,
+    root: Path,
+    place: PurePosixPath,
+    links: list[tuple[PurePosixPath, Path]],
+    enters: Callable[[Path], bool],
+) -> None:
+    """Add the files below `root`, whose name in the dataset is `place`; links are collected for later."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(
+            f"the folder cannot be listed: {error.strerror}", str(error.filename), "Change its permissions."
+        )
+
+    for above, subfolders, names in os.walk(root, onerror=refuse):
+        folder = Path(above)
+        if not enters(folder):
+            subfolders.clear()
+            continue
+        here = place / folder.relative_to(root).as_posix()
+        tree.folders.add(here.parts)
+        inside = []
+        for name in sorted(subfolders):
+            if is_hidden(name):
+                continue
+            if (folder / name).is_symlink():
+                links.append((here / name, folder / name))
+            else:
+                inside.append(name)
+        subfolders[:] = inside
+        for name in sorted(names):
+            if is_hidden(name):
+                tree.hidden.append(str(here / name))
+            elif (folder / name).is_symlink():
+                links.append((here / name, folder / name))
+            else:
+                file = folder / name
+                tree.files.append(FileEntry(str(here / name), str(file), 0, _size(file)))
+
+
+def _size(file: Path) -> int:
+    """Return the size in bytes; a broken link, or a file that cannot be accessed, counts as empty."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

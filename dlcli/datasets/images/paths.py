@@ -1,0 +1,98 @@
+"""Search for the files that a table of images names, in the ways in which people write paths."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from dlcli.config.suggest import hint, near_files, question
+from dlcli.datasets.images.formats import image_suffixes
+from dlcli.datasets.notices import Notice
+from dlcli.errors import DataError
+from dlcli.files.paths import is_file, list_names
+
+# What was changed about a path, and how messages put it.
+_CHANGES = {
+    "backslash_paths": "with backslashes, as on Windows, read with slashes",
+    "paths_without_ending": "without an ending found as images of that name",
+    "paths_in_other_case": "found in another case",
+}
+
+
+class PathFinder:
+    """Finds files by paths that are relative to a folder, and counts how many had to be read differently.
+
+    A path is taken as it stands if there is such a file. Otherwise backslashes become slashes; then the ending of an
+    image is added, or the case ignored, if exactly one file fits.
+
+    Args:
+        folder: folder that the paths are relative to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.changed: Counter[str] = Counter()
+        self._stems: dict[Path, dict[str, list[str]]] = {}
+        self._folded: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, name: str, where: str) -> Path:
+        """Return the file of a path; `where` is the place of the path, for messages.
+
+        Raises:
+            DataError: there is no such file, or several.
+        """
+        path = self.folder / name
+        if is_file(path):
+            return path
+        changes = []
+        if "\\" in name:
+            path = self.folder / name.strip().replace("\\", "/")
+            changes.append("backslash_paths")
+        if not is_file(path):
+            change, found = self._alike(path, where)
+            if found is None:
+                raise self._missing(name, path, where)
+            changes.append(change)
+            path = found
+        self.changed.update(changes)
+        return path
+
+    def notices(self, table: Path) -> Iterator[Notice]:
+        """Yield how many paths were changed, for each way."""
+        for key, words in _CHANGES.items():
+            if count := self.changed[key]:
+                yield Notice(
+                    key, count, f"{count:,} path{'s' * (count > 1)} {words}", str(table), warns=False
+                )
+
+    def _alike(self, path: Path, where: str) -> tuple[str, Path | None]:
+        """Return the only file that has the same name apart from its ending or its case."""
+        folder = path.parent
+        if folder not in self._stems:
+            stems, folded = defaultdict(list), defaultdict(list)
+            for name in list_names(folder):
+                if Path(name).suffix.lower() in image_suffixes():
+                    stems[Path(name).stem].append(name)
+                folded[name.casefold()].append(name)
+            self._stems[folder], self._folded[folder] = stems, folded
+        for change, names in (
+            ("paths_without_ending", self._stems[folder].get(path.name, [])),
+            ("paths_in_other_case", self._folded[folder].get(path.name.casefold(), [])),
+        ):
+            if len(names) > 1:
+                raise DataError(
+                    f"several files fit {path.name}: {', '.join(names[:3])}", where, "Write the whole name."
+                )
+            if names and is_file(folder / names[0]):
+                return change, folder / names[0]
+        return "", None
+
+    def _missing(self, name: str, path: Path, where: str) -> DataError:
+        near = [str(path.parent / file) for file in near_files(path.name, list_names(path.parent))]
+        shown = [file.removeprefix(f"{self.folder}/") for file in near]
+        return DataError(
+            f"there is no file {name}",
+            where,
+            hint(question(shown), "Give paths relative to the table's folder."),
+        )

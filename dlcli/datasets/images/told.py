@@ -1,0 +1,109 @@
+"""What is told about the pixels of images: which kinds there are, and how they were converted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from dlcli.datasets.images.decoding import Decoder
+from dlcli.datasets.images.depth import Depth, ImageHeader
+from dlcli.datasets.notices import Notice
+from dlcli.formatting import counted
+
+BITS: Mapping[Depth, str] = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floating-point values"}
+
+
+def kinds_of(headers: Sequence[ImageHeader]) -> dict[str, int]:
+    """Return the number of images of each kind of pixels, such as `grey, 16 bits`, the most frequent first."""
+    return dict(Counter(_kind(header) for header in headers).most_common())
+
+
+def _kind(header: ImageHeader) -> str:
+    return ", ".join(
+        [header.mode]
+        + [BITS[header.depth]] * (header.depth != "uint8")
+        + ["transparency"] * header.transparent
+    )
+
+
+def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path) -> Iterator[Notice]:
+    """Yield how the pixels of images were converted."""
+    where = str(place)
+    if decoder.depth != "uint8":
+        yield Notice(
+            "deep_images",
+            len(headers),
+            f"{BITS[decoder.depth]} per channel, scaled by the range of the training rows",
+            where,
+            warns=False,
+        )
+    other = Counter(BITS[header.depth] for header in headers if header.depth != decoder.depth)
+    if other:
+        yield Notice(
+            "other_depth",
+            other.total(),
+            f"{other.total():,} of {counted(len(headers), 'image')} have {' or '.join(other)} per channel, and are "
+            f"scaled to {BITS[decoder.depth]} by their full range",
+            where,
+            "Convert the images to one depth, if white is not the largest possible value in all of them.",
+        )
+    wanted = "grey" if decoder.grey else "RGB"
+    modes = Counter(header.mode for header in headers if header.mode != wanted)
+    if modes:
+        kinds = ", ".join(f"{mode} {count:,}" for mode, count in modes.most_common())
+        yield Notice(
+            "converted_images",
+            modes.total(),
+            f"{counted(modes.total(), 'image')} converted to {wanted}: {kinds}",
+            where,
+            warns=False,
+        )
+    if see_through := sum(header.transparent for header in headers):
+        how = "read without it" if decoder.background == "ignore" else f"put on {decoder.background}"
+        yield Notice(
+            "transparent_images",
+            see_through,
+            f"{counted(see_through, 'image')} with transparency {how} (dataset.background)",
+            where,
+            warns=False,
+        )
+    if turned := sum(header.turned for header in headers):
+        yield Notice(
+            "turned_images",
+            turned,
+            f"{counted(turned, 'image')} turned upright by the orientation in the file",
+            where,
+            warns=False,
+        )
+    if paged := sum(header.paged for header in headers):
+        yield Notice(
+            "first_frames",
+            paged,
+            f"{counted(paged, 'image')} with several frames or pages: the first one is read",
+            where,
+            "Save the frames as images of their own if they are to be rows.",
+        )
+    if shallow := sum(header.shallow for header in headers):
+        yield Notice(
+            "shallow_images",
+            shallow,
+            f"{counted(shallow, 'image')} in colour with more than 8 bits per channel read with 8 bits",
+            where,
+            "Save them as 16-bit .png, which is read in full.",
+        )
+
+
+def unseen_kinds(kinds: Mapping[str, int], trained: Mapping[str, int], where: str) -> Iterator[Notice]:
+    """Yield a warning if images are of kinds of pixels that the training data did not have."""
+    new = {kind: count for kind, count in kinds.items() if kind not in trained}
+    if trained and new:
+        total = sum(kinds.values())
+        shown = ", ".join(f"{kind}: {count:,}" for kind, count in new.items())
+        yield Notice(
+            "unseen_kinds",
+            sum(new.values()),
+            f"{sum(new.values()):,} of {counted(total, 'image')} have pixels of another kind than those of the "
+            f"training data ({shown}; trained on {', '.join(trained)}), and are converted",
+            where,
+        )

@@ -1,0 +1,55 @@
+"""Conversion of a caller's raw rows to the type of the kind of data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.images.files import ImageFiles
+from dlcli.errors import DataError, first_line
+
+
+def as_rows(x: Any, kind: str) -> Any:
+    """Convert a caller's raw rows to the type of the kind of data.
+
+    This is a table for `table`, and an array or a table for `sequence`. Texts stay as they are; other rows become
+    arrays.
+
+    Raises:
+        DataError: `x` is the name of a file, or cannot be converted to a table.
+    """
+    if isinstance(x, Path) or (isinstance(x, str) and (kind != "tokens" or _is_file(x))):
+        raise DataError(
+            f"{x} is the name of a file, but predict expects the rows themselves",
+            "new data",
+            "Pass an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
+        )
+    if kind == "sequence":
+        return x if isinstance(x, pd.DataFrame) else np.asarray(x)
+    if kind == "table":
+        return x if isinstance(x, pd.DataFrame) else _as_table(x)
+    if kind == "tokens":
+        return x
+    if isinstance(x, ImageFiles):  # are decoded batch by batch
+        return x
+    return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
+
+
+def _as_table(x: Any) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(x)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"cannot be converted to a table: {first_line(error)}", "new data", "Pass a pandas.DataFrame."
+        ) from error
+
+
+def _is_file(text: str) -> bool:
+    """Return whether a text is the name of a file. Most texts are too long for one, which raises an error."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False

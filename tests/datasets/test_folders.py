@@ -1,0 +1,269 @@
+"""Folders and archives of files: their classes and parts, links, and what is left out."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlcli.datasets.folders.classes import Listing, PartFolders, list_class_folders, list_files
+from dlcli.datasets.folders.parts import part_of
+from dlcli.datasets.image_folder import load
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.text import load as load_texts
+from dlcli.errors import DataError
+
+
+def make(root: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"text {number} of {name}")
+    return root
+
+
+def read(place: Path, parts: PartFolders = "auto") -> Listing:
+    return list_class_folders(place, (".txt",), "texts", "a table", parts)
+
+
+def rows(listing: Listing) -> list[tuple[str, str, str]]:
+    found = zip(listing.entries, listing.parts, listing.labels, strict=True)
+    return [(entry.name, part, label) for entry, part, label in found]
+
+
+def counts(notices: tuple[Notice, ...] | list[Notice]) -> dict[str, int | float]:
+    return {notice.key: notice.count for notice in notices}
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("Train", "train"), ("TRAINING", "train"), ("train_set", "train"), ("training-images", "train"),
+        ("train2017", "train"), ("dev", "val"), ("valid", "val"), ("Validation", "val"), ("val_set", "val"),
+        ("Test", "test"), ("test1", "test"), ("holdout", "test"), ("hold-out", "test"), ("testing set", "test"),
+        ("cat", None), ("trainer", None), ("contest", None), ("devil", None), ("set", None), ("", None),
+    ],
+)  # fmt: skip
+def test_parts_are_known_by_their_usual_names(word: str, part: str | None) -> None:
+    assert part_of(word) == part
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "DEV", "Test"), ("training", "valid", "holdout"), ("train", "Validation", "testing")]
+)
+def test_folders_of_parts_in_any_spelling(tmp_path: Path, names: tuple[str, ...]) -> None:
+    make(tmp_path, *(f"{part}/{label}/1.txt" for part in names for label in ("bad", "good")))
+    listing = read(tmp_path)
+    by_part = dict(zip(listing.parts, listing.entries, strict=True))
+    assert set(listing.labels) == {"bad", "good"}
+    assert {part: entry.name.split("/")[0] for part, entry in by_part.items()} == dict(
+        zip(("train", "val", "test"), names, strict=True)
+    )
+    assert listing.notices == ()
+
+
+def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
+    make(tmp_path, *(f"{label}/{part}/1.txt" for part in ("train", "test") for label in ("bad", "good")))
+    assert rows(read(tmp_path)) == [
+        ("bad/test/1.txt", "test", "bad"),
+        ("bad/train/1.txt", "train", "bad"),
+        ("good/test/1.txt", "test", "good"),
+        ("good/train/1.txt", "train", "good"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "lines"),
+    [
+        (
+            ("train/bad/1.txt", "train/good/1.txt", "test/bad/1.txt", "new/1.txt"),
+            [
+                "has folders of parts (test, train) beside folders of classes (new)",
+                "new/    1 texts",
+                "test/   bad/ 1",
+                "train/  bad/ 1, good/ 1",
+            ],
+        ),
+        (
+            ("bad/1.txt", "good/1.txt", "good/2.txt", "Test/1.txt"),
+            [
+                "has folders of parts (Test) beside folders of classes (bad, good)",
+                "Test/  1 texts",
+                "bad/   1 texts",
+                "good/  2 texts",
+            ],
+        ),
+        (
+            ("train/1.txt", "test/1.txt"),
+            [
+                "has folders of parts (test, train), but no class folders in them",
+                "test/   1 texts",
+                "train/  1 texts",
+            ],
+        ),
+        (
+            ("bad/train/1.txt", "bad/test/1.txt", "good/1.txt"),
+            [
+                "some class folders have folders of parts (bad), and some texts lie beside these",
+                "bad/   test/ 1, train/ 1",
+                "good/  1 texts",
+            ],
+        ),
+    ],
+    ids=["part and class", "class named test", "no classes", "parts below some classes"],
+)
+def test_a_mixture_of_parts_and_classes_is_refused_and_drawn(
+    tmp_path: Path, names: tuple[str, ...], lines: list[str]
+) -> None:
+    make(tmp_path, *names)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.message.split("\n") == lines
+    assert problem.where == str(tmp_path)
+    assert "dataset.parts=false" in problem.hint
+
+
+def test_a_key_makes_all_folders_classes(tmp_path: Path) -> None:
+    make(tmp_path, "bus/1.txt", "car/1.txt", "train/1.txt")
+    listing = read(tmp_path, parts=False)
+    assert (listing.labels, listing.parts) == (["bus", "car", "train"], [""] * 3)
+    assert load_texts(str(tmp_path), parts=False).classes == ("bus", "car", "train")
+
+
+def test_loose_hidden_and_other_files_are_counted(tmp_path: Path) -> None:
+    make(tmp_path, *(f"some/{part}/{label}/1.txt" for part in ("train", "test") for label in ("bad", "good")))
+    make(tmp_path, "some/a.txt", "some/train/b.txt", "README.md", "some/train/bad/labels.csv")
+    make(tmp_path, ".DS_Store", "some/train/bad/._1.txt", "some/Thumbs.db", "__MACOSX/x.txt", ".git/a.txt")
+    listing = read(tmp_path)
+    assert len(listing.entries) == 4
+    assert counts(listing.notices) == {"loose_files": 2, "other_files": 2, "hidden_files": 3}
+    texts = [notice.text for notice in listing.notices]
+    assert texts[0] == ("2 of 6 texts lie in no class folder, and are left out: some/a.txt, some/train/b.txt")
+    assert texts[1] == (
+        "2 files with other endings than those of texts left out: README.md, some/train/bad/labels.csv"
+    )
+    assert "3 hidden files left out: .DS_Store, some/Thumbs.db, some/train/bad/._1.txt" in texts
+
+
+def test_folders_within_class_folders_are_told(tmp_path: Path) -> None:
+    make(tmp_path, "animals/cat/1.txt", "animals/dog/1.txt", "plants/rose/1.txt", "plants/2.txt")
+    listing = read(tmp_path)
+    assert listing.labels == ["animals", "animals", "plants", "plants"]
+    assert [notice.text for notice in listing.notices] == [
+        "3 of 4 texts lie in folders within the class folders animals, plants: their class is the outer folder's name, "
+        "not cat, dog, rose"
+    ]
+
+
+def test_classes_that_differ_in_case_only_are_warned_of(tmp_path: Path) -> None:
+    make(tmp_path, "train/Cat/1.txt", "train/dog/1.txt", "test/cat/1.txt", "test/dog/1.txt")
+    listing = read(tmp_path)
+    assert set(listing.labels) == {"Cat", "cat", "dog"}
+    (notice,) = listing.notices
+    assert (notice.key, notice.warns) == ("similar_classes", True)
+    assert notice.text == "classes differ in case or blanks only: 'Cat' and 'cat'"
+
+
+def test_each_file_is_counted_once_whatever_links_there_are(tmp_path: Path) -> None:
+    root = make(tmp_path / "data", "bad/1.txt", "good/1.txt", "good/2.txt")
+    make(tmp_path / "other", "3.txt", "deep/4.txt")
+    (root / "again").symlink_to(".")
+    (root / "a_bad").symlink_to("bad")
+    (root / "bad" / "up").symlink_to("../..")
+    (root / "bad" / "same.txt").symlink_to("1.txt")
+    (root / "new").symlink_to(tmp_path / "other")
+    (root / "new2").symlink_to(tmp_path / "other")
+    (root / "good" / "5.txt").symlink_to(tmp_path / "other" / "3.txt")
+    (tmp_path / "other" / "deep" / "back").symlink_to(root)
+    listing = read(root)
+    assert rows(listing) == [
+        ("bad/1.txt", "", "bad"),
+        ("good/1.txt", "", "good"),
+        ("good/2.txt", "", "good"),
+        ("good/5.txt", "", "good"),
+        ("new/3.txt", "", "new"),
+        ("new/deep/4.txt", "", "new"),
+    ]
+    found = counts(listing.notices)
+    assert (found["repeated_links"], found["outside_links"]) == (6, 2)
+
+
+def test_links_to_hidden_stores_are_files(tmp_path: Path) -> None:
+    make(tmp_path, ".git/annex/x.txt", "good/1.txt", "bad/1.txt")
+    (tmp_path / "good" / "2.txt").symlink_to("../.git/annex/x.txt")
+    assert [name for name, _, _ in rows(read(tmp_path))] == ["bad/1.txt", "good/1.txt", "good/2.txt"]
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip", "zip stored"])
+def test_archives_follow_the_rules_of_folders(tmp_path: Path, kind: str) -> None:
+    root = make(
+        tmp_path / "data", *(f"{part}/{c}/{n}.txt" for part in ("Train", "test") for c in "ab" for n in "12")
+    )
+    make(root, "loose.txt", "notes.md", ".DS_Store", "__MACOSX/Train/a/._1.txt")
+    (root / "Train" / "empty").mkdir()
+    file = tmp_path / f"data.{kind[:3]}"
+    if kind == "tar":
+        with tarfile.open(file, "w") as tar:
+            tar.add(root, "data")
+    else:
+        method = zipfile.ZIP_STORED if kind == "zip stored" else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for path in sorted(root.rglob("*")):
+                archive.write(path, f"data/{path.relative_to(root)}")
+    folder, packed = read(root), read(file)
+    assert (packed.labels, packed.parts) == (folder.labels, folder.parts)
+    assert [entry.read() for entry in packed.entries] == [entry.read() for entry in folder.entries]
+    assert [entry.read(3) for entry in packed.entries[:1]] == [b"tex"]
+    assert [place.rpartition("data/")[2] for place in packed.empty] == ["Train/empty"]
+    assert counts(packed.notices)["loose_files"] == 1
+    assert counts(packed.notices)["other_files"] == 1
+
+
+def test_damaged_archives_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK nothing")
+    with pytest.raises(DataError, match=r"neither a folder nor a \.tar or \.zip file"):
+        read(tmp_path / "a.zip")
+    root = make(tmp_path / "data", "a/1.txt", "b/1.txt")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.write(root / "a" / "1.txt", "a/1.txt")
+    with pytest.raises(DataError, match=r"b\.zip: a/1\.txt: is compressed by a method"):
+        read(tmp_path / "b.zip")
+
+
+def test_a_folder_without_such_files_says_what_it_has(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.md", "b/2.rst")
+    with pytest.raises(DataError, match=r"contains no texts: its 2 files have the endings \.md, \.rst"):
+        list_files(tmp_path, (".txt",), "texts")
+
+
+def test_images_of_all_readable_endings_are_read_and_others_are_told(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for ending, kind in [
+            ("jfif", "JPEG"), ("JPE", "JPEG"), ("avif", "AVIF"), ("tif", "TIFF"), ("webp", "WEBP"), ("bmp", "BMP"),
+            ("ppm", "PPM"), ("tga", "TGA"), ("jp2", "JPEG2000"), ("qoi", "QOI"), ("mpo", "JPEG"),
+        ]:  # fmt: skip
+            Image.fromarray(np.full((4, 4, 3), 100, np.uint8)).save(tmp_path / label / f"1.{ending}", kind)
+        make(tmp_path, f"{label}/1.heic", f"{label}/1.svg", f"{label}/1.eps", f"{label}/1.mpeg")
+    data = load(str(tmp_path))
+    assert len(data) == 22
+    assert np.abs(data.x.astype(int) - 100).max() <= 2
+    found = {notice.key: notice for notice in data.notices}
+    assert found["unreadable_formats"].count == 4
+    assert "2 .heic" in found["unreadable_formats"].text
+    assert found["other_files"].count == 4
+
+
+def test_the_row_order_of_a_folder_is_that_of_the_names(tmp_path: Path) -> None:
+    make(tmp_path, *(f"{label}/{n}.txt" for label in "ba" for n in (10, 2, 1)))
+    order = ["a/1.txt", "a/10.txt", "a/2.txt", "b/1.txt", "b/10.txt", "b/2.txt"]
+    assert [name for name, _, _ in rows(read(tmp_path))] == order
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(DataError, match="there is only one class: a"):
+        load_texts(str(tmp_path))

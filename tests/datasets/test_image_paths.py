@@ -1,0 +1,74 @@
+"""Paths in tables of images, in the ways in which people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dlcli.datasets.image_folder import load
+from dlcli.errors import DataError
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    (tmp_path / "pics").mkdir()
+    for number, name in enumerate(("00012.png", "12.png", "Cat One.JPG")):
+        Image.fromarray(np.full((4, 4), 60 * number, np.uint8)).save(tmp_path / "pics" / name)
+    (tmp_path / "00012").write_bytes((tmp_path / "pics" / "00012.png").read_bytes())
+    (tmp_path / "7").write_bytes((tmp_path / "pics" / "12.png").read_bytes())
+    return tmp_path
+
+
+def table(folder: Path, *rows: str, header: str = "image,label") -> str:
+    (folder / "t.csv").write_text("\n".join([header, *rows]) + "\n")
+    return str(folder / "t.csv")
+
+
+def test_numbers_with_leading_zeros_are_names(images: Path) -> None:
+    data = load(table(images, "00012,a", "7,b"), target="label")
+    assert [int(image.mean()) for image in data.x] == [0, 60]
+    assert data.notices == ()
+    named = load(table(images, "00012,a", "7,b", header="label2,label"), target="label", image="label2")
+    assert np.array_equal(named.x, data.x)
+
+
+def test_windows_paths_and_names_without_ending_are_found_and_told(images: Path) -> None:
+    data = load(
+        table(images, "pics\\00012.png,a", ".\\pics\\12,b", "pics/00012,a", "pics/cat one.jpg,b"),
+        target="label",
+    )
+    assert [int(image.mean()) for image in data.x] == [0, 60, 0, 120]
+    assert {notice.key: notice.count for notice in data.notices} == {
+        "backslash_paths": 2,
+        "paths_without_ending": 2,
+        "paths_in_other_case": 1,
+    }
+    assert data.notices[0].text == "2 paths with backslashes, as on Windows, read with slashes"
+
+
+def test_a_name_that_fits_two_files_is_refused(images: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(images / "pics" / "12.bmp")
+    with pytest.raises(DataError, match=r"t\.csv:3: several files fit 12: 12\.bmp, 12\.png"):
+        load(table(images, "pics/00012,a", "pics/12,b"), target="label")
+    with pytest.raises(
+        DataError, match=r"t\.csv:2: there is no file pics\\0012\.png\n  Did you mean pics/00012\.png"
+    ):
+        load(table(images, "pics\\0012.png,a"), target="label")
+
+
+def test_parts_are_named_in_any_usual_way(images: Path) -> None:
+    rows = ("pics/00012,a,Train", "pics/12,b,TRAINING", "7,a,dev", "00012,b,Hold-out")
+    data = load(table(images, *rows, header="image,label,part"), target="label", split="part")
+    assert data.val_rows is not None
+    assert data.test_rows is not None
+    assert (data.val_rows.tolist(), data.test_rows.tolist()) == ([2], [3])
+
+
+def test_texts_in_parquet_stay_as_they_are(images: Path) -> None:
+    frame = pd.DataFrame({"image": ["00012", "7"], "label": ["a", "b"]})
+    frame.to_parquet(images / "t.parquet")
+    assert [int(image.mean()) for image in load(str(images / "t.parquet"), target="label").x] == [0, 60]
