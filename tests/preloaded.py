@@ -1,4 +1,4 @@
-"""Imports what dlcli needs, by a small sweep: for the process that others are forked from (`tests/processes.py`)."""
+"""Import what dlcli needs, by running a small sweep. The fork server does it once, for all processes (`forked.py`)."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from dlcli.tracking.ledger import Ledger
-from tests.processes import TEMPLATE, Dlcli, children, run, start, wait_until, workers_of
+from tests.forked import Dlcli
+from tests.processes import TEMPLATE, children, run, start, wait_until, workers_of
 
 # A user's model that fails after an epoch is recorded; before that it reports its progress.
 BAD = """
@@ -44,8 +45,7 @@ class Bad(nn.Module):
         self.does, self.mark, self.once = does, Path(mark), once
 
     def forward(self, x):
-        if self.training and torch.is_grad_enabled() and self._is_time():
-            self.mark.touch()
+        if self.training and torch.is_grad_enabled() and self._is_time() and self._is_first():
             DEEDS[self.does]()
         return self.layer(x)
 
@@ -54,6 +54,13 @@ class Bad(nn.Module):
             return False
         histories = self.mark.parent.glob("runs/*/*/artifacts/metrics.jsonl")
         return any("train/loss" in history.read_text() for history in histories)
+
+    def _is_first(self):
+        try:
+            self.mark.touch(exist_ok=not self.once)  # of several processes only one
+        except FileExistsError:
+            return False
+        return True
 """
 
 

@@ -22,7 +22,7 @@ from dlcli.cli.app import app
 from dlcli.events import Listener
 from dlcli.job import Job, run_job
 from dlcli.result import Result
-from tests.processes import FORKS
+from tests.forked import FORKS
 
 WORKERS, TRIALS = 8, 16
 PASSWORD = "elephant"

@@ -16,7 +16,7 @@ from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.tags import TOKEN_TAG
-from tests.processes import FORKS
+from tests.forked import FORKS
 
 
 def status(store: Store, run_dir: Path) -> tuple[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import LightningModule
 from pytorch_lightning.callbacks import Timer
 
 from dlcli.errors import Interrupted
@@ -17,6 +19,7 @@ from dlcli.process.interrupts import preempted
 from dlcli.training import checkpoints
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.epoch_state import LAST, ResumePoint, best_name
+from dlcli.training.module import TrainingModule
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -67,6 +70,70 @@ def test_a_checkpoint_is_due_immediately_on_preemption(tmp_path: Path) -> None:
     finally:
         preempted.clear()
     assert not found._is_due(trainer(), 1)
+
+
+class Module(TrainingModule):
+    """A module after an epoch, of which a checkpoint needs the metrics alone."""
+
+    def __init__(self, loss: float) -> None:
+        LightningModule.__init__(self)
+        self.epoch_metrics = {"loss": loss}
+
+
+def end_epoch(found: Checkpoints, epoch: int, **trainer: Any) -> None:
+    """End an epoch (counted from 0), in a process that writes nothing."""
+    defaults = {"should_stop": False, "min_epochs": None, "callbacks": [], "is_global_zero": False}
+    state = SimpleNamespace(current_epoch=epoch, **{**defaults, **trainer})
+    found.on_train_epoch_end(state, Module(loss=1.0))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The state that each checkpoint saves."""
+    states: list[dict[str, Any]] = []
+    monkeypatch.setattr(Checkpoints, "_save", lambda found, _: states.append(found.state_dict()))
+    return states
+
+
+@pytest.mark.parametrize(
+    ("epoch", "least", "stopped"),
+    [(0, None, True), (1, 3, False), (2, 3, True), (3, 3, True), (0, 0, True)],
+)
+def test_a_run_that_should_stop_is_stopped_from_its_min_epochs_on(
+    epoch: int, least: int | None, stopped: bool, saved: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    found = Checkpoints(tmp_path, "loss", "min", 10)
+    end_epoch(found, epoch, should_stop=True, min_epochs=least)
+    assert saved == [
+        {"best_epoch": epoch, "best_value": 1.0, "finished_epochs": epoch + 1, "stopped": stopped}
+    ]
+    end_epoch(found, epoch + 1)
+    assert [state["stopped"] for state in saved] == [stopped, False]
+    assert [state["best_epoch"] for state in saved] == [epoch, epoch]  # an equal loss is no better one
+
+
+def test_a_run_that_its_time_limit_ends_is_not_stopped(saved: list[dict[str, Any]], tmp_path: Path) -> None:
+    timer = Timer(duration={"hours": 1})
+    timer.time_remaining = lambda *_: 0.0  # type: ignore[method-assign]
+    end_epoch(Checkpoints(tmp_path, "loss", "min", 10), 4, should_stop=True, callbacks=[timer])
+    assert [state["stopped"] for state in saved] == [False]
+
+
+def test_a_preempted_run_ends_with_the_epoch_and_its_checkpoint(
+    saved: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    found = Checkpoints(tmp_path, "loss", "min", every_minutes=1000)
+    end_epoch(found, 0)
+    preempted.set()
+    try:
+        with pytest.raises(Interrupted) as left:
+            end_epoch(found, 1)
+        assert left.value.signum == signal.SIGUSR1
+        assert [state["finished_epochs"] for state in saved] == [1, 2]
+        end_epoch(found, 2, should_stop=True)  # it is done: there is nothing to go on with
+        assert saved[-1]["stopped"]
+    finally:
+        preempted.clear()
 
 
 def test_ranks_ask_each_other_every_16_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
