@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.build import locate
+from dlcli.checks.extension import find_length_problems
 from dlcli.config.environment import check_set, reads_environment
 from dlcli.config.overrides import parse, quoted
 from dlcli.config.plain_secrets import move_secrets, words_text
 from dlcli.config.recorded_config import check_values
-from dlcli.config.signature import signature
 from dlcli.config.validate import validate
 from dlcli.cross_validation.children import descendants, families
 from dlcli.cross_validation.choice import searches_in_folds
@@ -30,8 +29,10 @@ from dlcli.tracking.amend import locked_ledger
 from dlcli.tracking.digests import check_recorded, replace_recorded
 from dlcli.tracking.history import HISTORY_FILE, is_recorded
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_inputs import Shown
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.resume_target import check_places
+from dlcli.tracking.tags import CHANGED_TAG
 from dlcli.training.restoration import check_checkpoints
 
 NOTHING_LEFT = "The run is finished: there is nothing to do."
@@ -90,9 +91,15 @@ class Resumption:
                 OVERRIDES_FILE: words_text(self.words),
                 CONFIG_FILE: config_text(self.config),
             }
+            ledger.add_tags(self._changes())
             for name, content in files.items():
                 seal_change(folder, name, read_text(folder / name), content)
             replace_recorded(ledger, files, status="KILLED")
+
+    def _changes(self) -> dict[str, str]:
+        """Return tags with the changed settings: MLflow's params, which cannot change, are those of the start."""
+        before, after = (Shown.of(config, ()).params for config in (self.opened.config, self.config))
+        return {f"{CHANGED_TAG}.{key}": value for key, value in after.items() if before.get(key) != value}
 
 
 def open_whole(
@@ -220,7 +227,8 @@ def _with_changes(
     mistakes = [p for p in validate(changed, set(changed), {}) if p.where in {s.key for s in settings}]
     if mistakes:
         raise ConfigError(mistakes)
-    _refuse_beyond_the_schedule(config, changed)
+    if problems := list(find_length_problems(config, changed)):
+        raise ConfigError(problems)
     return absolute_paths(changed)
 
 
@@ -228,18 +236,3 @@ def _at(config: Any, key: str) -> Any:
     for name in key.split("."):
         config = config.get(name) if isinstance(config, Mapping) else None
     return config
-
-
-def _refuse_beyond_the_schedule(config: dict[str, Any], changed: dict[str, Any]) -> None:
-    """Refuse to extend torch's schedules of a fixed length, which is part of their state."""
-    target = config["scheduler"].get("_target_", "")
-    if not target.startswith("torch.") or "total_steps" not in signature(locate(target)).arguments:
-        return
-    for key in ("max_epochs", "max_steps"):
-        before, after = (c["trainer"].get(key) or -1 for c in (config, changed))
-        if after > before > 0:
-            raise ConfigError(
-                f"the schedule ({target.rpartition('.')[2]}) has a fixed length of {before}, and no rates beyond it",
-                f"trainer.{key}",
-                f"Start a new run with trainer.{key}={after}; model.weights=RUN starts from this run's weights.",
-            )

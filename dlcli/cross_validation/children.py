@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dlcli.assembly.finder_run import FOUND_TAG
+from dlcli.checks.extension import find_length_problems
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
 from dlcli.gate.vouching import CONFIG_FILE
@@ -16,6 +17,7 @@ from dlcli.runs.folder import config_text
 from dlcli.runs.recorded import SPLIT_FILE, read_config, read_config_text
 from dlcli.runs.recorded_paths import recorded_in, relocated
 from dlcli.splits.split import Split
+from dlcli.tracking.amend import amend
 from dlcli.tracking.digests import replace_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Kind, Ledger
 from dlcli.tracking.store import Store
@@ -23,6 +25,8 @@ from dlcli.tracking.store import Store
 PLACE_TAG = "dlcli.place"
 
 _CONFIG = "the run's configuration"
+
+_FORMER = "former "
 
 # Sections, and keys within sections, that do not affect the result of a training run.
 _WHERE = frozenset({"executor", "tracking", "runs_dir", "run_name", "experiment_name", "cv", "sweep"})
@@ -85,6 +89,20 @@ class Children:
         if self._recorded_text(place) == self._text(config):
             return True
         return what_is_trained(self._recorded(place)) == what_is_trained(config)
+
+    def continues(self, place: str, config: dict[str, Any]) -> bool:
+        """Return whether the run at a place can continue with a configuration: it is the same one, or only longer."""
+        recorded = self._recorded(place)
+        before, after = (what_is_trained(c) for c in (recorded, config))
+        same_length = {
+            **before,
+            "trainer": {**before["trainer"], "max_epochs": after["trainer"]["max_epochs"]},
+        }
+        return same_length == after and not any(find_length_problems(recorded, config))
+
+    def retire(self, place: str) -> None:
+        """Give up the run at a place: it stays in the record, and a new one will be created for the place."""
+        amend(self.store, self.known.pop(place), {PLACE_TAG: f"{_FORMER}{place}"})
 
     def _recorded(self, place: str) -> dict[str, Any]:
         """Return a child's recorded configuration, with its paths relocated to the current folders."""

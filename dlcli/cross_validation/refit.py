@@ -58,6 +58,10 @@ def refit(
     seed = estimation.config["seed"]
     tags = {"dlcli.seed": str(seed), "dlcli.data_fingerprint": estimation.data.fingerprint}
     files = _files(run_dir, config, split, words)
+    if place in children.known:
+        config = children.settled(place, config)
+        if not children.continues(place, config):
+            children.retire(place)
     child = children.run_dir(place, "refit", config, split, {"seed": seed}, tags, files)
     if not children.is_done(place, config):
         children.configure(place, config)

@@ -16,5 +16,8 @@ TAG_LENGTH = 5000  # maximum characters of a value: MLflow's limit
 # Tags of an experiment, with which MLflow's UI opens the page for model training instead of that for language models.
 TRAINING_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
+# With the name of a setting after it: the setting's value since a resumption. MLflow's params cannot change.
+CHANGED_TAG = "dlcli.changed"
+
 # Why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"

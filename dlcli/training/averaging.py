@@ -21,9 +21,11 @@ class Averaging(Protocol):
     Attributes:
         measures_batch_norm: whether the running statistics of batch normalisation are recomputed with the averaged
             weights. Otherwise they are averaged like the weights.
+        depends_on_length: whether `max_epochs` decides when the average is updated, so that a run cannot be extended.
     """
 
     measures_batch_norm: ClassVar[bool]
+    depends_on_length: ClassVar[bool]
 
     def due(self, epoch: int, max_epochs: int | None, *, epoch_ends: bool) -> bool:
         """Return whether to update now: after a step, or at the end of an epoch (counted from 0)."""
@@ -39,6 +41,7 @@ class EMA:
     """
 
     measures_batch_norm: ClassVar = False
+    depends_on_length: ClassVar = False
 
     def __init__(self, decay: Annotated[float, Gt(0), Lt(1)] = 0.999) -> None:
         self.decay = decay
@@ -64,6 +67,7 @@ class SWA:
     """
 
     measures_batch_norm: ClassVar = True
+    depends_on_length: ClassVar = True
 
     def __init__(self, start: Annotated[float, Ge(0), Lt(1)] = 0.75) -> None:
         self.start = start

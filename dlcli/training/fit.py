@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback, GradientAccumulationScheduler
 from dlcli.distributed.signals import leave_signals
 from dlcli.distributed.world import Place, World
 from dlcli.errors import TrainingError
-from dlcli.events import EpochDone, Listener, StepsDone, TrainingStarted
+from dlcli.events import EpochDone, Listener, Note, StepsDone, TrainingStarted
 from dlcli.formatting import counted
 from dlcli.tasks.base import Task
 from dlcli.training import memory
@@ -172,6 +172,11 @@ def fit(
     }
     listen(TrainingStarted(description, length.epochs, plan.batches, monitor, recipe.mode, first_epoch))
     try:
+        if progress and progress.stopped:
+            epochs = counted(progress.finished_epochs, "epoch")
+            listen(
+                Note(f"Training had ended after {epochs}, before trainer.max_epochs: it is not continued.")
+            )
         if progress and progress.reaches(trainer.max_epochs):
             checkpoints.load_state_dict(progress.checkpoints)
         else:

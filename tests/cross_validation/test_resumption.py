@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 import dlcli
+from dlcli import runner
+from dlcli.cross_validation import refit
 from dlcli.errors import ConfigError, DataError
-from dlcli.events import EpochDone, Event, Listener
+from dlcli.events import EpochDone, Event, JobEvent, Listener, Note
 from dlcli.result import Result
+from dlcli.runs.folder import recorded_epochs
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 from tests.cross_validation.test_cross_validate import QUICK
@@ -101,7 +106,8 @@ def test_a_schedule_of_fixed_length_is_not_trained_beyond_it(tmp_path: Path) -> 
     asked = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=2", "scheduler=onecycle"]
     result = dlcli.train([*asked, f"runs_dir='{tmp_path}'"])
     with pytest.raises(
-        ConfigError, match=r"trainer.max_epochs: the schedule \(OneCycleLR\) has a fixed length of 2"
+        ConfigError,
+        match=r"trainer.max_epochs: the schedule \(OneCycleLR\) was planned for 2 epochs, and the results",
     ):
         dlcli.resume(result.run_dir, ["trainer.max_epochs=3"])
     assert dlcli.resume(result.run_dir).status == "FINISHED"
@@ -125,3 +131,46 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
         folder.mkdir()
         kill_and_resume(folder, reference, 1 + number, random.random())
         shutil.rmtree(folder)
+
+
+def refits(run_dir: Path) -> dict[str, tuple[str, int]]:
+    """Return the runs of refits by their place: status and number of epochs."""
+    ledgers = [Ledger.load(file.parent) for file in run_dir.parents[1].glob("*/artifacts/ledger.json")]
+    return {
+        ledger.tags["dlcli.place"]: (ledger.status, len(recorded_epochs(ledger.run_dir)))
+        for ledger in ledgers
+        if ledger.kind == "refit"
+    }
+
+
+def test_a_refit_for_fewer_epochs_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an extension the median of the best epochs may be lower; weights of more epochs would be wrong."""
+    asked = ["cv=kfold", "cv.folds=2", "cv.test_size=0.2", "cv.refit=true", "trainer.max_epochs=3"]
+    epochs = {"median": 2}
+
+    def refit_config(config: dict[str, Any], folds: Sequence[Path]) -> dict[str, Any]:
+        made = original(config, folds)
+        return {**made, "trainer": {**made["trainer"], "max_epochs": epochs["median"]}}
+
+    original = refit.refit_config
+    monkeypatch.setattr(refit, "refit_config", refit_config)
+    first = dlcli.train([*QUICK, *asked, f"runs_dir='{tmp_path}'"])
+    assert refits(first.run_dir) == {"refit": ("FINISHED", 2)}
+    epochs["median"] = 4
+    dlcli.resume(first.run_dir, ["trainer.max_epochs=5"])
+    assert refits(first.run_dir) == {"refit": ("FINISHED", 4)}
+    epochs["median"] = 1
+    last = dlcli.resume(first.run_dir, ["trainer.max_epochs=6"])
+    assert refits(first.run_dir) == {"former refit": ("FINISHED", 4), "refit": ("FINISHED", 1)}
+    assert dlcli.evaluate(last.run_dir).metrics["test/loss"] == pytest.approx(last.metrics["test/loss"])
+
+
+def test_a_run_that_stopped_early_says_that_it_is_not_continued(tmp_path: Path) -> None:
+    never = "callbacks.early_stopping.min_delta=1000"
+    asked = [*QUICK, never, "callbacks.early_stopping.patience=1", f"runs_dir='{tmp_path}'"]
+    stopped = dlcli.train(asked)
+    assert len(recorded_epochs(stopped.run_dir)) == 2
+    heard: list[Event] = []
+    runner.resume(str(stopped.run_dir), ["trainer.max_epochs=9"], listen=heard.append)
+    said = "Training had ended after 2 epochs, before trainer.max_epochs: it is not continued."
+    assert JobEvent(0, Note(said)) in heard

@@ -1,0 +1,76 @@
+"""Checks of a changed length of training: what a run that continues can be extended to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlcli.config.build import locate
+from dlcli.config.signature import signature
+from dlcli.errors import Problem
+from dlcli.executors.time_limits import max_seconds
+
+
+def find_length_problems(config: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield why training cannot continue with another length.
+
+    A longer run has to equal one that was planned with its length from the beginning. That is the case if nothing in
+    the epochs so far depends on the length.
+
+    Args:
+        config: the run's recorded configuration.
+        changed: its configuration from now on.
+    """
+    before, after = (_epochs(c["trainer"]) for c in (config, changed))
+    key = "trainer.max_epochs"
+    most = changed["trainer"].get("limit_epochs")
+    if most is not None and after > most and after > before:
+        hint = f"Start a new run without it: trainer=default {key}={after:g}."
+        yield Problem(f"the run is limited to {most} epochs by trainer.limit_epochs", key, hint)
+    elif after < before:
+        hint = f"Leave it out to continue as planned, or start a new run with {key}={after:g}."
+        yield Problem(f"the run was planned for {_planned(before)}, and cannot become shorter", key, hint)
+    elif after > before and (name := planned_part(config)):
+        hint = f"Start a new run with {_setting(after)}; model.weights=RUN starts from this run's weights."
+        reason = f"{name} was planned for {_planned(before)}, and the results so far depend on this length"
+        yield Problem(reason, key, hint)
+    yield from _steps(config["trainer"], changed["trainer"])
+    allowed, asked = (max_seconds(c["trainer"].get("max_time")) for c in (config, changed))
+    if allowed is not None and asked is not None and asked < allowed:
+        hint = "It counts the time before the interruption, too: give more, or leave it out."
+        yield Problem("the run was planned for a longer time", "trainer.max_time", hint)
+
+
+def planned_part(config: Mapping[str, Any]) -> str:
+    """Return the name of a schedule or an average that depends on the length of training; empty if none does."""
+    target = config["scheduler"].get("_target_")
+    if target and "total_steps" in signature(locate(target)).arguments:
+        return f"the schedule ({target.rpartition('.')[2]})"
+    target = config["weight_averaging"].get("_target_")
+    if target and getattr(locate(target), "depends_on_length", False):
+        return f"the average ({target.rpartition('.')[2]})"
+    return ""
+
+
+def _steps(trainer: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[Problem]:
+    before, after = (c.get("max_steps", -1) for c in (trainer, changed))
+    if after != before:
+        yield Problem(
+            "cannot change: a limit of steps may end training within an epoch, which cannot be continued",
+            "trainer.max_steps",
+            f"Start a new run with trainer.max_steps={after}; model.weights=RUN starts from this run's weights.",
+        )
+
+
+def _epochs(trainer: Mapping[str, Any]) -> float:
+    most = trainer.get("max_epochs")
+    return math.inf if most is None or most < 0 else most
+
+
+def _planned(epochs: float) -> str:
+    return "an unlimited number of epochs" if epochs == math.inf else f"{epochs:g} epochs"
+
+
+def _setting(epochs: float) -> str:
+    return f"trainer.max_epochs={-1 if epochs == math.inf else int(epochs)}"
