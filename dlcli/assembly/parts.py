@@ -11,9 +11,10 @@ import torch
 
 from dlcli.assembly.optimization import make_chosen
 from dlcli.assembly.starting_weights import start_from, starting_weights
-from dlcli.config.build import build
+from dlcli.config.build import TARGET, build, locate
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
+from dlcli.models.reading import text_facts
 from dlcli.preprocessing.base import Preprocessing
 from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
@@ -55,6 +56,13 @@ class Parts:
         return self.fitted.preprocessing
 
 
+def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
+    """Build the preprocessing that a configuration describes, which is told how the model reads texts."""
+    facts = text_facts(locate(config["model"][TARGET]))
+    preprocessing: Preprocessing = build(config["preprocessing"], where="preprocessing", **facts)
+    return preprocessing
+
+
 def assemble(
     config: Mapping[str, Any],
     data: Data,
@@ -75,7 +83,7 @@ def assemble(
         targets: Facts of the targets; computed on the training rows if None.
         at_most: Maximum number of rows to fit and train on; None for all.
     """
-    fitted = fit_preprocessing(build(config["preprocessing"], where="preprocessing"), data, split, at_most)
+    fitted = fit_preprocessing(preprocessing_of(config), data, split, at_most)
     targets = targets or target_facts(data, fitted.rows)
     task = check_type(build(config["task"], where="task", **targets), "task", config["task"]["_target_"])
     preprocessing = fitted.preprocessing

@@ -11,6 +11,7 @@ import torch
 from torch.optim import Optimizer
 
 from dlcli.assembly.optimization import make_chosen, make_optimizer, make_schedule
+from dlcli.assembly.parts import preprocessing_of
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
@@ -140,7 +141,7 @@ def _row_facts(config: Mapping[str, Any], data: Data, split: Split) -> dict[str,
     """Return the shape of a preprocessed row, and the other facts that preprocessing passes to the model."""
     rows = take(data.x, split.train[:_SAMPLE_ROWS])
     try:
-        preprocessing = build(config["preprocessing"], where="preprocessing").fit(rows)
+        preprocessing = preprocessing_of(config).fit(rows)
         fields = preprocessing.transform(rows)
     except DlcliError:
         raise

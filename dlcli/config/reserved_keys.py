@@ -25,6 +25,7 @@ SUPPLIED: Supplied = {
         "backbone_config": "It is read from the pretrained model that model.name gives.",
         "restored": "dlcli sets it when it loads a run's weights.",
     },
+    "preprocessing": dict.fromkeys(("reads_text", "longest_text"), "It follows from the model."),
     "task": _OF_TARGETS
     | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold."),
     "task.*": _OF_TARGETS,

@@ -102,7 +102,7 @@ class SavedModel:
     def outputs_of(self, fields: Fields, device: torch.device | str = "cpu") -> Tensor:
         """Return the network's outputs for preprocessed rows, or for the backbone's `features`, on the CPU."""
         network = self.network.to(device).eval()
-        loader = BatchLoader(fields, _ROWS)
+        loader = BatchLoader(fields, _ROWS, bounded=True)
         parts = [
             network({name: values.to(device) for name, values in batch.items()}).float().cpu()
             for batch in loader

@@ -26,6 +26,7 @@ class Linear(nn.Module):
     """
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
+    reads_text: ClassVar = "bag"
 
     def __init__(
         self,
@@ -42,8 +43,13 @@ class Linear(nn.Module):
         else:
             self.layers = BagOfTokens(vocab_size, num_outputs)
 
-    def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
-        """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`."""
+    def forward(self, x: Tensor, x_cat: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
+        """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`.
+
+        With `counts` `(N, T)`, a row's tokens are different ones, and each occurs that often.
+        """
+        if counts is not None:
+            return self.layers(x, counts)
         if self.categories is not None and x_cat is not None:
             x = self.categories(x, x_cat)
         return self.layers(x)
@@ -59,6 +65,7 @@ class BagOfTokens(nn.Module):
         # Start at 0, so that rare tokens have no influence instead of a random one.
         nn.init.zeros_(self.weights.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens `(N, T)` to `(N, num_outputs)`."""
-        return self.weights(x) + self.bias
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Map tokens `(N, T)`, each of which occurs `counts` `(N, T)` times, to `(N, num_outputs)`."""
+        weights = None if counts is None else counts.to(self.weights.weight.dtype)
+        return self.weights(x, per_sample_weights=weights) + self.bias

@@ -22,6 +22,20 @@ from dlcli.models.layers import (
 )
 
 
+class MeanOfTokens(nn.EmbeddingBag):
+    """Mean of the embeddings of a row's tokens."""
+
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """Map tokens `(N, T)`, each of which occurs `counts` `(N, T)` times, to `(N, embedding_dim)`."""
+        if counts is None:
+            return super().forward(x)
+        weights = counts.to(self.weight.dtype)
+        sums = nn.functional.embedding_bag(
+            x, self.weight, mode="sum", per_sample_weights=weights, padding_idx=self.padding_idx
+        )
+        return sums / counts.sum(dim=1, keepdim=True).to(sums.dtype)
+
+
 class MLP(nn.Module):
     """Multilayer perceptron: hidden layers with normalization, activation and dropout, and a linear output.
 
@@ -44,6 +58,7 @@ class MLP(nn.Module):
     """
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
+    reads_text: ClassVar = "bag"
 
     def __init__(
         self,
@@ -72,7 +87,7 @@ class MLP(nn.Module):
             blocks: list[nn.Module] = [nn.Flatten()]
             inputs = math.prod(input_shape) + (self.categories.width if self.categories else 0)
         else:
-            blocks = [nn.EmbeddingBag(vocab_size, embedding, mode="mean", padding_idx=0)]
+            blocks = [MeanOfTokens(vocab_size, embedding, mode="mean", padding_idx=0)]
             inputs = embedding
         for number, outputs in enumerate(sizes):
             block = [
@@ -87,8 +102,13 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*blocks, nn.Linear(inputs, num_outputs))
         initialize(self, initialization)
 
-    def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
-        """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`."""
+    def forward(self, x: Tensor, x_cat: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
+        """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`.
+
+        With `counts` `(N, T)`, a row's tokens are different ones, and each occurs that often.
+        """
+        if counts is not None:
+            return self.layers[1:](self.layers[0](x, counts))
         if self.categories is not None and x_cat is not None:
             x = self.categories(x, x_cat)
         return self.layers(x)

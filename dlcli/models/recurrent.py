@@ -35,6 +35,7 @@ class Recurrent(nn.Module):
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens"}
+    longest_text: ClassVar = 2048
 
     def __init__(
         self,

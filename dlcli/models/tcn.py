@@ -42,6 +42,7 @@ class TCN(nn.Module):
     """
 
     accepts: ClassVar = {"sequence", "image", "tokens"}
+    longest_text: ClassVar = 2048
 
     def __init__(
         self,

@@ -31,6 +31,8 @@ class TextCNN(nn.Module):
     """
 
     accepts: ClassVar = {"sequence", "tokens"}
+    reads_text: ClassVar = "whole"
+    longest_text: ClassVar = 16_384
 
     def __init__(
         self,

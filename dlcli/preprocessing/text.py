@@ -2,64 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 from annotated_types import Ge
 from sklearn.base import BaseEstimator
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.texts import Texts
-from dlcli.preprocessing.tokens import encoded
+from dlcli.models.reading import LONGEST_TEXT, ReadsText
+from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, told_of_training
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
+_UNKNOWN = 1  # the number of the token
 
 
 class Text(BaseEstimator):
     """Converts texts to tokens `x` `(N, T)`, padded per batch, with `lengths` `(N,)`.
 
     Token 0 is padding, token 1 stands for tokens unseen in training; a text without any token becomes one unknown
-    token.
+    token. For models that read texts as bags of tokens, `x` are the different tokens of a text, and `counts` `(N, T)`
+    how often each occurs.
 
     Args:
         tokens: `words` (and punctuation marks), `characters`, or `bpe`: byte-level byte-pair encoding (Sennrich et al.,
             2016), which has no unknown tokens.
         vocab_size: maximum number of tokens; the most frequent ones are kept.
         min_frequency: minimum number of occurrences of a token in the training rows.
-        max_length: maximum number of tokens of a text; longer texts are truncated.
+        max_length: maximum number of tokens of a text; longer texts are truncated. None reads whole texts if the model
+            does, and else chooses a length that keeps 95 % of the tokens of the training rows.
         lowercase: convert texts to lower case.
+        reads_text: how the model reads texts: as a `bag`, as a `whole`, or their `start` as far as it is needed.
+        longest_text: maximum number of tokens that the model bears; None for bags.
     """
 
     # Must be declared, because numbers of other data would be treated as words.
     accepts: ClassVar = frozenset({"tokens"})
+
+    # Runs of earlier versions do not have these; their tokenizer truncates, and counts nothing.
+    reads_text: ReadsText = "start"
+    longest_text: int | None = LONGEST_TEXT
+    length_: int | None = None
+    longest_: int = 0
+    measured_: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,
         tokens: Literal["words", "characters", "bpe"] = "words",
         vocab_size: Annotated[int, Ge(3)] = 20_000,
         min_frequency: Annotated[int, Ge(1)] = 2,
-        max_length: Annotated[int, Ge(1)] = 256,
+        max_length: Annotated[int, Ge(1)] | None = None,
         lowercase: bool = True,
+        reads_text: ReadsText = "start",
+        longest_text: int | None = LONGEST_TEXT,
     ) -> None:
         self.tokens = tokens
         self.vocab_size = vocab_size
         self.min_frequency = min_frequency
         self.max_length = max_length
         self.lowercase = lowercase
+        self.reads_text = reads_text
+        self.longest_text = longest_text
 
     def fit(self, x: Any) -> Self:
-        """Build the vocabulary from the training rows."""
+        """Build the vocabulary from the training rows, and choose the length of texts."""
         texts = Texts.of(x)
         tokenizer, trainer = self._untrained()
         tokenizer.train_from_iterator(texts.batches(), trainer, length=len(texts))
-        tokenizer.enable_truncation(self.max_length)
         self.column_ = texts.name
         self.tokenizer_ = tokenizer.to_str()
         self.rows_seen_ = len(texts)
+        whole = encoded(texts, self._tokenizer(), _UNKNOWN)
+        self.longest_ = int(whole.full.max(initial=0))
+        self.length_ = self._length(whole.full)
+        self.measured_ = whole.cut(self.length_).measured(_UNKNOWN)
         return self
 
     def transform(self, x: Any) -> dict[str, Any]:
         """Return `x`, a `Ragged` of tokens, and `lengths` `(N,)`, int64; `Texts.of` converts the input."""
-        return encoded(Texts.of(x, self.column_), self._tokenizer(), 1)
+        return self.transform_and_count(x)[0]
+
+    def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
+        """Return the fields as `transform` does, and counts of cut and unknown tokens."""
+        tokens = encoded(Texts.of(x, self.column_), self._tokenizer(), _UNKNOWN, self.length_)
+        fields = tokens.bags() if self.reads_text == "bag" else tokens.fields()
+        return fields, tokens.measured(_UNKNOWN)
+
+    def notices(self) -> list[Notice]:
+        """Return how much of the training texts is read."""
+        return told_of_training(self.measured_, self.length_, self.longest_) if self.measured_ else []
+
+    def losses(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return how much of new texts is not read or not known."""
+        return told_of_new(counts, self.measured_, self.length_) if self.measured_ else []
+
+    def _length(self, full: np.ndarray) -> int | None:
+        """Return the number of tokens at which texts are cut, given the lengths of the training texts."""
+        if self.max_length is not None:
+            return self.max_length
+        if self.reads_text == "start":
+            return length_that_keeps(full, self.longest_text or LONGEST_TEXT)
+        return None if self.reads_text == "bag" else self.longest_text
 
     def facts(self) -> dict[str, Any]:
         """Return `vocab_size`, the number of tokens, including padding and the unknown token."""

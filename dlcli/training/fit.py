@@ -152,7 +152,9 @@ def fit(
         task,
         recipe,
         batches,
-        BatchLoader(val, max(batch_size, 512), rank=rank, ranks=ranks) if val is not None else None,
+        BatchLoader(val, max(batch_size, 512), rank=rank, ranks=ranks, bounded=True)
+        if val is not None
+        else None,
         plan,
         length,
         _metrics_of_an_epoch(task, monitor, recipe.callbacks),

@@ -15,6 +15,9 @@ from dlcli.training.fields import Batch, Fields, ReadsAhead, Rows
 # that the batches differ between epochs.
 _POOL = 50
 
+# A bounded batch has as many rows as fit into this number of steps, the rows padded to the longest of them.
+_ROWS, _STEPS = 512, 256
+
 
 def derive_seed(seed: int, *path: int) -> int:
     """Return a seed of 63 bits for one purpose (an epoch, a fold), which depends on the seed and the path only."""
@@ -41,6 +44,8 @@ class BatchLoader:
         rank: the part of each batch that is read, if several processes share it.
         ranks: number of parts, none of which is empty. In training, `rank_weight` is the weight of a part's mean loss,
             so that the mean over the ranks is that of the whole batch.
+        bounded: batches of long rows have fewer rows, so that one very long row needs no memory for hundreds of its
+            length. Only without shuffling.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class BatchLoader:
         rank: int = 0,
         ranks: int = 1,
         join_single: bool | None = None,
+        bounded: bool = False,
     ) -> None:
         self.fields = fields
         self.rows = len(next(iter(fields.values())))
@@ -64,6 +70,7 @@ class BatchLoader:
         self.chunk = chunk
         self.rank = rank
         self.ranks = ranks
+        self._ends = self._bounded_ends() if bounded and not shuffle and self._ragged is not None else None
         self.epoch = 0
         # The items of the epoch that a resumed run skips, and the number of items yielded so far.
         self._skip = 0
@@ -72,6 +79,8 @@ class BatchLoader:
     @property
     def batches(self) -> int:
         """The number of batches per epoch."""
+        if self._ends is not None:
+            return len(self._ends)
         whole, rest = divmod(self.rows, self.batch_size)
         joins = whole > 0 and 0 < rest < max(2 if self.join_single else 1, self.ranks)
         return whole if rest == 0 or joins else whole + 1
@@ -136,6 +145,24 @@ class BatchLoader:
     def _device(self) -> torch.device:
         return next(iter(self.fields.values())).device
 
+    def _bounded_ends(self) -> list[int]:
+        """Return the end of each batch; the longest rows come first.
+
+        The attention of a row, and a batch of such rows, takes memory with the square of the length. Counts of tokens
+        only grow with the length itself.
+        """
+        lengths = self._lengths
+        assert lengths is not None
+        longest = lengths.sort(descending=True).values.tolist()
+        power = 1 if "counts" in self.fields else 2
+        ends: list[int] = []
+        while (first := ends[-1] if ends else 0) < self.rows:
+            fitting = _ROWS * _STEPS**power // max(1, longest[first]) ** power
+            ends.append(min(self.rows, first + max(self.ranks, min(self.batch_size, fitting))))
+        if len(ends) > 1 and ends[-1] - ends[-2] < max(2 if self.join_single else 1, self.ranks):
+            ends.pop(-2)
+        return ends
+
     def state_dict(self) -> dict[str, int]:
         """Return the number of items yielded in this epoch; Lightning writes it to checkpoints."""
         return {"handed_out": self._handed_out}
@@ -160,6 +187,8 @@ class BatchLoader:
 
     def _bounds(self, batch: int) -> tuple[int, int]:
         """Return the first row of a batch (of all ranks together), and the one after its last."""
+        if self._ends is not None:
+            return (self._ends[batch - 1] if batch else 0), self._ends[batch]
         last = batch == self.batches - 1
         return batch * self.batch_size, self.rows if last else (batch + 1) * self.batch_size
 

@@ -100,7 +100,9 @@ def rehearse(
         typical = _batch(loader, loader.batches // 2, device)
         seconds = _seconds(partial(step, typical), device) * plan.batches
         if val is not None:
-            seconds += _validation(network, BatchLoader(val, max(batch_size, 512)), precision, device)
+            seconds += _validation(
+                network, BatchLoader(val, max(batch_size, 512), bounded=True), precision, device
+            )
     saved = network.model.state_dict()
     weights = _bytes(saved.values())
     changing = weights - _bytes(saved[name] for name in frozen_names(network))

@@ -1,0 +1,18 @@
+"""How models read texts: as bags of tokens, as a whole, or their start."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+# `bag`: the number of each token, in any order; `whole`: all tokens; `start`: as many as are needed, from the start.
+ReadsText = Literal["bag", "whole", "start"]
+
+# Number of tokens that a model bears if it does not say so itself.
+LONGEST_TEXT = 1024
+
+
+def text_facts(model: Any) -> dict[str, Any]:
+    """Return `reads_text` and `longest_text` of a model's class, which preprocessing asks for by name."""
+    reads: ReadsText = getattr(model, "reads_text", "start")
+    longest = None if reads == "bag" else getattr(model, "longest_text", LONGEST_TEXT)
+    return {"reads_text": reads, "longest_text": longest}
