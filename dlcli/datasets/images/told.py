@@ -34,7 +34,7 @@ def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path)
         yield Notice(
             "deep_images",
             len(headers),
-            f"{BITS[decoder.depth]} per channel, scaled by the range of the training rows",
+            f"{counted(len(headers), 'image')} read with {BITS[decoder.depth]} per channel",
             where,
             warns=False,
         )
