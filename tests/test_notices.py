@@ -1,0 +1,141 @@
+"""What reading leaves out, converts or cuts is told by every command, and recorded as numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import dlcli
+from dlcli import runner
+from dlcli.events import Event, Note, TrainingStarted, Warned
+from dlcli.events import JobEvent as FromJob
+from dlcli.prediction.predict import NewData
+from dlcli.result import Result
+
+FAST = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "callbacks=none", "tracking.system_metrics=false"]
+
+
+def counts(notices) -> dict[str, float]:
+    found = [notice if isinstance(notice, dict) else vars(notice) for notice in notices]
+    return {notice["key"]: notice["count"] for notice in found}
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result, list[Event]]:
+    """Train on 12-bit images of two classes, with a loose image and a file of another kind."""
+    folder = tmp_path_factory.mktemp("deep")
+    draw = np.random.default_rng(0)
+    for part, images in (("train", 6), ("dev", 2), ("Test", 3)):
+        for shade, label in enumerate(("dark", "light")):
+            place = folder / "pics" / part / label
+            place.mkdir(parents=True)
+            for number in range(images):
+                values = draw.integers(2000 * shade, 2000 * shade + 2096, (6, 6)).astype(np.uint16)
+                Image.fromarray(values).save(place / f"{number}.png")
+    Image.new("L", (6, 6)).save(folder / "pics" / "loose.png")
+    (folder / "pics" / "notes.txt").write_text("x")
+    events: list[Event] = []
+    words = ["dataset=image_folder", f"dataset.path='{folder}/pics'", "model=linear", *FAST]
+    result = runner.train([*words, "run_name=deep"], runs_dir=folder / "runs", listen=events.append)
+    return folder, result, events
+
+
+def test_training_tells_and_records_what_was_left_out(deep: tuple[Path, Result, list[Event]]) -> None:
+    _, result, events = deep
+    found = counts(result.notices)
+    assert {key: found[key] for key in ("loose_files", "other_files", "deep_images")} == {
+        "loose_files": 1, "other_files": 1, "deep_images": 22,
+    }  # fmt: skip
+    assert counts(result.to_json()["notices"]) == found
+    lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert any(line.get("metrics", line).get("data/loose_files") == 1 for line in lines)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any("1 of 23 images lie in no class folder" in note for note in notes)
+    (panel,) = [
+        event.event.description
+        for event in events
+        if isinstance(event, FromJob) and isinstance(event.event, TrainingStarted)
+    ]
+    assert "22 images read with 16 bits per channel; pixels from " in panel["reading"]
+
+
+def test_prediction_reads_as_training_did(deep: tuple[Path, Result, list[Event]]) -> None:
+    folder, result, _ = deep
+    tables, events = [], []
+    data = NewData.of([f"{folder}/pics/Test"])
+    done = runner.predict("deep", data, folder / "out.jsonl", runs_dir=folder / "runs", listen=events.append)
+    assert done.lines == 6
+    tables = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    recorded = dlcli.evaluate("deep", runs_dir=folder / "runs").metrics["test/accuracy"]
+    right = np.mean([line["prediction"] == Path(line["file"]).parent.name for line in tables])
+    assert right == pytest.approx(recorded)
+    assert not [event for event in events if isinstance(event, Warned)]
+    again = runner.evaluate("deep", runs_dir=folder / "runs", file=folder / "pics" / "Test")
+    for name, value in again.metrics.items():
+        assert value == pytest.approx(result.metrics[name], abs=1e-5)
+    # The same rows as arrays.
+    model = dlcli.load_run("deep", runs_dir=folder / "runs")
+    images = np.stack([np.asarray(Image.open(line["file"])) for line in tables])
+    assert model.predict(images)["prediction"].tolist() == [line["prediction"] for line in tables]
+
+
+def test_new_images_of_another_kind_are_told(deep: tuple[Path, Result, list[Event]]) -> None:
+    folder, _, _ = deep
+    new = folder / "new"
+    new.mkdir(exist_ok=True)
+    Image.new("RGBA", (9, 9)).save(new / "a.png")
+    (new / "b.heic").write_bytes(b"x")
+    events: list[Event] = []
+    done = runner.predict(
+        "deep", NewData.of([str(new)]), folder / "new.csv", runs_dir=folder / "runs", listen=events.append
+    )
+    assert counts(done.notices) == {
+        "unreadable_formats": 1, "deep_images": 1, "other_depth": 1, "converted_images": 1, "transparent_images": 1,
+        "unseen_kinds": 1,
+    }  # fmt: skip
+    told = [event.text for event in events if isinstance(event, Warned)]
+    assert (
+        "1 of 1 image have pixels of another kind than those of the training data (RGB, transparency: 1; trained on "
+        "grey, 16 bits), and are converted"
+    ) in told
+
+
+def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    words = [chr(ord("a") + n) * 3 for n in range(20)]
+    lines = ["text,label"]
+    for row in range(40):
+        some = words[10:] if row % 2 else words[:10]
+        lines.append(f"{' '.join(draw.choice(some, 60))},{['even', 'odd'][row % 2]}")
+    Path("t.csv").write_text("\n".join(lines) + "\n")
+    base = ["dataset=text", "dataset.path=t.csv", "dataset.target=label", *FAST]
+    cut = [*base, "model=linear", "preprocessing.max_length=15"]
+    rehearsal, profile = runner.check(cut, runs_dir=tmp_path / "runs")
+    assert counts(rehearsal.notices)["cut_tokens"] == pytest.approx(0.75)
+    (warning,) = [warning for warning in profile.warnings if "of the tokens" in warning.message]
+    assert warning.where == "preprocessing.max_length"
+    result = runner.train([*cut, "run_name=cut"], runs_dir=tmp_path / "runs")
+    assert counts(result.notices)["cut_tokens"] == pytest.approx(0.75)
+    assert any("75.0% of the tokens of the training texts are not read" in text for text in result.messages)
+
+    whole = runner.train([*base, "model=mlp", "run_name=whole"], runs_dir=tmp_path / "runs")
+    assert counts(whole.notices) == {"longest_text": 60}
+    model = dlcli.load_run("whole", runs_dir=tmp_path / "runs")
+    texts = [line.rpartition(",")[0] for line in lines[1:]]
+    together = model.outputs(texts)
+    alone = torch.cat([model.outputs([text]) for text in texts])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+    Path("new.txt").write_text("new words only\n" + texts[0] + "\n")
+    events: list[Event] = []
+    done = runner.predict(
+        "cut", NewData.of(["new.txt"]), Path("out.csv"), runs_dir=tmp_path / "runs", listen=events.append
+    )
+    assert counts(done.notices)["cut_texts"] == 1
+    assert counts(done.notices)["unknown_texts"] == 1
