@@ -64,6 +64,29 @@ def test_texts_keep_their_own_splits(saved: Path) -> None:
     )  # folds also use the validation rows, but never the test rows
 
 
+def test_splits_and_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
+    splits = {
+        "train": texts("a", 20),
+        "dev": texts("b", 6),
+        "test": texts("c", 8, [-1] * 8),
+        "extra": texts("d", 2),
+    }
+    splits = {name: split.add_column("id", list(range(len(split)))) for name, split in splits.items()}
+    hugging.DatasetDict(splits).save_to_disk(tmp_path / "messages")
+    data = read(tmp_path / "messages", text="text")
+    assert (len(data), data.test_rows) == (26, None)
+    assert data.val_rows is not None
+    assert {notice.key: notice.text for notice in data.notices} == {
+        "unused_splits": "splits that are neither training, validation nor test rows left out: extra",
+        "unlabelled_splits": "splits without labels left out: test (8 rows)",
+        "unused_columns": "1 column not used: id",
+    }
+    splits["validation"] = splits["dev"]
+    hugging.DatasetDict(splits).save_to_disk(tmp_path / "two")
+    with pytest.raises(DataError, match="has two splits of val rows: dev, validation"):
+        read(tmp_path / "two")
+
+
 def test_a_shuffled_dataset_is_read_in_its_order(tmp_path: Path) -> None:
     shuffled = texts("a", 10).shuffle(seed=1)
     shuffled.save_to_disk(tmp_path / "one")
