@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from dlcli.datasets.folders.archives import tree_of_archive
@@ -75,7 +75,7 @@ def list_class_folders(
     """
     tree = _tree(path, "dataset.path=FOLDER, a .tar or a .zip")
     files, others = tree.select(suffixes)
-    places = [PurePosixPath(file.name).parts[:-1] for file in files]
+    places = [tuple(file.name.split("/")[:-1]) for file in files]
     layout = _layout(tree, places, noun, parts)
     rows = [row for row, place in enumerate(places) if _has_class(place, layout)]
     if not rows:

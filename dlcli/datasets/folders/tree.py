@@ -43,7 +43,7 @@ class Tree:
 
     def sort(self) -> None:
         """Sort everything by name."""
-        self.files.sort(key=lambda file: PurePosixPath(file.name).parts)
+        self.files.sort(key=lambda file: file.name.split("/"))
         for names in (self.hidden, self.repeated, self.outside):
             names.sort()
 
@@ -106,7 +106,7 @@ class Tree:
 
 def suffix_of(name: str) -> str:
     """Return the ending of a name in lower case, such as `.jpg`."""
-    return PurePosixPath(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 faster than a Path for millions of names
 
 
 def is_image_name(name: str) -> bool:
@@ -170,39 +170,34 @@ def _walk(
     enters: Callable[[Path], bool],
 ) -> None:
     """Add the files below `root`, whose name in the dataset is `place`; links are collected for later."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError(
-            f"the folder cannot be listed: {error.strerror}", str(error.filename), "Change its permissions."
-        )
-
-    for above, subfolders, names in os.walk(root, onerror=refuse):
-        folder = Path(above)
-        if not enters(folder):
-            subfolders.clear()
+    pending = [(str(root), "" if place == PurePosixPath() else str(place))]
+    while pending:
+        folder, name = pending.pop()
+        if not enters(Path(folder)):
             continue
-        here = place / folder.relative_to(root).as_posix()
-        tree.folders.add(here.parts)
-        inside = []
-        for name in sorted(subfolders):
-            if is_hidden(name):
-                continue
-            if (folder / name).is_symlink():
-                links.append((here / name, folder / name))
+        tree.folders.add(tuple(name.split("/")) if name else ())
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(
+                f"the folder cannot be listed: {error.strerror}", folder, "Change its permissions."
+            ) from error
+        for entry in entries:
+            own = f"{name}/{entry.name}" if name else entry.name
+            if is_hidden(entry.name):
+                if not entry.is_dir():
+                    tree.hidden.append(own)
+            elif entry.is_symlink():
+                links.append((PurePosixPath(own), Path(entry.path)))
+            elif entry.is_dir():
+                pending.append((entry.path, own))
             else:
-                inside.append(name)
-        subfolders[:] = inside
-        for name in sorted(names):
-            if is_hidden(name):
-                tree.hidden.append(str(here / name))
-            elif (folder / name).is_symlink():
-                links.append((here / name, folder / name))
-            else:
-                file = folder / name
-                tree.files.append(FileEntry(str(here / name), str(file), 0, _size(file)))
+                tree.files.append(FileEntry(own, entry.path, 0, _size(entry)))
+    links.sort()
 
 
-def _size(file: Path) -> int:
+def _size(file: Path | os.DirEntry[str]) -> int:
     """Return the size in bytes; a broken link, or a file that cannot be accessed, counts as empty."""
     try:
         return file.stat().st_size
