@@ -78,6 +78,8 @@ def test_prediction_reads_as_training_did(deep: tuple[Path, Result, list[Event]]
     again = runner.evaluate("deep", runs_dir=folder / "runs", file=folder / "pics" / "Test")
     for name, value in again.metrics.items():
         assert value == pytest.approx(result.metrics[name], abs=1e-5)
+    everything = runner.evaluate("deep", runs_dir=folder / "runs", file=folder / "pics")
+    assert counts(everything.notices)["training_rows"] == 12
     # The same rows as arrays.
     model = dlcli.load_run("deep", runs_dir=folder / "runs")
     images = np.stack([np.asarray(Image.open(line["file"])) for line in tables])

@@ -61,7 +61,12 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
 
 def notices_on_file(data: Data, model: SavedModel, file: Path) -> list[Notice]:
     """Return what reading the rows of a file left out or converted, and how images differ from those of training."""
-    return [*data.notices, *unseen_kinds(data.kinds, model.image_kinds or {}, str(file))]
+    notices = [*data.notices, *unseen_kinds(data.kinds, model.image_kinds or {}, str(file))]
+    if data.parts is not None and (trained := int((data.parts == "train").sum())):
+        text = f"{trained:,} of {len(data):,} rows are of a training part, and are evaluated like the others"
+        hint = "Give the folder of the test rows."
+        notices.append(Notice("training_rows", trained, text, str(file), hint))
+    return notices
 
 
 def _targets(task: Task) -> Targets:

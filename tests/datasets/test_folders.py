@@ -84,7 +84,7 @@ def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
             ("train/bad/1.txt", "train/good/1.txt", "test/bad/1.txt", "new/1.txt"),
             [
                 "has folders of parts (test, train) beside folders of classes (new)",
-                "new/    1 texts",
+                "new/    1 text",
                 "test/   bad/ 1",
                 "train/  bad/ 1, good/ 1",
             ],
@@ -93,8 +93,8 @@ def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
             ("bad/1.txt", "good/1.txt", "good/2.txt", "Test/1.txt"),
             [
                 "has folders of parts (Test) beside folders of classes (bad, good)",
-                "Test/  1 texts",
-                "bad/   1 texts",
+                "Test/  1 text",
+                "bad/   1 text",
                 "good/  2 texts",
             ],
         ),
@@ -102,8 +102,8 @@ def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
             ("train/1.txt", "test/1.txt"),
             [
                 "has folders of parts (test, train), but no class folders in them",
-                "test/   1 texts",
-                "train/  1 texts",
+                "test/   1 text",
+                "train/  1 text",
             ],
         ),
         (
@@ -111,7 +111,7 @@ def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
             [
                 "some class folders have folders of parts (bad), and some texts lie beside these",
                 "bad/   test/ 1, train/ 1",
-                "good/  1 texts",
+                "good/  1 text",
             ],
         ),
     ],

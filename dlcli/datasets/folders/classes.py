@@ -205,7 +205,8 @@ def _drawn(places: Sequence[Folder], top: Folder, noun: str) -> list[str]:
     for name in names[:_LINES]:
         inside = [f"{folder}/ {count:,}" for folder, count in sorted(deeper[name].items())]
         more = [f"{len(inside) - _NAMES:,} more folders"] if len(inside) > _NAMES else []
-        here = [f"{direct[name]:,} {noun}"] if direct[name] else []
+        own = noun if direct[name] > 1 else noun.replace("s", "", 1)
+        here = [f"{direct[name]:,} {own}"] if direct[name] else []
         lines.append(f"{name + '/':<{width}}  {', '.join([*here, *inside[:_NAMES], *more])}")
     if len(names) > _LINES:
         lines.append(f"... {len(names) - _LINES:,} more folders")
