@@ -50,6 +50,13 @@ def test_windows_paths_and_names_without_ending_are_found_and_told(images: Path)
     assert data.notices[0].text == "2 paths with backslashes, as on Windows, read with slashes"
 
 
+def test_absolute_paths_of_another_machine_are_found_below_the_table(images: Path) -> None:
+    rows = ("C:\\Users\\me\\pics\\00012.png,a", "/home/me/data/pics/12.png,b", f"{images}/7,b")
+    data = load(table(images, *rows), target="label")
+    assert [int(image.mean()) for image in data.x] == [0, 60, 60]
+    assert {notice.key: notice.count for notice in data.notices} == {"backslash_paths": 1, "moved_paths": 2}
+
+
 def test_a_name_that_fits_two_files_is_refused(images: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(images / "pics" / "12.bmp")
     with pytest.raises(DataError, match=r"t\.csv:3: several files fit 12: 12\.bmp, 12\.png"):

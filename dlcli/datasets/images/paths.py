@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +16,20 @@ from dlcli.files.paths import is_file, list_names
 # What was changed about a path, and how messages put it.
 _CHANGES = {
     "backslash_paths": "with backslashes, as on Windows, read with slashes",
+    "moved_paths": "of another place found below the table's folder",
     "paths_without_ending": "without an ending found as images of that name",
     "paths_in_other_case": "found in another case",
 }
+
+# The beginning of an absolute path of Windows.
+_DRIVE = re.compile("[A-Za-z]:/")
 
 
 class PathFinder:
     """Finds files by paths that are relative to a folder, and counts how many had to be read differently.
 
-    A path is taken as it stands if there is such a file. Otherwise backslashes become slashes; then the ending of an
-    image is added, or the case ignored, if exactly one file fits.
+    A path is taken as it stands if there is such a file. Otherwise backslashes become slashes, and an absolute path is
+    looked for below the folder; then the ending of an image is added, or the case ignored, if exactly one file fits.
 
     Args:
         folder: folder that the paths are relative to.
@@ -46,13 +51,19 @@ class PathFinder:
         if is_file(path):
             return path
         changes = []
+        written, name = name, name.strip()
         if "\\" in name:
-            path = self.folder / name.strip().replace("\\", "/")
+            name = name.replace("\\", "/")
             changes.append("backslash_paths")
+        path = self.folder / name
+        if not is_file(path) and (_DRIVE.match(name) or name.startswith("/")):
+            moved = self._moved(name)
+            changes += ["moved_paths"] * (moved is not None)
+            path = moved or path
         if not is_file(path):
             change, found = self._alike(path, where)
             if found is None:
-                raise self._missing(name, path, where)
+                raise self._missing(written, path, where)
             changes.append(change)
             path = found
         self.changed.update(changes)
@@ -65,6 +76,12 @@ class PathFinder:
                 yield Notice(
                     key, count, f"{count:,} path{'s' * (count > 1)} {words}", str(table), warns=False
                 )
+
+    def _moved(self, name: str) -> Path | None:
+        """Return the file below the folder that has the longest end of an absolute path in common."""
+        parts = name.split("/")
+        candidates = (self.folder.joinpath(*parts[first:]) for first in range(1, len(parts)))
+        return next((path for path in candidates if is_file(path)), None)
 
     def _alike(self, path: Path, where: str) -> tuple[str, Path | None]:
         """Return the only file that has the same name apart from its ending or its case."""
