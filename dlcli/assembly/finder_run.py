@@ -21,6 +21,7 @@ from dlcli.tracking.recorder import Recorder
 from dlcli.training.finders import Finder, FinderResult, Tryout
 
 FOUND_TAG = "dlcli.found"
+FOUND_KEYS = ("optimizer.lr", "dataset.batch_size")
 
 
 def run_finder(config: Mapping[str, Any], parts: Parts, seed: int) -> FinderResult | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlcli.errors import DlcliError, Interrupted, Problem
+from dlcli.files.disk import refusal
 from dlcli.files.paths import display
 from dlcli.process.interrupts import interruptible
 from dlcli.process.supervision import STOPPING, Ending, supervise
@@ -163,5 +164,7 @@ def _stopped_ledger(terminal: Terminal) -> Ledger | None:
 
 
 def _unforeseen(error: Exception) -> DlcliError:
+    if found := refusal(error):
+        return found
     what = f"{type(error).__name__}: {error}".strip()
     return DlcliError(Problem(what, hint="This was not foreseen. DLCLI_DEBUG=1 shows the traceback."))

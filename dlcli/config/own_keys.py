@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Lt, MinLen
+from annotated_types import Ge, Lt, MaxLen, MinLen
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Root:
     seed: Annotated[int, Ge(0), Lt(2**32)]
     monitor: Annotated[str, MinLen(1)]
     mode: Literal["min", "max"]
-    experiment_name: Annotated[str, MinLen(1)] | None
-    run_name: Annotated[str, MinLen(1)] | None
+    experiment_name: Annotated[str, MinLen(1), MaxLen(500)] | None
+    run_name: Annotated[str, MinLen(1), MaxLen(1000)] | None
     runs_dir: Annotated[str, MinLen(1)]
 
 

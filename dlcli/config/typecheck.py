@@ -83,7 +83,8 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     ]
     if len(expected) < len(messages) or not expected:
         # Pydantic's messages about lengths and keys do not fit into the sentence below, so the type is shown.
-        expected = [f"like {_name(annotation)}"]
+        is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        expected = [f"like {type_name(annotation) if is_union else _name(annotation)}"]
     choices = [str(choice) for choice in _literals(annotation)]
     shown = "null" if value is None else json.dumps(value)
     # For a mapping or a list, this is the first word that is not among the choices.

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
 from dlcli.config.keys import own_keys, read_signature
+from dlcli.config.made_objects import has_object, mismatch_of_objects
 from dlcli.config.own_keys import Root
 from dlcli.config.reserved_keys import BY_DATA, Supplied, supplied_to
 from dlcli.config.signature import Signature, signature
@@ -104,7 +105,10 @@ def _target(node: Mapping[str, Any], where: str, supplied: Supplied) -> Iterator
         elif str(key).startswith("_") and key != TARGET and key not in takes.arguments:
             yield Problem("is not a special key", place, f"The special keys are {TARGET} and {PARTIAL}.")
         elif key in takes.arguments:
-            if not _has_target(value) and (found := mismatch(value, takes.arguments[key])):
+            if has_object(value):
+                if text := mismatch_of_objects(value, takes.arguments[key], place):
+                    yield Problem(text, place)
+            elif found := mismatch(value, takes.arguments[key]):
                 yield Problem(found[0], place, found[1])
         elif key != TARGET and key not in own and not takes.is_open:
             yield _no_argument(node[TARGET], str(key), where, takes, given)
@@ -135,9 +139,3 @@ def _broken(target: Any, where: str) -> Problem:
         problem = error.problems[0]
         return Problem(problem.message, f"{where}.{TARGET}", problem.hint)
     return Problem("cannot be read", f"{where}.{TARGET}")
-
-
-def _has_target(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return TARGET in value or any(map(_has_target, value.values()))
-    return isinstance(value, list) and any(map(_has_target, value))

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dlcli.assembly.finder_run import FOUND_TAG
+from dlcli.assembly.finder_run import FOUND_KEYS, FOUND_TAG
 from dlcli.checks.extension import find_length_problems
 from dlcli.datasets.raw_rows import DATA_PATHS
 from dlcli.errors import CorruptRun
@@ -78,8 +78,15 @@ class Children:
         found = Ledger.load(self.known[place]).tags.get(FOUND_TAG)
         if not found:
             return config
-        section, key = found.partition("=")[0].split(".")
-        recorded = read_config(Ledger.load(self.known[place]))
+        name, ledger = found.partition("=")[0], Ledger.load(self.known[place])
+        if name not in FOUND_KEYS:
+            raise CorruptRun(
+                f"the tag {FOUND_TAG} names {name}", str(ledger.run_dir), "Copy the folder again."
+            )
+        section, key = name.split(".")
+        recorded = read_config(ledger)
+        if not isinstance(recorded.get(section), Mapping) or key not in recorded[section]:
+            raise CorruptRun(f"has no {name}", str(ledger.run_dir / CONFIG_FILE), "Copy the folder again.")
         return {**config, section: {**config[section], key: recorded[section][key]}, "finder": {}}
 
     def is_done(self, place: str, config: dict[str, Any]) -> bool:

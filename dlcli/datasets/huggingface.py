@@ -18,6 +18,7 @@ from dlcli.datasets.folders.stored import FileEntry, Stored
 from dlcli.datasets.tables.json_lines import check_rows
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_file, typed
+from dlcli.gate.gate import may_download
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -141,6 +142,13 @@ def _hub(repo: str, name: str | None, revision: str | None, cache_dir: str | Non
             hint(_near(Path(repo)), "Check the name; for a private dataset, log in: hf auth login"),
         ) from error
     except (ConnectionError, OSError) as error:
+        if not may_download():
+            raise DataError(
+                f"{repo} is neither a local path nor in the cache, and only a run's folder names it",
+                "dataset.path",
+                f"Download it: hf download {repo} --repo-type dataset --local-dir FOLDER; then give "
+                "dataset.path=FOLDER. Or, if you trust the run, add --trust.",
+            ) from error
         raise DataError(
             f"{repo} is neither a local path nor in the cache, and the hub cannot be reached: {first_line(error)}",
             "dataset.path",
@@ -157,11 +165,14 @@ def _hub(repo: str, name: str | None, revision: str | None, cache_dir: str | Non
 
 @contextmanager
 def _offline_if_unreachable(repo: str) -> Iterator[None]:
-    """Make the library use only its cache if the hub does not respond, instead of retrying for half a minute."""
+    """Make the library use only its cache if the hub does not respond or may not be asked.
+
+    Otherwise the library would retry for half a minute.
+    """
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = before or not _is_reachable(repo)
+    datasets.config.HF_HUB_OFFLINE = before or not may_download() or not _is_reachable(repo)
     try:
         yield
     finally:

@@ -85,7 +85,14 @@ def _stamp(dataset: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _key(arguments: Mapping[str, Any]) -> str:
-    return json.dumps(arguments, sort_keys=True)
+    return json.dumps(_with_text_keys(arguments), sort_keys=True)
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Return nested mappings with text as keys, since numbers (the names of columns) cannot be sorted with texts."""
+    if isinstance(value, Mapping):
+        return {f"{key}": _with_text_keys(item) for key, item in value.items()}
+    return value
 
 
 def with_positive(data: Data, name: str | int) -> Data:

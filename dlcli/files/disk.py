@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,17 @@ from pathlib import Path
 from dlcli.errors import DiskFull, DlcliError, InputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_PERMIT = "Change its permissions, or those of the folders above it, or use a copy."
+_RENAME = "Give a shorter path, or remove the link."
+_REFUSED = {
+    errno.EACCES: _PERMIT,
+    errno.EPERM: _PERMIT,
+    errno.EROFS: "The file system is read-only: use a copy.",
+    errno.ENAMETOOLONG: _RENAME,
+    errno.ELOOP: _RENAME,
+    errno.EIO: "The disk or the network file system fails: use a copy.",
+    errno.ESTALE: "The disk or the network file system fails: use a copy.",
+}
 _RECORD = "the record"
 _RECORD_ELSEWHERE = "record elsewhere: --runs-dir DIR"
 
@@ -54,6 +66,17 @@ def disk_errors(path: Path) -> Iterator[None]:
         if not full and "No space left on device" not in str(error):
             raise
         raise _full(path, _RECORD, _RECORD_ELSEWHERE) from error
+
+
+def refusal(error: BaseException) -> InputError | None:
+    """Return the message for a file or folder that the operating system refuses to open; None for other errors.
+
+    Any access to a path may be refused, so commands call this for errors that no function on the way has translated.
+    """
+    if not isinstance(error, OSError) or error.errno not in _REFUSED or not error.filename:
+        return None
+    what = os.strerror(error.errno).lower()
+    return InputError(f"cannot be opened: {what}", os.fsdecode(error.filename), _REFUSED[error.errno])
 
 
 def _full(path: Path | str, what: str, elsewhere: str) -> DiskFull:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from dlcli.formatting import amount
 
+_LARGE = 1 << 30  # bytes; below, a file is read in seconds
+
 
 def check_regular(path: Path) -> None:
     """Check that there is a regular file, before a library opens it by its path. Links are followed.
@@ -20,7 +22,9 @@ def check_regular(path: Path) -> None:
     Raises:
         OSError: There is something else, or nothing; `os_reason` says what.
     """
-    _check_mode(path.stat().st_mode, path)
+    about = path.stat()
+    _check_mode(about.st_mode, path)
+    _check_size(about, path)
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -59,6 +63,12 @@ def os_reason(error: OSError) -> str:
     if error.errno is None and error.strerror:
         return str(error.strerror)
     return f"cannot be read: {(error.strerror or str(error)).lower()}"
+
+
+def _check_size(about: os.stat_result, path: Path) -> None:
+    """Refuse a large file with hardly any data on the disk: reading its zeros would take hours."""
+    if about.st_size > _LARGE and about.st_blocks * 512 < about.st_size // 16:
+        raise OSError(None, f"is sparse: {amount(about.st_size)} with hardly any data", str(path))
 
 
 def _check_mode(mode: int, path: Path) -> None:

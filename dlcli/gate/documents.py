@@ -6,6 +6,7 @@ YAML is read by the safe loader and without aliases, since a few lines with alia
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from dlcli.files.regular import os_reason, read_regular
 YAML_BYTES, JSON_BYTES = 2 << 20, 256 << 20
 _NODES = 200_000
 DEPTH = 64
+
+# Digits of a number in YAML. Numbers to the base of 60 (1:30:00) would otherwise take minutes.
+_DIGITS = 1000
+_NUMBER = re.compile(r"[-+]?\d[\d_:.]*")
 
 _COPY = "Copy the folder again."
 
@@ -59,7 +64,10 @@ def read_yaml(file: Path, what: str = "the file") -> dict[str, Any]:
         CorruptRun: The file cannot be read, is not a mapping, has an alias, or is too large or too deeply nested.
     """
     text = read_text(file, YAML_BYTES, what)
-    return _mapping(lambda: parse_yaml(text), file, what)
+    content = _mapping(lambda: parse_yaml(text), file, what)
+    if place := _not_plain(content):
+        raise CorruptRun(f"{what} has something else than text and numbers at {place}", str(file), _COPY)
+    return content
 
 
 def read_json(file: Path, what: str = "the file") -> dict[str, Any]:
@@ -84,6 +92,8 @@ def parse_yaml(text: str) -> Any:
             nodes += 1
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"line {_line(event)} has an alias (*{event.anchor})")
+            if isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
+                raise ValueError(f"line {_line(event)} has a number of more than {_DIGITS:,} digits")
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -113,6 +123,29 @@ def _mapping(read: Callable[[], Any], file: Path, what: str) -> dict[str, Any]:
     if _depth(content) > DEPTH:
         raise CorruptRun(f"{what} nests deeper than {DEPTH} levels", str(file), _COPY)
     return content
+
+
+def _not_plain(content: dict[str, Any]) -> str | None:
+    """Return the place of a key or value of another type than JSON has, such as a date, or None.
+
+    Keys below an argument may be numbers, such as the columns of a table; sections and arguments have names.
+    """
+    pending: list[tuple[str, int, Any]] = [("", 0, content)]
+    while pending:
+        where, depth, node = pending.pop()
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            place = f"{where}.{key}".lstrip(".")
+            if not isinstance(key, str if depth < 2 and isinstance(node, dict) else str | int | float):
+                return place
+            if isinstance(value, dict | list):
+                pending.append((place, depth + 1, value))
+            elif value is not None and not isinstance(value, str | int | float):
+                return place
+    return None
+
+
+def _is_long_number(event: yaml.ScalarEvent) -> bool:
+    return event.implicit[0] and len(event.value) > _DIGITS and _NUMBER.fullmatch(event.value) is not None
 
 
 def _line(event: yaml.Event) -> int:

@@ -38,6 +38,7 @@ class Gate:
         names: names in a sealed configuration, which are trusted.
         written: folders given by the user, into which data may be downloaded.
         variables: environment variables that a sealed configuration reads.
+        fetches: whether models and datasets that a sealed configuration names may be downloaded.
         hint: advice for a user who trusts the code.
     """
 
@@ -48,6 +49,7 @@ class Gate:
     names: frozenset[str] = frozenset()
     written: frozenset[Path] = frozenset()
     variables: frozenset[str] = frozenset()
+    fetches: bool = False
     hint: str = RUNS_CODE
 
     @contextmanager
@@ -122,6 +124,11 @@ class Gate:
         place = folder.resolve()
         return self.is_open or any(place.is_relative_to(named) for named in self.written)
 
+    @property
+    def may_download(self) -> bool:
+        """Whether models and datasets of a hub may be downloaded: only if the user has named them."""
+        return self.is_open or self.sealed or self.fetches
+
     def may_read(self, variables: set[str]) -> bool:
         """Return whether these environment variables may be read; others might disclose secrets to the run's author."""
         return self.is_open or self.sealed or variables <= self.variables
@@ -142,6 +149,12 @@ _closed: ContextVar[Gate | None] = ContextVar("gate", default=None)
 def current() -> Gate | None:
     """Return the active gate; None if names come from the user."""
     return _closed.get()
+
+
+def may_download() -> bool:
+    """Return whether what a configuration names on a hub may be downloaded."""
+    gate = current()
+    return gate is None or gate.may_download
 
 
 def targets(node: Any) -> list[str]:

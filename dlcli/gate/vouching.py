@@ -29,6 +29,7 @@ from dlcli.gate.seal import is_sealed
 # The user's conf folders, one per line; the file exists only if there are any.
 CONF_DIRS_FILE = "conf_dirs.txt"
 OVERRIDES_FILE = "overrides.txt"
+OVERRIDES_BYTES = 128 << 10  # Hydra's grammar takes seconds for more
 CONFIG_FILE = "config.yaml"
 CODE = "code"
 
@@ -78,7 +79,13 @@ class Claim:
         own = _unchanged(self._code(), [folder.parent for folder in folders])
         extend_path(folders if own else ())
         read = variables(self._text(CONFIG_FILE)) if sealed else set()
-        return Gate(str(self.folder), own=own, written=self._written(sealed), variables=frozenset(read))
+        return Gate(
+            str(self.folder),
+            own=own,
+            written=self._written(sealed),
+            variables=frozenset(read),
+            fetches=sealed,
+        )
 
     def to_resume(self, config: Any) -> tuple[Gate, tuple[Path, ...]]:
         """Return the gate for resuming the run, and the conf folders to resume it with.

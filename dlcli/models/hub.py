@@ -8,6 +8,7 @@ from typing import Any
 
 from dlcli.errors import ConfigError, first_line
 from dlcli.files.paths import typed
+from dlcli.gate.gate import may_download
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 10
@@ -33,6 +34,12 @@ def check_cached(
         )
     if any(isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str) for file in _WEIGHTS):
         return
+    if not may_download():
+        raise ConfigError(
+            f"the weights of {name} are not cached on this machine, and only a run's folder names them",
+            where,
+            f"Download them: hf download {repository}. Or, if you trust the run, add --trust.",
+        )
     reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
         try:

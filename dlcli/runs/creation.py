@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.plain_secrets import words_text
-from dlcli.errors import CorruptRun
+from dlcli.errors import ConfigError, CorruptRun
+from dlcli.formatting import amount
 from dlcli.gate.gate import current
 from dlcli.gate.seal import make_seal
-from dlcli.gate.vouching import CODE, CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE, listing
+from dlcli.gate.vouching import CODE, CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_BYTES, OVERRIDES_FILE, listing
 from dlcli.inference.code import own_code
 from dlcli.runs.folder import config_text
 from dlcli.splits.split import Split
@@ -90,9 +91,13 @@ def contents(
     """Return the files that are known before the job: configuration, overrides, environment, split and user code."""
     gate = current()  # the gate of a resumed run: its new parts are sealed only if the run is
     code = own_code(config, [folder.parent for folder in folders])
+    words = words_text(overrides)
+    if len(words.encode()) > OVERRIDES_BYTES:
+        hint = "Write them to a file: conf/experiment/NAME.yaml, and choose experiment=NAME."
+        raise ConfigError(f"are longer than {amount(OVERRIDES_BYTES)}", "overrides", hint)
     sealed: dict[str, str | bytes] = {
         CONFIG_FILE: config_text(config),
-        OVERRIDES_FILE: words_text(overrides),
+        OVERRIDES_FILE: words,
         **({CONF_DIRS_FILE: "".join(f"{folder}\n" for folder in folders)} if folders else {}),
     }
     return {

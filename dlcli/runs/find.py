@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
-from dlcli.files.paths import display, is_folder, typed
+from dlcli.files.paths import display, is_folder, kind_at, typed
 from dlcli.runs.fetch import fetch_run
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 _SHORTEST_PREFIX = 4
 _SHOWN = 5
+_DEPTH = 5  # levels of folders that are searched for runs
 
 
 class FoundRun(NamedTuple):
@@ -73,15 +75,26 @@ def find_run(ref: str, runs_dir: Path) -> FoundRun:
 def _folder(ref: str) -> Path | None:
     path = typed(ref)
     for folder in (path, path / "artifacts"):
-        if (folder / LEDGER_FILE).is_file():
+        place = kind_at(folder / LEDGER_FILE)
+        if place == "file":
             return _in_its_runs_folder(folder)
+        if place == "refused":
+            hint = "Change the permissions of its folders, or use a copy."
+            raise RunNotFound("cannot be opened: permission denied", str(folder / LEDGER_FILE), hint)
     if is_folder(path) and ("/" in ref or ref.startswith(".")):
-        below = [folder.parent.parent for folder in sorted(path.glob(f"**/artifacts/{LEDGER_FILE}"))]
+        below = sorted(_runs_below(path))
         hint = f"It contains {len(below)} runs; give the path of one: {below[0]}" if below else ""
         raise RunNotFound(
             "this is not a run's folder", str(path), hint or f"A run's folder contains {LEDGER_FILE}."
         )
     return None
+
+
+def _runs_below(path: Path) -> Iterator[Path]:
+    """Yield the runs in a folder of runs, of projects or of a project. Any folder may be given, such as the root."""
+    for depth in range(_DEPTH):
+        with suppress(OSError):  # of special folders, such as those of processes
+            yield from (file.parent.parent for file in path.glob(f"{'*/' * depth}artifacts/{LEDGER_FILE}"))
 
 
 def _in_its_runs_folder(folder: Path) -> Path:

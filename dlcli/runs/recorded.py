@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from dlcli.config.former_names import with_present_names
 from dlcli.config.next_command import next_command, resume_command
 from dlcli.errors import CorruptRun, DlcliError
 from dlcli.gate.documents import read_text, read_yaml
-from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_BYTES, OVERRIDES_FILE
 from dlcli.splits.split import Split
 from dlcli.tracking.digests import ANEW, check_code, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
@@ -23,7 +24,7 @@ def read_config_text(ledger: Ledger, name: str = CONFIG_FILE) -> str:
     Raises:
         CorruptRun: The file differs from what was recorded, or cannot be read.
     """
-    check_recorded(ledger, name, hint=_instead_of_an_edit(ledger))
+    check_recorded(ledger, name, hint=partial(_instead_of_an_edit, ledger))
     return read_text(ledger.run_dir / name, what="the run's configuration")
 
 
@@ -33,7 +34,7 @@ def read_config(ledger: Ledger, name: str = CONFIG_FILE) -> dict[str, Any]:
     Raises:
         CorruptRun: The file differs from what was recorded, or cannot be read.
     """
-    check_recorded(ledger, name, hint=_instead_of_an_edit(ledger))
+    check_recorded(ledger, name, hint=partial(_instead_of_an_edit, ledger))
     return with_present_names(read_yaml(ledger.run_dir / name, "the run's configuration"))
 
 
@@ -66,7 +67,8 @@ def read_words(ledger: Ledger) -> list[str]:
         CorruptRun: The file differs from what was recorded, or cannot be read.
     """
     check_recorded(ledger, OVERRIDES_FILE)
-    return read_text(ledger.run_dir / OVERRIDES_FILE, what="the run's overrides").splitlines()
+    file = ledger.run_dir / OVERRIDES_FILE
+    return read_text(file, OVERRIDES_BYTES, what="the run's overrides").splitlines()
 
 
 def check_user_code(ledger: Ledger) -> None:

@@ -44,7 +44,7 @@ _PLACEHOLDER = re.compile(r"<[^<>]*>|[\[\]<>]+|USER|VALUE|PASSWORD")
 
 _URL = re.compile(r"""[A-Za-z][\w+.-]*://[^\s'"<>`]+""")
 # A URL that is a parameter of another URL.
-_QUOTED_URL = re.compile(r"""(?i)%3A%2F%2F(?P<secret>[^\s&'"]*?)%40""")
+_QUOTED_URL = re.compile(r"""(?i)%3A%2F%2F(?P<secret>[^\s&'"]{0,1000}?)%40""")
 # Secret parameters of a URL, in addition to those whose names are those of secret settings.
 _PARAMETER = re.compile(
     r"""(?i)[?&;](?:key|code|sig|(?:x-[a-z]+-)?(?:signature|credential|security-token)|jwt|sas|pass|pw)="""
@@ -60,11 +60,12 @@ _SHAPES = re.compile(
     r"""|hf_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|xox[abeoprs]-[\w-]{10,}|AIza[\w-]{30,}|npm_[A-Za-z0-9]{20,}"""
     r"""|pypi-[\w-]{20,}|dop_v1_[a-f0-9]{20,}|eyJ[\w-]{8,}\.eyJ[\w-]{4,}\.[\w-]*)"""
 )
-# key=value or "key": value. Only the last part of the key is considered. An unquoted value ends at a separator.
-_PAIR = re.compile(
-    r"""(?P<key>[\w.+~-]{2,80})(?P<quote>["']?)(?P<between>\s*[=:]\s*)"""
-    r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
-    rf"""(?:{_INTERPOLATION}|[^\s,;&}}\])'"])+)"""
+# key=value or "key": value. Only the last part of the key is considered. An unquoted value ends at a separator. Values
+# have their own pattern, which is only applied after a secret's key: a long text with many pairs would take too long.
+_KEY = re.compile(r"""(?P<key>[\w.+~-]{2,80})(?P<quote>["']?)(?P<between>\s*[=:]\s*)""")
+_VALUE = re.compile(
+    r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
+    rf"""(?:{_INTERPOLATION}|[^\s,;&}}\])'"])+"""
 )
 
 # Prefix of dlcli's own environment variables, which hold secrets that were given in plain text for the life of the
@@ -218,19 +219,23 @@ def _of_url(url: re.Match[str]) -> Iterator[tuple[int, int]]:
 def _pairs(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of values of `key=value`, `"key": "value"` and `key: value` whose keys name a secret."""
     at = 0
-    while found := _PAIR.search(text, at):
-        at, value = found.start("value"), found["value"]
-        is_quoted = value[0] in "\"'"
-        bare = value.strip("\"'")
-        if not is_secret_value(found["key"], bare) or _is_placeholder(bare) or text.startswith("//", at):
-            at = found.end("between")
+    while found := _KEY.search(text, at):
+        at = found.end()
+        if not is_secret(found["key"]) or text.startswith("//", at):
+            continue
+        value = _VALUE.match(text, at)
+        if value is None:
+            continue
+        is_quoted = value[0][0] in "\"'"
+        bare = value[0].strip("\"'")
+        if not is_secret_value(found["key"], bare) or _is_placeholder(bare):
             continue
         if ":" in found["between"] and not found["quote"] and not is_quoted:
-            is_sentence = bare.isalpha() and text[found.end() : found.end() + 1] == " "
+            is_sentence = bare.isalpha() and text[value.end() : value.end() + 1] == " "
             if bare not in ("Bearer", "Basic") and (is_sentence or not _is_surely(found["key"], bare)):
                 continue
         scheme = None if is_quoted else _SCHEME.match(text, at)  # Authorization: Bearer X
-        span = scheme.span("secret") if scheme else found.span("value")
+        span = scheme.span("secret") if scheme else value.span()
         if scheme and _is_open(scheme["secret"]):
             at = span[1]
             continue

@@ -20,11 +20,12 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dlcli.config.build import build
+from dlcli.errors import CorruptRun
 from dlcli.sweeps.dimension import Choice, Dimension, plain_text
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.samplers import Grid, Random, Sobol
 from dlcli.sweeps.space import Space
-from dlcli.sweeps.trial import Trial
+from dlcli.sweeps.trial import TRIAL_FILE, Trial
 from dlcli.training.loader import derive_seed
 
 # Random points to draw in search of an untried one; if all of them were tried, almost all of the space was.
@@ -75,6 +76,7 @@ class Study:
         self._tried: set[frozenset[tuple[str, str]]] = set()
         self._earlier: list[FrozenTrial] = []
         for trial in earlier:
+            _check_params(trial, space)
             self._add(trial.params)
             for step in trial.reports:
                 self.report(trial, step)  # again, because successive halving stores the rung of a trial
@@ -188,6 +190,20 @@ class Study:
         existing = [d for d in self._space.dimensions if d.key in params and d.exists(params)]
         values = {d.name: _label(d, params[d.key]) for d in existing}
         return values, {d.name: _distribution(d) for d in existing}
+
+
+def _check_params(trial: Trial, space: Space) -> None:
+    """Check that a recorded trial has settings of the search only, since they become overrides.
+
+    Raises:
+        CorruptRun: it has others.
+    """
+    if others := trial.params.keys() - {dimension.key for dimension in space.dimensions}:
+        raise CorruptRun(
+            f"the trial's settings are not those of the search: {', '.join(sorted(others)[:3])}",
+            str(trial.run_dir / TRIAL_FILE),
+            "Copy the folder again.",
+        )
 
 
 def _identity(params: Mapping[str, Any]) -> frozenset[tuple[str, str]]:

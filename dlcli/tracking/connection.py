@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dlcli.errors import DlcliError, StoreError, first_line
+from dlcli.files.paths import resolved
 from dlcli.sanitize.redact import MASK, redact
-from dlcli.tracking.damage import sqlite_problem
+from dlcli.tracking.damage import JOURNALS, sqlite_problem
 from dlcli.tracking.database import ensure
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
 
     Raises StoreError for addresses that MLflow no longer supports (`file:`, a folder).
     """
-    default = default_store(runs_dir)
-    uri = uri or os.environ.get(URI_VARIABLE) or default
+    uri = uri or os.environ.get(URI_VARIABLE) or default_store(runs_dir)
+    default = _sqlite_uri(runs_dir / DATABASE)
     if not uri.startswith("databricks") and (uri.startswith("file:") or "://" not in uri):
         hint = f"Use {default} (the default if {URI_VARIABLE} is unset), or http://HOST:PORT for a server."
         raise StoreError(f"MLflow does not support this store: {redact(uri)}", URI_VARIABLE, hint)
@@ -65,7 +66,15 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
 
 
 def default_store(runs_dir: Path) -> str:
-    """Return the address of the SQLite store in a runs folder."""
+    """Return the address of the SQLite store in a runs folder.
+
+    Raises:
+        StoreError: The file, or a journal of it, is a link that leads out of the runs folder.
+    """
+    for file in (runs_dir / f"{DATABASE}{ending}" for ending in ("", *JOURNALS)):
+        if file.is_symlink() and not resolved(file).is_relative_to(resolved(runs_dir)):
+            hint = f"Remove the link. To record in another store, set {URI_VARIABLE}=sqlite:///FILE."
+            raise StoreError("the store is a link that leads out of the runs folder", str(file), hint)
     return _sqlite_uri(runs_dir / DATABASE)
 
 
@@ -93,7 +102,7 @@ def remember(uri: str, runs_dir: Path) -> str | None:
     The address of another store is kept in the environment, including its password, for `recall` in this process and in
     its child processes.
     """
-    if uri == default_store(runs_dir):
+    if uri == _sqlite_uri(runs_dir / DATABASE):
         return None
     os.environ[URI_VARIABLE] = uri
     return redact(uri)

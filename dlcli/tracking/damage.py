@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dlcli.errors import DiskFull, DlcliError, StoreError
 
-_JOURNALS = ("-journal", "-wal", "-shm")
+JOURNALS = ("-journal", "-wal", "-shm")
 
 
 def sqlite_problem(message: str, where: str, file: Path | None = None) -> DlcliError | None:
@@ -42,7 +42,7 @@ def sqlite_problem(message: str, where: str, file: Path | None = None) -> DlcliE
 
 def journals(file: Path) -> list[Path]:
     """Return SQLite's existing journals of a file, which hold parts of its content."""
-    return [path for ending in _JOURNALS if (path := Path(f"{file}{ending}")).exists()]
+    return [path for ending in JOURNALS if (path := Path(f"{file}{ending}")).exists()]
 
 
 def unused(file: Path, ending: str) -> Path:

@@ -83,13 +83,29 @@ def locked_store(file: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def open_database(file: Path) -> Iterator[sqlite3.Connection]:
     """Yield a connection to an existing file; changes are committed unless the context raises."""
-    address = f"file:{quote(str(file))}?mode=rw"
+    with _translated(file), contextlib.closing(_connect(file, "rw")) as connection, connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def _looked_at(file: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection that cannot write, so that another program's file stays as it is.
+
+    SQLite has to write where its journal must be applied first, as after a kill of a process that used the store.
+    """
+    mode = "rw" if journals(file) else "ro"
+    with _translated(file), contextlib.closing(_connect(file, mode)) as connection:
+        yield connection
+
+
+def _connect(file: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(file))}?mode={mode}", timeout=_PATIENCE, uri=True)
+
+
+@contextlib.contextmanager
+def _translated(file: Path) -> Iterator[None]:
     try:
-        with (
-            contextlib.closing(sqlite3.connect(address, timeout=_PATIENCE, uri=True)) as connection,
-            connection,
-        ):
-            yield connection
+        yield
     except sqlite3.Error as error:
         problem = sqlite_problem(str(error), str(file), file)
         raise problem or StoreError(f"the store cannot be read: {error}", str(file)) from error
@@ -98,7 +114,7 @@ def open_database(file: Path) -> Iterator[sqlite3.Connection]:
 def _is_known_complete(file: Path) -> bool:
     if _is_absent(file):
         return False
-    with open_database(file) as connection:
+    with _looked_at(file) as connection:
         return schema.is_known_complete(connection)
 
 
@@ -113,13 +129,12 @@ def _is_absent(file: Path) -> bool:
 def _repair(file: Path, tell: Callable[[str], None]) -> None:
     """Make an existing file a complete store of the installed MLflow's schema."""
     known = schema.known_revisions()
+    _refuse_other_programs(file, known)
     with open_database(file) as connection:
         found = schema.revisions(connection)
         if found == known[:1] and schema.is_complete(connection):
             schema.note_complete(connection)
             return
-        if not set(found) <= set(known):
-            raise _of_another_program(file, connection)
         is_empty = not schema.holds_anything(connection)
     if is_empty:
         _put_in_place(file, schema.make_fresh)
@@ -135,12 +150,42 @@ def _repair(file: Path, tell: Callable[[str], None]) -> None:
         )
 
 
-def _of_another_program(file: Path, connection: sqlite3.Connection) -> StoreError:
-    if "experiments" in schema.tables(connection):
-        what, hint = "the store was created by a newer MLflow", "Install it: pip install --upgrade mlflow"
-    else:
-        what, hint = "the file is another program's database", "Give another file in MLFLOW_TRACKING_URI."
-    return StoreError(f"{what} (schema {', '.join(schema.revisions(connection))})", str(file), hint)
+def check_no_programs(file: Path) -> None:
+    """Check that a runs folder's store, which somebody else may have made, runs nothing when it is used.
+
+    Raises:
+        StoreError: The file has triggers, or views in the place of tables.
+    """
+    if _is_absent(file):
+        return
+    with _looked_at(file) as connection:
+        if names := schema.programs(connection):
+            what = f"the store has triggers or views, which MLflow does not make: {', '.join(names[:3])}"
+            raise StoreError(what, str(file), f"Move it away: {move_away(file)}")
+
+
+def _refuse_other_programs(file: Path, known: list[str]) -> None:
+    """Check that a file is a store of MLflow, before anything is written to it.
+
+    Raises:
+        StoreError: It belongs to another program, or to a newer MLflow.
+    """
+    with _looked_at(file) as connection:
+        found = schema.revisions(connection)
+        if found and set(found) <= set(known):
+            return
+        if found and "experiments" in schema.tables(connection):
+            what = f"the store was created by a newer MLflow (schema {', '.join(found)})"
+            raise StoreError(what, str(file), "Install it: pip install --upgrade mlflow")
+        is_foreign = bool(found) or schema.is_of_another_program(connection)
+    if is_foreign:
+        raise another_programs(file)
+
+
+def another_programs(file: Path) -> StoreError:
+    """Return the error for a file that is no store of MLflow."""
+    hint = f"Move it away, or give another file in MLFLOW_TRACKING_URI: {move_away(file)}"
+    return StoreError("the file is another program's database", str(file), hint)
 
 
 def _put_in_place(file: Path, make: Callable[[Path], None], keep: str = "") -> Path | None:

@@ -25,6 +25,9 @@ from dlcli.tracking.ledger import Ledger, atomic_write
 # Name of a file in a folder to its accepted digests, of which there may be several after a kill.
 Accepted = Mapping[str, list[str]]
 
+# What to do about a file that differs, or a function that returns it.
+Hint = str | Callable[[], str]
+
 ANEW = "Copy the folder again, or train again."
 UNCHECKED = (
     "The run was recorded without digests, by an earlier dlcli: changes to its files cannot be detected."
@@ -43,7 +46,7 @@ def digest(content: bytes | str) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def digest_of_file(path: Path, hint: str = ANEW, size: int | None = None) -> str:
+def digest_of_file(path: Path, hint: Hint = ANEW, size: int | None = None) -> str:
     """Return the SHA-256 of a file, or of its first `size` bytes.
 
     Raises:
@@ -53,10 +56,10 @@ def digest_of_file(path: Path, hint: str = ANEW, size: int | None = None) -> str
         with open_regular(path) as file:
             return _hexdigest(file, size)
     except OSError as error:
-        raise CorruptRun(os_reason(error), str(path), hint) from error
+        raise CorruptRun(os_reason(error), str(path), _text(hint)) from error
 
 
-def check_file(path: Path, accepted: list[str], hint: str = ANEW) -> None:
+def check_file(path: Path, accepted: list[str], hint: Hint = ANEW) -> None:
     """Compare a file with its accepted digests: `SHA256`, or `SIZE:SHA256` of its first bytes.
 
     Raises:
@@ -69,7 +72,11 @@ def check_file(path: Path, accepted: list[str], hint: str = ANEW) -> None:
             found[size] = digest_of_file(path, hint, int(size) if size else None)
         if found[size] == wanted:
             return
-    raise CorruptRun("differs from what was recorded: SHA-256 mismatch", str(path), hint)
+    raise CorruptRun("differs from what was recorded: SHA-256 mismatch", str(path), _text(hint))
+
+
+def _text(hint: Hint) -> str:
+    return hint if isinstance(hint, str) else hint()
 
 
 def replace_files(
@@ -118,7 +125,7 @@ def replace_recorded(ledger: Ledger, files: Mapping[str, bytes | str], **changes
     write(replace_files(ledger.run_dir, files, ledger.digests, write))
 
 
-def check_recorded(ledger: Ledger, *names: str, hint: str = ANEW) -> None:
+def check_recorded(ledger: Ledger, *names: str, hint: Hint = ANEW) -> None:
     """Compare files of a run with the digests in its ledger. Results of an unfinished run have no digests yet.
 
     Raises:
@@ -131,7 +138,7 @@ def check_recorded(ledger: Ledger, *names: str, hint: str = ANEW) -> None:
         if name in ledger.digests:
             check_file(path, ledger.digests[name], hint)
         elif name not in _RESULTS and os.path.lexists(path):
-            raise CorruptRun("was not recorded with the run", str(path), f"Remove it. {hint}")
+            raise CorruptRun("was not recorded with the run", str(path), f"Remove it. {_text(hint)}")
 
 
 def check_code(ledger: Ledger) -> None:

@@ -25,6 +25,7 @@ from dlcli.tracking.ledger import encode_number
 HISTORY_FILE = "metrics.jsonl"
 
 _LONGEST_LINE = 1 << 20  # bytes; a line has the metrics of one step
+_MOST_METRICS = 20_000  # different names in a run; MLflow takes a millisecond for each
 _COPY = "Copy the folder again."
 
 _PATIENCE = 1.0  # seconds to wait for the lock: a worker whose driver was killed is about to end
@@ -52,6 +53,7 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[MetricsLine]:
         return
     except OSError as error:
         raise CorruptRun(os_reason(error), str(path), _COPY) from error
+    names: set[str] = set()
     with file:
         file.seek(offset)
         while raw := file.readline(_LONGEST_LINE):
@@ -63,9 +65,13 @@ def read_history(run_dir: Path, offset: int = 0) -> Iterator[MetricsLine]:
             try:
                 line = json.loads(raw)
                 metrics = {k: float(v) for k, v in line["metrics"].items()}
-                yield MetricsLine(int(line["step"]), int(line["time_ms"]), metrics, offset)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                found = MetricsLine(int(line["step"]), int(line["time_ms"]), metrics, offset)
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 continue
+            names.update(metrics)
+            if len(names) > _MOST_METRICS:
+                raise CorruptRun(f"has more than {_MOST_METRICS:,} metrics", str(path), _COPY)
+            yield found
 
 
 def is_recorded(run_dir: Path) -> bool:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.files.regular import read_regular
-from dlcli.tracking.database import open_database
+from dlcli.tracking.database import another_programs, open_database
 from dlcli.tracking.ledger import Ledger, atomic_write
-from dlcli.tracking.schema import tables
+from dlcli.tracking.schema import is_known_complete, tables
 
 MARK_FILE = ".entered.json"
 
@@ -34,7 +34,13 @@ class KnownRun(NamedTuple):
 
 
 def note(connection: sqlite3.Connection, ledgers: Iterable[Ledger]) -> None:
-    """Add runs to the list, each with the time of the end up to which the store is complete."""
+    """Add runs to the list, each with the time of the end up to which the store is complete.
+
+    Raises:
+        StoreError: The file is no store: another program has put it there since it was checked.
+    """
+    if not is_known_complete(connection):
+        raise another_programs(Path(connection.execute("PRAGMA database_list").fetchone()[2]))
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {_LIST} "
         "(number INTEGER PRIMARY KEY AUTOINCREMENT, run_uuid TEXT NOT NULL UNIQUE, ended_at TEXT)"

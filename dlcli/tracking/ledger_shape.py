@@ -10,6 +10,9 @@ from typing import Any
 _DIGEST = re.compile(r"(\d+:)?[0-9a-f]{64}")
 _ID = re.compile(r"[\w-]+")
 
+# Characters of a name or a tag, and of a message: MLflow and the recorder allow less. Number of tags, and of messages.
+_TEXT, _MESSAGE, _MOST = 10_000, 100_000, 10_000
+
 
 def invalid_fields(document: Mapping[str, Any]) -> list[str]:
     """Return the names of fields that do not have the shape that dlcli writes, such as `result.folds`.
@@ -24,7 +27,9 @@ def _checks(document: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], boo
         if (time := document.get(name)) is not None:
             yield name, lambda time=time: bool(datetime.fromisoformat(time))  # type: ignore[misc]
     tags, digests = document.get("tags") or {}, document.get("digests") or {}
-    yield "tags", lambda: all(isinstance(value, str) for value in tags.values())
+    for name in ("run_name", "experiment", "error"):
+        yield name, lambda name=name: len(document.get(name) or "") <= _TEXT  # type: ignore[misc]
+    yield "tags", lambda: len(tags) <= _MOST and all(map(_is_short, (*tags, *tags.values())))
     yield "tags.dlcli.fold", lambda: int(tags.get("dlcli.fold", 0)) >= 0
     yield "digests", lambda: all(_is_list(each, _is_digest) for each in digests.values())
     projected = document.get("projected") or {}
@@ -47,7 +52,11 @@ def _try(is_valid: Callable[[], bool]) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) <= _MESSAGE
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _TEXT
 
 
 def _is_id(value: Any) -> bool:
@@ -90,7 +99,7 @@ def _is_best(value: Any) -> bool:
 # What `Recorder.finish` is given as the result, by name.
 _RESULT: dict[str, Callable[[Any], bool]] = {
     "metrics": lambda value: _is_list(value, _is_text),
-    "messages": lambda value: _is_list(value, _is_text),
+    "messages": lambda value: _is_list(value, _is_text) and len(value) <= _MOST,
     "duration_s": _is_number,
     "folds": lambda value: _is_list(value, _is_id),
     "chosen": lambda value: _is_list(value, _is_dict),

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dlcli.errors import InputError
 from dlcli.files.disk import write_errors
 from dlcli.files.regular import check_regular, read_regular
 from dlcli.tracking.ledger import Ledger
@@ -55,12 +56,14 @@ class RunLock:
     def hold(cls, runs_dir: Path, token: str, info: Mapping[str, Any]) -> RunLock:
         """Lock the run's entry together with other processes; it is created if it does not exist."""
         folder = runs_dir / ACTIVE_DIR
+        if folder.is_symlink():  # entries would be written, and files removed, elsewhere
+            raise InputError("is a link, but should be a folder", str(folder), "Remove the link.")
         path = folder / token
         with write_errors(folder):
             folder.mkdir(exist_ok=True)
             while True:
                 with contextlib.suppress(FileNotFoundError):
-                    fd = os.open(path, os.O_RDWR | os.O_APPEND)
+                    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
                     # Another command may be updating the record.
                     wait_for_lock(partial(try_flock, fd, fcntl.LOCK_SH), path, _PATIENCE, "the run's record")
                     if _is_still_at(path, fd):
@@ -69,7 +72,7 @@ class RunLock:
                     continue
                 # Create and lock it under another name first, so that no process sees the entry unlocked.
                 fresh = folder / f".{token}.{os.getpid()}"
-                fd = os.open(fresh, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+                fd = os.open(fresh, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
                 try:
                     fcntl.flock(fd, fcntl.LOCK_SH)
                     os.write(fd, _line({"token": token, **info}))
@@ -94,7 +97,7 @@ class RunLock:
         """Lock an entry exclusively; None if another process holds it, or it is gone."""
         try:
             check_regular(path)
-            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK)
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError:
             return None
         try:
@@ -141,9 +144,10 @@ def read_entry(path: Path) -> dict[str, Any]:
 
 
 def entries(runs_dir: Path) -> list[Path]:
-    """Return all entries, after removing abandoned incomplete ones."""
+    """Return all entries, after removing abandoned incomplete ones; none if their folder is a link."""
+    folder = runs_dir / ACTIVE_DIR
     try:
-        found = sorted((runs_dir / ACTIVE_DIR).iterdir())
+        found = [] if folder.is_symlink() else sorted(folder.iterdir())
     except OSError:
         return []
     for incomplete in (path for path in found if path.name.startswith(".")):

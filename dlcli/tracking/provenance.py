@@ -42,7 +42,9 @@ def command_line() -> str:
 
 def git_state(folder: Path) -> dict[str, str]:
     """Return the commit of a folder's repository and whether tracked files are modified; empty without a repository."""
-    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    # The repository may name a program that tells git which files have changed: without it, git looks by itself.
+    command = ["git", "-c", "core.fsmonitor=false", "status"]
+    command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
     # Do not take the lock of the index, for which the user's git commands would have to wait.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:

@@ -182,10 +182,13 @@ class _Reconciliation:
 
 
 def _sweep(run_dir: Path) -> None:
-    """Remove files that the run's process had not finished writing."""
-    for folder in (run_dir, *(place for place in run_dir.glob("*") if place.is_dir())):
+    """Remove files that the run's process had not finished writing. Links are not followed."""
+    below = [place for place in run_dir.glob("*") if place.is_dir() and not place.is_symlink()]
+    for folder in (run_dir, *below):
         remove_abandoned(folder)
-    for partial in (run_dir / "checkpoints").glob("*.partial"):
+    for partial in (
+        file for folder in below if folder.name == "checkpoints" for file in folder.glob("*.partial")
+    ):
         with suppress(OSError):
             partial.unlink()
 

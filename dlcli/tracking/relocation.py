@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcli.files.paths import is_folder
 from dlcli.tracking.connection import default_store, for_mlflow, sqlite_file, store_errors
 from dlcli.tracking.places import folder_name, local_path, run_folder
 
@@ -52,7 +53,7 @@ def _moved(connection: Connection, runs_dir: Path) -> Iterator[tuple[str, tuple[
     )
     for experiment_id, name, location in experiments.all():
         folder = runs_dir / folder_name(name)
-        if not folder.is_dir():
+        if not is_folder(folder):
             continue
         if local_path(location or "") not in (None, folder):
             connection.execute(
@@ -62,7 +63,7 @@ def _moved(connection: Connection, runs_dir: Path) -> Iterator[tuple[str, tuple[
         found = connection.execute(elsewhere, {"id": experiment_id, "here": folder.as_uri()})
         for run_id, uri in found.all():
             current, recorded = run_folder(runs_dir, name, run_id), local_path(uri or "")
-            if recorded not in (None, current) and current.is_dir():
+            if recorded not in (None, current) and is_folder(current):
                 yield run_id, (current, recorded)
 
 

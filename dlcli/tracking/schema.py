@@ -68,6 +68,52 @@ def is_known_complete(connection: sqlite3.Connection) -> bool:
     return seen == [(VERSION, *revisions(connection))]
 
 
+def is_of_another_program(connection: sqlite3.Connection) -> bool:
+    """Return whether a file without a revision has tables that MLflow never makes.
+
+    A store whose creation was interrupted has no revision yet, but some of MLflow's tables.
+    """
+    known = _columns_by_table()
+    for name in tables(connection) - {"alembic_version", _SEEN}:
+        if name.startswith(("sqlite_", "_alembic_tmp_", "dlcli_")):
+            continue
+        columns = {
+            row[1] for row in connection.execute(f'PRAGMA table_info("{name.replace(chr(34), chr(34) * 2)}")')
+        }
+        if name not in known or not columns <= known[name]:
+            return True
+    return False
+
+
+def programs(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of triggers, and of views in the place of MLflow's tables, which MLflow does not make.
+
+    SQLite runs them on every access, possibly without an end. MLflow has a trigger for its table `secrets`.
+    """
+    known = {*_columns_by_table(), "alembic_version"}
+    found = connection.execute(
+        "SELECT name, type, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+    )
+    return sorted(
+        name
+        for name, kind, table in found.fetchall()
+        if (kind == "trigger" and table != "secrets") or (kind == "view" and name in known)
+    )
+
+
+@functools.cache
+def _columns_by_table() -> dict[str, set[str]]:
+    """Return the columns that MLflow's tables have, or had before its migrations."""
+    from mlflow.store.db.base_sql_model import Base
+    from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+
+    found: dict[str, set[str]] = {}
+    for tables_of in (Base.metadata.tables, InitialBase.metadata.tables):
+        for name, table in tables_of.items():
+            found.setdefault(name, set()).update(column.name for column in table.columns)
+    return found
+
+
 def note_complete(connection: sqlite3.Connection) -> None:
     """Record for later commands that the file is complete."""
     from mlflow.version import VERSION

@@ -26,7 +26,7 @@ from dlcli.tracking.connection import (
     store_errors,
     tracking_uri,
 )
-from dlcli.tracking.database import locked_store
+from dlcli.tracking.database import check_no_programs, locked_store
 from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
@@ -295,6 +295,8 @@ def open_store(runs_dir: Path, uri: str | None = None) -> Store:
     for folder in (runs_dir, *([file.parent] if file else [])):
         with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+    if file and uri == default_store(runs_dir):
+        check_no_programs(file)
     with nullcontext() if file else _store_lock(runs_dir, uri):
         client = connect(uri, notes.append)
     refill(uri, runs_dir, notes.append)

@@ -114,3 +114,16 @@ def test_a_damaged_run_hides_no_other_and_is_named_by_its_path(runs_dir: Path) -
     assert find_run("last", runs_dir).run_dir.parent.name == "aaaa1111"
     with pytest.raises(CorruptRun):
         Ledger.load(find_run(str(damaged), runs_dir).run_dir)
+
+
+def test_a_folder_of_projects_names_the_runs_below_it(runs_dir: Path) -> None:
+    (runs_dir / "exp" / "deep" / "a" / "b" / "c" / "artifacts").mkdir(parents=True)
+    with pytest.raises(RunNotFound, match=r"this is not a run's folder[\s\S]*contains 4 runs"):
+        find_run(f"{runs_dir}/", runs_dir)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_run(runs_dir: Path) -> None:
+    with pytest.raises(RunNotFound, match="there is no run aaa"):
+        find_run("a" * 300, runs_dir)
+    with pytest.raises(RunNotFound, match="there is no run"):
+        find_run(f"./{'a' * 300}/{'b' * 5000}", runs_dir)

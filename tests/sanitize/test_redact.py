@@ -169,3 +169,11 @@ def test_values_of_secret_variables_are_taken_out(monkeypatch: pytest.MonkeyPatc
 @given(st.text(max_size=300))
 def test_whatever_the_text_it_stays_a_text(text: str) -> None:
     assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize(
+    "piece", ["key=", "token=", "?key=", "x://a?key=", "%3A%2F%2F", "a.b:", "token://", '"a":']
+)
+def test_long_texts_take_no_longer_than_their_length(piece: str) -> None:
+    """With patterns that take quadratic time, this would take hours."""
+    redact(piece * 50_000)

@@ -19,6 +19,7 @@ from dlcli.tracking import schema
 from dlcli.tracking.connection import connect, load_mlflow
 from dlcli.tracking.database import ensure
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import open_store
 
 OLDER = 12  # migrations that an older store lacks
@@ -255,3 +256,85 @@ def sql(file: Path, *statements: str) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
+
+
+FOREIGN = {
+    "other tables": ["CREATE TABLE notes (id INTEGER PRIMARY KEY, text)", "INSERT INTO notes (text) VALUES ('x')"],
+    "tables of the same names": ["CREATE TABLE runs (id, distance, shoes)", "INSERT INTO runs VALUES (1, 2, 3)"],
+    "one table of the same form": ["CREATE TABLE params (key, value, run_uuid)", "CREATE TABLE mine (x)"],
+    "with a log": ["PRAGMA journal_mode = wal", "CREATE TABLE notes (text)", "INSERT INTO notes VALUES ('x')"],
+    "with a revision": ["CREATE TABLE alembic_version (version_num)", "INSERT INTO alembic_version VALUES ('1')"],
+}  # fmt: skip
+
+
+def put_foreign(file: Path, kind: str) -> dict[str, bytes]:
+    """Put another program's file in the place of a store; returns all files there with that name."""
+    for path in file.parent.glob(f"{file.name}-*"):
+        path.unlink()
+    other = file.with_name("other.db")
+    sql(other, *FOREIGN[kind])
+    other.replace(file)
+    return files_of(file)
+
+
+def files_of(file: Path) -> dict[str, bytes]:
+    kept = {
+        path.name: path.read_bytes() for path in file.parent.glob(f"{file.name}*") if path.suffix != ".lock"
+    }
+    return {name: content for name, content in kept.items() if content or not name.endswith("-wal")}
+
+
+@pytest.mark.parametrize("kind", list(FOREIGN))
+def test_another_programs_file_is_refused_and_stays_as_it_was(tmp_path: Path, kind: str) -> None:
+    with open_store(tmp_path) as store:
+        run_id = Ledger.load(new_run(store)).run_id
+    file = tmp_path / "mlflow.db"
+    before = put_foreign(file, kind)
+    with pytest.raises(StoreError, match="the file is another program's database") as caught:
+        open_store(tmp_path)
+    assert files_of(file)[file.name] == before[file.name]
+    (problem,) = caught.value.problems
+    subprocess.run(problem.hint[problem.hint.index("mv ") :], shell=True, check=True)
+    with open_store(tmp_path) as store:
+        assert store.client.get_run(run_id).info.run_id == run_id
+
+
+@pytest.mark.parametrize("kind", list(FOREIGN))
+def test_another_programs_file_that_replaces_the_store_during_a_run_stays_as_it_was(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_store(tmp_path) as store:
+        run_dir = new_run(store)
+        with Recorder(run_dir, system_metrics=False) as recorder:
+            recorder.log({"val/loss": 1.0}, 0)
+            before = put_foreign(tmp_path / "mlflow.db", kind)
+            recorder.log({"val/loss": 0.5}, 1)
+            recorder.finish({"val/loss": 0.5})
+        with pytest.raises(StoreError, match="another program's database"):
+            new_run(store)
+    assert "another program's database" in caplog.text
+    assert files_of(tmp_path / "mlflow.db")["mlflow.db"] == before["mlflow.db"]
+    ledger = Ledger.load(run_dir)
+    assert (ledger.status, ledger.metrics) == ("FINISHED", {"val/loss": 0.5})
+    (tmp_path / "mlflow.db").unlink()
+    with open_store(tmp_path) as store:
+        history = store.client.get_metric_history(ledger.run_id, "val/loss")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 1.0), (1, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER UPDATE ON runs BEGIN SELECT count(*) FROM endless; END",
+        "CREATE TRIGGER prevent AFTER INSERT ON metrics BEGIN SELECT count(*) FROM endless; END",
+        "DROP TABLE alembic_version; CREATE VIEW alembic_version AS SELECT x AS version_num FROM endless",
+    ],
+)
+def test_a_store_that_computes_when_it_is_used_is_refused(tmp_path: Path, statement: str) -> None:
+    open_store(tmp_path).close()
+    endless = "CREATE VIEW endless AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"
+    sql(tmp_path / "mlflow.db", endless, *statement.split("; CREATE VIEW")[:1])
+    if "; CREATE VIEW" in statement:
+        sql(tmp_path / "mlflow.db", "CREATE VIEW" + statement.split("; CREATE VIEW")[1])
+    with pytest.raises(StoreError, match="has triggers or views"):
+        open_store(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.errors import InputError
+from dlcli.errors import CorruptRun, InputError
 from dlcli.tracking.history import HISTORY_FILE, HistoryWriter, read_history
 
 
@@ -84,3 +84,21 @@ def test_threads_write_whole_lines(tmp_path: Path) -> None:
         list(pool.map(lambda step: history.append(step, {"a": step}), range(200)))
     history.close()
     assert sorted(step for step, _ in figures(tmp_path)) == list(range(200))
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", '"x"', "null", "[]", "9" * 5000])
+def test_lines_whose_step_or_time_is_no_number_are_skipped(tmp_path: Path, value: str) -> None:
+    lines = [f'{{"step": {value}, "time_ms": 1, "metrics": {{"a": 1}}}}',
+             f'{{"step": 1, "time_ms": {value}, "metrics": {{"a": 1}}}}',
+             '{"step": 2, "time_ms": 1, "metrics": {"a": 1}}']  # fmt: skip
+    (tmp_path / HISTORY_FILE).write_text("\n".join(lines) + "\n")
+    assert figures(tmp_path) == [(2, {"a": 1.0})]
+
+
+def test_more_metrics_than_any_run_has_are_refused(tmp_path: Path) -> None:
+    lines = (f'{{"step": 0, "time_ms": 1, "metrics": {{"m{number}": 1}}}}\n' for number in range(20_001))
+    (tmp_path / HISTORY_FILE).write_text("".join(lines))
+    with pytest.raises(CorruptRun, match="more than 20,000 metrics"):
+        HistoryWriter(tmp_path)
+    with pytest.raises(CorruptRun, match="more than 20,000 metrics"):
+        figures(tmp_path)

@@ -67,6 +67,14 @@ def test_a_result_of_another_type_is_refused_by_name_or_can_be_used(tmp_path: Pa
         ({"ended_at": "later"}, "ended_at"),
         ({"projected": {"offset": -1}}, "projected.offset"),
         ({"projected": {"tags": 1}}, "projected.tags"),
+        ({"run_name": "x" * 20_000}, "run_name"),
+        ({"experiment": "x" * 20_000}, "experiment"),
+        ({"error": "x" * 20_000}, "error"),
+        ({"tags": {"x" * 20_000: "y"}}, "tags"),
+        ({"tags": {"x": "y" * 20_000}}, "tags"),
+        ({"tags": dict.fromkeys(map(str, range(20_000)), "")}, "tags"),
+        ({"result/messages": ["x" * 200_000]}, "result.messages"),
+        ({"result/messages": ["x"] * 20_000}, "result.messages"),
     ],
 )
 def test_other_fields_are_refused_by_name(tmp_path: Path, change: dict[str, Any], field: str) -> None:

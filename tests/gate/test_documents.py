@@ -1,0 +1,40 @@
+"""Documents of a run hold text and numbers only, and are read in no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlcli.errors import CorruptRun
+from dlcli.gate.documents import read_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2001-01-01: 3", "at 2001-01-01"),
+        ("null: 3", "at None"),
+        ("1: 3", "at 1"),
+        ("model: {1: 2}", "at model.1"),
+        ("model: {a: {2001-01-01: 2}}", "at model.a.2001-01-01"),
+        ("model: {a: [1, {b: 2001-01-01}]}", "at model.a.1.b"),
+        ("model: {a: !!set {x}}", "at model.a"),
+        ("model: !!binary aGVsbG8=", "at model"),
+        ("model: !!omap [a: 1]", "at model.0"),
+        ("? [a, b]\n: 3", "unhashable key"),
+        (f"seed: 1{':1' * 700_000}", "a number of more than 1,000 digits"),
+        (f"seed: 1{'1' * 700_000}", "a number of more than 1,000 digits"),
+    ],
+)
+def test_what_is_no_text_or_number_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(CorruptRun, match=said):
+        read_yaml(file)
+
+
+def test_columns_may_be_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("dataset: {types: {1: numeric, 2.5: text}, list: [1.5, .inf, true, null, '1:1:1']}")
+    assert read_yaml(file)["dataset"]["types"] == {1: "numeric", 2.5: "text"}

@@ -1,0 +1,102 @@
+"""Links in a runs folder that lead out of it: nothing is written, changed or removed where they lead."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dlcli
+from dlcli.errors import DlcliError
+from dlcli.tracking.connection import DATABASE
+from dlcli.tracking.liveness import ACTIVE_DIR
+
+WORDS = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=1", "trainer.accelerator=cpu",
+         "callbacks=none", "tracking.system_metrics=false"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with a run, and with another one that looks as if its process had been killed."""
+    place = tmp_path_factory.mktemp("links")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        run = dlcli.train([*WORDS, "runs_dir=runs", "run_name=one"]).run_dir
+    other = shutil.copytree(run, run.parents[1] / ("f" * 32) / "artifacts")
+    document = json.loads((other / "ledger.json").read_text()) | {"digests": None}
+    document |= {"run_id": "f" * 32, "token": "a" * 16, "status": "RUNNING", "run_name": "other"}
+    (other / "ledger.json").write_text(json.dumps(document))
+    entry = {"token": "a" * 16, "run_id": "f" * 32, "experiment": "iris", "tracking_uri": None}
+    (place / "runs" / ACTIVE_DIR / ("a" * 16)).write_text(json.dumps(entry) + "\n")
+    return place / "runs"
+
+
+@pytest.fixture
+def runs(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(made, tmp_path / "runs", symlinks=True)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A folder of the user's, with files whose names look like temporary ones, too."""
+    folder = tmp_path / "victim"
+    folder.mkdir()
+    for name in ("notes.txt", ".bashrc", "id_rsa", "film.partial", ".draft.txt.deadbeef.tmp", "a" * 16):
+        (folder / name).write_text("precious")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def resume_one(runs: Path, **changes: Any) -> None:
+    (run,) = (file.parent for file in runs.glob("iris/*/artifacts/seal.json") if "f" * 32 not in str(file))
+    document = json.loads((run / "ledger.json").read_text()) | {"status": "KILLED", **changes}
+    (run / "ledger.json").write_text(json.dumps(document | {"digests": None}))
+    dlcli.resume(str(run), runs_dir=runs)
+
+
+def test_a_link_in_the_place_of_the_entries_is_refused(runs: Path, victim: Path) -> None:
+    shutil.rmtree(runs / ACTIVE_DIR)
+    (runs / ACTIVE_DIR).symlink_to(victim)
+    before = contents(victim)
+    with pytest.raises(DlcliError, match="is a link"):
+        resume_one(runs, token="id_rsa")
+    with pytest.raises(DlcliError, match="is a link"):
+        dlcli.train([*WORDS, f"runs_dir={runs}"])
+    assert contents(victim) == before
+
+
+@pytest.mark.parametrize("ending", ["", "-journal", "-wal", ".lock"])
+def test_a_link_in_the_place_of_the_store_is_refused(runs: Path, victim: Path, ending: str) -> None:
+    place = runs / f"{DATABASE}{ending}"
+    if place.exists():
+        shutil.move(place, victim / "store")
+    place.symlink_to(victim / ("store" if (victim / "store").exists() else "notes.txt"))
+    before = contents(victim)
+    with pytest.raises(DlcliError, match="link"):
+        resume_one(runs)
+    assert contents(victim) == before
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "plots", "model"])
+def test_links_in_another_run_are_not_followed(runs: Path, victim: Path, name: str) -> None:
+    other = runs / "iris" / ("f" * 32) / "artifacts"
+    shutil.rmtree(other / name)
+    (other / name).symlink_to(victim)
+    before = contents(victim)
+    resume_one(runs)
+    assert json.loads((other / "ledger.json").read_text())["status"] == "KILLED"
+    assert contents(victim) == before
+
+
+def test_a_runs_folder_behind_a_link_is_used_as_any_other(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(runs)
+    dlcli.train([*WORDS, f"runs_dir={tmp_path}/link", "run_name=three"])
+    result = dlcli.resume("three", ["trainer.max_epochs=2"], runs_dir=tmp_path / "link")
+    assert result.run_dir.is_relative_to(runs)
