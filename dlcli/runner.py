@@ -247,7 +247,8 @@ def evaluate(
         part, rows = "test", np.arange(len(data))
     losses: Counter[str] = Counter()
     device = choose_device(config["trainer"].get("accelerator", "auto"))
-    evaluation = evaluate_rows(model, data, rows, device, losses=losses)
+    with opened.using_model():
+        evaluation = evaluate_rows(model, data, rows, device, losses=losses)
     notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(losses)]
     metrics, baselines = figures({part: evaluation})
     return Result.of(

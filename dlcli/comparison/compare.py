@@ -238,14 +238,15 @@ def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: MetricScale) -> Pair
         words = _words(a.label, b.label, metric, scale, difference, difference.p, "on these folds")
         tests = {difference.test: difference.p, "Wilcoxon signed-rank": signed_rank_p(x, y)}
         return Pair(a.label, b.label, difference, tests, words)
-    rows_a, rows_b = _rows(a, metric), _rows(b, metric)
     p: dict[str, float] = {}
-    if rows_a is None or rows_b is None:
-        found = _of_all_rows(a, b, metric)
-    else:
-        found = paired_bootstrap(rows_a, rows_b)
-        if metric == "accuracy" and len(a.folders) == len(b.folders) == 1:
-            p["McNemar"] = mcnemar(rows_a, rows_b)
+    with a.opened.using_model(), b.opened.using_model():
+        rows_a, rows_b = _rows(a, metric), _rows(b, metric)
+        if rows_a is None or rows_b is None:
+            found = _of_all_rows(a, b, metric)
+        else:
+            found = paired_bootstrap(rows_a, rows_b)
+            if metric == "accuracy" and len(a.folders) == len(b.folders) == 1:
+                p["McNemar"] = mcnemar(rows_a, rows_b)
     if found is None:
         return None
     p[found.test] = found.p

@@ -133,9 +133,10 @@ def draft(
     unsure = project.unsure | asked.unsure
     unsure |= {group for group, option in (by_data or {}).items() if choices.get(group) == option}
     sections = {group.split("/")[0] for group in groups(folders)}
+    invalid = list(validate(values, sections, supplied or {}))
     found = [
         problem
-        for problem in (*open_ends, *validate(values, sections, supplied or {}))
+        for problem in (*open_ends, *invalid)
         if (problem in open_ends or problem.where not in reported)
         and problem.where.split(".")[0] not in unsure
     ]
@@ -149,7 +150,8 @@ def draft(
     return Draft(
         Composed(values, choices, tuple(overrides), composition, tuple(used)),
         tuple(dict.fromkeys(problems)),
-        frozenset(unsure | {problem.where.split(".")[0] for problem in found}),
+        # Also of problems that are not shown because their key has another one.
+        frozenset(unsure | {problem.where.split(".")[0] for problem in (*found, *invalid)}),
     )
 
 

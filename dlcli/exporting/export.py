@@ -75,12 +75,14 @@ def export_network(
     if file.suffix == ".onnx":
         need_onnx()
     dataset = with_overrides(opened.config, overrides)["dataset"]
-    batches = _batches(opened, model, dataset)
+    with opened.using_model():
+        batches = _batches(opened, model, dataset)
 
     def describe(difference: float) -> str:
         return json.dumps(_describe(opened, model, batches[0], difference), indent=2)
 
-    difference = write_program(model.network, batches, file, describe)
+    with opened.using_model():
+        difference = write_program(model.network, batches, file, describe)
     rows = sum(len(batch["x"]) for batch in batches)
     return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)
 

@@ -45,13 +45,16 @@ def read_predictions(run_dir: Path) -> pd.DataFrame:
     check_recorded(Ledger.load(run_dir), PREDICTIONS_FILE)
     file = run_dir / PREDICTIONS_FILE
     hint = "Copy the folder again, or repeat the training."
-    rows = sum(Split.load(run_dir / "split.npz").sizes.values())
+    split = Split.load(run_dir / "split.npz")
     try:
-        _check_size(file, rows)
+        _check_size(file, sum(split.sizes.values()))
         table = pd.read_parquet(file)
         if "row" not in table:
             raise ValueError("the column row is missing")
-        return table[table["split"] == "test"]
+        table = table[table["split"] == "test"]
+        if not np.array_equal(np.unique(table["row"]), np.sort(split.test)):
+            raise ValueError("they are of other rows than the split's test rows")
+        return table
     except FileNotFoundError as error:
         raise CorruptRun("the run's predictions are missing", str(file), hint) from error
     except OSError as error:

@@ -117,7 +117,7 @@ def predict_rows(
         listen(Warned(notice.text) if notice.warns else Note(notice.text))
 
     for new in _read(opened, model, data, report):
-        with placed(new.file):
+        with placed(new.file), opened.using_model():
             predictions = model.predict(new.rows, place, losses)
         _refuse_namesakes(new.labels.column_names, predictions)
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)

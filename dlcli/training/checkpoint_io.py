@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from io import BufferedWriter
 from pathlib import Path
@@ -32,7 +33,7 @@ def weights_metadata(file: Path) -> dict[str, str]:
         raise CorruptRun(f"the file of weights {os_reason(error)}", str(file), _DAMAGED) from error
     except SafetensorError as error:
         raise CorruptRun(f"the weights cannot be read: {error}", str(file), _DAMAGED) from error
-    if not metadata.get("epoch", "").isdecimal():
+    if not re.fullmatch("[0-9]{1,9}", metadata.get("epoch", "")):
         raise CorruptRun("the weights do not say of which epoch they are", str(file), _DAMAGED)
     return metadata
 

@@ -260,7 +260,8 @@ def test_texts_of_predictions_are_measured_before_they_are_repeated(
     foreign: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = foreign / "predictions.parquet"
-    table = pd.DataFrame({"row": np.arange(1500) % 150, "split": "test", "prediction": "x" * 100_000})
+    rows = np.resize(Split.load(foreign / "split.npz").test, 1500)
+    table = pd.DataFrame({"row": rows, "split": "test", "prediction": "x" * 100_000})
     table.to_parquet(file)
     assert file.stat().st_size < 100_000
     assert len(read_predictions(foreign)) == 1500
