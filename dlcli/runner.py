@@ -235,6 +235,7 @@ def evaluate(
     from dlcli.inference.evaluate import choose_device, evaluate_rows, figures
     from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
     from dlcli.runs.folder import open_run, with_overrides
+    from dlcli.runs.model_errors import model_errors
 
     started = time.monotonic()
     opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
@@ -247,7 +248,7 @@ def evaluate(
         part, rows = "test", np.arange(len(data))
     losses: Counter[str] = Counter()
     device = choose_device(config["trainer"].get("accelerator", "auto"))
-    with opened.using_model():
+    with model_errors(opened.folder):
         evaluation = evaluate_rows(model, data, rows, device, losses=losses)
     notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(losses)]
     metrics, baselines = figures({part: evaluation})

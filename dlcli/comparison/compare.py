@@ -14,6 +14,7 @@ from dlcli.comparison.scale import MetricScale, scale_of
 from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun, InputError
 from dlcli.runs.folder import OpenedRun, open_run
+from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_config, read_split
 from dlcli.statistics.paired import (
     Difference,
@@ -239,7 +240,7 @@ def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: MetricScale) -> Pair
         tests = {difference.test: difference.p, "Wilcoxon signed-rank": signed_rank_p(x, y)}
         return Pair(a.label, b.label, difference, tests, words)
     p: dict[str, float] = {}
-    with a.opened.using_model(), b.opened.using_model():
+    with model_errors(a.opened.folder), model_errors(b.opened.folder):
         rows_a, rows_b = _rows(a, metric), _rows(b, metric)
         if rows_a is None or rows_b is None:
             found = _of_all_rows(a, b, metric)

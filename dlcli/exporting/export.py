@@ -16,6 +16,7 @@ from dlcli.exporting.program import description_of, need_onnx, write_program
 from dlcli.files.paths import is_folder, kind_at
 from dlcli.inference.saved_model import SavedModel, read_task_facts
 from dlcli.runs.folder import OpenedRun, with_overrides
+from dlcli.runs.model_errors import model_errors
 from dlcli.training.fields import Batch, as_fields, first_rows
 
 SUFFIXES = (".pt2", ".onnx")
@@ -75,13 +76,13 @@ def export_network(
     if file.suffix == ".onnx":
         need_onnx()
     dataset = with_overrides(opened.config, overrides)["dataset"]
-    with opened.using_model():
+    with model_errors(opened.folder):
         batches = _batches(opened, model, dataset)
 
     def describe(difference: float) -> str:
         return json.dumps(_describe(opened, model, batches[0], difference), indent=2)
 
-    with opened.using_model():
+    with model_errors(opened.folder):
         difference = write_program(model.network, batches, file, describe)
     rows = sum(len(batch["x"]) for batch in batches)
     return Exported(file, description, rows, difference, opened.ledger.run_id, opened.notes)

@@ -19,7 +19,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -38,10 +38,10 @@ from dlcli.datasets.data import Kind
 from dlcli.datasets.notices import Notice
 from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
-from dlcli.formatting import amount
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
+from dlcli.inference.declared_size import check_declared_size, is_shape
 from dlcli.inference.rows import as_rows
 from dlcli.preprocessing.base import CountsLosses, HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
@@ -206,7 +206,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
             facts = _as_tuples(description["model_facts"])
             _check_weights(folder / _WEIGHTS)
             if not gate.may_download:  # of somebody else
-                _check_size(description["model"], facts, folder / _WEIGHTS)
+                check_declared_size(description["model"], facts, folder / _WEIGHTS)
             model: nn.Module = build(description["model"], where="model", **facts, restored=True)
         load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
@@ -248,13 +248,9 @@ def _description(folder: Path) -> dict[str, Any]:
     if not all(isinstance(found.get(name), dict) for name in sections) or found.get("kind") not in _KINDS:
         raise CorruptRun("the model's description lacks required keys", str(file), _DAMAGED)
     shape = found["model_facts"].get("input_shape")
-    if not _is_shape(shape) or (found["kind"] == "image" and len(shape) != _IMAGE):
+    if not is_shape(shape) or (found["kind"] == "image" and len(shape) != _IMAGE):
         raise CorruptRun("the model's description has no shape of a row of its kind", str(file), _DAMAGED)
     return found
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and all(type(size) is int and 0 <= size < 1 << 31 for size in value)
 
 
 def _labels(folder: Path) -> list[str]:
@@ -274,24 +270,6 @@ def _check_weights(file: Path) -> None:
         check_regular(file)
     except OSError as error:
         raise CorruptRun(f"the file of weights {os_reason(error)}", str(file), _DAMAGED) from error
-
-
-def _check_size(node: Mapping[str, Any], facts: Mapping[str, Any], weights: Path) -> None:
-    """Check that a description is not of a larger model than its weights, before memory is taken for it.
-
-    Raises:
-        CorruptRun: It is.
-    """
-    size = 0
-    with (
-        suppress(Exception),
-        torch.device("meta"),
-    ):  # models that cannot be built without memory are not checked
-        model = build(node, where="model", **facts, restored=True)
-        size = sum(values.numel() * values.element_size() for values in model.parameters())
-    if size > 2 * weights.stat().st_size:
-        what = f"the model's description is of a model of {amount(size)}, but the file of weights is smaller"
-        raise CorruptRun(what, str(weights), _DAMAGED)
 
 
 def _build_task(folder: Path, description: Mapping[str, Any]) -> Task:

@@ -30,6 +30,7 @@ from dlcli.prediction.texts import TextSettings, read_texts
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
+from dlcli.runs.model_errors import model_errors
 
 Keep = Sequence[str] | Literal["all"]
 
@@ -117,7 +118,7 @@ def predict_rows(
         listen(Warned(notice.text) if notice.warns else Note(notice.text))
 
     for new in _read(opened, model, data, report):
-        with placed(new.file), opened.using_model():
+        with placed(new.file), model_errors(opened.folder):
             predictions = model.predict(new.rows, place, losses)
         _refuse_namesakes(new.labels.column_names, predictions)
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)

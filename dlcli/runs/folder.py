@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from dlcli.config.next_command import next_command, resume_command
 from dlcli.config.overrides import parse
 from dlcli.config.recorded_config import check_sections
 from dlcli.datasets.raw_rows import DATA_PATHS, load_current
-from dlcli.errors import ConfigError, CorruptRun, DataError, DlcliError, first_line
+from dlcli.errors import ConfigError, CorruptRun, DataError
 from dlcli.files.paths import is_file, kind_at, resolved, typed
 from dlcli.gate.documents import yaml_text
 from dlcli.gate.gate import Gate
@@ -222,24 +221,6 @@ class OpenedRun:
         with self.gate.closed():
             check_recorded(self.ledger, MODEL_MANIFEST)
             return load_model(self.folder / "model", trust=self.gate.is_open)
-
-    @contextmanager
-    def using_model(self) -> Iterator[None]:
-        """Translate what a model raises when it is used: its description may not fit its weights, or the rows.
-
-        Raises:
-            CorruptRun: The model, its task or one of its metrics has raised something else than a message.
-        """
-        try:
-            yield
-        except (DlcliError, OSError):
-            raise
-        except Exception as error:
-            raise CorruptRun(
-                f"the run's model fails: {type(error).__name__}: {first_line(error)}",
-                str(self.folder / "model"),
-                "If it should fit the rows, copy the folder again or train again. DLCLI_DEBUG=1 shows the traceback.",
-            ) from error
 
     def _without_model(self) -> CorruptRun:
         """Return the error for a run without a model, with a hint on where to find one."""

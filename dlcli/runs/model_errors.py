@@ -1,0 +1,28 @@
+"""Messages for what a saved model raises when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dlcli.errors import CorruptRun, DlcliError, first_line
+
+
+@contextmanager
+def model_errors(run_dir: Path) -> Iterator[None]:
+    """Translate what a run's model raises: its description may not fit its weights, or the rows.
+
+    Raises:
+        CorruptRun: The model, its task or one of its metrics has raised something else than a message.
+    """
+    try:
+        yield
+    except (DlcliError, OSError):
+        raise
+    except Exception as error:
+        raise CorruptRun(
+            f"the run's model fails: {type(error).__name__}: {first_line(error)}",
+            str(run_dir / "model"),
+            "If it should fit the rows, copy the folder again or train again. DLCLI_DEBUG=1 shows the traceback.",
+        ) from error
