@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from dlcli.assembly.feature_cache import cached_features, with_features
 from dlcli.assembly.finder_run import run_finder, settle
-from dlcli.assembly.optimization import make_recipe
+from dlcli.assembly.optimization import describe_solver, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
@@ -142,7 +142,14 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         if job.times_rows:
             recorder.log({LATENCY: latency_ms(model, data, split.val, fitted.device)}, step=0)
         diagnosis = write_report(
-            run_dir, model, data, fitted, evaluations, job.config["monitor"], pictures=not job.slim
+            run_dir,
+            model,
+            data,
+            fitted,
+            evaluations,
+            job.config["monitor"],
+            job.config["trainer"].get("max_epochs"),
+            pictures=not job.slim,
         )
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, evaluations["test"])
@@ -238,6 +245,7 @@ def _train(
                 listen=partial(_record, recorder, listen),
                 description=panel_rows(data, split, network, parts.fitted, parts.task, summary, run_dir)
                 | cached
+                | describe_solver(config)
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
                 world=world,
             )

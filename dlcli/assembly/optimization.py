@@ -16,6 +16,7 @@ from dlcli.config.target_types import check_type
 from dlcli.errors import ConfigError
 from dlcli.training.fields import Fields
 from dlcli.training.optimizers import parameter_groups
+from dlcli.training.penalty_path import rows_of_a_piece
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
 
@@ -42,6 +43,7 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
         averaging=make_chosen(config, "weight_averaging"),
         keep_last=keep_last,
         checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
+        takes_all_rows=takes_all_rows(config),
     )
 
 
@@ -118,7 +120,25 @@ def make_chosen(config: Mapping[str, Any], group: str) -> Any:
     return build(config[group], where=group) if config[group] else None
 
 
+def takes_all_rows(config: Mapping[str, Any]) -> bool:
+    """Return whether a step of the optimizer takes the loss of all training rows, whatever the batch size."""
+    return bool(getattr(locate(config["optimizer"]["_target_"]), "takes_all_rows", False))
+
+
+def describe_solver(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return a line for the panel about an optimizer that takes all rows; empty for other optimizers."""
+    if not takes_all_rows(config):
+        return {}
+    name = config["optimizer"]["_target_"].rpartition(".")[2]
+    return {"optimizer": f"{name}: each epoch solves on all rows; dataset.batch_size is not used"}
+
+
 def batch_rows(config: Mapping[str, Any], train: Fields) -> int:
-    """Return the number of rows per batch: `dataset.batch_size`, or all training rows if it is `full`."""
+    """Return the number of rows per batch: `dataset.batch_size`, or all training rows if it is `full`.
+
+    For an optimizer that takes all rows, this is the number of rows whose loss is computed at a time.
+    """
+    if takes_all_rows(config):
+        return rows_of_a_piece(train)
     size = config["dataset"]["batch_size"]
     return len(train["y"]) if size == "full" else size

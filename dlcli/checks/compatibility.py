@@ -15,6 +15,7 @@ from dlcli.assembly.parts import preprocessing_of
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
+from dlcli.checks.solver_fit import check_solver
 from dlcli.checks.steps import find_empty_epochs
 from dlcli.checks.task_fit import check_task, make_task
 from dlcli.checks.trainer import find_accumulation_problems, find_refused, find_trainer_problems
@@ -25,7 +26,7 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.models.layers import HasBackbone
-from dlcli.splits.split import Split
+from dlcli.splits.split import Split, shares_rows
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import SWA
 from dlcli.training.schedules import Length
@@ -75,6 +76,7 @@ def find_mistakes(
         passes("scheduler trainer", lambda: _makes(_schedule, config))
     passes("weight_averaging trainer", lambda: _averaging(config))
     passes("finder", lambda: _makes(make_chosen, config, "finder"))
+    passes("optimizer scheduler weight_averaging augmentation finder trainer", lambda: check_solver(config))
     if passes("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
         passes("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
     fits = passes("model", lambda: _pairing(config, data, "model"))
@@ -94,16 +96,26 @@ def find_mistakes(
 
 
 def check_refit(config: Mapping[str, Any], splits: Sequence[Split], final_test: np.ndarray) -> None:
-    """Check that a refitted model is tested on rows that no fold was tested on.
+    """Check that a refitted model is tested on rows that no other model was tested on.
 
     Raises:
-        ConfigError: The final test rows are already the test rows of a fold.
+        ConfigError: The final test rows are the test rows of several models, or there is nothing to add to the training
+            rows of a hold-out.
     """
-    if config["cv"]["refit"] and set(final_test.tolist()) & set(splits[0].test.tolist()):
+    (first, *more) = splits
+    if not config["cv"]["refit"] or not shares_rows(first.test, final_test):
+        return
+    if more or config["cv"]["seeds"] > 1:
         raise ConfigError(
-            "the hold-out split is already tested on the final test rows, so a refitted model could not be",
+            "several models would be tested on the final test rows before the refitted one",
             where="cv.refit",
-            hint="Use cross-validation (cv=kfold cv.test_size=0.2 cv.refit=true).",
+            hint="Use one split with one seed, or cross-validation: cv=kfold cv.test_size=0.2 cv.refit=true.",
+        )
+    if not len(first.val):
+        raise ConfigError(
+            "there are no validation rows to find the number of epochs on, and to add to the training rows",
+            where="cv.refit",
+            hint="Use cv.refit=false, or add validation rows: cv.val_size=0.15.",
         )
 
 

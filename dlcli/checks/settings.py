@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.callbacks import EarlyStopping
 
+from dlcli.assembly.optimization import takes_all_rows
 from dlcli.checks.profile import find_warnings
 from dlcli.checks.steps import warn_of_steps
 from dlcli.config.build import build
@@ -40,6 +41,7 @@ def find_config_warnings(config: Mapping[str, Any], splits: Sequence[Split]) -> 
     """Yield warnings about a configuration, given its splits."""
     yield from _cut_cycle(config)
     yield from warn_of_steps(config, splits[0])
+    yield from _idle_rate(config)
     for key in unrecorded_keys(config):
         yield Problem(
             "is a secret in plain text: it is not recorded, so it must be given again when the run is resumed",
@@ -65,3 +67,13 @@ def _cut_cycle(config: Mapping[str, Any]) -> Iterator[Problem]:
                 f"callbacks.{name}",
                 f"Use callbacks=none, or callbacks.{name}.patience={epochs}: the best epoch is kept in any case.",
             )
+
+
+def _idle_rate(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Warn when a learning rate is set for an optimizer whose result does not depend on it."""
+    if takes_all_rows(config) and config["optimizer"].get("lr", 1.0) != 1.0:
+        yield Problem(
+            "hardly changes the result: the model is solved on all rows, not trained by steps",
+            "optimizer.lr",
+            f"To train by steps: optimizer=adam optimizer.lr={config['optimizer']['lr']:g}",
+        )

@@ -164,7 +164,10 @@ def _labels(opened: Sequence[OpenedRun]) -> list[str]:
 
 def _evaluated(run: OpenedRun, label: str) -> _Evaluated:
     """Return the run with the metrics of each fold (mean over its seeds); a hold-out counts as one fold."""
-    folders = [run.ledger.sibling(run_id) for run_id in run.ledger.result.get("folds", ())] or [run.folder]
+    result = run.ledger.result
+    refitted = result.get("refit_run_id") if run.ledger.kind == "cv" else None  # of a hold-out
+    runs = [refitted] if refitted else result.get("folds", ())
+    folders = [run.ledger.sibling(run_id) for run_id in runs] or [run.folder]
     by_fold: dict[int, list[dict[str, float]]] = {}
     splits = []
     for folder in folders:

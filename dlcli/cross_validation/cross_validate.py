@@ -13,6 +13,7 @@ from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import FoldSettings, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
+from dlcli.cross_validation.holdout_refit import refit_holdout
 from dlcli.cross_validation.parent_report import write_parent_report
 from dlcli.cross_validation.refit import refit
 from dlcli.datasets.notices import as_plain
@@ -64,6 +65,8 @@ def cross_validate(
         listen(JobsPlanned([run_dir.parent.name], 1))
         (fold,) = estimation.folds
         return execute([estimation.job(run_dir, fold)], config, estimation.data, listen)[0]
+    if estimation.refits_holdout:
+        return refit_holdout(estimation, run_dir, store, listen)
     tracking = build(config["tracking"], where="tracking")
     with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder, disk_errors(run_dir):
         children = Children.of(store, recorder.ledger)

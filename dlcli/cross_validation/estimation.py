@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.job import Job
-from dlcli.splits.split import Part, Split, without_overlap
+from dlcli.splits.split import Part, Split, shares_rows, without_overlap
 from dlcli.training.loader import derive_seed
 
 
@@ -68,8 +68,17 @@ class Estimation:
         return len(self.splits) == 1 and self.config["cv"]["seeds"] == 1 and not self.config["cv"]["refit"]
 
     @property
+    def refits_holdout(self) -> bool:
+        """Whether the model of a single split, which is tested on the final test rows, is to be refitted."""
+        (first, *more) = self.splits
+        return bool(self.config["cv"]["refit"]) and not more and shares_rows(first.test, self.final_test)
+
+    @property
     def whole(self) -> Split:
         """The split of a refit: all rows of the folds for training, and the final test rows."""
+        if self.refits_holdout:
+            (split,) = self.splits
+            return Split(np.sort(np.concatenate([split.train, split.val])), split.val[:0], split.test)
         if len(self.splits) == 1:
             return self.splits[0]
         if self.config["trainer"].get("limit_rows"):

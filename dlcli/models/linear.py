@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-
-from dlcli.models.layers import CategoryVectors
 
 
 class Linear(nn.Module):
     """Linear layer on the flattened row: logistic regression with cross-entropy, linear regression with MSE.
 
     Tokens are treated as a bag of words: each token has a weight per output, and the weights of a row's tokens are
-    summed.
+    summed. Codes of categories have a weight per output as well, as with one-hot encoding. All weights start at 0, so
+    that the result does not depend on the seed, and rare tokens have no influence instead of a random one.
 
     Args:
         input_shape: shape of one row, which is flattened.
         num_outputs: logits or values per row.
-        cardinalities: number of codes of each categorical column; each column gets an embedding.
+        cardinalities: number of codes of each categorical column.
         vocab_size: number of tokens; None if rows are not tokens.
     """
 
@@ -36,23 +35,29 @@ class Linear(nn.Module):
         vocab_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.categories = CategoryVectors(cardinalities) if cardinalities else None
+        self.categories = nn.ModuleList(
+            nn.Embedding(codes, num_outputs, padding_idx=0) for codes in cardinalities
+        )
         if vocab_size is None:
-            inputs = math.prod(input_shape) + (self.categories.width if self.categories else 0)
-            self.layers: nn.Module = nn.Sequential(nn.Flatten(), nn.Linear(inputs, num_outputs))
+            self.layers: nn.Module = nn.Sequential(
+                nn.Flatten(), nn.Linear(math.prod(input_shape), num_outputs)
+            )
         else:
             self.layers = BagOfTokens(vocab_size, num_outputs)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+        self.register_load_state_dict_pre_hook(_without_vectors)
 
     def forward(self, x: Tensor, x_cat: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
         """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`.
 
         With `counts` `(N, T)`, a row's tokens are different ones, and each occurs that often.
         """
-        if counts is not None:
-            return self.layers(x, counts)
-        if self.categories is not None and x_cat is not None:
-            x = self.categories(x, x_cat)
-        return self.layers(x)
+        outputs: Tensor = self.layers(x) if counts is None else self.layers(x, counts)
+        if x_cat is not None:
+            for number, column in enumerate(self.categories):
+                outputs = outputs + column(x_cat[:, number])
+        return outputs
 
 
 class BagOfTokens(nn.Module):
@@ -62,10 +67,19 @@ class BagOfTokens(nn.Module):
         super().__init__()
         self.weights = nn.EmbeddingBag(vocab_size, num_outputs, mode="sum", padding_idx=0)
         self.bias = nn.Parameter(torch.zeros(num_outputs))
-        # Start at 0, so that rare tokens have no influence instead of a random one.
-        nn.init.zeros_(self.weights.weight)
 
     def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
         """Map tokens `(N, T)`, each of which occurs `counts` `(N, T)` times, to `(N, num_outputs)`."""
         weights = None if counts is None else counts.to(self.weights.weight.dtype)
         return self.weights(x, per_sample_weights=weights) + self.bias
+
+
+def _without_vectors(model: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Change weights of earlier models, which had a vector per category, to the equal weights per output."""
+    first, weight = f"{prefix}categories.columns.", f"{prefix}layers.1.weight"
+    names = sorted((name for name in state if name.startswith(first)), key=lambda n: int(n.split(".")[-2]))
+    for name in reversed(names):  # the vectors followed the numbers
+        vectors = state.pop(name)
+        joined = state[weight]
+        state[weight], own = joined[:, : -vectors.shape[1]], joined[:, -vectors.shape[1] :]
+        state[name.replace("categories.columns.", "categories.")] = vectors @ own.T

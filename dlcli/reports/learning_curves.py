@@ -23,7 +23,10 @@ LOG_SCALE_FROM = 30
 
 
 def learning_curves(
-    history: Mapping[str, Sequence[tuple[int, float]]], best_epoch: int | None, monitor: str = "val/loss"
+    history: Mapping[str, Sequence[tuple[int, float]]],
+    best_epoch: int | None,
+    monitor: str = "val/loss",
+    max_epochs: int | None = None,
 ) -> Figure:
     """Plot train and val curves of the loss and the main metric, with the best epoch and the diagnosis.
 
@@ -33,13 +36,14 @@ def learning_curves(
         history: Name of a metric to (epoch, value) pairs.
         best_epoch: Number of the best epoch, from 0; None for no mark.
         monitor: The monitored metric, such as `val/loss`.
+        max_epochs: The limit of the epochs, which the diagnosis names.
     """
     main = _main_metric(history, monitor)
     metrics = ["loss"] if main is None else ["loss", main]
     figure, axes = new_figure(len(metrics), width=5.2 * len(metrics), height=3.9)
     for ax, metric in zip(axes, metrics, strict=True):
         _draw(ax, history, metric, best_epoch)
-    caption(figure, diagnose(history))
+    caption(figure, diagnose(history, max_epochs))
     return figure
 
 

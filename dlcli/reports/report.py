@@ -29,6 +29,7 @@ def write_report(
     fitted: FitResult,
     evaluations: Mapping[Part, Evaluation],
     monitor: str,
+    max_epochs: int | None = None,
     *,
     pictures: bool = True,
 ) -> str:
@@ -41,6 +42,7 @@ def write_report(
         fitted: The result of training.
         evaluations: Part to the model's evaluation on its rows.
         monitor: The monitored metric.
+        max_epochs: The limit of the epochs.
         pictures: Whether to write plots and the breakdown.
 
     Returns:
@@ -53,10 +55,10 @@ def write_report(
     if evaluations:
         write_predictions(run_dir, predictions_table(model, evaluations))
     if not pictures:
-        return diagnose(history)
+        return diagnose(history, max_epochs)
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
-    save(learning_curves(history, fitted.best_epoch, monitor), plots / "learning_curves.png")
+    save(learning_curves(history, fitted.best_epoch, monitor, max_epochs), plots / "learning_curves.png")
     if evaluations:
         evaluation = evaluations.get("test", evaluations.get("val"))
         assert evaluation is not None
@@ -65,7 +67,7 @@ def write_report(
         if data.kind == "image" and (grid := _worst_images(model, data, evaluation)):
             save(grid, plots / "worst.png")
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
-    return diagnose(history)
+    return diagnose(history, max_epochs)
 
 
 def _worst_images(model: SavedModel, data: Data, evaluation: Evaluation) -> Figure | None:

@@ -140,6 +140,11 @@ def check_overlap(data: Data, splits: list[Split]) -> None:
                 )
 
 
+def shares_rows(rows: np.ndarray, others: np.ndarray) -> bool:
+    """Return whether a row is among both."""
+    return bool(np.isin(rows, others).any())
+
+
 def without_overlap(data: Data, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return those of the rows whose targets share no step with the targets of the others."""
     if data.reach is None or data.times is None or len(others) == 0:

@@ -26,11 +26,12 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
         }
         title = f"{result.run_name}, the winner"
         terminal.results(figures, title=title, baselines=result.baselines, headings=headings)
-    elif result.folds:
+    elif result.folds and any(name.startswith("cv/") for name in result.metrics):
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
     if result.best is None:
         title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
-        terminal.results(result.metrics, title=title, baselines=result.baselines)
+        headings = {"val": "val (before the refit)", "test": "final test"} if result.folds else {}
+        terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
     for message in result.messages:
         terminal.sentence(message)
     terminal.note(f"Recorded in {display(result.run_dir)}")

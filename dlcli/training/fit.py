@@ -111,6 +111,8 @@ def fit(
     """
     batch_size, monitor = recipe.batch_size, recipe.monitor
     chunk = CHUNK if takes_chunks(recipe.trainer_arguments, recipe.callbacks) else None
+    if recipe.takes_all_rows:  # one chunk holds all pieces, or one batch all rows
+        chunk, batch_size = (len(train["y"]), batch_size) if chunk else (None, len(train["y"]))
     progress = find_progress(folder, run_id, start_over)
     first_epoch = progress.finished_epochs if progress else 0
     history = list(earlier[:first_epoch])
@@ -143,7 +145,13 @@ def fit(
         **({"plugins": [Place(world)]} if world else {}),
     )
     batches = BatchLoader(
-        train, batch_size, shuffle=True, seed=recipe.seed, chunk=chunk, rank=rank, ranks=ranks
+        train,
+        batch_size,
+        shuffle=not recipe.takes_all_rows,
+        seed=recipe.seed,
+        chunk=chunk,
+        rank=rank,
+        ranks=ranks,
     )
     plan = plan_steps(batches, recipe.trainer_arguments, recipe.callbacks)
     length = plan.length(trainer.max_epochs, max_steps)

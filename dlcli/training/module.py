@@ -19,6 +19,7 @@ from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
+from dlcli.training.penalty_path import solve_pieces
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores
@@ -202,6 +203,15 @@ class TrainingModule(pl.LightningModule):
             return loss if weight == 1 else loss * weight
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         one: Any
+        if self._recipe.takes_all_rows:
+            loader, task = self._train, self.task
+            solved = solve_pieces(
+                optimizer, batch, self.network, task, self.manual_backward, loader.rows, loader.ranks
+            )
+            for outputs, y, loss in solved:
+                self._train_scores.update(outputs, y)
+                self._losses.append(loss)
+            return None
         for one in batch:
             if self._recipe.augment is not None:
                 one = self._recipe.augment(one)
@@ -309,9 +319,12 @@ class TrainingModule(pl.LightningModule):
             **self.epoch_metrics,
             "lr": self._epoch_lr,
             "samples_per_second": self._rows / self.epoch_seconds,
+            **getattr(self.optimizers(use_pl_optimizer=False), "facts", {}),
         }
         if self._schedule is not None:
             self._schedule.end_epoch(self.epoch_metrics.get(self._recipe.monitor))
+        if getattr(self.optimizers(use_pl_optimizer=False), "is_done", False):
+            self.trainer.should_stop = True
         self._on_epoch(self.current_epoch, self.epoch_metrics)
 
     def _end_of_training(self) -> None:

@@ -71,12 +71,20 @@ class Network(nn.Module):
             keep_frozen(self.model)
         return self
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the outputs of the model, `(N, ...)`."""
+    def prepare(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return the batch with `x` as the model takes it, for `forward(..., prepared=True)`."""
+        if self.on_device is None or "x" not in batch or hasattr(self.on_device, "restore"):
+            return batch
+        return {**batch, "x": self.on_device(batch["x"])}
+
+    def forward(self, batch: Mapping[str, Tensor], prepared: bool = False) -> Tensor:
+        """Return the outputs of the model, `(N, ...)`; `prepared` batches come from `prepare`."""
         fields = {name: batch[name] for name in self._inputs if name in batch}
         if self.on_device is None or "x" not in fields:
             return self.model(**fields)
         x = fields["x"]
-        outputs = self.model(**{**fields, "x": self.on_device(x)})
         restore = getattr(self.on_device, "restore", None)
+        if prepared and restore is None:
+            return self.model(**fields)
+        outputs = self.model(**{**fields, "x": self.on_device(x)})
         return restore(outputs, x) if restore is not None else outputs

@@ -41,6 +41,7 @@ class Recipe:
         averaging: averages the weights; validation then uses the average.
         keep_last: the last epoch counts as the best, for runs without validation rows.
         checkpoint_minutes: minutes between checkpoints within an epoch.
+        takes_all_rows: a step of the optimizer takes the loss of all rows; batches are pieces of them.
     """
 
     make_optimizer: MakeOptimizer
@@ -56,3 +57,4 @@ class Recipe:
     averaging: Averaging | None = None
     keep_last: bool = False
     checkpoint_minutes: float = 10.0
+    takes_all_rows: bool = False

@@ -98,7 +98,9 @@ def rehearse(
             batches = max(0, torch.cuda.max_memory_allocated(device) - sum(sizes.values()))
         sizes |= {"batch": batches, "data": sum(map(_held, (*train.values(), *(val or {}).values())))}
         typical = _batch(loader, loader.batches // 2, device)
-        seconds = _seconds(partial(step, typical), device) * plan.batches
+        # A step of a solver takes as long as many others.
+        steps = 1 if recipe.takes_all_rows else _STEPS
+        seconds = _seconds(partial(step, typical), device, steps) * plan.batches
         if val is not None:
             seconds += _validation(
                 network, BatchLoader(val, max(batch_size, 512), bounded=True), precision, device
@@ -144,11 +146,11 @@ def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precisi
         optimizer.step(closure)  # type: ignore[arg-type]
 
 
-def _seconds(step: Callable[[], None], device: torch.device) -> float:
+def _seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:
     """Return the median time of a few steps, after one step of warm-up."""
     times: list[float] = []
     started = time.perf_counter()
-    while len(times) < _STEPS and time.perf_counter() - started < _SECONDS:
+    while len(times) < steps and time.perf_counter() - started < _SECONDS:
         before = time.perf_counter()
         step()
         _wait(device)

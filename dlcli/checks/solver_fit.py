@@ -1,0 +1,45 @@
+"""Check that nothing in the configuration contradicts an optimizer that solves on all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlcli.assembly.optimization import takes_all_rows
+from dlcli.errors import Problem
+
+_BY_STEPS = "To train by steps, choose an optimizer such as optimizer=adam."
+
+# Groups that change the steps of an optimizer, for which a solver has no use.
+_GROUPS = {
+    "scheduler": "has no learning rate to schedule",
+    "weight_averaging": "has no steps whose weights could be averaged",
+    "augmentation": "needs the same rows in each evaluation of the loss",
+    "finder": "has neither a learning rate nor a batch size to find",
+}
+
+# Trainer arguments that change the gradient of a step, with the values that do not.
+_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "accumulate_grad_batches": (1,),
+    "gradient_clip_val": (None, 0),
+    "limit_train_batches": (None, 1.0),
+    "overfit_batches": (0, 0.0),
+    "precision": (None, 32, "32", "32-true", "bf16-mixed"),
+}
+
+
+def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield settings that an optimizer cannot use whose step is a solution on all rows."""
+    if not takes_all_rows(config):
+        return
+    name = config["optimizer"]["_target_"].rpartition(".")[2]
+    for group, reason in _GROUPS.items():
+        if config[group]:
+            yield Problem(f"{name} solves on all rows: it {reason}", group, f"Use {group}=none. {_BY_STEPS}")
+    for argument, idle in _ARGUMENTS.items():
+        if argument in config["trainer"] and config["trainer"][argument] not in idle:
+            yield Problem(
+                f"{name} solves on all rows, with the gradient as it is",
+                f"trainer.{argument}",
+                f"Leave trainer.{argument} out. {_BY_STEPS}",
+            )

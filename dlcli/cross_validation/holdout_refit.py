@@ -1,0 +1,78 @@
+"""Refit a hold-out: find the number of epochs on the val rows, train on train and val rows, and test once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from dlcli.config.build import build
+from dlcli.cross_validation.children import Children
+from dlcli.cross_validation.estimation import Estimation
+from dlcli.cross_validation.refit import PLACE, refit
+from dlcli.events import JobsPlanned, Listener
+from dlcli.executors.base import execute
+from dlcli.files.disk import disk_errors
+from dlcli.result import Result
+from dlcli.runs.folder import read_result, recorded_baselines
+from dlcli.splits.split import Split
+from dlcli.tracking.digests import forget_results
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import Store
+from dlcli.tracking.tags import CHECKPOINT_TAG
+
+_PLACE = "fold 0"
+
+
+def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: Listener) -> Result:
+    """Train on the train rows, and then a final model on train and val rows, which alone reads the final test rows.
+
+    The first model is a child run without test rows. The parent records its val metrics, and the test metrics of the
+    refitted model.
+    """
+    started, config = time.monotonic(), estimation.config
+    (fold,) = estimation.folds
+    unseen = replace(fold, split=Split(fold.split.train, fold.split.val, fold.split.test[:0]))
+    tracking = build(config["tracking"], where="tracking")
+    with Recorder(run_dir, system_metrics=tracking.system_metrics) as recorder, disk_errors(run_dir):
+        children = Children.of(store, recorder.ledger)
+        tags = {
+            "dlcli.fold": "0",
+            "dlcli.seed": str(fold.seed),
+            "dlcli.data_fingerprint": estimation.data.fingerprint,
+        }
+        folder = children.run_dir(_PLACE, "fold", config, unseen.split, {"fold": 0, "seed": fold.seed}, tags)
+        settled = children.settled(_PLACE, config)
+        if not children.is_done(_PLACE, settled):
+            children.configure(_PLACE, settled)
+            listen(JobsPlanned([_PLACE], 1))
+            execute([estimation.job(folder, unseen, settled)], config, estimation.data, listen)
+        first = read_result(folder)
+        forget_results(recorder.ledger)
+        final, baselines = refit(replace(estimation, config=settled), children, run_dir, [folder], listen)
+        ledger = Ledger.load(folder)
+        epoch = round(ledger.metrics["best_epoch"]) + 1
+        rows = len(unseen.split.train) + len(unseen.split.val)
+        messages = [
+            f"The best epoch on the {len(unseen.split.val):,} val rows was {epoch}. The final model was trained on the "
+            f"{rows:,} train and val rows for as many epochs, and tested once on {len(fold.split.test):,} final test "
+            "rows.",
+            *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),
+        ]
+        val = {name: value for name, value in first.metrics.items() if name.startswith("val/")}
+        baselines = {k: v for k, v in first.baselines.items() if k.startswith("val/")} | baselines
+        figures = {**val, **final}
+        recorder.tag("mlflow.note.content", "\n".join(messages))
+        recorder.finish(
+            {**figures, **recorded_baselines(baselines), "best_epoch": ledger.metrics["best_epoch"]},
+            step=max(config["trainer"].get("max_epochs") or 0, 0),
+            result={
+                "metrics": list(figures),
+                "messages": messages,
+                "duration_s": round(time.monotonic() - started, 3),
+                "folds": [first.run_id],
+                "refit_run_id": Ledger.load(children.known[PLACE]).run_id,
+            },
+        )
+    return read_result(run_dir)

@@ -1,0 +1,190 @@
+"""Solve a convex model, such as a linear one, on all rows: one penalty per epoch, from strong to weak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer
+
+from dlcli.distributed.world import summed
+from dlcli.preprocessing.ragged import Ragged
+from dlcli.tasks.base import Task
+from dlcli.training.fields import Fields
+from dlcli.training.network import Network
+
+# Numbers of the inputs of one piece of the rows, whose outputs and gradients are in memory at the same time.
+_NUMBERS = 1 << 26
+
+# Rows of unequal length are padded to the longest one of their piece, so that pieces are smaller.
+_RAGGED_ROWS = 512
+
+# Numbers of the inputs that are held ready in memory; more than these are read again for each evaluation.
+_HELD_NUMBERS = 1 << 27
+
+# Iterations before the change of the loss says that a solution is found.
+_FIRST_ITERATIONS = 5
+
+
+class PenaltyPath(LBFGS):
+    """Minimizes `loss + penalty / 2 * sum of squared weights` by L-BFGS; each step is a solution for a weaker penalty.
+
+    Each call of `step` starts from the solution for the penalty before it and ends at the tolerance. An epoch of one
+    step is a point of the regularization path (Friedman, Hastie and Tibshirani, "Regularization Paths for Generalized
+    Linear Models via Coordinate Descent", 2010, section 2.5), and the best epoch is the penalty with the lowest loss of
+    the validation rows. The penalty applies to parameters of two or more dimensions, not to biases. For N rows it
+    equals scikit-learn's `LogisticRegression(C=1 / (N * penalty))`, and `Ridge(alpha=N * penalty / 2)` on one
+    standardized target.
+
+    Args:
+        params: the parameters, in one group.
+        first: the penalty of the first step.
+        factor: from each penalty to the next one.
+        last: the last penalty, with which training ends.
+        max_iter: iterations per step.
+        tolerance: a step ends when an iteration lowers the loss with its penalty by no larger share of it.
+        history_size: number of past gradients that approximate the curvature.
+        lr: length of the first trial step of a line search, which does not change the solution.
+    """
+
+    # The loss and the gradient of a step are those of all training rows.
+    takes_all_rows: ClassVar = True
+
+    def __init__(
+        self,
+        params: Any,
+        first: Annotated[float, Gt(0)] = 1.0,
+        factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        last: Annotated[float, Ge(0)] = 1e-6,
+        max_iter: Annotated[int, Ge(1)] = 1000,
+        tolerance: Annotated[float, Gt(0)] = 3e-6,
+        history_size: Annotated[int, Ge(1)] = 10,
+        lr: Annotated[float, Gt(0)] = 1.0,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            max_iter=max_iter,
+            max_eval=2 * max_iter,
+            tolerance_grad=1e-7,
+            tolerance_change=tolerance,
+            history_size=history_size,
+            line_search_fn="strong_wolfe",
+        )
+        # In the group, which is part of the state that checkpoints contain.
+        self.param_groups[0] |= {
+            "first": first, "factor": factor, "last": last, "tolerance": tolerance,
+            "steps": 0, "penalty": first, "objective": 1.0, "iterations": 0,
+        }  # fmt: skip
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last penalty has been solved for; a further step would repeat it."""
+        return bool(self.param_groups[0]["penalty"] <= self.param_groups[0]["last"] * (1 + 1e-9))
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """The penalty of the last step, and the number of its iterations."""
+        return {name: float(self.param_groups[0][name]) for name in ("penalty", "iterations")}
+
+    @torch.enable_grad()
+    def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
+        """Solve for the next penalty. `closure` sets the gradients of the loss and returns it."""
+        group = self.param_groups[0]
+        penalty = max(group["first"] * group["factor"] ** group["steps"], group["last"])
+        weights = [parameter for parameter in group["params"] if parameter.ndim > 1]
+
+        def penalized() -> Tensor:
+            loss = closure()
+            with torch.no_grad():
+                for weight in weights:
+                    if weight.grad is not None:
+                        weight.grad.add_(weight, alpha=penalty)
+                    loss = loss + penalty / 2 * weight.square().sum()
+            return loss
+
+        self.state.clear()  # the curvature of another penalty would mislead the first iterations
+        group["tolerance_change"] = group["tolerance"] * group["objective"]
+        iterations, most = 0, group["max_iter"]
+        while iterations < most:
+            group["max_iter"] = most - iterations
+            super().step(penalized)
+            before, iterations = iterations, self.state[group["params"][0]]["n_iter"]
+            # The first iterations know no curvature and may be short, so that several have to agree.
+            if iterations == before or (iterations == before + 1 and iterations >= _FIRST_ITERATIONS):
+                break
+        group["max_iter"] = most
+        self.state.clear()
+        loss = penalized()
+        group |= {
+            "steps": group["steps"] + 1, "penalty": penalty, "objective": float(loss), "iterations": iterations,
+        }  # fmt: skip
+        return loss
+
+
+def solve_pieces(
+    optimizer: Optimizer,
+    pieces: Any,
+    network: Network,
+    task: Task,
+    backward: Callable[[Tensor], None],
+    rows: int,
+    ranks: int = 1,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Do the step of an optimizer that takes all rows, whose loss and gradient are sums over the pieces.
+
+    Args:
+        optimizer: does the step.
+        pieces: batches that together hold all rows, of this process if there are several.
+        network: from a batch to outputs.
+        task: has the loss.
+        backward: computes the gradients of a loss, averaged over the processes.
+        rows: number of all rows.
+        ranks: number of processes.
+
+    Returns:
+        Outputs, targets and loss of each piece in the last evaluation, whose weights are the solution.
+    """
+    first = next(iter(pieces))
+    held = len(pieces) * sum(values.numel() for values in first.values()) <= _HELD_NUMBERS
+    if held:
+        pieces = [network.prepare(piece) for piece in pieces]
+    latest: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        latest.clear()
+        total = torch.zeros((), device=first["y"].device)
+        for piece in pieces:
+            outputs = network(piece, prepared=held)
+            loss = task.loss(outputs, piece["y"])
+            share = len(piece["y"]) * ranks / rows
+            backward(loss * share)
+            total += loss.detach() * share
+            latest.append((outputs.detach(), piece["y"], loss.detach()))
+        return summed(total) / ranks  # the line searches of all processes see the same values
+
+    # A line search compares losses that differ by less than reduced precision shows.
+    with torch.autocast(first["y"].device.type, enabled=False):
+        optimizer.step(closure)  # type: ignore[arg-type]
+    return latest
+
+
+def rows_of_a_piece(fields: Fields) -> int:
+    """Return the number of rows whose loss is computed at a time; the losses of all pieces are added up."""
+    shapes = [field.shape[1:] for field in fields.values()]
+    ragged = [field for field in fields.values() if isinstance(field, Ragged)]
+    longest = max((int(field.lengths.max()) for field in ragged), default=1)
+    numbers = sum(_product([size or longest for size in shape]) for shape in shapes)
+    rows = max(1, _NUMBERS // numbers)
+    return min(rows, _RAGGED_ROWS if ragged else rows, len(next(iter(fields.values()))))
+
+
+def _product(sizes: Sequence[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= size
+    return product

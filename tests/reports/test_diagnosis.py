@@ -1,0 +1,119 @@
+"""The diagnosis of learning curves, calibrated on generated curves whose truth is known."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from dlcli.reports.diagnosis import Finding, diagnose, judge, noise_of
+
+TRUTHS: tuple[Finding, ...] = ("converged", "falling", "overfitting", "underfitting", "diverging")
+PER_TRUTH = 40
+
+
+def curve(truth: Finding, rng: np.random.Generator) -> tuple[list[float], list[float]]:
+    """Return train and val losses of 8 to 60 epochs, with noise of 0.2 % to 4 % of the val loss."""
+    n = int(rng.integers(8, 61))
+    e = np.arange(n)
+    scale, floor = 10 ** rng.uniform(-1, 1), rng.uniform(0.05, 0.6)
+    gap = rng.uniform(1.0, 1.3)
+    if truth == "converged":
+        tau = n / rng.uniform(8, 20)
+        t, v = floor + np.exp(-e / tau), gap * floor + np.exp(-e / tau)
+    elif truth == "falling":
+        tau = n / rng.uniform(0.8, 2.5)
+        t, v = floor + np.exp(-e / tau), gap * floor + np.exp(-e / (tau * rng.uniform(1, 1.1)))
+    elif truth == "overfitting":
+        tau, turn = n / rng.uniform(8, 16), rng.uniform(0.2, 0.55)
+        t = floor * np.exp(-e / n) + np.exp(-e / tau)
+        bottom = gap * floor
+        rise = rng.uniform(0.15, 0.8) * bottom
+        v = bottom + np.exp(-e / tau) + rise * np.clip((e / n - turn) / (1 - turn), 0, None)
+    elif truth == "underfitting":
+        t = 1 - rng.uniform(0, 0.03) * (1 - np.exp(-4 * e / n))
+        v = gap * t
+    else:
+        t = floor + 0.3 * np.exp(-e / 2) + np.exp((e - n) / (n / rng.uniform(3, 6))) * rng.uniform(2, 10)
+        v = gap * t
+    noise = rng.uniform(0.002, 0.04) * np.min(v)
+    if truth == "underfitting":
+        noise = min(noise, 0.01)
+    t = t + rng.normal(0, noise / 4, n)
+    v = v + rng.normal(0, noise, n)
+    return (scale * t).tolist(), (scale * v).tolist()
+
+
+def test_most_generated_curves_are_judged_as_they_were_made() -> None:
+    rng = np.random.default_rng(0)
+    table: dict[str, Counter[Finding]] = {
+        truth: Counter(judge(*curve(truth, rng)).finding for _ in range(PER_TRUTH)) for truth in TRUTHS
+    }
+    right = {truth: counts[truth] / PER_TRUTH for truth, counts in table.items()}
+    assert min(right.values()) >= 0.85, table
+    assert sum(right.values()) / len(right) >= 0.92, table
+    # What would send a user the wrong way is rarer still.
+    assert table["converged"]["overfitting"] <= 0.05 * PER_TRUTH, table
+    assert table["falling"]["overfitting"] == table["overfitting"]["falling"] == 0, table
+
+
+def test_a_noisy_plateau_has_converged() -> None:
+    rng = np.random.default_rng(0)
+    found: Counter[Finding] = Counter()
+    for _ in range(PER_TRUTH):
+        n = int(rng.integers(10, 61))
+        fall = np.exp(-np.arange(n) * 8 / n)
+        v = (0.4 + fall) + rng.normal(0, rng.uniform(0.02, 0.05), n)
+        found[judge((0.35 + fall).tolist(), v.tolist()).finding] += 1
+    assert found["converged"] >= 0.9 * PER_TRUTH, found
+
+
+def test_the_verdict_does_not_depend_on_the_unit_of_the_loss() -> None:
+    rng = np.random.default_rng(1)
+    for truth in TRUTHS:
+        t, v = curve(truth, rng)
+        for unit in (1e-4, 1e4):
+            assert judge([unit * x for x in t], [unit * x for x in v]).finding == judge(t, v).finding
+
+
+def test_noise_is_that_of_the_curve_without_its_trend() -> None:
+    rng = np.random.default_rng(2)
+    trend = np.linspace(5, 1, 2000)
+    assert noise_of((trend + rng.normal(0, 0.1, 2000)).tolist()) == pytest.approx(0.1, rel=0.1)
+    assert noise_of(trend.tolist()) == pytest.approx(0, abs=1e-12)
+    assert noise_of([1.0, 2.0]) == 0
+
+
+def said(train: list[float], val: list[float], max_epochs: int | None = None, **more: list[float]) -> str:
+    named = {"train/loss": train, "val/loss": val, **more}
+    return diagnose({name: list(enumerate(values)) for name, values in named.items()}, max_epochs)
+
+
+def test_a_rise_of_a_tenth_over_many_epochs_is_overfitting() -> None:
+    """The val loss was lowest at epoch 3 with 0.296 and ended at 0.324, with a train loss of 0.261."""
+    val = [0.35, 0.31, 0.296, 0.299, 0.301, 0.304, 0.308, 0.311, 0.315, 0.317, 0.32, 0.322, 0.324]
+    train = [0.40 - 0.139 * (1 - math.exp(-e / 4)) for e in range(13)]
+    sentence = said(train, val, 20)
+    assert sentence.startswith(
+        "val loss was lowest at epoch 3 (0.296) and has risen to 0.322, the mean of the last 3"
+    )
+    assert ": overfitting;" in sentence
+
+
+def test_a_curve_that_falls_at_the_last_allowed_epoch_says_so() -> None:
+    falling = [math.exp(-e / 10) + 0.1 for e in range(10)]
+    assert "stopped by max_epochs, still falling; more epochs should help" in said(falling, falling, 10)
+    assert "still falling where it ended" in said(falling, falling, 50)
+    assert "still falling where it ended" in said(falling, falling)
+
+
+def test_a_solved_model_is_described_by_its_penalties() -> None:
+    path = {"penalty": [1.0, 0.1, 0.01, 0.001]}
+    losses = [0.9, 0.5, 0.4, 0.45]
+    assert said(losses, losses, 20, **path) == (
+        "Solved for 4 penalties from 1 to 0.001: val loss was lowest at 0.01, epoch 3 (0.4), and ends at 0.45."
+    )
+    sentence = said(losses[:2], losses[:2], 2, penalty=[1.0, 0.1])
+    assert sentence.endswith("the last one that trainer.max_epochs=2 allows; more epochs should help.")

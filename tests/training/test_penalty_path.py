@@ -1,0 +1,172 @@
+"""The penalty path: solutions equal to scikit-learn's, in pieces, after a kill, and with what it cannot use."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+from torch.nn import functional
+
+import dlcli
+from dlcli.errors import ConfigError
+from dlcli.models.linear import Linear
+from dlcli.preprocessing.ragged import Ragged
+from dlcli.training.penalty_path import PenaltyPath, rows_of_a_piece
+
+WORDS = ["dataset=iris", "model=linear", "trainer.accelerator=cpu"]
+
+
+def scaled(x: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(StandardScaler().fit_transform(x)).float()
+
+
+def squares(model: torch.nn.Module) -> float:
+    return sum(float(p.detach().square().sum()) for p in model.parameters() if p.ndim > 1)
+
+
+def solved(model: torch.nn.Module, loss: Any, steps: int, **settings: float) -> PenaltyPath:
+    optimizer = PenaltyPath(list(model.parameters()), **settings)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value.detach()
+
+    for _ in range(steps):
+        optimizer.step(closure)
+    return optimizer
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_logistic_regression_equals_that_of_scikit_learn_with_the_same_penalty(steps: int) -> None:
+    x, y = load_iris(return_X_y=True)
+    inputs, codes = scaled(x), torch.from_numpy(y)
+    model = Linear((4,), 3)
+    path = solved(model, lambda: functional.cross_entropy(model(inputs), codes), steps)
+    penalty = path.facts["penalty"]
+    assert penalty == pytest.approx(0.1 ** (steps - 1))
+    reference = LogisticRegression(C=1 / (len(y) * penalty), max_iter=5000, tol=1e-8).fit(inputs.numpy(), y)
+    goal = log_loss(y, reference.predict_proba(inputs.numpy())) + penalty / 2 * (reference.coef_**2).sum()
+    own = functional.cross_entropy(model(inputs), codes).item() + penalty / 2 * squares(model)
+    assert own == pytest.approx(goal, rel=0.01)
+
+
+@pytest.mark.parametrize("weights", [None, "balanced"])
+def test_a_binary_loss_equals_that_of_scikit_learn_with_and_without_class_weights(
+    weights: str | None,
+) -> None:
+    from dlcli.tasks.losses import BinaryCrossEntropy
+
+    x, y = load_breast_cancer(return_X_y=True)
+    inputs, targets = scaled(x), torch.from_numpy(y).float().unsqueeze(1)
+    loss = BinaryCrossEntropy(("no", "yes"), np.bincount(y).tolist(), class_weights=weights)
+    model = Linear((30,), 1)
+    path = solved(model, lambda: loss(model(inputs), targets), 3)
+    penalty = path.facts["penalty"]
+    reference = LogisticRegression(
+        C=1 / (len(y) * penalty), max_iter=5000, tol=1e-8, class_weight=weights
+    ).fit(inputs.numpy(), y)
+    best = torch.from_numpy(reference.decision_function(inputs.numpy())).float().unsqueeze(1)
+    goal = float(loss(best, targets)) + penalty / 2 * (reference.coef_**2).sum()
+    own = loss(model(inputs), targets).item() + penalty / 2 * squares(model)
+    assert own == pytest.approx(goal, rel=0.01)
+
+
+def test_linear_regression_equals_ridge_with_the_same_penalty() -> None:
+    x, y = load_diabetes(return_X_y=True)
+    inputs, targets = scaled(x), scaled(y[:, None])
+    model = Linear((10,), 1)
+    path = solved(model, lambda: functional.mse_loss(model(inputs), targets), 2)
+    ridge = Ridge(alpha=len(y) * path.facts["penalty"] / 2).fit(inputs.numpy(), targets.numpy())
+    goal = ((ridge.predict(inputs.numpy()).ravel() - targets.numpy().ravel()) ** 2).mean()
+    assert functional.mse_loss(model(inputs), targets).item() == pytest.approx(goal, rel=0.01)
+
+
+def test_the_penalties_end_at_the_last_one() -> None:
+    model = Linear((2,), 1)
+    inputs = torch.eye(2)
+    path = solved(model, lambda: functional.mse_loss(model(inputs), inputs[:, :1]), 3, last=0.05)
+    assert path.facts["penalty"] == 0.05
+    assert path.is_done
+    assert not PenaltyPath(list(model.parameters())).is_done
+
+
+def test_rows_are_divided_into_pieces_that_fit_into_memory() -> None:
+    assert rows_of_a_piece({"x": torch.empty(50, 4), "y": torch.empty(50)}) == 50
+    assert rows_of_a_piece({"x": torch.empty(1, 1).expand(1 << 16, 1 << 12)}) == 1 << 14
+    lengths = torch.full((3000,), 2)
+    assert rows_of_a_piece({"x": Ragged(torch.ones(6000), lengths)}) == 512
+
+
+def test_pieces_give_the_solution_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [*WORDS, f"runs_dir='{tmp_path}'", "trainer.max_epochs=3"]
+    whole = dlcli.train(words)
+    monkeypatch.setattr("dlcli.training.penalty_path._NUMBERS", 200)
+    pieces = dlcli.train(words)
+    monkeypatch.setattr("dlcli.training.penalty_path._HELD_NUMBERS", 0)
+    read_again = dlcli.train(words)
+    for name in ("train/loss", "val/loss", "test/loss"):
+        assert history(pieces, name) == pytest.approx(history(whole, name), rel=2e-3)
+        assert history(read_again, name) == pytest.approx(history(pieces, name), rel=2e-3)
+
+
+def history(result: Any, name: str) -> list[float]:
+    lines = (Path(result.run_dir) / "metrics.jsonl").read_text().splitlines()
+    return [line["metrics"][name] for line in map(json.loads, lines) if name in line["metrics"]]
+
+
+def test_model_linear_is_solved_whatever_seed_and_batch_size(tmp_path: Path) -> None:
+    words = [*WORDS, f"runs_dir='{tmp_path}'"]
+    one, other = dlcli.train(words), dlcli.train([*words, "seed=7", "dataset.batch_size=5"])
+    assert other.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-2)
+    assert one.metrics["val/loss"] < 0.1  # by Adam, 20 epochs end at 0.8
+    penalties = history(one, "penalty")
+    assert penalties[:3] == pytest.approx([1, 0.1, 0.01])
+    assert len(penalties) <= 7  # it ends with the last penalty
+    # The metrics of the training rows are those of the epoch's solution, which later penalties improve.
+    losses = history(one, "train/loss")
+    assert losses[0] < np.log(3)
+    assert all(after <= before for before, after in pairwise(losses))
+
+
+def test_a_solved_model_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    words = [*WORDS, f"runs_dir='{tmp_path}'", "callbacks=none"]
+    whole = dlcli.train([*words, "trainer.max_epochs=4"])
+    part = dlcli.train([*words, "trainer.max_epochs=2"])
+    assert history(dlcli.resume(part.run_dir, ["trainer.max_epochs=4"]), "val/loss") == history(
+        whole, "val/loss"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (
+            "scheduler=cosine",
+            "scheduler: PenaltyPath solves on all rows: it has no learning rate to schedule",
+        ),
+        ("weight_averaging=ema", "weight_averaging: .* no steps whose weights could be averaged"),
+        ("finder=lr", "finder: .* neither a learning rate nor a batch size"),
+        ("trainer.accumulate_grad_batches=2", "accumulate_grad_batches: .* with the gradient as it is"),
+        ("trainer.gradient_clip_val=1", r"Leave trainer.gradient_clip_val out. To train by steps"),
+    ],
+)
+def test_settings_that_a_solver_cannot_use_are_refused(word: str, text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"(?s){text}"):
+        dlcli.train([*WORDS, word, f"runs_dir='{tmp_path}'"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_optimizers_train_the_linear_model_by_steps(tmp_path: Path) -> None:
+    words = [*WORDS, "optimizer=adam", "optimizer.lr=0.1", "trainer.max_epochs=2", f"runs_dir='{tmp_path}'"]
+    assert history(dlcli.train(words), "lr") == [0.1, 0.1]
