@@ -15,6 +15,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dlcli.process.deferred_imports import defer_imports
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["check", "compare", "evaluate", "export", "load_run", "predict", "resume", "sweep", "train"]
+
+defer_imports()
 
 
 def __dir__() -> list[str]:

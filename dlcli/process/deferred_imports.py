@@ -1,0 +1,254 @@
+"""Deferral of imports that take longer than most of the work of a command, and that most commands never use.
+
+`import torchmetrics` imports every metric and with them transformers, torchvision, scipy and matplotlib. Lightning and
+the first step of an optimizer import torch's compiler. After `defer_imports`, these packages can be imported as before,
+but a part of them is loaded only when it is used.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import functools
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import resolve_name
+from types import FunctionType, ModuleType
+from typing import Any
+
+_COMPILER, _BACKEND = "torch._dynamo", "torch._inductor"
+_SETTINGS = "torch._inductor.config"  # set by `torch.use_deterministic_algorithms`
+_STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
+_METRICS, _PLOTS = "torchmetrics", "torchmetrics.utilities.plot"
+
+# Packages that collect names from their modules, each of which can be imported alone.
+_COLLECTIONS = ("sklearn.impute", "sklearn.preprocessing")
+
+# Packages whose modules cannot be imported before their own code has run.
+_WHOLE = (_COMPILER, _BACKEND, _STATISTICS)
+
+
+def defer_imports() -> None:
+    """Defer the packages below if they have not been imported yet. A second call has no effect."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package = ".".join(name.split(".")[:2])
+        if package in _WHOLE and name != package:
+            if name != _SETTINGS:
+                return _find_part(package, name)
+        elif name not in _WHOLE + _COLLECTIONS and name.split(".")[0] != _METRICS:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is None or not isinstance(spec.loader, SourceFileLoader):
+            return spec
+        if name == _COMPILER:
+            spec.loader = _CompilerLoader(spec.loader)
+        elif name in (_BACKEND, _STATISTICS):
+            spec.loader = _DeferringLoader(spec.loader)
+        elif name == _SETTINGS:
+            spec.loader = _SettingsLoader(spec.loader)
+        elif name == _PLOTS:
+            spec.loader = _PlotsLoader(spec.loader)
+        elif spec.submodule_search_locations is not None:
+            spec.loader = _NamesLoader(spec.loader)
+        return spec
+
+
+class _Deferred(ModuleType):
+    """A module whose code has not run yet; its loader provides each attribute that is read."""
+
+    def __getattr__(self, name: str) -> Any:
+        loader = vars(self).get("__loader__")
+        # Libraries probe every module for names, such as `pickle` for the module of a function.
+        if not isinstance(loader, _DeferringLoader) or not loader.binds(self, name):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = loader.attribute(self, name)
+        if type(self) is _Deferred:  # its code has not run for this attribute
+            setattr(self, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A function or class of a submodule's name hides the submodule, as it does once the package's code has run.
+        hidden = isinstance(value, ModuleType) and getattr(vars(self).get("__loader__"), "hides", None)
+        if not (hidden and hidden(value)):
+            super().__setattr__(name, value)
+
+
+class _DeferringLoader(Loader):
+    """Creates a module without running its code."""
+
+    def __init__(self, source: SourceFileLoader) -> None:
+        self._source = source
+        self._names: set[str] = set()
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Deferred(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Find the names that the module's code binds, without running it."""
+        code = self._source.get_code(module.__name__)
+        assert code is not None
+        self._names = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_NAME"}
+
+    def binds(self, module: ModuleType, name: str) -> bool:
+        """Whether the module has the attribute after its code has run."""
+        place = vars(module).get("__path__")
+        return name in self._names or bool(place and PathFinder.find_spec(f"{module.__name__}.{name}", place))
+
+    def attribute(self, module: ModuleType, name: str) -> Any:
+        """Run the module's code and return the attribute; subclasses know cheaper ways to some of them."""
+        return getattr(self.run(module), name)
+
+    def run(self, module: ModuleType) -> ModuleType:
+        """Run the module's code. It is an ordinary module from here on."""
+        module.__class__ = ModuleType
+        module.__loader__ = self._source
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._source
+        self._source.exec_module(module)
+        return module
+
+
+class _NamesLoader(_DeferringLoader):
+    """Defers a package whose code imports names from its modules: each name is imported when it is read."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        imports = [
+            (resolve_name("." * node.level + node.module, module.__name__), alias)
+            for node in ast.parse(self._source.get_source(module.__name__) or "").body
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        ]
+        self._origins = {alias.asname or alias.name: (place, alias.name) for place, alias in imports}
+        for place, alias in imports:
+            if alias.name == "*":
+                self._origins |= {name: (place, name) for name in importlib.import_module(place).__all__}
+        self._names |= set(self._origins)
+
+    def attribute(self, module: ModuleType, name: str) -> Any:
+        if name == "_logger":
+            return logging.getLogger(module.__name__)
+        if name not in self._origins:
+            return super().attribute(module, name)
+        place, original = self._origins[name]
+        if place == module.__name__:
+            return importlib.import_module(f"{place}.{original}")
+        return getattr(importlib.import_module(place), original)
+
+    def hides(self, submodule: ModuleType) -> bool:
+        """Whether the package has another object under the submodule's name."""
+        package, _, name = submodule.__name__.rpartition(".")
+        return self._origins.get(name, (package, name)) != (package, name)
+
+
+class _PlotsLoader(_DeferringLoader):
+    """Defers functions that draw: stand-ins call them. Types of matplotlib, used in annotations, are `object`."""
+
+    def attribute(self, module: ModuleType, name: str) -> Any:
+        if name.endswith("_TYPE"):
+            return object
+
+        def draw(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(module, _Deferred):
+                self.run(module)
+            return getattr(module, name)(*args, **kwargs)
+
+        return draw
+
+
+class _CompilerLoader(_DeferringLoader):
+    """Defers torch's compiler. Three names of it occur in programs that compile nothing; others load it."""
+
+    def attribute(self, module: ModuleType, name: str) -> Any:
+        if name == "graph_break":
+            return _break_no_graph
+        if name == "OptimizedModule":
+            return _NothingOptimized
+        if name == "disable":
+            return _disable
+        return super().attribute(module, name)
+
+
+class _SettingsLoader(_DeferringLoader):
+    """Defers the settings of the compiler, and keeps those that have been made before it is loaded."""
+
+    def run(self, module: ModuleType) -> ModuleType:
+        if isinstance(sys.modules[_BACKEND], _Deferred):
+            _loaded(_BACKEND)
+        if isinstance(module, _Deferred):
+            given = {name: vars(module).pop(name) for name in self._names & set(vars(module))}
+            super().run(module)
+            for name, value in given.items():
+                setattr(module, name, value)
+        return module
+
+
+def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """Return a function that calls `fn`, and once the compiler is loaded, what its `disable` makes of `fn`."""
+    if not isinstance(fn, FunctionType):
+        return _loaded(_COMPILER).disable(fn, *args, **kwargs)
+
+    @functools.wraps(fn)
+    def call(*fn_args: Any, **fn_kwargs: Any) -> Any:
+        nonlocal disabled
+        if disabled is fn and not isinstance(sys.modules[_COMPILER], _Deferred):
+            disabled = _loaded(_COMPILER).disable(fn, *args, **kwargs)
+        return disabled(*fn_args, **fn_kwargs)
+
+    disabled = fn
+    return call
+
+
+def _loaded(name: str) -> Any:
+    """Return a module of `sys.modules`; the code of a deferred one runs first."""
+    module = sys.modules[name]
+    loader = vars(module).get("__loader__")
+    return loader.run(module) if isinstance(loader, _DeferringLoader) else module
+
+
+def _break_no_graph(*args: Any, **kwargs: Any) -> None:
+    """Do nothing, as `torch._dynamo.graph_break` does outside of a compiled function."""
+
+
+class _IsOptimized(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        real = vars(sys.modules[_COMPILER]).get("OptimizedModule", cls)
+        return real is not cls and isinstance(instance, real)
+
+
+class _NothingOptimized(metaclass=_IsOptimized):
+    """Stands in for `torch._dynamo.OptimizedModule`, of which there are no instances before the compiler is loaded."""
+
+
+def _find_part(package: str, name: str) -> ModuleSpec | None:
+    """Find a module of the compiler, whose modules cannot be imported before their package."""
+    if not isinstance(sys.modules[package], _Deferred):
+        return None
+    _loaded(package)
+    part = sys.modules.get(name)
+    return ModuleSpec(name, _LoadedModule(part)) if part else None
+
+
+class _LoadedModule(Loader):
+    """Returns a module that an import of its package has loaded meanwhile."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Restore the specification, which the import system has replaced."""
+        module.__spec__ = self._spec

@@ -1,0 +1,128 @@
+"""Deferred imports: nothing but the time of an import differs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(code: str) -> str:
+    """Run code in a fresh process, which imports `dlcli` first, and return its output."""
+    program = "import sys\nimport dlcli\n" + textwrap.dedent(code)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_training_with_lightning_loads_no_compiler_and_no_unused_metric() -> None:
+    out = run("""
+        import torch, pytorch_lightning, torchmetrics
+        from torchmetrics import Metric, MetricCollection
+        from torchmetrics.classification import BinaryAccuracy
+        torch.use_deterministic_algorithms(True)
+        layer = torch.nn.Linear(2, 1)
+        optimizer = torch.optim.Adam(layer.parameters())
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        from lightning_fabric.wrappers import OptimizedModule
+        assert not isinstance(layer, OptimizedModule)
+        assert BinaryAccuracy()(torch.ones(3), torch.ones(3)) == 1
+        heavy = {"sympy", "transformers", "torchvision", "scipy", "matplotlib", "torchmetrics.text.bleu",
+                 "torch._dynamo.eval_frame"}
+        print(sorted(heavy & set(sys.modules)))
+    """)
+    assert out == "[]"
+
+
+def test_the_compiler_is_loaded_when_something_is_compiled() -> None:
+    out = run("""
+        import torch
+        from pytorch_lightning.utilities.compile import OptimizedModule
+        torch.use_deterministic_algorithms(True)
+        layer = torch.nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        optimizer.zero_grad()
+        compiled = torch.compile(layer, backend="eager")
+        compiled(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        import torch._dynamo.eval_frame
+        import torch._inductor.config
+        print(isinstance(compiled, OptimizedModule), isinstance(layer, OptimizedModule))
+        print(isinstance(compiled, torch._dynamo.OptimizedModule), torch._inductor.config.deterministic)
+    """)
+    assert out.splitlines() == ["True False", "True True"]
+
+
+def test_functions_disabled_for_the_compiler_stay_so() -> None:
+    """They are registered before it is loaded, and never traced afterwards."""
+    out = run("""
+        import torch
+        seen = []
+        @torch.compiler.disable
+        def never_traced(x):
+            seen.append(torch.compiler.is_compiling())
+            return x
+        never_traced(torch.ones(1))
+        torch.compile(lambda x: never_traced(x + 1) + 1, backend="eager")(torch.ones(1))
+        print(seen)
+    """)
+    assert out == "[False, False]"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from torchmetrics.functional.classification import accuracy",  # a function and a module
+        "import torchmetrics.functional.classification.accuracy as m; from torchmetrics.functional import accuracy",
+        "from torchmetrics import functional; accuracy = functional.accuracy",
+    ],
+)
+def test_a_function_hides_the_module_of_its_name(statement: str) -> None:
+    assert run(f"{statement}\nprint(type(accuracy).__name__)") == "function"
+
+
+def test_all_of_a_deferred_package_is_there() -> None:
+    out = run("""
+        import torchmetrics, scipy.stats, sklearn.preprocessing
+        from scipy.stats import norm
+        assert scipy.stats.distributions.t.ppf(0.5, 3) == norm.ppf(0.5) == 0
+        assert not [name for name in torchmetrics.__all__ if not hasattr(torchmetrics, name)]
+        assert not [name for name in sklearn.preprocessing.__all__ if not hasattr(sklearn.preprocessing, name)]
+        assert not hasattr(torchmetrics, "no_such_name") and not hasattr(sklearn.preprocessing, "no_such_name")
+        assert sklearn.preprocessing.StandardScaler.__module__ == "sklearn.preprocessing._data"
+        print(torchmetrics.__version__ >= "1", callable(torchmetrics.classification.BinaryAccuracy().plot))
+    """)
+    assert out == "True True"
+
+
+def test_a_metric_can_be_drawn() -> None:
+    out = run("""
+        import torch
+        from torchmetrics.classification import BinaryAccuracy
+        metric = BinaryAccuracy()
+        metric(torch.ones(3), torch.ones(3))
+        assert "matplotlib" not in sys.modules
+        figure, axes = metric.plot()
+        print(type(figure).__name__)
+    """)
+    assert out == "Figure"
+
+
+def test_libraries_that_probe_every_module_load_none() -> None:
+    """Such as pickle, which looks for the module of a function that does not name it."""
+    out = run("""
+        import pickle, torch, torchmetrics, scipy.stats, torch._dynamo
+        def no_such_name(): ...
+        no_such_name.__module__ = None
+        try:
+            pickle.dumps(no_such_name)
+        except pickle.PicklingError:
+            pass
+        print(sorted({"transformers", "sympy", "scipy.stats.distributions"} & set(sys.modules)))
+    """)
+    assert out == "[]"
