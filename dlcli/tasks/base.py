@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Set
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from dlcli.datasets.data import TargetKind
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Task(nn.Module, ABC):

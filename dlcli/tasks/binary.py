@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from annotated_types import Ge, Le
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, BinaryCalibrationError
 
-from dlcli.reports import classification
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 from dlcli.tasks.threshold import Tunable, best_threshold, untuned
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
@@ -148,6 +149,8 @@ class Binary(Task):
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
         """Yield the confusion matrix and the ROC, precision-recall and reliability curves."""
+        from dlcli.reports import classification  # a prediction needs no matplotlib
+
         probabilities = self._probabilities(outputs)
         yield "confusion_matrix", classification.confusion_matrix(y, self._codes(probabilities), self.classes)
         yield "roc", classification.roc(y, probabilities, self.classes)

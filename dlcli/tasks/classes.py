@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
 
 
 def names_of(classes: Sequence[str], codes: np.ndarray) -> np.ndarray:
@@ -39,6 +38,8 @@ def table_of_classes(y: np.ndarray, predicted: np.ndarray, classes: Sequence[str
     each label `(N, K)`. The metrics of a class that does not occur (precision: is never predicted) are 0, as in
     torchmetrics and scikit-learn.
     """
+    from sklearn.metrics import precision_recall_fscore_support  # only the report of a run needs it
+
     labels = range(len(classes))
     precision, recall, f1, rows = precision_recall_fscore_support(
         y, predicted, labels=labels, zero_division=0

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
 from dlcli.datasets.windows import History, Windows
 from dlcli.preprocessing.windows import WindowField
-from dlcli.reports import forecast_plots
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import naive_forecast
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Forecast(Task):
@@ -152,6 +153,8 @@ class Forecast(Task):
 
     def pictures(self, outputs: Tensor, y: Windows) -> Iterator[tuple[str, Figure]]:
         """Yield forecasts next to the actual values, and the error per forecast step."""
+        from dlcli.reports import forecast_plots  # a prediction needs no matplotlib
+
         predicted = self._values(outputs)
         yield "forecast", forecast_plots.forecasts(y, predicted, self.names)
         error = np.abs(predicted - y.numpy()).mean(axis=0) / self._std

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
-from dlcli.reports import classification
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Multiclass(Task):
@@ -115,6 +116,8 @@ class Multiclass(Task):
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
         """Yield the confusion matrix and the ROC, precision-recall and reliability curves."""
+        from dlcli.reports import classification  # a prediction needs no matplotlib
+
         probabilities = self._probabilities(outputs)
         predicted = probabilities.argmax(axis=1)
         yield "confusion_matrix", classification.confusion_matrix(y, predicted, self.classes)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from annotated_types import Ge, Le
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryCalibrationError, MultilabelAccuracy, MultilabelExactMatch
 
-from dlcli.reports import classification
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import table_of_classes
 from dlcli.tasks.threshold import Tunable, best_threshold, untuned
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "exact_match", "precision", "recall", "f1")
 
@@ -188,6 +189,8 @@ class Multilabel(Task):
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
         """Yield the ROC, precision-recall and reliability curves."""
+        from dlcli.reports import classification  # a prediction needs no matplotlib
+
         probabilities = self._probabilities(outputs)
         yield "roc", classification.roc(y, probabilities, self.classes)
         yield "precision_recall", classification.precision_recall(y, probabilities, self.classes)

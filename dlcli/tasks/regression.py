@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
-from dlcli.reports import regression_plots
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_quantiles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Regression(Task):
@@ -175,6 +176,8 @@ class Regression(Task):
 
     def pictures(self, outputs: Tensor, y: np.ndarray) -> Iterator[tuple[str, Figure]]:
         """Yield predicted against actual values, residuals, and with several quantiles the intervals."""
+        from dlcli.reports import regression_plots  # a prediction needs no matplotlib
+
         y, values = y.reshape(len(y), -1), self._values(outputs)
         predicted = values[..., self._point]
         yield "predicted_vs_actual", regression_plots.predicted_vs_actual(y, predicted, self.names)
