@@ -1,8 +1,16 @@
-# make train and make test work on a fresh machine with Python 3.11 to 3.13, git and make; both set .venv up once.
+# make train and make test work on a fresh machine with Python 3.11 to 3.13, git and make. Both set .venv up once: make train
+# installs what training needs, make test adds the tests' packages. They use uv if it is installed, else pip.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TRAIN := $(VENV)/.train
 READY := $(VENV)/.ready
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+INSTALL = $(UV) pip install --python $(BIN)/python -c constraints.txt
+else
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+endif
 # The site needs neither torch nor dlcli.
 DOCS := .venv-docs
 ARGS ?=
@@ -10,7 +18,7 @@ JOBS ?= 2
 
 .PHONY: train test test-kernels lint bench docs clean
 
-train: $(READY)
+train: $(TRAIN)
 	$(BIN)/dlcli train $(ARGS)
 
 test: $(READY)
@@ -39,10 +47,16 @@ $(DOCS)/.ready: pyproject.toml constraints.txt
 	$(DOCS)/bin/python -m pip install --quiet -c constraints.txt --group docs
 	touch $@
 
-$(READY): pyproject.toml constraints.txt
+$(TRAIN): pyproject.toml constraints.txt
+	@echo "Installing what training needs into $(VENV): torch, Lightning, MLflow and others"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch $(READY)
+	$(INSTALL) -e .
+	touch $@
+
+$(READY): $(TRAIN)
+	@echo "Adding what the tests need to $(VENV): Ray, transformers, ONNX, mypy and others"
+	$(INSTALL) -e '.[dev]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) $(DOCS)

@@ -2,13 +2,11 @@
 
 skops trusts names, and its list of trusted names applies to classes, functions, methods and operators alike. Therefore
 the file's schema is checked first: it may contain only plain containers, arrays, and objects of the classes below. An
-object that passes is rebuilt here: importing skops, which lists all of scikit-learn, takes longer than a prediction.
+object that passes is rebuilt without skops, which takes longer to import than a prediction takes.
 """
 
 from __future__ import annotations
 
-import importlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import check_stored
 from dlcli.gate.documents import JSON_BYTES
 from dlcli.gate.gate import Gate
+from dlcli.gate.skops_format import Rebuilt
 
 _DAMAGED = "The folder is incomplete or damaged: copy it again, or train again."
 
@@ -69,7 +68,7 @@ def load_fitted(file: Path, gate: Gate) -> Any:
         checked.node(node)
     try:
         with ZipFile(file) as archive:
-            return _Rebuilt(archive).object(schema)
+            return Rebuilt(archive).object(schema)
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, RecursionError) as error:
         raise CorruptRun(
             f"the fitted preprocessing cannot be rebuilt: {error}", str(file), _DAMAGED
@@ -121,68 +120,6 @@ class _Checked:
 
     def _refusal(self, kind: Any, name: str) -> CorruptRun:
         return CorruptRun(f"the fitted preprocessing contains {name} ({kind})", self._place, self._gate.hint)
-
-
-class _Rebuilt:
-    """Rebuilds the objects of a checked schema as skops does; nodes that refer to an earlier one share its object."""
-
-    def __init__(self, archive: ZipFile) -> None:
-        self._archive = archive
-        self._known: dict[Any, Any] = {}
-
-    def object(self, node: dict[str, Any]) -> Any:
-        """Return the object that a node describes."""
-        if node["__loader__"] == _CACHED:
-            return self._known[node["__id__"]]
-        built = self._build(node)
-        self._known[node.get("__id__")] = built
-        return built
-
-    def _build(self, node: dict[str, Any]) -> Any:
-        kind, content = node["__loader__"], node.get("content")
-        if kind == "JsonNode":
-            return json.loads(node["content"])
-        if kind == "DictNode":
-            types = self.object(node["key_types"])
-            keys = [of_key(key) for of_key, key in zip(types, node["content"], strict=True)]
-            return _class(node)(zip(keys, map(self.object, node["content"].values()), strict=True))
-        if kind in ("ListNode", "TupleNode", "SetNode"):
-            return _class(node)(map(self.object, node["content"]))
-        if kind == "SliceNode":
-            return slice(*(node["content"][key] for key in ("start", "stop", "step")))
-        if kind == "BytesNode":
-            return self._archive.read(node["file"])
-        if kind == "DTypeNode":
-            return self.object(node["content"]).dtype
-        if kind == _TYPE:
-            return _class(node)
-        if kind == _ARRAY:
-            return self._array(node)
-        instance = _class(node).__new__(_class(node))
-        state = self.object(content) if content else None
-        if hasattr(instance, "__setstate__") and state is not None:
-            instance.__setstate__(state)
-        elif state is not None:
-            vars(instance).update(state)
-        return instance
-
-    def _array(self, node: dict[str, Any]) -> Any:
-        import numpy as np
-
-        if node["type"] == "numpy":
-            array = np.load(io.BytesIO(self._archive.read(node["file"])), allow_pickle=False)
-            return array if _name(node) == "numpy.ndarray" else _class(node)(array)
-        items = np.empty(len(node["content"]), dtype=object)
-        items[:] = [self.object(item) for item in node["content"]]
-        shape = self.object(node["shape"])
-        return items if len(shape) == 1 else np.array(items.tolist(), dtype=object)
-
-
-def _class(node: dict[str, Any]) -> Any:
-    """Return the class that a checked node names."""
-    if node["__class__"] == "NoneType":
-        return type(None)
-    return getattr(importlib.import_module(node["__module__"]), node["__class__"])
 
 
 def _is_estimator(name: str) -> bool:

@@ -41,6 +41,7 @@ from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
+from dlcli.gate.skops_format import UnsupportedObject, dump_fitted
 from dlcli.inference.declared_size import check_declared_size, is_shape
 from dlcli.inference.rows import as_rows
 from dlcli.preprocessing.base import CountsLosses, HasVocabulary, Preprocessing
@@ -151,9 +152,7 @@ def save_model(
         task_facts: Arguments that the task received from the targets.
         run_id: ID of the run.
     """
-    import skops.io  # takes a second with scikit-learn, and only saving needs it
-
-    files: dict[str, str | bytes | Path] = {_PREPROCESSING: skops.io.dumps(preprocessing)}
+    files: dict[str, str | bytes | Path] = {_PREPROCESSING: _dump(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
         files["vocabulary.json"] = visible_json(
             json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
@@ -173,6 +172,15 @@ def save_model(
     files[_WEIGHTS] = weights
     folder.mkdir(exist_ok=True)
     Manifest.for_writing(folder, run_id).replace(files)
+
+
+def _dump(preprocessing: Preprocessing) -> bytes:
+    try:
+        return dump_fitted(preprocessing)
+    except UnsupportedObject:  # a user's own may contain anything that skops writes
+        import skops.io
+
+        return skops.io.dumps(preprocessing)
 
 
 def add_task_facts(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -1,0 +1,172 @@
+"""The file format of skops, for the kinds of objects that a fitted preprocessing of dlcli consists of.
+
+Importing skops takes longer than most commands work, since it lists all estimators of scikit-learn and looks up the
+module of each function of scipy. The files are the same, so that skops can read and write them, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import io
+import json
+from typing import Any
+from zipfile import ZipFile
+
+_PROTOCOL = 2
+
+
+class UnsupportedObject(TypeError):
+    """The object is of a kind that only skops writes."""
+
+
+def dump_fitted(fitted: object) -> bytes:
+    """Return the contents of a skops file with the object.
+
+    Raises:
+        UnsupportedObject: The object contains something else than numbers, texts, containers, arrays, types, and
+            objects whose state is their `__dict__`.
+    """
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        schema = _Written(archive).node(fitted)
+        schema |= {"protocol": _PROTOCOL, "_skops_version": importlib.metadata.version("skops")}
+        archive.writestr("schema.json", json.dumps(schema, indent=2))
+    return buffer.getvalue()
+
+
+class _Written:
+    """Describes objects as nodes of a schema, and writes their arrays to an archive."""
+
+    def __init__(self, archive: ZipFile) -> None:
+        self._archive = archive
+        self._known: list[Any] = []  # keeps them alive, since nodes are identified by `id`
+
+    def node(self, value: Any) -> dict[str, Any]:
+        """Return the node that describes an object."""
+        import numpy as np
+
+        self._known.append(value)
+        kind = type(value)
+        if value is None or kind in (bool, int, float, str):
+            node = _head(str, "JsonNode") | {"content": json.dumps(value), "is_json": True}
+        elif kind is dict:
+            node = self._dict(value)
+        elif kind in (list, tuple, set):
+            loader = f"{kind.__name__.title()}Node"
+            node = _head(kind, loader) | {"content": [self.node(item) for item in value]}
+        elif kind is slice:
+            ends = {"start": value.start, "stop": value.stop, "step": value.step}
+            node = _head(kind, "SliceNode") | {"content": ends}
+        elif isinstance(value, np.ndarray | np.generic):
+            node = self._array(value)
+        elif isinstance(value, np.dtype):
+            node = _head(np.dtype, "DTypeNode") | {"content": self.node(np.empty(0, dtype=value))}
+        elif isinstance(value, type):
+            node = _head(value, "TypeNode")
+        else:
+            node = self._object(value)
+        return node | {"__id__": id(value)}
+
+    def _dict(self, value: dict[Any, Any]) -> dict[str, Any]:
+        if not all(isinstance(key, str | int | float) and not isinstance(key, bool) for key in value):
+            raise UnsupportedObject("a key of another type")
+        types = [type(key) for key in value]
+        content = {str(key): self.node(item) for key, item in value.items()}
+        if len(content) < len(value):
+            raise UnsupportedObject("two keys of one text")
+        return _head(dict, "DictNode") | {"content": content, "key_types": self.node(types)}
+
+    def _array(self, value: Any) -> dict[str, Any]:
+        import numpy as np
+
+        head = _head(type(value), "NdArrayNode")
+        if type(value) is not np.ndarray and not isinstance(value, np.generic):
+            raise UnsupportedObject(f"an array of type {type(value).__name__}")
+        if value.dtype == object:
+            items = [self.node(item) for item in value.tolist()]
+            return head | {"content": items, "type": "json", "shape": self.node(value.shape)}
+        file = f"{id(value)}.npy"
+        if file not in self._archive.namelist():
+            stream = io.BytesIO()
+            np.save(stream, value, allow_pickle=False)
+            self._archive.writestr(file, stream.getvalue())
+        return head | {"type": "numpy", "file": file}
+
+    def _object(self, value: Any) -> dict[str, Any]:
+        if (
+            callable(value)
+            or not hasattr(value, "__dict__")
+            or value.__reduce_ex__(2)[0].__name__ != "__newobj__"
+        ):
+            raise UnsupportedObject(f"an object of type {type(value).__name__}")
+        state = value.__getstate__()
+        if not isinstance(state, dict | None):
+            raise UnsupportedObject(f"an object of type {type(value).__name__}, with slots")
+        return _head(type(value), "ObjectNode") | {"content": self.node(state)}
+
+
+def _head(kind: type, loader: str) -> dict[str, Any]:
+    return {"__class__": kind.__name__, "__module__": kind.__module__, "__loader__": loader}
+
+
+class Rebuilt:
+    """Rebuilds the objects of a checked schema as skops does; nodes that refer to an earlier one share its object."""
+
+    def __init__(self, archive: ZipFile) -> None:
+        self._archive = archive
+        self._known: dict[Any, Any] = {}
+
+    def object(self, node: dict[str, Any]) -> Any:
+        """Return the object that a node describes."""
+        if node["__loader__"] == "CachedNode":
+            return self._known[node["__id__"]]
+        built = self._build(node)
+        self._known[node.get("__id__")] = built
+        return built
+
+    def _build(self, node: dict[str, Any]) -> Any:
+        kind, content = node["__loader__"], node.get("content")
+        if kind == "JsonNode":
+            return json.loads(node["content"])
+        if kind == "DictNode":
+            types = self.object(node["key_types"])
+            keys = [of_key(key) for of_key, key in zip(types, node["content"], strict=True)]
+            return _class(node)(zip(keys, map(self.object, node["content"].values()), strict=True))
+        if kind in ("ListNode", "TupleNode", "SetNode"):
+            return _class(node)(map(self.object, node["content"]))
+        if kind == "SliceNode":
+            return slice(*(node["content"][key] for key in ("start", "stop", "step")))
+        if kind == "BytesNode":
+            return self._archive.read(node["file"])
+        if kind == "DTypeNode":
+            return self.object(node["content"]).dtype
+        if kind == "TypeNode":
+            return _class(node)
+        if kind == "NdArrayNode":
+            return self._array(node)
+        instance = _class(node).__new__(_class(node))
+        state = self.object(content) if content else None
+        if hasattr(instance, "__setstate__") and state is not None:
+            instance.__setstate__(state)
+        elif state is not None:
+            vars(instance).update(state)
+        return instance
+
+    def _array(self, node: dict[str, Any]) -> Any:
+        import numpy as np
+
+        if node["type"] == "numpy":
+            array = np.load(io.BytesIO(self._archive.read(node["file"])), allow_pickle=False)
+            return array if node["__class__"] == "ndarray" else _class(node)(array)
+        items = np.empty(len(node["content"]), dtype=object)
+        items[:] = [self.object(item) for item in node["content"]]
+        shape = self.object(node["shape"])
+        return items if len(shape) == 1 else np.array(items.tolist(), dtype=object)
+
+
+def _class(node: dict[str, Any]) -> Any:
+    """Return the class that a checked node names."""
+    if node["__class__"] == "NoneType":
+        return type(None)
+    return getattr(importlib.import_module(node["__module__"]), node["__class__"])
