@@ -19,7 +19,7 @@ from lightning_fabric.plugins.environments import (
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
-from torch import Tensor, distributed
+from torch import distributed
 
 from dlcli.distributed.launcher import is_launched, is_slurm
 from dlcli.errors import DlcliError, describe_error, restore_error
@@ -205,27 +205,3 @@ def is_lost(error: Exception) -> bool:
     if isinstance(error, RankLost | distributed.DistError):  # errors of NCCL, the store and the network
         return True
     return type(error) is RuntimeError and _GLOO.match(str(error)) is not None
-
-
-def is_group() -> bool:
-    """Return whether this process is in a process group."""
-    return distributed.is_available() and distributed.is_initialized()
-
-
-def all_gather_bytes(message: bytes, device: torch.device) -> list[bytes]:
-    """Return the messages of all ranks of the process group, by rank (an all-gather of bytes)."""
-    lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(lengths, torch.tensor([len(message)], device=device))
-    longest = max(int(length) for length in lengths)
-    mine = torch.frombuffer(bytearray(message.ljust(longest, b"\0")), dtype=torch.uint8).to(device)
-    texts = [torch.empty_like(mine) for _ in lengths]
-    distributed.all_gather(texts, mine)
-    pairs = zip(texts, lengths, strict=True)
-    return [text[: int(length)].cpu().numpy().tobytes() for text, length in pairs]
-
-
-def summed(values: Tensor) -> Tensor:
-    """Return the sum of the values over all ranks (in place); without a process group, the values themselves."""
-    if is_group():
-        distributed.all_reduce(values)
-    return values

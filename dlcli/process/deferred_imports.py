@@ -24,9 +24,10 @@ _COMPILER, _BACKEND = "torch._dynamo", "torch._inductor"
 _SETTINGS = "torch._inductor.config"  # set by `torch.use_deterministic_algorithms`
 _STATISTICS = "scipy.stats"  # scikit-learn imports it for a few of its methods
 _METRICS, _PLOTS = "torchmetrics", "torchmetrics.utilities.plot"
+_DRAWING = ("plot_single_or_multi_val", "plot_confusion_matrix", "plot_curve")
 
 # Packages that collect names from their modules, each of which can be imported alone.
-_COLLECTIONS = ("sklearn.impute", "sklearn.preprocessing")
+_COLLECTIONS = ("sklearn.impute", "sklearn.metrics", "sklearn.model_selection", "sklearn.preprocessing")
 
 # Packages whose modules cannot be imported before their own code has run.
 _WHOLE = (_COMPILER, _BACKEND, _STATISTICS)
@@ -53,12 +54,14 @@ class _Finder(MetaPathFinder):
             return spec
         if name == _COMPILER:
             spec.loader = _CompilerLoader(spec.loader)
-        elif name in (_BACKEND, _STATISTICS):
+        elif name == _STATISTICS:
+            spec.loader = _CallsLoader(spec.loader, "rankdata")
+        elif name == _BACKEND:
             spec.loader = _DeferringLoader(spec.loader)
         elif name == _SETTINGS:
             spec.loader = _SettingsLoader(spec.loader)
         elif name == _PLOTS:
-            spec.loader = _PlotsLoader(spec.loader)
+            spec.loader = _CallsLoader(spec.loader, *_DRAWING)
         elif spec.submodule_search_locations is not None:
             spec.loader = _NamesLoader(spec.loader)
         return spec
@@ -152,19 +155,29 @@ class _NamesLoader(_DeferringLoader):
         return self._origins.get(name, (package, name)) != (package, name)
 
 
-class _PlotsLoader(_DeferringLoader):
-    """Defers functions that draw: stand-ins call them. Types of matplotlib, used in annotations, are `object`."""
+class _CallsLoader(_DeferringLoader):
+    """Defers functions that others import by name: a stand-in for each loads the module when it is called.
+
+    Types of the module `torchmetrics.utilities.plot`, which are used in annotations, are `object`.
+    """
+
+    def __init__(self, source: SourceFileLoader, *functions: str) -> None:
+        super().__init__(source)
+        self._functions = functions
+
+    def binds(self, module: ModuleType, name: str) -> bool:
+        return name in self._functions or super().binds(module, name)
 
     def attribute(self, module: ModuleType, name: str) -> Any:
         if name.endswith("_TYPE"):
             return object
+        if name not in self._functions:
+            return super().attribute(module, name)
 
-        def draw(*args: Any, **kwargs: Any) -> Any:
-            if isinstance(module, _Deferred):
-                self.run(module)
-            return getattr(module, name)(*args, **kwargs)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return getattr(_loaded(module.__name__), name)(*args, **kwargs)
 
-        return draw
+        return call
 
 
 class _CompilerLoader(_DeferringLoader):

@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint, Timer
 from safetensors.torch import load_file, save_file, save_model
 
-from dlcli.distributed.world import summed
+from dlcli.distributed.collectives import summed
 from dlcli.errors import Interrupted
 from dlcli.process.interrupts import preempted
 from dlcli.tracking.manifest import Manifest

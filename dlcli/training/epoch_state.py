@@ -12,7 +12,7 @@ import torch
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from dlcli.distributed.world import all_gather_bytes, is_group
+from dlcli.distributed.collectives import all_gather_bytes, is_group
 from dlcli.errors import CorruptRun, Problem, first_line
 from dlcli.files.paths import display
 from dlcli.files.regular import os_reason

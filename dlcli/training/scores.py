@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from dlcli.distributed.world import summed
+from dlcli.distributed.collectives import summed
 from dlcli.tasks.base import Task
 
 # Outputs are collected up to this number of values, and then evaluated together.
