@@ -93,6 +93,7 @@ class _DeferringLoader(Loader):
     def __init__(self, source: SourceFileLoader) -> None:
         self._source = source
         self._names: set[str] = set()
+        self._any = False  # whether it imports all names of other modules
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Deferred(spec.name)
@@ -101,12 +102,18 @@ class _DeferringLoader(Loader):
         """Find the names that the module's code binds, without running it."""
         code = self._source.get_code(module.__name__)
         assert code is not None
-        self._names = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_NAME"}
+        steps = list(dis.get_instructions(code))
+        self._names = {step.argval for step in steps if step.opname == "STORE_NAME"}
+        self._any = any(
+            "IMPORT_STAR" in (step.opname, *str(step.argrepr).split("INTRINSIC_")) for step in steps
+        )
 
     def binds(self, module: ModuleType, name: str) -> bool:
         """Whether the module has the attribute after its code has run."""
+        if name in self._names or (self._any and not name.startswith("_")):
+            return True
         place = vars(module).get("__path__")
-        return name in self._names or bool(place and PathFinder.find_spec(f"{module.__name__}.{name}", place))
+        return bool(place and PathFinder.find_spec(f"{module.__name__}.{name}", place))
 
     def attribute(self, module: ModuleType, name: str) -> Any:
         """Run the module's code and return the attribute; subclasses know cheaper ways to some of them."""
@@ -138,6 +145,7 @@ class _NamesLoader(_DeferringLoader):
             if alias.name == "*":
                 self._origins |= {name: (place, name) for name in importlib.import_module(place).__all__}
         self._names |= set(self._origins)
+        self._any = False
 
     def attribute(self, module: ModuleType, name: str) -> Any:
         if name == "_logger":
