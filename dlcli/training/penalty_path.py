@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from dlcli.distributed.world import summed
+from dlcli.distributed.collectives import summed
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.training.fields import Fields
