@@ -166,9 +166,16 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
+    if problems := list(find_length_problems(opened.config, config, _epochs_done(opened.ledger))):
+        raise ConfigError(problems)
     _check_files(opened.ledger)
     words = _relocated_words(read_words(opened.ledger), opened.config["dataset"])
     return Resumption(opened, config, (*words, *overrides))
+
+
+def _epochs_done(ledger: Ledger) -> int:
+    """Return the number of epochs that a run, or any of its folds, has completed."""
+    return max(len(recorded_epochs(member.run_dir)) for member in (ledger, *descendants(ledger)))
 
 
 def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterator[str]:
@@ -227,8 +234,6 @@ def _with_changes(
     mistakes = [p for p in validate(changed, set(changed), {}) if p.where in {s.key for s in settings}]
     if mistakes:
         raise ConfigError(mistakes)
-    if problems := list(find_length_problems(config, changed)):
-        raise ConfigError(problems)
     return absolute_paths(changed)
 
 

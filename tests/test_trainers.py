@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import pytest
 import yaml
 
 import dlcli
+from dlcli import runner
 from dlcli.config.compose import compose
 from dlcli.config.folders import options
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError
+from dlcli.events import Event, JobEvent, StepsDone
+from dlcli.runs.folder import recorded_epochs
 from dlcli.splits.split import Split, limit_splits
 from tests.conftest import write_mnist
 
@@ -108,3 +112,55 @@ def test_a_gpu_that_is_not_there_is_no_reason_to_train_on_the_cpu(
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="trainer"):
         dlcli.train(["trainer=gpu", f"runs_dir='{tmp_path}'"])
+
+
+class PowerCut(BaseException):
+    """Stands in for a kill: no code catches it."""
+
+
+def test_a_run_with_many_arguments_is_killed_and_resumed(tmp_path: Path) -> None:
+    """From the command line on: accumulation that changes, a schedule that ends with the last step, partial epochs."""
+    words = [
+        *("dataset=iris", "model=mlp", "model.hidden=8", "model.dropout=0.2", "dataset.batch_size=8"),
+        *("scheduler=cosine", "weight_averaging=ema", "trainer.accelerator=cpu", "trainer.max_epochs=6"),
+        *("trainer.limit_train_batches=0.9", "trainer.gradient_clip_val=0.5", "trainer.precision=bf16-mixed"),
+        *("trainer.min_epochs=4", "trainer.max_steps=30", "tracking.checkpoint_minutes=1e-9"),
+        "callbacks.gather._target_=pytorch_lightning.callbacks.GradientAccumulationScheduler",
+        "callbacks.gather.scheduling={0:1,2:3}",
+    ]
+    whole = dlcli.train([*words, f"runs_dir='{tmp_path}/whole'"])
+    steps = itertools.count()
+
+    def cut(event: Event) -> None:
+        if isinstance(event, JobEvent) and isinstance(event.event, StepsDone) and next(steps) == 27:
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        runner.train([*words, f"runs_dir='{tmp_path}/killed'"], listen=cut)
+    (ledger,) = (tmp_path / "killed").glob("*/*/artifacts/ledger.json")
+    resumed = dlcli.resume(ledger.parent)
+    assert resumed.metrics == whole.metrics
+    weights = [run.run_dir / "model" / "weights.safetensors" for run in (whole, resumed)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    epochs = [recorded_epochs(run.run_dir) for run in (whole, resumed)]
+    assert len(epochs[0]) == 3 + 1  # 11 batches an epoch: 11 + 11 + 4 + 4 steps
+    for one, other in zip(*epochs, strict=True):
+        assert {**one, "samples_per_second": 0} == {**other, "samples_per_second": 0}
+
+
+@pytest.mark.parametrize("name", ["SimpleProfiler", "AdvancedProfiler"])
+def test_a_profiler_of_lightning_writes_to_the_run_s_folder(name: str, tmp_path: Path) -> None:
+    profiler = [
+        f"trainer.profiler._target_=pytorch_lightning.profilers.{name}",
+        "trainer.profiler.filename=times",
+    ]
+    words = [
+        "dataset=iris",
+        "model=linear",
+        "trainer=debug",
+        "trainer.accelerator=cpu",
+        f"runs_dir='{tmp_path}'",
+    ]
+    result = dlcli.train([*words, *profiler])
+    (file,) = (result.run_dir / "profile").glob("*times*")
+    assert "training_step" in file.read_text()

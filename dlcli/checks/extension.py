@@ -10,9 +10,12 @@ from dlcli.config.build import locate
 from dlcli.config.signature import signature
 from dlcli.errors import Problem
 from dlcli.executors.time_limits import max_seconds
+from dlcli.formatting import counted
 
 
-def find_length_problems(config: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[Problem]:
+def find_length_problems(
+    config: Mapping[str, Any], changed: Mapping[str, Any], done: int = 0
+) -> Iterator[Problem]:
     """Yield why training cannot continue with another length.
 
     A longer run has to equal one that was planned with its length from the beginning. That is the case if nothing in
@@ -21,6 +24,7 @@ def find_length_problems(config: Mapping[str, Any], changed: Mapping[str, Any]) 
     Args:
         config: the run's recorded configuration.
         changed: its configuration from now on.
+        done: number of epochs that it has completed.
     """
     before, after = (_epochs(c["trainer"]) for c in (config, changed))
     key = "trainer.max_epochs"
@@ -28,10 +32,13 @@ def find_length_problems(config: Mapping[str, Any], changed: Mapping[str, Any]) 
     if most is not None and after > most and after > before:
         hint = f"Start a new run without it: trainer=default {key}={after:g}."
         yield Problem(f"the run is limited to {most} epochs by trainer.limit_epochs", key, hint)
-    elif after < before:
+    elif after < done and before == math.inf:
+        hint = f"Give at least {done}: the completed epochs count."
+        yield Problem(f"the run has completed {counted(done, 'epoch')} already", key, hint)
+    elif after < before < math.inf:
         hint = f"Leave it out to continue as planned, or start a new run with {key}={after:g}."
         yield Problem(f"the run was planned for {_planned(before)}, and cannot become shorter", key, hint)
-    elif after > before and (name := planned_part(config)):
+    elif after != before and (name := planned_part(config)):
         hint = f"Start a new run with {_setting(after)}; model.weights=RUN starts from this run's weights."
         reason = f"{name} was planned for {_planned(before)}, and the results so far depend on this length"
         yield Problem(reason, key, hint)

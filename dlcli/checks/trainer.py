@@ -55,6 +55,12 @@ def find_trainer_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
             "trainer.precision",
             "Use trainer.precision=bf16-mixed, or 32.",
         )
+    if isinstance(config["trainer"].get("profiler"), str):
+        yield Problem(
+            "a profiler by name would write nowhere",
+            "trainer.profiler",
+            "Use trainer=profile, or trainer.profiler._target_=... with trainer.profiler.filename=NAME.",
+        )
     if config["trainer"].get("gradient_clip_algorithm") and not config["trainer"].get("gradient_clip_val"):
         yield Problem(
             "has no effect without a value to clip at",

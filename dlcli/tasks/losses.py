@@ -24,7 +24,11 @@ Smoothing = Annotated[float, Ge(0), Lt(1)]
 
 
 class Weighted(nn.Module):
-    """Base class of losses with class weights; `weights` has the shape of the class counts, or is None."""
+    """Base class of losses with class weights; `weights` has the shape of the class counts, or is None.
+
+    The weighted losses are averaged over rows. `torch.nn.CrossEntropyLoss(weight=...)` instead divides by the sum of
+    the weights of a batch's rows, so that a row's influence would depend on the other rows of its batch.
+    """
 
     lower_bound: ClassVar = 0.0
     weights: Tensor | None

@@ -33,7 +33,7 @@ def config(*words: str) -> dict[str, Any]:
 
 
 def problems(before: list[str], after: list[str]) -> list[tuple[str, str, str]]:
-    found = find_length_problems(config(*before), config(*before, *after))
+    found = find_length_problems(config(*before), config(*before, *after), done=3)
     return [(p.where, p.message, p.hint) for p in found]
 
 
@@ -77,10 +77,11 @@ def test_each_schedule_and_average_is_extended_exactly_or_refused(
             ["trainer.max_epochs=1"],
             "planned for 5 epochs, and cannot become shorter",
         ),
+        (["trainer.max_epochs=-1"], ["trainer.max_epochs=2"], "the run has completed 3 epochs already"),
         (
-            ["trainer.max_epochs=-1"],
+            ["scheduler=cosine", "trainer.max_epochs=-1", "trainer.max_steps=9"],
             ["trainer.max_epochs=9"],
-            "planned for an unlimited number of epochs, and cannot",
+            "the schedule (cosine) was planned for an unlimited number of epochs",
         ),
         (["scheduler=cosine"], ["trainer.max_epochs=-1"], "the schedule (cosine) was planned for 20 epochs"),
         (["trainer=debug"], ["trainer.max_epochs=9"], "limited to 2 epochs by trainer.limit_epochs"),
@@ -107,6 +108,7 @@ def test_a_length_that_cannot_be_continued_is_refused(
     ("before", "after"),
     [
         (["trainer.max_epochs=5"], ["trainer.max_epochs=-1"]),
+        (["trainer.max_epochs=-1"], ["trainer.max_epochs=3"]),
         (["scheduler=cosine"], ["trainer.max_epochs=20"]),
         (["trainer.max_time=00:00:01:00"], ["trainer.max_time=00:01:00:00"]),
         (["trainer.max_time=00:00:01:00"], ["trainer.max_time=null"]),

@@ -105,6 +105,7 @@ def test_the_page_has_a_line_for_every_callback() -> None:
         ),
         ("trainer.limit_train_batches=0", "no batch would be trained"),
         ("trainer.limit_train_batches=0.1", "0.1 of 4 batches is less than one batch"),
+        ("trainer.profiler=simple", "a profiler by name would write nowhere"),
         ("trainer.max_steps=0", "no step would be trained"),
         ("trainer.gradient_clip_algorithm=value", "has no effect without a value to clip at"),
     ],

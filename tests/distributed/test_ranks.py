@@ -112,7 +112,8 @@ def _ranks() -> list[psutil.Process]:
 
 @pytest.mark.slow
 def test_ranks_die_with_the_first_and_the_training_goes_on(tmp_path: Path) -> None:
-    process = start(["train", *ENDLESS, *TWO], tmp_path)
+    endless = ["trainer.max_epochs=-1", "trainer.max_time=01:00:00:00"]
+    process = start(["train", *ENDLESS, *TWO, *endless], tmp_path)
     wait_until(lambda: epochs(tmp_path / "runs") > 1, process)
     ranks = children(process.pid, "dlcli.job")
     process.kill()
@@ -127,7 +128,13 @@ def test_ranks_die_with_the_first_and_the_training_goes_on(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "more", [[], ["trainer.gradient_clip_val=0.1", "weight_averaging=ema"]], ids=["chunks", "single steps"]
+    "more",
+    [
+        [],
+        ["trainer.gradient_clip_val=0.1", "weight_averaging=ema"],
+        ["trainer.accumulate_grad_batches=4"],  # 7 batches, the last one of 12 rows
+    ],
+    ids=["chunks", "single steps", "accumulation"],
 )
 def test_two_processes_give_what_one_gives(more: list[str], tmp_path: Path) -> None:
     one = dlcli.train([*IRIS, *more, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])

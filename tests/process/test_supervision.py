@@ -125,7 +125,7 @@ def test_a_sweep_goes_on_behind_a_trial_that_took_its_process_along(bad: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 def test_ctrl_c_ends_what_does_not_hear_it(twice: bool, bad: Path) -> None:
-    process = command(bad, "train", "model.does=deadlock")
+    process = command(bad, "train", "model.does=deadlock", "trainer.max_epochs=1")
     wait_until((bad / "mark").exists, process)
     process.send_signal(signal.SIGINT)
     if twice:
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_what_does_not_hear_it(twice: bool, bad: Path) -> None:
     (ledger,) = ledgers(bad)
     assert ledger.status == "KILLED"
     assert f"dlcli resume {ledger.run_id[:8]}" in err
-    done = run(["resume", "last", "-C", "conf", "trainer.max_epochs=1"], bad)
+    done = run(["resume", "last", "-C", "conf"], bad)
     assert done.returncode == 0, done.output if hasattr(done, "output") else done.stderr
 
 

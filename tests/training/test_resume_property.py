@@ -28,6 +28,7 @@ from dlcli.training.averaging import EMA, SWA
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.epoch_state import LAST
 from dlcli.training.fit import FitResult
+from dlcli.training.trainer_arguments import ARGUMENTS
 
 CASES = int(os.environ.get("DLCLI_RESUMES", "6"))
 BATCHES = 7  # of an epoch; the last one is smaller
@@ -92,8 +93,14 @@ def settings(seed: int) -> Callable[[], dict[str, Any]]:
             trainer["precision"] = "bf16-mixed"
         if draw.random() < 0.2:
             trainer["inference_mode"] = False
-        if draw.random() < 0.2:
-            trainer["max_time"] = "01:00:00:00"
+        for name, value in (
+            ("max_time", "01:00:00:00"),
+            ("deterministic", True),
+            ("benchmark", True),
+            ("detect_anomaly", True),
+        ):
+            if draw.random() < 0.1:
+                trainer[name] = value
         if draw.random() < 0.6:
             delta = draw.choice([0.0, 0.05, 1000.0])
             callbacks.append(EarlyStopping("val/loss", patience=draw.choice([1, 2]), min_delta=delta))
@@ -205,6 +212,23 @@ def measured(fitted: FitResult) -> list[dict[str, float]]:
     return [{k: v for k, v in epoch.items() if k != "samples_per_second"} for epoch in fitted.history]
 
 
+# Arguments that say where a run is trained, or that other tests try.
+ELSEWHERE = {"accelerator", "strategy", "devices", "num_nodes", "max_epochs", "profiler"}
+
+
+def test_all_arguments_that_work_are_tried() -> None:
+    tried = {name for seed in range(160) for name in settings(seed)()}
+    assert {n for n, t in ARGUMENTS.items() if t.values is None or n == "precision"} - ELSEWHERE <= tried
+
+
+@pytest.fixture
+def _any_algorithm() -> Iterator[None]:
+    """Allow all algorithms after a test that Lightning has restricted to deterministic ones."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("_any_algorithm")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("seed", range(CASES))
 def test_a_killed_run_equals_the_uninterrupted_one(seed: int, tmp_path: Path) -> None:
