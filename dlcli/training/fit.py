@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -144,6 +145,9 @@ def fit(
         **({} if val is not None else {"limit_val_batches": 0}),
         **({"plugins": [Place(world)]} if world else {}),
     )
+    if not torch.cuda.is_available():
+        # Lightning sets it. Each step of Adam would look for the driver's library of a GPU that is not there.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     batches = BatchLoader(
         train,
         batch_size,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,18 @@ def test_the_first_of_equally_good_epochs_is_the_best(tmp_path: Path, mode: str)
     _, fitted = train(tmp_path, epochs=3, lr=0.0, options={"mode": mode})
     assert len({epoch["val/loss"] for epoch in fitted.history}) == 1
     assert fitted.best_epoch == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there, for which steps look")
+def test_steps_do_not_look_for_a_gpu_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    seen = []
+
+    class Look(SeesEveryStep):
+        def on_train_batch_end(self, *_: Any) -> None:
+            seen.append(os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK"))
+
+    train(tmp_path, epochs=1, callbacks=[Look()])
+    assert set(seen) == {None}

@@ -10,7 +10,7 @@ import torch
 from fitting import SeesEveryStep, data, figures, train
 from torch import nn
 
-from dlcli.assembly.optimization import make_optimizer
+from dlcli.assembly.optimization import make_optimizer, may_fuse
 from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.reserved_keys import SUPPLIED
@@ -102,3 +102,38 @@ def test_single_steps_and_chunks_give_the_same_bits(name: str, tmp_path: Path) -
     for one, other in zip(chunked.parameters(), stepped.parameters(), strict=True):
         assert torch.equal(one, other)
     assert figures(fast) == figures(slow)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fused_implementations_give_the_same_weights(name: str) -> None:
+    model, twin = network(), network()
+    twin.load_state_dict(model.state_dict())
+    fused = make_optimizer(node(name), model.parameters(), fuse=True)
+    plain = make_optimizer(node(name), twin.parameters())
+    assert bool(fused.defaults.get("fused")) == (name in ("adagrad", "adam", "adamw", "sgd"))
+    for _ in range(5):
+        step(model, fused), step(twin, plain)
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("chosen", ["fused", "foreach", "capturable"])
+def test_the_users_choice_of_an_implementation_wins(chosen: str) -> None:
+    optimizer = make_optimizer({**node("adam"), chosen: False}, network().parameters(), fuse=True)
+    assert not optimizer.defaults.get("fused")
+
+
+@pytest.mark.parametrize(
+    ("trainer", "fuses"),
+    [
+        ({"precision": "32-true", "gradient_clip_val": 1.0}, True),
+        ({"precision": "bf16-mixed", "gradient_clip_val": None}, True),
+        ({"precision": "bf16-mixed", "gradient_clip_val": 1.0}, False),
+        ({"precision": "16-mixed", "gradient_clip_val": 0.5}, False),
+        ({}, True),
+    ],
+)
+def test_gradients_of_a_fused_optimizer_are_not_clipped_in_mixed_precision(
+    trainer: dict[str, Any], fuses: bool
+) -> None:
+    assert may_fuse(trainer) == fuses
