@@ -57,7 +57,7 @@ def make_callbacks(config: Mapping[str, Any]) -> list[Callback]:
 
 
 def may_fuse(trainer: Mapping[str, Any]) -> bool:
-    """Return whether a fused optimizer works with the trainer: Lightning clips no gradients of it in mixed precision."""
+    """Return whether Lightning can clip gradients as asked with a fused optimizer: not in mixed precision."""
     return not (trainer.get("gradient_clip_val") and "mixed" in str(trainer.get("precision")))
 
 

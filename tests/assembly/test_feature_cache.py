@@ -117,11 +117,6 @@ def test_augmented_rows_have_them_computed_in_each_epoch(weights: Path, computed
     assert not Path("runs", ".features").exists()
 
 
-def test_so_has_a_precision_of_the_weights(weights: Path) -> None:
-    found, _ = runner.check([*MODEL, f"model.weights='{weights}'", "trainer.precision=bf16-true"])
-    assert found.features_seconds == 0
-
-
 def features(folder: Path, weights: Path, precision: Any = None, first: int = 0) -> tuple[Features, Data]:
     images = np.random.default_rng(0).integers(0, 256, (70, 8, 8), np.uint8)
     data = Data("noise", "image", images, np.arange(70) % 2, ("a", "b"))
