@@ -11,8 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from dlcli.checks.column_profile import ColumnProfile, describe_columns
-from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks
-from dlcli.checks.time_order import find_time_leaks
+from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.ragged import RaggedRows
