@@ -35,16 +35,15 @@ from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
 from dlcli.inference.evaluate import evaluate_rows, figures, named_baselines, outputs_on, save_outputs
-from dlcli.inference.latency import latency_ms
+from dlcli.inference.latency import LATENCY, latency_ms
 from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, save_model
 from dlcli.preprocessing.base import notices_of
 from dlcli.process.program import run_program
 from dlcli.reports.report import write_report
 from dlcli.reports.summary import panel_rows, summarize
 from dlcli.result import Result
-from dlcli.runs.creation import check_subfolders
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
-from dlcli.runs.recorded import read_split
+from dlcli.runs.recorded import check_subfolders, read_split
 from dlcli.sanitize.presentable import present_process
 from dlcli.splits.split import Part, Split
 from dlcli.tracking.digests import forget_results
@@ -56,9 +55,6 @@ from dlcli.training.fields import first_rows
 from dlcli.training.fit import FitResult, fit
 from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
 from dlcli.training.step_profiler import TABLE, TRACE
-
-# Single-row inference latency in milliseconds. It is measured only if it is an objective of a search.
-LATENCY = "model/latency_ms"
 
 TUNED_TAG = "dlcli.tuned"
 

@@ -22,9 +22,8 @@ from dlcli.formatting import counted, number
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
-from dlcli.runs.creation import check_subfolders
 from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run, recorded_epochs
-from dlcli.runs.recorded import read_split, read_words
+from dlcli.runs.recorded import check_subfolders, read_split, read_words
 from dlcli.tracking.amend import locked_ledger
 from dlcli.tracking.digests import check_recorded, replace_recorded
 from dlcli.tracking.history import HISTORY_FILE, is_recorded

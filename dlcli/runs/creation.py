@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.plain_secrets import words_text
-from dlcli.errors import ConfigError, CorruptRun
+from dlcli.errors import ConfigError
 from dlcli.formatting import amount
 from dlcli.gate.gate import current
 from dlcli.gate.seal import make_seal
@@ -107,15 +107,3 @@ def contents(
         "split.npz": split.to_bytes(),
         **{f"{CODE}/{name}": content for name, content in code.items()},
     }
-
-
-def check_subfolders(run_dir: Path) -> None:
-    """Check that subfolders which the run needs are folders, if they exist.
-
-    Raises:
-        CorruptRun: Something else is in the place of one.
-    """
-    for name in ("checkpoints", "model", "plots"):
-        place = run_dir / name
-        if not place.is_dir() and (place.exists() or place.is_symlink()):
-            raise CorruptRun("is not a folder, but the run needs one there", str(place), "Move it away.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dlcli.config.former_names import with_present_names
@@ -97,3 +98,15 @@ def _instead_of_an_edit(ledger: Ledger) -> str:
         f"Undo the change, or copy the folder again. To train with other settings, start a new run: {command} "
         f"KEY=VALUE. Settings that may change on resumption: {resume_command(ledger, 'trainer.max_epochs=N')}"
     )
+
+
+def check_subfolders(run_dir: Path) -> None:
+    """Check that subfolders which the run needs are folders, if they exist.
+
+    Raises:
+        CorruptRun: Something else is in the place of one.
+    """
+    for name in ("checkpoints", "model", "plots"):
+        place = run_dir / name
+        if not place.is_dir() and (place.exists() or place.is_symlink()):
+            raise CorruptRun("is not a folder, but the run needs one there", str(place), "Move it away.")

@@ -17,7 +17,8 @@ from dlcli.config.timespan import in_words
 from dlcli.errors import ConfigError, DiskFull, DlcliError, ExecutorError, Interrupted, Pruned, TrainingError
 from dlcli.events import EpochDone, Event, Listener, Note, TrialEvent, TrialStarted
 from dlcli.executors.base import Executor
-from dlcli.job import LATENCY, Job
+from dlcli.inference.latency import LATENCY
+from dlcli.job import Job
 from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.sweeps.budget import SweepLimits, TrialLimits

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlcli.errors import ConfigError, Problem
 from dlcli.formatting import number
-from dlcli.job import LATENCY
+from dlcli.inference.latency import LATENCY
 
 # Measurements of a job besides its metrics that can be objectives; lower is better.
 COSTS = ("model/parameters", "model/multiply_adds", LATENCY)
