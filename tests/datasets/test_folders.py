@@ -67,6 +67,19 @@ def test_folders_of_parts_in_any_spelling(tmp_path: Path, names: tuple[str, ...]
     assert listing.notices == ()
 
 
+def test_parts_without_classes_are_told(tmp_path: Path) -> None:
+    make(tmp_path, *(f"data/train/{label}/1.txt" for label in ("bad", "good")), "data/test/1.txt")
+    (tmp_path / "data" / "val").mkdir()
+    listing = read(tmp_path)
+    assert (listing.labels, listing.parts) == (["bad", "good"], ["train", "train"])
+    assert [notice.text for notice in listing.notices] == [
+        "1 of 3 texts lie in no class folder, and are left out: data/test/1.txt",
+        "no texts of classes in the folders of parts data/test, data/val",
+    ]
+    (tmp_path / "data" / "test" / "1.txt").unlink()
+    assert counts(read(tmp_path).notices) == {"empty_parts": 2}
+
+
 def test_parts_may_lie_below_the_classes(tmp_path: Path) -> None:
     make(tmp_path, *(f"{label}/{part}/1.txt" for part in ("train", "test") for label in ("bad", "good")))
     assert rows(read(tmp_path)) == [

@@ -90,6 +90,7 @@ def list_class_folders(
     notices = [
         *_loose([files[row].name for row in range(len(files)) if row not in kept], len(files), noun, path),
         *_deeper([places[row] for row in rows], layout, noun, path),
+        *_unused_parts(tree, [places[row] for row in rows], layout, noun),
         *_similar(sorted(set(labels)), path),
         *tree.notices(others, noun),
     ]
@@ -244,6 +245,24 @@ def _deeper(places: Sequence[Folder], layout: _Layout, noun: str, path: Path) ->
             f"{first_names(classes)}: their class is the outer folder's name, not {first_names(inner)}",
             str(path),
             "If the inner folders are the classes, move them up by one level.",
+        )
+
+
+def _unused_parts(tree: Tree, places: Sequence[Folder], layout: _Layout, noun: str) -> Iterator[Notice]:
+    """Yield a warning if folders of parts contain no rows."""
+    used = {place[:length] for place in places for length in range(1, len(place) + 1)}
+    empty = sorted(
+        "/".join(folder)
+        for folder in tree.folders - used
+        if folder and len(folder) <= len(layout.top) + 1 and part_of(folder[-1])
+    )
+    if empty:
+        yield Notice(
+            "empty_parts",
+            len(empty),
+            f"no {noun} of classes in the folders of parts {first_names(empty)}",
+            str(tree.place),
+            f"Add {noun}, or remove the folder.",
         )
 
 
