@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.depth import (
@@ -109,7 +109,7 @@ class Decoder:
             return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
         return image.resize((width, height), Image.Resampling.BICUBIC)
 
-    def _deep(self, opened: Image.Image, content: bytes) -> np.ndarray:
+    def _deep(self, opened: ImageFile.ImageFile, content: bytes) -> np.ndarray:
         """Return the values of an image with more than 8 bits, upright, without transparency: `(H, W)` or `(H, W, 3)`.
 
         16-bit values are from 0 to 65,535.
@@ -184,7 +184,7 @@ class _bad:  # noqa: N801 used as a context manager
             raise BadImage(f"cannot be decoded: {first_line(error)}") from error
 
 
-def _open(content: bytes) -> Image.Image:
+def _open(content: bytes) -> ImageFile.ImageFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about damaged metadata, which is not used
         return Image.open(io.BytesIO(content))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 # Types of pixel values; the integers are shares of their full range.
 Depth = Literal["uint8", "uint16", "float32"]
@@ -72,7 +72,7 @@ class ImageHeader:
     shallow: bool = False
 
 
-def header_of(image: Image.Image, digest: bytes) -> ImageHeader:
+def header_of(image: ImageFile.ImageFile, digest: bytes) -> ImageHeader:
     """Return the header of an opened image."""
     depth, raw = depth_of(image), _raw_mode(image)
     width, height = image.size
@@ -94,14 +94,14 @@ def header_of(image: Image.Image, digest: bytes) -> ImageHeader:
     )
 
 
-def depth_of(image: Image.Image) -> Depth:
+def depth_of(image: ImageFile.ImageFile) -> Depth:
     """Return the type that holds the values of an opened image without loss, as far as they can be read."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM") or _raw_mode(image):
         return "uint16"
     return "float32" if image.mode in ("I", "F") else "uint8"
 
 
-def _raw_mode(image: Image.Image) -> str:
+def _raw_mode(image: ImageFile.ImageFile) -> str:
     """Return how the file stores several channels of 16 bits, such as `RGB;16B`; empty for other images."""
     arguments = image.tile[0].args if image.tile and image.format in ("PNG", "TIFF") else ""
     raw = arguments[0] if isinstance(arguments, tuple) else arguments
@@ -110,7 +110,7 @@ def _raw_mode(image: Image.Image) -> str:
     return raw[:-1] + sys.byteorder[0].upper() if raw.endswith("N") else raw
 
 
-def _bits(image: Image.Image) -> int:
+def _bits(image: ImageFile.ImageFile) -> int:
     """Return the bits per channel of formats that Pillow reads with 8 bits."""
     if image.format == "TIFF":
         bits: Any = image.tag_v2.get(_BITS_PER_SAMPLE, 8)  # type: ignore[attr-defined]
@@ -122,7 +122,9 @@ def _bits(image: Image.Image) -> int:
     return 8
 
 
-def deep_values(image: Image.Image, again: Callable[[], Image.Image]) -> tuple[np.ndarray, np.ndarray | None]:
+def deep_values(
+    image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile]
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Return values `(H, W)` or `(H, W, 3)` as floats, and the opacity `(H, W)` from 0 to 1, or None without it.
 
     Args:
@@ -143,7 +145,9 @@ def deep_values(image: Image.Image, again: Callable[[], Image.Image]) -> tuple[n
     return colour, alpha
 
 
-def _sixteen_bits(image: Image.Image, again: Callable[[], Image.Image], raw: str) -> np.ndarray:
+def _sixteen_bits(
+    image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], raw: str
+) -> np.ndarray:
     """Return the channels `(H, W, C)` of an image that Pillow reads with 8 of 16 bits per channel.
 
     Pillow takes the more significant byte of each value. Told that the bytes are in the other order, it takes the
@@ -160,7 +164,7 @@ def _sixteen_bits(image: Image.Image, again: Callable[[], Image.Image], raw: str
         return np.asarray(image).astype(np.float32) * 256 + np.asarray(other)
 
 
-def _read_as(image: Image.Image, raw: str) -> None:
+def _read_as(image: ImageFile.ImageFile, raw: str) -> None:
     """Change how the bytes of an opened image are understood."""
     image.tile = [
         tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
