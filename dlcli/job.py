@@ -27,6 +27,7 @@ from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice, as_plain, notice_metrics
 from dlcli.datasets.raw_rows import load_data
+from dlcli.datasets.reading.told import column_notices
 from dlcli.distributed.ranks import gathered, run_rank
 from dlcli.distributed.world import World
 from dlcli.errors import Interrupted, Pruned, TrainingError
@@ -40,7 +41,7 @@ from dlcli.inference.saved_model import SavedModel, add_task_facts, load_model, 
 from dlcli.preprocessing.base import notices_of
 from dlcli.process.program import run_program
 from dlcli.reports.report import write_report
-from dlcli.reports.summary import panel_rows, summarize
+from dlcli.reports.summary import panel_rows, summarize, unseen_categories
 from dlcli.result import Result
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split
@@ -226,7 +227,9 @@ def _train(
             step=0,
         )
         recorder.tag("dlcli.preprocessing", parts.fitted.proof(data, split))
-        notices = [*data.notices, *notices_of(parts.preprocessing)]
+        own = column_notices(parts.columns) if parts.columns is not None else []
+        unseen = unseen_categories(data, split, parts.columns)
+        notices = [*data.notices, *own, *unseen, *notices_of(parts.preprocessing)]
         recorder.log(notice_metrics(notices), step=0)
         restore_checkpoints(recorder.ledger)
         parts, cached = with_features(config, parts, data, split, run_dir.parents[2], listen)
@@ -239,7 +242,9 @@ def _train(
             fitted = fit(
                 **_fit_arguments(replace(job, config=config), parts),
                 listen=partial(_record, recorder, listen),
-                description=panel_rows(data, split, network, parts.fitted, parts.task, summary, run_dir)
+                description=panel_rows(
+                    data, split, network, parts.fitted, parts.task, summary, run_dir, parts.columns
+                )
                 | cached
                 | describe_solver(config)
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
@@ -257,6 +262,7 @@ def _train(
         model_facts=parts.facts,
         task_facts=parts.target_facts,
         run_id=recorder.ledger.run_id,
+        columns=parts.columns,
     )
     return fitted, notices
 

@@ -14,8 +14,10 @@ from dlcli.assembly.starting_weights import start_from, starting_weights
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.tables.source import column_kinds
 from dlcli.models.reading import text_facts
-from dlcli.preprocessing.base import Preprocessing
+from dlcli.preprocessing.base import NeedsColumns, Preprocessing
 from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
@@ -40,6 +42,7 @@ class Parts:
         facts: Arguments that the model received from the data.
         target_facts: Arguments that the task received from the targets.
         network: The model, preceded by the part of the preprocessing that runs on the device.
+        columns: The columns of a table, as new rows are read.
     """
 
     fitted: FittedPreprocessing
@@ -49,6 +52,7 @@ class Parts:
     facts: dict[str, Any]
     target_facts: dict[str, Any]
     network: Network
+    columns: Columns | None = None
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -102,7 +106,21 @@ def assemble(
     if file := starting_weights(config):
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"))
-    return Parts(fitted, train, val, task, facts, dict(targets), network)
+    columns = fitted_columns(data, fitted)
+    return Parts(fitted, train, val, task, facts, dict(targets), network, columns)
+
+
+def fitted_columns(data: Data, fitted: FittedPreprocessing) -> Columns | None:
+    """Return the columns of a table after fitting: those that are used, with the categories of the training rows."""
+    columns = data.columns
+    if data.kind != "table" or not isinstance(fitted.preprocessing, NeedsColumns):
+        return columns
+    needed = fitted.preprocessing.needed_columns()
+    if columns is None:  # a table of the user's own dataset
+        columns = Columns.of_kinds(column_kinds(data.x))
+    left_out = getattr(fitted.preprocessing, "left_out_", {})
+    reasons = left_out if isinstance(left_out, dict) else {}
+    return columns.used(needed, reasons).counted(take(data.x, fitted.rows))
 
 
 def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> dict[str, Any]:

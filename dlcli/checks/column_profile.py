@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dlcli.datasets.tables.columns import is_text, kind_of
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.tables.source import column_kinds
 
 # How many of the most frequent categories are listed.
 _NAMED = 3
@@ -57,11 +58,12 @@ class ColumnProfile:
 
 def describe_columns(frame: pd.DataFrame) -> tuple[ColumnProfile, ...]:
     """Return the profile of every column, in the table's order."""
-    return tuple(_describe(str(name), frame[name]) for name in frame.columns)
+    return tuple(
+        _describe(name, kind, frame[name]) for name, kind in column_kinds(frame.rename(columns=str)).items()
+    )
 
 
-def _describe(name: str, values: pd.Series) -> ColumnProfile:
-    kind = "text" if is_text(values) else kind_of(values)
+def _describe(name: str, kind: Kind, values: pd.Series) -> ColumnProfile:
     missing, distinct = int(values.isna().sum()), int(values.nunique())
     known = values.dropna()
     if kind in ("categorical", "text"):

@@ -40,6 +40,9 @@ class Profile:
         targets: profiles of the targets, for regression.
         columns: profiles of the columns, for tables.
         warnings: notices that make results unreliable; they prevent nothing.
+        left_out: columns that are not used, each with the reason.
+        read: columns that are read otherwise than they stand in the file, each with how.
+        unseen: number of validation and test rows with a category that the training rows lack, by column.
     """
 
     name: str
@@ -49,6 +52,9 @@ class Profile:
     targets: tuple[ColumnProfile, ...]
     columns: tuple[ColumnProfile, ...]
     warnings: tuple[Problem, ...]
+    left_out: dict[str, str]
+    read: dict[str, str]
+    unseen: dict[str, int]
 
 
 def profile(data: Data, splits: Sequence[Split]) -> Profile:
@@ -62,7 +68,24 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
         describe_columns(pd.DataFrame(y, columns=list(data.targets))) if y.size else (),
         describe_columns(as_table(data.x)),
         tuple(find_warnings(data, splits)),
+        **_reading(data, splits[0]),
     )
+
+
+def _reading(data: Data, split: Split) -> dict[str, dict[str, Any]]:
+    """Return what is left out, converted and unseen in a table; unseen categories are those of the first split."""
+    columns = data.columns
+    if columns is None:
+        return {"left_out": {}, "read": {}, "unseen": {}}
+    empty: dict[str, str] = {}
+    unseen: dict[str, int] = {}
+    if isinstance(data.x, pd.DataFrame):
+        known = {name: data.x[name].notna().to_numpy()[split.train].any() for name in data.x.columns}
+        empty = {name: "empty in the training rows" for name, some in known.items() if not some}
+        seen = columns.counted(take(data.x, split.train))
+        unseen = seen.unseen(take(data.x, np.concatenate([split.val, split.test])))
+    read = {column.name: column.note for column in columns if column.note and column.role != "left out"}
+    return {"left_out": {**columns.left_out(), **empty}, "read": read, "unseen": unseen}
 
 
 def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:

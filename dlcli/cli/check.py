@@ -49,6 +49,12 @@ def _figures(data: Profile) -> dict[str, str]:
         rows["classes"] = ", ".join(shown) + more
     rows |= {f"target {target.name}": target.describe() for target in data.targets}
     rows |= {column.name: column.describe() for column in data.columns[:_COLUMNS]}
+    rows |= {f"left out: {name}": why for name, why in data.left_out.items()}
+    rows |= {f"read: {name}": how for name, how in data.read.items()}
+    rows |= {
+        f"unseen: {name}": f"{count:,} validation or test rows hold a category that training did not see"
+        for name, count in data.unseen.items()
+    }
     if len(data.columns) > _COLUMNS:
         rows["..."] = f"{len(data.columns) - _COLUMNS:,} more columns: --json has them all"
     return rows

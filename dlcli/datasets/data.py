@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import Problem
 
 Kind = Literal["table", "image", "sequence", "tokens"]
@@ -52,6 +53,7 @@ class Data:
         warnings: peculiarities of the rows that are not errors, with their place in the file.
         notices: what reading left out or converted, with numbers, which are recorded.
         kinds: for images in files, the number of each kind of pixels; new images of other kinds are told.
+        columns: how the columns of a table are read, which is saved with the model.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Data:
     warnings: tuple[Problem, ...] = ()
     notices: tuple[Notice, ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
+    columns: Columns | None = None
 
     def __post_init__(self) -> None:
         if np.issubdtype(self.y.dtype, np.floating):

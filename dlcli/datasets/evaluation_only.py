@@ -1,30 +1,51 @@
-"""Evaluation-only rows: skip the checks that training data must pass."""
+"""Evaluation-only rows: read by the columns of a model, and without the checks that training data must pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Literal
+
+from dlcli.datasets.reading.columns import Columns
 
 Targets = Literal["categorical", "numeric", "either"]
 
-_targets: ContextVar[Targets | None] = ContextVar("targets", default=None)
+
+@dataclass(frozen=True)
+class Expected:
+    """What a model expects of rows to evaluate it on.
+
+    Attributes:
+        targets: kind of its targets, which may all be equal or all differ.
+        columns: its columns; None for data without columns.
+    """
+
+    targets: Targets
+    columns: Columns | None = None
+
+
+_expected: ContextVar[Expected | None] = ContextVar("expected", default=None)
 
 
 @contextmanager
-def evaluating(targets: Targets) -> Iterator[None]:
-    """Treat rows that are read in the block as evaluation-only, with targets of the model's kind.
-
-    The targets may all be equal or all differ.
-    """
-    token = _targets.set(targets)
+def evaluating(expected: Expected) -> Iterator[None]:
+    """Treat rows that are read in the block as evaluation-only."""
+    token = _expected.set(expected)
     try:
         yield
     finally:
-        _targets.reset(token)
+        _expected.reset(token)
 
 
 def evaluation_targets() -> Targets | None:
     """Return the kind of the targets of evaluation-only rows; None for training data."""
-    return _targets.get()
+    expected = _expected.get()
+    return expected.targets if expected else None
+
+
+def evaluation_columns() -> Columns | None:
+    """Return the columns by which evaluation-only rows are read; None for training data."""
+    expected = _expected.get()
+    return expected.columns if expected else None

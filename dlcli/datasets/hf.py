@@ -16,9 +16,10 @@ from dlcli.datasets.folders.parts import SHOWN
 from dlcli.datasets.huggingface import open_parts, stored_images
 from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.notices import Notice, first_names
-from dlcli.datasets.tables.arrow_types import to_frame
+from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.tables.arrow_types import check_supported
 from dlcli.datasets.tables.columns import is_text
-from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
@@ -119,8 +120,24 @@ def load(
     features = [name for name in rows.table.column_names if name not in {*targets, *drop}]
     if not features:
         raise DataError(f"there is no column left to predict {', '.join(targets)} from", str(rows.place))
-    frame = to_frame(rows.table.select(features), rows.place)
-    return _data(rows, "table", frame, found, everything, notices=rows.notices)
+    source = _read(rows, features)
+    return _data(
+        rows,
+        "table",
+        source.frame,
+        found,
+        everything,
+        warnings=source.warnings,
+        columns=source.columns,
+        notices=rows.notices,
+    )
+
+
+def _read(rows: _Rows, names: Sequence[str]) -> Source:
+    """Return some columns, read by what is decided on all of them."""
+    table = rows.table.select(names).replace_schema_metadata(None)
+    check_supported(table.schema, rows.place)
+    return RawTable.of(table, rows.place).decided(ReadingOptions())
 
 
 def _joined(parts: Mapping[str, Any], others: Sequence[str], targets: Sequence[str], place: Path) -> _Rows:
@@ -183,7 +200,7 @@ def _unlabelled(table: pa.Table, targets: Sequence[str]) -> bool:
 def _targets(rows: _Rows, targets: Sequence[str]) -> Targets:
     from datasets import ClassLabel
 
-    source = Source(to_frame(rows.table.select(targets), rows.place), rows.place)
+    source = _read(rows, targets)
     feature = rows.features[targets[0]]
     if len(targets) > 1 or not isinstance(feature, ClassLabel):
         return make_targets(source, targets, {})

@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.data import Data
+from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.measurements import check_no_missing, numeric_column
 from dlcli.datasets.ragged import RaggedRows, one_length, order_of_steps
-from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.files import read_raw
+from dlcli.datasets.tables.format_options import (
+    AutoOrBool,
+    CellOptions,
+    DatePattern,
+    Decimal,
+    Missing,
+    Thousands,
+)
 from dlcli.datasets.tables.source import Source
-from dlcli.datasets.tables.targets import make_targets
+from dlcli.datasets.tables.targets import check_known_classes, make_targets
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 
@@ -26,6 +35,11 @@ def load(
     time: str | None = None,
     inputs: Sequence[str] | None = None,
     test_path: str | None = None,
+    missing_values: Missing = None,
+    decimal: Decimal = "auto",
+    thousands: Thousands = "auto",
+    day_first: AutoOrBool = "auto",
+    date_format: DatePattern = None,
 ) -> Data:
     """Load sequences; the steps of a sequence may be anywhere in the file.
 
@@ -36,18 +50,40 @@ def load(
         time: a column of dates or numbers that orders the steps of a sequence; by default they are in file order.
         inputs: numeric columns of features of each step; by default all other columns.
         test_path: a file with the same columns whose sequences are the final test rows, whatever their ids.
+        missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
+        decimal: decimal sign of numbers; auto decides on whole columns, as for the next three.
+        thousands: sign of thousands in numbers.
+        day_first: whether days come before months in dates.
+        date_format: strptime's pattern of dates, or patterns by column.
 
     Raises:
         DataError: the table is invalid, with file, row and column.
     """
-    source = read_table(typed(path))
-    source.require([id], "dataset.id")
-    source.require([target], "dataset.target")
-    source.require([time] if time else [], "dataset.time")
-    source.require(list(inputs or ()), "dataset.inputs")
+    options = CellOptions(
+        decimal=decimal,
+        thousands=thousands,
+        day_first=day_first,
+        date_format=date_format,
+        missing_values=missing_values,
+    )
+    named = [id, target, *filter(None, [time]), *(inputs or ())]
+    raw = read_raw(typed(path), options, named)
+    origin = raw.origin
+    origin.require([id], "dataset.id")
+    origin.require([target], "dataset.target")
+    origin.require([time] if time else [], "dataset.time")
+    origin.require(list(inputs or ()), "dataset.inputs")
+    index = [name for name in raw.index if name not in named]
+    if (expected := evaluation_columns()) is not None:
+        source = raw.read(options.applied_to(expected))
+    else:
+        unused = [name for name in raw.names if name not in named] if inputs is not None else []
+        source = raw.decided(options.reading(times=[time] if time else []), {*unused, *index})
     steps = len(source.frame)
     if test_path is not None:
-        source = source.joined(read_table(typed(test_path)), [target])
+        test = read_raw(typed(test_path), options, named)
+        test.origin.require(list(source.frame.columns), f"dataset.test_path ({test.origin.file.name})")
+        source = source.joined(test.read(source.columns))
     frame = source.frame
     taken = {id, target, time}
     columns = list(inputs) if inputs is not None else [name for name in frame.columns if name not in taken]
@@ -66,6 +102,8 @@ def load(
     starts = lengths.cumsum() - lengths
     values = np.stack([numeric_column(source, name, _HINT) for name in columns], axis=1)[order]
     found = make_targets(source, [target], {})
+    if test_path is not None:
+        check_known_classes(found, steps, source, target)
     rows = order[starts]
     _check_one_label(source, target, id, found.y, rows[codes])
     return Data(
@@ -78,6 +116,10 @@ def load(
         source=str(source.file),
         test_rows=np.flatnonzero(tested[rows]) if test_path is not None else None,
         note=found.note,
+        warnings=source.warnings,
+        columns=source.columns.only(
+            [*columns, *named], {id: "id", target: "target", **({time: "time"} if time else {})}
+        ),
     )
 
 

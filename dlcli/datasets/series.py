@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from annotated_types import Ge
 
 from dlcli.datasets.borders import parts_by_borders
 from dlcli.datasets.data import Data
+from dlcli.datasets.evaluation_only import evaluation_columns
+from dlcli.datasets.reading.dates import find_dates
 from dlcli.datasets.series_steps import Steps, read_steps
 from dlcli.datasets.tables.columns import kind_of
-from dlcli.datasets.tables.files import read_table
+from dlcli.datasets.tables.files import read_raw
+from dlcli.datasets.tables.format_options import (
+    AutoOrBool,
+    CellOptions,
+    DatePattern,
+    Decimal,
+    Missing,
+    Thousands,
+)
 from dlcli.datasets.tables.source import Source
 from dlcli.datasets.windows import History, Windows
 from dlcli.errors import DataError
@@ -36,6 +46,11 @@ def load(
     season: Count | None = None,
     borders: Sequence[int | str] | None = None,
     missing: Literal["error", "forward"] = "error",
+    missing_values: Missing = None,
+    decimal: Decimal = "auto",
+    thousands: Thousands = "auto",
+    day_first: AutoOrBool = "auto",
+    date_format: DatePattern = None,
 ) -> Data:
     """Load windows of series: `lookback` known steps, followed by `horizon` steps to forecast.
 
@@ -58,6 +73,11 @@ def load(
         borders: where validation and test begin and where the test ends (by default with the series), as times or
             numbers of steps. No window forecasts steps on both sides of a border.
         missing: `forward` fills missing values and missing rows with the previous value; later values are not used.
+        missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
+        decimal: decimal sign of numbers; auto decides on whole columns, as for the next three.
+        thousands: sign of thousands in numbers.
+        day_first: whether days come before months in dates.
+        date_format: strptime's pattern of dates, or patterns by column.
 
     Raises:
         DataError: the file, a column, a row or a value is invalid.
@@ -65,10 +85,29 @@ def load(
     if test_path is not None and borders is not None:
         hint = "Leave out dataset.test_path or dataset.borders: each of them defines the test."
         raise DataError("the test is defined twice", "dataset.borders", hint)
-    source = read_table(typed(path))
+    options = CellOptions(
+        decimal=decimal,
+        thousands=thousands,
+        day_first=day_first,
+        date_format=date_format,
+        missing_values=missing_values,
+    )
+    given = [target] if isinstance(target, str) else list(target or ())
+    named = [*given, *(inputs or ()), *known, *filter(None, [time, id])]
+    raw = read_raw(typed(path), options, named)
+    raw.origin.require([time] if time else [], "dataset.time")
+    raw.origin.require([id] if id else [], "dataset.id")
+    unused = (
+        [name for name in raw.names if name not in named] if time and given and inputs is not None else []
+    )
+    index = [name for name in raw.index if name not in named]
+    if (expected := evaluation_columns()) is not None:
+        source = raw.read(options.applied_to(expected))
+    else:
+        source = raw.decided(
+            options.reading({id: "categorical"} if id else {}, [time] if time else []), {*unused, *index}
+        )
     file = source.file
-    source.require([time] if time else [], "dataset.time")
-    source.require([id] if id else [], "dataset.id")
     time = time or time_column(source, id)
     taken = {time, id}
     targets = _columns(
@@ -92,9 +131,10 @@ def load(
         )
     sources = [source]
     if test_path is not None:
-        later = read_table(typed(test_path))
-        later.require([time, *([id] if id else []), *columns], f"dataset.test_path ({later.file.name})")
-        sources.append(later)
+        later = read_raw(typed(test_path), options, named)
+        needed = [time, *([id] if id else []), *columns]
+        later.origin.require(needed, f"dataset.test_path ({later.origin.file.name})")
+        sources.append(later.read(source.columns))
 
     steps = read_steps(sources, time, columns, id, forward=missing == "forward")
     origins = _origins(steps, lookback, horizon, stride, sources)
@@ -102,6 +142,7 @@ def load(
     if borders is not None:
         parts = parts_by_borders(steps, origins, horizon, borders, file)
         origins, parts = origins[parts != ""], parts[parts != ""]
+    roles = {time: "time", **({id: "id"} if id else {})}
     tests = parts == "test" if parts is not None else steps.later[origins]
     history = History(
         steps.values,
@@ -130,26 +171,28 @@ def load(
         test_rows=np.flatnonzero(tests) if len(sources) > 1 or parts is not None else None,
         reach=horizon - 1,
         note=_note(steps, origins),
+        warnings=source.warnings,
+        columns=source.columns.only([*columns, *roles], roles),
     )
 
 
 def time_column(source: Source, id: str | None) -> str:
-    """Return the first column that begins with a date.
+    """Return the first column of dates, or of words of which the first is a date.
 
     Raises:
         DataError: there is no such column.
     """
     for name, cells in source.frame.drop(columns=[id] if id else []).items():
-        first = cells.head(1)
-        if kind_of(cells) == "date" or (
-            kind_of(cells) == "categorical"
-            and pd.to_datetime(first, format="mixed", errors="coerce", utc=True).notna().all()
-        ):
+        first = pa.array(
+            cells.head(1) if kind_of(cells) == "categorical" else [], pa.string(), from_pandas=True
+        )
+        if kind_of(cells) == "date" or (len(first.drop_null()) and find_dates(first)):
             return str(name)
     raise DataError(
         f"no column contains dates; the columns are {', '.join(source.frame.columns)}",
         str(source.file),
-        "Name the column that orders the rows: dataset.time=COLUMN.",
+        "Name the column that orders the rows: dataset.time=COLUMN; if it holds dates, give their format: "
+        "dataset.date_format.",
     )
 
 

@@ -1,29 +1,33 @@
-"""Tables in CSV, Parquet, JSON lines or Excel files."""
+"""Tables in CSV, Parquet, JSON or Excel files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from dlcli.datasets.data import Data
-from dlcli.datasets.tables.columns import (
-    DATE_FORMATS,
-    Kind,
-    as_kind,
-    date_format_of,
-    is_mostly_numbers,
-    kind_of,
+from dlcli.datasets.evaluation_only import evaluation_columns
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.tables.files import read_raw
+from dlcli.datasets.tables.format_options import (
+    AutoOrBool,
+    CellOptions,
+    DatePattern,
+    Decimal,
+    Missing,
+    Separator,
+    Thousands,
 )
-from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.format_options import AutoOrBool, Decimal, FormatOptions, Separator
-from dlcli.datasets.tables.source import Source
-from dlcli.datasets.tables.targets import make_targets
+from dlcli.datasets.tables.parts import parts_of
+from dlcli.datasets.tables.source import RawTable, Source
+from dlcli.datasets.tables.targets import MissingTarget, check_known_classes, drop_missing, make_targets
 from dlcli.datasets.tables.times import time_warnings
-from dlcli.errors import DataError, Problem
+from dlcli.datasets.tables.types_file import given_types
+from dlcli.errors import DataError
 from dlcli.files.paths import typed
 
 
@@ -31,54 +35,78 @@ def load(
     path: str,
     target: str | Sequence[str],
     test_path: str | None = None,
-    types: Mapping[str, Kind] | None = None,
+    types: Mapping[str, Kind] | str | None = None,
     drop: Sequence[str] = (),
     group: str | None = None,
     time: str | None = None,
     split: str | None = None,
-    separator: Separator = "auto",
+    missing_target: MissingTarget = "error",
+    missing_values: Missing = None,
     decimal: Decimal = "auto",
+    thousands: Thousands = "auto",
+    day_first: AutoOrBool = "auto",
+    date_format: DatePattern = None,
+    trim: bool = True,
+    separator: Separator = "auto",
     header: AutoOrBool = "auto",
     encoding: str = "utf-8",
+    sheet: str | None = None,
 ) -> Data:
     """Load a table's raw rows, and the targets from one or several columns.
 
     Args:
-        path: .csv or .tsv (optionally compressed with gzip, bz2, xz, zstd or zip), .parquet, .jsonl or .xlsx; columns
-            without a header are named c0, c1, ...
+        path: .csv or .tsv (optionally compressed with gzip, bz2, xz, zstd or zip), .parquet, .jsonl, .json or .xlsx;
+            columns without a header are named c0, c1, ...
         target: the column to predict, or several columns of numbers or of labels 0 and 1.
         test_path: a file with the same columns whose rows are the final test rows.
-        types: kinds of columns that differ from the detected ones: numeric, categorical, boolean, date, text.
+        types: kinds of columns that differ from the detected ones: numeric, categorical, boolean, date, text; or a YAML
+            file of them.
         drop: columns to leave out.
         group: a column whose equal values form a group; neither it nor `split` is a feature.
         time: a column of dates or numbers for splits in time; the latest rows are the test rows. It is a feature only
-            if its type in the file is a date.
+            if it holds dates.
         split: a column with train, val and test, or fold numbers.
-        separator: column separator of a text file; auto detects it, as for `decimal` and `header`.
-        decimal: decimal sign of a text file.
+        missing_target: whether a row without a target is an error, or is left out before the split.
+        missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
+        decimal: decimal sign of numbers; auto decides on whole columns, as for the next three.
+        thousands: sign of thousands in numbers.
+        day_first: whether days come before months in dates.
+        date_format: strptime's pattern of dates, or patterns by column.
+        trim: whether white space around words is removed.
+        separator: column separator of a text file; auto detects it, as for `header`.
         header: whether the first line of a text file contains the column names.
         encoding: encoding of a text file.
+        sheet: sheet of an Excel file; None takes the first.
 
     Raises:
-        DataError: the table is invalid, with file, row and column.
+        DataError: the table is invalid, or can be read in two ways, with file, row and column.
     """
-    kinds = dict(types or {})
-    format_options = FormatOptions(separator, decimal, header, encoding=encoding)
-
-    def read(file: Path) -> Source:
-        return read_table(file, types=kinds, **format_options.options())
-
-    source = read(typed(path))
+    kinds = given_types(types)
+    options = CellOptions(
+        separator, header, encoding=encoding, sheet=sheet, decimal=decimal, thousands=thousands, day_first=day_first,
+        date_format=date_format, missing_values=missing_values, trim=trim,
+    )  # fmt: skip
     targets = [target] if isinstance(target, str) else list(target)
-    _need(source, targets, drop, kinds, {"group": group, "time": time, "split": split})
-    source = _typed(source, {name: kind for name, kind in kinds.items() if name not in targets})
+    by = {"group": group, "time": time, "split": split}
+    named = {*targets, *kinds, *drop, *filter(None, by.values())}
+    raw = read_raw(typed(path), options, named)
+    if (known := evaluation_columns()) is not None:
+        return _to_evaluate(raw, options.applied_to(known), targets, kinds)
+
+    _need(raw.origin, targets, drop, kinds, by)
+    index = [name for name in raw.index if name not in named]
+    source = raw.decided(options.reading(kinds, [time] if time else []), {*drop, *index})
+    source, dropped = drop_missing(source, targets, missing_target)
     first = len(source.frame)
     if test_path is not None:
-        source = source.joined(read(typed(test_path)), targets)
+        test, more = drop_missing(_read_test(test_path, options, source, named), targets, missing_target)
+        source, dropped = source.joined(test), dropped + more
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(kinds))
+    if test_path is not None:
+        check_known_classes(found, first, source, ", ".join(targets))
     frame = source.frame
-    out = {*targets, *drop, group, split, *(name for name, kind in kinds.items() if kind == "text")}
+    out = {*targets, group, split, *(name for name, kind in kinds.items() if kind == "text")}
     if time is not None and kind_of(frame[time]) != "date":
         out.add(time)
     features = [name for name in frame.columns if name not in out]
@@ -87,6 +115,9 @@ def load(
             f"there is no column left in {source.file.name} to predict {', '.join(targets)} from", "dataset"
         )
     _check_finite(source, features)
+    parts = parts_of(source, split, first if test_path is not None else None)
+    roles = {name: role for role, name in by.items() if name in out} | dict.fromkeys(targets, "target")
+    notes = [found.note, f"{dropped:,} rows without a target left out" if dropped else ""]
     return Data(
         name=source.file.name.partition(".")[0],
         kind="table",
@@ -95,15 +126,14 @@ def load(
         classes=found.classes,
         targets=found.names,
         source=str(source.file),
-        test_rows=np.arange(first, len(frame)) if test_path is not None else None,
+        test_rows=parts.test,
+        val_rows=parts.val,
         groups=source.split_column(group, "group"),
         times=times,
-        parts=source.split_column(split, "split"),
-        warnings=(
-            *_string_warnings(source, [name for name in features if name not in kinds]),
-            *time_warnings(source, times, time),
-        ),
-        note=found.note,
+        parts=parts.words,
+        warnings=(*source.warnings, *time_warnings(source, times, time)),
+        note="; ".join(filter(None, notes)),
+        columns=source.columns.with_roles(roles).named(dropped=drop, index=index),
     )
 
 
@@ -126,32 +156,30 @@ def _need(
     )
 
 
-def _typed(source: Source, kinds: Mapping[str, Kind]) -> Source:
-    """Return the source with columns converted to the kinds that the user gave."""
-    if not kinds:
-        return source
-    changed = {name: as_kind(source.frame[name], kind, source.place) for name, kind in kinds.items()}
-    frame = source.frame.assign(**changed)
-    frame.attrs[DATE_FORMATS] = {
-        name: date_format_of(source.frame[name]) for name, kind in kinds.items() if kind == "date"
-    }
-    return replace(source, frame=frame)
+def _read_test(path: str, options: CellOptions, source: Source, named: set[str]) -> Source:
+    """Read the test file by the columns of the training file; columns that are left out may be missing."""
+    raw = read_raw(typed(path), options, {*named, *source.frame.columns})
+    needed = [column.name for column in source.columns if column.role != "left out"]
+    raw.origin.require_all({f"dataset.test_path ({raw.origin.file.name})": needed})
+    return raw.read(source.columns)
 
 
-def _string_warnings(source: Source, features: Sequence[str]) -> Iterator[Problem]:
-    """Yield a warning for each column of numbers that is read as categories because of a few strings."""
-    for name in features:
-        values = source.frame[name]
-        if kind_of(values) == "categorical" and is_mostly_numbers(values):
-            wrong = pd.to_numeric(values, errors="coerce").isna().to_numpy() & values.notna().to_numpy()
-            row = int(wrong.argmax())
-            more = f", and {wrong.sum() - 1:,} more like it" if wrong.sum() > 1 else ""
-            yield Problem(
-                f"{values.iloc[row]!r} is not a number{more}: "
-                "the column is read as categories although all other values are numbers",
-                source.place(row, name),
-                f"Correct it; if the column is categorical, set dataset.types={{{name}: categorical}}.",
-            )
+def _to_evaluate(raw: RawTable, known: Columns, targets: Sequence[str], kinds: Mapping[str, Kind]) -> Data:
+    """Return rows to evaluate a model on, read by its columns."""
+    needed = [column.name for column in known if column.role == "feature"]
+    raw.origin.require_all({str(raw.origin.file): [*needed, *targets]})
+    source = raw.read(known)
+    found = make_targets(source, targets, dict(kinds))
+    return Data(
+        name=source.file.name.partition(".")[0],
+        kind="table",
+        x=source.frame[needed],
+        y=found.y,
+        classes=found.classes,
+        targets=found.names,
+        source=str(source.file),
+        columns=known,
+    )
 
 
 def _check_finite(source: Source, features: Sequence[str]) -> None:

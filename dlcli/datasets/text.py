@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from dlcli.config.suggest import choices
 from dlcli.datasets.data import Data
+from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.classes import PartFolders, list_class_folders
 from dlcli.datasets.labelled_files import labelled
-from dlcli.datasets.tables.columns import Kind
-from dlcli.datasets.tables.files import read_table
-from dlcli.datasets.tables.format_options import AutoOrBool, FormatOptions, Separator
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.tables.files import read_raw
+from dlcli.datasets.tables.format_options import AutoOrBool, CellOptions, Missing, Separator
 from dlcli.datasets.tables.lines import codec
-from dlcli.datasets.tables.source import Source
-from dlcli.datasets.tables.targets import make_targets
+from dlcli.datasets.tables.parts import parts_of
+from dlcli.datasets.tables.source import RawTable, Source
+from dlcli.datasets.tables.targets import MissingTarget, check_known_classes, drop_missing, make_targets
 from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
@@ -37,6 +37,8 @@ def load(
     time: str | None = None,
     split: str | None = None,
     on_empty: OnEmpty = "error",
+    missing_target: MissingTarget = "error",
+    missing_values: Missing = (),
     separator: Separator = "auto",
     header: AutoOrBool = "auto",
     quotes: AutoOrBool = "auto",
@@ -56,6 +58,8 @@ def load(
         time: a column of dates or numbers for splits in time; the latest rows are the test rows.
         split: a column with train, val and test, or fold numbers.
         on_empty: whether a text of only whitespace is an error, or is kept.
+        missing_target: whether a row without a target is an error, or is left out before the split.
+        missing_values: words that denote a missing target; by default none, since a class may be named None or NA.
         separator: column separator of the table; auto detects it, as for `header` and `quotes`.
         header: whether the first line contains the column names.
         quotes: whether cells may be enclosed in quotes, which are then not part of the text.
@@ -74,29 +78,48 @@ def load(
             "dataset.target",
             "Give its name, such as c0 for a file without a header.",
         )
-    kinds = {**(types or {}), **({text: "text"} if text is not None else {})}
-    format_options = FormatOptions(separator, header=header, quotes=quotes, encoding=encoding)
-
-    def read(file: Path) -> Source:
-        return read_table(
-            file, types=kinds, missing=[""], **format_options.options()
-        )  # a text may be None or NA
-
-    source = read(place)
     targets = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}
-    named = {f"dataset.{key}": [name] for key, name in {**by, "text": text}.items() if name is not None}
-    source.require_all({"dataset.target": targets, **named})
-    text = _text_column(source, text, {*targets, *by.values()})
+    options = CellOptions(
+        separator,
+        header,
+        quotes,
+        encoding,
+        missing_values=missing_values if missing_values is not None else (),
+    )
+    settings = {f"dataset.{key}": [name] for key, name in {**by, "text": text}.items() if name is not None}
+    named = [*targets, *(name for names in settings.values() for name in names)]
+
+    def read(file: Path) -> RawTable:
+        return read_raw(file, options, named)
+
+    raw = read(place)
+    raw.origin.require_all({"dataset.target": targets, **settings})
+    text = _text_column(raw, text, {*targets, *by.values()})
+    used = {text, *targets, *by.values()}
+    if (expected := evaluation_columns()) is not None:
+        source = raw.read(expected)
+    else:
+        reading = options.reading({**(types or {}), text: "text"})
+        source = raw.decided(reading, [name for name in raw.names if name not in used])
+    source, dropped = drop_missing(source, targets, missing_target)
     empty = _count_empty(source, text, on_empty)
     first = len(source.frame)
     if test_path is not None:
-        test = read(typed(test_path))
-        test.require([text], f"dataset.test_path ({test.file.name})")
+        test_raw = read(typed(test_path))
+        test_raw.origin.require_all(
+            {f"dataset.test_path ({test_raw.origin.file.name})": list(source.frame.columns)}
+        )
+        test, more = drop_missing(test_raw.read(source.columns), targets, missing_target)
         empty += _count_empty(test, text, on_empty)
-        source = source.joined(test, targets)
+        source, dropped = source.joined(test), dropped + more
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(types or {}))
+    if test_path is not None:
+        check_known_classes(found, first, source, ", ".join(targets))
+    parts = parts_of(source, split, first if test_path is not None else None)
+    notes = [found.note, _note(empty), f"{dropped:,} rows without a target left out" if dropped else ""]
+    roles = {text: "text", **dict.fromkeys(targets, "target")}
     return Data(
         name=place.name.partition(".")[0],
         kind="tokens",
@@ -105,26 +128,28 @@ def load(
         classes=found.classes,
         targets=found.names,
         source=str(place),
-        test_rows=np.arange(first, len(source.frame)) if test_path is not None else None,
+        test_rows=parts.test,
+        val_rows=parts.val,
         groups=source.split_column(group, "group"),
         times=times,
-        parts=source.split_column(split, "split"),
-        warnings=tuple(time_warnings(source, times, time)),
-        note="; ".join(filter(None, [found.note, _note(empty)])),
+        parts=parts.words,
+        warnings=(*source.warnings, *time_warnings(source, times, time)),
+        note="; ".join(filter(None, notes)),
+        columns=source.columns.with_roles({name: role for role, name in by.items() if name} | roles),
     )
 
 
-def _text_column(source: Source, text: str | None, others: set[str | None]) -> str:
+def _text_column(raw: RawTable, text: str | None, others: set[str | None]) -> str:
     """Return the given text column, or the only one that no other setting names."""
     if text is not None:
         return text
-    candidates = [str(name) for name in source.frame.columns if name not in others]
+    candidates = [str(name) for name in raw.names if name not in others]
     if len(candidates) == 1:
         return candidates[0]
     raise DataError(
-        f"{source.file.name} has several columns that may contain the texts"
+        f"{raw.origin.file.name} has several columns that may contain the texts"
         if candidates
-        else f"there is no column left in {source.file.name} for the texts",
+        else f"there is no column left in {raw.origin.file.name} for the texts",
         "dataset.text",
         choices(candidates),
     )

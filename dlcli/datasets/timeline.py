@@ -7,8 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from dlcli.datasets.reading.dates import find_dates
 from dlcli.errors import DataError
+
+_GIVE = "Give each row a time, such as 2024-01-31 13:00; dataset.date_format gives the format of others."
 
 # Returns the place of a row, for messages.
 Where = Callable[[int], str]
@@ -36,17 +41,17 @@ def read_times(column: pd.Series, where: Where) -> pd.Series:
     """Return the times as comparable values: dates in UTC without a zone, or numbers.
 
     Raises:
-        DataError: a value is missing, or is neither a date nor a number.
+        DataError: a value is missing, or the column holds neither dates nor numbers.
     """
-    times = column
-    if not pd.api.types.is_numeric_dtype(column):
-        times = pd.to_datetime(column, format="mixed", errors="coerce", utc=True).dt.tz_localize(None)
-    wrong = np.flatnonzero(times.isna().to_numpy())
-    if len(wrong):
-        value = column.iloc[wrong[0]]
-        message = "a time is missing" if pd.isna(value) else f"{value!r} is not a time"
-        raise DataError(message, where(int(wrong[0])), "Give each row a time, such as 2024-01-31 13:00.")
-    return times
+    missing = np.flatnonzero(column.isna().to_numpy())
+    if len(missing):
+        raise DataError("a time is missing", where(int(missing[0])), _GIVE)
+    if not pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_datetime64_any_dtype(column):
+        dates = find_dates(pa.array(column.unique(), pa.string()).slice(0, 1))
+        wrong = dates[0].parse(pa.array(column, pa.string())).is_null() if dates else pa.array([True])
+        row = pc.index(wrong, True).as_py()
+        raise DataError(f"{column.iloc[max(row, 0)]!r} is not a time", where(max(row, 0)), _GIVE)
+    return column
 
 
 def lay_out(times: pd.Series, where: Where, *, gaps: bool = False, edge: int = 0) -> TimeGrid:

@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.reading.columns import KINDS, Columns
+from dlcli.datasets.reading.frames import read_frame
 from dlcli.errors import DataError, first_line
 
 
-def as_rows(x: Any, kind: str) -> Any:
+def as_rows(x: Any, kind: str, columns: Columns | None = None) -> Any:
     """Convert a caller's raw rows to the type of the kind of data.
 
-    This is a table for `table`, and an array or a table for `sequence`. Texts stay as they are; other rows become
-    arrays.
+    This is a table for `table`, and an array or a table for `sequence`; tables are read by the columns of the model.
+    Texts stay as they are; other rows become arrays.
 
     Raises:
         DataError: `x` is the name of a file, or cannot be converted to a table.
@@ -28,14 +30,21 @@ def as_rows(x: Any, kind: str) -> Any:
             "Pass an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
         )
     if kind == "sequence":
-        return x if isinstance(x, pd.DataFrame) else np.asarray(x)
+        return _read(x, columns) if isinstance(x, pd.DataFrame) else np.asarray(x)
     if kind == "table":
-        return x if isinstance(x, pd.DataFrame) else _as_table(x)
+        return _read(x if isinstance(x, pd.DataFrame) else _as_table(x), columns)
     if kind == "tokens":
         return x
     if isinstance(x, ImageFiles):  # are decoded batch by batch
         return x
     return x.to_numpy() if isinstance(x, pd.DataFrame) else np.asarray(x)
+
+
+def _read(x: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
+    """Return a table in memory as its columns are read from a file, unless it has been read already."""
+    if columns is None or KINDS in x.attrs:
+        return x
+    return read_frame(x, Columns(tuple(c for c in columns if c.role in ("feature", "id", "time"))))
 
 
 def _as_table(x: Any) -> pd.DataFrame:

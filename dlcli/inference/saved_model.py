@@ -7,6 +7,7 @@
     weights.safetensors   the best weights
     preprocessing.skops   the preprocessing, fitted on the training rows
     vocabulary.json       for texts: the tokens in the order of their numbers (for people; it is not read)
+    columns.json          for tables: the columns, and how their cells are read
     labels.json           names of the classes or labels, in the order of their codes
     digests.json          SHA-256 of the files above, compared before they are read
 
@@ -36,12 +37,14 @@ from dlcli import __version__
 from dlcli.config.build import TARGET, build, locate
 from dlcli.datasets.data import Kind
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun, NotSet, first_line
 from dlcli.files.regular import check_regular, os_reason
 from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
 from dlcli.gate.skops_format import UnsupportedObject, dump_fitted
+from dlcli.inference.columns import COLUMNS, read_columns
 from dlcli.inference.declared_size import check_declared_size, is_shape
 from dlcli.inference.rows import as_rows
 from dlcli.preprocessing.base import CountsLosses, HasVocabulary, Preprocessing
@@ -77,6 +80,7 @@ class SavedModel:
         input_shape: Shape of a row's `x`; a dimension that differs between rows is 0.
         image_kinds: For images in files, the number of each kind of pixels in the training data; None for runs of
             earlier versions.
+        columns: The columns of tables, by which new rows are read; None for other kinds of data.
     """
 
     network: Network
@@ -85,6 +89,7 @@ class SavedModel:
     kind: str
     input_shape: tuple[int, ...] = ()
     image_kinds: Mapping[str, int] | None = None
+    columns: Columns | None = None
 
     def outputs(
         self, x: Any, device: torch.device | str = "cpu", losses: Counter[str] | None = None
@@ -122,7 +127,7 @@ class SavedModel:
 
         What the preprocessing cuts or does not know is added to `losses`.
         """
-        return self.task.predictions(self.outputs(as_rows(x, self.kind), device, losses))
+        return self.task.predictions(self.outputs(as_rows(x, self.kind, self.columns), device, losses))
 
 
 def save_model(
@@ -137,6 +142,7 @@ def save_model(
     model_facts: Mapping[str, Any],
     task_facts: Mapping[str, Any],
     run_id: str,
+    columns: Columns | None = None,
 ) -> None:
     """Write a model folder.
 
@@ -151,6 +157,7 @@ def save_model(
         model_facts: Arguments that the model received from the data.
         task_facts: Arguments that the task received from the targets.
         run_id: ID of the run.
+        columns: The columns of tables.
     """
     files: dict[str, str | bytes | Path] = {_PREPROCESSING: _dump(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
@@ -158,6 +165,8 @@ def save_model(
             json.dumps(preprocessing.vocabulary(), ensure_ascii=False, indent=0)
         )
     files[_LABELS] = visible_json(json.dumps(task_facts.get("classes", []), ensure_ascii=False, indent=2))
+    if columns is not None:
+        files[COLUMNS] = visible_json(json.dumps(columns.to_json(), ensure_ascii=False, indent=1))
     description = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -219,6 +228,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
     network = Network(model, preprocessing.on_device())
+    columns = read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")
     return SavedModel(
         network,
@@ -227,6 +237,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         description["kind"],
         facts["input_shape"],
         kinds if isinstance(kinds, dict) else None,
+        columns,
     )
 
 

@@ -11,15 +11,14 @@ import numpy as np
 
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.data import Data
-from dlcli.datasets.evaluation_only import Targets, evaluating
+from dlcli.datasets.evaluation_only import Expected, Targets, evaluating
 from dlcli.datasets.images.told import unseen_kinds
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
+from dlcli.datasets.reading.told import unseen_notices
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.images import depth_of_model
-from dlcli.preprocessing.base import NeedsColumns
-from dlcli.preprocessing.table import Table
 from dlcli.tasks.base import Task
 
 # Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
@@ -50,11 +49,9 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
             model.image_kinds is None
         ):  # a run of an earlier version, which took the colours of transparent pixels
             section["background"] = "ignore"
-    if "types" in section:
-        section["types"] = {**section["types"], **_types(section, model)}
-        if section["types"].get(section.get("time")) == "categorical":
-            section["time"] = None  # a categorical column cannot be a feature of time
-    with evaluating(_targets(model.task)):
+    if model.kind in ("table", "tokens") and "time" in section:
+        section["time"] = None  # the order of the rows does not matter
+    with evaluating(Expected(_targets(model.task), model.columns)):
         data = read_rows(section)
     return _with_known_classes(data, model.task, file)
 
@@ -66,6 +63,8 @@ def notices_on_file(data: Data, model: SavedModel, file: Path) -> list[Notice]:
         text = f"{trained:,} of {len(data):,} rows are of a training part, and are evaluated like the others"
         hint = "Give the folder of the test rows."
         notices.append(Notice("training_rows", trained, text, str(file), hint))
+    if model.columns is not None and data.kind == "table":
+        notices += unseen_notices(model.columns.unseen(data.x), len(data), str(file))
     return notices
 
 
@@ -73,18 +72,6 @@ def _targets(task: Task) -> Targets:
     if getattr(task, "classes", ()):
         return "categorical"
     return "numeric" if task.kind == "regression" else "either"
-
-
-def _types(section: Mapping[str, Any], model: SavedModel) -> dict[str, str]:
-    """Return the types of columns that training inferred, possibly from more rows than the file has."""
-    types = {}
-    if isinstance(model.preprocessing, NeedsColumns):
-        needed = model.preprocessing.needed_columns()
-        types = {name: "categorical" for name, kind in needed.items() if kind == "categorical"}
-    if isinstance(model.preprocessing, Table):  # has the formats of dates
-        dates = model.preprocessing.dates_written()
-        types |= {name: "categorical" for name in dates if section["types"].get(name) == "date"}
-    return types
 
 
 def _with_known_classes(data: Data, task: Task, file: Path) -> Data:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.format_options import FormatOptions
+from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
 from dlcli.events import Listener, Note, RowsPredicted, Warned, ignore
@@ -144,7 +144,7 @@ def _read(
     read = partial(read_settings, recorded=opened.config["dataset"], overrides=data.settings)
     keep = None if data.keep == "all" else data.keep
     if model.kind == "table":
-        return read_tables(files, preprocessing, keep, read(FormatOptions))
+        return read_tables(files, model.columns, keep, read(CellOptions), report)
     if model.kind == "tokens":
         column = getattr(preprocessing, "column_", "") or None
         return read_texts(files, keep, read(TextSettings, text=column), report)
@@ -155,10 +155,12 @@ def _read(
         background = "ignore" if model.image_kinds is None else "white"
         return read_images(files, model, read(ImageSettings, background=background), report)
     if isinstance(preprocessing, Series):
-        return read_series(files, preprocessing, read(StepSettings, id=preprocessing.id_ or None))
+        return read_series(
+            files, preprocessing, model.columns, read(StepSettings, id=preprocessing.id_ or None)
+        )
     if isinstance(preprocessing, Sequences):
         settings = read(StepSettings, id=preprocessing.id_, time=preprocessing.time_)
-        return read_sequences(files, preprocessing, settings)
+        return read_sequences(files, preprocessing, model.columns, settings)
     raise InputError(
         f"{type(preprocessing).__name__} is not part of dlcli: files of such rows cannot be read",
         str(opened.folder),

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dlcli.datasets.measurements import check_no_missing
+from dlcli.datasets.reading.column import Column, Kind
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.series import time_column
 from dlcli.datasets.tables.arrow_types import dated
-from dlcli.datasets.tables.columns import Kind, as_categories, kind_of
-from dlcli.datasets.tables.format_options import FormatOptions
+from dlcli.datasets.tables.columns import as_categories, kind_of
+from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection
-from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.timeline import TimeGrid, following, lay_out, read_times
 from dlcli.errors import ConfigError, DataError
 from dlcli.prediction.new_rows import NewRows, labels_of
-from dlcli.prediction.tables import of_kinds
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 
@@ -30,7 +33,7 @@ _FILL = "Fill it in, or remove the step."
 
 
 @dataclass(frozen=True)
-class StepSettings(FormatOptions):
+class StepSettings(CellOptions):
     """Settings for reading tables of steps.
 
     Attributes:
@@ -45,7 +48,7 @@ class StepSettings(FormatOptions):
 
 
 def read_sequences(
-    files: Sequence[Path], preprocessing: Sequences, settings: StepSettings
+    files: Sequence[Path], preprocessing: Sequences, columns: Columns | None, settings: StepSettings
 ) -> Iterator[NewRows]:
     """Yield the sequences of each file with their IDs, or with row numbers if there is no column of IDs.
 
@@ -53,7 +56,7 @@ def read_sequences(
         DataError: A column or a value is missing, or a value is not a number.
     """
     for file in files:
-        source = _read(file, preprocessing.columns_, settings)
+        source = _read(file, preprocessing.columns_, columns, settings)
         for name in preprocessing.columns_:
             check_no_missing(source, name, _FILL)
         labels: dict[str, Any] = {"row": [0]}
@@ -66,7 +69,9 @@ def read_sequences(
         )
 
 
-def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSettings) -> Iterator[NewRows]:
+def read_series(
+    files: Sequence[Path], preprocessing: Series, columns: Columns | None, settings: StepSettings
+) -> Iterator[NewRows]:
     """Yield the series of each file, labelled with their names, if they have any, and the times of the forecast.
 
     Raises:
@@ -78,7 +83,7 @@ def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSett
         hint = "Put each series in a separate file."
         raise ConfigError("the model was trained on a single series, without an ID", "dataset.id", hint)
     for file in files:
-        source = _read(file, preprocessing.columns_, settings)
+        source = _read(file, preprocessing.columns_, columns, settings)
         time = settings.time or _dates(source, id)
         times = read_times(source.frame[time], partial(source.place, column=time)) if time else None
         if id is not None:
@@ -97,21 +102,50 @@ def read_series(files: Sequence[Path], preprocessing: Series, settings: StepSett
         rows = _renamed(pd.concat(frames, ignore_index=True), id, preprocessing.id_ or None)
         labels: dict[str, Any] = {id: np.repeat(names, preprocessing.horizon_)} if id else {}
         if time is not None:
-            labels[time] = np.concatenate(ahead)
+            labels[time] = _in_zone(np.concatenate(ahead), columns)
         elif not id:
             labels["row"] = np.zeros(preprocessing.horizon_, np.int64)
         yield NewRows(file, rows, dated(labels_of(files, file, **labels)))
 
 
-def _read(file: Path, columns: Sequence[str], settings: StepSettings) -> Source:
-    """Read all rows of a file; the columns of values are converted to numbers."""
-    kinds: dict[str, Kind] = dict.fromkeys(columns, "numeric")
-    if settings.id is not None:
-        kinds[settings.id] = "categorical"
-    (piece,) = read_pieces(file, ColumnSelection(kinds, others=True), settings, rows=None)
-    source = piece.source
-    source.require([settings.time] if settings.time else [], "dataset.time")
-    return Source(of_kinds(source, kinds), source.file, source.first)
+def _read(file: Path, values: Sequence[str], columns: Columns | None, settings: StepSettings) -> Source:
+    """Read all rows of a file by the model's columns; those of times and ids may have other names than in training."""
+    (piece,) = read_pieces(
+        file, ColumnSelection([*values, *filter(None, [settings.id])], others=True), settings, rows=None
+    )
+    raw = piece.raw
+    raw.origin.require([settings.time] if settings.time else [], "dataset.time")
+    known = {column.name: column for column in columns or () if column.name in values}
+    for role, name in (("time", settings.time), ("id", settings.id)):
+        found = next((column for column in columns or () if column.role == role), None)
+        if found is not None and (name or role == "time"):
+            known[name or found.name] = replace(found, name=name or found.name)
+    kinds: dict[str, Kind] = dict.fromkeys(values, "numeric")
+    kinds |= {settings.id: "categorical"} if settings.id else {}
+    known |= {name: Column(name, kind) for name, kind in kinds.items() if name not in known}
+    reading = settings.applied_to(Columns(tuple(known.values())))
+    if columns is not None and (settings.time is None or settings.time in known):
+        return raw.read(reading)
+    # Without a record of the times, how they are written is decided by this file.
+    options = settings.reading()
+    return _joined(raw, reading, replace(options, types=kinds))
+
+
+def _joined(raw: RawTable, reading: Columns, options: ReadingOptions) -> Source:
+    """Return the known columns, and the others by what is decided on this file."""
+    others = replace(raw, table=raw.table)
+    known = raw.read(reading)
+    decided = others.decided(options, [column.name for column in reading])
+    frame = pd.concat([known.frame, decided.frame], axis=1)
+    return replace(known, frame=frame)
+
+
+def _in_zone(times: np.ndarray, columns: Columns | None) -> Any:
+    """Return times in the zone in which the training file gives them."""
+    zone = next((column.date.zone for column in columns or () if column.role == "time"), "")
+    if not zone or zone == "mixed" or not np.issubdtype(times.dtype, np.datetime64):
+        return times
+    return pa.array(times, pa.timestamp("us", zone))
 
 
 def _renamed(frame: pd.DataFrame, given: str | None, fitted: str | None) -> pd.DataFrame:

@@ -1,59 +1,64 @@
-"""Read new rows from tables, piece by piece."""
+"""Read new rows from tables, piece by piece, by the columns of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from dlcli.datasets.tables.columns import Kind, as_dates, as_numbers
-from dlcli.datasets.tables.format_options import FormatOptions
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.told import unseen_notices
+from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection, Piece
-from dlcli.datasets.tables.source import Source
 from dlcli.prediction.new_rows import NewRows, labels_of
-from dlcli.preprocessing.base import NeedsColumns, Preprocessing
-from dlcli.preprocessing.table import Table
-
-_CORRECT = "Correct it, or leave the cell empty if there is no value."
 
 
 def read_tables(
-    files: Sequence[Path], preprocessing: Preprocessing, keep: Sequence[str] | None, written: FormatOptions
+    files: Sequence[Path],
+    columns: Columns | None,
+    keep: Sequence[str] | None,
+    options: CellOptions,
+    report: Callable[[Notice], None],
 ) -> Iterator[NewRows]:
     """Yield rows with their numbers, counted from 0 in each file, and the kept columns (all if `keep` is None).
 
+    Args:
+        files: the files.
+        columns: the columns of the model; None reads all columns, each by what its piece of the file says.
+        keep: columns that are kept for the output.
+        options: format of the files.
+        report: receives, after the last row, the notice on categories that training did not see.
+
     Raises:
-        DataError: A column is missing, or a value does not have the type of its column.
+        DataError: A column is missing, or a value does not have the kind of its column.
     """
-    known = isinstance(preprocessing, NeedsColumns)
-    kinds = preprocessing.needed_columns() if isinstance(preprocessing, NeedsColumns) else {}
-    dates = preprocessing.dates_written() if isinstance(preprocessing, Table) else {}
+    features = Columns(tuple(columns.features())) if columns is not None else Columns(())
+    known = options.applied_to(features)
+    selection = ColumnSelection([column.name for column in known], columns is None, keep)
+    rows, unseen = 0, pd.Series(dtype="int64")
     for file in files:
-        for piece in read_pieces(file, ColumnSelection(kinds, not known, keep), written):
-            yield NewRows(file, of_kinds(piece.source, kinds, dates), labels_of_piece(files, file, piece))
+        for piece in read_pieces(file, selection, options):
+            labels = labels_of_piece(files, file, piece)
+            if columns is None:
+                frame = piece.raw.decided(ReadingOptions()).frame
+            else:
+                frame = piece.raw.read(known).frame
+                unseen = unseen.add(pd.Series(known.unseen(frame), dtype="int64"), fill_value=0)
+            rows += len(frame)
+            yield NewRows(file, frame, labels)
+    for notice in unseen_notices({str(name): int(count) for name, count in unseen.items()}, rows):
+        report(notice)
 
 
 def labels_of_piece(files: Sequence[Path], file: Path, piece: Piece) -> pa.Table:
     """Return a table of the rows' numbers and the kept columns."""
-    labels = labels_of(files, file, row=np.arange(len(piece.source.frame)) + piece.first)
+    labels = labels_of(files, file, row=np.arange(len(piece.raw)) + piece.first)
     for name in piece.kept.column_names:
         labels = labels.append_column(piece.kept.field(name), piece.kept[name])
     return labels
-
-
-def of_kinds(
-    source: Source, kinds: Mapping[str, Kind], dates: Mapping[str, str | None] | None = None
-) -> pd.DataFrame:
-    """Convert columns to their kinds while the line of a wrong value is known; `dates` holds the formats of dates."""
-    changed = {
-        name: as_numbers(source.frame[name], source.place, _CORRECT)
-        if kind == "numeric"
-        else as_dates(source.frame[name], source.place, (dates or {}).get(name))
-        for name, kind in kinds.items()
-        if kind in ("numeric", "date")
-    }
-    return source.frame.assign(**changed)

@@ -16,6 +16,8 @@ import pyarrow as pa
 from dlcli.datasets.folders.archives import is_archive
 from dlcli.datasets.folders.classes import list_files
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.column import Column
+from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.compression import format_of, opened
 from dlcli.datasets.tables.files import require_file
 from dlcli.datasets.tables.format_options import FormatOptions
@@ -102,9 +104,11 @@ def _in_table(
     stream: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     column = settings.text
-    wanted = ColumnSelection({column: "text"} if column else {}, column is None, keep, missing=("",))
+    wanted = ColumnSelection([column] if column else [], column is None, keep)
     for piece in read_pieces(file, wanted, settings, stream=stream):
-        yield NewRows(file, Texts.of(piece.source.frame, column or ""), labels_of_piece(files, file, piece))
+        labels = labels_of_piece(files, file, piece)
+        as_texts = Columns(tuple(Column(name, "text", missing=()) for name in piece.raw.names))
+        yield NewRows(file, Texts.of(piece.raw.read(as_texts).frame, column or ""), labels)
 
 
 def _one_a_line(files: Sequence[Path], file: Path, encoding: str, stream: IO[bytes]) -> Iterator[NewRows]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from torch import nn
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.columns import Kind
+from dlcli.datasets.reading.column import Kind
 
 
 class Preprocessing(Protocol):

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.tables.columns import Place, as_numbers
+from dlcli.datasets.reading.column import Place
+from dlcli.datasets.tables.columns import as_numbers
 from dlcli.errors import DataError
 
 _HINT = "Give a finite number."

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from dlcli.datasets.tables.columns import (
-    DATE_FORMATS,
-    ISO,
-    Kind,
-    as_categories,
-    as_dates,
-    as_numbers,
-    is_text,
-    kind_of,
-    named,
-)
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, named
+from dlcli.datasets.tables.source import column_kinds
 from dlcli.errors import DataError
 from dlcli.preprocessing.columns.categories import Categories, Encoding, MissingName, Rare
 from dlcli.preprocessing.columns.dates import DateParts
@@ -34,8 +26,9 @@ _ROWS = 1 << 14
 class Table(BaseEstimator):
     """Converts columns to `x` `(N, F)`, float32, and with `categorical=embedding` to `x_cat` `(N, K)`, int64.
 
-    The kind of a column follows from its type in the rows that are fitted; columns of long text are left out. `x`
-    consists of numbers and booleans, the parts of dates, indicators of missing values, and the encoded categories.
+    The kind of a column is that by which its file was read, or follows from its type in the rows that are fitted.
+    Columns of long text, and columns without any value in the rows that are fitted, are left out. `x` consists of
+    numbers and booleans, the parts of dates, indicators of missing values, and the encoded categories.
 
     Args:
         scaling: scaling of numbers: `standard` (mean 0, deviation 1), `min_max` (range 0 to 1), `robust` (by median and
@@ -91,13 +84,14 @@ class Table(BaseEstimator):
     def kept_rows(self, x: pd.DataFrame, y: np.ndarray) -> np.ndarray:
         """Return a mask `(N,)` of the training rows to keep, without duplicates, gaps and outliers to be dropped."""
         kept = np.ones(len(x), dtype=bool)
+        kinds = column_kinds(x)
         if self.duplicates == "drop":
             targets = pd.DataFrame(y.reshape(len(y), -1), index=x.index).add_prefix("\0")
             kept &= ~pd.concat([x, targets], axis=1).duplicated().to_numpy()
         if self.missing == "drop":
-            used = [name for name in x.columns if not is_text(x[name])]
+            used = [name for name in x.columns if kinds[str(name)] != "text" and x[name].notna().any()]
             kept &= x[used].notna().all(axis=1).to_numpy()
-        numeric = [name for name in x.columns if kind_of(x[name]) == "numeric"]
+        numeric = [name for name in x.columns if kinds[str(name)] == "numeric"]
         if self.outliers == "drop" and numeric and kept.any():
             values = x[numeric].to_numpy(dtype=np.float64, na_value=np.nan)
             bounds = Clip(self.outlier_rule, self.outlier_limit).fit(values[kept])
@@ -110,22 +104,23 @@ class Table(BaseEstimator):
         Raises:
             DataError: no usable column is left.
         """
-        kinds = {str(name): "text" if is_text(x[name]) else kind_of(x[name]) for name in x.columns}
-        self.numeric_ = [name for name, kind in kinds.items() if kind in ("numeric", "boolean")]
-        self.categories_ = [name for name, kind in kinds.items() if kind == "categorical"]
-        dated = [name for name, kind in kinds.items() if kind == "date" and self.dates == "parts"]
-        self.left_out_ = [name for name in kinds if name not in (*self.numeric_, *self.categories_, *dated)]
-        if len(self.left_out_) == len(kinds):
+        kinds = column_kinds(x)
+        self.left_out_ = dict(self._unused(x, kinds))
+        used = {name: kind for name, kind in kinds.items() if name not in self.left_out_}
+        if not used:
+            culprits = ", ".join(f"{name} ({why})" for name, why in list(self.left_out_.items())[:8])
             raise DataError(
-                "all columns are texts or dates that are left out",
+                f"all columns are left out: {culprits}",
                 "preprocessing",
-                "Use dataset=text for a column of texts, and preprocessing.dates=parts for dates.",
+                "Set dataset.types for columns that are no texts, such as {NAME: categorical}; use dataset=text for a "
+                "column of texts, and preprocessing.dates=parts for dates.",
             )
+        self.numeric_ = [name for name, kind in used.items() if kind in ("numeric", "boolean")]
+        self.categories_ = [name for name, kind in used.items() if kind == "categorical"]
+        dated = [name for name, kind in used.items() if kind == "date"]
         x = x.set_axis(list(kinds), axis=1)
-        self.columns_ = [name for name in kinds if name not in self.left_out_]
+        self.columns_ = list(used)
         self.dates_ = {name: DateParts().fit(x[name]) for name in dated}
-        written = x.attrs.get(DATE_FORMATS, {})
-        self.dates_written_ = {name: written.get(name, ISO) for name in dated}
         self.numbers_ = Numbers(
             self.scaling,
             "median" if self.missing == "drop" else self.missing,
@@ -139,6 +134,16 @@ class Table(BaseEstimator):
             ).fit(self._names_of(x))
         self.rows_seen_ = len(x)
         return self
+
+    def _unused(self, x: pd.DataFrame, kinds: Mapping[str, Kind]) -> Iterator[tuple[str, str]]:
+        """Yield the columns that are left out, and why."""
+        for number, (name, kind) in enumerate(kinds.items()):
+            if kind == "text":
+                yield name, "text"
+            elif kind == "date" and self.dates == "drop":
+                yield name, "date"
+            elif not x.iloc[:, number].notna().any():
+                yield name, "empty in the training rows"
 
     def transform(self, x: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the fields of the rows; columns may be in any order, and those that were not fitted are ignored.
@@ -161,10 +166,6 @@ class Table(BaseEstimator):
         """Return the fitted columns and their kinds; booleans count as numbers."""
         kinds: dict[str, Kind] = dict.fromkeys(self.columns_, "numeric")
         return kinds | dict.fromkeys(self.categories_, "categorical") | dict.fromkeys(self.dates_, "date")
-
-    def dates_written(self) -> dict[str, str | None]:
-        """Return the date format of each date column in the training file; empty for runs that did not record it."""
-        return getattr(self, "dates_written_", {})
 
     def facts(self) -> dict[str, Any]:
         """Return `cardinalities`, the number of codes of each column of `x_cat`; empty without `x_cat`."""
@@ -194,11 +195,9 @@ class Table(BaseEstimator):
         return {"x": np.concatenate([scaled, encoded], axis=1)}
 
     def _dates_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
-        place, written = _placed_from(first), self.dates_written()
+        place = _placed_from(first)
         return [
-            part
-            for name, parts in self.dates_.items()
-            for part in parts.transform(as_dates(x[name], place, written.get(name)))
+            part for name, parts in self.dates_.items() for part in parts.transform(as_dates(x[name], place))
         ]
 
     def _names_of(self, x: pd.DataFrame) -> np.ndarray:

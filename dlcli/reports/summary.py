@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torchinfo
 from torch import Tensor, nn
 
-from dlcli.datasets.data import Data
-from dlcli.datasets.notices import told
+from dlcli.datasets.data import Data, take
+from dlcli.datasets.notices import Notice, told
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.told import unseen_notices
 from dlcli.files.paths import display
 from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
@@ -55,8 +58,13 @@ def panel_rows(
     task: Task,
     summary: ModelSummary,
     run_dir: Path,
+    columns: Columns | None = None,
 ) -> dict[str, str]:
-    """Return the panel's rows: data, task, split, preprocessing, how rows are read, model and the run's folder."""
+    """Return the panel's rows: data, task, split, preprocessing, how rows are read, model and the run's folder.
+
+    `columns` are those of a table after fitting: which are left out, and whose categories training has seen.
+    """
+    unseen = unseen_categories(data, split, columns)
     sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
     order = ", split in time" if in_time(data, split) else ""
     frozen = summary.parameters - summary.trainable
@@ -64,8 +72,9 @@ def panel_rows(
     reading = "; ".join(filter(None, [told(data.notices), *own]))
     trains = f" ({summary.trainable:,} trainable)" if frozen else ""
     return {
-        **describe_question(data, task),
+        **describe_question(data, task, columns),
         "rows": sizes + order,
+        **({"unseen": unseen[0].text} if unseen else {}),
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         **({"reading": reading} if reading else {}),
         "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
@@ -73,11 +82,21 @@ def panel_rows(
     }
 
 
-def describe_question(data: Data, task: Task) -> dict[str, str]:
-    """Return the rows of every panel: data, the dataset's note and task."""
+def unseen_categories(data: Data, split: Split, columns: Columns | None) -> list[Notice]:
+    """Return the notice on validation and test rows with categories that training did not see."""
+    if columns is None or data.kind != "table":
+        return []
+    rows = np.concatenate([split.val, split.test])
+    return unseen_notices(columns.unseen(take(data.x, rows)), len(rows), data.source)
+
+
+def describe_question(data: Data, task: Task, columns: Columns | None = None) -> dict[str, str]:
+    """Return the rows of every panel: data, the dataset's note, what is left out or converted, and task."""
+    columns = columns or data.columns
     return {
         "data": f"{data.name}: {len(data):,} {_plural(data)}, {_targets(data)}",
         **({"note": data.note} if data.note else {}),
+        **(columns.panel() if columns is not None else {}),
         "task": task.describe(),
     }
 

@@ -186,7 +186,7 @@ def test_a_later_file_that_does_not_continue_is_rejected(tmp_path: Path) -> None
     assert caught.value.problems[0].where == at(tmp_path, line=2, file="later.csv")
     with pytest.raises(DataError, match="no column shop"):
         load(tmp_path, table(0, 40, shops), table(40, 60, shops).drop(columns="shop"))
-    with pytest.raises(DataError, match="dates and the other has numbers"):
+    with pytest.raises(DataError, match="column day: '0' is not a date"):
         load(tmp_path, table(0, 40, shops), table(40, 60, shops).assign(day=range(20)))
     with pytest.raises(DataError, match="no forecast of 3 steps lies in this file") as caught:
         load(tmp_path, table(0, 40, shops), table(40, 42, shops))

@@ -143,7 +143,7 @@ def test_times_are_sorted_as_dates_not_as_strings() -> None:
     data = load(write(text), "y", time="day")
     assert np.argsort(data.times).tolist() == [0, 2, 1]
     assert refused(text + "4,soon,3.5\n", time="day")[:2] == (
-        "t.csv:5, column day", "'soon' is not a date in the format of the previous ones",
+        "t.csv:5, column day", "'soon' is not a date in the format %m/%d/%Y",
     )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def test_booleans_with_missing_values_in_test_rows_only() -> None:
     np.testing.assert_array_equal(data.x["a"].to_numpy(), [1, 0, 1, np.nan, 0])
     assert (data.classes, data.y.tolist()) == (("False", "True"), [0, 1, 1, 0, 1])
     write("a,y\ntrue,2\n", "test.csv")
-    with pytest.raises(DataError, match=r"test.csv:2, column y: 2 is neither true nor false"):
+    with pytest.raises(DataError, match=r"test.csv:2, column y: '2' is neither true nor false"):
         load("t.csv", "y", test_path="test.csv")
 
 
@@ -200,14 +200,15 @@ def test_given_types() -> None:
         ("a,y\n1,u\n2,\n3,\n", {}, "t.csv:3, column y", "the target is missing (and in 1 more rows)"),
         ("a,y\n1,u\n2,u\n", {}, "t.csv, column y", "all rows are of one class, u"),
         ("a,y\n1,1.5\n2,1.5\n", {}, "t.csv, column y", "all rows have the same target, 1.5"),
-        ("a,y\n" + "1,2.5\n" * 20 + "1,oops\n", {}, "t.csv:22, column y", "'oops' is not a number"),
+        ("a,y\n" + "1,2.5\n" * 20 + "1,oops\n", {}, "t.csv:22, column y",
+         "'oops' is not a number, but all other values of the target are"),
         ("a,y\n1,0.5\ninf,1.5\n", {}, "t.csv:3, column a", "inf is infinite"),
         ("a,y\n1,0.5\n2,inf\n", {}, "t.csv:3, column y", "'inf' is infinite"),
         ("a,Y\n1,2\n", {}, "dataset.target", "there is no column y in t.csv"),
         ("a,y\n1,2\n", {"drop": ["b"]}, "dataset.drop", "there is no column b in t.csv"),
         ("a,y\n1,2\nx,3\n", {"types": {"a": "numeric"}}, "t.csv:3, column a", "'x' is not a number"),
         ("a,y\n2024-01-01,2\n2024-13-01,3\n", {"types": {"a": "date"}}, "t.csv:3, column a",
-         "'2024-13-01' is not a date in the format of the previous ones"),
+         "'2024-13-01' is not a date such as 2024-12-31"),
         ("a,g,y\n1,p,2\n2,,3\n", {"group": "g"}, "t.csv:3, column g", "the value for dataset.group is missing"),
         ("y\n1\n2\n", {}, "dataset", "there is no column left in t.csv to predict y from"),
     ],
@@ -230,7 +231,8 @@ def test_numbered_columns_are_listed_in_order() -> None:
     text = "\n".join(",".join(str(row + column) for column in range(12)) for row in range(5))
     assert refused(text, target="quality", header=False)[2] == (
         "Choices: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11. "
-        "The file has no header, so the columns are numbered."
+        "The first line is read as a row, so the columns are numbered; if it has their names, set "
+        "dataset.header=true."
     )
 
 
@@ -262,9 +264,9 @@ def test_missing_files_and_invalid_tables_are_reported() -> None:
     [
         ('{"y": 1}\n\n{"y": "u"}\n', "t.jsonl:3, column y", "is a string, but previous values of the column"),
         ('{"y": 1}\n{"y": 2\n', "t.jsonl:2", "is not JSON: Expecting"),
-        ('[{"y": 1}, {"y": 2}]\n', "t.jsonl:1", "is a list, not an object"),
+        ('[{"y": 1}, 2]\n', "t.jsonl, item 1", "is a number, not an object"),
     ],
-    ids=["two kinds", "cut off", "a list around"],
+    ids=["two kinds", "cut off", "an item of a list"],
 )
 def test_invalid_json_lines_are_reported(text: str, where: str, message: str) -> None:
     found = refused(text, name="t.jsonl")

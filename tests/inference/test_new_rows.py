@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dlcli.errors import DataError
-from dlcli.inference.saved_model import as_rows
+from dlcli.inference.rows import as_rows
 
 
 @pytest.mark.parametrize(

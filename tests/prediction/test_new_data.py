@@ -43,6 +43,7 @@ def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tupl
         input_shape=(1, 4, 4),
         image_kinds={},
         notices=lambda losses: [],
+        columns=None,
     )
     opened: Any = SimpleNamespace(config={"dataset": config}, folder=Path("run"))
     lines: list[pa.Table] = []
@@ -264,7 +265,7 @@ def test_what_is_no_image_is_named_or_left_out(pictures: Path) -> None:
 )
 def test_what_cannot_be_is_told(kind: str, words: list[str], keep: str | None, told: str) -> None:
     model: Any = SimpleNamespace(
-        kind=kind, preprocessing=torch.nn.Identity(), input_shape=(1, 4, 4), image_kinds={}
+        kind=kind, preprocessing=torch.nn.Identity(), input_shape=(1, 4, 4), image_kinds={}, columns=None
     )
     opened: Any = SimpleNamespace(config={"dataset": {}}, folder=Path("run"))
     with pytest.raises(InputError, match=told):

@@ -186,7 +186,9 @@ def test_new_rows_may_be_of_one_class(count: int, runs: Path, rows: pd.DataFrame
 @pytest.mark.parametrize("text", ["a,n\n1,2\n", "a,n\n1,2\n2,2\n"])
 def test_new_targets_may_be_equal(text: str) -> None:
     Path("few.csv").write_text(text)
-    model: Any = SimpleNamespace(kind="table", preprocessing=None, task=SimpleNamespace(kind="regression"))
+    model: Any = SimpleNamespace(
+        kind="table", preprocessing=None, columns=None, task=SimpleNamespace(kind="regression")
+    )
     dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "n", "types": {}}
     data = labelled_rows(dataset, Path("few.csv"), model)
     assert (set(data.y.tolist()), data.target_kind) == ({2}, "regression")
@@ -197,14 +199,16 @@ def test_new_targets_may_be_equal(text: str) -> None:
 def test_as_many_classes_as_rows_judge_a_model() -> None:
     Path("few.csv").write_text("a,c\n" + "".join(f"{row},k{row}\n" for row in range(30)))
     task = SimpleNamespace(kind="multiclass", classes=[f"k{number}" for number in range(40)])
-    model: Any = SimpleNamespace(kind="table", preprocessing=None, task=task)
+    model: Any = SimpleNamespace(kind="table", preprocessing=None, columns=None, task=task)
     dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "c", "types": {}}
     assert labelled_rows(dataset, Path("few.csv"), model).y.tolist() == list(range(30))
 
 
 def test_few_numbers_are_no_classes_where_the_run_has_learnt_numbers() -> None:
     Path("few.csv").write_text("a,n\n1,2\n2,3\n3,2\n")
-    model: Any = SimpleNamespace(kind="table", preprocessing=None, task=SimpleNamespace(kind="regression"))
+    model: Any = SimpleNamespace(
+        kind="table", preprocessing=None, columns=None, task=SimpleNamespace(kind="regression")
+    )
     dataset = {"_target_": "dlcli.datasets.table.load", "path": "old.csv", "target": "n", "types": {}}
     data = labelled_rows({**dataset, "test_path": "gone.csv", "split": "part"}, Path("few.csv"), model)
     assert (data.y.tolist(), data.targets, data.test_rows) == ([2, 3, 2], ("n",), None)

@@ -150,9 +150,9 @@ def test_the_same_category_in_another_type() -> None:
 def test_long_text_is_left_out() -> None:
     frame = pd.DataFrame({"a": range(60), "note": [f"text {n}" for n in range(60)]})
     fitted = Table().fit(frame)
-    assert fitted.left_out_ == ["note"]
+    assert fitted.left_out_ == {"note": "text"}
     assert fitted.transform(frame[["a"]])["x"].shape == (60, 1)
-    with pytest.raises(DataError, match="all columns are texts"):
+    with pytest.raises(DataError, match="all columns are left out: note"):
         Table().fit(frame[["note"]])
 
 

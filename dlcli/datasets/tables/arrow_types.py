@@ -1,49 +1,12 @@
-"""Conversion of Arrow types to the column types of tables: numbers, booleans, dates and strings."""
+"""Arrow types of tables: those that are supported, and conversion of whole tables to pandas."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from dlcli.errors import DataError
-
-
-def to_frame(table: pa.Table, file: Path) -> pd.DataFrame:
-    """Convert a table to pandas, column by column; each Arrow column is freed if nothing else refers to the table.
-
-    Raises:
-        DataError: a column contains lists, structs or bytes.
-    """
-    columns = []
-    for number in reversed(range(table.num_columns)):
-        columns.append(to_series(table.column(number), table.field(number), file))
-        table = table.remove_column(number)
-    return from_columns(columns[::-1])
-
-
-def to_series(column: pa.ChunkedArray, field: pa.Field, file: Path) -> pd.Series:
-    """Convert one column to pandas, with its name.
-
-    Raises:
-        DataError: the column contains lists, structs or bytes.
-    """
-    plain = _plain(field, file)
-    if plain != field.type:
-        column = column.cast(plain, safe=False)
-    return column.to_pandas(date_as_object=False).rename(field.name)
-
-
-def from_columns(columns: Sequence[pd.Series]) -> pd.DataFrame:
-    """Return a table of columns without copying them; names may be duplicate."""
-    frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
-    frame.columns = [str(column.name) for column in columns]
-    # Arrow's memory pool keeps freed memory for later use, which can be much for a large table.
-    pa.default_memory_pool().release_unused()
-    return frame
-
 
 # Metadata of an Arrow field whose times are dates without a time of day.
 DATES = {b"dlcli": b"dates"}
@@ -59,21 +22,6 @@ def dated(table: pa.Table) -> pa.Table:
     return table
 
 
-def _plain(field: pa.Field, file: Path) -> pa.DataType:
-    kind, types = field.type, pa.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if types.is_null(kind) or types.is_decimal(kind):
-        return pa.float64()
-    if types.is_time(kind) or types.is_large_string(kind):
-        return pa.string()
-    if types.is_timestamp(kind):
-        return pa.timestamp("us")  # the time zone is dropped, since it is the same for all rows of a column
-    if is_unsupported(field):
-        raise unsupported_column(field.name, str(kind), file)
-    return kind
-
-
 def is_unsupported(field: pa.Field) -> bool:
     """Return whether a column contains lists, structs, bytes or durations, which tables do not support."""
     kind, types = field.type, pa.types
@@ -85,6 +33,17 @@ def is_unsupported(field: pa.Field) -> bool:
         or types.is_binary(kind)
         or types.is_large_binary(kind)
     )
+
+
+def check_supported(schema: pa.Schema, file: Path) -> None:
+    """Raise an error if a column contains lists, structs, bytes or durations.
+
+    Raises:
+        DataError: a column does.
+    """
+    for field in schema:
+        if is_unsupported(field):
+            raise unsupported_column(field.name, str(field.type), file)
 
 
 def unsupported_column(name: str, kind: str, file: Path) -> DataError:

@@ -1,33 +1,19 @@
-"""Kinds of columns, and conversion of values to them, shared by files, tables in memory and new rows."""
+"""Conversion of tables in memory, whose columns have the types of pandas."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Collection
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.tseries.api import guess_datetime_format
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from dlcli.datasets.reading.column import Kind, Place
+from dlcli.datasets.reading.dates import DateFormat, find_dates
+from dlcli.datasets.reading.words import is_text_by
 from dlcli.errors import DataError
-
-Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
-
-# Returns the place of a row's position and a column's name, for messages.
-Place = Callable[[int, str], str]
-
-# A string column is text if the number of its distinct values exceeds both this number and this share of its rows.
-_TEXTS, _TEXT_SHARE = 50, 0.5
-
-# Share of numeric values from which the other values of a column are considered mistakes.
-_MOSTLY = 0.9
-
-# pandas' format of unambiguous dates, which begin with the year.
-ISO = "ISO8601"
-
-# Key of `DataFrame.attrs` for the formats of date columns in the file, by column name.
-DATE_FORMATS = "dlcli.dates"
 
 # Category of missing values.
 MISSING = "(missing)"
@@ -59,14 +45,7 @@ def is_text(values: pd.Series) -> bool:
     """Return whether a string column has mostly distinct values."""
     if kind_of(values) != "categorical":
         return False
-    distinct = values.nunique()
-    return distinct > _TEXTS and distinct > _TEXT_SHARE * values.notna().sum()
-
-
-def is_mostly_numbers(values: pd.Series) -> bool:
-    """Return whether a string column contains numbers, except for a few likely mistakes."""
-    known = values.dropna()
-    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().mean() >= _MOSTLY)
+    return is_text_by(values.nunique(), int(values.notna().sum()))
 
 
 def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
@@ -93,59 +72,31 @@ def as_categories(values: pd.Series) -> np.ndarray:
     return np.array([*(_name(value) for value in found), MISSING], dtype=object)[codes]
 
 
-def as_dates(values: pd.Series, place: Place, written: str | None = None) -> pd.Series:
-    """Return dates with NaT for missing values; dates with a time zone are converted to UTC.
-
-    `written` is the format of the dates if it is known (see `date_format_of`), so that the first row does not decide
-    whether 05/06 is in May or in June. Dates that begin with the year are accepted in addition.
+def as_dates(values: pd.Series, place: Place) -> pd.Series:
+    """Return dates with NaT for missing values; strings are read in one format, and converted to UTC.
 
     Raises:
-        DataError: a value is not a date, or has another format than the first.
+        DataError: a value is not a date, or all are dates in two formats.
     """
     if kind_of(values) == "date":
         return values
-    strings = _strings(values)
-    others = "the previous ones" if written is None else "those of the training data"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas' warning that it found no format, reported as an error below
-        dates = pd.to_datetime(strings, format=written, errors="coerce", utc=True)
-        if written not in (None, ISO) and dates.isna().any():
-            dates = dates.fillna(pd.to_datetime(strings, format=ISO, errors="coerce", utc=True))
-    dates = dates.dt.tz_localize(None)
-    wrong = dates.isna().to_numpy() & values.notna().to_numpy()
-    _raise_if(
-        values, wrong, f"is not a date in the format of {others}", place, "Write dates like 2024-12-31."
+    strings = pa.array(_strings(values), pa.string(), from_pandas=True)
+    found = find_dates(pc.drop_null(pc.unique(strings)))
+    if len(found) > 1:
+        formats = " or ".join(format.describe() for format in found)
+        raise DataError(
+            f"{values.dropna().iloc[0]!r} may be written as {formats}",
+            place(int(values.notna().to_numpy().argmax()), str(values.name)),
+            "Write dates like 2024-12-31.",
+        )
+    dates = pd.Series(
+        (found[0] if found else DateFormat()).parse(strings).to_pandas().to_numpy("datetime64[us]"),
+        index=values.index,
+        name=values.name,
     )
+    wrong = dates.isna().to_numpy() & values.notna().to_numpy()
+    _raise_if(values, wrong, "is not a date such as 2024-12-31", place, "Write dates like 2024-12-31.")
     return dates
-
-
-def date_format_of(values: pd.Series) -> str | None:
-    """Return the format of a column's dates for `as_dates`; None if pandas finds none."""
-    known = values.dropna()
-    if kind_of(values) == "date" or known.empty:
-        return ISO
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas' warning that the day comes first
-        found = guess_datetime_format(str(known.iloc[0]))
-    return ISO if found and found.startswith("%Y") else found
-
-
-def as_kind(values: pd.Series, kind: Kind, place: Place, written: str | None = None) -> pd.Series:
-    """Convert a column to the type of a kind, keeping missing values; `written` is the format of dates.
-
-    Raises:
-        DataError: a value does not have this kind.
-    """
-    if kind in ("categorical", "text"):
-        names = pd.Series(as_categories(values), index=values.index, name=values.name)
-        return names.where(values.notna()).astype("str")
-    if kind == "date":
-        return as_dates(values, place, written)
-    if kind_of(values) == "numeric" and values.notna().all():
-        as_numbers(values, place)
-        return values
-    numbers = as_numbers(values, place)
-    return pd.Series(numbers, index=values.index, name=values.name)
 
 
 def _strings(values: pd.Series) -> pd.Series:

@@ -5,29 +5,25 @@ from __future__ import annotations
 import codecs
 import io
 import itertools
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
-from dlcli.datasets.tables.arrow_types import to_frame
 from dlcli.datasets.tables.bounds import LONGEST_LINE
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
 from dlcli.datasets.tables.dialect import Dialect, quotes_are_literal, sniff
-from dlcli.datasets.tables.lines import codec, is_utf8
-from dlcli.datasets.tables.source import Source
-from dlcli.errors import DataError, first_line
-from dlcli.formatting import amount
+from dlcli.datasets.tables.format_options import FormatOptions
+from dlcli.datasets.tables.layout import ROW_NAMES, Layout, find_layout
+from dlcli.datasets.tables.lines import codec, is_utf8, text_lines
+from dlcli.datasets.tables.source import RawTable
+from dlcli.errors import DataError, Problem, first_line
+from dlcli.formatting import amount, counted
 from dlcli.process.memory import free_memory
-
-# Strings that denote a missing value; "?" is used by the UCI repository.
-MISSING = (
-    "", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA",
-    "-NaN", "-nan",
-)  # fmt: skip
 
 # Number of lines used to detect the dialect; fewer, but at least two, if they exceed this number of bytes.
 _LINES, _LENGTH = 50, 1 << 22
@@ -42,115 +38,133 @@ _BLOCK = 1 << 20
 _ROW_TOO_LONG = "straddles two block boundaries"
 
 
-def read_delimited(
-    file: Path | Excerpt,
-    *,
-    separator: str | None = None,
-    decimal: str | None = None,
-    header: bool | None = None,
-    encoding: str = "utf-8",
-    types: Mapping[str, str] | None = None,
-    quotes: bool | None = None,
-    missing: Sequence[str] = MISSING,
-) -> Source:
-    """Read a table of text; columns that are categorical or text in `types` stay strings, such as `007`.
+@dataclass(frozen=True)
+class Form:
+    """How a text file is written.
 
-    `quotes` is whether cells may be enclosed in quotes; None detects it for tab-separated files and assumes it for
-    others. `missing` are the strings that denote a missing value.
+    Attributes:
+        dialect: its dialect.
+        layout: what comes before and around its cells.
+        encoding: its encoding.
+        names: names of the columns.
+        drops_last: whether lines end with a separator, behind which nothing stands.
+    """
+
+    dialect: Dialect
+    layout: Layout
+    encoding: str
+    names: tuple[str, ...]
+    drops_last: bool = False
+
+    @property
+    def plain(self) -> Form:
+        """The form of the lines that `layout` makes plain."""
+        return replace(self, layout=Layout(), encoding="utf-8")
+
+
+def read_delimited(
+    file: Path | Excerpt, options: FormatOptions, names: Collection[str] = (), form: Form | None = None
+) -> RawTable:
+    """Return the cells of a table of text, as strings without any conversion.
+
+    Args:
+        file: the file.
+        options: its format.
+        names: names of columns that settings use, by which a header is recognised.
+        form: the form of the file if it is known.
 
     Raises:
         DataError: the file is empty, damaged or in another encoding, or a row has too few or too many columns.
     """
-    lines = _first_lines(file, encoding)
-    if not any(line.strip() for line in lines):
-        raise DataError("is empty", str(file), "Give at least one row.")
-    if is_utf8(encoding):
+    form = form or find_form(file, options, names)
+    place, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
+    blank = 0
+    if not form.layout.is_plain:
+        file = plain_excerpt(file, form)
+        blank = form.layout.skip - form.layout.in_comment
+        form = form.plain
+    else:
+        lines = _first_lines(file, form.encoding)
+        blank = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    if is_utf8(form.encoding):
         _check_utf8(file)
-    dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
-    strings = {name for name, kind in (types or {}).items() if kind in ("categorical", "text")}
-    table = _read(file, dialect, encoding, _string_types(strings, dialect, lines), missing)
-    table = table.rename_columns(_names(table, dialect.header))
-    first = 1 + dialect.header
-    blank = next(number for number, line in enumerate(lines) if line.strip())
-    name, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
-    return Source(to_frame(table, name), name, first + blank + before)
+    comments: list[int] = []
+    table = _read(file, form, comments)
+    table = table.rename_columns(_names(table, form.dialect.header)).slice(form.dialect.header)
+    if form.drops_last and table.num_columns > 1 and _is_empty(table.column(table.num_columns - 1)):
+        table = table.remove_column(table.num_columns - 1)
+    return RawTable.of(
+        table,
+        place,
+        1 + form.dialect.header + blank + before,
+        comments=[row - form.dialect.header for row in comments],
+        separator=form.dialect.separator,
+        index=[ROW_NAMES] if ROW_NAMES in table.column_names else [],
+        warnings=_comment_warnings(place, comments),
+    )
 
 
-def find_dialect(
-    file: Path | Excerpt,
-    separator: str | None = None,
-    decimal: str | None = None,
-    header: bool | None = None,
-    encoding: str = "utf-8",
-    quotes: bool | None = None,
-) -> tuple[Dialect, list[str]]:
-    """Return the dialect of a file as detected by `read_delimited`, and the names of its columns.
+def find_form(file: Path | Excerpt, options: FormatOptions, names: Collection[str] = ()) -> Form:
+    """Return the form of a file, and the names of its columns.
 
     Raises:
-        DataError: the file is not text, or in another encoding.
+        DataError: the file is empty, not text, or in another encoding.
     """
-    lines = _first_lines(file, encoding)
-    dialect = _dialect(file, lines, separator, decimal, header, encoding, quotes)
-    return dialect, [name for name, _ in _columns(dialect, lines)]
-
-
-def read_strings(
-    file: Path | Excerpt, names: Sequence[str], dialect: Dialect, encoding: str = "utf-8"
-) -> pa.Table:
-    """Return existing columns of a file in this order, as strings in their original form; missing values are empty."""
-    known = dict(_columns(dialect, _first_lines(file, encoding)))
-    types = {known[name]: pa.string() for name in names}
-    return _read(file, dialect, encoding, types, missing=(), only=list(types)).rename_columns(list(names))
-
-
-def _dialect(
-    file: Path | Excerpt,
-    lines: Sequence[str],
-    separator: str | None,
-    decimal: str | None,
-    header: bool | None,
-    encoding: str,
-    quotes: bool | None,
-) -> Dialect:
-    dialect = sniff(lines, separator, decimal, header)
+    lines = _first_lines(file, options.encoding)
+    if not any(line.strip() for line in lines):
+        raise DataError("is empty", str(file), "Give at least one row.")
+    layout = find_layout(lines, options.separator_sign)
+    lines = [line for line in layout.lines(lines) if line.strip()]
+    header = True if options.has_header is None and layout.header is not None else options.has_header
+    dialect = sniff(lines, layout.separator or options.separator_sign, header, names)
+    quotes = options.has_quotes
     if quotes is None and dialect.separator == "\t":
         with opened(file) as stream:
-            text = io.TextIOWrapper(stream, encoding, errors="replace")
+            text = io.TextIOWrapper(stream, options.encoding, errors="replace")
             quotes = not quotes_are_literal(text, dialect.separator)
-    return replace(dialect, quotes=quotes is not False)
+    dialect = replace(dialect, quotes=quotes is not False)
+    written = dialect.first_row(lines)
+    found = written if dialect.header else [""] * len(written)
+    found = _numbered(found)
+    last = [cells[-1:] for cells in map(partial(_cells, dialect), lines)]
+    drops = len(found) > 1 and not any(map("".join, last)) and (not dialect.header or not written[-1].strip())
+    return Form(dialect, layout, options.encoding, tuple(found[:-1] if drops else found), drops)
 
 
-def _columns(dialect: Dialect, lines: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the names of the columns, each with Arrow's name for it."""
-    written = dialect.first_row([line for line in lines if line.strip()])
-    if not dialect.header:
-        return [(f"c{number}", f"f{number}") for number in range(len(written))]
-    return [(name.strip() or f"c{number}", name) for number, name in enumerate(written)]
+def plain_excerpt(file: Path | Excerpt, form: Form) -> Excerpt:
+    """Return a file's lines in memory, without what is peculiar to its layout."""
+    place, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
+    with opened(file, most=free_memory()) as stream:
+        lines = form.layout.lines(text_lines(stream, file, form.encoding))
+        content = "".join(lines).encode("utf-8", "surrogateescape")
+    return Excerpt(place, content, before + form.layout.skip - form.layout.in_comment)
 
 
-def _read(
-    file: Path | Excerpt,
-    dialect: Dialect,
-    encoding: str,
-    types: Mapping[str, pa.DataType],
-    missing: Sequence[str],
-    only: Sequence[str] = (),
-) -> pa.Table:
+def _cells(dialect: Dialect, line: str) -> list[str]:
+    return [cell.strip() for cell in dialect.first_row([line])]
+
+
+def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
     ragged: list[Any] = []
+    dialect = form.dialect
 
     def note(row: Any) -> str:
+        if row.text.startswith("#"):
+            comments.append((row.number or 0) - 1 - len(comments))
+            return "skip"
         ragged.append(row)
         return "error"
 
     def read(block: int) -> pa.Table:
+        comments.clear()
         with opened(file, most=free_memory()) as stream:
             return csv.read_csv(
                 stream,
                 # Arrow numbers the rows only if it uses a single thread.
                 read_options=csv.ReadOptions(
                     use_threads=False,
-                    autogenerate_column_names=not dialect.header,
-                    encoding=encoding,
+                    autogenerate_column_names=True,
+                    encoding=form.encoding,
                     block_size=block,
                 ),
                 parse_options=csv.ParseOptions(
@@ -160,11 +174,9 @@ def _read(
                     invalid_row_handler=note,
                 ),
                 convert_options=csv.ConvertOptions(
-                    null_values=list(missing),
-                    strings_can_be_null=bool(missing),
-                    include_columns=list(only),
-                    decimal_point=dialect.decimal,
-                    column_types=dict(types),
+                    null_values=[],
+                    strings_can_be_null=False,
+                    column_types={f"f{number}": pa.string() for number in range(len(form.names) + 2)},
                 ),
             )
 
@@ -182,7 +194,7 @@ def _read(
             raise DataError(
                 f"has {row.actual_columns} columns, but previous rows have {row.expected_columns}: "
                 f"{begins[:60].strip()}",
-                at_line(file, _line_of(file, encoding, begins, row.number)),
+                at_line(file, _line_of(file, form.encoding, begins, row.number)),
                 "Correct the row; enclose cells that contain the separator in quotes.",
             ) from error
         if _ROW_TOO_LONG in str(error):
@@ -209,18 +221,26 @@ def _line_of(file: Path | Excerpt, encoding: str, begins: str, row: int | None) 
 _HINT = "Check the file, and its format: dataset.separator, dataset.header, dataset.encoding."
 
 
-def _string_types(names: Collection[str], dialect: Dialect, lines: Sequence[str]) -> dict[str, pa.DataType]:
-    """Return Arrow's types of columns that must stay strings, by Arrow's names."""
-    if not dialect.header:
-        return {f"f{name.removeprefix('c')}": pa.string() for name in names}
-    written = dialect.first_row([line for line in lines if line.strip()])
-    return {name: pa.string() for name in (*names, *written) if name.strip() in names}
-
-
 def _names(table: pa.Table, header: bool) -> list[str]:
     """Return the names of the columns, `c0`, `c1`, ... if there are none."""
-    given = table.column_names if header else [""] * table.num_columns
-    return [name.strip() or f"c{number}" for number, name in enumerate(given)]
+    given = (
+        [column[0].as_py() for column in table.columns] if header and len(table) else [""] * table.num_columns
+    )
+    return _numbered(given)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    return [name.strip() or f"c{number}" for number, name in enumerate(names)]
+
+
+def _is_empty(column: pa.ChunkedArray) -> bool:
+    return all(not text for text in column.unique().to_pylist())
+
+
+def _comment_warnings(file: Path, comments: Sequence[int]) -> list[Problem]:
+    if not comments:
+        return []
+    return [Problem(f"{counted(len(comments), 'line')} beginning with # skipped", str(file))]
 
 
 def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:

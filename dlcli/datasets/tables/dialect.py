@@ -1,11 +1,11 @@
-"""Detection of the dialect of a delimited text file: separator, decimal sign, header."""
+"""Detection of the dialect of a delimited text file: separator, header, quotes."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from dlcli.datasets.tables.bounds import LONGEST_LINE
@@ -15,11 +15,9 @@ SEPARATORS = (",", ";", "\t", "|")
 # Raise the limit of Python's csv module for the size of a cell, 128 KiB.
 csv.field_size_limit(LONGEST_LINE)
 
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
-_COMMA = re.compile(r"[+-]?\d*,\d+")
 _IN_QUOTES = re.compile(r'"(?:[^"]|"")*"')
-_POINT = re.compile(r"[+-]?\d*\.\d+")
 
 
 @dataclass(frozen=True)
@@ -28,48 +26,50 @@ class Dialect:
 
     Attributes:
         separator: column separator.
-        decimal: decimal sign, a point or a comma.
         header: whether the first line contains the column names.
         quotes: whether cells may be enclosed in quotes, which are then not part of the value.
     """
 
     separator: str
-    decimal: str
     header: bool
     quotes: bool = True
 
     def first_row(self, lines: Sequence[str]) -> list[str]:
         """Return the cells of the first row, including surrounding blanks."""
-        rows = _rows(lines[:1], self.separator) if self.quotes else [lines[0].split(self.separator)]
+        rows = split_rows(lines[:1], self.separator) if self.quotes else [lines[0].split(self.separator)]
         return rows[0] if rows else []
 
 
 def sniff(
-    lines: Sequence[str], separator: str | None = None, decimal: str | None = None, header: bool | None = None
+    lines: Sequence[str],
+    separator: str | None = None,
+    header: bool | None = None,
+    names: Collection[str] = (),
 ) -> Dialect:
     """Detect the dialect from the first lines of a file; given values are kept.
 
     The separator is the one for which the largest share of the lines has the same number of columns, and of these the
-    one with the most columns. The first line is a header if none of its cells is a number or a date, or occurs again in
-    its column. The decimal sign is a comma if numbers contain commas, it is not the separator, and no number contains a
-    point.
+    one with the most columns. The first line is a header if it has one of the `names` that settings use; otherwise, if
+    none of its cells is a number or a date, or occurs again in its column.
     """
-    separator = separator or max(SEPARATORS, key=lambda sign: _fit(lines, sign))
-    rows = _rows(lines, separator)
-    cells = [cell.strip() for row in rows for cell in row]
-    if decimal is None:
-        commas = separator != "," and any(map(_COMMA.fullmatch, cells))
-        decimal = "," if commas and not any(map(_POINT.fullmatch, cells)) else "."
+    separator = separator or widest_separator(lines)
+    rows = split_rows(lines, separator)
     if header is None:
         first = [cell.strip() for cell in rows[0]] if rows else []
-        values = any(_NUMBER.fullmatch(cell) or _DATE.fullmatch(cell) for cell in first)
-        header = any(first) and not values and not _is_repeated(first, rows[1:])
-    return Dialect(separator, decimal, header)
+        values = any(NUMBER.fullmatch(cell) or _DATE.fullmatch(cell) for cell in first)
+        named = bool(set(names) & set(first))
+        header = named or (any(first) and not values and not _is_repeated(first, rows[1:]))
+    return Dialect(separator, header)
+
+
+def widest_separator(lines: Sequence[str]) -> str:
+    """Return the separator with the most even number of columns."""
+    return max(SEPARATORS, key=lambda sign: _fit(lines, sign))
 
 
 def _fit(lines: Sequence[str], separator: str) -> tuple[float, int]:
     """Return the share of lines with the most frequent number of columns, and that number; 0 for a single column."""
-    widths = Counter(len(row) for row in _rows(lines, separator))
+    widths = Counter(len(row) for row in split_rows(lines, separator))
     if not widths:
         return 0.0, 0
     width, count = widths.most_common(1)[0]
@@ -104,7 +104,8 @@ def _is_stray(cell: str) -> bool:
     return cell.startswith('"') and not _IN_QUOTES.fullmatch(cell)
 
 
-def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
+def split_rows(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Return the cells of lines that are not empty."""
     try:
         return [row for row in csv.reader(lines, delimiter=separator) if row]
     except csv.Error:  # a null byte, or a quoted cell that does not end

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
 from dlcli.config.suggest import hint, near_files, question
-from dlcli.datasets.tables.arrow_types import from_columns, is_unsupported, to_series
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.tables.arrow_types import is_unsupported
 from dlcli.datasets.tables.compression import format_of, is_packed
-from dlcli.datasets.tables.delimited import MISSING, read_delimited
+from dlcli.datasets.tables.delimited import read_delimited
+from dlcli.datasets.tables.excel import read_excel
+from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.source import Source, check_unique_names, checked
+from dlcli.datasets.tables.source import RawTable, Source, check_unique_names
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import kind_at, list_names
-from dlcli.formatting import amount
-from dlcli.process.memory import free_memory
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
@@ -75,56 +76,68 @@ def require_file(file: Path, advice: str = "") -> None:
         raise DataError("is empty", str(file), "Give at least one row.")
 
 
-def read_table(
-    file: Path,
-    *,
-    separator: str | None = None,
-    decimal: str | None = None,
-    header: bool | None = None,
-    encoding: str = "utf-8",
-    types: Mapping[str, str] | None = None,
-    quotes: bool | None = None,
-    missing: Sequence[str] | None = None,
-) -> Source:
-    """Read a table of any supported format; the keywords apply to text files, and None detects or takes the default.
+def read_raw(file: Path, options: FormatOptions | None = None, names: Collection[str] = ()) -> RawTable:
+    """Return the cells of a table of any supported format.
+
+    Args:
+        file: the file.
+        options: its format; None detects it.
+        names: names of columns that settings use, by which the header of a text file is recognised.
 
     Raises:
         DataError: the file does not exist, its format is not supported, or it is not a valid table.
     """
     require_file(file, "Check dataset.path.")
+    options = options or FormatOptions()
     kind = table_format(file)
     if kind == "parquet":
-        return checked(_parquet(file))
+        return _parquet(file)
     if kind == "json lines":
-        return checked(read_json_lines(file))
+        return read_json_lines(file)
     if kind == "excel":
-        return checked(_excel(file))
-    return checked(
-        read_delimited(
-            file,
-            separator=separator,
-            decimal=decimal,
-            header=header,
-            encoding=encoding,
-            types=types,
-            quotes=quotes,
-            missing=MISSING if missing is None else missing,
-        )
-    )
+        return read_excel(file, options.sheet)
+    return read_delimited(file, options, names)
 
 
-def _parquet(file: Path) -> Source:
+def read_table(
+    file: Path,
+    *,
+    types: Mapping[str, Kind] | None = None,
+    missing: Sequence[str] | None = None,
+    options: FormatOptions | None = None,
+) -> Source:
+    """Read a table of any supported format, with columns that are decided on all of its rows.
+
+    Args:
+        file: the file.
+        types: kinds of columns that are given.
+        missing: words that denote a missing value; None for the usual ones, and [""] for none but the empty cell.
+        options: format of the file; None detects it.
+
+    Raises:
+        DataError: the file is not a valid table, or two readings fit a column.
+    """
+    return read_raw(file, options, types or ()).decided(ReadingOptions(types=types or {}, missing=missing))
+
+
+def _parquet(file: Path) -> RawTable:
     with parquet_errors(file), parquet.ParquetFile(file) as table:
         schema = table.schema_arrow
         check_unique_names(schema.names, file)
-        # Convert column by column, so that at most one column of a large table is in memory twice.
         unsupported = {field.name: str(field.type) for field in schema if is_unsupported(field)}
-        columns = [
-            to_series(table.read([name]).column(0), schema.field(name), file)
-            for name in schema.names
-            if name not in unsupported
-        ]
-    return Source(from_columns(columns), file, unsupported=unsupported)
+        cells = table.read([name for name in schema.names if name not in unsupported])
+    return RawTable.of(
+        cells.replace_schema_metadata(None), file, unsupported=unsupported, index=index_columns(schema)
+    )
+
+
+def index_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the columns that pandas has written for the index of a frame, such as `__index_level_0__`."""
+    try:
+        written = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+        return tuple(name for name in written if isinstance(name, str))
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 @contextmanager
@@ -136,33 +149,3 @@ def parquet_errors(file: Path) -> Iterator[None]:
         raise DataError(
             f"is not a valid Parquet file: {first_line(error)}", str(file), "Copy it again."
         ) from error
-
-
-def _excel(file: Path) -> Source:
-    try:
-        import openpyxl  # noqa: F401
-    except ImportError as error:
-        raise DataError(
-            "Excel files need openpyxl", str(file), "Install it: pip install 'dlcli[excel]'"
-        ) from error
-    try:
-        with zipfile.ZipFile(file) as packed:
-            size = sum(member.file_size for member in packed.infolist())
-        if size > (free := free_memory()):
-            raise DataError(
-                f"needs {amount(size)} uncompressed, but only {amount(free)} of memory are free",
-                str(file),
-                "Save it as .csv, which needs a tenth of the memory.",
-            )
-        frame = pd.read_excel(file, engine="openpyxl")
-    except DataError:
-        raise
-    except Exception as error:  # openpyxl raises various exceptions for damaged files
-        raise DataError(
-            f"is not a valid Excel file: {first_line(error)}", str(file), "Copy it again."
-        ) from error
-    for name in frame.columns:
-        if frame[name].dtype == object:  # cells of several kinds are read as strings
-            frame[name] = frame[name].map(str, na_action="ignore").astype("str")
-    frame.columns = [str(name) for name in frame.columns]
-    return Source(frame, file, first=2)

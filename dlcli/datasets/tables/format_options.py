@@ -1,39 +1,90 @@
-"""Format options of delimited text files in a `dataset` section."""
+"""Format options of table files in a `dataset` section."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.options import ReadingOptions
 
 Separator = Literal["auto", ",", ";", "\t", "tab", "|", " "]
 Decimal = Literal["auto", ".", ","]
+Thousands = Literal["auto", "none", ",", ".", " ", "'"]
 AutoOrBool = Literal["auto"] | bool
+DatePattern = str | Mapping[str, str] | None
+Missing = Sequence[str] | Mapping[str, Sequence[str]] | None
 
 
 @dataclass(frozen=True)
 class FormatOptions:
-    """Format options that a user can set; auto detects the value.
+    """Options of a file; auto detects the value.
 
     Attributes:
-        separator: column separator.
-        decimal: decimal sign.
+        separator: column separator of a text file.
         header: whether the first line contains the column names.
         quotes: whether cells may be enclosed in quotes, which are then not part of the value.
         encoding: encoding such as utf-8 or latin-1.
+        sheet: name of the sheet of an Excel file; None for the first.
     """
 
     separator: Separator = "auto"
-    decimal: Decimal = "auto"
     header: AutoOrBool = "auto"
     quotes: AutoOrBool = "auto"
     encoding: str = "utf-8"
+    sheet: str | None = None
 
-    def options(self) -> dict[str, Any]:
-        """Return the options as keywords of `read_table` and `find_dialect`, with None for values to detect."""
-        return {
-            "separator": {"auto": None, "tab": "\t"}.get(self.separator, self.separator),
-            "decimal": None if self.decimal == "auto" else self.decimal,
-            "header": None if self.header == "auto" else self.header,
-            "quotes": None if self.quotes == "auto" else self.quotes,
-            "encoding": self.encoding,
-        }
+    @property
+    def separator_sign(self) -> str | None:
+        """The separator; None to detect it."""
+        return {"auto": None, "tab": "\t"}.get(self.separator, self.separator)
+
+    @property
+    def has_header(self) -> bool | None:
+        """Whether there is a header; None to detect it."""
+        return None if self.header == "auto" else self.header
+
+    @property
+    def has_quotes(self) -> bool | None:
+        """Whether cells may be enclosed in quotes; None to detect it."""
+        return None if self.quotes == "auto" else self.quotes
+
+
+@dataclass(frozen=True)
+class CellOptions(FormatOptions):
+    """Options of a file and of its cells; auto leaves the decision to whole columns.
+
+    Attributes:
+        decimal: decimal sign of numbers.
+        thousands: sign of thousands in numbers.
+        day_first: whether days come before months in dates.
+        date_format: strptime's pattern of dates, for all columns or by column.
+        missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
+        trim: whether white space around words is removed.
+    """
+
+    decimal: Decimal = "auto"
+    thousands: Thousands = "auto"
+    day_first: AutoOrBool = "auto"
+    date_format: DatePattern = None
+    missing_values: Missing = None
+    trim: bool = True
+
+    def reading(self, types: Mapping[str, Kind] | None = None, times: Collection[str] = ()) -> ReadingOptions:
+        """Return the options of cells for deciding on the columns."""
+        return ReadingOptions(
+            types or {},
+            None if self.decimal == "auto" else self.decimal,
+            {"auto": None, "none": ""}.get(self.thousands, self.thousands),
+            None if self.day_first == "auto" else self.day_first,
+            self.date_format,
+            self.missing_values,
+            self.trim,
+            times,
+        )
+
+    def applied_to(self, columns: Columns) -> Columns:
+        """Return the columns of a model for new rows whose numbers and dates are written as these options say."""
+        return self.reading().applied_to(columns)

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json as plain_json
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import json
 
-from dlcli.datasets.tables.arrow_types import is_unsupported, to_frame
+from dlcli.datasets.reading.column import EXACT
+from dlcli.datasets.tables.arrow_types import is_unsupported
 from dlcli.datasets.tables.compression import Excerpt, at_line, opened
-from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError, first_line
 from dlcli.process.memory import free_memory
 
-_HINT = "Write one object per line, without a list around them."
+_HINT = "Write one object per line, or one list of objects."
 
 # Maximum nesting depth, because Arrow overflows its stack and ends the process for deeply nested values.
 _MAX_DEPTH = 50
 
 
-def read_json_lines(file: Path | Excerpt) -> Source:
-    """Read the table; columns of lists or objects are not included in its frame.
+# A whole number in JSON that may be too large for Arrow.
+_LARGE = re.compile(rb"\d{16,}")
+
+
+def read_json_lines(file: Path | Excerpt, known: Collection[str] = ()) -> RawTable:
+    """Read the cells of the table; columns of lists or objects are not included. One list of objects is read too.
+
+    Args:
+        file: the file.
+        known: columns of other rows, which are added without values if these rows lack them.
 
     Raises:
         DataError: a line is not an object, or a column has values of several types; with the line.
     """
-    lines = _objects(file)
+    lines, counted = _objects(file)
     name, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
     if not any(lines):
         raise DataError("is empty", str(file), "Give at least one row.")
@@ -39,28 +50,70 @@ def read_json_lines(file: Path | Excerpt) -> Source:
         _check_types(file, lines)
         raise DataError(f"is not a JSON lines file: {first_line(error)}", str(file), _HINT) from error
     unsupported = {field.name: str(field.type) for field in table.schema if is_unsupported(field)}
-    return Source(
-        to_frame(table.drop_columns(list(unsupported)), name), name, first=1 + before, unsupported=unsupported
-    )
+    rows = len(table)
+    table = _with_all_digits(table.drop_columns(list(unsupported)), lines)
+    absent = {
+        name: pa.nulls(rows) for name in known if name not in table.column_names and name not in unsupported
+    }
+    if absent:
+        table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **absent})
+    return RawTable.of(table, name, 1 + before if counted else None, unsupported=unsupported)
 
 
-def _objects(file: Path | Excerpt) -> list[bytes]:
-    """Return the lines after checking that each is one object or blank.
+def is_list(file: Path) -> bool:
+    """Return whether a file of JSON holds one list."""
+    with opened(file) as stream:
+        return stream.read(1 << 10).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
+
+
+def _with_all_digits(table: pa.Table, lines: Sequence[bytes]) -> pa.Table:
+    """Return the table with columns of whole numbers that are too large to be exact as strings."""
+    if not any(_LARGE.search(line) for line in lines):
+        return table
+    rows = [plain_json.loads(line) for line in lines if line]
+    for number, name in enumerate(table.column_names):
+        values = [row.get(name) for row in rows]
+        if any(type(value) is int and abs(value) > EXACT for value in values):
+            strings = [None if value is None else str(value) for value in values]
+            table = table.set_column(number, name, pa.array(strings, pa.string()))
+    return table
+
+
+def _objects(file: Path | Excerpt) -> tuple[list[bytes], bool]:
+    """Return the lines after checking that each is one object or blank, and whether they are those of the file.
 
     Arrow does not check this: it reads `null` as a row or crashes, and reads two objects on a line as two rows.
 
     Raises:
         DataError: a line is something else.
     """
-    lines = []
+    lines: list[bytes] = []
+    begins = not isinstance(file, Excerpt) or not file.before
     with opened(file, most=free_memory()) as stream:
         for number, line in enumerate(stream, start=1):
             if line.isspace():
                 line = b""
+            elif begins and not any(lines) and line.lstrip(b"\xef\xbb\xbf \t")[:1] == b"[":
+                return _items(file, line + stream.read()), False
             else:
                 read_object(line, at_line(file, number))
             lines.append(line if line.endswith(b"\n") or not line else line + b"\n")
-    return lines
+    return lines, True
+
+
+def _items(file: Path | Excerpt, content: bytes) -> list[bytes]:
+    """Return the items of one list of objects as lines."""
+    try:
+        items = plain_json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"is not JSON: {first_line(error)}", str(file), _HINT) from error
+    return [_item(item, f"{file}, item {number}") for number, item in enumerate(items)]
+
+
+def _item(item: Any, where: str) -> bytes:
+    line = plain_json.dumps(item, ensure_ascii=True).encode()
+    read_object(line, where)
+    return line + b"\n"
 
 
 def read_object(line: bytes, where: str) -> dict[str, Any]:

@@ -15,14 +15,14 @@ from typing import IO, Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from dlcli.datasets.tables.arrow_types import dated, from_columns, is_unsupported, to_series
+from dlcli.datasets.tables.arrow_types import dated, is_unsupported
 from dlcli.datasets.tables.bounds import bounded
 from dlcli.datasets.tables.compression import Excerpt, opened
-from dlcli.datasets.tables.files import parquet_errors, read_table, require_file, table_format
+from dlcli.datasets.tables.files import index_columns, parquet_errors, read_raw, require_file, table_format
 from dlcli.datasets.tables.format_options import FormatOptions
-from dlcli.datasets.tables.json_lines import read_json_lines
-from dlcli.datasets.tables.selection import ColumnSelection, Piece, columns_to_keep, empty_file, no_columns
-from dlcli.datasets.tables.source import Source, check_unique_names, checked
+from dlcli.datasets.tables.json_lines import is_list, read_json_lines
+from dlcli.datasets.tables.selection import ColumnSelection, Piece, columns_to_keep, empty_file
+from dlcli.datasets.tables.source import RawTable, check_unique_names
 from dlcli.datasets.tables.text_pieces import text_pieces
 
 # Stands for standard input.
@@ -62,14 +62,17 @@ def read_pieces(
         if kind == "parquet":
             pieces = _parquet_pieces(file, selection, rows)
         elif kind == "excel":
-            pieces = iter([_whole(read_table(file), selection)])
+            pieces = iter([_whole(read_raw(file, format_options), selection)])
+        elif kind == "json lines" and is_list(file):
+            pieces = iter([_whole(read_json_lines(file), selection)])
         else:
             read = _json_pieces if kind == "json lines" else text_pieces
             pieces = read(opened(file), file, selection, format_options or FormatOptions(), rows)
     first = 0
     for piece in pieces:
+        rows_of_piece = len(piece.raw)  # reading the cells uses them up
         yield replace(piece, first=first)
-        first += len(piece.source.frame)
+        first += rows_of_piece
 
 
 def _json_pieces(
@@ -84,20 +87,20 @@ def _json_pieces(
     skipped = 0
     with file_opened as stream:
         while head := list(islice(stream, rows)):
+            if (
+                not seen and b"".join(head).lstrip()[:1] == b"["
+            ):  # a list of objects, such as from standard input
+                yield _whole(read_json_lines(Excerpt(file, b"".join([*head, *stream]))), selection)
+                return
             if any(line.strip() for line in head):
-                source = read_json_lines(Excerpt(file, b"".join(head), skipped))
-                names = list(source.frame.columns)
-                # Columns that no row of this piece has, since keys may be omitted.
-                absent = [name for name in seen if name not in names and name not in source.unsupported]
-                index = range(sum(bool(line.strip()) for line in head))
-                frame = source.frame.reindex(index=index, columns=[*names, *absent])
+                raw = read_json_lines(Excerpt(file, b"".join(head), skipped), seen)
+                names, unsupported = raw.names, raw.origin.unsupported
                 if not seen:  # all pieces keep the same columns
-                    keep = columns_to_keep([*names, *source.unsupported], source.unsupported, file, selection)
-                seen |= dict.fromkeys([*names, *source.unsupported])
+                    keep = columns_to_keep([*names, *unsupported], unsupported, file, selection)
+                seen |= dict.fromkeys([*names, *unsupported])
                 values = [json.loads(line) for line in head if keep and line.strip()]
                 kept = pa.table({name: _as_given([row.get(name) for row in values]) for name in keep})
-                source = checked(replace(source, frame=frame))
-                yield Piece(source, kept if keep else no_columns(source), 0)
+                yield Piece(raw, kept if keep else raw.table.select([]), 0)
             skipped += len(head)
     if not seen:
         raise empty_file(file)
@@ -120,21 +123,26 @@ def _parquet_pieces(file: Path, selection: ColumnSelection, rows: int | None) ->
         check_unique_names(schema.names, file)
         unsupported = {field.name: str(field.type) for field in schema if is_unsupported(field)}
         keep = columns_to_keep(schema.names, unsupported, file, selection)
-        needed = [n for n in (schema.names if selection.others else selection.kinds) if n not in unsupported]
+        needed = [n for n in (schema.names if selection.others else selection.names) if n not in unsupported]
         if not table.metadata.num_rows:
             raise empty_file(file)
         skipped = 0
         for batch in table.iter_batches(
             rows or table.metadata.num_rows, columns=list(dict.fromkeys([*needed, *keep]))
         ):
-            part = pa.Table.from_batches([batch])
-            columns = [to_series(part.column(name), part.field(name), file) for name in needed]
-            source = checked(Source(from_columns(columns), file, unsupported=unsupported, skipped=skipped))
-            yield Piece(source, part.select(keep) if keep else no_columns(source), 0)
+            part = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            raw = RawTable(
+                part.select(needed),
+                RawTable.of(
+                    part.select(needed or part.column_names), file, unsupported=unsupported, skipped=skipped
+                ).origin,
+                index=index_columns(schema),
+            )
+            yield Piece(raw, part.select(keep), 0)
             skipped += len(part)
 
 
-def _whole(source: Source, selection: ColumnSelection) -> Piece:
-    keep = columns_to_keep(list(source.frame.columns), source.unsupported, source.file, selection)
-    kept = pa.Table.from_pandas(source.frame[keep], preserve_index=False) if keep else no_columns(source)
-    return Piece(source, dated(kept), 0)
+def _whole(raw: RawTable, selection: ColumnSelection) -> Piece:
+    file, unsupported = raw.origin.file, raw.origin.unsupported
+    keep = columns_to_keep([*raw.names, *unsupported], unsupported, file, selection)
+    return Piece(raw, dated(raw.table.select([name for name in keep if name in raw.names])), 0)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from dlcli.config.suggest import choices, hint
-from dlcli.datasets.tables.columns import Kind
-from dlcli.datasets.tables.delimited import MISSING
-from dlcli.datasets.tables.source import Source
+from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.errors import DataError, Problem
 
 # Maximum number of missing columns that are reported one by one.
@@ -24,16 +22,14 @@ class ColumnSelection:
     """Selection of the columns to read from a table.
 
     Attributes:
-        kinds: required columns and their kinds.
+        names: required columns.
         others: whether to read other columns too.
         keep: columns that are kept in their original form for the output; None keeps all.
-        missing: strings that denote a missing value in text files.
     """
 
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    names: Sequence[str] = ()
     others: bool = False
     keep: Sequence[str] | None = ()
-    missing: Sequence[str] = MISSING
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,19 +37,14 @@ class Piece:
     """A piece of a table.
 
     Attributes:
-        source: the rows with the columns that are read.
+        raw: the cells of the columns that are read.
         kept: the kept columns of the rows.
         first: number of the first row, from 0.
     """
 
-    source: Source
+    raw: RawTable
     kept: pa.Table
     first: int
-
-
-def no_columns(source: Source) -> pa.Table:
-    """Return a table with the same number of rows and no columns."""
-    return pa.Table.from_pandas(pd.DataFrame(index=source.frame.index), preserve_index=False)
 
 
 def columns_to_keep(
@@ -71,7 +62,7 @@ def columns_to_keep(
         frame=columns.frame.drop(columns=list(unsupported)),
         unsupported=dict.fromkeys(unsupported, "lists or the like"),
     )
-    absent = [name for name in selection.kinds if name not in columns.frame]
+    absent = [name for name in selection.names if name not in columns.frame]
     if len(absent) > _FEW and not set(absent) & set(unsupported):
         raise DataError(
             f"{len(absent)} columns that the model needs are missing: {', '.join(absent[:8])}"

@@ -1,18 +1,25 @@
-"""`Source`: a table as read from its file, which knows the place of each row in the file."""
+"""`Source`: the rows of a table file, which know their place in the file, and `RawTable`: its cells before reading."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.reading.columns import KINDS, Columns
+from dlcli.datasets.reading.deciding import decide
+from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.tables.arrow_types import unsupported_column
-from dlcli.datasets.tables.columns import DATE_FORMATS, as_dates, as_kind, kind_of
+from dlcli.datasets.tables.columns import is_text, kind_of
 from dlcli.errors import DataError, Problem
+
+_NO_COLUMNS = Columns(())
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +27,16 @@ class Source:
     """A table read from a file.
 
     Attributes:
-        frame: the rows, in the types of the file; column names are unique strings.
+        frame: the rows; column names are unique strings.
         file: the file.
         first: line of the first row; None if rows are not lines, and are counted from 1.
         test: source of the last rows, if they come from a test file.
         unsupported: columns of unsupported types, such as lists, and their types; they are not in the frame.
         skipped: number of rows of the file before these, if rows are counted.
+        comments: for each comment between the rows, the number of rows before it.
+        columns: how the columns were read.
+        warnings: doubts about the reading.
+        kept: the rows of the file that these are; None for all.
     """
 
     frame: pd.DataFrame
@@ -34,13 +45,19 @@ class Source:
     test: Source | None = None
     unsupported: Mapping[str, str] = field(default_factory=dict)
     skipped: int = 0
+    comments: tuple[int, ...] = ()
+    columns: Columns = _NO_COLUMNS
+    warnings: tuple[Problem, ...] = ()
+    kept: np.ndarray | None = None
 
     def place(self, row: int, column: str = "") -> str:
         """Return the place of a cell, such as `wine.csv:12, column quality`; `row` is counted from 0."""
         if self.test is not None and row >= (own := len(self.frame) - len(self.test.frame)):
             return self.test.place(row - own, column)
+        row = row if self.kept is None else int(self.kept[row])
         counted = f"{self.file}, row {row + 1 + self.skipped}"
-        place = f"{self.file}:{row + self.first}" if self.first is not None else counted
+        before = sum(comment <= row for comment in self.comments)
+        place = f"{self.file}:{row + self.first + before}" if self.first is not None else counted
         return f"{place}, column {column}" if column else place
 
     def require(self, columns: Sequence[str], key: str) -> None:
@@ -55,14 +72,19 @@ class Source:
                 raise unsupported_column(column, self.unsupported[column], self.file)
             if column not in names:
                 nameless = names == [f"c{number}" for number in range(len(names))]
+                numbered = column[:1] == "c" and column[1:].isdecimal()
+                advice = (
+                    "The first line is read as a row, so the columns are numbered; if it has their names, set "
+                    "dataset.header=true."
+                    if nameless
+                    else "If the file has no header, set dataset.header=false."
+                    if numbered and self.first is not None
+                    else ""
+                )
                 raise DataError(
                     f"there is no column {column} in {self.file.name}",
                     key,
-                    hint(
-                        did_you_mean(column, names),
-                        choices(names),
-                        "The file has no header, so the columns are numbered." if nameless else "",
-                    ),
+                    hint(did_you_mean(column, names), choices(names), advice),
                 )
 
     def require_all(self, columns_by_key: Mapping[str, Sequence[str]]) -> None:
@@ -81,44 +103,34 @@ class Source:
         if problems:
             raise DataError(problems)
 
-    def joined(self, test: Source, targets: Sequence[str]) -> Source:
-        """Return these rows followed by those of a test file, converted to the column kinds of this table.
-
-        Raises:
-            DataError: the test file lacks a column or a target value.
-        """
-        test.require(list(self.frame.columns), f"dataset.test_path ({test.file.name})")
-        if (missing := test.frame[list(targets)].isna().any(axis=1).to_numpy()).any():
-            row = int(missing.argmax())
-            raise DataError(
-                "the target is missing",
-                test.place(row, ", ".join(targets)),
-                "Fill it in, or remove the row.",
-            )
-        written = self.frame.attrs.get(DATE_FORMATS, {})
-        columns = {
-            name: as_kind(test.frame[name], kind_of(values), test.place, written.get(name))
-            if kind_of(values) != kind_of(test.frame[name])
-            else test.frame[name]
-            for name, values in self.frame.items()
-        }
-        own = self.frame
-        for name, values in columns.items():
-            if kind_of(own[name]) == "boolean" and kind_of(values) == "numeric":
-                # Mixed with numbers, booleans would become objects, with 1 and True as two categories.
-                if name in targets:
-                    columns[name] = _as_booleans(values, test)
-                else:
-                    own = own.assign(**{name: own[name].astype(np.float64)})
-        frame = pd.concat([own, pd.DataFrame(columns)], ignore_index=True)
+    def joined(self, test: Source) -> Source:
+        """Return these rows followed by those of a test file, which has been read by the same columns."""
+        own, later = self.frame, test.frame
+        for name in own.columns:
+            if name not in later:  # a column that is left out
+                later = later.assign(**{name: None})
+            # Mixed with numbers, booleans would become objects, with 1 and True as two categories.
+            if own[name].dtype == bool and later[name].dtype != bool:
+                own = own.assign(**{name: own[name].astype(np.float64)})
+            elif later[name].dtype == bool and own[name].dtype != bool:
+                later = later.assign(**{name: later[name].astype(np.float64)})
+        frame = pd.concat([own, later[list(own.columns)]], ignore_index=True)
+        for name in own.columns:
+            if frame[name].dtype == object:
+                frame[name] = frame[name].astype(own[name].dtype)
         frame.attrs = self.frame.attrs
-        return Source(frame, self.file, self.first, test, self.unsupported)
+        return replace(self, frame=frame, test=test)
+
+    def without(self, dropped: np.ndarray) -> Source:
+        """Return the source without some rows, a mask `(N,)`; the places of the others are still known."""
+        kept = np.flatnonzero(~dropped)
+        return replace(self, frame=self.frame.iloc[kept].reset_index(drop=True), kept=kept)
 
     def split_column(self, name: str | None, key: str) -> np.ndarray | None:
         """Return a column `(N,)` that splits depend on; `key` is the dataset's setting that names it.
 
         Raises:
-            DataError: a row has no value, or a time is not a date.
+            DataError: a row has no value, or a time is neither a date nor a number.
         """
         if name is None:
             return None
@@ -131,36 +143,115 @@ class Source:
                 "Fill it in.",
             )
         if key == "time" and kind_of(values) == "categorical":
-            values = as_dates(
-                values, self.place
-            )  # strings would be sorted as text: 02/01/2024 before 12/31/2022
+            raise DataError(
+                f"{values.iloc[0]!r} is neither a date nor a number that rows can be ordered by",
+                self.place(0, name),
+                "Write dates like 2024-12-31, or give their format: dataset.date_format.",
+            )
         return values.to_numpy(dtype=object) if kind_of(values) == "categorical" else values.to_numpy()
 
 
-def _as_booleans(values: pd.Series, source: Source) -> pd.Series:
-    """Convert numbers that are 0 or 1 to booleans."""
-    wrong = ~values.isin((0, 1)).to_numpy()
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise DataError(
-            f"{values.iloc[row]} is neither true nor false",
-            source.place(row, str(values.name)),
-            "Write true and false, or 1 and 0.",
-        )
-    return values.astype(bool)
+@dataclass(eq=False)
+class RawTable:
+    """The cells of a table as they stand in its file; those of a text file are strings.
 
+    Attributes:
+        table: the cells.
+        origin: the file, with the names of the columns and without rows.
+        separator: separator of a text file.
+        index: columns that hold no data but the numbers or names of the rows.
+        warnings: doubts about the file.
 
-def checked(source: Source) -> Source:
-    """Return the source after checking that it has rows and unique column names.
-
-    Raises:
-        DataError: it has no rows, or column names are duplicate.
+    Reading the cells uses them up, so that a large table is not in memory twice.
     """
-    names = source.frame.columns
-    if not len(names) or not len(source.frame):
-        raise DataError("has no rows", str(source.file), "Give at least one row below the column names.")
-    check_unique_names(list(names), source.file)
-    return source
+
+    table: pa.Table
+    origin: Source
+    separator: str = ","
+    index: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        table: pa.Table,
+        file: Path,
+        first: int | None = None,
+        *,
+        unsupported: Mapping[str, str] | None = None,
+        skipped: int = 0,
+        comments: Sequence[int] = (),
+        separator: str = ",",
+        index: Sequence[str] = (),
+        warnings: Sequence[Problem] = (),
+    ) -> RawTable:
+        """Return the cells of a file, after checking that there are any and that the names of columns are unique.
+
+        Raises:
+            DataError: the table has no rows, or column names are duplicate.
+        """
+        names = table.column_names
+        if not names or not len(table):
+            raise DataError("has no rows", str(file), "Give at least one row below the column names.")
+        check_unique_names(names, file)
+        origin = Source(
+            pd.DataFrame(columns=names), file, first, None, unsupported or {}, skipped, tuple(comments)
+        )
+        return cls(table, origin, separator, tuple(index), tuple(warnings))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return self.table.column_names
+
+    def decided(self, options: ReadingOptions, leaving_out: Collection[str] = ()) -> Source:
+        """Return the rows, read by what is decided on all of them.
+
+        Args:
+            options: what the user says about the cells.
+            leaving_out: columns that are not needed.
+
+        Raises:
+            DataError: two readings fit a column, or a value does not fit its column.
+        """
+        names = [name for name in self.names if name not in leaving_out]
+        cells = [self._take(names)]
+        columns, warnings = decide(cells, options, self.origin.place, self.separator)
+        source = self._read(cells, columns)
+        return replace(source, warnings=(*self.warnings, *warnings))
+
+    def read(self, columns: Columns) -> Source:
+        """Return the rows of a model's columns.
+
+        Raises:
+            DataError: a value does not fit its column.
+        """
+        return self._read([self._take([name for name in self.names if name in columns])], columns)
+
+    def _read(self, cells: list[pa.Table], columns: Columns) -> Source:
+        rows = len(cells[0])
+        frame = columns.read(cells, self.origin.place)
+        return replace(
+            self.origin, frame=frame if len(frame.columns) else frame.reindex(range(rows)), columns=columns
+        )
+
+    def _take(self, names: Sequence[str]) -> pa.Table:
+        """Return the cells of some columns, which are no longer held here, so that each is freed when it is read."""
+        taken = self.table.select(names)
+        self.table = self.table.schema.empty_table()
+        return taken
+
+
+def column_kinds(frame: pd.DataFrame) -> dict[str, Kind]:
+    """Return the kinds of a table's columns: as they were read, or else by their types and values."""
+    read = frame.attrs.get(KINDS, {})
+    return {
+        str(name): read.get(str(name)) or ("text" if is_text(frame[name]) else kind_of(frame[name]))
+        for name in frame.columns
+    }
 
 
 def check_unique_names(names: Sequence[str], file: Path) -> None:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.evaluation_only import evaluation_targets
-from dlcli.datasets.tables.columns import as_categories, as_numbers, is_mostly_numbers, is_text, kind_of
+from dlcli.datasets.reading.numbers import is_number_like
+from dlcli.datasets.tables.columns import as_categories, as_numbers, is_text, kind_of
 from dlcli.datasets.tables.source import Source
 from dlcli.errors import DataError
 
+MissingTarget = Literal["error", "drop"]
+
 # Whole numbers with at most this many distinct values are treated as classes, such as grades or codes.
 _FEW = 20
+
+# Shares of numbers among strings from which the others are mistakes: always, or if there are many different numbers.
+_MOSTLY, _MANY = 0.9, 0.5
+
+_DROP = (
+    "Fill it in, or leave out these rows: dataset.missing_target=drop. If a word such as NA or None is a class: "
+    "dataset.missing_values=[]."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +48,18 @@ class Targets:
     note: str = ""
 
 
+def drop_missing(source: Source, columns: Sequence[str], how: MissingTarget) -> tuple[Source, int]:
+    """Return the source without rows that lack a target, and their number, if `how` is drop."""
+    missing = source.frame[list(columns)].isna().any(axis=1).to_numpy()
+    if how == "error" or not missing.any():
+        return source, 0
+    if missing.all():
+        raise DataError(
+            "no row has a target", f"{source.file}, column {', '.join(columns)}", "Choose another target."
+        )
+    return source.without(missing), int(missing.sum())
+
+
 def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) -> Targets:
     """Return the targets in the named columns; `kinds` are kinds of columns that the user gave.
 
@@ -50,7 +76,7 @@ def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) 
             raise DataError(
                 f"the target is missing{more}",
                 source.place(int(missing.argmax()), name),
-                "Fill it in, or remove the rows; they can be predicted later.",
+                _DROP,
             )
     if len(columns) == 1:
         return _single(source, columns[0], kinds.get(columns[0]))
@@ -80,6 +106,8 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
         raise DataError(
             "dates cannot be predicted", f"{source.file}, column {name}", "Choose another target."
         )
+    if not expected and given is None and kind_of(values) == "categorical":
+        _check_not_mostly_numbers(values, source)
     y, classes = _codes(values)
     if expected:
         return Targets(y, classes=classes)
@@ -111,9 +139,48 @@ def _kind(values: pd.Series) -> str:
         found = values.unique()
         few = len(found) <= _FEW and all(float(value).is_integer() for value in found)
         return "categorical" if few else "numeric"
-    if kind == "categorical" and is_mostly_numbers(values):
-        return "numeric"  # the conversion then reports the mistakes by row
     return kind
+
+
+def _check_not_mostly_numbers(values: pd.Series, source: Source) -> None:
+    """Raise an error if a few words make classes of a column of numbers."""
+    distinct = pa.array(values.unique(), pa.string())
+    numbers = set(distinct.filter(is_number_like(distinct)).to_pylist())
+    known = values.isin(numbers).to_numpy()
+    share = known.mean()
+    if share < 1 and (share >= _MOSTLY or (share >= _MANY and len(numbers) > _FEW)):
+        row = int((~known).argmax())
+        more = f", and {(~known).sum() - 1:,} more like it" if (~known).sum() > 1 else ""
+        word = values.iloc[row]
+        most = "all other" if share >= _MOSTLY else "most"
+        raise DataError(
+            f"{word!r} is not a number{more}, but {most} values of the target are",
+            source.place(row, str(values.name)),
+            f"Correct it; or read it as missing and leave out such rows: dataset.missing_values=[{word!r}] "
+            "dataset.missing_target=drop; or, if the values are classes: "
+            f"dataset.types={{{values.name}: categorical}}.",
+        )
+
+
+def check_known_classes(targets: Targets, first: int, source: Source, name: str) -> None:
+    """Raise an error if a test file, whose rows begin at `first`, has classes that the training file does not have.
+
+    Raises:
+        DataError: it has; the hint suggests a similar class.
+    """
+    if not targets.classes or targets.y.ndim != 1:
+        return
+    known = np.isin(np.arange(len(targets.classes)), targets.y[:first])
+    unknown = np.flatnonzero(~known[targets.y[first:]])
+    if len(unknown):
+        word = targets.classes[targets.y[first + unknown[0]]]
+        names = [targets.classes[code] for code in np.flatnonzero(known)]
+        more = f", and {len(unknown) - 1:,} more rows of unknown classes" if len(unknown) > 1 else ""
+        raise DataError(
+            f"the class {word} does not occur in the training file{more}",
+            source.place(first + int(unknown[0]), name),
+            hint(question(near(word, names)), "Write classes in both files alike.", choices(names)),
+        )
 
 
 def _codes(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -1,0 +1,247 @@
+"""`Column`: what one column of a table means, and reading its cells by that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
+from dlcli.datasets.reading.numbers import PLAIN, NumberFormat
+from dlcli.datasets.reading.words import MARKERS, MISSING, booleans, trimmed, without
+from dlcli.errors import DataError
+
+Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
+
+# Returns the place of a row's position and a column's name, for messages.
+Place = Callable[[int, str], str]
+
+# Whole numbers beyond this one are no longer exact as floats: 9,007,199,254,740,993 would become ...992.
+EXACT = 1 << 53
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column is read.
+
+    Attributes:
+        name: name of the column.
+        kind: what its values are.
+        number: how numbers are written.
+        date: how dates are written.
+        words: the words for false and true of a boolean, in lower case.
+        categories: the categories of the training rows, each with its number of rows; None if they are not known.
+        missing: the words that denote a missing value; None for the usual ones.
+        trim: whether white space around words is removed.
+        role: what the column is used for: feature, target, time, group, id, split, text, or left out.
+        why: why it is left out.
+        note: what was converted, for the panel.
+    """
+
+    name: str
+    kind: Kind
+    number: NumberFormat = PLAIN
+    date: DateFormat = ISO_DATES
+    words: tuple[str, str] = ("false", "true")
+    categories: Mapping[str, int] | None = None
+    missing: tuple[str, ...] | None = None
+    trim: bool = True
+    role: str = "feature"
+    why: str = ""
+    note: str = field(default="", compare=False)
+
+    def read(self, values: pa.ChunkedArray, place: Place) -> pd.Series:
+        """Return the column's values.
+
+        The type is int64 or float64 for numbers; bool for booleans, or float64 if some are missing; datetime64 in UTC
+        for dates; and str for words.
+
+        Raises:
+            DataError: a value is none of the column's kind, with its place.
+        """
+        values = without_dictionaries(values)
+        if pa.types.is_string(values.type):
+            values = self.known(values)
+            read = {"numeric": self._numbers, "boolean": self._booleans, "date": self._dates}.get(self.kind)
+            found = read(values, place) if read is not None else self._as_known(values)
+        else:
+            found = self._typed(values, place)
+        return _to_pandas(found, self.kind).rename(self.name)
+
+    def known(self, strings: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return strings without white space around them, and null for words that denote a missing value."""
+        if self.trim or self.kind not in ("categorical", "text"):
+            strings = trimmed(strings)
+        return without(strings, MISSING if self.missing is None else ("", *self.missing))
+
+    def _numbers(self, strings: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
+        try:
+            if self.number == PLAIN and pc.count(strings).as_py():
+                return pc.cast(strings, pa.int64())
+        except pa.ArrowInvalid:
+            pass
+        how = self.number.describe()
+        return self._by_distinct(
+            strings,
+            self.number.parse,
+            place,
+            f"is not a number written like {how}" if how else "is not a number",
+            "Correct it; if it denotes a missing value, name it: dataset.missing_values=[...]; if numbers are written "
+            "otherwise, set dataset.decimal or dataset.thousands.",
+        )
+
+    def _dates(self, strings: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
+        how = self.date.describe()
+        return self._by_distinct(
+            strings,
+            self.date.parse,
+            place,
+            f"is not a date in the format {how}" if how else "is not a date such as 2024-12-31",
+            "Write dates like 2024-12-31, or like those of the training data; dataset.date_format gives a format.",
+        )
+
+    def _booleans(self, strings: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
+        words = " nor ".join(reversed(self.words))
+        return self._by_distinct(
+            strings,
+            lambda distinct: booleans(distinct, self.words) if self.words else distinct,
+            place,
+            f"is neither {words}",
+            f"Write {' and '.join(reversed(self.words))}.",
+        )
+
+    def _by_distinct(
+        self,
+        strings: pa.ChunkedArray,
+        parse: Callable[[pa.Array], pa.Array],
+        place: Place,
+        message: str,
+        hint: str,
+    ) -> pa.ChunkedArray:
+        """Parse each distinct string once; those that cannot be parsed denote missing values, or are errors."""
+        encoded = strings.combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):  # of no chunk
+            encoded = pa.array([], pa.string()).dictionary_encode()
+        distinct = encoded.dictionary
+        parsed = parse(distinct)
+        if parsed.null_count:
+            words = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(sorted(MARKERS)))
+            allowed = words if self.missing is None else pa.array([False] * len(distinct))
+            wrong = pc.and_(parsed.is_null(), pc.invert(allowed))
+            if pc.any(wrong).as_py():
+                rows = pc.fill_null(wrong.take(encoded.indices), False)
+                raise _error(self.name, strings, rows, message, place, hint)
+        return pa.chunked_array([parsed.take(encoded.indices)])
+
+    def _typed(self, values: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
+        """Convert values that have a type in the file."""
+        kind, types = values.type, pa.types
+        if types.is_null(kind):
+            return values
+        if self.kind in ("categorical", "text"):
+            return self._as_known(as_words(values))
+        if self.kind == "date":
+            if types.is_temporal(kind):
+                return values
+            found = self.date if is_epoch(self.date.patterns[0]) else numbers_as_dates(values) or self.date
+            if is_epoch(found.patterns[0]):
+                return epoch_times(values, found.patterns[0])
+            return self._dates(as_words(values), place)
+        if types.is_temporal(kind):
+            row = pc.is_valid(values).combine_chunks()
+            raise _error(
+                self.name, values, row, "is a date, not a number", place, "Leave out or convert the column."
+            )
+        if self.kind == "boolean" and not types.is_boolean(kind):
+            wrong = pc.fill_null(pc.invert(pc.is_in(values, value_set=pa.array([0, 1]).cast(kind))), False)
+            wrong = pc.and_(wrong, pc.is_valid(values))
+            if pc.any(wrong).as_py():
+                text = "is neither true nor false"
+                raise _error(self.name, values, wrong, text, place, "Write true and false, or 1 and 0.")
+            return pc.cast(values, pa.bool_())
+        return pc.cast(values, pa.int8()) if types.is_boolean(kind) and self.kind == "numeric" else values
+
+    def _as_known(self, words: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return words in the spelling of the training rows: 1 and 1.0 are one category, and so are TRUE and True."""
+        if not self.categories:
+            return words
+        distinct = pc.drop_null(pc.unique(words))
+        other = distinct.filter(
+            pc.invert(pc.is_in(distinct, value_set=pa.array(list(self.categories), pa.string())))
+        )
+        if not len(other):
+            return words
+        spelt = {_spelling(name): name for name in self.categories}
+        changes = {word: spelt[_spelling(word)] for word in other.to_pylist() if _spelling(word) in spelt}
+        if not changes:
+            return words
+        before, after = pa.array(list(changes), pa.string()), pa.array(list(changes.values()), pa.string())
+        return pc.coalesce(after.take(pc.index_in(words, value_set=before).combine_chunks()), words)
+
+
+def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return values without dictionaries, as string, int64 or uint64, float64, bool or times in microseconds in UTC."""
+    types = pa.types
+    if types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    kind = values.type
+    if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
+        return values.cast(pa.string())
+    if types.is_decimal(kind):
+        return values.cast(pa.string() if kind.scale == 0 and kind.precision > 15 else pa.float64())
+    if types.is_date(kind):
+        return values.cast(pa.timestamp("us"))
+    if types.is_timestamp(kind):
+        return values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.timestamp("us"))
+    if types.is_floating(kind) and kind != pa.float64():
+        return values.cast(pa.float64()) if kind == pa.float16() else values
+    return values
+
+
+def as_words(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return numbers, booleans or dates as words: whole numbers have no decimal point, so that 1.0 is 1."""
+    if pa.types.is_floating(values.type):
+        encoded = values.combine_chunks().dictionary_encode()
+        names = [None if value != value else _name(value) for value in encoded.dictionary.to_pylist()]
+        return pa.chunked_array([pa.array(names, pa.string()).take(encoded.indices)])
+    if pa.types.is_boolean(values.type):
+        return pc.if_else(values, "True", "False")
+    if pa.types.is_timestamp(values.type):
+        return pa.chunked_array([pa.array(values.to_pandas().astype("str"), pa.string(), from_pandas=True)])
+    return values.cast(pa.string())
+
+
+def _name(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _spelling(word: str) -> str:
+    """Return a word that is equal for 1 and 1.0, and for TRUE and True."""
+    whole, point, zeros = word.partition(".")
+    if point and whole.lstrip("+-").isdecimal() and not zeros.strip("0"):
+        return whole
+    return word.capitalize() if word.lower() in ("true", "false") else word
+
+
+def _to_pandas(values: pa.ChunkedArray | pa.Array, kind: Kind) -> pd.Series:
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.string() if kind in ("categorical", "text") else pa.float64())
+    if kind == "boolean" and values.null_count:
+        values = values.cast(pa.int8()).cast(pa.float64())
+    if pa.types.is_timestamp(values.type):
+        return values.to_pandas(date_as_object=False).astype("datetime64[us]")
+    found = values.to_pandas(date_as_object=False)
+    return found.astype("str") if kind in ("categorical", "text") else found
+
+
+def _error(name: str, values: Any, rows: Any, message: str, place: Place, hint: str) -> DataError:
+    row = pc.index(rows, True).as_py()
+    more = pc.sum(rows).as_py() - 1
+    also = f", and {more:,} more like it" if more else ""
+    value = values[row].as_py()
+    shown = repr(value) if isinstance(value, str) else str(value)
+    return DataError(f"{shown} {message}{also}", place(row, name), hint)

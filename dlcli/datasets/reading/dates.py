@@ -1,0 +1,317 @@
+"""Dates as people write them: their order, months by name, quarters and weeks, clocks, time zones, epochs."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# pandas' format of dates that begin with the year, optionally with a time and a zone.
+ISO = "ISO8601"
+
+# Patterns that strptime does not have: quarters (2024Q1, Q1 2024), and numbers that count from 1970.
+QUARTER = "quarter"
+_EPOCHS = {"epoch s": 1, "epoch ms": 1_000, "epoch us": 1_000_000, "epoch ns": 1_000_000_000}
+
+_TIME = pa.timestamp("us")
+
+_ISO = r"^\d{4}([-/]\d{1,2}){2}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)? ?(Z|[+-]\d{2}:?\d{2})?)?$"
+_QUARTER = (
+    r"^(?:(?P<a>\d{4})[-/ ]?[qQ](?P<b>[1-4])|[qQ](?P<c>[1-4])[-/ ]?(?P<d>\d{4})"
+    r"|(?P<e>[1-4])[qQ][-/ ]?(?P<f>\d{4}))$"
+)
+_WEEK = r"^\d{4}-?W\d{2}(-?[1-7])?$"
+_ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
+_CLOCK = re.compile(
+    r"(?P<date>.*?)(?:(?P<gap>[ T]+)(?P<clock>\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?)"
+    r"(?P<blank>\s?)(?P<half>[AaPp]\.?[Mm]\.?)?)?(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
+)
+_CLOCK_ALONE = re.compile(
+    r"\d{1,2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?(?P<blank> ?)(?P<half>[AaPp]\.?[Mm]\.?)?"
+)
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+# A column of dates has at most this many patterns, such as with and without a time of day.
+_PATTERNS = 3
+
+# Years that a number such as 20240131 must have to be a date.
+_FIRST, _LAST = 19000101, 21001231
+
+
+@dataclass(frozen=True)
+class DateFormat:
+    """How the dates of a column are written.
+
+    Attributes:
+        patterns: strptime's patterns, `ISO8601`, `quarter`, or `epoch s` and the like.
+        zone: the zone that the times are given in (`UTC`, `+02:00`, `Europe/Berlin`), `mixed` for several, or "".
+    """
+
+    patterns: tuple[str, ...] = (ISO,)
+    zone: str = ""
+
+    def describe(self) -> str:
+        """Return the format in words; empty for dates that begin with the year."""
+        words = "" if self.patterns == (ISO,) else " or ".join(self.patterns)
+        return f"{words} {self.zone}".strip()
+
+    @property
+    def order(self) -> str:
+        """Whether days come before months (`day`) or after them (`month`); empty for other dates."""
+        for pattern in self.patterns:
+            day, month, year = (pattern.find(sign) for sign in ("%d", "%m", "%y"))
+            year = max(year, pattern.find("%Y"))
+            if min(day, month) >= 0 and year > min(day, month):
+                return "day" if day < month else "month"
+        return ""
+
+    def with_order(self, day_first: bool | None) -> DateFormat:
+        """Return the format with days before or after months; None keeps it."""
+        if day_first is None or not self.order or (self.order == "day") == day_first:
+            return self
+        swapped = {"%d": "%m", "%m": "%d"}
+        patterns = (re.sub("%[dm]", lambda sign: swapped[sign[0]], pattern) for pattern in self.patterns)
+        return replace(self, patterns=tuple(patterns))
+
+    def parse(self, values: pa.Array) -> pa.Array:
+        """Return strings as times in UTC, in microseconds; null where a value is no date in this format.
+
+        Dates that begin with the year are accepted in addition.
+        """
+        strings = pd.Series(_usual(values).to_pandas(), dtype="object")
+        found = pd.Series(pd.NaT, index=strings.index, dtype="datetime64[us, UTC]")
+        for pattern in self.patterns:
+            found = found.fillna(_parsed(strings, pattern)) if found.isna().any() else found
+        if ISO not in self.patterns and found.isna().any():
+            iso = strings.where(pc.match_substring_regex(values, _ISO).to_pandas().fillna(False).astype(bool))
+            found = found.fillna(_parsed(iso, ISO))
+        return pa.Array.from_pandas(found.dt.tz_localize(None), type=_TIME)
+
+
+ISO_DATES = DateFormat()
+
+
+def iso_dates(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return strings such as 2024-01-31 or 2024-01-31 13:00 as times, which Arrow reads fast; None for others."""
+    try:
+        return pc.cast(values, _TIME)
+    except pa.ArrowInvalid:
+        return None
+
+
+def find_dates(
+    values: pa.Array, day_first: bool | None = None, given: str | None = None
+) -> Sequence[DateFormat]:
+    """Return the formats that all values fit; two if days and months cannot be told apart.
+
+    Args:
+        values: distinct strings without white space around them.
+        day_first: whether the day comes before the month; None if that is not known.
+        given: the pattern, if the user has given it.
+    """
+    if given is not None:
+        asked = DateFormat((given,), _zone(values))
+        return [asked] if not asked.parse(values).null_count else []
+    if _all(values, _QUARTER):
+        return [DateFormat((QUARTER,))]
+    if _all(values, _ISO):
+        found = DateFormat((ISO,), _zone(values))
+        return [found] if not found.parse(values).null_count else []
+    usual = _usual(values)
+    found = [
+        (format, times)
+        for order in ((day_first,) if day_first is not None else (True, False))
+        if (format := _in_order(usual, order)) is not None and not (times := format.parse(values)).null_count
+    ]
+    if len(found) == 2 and found[0][1].equals(found[1][1]):
+        found = found[:1]
+    if len(found) == 2 and all("." in pattern for format, _ in found for pattern in format.patterns):
+        found = found[:1]  # no one writes 12.31.2024
+    return [format for format, _ in found]
+
+
+def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:
+    """Return the format of dates that are written as numbers: 20240131, 202401, 2024, or counted from 1970."""
+    if not pa.types.is_integer(numbers.type):
+        return None
+    low, high = pc.min_max(numbers).values()
+    low, high = low.as_py(), high.as_py()
+    if low is None or low < 0:
+        return None
+    for pattern, digits in (("%Y%m%d", 8), ("%Y%m", 6), ("%Y", 4)):
+        begin, end = _FIRST // 10 ** (8 - digits), _LAST // 10 ** (8 - digits)
+        if begin <= low and high <= end:
+            format = DateFormat((pattern,))
+            distinct = pc.drop_null(pc.unique(numbers)).cast(pa.string())
+            return format if not format.parse(distinct).null_count else None
+    return next(
+        (DateFormat((name,)) for name, unit in _EPOCHS.items() if high < 4_102_444_800 * unit), None
+    )  # before 2100
+
+
+def epoch_times(numbers: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
+    """Return numbers that count from 1970 as times."""
+    return pc.cast(
+        pc.multiply(pc.cast(numbers, pa.float64()), 1_000_000 / _EPOCHS[pattern]), pa.int64()
+    ).cast(_TIME)
+
+
+def is_epoch(pattern: str) -> bool:
+    """Return whether a pattern is that of numbers that count from 1970."""
+    return pattern in _EPOCHS
+
+
+def _parsed(strings: pd.Series, pattern: str) -> pd.Series:
+    if pattern == QUARTER:
+        strings, pattern = _first_days(strings), "%Y-%m-%d"
+    if pattern.endswith("%V"):  # a week begins on Monday
+        strings, pattern = strings + "1", pattern + "%u"
+    if is_epoch(pattern):
+        return pd.Series(pd.NaT, index=strings.index, dtype="datetime64[us, UTC]")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = pd.to_datetime(strings, format=pattern, errors="coerce", utc=True)
+    return found.astype("datetime64[us, UTC]")
+
+
+def _first_days(strings: pd.Series) -> pd.Series:
+    """Return the first days of quarters as strings; None for others."""
+    parts = strings.str.extract(_QUARTER)
+    year = parts["a"].fillna(parts["d"]).fillna(parts["f"])
+    quarter = pd.to_numeric(parts["b"].fillna(parts["c"]).fillna(parts["e"]))
+    month = (quarter * 3 - 2).map("{:02.0f}".format, na_action="ignore")
+    return (year.astype("object") + "-" + month.astype("object") + "-01").where(quarter.notna())
+
+
+def _in_order(values: pa.Array, day_first: bool) -> DateFormat | None:
+    """Return the format of the values with days before or after months, one pattern after the other."""
+    patterns: list[str] = []
+    rest = values
+    while len(rest) and len(patterns) < _PATTERNS:
+        pattern = _pattern(rest[0].as_py(), day_first, padded=_all(values, r"^\d\d\.\d\d\.\d\d\b"))
+        if pattern is None or pattern in patterns:
+            return None
+        patterns.append(pattern)
+        left = np.asarray(DateFormat((pattern,)).parse(rest).is_null())
+        rest = rest.filter(pa.array(left))
+    return DateFormat(tuple(patterns), _zone(values)) if not len(rest) else None
+
+
+def _pattern(example: str, day_first: bool, *, padded: bool) -> str | None:
+    """Return strptime's pattern of one value, which is no date if there is none."""
+    if re.fullmatch(_WEEK, example):
+        dash = "-" if "-W" in example else ""
+        day = re.fullmatch(r".*W\d{2}(-?)[1-7]", example)
+        return f"%G{dash}W%V{day[1]}%u" if day else f"%G{dash}W%V"
+    parts = _CLOCK.fullmatch(example)
+    if parts is None:
+        return None
+    if clock := _CLOCK_ALONE.fullmatch(example):
+        return _clock_pattern(clock)
+    if re.fullmatch(r"\d{8}", parts["date"]):
+        date: str | None = "%Y%m%d" if _FIRST <= int(parts["date"]) <= _LAST else None
+    else:
+        date = _date_pattern(parts["date"], day_first, padded=padded)
+    if date is None:
+        return None
+    clock = ""
+    if parts["clock"]:
+        clock = parts["gap"] + _clock_pattern(parts)
+    zone = parts["zone"] or ""
+    return date + clock + (" " if zone[:1] == " " else "") + ("%z" if zone else "")
+
+
+def _clock_pattern(parts: re.Match[str]) -> str:
+    pattern = ("%I" if parts["half"] else "%H") + ":%M" + (":%S" if parts["seconds"] else "")
+    return pattern + (".%f" if parts["fraction"] else "") + parts["blank"] + ("%p" if parts["half"] else "")
+
+
+def _date_pattern(date: str, day_first: bool, *, padded: bool) -> str | None:
+    tokens = re.findall(r"\d+|[^\W\d_]+|[\W_]+", date)
+    numbers = [token for token in tokens if token.isdecimal()]
+    years = [number for number in numbers if len(number) == 4]
+    short = [number for number in numbers if len(number) <= 2]
+    named = any(_name(token, _MONTHS) for token in tokens)
+    if len(years) > 1 or len(years) + len(short) != len(numbers):
+        return None
+    if years:
+        signs = {
+            (False, 2): ["%m", "%d"]
+            if numbers[0] == years[0]
+            else ["%d", "%m"]
+            if day_first
+            else ["%m", "%d"],
+            (False, 1): ["%m"],
+            (True, 1): ["%d"],
+            (True, 0): [],
+        }.get((named, len(short)))
+    else:
+        ends = len(numbers[-1]) == 2 if numbers else False
+        signs = {
+            (False, 3): ["%d", "%m", "%y"] if day_first else ["%m", "%d", "%y"],
+            (True, 2): ["%d", "%y"],
+        }.get((named, len(short) if ends else 0))
+        if signs and not named and "." in date and not padded:
+            return None  # versions such as 1.2.10
+    if signs is None:
+        return None
+    return "".join(_signs(tokens, iter(signs)) or ()) or None
+
+
+def _signs(tokens: Sequence[str], signs: Iterator[str]) -> list[str] | None:
+    pattern = []
+    for token in tokens:
+        if token.isdecimal():
+            pattern.append("%Y" if len(token) == 4 else next(signs))
+        elif name := _name(token, _MONTHS):
+            pattern.append("%B" if name == "full" and token.lower() != "may" else "%b")
+        elif name := _name(token, _DAYS):
+            pattern.append("%A" if name == "full" else "%a")
+        elif token.isalpha() and token != "M":  # as in 2024M01
+            return None
+        else:
+            pattern.append(token.replace("%", "%%"))
+    return pattern
+
+
+def _name(token: str, names: Sequence[str]) -> str:
+    """Return whether a word is a full name, or its first three letters; empty if it is neither."""
+    word = token.lower()
+    return "full" if word in names else "short" if word in {name[:3] for name in names} else ""
+
+
+def _usual(values: pa.Array) -> pa.Array:
+    """Return strings with the names that strptime knows: Sep for Sept, AM for a.m."""
+    values = pc.replace_substring_regex(values, r"(?i)\bsept\b", "Sep")
+    values = pc.replace_substring_regex(values, r"(?i)\b([ap])\.m\.?", r"\1m")
+    return pc.replace_substring_regex(values, r"(?i)(\d ?)(UTC|GMT)$", r"\1Z")
+
+
+def _zone(values: pa.Array) -> str:
+    """Return the zone at the end of all values; `mixed` if there are several, "" if there is none."""
+    with_clock = pc.match_substring_regex(values, r":\d{2}")
+    if not pc.any(with_clock).as_py():
+        return ""
+    found = pc.struct_field(pc.extract_regex(values.filter(with_clock), _ZONE), "zone")
+    zones = set(pc.unique(found).to_pylist())
+    if zones == {None}:
+        return ""
+    named = {"UTC" if zone in ("Z", "UTC", "GMT", "+00:00", "+0000") else zone for zone in zones}
+    (first, *others) = named
+    if others or first is None:
+        return "mixed"
+    return first if first == "UTC" or ":" in first else f"{first[:3]}:{first[3:]}"
+
+
+def _all(values: pa.Array, expression: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(values, expression)).as_py())

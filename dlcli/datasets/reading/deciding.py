@@ -1,0 +1,346 @@
+"""Deciding what the columns of a table mean, each on all of its values.
+
+A column of strings is numeric, boolean or a date if all its values are. Where two readings fit all values, the other
+columns of the file decide, or the user is asked for the key that does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dlcli.datasets.reading.column import EXACT, Column, Place, as_words, without_dictionaries
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, find_dates, iso_dates, numbers_as_dates
+from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
+from dlcli.datasets.reading.numbers import (
+    PLAIN,
+    FoundFormats,
+    NumberFormat,
+    find_formats,
+    is_number_like,
+    is_plain_point,
+)
+from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
+from dlcli.datasets.reading.words import MARKERS, boolean_words, is_text_by
+from dlcli.errors import DataError, Problem
+
+# Values looked at first, to spare columns of texts the search for numbers and dates.
+_SAMPLE = 1000
+
+# Mean length from which strings are texts.
+_LONG = 60
+
+# Distinct words of a column among which those that differ in case alone are looked for.
+_CASES = 10_000
+
+# Distinct whole numbers such as 20240131 that a column needs to be read as dates without being asked to.
+_DATES = 5
+
+
+def decide(
+    cells: list[pa.Table], options: ReadingOptions, place: Place, separator: str = ","
+) -> tuple[Columns, tuple[Problem, ...]]:
+    """Return what each column means, and what the user is told about it: doubts, with the key that decides.
+
+    Args:
+        cells: one table with the cells as they stand in the file; those of a text file are strings. Columns that are
+            parsed on the way are replaced in it by their values.
+        options: what the user says.
+        place: returns the place of a cell, for messages.
+        separator: the separator of a text file.
+
+    Raises:
+        DataError: two readings fit all values of a column, or its values do not fit the kind that the user gave.
+    """
+    table = cells.pop()
+    verdicts = []
+    for number, name in enumerate(table.column_names):
+        verdict = _Deciding(name, options, place).decide(table.column(number))
+        if verdict.parsed is not None:
+            table = table.set_column(number, name, verdict.parsed)
+        verdicts.append(replace(verdict, parsed=None))
+    columns = settled_columns(verdicts, separator)
+    warnings = [warning for verdict in verdicts for warning in verdict.warnings]
+    cells.append(table)
+    return Columns(tuple(columns)), (*warnings, *doubts_settled(verdicts, columns))
+
+
+class _Deciding:
+    """Decides on one column."""
+
+    def __init__(self, name: str, options: ReadingOptions, place: Place) -> None:
+        self._name = name
+        self._options = options
+        self._place = place
+        self._asked = options.types.get(name)
+        self._base = Column(name, "categorical", missing=options.missing_of(name), trim=options.trim)
+
+    def decide(self, values: pa.ChunkedArray) -> Verdict:
+        values = without_dictionaries(values)
+        if not pa.types.is_string(values.type):
+            return self._native(values)
+        strings = replace(self._base, kind=self._asked or "numeric").known(values)
+        if self._asked in ("categorical", "text"):
+            words = replace(self._base, kind=self._asked).known(values)
+            warnings = differing_in_case(words, self._name) if self._asked == "categorical" else ()
+            return Verdict(replace(self._base, kind=self._asked), words, warnings=tuple(warnings))
+        if self._asked == "boolean":
+            return self._boolean(strings)
+        if strings.null_count == len(strings):
+            return Verdict(replace(self._base, kind=self._asked or "numeric", note=""), strings)
+        if self._asked != "date" and (verdict := self._plain_numbers(strings)) is not None:
+            return verdict
+        is_open = self._asked in (None, "date") and self._options.format_of(self._name) is None
+        if is_open and (dates := iso_dates(strings)) is not None:
+            return Verdict(replace(self._base, kind="date"), dates)
+        if self._asked is None and self._name not in self._options.times and not _may_be_more(strings):
+            return self._words(values)
+        return self._by_distinct(values, strings)
+
+    def _native(self, values: pa.ChunkedArray) -> Verdict:
+        """Decide on values that have a type in the file."""
+        types, kind = pa.types, values.type
+        if self._asked in ("categorical", "text"):
+            return Verdict(replace(self._base, kind=self._asked), as_words(values))
+        if types.is_boolean(kind):
+            return Verdict(replace(self._base, kind=self._asked or "boolean"))
+        if types.is_timestamp(kind):
+            return Verdict(replace(self._base, kind=self._asked or "date"))
+        if self._asked == "date":
+            found = numbers_as_dates(values)
+            return Verdict(replace(self._base, kind="date", date=found or ISO_DATES))
+        if self._asked is None and types.is_integer(kind):
+            if _is_large(values):
+                return self._words(as_words(values), "its numbers are too long to be exact")
+            if (found := self._compact(values)) is not None:
+                return Verdict(replace(self._base, kind="date", date=found, note=f"dates {found.describe()}"))
+        return Verdict(replace(self._base, kind=self._asked or "numeric"))
+
+    def _plain_numbers(self, strings: pa.ChunkedArray) -> Verdict | None:
+        """Decide on plain numbers, which Arrow parses fast; None if the strings are something else."""
+        parsed = None
+        for kind in (pa.int64(), pa.float64()):
+            try:
+                parsed = pc.cast(strings, kind)
+                break
+            except pa.ArrowInvalid:
+                continue
+        if parsed is None or pc.any(pc.match_substring(strings, "x", ignore_case=True)).as_py():
+            return None
+        numeric = replace(self._base, kind="numeric")
+        whole = pa.types.is_integer(parsed.type)
+        if self._asked == "numeric":
+            # Whether 1.327 is 1327 is still to be decided.
+            return Verdict(numeric, parsed) if whole else self._pointed(strings, parsed, numeric)
+        if whole:
+            if pc.any(pc.match_substring_regex(strings, r"^[-+]?0\d")).as_py():
+                return self._words(strings, "01 and 1 differ")
+            if _is_large(parsed):
+                return self._words(strings, "its numbers are too long to be exact")
+            if (found := self._compact(parsed)) is not None:
+                return Verdict(replace(self._base, kind="date", date=found, note=f"dates {found.describe()}"))
+            return Verdict(numeric, parsed)
+        if pc.all(pc.match_substring_regex(strings, r"^[-+]?\d+$")).as_py():
+            return self._words(strings, "its numbers are too long to be exact")
+        return self._pointed(strings, parsed, numeric)
+
+    def _pointed(self, strings: pa.ChunkedArray, parsed: pa.ChunkedArray, numeric: Column) -> Verdict:
+        """Decide on plain numbers with points, such as 1.327, which may be 1327."""
+        options = self._options
+        if options.decimal != "," and (options.thousands != "." or is_plain_point(strings)):
+            if is_plain_point(strings):
+                return Verdict(numeric, parsed, decimal=".")
+            if options.decimal == ".":
+                return Verdict(numeric, parsed)
+        distinct = pc.drop_null(pc.unique(strings))
+        found = find_formats(distinct, options.decimal, options.thousands)
+        if not found.formats and options.decimal != ",":  # such as inf, which is reported with its line
+            return Verdict(numeric, parsed)
+        return self._formats(distinct, found, numeric, strings)
+
+    def _formats(
+        self,
+        distinct: pa.Array,
+        found: FoundFormats,
+        numeric: Column,
+        strings: pa.ChunkedArray,
+        note: str = "",
+    ) -> Verdict:
+        if not found.formats:
+            return self._mixed(distinct, strings, strings)
+        if len(found.formats) == 1:
+            (one,) = found.formats
+            how = one.describe()
+            note = "; ".join(filter(None, [f"numbers like {how}" if how else "", note]))
+            return Verdict(
+                replace(numeric, number=one, note=note), decimal=one.decimal if found.certain else ""
+            )
+        row = pc.index(pc.is_in(strings, value_set=distinct.slice(0, 1)), True).as_py()
+        signed = distinct.filter(pc.match_substring_regex(distinct, "[.,]"))
+        examples = pa.concat_arrays(
+            [signed[:2], distinct.filter(pc.invert(pc.match_substring_regex(distinct, "[.,]")))[:1]]
+        )
+        return Verdict(
+            replace(numeric, note=note),
+            found=found,
+            examples=examples.to_pylist(),
+            where=self._place(row, self._name),
+        )
+
+    def _by_distinct(self, values: pa.ChunkedArray, strings: pa.ChunkedArray) -> Verdict:
+        """Decide on strings that are not plain, by their distinct values without words such as n.a."""
+        distinct = pc.drop_null(pc.unique(strings))
+        marks = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(sorted(MARKERS)))
+        if self._base.missing is not None:
+            marks = pa.array([False] * len(distinct))
+        rest = distinct.filter(pc.invert(marks))
+        note = self._marked(strings, distinct.filter(marks))
+        if len(rest):
+            if self._asked is None and (words := boolean_words(rest, only_common=True)):
+                return Verdict(replace(self._base, kind="boolean", words=words, note=note))
+            if self._asked != "date":
+                found = find_formats(rest, self._options.decimal, self._options.thousands)
+                if found.formats and self._asked is None and _is_code(rest, found):
+                    return self._words(values, "01 and 1 differ")
+                if found.formats:
+                    return self._formats(rest, found, replace(self._base, kind="numeric"), strings, note)
+            if self._asked != "numeric" and (verdict := self._find_dates(rest, strings, note)) is not None:
+                return verdict
+        if self._asked == "date" or self._name in self._options.times:
+            return Verdict(replace(self._base, kind="date", date=self._likely_dates(rest)))
+        if not len(rest):  # only words such as n.a.
+            return Verdict(replace(self._base, kind="numeric", note=note))
+        return self._mixed(rest, strings, values)
+
+    def _find_dates(self, rest: pa.Array, strings: pa.ChunkedArray, note: str) -> Verdict | None:
+        given = self._options.format_of(self._name)
+        found = find_dates(rest, self._options.day_first, given)
+        if not found and given is not None and self._asked is None:
+            found = find_dates(rest, self._options.day_first)
+        if not found:
+            return None
+        column = replace(self._base, kind="date", date=found[0])
+        if len(found) == 1:
+            how = found[0].describe()
+            return Verdict(
+                replace(column, note="; ".join(filter(None, [f"dates {how}" if how else "", note])))
+            )
+        row = pc.index(pc.is_in(strings, value_set=rest.slice(0, 1)), True).as_py()
+        return Verdict(column, dates=found, examples=rest[:2].to_pylist(), where=self._place(row, self._name))
+
+    def _likely_dates(self, rest: pa.Array) -> DateFormat:
+        """Return the format of the first date of a column in which not all values are dates."""
+        given = self._options.format_of(self._name)
+        if given is not None:
+            return DateFormat((given,))
+        for row in range(min(len(rest), 10)):
+            if found := find_dates(rest.slice(row, 1), self._options.day_first):
+                return found[0]
+        return ISO_DATES
+
+    def _boolean(self, strings: pa.ChunkedArray) -> Verdict:
+        distinct = pc.drop_null(pc.unique(strings))
+        words = boolean_words(distinct, only_common=False)
+        if words is None and len(distinct):
+            shown = ", ".join(distinct.to_pylist()[:4])
+            raise DataError(
+                f"the words of a boolean must be such as yes and no, true and false or 1 and 0; these are {shown}",
+                self._place(pc.index(pc.is_valid(strings), True).as_py(), self._name),
+                f"Set dataset.types={{{self._name}: categorical}}: two words are as good as a boolean.",
+            )
+        note = "" if words in (None, ("false", "true"), ("0", "1")) else f"booleans, {words[1]} is true"
+        return Verdict(replace(self._base, kind="boolean", words=words or ("false", "true"), note=note))
+
+    def _compact(self, numbers: pa.ChunkedArray) -> DateFormat | None:
+        """Return the format of whole numbers such as 20240131 that are all dates."""
+        low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
+        if (
+            low is None
+            or not 19000101 <= low <= high <= 21001231
+            or pc.count_distinct(numbers).as_py() < _DATES
+        ):
+            return None
+        return numbers_as_dates(numbers)
+
+    def _words(
+        self, values: pa.ChunkedArray, because: str = "", warn: pa.ChunkedArray | None = None
+    ) -> Verdict:
+        """Decide between categories and texts."""
+        words = self._base.known(values)
+        distinct, rows = len(pc.drop_null(pc.unique(words))), len(words) - words.null_count
+        warnings = (
+            tuple(odd_values(warn, self._name, self._place, self._likely_dates)) if warn is not None else ()
+        )
+        if not is_text_by(distinct, rows):
+            note = f"words, since {because}" if because else self._merged(values, distinct)
+            if not warnings and distinct <= _CASES:
+                warnings = tuple(differing_in_case(words, self._name))
+            return Verdict(replace(self._base, note=note), words, warnings=warnings)
+        single = distinct == rows and not pc.any(pc.match_substring_regex(words, r"\s")).as_py()
+        why = "identifier" if single or because else "text"
+        return Verdict(replace(self._base, kind="text", role="left out", why=why), words, warnings=warnings)
+
+    def _merged(self, values: pa.ChunkedArray, distinct: int) -> str:
+        """Return a note if words differ in the white space around them alone."""
+        before = (
+            len(pc.drop_null(pc.unique(replace(self._base, trim=False).known(values))))
+            if self._base.trim
+            else 0
+        )
+        return "blanks around words removed" if before > distinct else ""
+
+    def _marked(self, strings: pa.ChunkedArray, found: pa.Array) -> str:
+        """Return a note on the words that are read as missing values only in columns of numbers, dates or booleans."""
+        if not len(found):
+            return ""
+        count = pc.sum(pc.is_in(strings, value_set=found)).as_py()
+        return f"{count:,} cells {', '.join(map(repr, found.to_pylist()[:3]))} as missing"
+
+    def _mixed(self, distinct: pa.Array, strings: pa.ChunkedArray, values: pa.ChunkedArray) -> Verdict:
+        """Refuse values that are not all numbers in one format, or else decide that they are words."""
+        like = is_number_like(distinct)
+        asked = self._asked == "numeric"
+        if pc.all(like).as_py() and (asked or two_ways(distinct)):
+            shown = two_ways(distinct) or distinct.to_pylist()[:2]
+            rows = [pc.index(strings, value).as_py() for value in shown]
+            raise DataError(
+                f"numbers of this column are written in two ways: {' and '.join(map(repr, shown))}",
+                self._place(max(rows), self._name),
+                f"Write all in one way; or leave the column out (dataset.drop=[{self._name}]), or read it as words: "
+                f"dataset.types={{{self._name}: categorical}}.",
+            )
+        if not asked:
+            return self._words(values, warn=strings)
+        likely = NumberFormat(self._options.decimal or ".", self._options.thousands or "")
+        found = find_formats(distinct.filter(like), self._options.decimal, self._options.thousands)
+        return Verdict(
+            replace(self._base, kind="numeric", number=found.formats[0] if found.formats else likely)
+        )
+
+
+def _may_be_more(strings: pa.ChunkedArray) -> bool:
+    """Return whether some of the first values look like numbers, dates or booleans rather than words."""
+    first = pc.drop_null(strings.slice(0, _SAMPLE))
+    if not len(first):
+        return True
+    if pc.mean(pc.binary_length(first)).as_py() > _LONG:
+        return False
+    digits = pc.match_substring_regex(first, r"\d")
+    others = pc.unique(pc.utf8_lower(first.filter(pc.invert(digits))))
+    # Few other words may be booleans, or denote missing values.
+    return pc.sum(digits).as_py() >= len(first) / 10 or len(others) <= 6
+
+
+def _is_large(numbers: pa.ChunkedArray) -> bool:
+    low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
+    return low is not None and max(-low, high) > EXACT
+
+
+def _is_code(distinct: pa.Array, found: FoundFormats) -> bool:
+    """Return whether some of the values, which are whole numbers without signs, begin with a zero, such as 01."""
+    plain = all(format == PLAIN for format in found.formats)
+    return plain and bool(pc.any(pc.match_substring_regex(distinct, r"^0\d+$")).as_py())

@@ -1,0 +1,80 @@
+"""Doubts about columns of words: values that keep them from being numbers, and words that differ in case alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dlcli.datasets.reading.column import Place
+from dlcli.datasets.reading.dates import ISO_DATES, DateFormat
+from dlcli.datasets.reading.numbers import is_number_like
+from dlcli.errors import Problem
+
+# Share of numbers or dates among the values of a column from which its other values are reported.
+_MOSTLY = 0.5
+
+
+def odd_values(
+    strings: pa.ChunkedArray, name: str, place: Place, likely_dates: Callable[[pa.Array], DateFormat]
+) -> Iterator[Problem]:
+    """Yield a warning if most values are numbers or dates, and the others keep the column from being read so."""
+    encoded = strings.combine_chunks().dictionary_encode()
+    number = is_number_like(encoded.dictionary)
+    what, kind = "numbers", "number"
+    share = _share(number, encoded)
+    if share < _MOSTLY and (likely := likely_dates(encoded.dictionary)) != ISO_DATES:
+        number, what, kind = likely.parse(encoded.dictionary).is_valid(), "dates", "date"
+        share = _share(number, encoded)
+    if not _MOSTLY <= share < 1:
+        return
+    odd = pc.fill_null(pc.invert(number).take(encoded.indices), False)
+    row, count = pc.index(odd, True).as_py(), pc.sum(odd).as_py()
+    names = encoded.dictionary.filter(pc.invert(number)).to_pylist()[:3]
+    more = f", and {count - 1:,} more like it" if count > 1 else ""
+    yield Problem(
+        f"{strings[row].as_py()!r} is not a {kind}{more}: "
+        f"the column is not read as {what} although {'all other' if share >= 0.9 else 'most'} values are {what}",
+        place(row, name),
+        f"Correct it; if it denotes a missing value: dataset.missing_values=[{', '.join(map(repr, names))}]; "
+        f"if the column is categorical: dataset.types={{{name}: categorical}}.",
+    )
+
+
+def differing_in_case(words: pa.ChunkedArray, name: str) -> Iterator[Problem]:
+    """Yield a warning if some words differ in case alone."""
+    distinct = pc.drop_null(pc.unique(words))
+    lower = pc.utf8_lower(distinct)
+    if len(pc.unique(lower)) < len(distinct):
+        spelt: dict[str, list[str]] = {}
+        for word, same in zip(distinct.to_pylist(), lower.to_pylist(), strict=True):
+            spelt.setdefault(same, []).append(word)
+        pairs = [f"{' and '.join(map(repr, some))}" for some in spelt.values() if len(some) > 1]
+        more = f", and {len(pairs) - 1:,} more like them" if len(pairs) > 1 else ""
+        yield Problem(
+            f"{pairs[0]} differ in case alone{more}",
+            f"column {name}",
+            "They are different categories or classes: write them in one way if they mean the same.",
+        )
+
+
+def _share(mask: pa.Array, encoded: Any) -> float:
+    known = encoded.indices.drop_null()
+    return float(pc.mean(pc.cast(mask, pa.int8()).take(known)).as_py() or 0.0) if len(known) else 0.0
+
+
+def two_ways(distinct: pa.Array) -> list[str]:
+    """Return an example of each of two ways that exclude each other: 1.5 and 1,5, or 12 % and 0.12."""
+    for expressions in ((r"\.\d{1,2}$|\.\d{4}", r",\d{1,2}$|,\d{4}"), ("%$", r"\d$")):
+        both = [_first(distinct, expression) for expression in expressions]
+        found = [value for value in both if value is not None]
+        if len(found) == 2:
+            return found
+    return []
+
+
+def _first(values: pa.Array, expression: str) -> str | None:
+    found = values.filter(pc.match_substring_regex(values, expression))
+    return found[0].as_py() if len(found) else None

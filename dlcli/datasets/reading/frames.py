@@ -1,0 +1,57 @@
+"""Reading tables in memory by the columns of a model, as files are read."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+from dlcli.datasets.reading.columns import Columns
+from dlcli.errors import DataError, first_line
+
+
+def read_frame(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Return the table with those columns that the model knows read by it; others are unchanged.
+
+    Raises:
+        DataError: a value does not fit its column.
+    """
+    changed = {}
+    for number, name in enumerate(_names(frame, columns)):
+        if name in columns:
+            values = pa.chunked_array([_array(frame.iloc[:, number], name)])
+            changed[number] = (
+                columns[name].read(values, _place).set_axis(frame.index).rename(frame.columns[number])
+            )
+    found = pd.DataFrame(
+        {n: changed.get(n, frame.iloc[:, n]) for n in range(frame.shape[1])}, index=frame.index
+    )
+    found.columns = frame.columns
+    return found
+
+
+def _names(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    """Return the names of a table's columns in the model; those of an array are in the order of the features."""
+    features = [column.name for column in columns if column.role == "feature"]
+    labels = frame.columns
+    if isinstance(labels, pd.RangeIndex) and labels.equals(pd.RangeIndex(len(features))):
+        return features
+    numbered = len(labels) > 0 and pd.api.types.is_integer_dtype(labels.dtype)
+    known = [column.name for column in columns]
+    if numbered and not {str(number) for number in labels} & set(known):
+        return [f"c{number}" for number in labels]
+    return [str(label) for label in labels]
+
+
+def _array(values: pd.Series, name: str) -> pa.Array:
+    try:
+        return pa.Array.from_pandas(values)
+    except (pa.ArrowException, TypeError, ValueError):  # cells of several types
+        strings = values.map(str, na_action="ignore")
+        try:
+            return pa.Array.from_pandas(strings, type=pa.string())
+        except (pa.ArrowException, UnicodeError) as error:
+            raise DataError(first_line(error), f"new data, column {name}") from error
+
+
+def _place(row: int, column: str) -> str:
+    return f"row {row + 1}, column {column}"

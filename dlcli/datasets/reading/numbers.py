@@ -1,0 +1,231 @@
+"""Numbers as people write them: decimal and thousands signs, currencies, per cent, units, brackets for losses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Signs that group digits by thousands.
+THOUSANDS = (",", ".", " ", "'")
+
+# Words and signs of a currency before or after a number. They may be missing in some cells of a column.
+_CURRENCIES = (
+    "$", "\u20ac", "\u00a3", "\u00a5", "\u20b9", "\u20bd", "\u20a9", "US$",
+    "USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "CAD", "AUD", "SEK", "NOK",
+    "DKK", "PLN", "kr", "Fr.", "R$", "A$", "C$",
+)  # fmt: skip
+
+# Units that are recognised directly behind a number; behind a blank any word is. 12A or 5B are codes rather than units.
+_UNITS = (
+    "%", "\u2030", "\u00b0", "\u00b0C", "\u00b0F", "kg", "mg", "lb", "lbs", "oz", "km", "cm", "mm", "ft", "ml", "min",
+    "ms", "kW", "kWh", "Hz", "GB", "MB", "KB", "mph", "bpm",
+)  # fmt: skip
+
+# Signs that mean the same as the one they are replaced by: the minus of typography, and blanks that do not break.
+_SAME = {"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"}
+
+# A number: sign, what stands before it, digits with signs between them, exponent, and what stands behind it.
+_NUMBER = (
+    r"^(?P<sign>[-+]?) ?(?P<before>(?:[^\d\s.,+\-'()]+\.?)?) ?(?P<minus>[-+]?)"
+    r"(?P<digits>\d[\d.,' ]*\d|\d[.,]?|[.,]\d+)(?P<power>[eE][-+]?\d+)?(?P<blank> ?)(?P<behind>[^\d\s.,+\-'()]*)$"
+)
+
+# A number that has a point, which is certainly a decimal sign: no three digits behind it, or a zero before it.
+_POINT = r"^[-+]?0*\.|\.\d{0,2}([eE].*)?$|\.\d{4}|[eE]"
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How the numbers of a column are written.
+
+    Attributes:
+        decimal: the decimal sign.
+        thousands: the sign between groups of three digits, or "".
+        unit: what stands before or behind the numbers, such as $, % or kg.
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+    unit: str = ""
+
+    def describe(self) -> str:
+        """Return the format in words, such as `1.234,5 EUR`; empty for plain numbers."""
+        if self == NumberFormat():
+            return ""
+        number = f"1{self.thousands}234{self.decimal}5"
+        return f"{self.unit}{number}" if self.unit in _CURRENCIES[:7] else f"{number} {self.unit}".strip()
+
+    def parse(self, values: pa.Array) -> pa.Array:
+        """Return strings as int64 if all are whole numbers, else as float64; null where a value is not a number."""
+        if self == NumberFormat() and (plain := _cast(values)) is not None:
+            return plain
+        parts = _parts(values)
+        matches = pc.match_substring_regex(parts.digits, _digits(self.decimal, self.thousands))
+        known = pa.array(["", self.unit])
+        fits = pc.and_(matches, pc.and_(pc.is_in(parts.unit, known), pc.invert(parts.wrong_unit)))
+        if self.unit and not _may_be_missing(self.unit):
+            fits = pc.and_(fits, pc.not_equal(parts.unit, ""))
+        digits = parts.digits
+        if self.thousands:
+            digits = pc.replace_substring(digits, self.thousands, "")
+        if self.decimal != ".":
+            digits = pc.replace_substring(digits, self.decimal, ".")
+        plain = pc.binary_join_element_wise(parts.minus, digits, parts.power, "")
+        found = _cast(pc.if_else(fits, plain, pa.scalar(None, pa.string())))
+        assert found is not None  # all strings that are left match the expression of numbers
+        return found
+
+
+PLAIN = NumberFormat()
+
+
+class FoundFormats(NamedTuple):
+    """The formats that all values of a column fit, of which only one can be meant.
+
+    Attributes:
+        formats: no format if values are not numbers, or are written in different ways; two if both signs are possible.
+        certain: whether the decimal sign is certain, so that it tells about other columns.
+        bare: whether some numbers have no sign between their digits.
+    """
+
+    formats: Sequence[NumberFormat]
+    certain: bool = False
+    bare: bool = False
+
+
+def is_plain_point(values: pa.ChunkedArray) -> bool:
+    """Return whether plain numbers with points, such as 1.327, have a decimal point for certain, as in 1.32."""
+    return bool(pc.any(pc.match_substring_regex(values, _POINT)).as_py())
+
+
+def is_number_like(values: pa.Array) -> pa.Array:
+    """Return a mask of the strings that are numbers in any format."""
+    parts = _parts(values)
+    known = pc.is_in(parts.unit, pa.array(["", *_CURRENCIES, *_UNITS]))
+    any_format = "|".join(
+        _digits(decimal, thousands)
+        for thousands in ("", *THOUSANDS)
+        for decimal in ".,"
+        if decimal != thousands
+    )
+    return pc.fill_null(pc.and_(known, pc.match_substring_regex(parts.digits, any_format)), False)
+
+
+def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | None = None) -> FoundFormats:
+    """Return the formats that fit all values.
+
+    Args:
+        values: distinct strings without white space around them.
+        decimal: the decimal sign if it is given.
+        thousands: the sign of thousands if it is given, "" for none.
+    """
+    parts = _parts(values)
+    if parts.digits.null_count or pc.any(parts.wrong_unit).as_py():
+        return FoundFormats(())
+    units = set(pc.unique(parts.unit).to_pylist())
+    unit = next(iter(sorted(units - {""})), "")
+    if len(units - {""}) > 1 or ("" in units and unit and not _may_be_missing(unit)):
+        return FoundFormats(())
+    if unit and not _is_unit(unit, blank=bool(pc.all(parts.blank).as_py())):
+        return FoundFormats(())
+    present = [sign for sign in THOUSANDS if pc.any(pc.match_substring(parts.digits, sign)).as_py()]
+    formats = [
+        NumberFormat(point if point in present else decimal or point, group or thousands or "", unit)
+        for point, group in _readings(present)
+        if (decimal is None or (point == decimal if point in present else group != decimal))
+        and (thousands is None or group == thousands or (not group and thousands not in present))
+        and pc.all(pc.match_substring_regex(parts.digits, _digits(point, group))).as_py()
+    ]
+    bare = not pc.all(pc.match_substring_regex(parts.digits, r"[.,' ]")).as_py()
+    certain = len(formats) == 1 and formats[0].decimal in present
+    return FoundFormats(tuple(dict.fromkeys(formats)), certain, bare)
+
+
+class _Parts(NamedTuple):
+    """Arrays of the parts of numbers; null where a value does not look like one."""
+
+    minus: pa.Array
+    digits: pa.Array
+    power: pa.Array
+    unit: pa.Array
+    wrong_unit: pa.Array  # two units, or one before the number that is no currency
+    blank: pa.Array
+
+
+def _parts(values: pa.Array) -> _Parts:
+    for sign, same in _SAME.items():
+        values = pc.replace_substring(values, sign, same)
+    # Losses of accounting: (123) is -123.
+    values = pc.replace_substring_regex(values, r"^\((.*\d.*)\)$", r"-\1")
+    found = pc.extract_regex(values, _NUMBER)
+    sign, before, minus, digits, power, blank, behind = (
+        pc.struct_field(found, name)
+        for name in ("sign", "before", "minus", "digits", "power", "blank", "behind")
+    )
+    minuses = pc.or_(pc.equal(sign, "-"), pc.equal(minus, "-"))
+    some = pc.not_equal(before, "")
+    only_currencies = pc.is_in(before, pa.array(["", *_CURRENCIES]))
+    wrong = pc.or_(pc.and_(some, pc.not_equal(behind, "")), pc.invert(only_currencies))
+    unit = pc.if_else(pc.equal(before, ""), behind, before)
+    return _Parts(
+        pc.if_else(minuses, "-", ""),
+        digits,
+        power,
+        unit,
+        pc.fill_null(wrong, False),
+        pc.fill_null(pc.or_(pc.equal(blank, " "), pc.equal(unit, "")), False),
+    )
+
+
+def _is_unit(unit: str, *, blank: bool) -> bool:
+    return unit in (*_CURRENCIES, *_UNITS) or (blank and unit.isalpha())
+
+
+def _may_be_missing(unit: str) -> bool:
+    return unit in _CURRENCIES
+
+
+def _readings(present: Collection[str]) -> list[tuple[str, str]]:
+    """Return the pairs of a decimal sign and a sign of thousands that numbers with these signs may have."""
+    points, groups = [sign for sign in present if sign in ".,"], [sign for sign in present if sign in " '"]
+    if len(groups) > 1 or (groups and len(points) > 1):
+        return []
+    if groups:
+        return [(points[0] if points else ".", groups[0])]
+    if len(points) == 2:
+        return [(".", ","), (",", ".")]
+    if points:
+        other = "," if points[0] == "." else "."
+        return [(points[0], ""), (other, points[0])]
+    return [(".", "")]
+
+
+def _digits(decimal: str, thousands: str) -> str:
+    """Return the expression of digits with these signs; groups have three digits, in India also two."""
+    point = re.escape(decimal)
+    whole = r"\d+"
+    if thousands:
+        sign = re.escape(thousands)
+        indian = rf"|[1-9]\d?({sign}\d\d)+{sign}\d{{3}}" if thousands == "," else ""
+        whole = rf"([1-9]\d{{0,2}}({sign}\d{{3}})+{indian}|\d+)"
+    return rf"^({whole}({point}\d*)?|{point}\d+)$"
+
+
+def _cast(values: pa.Array) -> pa.Array | None:
+    """Return plain numbers; None if a value is none. Arrow also reads 0x10, which is not meant as a number."""
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            found = pc.cast(values, kind)
+        except pa.ArrowInvalid:
+            continue
+        return (
+            None
+            if kind == pa.int64() and pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py()
+            else found
+        )
+    return None

@@ -1,0 +1,69 @@
+"""`ReadingOptions`: what the user says about the reading of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.words import MISSING
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What the user says about the reading of cells; None leaves the decision to the columns.
+
+    Attributes:
+        types: kinds of columns.
+        decimal: the decimal sign of numbers.
+        thousands: the sign of thousands, "" for none.
+        day_first: whether days come before months in dates.
+        date_format: strptime's pattern of dates, for all columns or by column.
+        missing: the words that denote a missing value, for all columns or by column.
+        trim: whether white space around words is removed.
+        times: columns that must be dates or numbers, since rows are ordered by them.
+    """
+
+    types: Mapping[str, Kind] = field(default_factory=dict)
+    decimal: str | None = None
+    thousands: str | None = None
+    day_first: bool | None = None
+    date_format: str | Mapping[str, str] | None = None
+    missing: Sequence[str] | Mapping[str, Sequence[str]] | None = None
+    trim: bool = True
+    times: Collection[str] = ()
+
+    def missing_of(self, name: str) -> tuple[str, ...] | None:
+        """Return the words that denote a missing value in a column; None for the usual ones."""
+        if isinstance(self.missing, Mapping):
+            given = self.missing.get(name)
+            return None if given is None else tuple(map(str, given))
+        if self.missing is None:
+            return None
+        return (*map(str, self.missing), *(MISSING if set(self.missing) - {""} else ()))
+
+    def applied_to(self, columns: Columns) -> Columns:
+        """Return a model's columns for new rows in which numbers and dates are written as these options say."""
+        changed = {}
+        for column in columns:
+            number, pattern = column.number, self.format_of(column.name)
+            decimal = number.decimal if self.decimal is None else self.decimal
+            thousands = number.thousands if self.thousands is None else self.thousands
+            if decimal == thousands:
+                thousands = {",": ".", ".": ","}[decimal]
+            number = replace(number, decimal=decimal, thousands=thousands)
+            date = (
+                replace(column.date, patterns=(pattern,))
+                if pattern
+                else column.date.with_order(self.day_first)
+            )
+            missing = column.missing if self.missing is None else self.missing_of(column.name)
+            changed[column.name] = replace(column, number=number, date=date, missing=missing)
+        return columns.replaced(changed)
+
+    def format_of(self, name: str) -> str | None:
+        """Return the pattern of a column's dates, if it is given."""
+        if isinstance(self.date_format, Mapping):
+            return self.date_format.get(name)
+        return self.date_format

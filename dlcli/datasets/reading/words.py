@@ -1,0 +1,73 @@
+"""Words of cells: blanks around them, words that denote a missing value, and words of booleans."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Words that denote a missing value in every column; "?" is used by the UCI repository.
+MISSING = (
+    "", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA",
+    "-NaN", "-nan",
+)  # fmt: skip
+
+# Further words, in lower case, that denote a missing value among numbers, dates or booleans.
+MARKERS = frozenset(
+    (
+        *(word.lower() for word in MISSING), "-", "--", "---", ".", "..", "...", "*", "na", "nan", "n.a.", "n.a",
+        "n.d.", "nd", "n.v.", "k.a.", "k. a.", "nil", "none", "null", "missing", "(missing)", "unknown", "unk",
+        "not available", "not applicable", "not known", "tbd", "#value!", "#div/0!", "#ref!", "#name?", "#num!",
+        "#null!", "\u2013", "\u2014", "\u2026",
+    )
+)  # fmt: skip
+
+# Pairs of words, in lower case, of booleans. Only the first pair makes a column boolean without `dataset.types`.
+BOOLEANS = (
+    ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("0", "1"), ("0.0", "1.0"), ("off", "on"), ("nein", "ja"),
+    ("non", "oui"), ("no", "si"), ("no", "s\u00ed"), ("nee", "ja"), ("falsch", "wahr"), ("faux", "vrai"),
+    ("falso", "vero"), ("falso", "verdadero"), ("absent", "present"), ("negative", "positive"), ("fail", "pass"),
+)  # fmt: skip
+
+
+# A string column is text if the number of its distinct values exceeds both this number and this share of its rows.
+_TEXTS, _TEXT_SHARE = 50, 0.5
+
+
+def is_text_by(distinct: int, known: int) -> bool:
+    """Return whether a column of strings is text, by the numbers of its distinct and of its known values."""
+    return distinct > _TEXTS and distinct > _TEXT_SHARE * known
+
+
+def trimmed(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return strings without white space around them."""
+    return pc.utf8_trim_whitespace(values)
+
+
+def without(values: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArray:
+    """Return strings with null in the place of the words that denote a missing value."""
+    if not missing:
+        return values
+    found = pc.is_in(values, value_set=pa.array(sorted(missing), values.type))
+    return pc.if_else(found, pa.scalar(None, values.type), values) if pc.any(found).as_py() else values
+
+
+def boolean_words(distinct: pa.Array, *, only_common: bool) -> tuple[str, str] | None:
+    """Return the words for false and true, in lower case, if all values are such words in any case.
+
+    Args:
+        distinct: the distinct values, of which both or one may occur.
+        only_common: accept only `false` and `true`.
+    """
+    if not 0 < len(distinct) <= 6:  # in at most three spellings each
+        return None
+    found = {word.lower() for word in distinct.to_pylist()}
+    return next((pair for pair in BOOLEANS[: 1 if only_common else None] if found <= set(pair)), None)
+
+
+def booleans(values: pa.Array, words: tuple[str, str]) -> pa.Array:
+    """Return strings as booleans; those that are neither one of the two words nor 0 or 1 are null."""
+    lower = pc.utf8_lower(values)
+    false, true = (pc.is_in(lower, pa.array([word, digit])) for word, digit in zip(words, "01", strict=True))
+    return pc.if_else(pc.or_(false, true), true, pa.scalar(None, pa.bool_()))

@@ -1,0 +1,85 @@
+"""Reading a sheet of an Excel file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from dlcli.config.suggest import choices, did_you_mean, hint
+from dlcli.datasets.tables.source import RawTable
+from dlcli.errors import DataError, Problem, first_line
+from dlcli.formatting import amount, counted
+from dlcli.process.memory import free_memory
+
+
+def read_excel(file: Path, sheet: str | None = None) -> RawTable:
+    """Return the cells of a sheet; None takes the first.
+
+    Raises:
+        DataError: openpyxl is not installed, the file is damaged or too large, or there is no such sheet.
+    """
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            "Excel files need openpyxl", str(file), "Install it: pip install 'dlcli[excel]'"
+        ) from error
+    try:
+        with zipfile.ZipFile(file) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+        if size > (free := free_memory()):
+            raise DataError(
+                f"needs {amount(size)} uncompressed, but only {amount(free)} of memory are free",
+                str(file),
+                "Save it as .csv, which needs a tenth of the memory.",
+            )
+        with pd.ExcelFile(file, engine="openpyxl") as book:
+            names = [str(name) for name in book.sheet_names]
+            if sheet is not None and sheet not in names:
+                raise DataError(
+                    f"there is no sheet {sheet} in {file.name}",
+                    "dataset.sheet",
+                    hint(did_you_mean(sheet, names), choices(names)),
+                )
+            # Without a type, pandas would turn 007 into 7.
+            frame = pd.read_excel(
+                book,
+                sheet if sheet is not None else 0,
+                dtype=object,
+                keep_default_na=False,
+                na_filter=False,
+            )
+    except DataError:
+        raise
+    except Exception as error:  # openpyxl raises various exceptions for damaged files
+        raise DataError(
+            f"is not a valid Excel file: {first_line(error)}", str(file), "Copy it again."
+        ) from error
+    arrays = [_column(frame.iloc[:, number].tolist()) for number in range(frame.shape[1])]
+    table = pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
+    warnings = []
+    if sheet is None and len(names) > 1:
+        message = f"has {counted(len(names) - 1, 'more sheet')}; the first is read: {names[0]}"
+        warnings = [Problem(message, str(file), f"Name the one to read: dataset.sheet={names[1]!r}.")]
+    return RawTable.of(table, file, 2, warnings=warnings)
+
+
+def _column(cells: Sequence[Any]) -> pa.Array:
+    """Return cells of one type as they are, and cells of several types as strings."""
+    values = [
+        None if cell == "" or cell is None or cell is pd.NaT or cell != cell else cell for cell in cells
+    ]
+    kinds = {type(value) for value in values} - {type(None)}
+    try:
+        if kinds <= {int, float} and kinds:
+            return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
+        if len(kinds) == 1:
+            return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        pass
+    return pa.array([None if value is None else str(value) for value in values], pa.string())

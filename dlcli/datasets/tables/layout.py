@@ -1,0 +1,137 @@
+"""The layout of text tables that are more than a header and rows: comments, `sep=;`, row names, aligned columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dlcli.datasets.tables.dialect import NUMBER, split_rows, widest_separator
+
+# The line that Excel understands as the separator of a file.
+_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+# Name of the column of row names that R writes without a name.
+ROW_NAMES = "(row names)"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a reader of delimited text must know of a file besides its dialect.
+
+    Attributes:
+        skip: number of lines before the table.
+        separator: the separator that the file names.
+        header: the header that replaces the first line of the table, if that has fewer cells than the rows.
+        in_comment: whether the last of the skipped lines is the header, behind a #.
+        aligned: whether columns are separated by any number of blanks.
+    """
+
+    skip: int = 0
+    separator: str | None = None
+    header: str | None = None
+    in_comment: bool = False
+    aligned: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a reader needs no help."""
+        return self == Layout()
+
+    def lines(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the lines of a table with this layout as plain ones."""
+        for number, line in enumerate(lines):
+            if number < self.skip:
+                if self.in_comment and number == self.skip - 1 and self.header is not None:
+                    yield self.header + "\n"
+                continue
+            if number == self.skip and self.header is not None and not self.in_comment:
+                line = self.header + line[len(line.rstrip("\r\n")) :]
+            yield _aligned(line) if self.aligned else line
+
+
+def find_layout(lines: Sequence[str], separator: str | None = None) -> Layout:
+    """Return the layout of a file by its first lines; a given separator is kept."""
+    layout, comments = _before(lines)
+    rows = [line for line in lines[layout.skip :] if line.strip()]
+    if not rows:
+        return Layout()
+    chosen = separator or layout.separator or widest_separator(rows)
+    if (
+        separator in (None, " ")
+        and layout.separator is None
+        and _is_aligned(rows, chosen, asked=separator == " ")
+    ):
+        layout, chosen, rows = (
+            replace(layout, aligned=True, separator=" "),
+            " ",
+            [_aligned(row) for row in rows],
+        )
+    if comments and (header := _header_in(comments[-1], rows, chosen)) is not None:
+        return replace(layout, header=header, in_comment=True)
+    layout = replace(layout, header=_short_header(rows, chosen))
+    blank = all(not line.strip() for line in lines[: layout.skip])
+    return replace(layout, skip=0) if blank and replace(layout, skip=0).is_plain else layout
+
+
+def _before(lines: Sequence[str]) -> tuple[Layout, list[str]]:
+    """Return how many lines come before the table, and those of them that are comments."""
+    comments: list[str] = []
+    separator = None
+    marked = sum(line.startswith("#") for line in lines)
+    if marked > len(lines) / 2 and marked > 1:  # cells may begin with #
+        return Layout(), []
+    number = 0
+    for number, line in enumerate(lines):  # noqa: B007
+        if found := _SEP.fullmatch(line):
+            separator = found[1]
+        elif line.startswith("#"):
+            comments.append(line)
+        elif line.strip():
+            break
+    return Layout(skip=number, separator=separator), comments
+
+
+def _header_in(comment: str, rows: Sequence[str], separator: str) -> str | None:
+    """Return the header that a comment holds: it has as many cells as the rows, which have no header of their own."""
+    text = comment[1:].rstrip("\r\n")
+    if text.startswith(separator) and separator != " ":  # the name of the first column is #
+        text = comment.rstrip("\r\n")
+    text = _aligned(text) if separator == " " else text.strip()
+    cells, *others = split_rows([text, *rows[:5]], separator)
+    if len(cells) < 2 or any(len(row) != len(cells) for row in others):
+        return None
+    return text if any(NUMBER.fullmatch(cell.strip()) for cell in others[0]) else None
+
+
+def _short_header(rows: Sequence[str], separator: str) -> str | None:
+    """Return a header with a name for every column, if it has one name less than the rows have cells."""
+    if len(rows) < 2:
+        return None
+    header, *others = split_rows(rows, separator)
+    widths = {len(row) for row in others}
+    if widths != {len(header) + 1} or not header:
+        return None
+    first = rows[0].rstrip("\r\n")
+    if all(not row[-1].strip() for row in others):
+        return first + separator
+    return f"{ROW_NAMES}{separator}{first}"
+
+
+def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:
+    """Return whether cells are separated by runs of blanks, and most of them are numbers."""
+    cells = split_rows([_aligned(row) for row in rows], " ")
+    widths = {len(row) for row in cells[1:]} if len(cells) > 1 else {len(row) for row in cells}
+    if len(widths) != 1 or max(widths) < 2 or len(cells[0]) not in (max(widths), max(widths) - 1):
+        return False
+    if asked:
+        return any("  " in row.strip() or row[:1] in " \t" for row in rows)
+    if any(len(row) >= max(widths) for row in split_rows(rows, chosen)):
+        return False
+    numbers = sum(bool(NUMBER.fullmatch(cell)) for row in cells for cell in row)
+    return 2 * numbers >= sum(map(len, cells))
+
+
+def _aligned(line: str) -> str:
+    end = line[len(line.rstrip("\r\n")) :]
+    return re.sub(r"[ \t]+", " ", line.strip()) + end

@@ -1,0 +1,62 @@
+"""The user's own split: a column with train, val and test in any usual spelling, or with fold numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dlcli.datasets.folders.parts import SHOWN, part_of
+from dlcli.datasets.tables.source import Source
+from dlcli.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class OwnSplit:
+    """The parts of a split.
+
+    Attributes:
+        words: train, val or test of each row, or fold numbers; None if the data defines no split.
+        val: the rows for validation; None if the data names none.
+        test: the rows of the final test; None if the data names none.
+    """
+
+    words: np.ndarray | None = None
+    val: np.ndarray | None = None
+    test: np.ndarray | None = None
+
+
+def parts_of(source: Source, column: str | None, first: int | None = None) -> OwnSplit:
+    """Return the parts that a column defines; those of the rows of a test file, which begin at `first`, are test.
+
+    Raises:
+        DataError: a value is missing or is no part, or both the column and a test file define the test.
+    """
+    test_file = np.arange(first, len(source.frame)) if first is not None else None
+    found = source.split_column(column, "split")
+    if found is None:
+        return OwnSplit(test=test_file)
+    numbers = pd.api.types.is_numeric_dtype(found.dtype)
+    if numbers and not pd.api.types.is_bool_dtype(found.dtype):
+        return OwnSplit(found, test=test_file)
+    codes, words = pd.factorize(found)
+    parts = [part_of(str(word)) for word in words]
+    if None in parts:
+        code = parts.index(None)
+        raise DataError(
+            f"{str(words[code])!r} is not a part of a split",
+            source.place(int((codes == code).argmax()), str(column)),
+            f"Use {SHOWN}, or fold numbers.",
+        )
+    of_rows = np.array(parts, dtype=object)[codes].astype(str)
+    if test_file is not None:
+        if (of_rows[:first] == "test").any():
+            raise DataError(
+                "the test is defined twice: by this column and by dataset.test_path",
+                f"{source.file}, column {column}",
+                "Leave out dataset.test_path, or the test rows of the column.",
+            )
+        of_rows[first:] = "test"
+    val, test = np.flatnonzero(of_rows == "val"), np.flatnonzero(of_rows == "test")
+    return OwnSplit(of_rows, val if len(val) else None, test if len(test) else None)

@@ -1,0 +1,186 @@
+"""Deciding what columns mean, each on all of its values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.deciding import decide
+from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.errors import DataError, Problem
+
+
+def place(row: int, column: str) -> str:
+    return f"row {row} of {column}"
+
+
+def decided(
+    table: dict[str, Any], separator: str = ",", **options: Any
+) -> tuple[Columns, tuple[Problem, ...], pd.DataFrame]:
+    cells = [pa.table(table)]
+    columns, warnings = decide(cells, ReadingOptions(**options), place, separator)
+    return columns, warnings, columns.read(cells, place)
+
+
+def refused(table: dict[str, Any], separator: str = ",", **options: Any) -> list[Problem]:
+    with pytest.raises(DataError) as caught:
+        decided(table, separator, **options)
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "read"),
+    [
+        (["1", "2", ""], "numeric", [1.0, 2.0, None]),
+        ([" 1.5 ", "2"], "numeric", [1.5, 2.0]),
+        (["TRUE", "FALSE", "NA"], "boolean", [1.0, 0.0, None]),
+        (["true", "False"], "boolean", [True, False]),
+        (["yes", "no"], "categorical", ["yes", "no"]),
+        (["01", "1", "02"], "categorical", ["01", "1", "02"]),
+        (["12345678901234567890", "12345678901234567891"], "categorical", None),
+        ([2**60, 2**60 + 1], "categorical", [str(2**60), str(2**60 + 1)]),
+        (["2024-01-31", "?"], "date", [pd.Timestamp("2024-01-31"), None]),
+        (["1.5", "n.a.", "-"], "numeric", [1.5, None, None]),
+        (["13:05", "8:30"], "date", None),
+        ([True, None], "boolean", [1.0, None]),
+        ([1.0, 2.5], "numeric", [1.0, 2.5]),
+        (["0x10", "0x11"], "categorical", ["0x10", "0x11"]),
+    ],
+)
+def test_a_column_is_what_all_its_values_are(values: list[Any], kind: str, read: list[Any] | None) -> None:
+    columns, _, frame = decided({"a": values})
+    assert columns["a"].kind == kind
+    if read is not None:
+        assert frame["a"].astype(object).where(frame["a"].notna(), None).tolist() == read
+
+
+def test_what_fits_two_readings_is_decided_by_the_other_columns_or_refused() -> None:
+    ambiguous = ["1.327", "998", "2.600"]
+    (problem,) = refused({"a": ambiguous})
+    assert problem.where == "row 0 of a"
+    assert "(1.327, 2.6, 998.0) or (1,327, 2,600, 998)" in problem.message
+    assert "dataset.decimal='.' for (1.327" in problem.hint
+    assert decided({"a": ambiguous, "b": ["1.5"] * 3})[2]["a"].tolist() == [1.327, 998.0, 2.6]
+    columns, (told,), frame = decided({"a": ambiguous, "b": ["1,5"] * 3}, ";")
+    assert frame["a"].tolist() == [1327, 998, 2600]
+    assert (told.where, told.message) == ("column a", "1.327 is read as 1,327, not as 1.327")
+    assert told.hint == "If it is not, set dataset.decimal='.'."
+    assert columns.panel()["read"].startswith("a: numbers like 1.234,5")
+    assert decided({"a": ambiguous}, decimal=",")[2]["a"].tolist() == [1327, 998, 2600]
+    assert decided({"a": ambiguous}, thousands=".")[2]["a"].tolist() == [1327, 998, 2600]
+
+
+def test_an_english_table_needs_no_key() -> None:
+    _, (told,), frame = decided({"a": ["1,250", "998"]})
+    assert frame["a"].tolist() == [1250, 998]
+    assert told.message == "1,250 is read as 1,250, not as 1.25"
+    assert refused({"a": ["1,250", "998"]}, ";")
+    assert decided({"a": ["1.125", "2.375"]})[2]["a"].tolist() == [1.125, 2.375]
+    assert refused({"a": ["1.125", "2.375"]}, ";")
+
+
+def test_days_and_months_are_decided_on_the_whole_column_or_refused() -> None:
+    months = [f"01/{month:02}/2024" for month in range(1, 13)]
+    (problem,) = refused({"d": months})
+    assert (
+        problem.message
+        == "01/01/2024, 01/02/2024 may be (2024-01-01, 2024-02-01) or (2024-01-01, 2024-01-02)"
+    )
+    assert "dataset.day_first=true for (2024-01-01, 2024-02-01)" in problem.hint
+    assert decided({"d": months}, day_first=True)[2]["d"].dt.month.tolist() == [*range(1, 13)]
+    assert decided({"d": months}, day_first=False)[2]["d"].dt.day.tolist() == [*range(1, 13)]
+    assert decided({"d": months}, date_format="%d/%m/%Y")[2]["d"].dt.month.tolist() == [*range(1, 13)]
+    _, (told,), frame = decided({"d": months, "e": ["31/12/2024"] * 12})
+    assert frame["d"].dt.month.tolist() == [*range(1, 13)]
+    assert told.hint.endswith("set dataset.day_first=false.")
+
+
+def test_a_late_change_of_style_is_refused_and_not_read_as_text() -> None:
+    (problem,) = refused({"a": [f"{number}.5" for number in range(900)] + ["1,5"]})
+    assert (problem.where, problem.message) == (
+        "row 900 of a", "numbers of this column are written in two ways: '0.5' and '1,5'",
+    )  # fmt: skip
+    assert "dataset.types={a: categorical}" in problem.hint
+    assert decided({"a": ["5 %", "0.5"]}, types={"a": "categorical"})[2]["a"].tolist() == ["5 %", "0.5"]
+    assert refused({"a": ["5 %", "0.5"]})
+
+
+def test_words_among_numbers_are_named() -> None:
+    values = [str(number) for number in range(60)] + ["gone"] * 10
+    columns, (told,), _ = decided({"a": values})
+    assert (columns["a"].role, columns["a"].why) == ("left out", "text")
+    assert told.where == "row 60 of a"
+    assert told.message.startswith("'gone' is not a number, and 9 more like it")
+    assert "dataset.missing_values=['gone']" in told.hint
+    assert decided({"a": values}, missing=["gone"])[2]["a"].isna().sum() == 10
+    columns, _, frame = decided({"a": ["1.5"] * 60 + ["n.a."] * 10})
+    assert (frame["a"].isna().sum(), columns["a"].note) == (10, "10 cells 'n.a.' as missing")
+
+
+def test_missing_values_can_be_words() -> None:
+    words = {"a": ["None", "NA", "x"]}
+    assert decided(words)[2]["a"].isna().tolist() == [True, True, False]
+    assert decided(words, missing=[])[2]["a"].tolist() == ["None", "NA", "x"]
+    assert decided({**words, "b": ["NA", "1", "2"]}, missing={"a": []})[2].isna().sum().tolist() == [0, 1]
+
+
+def test_blanks_around_words_are_removed_unless_they_are_meant() -> None:
+    words = {"a": [" No", "No", "Yes", "Yes ", "yes"]}
+    columns, (told,), frame = decided(words)
+    assert frame["a"].tolist() == ["No", "No", "Yes", "Yes", "yes"]
+    assert columns["a"].note == "blanks around words removed"
+    assert told.message == "'Yes' and 'yes' differ in case alone"
+    assert decided(words, trim=False)[2]["a"].tolist() == words["a"]
+
+
+def test_the_word_of_the_user_wins() -> None:
+    zips = [f"{number:05}" for number in range(100)]
+    assert decided({"zip": zips})[0]["zip"].why == "identifier"
+    assert decided({"zip": zips}, types={"zip": "categorical"})[0]["zip"].role == "feature"
+    assert decided({"b": ["yes", "no", "YES"]}, types={"b": "boolean"})[2]["b"].tolist() == [
+        True,
+        False,
+        True,
+    ]
+    (problem,) = refused({"b": ["yes", "maybe"]}, types={"b": "boolean"})
+    assert "these are yes, maybe" in problem.message
+    (problem,) = refused({"a": ["1", "x"]}, types={"a": "numeric"})
+    assert (problem.where, problem.message) == ("row 1 of a", "'x' is not a number")
+    days = ["20240131", "20240201"]
+    assert decided({"d": days}, types={"d": "date"})[2]["d"].dt.month.tolist() == [1, 2]
+    assert decided({"d": [1_700_000_000]}, types={"d": "date"})[2]["d"].dt.year.tolist() == [2023]
+
+
+def test_new_rows_are_read_as_the_training_rows() -> None:
+    table = {
+        "n": ["1.234,5", "2"],
+        "d": ["31/12/2024", "01/02/2024"],
+        "c": ["1", "2"],
+        "b": ["TRUE", "NA"],
+    }
+    columns, _, _ = decided(table, types={"c": "categorical"})
+    columns = Columns.from_json(columns.counted(pd.DataFrame({"c": ["1", "2"]})).to_json())
+    new = pa.table({"n": [1234.5, None], "d": ["05/06/2024", None], "c": [1.0, 3.0], "b": [True, False]})
+    frame = columns.read(new, place)
+    assert frame["n"].tolist()[0] == 1234.5
+    assert frame["d"][0] == pd.Timestamp("2024-06-05")
+    assert frame["c"].tolist() == ["1", "3"]
+    assert columns.unseen(frame) == {"c": 1}
+    assert columns.read(pa.table({"c": ["1.0", " 2"]}), place)["c"].tolist() == ["1", "2"]
+    with pytest.raises(DataError, match=r"row 0 of n: '1\.5' is not a number written like 1\.234,5"):
+        columns.read(pa.table({"n": ["1.5"]}), place)
+    english = ReadingOptions(decimal=".").applied_to(columns)
+    assert english.read(pa.table({"n": ["1,250.5"]}), place)["n"].tolist() == [1250.5]
+    american = ReadingOptions(day_first=False).applied_to(columns)
+    assert american.read(pa.table({"d": ["05/06/2024"]}), place)["d"][0] == pd.Timestamp("2024-05-06")
+
+
+def test_spellings_of_a_category_follow_the_training_rows() -> None:
+    columns, _, _ = decided({"c": ["TRUE", "FALSE", "maybe"]})
+    known = columns.counted(pd.DataFrame({"c": ["TRUE", "FALSE"]}))
+    assert known.read(pa.table({"c": [True, False]}), place)["c"].tolist() == ["TRUE", "FALSE"]
+    assert known.read(pa.table({"c": ["true"]}), place)["c"].tolist() == ["TRUE"]
