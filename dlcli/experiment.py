@@ -26,11 +26,13 @@ from dlcli.config.target_types import with_type_problems
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
 from dlcli.datasets.raw_rows import load_current
+from dlcli.datasets.tables.types_file import given_types
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.files.disk import free_space
 from dlcli.formatting import amount
 from dlcli.preprocessing.base import notices_of
 from dlcli.runs.folder import absolute_paths
+from dlcli.splits.predefined import Predefined
 from dlcli.splits.split import Split, check_overlap, limit_splits, thin_rows
 from dlcli.tasks.facts import target_facts
 from dlcli.training.rehearsal import Rehearsal, rehearse
@@ -189,6 +191,12 @@ def decided_by_data(composed: Composed, data: Data) -> list[str]:
 def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, Any]:
     """Return the configuration as the run records it, with absolute paths; `unsound` sections are unchanged."""
     config = absolute_paths(config)
+    if "dataset" not in unsound and isinstance(config["dataset"].get("types"), str):
+        # The file may change or stay behind when the run's folder is moved.
+        config = {
+            **config,
+            "dataset": {**config["dataset"], "types": given_types(config["dataset"]["types"])},
+        }
     if "trainer" not in unsound:
         config = {**config, "trainer": _limited(config["trainer"])}
     return config if "model" in unsound else settle_weights(config)
@@ -214,6 +222,12 @@ def plan_estimation(config: dict[str, Any], folders: Sequence[Path]) -> Estimati
             f"{config['cv']['_target_']} splits no rows: it has no splits() and final_test()",
             "cv._target_",
             "Choose an option: dlcli list cv.",
+        )
+    if data.parts is not None and data.parts.dtype.kind in "iuf" and not isinstance(strategy, Predefined):
+        raise ConfigError(
+            "the column has fold numbers, which only cv=predefined uses",
+            "dataset.split",
+            "Add cv=predefined, or leave out dataset.split.",
         )
     splits, final_test = strategy.splits(data), strategy.final_test(data)
     check_overlap(data, splits)

@@ -20,6 +20,9 @@ Kind = Literal["numeric", "categorical", "boolean", "date", "text"]
 # Returns the place of a row's position and a column's name, for messages.
 Place = Callable[[int, str], str]
 
+# Categories that a description names.
+_SHOWN = 6
+
 # Whole numbers beyond this one are no longer exact as floats: 9,007,199,254,740,993 would become ...992.
 EXACT = 1 << 53
 
@@ -53,6 +56,22 @@ class Column:
     role: str = "feature"
     why: str = ""
     note: str = field(default="", compare=False)
+
+    def describe(self) -> str:
+        """Return the role and the reading in words, such as `feature, date, %d/%m/%Y`."""
+        if self.role == "left out":
+            return f"left out: {self.why}" if self.why else "left out"
+        how = {"numeric": self.number.describe(), "date": self.date.describe()}.get(self.kind, "")
+        if self.kind == "boolean":
+            how = " and ".join(reversed(self.words))
+        parts = [self.role, self.kind, how]
+        if self.categories is not None:
+            shown = [f"{name} {rows:,}" for name, rows in list(self.categories.items())[:_SHOWN]]
+            more = ["..."] if len(self.categories) > _SHOWN else []
+            parts.append(f"{len(self.categories):,} categories ({', '.join([*shown, *more])})")
+        if self.missing is not None:
+            parts.append(f"missing: {', '.join(map(repr, self.missing)) or 'only the empty cell'}")
+        return ", ".join(filter(None, parts))
 
     def read(self, values: pa.ChunkedArray, place: Place) -> pd.Series:
         """Return the column's values.

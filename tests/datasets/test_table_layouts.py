@@ -1,0 +1,171 @@
+"""Layouts of table files that people have, and settings that decide how they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dlcli.datasets.data import Data
+from dlcli.datasets.table import load
+from dlcli.errors import DataError
+
+
+def read(text: str, target: str = "y", name: str = "t.csv", **options: object) -> Data:
+    Path(name).write_text(text)
+    return load(name, target, **options)  # type: ignore[arg-type]
+
+
+def refused(text: str, target: str = "y", **options: object) -> DataError:
+    with pytest.raises(DataError) as caught:
+        read(text, target, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b,y\n1.5,u,no\n2.5,v,yes\n",
+        "# made by hand\n# twice\na,b,y\n1.5,u,no\n2.5,v,yes\n",
+        "a,b,y\n1.5,u,no\n# a remark\n2.5,v,yes\n",
+        "sep=;\na;b;y\n1,5;u;no\n2,5;v;yes\n",
+        "a,b,y,\n1.5,u,no,\n2.5,v,yes,\n",
+        "a,b,y\n1.5,u,no,\n2.5,v,yes,\n",
+        '"a","b","y"\n"1",1.5,"u","no"\n"2",2.5,"v","yes"\n',
+        "#a,b,y\n1.5,u,no\n2.5,v,yes\n",
+    ],
+    ids=[
+        "plain",
+        "comments",
+        "a comment inside",
+        "sep",
+        "commas",
+        "commas of rows",
+        "R",
+        "header in a comment",
+    ],
+)
+def test_layouts_that_people_have(text: str) -> None:
+    data = read(text)
+    assert {name: data.x[name].tolist() for name in data.x} == {"a": [1.5, 2.5], "b": ["u", "v"]}
+    assert data.classes == ("no", "yes")
+
+
+def test_columns_aligned_by_blanks() -> None:
+    text = '18.0   8   307.0   1\t"chevelle malibu"\n15.0   8   350.0   2\t"buick"\n 9.5  12  1350.5   3\t"skylark"\n'
+    data = read(text, "c0")
+    assert data.x["c2"].tolist() == [307.0, 350.0, 1350.5]
+    assert data.x["c4"].tolist() == ["chevelle malibu", "buick", "skylark"]
+    error = refused(text.replace("350.0", "many"), "c0", types={"c2": "numeric"})
+    assert error.problems[0].where == "t.csv:2, column c2"
+
+
+def test_one_list_of_json_objects() -> None:
+    data = read('[{"a": 1.5, "y": "no"},\n {"a": 2.5, "y": "yes"}]', name="t.json")
+    assert (data.x["a"].tolist(), data.classes) == ([1.5, 2.5], ("no", "yes"))
+
+
+def test_long_numbers_of_json_keep_their_digits() -> None:
+    rows = "".join(f'{{"id": 1234567890123456789{n}, "y": {n}.5}}\n' for n in range(3))
+    data = read(rows, name="t.jsonl", types={"id": "categorical"})
+    assert data.x["id"].tolist() == [f"1234567890123456789{n}" for n in range(3)]
+
+
+def test_sheets_by_name() -> None:
+    pytest.importorskip("openpyxl")
+    with pd.ExcelWriter("t.xlsx") as book:
+        pd.DataFrame({"note": ["read me"]}).to_excel(book, sheet_name="about", index=False)
+        pd.DataFrame({"a": ["007", "08"], "y": [1.5, 2.5]}).to_excel(book, sheet_name="data", index=False)
+    data = load("t.xlsx", "y", sheet="data")
+    assert data.x["a"].tolist() == ["007", "08"]
+    with pytest.raises(DataError, match=r"there is no sheet date in t\.xlsx\n  Did you mean data"):
+        load("t.xlsx", "y", sheet="date")
+    with pytest.raises(DataError, match="there is no column y"):
+        load("t.xlsx", "y")
+
+
+def test_the_index_of_pandas_is_no_feature() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2, 3, 4], "y": [1.5, 2.5, 3.5, 4.5]})
+    frame[frame["a"] != 2].to_parquet("t.parquet")
+    data = load("t.parquet", "y")
+    assert list(data.x.columns) == ["a"]
+    assert data.columns is not None
+    assert data.columns.left_out() == {"__index_level_0__": "index"}
+    frame.set_index(pd.Index(list("pqrs"), name="id")).to_parquet("t.parquet")
+    assert list(load("t.parquet", "y").x.columns) == ["a"]
+    assert load("t.parquet", "y", group="id").groups.tolist() == list("pqrs")
+
+
+def test_a_header_is_recognised_by_the_names_that_settings_use() -> None:
+    assert read("id,2019,2020\nu,1,2.5\nv,3,4.5\n", "2020").targets == ("2020",)
+    assert read("x,y\nn,y\ny,n\n").classes == ("n", "y")
+    assert "dataset.header=true" in refused("id,2019,2020\nu,1,2.5\nv,3,4.5\n", "price").problems[0].hint
+    assert "dataset.header=false" in refused("a,b\nu,1\nv,3\n", "c1").problems[0].hint
+
+
+def test_the_users_own_split_is_used_in_any_spelling() -> None:
+    rows = "".join(f"{n},{part},{n}.5\n" for n, part in enumerate(["Training", "TRAIN", "valid", "Holdout"]))
+    data = read("a,part,y\n" + rows, split="part")
+    assert data.parts is not None and data.test_rows is not None and data.val_rows is not None
+    assert data.parts.tolist() == ["train", "train", "val", "test"]
+    assert (data.test_rows.tolist(), data.val_rows.tolist()) == ([3], [2])
+    error = refused("a,part,y\n1,one,1.5\n2,train,2.5\n", split="part")
+    assert (error.problems[0].where, error.problems[0].message) == (
+        "t.csv:2, column part", "'one' is not a part of a split",
+    )  # fmt: skip
+    Path("test.csv").write_text("a,part,y\n1,test,1.5\n")
+    assert (
+        "defined twice"
+        in refused("a,part,y\n" + rows, split="part", test_path="test.csv").problems[0].message
+    )
+
+
+def test_rows_without_a_target_can_be_left_out() -> None:
+    text = "a,y\n" + "".join(f"{n},{'n.a.' if n % 6 == 5 else n * 1.5}\n" for n in range(60))
+    error = refused(text)
+    assert "the target is missing (and in 9 more rows)" in error.problems[0].message
+    assert "dataset.missing_target=drop" in error.problems[0].hint
+    data = read(text, missing_target="drop")
+    assert (data.target_kind, len(data)) == ("regression", 50)
+    assert "10 rows without a target left out" in data.note
+    assert (
+        refused(text.replace("59,n.a.", "59,1.5").replace("0,0.0", "0,oops"), missing_target="drop")
+        .problems[0]
+        .where.startswith("t.csv:2")
+    )
+
+
+def test_prices_with_commas_are_numbers() -> None:
+    rows = "".join(f'{n},"{n},250"\n' for n in range(1, 40))
+    data = read("a,y\n" + rows)
+    assert (data.target_kind, data.y[:2].tolist()) == ("regression", [1250, 2250])
+    assert any("dataset.decimal" in told.hint for told in data.warnings)
+
+
+def test_a_class_may_be_named_none() -> None:
+    text = "a,y\n1,None\n2,x\n"
+    assert "dataset.missing_values=[]" in refused(text).problems[0].hint
+    assert read(text, missing_values=[]).classes == ("None", "x")
+
+
+def test_classes_of_a_test_file_are_those_of_the_training_file() -> None:
+    train = "39, State-gov, <=50K\n50, ?, >50K\n38, Private, <=50K\n"
+    Path("adult-test.data").write_text("39, ?, <=50K.\n50, Private, >50K.\n")
+    with pytest.raises(DataError) as caught:
+        read(train, "c2", "adult.data", test_path="adult-test.data")
+    assert "the class <=50K. does not occur in the training file" in caught.value.problems[0].message
+    assert "Did you mean <=50K?" in caught.value.problems[0].hint
+    data = load("adult.data", "c2")
+    assert (data.classes, data.x["c1"].isna().tolist()) == (("<=50K", ">50K"), [False, True, False])
+
+
+def test_types_of_many_or_peculiar_names_stand_in_a_file() -> None:
+    Path("types.yaml").write_text("'size, [m]': categorical\n\"o'clock\": categorical\n")
+    data = read('"size, [m]",o\'clock,y\n01,1,1.5\n1,2,2.5\n', types="types.yaml")
+    assert (data.x.iloc[:, 0].tolist(), data.x.iloc[:, 1].tolist()) == (["01", "1"], ["1", "2"])
+    Path("types.yaml").write_text("a: number\n")
+    assert (
+        "'number' is not a kind of column"
+        in refused("a,y\n1,2\n2,3\n", types="types.yaml").problems[0].message
+    )

@@ -1,0 +1,180 @@
+"""One reading of the data: a saved model reads files as it was trained, in every format and with any gaps."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.inference.saved_model import load_model
+from dlcli.result import Result
+
+# Tables per format; more to search for mistakes.
+EXAMPLES = int(os.environ.get("DLCLI_EXAMPLES", "1"))
+
+QUICK = ["model=linear", "trainer.max_epochs=1", "trainer.accelerator=cpu", "dataset.batch_size=full"]
+
+ROWS = 60
+
+Draw = np.random.Generator
+Write = Callable[[pd.DataFrame, str], object]
+
+
+def dates(draw: Draw, pattern: str) -> list[str]:
+    days = pd.Timestamp("2023-01-01") + pd.to_timedelta(draw.integers(0, 700, ROWS), unit="D")
+    return [day.strftime(pattern) for day in [*days[1:], pd.Timestamp("2024-12-31")]]
+
+
+# Generators of columns of strings, each read in its own way.
+WORDS: dict[str, Callable[[Draw], object]] = {
+    "booleans": lambda draw: draw.choice(["TRUE", "FALSE"], ROWS),
+    "codes": lambda draw: draw.choice(["01", "1", "02"], ROWS),
+    "words": lambda draw: draw.choice([" blue", "red ", "Red"], ROWS),
+    "thousands": lambda draw: [f"{value:,.2f}" for value in draw.normal(0, 5000, ROWS)],
+    "dollars": lambda draw: [f"${value:.2f}" for value in draw.random(ROWS)],
+    "shares": lambda draw: [f"{value:.1f} %" for value in draw.random(ROWS)],
+    "days first": lambda draw: dates(draw, "%d/%m/%Y"),
+    "months by name": lambda draw: dates(draw, "%d %b %Y"),
+    "compact dates": lambda draw: dates(draw, "%Y%m%d"),
+}
+
+# Generators of columns that have a type in files with types.
+TYPED: dict[str, Callable[[Draw], object]] = {
+    "integers": lambda draw: draw.integers(-99, 99, ROWS),
+    "floats": lambda draw: draw.normal(size=ROWS),
+    "flags": lambda draw: draw.random(ROWS) < 0.5,
+    "times": lambda draw: (
+        pd.to_datetime("2024-01-01") + pd.to_timedelta(draw.integers(0, 9999, ROWS), unit="h")
+    ),
+}
+
+GAPS = ["", "NA", "?"]
+
+FORMATS: dict[str, Write] = {
+    "t.csv": lambda frame, name: frame.to_csv(name, index=False),
+    "t.tsv": lambda frame, name: frame.to_csv(name, index=False, sep="\t"),
+    "t.parquet": lambda frame, name: frame.to_parquet(name),
+    "t.jsonl": lambda frame, name: frame.to_json(name, orient="records", lines=True, date_format="iso"),
+    "t.xlsx": lambda frame, name: frame.to_excel(name, index=False),
+}
+
+
+def generated(seed: int) -> pd.DataFrame:
+    """Return a table of some columns of every kind, some of them with gaps, and a target."""
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame({name: make(draw) for name, make in {**WORDS, **TYPED}.items()})
+    for name in frame.columns:
+        if draw.random() < 0.6:
+            gap = draw.choice(GAPS) if name in WORDS else None
+            rows = draw.random(ROWS) < 0.2
+            frame[name] = (
+                frame[name].astype(object).where(~rows, gap) if name in WORDS else frame[name].mask(rows)
+            )
+    spelling = draw.choice(
+        [["train", "val", "test"], ["Training", "valid", "TEST"], ["TRAIN", "dev", "holdout"]]
+    )
+    parts = np.concatenate([np.repeat(spelling, [4, 1, 1])] * (ROWS // 6))
+    y = [draw.normal(size=ROWS), draw.choice(["yes", " no"], ROWS), draw.integers(0, 3, ROWS)][seed % 3]
+    return frame.assign(part=parts, y=y)
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int) -> None:
+    if name == "t.xlsx":
+        pytest.importorskip("openpyxl")
+    frame = generated(seed + 10 * list(FORMATS).index(name))
+    FORMATS[name](frame, name)
+    table = [
+        "dataset=table",
+        f"dataset.path={name}",
+        "dataset.target=y",
+        "dataset.split=part",
+        "cv=predefined",
+    ]
+    trained = dlcli.train([*table, *QUICK])
+    FORMATS[name](frame[frame["part"].isin(["test", "TEST", "holdout"])], f"new-{name}")
+    again = dlcli.evaluate(trained.run_dir, file=f"new-{name}").metrics
+    recorded = {key: value for key, value in trained.metrics.items() if key.startswith("test/")}
+    assert again == pytest.approx(recorded, rel=1e-4, abs=1e-5, nan_ok=True)
+    columns = json.loads((trained.run_dir / "model" / "columns.json").read_text())["columns"]
+    kinds = {column["name"]: column["kind"] for column in columns}
+    assert (kinds["booleans"], kinds["codes"], kinds["thousands"], kinds["days first"], kinds["flags"]) == (
+        "boolean", "categorical", "numeric", "date", "boolean",
+    )  # fmt: skip
+
+
+def flats() -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "price": draw.normal(size=80),
+            "zip": [f"{number:05}" for number in range(80)],
+            "street": draw.choice(["High", "Low"], 80),
+            "later": [None] * 80,
+            "y": draw.choice(["no", "yes"], 80),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = tmp_path_factory.mktemp("flats")
+    flats().to_csv(folder / "flats.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return dlcli.train(["dataset=table", "dataset.path=flats.csv", "dataset.target=y", *QUICK])
+
+
+def test_what_is_left_out_is_told_and_recorded(trained: Result) -> None:
+    (told,) = [notice for notice in trained.notices if notice["key"] == "left_out_columns"]
+    assert told["count"] == 2
+    assert told["text"] == "left out: zip (identifier), later (empty in the training rows)"
+    shown = CliRunner().invoke(app, ["show", str(trained.run_dir)])
+    assert "left out: identifier" in shown.output
+    document = json.loads(CliRunner().invoke(app, ["show", str(trained.run_dir), "--json"]).stdout)
+    assert [column["role"] for column in document["columns"]] == [
+        "feature", "left out", "feature", "left out", "target",
+    ]  # fmt: skip
+
+
+def test_new_rows_need_only_the_columns_that_are_used(trained: Result) -> None:
+    flats().drop(columns=["zip", "later"]).to_csv("new.csv", index=False)
+    few = dlcli.evaluate(trained.run_dir, file="new.csv").metrics
+    flats().assign(later=1e9).to_csv("new.csv", index=False)
+    assert dlcli.evaluate(trained.run_dir, file="new.csv").metrics == pytest.approx(few)
+
+
+def test_categories_that_training_did_not_see_are_counted(trained: Result) -> None:
+    flats().assign(street=["High", "New"] * 40).to_csv("new.csv", index=False)
+    message = "40 of 80 rows hold a category of street that training did not see"
+    found = dlcli.evaluate(trained.run_dir, file="new.csv")
+    assert [notice["count"] for notice in found.notices if notice["key"] == "unseen_categories"] == [40]
+    assert any(message in text for text in found.messages)
+    predicted = CliRunner().invoke(app, ["predict", str(trained.run_dir), "new.csv", "-o", "out.csv"])
+    assert message in " ".join(predicted.output.split())
+
+
+def test_a_model_without_columns_reads_by_the_kinds_of_its_preprocessing(trained: Result) -> None:
+    model = dlcli.load_run(trained.run_dir)
+    assert model.columns is not None
+    folder = Path("copy/1/artifacts")
+    folder.parent.mkdir(parents=True)
+    shutil.copytree(trained.run_dir, folder)
+    (folder / "model" / "columns.json").unlink()
+    manifest = folder / "model" / "digests.json"
+    document = json.loads(manifest.read_text())
+    del document["sha256"]["columns.json"]
+    manifest.write_text(json.dumps(document))
+    old = load_model(folder / "model")
+    new = flats().drop(columns=["y", "later"])
+    pd.testing.assert_frame_equal(old.predict(new), model.predict(new))
