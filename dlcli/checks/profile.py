@@ -24,6 +24,10 @@ from dlcli.splits.split import Split, in_time
 # At most this many rows are used for the checks of single columns, to bound their time.
 _ROWS = 100_000
 
+# Numbers that often denote missing values, and how many times larger than all others they are then.
+_SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0}
+_FAR = 3.0
+
 # Ratio of the most to the least frequent class above which a target counts as heavily imbalanced.
 _IMBALANCED = 20
 
@@ -97,6 +101,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from find_duplicates(data, splits[0])
     yield from find_time_leaks(data, splits)
     yield from _useless(sample)
+    yield from _sentinels(sample)
     yield from data.warnings
     yield from warnings_of(data.notices)
     yield from _rare_classes(data, splits)
@@ -114,6 +119,23 @@ def _useless(x: pd.DataFrame) -> Iterator[Problem]:
                 where,
                 f"Leave it out: dataset.drop=[{name}].",
             )
+
+
+def _sentinels(x: pd.DataFrame) -> Iterator[Problem]:
+    """Yield a warning for numbers such as -999 that repeat at the edge of a column, far from all others."""
+    for name in x.columns:
+        if kind_of(x[name]) != "numeric":
+            continue
+        values = x[name].to_numpy(dtype=np.float64)
+        known = values[~np.isnan(values)]
+        for edge in {known.min(), known.max()} & _SENTINELS if len(known) else ():
+            others, rows = np.abs(known[known != edge]), int((known == edge).sum())
+            if len(others) and rows > 1 and abs(edge) > _FAR * others.max():
+                yield Problem(
+                    f"{edge:g} occurs {rows:,} times, and all other numbers are much smaller",
+                    f"column {name}",
+                    f"If it denotes a missing value: 'dataset.missing_values={{{name}: [{edge:g}]}}'.",
+                )
 
 
 def _numbers_rows(values: pd.Series) -> bool:

@@ -39,7 +39,11 @@ def predict(
         ),
     ] = None,
     keep: Annotated[
-        str | None, typer.Option(metavar="COLUMNS", help="Columns to carry over: id,name; or all.")
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Columns to carry over: id,name; or all. A name with a comma stands in quotes.",
+        ),
     ] = None,
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     conf_dir: ConfDirs = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +78,10 @@ class NewData:
         files = [STDIN if str(file) == "-" else file for file in files or [STDIN]]
         if files.count(STDIN) > 1:
             raise InputError("standard input is named twice", "-", "Name it once.")
-        names = [name.strip() for name in (keep or "").split(",") if name.strip()]
+        # As in a CSV, a name that contains a comma stands in quotes.
+        names = [
+            name.strip() for name in next(csv.reader([keep or ""], skipinitialspace=True), []) if name.strip()
+        ]
         return cls(files, settings, "all" if names == ["all"] else names)
 
 
@@ -156,7 +160,7 @@ def _read(
         return read_images(files, model, read(ImageSettings, background=background), report)
     if isinstance(preprocessing, Series):
         return read_series(
-            files, preprocessing, model.columns, read(StepSettings, id=preprocessing.id_ or None)
+            files, preprocessing, model.columns, read(StepSettings, id=preprocessing.id_ or None), report
         )
     if isinstance(preprocessing, Sequences):
         settings = read(StepSettings, id=preprocessing.id_, time=preprocessing.time_)

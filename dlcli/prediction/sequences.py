@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.measurements import check_no_missing
+from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.reading.column import Column, Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.options import ReadingOptions
@@ -70,9 +71,15 @@ def read_sequences(
 
 
 def read_series(
-    files: Sequence[Path], preprocessing: Series, columns: Columns | None, settings: StepSettings
+    files: Sequence[Path],
+    preprocessing: Series,
+    columns: Columns | None,
+    settings: StepSettings,
+    report: Callable[[Notice], None],
 ) -> Iterator[NewRows]:
     """Yield the series of each file, labelled with their names, if they have any, and the times of the forecast.
+
+    Series that are too short for a forecast are reported and left out, if there are others.
 
     Raises:
         DataError: A column or a value is missing, a value is not a number, or the times are not equally spaced.
@@ -99,6 +106,12 @@ def read_series(
                 frame = frame.set_axis(grid.positions).reindex(np.arange(grid.positions[-1] + 1))
             frame = frame.ffill() if settings.missing == "forward" else frame
             frames.append(frame.assign(**{id: name}) if id else frame)
+        needed = preprocessing.lookback_ + (preprocessing.horizon_ if preprocessing.known_ else 0)
+        long = [number for number, frame in enumerate(frames) if len(frame) >= needed]
+        if long and len(long) < len(frames):
+            report(_too_short(file, [str(names[n]) for n in range(len(frames)) if n not in long], needed))
+            frames, names = [frames[number] for number in long], names[long]
+            ahead = [ahead[number] for number in long] if ahead else []
         rows = _renamed(pd.concat(frames, ignore_index=True), id, preprocessing.id_ or None)
         labels: dict[str, Any] = {id: np.repeat(names, preprocessing.horizon_)} if id else {}
         if time is not None:
@@ -138,6 +151,16 @@ def _joined(raw: RawTable, reading: Columns, options: ReadingOptions) -> Source:
     decided = others.decided(options, [column.name for column in reading])
     frame = pd.concat([known.frame, decided.frame], axis=1)
     return replace(known, frame=frame)
+
+
+def _too_short(file: Path, names: Sequence[str], needed: int) -> Notice:
+    return Notice(
+        "short_series",
+        len(names),
+        f"{len(names):,} series are too short for a forecast, which needs {needed:,} steps: {first_names(names)}",
+        str(file),
+        "Give them earlier steps.",
+    )
 
 
 def _in_zone(times: np.ndarray, columns: Columns | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -89,6 +89,9 @@ class Column:
             found = read(values, place) if read is not None else self._as_known(values)
         else:
             found = self._typed(values, place)
+        if self.kind == "numeric" and (numbers := _as_numbers(self.missing or ())):
+            absent = pc.is_in(pc.cast(found, pa.float64()), value_set=pa.array(numbers))
+            found = pc.if_else(absent, pa.scalar(None, found.type), found)
         return _to_pandas(found, self.kind).rename(self.name)
 
     def known(self, strings: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -232,6 +235,17 @@ def as_words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(values.type):
         return pa.chunked_array([pa.array(values.to_pandas().astype("str"), pa.string(), from_pandas=True)])
     return values.cast(pa.string())
+
+
+def _as_numbers(words: Sequence[str]) -> list[float]:
+    """Return those words that are numbers, such as -999."""
+    found = []
+    for word in words:
+        try:
+            found.append(float(word))
+        except ValueError:
+            continue
+    return [number for number in found if number == number]
 
 
 def _name(value: float) -> str:

@@ -30,7 +30,7 @@ class ReadingOptions:
     thousands: str | None = None
     day_first: bool | None = None
     date_format: str | Mapping[str, str] | None = None
-    missing: Sequence[str] | Mapping[str, Sequence[str]] | None = None
+    missing: Sequence[str | float] | Mapping[str, Sequence[str | float]] | None = None
     trim: bool = True
     times: Collection[str] = ()
 

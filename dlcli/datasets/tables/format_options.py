@@ -15,7 +15,8 @@ Decimal = Literal["auto", ".", ","]
 Thousands = Literal["auto", "none", ",", ".", " ", "'"]
 AutoOrBool = Literal["auto"] | bool
 DatePattern = str | Mapping[str, str] | None
-Missing = Sequence[str] | Mapping[str, Sequence[str]] | None
+Word = str | int | float
+Missing = Sequence[Word] | Mapping[str, Sequence[Word]] | None
 
 
 @dataclass(frozen=True)

@@ -184,3 +184,8 @@ def test_spellings_of_a_category_follow_the_training_rows() -> None:
     known = columns.counted(pd.DataFrame({"c": ["TRUE", "FALSE"]}))
     assert known.read(pa.table({"c": [True, False]}), place)["c"].tolist() == ["TRUE", "FALSE"]
     assert known.read(pa.table({"c": ["true"]}), place)["c"].tolist() == ["TRUE"]
+
+
+def test_numbers_can_denote_missing_values() -> None:
+    for values in (["1.5", "-999.0", "2"], [1.5, -999.0, 2.0], [1, -999, 2]):
+        assert decided({"a": values}, missing={"a": [-999]})[2]["a"].isna().tolist() == [False, True, False]
