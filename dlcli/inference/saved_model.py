@@ -17,23 +17,18 @@ Nothing in it is unpickled. Only classes of dlcli and torch are built, unless th
 from __future__ import annotations
 
 import json
-import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 import torch
-import yaml
 from safetensors.torch import load_model as load_weights
 from torch import Tensor, nn
 
-from dlcli import __version__
 from dlcli.config.build import TARGET, build, locate
 from dlcli.datasets.data import Kind
 from dlcli.datasets.notices import Notice
@@ -46,6 +41,7 @@ from dlcli.gate.gate import Gate, current
 from dlcli.gate.skops_format import UnsupportedObject, dump_fitted
 from dlcli.inference.columns import COLUMNS, read_columns
 from dlcli.inference.declared_size import check_declared_size, is_shape
+from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.rows import as_rows
 from dlcli.preprocessing.base import CountsLosses, HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
@@ -177,7 +173,7 @@ def save_model(
         "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
     files[_DESCRIPTION] = json.dumps(description, indent=2)
-    files |= _mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()))
+    files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()))
     files[_WEIGHTS] = weights
     folder.mkdir(exist_ok=True)
     Manifest.for_writing(folder, run_id).replace(files)
@@ -315,44 +311,3 @@ def _report_damage(folder: Path) -> Iterator[None]:
 
 def _as_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-
-
-def _mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
-    """Return the files of an MLflow pyfunc model whose loader is `dlcli.inference.pyfunc`.
-
-    They contain no code and nothing pickled. They are written without `mlflow.pyfunc`, because importing it takes
-    longer than writing the rest of the folder.
-
-    Args:
-        run_id: ID of the run.
-        requires: Packages that the model needs in addition to dlcli and torch.
-    """
-    python = platform.python_version()
-    flavor = {
-        "data": ".",
-        "env": {"virtualenv": "python_env.yaml"},
-        "loader_module": "dlcli.inference.pyfunc",
-        "python_version": python,
-    }
-    description = {
-        "flavors": {"python_function": flavor},
-        "mlflow_version": version("mlflow"),
-        "run_id": run_id,
-        "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
-    }
-    environment = {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]}
-    torch_version = torch.__version__.partition("+")[0]
-    requirements = [f"dlcli=={__version__}", f"torch=={torch_version}", *map(_pinned, requires)]
-    return {
-        "MLmodel": yaml.safe_dump(description),
-        "requirements.txt": "".join(f"{line}\n" for line in requirements),
-        "python_env.yaml": yaml.safe_dump(environment),
-    }
-
-
-def _pinned(package: str) -> str:
-    """Return the requirement `package==version`, or the name alone if the package is not installed."""
-    try:
-        return f"{package}=={version(package)}"
-    except PackageNotFoundError:
-        return package

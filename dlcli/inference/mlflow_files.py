@@ -1,0 +1,54 @@
+"""The files by which MLflow loads a model folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+import yaml
+
+from dlcli import __version__
+
+
+def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
+    """Return the files of an MLflow pyfunc model whose loader is `dlcli.inference.pyfunc`.
+
+    They contain no code and nothing pickled. They are written without `mlflow.pyfunc`, because importing it takes
+    longer than writing the rest of the folder.
+
+    Args:
+        run_id: ID of the run.
+        requires: Packages that the model needs in addition to dlcli and torch.
+    """
+    python = platform.python_version()
+    flavor = {
+        "data": ".",
+        "env": {"virtualenv": "python_env.yaml"},
+        "loader_module": "dlcli.inference.pyfunc",
+        "python_version": python,
+    }
+    description = {
+        "flavors": {"python_function": flavor},
+        "mlflow_version": version("mlflow"),
+        "run_id": run_id,
+        "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+    }
+    environment = {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]}
+    torch_version = torch.__version__.partition("+")[0]
+    requirements = [f"dlcli=={__version__}", f"torch=={torch_version}", *map(_pinned, requires)]
+    return {
+        "MLmodel": yaml.safe_dump(description),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements),
+        "python_env.yaml": yaml.safe_dump(environment),
+    }
+
+
+def _pinned(package: str) -> str:
+    """Return the requirement `package==version`, or the name alone if the package is not installed."""
+    try:
+        return f"{package}=={version(package)}"
+    except PackageNotFoundError:
+        return package
