@@ -16,11 +16,13 @@ from dlcli import job, runner
 from dlcli.datasets.bundled import iris
 from dlcli.errors import ConfigError, Interrupted
 from dlcli.events import EpochDone, Event, Listener, SearchEnded, SearchStarted, TrialEnded, TrialStarted
+from dlcli.experiment import plan_experiment
 from dlcli.result import Result
 from dlcli.runs.retention import has_weights
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
 from dlcli.statistics.interval import corrected_interval
+from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
 
@@ -200,3 +202,17 @@ def test_mistakes_are_told_before_any_run(override: str, where: str, text: str, 
 @pytest.mark.slow
 def test_jobs_side_by_side_give_the_same_numbers(nested: Result, tmp_path: Path) -> None:
     assert figures(train(tmp_path, "executor.jobs=2")) == figures(nested)
+
+
+def test_the_limit_of_a_trial_applies_within_folds() -> None:
+    words = [*NESTED, "sweep.trial_timeout=5s"]
+    search = plan_nested(plan_experiment(words), words)
+    assert search is not None and search.plan.options.trial_seconds == 5
+
+
+def test_other_settings_of_sweeps_are_refused_within_folds() -> None:
+    words = [*NESTED, "sweep.trials=3", "sweep/pruner=median"]
+    with pytest.raises(ConfigError) as caught:
+        plan_nested(plan_experiment(words), words)
+    assert [problem.where for problem in caught.value.problems] == ["sweep.trials", "sweep/pruner"]
+    assert all("sweep.trial_timeout" in problem.hint for problem in caught.value.problems)
