@@ -27,6 +27,7 @@ from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
 from dlcli.datasets.reading.words import MARKERS, boolean_words, is_text_by
 from dlcli.errors import DataError, Problem
+from dlcli.formatting import counted
 
 # Values looked at first, to spare columns of texts the search for numbers and dates.
 _SAMPLE = 1000
@@ -298,10 +299,12 @@ class _Deciding:
         if not len(found):
             return ""
         count = pc.sum(pc.is_in(strings, value_set=found)).as_py()
-        return f"{count:,} cells {', '.join(map(repr, found.to_pylist()[:3]))} as missing"
+        return f"{counted(count, 'cell')} {', '.join(map(repr, found.to_pylist()[:3]))} as missing"
 
     def _mixed(self, distinct: pa.Array, strings: pa.ChunkedArray, values: pa.ChunkedArray) -> Verdict:
         """Refuse values that are not all numbers in one format, or else decide that they are words."""
+        if self._asked == "numeric" and (words := boolean_words(distinct, only_common=False)):
+            return Verdict(replace(self._base, kind="boolean", words=words, note=f"{words[1]} is 1"))
         like = is_number_like(distinct)
         asked = self._asked == "numeric"
         if pc.all(like).as_py() and (asked or two_ways(distinct)):

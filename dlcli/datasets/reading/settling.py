@@ -92,7 +92,7 @@ def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> It
             value = column.number.parse(example)[0].as_py()
             (other,) = (format for format in verdict.found.formats if format != column.number)
             yield Problem(
-                f"{example[0]} is read as {value:,}, not as {other.parse(example)[0].as_py():,}",
+                f"{example[0]} is read as {value:.12g}, not as {other.parse(example)[0].as_py():.12g}",
                 f"column {column.name}",
                 f"If it is not, set dataset.decimal='{other.decimal}'.",
             )
@@ -110,7 +110,7 @@ def _two_numbers(verdict: Verdict) -> Problem:
     assert verdict.found is not None
     values = pa.array(verdict.examples)
     readings = {
-        format.decimal: ", ".join(f"{number:,}" for number in format.parse(values).to_pylist())
+        format.decimal: ", ".join(f"{number:.12g}" for number in format.parse(values).to_pylist())
         for format in verdict.found.formats
     }
     return Problem(
