@@ -1,4 +1,7 @@
-"""The `dlcli` program: every module beside this one that defines a function of the same name is a command."""
+"""The `dlcli` program: every module beside this one that defines a function of the same name is a command.
+
+A module `GROUP_NAME` beside a module `GROUP` is the command `dlcli GROUP NAME`; `dlcli GROUP` alone is a command, too.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,14 @@ def _presentable_errors() -> Iterator[None]:
         raise
 
 
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     cls=_Program,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_SETTINGS,
     rich_markup_mode="markdown",
 )
 
@@ -68,9 +73,24 @@ def _root(
 
 
 def _register() -> None:
+    commands = {}
     for found in pkgutil.iter_modules(cli.__path__):
         command = getattr(importlib.import_module(f"dlcli.cli.{found.name}"), found.name, None)
         if inspect.isfunction(command):
+            commands[found.name] = command
+    groups = {name.partition("_")[0] for name in commands if "_" in name}
+    made = {
+        name: typer.Typer(cls=_Program, context_settings=_SETTINGS, rich_markup_mode="markdown")
+        for name in groups
+    }
+    for name, command in commands.items():
+        group, _, own = name.partition("_")
+        if own:
+            made[group].command(own, no_args_is_help=False)(command)
+        elif name in groups:
+            made[name].callback(invoke_without_command=True)(command)
+            app.add_typer(made[name], name=name)
+        else:
             app.command(no_args_is_help=False)(command)
 
 

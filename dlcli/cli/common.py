@@ -55,6 +55,22 @@ Trust = Annotated[bool, typer.Option("--trust", help="Run the model code that li
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 
 
+def refuse_misplaced(ctx: typer.Context) -> bool:
+    """Return whether a command of a group was called, before which the group's own options have no meaning.
+
+    Raises:
+        typer.BadParameter: An option stands before that command.
+    """
+    if ctx.invoked_subcommand is None:
+        return False
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            where = f"dlcli {ctx.info_name} {ctx.invoked_subcommand}"
+            raise typer.BadParameter(f"options of a command stand after it: {where} ...")
+    return True
+
+
 @contextmanager
 def session(json: bool = False, *, data: bool = False, supervised: bool = False) -> Iterator[Terminal]:
     """Run a command's work; if it fails, exit with 1, 2, 130 or 143 and without a traceback.

@@ -7,7 +7,7 @@ import inspect
 import json
 import pkgutil
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -52,10 +52,17 @@ def candidates(words: Sequence[str], current: str) -> list[Candidate]:
 
 
 def _all(words: Sequence[str], current: str) -> Iterator[Candidate]:
+    commands = dict(_commands())
     if not words:
-        yield from (Candidate(name, _first_line(function)) for name, function in _commands())
+        yield from (Candidate(name, _first_line(function)) for name, function in _in_group("", commands))
         yield from (Candidate("--help"), Candidate("--version"))
         return
+    if (member := "_".join(words[:2])) in commands:  # dlcli GROUP NAME
+        words = [member, *words[2:]]
+    elif len(words) == 1 and not current.startswith("-"):
+        yield from (
+            Candidate(name, _first_line(function)) for name, function in _in_group(words[0], commands)
+        )
     parameters = _parameters(words[0])
     flags = {flag: parameter for parameter in parameters for flag in parameter.flags}
     if (before := flags.get(words[-1])) and not before.is_flag:
@@ -94,6 +101,14 @@ def _commands() -> Iterator[tuple[str, Any]]:
             yield found.name, function
 
 
+def _in_group(group: str, commands: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the commands `dlcli GROUP NAME` by NAME; without a group, the commands `dlcli NAME`."""
+    for name, function in commands.items():
+        above, _, own = name.rpartition("_")
+        if above == group:
+            yield own, function
+
+
 def _parameters(command: str) -> list[_Parameter]:
     """Return a command's parameters, from the signature that typer uses."""
     function = dict(_commands()).get(command)
@@ -105,7 +120,9 @@ def _parameters(command: str) -> list[_Parameter]:
             continue
         kind, info = typing.get_args(hint)[:2]
         is_option = type(info).__name__ == "OptionInfo"
-        flags = tuple(info.param_decls or (f"--{name.replace('_', '-')}",)) if is_option else ()
+        # Within Annotated, typer finds the first flag in the place of the default.
+        named = [flag for flag in (info.default, *(info.param_decls or ())) if isinstance(flag, str)]
+        flags = tuple(named or (f"--{name.replace('_', '-')}",)) if is_option else ()
         choices = tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ()
         is_many = any(typing.get_origin(part) is list for part in (kind, *typing.get_args(kind)))
         found.append(

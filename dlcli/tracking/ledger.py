@@ -166,7 +166,7 @@ class Ledger:
                 raise ValueError(f"{', '.join(wrong) or 'schema_version'} is invalid")
             kept["metrics"] = {str(k): float(v) for k, v in document["metrics"].items()}
             return cls(run_dir=run_dir, **kept)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             hint = "Copy the folder again, or restore it from a backup."
             which = f": {', '.join(wrong)}" if wrong else ""
             raise CorruptRun(f"the run's ledger is invalid{which}", str(path), hint) from error

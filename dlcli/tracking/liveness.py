@@ -129,6 +129,22 @@ class RunLock:
         self.release()
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a process works on the run of an entry. Writes nothing, so that it can look at anyone's folder."""
+    try:
+        check_regular(path)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def read_entry(path: Path) -> dict[str, Any]:
     """Return the content of an entry, which is its last complete line; empty if there is none."""
     try:

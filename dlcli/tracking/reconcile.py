@@ -62,6 +62,26 @@ def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
     return work.notes
 
 
+def settle_ledgers(runs_dir: Path) -> list[str]:
+    """Record runs whose process is gone as killed, in their ledgers only; returns a line for the user for each.
+
+    For commands that do not open the store: it loads no MLflow, and the next command that does updates MLflow. Never
+    fails, since the folder may not be writable.
+    """
+    work = _Reconciliation(runs_dir.resolve(), None)
+    paths = entries(work.runs_dir)
+    work.by_run = {run_id: path for path in paths if (run_id := read_entry(path).get("run_id"))}
+    for path in work.by_run.values():
+        if entry := RunLock.take_over(path):
+            try:
+                with suppress(DlcliError):
+                    if ledger := work.known_ledger(read_entry(path)):
+                        work.settle_ledger(ledger)
+            finally:
+                entry.release()
+    return work.notes
+
+
 @dataclass
 class _Reconciliation:
     runs_dir: Path
@@ -92,15 +112,8 @@ class _Reconciliation:
             self._kill_without_ledger(about)
             entry.remove()
             return
-        if ledger.status == "SCHEDULED" and self._is_alive(ledger.parent_id):
+        if not self.settle_ledger(ledger):
             return
-        if ledger.unfinished:
-            release_reserve(ledger.run_dir)
-            _sweep(ledger.run_dir)
-            ledger.update(status="KILLED", ended_at=_last_sign_of_life(ledger.run_dir))
-            self.notes.append(
-                f"{ledger.run_name} ({ledger.run_id[:8]}) was killed, and is now recorded as such."
-            )
         client = self._client(ledger.tracking_uri)
         projection = Projection(ledger, client)
         projection.follow()
@@ -122,13 +135,33 @@ class _Reconciliation:
         if projection.complete:
             entry.remove()
 
+    def settle_ledger(self, ledger: Ledger) -> bool:
+        """Record in its ledger that a run was killed, if its process is gone; False if the run is yet to start."""
+        if ledger.status == "SCHEDULED" and self._is_alive(ledger.parent_id):
+            return False
+        if ledger.unfinished:
+            release_reserve(ledger.run_dir)
+            _sweep(ledger.run_dir)
+            ledger.update(status="KILLED", ended_at=_last_sign_of_life(ledger.run_dir))
+            self.notes.append(
+                f"{ledger.run_name} ({ledger.run_id[:8]}) was killed, and is now recorded as such."
+            )
+        return True
+
     def _ledger(self, about: dict[str, Any]) -> Ledger | None:
         """Return the run's ledger in this runs folder; a recorded location elsewhere is ignored."""
-        known = about.get("run_id")
-        for run_id in [known] if known else [run.info.run_id for run in self._runs_of_token(about)]:
-            if folder := find_folder(self.runs_dir, str(run_id)):
-                with suppress(CorruptRun):
-                    return Ledger.load(folder)
+        if about.get("run_id"):
+            return self.known_ledger(about)
+        for run in self._runs_of_token(about):
+            if ledger := self.known_ledger({"run_id": run.info.run_id}):
+                return ledger
+        return None
+
+    def known_ledger(self, about: Mapping[str, Any]) -> Ledger | None:
+        """Return the ledger of the run that an entry names, if it is in this runs folder and can be read."""
+        folder = find_folder(self.runs_dir, str(about.get("run_id")))
+        with suppress(CorruptRun):
+            return Ledger.load(folder) if folder else None
         return None
 
     def _kill_without_ledger(self, about: dict[str, Any]) -> None:

@@ -204,3 +204,9 @@ def test_nothing_heavy_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "lstm" in done.stdout
+
+
+def test_commands_of_a_group() -> None:
+    assert "runs" in offered("dlcli r")
+    assert not [name for name in offered("dlcli ") if "_" in name]
+    assert {"--filter", "--all"} <= set(offered("dlcli runs --"))

@@ -1,0 +1,206 @@
+"""All runs of a runs folder, from their ledgers alone: neither the store nor torch is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dlcli.errors import CorruptRun
+from dlcli.runs.main_figure import MainFigure, main_figure
+from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.liveness import ACTIVE_DIR, is_held
+
+# The status of a run whose ledger cannot be read.
+DAMAGED = "DAMAGED"
+
+# Levels of nesting, as deep as runs are made: a cross-validation, its folds, their sweeps, trials, and folds of these.
+_LEVELS = 5
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run in the list of all runs.
+
+    Attributes:
+        folder: the run's folder (`.../artifacts`).
+        run_id: its ID.
+        name: its name; of a damaged run, the ID.
+        kind: its kind; empty if it is damaged.
+        experiment: its experiment; of a damaged run, the name of the folder.
+        status: FINISHED, FAILED, KILLED, RUNNING, SCHEDULED, or DAMAGED if its ledger cannot be read.
+        size: bytes on disk, with those of its parts.
+        created_at: when it was created; None if it is damaged.
+        duration: seconds from the last start to the end, or until now; None if it has not started.
+        figure: its main figure; None if it has none yet.
+        metrics: all metrics in the ledger.
+        recorded: names of those that are results: not baselines, nor values of single epochs.
+        tags: its tags.
+        error: why it failed, or why its ledger cannot be read.
+        parent_id: ID of its parent.
+        parts: folds, trials and other runs that belong to it, the oldest first.
+    """
+
+    folder: Path
+    run_id: str
+    name: str
+    kind: str
+    experiment: str
+    status: str
+    size: int
+    created_at: datetime | None = None
+    duration: float | None = None
+    figure: MainFigure | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    recorded: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    parent_id: str | None = None
+    parts: tuple[ListedRun, ...] = ()
+
+    def all(self) -> Iterator[ListedRun]:
+        """Yield the run and everything that belongs to it, each followed by its parts."""
+        yield self
+        for part in self.parts:
+            yield from part.all()
+
+
+def list_runs(runs_dir: Path, now: datetime) -> list[ListedRun]:
+    """Return the runs of a runs folder, the newest first, each with its parts.
+
+    A run whose parent is missing is listed by itself.
+
+    Args:
+        runs_dir: the runs folder; it need not exist.
+        now: the time until which runs that have not ended are counted.
+    """
+    found = {
+        (folder.parents[1], folder.parent.name): _listed(folder, now) for folder in run_folders(runs_dir)
+    }
+    by_parent: dict[tuple[Path, str], list[tuple[Path, str]]] = {}
+    for key, run in found.items():
+        if run.parent_id is not None and (above := (key[0], run.parent_id)) in found:
+            by_parent.setdefault(above, []).append(key)
+    below = {key for keys in by_parent.values() for key in keys}
+    done: set[tuple[Path, str]] = set()
+
+    def whole(key: tuple[Path, str], level: int = 0) -> ListedRun:
+        done.add(key)
+        keys = [part for part in by_parent.get(key, ()) if part not in done] if level < _LEVELS else []
+        parts = sorted((whole(part, level + 1) for part in keys), key=_created)
+        return replace(
+            found[key], parts=tuple(parts), size=found[key].size + sum(part.size for part in parts)
+        )
+
+    tops = [whole(key) for key in found if key not in below]
+    tops += [
+        whole(key) for key in found if key not in done
+    ]  # a folder from elsewhere may name itself as its parent
+    return sorted(tops, key=_created, reverse=True)
+
+
+def run_folders(runs_dir: Path) -> Iterator[Path]:
+    """Yield the folders in a runs folder that have a ledger, in the order of their names."""
+    for experiment in _folders(runs_dir):
+        for run in _folders(experiment):
+            folder = run / "artifacts"
+            if os.path.lexists(folder / LEDGER_FILE):
+                yield folder
+
+
+def size_on_disk(folder: Path) -> int:
+    """Return the bytes that a folder takes on the disk; links are not followed, and what cannot be read is left out."""
+    total, pending = 0, [os.fspath(folder)]
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+    return total
+
+
+def _folders(folder: Path) -> Sequence[Path]:
+    """Return the folders within a folder, except hidden ones, which hold no runs."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:
+        return ()
+    return [folder / name for name in sorted(names)]
+
+
+def _listed(folder: Path, now: datetime) -> ListedRun:
+    size = size_on_disk(folder.parent)
+    try:
+        ledger, status = _with_true_status(Ledger.load(folder))
+    except CorruptRun as damage:
+        reason = damage.problems[0].message
+        run_id = folder.parent.name
+        return ListedRun(folder, run_id, run_id, "", folder.parents[1].name, DAMAGED, size, error=reason)
+    return ListedRun(
+        folder,
+        ledger.run_id,
+        ledger.run_name,
+        ledger.kind,
+        ledger.experiment,
+        status,
+        size,
+        _time(ledger.created_at),
+        _duration(ledger, status, now),
+        main_figure(ledger),
+        ledger.metrics,
+        tuple(ledger.result.get("metrics", ())),
+        ledger.tags,
+        ledger.error,
+        ledger.parent_id,
+    )
+
+
+def _with_true_status(ledger: Ledger) -> tuple[Ledger, str]:
+    """Return the status of a run; one that has not ended, but whose process is gone, counts as killed.
+
+    It may have ended after its ledger was read: only a ledger that is read after the process was missed is certain.
+    """
+    if not ledger.unfinished or _is_worked_on(ledger):
+        return ledger, ledger.status
+    again = Ledger.load(ledger.run_dir)
+    return again, "KILLED" if again.unfinished else again.status
+
+
+def _is_worked_on(ledger: Ledger, level: int = 0) -> bool:
+    """Return whether a process works on a run, or will start it later because it works on its parent."""
+    if is_held(ledger.runs_dir / ACTIVE_DIR / ledger.token):
+        return True
+    if ledger.status != "SCHEDULED" or ledger.parent_id is None or level == _LEVELS:
+        return False
+    with suppress(CorruptRun):
+        parent = Ledger.load(ledger.sibling(ledger.parent_id))
+        return is_held(parent.runs_dir / ACTIVE_DIR / parent.token) or (
+            parent.status == "SCHEDULED" and _is_worked_on(parent, level + 1)
+        )
+    return False
+
+
+def _duration(ledger: Ledger, status: str, now: datetime) -> float | None:
+    started, ended = _time(ledger.started_at), _time(ledger.ended_at)
+    until = now if status == "RUNNING" else ended
+    if started is None or until is None:
+        return None
+    return max(0.0, (until - started).total_seconds())
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return a ledger's time; a time of another program's that names no zone is taken as UTC."""
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _created(run: ListedRun) -> datetime:
+    return run.created_at or datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,57 @@
+"""What a message tells the user to type exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+
+# Words that follow `dlcli` in a sentence about the program.
+VERBS = {
+    *(
+        "can",
+        "choose",
+        "command",
+        "controls",
+        "draws",
+        "evaluates",
+        "from",
+        "itself",
+        "needs",
+        "on",
+        "passes",
+    ),
+    *("predicts", "records", "saves", "sets", "shows", "trains", "writes"),
+}
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield the texts in dlcli's code that are not docstrings, with their places."""
+    for file in Path(dlcli.__file__).parent.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in statements:
+                yield f"{file.name}:{node.lineno}", node.value
+
+
+def test_every_command_that_a_message_names_exists() -> None:
+    named: dict[str, str] = {}
+    for place, text in messages():
+        for word in re.findall(r"\bdlcli ([a-z]\w*)", text):
+            named.setdefault(word, place)
+    assert {"runs", "train", "resume", "show"} <= set(named)
+    for word, place in named.items():
+        done = CliRunner().invoke(app, [word, "--help"])
+        assert (done.exit_code == 0) != (word in VERBS), (word, place)
+
+
+def test_the_verbs_are_used() -> None:
+    found = {word for _, text in messages() for word in re.findall(r"\bdlcli ([a-z]\w*)", text)}
+    assert found >= VERBS, "a verb is no longer needed"
