@@ -12,23 +12,8 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 
-# Words that follow `dlcli` in a sentence about the program.
-VERBS = {
-    *(
-        "can",
-        "choose",
-        "command",
-        "controls",
-        "draws",
-        "evaluates",
-        "from",
-        "itself",
-        "needs",
-        "on",
-        "passes",
-    ),
-    *("predicts", "records", "saves", "sets", "shows", "trains", "writes"),
-}
+# After a colon or semicolon, or as code, a command stands; elsewhere `dlcli` is the subject of a sentence.
+NAMED = re.compile(r"(?:[:;(`]\s*|\n\s*|\b[Tt]ry |\bwith )dlcli ([a-z]\w*)")
 
 
 def messages() -> Iterator[tuple[str, str]]:
@@ -44,14 +29,9 @@ def messages() -> Iterator[tuple[str, str]]:
 def test_every_command_that_a_message_names_exists() -> None:
     named: dict[str, str] = {}
     for place, text in messages():
-        for word in re.findall(r"\bdlcli ([a-z]\w*)", text):
+        for word in NAMED.findall(text):
             named.setdefault(word, place)
     assert {"runs", "train", "resume", "show"} <= set(named)
     for word, place in named.items():
         done = CliRunner().invoke(app, [word, "--help"])
-        assert (done.exit_code == 0) != (word in VERBS), (word, place)
-
-
-def test_the_verbs_are_used() -> None:
-    found = {word for _, text in messages() for word in re.findall(r"\bdlcli ([a-z]\w*)", text)}
-    assert found >= VERBS, "a verb is no longer needed"
+        assert done.exit_code == 0, (word, place)
