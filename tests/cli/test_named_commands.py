@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 
-# After a colon or semicolon, or as code, a command stands; elsewhere `dlcli` is the subject of a sentence.
+# After a colon or semicolon, or as code, a command stands, unless a sentence begins there: `; dlcli records the rest`.
 NAMED = re.compile(r"(?:[:;(`]\s*|\n\s*|\b[Tt]ry |\bwith )dlcli ([a-z]\w*)")
 
 
@@ -30,7 +30,8 @@ def test_every_command_that_a_message_names_exists() -> None:
     named: dict[str, str] = {}
     for place, text in messages():
         for word in NAMED.findall(text):
-            named.setdefault(word, place)
+            if word == "runs" or not word.endswith("s"):
+                named.setdefault(word, place)
     assert {"runs", "train", "resume", "show"} <= set(named)
     for word, place in named.items():
         done = CliRunner().invoke(app, [word, "--help"])
