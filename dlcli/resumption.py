@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.checks.extension import find_length_problems
+from dlcli.checks.trainer import find_refused
 from dlcli.config.environment import check_set, reads_environment
 from dlcli.config.overrides import parse, quoted
 from dlcli.config.plain_secrets import move_secrets, words_text
@@ -165,7 +166,8 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
-    if problems := list(find_length_problems(opened.config, config, _epochs_done(opened.ledger))):
+    problems = list(find_length_problems(opened.config, config, _epochs_done(opened.ledger)))
+    if problems := [*problems, *find_refused(config)]:
         raise ConfigError(problems)
     _check_files(opened.ledger)
     words = _relocated_words(read_words(opened.ledger), opened.config["dataset"])

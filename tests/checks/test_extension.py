@@ -133,6 +133,16 @@ def test_a_shorter_run_is_refused_and_its_configuration_stays(short: Result) -> 
     assert (short.run_dir / "config.yaml").read_bytes() == before
 
 
+def test_a_variable_of_the_environment_does_not_change_a_resumed_run(
+    short: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PL_TRAINER_LIMIT_TRAIN_BATCHES", "1")
+    with pytest.raises(
+        ConfigError, match="the environment variable PL_TRAINER_LIMIT_TRAIN_BATCHES would change"
+    ):
+        dlcli.resume(short.run_dir, ["trainer.max_epochs=3"])
+
+
 def test_a_tag_has_the_changed_setting_that_a_param_cannot_have(short: Result) -> None:
     longer = dlcli.resume(short.run_dir, ["trainer.max_epochs=4"])
     assert longer.run_id == short.run_id
