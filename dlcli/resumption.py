@@ -229,6 +229,9 @@ def _with_changes(
     merged = OmegaConf.create(config)
     for setting in settings:
         OmegaConf.update(merged, setting.key, setting.value, force_add=True)
+    most, epochs = (merged.trainer.get(key) for key in ("limit_epochs", "max_epochs"))
+    if isinstance(most, int) and isinstance(epochs, int) and not 0 <= epochs <= most:
+        merged.trainer.limit_epochs = epochs if epochs > 0 else None  # the limit of trainer=debug is lifted
     changed: Any = move_secrets(OmegaConf.to_container(merged))  # type: ignore[arg-type]
     if unset := check_set(changed):
         raise NotSet(unset)

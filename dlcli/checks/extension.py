@@ -28,11 +28,7 @@ def find_length_problems(
     """
     before, after = (_epochs(c["trainer"]) for c in (config, changed))
     key = "trainer.max_epochs"
-    most = changed["trainer"].get("limit_epochs")
-    if most is not None and after > most and after > before:
-        hint = f"Start a new run without it: trainer=default {key}={after:g}."
-        yield Problem(f"the run is limited to {most} epochs by trainer.limit_epochs", key, hint)
-    elif after < done and before == math.inf:
+    if after < done and before == math.inf:
         hint = f"Give at least {done}: the completed epochs count."
         yield Problem(f"the run has completed {counted(done, 'epoch')} already", key, hint)
     elif after < before < math.inf:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 
 import dlcli
@@ -18,6 +19,7 @@ from dlcli.config.folders import options, shipped_folder
 from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.errors import ConfigError
 from dlcli.result import Result
+from dlcli.runs.folder import recorded_epochs
 from dlcli.tracking.ledger import Ledger
 from tests.training import fitting
 
@@ -84,7 +86,6 @@ def test_each_schedule_and_average_is_extended_exactly_or_refused(
             "the schedule (cosine) was planned for an unlimited number of epochs",
         ),
         (["scheduler=cosine"], ["trainer.max_epochs=-1"], "the schedule (cosine) was planned for 20 epochs"),
-        (["trainer=debug"], ["trainer.max_epochs=9"], "limited to 2 epochs by trainer.limit_epochs"),
         (
             ["trainer.max_steps=5"],
             ["trainer.max_steps=9"],
@@ -131,6 +132,15 @@ def test_a_shorter_run_is_refused_and_its_configuration_stays(short: Result) -> 
     with pytest.raises(ConfigError, match="the run was planned for 2 epochs, and cannot become shorter"):
         dlcli.resume(short.run_dir, ["trainer.max_epochs=1"])
     assert (short.run_dir / "config.yaml").read_bytes() == before
+
+
+def test_the_limit_of_a_debug_run_is_lifted(tmp_path: Path) -> None:
+    debug = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer=debug", "trainer.accelerator=cpu"]
+    result = dlcli.train([*debug, f"runs_dir='{tmp_path}'"])
+    longer = dlcli.resume(result.run_dir, ["trainer.max_epochs=3"])
+    trainer = yaml.safe_load((longer.run_dir / "config.yaml").read_text())["trainer"]
+    assert (trainer["max_epochs"], trainer["limit_epochs"]) == (3, 3)
+    assert len(recorded_epochs(longer.run_dir)) == 3
 
 
 def test_a_variable_of_the_environment_does_not_change_a_resumed_run(

@@ -125,7 +125,7 @@ def test_a_sweep_goes_on_behind_a_trial_that_took_its_process_along(bad: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 def test_ctrl_c_ends_what_does_not_hear_it(twice: bool, bad: Path) -> None:
-    process = command(bad, "train", "model.does=deadlock", "trainer.max_epochs=1")
+    process = command(bad, "train", "model.does=deadlock", "+model.once=true", "trainer.max_epochs=2")
     wait_until((bad / "mark").exists, process)
     process.send_signal(signal.SIGINT)
     if twice:
