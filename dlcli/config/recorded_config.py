@@ -61,7 +61,7 @@ def _of_sections(config: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("is missing" if node is None else "is not a section with keys", section)
         elif not isinstance(node.get("_target_"), str):
             yield Problem("has no _target_", section)
-    for section in ("scheduler", "callbacks"):
+    for section in OPTIONAL:
         if not isinstance(config.get(section, {}), Mapping):
             yield Problem("is not a section with keys", section)
 

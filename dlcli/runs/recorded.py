@@ -9,6 +9,7 @@ from typing import Any
 
 from dlcli.config.former_names import with_present_names
 from dlcli.config.next_command import next_command, resume_command
+from dlcli.config.validate import OPTIONAL
 from dlcli.errors import CorruptRun, DlcliError
 from dlcli.gate.documents import read_text, read_yaml
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_BYTES, OVERRIDES_FILE
@@ -36,7 +37,9 @@ def read_config(ledger: Ledger, name: str = CONFIG_FILE) -> dict[str, Any]:
         CorruptRun: The file differs from what was recorded, or cannot be read.
     """
     check_recorded(ledger, name, hint=partial(_instead_of_an_edit, ledger))
-    return with_present_names(read_yaml(ledger.run_dir / name, "the run's configuration"))
+    config = with_present_names(read_yaml(ledger.run_dir / name, "the run's configuration"))
+    # An empty section in YAML is null.
+    return {key: {} if value is None and key in OPTIONAL else value for key, value in config.items()}
 
 
 def read_split(ledger: Ledger, rows: int | None = None) -> Split:
