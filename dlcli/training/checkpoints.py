@@ -80,6 +80,11 @@ class Checkpoints(Checkpoint):
             self._manifest.adopt(progress.file.name, *([best_name(best)] if best is not None else []))
 
     @property
+    def finished_epochs(self) -> int:
+        """Number of complete epochs, including those before the checkpoint that training continues from."""
+        return self._finished_epochs
+
+    @property
     def best_weights(self) -> Path | None:
         """The file with the best weights, or None before the first one."""
         return self._best_file(self.best_epoch) if self.best_epoch is not None else None

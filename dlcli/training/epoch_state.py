@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from dlcli.distributed.collectives import all_gather_bytes, is_group
-from dlcli.errors import CorruptRun, Problem, first_line
+from dlcli.errors import CorruptRun, DlcliError, Problem, first_line
 from dlcli.files.paths import display
 from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import check_stored
@@ -95,6 +96,27 @@ def find_progress(
     if damaged:
         raise CorruptRun(damaged)
     return None
+
+
+def raise_if_damaged(error: Exception, file: Path, start_over: str) -> None:
+    """Raise a message for an error of Lightning or torch in the first epoch after a checkpoint.
+
+    The checkpoint has a part that they did not write like that. Errors of the user's own code are left as they are.
+
+    Raises:
+        CorruptRun: training cannot continue from the checkpoint.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, DlcliError) or any(_is_of_user(frame.filename) for frame in frames):
+        return
+    hint = start_over or _START_OVER.format(folder=display(file.parent))
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    raise CorruptRun(f"training cannot continue from the checkpoint: {reason}", str(file), hint) from error
+
+
+def _is_of_user(file: str) -> bool:
+    libraries = (Path(torch.__file__).parents[1], Path(__file__).parents[1], Path(os.__file__).parent)
+    return not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in libraries)
 
 
 def _is_recorded(manifest: Manifest | None, name: str) -> bool:

@@ -22,7 +22,7 @@ from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.ending import StepLimit
-from dlcli.training.epoch_state import find_progress
+from dlcli.training.epoch_state import find_progress, raise_if_damaged
 from dlcli.training.fields import Fields
 from dlcli.training.loader import BatchLoader, Chunk
 from dlcli.training.module import TrainingModule
@@ -199,6 +199,8 @@ def fit(
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.out_of_memory_error(network, task, train, batch_size, device) from error
+        if progress is not None and checkpoints.finished_epochs <= progress.finished_epochs:
+            raise_if_damaged(error, progress.file, start_over)
         raise
     module.release_rows()
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:
