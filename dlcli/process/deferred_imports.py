@@ -220,6 +220,8 @@ def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(fn, FunctionType):
         return _loaded(_COMPILER).disable(fn, *args, **kwargs)
 
+    disabled: Any = fn
+
     @functools.wraps(fn)
     def call(*fn_args: Any, **fn_kwargs: Any) -> Any:
         nonlocal disabled
@@ -227,7 +229,6 @@ def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
             disabled = _loaded(_COMPILER).disable(fn, *args, **kwargs)
         return disabled(*fn_args, **fn_kwargs)
 
-    disabled = fn
     return call
 
 
