@@ -6,11 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dlcli.cli.common import ConfDirs, Json, Overrides, RunsDir, session
+from dlcli.cli.runs_show import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from dlcli.runs.find import FoundRun
     from dlcli.terminal.console import Terminal
 
 
@@ -19,7 +21,7 @@ def show(
 ) -> None:
     """Show the complete configuration of an experiment, and where each value comes from.
 
-    `dlcli show model/lstm` explains one option and its keys; `dlcli show RUN` shows how a run's model reads columns.
+    `dlcli show model/lstm` explains one option and its keys; `dlcli show RUN` shows a run.
     """
     with session(json) as terminal:
         from dlcli.config.folders import extend_path, groups, user_folders
@@ -30,45 +32,26 @@ def show(
         alone = words[0] if len(words) == 1 and "=" not in words[0] else ""
         if alone and (alone in groups(folders) or alone.rpartition("/")[0] in groups(folders)):
             _option(terminal, alone, folders)
-        elif alone and (run_dir := _run_dir(alone, runs_dir)) is not None:
-            _run(terminal, alone, run_dir)
+        elif alone and (found := _found(alone, runs_dir)) is not None:
+            if found.note and not json:
+                terminal.note(found.note)
+            tell(terminal, found.run_dir)
         elif "/" in alone:
             _option(terminal, alone, folders)
         else:
             _experiment(terminal, words, folders, runs_dir)
 
 
-def _run_dir(word: str, runs_dir: Path | None) -> Path | None:
-    """Return the folder of the run that a word names; None if there is none."""
+def _found(word: str, runs_dir: Path | None) -> FoundRun | None:
+    """Return the run that a word names; None if there is none."""
     from dlcli.config.project import default_runs_dir
     from dlcli.errors import RunNotFound
     from dlcli.runs.find import find_run
 
     try:
-        return find_run(word, runs_dir or default_runs_dir()).run_dir
+        return find_run(word, runs_dir or default_runs_dir())
     except RunNotFound:
         return None
-
-
-def _run(terminal: Terminal, word: str, run_dir: Path) -> None:
-    """Show the columns of a run's model, and how new rows are read."""
-    from dlcli.errors import InputError
-    from dlcli.inference.columns import read_columns
-    from dlcli.tracking.ledger import Ledger
-
-    ledger = Ledger.load(run_dir)
-    columns = read_columns(run_dir / "model")
-    if columns is None:
-        raise InputError(
-            f"the model of {ledger.run_name} has no columns to show",
-            word,
-            "Columns are recorded for tables, series, sequences and texts since this version of dlcli.",
-        )
-    if terminal.json:
-        document = {"run_id": ledger.run_id, "run_name": ledger.run_name, **columns.to_json()}
-        terminal.document({"status": "OK", **document})
-        return
-    terminal.panel(ledger.run_name, {column.name: column.describe() for column in columns})
 
 
 def _experiment(

@@ -57,7 +57,7 @@ def _all(words: Sequence[str], current: str) -> Iterator[Candidate]:
         yield from (Candidate(name, _first_line(function)) for name, function in _in_group("", commands))
         yield from (Candidate("--help"), Candidate("--version"))
         return
-    if (member := "_".join(words[:2])) in commands:  # dlcli GROUP NAME
+    if len(words) > 1 and (member := f"{words[0]}_{words[1]}") in commands:  # dlcli GROUP NAME
         words = [member, *words[2:]]
     elif len(words) == 1 and not current.startswith("-"):
         yield from (
@@ -89,6 +89,7 @@ def _values(wanted: _Parameter, words: Sequence[str], current: str) -> Iterator[
             yield from (Candidate(f"{group}/{name}", text) for name, text in options_of(group, folders))
         elif words[0] == "show":
             yield from (Candidate(f"{group}/") for group in groups(folders))
+            yield from _runs(words) if len(words) == 1 else ()
 
 
 def _commands() -> Iterator[tuple[str, Any]]:

@@ -111,16 +111,23 @@ def run_folders(runs_dir: Path) -> Iterator[Path]:
                 yield folder
 
 
-def size_on_disk(folder: Path) -> int:
-    """Return the bytes that a folder takes on the disk; links are not followed, and what cannot be read is left out."""
+def size_on_disk(folder: Path, *, of_contents: bool = False) -> int:
+    """Return the bytes that a folder takes on the disk, or those of its files' contents.
+
+    Links are not followed, and what cannot be read is left out.
+    """
     total, pending = 0, [os.fspath(folder)]
     while pending:
         with suppress(OSError), os.scandir(pending.pop()) as entries:
             for entry in entries:
                 with suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
+                    about, is_dir = entry.stat(follow_symlinks=False), entry.is_dir(follow_symlinks=False)
+                    if is_dir:
                         pending.append(entry.path)
+                    if not of_contents:
+                        total += about.st_blocks * 512
+                    elif not is_dir:
+                        total += about.st_size
     return total
 
 
@@ -137,7 +144,7 @@ def _folders(folder: Path) -> Sequence[Path]:
 def _listed(folder: Path, now: datetime) -> ListedRun:
     size = size_on_disk(folder.parent)
     try:
-        ledger, status = _with_true_status(Ledger.load(folder))
+        ledger, status = with_true_status(Ledger.load(folder))
     except CorruptRun as damage:
         reason = damage.problems[0].message
         run_id = folder.parent.name
@@ -150,8 +157,8 @@ def _listed(folder: Path, now: datetime) -> ListedRun:
         ledger.experiment,
         status,
         size,
-        _time(ledger.created_at),
-        _duration(ledger, status, now),
+        time_of(ledger.created_at),
+        duration_of(ledger, status, now),
         main_figure(ledger),
         ledger.metrics,
         tuple(ledger.result.get("metrics", ())),
@@ -161,7 +168,7 @@ def _listed(folder: Path, now: datetime) -> ListedRun:
     )
 
 
-def _with_true_status(ledger: Ledger) -> tuple[Ledger, str]:
+def with_true_status(ledger: Ledger) -> tuple[Ledger, str]:
     """Return the status of a run; one that has not ended, but whose process is gone, counts as killed.
 
     It may have ended after its ledger was read: only a ledger that is read after the process was missed is certain.
@@ -186,15 +193,16 @@ def _is_worked_on(ledger: Ledger, level: int = 0) -> bool:
     return False
 
 
-def _duration(ledger: Ledger, status: str, now: datetime) -> float | None:
-    started, ended = _time(ledger.started_at), _time(ledger.ended_at)
+def duration_of(ledger: Ledger, status: str, now: datetime) -> float | None:
+    """Return the seconds from a run's last start to its end, or until now if it is running; None if unknown."""
+    started, ended = time_of(ledger.started_at), time_of(ledger.ended_at)
     until = now if status == "RUNNING" else ended
     if started is None or until is None:
         return None
     return max(0.0, (until - started).total_seconds())
 
 
-def _time(text: str | None) -> datetime | None:
+def time_of(text: str | None) -> datetime | None:
     """Return a ledger's time; a time of another program's that names no zone is taken as UTC."""
     if text is None:
         return None

@@ -15,6 +15,13 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     if json:
         terminal.document(result.to_json())
         return
+    tell_figures(terminal, result)
+    terminal.note(f"Recorded in {display(result.run_dir)}")
+    terminal.note(f"Look at it with: {ui_command(result)}")
+
+
+def tell_figures(terminal: Terminal, result: Result) -> None:
+    """Print the metrics and messages of a result."""
     if result.best is not None:
         tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
         figures = {**result.best["metrics"], **tested}
@@ -34,8 +41,6 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
         terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
     for message in result.messages:
         terminal.sentence(message)
-    terminal.note(f"Recorded in {display(result.run_dir)}")
-    terminal.note(f"Look at it with: {ui_command(result)}")
 
 
 def _estimates(result: Result) -> dict[str, dict[str, str]]:

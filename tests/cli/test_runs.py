@@ -118,7 +118,10 @@ def test_there_is_none() -> None:
 def test_options_of_the_group_do_not_vanish() -> None:
     done = dlcli("--all", "nonsense")
     assert done.exit_code == 2
-    assert "nonsense" in done.stderr
+    assert "No such command 'nonsense'" in done.stderr or "options of a command" in done.stderr
+    done = dlcli("--all", "show", "good")
+    assert done.exit_code == 2
+    assert "dlcli runs show ..." in " ".join(done.stderr.replace("root", "dlcli").split())
 
 
 def test_nothing_heavy_is_loaded(runs_dir: Path) -> None:

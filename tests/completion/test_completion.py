@@ -210,3 +210,7 @@ def test_commands_of_a_group() -> None:
     assert "runs" in offered("dlcli r")
     assert not [name for name in offered("dlcli ") if "_" in name]
     assert {"--filter", "--all"} <= set(offered("dlcli runs --"))
+    assert "show" in offered("dlcli runs ")
+    assert offered("dlcli runs show --op") == ["--open"]
+    assert offered("dlcli runs show la") == offered("dlcli show la") == ["last"]
+    assert {"--jobs", "--conf-dir"} <= set(offered("dlcli train --"))
