@@ -116,7 +116,8 @@ def load(
         )
     _check_finite(source, features)
     parts = parts_of(source, split, first if test_path is not None else None)
-    roles = {name: role for role, name in by.items() if name in out} | dict.fromkeys(targets, "target")
+    roles = dict.fromkeys(targets, "target")
+    roles |= {name: role for role, name in by.items() if name is not None and name in out}
     notes = [found.note, f"{dropped:,} rows without a target left out" if dropped else ""]
     return Data(
         name=source.file.name.partition(".")[0],

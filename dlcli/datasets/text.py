@@ -117,7 +117,7 @@ def load(
     found = make_targets(source, targets, dict(types or {}))
     if test_path is not None:
         check_known_classes(found, first, source, ", ".join(targets))
-    parts = parts_of(source, split, first if test_path is not None else None)
+    own = parts_of(source, split, first if test_path is not None else None)
     notes = [found.note, _note(empty), f"{dropped:,} rows without a target left out" if dropped else ""]
     roles = {text: "text", **dict.fromkeys(targets, "target")}
     return Data(
@@ -128,11 +128,11 @@ def load(
         classes=found.classes,
         targets=found.names,
         source=str(place),
-        test_rows=parts.test,
-        val_rows=parts.val,
+        test_rows=own.test,
+        val_rows=own.val,
         groups=source.split_column(group, "group"),
         times=times,
-        parts=parts.words,
+        parts=own.words,
         warnings=(*source.warnings, *time_warnings(source, times, time)),
         note="; ".join(filter(None, notes)),
         columns=source.columns.with_roles({name: role for role, name in by.items() if name} | roles),

@@ -128,16 +128,16 @@ def find_dates(
         found = DateFormat((ISO,), _zone(values))
         return [found] if not found.parse(values).null_count else []
     usual = _usual(values)
-    found = [
+    fitting = [
         (format, times)
         for order in ((day_first,) if day_first is not None else (True, False))
         if (format := _in_order(usual, order)) is not None and not (times := format.parse(values)).null_count
     ]
-    if len(found) == 2 and found[0][1].equals(found[1][1]):
-        found = found[:1]
-    if len(found) == 2 and all("." in pattern for format, _ in found for pattern in format.patterns):
-        found = found[:1]  # no one writes 12.31.2024
-    return [format for format, _ in found]
+    if len(fitting) == 2 and fitting[0][1].equals(fitting[1][1]):
+        fitting = fitting[:1]
+    if len(fitting) == 2 and all("." in pattern for format, _ in fitting for pattern in format.patterns):
+        fitting = fitting[:1]  # no one writes 12.31.2024
+    return [format for format, _ in fitting]
 
 
 def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:
@@ -224,11 +224,11 @@ def _pattern(example: str, day_first: bool, *, padded: bool) -> str | None:
         date = _date_pattern(parts["date"], day_first, padded=padded)
     if date is None:
         return None
-    clock = ""
+    time_of_day = ""
     if parts["clock"]:
-        clock = parts["gap"] + _clock_pattern(parts)
+        time_of_day = parts["gap"] + _clock_pattern(parts)
     zone = parts["zone"] or ""
-    return date + clock + (" " if zone[:1] == " " else "") + ("%z" if zone else "")
+    return date + time_of_day + (" " if zone[:1] == " " else "") + ("%z" if zone else "")
 
 
 def _clock_pattern(parts: re.Match[str]) -> str:
