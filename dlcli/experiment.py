@@ -16,6 +16,7 @@ from dlcli.assembly.parts import assemble
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
 from dlcli.checks.endings import find_endings
+from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.compose import Composed, Draft, draft
@@ -128,7 +129,8 @@ def plan_experiment(
     found = with_type_problems(draft(asked, folders, SUPPLIED, BY_DATA))
     problems: list[Problem] = list(found.problems)
     if (problems and not thorough) or _unreadable(found):
-        raise ConfigError([*problems, *_known_now(found)])
+        told = with_columns(problems, found.composed.config.get("dataset", {}))
+        raise ConfigError([*told, *_known_now(found)])
     config = settled(found.composed.config, found.unsound)
     try:
         estimation = plan_estimation(config, folders)

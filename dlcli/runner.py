@@ -76,7 +76,7 @@ def train(
                 estimation,
                 estimation.whole,
                 name=f"{experiment.composed.choices['model']}-{experiment.data.name}",
-                overrides=experiment.composed.overrides,
+                overrides=overrides,  # as typed, without what the data decided
                 folders=experiment.folders,
                 tags=weights_tags(experiment.config),
             )

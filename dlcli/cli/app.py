@@ -21,11 +21,33 @@ from dlcli.sanitize.presentable import presentable
 
 
 class _Program(TyperGroup):
-    """The group of commands, with control characters in error messages made visible."""
+    """The group of commands; it answers the words of other tools, and shows control characters in messages."""
 
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *others: Any, **more: Any) -> Any:
+        self._answer_habits(args)
         with _presentable_errors():
-            return super().make_context(*arguments, **more)
+            return super().make_context(info_name, args, *others, **more)
+
+    def _answer_habits(self, args: list[str]) -> None:
+        """Exit with the line that was meant, if the arguments are those of another tool."""
+        from dlcli.config.habits import COMMANDS, translate_habits
+
+        command = self.commands.get(args[0]) if args else None
+        if command is None or args[0] not in COMMANDS:
+            return
+        options = [option for option in command.params if option.param_type_name == "option"]
+        known = {
+            name: not getattr(option, "is_flag", False)
+            for option in options
+            for name in (*option.opts, *option.secondary_opts)
+        } | {"-h": False, "--help": False}
+        if problem := translate_habits(args, known):
+            from dlcli.errors import InputError
+            from dlcli.terminal.console import Terminal
+
+            with Terminal("--json" in args) as terminal:
+                terminal.error(InputError(problem))
+            raise typer.Exit(InputError.exit_code)
 
     def invoke(self, ctx: Any) -> Any:
         with _presentable_errors():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dlcli.distributed.launcher import refuse_allocation
 from dlcli.errors import DlcliError, Interrupted, Problem
 from dlcli.files.disk import refusal
 from dlcli.files.paths import display
@@ -90,6 +91,8 @@ def session(json: bool = False, *, data: bool = False, supervised: bool = False)
     with Terminal(json, data=data) as terminal:
         try:
             with interruptible():
+                if supervised:
+                    refuse_allocation()
                 yield terminal
         except typer.Exit:
             raise

@@ -103,6 +103,8 @@ def draft(
         raise ConfigError(problems)  # everything that follows depends on which of the files is meant
     extend_path(folders)
     settings, problems = parse(overrides)
+    # Keys whose values cannot be read are there, and not missing.
+    unread = {problem.where.partition("=")[0].lstrip("+") for problem in problems}
     defaults = default_options()
     project = sort(project_settings(folders), folders, defaults)
     asked = sort(settings, folders, defaults)
@@ -139,6 +141,7 @@ def draft(
         for problem in (*open_ends, *invalid)
         if (problem in open_ends or problem.where not in reported)
         and problem.where.split(".")[0] not in unsure
+        and problem.where not in unread
     ]
     values = move_secrets(as_written(config, values))
     problems += masked_values(values)

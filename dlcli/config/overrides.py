@@ -96,7 +96,8 @@ def _refused(text: str, parsed: Any) -> Problem | None:
         return Problem(
             "has several values",
             text,
-            f"For a list write '{key}=[...]'; for text, quote it; for several trials, use dlcli sweep.",
+            f"For text, quote it twice: {_twice_quoted(text)}; for a list write '{key}=[...]'; for several trials, use"
+            " dlcli sweep.",
         )
     return None
 

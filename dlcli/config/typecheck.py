@@ -19,6 +19,10 @@ from dlcli.config.suggest import did_you_mean
 _NOT_PLAIN = {"is_instance_of", "is_subclass_of", "needs_python_object", "callable_type"}
 
 
+# Pydantic's message about a text that is too short.
+_AT_LEAST = re.compile(r"String should have at least (\d+ characters?)")
+
+
 def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
     """Return what is wrong with the value and a hint, or None if the value fits or the type is unknown."""
     if argument.annotation is UNKNOWN or argument.annotation is Any or _same(value, argument.default):
@@ -28,6 +32,8 @@ def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
         return None
     from pydantic import ValidationError
 
+    if value == "None" and type(None) in typing.get_args(argument.annotation):
+        return 'is the text "None"', "For no value, write null."
     try:
         # JSON mode has the semantics of a configuration: a list may be a tuple and an int a float, but "3" is no int.
         checker.validate_json(json.dumps(value), strict=True)
@@ -73,12 +79,14 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     found = error.errors(include_url=False, include_input=False)
     messages = [e["msg"] for e in found if e["type"] not in _NOT_PLAIN]
     prefix = "Input should be "
+    messages = [_AT_LEAST.sub(r"Input should be text of at least \1", text) for text in messages]
     expected = [text.removeprefix(prefix) for text in messages if text.startswith(prefix)]
     expected = [
         text.replace("a valid array", "a list")
         .replace("an object", "a mapping")
         .replace("greater than or equal to", "at least")
         .replace("less than or equal to", "at most")
+        .replace("a valid string", "text")
         for text in expected
     ]
     if len(expected) < len(messages) or not expected:
@@ -90,6 +98,8 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     # For a mapping or a list, this is the first word that is not among the choices.
     wrong = next((word for word in _words(value) if word not in choices), "") if choices else ""
     hint = did_you_mean(wrong, choices) if wrong else ""
+    if expected == ["text"] and isinstance(value, int | float) and not isinstance(value, bool):
+        hint = "Quote text that looks like a number twice, as in 'run_name=\"1e3\"'."
     return f"should be {', or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
 
 

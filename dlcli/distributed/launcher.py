@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 
+from dlcli.config.plain_secrets import written_words
 from dlcli.errors import ConfigError
 
 # Variables that torchrun sets in each process, and rank 0 in the ranks that it starts.
@@ -21,6 +24,24 @@ def is_slurm() -> bool:
     """Return whether srun started this process; a batch script itself is not a step."""
     return {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS"} <= set(os.environ) and not (
         set(os.environ) >= _RANK
+    )
+
+
+def refuse_allocation() -> None:
+    """Refuse a number of tasks of SLURM that Lightning does not accept, with the ways out.
+
+    Raises:
+        ConfigError: There are several tasks, and their number is not given by node.
+    """
+    tasks, by_node = os.environ.get("SLURM_NTASKS", "1"), "SLURM_NTASKS_PER_NODE" in os.environ
+    interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # Lightning ignores SLURM then
+    if by_node or interactive or not tasks.isdecimal() or int(tasks) < 2:
+        return
+    line = shlex.join(["dlcli", *written_words(sys.argv[1:])])
+    raise ConfigError(
+        f"SLURM_NTASKS={tasks}: the allocation is for several tasks, and this is one process",
+        "SLURM_NTASKS",
+        f"For one process: SLURM_NTASKS=1 {line}\nFor several: srun --ntasks-per-node={tasks} {line} trainer=ddp",
     )
 
 

@@ -82,7 +82,8 @@ def evaluate_rows(
         outputs,
         metrics=_metrics(model.task, outputs, encoded),
         baselines={
-            name: _metrics(task, guess, encoded) for name, (task, guess) in model.task.baselines(x).items()
+            name: _without_calibration(_metrics(task, guess, encoded))
+            for name, (task, guess) in model.task.baselines(x).items()
         },
     )
 
@@ -99,6 +100,14 @@ def outputs_on(
     if features is None:
         return model.outputs(take(data.x, rows), device, losses)
     return model.outputs_of({"features": features.read(rows)}, device)
+
+
+def _without_calibration(metrics: dict[str, float]) -> dict[str, float]:
+    """Return the metrics of a baseline without its calibration error.
+
+    Constant shares of classes are calibrated by construction, which would suggest that knowing nothing is better.
+    """
+    return {name: value for name, value in metrics.items() if name != "calibration_error"}
 
 
 def _metrics(task: Task, outputs: Tensor, y: Tensor) -> dict[str, float]:

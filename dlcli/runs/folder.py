@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -44,6 +45,9 @@ _BASELINE = "baseline/"
 
 # Levels of nesting: a cross-validation has folds, a fold may have a sweep, the sweep has trials, and these have folds.
 _LEVELS = 5
+
+# The error of a run whose loss became NaN or infinite.
+_DIVERGED = re.compile(r"(training|validation) loss became -?(nan|inf) in epoch \d+")
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,6 +232,13 @@ class OpenedRun:
         if is_recorded(self.folder):
             hint = "Only a finished run has a model. Wait for it; dlcli runs shows the status."
             return CorruptRun("the run has no model yet: it is still running", str(self.folder), hint)
+        if ledger.status == "FAILED" and (diverged := _DIVERGED.search(ledger.error or "")):
+            return CorruptRun(
+                f"the run has no model, since its {diverged[0]}",
+                where=str(self.folder),
+                hint="Resuming it would diverge again. Train again with a lower optimizer.lr, or with "
+                "trainer.gradient_clip_val=1.0.",
+            )
         if ledger.status != "FINISHED":
             return CorruptRun(
                 f"the run has no model ({ledger.status})",

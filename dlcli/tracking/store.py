@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -199,7 +200,11 @@ class Store:
                     name
                 )  # another client of the server has just created it
         if found is None or found.lifecycle_stage == "deleted":
-            hint = "Choose another experiment_name, or restore it: mlflow experiments restore -x ID."
+            hint = "Choose another experiment_name."
+            if found is not None:
+                restore = ["mlflow", "experiments", "restore", "-x", found.experiment_id]
+                line = f"MLFLOW_TRACKING_URI={shlex.quote(self.public_uri)} {shlex.join(restore)}"
+                hint = f"Choose another experiment_name, or restore it: {line}"
             raise StoreError(f"the experiment {name!r} is deleted", self.public_uri, hint)
         return found
 

@@ -270,8 +270,9 @@ class TrainingModule(pl.LightningModule):
         if not bool(finite.all()):
             step = first + int((~finite).nonzero()[0]) + 1
             value = float(losses[step - first - 1])
+            place = f"epoch {self.current_epoch + 1}, step {step} of {self._plan.batches}"
             raise Diverged(
-                f"the training loss became {value} in epoch {self.current_epoch}, step {step} of {self._plan.batches}",
+                f"the training loss became {value} in {place}",
                 where="train/loss",
                 hint=self._advice,
             )
@@ -304,7 +305,7 @@ class TrainingModule(pl.LightningModule):
         self.log_dict(scores)
         if not math.isfinite(scores["val/loss"]):
             raise Diverged(
-                f"the validation loss became {scores['val/loss']} in epoch {self.current_epoch}",
+                f"the validation loss became {scores['val/loss']} in epoch {self.current_epoch + 1}",
                 where="val/loss",
                 hint=self._advice,
             )

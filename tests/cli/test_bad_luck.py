@@ -63,7 +63,7 @@ def test_a_loss_that_becomes_nan_fails_and_keeps_the_last_good_weights(tmp_path:
     done = run(["train", "dataset=iris", "model=mlp", "optimizer=sgd", "optimizer.lr=1e30"], tmp_path)
     assert done.returncode == 1
     text = " ".join(done.stderr.split())
-    assert re.search(r"the training loss became (nan|inf) in epoch 0, step \d+ of 7", text), text
+    assert re.search(r"the training loss became (nan|inf) in epoch 1, step \d+ of 7", text), text
     assert "Lower optimizer.lr" in text
     assert "Traceback" not in done.stderr
     folder = run_folder(tmp_path / "runs")

@@ -89,7 +89,7 @@ MESSAGES = [
         "seed=1,2",
         "seed=1,2",
         "has several values",
-        "For a list write 'seed=[...]'; for text, quote it; for several trials, use dlcli sweep.",
+        "For text, quote it twice: 'seed=\"1,2\"'; for a list write 'seed=[...]'; for several trials, use dlcli sweep.",
     ),
     (
         "run_name=a:b=c",

@@ -97,7 +97,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path: Path) -> None:
     with pytest.raises(Diverged) as caught:
         train(tmp_path, epochs=50, lr=1e30)
     (problem,) = caught.value.problems
-    assert "in epoch 0, step 2 of 25" in problem.message
+    assert "in epoch 1, step 2 of 25" in problem.message
     assert "Lower optimizer.lr (it is 1e+30)" in problem.hint
 
 

@@ -1,0 +1,275 @@
+"""Commands as people of Hydra, LightningCLI, Keras, scikit-learn or yolo type them, and what they mean here.
+
+Nothing heavy is imported: the answer comes before the command's own imports.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlcli.config.folders import groups, options
+from dlcli.config.overrides import quoted
+from dlcli.config.plain_secrets import written_words
+from dlcli.errors import Problem
+
+# Commands that compose a configuration.
+COMMANDS = ("train", "sweep", "check", "show")
+
+# Names that other tools give to keys; `-` and `_` are the same.
+_KEYS = {
+    "epochs": "trainer.max_epochs",
+    "max_epochs": "trainer.max_epochs",
+    "num_epochs": "trainer.max_epochs",
+    "n_epochs": "trainer.max_epochs",
+    "nepochs": "trainer.max_epochs",
+    "num_train_epochs": "trainer.max_epochs",
+    "max_steps": "trainer.max_steps",
+    "devices": "trainer.devices",
+    "gpus": "trainer.devices",
+    "precision": "trainer.precision",
+    "accelerator": "trainer.accelerator",
+    "grad_clip": "trainer.gradient_clip_val",
+    "gradient_clip_val": "trainer.gradient_clip_val",
+    "accumulate_grad_batches": "trainer.accumulate_grad_batches",
+    "lr": "optimizer.lr",
+    "lr0": "optimizer.lr",
+    "learning_rate": "optimizer.lr",
+    "weight_decay": "optimizer.weight_decay",
+    "momentum": "optimizer.momentum",
+    "batch": "dataset.batch_size",
+    "batch_size": "dataset.batch_size",
+    "bs": "dataset.batch_size",
+    "target": "dataset.target",
+    "label": "dataset.target",
+    "imgsz": "dataset.size",
+    "image_size": "dataset.size",
+    "img_size": "dataset.size",
+    "hidden": "model.hidden",
+    "layers": "model.layers",
+    "dropout": "model.dropout",
+    "folds": "cv.folds",
+    "n_splits": "cv.folds",
+    "test_size": "cv.test_size",
+    "val_size": "cv.val_size",
+    "patience": "callbacks.early_stopping.patience",
+    "seed": "seed",
+    "random_state": "seed",
+    "monitor": "monitor",
+    "experiment_name": "experiment_name",
+    "run_name": "run_name",
+    "output_dir": "runs_dir",
+    "save_dir": "runs_dir",
+    "project": "runs_dir",
+    "n_trials": "sweep.trials",
+    "num_trials": "sweep.trials",
+}
+
+_DATA = ("data", "dataset", "data_path", "train_file", "data_file", "file", "input", "csv")
+_METRICS = ("metric", "metrics", "eval_metric", "objective")
+_EXPERIMENTS = ("config", "config_name", "config_file", "cfg")
+
+# Metrics whose lower values are better, for the mode in a line to paste.
+LOWER = frozenset(
+    {
+        "loss",
+        "mae",
+        "mse",
+        "rmse",
+        "mape",
+        "mase",
+        "log_loss",
+        "calibration_error",
+        "pinball",
+        "interval_width",
+    }
+)
+
+_TABLES = (
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".feather",
+    ".arrow",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".xlsx",
+    ".xls",
+    ".txt",
+    ".gz",
+)
+
+
+@dataclass
+class _Meant:
+    """The words of the command that was meant, and what was not understood as it was typed."""
+
+    command: str
+    words: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+    target_follows: bool = False
+
+
+def assignment(key: str, text: str) -> str:
+    """Return the override that sets a key to a text, quoted where the grammar would read something else."""
+    word = re.fullmatch(r"[A-Za-z_./][\w./-]*", text, re.ASCII)
+    if word and text.lower() not in ("null", "true", "false", "nan", "inf"):
+        return f"{key}={text}"
+    return f"{key}={quoted(text)}"
+
+
+def dlcli_line(*words: str) -> str:
+    """Return the shell command `dlcli WORDS`, which can be pasted."""
+    return shlex.join(["dlcli", *written_words(words)])
+
+
+def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
+    """Return what to type instead, if the arguments are those of another tool; None if they are dlcli's own.
+
+    Args:
+        arguments: of the program, the command first.
+        known: the options of the command, and whether each takes a value.
+    """
+    if not arguments or arguments[0] not in COMMANDS:
+        return None
+    meant = _Meant(arguments[0])
+    left = list(arguments[1:])
+    while left:
+        word = left.pop(0)
+        understood = _option(word, left, meant, known) if word.startswith("-") else _word(word, meant)
+        if not understood:
+            return None
+    if not meant.strange:
+        return None
+    if meant.command == "resume":  # only these may differ from the run that goes on
+        run, *others = meant.words
+        meant.words = [run, *(word for word in others if word.startswith(("trainer.", "executor.", "-")))]
+    names = ", ".join(meant.strange)
+    is_are = "is no argument" if len(meant.strange) == 1 else "are no arguments"
+    return Problem(
+        f"{names} {is_are} of dlcli {arguments[0]}",
+        hint=f"Write: {dlcli_line(meant.command, *meant.words)}",
+    )
+
+
+def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]) -> bool:
+    """Take an option, and its value from the words that are left; return whether it is understood."""
+    name, equals, value = word.partition("=")
+    if name in known:
+        meant.words.append(word)
+        if known[name] and not equals and left:
+            meant.words.append(left.pop(0))
+        return True
+    if name in ("-m", "--multirun"):
+        meant.command = "sweep"
+        meant.strange.append(name)
+        return True
+    if name == "--resume":
+        run = value or (
+            left.pop(0) if left and "=" not in left[0] and not left[0].startswith("-") else "last"
+        )
+        meant.command = "resume"
+        meant.words.insert(0, run)
+        meant.strange.append(name)
+        return True
+    if not name.startswith("--"):
+        return False
+    if not equals:
+        if not left or left[0].startswith("--"):
+            return False
+        value = left.pop(0)
+    if not (found := _setting(name[2:], value)):
+        return False
+    meant.words += found
+    meant.strange.append(name)
+    return True
+
+
+def _word(word: str, meant: _Meant) -> bool:
+    """Take an override, or a word without a key; return whether it is understood."""
+    key, equals, value = word.partition("=")
+    known = groups(())
+    if equals and not ("/" in key and key not in known and _is_data(word)):  # a file's name may have a =
+        is_group_of_file = key == "dataset" and _is_data(value) and value not in options("dataset", ())
+        if is_group_of_file or (
+            key not in known and not key.startswith(("+", "~")) and _is_foreign(key, value)
+        ):
+            meant.words += _setting(key, value)
+            meant.strange.append(word)
+        else:
+            meant.words.append(word)
+        return True
+    if word.startswith("~"):
+        meant.words.append(word)
+        return True
+    if _is_data(word):
+        meant.words += _data(word)
+        meant.target_follows = True
+    elif meant.target_follows:
+        meant.words.append(assignment("dataset.target", word))
+        meant.target_follows = False
+    elif found := next((g for g in ("dataset", "model") if word in options(g, ())), None):
+        meant.words.append(f"{found}={word}")
+    else:
+        return False
+    meant.strange.append(word)
+    return True
+
+
+def _is_foreign(key: str, value: str) -> bool:
+    """Return whether a key of an override is one of other tools, and none of dlcli."""
+    return "." not in key and _plain(key) not in _OWN and bool(_setting(key, value))
+
+
+# Keys of dlcli's own that have the same names.
+_OWN = frozenset({"seed", "monitor", "experiment_name", "run_name"})
+
+
+def _setting(name: str, value: str) -> list[str]:
+    """Return the overrides for an option or a key of another tool; empty if it is unknown."""
+    plain = _plain(name)
+    if plain in _DATA:
+        return (
+            _data(value)
+            if _is_data(value)
+            else [f"dataset={value}"]
+            if value in options("dataset", ())
+            else []
+        )
+    if plain in _METRICS:
+        return [f"monitor=val/{value}", f"mode={'min' if value in LOWER else 'max'}"]
+    if plain in _EXPERIMENTS:
+        return [f"experiment={value}"] if value in options("experiment", ()) else []
+    if plain in ("folds", "n_splits"):
+        return ["cv=kfold", f"cv.folds={value}"]
+    if plain in _KEYS:
+        return [f"{_KEYS[plain]}={value}" if _is_value(value) else assignment(_KEYS[plain], value)]
+    if plain in groups(()):
+        return [f"{plain}={value}"] if value in options(plain, ()) else []
+    if "." in name and name.split(".")[0] in groups(()):  # LightningCLI: --trainer.max_epochs
+        return [f"{name}={value}" if _is_value(value) else assignment(name, value)]
+    return []
+
+
+def _is_value(text: str) -> bool:
+    """Return whether a text is a number, a list or a choice of values, rather than a name."""
+    return re.fullmatch(r"[\d.,eE+\-\[\]]+|true|false|null", text) is not None
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_").lower()
+
+
+def _is_data(value: str) -> bool:
+    """Return whether a word names a file or a folder of data."""
+    return value.lower().endswith(_TABLES) or (os.sep in value and Path(value).exists())
+
+
+def _data(value: str) -> list[str]:
+    folder = Path(value).is_dir()
+    return ["dataset=image_folder" if folder else "dataset=table", assignment("dataset.path", value)]

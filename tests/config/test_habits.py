@@ -1,0 +1,157 @@
+"""Words of other tools are answered with the line that does what was meant, which works when it is pasted."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dlcli.cli.app import app
+from dlcli.config.habits import LOWER, assignment, dlcli_line, translate_habits
+from dlcli.config.overrides import parse
+
+OPTIONS = {"--name": True, "--jobs": True, "-j": True, "--json": False, "-C": True, "--runs-dir": True}
+
+HOSTILE = [
+    "it's.csv",
+    'say "hi".csv',
+    "data/epoch=3.csv",
+    "two words.csv",
+    "$HOME.csv",
+    "a,b.csv",
+    "[x].csv",
+    "{y}.csv",
+    "back\\slash.csv",
+    "100%.csv",
+    "1e3.csv",
+    "ünïcode.csv",
+    "(z) & more;.csv",
+    "`date`.csv",
+    "trailing\\.csv",
+    "#note.csv",
+]
+
+
+def line(*words: str) -> str:
+    problem = translate_habits(words, OPTIONS)
+    assert problem is not None
+    return problem.hint.removeprefix("Write: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("train -m optimizer.lr=0.1,0.2", "sweep optimizer.lr=0.1,0.2"),
+        ("train --multirun model=mlp,cnn", "sweep model=mlp,cnn"),
+        ("train --epochs 5", "train trainer.max_epochs=5"),
+        ("train dataset=iris --epochs=5 --name a", "train dataset=iris trainer.max_epochs=5 --name a"),
+        ("train epochs=5", "train trainer.max_epochs=5"),
+        ("train --lr 0.1 --batch-size 64", "train optimizer.lr=0.1 dataset.batch_size=64"),
+        ("train --data x.csv", "train dataset=table dataset.path=x.csv"),
+        ("train --data iris", "train dataset=iris"),
+        ("train data=x.csv epochs=3", "train dataset=table dataset.path=x.csv trainer.max_epochs=3"),
+        (
+            "train penguins.csv species",
+            "train dataset=table dataset.path=penguins.csv dataset.target=species",
+        ),
+        ("train dataset=penguins.csv", "train dataset=table dataset.path=penguins.csv"),
+        ("train metric=mae", "train monitor=val/mae mode=min"),
+        ("train --eval-metric accuracy", "train monitor=val/accuracy mode=max"),
+        ("train --model mlp --trainer.max_epochs 7", "train model=mlp trainer.max_epochs=7"),
+        ("train iris mlp", "train dataset=iris model=mlp"),
+        ("train --resume", "resume last"),
+        ("train dataset=iris --resume abc trainer.max_epochs=9", "resume abc trainer.max_epochs=9"),
+        ("sweep --n-trials 20 optimizer.lr=0.1,0.2", "sweep sweep.trials=20 optimizer.lr=0.1,0.2"),
+        ("train --folds 5", "train cv=kfold cv.folds=5"),
+        ("check --seed 3", "check seed=3"),
+    ],
+)
+def test_the_line_does_what_was_meant(typed: str, meant: str) -> None:
+    assert line(*typed.split()) == f"dlcli {meant}"
+    assert translate_habits(meant.split(), OPTIONS) is None  # it is not answered again
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["train", "train dataset=iris --name x", "train --bogus 3", "train monitr=3", "train seed=3 monitor=val/mae",
+     "predict run x.csv", "train ~callbacks.early_stopping", "train +trainer.max_steps=3", "train nothing"],
+)  # fmt: skip
+def test_other_words_are_left_to_the_command(typed: str) -> None:
+    assert translate_habits(typed.split(), OPTIONS) is None
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_lines_are_right_for_any_name(name: str) -> None:
+    pasted = shlex.split(line("train", name, "my target", "--name", name))
+    assert pasted[:2] == ["dlcli", "train"]
+    settings, problems = parse(pasted[2:5])
+    assert not problems
+    found = {setting.key: setting.value for setting in settings}
+    assert found == {"dataset": "table", "dataset.path": name, "dataset.target": "my target"}
+    assert pasted[5:] == ["--name", name]
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if parse([f"dataset.path={name}"])[1]])
+def test_the_hint_for_a_value_that_cannot_be_read_can_be_pasted(name: str) -> None:
+    _, (problem,) = parse([f"dataset.path={name}"])
+    quoted = problem.hint.removesuffix(".").partition("; for a list")[0]
+    quoted = quoted[quoted.index("'") :]
+    (setting,), problems = parse(shlex.split(quoted))
+    assert not problems
+    assert (setting.key, setting.value) == ("dataset.path", name)
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "null", "True", "1e3", "3", "nan", "plain", "a/b.c", " x "])
+def test_an_assignment_means_its_text(text: str) -> None:
+    (word,) = shlex.split(shlex.join([assignment("run_name", text)]))
+    (setting,), problems = parse([word])
+    assert not problems
+    assert setting.value == text
+
+
+@pytest.mark.parametrize("name", ["it's.csv", 'say "hi".csv', "$HOME.csv"])
+def test_a_shell_reads_the_line_as_it_was_meant(name: str) -> None:
+    text = dlcli_line("train", assignment("dataset.path", name)).replace("dlcli", "printf '%s'", 1)
+    shown = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True).stdout
+    (setting,), _ = parse([shown.removeprefix("train")])
+    assert setting.value == name
+
+
+def test_the_program_answers_with_exit_code_2_and_as_json(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["train", "--epochs", "5"])
+    assert found.exit_code == 2
+    assert "--epochs is no argument of dlcli train" in found.output
+    assert "Write: dlcli train trainer.max_epochs=5" in found.output
+
+
+def test_the_answer_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom dlcli.config.habits import translate_habits\n"
+        "assert translate_habits(['train', 'penguins.csv', 'species'], {})\n"
+        "assert not {'torch', 'pandas', 'pytorch_lightning', 'mlflow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_direction_of_each_metric_is_that_of_its_task() -> None:
+    from dlcli.tasks.binary import Binary
+    from dlcli.tasks.forecast import Forecast
+    from dlcli.tasks.losses import MSE, BinaryCrossEntropy, Quantile
+    from dlcli.tasks.regression import Regression
+
+    facts = {"targets": ["y"], "target_mean": [0.0], "target_std": [1.0]}
+    tasks = [
+        Regression(**facts, loss=MSE()),
+        Regression(**facts, loss=Quantile([0.1, 0.5, 0.9]), target_quantiles=[[0.0, 1.0]]),
+        Binary(classes=("a", "b"), class_counts=(1, 1), loss=BinaryCrossEntropy(("a", "b"), (1, 1))),
+    ]
+    assert Forecast.metric_names
+    for task in tasks:
+        for name, scale in task.scales().items():
+            if scale["better"]:
+                assert (name in LOWER) == (scale["better"] == "lower"), name
+    assert set(Forecast.metric_names) <= LOWER

@@ -1,0 +1,215 @@
+"""Every recorded metric of every task, computed again by scikit-learn from `predictions.parquet`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sklearn
+
+import dlcli
+from dlcli.tracking.ledger import Ledger
+
+ROWS = 60
+QUICK = ["model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu", "tracking.keep=1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table of targets of every kind, and a series."""
+    folder, random = tmp_path_factory.mktemp("oracle"), np.random.default_rng(0)
+    x = random.normal(size=(ROWS, 3))
+    table = pd.DataFrame(x, columns=["a", "b", "c"])
+    table["few"] = np.where(np.arange(ROWS) % 12 == 0, "yes", "no")
+    table["kind"] = np.array(["p", "q", "r"])[random.integers(0, 3, ROWS)]
+    for label in range(3):
+        table[f"l{label}"] = (x[:, label] + random.normal(size=ROWS) > 0).astype(int)
+    table["u"] = x @ [1, 2, 3] + random.normal(size=ROWS) + 50
+    table["v"] = x @ [3, 2, 1] * 10
+    table.to_csv(folder / "t.csv", index=False)
+    steps = np.arange(120)
+    series = pd.DataFrame({"when": pd.date_range("2020-01-01", periods=120)})
+    series["y"], series["z"] = np.sin(steps / 5) * 3 + 10, random.normal(size=120).cumsum()
+    series.to_csv(folder / "s.csv", index=False)
+    return folder
+
+
+TARGETS = ["few", "kind", "l0", "l1", "l2", "u", "v"]
+
+
+def trained(folder: Path, *targets: str, words: tuple[str, ...] = ()) -> dlcli.Result:
+    drop = ",".join(name for name in TARGETS if name not in targets)
+    return dlcli.train(
+        [*QUICK, "dataset=table", f"dataset.path='{folder / 't.csv'}'", f"dataset.target=[{','.join(targets)}]"
+         if len(targets) > 1 else f"dataset.target={targets[0]}", f"dataset.drop=[{drop}]",
+         f"runs_dir='{folder / 'runs'}'", *words]
+    )  # fmt: skip
+
+
+def check(run_dir: Path, expected: Callable[[pd.DataFrame], dict[str, float]], parts: tuple[str, ...]) -> int:
+    """Compare a run's metrics with the expected ones; return the number of undefined ones."""
+    ledger = Ledger.load(Path(run_dir))
+    table = pd.read_parquet(Path(run_dir) / "predictions.parquet")
+    undefined = 0
+    for part in parts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = expected(table[table["split"] == part])
+        recorded = {
+            name.partition("/")[2]: value
+            for name, value in ledger.metrics.items()
+            if name.startswith(f"{part}/") and name != f"{part}/loss"
+        }
+        assert {name for name, value in values.items() if not math.isnan(value)} <= set(recorded)
+        assert set(recorded) <= set(values)
+        for name, value in values.items():
+            if math.isnan(value):
+                undefined += 1
+                assert math.isnan(recorded.get(name, math.nan)), (part, name)
+            else:
+                assert recorded[name] == pytest.approx(value, rel=2e-4, abs=2e-6), (part, name)
+    return undefined
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray) -> float:
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    gaps = [
+        (bins == b).mean() * abs(right[bins == b].mean() - confidence[bins == b].mean())
+        for b in np.unique(bins)
+    ]
+    return float(np.sum(gaps))
+
+
+def of_two(y: np.ndarray, p: np.ndarray, guess: np.ndarray) -> dict[str, float]:
+    """Return the metrics of 0 and 1 `(N,)` with probabilities and predictions of 1; NaN where they are undefined."""
+    both, occurs = len(np.unique(y)) == 2, bool(y.any() or guess.any())
+    return {
+        "accuracy": sklearn.accuracy_score(y, guess),
+        "balanced_accuracy": sklearn.balanced_accuracy_score(y, guess) if both else math.nan,
+        "precision": sklearn.precision_score(y, guess, zero_division=0) if occurs else math.nan,
+        "recall": sklearn.recall_score(y, guess) if y.any() else math.nan,
+        "f1": sklearn.f1_score(y, guess, zero_division=0) if occurs else math.nan,
+        "auroc": sklearn.roc_auc_score(y, p) if both else math.nan,
+        "average_precision": sklearn.average_precision_score(y, p) if both else math.nan,
+        "log_loss": sklearn.log_loss(y, p, labels=[0, 1]),
+        "calibration_error": calibration(p, y == 1),
+    }
+
+
+def binary(table: pd.DataFrame) -> dict[str, float]:
+    y, p = (table["target"] == "yes").to_numpy(), table["p(yes)"].to_numpy(np.float64)
+    return of_two(y.astype(int), p, (table["prediction"] == "yes").to_numpy().astype(int))
+
+
+def multiclass(table: pd.DataFrame) -> dict[str, float]:
+    names = [column[2:-1] for column in table if column.startswith("p(")]
+    y, guess = table["target"].to_numpy(), table["prediction"].to_numpy()
+    p = table[[f"p({name})" for name in names]].to_numpy(np.float64)
+    p = p / p.sum(axis=1, keepdims=True)
+    there = [name for name in names if (y == name).any()]
+    each = [(y == name, p[:, names.index(name)]) for name in there if (y != name).any()]
+    return {
+        "accuracy": sklearn.accuracy_score(y, guess),
+        "balanced_accuracy": sklearn.recall_score(y, guess, average="macro", labels=there),
+        "precision": sklearn.precision_score(y, guess, average="macro", zero_division=0),
+        "recall": sklearn.recall_score(y, guess, average="macro", labels=there),
+        "f1": sklearn.f1_score(y, guess, average="macro", zero_division=0),
+        "auroc": np.mean([sklearn.roc_auc_score(*one) for one in each]) if each else math.nan,
+        "average_precision": np.mean([sklearn.average_precision_score(*one) for one in each])
+        if each
+        else math.nan,
+        "log_loss": sklearn.log_loss(y, p, labels=names),
+        "calibration_error": calibration(p.max(axis=1), guess == y),
+    }
+
+
+def multilabel(table: pd.DataFrame) -> dict[str, float]:
+    labels = [column[7:-1] for column in table if column.startswith("target(")]
+    y, p, guess = (
+        table[[f"{what}({k})" for k in labels]].to_numpy() for what in ("target", "p", "prediction")
+    )
+    each = [of_two(y[:, k], p[:, k].astype(np.float64), guess[:, k]) for k in range(len(labels))]
+    means = {name: float(np.nanmean([one[name] for one in each])) for name in each[0]}
+    exact = {"exact_match": sklearn.accuracy_score(y, guess)}
+    return {**means, **exact, "calibration_error": calibration(p.ravel(), y.ravel() == 1)}
+
+
+def numbers(table: pd.DataFrame) -> dict[str, float]:
+    targets = [column for column in table if column.startswith("target")]
+    y, guess = (
+        table[targets].to_numpy(),
+        table[[t.replace("target", "prediction") for t in targets]].to_numpy(),
+    )
+    return {
+        "mae": sklearn.mean_absolute_error(y, guess),
+        "rmse": float(np.mean(np.sqrt(((y - guess) ** 2).mean(axis=0)))),
+        "mse": sklearn.mean_squared_error(y, guess),
+        "r2": sklearn.r2_score(y, guess),
+        "mape": sklearn.mean_absolute_percentage_error(y, guess),
+    }
+
+
+def test_folds_of_two_classes_some_of_which_lack_one(folder: Path) -> None:
+    result = trained(folder, "few", words=("cv=kfold", "cv.folds=6"))
+    undefined = [check(Path(fold.run_dir), binary, ("test",)) for fold in result.folds]
+    assert min(undefined) == 0 < max(undefined)  # some folds have a positive row, and some have none
+    tables = [pd.read_parquet(Path(fold.run_dir) / "predictions.parquet") for fold in result.folds]
+    held_out = pd.concat([table[table["split"] == "test"] for table in tables])
+    assert sorted(held_out["row"]) == list(range(ROWS))
+    pooled = binary(held_out)
+    for name, value in pooled.items():
+        assert result.metrics[f"cv/{name}_pooled"] == pytest.approx(value, rel=2e-4), name
+    for name in ("recall", "auroc", "accuracy"):
+        values = [binary(table[table["split"] == "test"])[name] for table in tables]
+        there = [value for value in values if not math.isnan(value)]
+        assert result.metrics[f"cv/{name}_mean"] == pytest.approx(np.mean(there), rel=2e-4)
+        assert result.metrics.get(f"cv/{name}_defined_in", len(values)) == len(there)
+
+
+def test_folds_of_three_classes_some_of_which_lack_one(folder: Path) -> None:
+    result = trained(folder, "kind", words=("cv=kfold", "cv.folds=12", "trainer.limit_folds=3"))
+    lacking = 0
+    for fold in result.folds:
+        check(Path(fold.run_dir), multiclass, ("test",))
+        table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
+        lacking += table.loc[table["split"] == "test", "target"].nunique() < 3
+    assert lacking
+
+
+def test_several_labels(folder: Path) -> None:
+    check(trained(folder, "l0", "l1", "l2").run_dir, multilabel, ("val", "test"))
+
+
+@pytest.mark.parametrize("targets", [("u",), ("u", "v")])
+def test_numbers(folder: Path, targets: tuple[str, ...]) -> None:
+    check(trained(folder, *targets).run_dir, numbers, ("val", "test"))
+
+
+def test_forecasts(folder: Path) -> None:
+    result = dlcli.train(
+        ["dataset=series", f"dataset.path='{folder / 's.csv'}'", "dataset.target=[y,z]", "dataset.time=when",
+         "dataset.horizon=4", "dataset.lookback=8", "model=linear_forecast", "trainer.max_epochs=2",
+         "trainer.accelerator=cpu", f"runs_dir='{folder / 'runs'}'"]
+    )  # fmt: skip
+    series, split = pd.read_csv(folder / "s.csv"), np.load(Path(result.run_dir) / "split.npz")
+    last = split["train"].max() + 4  # the steps that the training rows forecast
+    values = {name: series[name].to_numpy()[:last] for name in ("y", "z")}
+    naive = [np.abs(v[7:] - v[:-7]).mean() for v in values.values()]  # days repeat weekly
+
+    def forecast(table: pd.DataFrame) -> dict[str, float]:
+        found = numbers(table)
+        errors = [(table[f"target({n})"] - table[f"prediction({n})"]).abs().mean() for n in ("y", "z")]
+        mase = float(np.mean([error / scale for error, scale in zip(errors, naive, strict=True)]))
+        return {name: found[name] for name in ("mae", "rmse", "mse")} | {"mase": mase}
+
+    recorded = Ledger.load(Path(result.run_dir)).metrics
+    table = pd.read_parquet(Path(result.run_dir) / "predictions.parquet")
+    for part in ("val", "test"):
+        for name, value in forecast(table[table["split"] == part]).items():
+            loose = 0.05 if name == "mase" else 2e-4  # the training part has a few steps more than its rows
+            assert recorded[f"{part}/{name}"] == pytest.approx(value, rel=loose), (part, name)
