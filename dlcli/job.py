@@ -243,7 +243,7 @@ def _train(
                 **_fit_arguments(replace(job, config=config), parts),
                 listen=partial(_record, recorder, listen),
                 description=panel_rows(
-                    data, split, network, parts.fitted, parts.task, summary, run_dir, parts.columns
+                    data, split, network, parts.fitted, parts.task, summary, run_dir, parts.columns, job.slim
                 )
                 | cached
                 | describe_solver(config)

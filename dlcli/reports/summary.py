@@ -59,13 +59,19 @@ def panel_rows(
     summary: ModelSummary,
     run_dir: Path,
     columns: Columns | None = None,
+    is_fold: bool = False,
 ) -> dict[str, str]:
     """Return the panel's rows: data, task, split, preprocessing, how rows are read, model and the run's folder.
 
-    `columns` are those of a table after fitting: which are left out, and whose categories training has seen.
+    `columns` are those of a table after fitting: which are left out, and whose categories training has seen. The test
+    rows of a fold are called held-out, and rows in no part of the split, such as final test rows, set aside.
     """
     unseen = unseen_categories(data, split, columns)
-    sizes = ", ".join(f"{rows:,} {part}" for part, rows in split.sizes.items())
+    names = {"test": "held-out"} if is_fold else {}
+    parts = [f"{rows:,} {names.get(part, part)}" for part, rows in split.sizes.items()]
+    if aside := len(data) - sum(split.sizes.values()):
+        parts.append(f"{aside:,} set aside")
+    sizes = ", ".join(parts)
     order = ", split in time" if in_time(data, split) else ""
     frozen = summary.parameters - summary.trainable
     own = [notice.text for notice in notices_of(fitted.preprocessing)]
