@@ -80,6 +80,9 @@ class _Deferred(ModuleType):
             setattr(self, name, value)
         return value
 
+    def __dir__(self) -> list[str]:
+        return dir(_loaded(self.__name__))  # scikit-learn finds its estimators so
+
     def __setattr__(self, name: str, value: Any) -> None:
         # A function or class of a submodule's name hides the submodule, as it does once the package's code has run.
         hidden = isinstance(value, ModuleType) and getattr(vars(self).get("__loader__"), "hides", None)
@@ -95,10 +98,20 @@ class _DeferringLoader(Loader):
         self._names: set[str] = set()
         self._any = False  # whether it imports all names of other modules
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)  # for readers of source code and resources
+
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Deferred(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
+        """Prepare a deferred module; `importlib.reload` of one whose code has run runs it again."""
+        if isinstance(module, _Deferred):
+            self.prepare(module)
+        else:
+            self._source.exec_module(module)
+
+    def prepare(self, module: ModuleType) -> None:
         """Find the names that the module's code binds, without running it."""
         code = self._source.get_code(module.__name__)
         assert code is not None
@@ -132,8 +145,8 @@ class _DeferringLoader(Loader):
 class _NamesLoader(_DeferringLoader):
     """Defers a package whose code imports names from its modules: each name is imported when it is read."""
 
-    def exec_module(self, module: ModuleType) -> None:
-        super().exec_module(module)
+    def prepare(self, module: ModuleType) -> None:
+        super().prepare(module)
         imports = [
             (resolve_name("." * node.level + node.module, module.__name__), alias)
             for node in ast.parse(self._source.get_source(module.__name__) or "").body

@@ -134,3 +134,18 @@ def test_libraries_that_probe_every_module_load_none() -> None:
         print(sorted({"transformers", "sympy"} & set(sys.modules)))
     """)
     assert out == "[]"
+
+
+def test_a_deferred_package_can_be_inspected() -> None:
+    out = run("""
+        import importlib, inspect, pkgutil
+        import sklearn.preprocessing, torchmetrics
+        from sklearn.utils import all_estimators
+        assert "StandardScaler" in dir(sklearn.preprocessing)
+        assert {"StandardScaler", "SimpleImputer", "GridSearchCV"} <= {name for name, _ in all_estimators()}
+        assert "Root package info" in inspect.getsource(torchmetrics)
+        assert pkgutil.get_data("torchmetrics", "py.typed") is not None
+        importlib.reload(sklearn.preprocessing)
+        print(sklearn.preprocessing.StandardScaler.__name__)
+    """)
+    assert out == "StandardScaler"
