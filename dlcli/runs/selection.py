@@ -17,6 +17,7 @@ from typing import NamedTuple
 from dlcli.config.suggest import did_you_mean
 from dlcli.errors import InputError
 from dlcli.runs.inventory import ListedRun
+from dlcli.tracking.tags import NOTE_TAG
 
 _COMPARISON = re.compile(
     r"""\s*(?P<key>[^\s<>=!~'"()]+)\s*(?P<sign><=|>=|!=|==|=|<|>|~)\s*(?P<value>"[^"]*"|'[^']*'|[^\s'"()]+)"""
@@ -54,6 +55,7 @@ _FIELDS: Mapping[str, _Field] = {
     "experiment": _Field(lambda run, now: run.experiment),
     "status": _Field(lambda run, now: run.status),
     "error": _Field(lambda run, now: run.error),
+    "note": _Field(lambda run, now: run.tags.get(NOTE_TAG)),
     "figure": _Field(lambda run, now: run.figure and run.figure.value, _NO_UNIT),
     "age": _Field(lambda run, now: age(run, now), _SECONDS),
     "duration": _Field(lambda run, now: run.duration, _SECONDS),

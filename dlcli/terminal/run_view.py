@@ -12,6 +12,7 @@ from dlcli.runs.overview import Overview, pictures_in
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
 from dlcli.terminal.outcome import tell_figures
+from dlcli.tracking.tags import NOTE_TAG
 
 _MANY = 40  # files that are listed one by one
 
@@ -74,7 +75,10 @@ def _facts(run: Overview, now: datetime) -> dict[str, str]:
         took = "" if run.duration is None else f", took {duration(run.duration)}"
         age = age_text((now - run.created_at).total_seconds())
         facts["created"] = f"{local.isoformat(' ', 'minutes')}, {age} ago{took}"
-    tags = {name: value for name, value in ledger.tags.items() if not name.startswith(("dlcli.", "mlflow."))}
+    if note := ledger.tags.get(NOTE_TAG):
+        facts["note"] = note
+    own = {name: value for name, value in ledger.tags.items() if value}
+    tags = {name: value for name, value in own.items() if not name.startswith(("dlcli.", "mlflow."))}
     if tags:
         facts["tags"] = ", ".join(f"{name}={value}" for name, value in tags.items())
     for name in ("version", "host", "preprocessing"):

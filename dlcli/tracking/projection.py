@@ -47,6 +47,7 @@ class Projection:
             self.push_status()
         self.push_metrics()
         self.push_tags()
+        self.push_name()
 
     def push_all(self) -> None:
         """Send what MLflow lacks of a run that has ended."""
@@ -76,6 +77,7 @@ class Projection:
             not ledger.unfinished
             and done.get("status") == ledger.status
             and done.get("tags") == ledger.tags
+            and done.get("name", ledger.run_name) == ledger.run_name
             and (ledger.artifact_uri is None or done.get("artifacts") == ledger.ended_at)
             and next(read_history(ledger.run_dir, done.get("offset", 0)), None) is None
         )
@@ -108,6 +110,14 @@ class Projection:
                 for start in range(0, len(new), _TAGS_PER_BATCH):
                     self._client.log_batch(self._ledger.run_id, tags=new[start : start + _TAGS_PER_BATCH])
             self._note(tags=tags)
+
+    def push_name(self) -> None:
+        """Send the name of a run that has been renamed; MLflow has the first one since the run was created."""
+        name = self._ledger.run_name
+        if self._ledger.projected.get("name", name) != name:
+            with store_errors(self._uri):
+                self._client.update_run(self._ledger.run_id, name=name)
+            self._note(name=name)
 
     def push_status(self) -> None:
         """Send the status, with the time of the run's end."""

@@ -10,6 +10,8 @@ PRUNED_TAG = "dlcli.pruned"
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
+NOTE_TAG = "dlcli.note"
+MLFLOW_NOTE_TAG = "mlflow.note.content"  # what MLflow shows as the description of a run
 
 TAG_LENGTH = 5000  # maximum characters of a value: MLflow's limit
 
