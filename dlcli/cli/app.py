@@ -20,13 +20,24 @@ from dlcli import cli
 from dlcli.sanitize.presentable import presentable
 
 
-class _Program(TyperGroup):
-    """The group of commands; it answers the words of other tools, and shows control characters in messages."""
+class _Group(TyperGroup):
+    """A group of commands, with control characters in error messages made visible."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _presentable_errors():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _presentable_errors():
+            return super().invoke(ctx)
+
+
+class _Program(_Group):
+    """The group of all commands; it answers the words of other tools."""
 
     def make_context(self, info_name: str | None, args: list[str], *others: Any, **more: Any) -> Any:
         self._answer_habits(args)
-        with _presentable_errors():
-            return super().make_context(info_name, args, *others, **more)
+        return super().make_context(info_name, args, *others, **more)
 
     def _answer_habits(self, args: list[str]) -> None:
         """Exit with the line that was meant, if the arguments are those of another tool."""
@@ -48,10 +59,6 @@ class _Program(TyperGroup):
             with Terminal("--json" in args) as terminal:
                 terminal.error(InputError(problem))
             raise typer.Exit(InputError.exit_code)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _presentable_errors():
-            return super().invoke(ctx)
 
 
 @contextmanager
@@ -102,7 +109,7 @@ def _register() -> None:
             commands[found.name] = command
     groups = {name.partition("_")[0] for name in commands if "_" in name}
     made = {
-        name: typer.Typer(cls=_Program, context_settings=_SETTINGS, rich_markup_mode="markdown")
+        name: typer.Typer(cls=_Group, context_settings=_SETTINGS, rich_markup_mode="markdown")
         for name in groups
     }
     for name, command in commands.items():

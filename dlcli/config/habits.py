@@ -267,7 +267,14 @@ def _plain(name: str) -> str:
 
 def _is_data(value: str) -> bool:
     """Return whether a word names a file or a folder of data."""
-    return value.lower().endswith(_TABLES) or (os.sep in value and Path(value).exists())
+    if value.lower().endswith(_TABLES):
+        return True
+    return os.sep in value and Path(value).exists() and not _is_run(Path(value))
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run, which `dlcli show` takes."""
+    return any((folder / place / "ledger.json").is_file() for place in (".", "artifacts"))
 
 
 def _data(value: str) -> list[str]:

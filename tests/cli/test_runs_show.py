@@ -45,6 +45,10 @@ def dlcli(*words: str) -> Result:
     return CliRunner().invoke(app, words)
 
 
+def without_age(shown: str) -> list[str]:
+    return [line for line in shown.splitlines() if "created:" not in line]
+
+
 def test_what_is_shown() -> None:
     ledger = recorded("first", tags={"team": "red", "dlcli.host": "here"})
     with_words(ledger, "dataset=iris", "model=mlp", "run_name='first'", "dataset.path='a b.csv'")
@@ -63,7 +67,7 @@ def test_what_is_shown() -> None:
         "dlcli", "train", "dataset=iris", "model=mlp", "run_name=first", "dataset.path='a b.csv'",
     ]  # fmt: skip
     assert "seal" not in shown.replace("seal.json", "")
-    assert dlcli("show", "first").stdout == shown
+    assert without_age(dlcli("show", "first").stdout) == without_age(shown)
 
 
 def test_json() -> None:
@@ -100,6 +104,8 @@ def test_a_folder_from_elsewhere_is_shown_safely() -> None:
     assert "The run does not have your seal. Read the command before you run it." in done.stdout
     line = done.stdout.partition("Repeat it: ")[2].splitlines()[0]
     assert shlex.split(line)[:4] == ["dlcli", "train", "model=mlp; rm -rf ~", "$(reboot)"]
+    for place in (ledger.run_dir, ledger.run_dir.parent):
+        assert without_age(dlcli("show", str(place)).stdout) == without_age(done.stdout)
 
 
 @pytest.mark.parametrize("kind", ["fold", "cv"])
