@@ -43,7 +43,7 @@ def _cells(run: ListedRun, level: int, shares_its_name: bool, now: datetime) -> 
         "status": run.status,
         "age": "" if old is None else age_text(old),
         "duration": "" if run.duration is None else duration(run.duration),
-        "figure": _figure(run),
+        "figure (baseline)": _figure(run),
         "size": amount(run.size),
     }
     return {heading: presentable_name(cell) for heading, cell in cells.items()}
@@ -53,5 +53,5 @@ def _figure(run: ListedRun) -> str:
     if run.figure is None:
         return ""
     baseline = run.figure.baseline
-    beside = "" if baseline is None else f" (baseline {number(baseline)})"
+    beside = "" if baseline is None else f" ({number(baseline)})"
     return f"{run.figure.name} {number(run.figure.value)}{beside}"
