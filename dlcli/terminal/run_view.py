@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from dlcli.errors import first_line
 from dlcli.files.paths import display
 from dlcli.formatting import age_text, amount, counted, duration
 from dlcli.runs.overview import Overview, pictures_in
@@ -69,7 +68,8 @@ def tell_run(terminal: Terminal, run: Overview, now: datetime) -> None:
 def _facts(run: Overview, now: datetime) -> dict[str, str]:
     ledger = run.ledger
     facts = {"run": ledger.run_id, "kind": f"{ledger.kind} of experiment {ledger.experiment}"}
-    facts["status"] = run.status + (f": {first_line(ledger.error)}" if ledger.error else "")
+    reason = (ledger.error or "").partition("\n")[0]
+    facts["status"] = f"{run.status}: {reason}" if reason else run.status
     if run.created_at is not None:
         local = run.created_at.astimezone() if 1 < run.created_at.year < 9999 else run.created_at
         took = "" if run.duration is None else f", took {duration(run.duration)}"
