@@ -23,6 +23,9 @@ from dlcli.training.schedules import Length, Schedule
 # Names in torch's error messages to the optimizer's keys.
 _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
 
+# Torch's fused SGD and Adagrad refuse the sparse gradients that their other implementations take.
+_FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
+
 
 def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_last: bool = False) -> Recipe:
     """Return the recipe for training on the fields `train`.
@@ -58,7 +61,7 @@ def make_callbacks(config: Mapping[str, Any]) -> list[Callback]:
 
 def may_fuse(trainer: Mapping[str, Any]) -> bool:
     """Return whether Lightning can clip gradients as asked with a fused optimizer: not in mixed precision."""
-    return not (trainer.get("gradient_clip_val") and "mixed" in str(trainer.get("precision")))
+    return not trainer.get("gradient_clip_val") or str(trainer.get("precision")) in ("None", "32", "32-true")
 
 
 def make_optimizer(
@@ -100,7 +103,7 @@ def _can_fuse(node: Mapping[str, Any], takes: Mapping[str, Any], groups: Iterabl
     ]
     implementations = {"fused", "foreach", "capturable", "differentiable"}
     return (
-        node["_target_"].startswith("torch.optim.")
+        node["_target_"] in _FUSED
         and "fused" in takes
         and not implementations & set(node)
         and all(each.is_floating_point() and each.device.type in ("cpu", "cuda") for each in parameters)

@@ -74,7 +74,18 @@ def load_fitted(file: Path, gate: Gate) -> Any:
     try:
         with ZipFile(file) as archive:
             return Rebuilt(archive).object(schema)
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, RecursionError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RecursionError,
+        EOFError,
+        MemoryError,
+        OSError,
+        BadZipFile,
+    ) as error:
         raise CorruptRun(
             f"the fitted preprocessing cannot be rebuilt: {error}", str(file), _DAMAGED
         ) from error

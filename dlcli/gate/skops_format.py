@@ -13,7 +13,10 @@ import json
 from typing import Any
 from zipfile import ZipFile
 
+from dlcli.gate.arrays import Arrays
+
 _PROTOCOL = 2
+_MOST_OBJECTS = 10_000_000
 
 
 class UnsupportedObject(TypeError):
@@ -83,6 +86,8 @@ class _Written:
         head = _head(type(value), "NdArrayNode")
         if type(value) is not np.ndarray and not isinstance(value, np.generic):
             raise UnsupportedObject(f"an array of type {type(value).__name__}")
+        if value.dtype == object and not value.shape:
+            raise UnsupportedObject("an array of one object")
         if value.dtype == object:
             items = [self.node(item) for item in value.tolist()]
             return head | {"content": items, "type": "json", "shape": self.node(value.shape)}
@@ -94,16 +99,21 @@ class _Written:
         return head | {"type": "numpy", "file": file}
 
     def _object(self, value: Any) -> dict[str, Any]:
+        kind = type(value)
+        try:
+            make, arguments, state, *contents = value.__reduce_ex__(2)[:5]
+        except (TypeError, ValueError):
+            make = arguments = state = None
+            contents = []
         if (
             callable(value)
-            or not hasattr(value, "__dict__")
-            or value.__reduce_ex__(2)[0].__name__ != "__newobj__"
+            or getattr(make, "__name__", "") != "__newobj__"
+            or arguments != (kind,)
+            or any(items is not None for items in contents)  # of a subclass of list or dict
+            or not isinstance(state, dict | None)
         ):
-            raise UnsupportedObject(f"an object of type {type(value).__name__}")
-        state = value.__getstate__()
-        if not isinstance(state, dict | None):
-            raise UnsupportedObject(f"an object of type {type(value).__name__}, with slots")
-        return _head(type(value), "ObjectNode") | {"content": self.node(state)}
+            raise UnsupportedObject(f"an object of type {kind.__name__}")
+        return _head(kind, "ObjectNode") | {"content": self.node(state)}
 
 
 def _head(kind: type, loader: str) -> dict[str, Any]:
@@ -111,19 +121,23 @@ def _head(kind: type, loader: str) -> dict[str, Any]:
 
 
 class Rebuilt:
-    """Rebuilds the objects of a checked schema as skops does; nodes that refer to an earlier one share its object."""
+    """Rebuilds the objects of a checked schema, as skops does."""
 
     def __init__(self, archive: ZipFile) -> None:
         self._archive = archive
         self._known: dict[Any, Any] = {}
 
     def object(self, node: dict[str, Any]) -> Any:
-        """Return the object that a node describes."""
+        """Return the object that a node describes; nodes of one `__id__` are one object."""
+        key = node.get("__id__")
         if node["__loader__"] == "CachedNode":
-            return self._known[node["__id__"]]
-        built = self._build(node)
-        self._known[node.get("__id__")] = built
-        return built
+            return self._known[key]
+        if key is None or key not in self._known:
+            built = self._build(node)
+            if key is None:
+                return built
+            self._known[key] = built
+        return self._known[key]
 
     def _build(self, node: dict[str, Any]) -> Any:
         kind, content = node["__loader__"], node.get("content")
@@ -157,12 +171,17 @@ class Rebuilt:
         import numpy as np
 
         if node["type"] == "numpy":
-            array = np.load(io.BytesIO(self._archive.read(node["file"])), allow_pickle=False)
+            array = Arrays(self._archive).read(node["file"].removesuffix(".npy"))
             return array if node["__class__"] == "ndarray" else _class(node)(array)
-        items = np.empty(len(node["content"]), dtype=object)
-        items[:] = [self.object(item) for item in node["content"]]
         shape = self.object(node["shape"])
-        return items if len(shape) == 1 else np.array(items.tolist(), dtype=object)
+        items = [self.object(item) for item in node["content"]]
+        for rows in shape[1:]:  # nested lists
+            if any(len(item) != rows for item in items) or len(items) * rows > _MOST_OBJECTS:
+                raise ValueError("the shape of an array of objects is not that of its contents")
+            items = [part for item in items for part in item]
+        array = np.empty(len(items), dtype=object)
+        array[:] = items
+        return array.reshape(shape)
 
 
 def _class(node: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ import functools
 import importlib
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -73,33 +74,51 @@ class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
         loader = vars(self).get("__loader__")
         # Libraries probe every module for names, such as `pickle` for the module of a function.
-        if not isinstance(loader, _DeferringLoader) or not loader.binds(self, name):
+        if not isinstance(loader, _DeferringLoader) or loader.is_running or not loader.binds(self, name):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         value = loader.attribute(self, name)
         if type(self) is _Deferred:  # its code has not run for this attribute
-            setattr(self, name, value)
+            vars(self)[name] = value
         return value
 
     def __dir__(self) -> list[str]:
-        return dir(_loaded(self.__name__))  # scikit-learn finds its estimators so
+        return sorted(vars(_loaded(self.__name__)))  # scikit-learn finds its estimators so
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A function or class of a submodule's name hides the submodule, as it does once the package's code has run.
-        hidden = isinstance(value, ModuleType) and getattr(vars(self).get("__loader__"), "hides", None)
-        if not (hidden and hidden(value)):
-            super().__setattr__(name, value)
+        loader = vars(self).get("__loader__")
+        if isinstance(loader, _DeferringLoader) and not name.startswith("__"):
+            if isinstance(value, ModuleType) and value.__name__ == f"{self.__name__}.{name}":
+                if loader.hides(value):
+                    return
+            elif not loader.is_running:
+                loader.given[name] = value
+        super().__setattr__(name, value)
 
 
 class _DeferringLoader(Loader):
-    """Creates a module without running its code."""
+    """Creates a module without running its code.
+
+    Attributes:
+        given: attributes that others have set, such as a test's patches; they are kept when the code has run.
+    """
 
     def __init__(self, source: SourceFileLoader) -> None:
         self._source = source
         self._names: set[str] = set()
         self._any = False  # whether it imports all names of other modules
+        self._lock = threading.RLock()
+        self._runner: int | None = None
+        self.given: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_source":
+            raise AttributeError(name)
         return getattr(self._source, name)  # for readers of source code and resources
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this thread is running the module's code."""
+        return self._runner == threading.get_ident()
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Deferred(spec.name)
@@ -128,18 +147,35 @@ class _DeferringLoader(Loader):
         place = vars(module).get("__path__")
         return bool(place and PathFinder.find_spec(f"{module.__name__}.{name}", place))
 
+    def hides(self, submodule: ModuleType) -> bool:
+        """Whether the package has another object under the submodule's name."""
+        return False
+
     def attribute(self, module: ModuleType, name: str) -> Any:
         """Run the module's code and return the attribute; subclasses know cheaper ways to some of them."""
         return getattr(self.run(module), name)
 
     def run(self, module: ModuleType) -> ModuleType:
-        """Run the module's code. It is an ordinary module from here on."""
-        module.__class__ = ModuleType
-        module.__loader__ = self._source
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._source
-        self._source.exec_module(module)
-        return module
+        """Run the module's code, while other threads wait. It is an ordinary module afterwards.
+
+        If the code fails or is interrupted, the module stays deferred.
+        """
+        with self._lock:
+            if type(module) is not _Deferred or self.is_running:
+                return module
+            self._runner = threading.get_ident()
+            try:
+                self._source.exec_module(module)
+            finally:
+                self._runner = None
+            vars(module)["__loader__"] = self._source
+            if module.__spec__ is not None:
+                module.__spec__.loader = self._source
+            if type(module) is _Deferred:
+                module.__class__ = ModuleType
+            for name, value in self.given.items():
+                setattr(module, name, value)
+            return module
 
 
 class _NamesLoader(_DeferringLoader):
@@ -198,6 +234,7 @@ class _CallsLoader(_DeferringLoader):
         def call(*args: Any, **kwargs: Any) -> Any:
             return getattr(_loaded(module.__name__), name)(*args, **kwargs)
 
+        call.__module__, call.__name__, call.__qualname__ = module.__name__, name, name
         return call
 
 
@@ -206,7 +243,7 @@ class _CompilerLoader(_DeferringLoader):
 
     def attribute(self, module: ModuleType, name: str) -> Any:
         if name == "graph_break":
-            return _break_no_graph
+            return _break_graph
         if name == "OptimizedModule":
             return _NothingOptimized
         if name == "disable":
@@ -215,17 +252,11 @@ class _CompilerLoader(_DeferringLoader):
 
 
 class _SettingsLoader(_DeferringLoader):
-    """Defers the settings of the compiler, and keeps those that have been made before it is loaded."""
+    """Defers the settings of the compiler, which cannot be loaded before it."""
 
     def run(self, module: ModuleType) -> ModuleType:
-        if isinstance(sys.modules[_BACKEND], _Deferred):
-            _loaded(_BACKEND)
-        if isinstance(module, _Deferred):
-            given = {name: vars(module).pop(name) for name in self._names & set(vars(module))}
-            super().run(module)
-            for name, value in given.items():
-                setattr(module, name, value)
-        return module
+        _loaded(_BACKEND)
+        return super().run(module)
 
 
 def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -252,8 +283,11 @@ def _loaded(name: str) -> Any:
     return loader.run(module) if isinstance(loader, _DeferringLoader) else module
 
 
-def _break_no_graph(*args: Any, **kwargs: Any) -> None:
-    """Do nothing, as `torch._dynamo.graph_break` does outside of a compiled function."""
+def _break_graph(*args: Any, **kwargs: Any) -> None:
+    """Break the graph that is compiled; before the compiler is loaded there is none."""
+    compiler: Any = sys.modules[_COMPILER]
+    if not isinstance(compiler, _Deferred):
+        compiler.graph_break(*args, **kwargs)
 
 
 class _IsOptimized(type):
@@ -268,7 +302,9 @@ class _NothingOptimized(metaclass=_IsOptimized):
 
 def _find_part(package: str, name: str) -> ModuleSpec | None:
     """Find a module of the compiler, whose modules cannot be imported before their package."""
-    if not isinstance(sys.modules[package], _Deferred):
+    module = sys.modules[package]
+    loader = vars(module).get("__loader__")
+    if not isinstance(module, _Deferred) or not isinstance(loader, _DeferringLoader) or loader.is_running:
         return None
     _loaded(package)
     part = sys.modules.get(name)

@@ -84,7 +84,36 @@ def test_both_read_what_both_write(value: Any) -> None:
     same(read(skops.io.dumps(holder)), holder)
 
 
-@pytest.mark.parametrize("value", [lambda: 0, open, {True: 1}, {1: 0, "1": 0}, pd.Series([1]), 1j])
+class Named(dict):
+    """A dictionary with attributes."""
+
+
+class Text(str):
+    """A text with attributes."""
+
+
+class Rows(list):
+    """A list with attributes."""
+
+
+ONE_OBJECT = np.array({"a": 1}, dtype=object)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda: 0,
+        open,
+        {True: 1},
+        {1: 0, "1": 0},
+        pd.Series([1]),
+        1j,
+        Named(a=1),
+        Text("a"),
+        Rows([1]),
+        ONE_OBJECT,
+    ],
+)
 def test_what_only_skops_can_write_is_left_to_it(value: Any) -> None:
     holder = Holder()
     holder.value = value  # type: ignore[attr-defined]
@@ -112,3 +141,33 @@ def test_a_fitted_table_is_the_same_by_either_way(scaling: Any, categorical: Any
         assert {name: value.tolist() for name, value in fitted.transform(frame).items()} == {
             name: value.tolist() for name, value in expected.items()
         }
+
+
+def test_arrays_of_objects_keep_their_shape_and_shared_ones_stay_shared() -> None:
+    holder = Holder()
+    shared = np.array(["a", None, 1], dtype=object)
+    holder.arrays = [np.empty((0, 2), dtype=object), np.array([["a", 1], [None, "b"]], dtype=object)]  # type: ignore[attr-defined]
+    holder.one, holder.two = shared, shared  # type: ignore[attr-defined]
+    again = read(dump_fitted(holder))
+    assert [array.shape for array in again.arrays] == [(0, 2), (2, 2)]
+    assert again.arrays[1].tolist() == [["a", 1], [None, "b"]]
+    assert again.one is again.two
+
+
+def test_a_small_file_cannot_describe_a_huge_array() -> None:
+    nodes: list[Any] = [{"__loader__": "JsonNode", "content": "0", "__id__": 0}]
+    inner = {
+        "__loader__": "ListNode",
+        "__class__": "list",
+        "__module__": "builtins",
+        "content": nodes,
+        "__id__": 1,
+    }
+    for depth in range(2, 40):
+        cached = {"__loader__": "CachedNode", "__id__": depth - 1}
+        inner = {**inner, "content": [inner, cached], "__id__": depth}
+    sizes = [{"__loader__": "JsonNode", "content": "2"}] * 39 + [{"__loader__": "JsonNode", "content": "1"}]
+    shape = {"__loader__": "TupleNode", "__class__": "tuple", "__module__": "builtins", "content": sizes}
+    node = {"__loader__": "NdArrayNode", "__class__": "ndarray", "__module__": "numpy", "type": "json"}
+    with zipfile.ZipFile(io.BytesIO(), "w") as archive, pytest.raises(ValueError, match="shape"):
+        Rebuilt(archive).object({**node, "shape": shape, "content": [inner, inner]})

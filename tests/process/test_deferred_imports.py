@@ -149,3 +149,68 @@ def test_a_deferred_package_can_be_inspected() -> None:
         print(sklearn.preprocessing.StandardScaler.__name__)
     """)
     assert out == "StandardScaler"
+
+
+def test_threads_wait_for_a_module_that_one_of_them_loads() -> None:
+    out = run("""
+        import threading
+        import scipy.stats, torch._dynamo
+        names, errors, start = [], [], threading.Barrier(4)
+        def read():
+            start.wait()
+            try:
+                names.append((scipy.stats.norm.name, torch._dynamo.config.__name__))
+            except Exception as error:
+                errors.append(repr(error))
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(len(names), errors)
+    """)
+    assert out == "4 []"
+
+
+def test_an_interrupted_load_is_repeated_and_patches_are_kept() -> None:
+    out = run("""
+        import builtins, pickle
+        import scipy.stats
+        import sklearn.model_selection
+        sklearn.model_selection.KFold = "patched"
+        sklearn.model_selection.__all__
+        stand_in = scipy.stats.rankdata
+        assert pickle.loads(pickle.dumps(stand_in)) is stand_in and stand_in.__module__ == "scipy.stats"
+        real = builtins.__import__
+        def interrupt(name, *rest):
+            if name == "distributions":
+                raise KeyboardInterrupt
+            return real(name, *rest)
+        builtins.__import__ = interrupt
+        try:
+            scipy.stats.norm
+        except KeyboardInterrupt:
+            print("interrupted")
+        builtins.__import__ = real
+        from scipy.stats import norm
+        assert callable(sklearn.model_selection.GridSearchCV)
+        print(norm.name, stand_in([3, 1]), sklearn.model_selection.KFold)
+    """)
+    assert out.splitlines() == ["interrupted", "norm [2. 1.] patched"]
+
+
+def test_a_graph_break_that_was_imported_early_breaks_graphs() -> None:
+    out = run("""
+        import torch
+        from torch._dynamo import graph_break
+        graphs = []
+        def count(graph, inputs):
+            graphs.append(graph)
+            return graph
+        def program(x):
+            x = x + 1
+            graph_break()
+            return x + 1
+        graph_break()
+        torch.compile(program, backend=count)(torch.ones(1))
+        print(len(graphs))
+    """)
+    assert out == "2"
