@@ -246,11 +246,11 @@ def evaluate(
         with opened.gate.closed():
             data = labelled_rows(config["dataset"], file, model)
         part, rows = "test", np.arange(len(data))
-    losses: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     device = choose_device(config["trainer"].get("accelerator", "auto"))
     with model_errors(opened.folder):
-        evaluation = evaluate_rows(model, data, rows, device, losses=losses)
-    notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(losses)]
+        evaluation = evaluate_rows(model, data, rows, device, counts=counts)
+    notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(counts)]
     metrics, baselines = figures({part: evaluation})
     return Result.of(
         opened.ledger,

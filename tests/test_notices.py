@@ -102,8 +102,8 @@ def test_new_images_of_another_kind_are_told(deep: tuple[Path, Result, list[Even
     }  # fmt: skip
     told = [event.text for event in events if isinstance(event, Warned)]
     assert (
-        "1 of 1 image have pixels of another kind than those of the training data (RGB, transparency: 1; trained on "
-        "grey, 16 bits), and are converted"
+        "pixels of another kind than those of the training data in 1 of 1 image (RGB, transparency: 1; trained on "
+        "grey, 16 bits), which are converted"
     ) in told
 
 

@@ -58,7 +58,7 @@ def evaluate_rows(
     rows: np.ndarray,
     device: torch.device | str = "cpu",
     features: Features | None = None,
-    losses: Counter[str] | None = None,
+    counts: Counter[str] | None = None,
 ) -> Evaluation:
     """Predict the raw rows and compute the metrics of the predictions.
 
@@ -68,13 +68,13 @@ def evaluate_rows(
         rows: Numbers of the rows to evaluate, `(N,)`.
         device: Device of the forward passes.
         features: Cached features of the model's backbone, if there are any; they are read instead of the rows.
-        losses: What the preprocessing cuts or does not know is added to it, unless there are features.
+        counts: What the preprocessing cuts or does not know is added to it, unless there are features.
 
     Returns:
         The evaluation. Its loss is the task's loss over all rows.
     """
     x, y = take(data.x, rows), data.y[rows]
-    outputs = outputs_on(model, data, rows, device, features, losses)
+    outputs = outputs_on(model, data, rows, device, features, counts)
     encoded = as_fields({"y": model.task.encode(y)})["y"][:]
     return Evaluation(
         rows,
@@ -94,11 +94,11 @@ def outputs_on(
     rows: np.ndarray,
     device: torch.device | str,
     features: Features | None,
-    losses: Counter[str] | None = None,
+    counts: Counter[str] | None = None,
 ) -> Tensor:
     """Return the model's outputs for some rows, computed from cached features if there are any."""
     if features is None:
-        return model.outputs(take(data.x, rows), device, losses)
+        return model.outputs(take(data.x, rows), device, counts)
     return model.outputs_of({"features": features.read(rows)}, device)
 
 

@@ -9,16 +9,22 @@ import numpy as np
 import pandas as pd
 
 from dlcli.datasets.images.files import ImageFiles
-from dlcli.datasets.reading.columns import KINDS, Columns
+from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.frames import read_frame
 from dlcli.errors import DataError, first_line
 
 
-def as_rows(x: Any, kind: str, columns: Columns | None = None) -> Any:
+def as_rows(x: Any, kind: str, columns: Columns | None = None, *, are_read: bool = False) -> Any:
     """Convert a caller's raw rows to the type of the kind of data.
 
     This is a table for `table`, and an array or a table for `sequence`; tables are read by the columns of the model.
     Texts stay as they are; other rows become arrays.
+
+    Args:
+        x: the rows.
+        kind: the kind of data.
+        columns: the columns of the model, by which tables are read.
+        are_read: whether a table has been read by the columns already, from a file.
 
     Raises:
         DataError: `x` is the name of a file, or cannot be converted to a table.
@@ -29,6 +35,7 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None) -> Any:
             "new data",
             "Pass an array of images." if kind == "image" else f"Read it: pandas.read_csv({str(x)!r})",
         )
+    columns = None if are_read else columns
     if kind == "sequence":
         return _read(x, columns) if isinstance(x, pd.DataFrame) else np.asarray(x)
     if kind == "table":
@@ -41,8 +48,8 @@ def as_rows(x: Any, kind: str, columns: Columns | None = None) -> Any:
 
 
 def _read(x: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
-    """Return a table in memory as its columns are read from a file, unless it has been read already."""
-    if columns is None or KINDS in x.attrs:
+    """Return a table in memory as its columns are read from a file."""
+    if columns is None:
         return x
     return read_frame(x, Columns(tuple(c for c in columns if c.role in ("feature", "id", "time"))))
 

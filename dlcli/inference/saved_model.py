@@ -43,7 +43,7 @@ from dlcli.inference.columns import COLUMNS, read_columns
 from dlcli.inference.declared_size import check_declared_size, is_shape
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.rows import as_rows
-from dlcli.preprocessing.base import CountsLosses, HasVocabulary, Preprocessing
+from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
 from dlcli.tracking.manifest import Manifest, check_model
@@ -88,19 +88,21 @@ class SavedModel:
     columns: Columns | None = None
 
     def outputs(
-        self, x: Any, device: torch.device | str = "cpu", losses: Counter[str] | None = None
+        self, x: Any, device: torch.device | str = "cpu", counts: Counter[str] | None = None
     ) -> Tensor:
-        """Return the network's outputs for raw rows, `(N, ...)`, on the CPU; what is lost is added to `losses`."""
-        if losses is not None and isinstance(self.preprocessing, CountsLosses):
+        """Return the network's outputs for raw rows, `(N, ...)`, on the CPU; `counts` takes what is cut or unknown."""
+        if counts is not None and isinstance(self.preprocessing, CountsNewRows):
             fields, own = self.preprocessing.transform_and_count(x)
-            losses.update(own)
+            counts.update(own)
         else:
             fields = self.preprocessing.transform(x)
         return self.outputs_of(as_fields(fields), device)
 
-    def notices(self, losses: Mapping[str, int]) -> list[Notice]:
-        """Return what is told about new rows with these losses."""
-        return self.preprocessing.losses(losses) if isinstance(self.preprocessing, CountsLosses) else []
+    def notices(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return what is told about new rows with these counts."""
+        return (
+            self.preprocessing.notices_of_new(counts) if isinstance(self.preprocessing, CountsNewRows) else []
+        )
 
     @torch.inference_mode()
     def outputs_of(self, fields: Fields, device: torch.device | str = "cpu") -> Tensor:
@@ -117,13 +119,23 @@ class SavedModel:
         return outputs if order is None else outputs[order.argsort()]
 
     def predict(
-        self, x: Any, device: torch.device | str = "cpu", losses: Counter[str] | None = None
+        self,
+        x: Any,
+        device: torch.device | str = "cpu",
+        counts: Counter[str] | None = None,
+        *,
+        are_read: bool = False,
     ) -> pd.DataFrame:
         """Return predictions for raw rows (a table, an array or texts), one line per row, in the units of `y`.
 
-        What the preprocessing cuts or does not know is added to `losses`.
+        Args:
+            x: the rows.
+            device: device of the forward passes.
+            counts: what the preprocessing cuts or does not know is added to it.
+            are_read: whether a table has been read by the model's columns already, from a file.
         """
-        return self.task.predictions(self.outputs(as_rows(x, self.kind, self.columns), device, losses))
+        rows = as_rows(x, self.kind, self.columns, are_read=are_read)
+        return self.task.predictions(self.outputs(rows, device, counts))
 
 
 def save_model(

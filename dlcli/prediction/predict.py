@@ -115,7 +115,7 @@ def predict_rows(
     listen(RowsPredicted(lines))
     columns: list[str] = []
     notices: list[Notice] = []
-    losses: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
 
     def report(notice: Notice) -> None:
         notices.append(notice)
@@ -123,7 +123,7 @@ def predict_rows(
 
     for new in _read(opened, model, data, report):
         with placed(new.file), model_errors(opened.folder):
-            predictions = model.predict(new.rows, place, losses)
+            predictions = model.predict(new.rows, place, counts, are_read=True)
         _refuse_namesakes(new.labels.column_names, predictions)
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)
         for name in found.column_names:
@@ -135,7 +135,7 @@ def predict_rows(
         write(table)
         lines += len(table)
         listen(RowsPredicted(lines))
-    for notice in model.notices(losses):
+    for notice in model.notices(counts):
         report(notice)
     return lines, notices
 

@@ -47,13 +47,13 @@ class HasNotices(Protocol):
 
 
 @runtime_checkable
-class CountsLosses(Protocol):
+class CountsNewRows(Protocol):
     """A preprocessing that counts what it cuts or does not know in new rows."""
 
     def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the fields as `transform` does, and counts, which are added over pieces of the rows."""
 
-    def losses(self, counts: Mapping[str, int]) -> list[Notice]:
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return what is told about new rows with these counts."""
 
 

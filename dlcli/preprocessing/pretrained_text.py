@@ -93,7 +93,7 @@ class PretrainedText(BaseEstimator):
         """Return how much of the training texts is read."""
         return told_of_training(self.measured_, self.length_, self.longest_) if self.measured_ else []
 
-    def losses(self, counts: Mapping[str, int]) -> list[Notice]:
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return how much of new texts is not read or not known."""
         return told_of_new(counts, self.measured_, self.length_) if self.measured_ else []
 

@@ -19,6 +19,9 @@ from dlcli.preprocessing.tokens import encoded, length_that_keeps, told_of_new, 
 PADDING, UNKNOWN = "<pad>", "<unk>"
 _UNKNOWN = 1  # the number of the token
 
+# Settings that follow from the model.
+_OF_MODEL = frozenset({"reads_text", "longest_text"})
+
 
 class Text(BaseEstimator):
     """Converts texts to tokens `x` `(N, T)`, padded per batch, with `lengths` `(N,)`.
@@ -67,6 +70,11 @@ class Text(BaseEstimator):
         self.reads_text = reads_text
         self.longest_text = longest_text
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
+        """Return the settings that differ from their defaults, without those that follow from the model."""
+        own = {name: value for name, value in self.get_params(deep=False).items() if name not in _OF_MODEL}
+        return BaseEstimator.__repr__(Text(**own), N_CHAR_MAX)
+
     def fit(self, x: Any) -> Self:
         """Build the vocabulary from the training rows, and choose the length of texts."""
         texts = Texts.of(x)
@@ -95,7 +103,7 @@ class Text(BaseEstimator):
         """Return how much of the training texts is read."""
         return told_of_training(self.measured_, self.length_, self.longest_) if self.measured_ else []
 
-    def losses(self, counts: Mapping[str, int]) -> list[Notice]:
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
         """Return how much of new texts is not read or not known."""
         return told_of_new(counts, self.measured_, self.length_) if self.measured_ else []
 

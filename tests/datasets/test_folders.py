@@ -13,6 +13,8 @@ from PIL import Image
 
 from dlcli.datasets.folders.classes import Listing, PartFolders, list_class_folders, list_files
 from dlcli.datasets.folders.parts import part_of
+from dlcli.datasets.folders.stored import FileEntry
+from dlcli.datasets.folders.tree import Tree
 from dlcli.datasets.image_folder import load
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.text import load as load_texts
@@ -247,6 +249,44 @@ def test_damaged_archives_are_reported(tmp_path: Path) -> None:
         archive.write(root / "a" / "1.txt", "a/1.txt")
     with pytest.raises(DataError, match=r"b\.zip: a/1\.txt: is compressed by a method"):
         read(tmp_path / "b.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_member_of_an_archive_is_named(tmp_path: Path, method: int) -> None:
+    file = tmp_path / "a.zip"
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for label in "ab":
+            archive.writestr(f"{label}/1.txt", f"text of {label}")
+    content = bytearray(file.read_bytes())
+    start = zipfile.ZipFile(file).getinfo("b/1.txt").header_offset + 30 + len("b/1.txt")
+    content[start + 4] ^= 1
+    file.write_bytes(content)
+    good, bad = read(file).entries
+    assert good.read() == b"text of a"
+    with pytest.raises(DataError, match=r"a\.zip: b/1\.txt: the archive is damaged"):
+        bad.read()
+    with pytest.raises(DataError, match=r"a\.zip: b/1\.txt: the archive is damaged"):
+        load_texts(str(file))
+
+
+class CountedName(str):
+    """A name that counts how often it is hashed."""
+
+    __slots__ = ()
+    hashed = 0
+
+    def __hash__(self) -> int:
+        CountedName.hashed += 1
+        return super().__hash__()
+
+
+def test_telling_other_files_takes_time_in_proportion_to_their_number(tmp_path: Path) -> None:
+    endings = (".heic", ".md")
+    others = [FileEntry(CountedName(f"{n}{endings[n % 2]}"), "", 0, 0) for n in range(200)]
+    CountedName.hashed = 0
+    found = counts(list(Tree(tmp_path).notices(others, "images")))
+    assert found == {"unreadable_formats": 100, "other_files": 100}
+    assert CountedName.hashed <= 3 * len(others)
 
 
 def test_a_folder_without_such_files_says_what_it_has(tmp_path: Path) -> None:

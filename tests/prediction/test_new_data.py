@@ -30,7 +30,7 @@ def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tupl
     """Return the rows that a model of this kind receives, and the lines of the output."""
     given: list[Any] = []
 
-    def answer(rows: Any, device: object, losses: object) -> pd.DataFrame:
+    def answer(rows: Any, device: object, counts: object, *, are_read: bool) -> pd.DataFrame:
         given.append(rows)
         fields = preprocessing.transform(rows) if hasattr(preprocessing, "transform") else {"x": rows}
         steps = getattr(preprocessing, "horizon_", 1)
@@ -42,7 +42,7 @@ def predicted(kind: str, preprocessing: Any, *words: str, **config: Any) -> tupl
         predict=answer,
         input_shape=(1, 4, 4),
         image_kinds={},
-        notices=lambda losses: [],
+        notices=lambda counts: [],
         columns=None,
     )
     opened: Any = SimpleNamespace(config={"dataset": config}, folder=Path("run"))

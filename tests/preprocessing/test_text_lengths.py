@@ -129,13 +129,13 @@ def test_new_texts_with_unknown_tokens_are_told_of() -> None:
     counts: Counter[str] = Counter()
     for piece in ([" ".join(["new"] * 10)], words_of([10, 400])):
         counts.update(fitted.transform_and_count(piece)[1])
-    assert {notice.key: notice.text for notice in fitted.losses(counts)} == {
+    assert {notice.key: notice.text for notice in fitted.notices_of_new(counts)} == {
         "cut_texts": "1 of 3 texts are cut at 300 tokens: 23.8% of all tokens are not read",
         "unknown_texts": "1 of 3 texts have no token that the model knows",
     }
-    (_, share, _) = fitted.losses({**counts, "unknown_tokens": 100})
+    (_, share, _) = fitted.notices_of_new({**counts, "unknown_tokens": 100})
     assert share.text == "31.2% of the tokens are unknown to the model, 0.0% of those of its training texts"
-    assert fitted.losses(fitted.measured_) == []
+    assert fitted.notices_of_new(fitted.measured_) == []
 
 
 def test_one_very_long_text_makes_no_wide_batches_of_many_rows() -> None:
@@ -154,3 +154,8 @@ def test_one_very_long_text_makes_no_wide_batches_of_many_rows() -> None:
         assert order is not None
         assert torch.equal(torch.cat([batch["lengths"] for batch in batches]), fields["lengths"][order])
         assert [len(batch["x"]) for batch in BatchLoader(fields, 512)] == [512, 89]
+
+
+def test_the_panel_shows_no_settings_that_follow_from_the_model() -> None:
+    assert repr(Text(reads_text="bag", longest_text=None)) == "Text()"
+    assert repr(Text(max_length=9, reads_text="whole", longest_text=16384)) == "Text(max_length=9)"

@@ -116,6 +116,7 @@ def _of_zip(file: Path) -> Tree:
                     member.compress_size,
                     member.file_size,
                     member.compress_type,
+                    member.CRC,
                 )
             )
     return tree

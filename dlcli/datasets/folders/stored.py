@@ -7,6 +7,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Protocol
 
+from dlcli.errors import DataError
+
 # Size of the fixed part of a zip member's local header, and the place of the lengths of its name and extra field.
 _LOCAL, _LENGTHS = 30, slice(26, 30)
 
@@ -67,6 +69,7 @@ class ZipEntry:
         packed: compressed size in bytes.
         size: size in bytes.
         method: compression method, stored or deflated.
+        checksum: CRC-32 of the bytes.
     """
 
     name: str
@@ -75,6 +78,7 @@ class ZipEntry:
     packed: int
     size: int
     method: int
+    checksum: int
 
     @property
     def where(self) -> str:
@@ -82,19 +86,25 @@ class ZipEntry:
         return f"{self.path}: {self.name}"
 
     def read(self, most: int | None = None) -> bytes:
-        """Return all bytes, or the first `most`.
+        """Return all bytes, which are compared with the checksum, or the first `most`.
 
         Raises:
-            ValueError: the member is damaged.
+            DataError: the member is damaged.
         """
         wanted = self.size if most is None else min(most, self.size)
-        if not wanted:
-            return b""
+        content = self._content(wanted) if wanted else b""
+        if len(content) < wanted:
+            raise self._damaged("it ends within the file")
+        if wanted == self.size and zlib.crc32(content) != self.checksum:
+            raise self._damaged("the file's checksum differs")
+        return content
+
+    def _content(self, wanted: int) -> bytes:
         with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 as for `FileEntry`
             file.seek(self.header)
             local = file.read(_LOCAL)
             if len(local) < _LOCAL:
-                raise ValueError("the archive ends within the file")
+                raise self._damaged("it ends within the file")
             name, extra = struct.unpack("<HH", local[_LENGTHS])
             file.seek(self.header + _LOCAL + name + extra)
             if self.method == STORED:
@@ -103,4 +113,7 @@ class ZipEntry:
         try:
             return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, wanted)
         except zlib.error as error:
-            raise ValueError(f"the archive is damaged: {error}") from error
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, why: str) -> DataError:
+        return DataError(f"the archive is damaged: {why}", self.where, "Copy the archive again.")

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from mimetypes import guess_type
 from pathlib import Path, PurePosixPath
 
@@ -68,7 +69,8 @@ class Tree:
                 str(self.place),
                 "Convert them, such as to .png.",
             )
-        rest = [name for name in names if name not in set(pictures)]
+        known = set(pictures)
+        rest = [name for name in names if name not in known]
         if rest:
             yield Notice(
                 "other_files",
@@ -134,7 +136,7 @@ def tree_of_folder(root: Path) -> Tree:
     links: list[tuple[PurePosixPath, Path]] = []
     _walk(tree, root, PurePosixPath(), links, lambda folder: True)
     while links:
-        name, link = links.pop(0)
+        name, link = heappop(links)
         target = resolved(link)
         if target.is_relative_to(real) and not any(map(is_hidden, target.relative_to(real).parts)):
             if link.exists():
@@ -169,7 +171,7 @@ def _walk(
     links: list[tuple[PurePosixPath, Path]],
     enters: Callable[[Path], bool],
 ) -> None:
-    """Add the files below `root`, whose name in the dataset is `place`; links are collected for later."""
+    """Add the files below `root`, whose name in the dataset is `place`; links go to a heap by name."""
     pending = [(str(root), "" if place == PurePosixPath() else str(place))]
     while pending:
         folder, name = pending.pop()
@@ -189,12 +191,11 @@ def _walk(
                 if not entry.is_dir():
                     tree.hidden.append(own)
             elif entry.is_symlink():
-                links.append((PurePosixPath(own), Path(entry.path)))
+                heappush(links, (PurePosixPath(own), Path(entry.path)))
             elif entry.is_dir():
                 pending.append((entry.path, own))
             else:
                 tree.files.append(FileEntry(own, entry.path, 0, _size(entry)))
-    links.sort()
 
 
 def _size(file: Path | os.DirEntry[str]) -> int:

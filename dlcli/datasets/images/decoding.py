@@ -26,7 +26,7 @@ from dlcli.datasets.images.depth import (
     header_of,
     upright,
 )
-from dlcli.errors import first_line
+from dlcli.errors import DataError, first_line
 from dlcli.process.cores import share
 
 Fit = Literal["crop", "stretch"]
@@ -180,6 +180,8 @@ class _bad:  # noqa: N801 used as a context manager
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UnidentifiedImageError):
             raise BadImage("is not an image") from error
+        if isinstance(error, DataError):
+            raise BadImage(error.problems[0].message) from error
         if isinstance(error, Exception) and not isinstance(error, BadImage | MemoryError):
             raise BadImage(f"cannot be decoded: {first_line(error)}") from error
 

@@ -47,7 +47,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """ImageHeader of an image file.
+    """What the header of an image file says.
 
     Attributes:
         size: height and width in pixels, of the upright image.

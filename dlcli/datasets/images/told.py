@@ -103,7 +103,7 @@ def unseen_kinds(kinds: Mapping[str, int], trained: Mapping[str, int], where: st
         yield Notice(
             "unseen_kinds",
             sum(new.values()),
-            f"{sum(new.values()):,} of {counted(total, 'image')} have pixels of another kind than those of the "
-            f"training data ({shown}; trained on {', '.join(trained)}), and are converted",
+            f"pixels of another kind than those of the training data in {sum(new.values()):,} of "
+            f"{counted(total, 'image')} ({shown}; trained on {', '.join(trained)}), which are converted",
             where,
         )

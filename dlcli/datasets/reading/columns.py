@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, get_args
 
 import pandas as pd
@@ -33,10 +34,14 @@ class Columns:
         return iter(self.columns)
 
     def __contains__(self, name: str) -> bool:
-        return any(column.name == name for column in self)
+        return name in self._by_name
 
     def __getitem__(self, name: str) -> Column:
-        return next(column for column in self if column.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in reversed(self.columns)}  # the first of a name counts
 
     @classmethod
     def of_kinds(cls, kinds: Mapping[str, Kind], dates: Mapping[str, str | None] | None = None) -> Columns:

@@ -15,16 +15,12 @@ def read_frame(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     Raises:
         DataError: a value does not fit its column.
     """
-    changed = {}
-    for number, name in enumerate(_names(frame, columns)):
+    arrays = {}
+    for number, (name, (_, values)) in enumerate(zip(_names(frame, columns), frame.items(), strict=True)):
         if name in columns:
-            values = pa.chunked_array([_array(frame.iloc[:, number], name)])
-            changed[number] = (
-                columns[name].read(values, _place).set_axis(frame.index).rename(frame.columns[number])
-            )
-    found = pd.DataFrame(
-        {n: changed.get(n, frame.iloc[:, n]) for n in range(frame.shape[1])}, index=frame.index
-    )
+            values = columns[name].read(pa.chunked_array([_array(values, name)]), _place)
+        arrays[number] = values.array
+    found = pd.DataFrame(arrays, index=frame.index)
     found.columns = frame.columns
     return found
 
