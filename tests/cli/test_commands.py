@@ -51,7 +51,7 @@ def test_train_json_is_one_document(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert list(document) == [
         "schema_version", "status", "run_id", "run_name", "experiment", "run_dir", "tracking_uri", "metrics",
-        "baselines", "folds", "duration_s",
+        "baselines", "folds", "notices", "duration_s",
     ]  # fmt: skip
     assert document["status"] == "FINISHED"
     assert document["experiment"] == "iris"
