@@ -45,7 +45,7 @@ def refit(
         children: The child runs of the parent.
         run_dir: Folder of the parent run.
         folds: Folders of the folds' runs.
-        watcher: Receives the progress.
+        listen: Receives the progress.
         place: Place of the child run.
         words: Overrides to record for the child; those of the parent if None.
 

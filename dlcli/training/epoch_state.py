@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from lightning_fabric.utilities import move_data_to_device
-from torch import Tensor
+from torch import Tensor, optim
 
 from dlcli.distributed.collectives import all_gather_bytes, is_group
+from dlcli.distributed.world import is_lost
 from dlcli.errors import CorruptRun, DlcliError, Problem, first_line
 from dlcli.files.paths import display
 from dlcli.files.regular import os_reason
@@ -98,16 +99,28 @@ def find_progress(
     return None
 
 
-def raise_if_damaged(error: Exception, file: Path, start_over: str) -> None:
-    """Raise a message for an error of Lightning or torch in the first epoch after a checkpoint.
+def raise_if_damaged(error: Exception, file: Path, start_over: str, *, restored: bool) -> None:
+    """Raise a message for an error of Lightning or torch that a part of the checkpoint has caused.
 
-    The checkpoint has a part that they did not write like that. Errors of the user's own code are left as they are.
+    While the checkpoint is being restored, that is each of their errors, except those of files, and of other ranks that
+    are gone. In the first step afterwards it is an error of the optimizer or the schedule, which use the restored state
+    unchecked. Other errors, and those of the user's own code, are left as they are.
+
+    Args:
+        error: the error.
+        file: the checkpoint.
+        start_over: the hint for a run all of whose checkpoints are damaged.
+        restored: whether the error is one of the first step.
 
     Raises:
         CorruptRun: training cannot continue from the checkpoint.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, DlcliError) or any(_is_of_user(frame.filename) for frame in frames):
+    if isinstance(error, DlcliError | OSError | MemoryError) or is_lost(error):
+        return
+    if any(_is_of_user(frame.filename) for frame in frames):
+        return
+    if restored and not (frames and Path(frames[-1].filename).is_relative_to(Path(optim.__file__).parent)):
         return
     hint = start_over or _START_OVER.format(folder=display(file.parent))
     reason = f"{type(error).__name__}: {first_line(error)}"

@@ -199,8 +199,8 @@ def fit(
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.out_of_memory_error(network, task, train, batch_size, device) from error
-        if progress is not None and checkpoints.finished_epochs <= progress.finished_epochs:
-            raise_if_damaged(error, progress.file, start_over)
+        if progress is not None and not module.has_stepped:
+            raise_if_damaged(error, progress.file, start_over, restored=module.is_restored)
         raise
     module.release_rows()
     if checkpoints.best_weights is None or checkpoints.best_epoch is None:

@@ -19,6 +19,7 @@ from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
+from dlcli.training.optimizers import settle_restored
 from dlcli.training.penalty_path import solve_pieces
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
@@ -70,6 +71,9 @@ class TrainingModule(pl.LightningModule):
         # The metrics of the last finished epoch: train/..., val/..., lr, samples_per_second.
         self.epoch_metrics: dict[str, float] = {}
         self.epoch_seconds = 0.0
+        # Whether training has started, with the state of a checkpoint if there is one, and has done a step (or chunk).
+        self.is_restored = False
+        self.has_stepped = False
         self._rows = 0
         self.automatic_optimization = train.chunk is None
         self._recipe = recipe
@@ -173,10 +177,15 @@ class TrainingModule(pl.LightningModule):
         self._within_epoch = checkpoint.get("within_epoch")
 
     def on_train_start(self) -> None:
-        """Continue within an epoch, for which Lightning does not call `on_train_epoch_start`."""
+        """Check the restored optimizer, and continue within an epoch."""
+        settle_restored(self.optimizers(use_pl_optimizer=False), dict(self.network.named_parameters()))
         self._averaged_step = self.trainer.global_step
-        if self._within_epoch is None:
-            return
+        if self._within_epoch is not None:
+            self._continue_within_epoch()
+        self.is_restored = True
+
+    def _continue_within_epoch(self) -> None:
+        """Restore the state within an epoch, for which Lightning does not call `on_train_epoch_start`."""
         within = own_part(self._within_epoch, self._train.rank, self._train.ranks, self.device)
         self._within_epoch = None
         # Set by Lightning's GradientAccumulationScheduler at the start of an epoch.
@@ -237,6 +246,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Update the average, unless gradients are still being accumulated."""
+        self.has_stepped = True
         if self.automatic_optimization and self.trainer.global_step != self._averaged_step:
             self._averaged_step = self.trainer.global_step
             self._update_average(epoch_ends=False)
@@ -315,16 +325,18 @@ class TrainingModule(pl.LightningModule):
         self._end_of_training()
         scores = {f"train/{name}": value for name, value in self._train_scores.compute().items()}
         self.log_dict(scores)
+        # Another optimizer may have attributes of these names, with other meanings.
+        solver: Any = self.optimizers(use_pl_optimizer=False) if self._recipe.takes_all_rows else None
         self.epoch_metrics = {
             **scores,
             **self.epoch_metrics,
             "lr": self._epoch_lr,
             "samples_per_second": self._rows / self.epoch_seconds,
-            **getattr(self.optimizers(use_pl_optimizer=False), "facts", {}),
+            **(solver.facts if solver else {}),
         }
         if self._schedule is not None:
             self._schedule.end_epoch(self.epoch_metrics.get(self._recipe.monitor))
-        if getattr(self.optimizers(use_pl_optimizer=False), "is_done", False):
+        if solver and solver.is_done:
             self.trainer.should_stop = True
         self._on_epoch(self.current_epoch, self.epoch_metrics)
 

@@ -1,11 +1,18 @@
-"""Parameter groups: the parameters that weight decay applies to."""
+"""Parameter groups with and without weight decay, and the state of an optimizer after a checkpoint is restored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor
+from torch.optim import Optimizer
+
+# States of torch's optimizers that have a number for each number of the parameter.
+_PER_NUMBER = {
+    "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer",
+    "square_avg", "grad_avg", "acc_delta", "sum",
+}  # fmt: skip
 
 
 def parameter_groups(
@@ -43,3 +50,32 @@ def _by_decay(
     others = [parameter for parameter in trained if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
     return groups
+
+
+def settle_restored(optimizer: Optimizer, names: Mapping[str, Tensor]) -> None:
+    """Check an optimizer's state after a checkpoint was restored, and let its attributes agree with its groups.
+
+    torch compares no shapes, and its fused kernels would read past the end of a smaller state. The implementation is
+    that of the restored groups; if the constructor's was fused, torch's gradient scaler would still leave the scaling
+    to the step, which only a fused one does.
+
+    Args:
+        optimizer: the optimizer; those of other packages are left as they are.
+        names: of the parameters, for the message.
+
+    Raises:
+        ValueError: a state has not the shape of its parameter.
+    """
+    if not type(optimizer).__module__.startswith(("torch.optim.", "dlcli.")):
+        return
+    called = {id(parameter): name for name, parameter in names.items()}
+    for parameter, state in optimizer.state.items():
+        for key in _PER_NUMBER & state.keys():
+            if isinstance(state[key], Tensor) and state[key].shape != parameter.shape:
+                raise ValueError(
+                    f"the optimizer's {key} of {called.get(id(parameter), 'a parameter')} has the shape "
+                    f"{tuple(state[key].shape)}, and the parameter {tuple(parameter.shape)}: another model, "
+                    "or one of an earlier version, has written it"
+                )
+    if "fused" in optimizer.defaults and not any(group.get("fused") for group in optimizer.param_groups):
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]

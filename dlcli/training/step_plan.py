@@ -39,10 +39,20 @@ class StepPlan:
         epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else None
         if epochs is None and max_steps < 0:
             return Length(None, None, self.steps(0))
+        starts = sorted(self.accumulated)
         done = steps = 0
-        while done != epochs and (max_steps < 0 or steps < max_steps):
-            steps += self.steps(done)
-            done += 1
+        for start, end in zip(
+            starts, [*starts[1:], None], strict=True
+        ):  # the epochs with equal numbers of steps
+            ends = [each for each in (end, epochs) if each is not None]
+            per_epoch = self.steps(start)
+            if max_steps >= 0 and per_epoch:
+                missing = max(max_steps - steps, 0)
+                ends.append(done + -(-missing // per_epoch))
+            if not ends:
+                return Length(None, None, self.steps(0))
+            count = max(min(ends) - done, 0)
+            done, steps = done + count, steps + count * per_epoch
         return Length(min(steps, max_steps) if max_steps >= 0 else steps, done, self.steps(0))
 
     def weight(self, epoch: int, batch: int) -> float:

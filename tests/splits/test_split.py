@@ -102,7 +102,7 @@ def test_predefined_parts_are_checked_too() -> None:
 def test_a_refitted_model_is_not_trained_on_the_final_test() -> None:
     data, strategy = a_series(), TimeSeries(3, test_size=0.2)
     final = strategy.final_test(data)
-    estimation = Estimation({"trainer": {}}, data, strategy.splits(data), final, ())
+    estimation = Estimation({"trainer": {}, "cv": {"refit": True}}, data, strategy.splits(data), final, ())
     assert max(forecast(data, estimation.whole.train)) == min(forecast(data, final)) - 1
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from fitting import data, fit_recipe
+from hypothesis import assume, given, settings
+from hypothesis.strategies import dictionaries, integers, none
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from torch import nn
 
@@ -104,6 +106,31 @@ def test_a_plan_counts_the_steps_of_each_epoch() -> None:
     assert found.length(4, 25) == Length(25, 4, 10)
     assert found.length(4, 100) == Length(26, 4, 10)
     assert found.length(-1, 21) == Length(21, 3, 10)
+
+
+@given(
+    batches=integers(1, 9),
+    changes=dictionaries(integers(1, 8), integers(1, 5), max_size=3),
+    epochs=none() | integers(0, 12),
+    steps=integers(-1, 60),
+)
+@settings(max_examples=100)
+def test_a_planned_length_equals_the_count_of_each_epoch(
+    batches: int, changes: dict[int, int], epochs: int | None, steps: int
+) -> None:
+    assume(epochs is not None or steps >= 0)
+    made = StepPlan(batches, lambda _: 8, {0: 2, **changes})
+    done = count = 0
+    while done != epochs and (steps < 0 or count < steps):
+        count += made.steps(done)
+        done += 1
+    found = made.length(epochs, steps)
+    assert (found.epochs, found.steps) == (done, min(count, steps) if steps >= 0 else count)
+
+
+def test_the_length_of_very_many_epochs_needs_no_loop() -> None:
+    found = StepPlan(3, lambda _: 8, {0: 1, 5: 2}).length(10**15)
+    assert (found.epochs, found.steps) == (10**15, 15 + 2 * (10**15 - 5))
 
 
 def test_the_weights_of_a_group_add_up_to_the_batches_per_step() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.loops import _FitLoop
 
 from dlcli.errors import Interrupted
 from dlcli.process.interrupts import preempted
@@ -80,19 +81,21 @@ class Module(TrainingModule):
         self.epoch_metrics = {"loss": loss}
 
 
-def end_epoch(found: Checkpoints, epoch: int, **trainer: Any) -> None:
-    """End an epoch (counted from 0), in a process that writes nothing."""
-    defaults = {"should_stop": False, "min_epochs": None, "callbacks": [], "is_global_zero": False}
-    state = SimpleNamespace(current_epoch=epoch, **{**defaults, **trainer})
+Saved = list[dict[str, Any]]
+
+
+def end_epoch(found: Checkpoints, saved: Saved, epoch: int, least: int | None = None, **trainer: Any) -> None:
+    """End an epoch (counted from 0), in a process that writes nothing; `saved` receives the state that it saves."""
+    loop = _FitLoop(SimpleNamespace(), min_epochs=least)  # type: ignore[arg-type]
+    loop.epoch_progress.current.processed = epoch + 1
+    defaults = {
+        "should_stop": False,
+        "callbacks": [],
+        "is_global_zero": False,
+        "save_checkpoint": lambda *_, **__: saved.append(found.state_dict()),
+    }
+    state = SimpleNamespace(current_epoch=epoch, fit_loop=loop, **{**defaults, **trainer})
     found.on_train_epoch_end(state, Module(loss=1.0))  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The state that each checkpoint saves."""
-    states: list[dict[str, Any]] = []
-    monkeypatch.setattr(Checkpoints, "_save", lambda found, _: states.append(found.state_dict()))
-    return states
 
 
 @pytest.mark.parametrize(
@@ -100,37 +103,37 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     [(0, None, True), (1, 3, False), (2, 3, True), (3, 3, True), (0, 0, True)],
 )
 def test_a_run_that_should_stop_is_stopped_from_its_min_epochs_on(
-    epoch: int, least: int | None, stopped: bool, saved: list[dict[str, Any]], tmp_path: Path
+    epoch: int, least: int | None, stopped: bool, tmp_path: Path
 ) -> None:
+    saved: Saved = []
     found = Checkpoints(tmp_path, "loss", "min", 10)
-    end_epoch(found, epoch, should_stop=True, min_epochs=least)
-    assert saved == [
-        {"best_epoch": epoch, "best_value": 1.0, "finished_epochs": epoch + 1, "stopped": stopped}
-    ]
-    end_epoch(found, epoch + 1)
+    end_epoch(found, saved, epoch, least, should_stop=True)
+    first = {"best_epoch": epoch, "best_value": 1.0, "finished_epochs": epoch + 1}
+    assert saved == [{**first, "stopped": stopped, "asked_to_stop": True}]
+    end_epoch(found, saved, epoch + 1, least)
     assert [state["stopped"] for state in saved] == [stopped, False]
     assert [state["best_epoch"] for state in saved] == [epoch, epoch]  # an equal loss is no better one
 
 
-def test_a_run_that_its_time_limit_ends_is_not_stopped(saved: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_run_that_its_time_limit_ends_is_not_stopped(tmp_path: Path) -> None:
+    saved: Saved = []
     timer = Timer(duration={"hours": 1})
     timer.time_remaining = lambda *_: 0.0  # type: ignore[method-assign]
-    end_epoch(Checkpoints(tmp_path, "loss", "min", 10), 4, should_stop=True, callbacks=[timer])
-    assert [state["stopped"] for state in saved] == [False]
+    end_epoch(Checkpoints(tmp_path, "loss", "min", 10), saved, 4, should_stop=True, callbacks=[timer])
+    assert [(state["stopped"], state["asked_to_stop"]) for state in saved] == [(False, False)]
 
 
-def test_a_preempted_run_ends_with_the_epoch_and_its_checkpoint(
-    saved: list[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_a_preempted_run_ends_with_the_epoch_and_its_checkpoint(tmp_path: Path) -> None:
+    saved: Saved = []
     found = Checkpoints(tmp_path, "loss", "min", every_minutes=1000)
-    end_epoch(found, 0)
+    end_epoch(found, saved, 0)
     preempted.set()
     try:
         with pytest.raises(Interrupted) as left:
-            end_epoch(found, 1)
+            end_epoch(found, saved, 1)
         assert left.value.signum == signal.SIGUSR1
         assert [state["finished_epochs"] for state in saved] == [1, 2]
-        end_epoch(found, 2, should_stop=True)  # it is done: there is nothing to go on with
+        end_epoch(found, saved, 2, should_stop=True)  # it is done: there is nothing to go on with
         assert saved[-1]["stopped"]
     finally:
         preempted.clear()

@@ -15,6 +15,7 @@ from dlcli.config.compose import compose
 from dlcli.config.folders import options, shipped_folder
 from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.training.muon import Muon
+from dlcli.training.optimizers import settle_restored
 
 OPTIMIZERS = sorted(options("optimizer", [shipped_folder()]))
 
@@ -140,3 +141,24 @@ def test_gradients_of_a_fused_optimizer_are_not_clipped_in_mixed_precision(
     trainer: dict[str, Any], fuses: bool
 ) -> None:
     assert may_fuse(trainer) == fuses
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_state_of_either_implementation_goes_on_with_a_gradient_scaler(name: str, fused: bool) -> None:
+    """Runs of earlier versions, which chose no fused implementation, have the state of the other one."""
+    model = network()
+    before = make_optimizer(node(name), model.parameters(), fuse=fused)
+    step(model, before)
+    optimizer = make_optimizer(node(name), model.parameters(), fuse=True)
+    optimizer.load_state_dict(before.state_dict())
+    settle_restored(optimizer, dict(model.named_parameters()))
+    scaler = torch.amp.GradScaler("cpu")
+    batch = data(64)
+    weights = [each.detach().clone() for each in model.parameters()]
+    optimizer.zero_grad()
+    scaler.scale(nn.functional.cross_entropy(model(batch["x"]), batch["y"])).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    changes = [float((a - b).detach().abs().max()) for a, b in zip(weights, model.parameters(), strict=True)]
+    assert 0 < max(changes) < 1  # the scale, 65536, is removed

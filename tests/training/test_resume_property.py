@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, GradientAccumul
 from safetensors.torch import load_file
 from test_schedules import node
 
-from dlcli.assembly.optimization import make_schedule
+from dlcli.assembly.optimization import make_schedule, may_fuse
 from dlcli.events import EpochDone, Event, StepsDone
 from dlcli.models.mlp import MLP
 from dlcli.training import fit as fitting_module
@@ -112,8 +112,11 @@ def settings(seed: int) -> Callable[[], dict[str, Any]]:
             callbacks.append(StopsAt(draw.randint(1, 20)))
         if draw.random() < 0.2:
             callbacks.append(SeesEveryStep())
+        make_optimizer = OPTIMIZERS[optimizer]
+        if optimizer in ("adam", "sgd") and may_fuse(trainer) and draw.random() < 0.5:
+            make_optimizer = partial(make_optimizer, fused=True)
         options: dict[str, Any] = {
-            "make_optimizer": OPTIMIZERS[optimizer],
+            "make_optimizer": make_optimizer,
             "checkpoint_minutes": draw.choice([1e-9, 10]),
         }
         schedule = draw.choice(["none", "cosine", "polynomial", "onecycle", "step", "exponential", "plateau"])
