@@ -79,9 +79,9 @@ class Resumption:
         Raises:
             InputError: another process records the run; nothing was changed.
         """
-        if self.config == self.opened.config:
+        folder, tags = self.opened.folder, self._tags()
+        if self.config == self.opened.config and tags.items() <= self.opened.ledger.tags.items():
             return
-        folder = self.opened.folder
         with locked_ledger(folder) as ledger:
             # The status changes first and the configuration last, so that after a kill in between the run looks like
             # one that was stopped, and can be resumed.
@@ -91,15 +91,19 @@ class Resumption:
                 OVERRIDES_FILE: words_text(self.words),
                 CONFIG_FILE: config_text(self.config),
             }
-            ledger.add_tags(self._changes())
             for name, content in files.items():
                 seal_change(folder, name, read_text(folder / name), content)
-            replace_recorded(ledger, files, status="KILLED")
+            replace_recorded(ledger, files, status="KILLED", tags={**ledger.tags, **tags})
 
-    def _changes(self) -> dict[str, str]:
-        """Return tags with the changed settings: MLflow's params, which cannot change, are those of the start."""
+    def _tags(self) -> dict[str, str]:
+        """Return tags with the changed settings: MLflow's params, which cannot change, are those of the start.
+
+        Settings that have such a tag already get one again, since a kill may have come between a tag and its setting.
+        """
         before, after = (Shown.of(config, ()).params for config in (self.opened.config, self.config))
-        return {f"{CHANGED_TAG}.{key}": value for key, value in after.items() if before.get(key) != value}
+        tags = {f"{CHANGED_TAG}.{key}": (before.get(key), value) for key, value in after.items()}
+        tagged = self.opened.ledger.tags
+        return {tag: now for tag, (then, now) in tags.items() if now != then or tag in tagged}
 
 
 def open_whole(
@@ -166,7 +170,9 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
-    problems = list(find_length_problems(opened.config, config, _epochs_done(opened.ledger)))
+    is_open = opened.ledger.kind == "run" and opened.ledger.status != "FINISHED"
+    done = _epochs_done(opened.ledger)
+    problems = list(find_length_problems(opened.config, config, done, is_open=is_open))
     if problems := [*problems, *find_refused(config)]:
         raise ConfigError(problems)
     _check_files(opened.ledger)

@@ -14,25 +14,27 @@ from dlcli.formatting import counted
 
 
 def find_length_problems(
-    config: Mapping[str, Any], changed: Mapping[str, Any], done: int = 0
+    config: Mapping[str, Any], changed: Mapping[str, Any], done: int = 0, *, is_open: bool = False
 ) -> Iterator[Problem]:
     """Yield why training cannot continue with another length.
 
-    A longer run has to equal one that was planned with its length from the beginning. That is the case if nothing in
-    the epochs so far depends on the length.
+    A run of another length has to equal one that was planned with its length from the beginning. That is the case if
+    nothing in the epochs so far depends on the length. A run that has not ended can also become shorter, down to the
+    epochs that it has completed.
 
     Args:
         config: the run's recorded configuration.
         changed: its configuration from now on.
         done: number of epochs that it has completed.
+        is_open: whether it has not ended, and is not several runs whose epochs differ.
     """
     before, after = (_epochs(c["trainer"]) for c in (config, changed))
     key = "trainer.max_epochs"
-    if after < done and before == math.inf:
+    if after < done and (before == math.inf or (is_open and not planned_part(config))):
         hint = f"Give at least {done}: the completed epochs count."
         yield Problem(f"the run has completed {counted(done, 'epoch')} already", key, hint)
-    elif after < before < math.inf:
-        hint = f"Leave it out to continue as planned, or start a new run with {key}={after:g}."
+    elif after < before < math.inf and not is_open:
+        hint = f"Leave it out to continue as planned, or start a new run with {_setting(after)}."
         yield Problem(f"the run was planned for {_planned(before)}, and cannot become shorter", key, hint)
     elif after != before and (name := planned_part(config)):
         hint = f"Start a new run with {_setting(after)}; model.weights=RUN starts from this run's weights."
@@ -72,7 +74,7 @@ def _epochs(trainer: Mapping[str, Any]) -> float:
 
 
 def _planned(epochs: float) -> str:
-    return "an unlimited number of epochs" if epochs == math.inf else f"{epochs:g} epochs"
+    return "an unlimited number of epochs" if epochs == math.inf else counted(int(epochs), "epoch")
 
 
 def _setting(epochs: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcli.assembly.optimization import takes_all_rows
+from dlcli.config.build import locate
 from dlcli.errors import Problem
 
 _BY_STEPS = "To train by steps, choose an optimizer such as optimizer=adam."
@@ -33,6 +34,13 @@ def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
     if not takes_all_rows(config):
         return
     name = config["optimizer"]["_target_"].rpartition(".")[2]
+    model = config["model"]["_target_"]
+    if not getattr(locate(model), "is_linear", False):
+        yield Problem(
+            f"{name} solves linear models, whose outputs are linear in the weights; {model} is not marked as one",
+            "optimizer",
+            f"{_BY_STEPS} Or choose model=linear. A linear model of your own declares `is_linear = True` in its class.",
+        )
     for group, reason in _GROUPS.items():
         if config[group]:
             yield Problem(f"{name} solves on all rows: it {reason}", group, f"Use {group}=none. {_BY_STEPS}")

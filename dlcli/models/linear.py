@@ -25,6 +25,7 @@ class Linear(nn.Module):
     """
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
+    is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
     reads_text: ClassVar = "bag"
 
     def __init__(

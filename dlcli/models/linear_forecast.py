@@ -25,6 +25,7 @@ class LinearForecast(nn.Module):
     """
 
     accepts: ClassVar = {"sequence"}
+    is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
 from dlcli.training.optimizers import settle_restored
-from dlcli.training.penalty_path import solve_pieces
+from dlcli.training.penalty_path import SOLVER_ADVICE, solve_pieces
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores
@@ -194,9 +194,7 @@ class TrainingModule(pl.LightningModule):
         # Lightning restores it too, except where a schedule made it count batches before the checkpoint was read.
         self._train.load_state_dict(within["rows"])
         self.epoch_metrics, self._epoch_lr = within["metrics"], within["lr"]
-        if (
-            self.automatic_optimization
-        ):  # the checkpoint was written between the step and the update of the average
+        if self.automatic_optimization:  # it was saved between the step and the update of the average
             self._update_average(epoch_ends=False)
         if "scores" in within:
             self._losses.extend(within["losses"].unbind())
@@ -289,6 +287,8 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def _advice(self) -> str:
+        if self._recipe.takes_all_rows:
+            return SOLVER_ADVICE
         return (
             f"Lower optimizer.lr (it is {self.learning_rate:g}), clip gradients (trainer.gradient_clip_val=1.0), "
             "or train with trainer.precision=32."

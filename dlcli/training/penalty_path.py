@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from dlcli.distributed.collectives import summed
+from dlcli.errors import Diverged
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
 from dlcli.training.fields import Fields
@@ -24,6 +26,9 @@ _RAGGED_ROWS = 512
 
 # Numbers of the inputs that are held ready in memory; more than these are read again for each evaluation.
 _HELD_NUMBERS = 1 << 27
+
+# What to do about a loss that is not finite.
+SOLVER_ADVICE = "Scale very large inputs, or train by steps: optimizer=adam callbacks=default."
 
 # Iterations before the change of the loss says that a solution is found.
 _FIRST_ITERATIONS = 5
@@ -147,15 +152,21 @@ def solve_pieces(
 
     Returns:
         Outputs, targets and loss of each piece in the last evaluation, whose weights are the solution.
+
+    Raises:
+        Diverged: the loss or its gradient is not finite.
     """
     first = next(iter(pieces))
     held = len(pieces) * sum(values.numel() for values in first.values()) <= _HELD_NUMBERS
     if held:
         pieces = [network.prepare(piece) for piece in pieces]
     latest: list[tuple[Tensor, Tensor, Tensor]] = []
+    value = 0.0
 
     def closure() -> Tensor:
+        nonlocal value
         optimizer.zero_grad()
+        is_first = not latest
         latest.clear()
         total = torch.zeros((), device=first["y"].device)
         for piece in pieces:
@@ -165,12 +176,29 @@ def solve_pieces(
             backward(loss * share)
             total += loss.detach() * share
             latest.append((outputs.detach(), piece["y"], loss.detach()))
-        return summed(total) / ranks  # the line searches of all processes see the same values
+        total = summed(total) / ranks  # the line searches of all processes see the same values
+        value = float(total)
+        if is_first and not math.isfinite(value):
+            raise _diverged(value)
+        return total
 
     # A line search compares losses that differ by less than reduced precision shows.
     with torch.autocast(first["y"].device.type, enabled=False):
-        optimizer.step(closure)  # type: ignore[arg-type]
+        try:
+            optimizer.step(closure)  # type: ignore[arg-type]
+        except RuntimeError as error:  # of torch, which computes a step from numbers that are not finite
+            gradients = [
+                p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+            ]
+            if math.isfinite(value) and all(bool(gradient.isfinite().all()) for gradient in gradients):
+                raise
+            raise _diverged(value) from error
     return latest
+
+
+def _diverged(loss: float) -> Diverged:
+    reason = f"loss became {loss}" if not math.isfinite(loss) else "loss has a gradient that is not finite"
+    return Diverged(f"the training {reason}, of all rows", where="train/loss", hint=SOLVER_ADVICE)
 
 
 def rows_of_a_piece(fields: Fields) -> int:

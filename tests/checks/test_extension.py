@@ -121,6 +121,33 @@ def test_other_lengths_are_accepted(before: list[str], after: list[str]) -> None
     assert problems(before, after) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "epochs", "message"),
+    [
+        ([], 50, ""),
+        ([], 3, ""),
+        ([], 2, "the run has completed 3 epochs already"),
+        (
+            ["scheduler=cosine"],
+            50,
+            "was planned for 1,000 epochs, and the results so far depend on this length",
+        ),
+    ],
+    ids=str,
+)
+def test_a_run_that_has_not_ended_can_become_shorter(before: list[str], epochs: int, message: str) -> None:
+    old, new = (config(*before, f"trainer.max_epochs={n}") for n in (1000, epochs))
+    found = [p.message for p in find_length_problems(old, new, done=3, is_open=True)]
+    assert len(found) == bool(message)
+    assert message in "".join(found)
+
+
+def test_a_length_is_shown_as_it_is_typed() -> None:
+    ((_, message, hint),) = problems(["trainer.max_epochs=20000000"], ["trainer.max_epochs=1000000"])
+    assert "planned for 20,000,000 epochs" in message
+    assert hint.endswith("start a new run with trainer.max_epochs=1000000.")
+
+
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = tmp_path_factory.mktemp("runs")
@@ -161,3 +188,22 @@ def test_a_tag_has_the_changed_setting_that_a_param_cannot_have(short: Result) -
     assert run.data.tags["dlcli.changed.trainer.max_epochs"] == "4"
     changed = [tag for tag in Ledger.load(longer.run_dir).tags if tag.startswith("dlcli.changed")]
     assert changed == ["dlcli.changed.trainer.max_epochs"]
+
+
+def test_a_kill_between_a_tag_and_its_setting_is_mended_by_the_next_resumption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = dlcli.train([*QUICK, "optimizer=adam", "trainer.max_epochs=1", f"runs_dir='{tmp_path}'"]).run_dir
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    tag = "dlcli.changed.trainer.max_epochs"
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcli.tracking.digests.atomic_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            dlcli.resume(run, ["trainer.max_epochs=2"])
+    assert Ledger.load(run).tags[tag] == "2"
+    dlcli.resume(run)
+    assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_epochs"] == 1
+    assert Ledger.load(run).tags[tag] == "1"

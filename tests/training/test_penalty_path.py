@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 import dlcli
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, Diverged
 from dlcli.models.linear import Linear
 from dlcli.preprocessing.ragged import Ragged
-from dlcli.training.penalty_path import PenaltyPath, rows_of_a_piece
+from dlcli.training.network import Network
+from dlcli.training.penalty_path import PenaltyPath, rows_of_a_piece, solve_pieces
 
 WORDS = ["dataset=iris", "model=linear", "trainer.accelerator=cpu"]
 
@@ -170,3 +172,30 @@ def test_settings_that_a_solver_cannot_use_are_refused(word: str, text: str, tmp
 def test_other_optimizers_train_the_linear_model_by_steps(tmp_path: Path) -> None:
     words = [*WORDS, "optimizer=adam", "optimizer.lr=0.1", "trainer.max_epochs=2", f"runs_dir='{tmp_path}'"]
     assert history(dlcli.train(words), "lr") == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_a_loss_that_is_not_finite_is_a_message(value: float) -> None:
+    network = Network(Linear((2,), 1))
+    batch = {"x": torch.tensor([[0.0, value], [1.0, value]]), "y": torch.ones(2, 1)}
+    task = SimpleNamespace(loss=functional.mse_loss)
+    optimizer = PenaltyPath(list(network.parameters()))
+    with pytest.raises(Diverged, match="optimizer=adam"):
+        solve_pieces(optimizer, [batch], network, task, torch.Tensor.backward, 2)  # type: ignore[arg-type]
+
+
+def test_an_error_of_the_model_stays_as_it_is() -> None:
+    network = Network(Linear((2,), 1))
+    optimizer = PenaltyPath(list(network.parameters()))
+    batch = {"x": torch.ones(2, 3), "y": torch.ones(2, 1)}
+    with pytest.raises(RuntimeError, match="shapes"):
+        solve_pieces(optimizer, [batch], network, SimpleNamespace(), torch.Tensor.backward, 2)  # type: ignore[arg-type]
+
+
+def test_a_model_that_is_not_linear_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    words = ["dataset=iris", "optimizer=penalty_path", f"runs_dir='{tmp_path}'"]
+    with pytest.raises(
+        ConfigError, match=r"(?s)optimizer: PenaltyPath solves linear models.*MLP.*optimizer=adam"
+    ):
+        dlcli.train([*words, "model=mlp"])
+    assert not list(tmp_path.iterdir())
