@@ -12,10 +12,14 @@ from PIL import Image
 
 import dlcli
 from dlcli import runner
+from dlcli.cross_validation.children import families
+from dlcli.datasets.notices import Notice, as_plain, of_runs
 from dlcli.events import Event, Note, TrainingStarted, Warned
 from dlcli.events import JobEvent as FromJob
 from dlcli.prediction.predict import NewData
 from dlcli.result import Result
+from dlcli.runs.folder import read_result
+from dlcli.tracking.ledger import Ledger
 
 FAST = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "callbacks=none", "tracking.system_metrics=false"]
 
@@ -141,3 +145,43 @@ def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: p
     )
     assert counts(done.notices)["cut_texts"] == 1
     assert counts(done.notices)["unknown_texts"] == 1
+
+
+@pytest.mark.parametrize("kind", ["cv.refit=true", "cv=kfold", "sweep"])
+def test_parents_tell_what_their_runs_cut(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["text,label"]
+    for row in range(36):
+        lines.append(f"{['good', 'bad'][row % 2]} {'word ' * (8 + row)},{row % 2}")
+    Path("t.csv").write_text("\n".join(lines) + "\n")
+    words = [
+        "dataset=text",
+        "dataset.path=t.csv",
+        "dataset.target=label",
+        "model=linear",
+        "optimizer=adam",
+        *FAST,
+    ]
+    words += ["preprocessing.max_length=10"]
+    if kind == "sweep":
+        result = runner.sweep([*words, "sweep.trials=1", "optimizer.lr=0.1,0.2"])
+    else:
+        result = runner.train([*words, kind, *(["cv.folds=2"] if kind == "cv=kfold" else [])])
+    ledger = Ledger.load(result.run_dir)
+    (runs,) = families(ledger).values() if kind != "sweep" else [{}]
+    found = counts(result.notices)
+    assert {"cut_texts", "cut_tokens"} <= set(found)
+    for folder in runs.values():
+        for key, count in counts(read_result(folder).notices).items():
+            assert found[key] >= count
+    assert ledger.metrics["data/cut_tokens"] == found["cut_tokens"]
+    (told,) = [text for text in result.messages if "of the tokens of the training texts are not read" in text]
+    assert told.endswith(" runs).")
+    assert counts(result.to_json()["notices"]) == found
+
+
+def test_notices_that_runs_share_are_told_once() -> None:
+    same, few, many = Notice("a", 1, "one"), Notice("b", 2, "two"), Notice("b", 3, "three")
+    assert of_runs({"fold 0": as_plain([same, few]), "fold 1": as_plain([same, many])}) == [
+        same, Notice("b", 3, "three (fold 1, the most of 2 runs)"),
+    ]  # fmt: skip

@@ -15,8 +15,8 @@ from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
 from dlcli.cross_validation.holdout_refit import refit_holdout
 from dlcli.cross_validation.parent_report import write_parent_report
-from dlcli.cross_validation.refit import refit
-from dlcli.datasets.notices import as_plain
+from dlcli.cross_validation.refit import PLACE, refit
+from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
@@ -114,6 +114,11 @@ def cross_validate(
                 "There is a single split: the interval covers the training seed, not the choice of rows."
             )
         messages += chosen_by(folds, choices)
+        told = {place: result.notices for place, result in zip(places, results, strict=True)}
+        if config["cv"]["refit"]:
+            told[PLACE] = read_result(children.known[PLACE]).notices
+        notices = of_runs(told)
+        messages += sentences(notices, estimation.data.notices)
         messages += _checkpoint_messages(places, run_dirs)
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in results}
@@ -121,12 +126,16 @@ def cross_validate(
         recorder.tag("mlflow.note.content", "\n".join(messages))
         figures = {**summary.metrics, **final}
         recorder.finish(
-            {**figures, **recorded_baselines(summary.baselines(results) | baselines)},
+            {
+                **figures,
+                **recorded_baselines(summary.baselines(results) | baselines),
+                **notice_metrics(notices),
+            },
             step=max(config["trainer"].get("max_epochs") or 0, 0),
             result={
                 "metrics": list(figures),
                 "messages": messages,
-                "notices": as_plain(estimation.data.notices),
+                "notices": as_plain(notices),
                 "duration_s": round(time.monotonic() - started, 3),
                 "folds": [result.run_id for result in results],
                 "chosen": [result.params for result in results],

@@ -10,6 +10,7 @@ from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.cross_validation.refit import PLACE, refit
+from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
 from dlcli.files.disk import disk_errors
@@ -54,10 +55,14 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         ledger = Ledger.load(folder)
         epoch = round(ledger.metrics["best_epoch"]) + 1
         rows = len(unseen.split.train) + len(unseen.split.val)
+        notices = of_runs(
+            {"before the refit": first.notices, "refit": read_result(children.known[PLACE]).notices}
+        )
         messages = [
             f"The best epoch on the {len(unseen.split.val):,} val rows was {epoch}. The final model was trained on the "
             f"{rows:,} train and val rows for as many epochs, and tested once on {len(fold.split.test):,} final test "
             "rows.",
+            *sentences(notices, estimation.data.notices),
             *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),
         ]
         val = {name: value for name, value in first.metrics.items() if name.startswith("val/")}
@@ -65,11 +70,17 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         figures = {**val, **final}
         recorder.tag("mlflow.note.content", "\n".join(messages))
         recorder.finish(
-            {**figures, **recorded_baselines(baselines), "best_epoch": ledger.metrics["best_epoch"]},
+            {
+                **figures,
+                **recorded_baselines(baselines),
+                **notice_metrics(notices),
+                "best_epoch": ledger.metrics["best_epoch"],
+            },
             step=max(config["trainer"].get("max_epochs") or 0, 0),
             result={
                 "metrics": list(figures),
                 "messages": messages,
+                "notices": as_plain(notices),
                 "duration_s": round(time.monotonic() - started, 3),
                 "folds": [first.run_id],
                 "refit_run_id": Ledger.load(children.known[PLACE]).run_id,

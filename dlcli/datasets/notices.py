@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dlcli.errors import Problem
@@ -55,6 +55,34 @@ def notice_metrics(notices: Iterable[Notice]) -> dict[str, float]:
 def as_plain(notices: Iterable[Notice]) -> list[dict[str, Any]]:
     """Return notices as dictionaries for `--json` and the ledger."""
     return [asdict(notice) for notice in notices]
+
+
+def of_runs(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Notice]:
+    """Return the notices of several runs on the same data, such as folds.
+
+    Of notices that differ between the runs, the one with the largest count is returned, which names its run.
+
+    Args:
+        runs: the notices of each run, as `as_plain` returns them, by the name of the run.
+    """
+    found: dict[str, list[tuple[str, Notice]]] = {}
+    for name, notices in runs.items():
+        for notice in notices:
+            found.setdefault(notice["key"], []).append((name, Notice(**notice)))
+    merged = []
+    for own in found.values():
+        name, most = max(own, key=lambda pair: pair[1].count)
+        same = len(own) >= len(runs) and all(notice == most for _, notice in own)
+        merged.append(
+            most if same else replace(most, text=f"{most.text} ({name}, the most of {len(runs)} runs)")
+        )
+    return merged
+
+
+def sentences(notices: Iterable[Notice], told: Iterable[Notice] = ()) -> list[str]:
+    """Return a sentence for each warning among notices, except those that have been told before."""
+    keys = {notice.key for notice in told}
+    return [f"{notice.text}." for notice in notices if notice.warns and notice.key not in keys]
 
 
 def first_names(names: Sequence[str], most: int = _NAMED) -> str:

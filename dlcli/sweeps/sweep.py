@@ -13,7 +13,7 @@ from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.cross_validation.fold_summary import mean_baselines
 from dlcli.cross_validation.refit import refit
-from dlcli.datasets.notices import as_plain
+from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
 from dlcli.errors import DiskFull, ExecutorError, Interrupted, TrainingError
 from dlcli.events import Listener, Note, RefitStarted, SweepPlanned, TrialEnded
 from dlcli.executors.base import Executor
@@ -79,22 +79,29 @@ def run_sweep(
             recorder.tag("dlcli.best_command", plan.command(best.params))
             values = zip(plan.objectives, best.values, strict=True)
             figures = {f"best/{objective.metric}": value for objective, value in values}
-            guesses = mean_baselines([read_result(folder) for folder in records.existing_folds(best)])
+            trained = [read_result(folder) for folder in records.existing_folds(best)]
+            guesses = mean_baselines(trained)
             final, tested = _refit(plan, records, run_dir, best, listen) if plan.options.refit else ({}, {})
             folds = len(plan.estimation.splits)
             resume = None if driver.is_complete else resume_command(recorder.ledger)
-            lines = [*messages(plan, standing, final, resume), *missing]
-            recorder.tag("mlflow.note.content", "\n".join(lines))
             refitted = records.children.known.get(_place_of_refit(best)) if plan.options.refit else None
+            parts = [f", fold {n}" for n in range(len(trained))] if len(trained) > 1 else [""]
+            told = {f"trial {best.number}{n}": run.notices for n, run in zip(parts, trained, strict=True)}
+            if refitted:
+                told["refit"] = read_result(refitted).notices
+            notices = of_runs(told)
+            own = sentences(notices, plan.experiment.data.notices)
+            lines = [*messages(plan, standing, final, resume), *own, *missing]
+            recorder.tag("mlflow.note.content", "\n".join(lines))
             winner = read_config_text(Ledger.load(refitted or best.run_dir))
             atomic_write(run_dir / WINNER_FILE, winner)
             recorder.finish(
-                {**figures, **final, **recorded_baselines(guesses | tested)},
+                {**figures, **final, **recorded_baselines(guesses | tested), **notice_metrics(notices)},
                 step=len(standing.trials),
                 result={
                     "metrics": [*figures, *final],
                     "messages": lines,
-                    "notices": as_plain(plan.experiment.data.notices),
+                    "notices": as_plain(notices),
                     "duration_s": round(time.monotonic() - started, 3),
                     "trials": [trial.to_json() for trial in standing.trials],
                     "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},
