@@ -19,7 +19,12 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, lest one worker ends with such a file while the other has nothing to do."""
+    """Files with slow tests come first, lest one worker ends with such a file while the other has nothing to do.
+
+    The workers must find the same names, so that none may contain the address of an object.
+    """
+    if addressed := [item.nodeid for item in items if " object at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"give these cases `ids`: {', '.join(addressed)}")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -59,8 +59,10 @@ def digest_of_file(path: Path, hint: Hint = ANEW, size: int | None = None) -> st
         raise CorruptRun(os_reason(error), str(path), _text(hint)) from error
 
 
-def check_file(path: Path, accepted: list[str], hint: Hint = ANEW) -> None:
+def check_file(path: Path, accepted: list[str], hint: Hint = ANEW, recorded_in: str = "") -> None:
     """Compare a file with its accepted digests: `SHA256`, or `SIZE:SHA256` of its first bytes.
+
+    `recorded_in` names the file of the digests, which may be the damaged one.
 
     Raises:
         CorruptRun: The file has none of these digests, is missing, or cannot be read.
@@ -72,7 +74,8 @@ def check_file(path: Path, accepted: list[str], hint: Hint = ANEW) -> None:
             found[size] = digest_of_file(path, hint, int(size) if size else None)
         if found[size] == wanted:
             return
-    raise CorruptRun("differs from what was recorded: SHA-256 mismatch", str(path), _text(hint))
+    where = f" in {recorded_in}" if recorded_in else ""
+    raise CorruptRun(f"differs from what was recorded{where}: SHA-256 mismatch", str(path), _text(hint))
 
 
 def _text(hint: Hint) -> str:

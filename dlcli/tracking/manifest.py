@@ -70,7 +70,7 @@ class Manifest:
             CorruptRun: A file differs, is missing, or was not written by dlcli.
         """
         for name in names:
-            check_file(self._folder / name, self.accepted.get(name, []), hint)
+            check_file(self._folder / name, self.accepted.get(name, []), hint, MANIFEST_FILE)
 
     def replace(
         self,

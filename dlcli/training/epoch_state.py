@@ -19,7 +19,7 @@ from dlcli.errors import CorruptRun, DlcliError, Problem, first_line
 from dlcli.files.paths import display
 from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import check_stored
-from dlcli.tracking.manifest import Manifest
+from dlcli.tracking.manifest import MANIFEST_FILE, Manifest
 
 LAST = "last.ckpt"
 
@@ -76,7 +76,8 @@ def find_progress(
     manifest = Manifest.load(folder)
     hint = start_over or _START_OVER.format(folder=display(folder))
     if manifest is not None and manifest.run_id != run_id:
-        raise CorruptRun(f"the checkpoints belong to another run, {manifest.run_id}", str(folder), hint)
+        message = f"the checkpoints belong to another run, {manifest.run_id}, says {MANIFEST_FILE}"
+        raise CorruptRun(message, str(folder), hint)
     damaged: list[Problem] = []
     for file in (folder / LAST, folder / PREVIOUS):
         if not os.path.lexists(file) and (file.name == PREVIOUS or not _is_recorded(manifest, file.name)):

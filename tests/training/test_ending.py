@@ -72,7 +72,7 @@ class StopsAt(Callback):
         {"callbacks": [EarlyStopping("val/loss", patience=1, check_on_train_epoch_end=False)]},
         {"min_steps": 60, "callbacks": [StopsAt()]},
     ],
-    ids=str,
+    ids=["stop", "max_steps", "limit_train_batches", "accumulation", "early stopping", "min_steps"],
 )
 def test_the_metrics_of_the_best_epoch_are_those_of_the_saved_weights(
     settings: dict[str, Any], tmp_path: Path
