@@ -178,7 +178,8 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Check the restored optimizer, and continue within an epoch."""
-        settle_restored(self.optimizers(use_pl_optimizer=False), dict(self.network.named_parameters()))
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        settle_restored(optimizer, dict(self.network.named_parameters()))
         self._averaged_step = self.trainer.global_step
         if self._within_epoch is not None:
             self._continue_within_epoch()
