@@ -78,6 +78,6 @@ def find_callback_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         # The nearest base class decides: an own subclass is treated like Lightning's class.
         base = next((base for base in kind.__mro__ if base in REFUSED or base in WORKING), None)
-        if base in REFUSED:
+        if base is not None and base in REFUSED:
             reason, instead = REFUSED[base]
             yield Problem(f"{kind.__name__} {reason}", f"callbacks.{name}", instead)

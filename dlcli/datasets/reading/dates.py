@@ -66,6 +66,11 @@ class DateFormat:
         return f"{words} {self.zone}".strip()
 
     @property
+    def has_no_day(self) -> bool:
+        """Whether all values are times of day, such as 13:30, which strptime reads as times of 1900-01-01."""
+        return all(pattern.startswith(("%H", "%I")) for pattern in self.patterns)
+
+    @property
     def order(self) -> str:
         """Whether days come before months (`day`) or after them (`month`); empty for other dates."""
         for pattern in self.patterns:

@@ -225,10 +225,11 @@ class _Deciding:
         if not found:
             return None
         column = replace(self._base, kind="date", date=found[0])
+        what = "times of day as dates of 1900-01-01," if found[0].has_no_day else "dates"
         if len(found) == 1:
             how = found[0].describe()
             return Verdict(
-                replace(column, note="; ".join(filter(None, [f"dates {how}" if how else "", note])))
+                replace(column, note="; ".join(filter(None, [f"{what} {how}" if how else "", note])))
             )
         row = pc.index(pc.is_in(strings, value_set=rest.slice(0, 1)), True).as_py()
         return Verdict(column, dates=found, examples=rest[:2].to_pylist(), where=self._place(row, self._name))

@@ -190,3 +190,11 @@ def test_spellings_of_a_category_follow_the_training_rows() -> None:
 def test_numbers_can_denote_missing_values() -> None:
     for values in (["1.5", "-999.0", "2"], [1.5, -999.0, 2.0], [1, -999, 2]):
         assert decided({"a": values}, missing={"a": [-999]})[2]["a"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "pattern"), [(["00:30", "13:45"], "%H:%M"), (["1:30 pm", "2:00 am"], "%I:%M %p")]
+)
+def test_times_of_day_are_told(values: list[str], pattern: str) -> None:
+    columns, *_ = decided({"at": values, "y": [1, 2]})
+    assert columns.panel() == {"read": f"at: times of day as dates of 1900-01-01, {pattern}"}
