@@ -172,7 +172,8 @@ class _DeferringLoader(Loader):
             if module.__spec__ is not None:
                 module.__spec__.loader = self._source
             if type(module) is _Deferred:
-                module.__class__ = ModuleType
+                plain: Any = module
+                plain.__class__ = ModuleType
             for name, value in self.given.items():
                 setattr(module, name, value)
             return module
