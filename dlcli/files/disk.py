@@ -45,8 +45,9 @@ def write_errors(path: Path | str, what: str = _RECORD, elsewhere: str = _RECORD
         if error.errno in _FULL:
             raise _full(path, what, elsewhere) from error
         reason = (error.strerror or str(error)).lower()
+        place = error.filename2 or path  # what a finished file was to replace
         raise InputError(
-            f"cannot write: {reason}", str(path), f"{elsewhere[0].upper()}{elsewhere[1:]}."
+            f"cannot write: {reason}", str(place), f"{elsewhere[0].upper()}{elsewhere[1:]}."
         ) from error
 
 

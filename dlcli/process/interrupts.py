@@ -94,5 +94,8 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = hook
+        # A supervised process is about to end. A duplicate that its parent passes on only now must not kill it.
+        is_ending = heard and on_signal is not None
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if not (is_ending and signal.getsignal(number) is again):
+                signal.signal(number, handler)
