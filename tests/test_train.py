@@ -58,7 +58,8 @@ def test_the_folder_is_complete(trained: Result) -> None:
         "mlflow.json",
         "predictions.parquet", "model_summary.txt", "checkpoints/last.ckpt",
         "checkpoints/digests.json", "model/digests.json", "model/MLmodel", "model/model.json",
-        "model/labels.json", "model/preprocessing.skops", "model/weights.safetensors", "model/requirements.txt",
+        "model/labels.json", "model/columns.json", "model/preprocessing.skops", "model/weights.safetensors",
+        "model/requirements.txt",
         "model/python_env.yaml", "plots/confusion_matrix.png", "plots/learning_curves.png", "plots/roc.png",
         "plots/precision_recall.png", "plots/reliability.png", "breakdown.csv",
     }  # fmt: skip
