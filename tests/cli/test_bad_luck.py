@@ -95,7 +95,7 @@ def test_a_corrupted_model_is_told(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:100])
     done = run(["eval", "last"], tmp_path)
     assert done.returncode == 1
-    assert "differs from what was recorded: SHA-256 mismatch" in " ".join(done.stderr.split())
+    assert "differs from what was recorded in digests.json: SHA-256 mismatch" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
