@@ -27,7 +27,7 @@ from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice, as_plain, notice_metrics
 from dlcli.datasets.raw_rows import load_data
-from dlcli.datasets.reading.told import column_notices
+from dlcli.datasets.reading.column_notices import column_notices
 from dlcli.distributed.ranks import gathered, run_rank
 from dlcli.distributed.world import World
 from dlcli.errors import Interrupted, Pruned, TrainingError

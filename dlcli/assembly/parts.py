@@ -61,7 +61,7 @@ class Parts:
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
-    """Build the preprocessing that a configuration describes, which is told how the model reads texts."""
+    """Build a configuration's preprocessing; one of texts receives how the model reads them."""
     facts = text_facts(locate(config["model"][TARGET]))
     preprocessing: Preprocessing = build(config["preprocessing"], where="preprocessing", **facts)
     return preprocessing

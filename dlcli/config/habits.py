@@ -146,7 +146,7 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
             return None
     if not meant.strange:
         return None
-    if meant.command == "resume":  # only these may differ from the run that goes on
+    if meant.command == "resume":  # only these may differ from the resumed run
         run, *others = meant.words
         meant.words = [run, *(word for word in others if word.startswith(("trainer.", "executor.", "-")))]
     names = ", ".join(meant.strange)

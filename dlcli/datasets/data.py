@@ -52,7 +52,7 @@ class Data:
             other rows.
         warnings: peculiarities of the rows that are not errors, with their place in the file.
         notices: what reading left out or converted, with numbers, which are recorded.
-        kinds: for images in files, the number of each kind of pixels; new images of other kinds are told.
+        kinds: for images in files, the number of each kind of pixels; new images of other kinds are reported.
         columns: how the columns of a table are read, which is saved with the model.
     """
 

@@ -22,7 +22,7 @@ class Notice:
         text: sentence for the user, without a full stop.
         where: key or place that it is about.
         hint: what the user can do.
-        warns: whether something that may be wanted is lost; other notices are told, but are no warning.
+        warns: whether something that may be wanted is lost; other notices are shown, but are not warnings.
     """
 
     key: str

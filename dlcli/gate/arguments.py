@@ -90,7 +90,7 @@ def refused(place: str, target: str, node: Mapping[str, Any]) -> str | None:
 def refused_fact(section: str, facts: Mapping[str, Any]) -> str | None:
     """Return the first fact of a saved model that dlcli does not record for a section, or None.
 
-    Facts become arguments like those of the node, so that any other name would be an argument that nobody has checked.
+    Facts become arguments like those of the node, so that any other name would be an unchecked argument.
     """
     known = SUPPLIED[section].keys() - _NO_FACTS
     return next((name for name, value in facts.items() if name not in known or not _is_plain(value)), None)

@@ -99,7 +99,7 @@ class SavedModel:
         return self.outputs_of(as_fields(fields), device)
 
     def notices(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return what is told about new rows with these counts."""
+        """Return the notices about new rows with these counts."""
         return (
             self.preprocessing.notices_of_new(counts) if isinstance(self.preprocessing, CountsNewRows) else []
         )
@@ -230,7 +230,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
             facts = _as_tuples(description["model_facts"])
             _check_weights(folder / _WEIGHTS)
-            if not gate.may_download:  # of somebody else
+            if not gate.may_download:  # of another user
                 check_declared_size(description["model"], facts, folder / _WEIGHTS)
             model: nn.Module = build(description["model"], where="model", **facts, restored=True)
         load_weights(model, str(folder / _WEIGHTS))

@@ -12,10 +12,10 @@ import numpy as np
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import Expected, Targets, evaluating
-from dlcli.datasets.images.told import unseen_kinds
+from dlcli.datasets.images.pixel_notices import unseen_kinds
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.raw_rows import read_rows
-from dlcli.datasets.reading.told import unseen_notices
+from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.images import depth_of_model

@@ -16,8 +16,8 @@ from dlcli.datasets.images.decoding import Background, Fit
 from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.images.loading import TYPES, Bits, ImageOptions, OnBad, load_images
 from dlcli.datasets.images.paths import PathFinder
+from dlcli.datasets.images.pixel_notices import unseen_kinds
 from dlcli.datasets.images.tables import image_entries, read_paths
-from dlcli.datasets.images.told import unseen_kinds
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.tables.files import is_table, require_file
 from dlcli.datasets.tables.pieces import STDIN

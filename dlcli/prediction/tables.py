@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.options import ReadingOptions
-from dlcli.datasets.reading.told import unseen_notices
 from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection, Piece

@@ -43,7 +43,7 @@ class HasNotices(Protocol):
     """A preprocessing that knows, after fitting, what it cuts or converts."""
 
     def notices(self) -> list[Notice]:
-        """Return what is told about the training rows."""
+        """Return the notices about the training rows."""
 
 
 @runtime_checkable
@@ -54,11 +54,11 @@ class CountsNewRows(Protocol):
         """Return the fields as `transform` does, and counts, which are added over pieces of the rows."""
 
     def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
-        """Return what is told about new rows with these counts."""
+        """Return the notices about new rows with these counts."""
 
 
 def notices_of(preprocessing: Any) -> list[Notice]:
-    """Return what is told about the training rows, if the preprocessing knows anything."""
+    """Return the notices about the training rows, if the preprocessing has any."""
     return preprocessing.notices() if isinstance(preprocessing, HasNotices) else []
 
 

@@ -134,7 +134,7 @@ def length_that_keeps(full: np.ndarray, most: int, share: float = KEPT) -> int:
 
 
 def told_of_training(counts: Mapping[str, int], length: int | None, longest: int) -> list[Notice]:
-    """Return what is told about the training texts with these counts.
+    """Return the notices about the training texts with these counts.
 
     Args:
         counts: as `Tokens.measured` returns them.
@@ -167,7 +167,7 @@ def told_of_training(counts: Mapping[str, int], length: int | None, longest: int
 
 
 def told_of_new(counts: Mapping[str, int], trained: Mapping[str, int], length: int | None) -> list[Notice]:
-    """Return what is told about new texts: what is cut, and tokens that training did not see."""
+    """Return the notices about new texts: what is cut, and tokens that training did not see."""
     notices = []
     texts, tokens = counts.get("texts", 0), counts.get("tokens", 0)
     if cut := counts.get("cut_texts", 0):

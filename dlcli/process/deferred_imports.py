@@ -302,7 +302,7 @@ class _NothingOptimized(metaclass=_IsOptimized):
 
 
 def _find_part(package: str, name: str) -> ModuleSpec | None:
-    """Find a module of the compiler, whose modules cannot be imported before their package."""
+    """Find a module of a package whose modules cannot be imported before it."""
     module = sys.modules[package]
     loader = vars(module).get("__loader__")
     if not isinstance(module, _Deferred) or not isinstance(loader, _DeferringLoader) or loader.is_running:

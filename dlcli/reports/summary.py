@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import Notice, told
+from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.told import unseen_notices
 from dlcli.files.paths import display
 from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing

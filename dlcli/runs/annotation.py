@@ -92,7 +92,7 @@ def _checked(text: str, where: str) -> str:
 def _changed(run_dir: Path, tags: Mapping[str, str], name: str | None = None) -> AnnotatedRun:
     """Write the ledger while no process records the run, then bring MLflow up to date.
 
-    The run's entry is made before, and stays until MLflow has the change: after a kill, the next command goes on.
+    The run's entry is made before, and stays until MLflow has the change: after a kill, the next command continues.
     """
     ledger, status = with_true_status(Ledger.load(run_dir))
     if not ledger.is_in_place:

@@ -89,7 +89,7 @@ def cmaes(
 ) -> BaseSampler:
     """CMA-ES (Hansen and Ostermeier, 2001) for numbers; choices are drawn at random.
 
-    A resumed sweep over numbers only is started anew near the good trials so far (warm start, Nomura et al., 2021).
+    A resumed sweep over numbers only restarts near the good trials so far (warm start, Nomura et al., 2021).
 
     Args:
         seed: of this trial.

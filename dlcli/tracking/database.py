@@ -151,7 +151,7 @@ def _repair(file: Path, tell: Callable[[str], None]) -> None:
 
 
 def check_no_programs(file: Path) -> None:
-    """Check that a runs folder's store, which somebody else may have made, runs nothing when it is used.
+    """Check that a runs folder's store, which may come from another user, runs no code when it is used.
 
     Raises:
         StoreError: The file has triggers, or views in the place of tables.

@@ -45,7 +45,7 @@ _DATES = 5
 def decide(
     cells: list[pa.Table], options: ReadingOptions, place: Place, separator: str = ","
 ) -> tuple[Columns, tuple[Problem, ...]]:
-    """Return what each column means, and what the user is told about it: doubts, with the key that decides.
+    """Return what each column means, and the doubts about it, with the key that decides.
 
     Args:
         cells: one table with the cells as they stand in the file; those of a text file are strings. Columns that are

@@ -25,7 +25,7 @@ class Verdict:
         dates: formats of dates between which the file decides.
         examples: some of the values that can be read in two ways.
         where: the place of the first value.
-        warnings: what the user is told.
+        warnings: shown to the user.
     """
 
     column: Column

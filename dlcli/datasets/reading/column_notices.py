@@ -1,4 +1,4 @@
-"""What is told about the columns of a table: which are left out, converted, or have categories that training lacks."""
+"""Notices about the columns of a table: which are left out, converted, or have categories that training lacks."""
 
 from __future__ import annotations
 

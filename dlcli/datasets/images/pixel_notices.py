@@ -1,4 +1,4 @@
-"""What is told about the pixels of images: which kinds there are, and how they were converted."""
+"""Notices about the pixels of images: which kinds there are, and how they were converted."""
 
 from __future__ import annotations
 
@@ -59,39 +59,36 @@ def pixel_notices(headers: Sequence[ImageHeader], decoder: Decoder, place: Path)
             where,
             warns=False,
         )
-    if see_through := sum(header.transparent for header in headers):
-        how = "read without it" if decoder.background == "ignore" else f"put on {decoder.background}"
-        yield Notice(
+    how = "read without it" if decoder.background == "ignore" else f"put on {decoder.background}"
+    # The key, the number of images, what was done with them, and what to do if that was not intended.
+    for key, count, done, hint in (
+        (
             "transparent_images",
-            see_through,
-            f"{counted(see_through, 'image')} with transparency {how} (dataset.background)",
-            where,
-            warns=False,
-        )
-    if turned := sum(header.turned for header in headers):
-        yield Notice(
+            sum(header.transparent for header in headers),
+            f"with transparency {how} (dataset.background)",
+            "",
+        ),
+        (
             "turned_images",
-            turned,
-            f"{counted(turned, 'image')} turned upright by the orientation in the file",
-            where,
-            warns=False,
-        )
-    if paged := sum(header.paged for header in headers):
-        yield Notice(
+            sum(header.turned for header in headers),
+            "turned upright by the orientation in the file",
+            "",
+        ),
+        (
             "first_frames",
-            paged,
-            f"{counted(paged, 'image')} with several frames or pages: the first one is read",
-            where,
-            "Save the frames as images of their own if they are to be rows.",
-        )
-    if shallow := sum(header.shallow for header in headers):
-        yield Notice(
+            sum(header.paged for header in headers),
+            "with several frames or pages: the first one is read",
+            "Save the frames as images of their own to use them as rows.",
+        ),
+        (
             "shallow_images",
-            shallow,
-            f"{counted(shallow, 'image')} in colour with more than 8 bits per channel read with 8 bits",
-            where,
+            sum(header.shallow for header in headers),
+            "in colour with more than 8 bits per channel read with 8 bits",
             "Save them as 16-bit .png, which is read in full.",
-        )
+        ),
+    ):
+        if count:
+            yield Notice(key, count, f"{counted(count, 'image')} {done}", where, hint, warns=bool(hint))
 
 
 def unseen_kinds(kinds: Mapping[str, int], trained: Mapping[str, int], where: str) -> Iterator[Notice]:
