@@ -55,6 +55,23 @@ def _quick_stores() -> Iterator[None]:
         event.remove(Engine, "connect", forget_the_disk)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _coarse_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Plots are drawn with large pixels and without a layout, which take longer than a small training run.
+
+    The tests of the plots themselves draw them as users see them.
+    """
+    if request.path.parent.name == "reports":
+        yield
+        return
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dlcli.reports.style.DPI", 20)
+        patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees this machine's settings, or leaves anything outside its own folder."""

@@ -23,8 +23,8 @@ from tests.processes import run, start, wait_until
 # Small steps and a checkpoint after every chunk of them: a kill falls into epochs, between them, between folds, and
 # into the writing of checkpoints and reports.
 EXPERIMENT = [
-    "dataset=iris", "dataset.batch_size=1", "model=mlp", "model.hidden=8", "model.dropout=0.2", "cv=kfold",
-    "cv.folds=3", "trainer.max_epochs=5", "trainer.accelerator=cpu", "tracking.checkpoint_minutes=0.00001",
+    "dataset=iris", "dataset.batch_size=2", "model=mlp", "model.hidden=8", "model.dropout=0.2", "cv=kfold",
+    "cv.folds=3", "trainer.max_epochs=3", "trainer.accelerator=cpu", "tracking.checkpoint_minutes=0.00001",
     "run_name=killed",
 ]  # fmt: skip
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,8 @@ def test_the_environment_lists_each_package_once() -> None:
     assert len(names) == len(set(names))
     assert names == sorted(names)
     assert {"torch", "mlflow", "dlcli"} <= set(names)
+    read_whole = {
+        f"{package.metadata['Name']}=={package.metadata['Version']}" for package in metadata.distributions()
+    }
+    assert set(lines) <= read_whole
+    assert len(names) == len({line.partition("==")[0].lower() for line in read_whole})
