@@ -45,9 +45,9 @@ def rate(folder: str, threads: str, jobs: int) -> float:
 
 
 def one(folder: str, jobs: int) -> None:
-    from dlcli import runner
     from dlcli.events import Event, TrialEnded
     from dlcli.process.quiet import quiet
+    from dlcli.runner.sweep import sweep
 
     ends: list[float] = []
 
@@ -56,7 +56,7 @@ def one(folder: str, jobs: int) -> None:
             ends.append(time.monotonic())
 
     with quiet():
-        runner.sweep([*COMMAND, f"executor.jobs={jobs}", f"runs_dir='{folder}'"], listen=clock)
+        sweep([*COMMAND, f"executor.jobs={jobs}", f"runs_dir='{folder}'"], listen=clock)
     # The first trial of each slot has the start of its worker in it.
     print(json.dumps({"rate": 60 * (TRIALS - jobs) / (ends[-1] - ends[jobs - 1])}))
 

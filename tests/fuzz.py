@@ -107,7 +107,9 @@ def try_file(seed: int) -> tuple[str, object]:
 
 def try_run(seed: int) -> tuple[str, object]:
     import dlcli
-    from dlcli.runner import compare, evaluate, resume
+    from dlcli.runner.compare import compare
+    from dlcli.runner.evaluate import evaluate
+    from dlcli.runner.resume import resume
     from dlcli.runs.folder import open_run
 
     chance = random.Random(seed)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dlcli import runner
 from dlcli.process.quiet import quiet
+from dlcli.runner.sweep import sweep
 
 with quiet(), TemporaryDirectory() as folder:
     words = [
@@ -14,4 +14,4 @@ with quiet(), TemporaryDirectory() as folder:
         "trainer.max_epochs=1",
         "trainer.accelerator=cpu",
     ]
-    runner.sweep(words, runs_dir=Path(folder))
+    sweep(words, runs_dir=Path(folder))

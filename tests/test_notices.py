@@ -11,13 +11,17 @@ import torch
 from PIL import Image
 
 import dlcli
-from dlcli import runner
 from dlcli.cross_validation.children import families
 from dlcli.datasets.notices import Notice, as_plain, of_runs
 from dlcli.events import Event, Note, TrainingStarted, Warned
 from dlcli.events import JobEvent as FromJob
 from dlcli.prediction.predict import NewData
 from dlcli.result import Result
+from dlcli.runner.check import check
+from dlcli.runner.evaluate import evaluate
+from dlcli.runner.predict import predict
+from dlcli.runner.sweep import sweep
+from dlcli.runner.train import train
 from dlcli.runs.folder import read_result
 from dlcli.tracking.ledger import Ledger
 
@@ -45,7 +49,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result, list[E
     (folder / "pics" / "notes.txt").write_text("x")
     events: list[Event] = []
     words = ["dataset=image_folder", f"dataset.path='{folder}/pics'", "model=linear", *FAST]
-    result = runner.train([*words, "run_name=deep"], runs_dir=folder / "runs", listen=events.append)
+    result = train([*words, "run_name=deep"], runs_dir=folder / "runs", listen=events.append)
     return folder, result, events
 
 
@@ -72,17 +76,17 @@ def test_prediction_reads_as_training_did(deep: tuple[Path, Result, list[Event]]
     folder, result, _ = deep
     tables, events = [], []
     data = NewData.of([f"{folder}/pics/Test"])
-    done = runner.predict("deep", data, folder / "out.jsonl", runs_dir=folder / "runs", listen=events.append)
+    done = predict("deep", data, folder / "out.jsonl", runs_dir=folder / "runs", listen=events.append)
     assert done.lines == 6
     tables = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     recorded = dlcli.evaluate("deep", runs_dir=folder / "runs").metrics["test/accuracy"]
     right = np.mean([line["prediction"] == Path(line["file"]).parent.name for line in tables])
     assert right == pytest.approx(recorded)
     assert not [event for event in events if isinstance(event, Warned)]
-    again = runner.evaluate("deep", runs_dir=folder / "runs", file=folder / "pics" / "Test")
+    again = evaluate("deep", runs_dir=folder / "runs", file=folder / "pics" / "Test")
     for name, value in again.metrics.items():
         assert value == pytest.approx(result.metrics[name], abs=1e-5)
-    everything = runner.evaluate("deep", runs_dir=folder / "runs", file=folder / "pics")
+    everything = evaluate("deep", runs_dir=folder / "runs", file=folder / "pics")
     assert counts(everything.notices)["training_rows"] == 12
     # The same rows as arrays.
     model = dlcli.load_run("deep", runs_dir=folder / "runs")
@@ -97,7 +101,7 @@ def test_new_images_of_another_kind_are_told(deep: tuple[Path, Result, list[Even
     Image.new("RGBA", (9, 9)).save(new / "a.png")
     (new / "b.heic").write_bytes(b"x")
     events: list[Event] = []
-    done = runner.predict(
+    done = predict(
         "deep", NewData.of([str(new)]), folder / "new.csv", runs_dir=folder / "runs", listen=events.append
     )
     assert counts(done.notices) == {
@@ -122,15 +126,15 @@ def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: p
     Path("t.csv").write_text("\n".join(lines) + "\n")
     base = ["dataset=text", "dataset.path=t.csv", "dataset.target=label", *FAST]
     cut = [*base, "model=linear", "preprocessing.max_length=15"]
-    rehearsal, profile = runner.check(cut, runs_dir=tmp_path / "runs")
+    rehearsal, profile = check(cut, runs_dir=tmp_path / "runs")
     assert counts(rehearsal.notices)["cut_tokens"] == pytest.approx(0.75)
     (warning,) = [warning for warning in profile.warnings if "of the tokens" in warning.message]
     assert warning.where == "preprocessing.max_length"
-    result = runner.train([*cut, "run_name=cut"], runs_dir=tmp_path / "runs")
+    result = train([*cut, "run_name=cut"], runs_dir=tmp_path / "runs")
     assert counts(result.notices)["cut_tokens"] == pytest.approx(0.75)
     assert any("75.0% of the tokens of the training texts are not read" in text for text in result.messages)
 
-    whole = runner.train([*base, "model=mlp", "run_name=whole"], runs_dir=tmp_path / "runs")
+    whole = train([*base, "model=mlp", "run_name=whole"], runs_dir=tmp_path / "runs")
     assert counts(whole.notices) == {"longest_text": 60}
     model = dlcli.load_run("whole", runs_dir=tmp_path / "runs")
     texts = [line.rpartition(",")[0] for line in lines[1:]]
@@ -140,7 +144,7 @@ def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: p
 
     Path("new.txt").write_text("new words only\n" + texts[0] + "\n")
     events: list[Event] = []
-    done = runner.predict(
+    done = predict(
         "cut", NewData.of(["new.txt"]), Path("out.csv"), runs_dir=tmp_path / "runs", listen=events.append
     )
     assert counts(done.notices)["cut_texts"] == 1
@@ -164,9 +168,9 @@ def test_parents_tell_what_their_runs_cut(kind: str, tmp_path: Path, monkeypatch
     ]
     words += ["preprocessing.max_length=10"]
     if kind == "sweep":
-        result = runner.sweep([*words, "sweep.trials=1", "optimizer.lr=0.1,0.2"])
+        result = sweep([*words, "sweep.trials=1", "optimizer.lr=0.1,0.2"])
     else:
-        result = runner.train([*words, kind, *(["cv.folds=2"] if kind == "cv=kfold" else [])])
+        result = train([*words, kind, *(["cv.folds=2"] if kind == "cv=kfold" else [])])
     ledger = Ledger.load(result.run_dir)
     (runs,) = families(ledger).values() if kind != "sweep" else [{}]
     found = counts(result.notices)

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 import dlcli
-from dlcli import runner
 from dlcli.config.compose import compose
 from dlcli.config.folders import options
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError
 from dlcli.events import Event, JobEvent, StepsDone
+from dlcli.runner.train import train
 from dlcli.runs.folder import recorded_epochs
 from dlcli.splits.split import Split, limit_splits
 from tests.conftest import write_mnist
@@ -136,7 +136,7 @@ def test_a_run_with_many_arguments_is_killed_and_resumed(tmp_path: Path) -> None
             raise PowerCut
 
     with pytest.raises(PowerCut):
-        runner.train([*words, f"runs_dir='{tmp_path}/killed'"], listen=cut)
+        train([*words, f"runs_dir='{tmp_path}/killed'"], listen=cut)
     (ledger,) = (tmp_path / "killed").glob("*/*/artifacts/ledger.json")
     resumed = dlcli.resume(ledger.parent)
     assert resumed.metrics == whole.metrics

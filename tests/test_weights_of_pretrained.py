@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dlcli import runner
 from dlcli.errors import ConfigError, RunNotFound
 from dlcli.result import Result
+from dlcli.runner.evaluate import evaluate
+from dlcli.runner.train import train as run_train
 from dlcli.tracking.ledger import Ledger
 
 MODEL = [
@@ -21,7 +22,7 @@ MODEL = [
 
 
 def train(runs: Path, *overrides: str) -> Result:
-    return runner.train([*MODEL, f"runs_dir='{runs}'", *overrides])
+    return run_train([*MODEL, f"runs_dir='{runs}'", *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_a_pretrained_model_starts_from_the_weights_of_a_run(
     tags = Ledger.load(result.run_dir).tags
     assert tags.get("dlcli.weights_run") == (None if how == "elsewhere" else frozen.run_id)
     assert len(tags["dlcli.weights_fingerprint"]) == 32
-    evaluated = runner.evaluate(str(result.run_dir), runs_dir=runs).metrics
+    evaluated = evaluate(str(result.run_dir), runs_dir=runs).metrics
     assert evaluated["test/loss"] == pytest.approx(result.metrics["test/loss"], rel=1e-5)
 
 

@@ -26,7 +26,7 @@ def check(
     estimates memory, disk space and the time of an epoch.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli import runner
+        from dlcli.runner import check as runner
 
         found, data = runner.check(overrides or (), conf_dir or (), runs_dir=runs_dir)
         if json:

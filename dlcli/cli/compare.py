@@ -30,8 +30,8 @@ def compare(
     or the bootstrap; three runs or more with Holm's correction and the Friedman test.
     """
     with session(json) as terminal:
-        from dlcli import runner
         from dlcli.formatting import counted, number
+        from dlcli.runner import compare as runner
 
         found = runner.compare(runs, metric, picture, runs_dir)
         if json:

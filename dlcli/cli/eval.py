@@ -33,8 +33,8 @@ def eval(  # the command's name
     - `dlcli eval penguins --file data/penguins.csv`
     """
     with session(json, supervised=True) as terminal:
-        from dlcli import runner
         from dlcli.files.paths import display
+        from dlcli.runner import evaluate as runner
 
         result = runner.evaluate(
             run,

@@ -29,8 +29,8 @@ def export(
     read back and compared with the model on rows of the run's data.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli import runner
         from dlcli.files.paths import display
+        from dlcli.runner import export as runner
 
         found = runner.export(
             run, output, overrides or (), conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust

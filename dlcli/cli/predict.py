@@ -63,10 +63,10 @@ def predict(
     """
     to_person = output is None and sys.stdout.isatty()
     with session(json, data=output is None, supervised=True) as terminal:
-        from dlcli import runner
         from dlcli.files.paths import display
         from dlcli.prediction.output import as_dicts
         from dlcli.prediction.predict import NewData
+        from dlcli.runner import predict as runner
 
         rows: list[dict[str, Any]] = []
         to_document = nullcontext(lambda table: rows.extend(as_dicts(table)))

@@ -33,8 +33,8 @@ def resume(
     `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli import runner
         from dlcli.resumption import NOTHING_LEFT
+        from dlcli.runner import resume as runner
         from dlcli.terminal.progress import Progress
 
         flags = {"executor.jobs": jobs, "sweep.trials": trials}

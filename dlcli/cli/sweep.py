@@ -39,8 +39,8 @@ def sweep(
     Each trial is a child run of the sweep. `dlcli resume` continues a sweep that was stopped.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli import runner
         from dlcli.config.overrides import quoted
+        from dlcli.runner import sweep as runner
         from dlcli.terminal.progress import Progress
 
         flags = {
@@ -51,7 +51,7 @@ def sweep(
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if dry_run:
-            _tell(terminal, runner.forecast(asked, conf_dir or (), runs_dir, terminal.sentence), json)
+            _tell(terminal, runner.estimate(asked, conf_dir or (), runs_dir, terminal.sentence), json)
             return
         with Progress(terminal, "dlcli sweep", notes_below_panel=True) as listen:
             result = runner.sweep(asked, conf_dir or (), runs_dir, listen)

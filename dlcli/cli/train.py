@@ -30,9 +30,8 @@ def train(
     - `dlcli train dataset=iris model=mlp cv=stratified_kfold --jobs 2`
     """
     with session(json, supervised=True) as terminal:
-        from dlcli import runner
+        from dlcli.config.misspelt import refuse_misspelt
         from dlcli.config.overrides import quoted
-        from dlcli.terminal.progress import Progress
 
         flags = {
             "executor.jobs": jobs,
@@ -40,6 +39,11 @@ def train(
             "run_name": quoted(name) if name is not None else None,
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+        refuse_misspelt(asked, conf_dir or ())  # before the imports below, which take seconds
+
+        from dlcli.runner import train as runner
+        from dlcli.terminal.progress import Progress
+
         with Progress(terminal, "dlcli train") as listen:
             result = runner.train(asked, conf_dir or (), runs_dir, listen)
         tell_outcome(terminal, result, json)

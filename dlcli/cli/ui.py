@@ -17,6 +17,6 @@ def ui(
 ) -> None:
     """Open the MLflow UI on the store that dlcli records to."""
     with session() as terminal:
-        from dlcli import runner
+        from dlcli.runner import ui as runner
 
         runner.ui(port, runs_dir=runs_dir, tell=terminal.note)

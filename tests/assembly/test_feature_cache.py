@@ -15,12 +15,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from dlcli import runner
 from dlcli.datasets.data import Data
 from dlcli.events import Event, FeaturesComputed, JobEvent, TrainingStarted
 from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_image import PretrainedImage
 from dlcli.preprocessing.image import Image
+from dlcli.runner.check import check
+from dlcli.runner.train import train
 from dlcli.training.feature_store import FeatureStore
 from dlcli.training.features import Features, MappedRows
 from dlcli.training.finetuning import FeatureExtraction
@@ -72,8 +73,8 @@ class Told:
 
 def test_the_figures_are_those_without_a_cache(weights: Path, computed: list[int]) -> None:
     overrides, told = [*MODEL, f"model.weights='{weights}'"], Told()
-    plain = runner.train([*overrides, "finetune.cache=false"])
-    cached = runner.train(overrides, listen=told)
+    plain = train([*overrides, "finetune.cache=false"])
+    cached = train(overrides, listen=told)
     assert cached.metrics == pytest.approx(plain.metrics, rel=1e-5, abs=1e-5)
     one, other = (load_model(result.run_dir / "model").network.state_dict() for result in (plain, cached))
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
@@ -81,7 +82,7 @@ def test_the_figures_are_those_without_a_cache(weights: Path, computed: list[int
     assert told.panel["features"].startswith("96 per row, computed once, cached in runs/.features/")
     computed.clear()
     again = Told()
-    runner.train([*overrides, "model.dropout=0.1", "trainer.max_epochs=1"], listen=again)
+    train([*overrides, "model.dropout=0.1", "trainer.max_epochs=1"], listen=again)
     assert not [n for n in computed if n > 8]
     assert not again.computed_so_far
 
@@ -94,13 +95,13 @@ def test_folds_share_them_and_each_row_is_computed_once(weights: Path, computed:
         "trainer.max_epochs=1",
         "trainer.limit_rows=null",
     ]
-    assert len(runner.train(overrides).folds) == 2
+    assert len(train(overrides).folds) == 2
     # Each row once; the others are the few rows of a rehearsal, and single rows that determine shapes.
     assert sum(n for n in computed if n > 8) <= 1797
 
 
 def test_check_tells_of_the_epochs_that_go_by_features(weights: Path, computed: list[int]) -> None:
-    found, _ = runner.check([*MODEL, f"model.weights='{weights}'"])
+    found, _ = check([*MODEL, f"model.weights='{weights}'"])
     assert found.features_seconds > 0
     assert found.features_bytes == 3 * 128 * 96 * 4
     # One row determines the shape, 64 rows the time; no training step computes features.
@@ -111,7 +112,7 @@ def test_check_tells_of_the_epochs_that_go_by_features(weights: Path, computed: 
 def test_augmented_rows_have_them_computed_in_each_epoch(weights: Path, computed: list[int]) -> None:
     told = Told()
     overrides = [*MODEL, f"model.weights='{weights}'", "augmentation=digits", "trainer.max_epochs=1"]
-    runner.train(overrides, listen=told)
+    train(overrides, listen=told)
     assert told.panel["features"] == "computed in each epoch: augmentation changes the rows"
     assert sum(n for n in computed if n > 8) >= 3 * 128
     assert not Path("runs", ".features").exists()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from dlcli import runner
 from dlcli.errors import ConfigError, InputError
+from dlcli.runner.check import check
+from dlcli.runner.train import train
 
 IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
 
 
 def mistakes(*overrides: str, conf: Path | None = None) -> list[tuple[str, str, str]]:
     with pytest.raises(InputError) as caught:
-        runner.check(overrides, [conf] if conf else ())
+        check(overrides, [conf] if conf else ())
     return [(p.where, p.message, p.hint) for p in caught.value.problems]
 
 
@@ -56,10 +58,10 @@ def test_a_batch_of_no_rows_does_not_hide_what_the_rows_would_show() -> None:
 
 def test_what_needs_no_rows_is_told_with_the_first_mistakes() -> None:
     with pytest.raises(ConfigError) as caught:
-        runner.train([*IRIS, "model.hiden=3", "trainer.max_epochs=0"])
+        train([*IRIS, "model.hiden=3", "trainer.max_epochs=0"])
     assert [problem.where for problem in caught.value.problems] == ["model.hiden", "trainer.max_epochs"]
     with pytest.raises(InputError) as caught:
-        runner.train(["dataset=table", "dataset.path=no.csv", "dataset.target=y", "trainer.max_epochs=0"])
+        train(["dataset=table", "dataset.path=no.csv", "dataset.target=y", "trainer.max_epochs=0"])
     assert caught.value.problems[0].where == "trainer.max_epochs"
     assert caught.value.problems[1].message == "there is no such file"
 
@@ -150,7 +152,7 @@ def test_a_section_with_a_wrong_value_is_not_judged_twice() -> None:
 
 
 def test_the_figures_of_a_rehearsal(tmp_path: Path) -> None:
-    found, _ = runner.check(["model=mlp", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'"])
+    found, _ = check(["model=mlp", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'"])
     weights = (64 * 128 + 128) + (128 * 128 + 128) + (128 * 10 + 10)
     assert found.parameters == found.trainable == weights
     # 1,797 digits: a fifth are test rows, 15 % of the others validation rows.
@@ -172,7 +174,7 @@ def test_a_rehearsal_leaves_the_random_state_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    runner.check(IRIS)
+    check(IRIS)
     assert torch.equal(torch.rand(2), expected)
 
 
@@ -215,14 +217,13 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize(("command", "rows"), [(check, 16), (train, 8)], ids=["check", "train"])
 def test_a_model_that_fails_on_a_batch_is_told_before_a_run_is_made(
-    command: str, broken: Path, tmp_path: Path
+    command: Callable[..., object], rows: int, broken: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        getattr(runner, command)(["dataset=iris", "model=broken", "trainer.accelerator=cpu"], [broken])
+        command(["dataset=iris", "model=broken", "trainer.accelerator=cpu"], [broken])
     (problem,) = caught.value.problems
-    rows = 16 if command == "check" else 8
     assert problem.where == "model"
     assert problem.message.startswith("Broken fails on a batch: RuntimeError: ")
     assert f"mat1 and mat2 shapes cannot be multiplied ({rows}x4 and 3x3)" in problem.message
@@ -245,7 +246,7 @@ def test_what_else_fails_in_a_step(how: str, text: str, broken: Path) -> None:
 
 
 def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
-    _, data = runner.check([*IRIS, "scheduler=onecycle", "trainer.max_epochs=20"])
+    _, data = check([*IRIS, "scheduler=onecycle", "trainer.max_epochs=20"])
     (warning,) = data.warnings
     assert (warning.where, warning.hint) == (
         "callbacks.early_stopping",
@@ -253,7 +254,7 @@ def test_early_stopping_that_would_cut_a_cycle_short_is_warned_of() -> None:
     )
     assert warning.message.startswith("may stop training before the cycle of 20 epochs is complete")
     patient = "callbacks.early_stopping.patience=20"
-    _, data = runner.check([*IRIS, "scheduler=onecycle", "trainer.max_epochs=20", patient])
+    _, data = check([*IRIS, "scheduler=onecycle", "trainer.max_epochs=20", patient])
     assert not data.warnings
 
 

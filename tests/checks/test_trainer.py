@@ -11,12 +11,12 @@ import pytest
 import pytorch_lightning as pl
 from pytorch_lightning import callbacks
 
-from dlcli import runner
 from dlcli.checks.callbacks import REFUSED, WORKING
 from dlcli.checks.settings import find_config_warnings
 from dlcli.checks.steps import warn_of_steps
 from dlcli.config.reserved_keys import SUPPLIED
 from dlcli.errors import InputError
+from dlcli.runner.check import check
 from dlcli.training.trainer_arguments import ARGUMENTS, unsupported
 
 IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "trainer.md"
 
 def mistakes(*overrides: str) -> list[tuple[str, str, str]]:
     with pytest.raises(InputError) as caught:
-        runner.check([*IRIS, *overrides])
+        check([*IRIS, *overrides])
     return [(p.where, p.message, p.hint) for p in caught.value.problems]
 
 

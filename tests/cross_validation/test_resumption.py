@@ -12,11 +12,11 @@ import pytest
 from mlflow import MlflowClient
 
 import dlcli
-from dlcli import runner
 from dlcli.cross_validation import refit
 from dlcli.errors import ConfigError, DataError
 from dlcli.events import EpochDone, Event, JobEvent, Listener, Note
 from dlcli.result import Result
+from dlcli.runner.resume import resume
 from dlcli.runs.folder import recorded_epochs
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.recorder import Recorder
@@ -171,6 +171,6 @@ def test_a_run_that_stopped_early_says_that_it_is_not_continued(tmp_path: Path) 
     stopped = dlcli.train(asked)
     assert len(recorded_epochs(stopped.run_dir)) == 2
     heard: list[Event] = []
-    runner.resume(str(stopped.run_dir), ["trainer.max_epochs=9"], listen=heard.append)
+    resume(str(stopped.run_dir), ["trainer.max_epochs=9"], listen=heard.append)
     said = "Training had ended after 2 epochs, before trainer.max_epochs: it is not continued."
     assert JobEvent(0, Note(said)) in heard

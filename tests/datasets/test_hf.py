@@ -10,13 +10,14 @@ import datasets as hugging
 import numpy as np
 import pytest
 
-from dlcli import runner
 from dlcli.datasets.data import Data
 from dlcli.datasets.hf import load
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.datasets.texts import Texts
 from dlcli.errors import ConfigError, DataError
+from dlcli.runner.load_run import load_run
+from dlcli.runner.train import train
 from dlcli.splits.holdout import Holdout
 from dlcli.splits.kfold import KFold
 
@@ -154,9 +155,9 @@ def test_it_trains_with_the_matching_preprocessing(
     folder = request.getfixturevalue(name)
     words = ["dataset=hf", f"dataset.path={folder}", "trainer.max_epochs=1", "tracking.system_metrics=false"]
     words += ["preprocessing.tokens=characters"] if name == "saved" else ["preprocessing.scaling=none"]
-    result = runner.train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")
+    result = train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")
     assert 0 <= result.metrics["test/accuracy"] <= 1
-    model = runner.load_run(str(result.run_dir))
+    model = load_run(str(result.run_dir))
     assert repr(model.preprocessing) == (
         "Text(tokens='characters')" if name == "saved" else "Image(scaling='none')"
     )
@@ -212,4 +213,4 @@ def test_an_empty_text_is_reported_with_its_row(tmp_path: Path) -> None:
 def test_preprocessing_for_other_data_is_rejected(pictures: Path, tmp_path: Path) -> None:
     words = ["dataset=hf", f"dataset.path={pictures}", "preprocessing=text"]
     with pytest.raises(ConfigError, match="Text takes tokens data, but pictures is image data"):
-        runner.train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")
+        train([*words, "trainer.accelerator=cpu"], runs_dir=tmp_path / "runs")

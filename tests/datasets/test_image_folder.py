@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from dlcli import runner
 from dlcli.datasets.image_folder import load
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.errors import DataError
 from dlcli.preprocessing.image import Image as ImagePreprocessing
+from dlcli.runner.train import train
 from dlcli.splits.holdout import Holdout
 from dlcli.training.loader import BatchLoader
 
@@ -221,7 +221,7 @@ def test_images_in_files_are_the_same_rows_in_the_same_order(photos: Path) -> No
 
 def test_it_trains_from_files_as_from_memory(photos: Path, tmp_path: Path) -> None:
     runs = [
-        runner.train(
+        train(
             [
                 "dataset=image_folder", f"dataset.path='{photos}'", "dataset.size=8", "model=linear",
                 "dataset.batch_size=4", f"dataset.in_memory={where}", "trainer.max_epochs=2",

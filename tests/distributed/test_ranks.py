@@ -18,7 +18,6 @@ import torch
 from safetensors.torch import load_file
 
 import dlcli
-from dlcli import runner
 from dlcli.distributed.ranks import gathered
 from dlcli.distributed.recruits import keep_ranks, started_ranks
 from dlcli.errors import ConfigError, Interrupted, TrainingError
@@ -26,6 +25,8 @@ from dlcli.events import Event, JobEvent, StepsDone
 from dlcli.experiment import plan_experiment
 from dlcli.process.interrupts import interruptible
 from dlcli.process.quiet import quiet
+from dlcli.runner.resume import resume
+from dlcli.runner.train import train
 from dlcli.runs.folder import recorded_epochs
 from dlcli.sweeps.planning import plan_sweep
 from dlcli.sweeps.search_in_folds import plan_nested
@@ -158,13 +159,13 @@ def test_a_signal_ends_all_ranks_and_the_epoch_goes_on_from_its_middle(tmp_path:
     ]
     terminate = _At(60 + 36, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with quiet(), pytest.raises(Interrupted, match="SIGTERM") as stopped, interruptible():
-        runner.train([*steps, *TWO], runs_dir=tmp_path / "two", listen=terminate)
+        train([*steps, *TWO], runs_dir=tmp_path / "two", listen=terminate)
     ledger = Ledger.load(run_folder(tmp_path / "two"))
     assert ledger.status == "KILLED"
     assert f"Go on with it: dlcli resume {ledger.run_id[:8]} --runs-dir two" in stopped.value.__notes__
     assert not _ranks()
     seen: list[int] = []
-    two = runner.resume("last", runs_dir=tmp_path / "two", listen=_At(28, lambda: seen.append(1)))
+    two = resume("last", runs_dir=tmp_path / "two", listen=_At(28, lambda: seen.append(1)))
     one = dlcli.train([*steps, "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/one'"])
     assert seen
     assert two.metrics == pytest.approx(one.metrics, abs=1e-4)
@@ -187,7 +188,7 @@ def test_a_rank_that_dies_or_is_stopped_ends_the_training(
     idle = set(_ranks())  # left by an earlier test, with another limit
     act = _At(40, lambda: (set(_ranks()) - idle).pop().send_signal(number))
     with quiet(), pytest.raises(TrainingError, match=told):
-        runner.train([*ENDLESS, *TWO, "executor.silence=1"], runs_dir=tmp_path, listen=act)
+        train([*ENDLESS, *TWO, "executor.silence=1"], runs_dir=tmp_path, listen=act)
     ledger = Ledger.load(run_folder(tmp_path))
     assert ledger.status == "FAILED"
     assert re.search(told, ledger.error)

@@ -234,7 +234,7 @@ def cases() -> list[Hostile]:
             ("partial", "task.loss", lambda m: node("os.system", m, _partial_=True)),
             ("no name", "model._target_", lambda m: ["os.system"]),
             ("a name with a mapping", "model._target_", lambda m: {"_target_": "os.system"}),
-            ("another role", "model._target_", lambda m: "dlcli.runner.train"),
+            ("another role", "model._target_", lambda m: "dlcli.runner.train.train"),
             ("a task as model", "model._target_", lambda m: "dlcli.tasks.multiclass.Multiclass"),
             ("what dlcli sets", "model.restored", lambda m: False),
             ("no mapping", "model", lambda m: [1]),

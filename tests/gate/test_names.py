@@ -34,7 +34,7 @@ OTHERS = (
     "dlcli.models.mlp.MLP.forward", "dlcli.models.mlp.MLP.__init__", "dlcli.models.mlp",
     "dlcli.models.hub.transformers", "dlcli.models.weights.read_weights", "dlcli.datasets.shared_memory.pickle.loads",
     "dlcli.datasets.raw_rows.load_data", "dlcli.datasets.mnist.load_idx", "dlcli.datasets.hf._hub",
-    "dlcli.runner.train", "dlcli.job.run_job", "dlcli.cli.app.app", "dlcli.__main__.main",
+    "dlcli.runner.train.train", "dlcli.job.run_job", "dlcli.cli.app.app", "dlcli.__main__.main",
     "dlcli.process.program.run_program", "dlcli.train", "dlcli.executors.slurm.Slurm",
     "dlcli.executors.ray_cluster.Ray", "dlcli.executors.slurm.subprocess.run",
     "dlcli.templates.model.mynet.MyNet", "dlcli.preprocessing.table._Columns",

@@ -11,11 +11,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from dlcli import runner
 from dlcli.errors import ConfigError
 from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_image import PretrainedImage
 from dlcli.models.timm_catalog import PretrainedModel, pretrained_models
+from dlcli.runner.check import check
+from dlcli.runner.evaluate import evaluate
+from dlcli.runner.train import train
 
 # One of timm's tiny models for tests.
 TINY = "test_resnet"
@@ -161,7 +163,7 @@ def test_a_location_instead_of_an_architecture_gets_a_hint(name: str, expected: 
 
 def test_mistakes_are_reported_before_the_rows_are_read() -> None:
     with pytest.raises(ConfigError) as caught:
-        runner.check(
+        check(
             ["dataset=mnist", "dataset.root=absent", "model=pretrained_image", "model.architecture=resnet5"]
         )
     assert [problem.where for problem in caught.value.problems][:1] == ["model.architecture"]
@@ -181,7 +183,7 @@ def test_unavailable_weights_are_reported_with_what_to_download(
 def test_a_run_is_loaded_without_the_initial_weights_file(weights: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.safetensors"
     mine.write_bytes(weights.read_bytes())
-    result = runner.train(
+    result = train(
         [
             "model=pretrained_image", f"model.architecture={TINY}", f"model.weights='{mine}'", "model.input_size=16",
             "trainer=debug", "trainer.accelerator=cpu", f"runs_dir='{tmp_path}/runs'",
@@ -194,7 +196,7 @@ def test_a_run_is_loaded_without_the_initial_weights_file(weights: Path, tmp_pat
     backbone = model.network.model.backbone.state_dict()  # type: ignore[union-attr]
     state = torch_state(weights)
     assert all(torch.equal(value, state[name]) for name, value in backbone.items() if "conv1.0" not in name)
-    assert runner.evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
+    assert evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
 
 
 def test_the_catalog_equals_timm() -> None:

@@ -21,11 +21,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from dlcli import runner
 from dlcli.errors import ConfigError
 from dlcli.inference.saved_model import load_model
 from dlcli.models.pretrained_text import PretrainedText
 from dlcli.preprocessing.pretrained_text import PretrainedText as Preprocessing
+from dlcli.runner.check import check
+from dlcli.runner.evaluate import evaluate
+from dlcli.runner.train import train
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "it", "is", "a", "film"]
 
@@ -112,7 +114,7 @@ def test_a_run_does_not_need_the_folder(
 ) -> None:
     mine = tmp_path / "bert"
     shutil.copytree(bert, mine)
-    result = runner.train(
+    result = train(
         [
             "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
             f"model.name='{mine}'", f"finetune={finetune}",
@@ -122,7 +124,7 @@ def test_a_run_does_not_need_the_folder(
     shutil.rmtree(mine)
     monkeypatch.setitem(sys.modules, "peft", None)  # nor the library of the adapters
     assert result.metrics["test/accuracy"] > (0.9 if finetune == "fine_tuning" else 0.6)
-    assert runner.evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
+    assert evaluate(str(result.run_dir)).metrics["test/loss"] == result.metrics["test/loss"]
     assert len(load_model(result.run_dir / "model").predict(["it is good"])) == 1
 
 
@@ -132,10 +134,10 @@ def test_cached_features_give_the_metrics_of_the_raw_texts(bert: Path, films: Pa
         f"model.name='{bert}'", "finetune=feature_extraction",
         "optimizer.lr=0.01", "trainer.max_epochs=2", "trainer.accelerator=cpu", "dataset.batch_size=16",
     ]  # fmt: skip
-    anew = runner.train([*overrides, "finetune.cache=false"])
-    kept = runner.train(overrides)
+    anew = train([*overrides, "finetune.cache=false"])
+    kept = train(overrides)
     assert kept.metrics == pytest.approx(anew.metrics, rel=1e-5, abs=1e-5)
-    assert runner.evaluate(str(kept.run_dir)).metrics["test/loss"] == pytest.approx(kept.metrics["test/loss"])
+    assert evaluate(str(kept.run_dir)).metrics["test/loss"] == pytest.approx(kept.metrics["test/loss"])
     # One cache file: the saved model's features equal those of the training.
     (store,) = Path("runs", ".features").iterdir()
     assert np.fromfile(store / "known", bool).all()
@@ -146,19 +148,19 @@ def test_a_text_model_starts_from_the_weights_of_a_run(bert: Path, films: Path) 
         "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
         f"model.name='{bert}'", "trainer.max_epochs=1", "trainer.accelerator=cpu",
     ]  # fmt: skip
-    first = runner.train([*overrides, "finetune=feature_extraction", "run_name=frozen"])
+    first = train([*overrides, "finetune=feature_extraction", "run_name=frozen"])
     # With a negligible learning rate, the weights are still the initial ones, including the head's.
-    result = runner.train([*overrides, "model.weights=frozen", "optimizer.lr=1e-12"])
+    result = train([*overrides, "model.weights=frozen", "optimizer.lr=1e-12"])
     before, after = (load_file(run.run_dir / "model" / "weights.safetensors") for run in (first, result))
     for name, values in before.items():
         torch.testing.assert_close(after[name], values)
     with pytest.raises(ConfigError, match="frozen was trained on"):
-        runner.train([*overrides, "model.weights=frozen", "cv.seed=1"])
+        train([*overrides, "model.weights=frozen", "cv.seed=1"])
 
 
 def test_another_tokenizer_is_rejected(bert: Path, films: Path) -> None:
     with pytest.raises(ConfigError, match=r"not tokenized by.*\n?.*preprocessing=pretrained_text"):
-        runner.check(
+        check(
             ["dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
              f"model.name='{bert}'", "preprocessing=text"]
         )  # fmt: skip

@@ -18,13 +18,13 @@ import pytest
 import torch
 
 import dlcli
-from dlcli import runner
 from dlcli.completion.candidates import candidates
 from dlcli.errors import CorruptRun, DlcliError
 from dlcli.files.regular import open_regular, os_reason, read_regular
 from dlcli.gate.arrays import check_stored
 from dlcli.inference.evaluate import OUTPUTS, load_outputs
 from dlcli.inference.recorded_predictions import read_predictions
+from dlcli.runner.resume import resume
 from dlcli.runs.folder import open_run
 from dlcli.splits.split import Split
 from dlcli.tracking.history import HISTORY_FILE, HistoryWriter, read_history
@@ -107,7 +107,7 @@ def test_no_command_waits_for_a_file_of_a_run(foreign: Path, name: str) -> None:
     works: list[Callable[[], object]] = [
         lambda: open_run(str(foreign), runs_dir).load_model(),
         lambda: read_predictions(foreign),
-        lambda: runner.resume(str(foreign), ["trainer.max_epochs=3"], runs_dir=runs_dir),
+        lambda: resume(str(foreign), ["trainer.max_epochs=3"], runs_dir=runs_dir),
     ]
     file = foreign / name
     file.parent.mkdir(exist_ok=True)
@@ -133,7 +133,7 @@ def test_no_command_waits_for_a_file_of_a_run(foreign: Path, name: str) -> None:
 def test_a_file_that_is_larger_than_memory_is_not_read(foreign: Path, name: str) -> None:
     sparse(foreign / name)
     with pytest.raises(CorruptRun, match=Path(name).name):
-        runner.resume(str(foreign), ["trainer.max_epochs=3"], runs_dir=foreign.parents[2])
+        resume(str(foreign), ["trainer.max_epochs=3"], runs_dir=foreign.parents[2])
         open_run(str(foreign), foreign.parents[2]).load_model()
 
 

@@ -12,12 +12,13 @@ import pytest
 from mlflow import MlflowClient
 
 import dlcli
-from dlcli import job, runner
+from dlcli import job
 from dlcli.datasets.bundled import iris
 from dlcli.errors import ConfigError, Interrupted
 from dlcli.events import EpochDone, Event, Listener, SearchEnded, SearchStarted, TrialEnded, TrialStarted
 from dlcli.experiment import plan_experiment
 from dlcli.result import Result
+from dlcli.runner.train import train as train_with_events
 from dlcli.runs.retention import has_weights
 from dlcli.splits.nested import Nested
 from dlcli.splits.split import Split
@@ -168,7 +169,7 @@ def test_each_seed_trains_what_the_one_search_chose(tmp_path: Path) -> None:
         f"runs_dir='{tmp_path}'",
     ]
     heard = Heard()
-    result = runner.train([*NESTED, *words], listen=heard)
+    result = train_with_events([*NESTED, *words], listen=heard)
     trial = ["trial 0, fold 0 of 2", "trial 0, fold 1 of 2", "finished, best 0", "over"]
     assert heard.news == ["search of fold 0 (1 of 2)", *trial, "search of fold 1 (2 of 2)", *trial]
     assert len(result.folds) == 4

@@ -175,8 +175,8 @@ def test_another_backbone_does_not_go_on_with_a_training(tmp_path: Path) -> None
 
 
 def test_a_model_without_a_backbone_is_refused() -> None:
-    from dlcli import runner
     from dlcli.errors import ConfigError
+    from dlcli.runner.check import check
 
     with pytest.raises(ConfigError, match="finetune: MLP has no pretrained backbone"):
-        runner.check(["dataset=iris", "model=mlp", "finetune=fine_tuning"])
+        check(["dataset=iris", "model=mlp", "finetune=fine_tuning"])

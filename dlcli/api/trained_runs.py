@@ -1,0 +1,225 @@
+"""The functions that use runs which have been trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dlcli.api.session import command_session, path_list, path_or_none, word_list
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dlcli.comparison.compare import Comparison
+    from dlcli.exporting.export import Exported
+    from dlcli.inference.saved_model import SavedModel
+    from dlcli.result import Result
+
+
+def evaluate(
+    run: str | Path,
+    split: Literal["test", "val"] = "test",
+    *,
+    overrides: str | Sequence[str] = (),
+    file: str | Path | None = None,
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> Result:
+    """Compute a run's metrics again from its saved model and the raw rows, as `dlcli eval` does.
+
+    Args:
+        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        split: the rows of the run's split to evaluate on.
+        overrides: where the run's data lies now: `dataset.path=FILE`, `dataset.root=DIR`.
+        file: evaluate on the rows of this file instead, which has the targets too.
+        conf_dirs: the user's own configuration folders; model code beside them may run.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+        trust: also run model code that lies in the run's folder alone.
+
+    Returns:
+        A result whose `metrics` and `baselines` are named `test/...` or `val/...`.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.DataError: the rows are not those of the run, or the file does not fit the model.
+    """
+    with command_session():
+        from dlcli.runner import evaluate as runner
+
+        return runner.evaluate(
+            str(run),
+            split,
+            conf_dirs=path_list(conf_dirs),
+            runs_dir=path_or_none(runs_dir),
+            trust=trust,
+            overrides=word_list(overrides),
+            file=path_or_none(file),
+        )
+
+
+def predict(
+    run: str | Path,
+    files: str | Path | Sequence[str | Path],
+    *,
+    output: str | Path | None = None,
+    keep: Sequence[str] | Literal["all"] = (),
+    overrides: str | Sequence[str] = (),
+    device: Literal["auto", "cpu"] = "auto",
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> pd.DataFrame | None:
+    """Predict files of new rows with a run's saved model, as `dlcli predict` does.
+
+    For rows in memory use `load_run(run).predict(rows)`.
+
+    Args:
+        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        files: tables, texts, images or folders of them, of the kind that the run was trained on. Targets may be absent.
+        output: a .csv, .parquet or .jsonl to write; files larger than memory need it.
+        keep: columns of tables and texts to carry through, or `"all"`.
+        overrides: how the files are written: `dataset.separator=;`.
+        device: `auto` uses an accelerator where there is one.
+        conf_dirs: the user's own configuration folders; model code beside them may run.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+        trust: also run model code that lies in the run's folder alone.
+
+    Returns:
+        What `dlcli predict` writes, in the order of the files: a line for each row (for series, a line for each step
+        ahead), with columns that say which row it is, those of `keep`, `prediction`, and for classes the probability
+        of each, `p(NAME)`. None where `output` is given.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.DataError: a file, row or column is not what the model needs.
+        dlcli.errors.InputError: `output` cannot be written.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    from dlcli.prediction.predict import NewData
+    from dlcli.runner import predict as runner
+
+    names = [files] if isinstance(files, str | Path) else files
+    data = NewData([Path(file) for file in names], word_list(overrides), keep)
+    tables: list[pa.Table] = []
+    with command_session():
+        runner.predict(
+            str(run),
+            data,
+            Path(output) if output is not None else nullcontext(tables.append),
+            device=device,
+            conf_dirs=path_list(conf_dirs),
+            runs_dir=path_or_none(runs_dir),
+            trust=trust,
+        )
+    if output is not None:
+        return None
+    return pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame()
+
+
+def export(
+    run: str | Path,
+    output: str | Path,
+    *,
+    overrides: str | Sequence[str] = (),
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> Exported:
+    """Write a run's network as a file that needs no dlcli, as `dlcli export` does.
+
+    Args:
+        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        output: a .pt2 (`torch.export`) or .onnx file.
+        overrides: where the run's data lies now: `dataset.path=FILE`. The file is compared with the model on its rows.
+        conf_dirs: the user's own configuration folders; model code beside them may run.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+        trust: also run model code that lies in the run's folder alone.
+
+    Returns:
+        The `file`, its `description` (a JSON file with names, types and shapes of inputs and outputs), and the
+        `largest_difference` between its outputs and the model's on `rows` rows.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.InputError: the suffix is not known, the folder is absent, or a package for ONNX is missing.
+        dlcli.errors.DlcliError: the network cannot be exported.
+    """
+    with command_session():
+        from dlcli.runner import export as runner
+
+        return runner.export(
+            str(run),
+            Path(output),
+            word_list(overrides),
+            conf_dirs=path_list(conf_dirs),
+            runs_dir=path_or_none(runs_dir),
+            trust=trust,
+        )
+
+
+def compare(
+    runs: Sequence[str | Path],
+    metric: str | None = None,
+    *,
+    picture: str | Path | None = None,
+    runs_dir: str | Path | None = None,
+) -> Comparison:
+    """Return what differs between runs, and whether one of them is significantly better, as `dlcli compare` does.
+
+    Args:
+        runs: two runs or more: IDs or their beginnings, names, folders, `last` or `best`.
+        metric: compare by this metric, such as `accuracy`; None takes the first that is not the loss.
+        picture: draw the critical differences of three runs or more into this PNG file.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+
+    Returns:
+        `settings` (key to the runs' values, where they differ), `figures` (metric to the runs' values on held-out
+        rows), `pairs` with differences and p-values, and for three runs or more the `ranking`. `refusal` says why the
+        runs' rows cannot be paired, if so.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.InputError: fewer than two runs, an unknown metric, or a picture of fewer than three runs.
+    """
+    with command_session():
+        from dlcli.runner import compare as runner
+
+        return runner.compare(
+            [str(run) for run in runs], metric, path_or_none(picture), path_or_none(runs_dir)
+        )
+
+
+def load_run(
+    run: str | Path,
+    *,
+    conf_dirs: Sequence[str | Path] = (),
+    runs_dir: str | Path | None = None,
+    trust: bool = False,
+) -> SavedModel:
+    """Return a run's trained model with its preprocessing: from raw rows to predictions.
+
+    Args:
+        run: a run ID or its beginning, a name, a folder, `last` or `best`.
+        conf_dirs: the user's own configuration folders (`-C`): the code beside them may run where it is unchanged.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+        trust: also run the model code that the run's folder holds.
+
+    Returns:
+        A model whose `predict(rows)` takes N raw rows (a DataFrame, a list of texts, or an array of images) and returns
+        a DataFrame with one row for each, in the user's own labels or units; `outputs(rows)` returns the network's
+        outputs as a tensor, `(N, num_outputs)`.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.CorruptRun: a file of the run is damaged.
+    """
+    from dlcli.runner import load_run as runner
+
+    return runner.load_run(
+        str(run), conf_dirs=path_list(conf_dirs), runs_dir=path_or_none(runs_dir), trust=trust
+    )

@@ -1,0 +1,30 @@
+"""`dlcli check`: from the words of the command to what training would need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dlcli.checks.profile import Profile, profile
+from dlcli.checks.settings import find_config_warnings
+from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.datasets.notices import warnings_of
+from dlcli.experiment import plan_experiment
+from dlcli.sweeps.search_in_folds import plan_nested
+from dlcli.training.rehearsal import Rehearsal
+
+
+def check(
+    overrides: Sequence[str] = (), conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
+) -> tuple[Rehearsal, Profile]:
+    """Find all mistakes, train a few batches without recording them, and profile the data."""
+    experiment = plan_experiment(overrides, conf_dirs, runs_dir, thorough=True)
+    if searches_in_folds(experiment.config):
+        plan_nested(experiment, overrides)
+    data = profile(experiment.data, experiment.splits)
+    doubts = tuple(find_config_warnings(experiment.config, experiment.splits))
+    rehearsal = experiment.rehearse()
+    lost = warnings_of(rehearsal.notices)
+    rehearsal = replace(rehearsal, notices=(*experiment.data.notices, *rehearsal.notices))
+    return rehearsal, replace(data, warnings=(*doubts, *data.warnings, *lost))

@@ -1,0 +1,26 @@
+"""`dlcli compare`: from the names of runs to their comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlcli.comparison.compare import Comparison, compare_runs
+from dlcli.comparison.critical_difference import critical_difference
+from dlcli.errors import InputError
+from dlcli.reports.style import save
+from dlcli.runner import runs_directory
+
+
+def compare(
+    runs: Sequence[str], metric: str | None = None, picture: Path | None = None, runs_dir: Path | None = None
+) -> Comparison:
+    """Return what differs between runs, and whether one is significantly better."""
+    found = compare_runs(runs, runs_directory(runs_dir), metric)
+    if picture is not None:
+        if found.ranking is None:
+            raise InputError(
+                "there are no ranks to draw", "--picture", "They need three runs on the same folds."
+            )
+        save(critical_difference(found.runs, found.ranking, found.metric), picture)
+    return found

@@ -1,0 +1,57 @@
+"""`dlcli eval`: from a run to its metrics, computed again from its saved model."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dlcli.datasets.notices import as_plain
+from dlcli.inference.evaluate import choose_device, evaluate_rows, figures
+from dlcli.prediction.evaluation_file import labelled_rows, notices_on_file
+from dlcli.result import Result
+from dlcli.runner import runs_directory
+from dlcli.runs.folder import open_run, with_overrides
+from dlcli.runs.model_errors import model_errors
+from dlcli.splits.split import Part
+
+
+def evaluate(
+    run: str,
+    part: Part = "test",
+    *,
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+    overrides: Sequence[str] = (),
+    file: Path | None = None,
+) -> Result:
+    """Evaluate a run's saved model on the raw rows of one part of its split, or on those of a file."""
+    started = time.monotonic()
+    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
+    config, model = with_overrides(opened.config, overrides), opened.load_model()
+    if file is None:
+        data, rows = opened.part_of(config["dataset"], part)
+    else:
+        with opened.gate.closed():
+            data = labelled_rows(config["dataset"], file, model)
+        part, rows = "test", np.arange(len(data))
+    counts: Counter[str] = Counter()
+    device = choose_device(config["trainer"].get("accelerator", "auto"))
+    with model_errors(opened.folder):
+        evaluation = evaluate_rows(model, data, rows, device, counts=counts)
+    notices = [*(notices_on_file(data, model, file) if file else ()), *model.notices(counts)]
+    metrics, baselines = figures({part: evaluation})
+    return Result.of(
+        opened.ledger,
+        opened.folder,
+        status="FINISHED",
+        metrics=metrics,
+        baselines=baselines,
+        duration_s=round(time.monotonic() - started, 3),
+        notices=tuple(as_plain(notices)),
+        messages=(*opened.notes, *(f"{notice.text}." for notice in notices if notice.warns)),
+    )

@@ -1,0 +1,24 @@
+"""`dlcli export`: from a run to a file that needs no dlcli."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlcli.exporting.export import Exported, export_network
+from dlcli.runner import runs_directory
+from dlcli.runs.folder import open_run
+
+
+def export(
+    run: str,
+    output: Path,
+    overrides: Sequence[str] = (),
+    *,
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+) -> Exported:
+    """Write a run's network as a file that needs no dlcli; `overrides` say where the run's rows are now."""
+    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
+    return export_network(opened, opened.load_model(), output, overrides)

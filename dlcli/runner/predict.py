@@ -1,0 +1,37 @@
+"""`dlcli predict`: from a run and files of new rows to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal
+
+from dlcli.events import Listener, Note, ignore
+from dlcli.prediction.output import Write, check_output, written_to
+from dlcli.prediction.predict import NewData, Predicted, predict_rows
+from dlcli.runner import runs_directory
+from dlcli.runs.folder import open_run
+
+
+def predict(
+    run: str,
+    data: NewData,
+    output: Path | AbstractContextManager[Write],
+    *,
+    device: Literal["auto", "cpu"] = "auto",
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+    listen: Listener = ignore,
+) -> Predicted:
+    """Predict new rows with a run's saved model, and write the predictions to a file or to what `output` opens."""
+    if isinstance(output, Path):
+        check_output(output, data.files)
+    opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust)
+    model = opened.load_model()
+    for note in opened.notes:
+        listen(Note(note))
+    with written_to(output) if isinstance(output, Path) else output as write:
+        lines, notices = predict_rows(opened, model, data, write, device=device, listen=listen)
+    return Predicted(opened.ledger.run_id, opened.ledger.run_name, opened.folder, lines, tuple(notices))

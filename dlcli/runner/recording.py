@@ -1,0 +1,23 @@
+"""The record of a run while its jobs run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dlcli.events import Listener, RunOpened
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.store import Store
+
+
+@contextmanager
+def recording(run_dir: Path, store: Store, listen: Listener) -> Iterator[None]:
+    """Announce a run; if an exception ends its jobs, record the end of child runs without a process."""
+    listen(RunOpened(run_dir))
+    try:
+        yield
+    except BaseException:
+        store.close()
+        reconcile(store.runs_dir, store)  # folds and trials that did not start, or whose worker has ended
+        raise

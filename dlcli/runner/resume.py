@@ -1,0 +1,64 @@
+"""`dlcli resume`: from a run in any state to its result."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from dlcli.config.next_command import resume_command
+from dlcli.cross_validation.children import descendants
+from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.cross_validate import cross_validate
+from dlcli.distributed.ranks import leading
+from dlcli.events import Listener, Note, ignore
+from dlcli.experiment import plan_estimation
+from dlcli.job import take_part
+from dlcli.result import Result
+from dlcli.resumption import NOTHING_LEFT, how_far, open_whole, plan_resumption
+from dlcli.runner import runs_directory
+from dlcli.runner.recording import recording
+from dlcli.runs.folder import read_result
+from dlcli.sweeps.replanning import plan_again, plan_nested_again
+from dlcli.sweeps.sweep import run_sweep
+from dlcli.tracking.resume_target import store_for_resuming, switch_store
+from dlcli.tracking.store import Store, open_store
+
+
+def resume(
+    run: str,
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    listen: Listener = ignore,
+    trust: bool = False,
+) -> Result:
+    """Continue a run that was stopped, or extend a finished one, in the same runs and without repeating work."""
+    with leading(take_part):
+        opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
+        uri = store_for_resuming(opened.ledger, shlex.split(resume_command(opened.ledger, *overrides)))
+        gate, folders = opened.claim.to_resume(opened.config)
+        with gate.closed():
+            resumption = plan_resumption(opened, overrides)
+            if resumption is None:
+                return replace(read_result(opened.folder), messages=(NOTHING_LEFT,))
+            gate.admit_all(resumption.config)  # before anything is read or built
+            carry_out: Callable[[Path, Store], Result]
+            if opened.ledger.kind == "sweep":
+                carry_out = partial(run_sweep, plan_again(resumption, folders), listen=listen)
+            elif searches_in_folds(resumption.config):
+                nested = plan_nested_again(resumption, folders, listen)
+                carry_out = partial(cross_validate, nested.estimation, listen=listen, search=nested)
+            else:
+                estimation = plan_estimation(resumption.config, folders)
+                opened.check_rows(estimation.data, estimation.fingerprint)
+                carry_out = partial(cross_validate, estimation, listen=listen)
+            with open_store(opened.ledger.runs_dir, uri) as store:
+                moved = switch_store(store, [opened.ledger, *descendants(opened.ledger)])
+                resumption.record()  # only after all checks have passed
+                for note in filter(None, [*opened.notes, *store.notes, moved, how_far(opened)]):
+                    listen(Note(note))
+                with recording(opened.folder, store, listen):
+                    return carry_out(opened.folder, store)

@@ -1,0 +1,61 @@
+"""`dlcli sweep`: from the words of the command to the result of the search, or to an estimate of its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dlcli.distributed.ranks import leading
+from dlcli.events import Listener, Note, ignore
+from dlcli.formatting import amount
+from dlcli.job import take_part
+from dlcli.result import Result
+from dlcli.runner.recording import recording
+from dlcli.runs.creation import make_run
+from dlcli.sweeps.cost import CostEstimate, check_room, estimate_cost
+from dlcli.sweeps.planning import plan_sweep
+from dlcli.sweeps.sweep import run_sweep
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.store import open_store
+
+
+def sweep(
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    listen: Listener = ignore,
+) -> Result:
+    """Search for the best configuration: compose, check every value, create the run, and run the trials."""
+    with leading(take_part):
+        tell = None if listen is ignore else lambda text: listen(Note(text))
+        plan = plan_sweep(overrides, conf_dirs, runs_dir, tell=tell)
+        disk = check_room(plan, plan.experiment.rehearse(quick=True).disk)
+        with open_store(Path(plan.config["runs_dir"])) as store:
+            for note in [
+                *store.notes,
+                *reconcile(store.runs_dir, store),
+                f"The sweep will leave about {amount(disk)} on the disk.",
+            ]:
+                listen(Note(note))
+            run_dir = make_run(
+                store,
+                "sweep",
+                plan.estimation,
+                plan.whole,
+                name=f"sweep-{plan.experiment.data.name}",
+                overrides=overrides,
+                folders=plan.experiment.folders,
+                params=plan.recorded_params,
+            )
+            with recording(run_dir, store, listen):
+                return run_sweep(plan, run_dir, store, listen)
+
+
+def estimate(
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> CostEstimate:
+    """Estimate what a sweep would take, without recording anything; `tell` receives warnings."""
+    return estimate_cost(plan_sweep(overrides, conf_dirs, runs_dir, tell=tell))

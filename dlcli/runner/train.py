@@ -1,0 +1,57 @@
+"""`dlcli train`: from the words of the command to the result of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlcli.assembly.starting_weights import weights_tags
+from dlcli.checks.settings import warn
+from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.cross_validate import cross_validate
+from dlcli.distributed.ranks import leading
+from dlcli.events import Listener, Note, ignore
+from dlcli.experiment import plan_experiment
+from dlcli.job import take_part
+from dlcli.result import Result
+from dlcli.runner.recording import recording
+from dlcli.runs.creation import make_run
+from dlcli.sweeps.search_in_folds import plan_nested
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.store import open_store
+
+
+def train(
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    listen: Listener = ignore,
+) -> Result:
+    """Train one experiment: compose, check, create the run, and run its jobs.
+
+    `listen` receives the events. Without it, settings and data are not searched for warnings.
+    """
+    with leading(take_part):
+        experiment = plan_experiment(overrides, conf_dirs, runs_dir)
+        nested = searches_in_folds(experiment.config)
+        search = plan_nested(experiment, overrides, listen) if nested else None
+        estimation = experiment.estimation
+        experiment.rehearse(quick=True)
+        if listen is not ignore:
+            warn(experiment, lambda text: listen(Note(text)))
+
+        with open_store(Path(experiment.config["runs_dir"])) as store:
+            for note in [*store.notes, *reconcile(store.runs_dir, store)]:
+                listen(Note(note))
+            run_dir = make_run(
+                store,
+                "run" if estimation.is_single else "cv",
+                estimation,
+                estimation.whole,
+                name=f"{experiment.composed.choices['model']}-{experiment.data.name}",
+                overrides=overrides,  # as typed, without what the data decided
+                folders=experiment.folders,
+                tags=weights_tags(experiment.config),
+            )
+            with recording(run_dir, store, listen):
+                return cross_validate(estimation, run_dir, store, listen, search)
