@@ -82,7 +82,16 @@ def _check(folder: Path, code: int | None) -> str:
     names = {path.name for path in runs_dir.iterdir() if path.is_file()}
     assert names <= {"mlflow.db", "mlflow.db.lock", ".entered.json"}, names
     assert not list((runs_dir / ".active").iterdir())
+    assert not half_made(runs_dir), half_made(runs_dir)
     return f"ended with {code}, the store {'there' if was_there else 'not there yet'}"
+
+
+def half_made(runs_dir: Path) -> list[Path]:
+    """Return what killed processes have left: temporary files, and folders of runs without a ledger."""
+    left = [
+        place for pattern in ("*.tmp", "*.new*", "*.partial", ".reserve") for place in runs_dir.rglob(pattern)
+    ]
+    return left + [run for run in runs_dir.glob("*/*") if not (run / "artifacts" / LEDGER_FILE).exists()]
 
 
 def main() -> None:

@@ -53,15 +53,19 @@ def runs(
         from dlcli.files.paths import display
         from dlcli.formatting import amount, counted
         from dlcli.runner import runs_directory
-        from dlcli.runs.inventory import list_runs
+        from dlcli.runs.inventory import list_runs, unlisted_folders
         from dlcli.runs.selection import in_order, select
         from dlcli.terminal.run_list import tell_runs
+        from dlcli.tracking.ledger import LEDGER_FILE
         from dlcli.tracking.reconcile import settle_ledgers
 
         if json and csv:
             raise InputError("are two formats of one output", "--json --csv", "Give one of them.")
         folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
         notes = settle_ledgers(folder)
+        if unlisted := unlisted_folders(folder):
+            others = f" and {counted(len(unlisted) - 1, 'other folder')}" if len(unlisted) > 1 else ""
+            notes.append(f"Not listed, because it has no {LEDGER_FILE}: {display(unlisted[0])}{others}")
         tree = list_runs(folder, now)
         rows = [row for run in tree for row in _rows(run, 0, everything)]
         if only is not None or sort is not None:  # the order of the rows no longer shows what belongs to what

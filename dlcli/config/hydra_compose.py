@@ -7,7 +7,6 @@ OmegaConf and PyYAML into problems.
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.config.yaml_file import lines, read
 from dlcli.errors import ConfigError, Problem
 from dlcli.files.paths import display
+from dlcli.files.unfinished import scratch_folder
 
 # Hydra keeps its state in singletons, so two threads must not compose at the same time.
 _LOCK = threading.RLock()
@@ -224,10 +224,10 @@ def _primary_folder(composition: Composition) -> Iterator[Path]:
             else entry
         )
     config["defaults"] = defaults
-    with tempfile.TemporaryDirectory(prefix="dlcli-") as folder:
-        _write(Path(folder) / "config.yaml", config)
-        _write(Path(folder) / f"{_PROJECT}.yaml", _nest(composition.project_values), "# @package _global_\n")
-        yield Path(folder)
+    with scratch_folder() as folder:
+        _write(folder / "config.yaml", config)
+        _write(folder / f"{_PROJECT}.yaml", _nest(composition.project_values), "# @package _global_\n")
+        yield folder
 
 
 def _nest(values: Mapping[str, Any]) -> dict[str, Any]:

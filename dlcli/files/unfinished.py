@@ -1,7 +1,7 @@
 """Temporary files and folders beside their targets, and removal of those that killed processes have left.
 
-The name is `.TARGET.TOKEN.tmp`. The process that creates it holds a lock on it, which the kernel releases when the
-process ends: a temporary file that can be locked is abandoned.
+The name is `.TARGET.dlcli-TOKEN.tmp`. The process that creates it holds a lock on it, which the kernel releases when
+the process ends: a temporary file that can be locked is abandoned. The next write in its folder removes it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_NAME = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
+_NAME = re.compile(r"\..+\.dlcli-[0-9a-f]{8}\.tmp", re.DOTALL)
 
 # Bytes of a target's name that are used unshortened, so that the temporary name is valid on every file system.
 _LONGEST = 60
@@ -26,9 +27,9 @@ _LONGEST = 60
 def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
     """Yield a new file or folder beside `target`, to be written and then moved there (`Path.replace`).
 
-    Abandoned temporary files of this target are removed first. On exit, the new one is removed unless it was moved.
+    Abandoned temporary files in its folder are removed first. On exit, the new one is removed unless it was moved.
     """
-    remove_abandoned(target.parent, target.name)
+    remove_abandoned(target.parent)
     place, lock = _made(target, folder)
     try:
         yield place
@@ -38,15 +39,22 @@ def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
         os.close(lock)
 
 
-def remove_abandoned(folder: Path, target: str | None = None) -> None:
-    """Remove abandoned temporary files of a target, or of all targets in the folder."""
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder among the system's temporary files, which only this user can read; it is removed on exit."""
+    with unfinished(Path(tempfile.gettempdir()) / "scratch", folder=True) as place:
+        place.chmod(0o700)
+        yield place
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the abandoned temporary files in a folder."""
     try:
         names = os.listdir(folder)  # noqa: PTH208 called for each write to the record
     except OSError:
         return
     for name in names:
-        found = name.endswith(".tmp") and _NAME.fullmatch(name)
-        if not found or (target is not None and found["target"] != _short(target)):
+        if not name.endswith(".tmp") or not _NAME.fullmatch(name):
             continue
         place = folder / name
         with contextlib.suppress(OSError):
@@ -61,7 +69,7 @@ def remove_abandoned(folder: Path, target: str | None = None) -> None:
 def _made(target: Path, folder: bool) -> tuple[Path, int]:
     """Create a temporary file or folder, and return it with the descriptor that holds its lock."""
     while True:
-        place = target.with_name(f".{_short(target.name)}.{secrets.token_hex(4)}.tmp")
+        place = target.with_name(f".{_short(target.name)}.dlcli-{secrets.token_hex(4)}.tmp")
         place.mkdir() if folder else place.touch(exist_ok=False)
         with contextlib.suppress(FileNotFoundError):  # another process removed it before it was locked
             lock = os.open(place, os.O_RDONLY)

@@ -8,16 +8,19 @@ copied, and its seal becomes invalid when anyone else edits the files.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dlcli.errors import CorruptRun
+from dlcli.files.unfinished import unfinished
 from dlcli.gate.documents import read_json
 from dlcli.tracking.ledger import atomic_write
 
@@ -93,17 +96,23 @@ def _key(*, make: bool = True) -> bytes | None:
     try:
         if make and not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = file.with_name(f".key.{secrets.token_hex(4)}")
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:  # noqa: PTH123
-                opened.write(secrets.token_bytes(_KEY_BYTES))
-            try:
-                os.link(fresh, file)  # if several processes create a key, the first one stays
-            except OSError:
-                if not file.exists():  # a file system without hard links
-                    fresh.replace(file)
-            finally:
-                fresh.unlink(missing_ok=True)
+            _make_key(file)
         key = file.read_bytes()
     except (OSError, RuntimeError):  # there is no home folder, or it is not writable
         return None
     return key if len(key) == _KEY_BYTES else None
+
+
+def _make_key(file: Path) -> None:
+    """Create the key, unless another process has just done so."""
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        if not file.exists():
+            with unfinished(file) as fresh:
+                fresh.chmod(0o600)
+                fresh.write_bytes(secrets.token_bytes(_KEY_BYTES))
+                fresh.replace(file)
+    finally:
+        os.close(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 from dlcli.errors import CorruptRun
 from dlcli.runs.main_figure import MainFigure, main_figure
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
-from dlcli.tracking.liveness import ACTIVE_DIR, is_held
+from dlcli.tracking.liveness import ACTIVE_DIR, entries, is_held, read_entry
 
 # The status of a run whose ledger cannot be read.
 DAMAGED = "DAMAGED"
@@ -109,6 +109,14 @@ def run_folders(runs_dir: Path) -> Iterator[Path]:
             folder = run / "artifacts"
             if os.path.lexists(folder / LEDGER_FILE):
                 yield folder
+
+
+def unlisted_folders(runs_dir: Path) -> list[Path]:
+    """Return the folders in the place of runs that have no ledger, except those of runs that are being created."""
+    folders = [run / "artifacts" for experiment in _folders(runs_dir) for run in _folders(experiment)]
+    found = [f for f in folders if f.is_dir() and not os.path.lexists(f / LEDGER_FILE)]
+    known = {read_entry(path).get("run_id") for path in entries(runs_dir)} if found else set()
+    return [folder for folder in found if folder.parent.name not in known]
 
 
 def size_on_disk(folder: Path, *, of_contents: bool = False) -> int:

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from dlcli.errors import CorruptRun
 from dlcli.files.disk import write_errors
-from dlcli.files.unfinished import remove_abandoned, unfinished
+from dlcli.files.unfinished import unfinished
 from dlcli.gate.documents import read_json
 from dlcli.sanitize.redact import redact_all
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
@@ -54,7 +54,6 @@ def atomic_write(path: Path, content: bytes | str, *, durable: bool = True) -> N
     data = content.encode() if isinstance(content, str) else content
     with write_errors(path.parent):
         path.parent.mkdir(exist_ok=True)
-        remove_abandoned(path.parent)
         with unfinished(path) as temporary:
             with temporary.open("wb", buffering=0) as file:
                 view = memoryview(data)

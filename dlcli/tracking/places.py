@@ -37,9 +37,14 @@ def make_folder(folder: Path, *, within: Path) -> None:
         folder.mkdir(exist_ok=True)
 
 
+def is_run_id(text: str) -> bool:
+    """Return whether a text can be a run's ID, which is the name of a folder."""
+    return re.fullmatch(r"[\w-]+", text) is not None
+
+
 def find_folder(runs_dir: Path, run_id: str) -> Path | None:
     """Find the folder of a run in a runs folder; None if there is none."""
-    if not re.fullmatch(r"[\w-]+", run_id):
+    if not is_run_id(run_id):
         return None
     return next((file.parent for file in runs_dir.glob(f"*/{run_id}/artifacts/{LEDGER_FILE}")), None)
 

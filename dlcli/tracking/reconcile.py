@@ -5,6 +5,7 @@ Called by every command that opens the store. The cost grows with the number of 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import CorruptRun, DlcliError, StoreError
+from dlcli.files.paths import display
 from dlcli.files.unfinished import remove_abandoned
 from dlcli.tracking.connection import (
     DATABASE,
@@ -33,6 +35,7 @@ from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
 from dlcli.tracking.store import Store
 from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
+from dlcli.tracking.unrecorded import remove_unrecorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -109,9 +112,12 @@ class _Reconciliation:
             return
         ledger = self._ledger(about)
         if ledger is None:  # killed before there was a ledger, or the folder was deleted
+            if (left := remove_unrecorded(self.runs_dir, about)) is not None:
+                self.notes.append(f"{display(left)} has no {LEDGER_FILE}, and is not a run. Delete it.")
             self._kill_without_ledger(about)
             entry.remove()
             return
+        _sweep(ledger.run_dir)
         if not self.settle_ledger(ledger):
             return
         client = self._client(ledger.tracking_uri)
@@ -140,7 +146,6 @@ class _Reconciliation:
         if ledger.status == "SCHEDULED" and self._is_alive(ledger.parent_id):
             return False
         if ledger.unfinished:
-            release_reserve(ledger.run_dir)
             _sweep(ledger.run_dir)
             ledger.update(status="KILLED", ended_at=_last_sign_of_life(ledger.run_dir))
             self.notes.append(
@@ -216,12 +221,11 @@ class _Reconciliation:
 
 def _sweep(run_dir: Path) -> None:
     """Remove files that the run's process had not finished writing. Links are not followed."""
-    below = [place for place in run_dir.glob("*") if place.is_dir() and not place.is_symlink()]
-    for folder in (run_dir, *below):
-        remove_abandoned(folder)
-    for partial in (
-        file for folder in below if folder.name == "checkpoints" for file in folder.glob("*.partial")
-    ):
+    release_reserve(run_dir)
+    for place, _, _ in os.walk(run_dir):
+        remove_abandoned(Path(place))
+    checkpoints = run_dir / "checkpoints"
+    for partial in () if checkpoints.is_symlink() else checkpoints.glob("*.partial"):
         with suppress(OSError):
             partial.unlink()
 

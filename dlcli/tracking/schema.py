@@ -8,7 +8,6 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dlcli.errors import first_line
@@ -178,12 +177,10 @@ def _empty_store() -> bytes:
     import sqlalchemy
 
     engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
-    with TemporaryDirectory(prefix="dlcli-") as folder, closing(engine.raw_connection()) as memory:
+    with closing(engine.raw_connection()) as memory:
         _make_tables(engine)
-        file = Path(folder) / "mlflow.db"
-        with closing(sqlite3.connect(file)) as copy:
-            memory.driver_connection.backup(copy)  # type: ignore[union-attr]
-        return file.read_bytes()
+        content: bytes = memory.driver_connection.serialize()  # type: ignore[union-attr]
+        return content
 
 
 def _make_tables(engine: Engine) -> None:

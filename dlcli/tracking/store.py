@@ -31,12 +31,13 @@ from dlcli.tracking.database import check_no_programs, locked_store
 from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
-from dlcli.tracking.liveness import RunLock
+from dlcli.tracking.liveness import RunLock, read_entry
 from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
 from dlcli.tracking.refill import Watch, refill
 from dlcli.tracking.relocation import move_artifacts, relocate
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
+from dlcli.tracking.unrecorded import remove_unrecorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -128,14 +129,15 @@ class Store:
                 experiment_id, start_time=to_ms(created_at), run_name=run_name, tags=tags
             ).info
             created.append(info.run_id)
+            contents = {**files, SHOWN_FILE: shown.to_json()}
+            entry.add({"run_id": info.run_id, "files": list(contents)})
             self.client.update_run(info.run_id, status="SCHEDULED")
             run_dir = run_folder(self.runs_dir, experiment, info.run_id)
             make_folder(run_dir, within=self.runs_dir)
             artifact_uri = self._keep_artifacts(info, run_dir)
-            for name, content in {**files, SHOWN_FILE: shown.to_json()}.items():
+            for name, content in contents.items():
                 make_folder((run_dir / name).parent, within=run_dir)
                 atomic_write(run_dir / name, content, durable=False)
-            entry.add({"run_id": info.run_id})
             self._log_params(info.run_id, shown)
             self._log_inputs(info.run_id, shown)
             ledger = Ledger(
@@ -271,6 +273,7 @@ class Store:
             yield created
         except DlcliError as error:
             reason = shortened(visible(redact(str(error))), TAG_LENGTH)
+            remove_unrecorded(self.runs_dir, read_entry(entry.path))
             for run_id in created:
                 with suppress(DlcliError), store_errors(self.uri):
                     self.client.set_terminated(run_id, "FAILED")

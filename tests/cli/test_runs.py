@@ -110,6 +110,16 @@ def test_a_damaged_ledger_is_a_line(runs_dir: Path) -> None:
     assert json.loads(dlcli("--filter", "status=damaged", "--json").stdout)["total"] == 1
 
 
+def test_folders_without_a_ledger_are_reported(runs_dir: Path) -> None:
+    for number in (8, 9):
+        (runs_dir / "iris" / f"{number:032x}" / "artifacts").mkdir(parents=True)
+    (runs_dir / ".active").mkdir()
+    (runs_dir / ".active" / "t").write_text(json.dumps({"run_id": f"{9:032x}"}) + "\n")  # being created
+    told = f"Not listed, because it has no ledger.json: runs/iris/{8:032x}/artifacts"
+    assert told in " ".join(dlcli().output.split())
+    assert json.loads(dlcli("--json").stdout)["notes"] == [told]
+
+
 def test_there_is_none() -> None:
     assert "There is no run in runs yet. Start one: dlcli train" in dlcli().stdout
     assert json.loads(dlcli("--json").stdout)["runs"] == []

@@ -1,4 +1,4 @@
-"""Temporary files of killed processes: the next write of the target removes them, but no other process's."""
+"""Temporary files of killed processes: the next write in their folder removes them, but not those of living ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dlcli.files.unfinished import remove_abandoned, unfinished
+from dlcli.files.unfinished import remove_abandoned, scratch_folder, unfinished
 from dlcli.prediction.output import written_to
 from dlcli.tracking.ledger import atomic_write
 
@@ -47,12 +47,10 @@ def test_predictions_that_were_killed_are_gone_with_the_next(tmp_path: Path) -> 
             write(table)
         assert names() == [left, "out.csv"], "somebody still writes it"
     assert names() == [left, "out.csv"]
+    Path(".mine.csv.0123abcd.tmp").touch()
     with written_to(Path("other.csv")) as write:
         write(table)
-    assert left in names(), "it is another file's"
-    with written_to(out) as write:
-        write(table)
-    assert names() == ["other.csv", "out.csv"]
+    assert names() == [".mine.csv.0123abcd.tmp", "other.csv", "out.csv"]
 
 
 def test_a_folder_that_was_killed_is_gone_with_the_next() -> None:
@@ -67,7 +65,6 @@ def test_a_folder_that_was_killed_is_gone_with_the_next() -> None:
 def test_the_record_is_swept_by_whatever_is_written_next() -> None:
     with killed_later(unfinished, Path("config.yaml")):
         assert len(names()) == 1
-    Path(".config.yaml.0123abcd.tmp").touch()  # of an earlier dlcli, which held no lock
     Path(".mine.tmp").touch()
     atomic_write(Path("ledger.json"), "{}")
     assert names() == [".mine.tmp", "ledger.json"]
@@ -78,8 +75,23 @@ def test_whatever_a_file_is_called(name: str) -> None:
     atomic_write(Path(name), "1")
     with killed_later(unfinished, Path(name)):
         assert len(names()) == 2
-    remove_abandoned(Path(), name)
+    remove_abandoned(Path())
     assert names() == [name]
+
+
+def test_a_scratch_folder_that_was_killed_is_gone_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with killed_later(scratch_folder):
+        (left,) = names()
+        Path(left, "config.yaml").write_text("a: 1")
+        with scratch_folder() as folder:
+            assert {left, folder.name} == set(names())
+            assert folder.stat().st_mode & 0o777 == 0o700
+    with scratch_folder() as folder:
+        assert names() == [folder.name]
+    assert names() == []
 
 
 def test_an_error_leaves_nothing() -> None:

@@ -45,7 +45,7 @@ def victim(tmp_path: Path) -> Path:
     """A folder of the user's, with files whose names look like temporary ones, too."""
     folder = tmp_path / "victim"
     folder.mkdir()
-    for name in ("notes.txt", ".bashrc", "id_rsa", "film.partial", ".draft.txt.deadbeef.tmp", "a" * 16):
+    for name in ("notes.txt", ".bashrc", "id_rsa", "film.partial", ".draft.txt.dlcli-deadbeef.tmp", "a" * 16):
         (folder / name).write_text("precious")
     return folder
 

@@ -17,6 +17,7 @@ from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.tags import TOKEN_TAG
 from tests.forked import FORKS
+from tests.store_kills import half_made
 
 
 def status(store: Store, run_dir: Path) -> tuple[str, str]:
@@ -156,8 +157,11 @@ def test_a_runs_folder_that_is_not_there_is_fine(tmp_path: Path) -> None:
 
 
 def record(runs_dir: Path, at_the_end: Callable[[Path], object]) -> None:
+    files = {"config.yaml": "a: 1\n", "code/m.py": ""}
     with open_store(runs_dir) as store:
-        run_dir = store.create_run(experiment="exp", run_name="victim", kind="run", params={}, tags={})
+        run_dir = store.create_run(
+            experiment="exp", run_name="victim", kind="run", params={}, tags={}, files=files
+        )
         with Recorder(run_dir) as recorder:
             for epoch in range(50):
                 recorder.log({"a": epoch}, epoch)
@@ -217,7 +221,7 @@ def record_until(runs_dir: Path, moment: int) -> None:
 
 
 @pytest.mark.slow
-def test_kills_at_any_moment_leave_no_run_open(tmp_path: Path) -> None:
+def test_kills_at_any_moment_leave_no_run_open_and_nothing_half_made(tmp_path: Path) -> None:
     """Killed after more and more system calls: while it creates its run, starts, records, or ends."""
     with open_store(tmp_path) as store:
         pass
@@ -235,6 +239,7 @@ def test_kills_at_any_moment_leave_no_run_open(tmp_path: Path) -> None:
             folder = tmp_path / "exp" / run.info.run_id / "artifacts"
             if (folder / LEDGER_FILE).exists():  # otherwise it was killed before there was one
                 assert Ledger.load(folder).status == run.info.status, moment
+        assert half_made(tmp_path) == [], moment
         if process.exitcode == 0:
             break
     assert outcomes[0] == -signal.SIGKILL
