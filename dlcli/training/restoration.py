@@ -63,11 +63,13 @@ def restore_checkpoints(ledger: Ledger) -> None:
 
 
 def _check_weights(ledger: Ledger) -> bool:
-    """Return whether a finished run's weights exist; they must match their digest."""
+    """Return whether a run has saved its best weights; they must match their digest."""
     folder, saved = _folder(ledger), ledger.run_dir / _WEIGHTS
     if ledger.digests is not None and not (folder / MANIFEST_FILE).is_file():
         raise CorruptRun("is missing", str(folder / MANIFEST_FILE), _start_over(ledger))
     if not saved.exists():
+        if ledger.status == "FINISHED":  # the checkpoints no longer have them
+            raise CorruptRun("is missing", str(saved), _start_over(ledger))
         return False
     check_recorded(ledger, MODEL_MANIFEST)
     check_model(saved.parent, saved.name)
