@@ -16,6 +16,7 @@ from dlcli.assembly.parts import assemble
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
 from dlcli.checks.endings import find_endings
+from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored
 from dlcli.config.build import TARGET, build, locate
@@ -24,6 +25,7 @@ from dlcli.config.folders import user_folders
 from dlcli.config.overrides import quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.target_types import with_type_problems
+from dlcli.cross_validation.choice import searches_in_folds
 from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets.data import Data
 from dlcli.datasets.raw_rows import load_current
@@ -127,7 +129,11 @@ def plan_experiment(
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []
     asked = [*overrides, *flags]
     found = with_type_problems(draft(asked, folders, SUPPLIED, BY_DATA))
-    problems: list[Problem] = list(found.problems)
+    idle: list[Problem] = []
+    if not sweeping and "cv" not in found.unsound:
+        in_folds = searches_in_folds(found.composed.config)
+        idle += find_sweep_settings(overrides, in_folds=in_folds)
+    problems: list[Problem] = [*found.problems, *idle]
     if (problems and not thorough) or _unreadable(found):
         told = with_columns(problems, found.composed.config.get("dataset", {}))
         raise ConfigError([*told, *_known_now(found)])
@@ -142,7 +148,7 @@ def plan_experiment(
     if decided := decided_by_data(found.composed, estimation.data):
         # The rows determine task and preprocessing, whose keys can be checked now.
         found = with_type_problems(draft([*asked, *decided], folders, SUPPLIED))
-        problems = list(found.problems)
+        problems = [*found.problems, *idle]
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
     checked = (

@@ -146,6 +146,9 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
             return None
     if not meant.strange:
         return None
+    if meant.command in ("train", "check") and any(word.startswith("sweep.") for word in meant.words):
+        meant.words += ["--dry-run"] if meant.command == "check" else []
+        meant.command = "sweep"
     if meant.command == "resume":  # only these may differ from the resumed run
         run, *others = meant.words
         meant.words = [run, *(word for word in others if word.startswith(("trainer.", "executor.", "-")))]

@@ -17,7 +17,7 @@ from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import FoldSettings
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.distributed.launcher import refuse_launched
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import ConfigError
 from dlcli.events import Listener, SearchEnded, SearchStarted, ignore
 from dlcli.executors.base import Executor
 from dlcli.runs.folder import read_result
@@ -136,7 +136,6 @@ def plan_nested(
         )
     fixed = _of_trials(overrides)
     space = searched_space(strategy.space, fixed, experiment.folders, _WHERE)
-    _refuse_other_settings(experiment.composed.overrides)
     options = Sweep(
         trials=strategy.trials if strategy.search == "random" else None,
         trial_timeout=experiment.composed.config["sweep"]["trial_timeout"],
@@ -158,23 +157,6 @@ def plan_nested(
         )
     plan = make_plan(experiment, fixed, space, options, section, is_choice=False)
     return NestedSearch(plan, strategy, listen)
-
-
-def _refuse_other_settings(overrides: Sequence[str]) -> None:
-    """Refuse settings of sweeps that would have no effect on the searches.
-
-    Raises:
-        ConfigError: with all of them.
-    """
-    keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
-    hint = "The section cv has the settings of the searches, and sweep.trial_timeout limits their trials."
-    problems = [
-        Problem("has no effect on the searches of cv=nested", key, hint)
-        for key in keys
-        if key.startswith(("sweep.", "sweep/", "sweep=")) and key != "sweep.trial_timeout"
-    ]
-    if problems:
-        raise ConfigError(problems)
 
 
 def _of_trials(overrides: Sequence[str]) -> list[str]:

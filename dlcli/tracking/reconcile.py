@@ -51,6 +51,7 @@ def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
     Never fails: if the store does not answer, a later command updates it; the ledgers are correct without it.
     """
     work = _Reconciliation(runs_dir.resolve(), store)
+    remove_abandoned(work.runs_dir)
     paths = entries(work.runs_dir)
     work.by_run = {run_id: path for path in paths if (run_id := read_entry(path).get("run_id"))}
     for path in paths:

@@ -66,6 +66,8 @@ def line(*words: str) -> str:
         ("train --resume", "resume last"),
         ("train dataset=iris --resume abc trainer.max_epochs=9", "resume abc trainer.max_epochs=9"),
         ("sweep --n-trials 20 optimizer.lr=0.1,0.2", "sweep sweep.trials=20 optimizer.lr=0.1,0.2"),
+        ("train n_trials=20 optimizer.lr=0.1,0.2", "sweep sweep.trials=20 optimizer.lr=0.1,0.2"),
+        ("check --n-trials 20 seed=1,2", "sweep sweep.trials=20 seed=1,2 --dry-run"),
         ("train --folds 5", "train cv=kfold cv.folds=5"),
         ("check --seed 3", "check seed=3"),
     ],

@@ -29,9 +29,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*recorded without digests")
 
 # Fast commands, which are run on every folder. The others train or export unless stopped, and are run on every folder
 # only if DLCLI_TEST_WHOLE is set, which takes minutes.
-ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc"})
+ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc", "runs", "runs show"})
+CHANGES = frozenset({"runs tag", "runs note", "runs rename"})
 if os.environ.get("DLCLI_TEST_WHOLE"):
-    ALWAYS |= RESUME | {"check", "export"}
+    ALWAYS |= RESUME | CHANGES | {"check", "export", "show"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def unpacked(made: Path, place: Path) -> Path:
 
 
 def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
-    run = str(folder.parent)
+    run, place = str(folder.parent), ["--runs-dir", str(folder.parents[2])]
     rows = here / "rows.csv"
     rows.write_text(
         "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n5.1,3.5,1.4,0.2\n"
@@ -86,9 +87,15 @@ def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
         "eval": ["eval", str(folder)],
         "predict": ["predict", str(folder), str(rows)],
         "export": ["export", str(folder), "--output", str(here / "x.pt2")],
-        "resume": ["resume", run, "--runs-dir", str(folder.parents[2])],
+        "resume": ["resume", run, *place],
         "compare": ["compare", str(folder), str(good)],
         "check": ["check", *QUICK, f"model.weights='{folder}'"],
+        "show": ["show", str(folder)],
+        "runs": ["runs", "--all", "--filter", "test/accuracy>=0 or status=damaged", *place],
+        "runs show": ["runs", "show", run, *place],
+        "runs tag": ["runs", "tag", run, "team=red", *place],
+        "runs note": ["runs", "note", run, "A note.", *place],
+        "runs rename": ["runs", "rename", run, "other", *place],
     }[command]
 
 
@@ -124,7 +131,7 @@ def test_opening_a_folder_runs_nothing(case: Hostile, made: Path, user: Path, tm
 
 def test_the_undamaged_folder_of_somebody_else_opens(made: Path, user: Path, tmp_path: Path) -> None:
     folder = unpacked(made, tmp_path)
-    for command in sorted(ALWAYS | RESUME | {"check"}):
+    for command in sorted(ALWAYS | RESUME | CHANGES | {"check"}):
         code, said = run(command, folder, made, user)
         assert code == 0, (command, said)
 

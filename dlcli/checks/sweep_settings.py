@@ -1,0 +1,47 @@
+"""Settings of sweeps on the command line of a training, where they would have no effect."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from dlcli.config.plain_secrets import written_words
+from dlcli.errors import Problem
+
+_IN_FOLDS = "sweep.trial_timeout"
+
+
+def find_sweep_settings(overrides: Sequence[str], *, in_folds: bool) -> Iterator[Problem]:
+    """Yield a problem for each override in the section `sweep` that has no effect on a training.
+
+    Projects and experiment files may have such settings, which apply when their configuration is searched.
+
+    Args:
+        overrides: of the command.
+        in_folds: whether each fold searches (`cv=nested`).
+    """
+    of_sweeps = {word: key for word in overrides if _is_of_sweeps(key := _key(word))}
+    if not of_sweeps:
+        return
+    if in_folds:
+        hint = f"The section cv has the settings of the searches, and {_IN_FOLDS} limits their trials."
+        for key in of_sweeps.values():
+            if key != _IN_FOLDS:
+                yield Problem("has no effect on the searches of cv=nested", key, hint)
+        return
+    rest = shlex.join(
+        ["dlcli", "train", *written_words([word for word in overrides if word not in of_sweeps])]
+    )
+    hint = (
+        f"Leave it out: {rest}\nTo search, use dlcli sweep with values to choose from, as in KEY=VALUE,VALUE."
+    )
+    for key in of_sweeps.values():
+        yield Problem("has no effect: only dlcli sweep searches", key, hint)
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _is_of_sweeps(key: str) -> bool:
+    return key == "sweep" or key.startswith(("sweep.", "sweep/"))

@@ -1,0 +1,48 @@
+"""Settings of sweeps have an effect on a training, or are refused with the line that works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import dlcli
+from dlcli.errors import ConfigError
+from dlcli.experiment import plan_experiment
+
+IRIS = ["dataset=iris", "model=linear"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["sweep.trials=5", "+sweep.trials=5", "sweep.trial_timeout=5", "sweep.sampler.startup_trials=3",
+     "sweep/sampler=random", "sweep/pruner=median", "sweep.space={seed: '0,1'}", "~sweep.space", "sweep=default"],
+)  # fmt: skip
+def test_they_are_refused_where_nothing_is_searched(word: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_experiment([*IRIS, word, "run_name='a b'"])
+    found = {problem.message: problem for problem in caught.value.problems}
+    problem = found["has no effect: only dlcli sweep searches"]
+    assert problem.where == word.lstrip("+~").partition("=")[0]
+    assert (
+        problem.hint.splitlines()[0]
+        == f"Leave it out: dlcli train {' '.join(IRIS)} 'run_name='\"'\"'a b'\"'\"''"
+    )
+
+
+def test_they_are_refused_before_the_rows_are_read() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_experiment(["dataset=table", "dataset.path=none.csv", "dataset.target=y", "sweep.trials=5"])
+    assert [problem.where for problem in caught.value.problems] == ["sweep.trials"]
+
+
+def test_check_finds_them_too() -> None:
+    with pytest.raises(ConfigError, match=r"sweep\.refit: has no effect: only dlcli sweep searches"):
+        dlcli.check([*IRIS, "sweep.refit=false"])
+
+
+def test_a_project_may_have_them_for_its_sweeps(tmp_path: Path) -> None:
+    folder = tmp_path / "conf"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "mine.yaml").write_text("# @package _global_\nsweep:\n  trials: 5\n")
+    assert "sweep" not in plan_experiment([*IRIS, "experiment=mine"], [folder]).config
