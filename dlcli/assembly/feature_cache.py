@@ -20,13 +20,11 @@ from dlcli.inference.evaluate import choose_device
 from dlcli.models.layers import HasBackbone
 from dlcli.preprocessing.base import Preprocessing
 from dlcli.splits.split import Split
+from dlcli.tracking.places import FEATURES_DIR
 from dlcli.training.features import Features, can_compute_in
 from dlcli.training.fields import Field, first_rows
 from dlcli.training.network import Network
 from dlcli.training.user_errors import blamed_on
-
-# Folder of the features, inside the folder of all runs.
-FOLDER = ".features"
 
 # Kinds of data with cacheable features. Others have fields besides `x`, or outputs that need `x` itself.
 _KINDS = ("image", "tokens")
@@ -56,7 +54,7 @@ def cached_features(
     """
     if not _wants_cache(config, network, data) or _obstacle(config):
         return None
-    return Features(network, preprocessing, data, runs_dir / FOLDER, device, precision)
+    return Features(network, preprocessing, data, runs_dir / FEATURES_DIR, device, precision)
 
 
 def with_features(

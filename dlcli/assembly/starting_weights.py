@@ -22,6 +22,7 @@ from dlcli.splits.split import Split
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.manifest import check_model
+from dlcli.tracking.tags import WEIGHTS_RUN_TAG
 
 _KEY = "model.weights"
 _WEIGHTS = Path("model", "weights.safetensors")
@@ -164,7 +165,7 @@ def weights_tags(config: Mapping[str, Any]) -> dict[str, str]:
         return {}
     digest = hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
     source = _run_of(file)
-    return {"dlcli.weights_fingerprint": digest, **({"dlcli.weights_run": source.run_id} if source else {})}
+    return {"dlcli.weights_fingerprint": digest, **({WEIGHTS_RUN_TAG: source.run_id} if source else {})}
 
 
 def _run_of(file: Path) -> Ledger | None:

@@ -37,6 +37,12 @@ Run = Annotated[
     str,
     typer.Argument(metavar="RUN", help="A run's ID or its start, its name, its folder, `last` or `best`."),
 ]
+SomeRuns = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="RUN...", help="IDs or their starts, names, folders, or `last`."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; otherwise, only show what would be done.")]
+Force = Annotated[bool, typer.Option("--force", help="Also runs that something needs, which is said.")]
 
 DataPlace = Annotated[
     list[str] | None,

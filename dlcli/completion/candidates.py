@@ -78,7 +78,7 @@ def _values(wanted: _Parameter, words: Sequence[str], current: str) -> Iterator[
     folders = user_folders([Path(folder) for folder in _given(words, "-C", "--conf-dir")])
     if wanted.choices:
         yield from map(Candidate, wanted.choices)
-    elif wanted.metavar == "RUN":
+    elif wanted.metavar.split(" ")[0].rstrip(".") == "RUN":
         yield from _runs(words)
     elif wanted.metavar == "GROUP":
         yield from map(Candidate, groups(folders))

@@ -49,27 +49,50 @@ def scratch_folder() -> Iterator[Path]:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove the abandoned temporary files in a folder."""
+    for place in _temporary(folder):
+        with contextlib.suppress(OSError), _locked(place):
+            _remove(place)
+
+
+def list_abandoned(folder: Path) -> list[Path]:
+    """Return the abandoned temporary files and folders in a folder."""
+    found = []
+    for place in _temporary(folder):
+        with contextlib.suppress(OSError), _locked(place):
+            found.append(place)
+    return found
+
+
+def temporary_name(target: str) -> str:
+    """Return a new name for a temporary file or folder of a target."""
+    return f".{_short(target)}.dlcli-{secrets.token_hex(4)}.tmp"
+
+
+def _temporary(folder: Path) -> Iterator[Path]:
     try:
         names = os.listdir(folder)  # noqa: PTH208 called for each write to the record
     except OSError:
         return
     for name in names:
-        if not name.endswith(".tmp") or not _NAME.fullmatch(name):
-            continue
-        place = folder / name
-        with contextlib.suppress(OSError):
-            lock = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(place)
-            finally:
-                os.close(lock)
+        if name.endswith(".tmp") and _NAME.fullmatch(name):
+            yield folder / name
+
+
+@contextlib.contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Hold the lock of a temporary file; raises OSError if its process does."""
+    lock = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _made(target: Path, folder: bool) -> tuple[Path, int]:
     """Create a temporary file or folder, and return it with the descriptor that holds its lock."""
     while True:
-        place = target.with_name(f".{_short(target.name)}.dlcli-{secrets.token_hex(4)}.tmp")
+        place = target.with_name(temporary_name(target.name))
         place.mkdir() if folder else place.touch(exist_ok=False)
         with contextlib.suppress(FileNotFoundError):  # another process removed it before it was locked
             lock = os.open(place, os.O_RDONLY)

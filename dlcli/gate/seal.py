@@ -56,6 +56,20 @@ def seal_change(folder: Path, name: str, before: str | bytes, after: str | bytes
     atomic_write(folder / SEAL_FILE, json.dumps(seal, indent=1))
 
 
+def keyed_digest(text: str) -> str | None:
+    """Return the keyed digest of a text that is no file of a run; None if there can be no key."""
+    key = _key()
+    return None if key is None else _digest(key, "", "", text)
+
+
+def is_ours(text: str, given: object) -> bool:
+    """Return whether a text was signed by this user."""
+    key = _key(make=False)
+    if key is None or not isinstance(given, str):
+        return False
+    return hmac.compare_digest(given.encode(), _digest(key, "", "", text).encode())
+
+
 def _holds(seal: Mapping[str, Any], name: str, content: str | bytes) -> bool:
     key = _key(make=False)
     if key is None:

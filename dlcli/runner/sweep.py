@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dlcli.assembly.starting_weights import weights_tags
 from dlcli.distributed.ranks import leading
 from dlcli.events import Listener, Note, ignore
 from dlcli.formatting import amount
@@ -46,6 +47,7 @@ def sweep(
                 overrides=overrides,
                 folders=plan.experiment.folders,
                 params=plan.recorded_params,
+                tags=weights_tags(plan.config),
             )
             with recording(run_dir, store, listen):
                 return run_sweep(plan, run_dir, store, listen)

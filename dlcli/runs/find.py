@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
 from dlcli.files.paths import display, is_folder, kind_at, typed
 from dlcli.runs.fetch import fetch_run
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.trash import TRASH
 
 _SHORTEST_PREFIX = 4
 _SHOWN = 5
@@ -64,6 +66,8 @@ def find_run(ref: str, runs_dir: Path) -> FoundRun:
     hint = _near(ref, ledgers)
     if any(ledger.run_id.startswith(ref) for ledger in ledgers):
         hint = f"Give at least {_SHORTEST_PREFIX} characters of the ID."
+    if any(ref in (one.run_id, one.run_name) for one in _ledgers(runs_dir / TRASH, [])):
+        hint = f"It is in the trash: {next_command('runs', 'restore', ref, runs_dir=runs_dir)}"
     try:
         if fetched := fetch_run(ref, runs_dir):
             return FoundRun(fetched, f"{ref} was fetched from the store.")
@@ -94,7 +98,9 @@ def _runs_below(path: Path) -> Iterator[Path]:
     """Yield the runs in a folder of runs, of projects or of a project. Any folder may be given, such as the root."""
     for depth in range(_DEPTH):
         with suppress(OSError):  # of special folders, such as those of processes
-            yield from (file.parent.parent for file in path.glob(f"{'*/' * depth}artifacts/{LEDGER_FILE}"))
+            for file in path.glob(f"{'*/' * depth}artifacts/{LEDGER_FILE}"):
+                if TRASH not in file.parts:
+                    yield file.parent.parent
 
 
 def _in_its_runs_folder(folder: Path) -> Path:

@@ -131,7 +131,7 @@ def _comparison(
     _check_key(key, runs, "--filter")
     units = _units(key)
     if units is not None:
-        number, holds = _number(wanted, units, found[0].strip()), _ORDER.get(sign)
+        number, holds = _number(wanted, units, found[0].strip(), "--filter"), _ORDER.get(sign)
         if holds is None:
             raise InputError(f"{key} is a number: {sign} compares texts", "--filter", f"Try: {key}<{wanted}")
 
@@ -178,15 +178,25 @@ def _value(key: str, run: ListedRun, now: datetime) -> str | float | None:
     return run.tags.get(key.removeprefix(_TAG)) if key.startswith(_TAG) else run.metrics.get(key)
 
 
-def _number(text: str, units: Mapping[str, float], shown: str) -> float:
+def seconds(text: str, where: str) -> float:
+    """Return the seconds of a time with a unit: `90s`, `12h`, `30d`.
+
+    Raises:
+        InputError: It is no time.
+    """
+    return _number(text, _SECONDS, text, where)
+
+
+def _number(text: str, units: Mapping[str, float], shown: str, where: str) -> float:
     """Return a number with an optional unit: `7d` in seconds, `1.5GB` in bytes."""
     found = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([a-z]*)", text, re.IGNORECASE)
     unit = found[2].lower() if found else ""
     if found is None or (unit and unit not in units):
         allowed = f", with a unit: {', '.join(units)}" if units else ""
-        raise InputError(f"{shown}: {text} is not a number{allowed}", "--filter", "Compare with a number.")
+        hint = "Compare with a number." if where == "--filter" else "Write a number and a unit, such as 30d."
+        raise InputError(f"{shown}: {text} is not a number{allowed}", where, hint)
     if units and not unit:
-        raise InputError(f"{shown}: {text} has no unit", "--filter", f"Add one of {', '.join(units)}.")
+        raise InputError(f"{shown}: {text} has no unit", where, f"Add one of {', '.join(units)}.")
     return float(found[1]) * units.get(unit, 1)
 
 

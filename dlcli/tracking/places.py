@@ -15,6 +15,8 @@ from urllib.parse import unquote_to_bytes, urlparse
 from dlcli.files.disk import write_errors
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
+FEATURES_DIR = ".features"  # in a runs folder: cached outputs of frozen backbones
+
 
 def folder_name(experiment: str) -> str:
     """Return an experiment's folder name: its name, or if that is unsafe, a safe version with a digest."""

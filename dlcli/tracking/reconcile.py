@@ -29,12 +29,14 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.lifecycle import tell_mlflow
 from dlcli.tracking.liveness import RunLock, entries, read_entry
 from dlcli.tracking.places import find_folder, original_of
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
 from dlcli.tracking.store import Store
 from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
+from dlcli.tracking.trash import settle_folders
 from dlcli.tracking.unrecorded import remove_unrecorded
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
     """
     work = _Reconciliation(runs_dir.resolve(), store)
     remove_abandoned(work.runs_dir)
+    for intent in settle_folders(work.runs_dir):
+        with suppress(DlcliError):
+            tell_mlflow(work.runs_dir, intent, work.client)
     paths = entries(work.runs_dir)
     work.by_run = {run_id: path for path in paths if (run_id := read_entry(path).get("run_id"))}
     for path in paths:
@@ -73,6 +78,7 @@ def settle_ledgers(runs_dir: Path) -> list[str]:
     fails, since the folder may not be writable.
     """
     work = _Reconciliation(runs_dir.resolve(), None)
+    settle_folders(work.runs_dir)
     paths = entries(work.runs_dir)
     work.by_run = {run_id: path for path in paths if (run_id := read_entry(path).get("run_id"))}
     for path in work.by_run.values():
@@ -121,7 +127,7 @@ class _Reconciliation:
         _sweep(ledger.run_dir)
         if not self.settle_ledger(ledger):
             return
-        client = self._client(ledger.tracking_uri)
+        client = self.client(ledger.tracking_uri)
         projection = Projection(ledger, client)
         projection.follow()
         try:
@@ -175,11 +181,11 @@ class _Reconciliation:
         for run in self._runs_of_token(about):
             if run.info.status in _OPEN:
                 with store_errors(uri or ""):
-                    self._client(uri).set_terminated(run.info.run_id, "KILLED")
+                    self.client(uri).set_terminated(run.info.run_id, "KILLED")
 
     def _runs_of_token(self, about: dict[str, Any]) -> list[Run]:
         uri = self._store_of(about)
-        client = self._client(uri)
+        client = self.client(uri)
         with store_errors(uri or ""):
             experiment = client.get_experiment_by_name(about["experiment"])
             if experiment is None:
@@ -203,7 +209,7 @@ class _Reconciliation:
         entry.release()
         return self._is_alive(read_entry(path).get("parent_id"))
 
-    def _client(self, uri: str | None) -> MlflowClient:
+    def client(self, uri: str | None) -> MlflowClient:
         """Return a client for a ledger's store; a store that did not answer is not tried again."""
         if uri not in self.clients and self.store is not None and uri == self.store.recorded_uri:
             self.clients[uri] = self.store.client

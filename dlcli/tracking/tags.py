@@ -23,3 +23,6 @@ CHANGED_TAG = "dlcli.changed"
 
 # Why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"
+
+# The run whose weights a run starts from (model.weights).
+WEIGHTS_RUN_TAG = "dlcli.weights_run"

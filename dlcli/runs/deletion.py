@@ -1,0 +1,291 @@
+"""Deletion of runs into the trash, and their restoration: what is affected, what forbids it, and carrying it out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dlcli.errors import CorruptRun, DlcliError, InputError, Problem, RunNotFound, StoreError
+from dlcli.files.paths import display, is_file
+from dlcli.files.regular import read_regular
+from dlcli.runs.find import find_run
+from dlcli.runs.inventory import ListedRun, list_runs
+from dlcli.runs.selection import select
+from dlcli.tracking.connection import recall, sqlite_file
+from dlcli.tracking.history import is_recorded
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.lifecycle import Clients, clients_of, registered_models, tell_mlflow
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.tags import WEIGHTS_RUN_TAG
+from dlcli.tracking.trash import TRASH, Action, Member, begin, deleted_at, locked_trash
+
+_SHORTEST_PREFIX = 4
+_CONFIG_BYTES = 1 << 22
+
+# The ID of a run in the path of one of its files.
+_FILE_OF_A_RUN = re.compile(r"/([\w-]+)/artifacts/")
+
+
+@dataclass(frozen=True)
+class Affected:
+    """Runs that a command deletes, restores or deletes for good.
+
+    Attributes:
+        runs_dir: their runs folder.
+        runs: whole runs, each with its parts.
+        needed: why runs should be kept, by the ID of a whole run.
+        notes: lines for the user.
+    """
+
+    runs_dir: Path
+    runs: tuple[ListedRun, ...]
+    needed: dict[str, list[str]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(run.size for run in self.runs)
+
+    @property
+    def count(self) -> int:
+        """Number of runs, with their parts."""
+        return sum(1 for run in self.runs for _ in run.all())
+
+
+def plan_deletion(
+    refs: Sequence[str], only: str | None, runs_dir: Path, now: datetime, *, force: bool
+) -> Affected:
+    """Find the runs that are to be deleted, and what needs them. Nothing is moved.
+
+    Args:
+        refs: references to runs.
+        only: a filter for whole runs, in addition to the references.
+        runs_dir: the runs folder in use.
+        now: the time from which ages are counted.
+        force: whether runs that something needs are deleted as well.
+
+    Raises:
+        RunNotFound: There is no such run.
+        InputError: A run is a part of another one, is running, is needed, or is in another runs folder.
+    """
+    if not refs and only is None:
+        raise InputError(
+            "no run is named", "RUN", "Name runs, or choose them: --filter 'status=failed and age>7d'"
+        )
+    runs_dir = runs_dir.resolve()
+    notes = reconcile(runs_dir)
+    tree = list_runs(runs_dir, now)
+    chosen = {run.folder: run for ref in refs for run in [_whole(ref, tree, runs_dir, notes)]}
+    if only is not None:
+        chosen |= {run.folder: run for run in select(tree, only, now)}
+    runs = tuple(chosen.values())
+    _check(runs, runs_dir)
+    needed, unknown = _needs(runs, tree, runs_dir)
+    if needed and not force:
+        raise InputError(
+            [
+                Problem(
+                    f"is needed: {'; '.join(reasons)}",
+                    run.name,
+                    "Delete what needs it first, or delete it nevertheless: --force",
+                )
+                for run in runs
+                if (reasons := needed.get(run.run_id))
+            ]
+        )
+    return Affected(runs_dir, runs, needed, (*notes, *unknown))
+
+
+def delete(affected: Affected) -> list[str]:
+    """Move runs into the trash, and delete them in MLflow; return a line for each store that does not follow yet."""
+    with locked_trash(affected.runs_dir) as trash:
+        for run in affected.runs:
+            _check_idle(run)
+            for part in run.all():
+                if (trash / part.folder.parents[1].name / part.folder.parent.name).exists():
+                    hint = "Restore it first, or empty the trash: dlcli runs gc --only trash --older-than 0s --yes"
+                    raise InputError("another run of this ID is in the trash", part.run_id, hint)
+        return _carry_out(affected, "delete")
+
+
+def list_trash(runs_dir: Path, now: datetime) -> list[tuple[ListedRun, str | None]]:
+    """Return the whole runs in the trash, the last deleted first, each with the time of its deletion."""
+    found = [(run, deleted_at(run.folder)) for run in list_runs(runs_dir.resolve() / TRASH, now)]
+    return sorted(found, key=lambda pair: pair[1] or "", reverse=True)
+
+
+def plan_restoration(refs: Sequence[str], runs_dir: Path, now: datetime) -> Affected:
+    """Find runs in the trash.
+
+    Raises:
+        RunNotFound: There is no such run in the trash, or there are several.
+        InputError: A run of the same ID is in the runs folder.
+    """
+    runs_dir = runs_dir.resolve()
+    notes = reconcile(runs_dir)
+    there = [run for run, _ in list_trash(runs_dir, now)]
+    chosen = {run.folder: run for ref in refs for run in [_in_trash(ref, there)]}
+    for part in (part for run in chosen.values() for part in run.all()):
+        place = runs_dir / part.folder.parents[1].name / part.folder.parent.name
+        if place.exists() or place.is_symlink():
+            raise InputError("a run of this ID is in the runs folder", display(place), "Move it away first.")
+    return Affected(runs_dir, tuple(chosen.values()), {}, tuple(notes))
+
+
+def restore(affected: Affected) -> list[str]:
+    """Move runs back from the trash, and restore them in MLflow; return a line for each store that does not follow."""
+    with locked_trash(affected.runs_dir):
+        return _carry_out(affected, "restore")
+
+
+def purge(affected: Affected) -> None:
+    """Delete runs in the trash for good."""
+    with locked_trash(affected.runs_dir):
+        _carry_out(affected, "purge")
+
+
+def _carry_out(affected: Affected, action: Action) -> list[str]:
+    members = [_member(part) for run in affected.runs for part in run.all()]
+    intent = begin(affected.runs_dir, action, members)
+    return tell_mlflow(affected.runs_dir, intent, clients_of(affected.runs_dir))
+
+
+def _member(run: ListedRun) -> Member:
+    folder = run.folder.parent
+    try:
+        ledger = Ledger.load(run.folder)
+    except CorruptRun:
+        return Member(folder.parent.name, folder.name)
+    return Member(folder.parent.name, folder.name, ledger.tracking_uri, ledger.is_in_place)
+
+
+def _whole(ref: str, tree: Sequence[ListedRun], runs_dir: Path, notes: list[str]) -> ListedRun:
+    """Return the whole run that a user names.
+
+    Raises:
+        RunNotFound: There is no such run.
+        InputError: It is a part of another run, or lies elsewhere.
+    """
+    damaged = [run for run in tree for run in run.all() if ref in (run.run_id, str(run.folder.parent))]
+    found = damaged[0].folder if damaged else None
+    if found is None:
+        run_dir, note = find_run(ref, runs_dir)
+        found = run_dir
+        notes += [note] if note else []
+    for run in tree:
+        for part in run.all():
+            if part.folder == found:
+                if part is not run:
+                    hint = f"It can only be deleted with all of it: dlcli runs rm {run.run_id[:8]}"
+                    raise InputError(f"is a part of {run.name}, a {_called(run)}", part.name, hint)
+                return run
+    hint = "Name its runs folder: --runs-dir DIR"
+    raise InputError(f"is not in {display(runs_dir)}", str(found), hint)
+
+
+def _called(run: ListedRun) -> str:
+    return {"cv": "cross-validation"}.get(run.kind, run.kind)
+
+
+def _in_trash(ref: str, there: Sequence[ListedRun]) -> ListedRun:
+    named = [run for run in there if ref in (run.run_id, run.name)]
+    if not named and len(ref) >= _SHORTEST_PREFIX:
+        named = [run for run in there if run.run_id.startswith(ref)]
+    if len(named) > 1:
+        shown = ", ".join(f"{run.run_id[:12]} ({run.name})" for run in named[:5])
+        raise RunNotFound(f"{len(named)} runs in the trash match {ref}: {shown}", "RUN", "Give the ID.")
+    if not named:
+        for whole in there:
+            if any(ref in (part.run_id, part.name) for part in whole.all()):
+                hint = f"Restore all of it: dlcli runs restore {whole.run_id[:8]}"
+                raise RunNotFound(f"{ref} is a part of {whole.name}", "RUN", hint)
+        hint = "dlcli runs restore lists what is there."
+        raise RunNotFound(f"there is no run {ref} in the trash", "", hint)
+    return named[0]
+
+
+def _check(runs: Sequence[ListedRun], runs_dir: Path) -> None:
+    for run in runs:
+        for part in run.all():
+            if part.status in ("RUNNING", "SCHEDULED"):
+                raise InputError(f"the run is {part.status}", part.name, "Delete it when it has ended.")
+            place = part.folder.parents[1]
+            if place.is_symlink() and not place.resolve().is_relative_to(runs_dir):
+                raise InputError(
+                    "is a link that leads out of the runs folder",
+                    display(place),
+                    "Delete the runs where they are.",
+                )
+
+
+def _check_idle(run: ListedRun) -> None:
+    """Raise InputError if a process has begun to record a run since it was listed."""
+    for part in run.all():
+        if is_recorded(part.folder):
+            raise InputError(
+                "another process is recording the run", part.name, "Delete it when it has ended."
+            )
+
+
+def _needs(
+    runs: Sequence[ListedRun], tree: Sequence[ListedRun], runs_dir: Path
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Return what needs the runs, by the ID of the whole run, and lines on what could not be looked up."""
+    owner = {part.run_id: run.run_id for run in runs for part in run.all()}
+    needed: dict[str, list[str]] = {}
+    going = {run.folder for run in runs}
+    for other in (run for run in tree if run.folder not in going):
+        for run_id in {used for part in other.all() for used in _weights_of(part, owner)}:
+            needed.setdefault(owner[run_id], []).append(f"{other.name} uses its weights (model.weights)")
+    unknown = []
+    clients = clients_of(runs_dir)
+    for uri in dict.fromkeys(_store_of(run) for run in runs):
+        try:
+            registered = _registered(uri, runs_dir, clients)
+        except StoreError as error:
+            problem = error.problems[0]
+            unknown.append(
+                f"Whether runs have registered models is unknown: {problem.message} ({problem.where})."
+            )
+            for run in runs:
+                if _store_of(run) == uri:
+                    needed.setdefault(run.run_id, []).append(
+                        f"its registered models could not be looked up, since {problem.message}"
+                    )
+            continue
+        for run_id, versions in registered.items():
+            if run_id in owner:
+                needed.setdefault(owner[run_id], []).extend(f"registered model {x}" for x in versions)
+    return {run_id: list(dict.fromkeys(reasons)) for run_id, reasons in needed.items()}, unknown
+
+
+def _registered(uri: str | None, runs_dir: Path, clients: Clients) -> dict[str, list[str]]:
+    address = recall(uri, runs_dir)
+    file = sqlite_file(address)
+    if file is not None and not file.exists():  # it would be created
+        return {}
+    return registered_models(clients(uri), address)
+
+
+def _store_of(run: ListedRun) -> str | None:
+    try:
+        return Ledger.load(run.folder).tracking_uri
+    except DlcliError:
+        return None
+
+
+def _weights_of(run: ListedRun, owner: dict[str, str]) -> Iterator[str]:
+    """Yield the IDs of those runs whose weights a run starts from: by its tag, or a path in its configuration."""
+    if (tagged := run.tags.get(WEIGHTS_RUN_TAG)) in owner:
+        yield str(tagged)
+    if run.parent_id is not None or not is_file(run.folder / "config.yaml"):
+        return
+    try:
+        text = read_regular(run.folder / "config.yaml", _CONFIG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return
+    yield from (run_id for run_id in _FILE_OF_A_RUN.findall(text) if run_id in owner)

@@ -1,0 +1,151 @@
+"""MLflow's part in deleting and restoring runs: its runs follow the folders, which are authoritative."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlcli.errors import CorruptRun, StoreError
+from dlcli.tracking.connection import NO_ANSWER, NO_RUN, connect, probe, recall, sqlite_file, store_errors
+from dlcli.tracking.database import open_database
+from dlcli.tracking.known_runs import note
+from dlcli.tracking.ledger import Ledger, to_ms
+from dlcli.tracking.places import original_of
+from dlcli.tracking.projection import Projection
+from dlcli.tracking.store_rows import enter
+from dlcli.tracking.trash import TRASH, Intent, Member, end
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Clients = Callable[[str | None], "MlflowClient"]
+
+
+def clients_of(runs_dir: Path) -> Clients:
+    """Return a function from a ledger's store to a client; a store that does not answer is asked once."""
+    found: dict[str | None, MlflowClient | StoreError] = {}
+
+    def client(uri: str | None) -> MlflowClient:
+        if uri not in found:
+            try:
+                address = recall(uri, runs_dir)
+                probe(address)
+                found[uri] = connect(address)
+            except StoreError as error:
+                found[uri] = error
+        one = found[uri]
+        if isinstance(one, StoreError):
+            raise one
+        return one
+
+    return client
+
+
+def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
+    """Delete or restore MLflow's runs as an intent says, and end it; return a line for each store that does not follow.
+
+    Runs whose store does not answer stay in the intent, and the next command that reaches the store continues.
+    """
+    waiting: list[Member] = []
+    problems: dict[str, None] = {}
+    for member in intent.members:
+        if intent.action == "purge" or not member.in_mlflow:
+            continue
+        if (
+            member.tracking_uri is not None and not intent.signed
+        ):  # from elsewhere: it must not reach a server
+            waiting.append(member)
+            continue
+        try:
+            _follow(runs_dir, intent, member, client)
+        except StoreError as error:
+            problem = error.problems[0]
+            if problem.message != NO_RUN:
+                waiting.append(member)
+                problems[": ".join(filter(None, [problem.where, problem.message]))] = None
+                if problem.message == NO_ANSWER:
+                    continue
+            elif intent.action == "restore":
+                problems[f"{member.run_id[:8]}: {NO_RUN}; its folder is complete"] = None
+    end(intent, waiting)
+    return list(problems)
+
+
+def _follow(runs_dir: Path, intent: Intent, member: Member, client: Clients) -> None:
+    one = client(member.tracking_uri)
+    uri = recall(member.tracking_uri, runs_dir)
+    ledger = _ledger(runs_dir, intent, member)
+    with store_errors(uri):
+        if file := sqlite_file(uri):
+            with open_database(file) as connection:
+                _follow_in_file(connection, intent, member, ledger)
+        else:
+            _follow_on_server(one, intent, member, ledger)
+    if intent.action == "restore" and ledger is not None and not ledger.unfinished:
+        Projection(ledger, one).push_all()
+
+
+def _follow_in_file(
+    connection: sqlite3.Connection, intent: Intent, member: Member, ledger: Ledger | None
+) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    question = "SELECT lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = ?"
+    found = connection.execute(question, (member.run_id,)).fetchone()
+    if found is None:
+        if (
+            intent.action == "restore" and ledger is not None
+        ):  # the file was replaced, or `mlflow gc` was called
+            enter(connection, ledger)
+            note(connection, [ledger])
+        return
+    stage, artifact_uri = found
+    if ledger is not None and original_of(ledger, artifact_uri or "") is not None:
+        return
+    wanted = "deleted" if intent.action == "delete" else "active"
+    if stage != wanted:
+        at = to_ms(intent.at) if intent.action == "delete" else None
+        statement = "UPDATE runs SET lifecycle_stage = ?, deleted_time = ? WHERE run_uuid = ?"
+        connection.execute(statement, (wanted, at, member.run_id))
+
+
+def _follow_on_server(client: MlflowClient, intent: Intent, member: Member, ledger: Ledger | None) -> None:
+    info = client.get_run(member.run_id).info
+    if ledger is not None and original_of(ledger, info.artifact_uri) is not None:
+        return
+    if intent.action == "delete" and info.lifecycle_stage != "deleted":
+        client.delete_run(member.run_id)
+    elif intent.action == "restore" and info.lifecycle_stage == "deleted":
+        client.restore_run(member.run_id)
+
+
+def _ledger(runs_dir: Path, intent: Intent, member: Member) -> Ledger | None:
+    """Return the run's ledger where it lies now; None if it cannot be read, as that of a damaged run."""
+    base = runs_dir if intent.action == "restore" else runs_dir / TRASH
+    try:
+        return Ledger.load(base / member.place / member.run_id / "artifacts")
+    except CorruptRun:
+        return None
+
+
+def registered_models(client: MlflowClient, uri: str) -> dict[str, list[str]]:
+    """Return the registered model versions of each run, by run ID: `fraud version 3 (champion)`.
+
+    Raises:
+        StoreError: The store does not answer, or has no registry.
+    """
+    found: dict[str, list[str]] = {}
+    token = None
+    with store_errors(uri):
+        while True:
+            page = client.search_model_versions(max_results=1000, page_token=token)
+            for version in page:
+                aliases = f" ({', '.join(version.aliases)})" if getattr(version, "aliases", None) else ""
+                text = f"{version.name} version {version.version}{aliases}"
+                for part in dict.fromkeys([version.run_id, *str(version.source).split("/")]):
+                    if part:
+                        found.setdefault(part, []).append(text)
+            token = page.token
+            if not token:
+                return found

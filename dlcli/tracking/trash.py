@@ -1,0 +1,245 @@
+"""The trash of a runs folder, and the journal with which runs move into it, out of it, or are deleted for good.
+
+A deleted run lies in RUNS_DIR/.trash/EXPERIMENT/RUN_ID/artifacts, one level deeper than runs, so that none is found
+there. Runs move together with their parts. Before the first one moves, an intent is written that names all of them;
+after a kill, the next command that looks at the runs folder carries it out. It stays until MLflow knows it, too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dlcli.errors import DlcliError, InputError
+from dlcli.files.disk import write_errors
+from dlcli.files.regular import read_regular
+from dlcli.gate.seal import is_ours, keyed_digest
+from dlcli.tracking.ledger import atomic_write, now
+from dlcli.tracking.locks import try_flock, wait_for_lock
+
+TRASH = ".trash"
+DELETED_FILE = "deleted.json"  # beside the `artifacts` of a run in the trash
+
+Action = Literal["delete", "restore", "purge"]
+
+_INTENTS = ".intents"
+_LOCK = ".lock"
+_PATIENCE = 600.0  # seconds to wait for another command that moves many runs
+_MAX_BYTES = 1 << 26  # bytes of an intent: a sweep may have 100,000 trials
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run that an intent moves.
+
+    Attributes:
+        place: name of the experiment's folder.
+        run_id: name of the run's folder.
+        tracking_uri: its store; None for that of the runs folder.
+        in_mlflow: whether MLflow's run of this ID is to follow; not for a folder that is the copy of another one.
+    """
+
+    place: str
+    run_id: str
+    tracking_uri: str | None = None
+    in_mlflow: bool = True
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is to be done with runs.
+
+    Attributes:
+        action: delete (into the trash), restore, or purge (delete for good).
+        members: the runs, each parent before its parts.
+        at: when the user decided it.
+        moved: whether the folders have moved, so that only MLflow is to follow.
+        signed: whether this user wrote it: one from elsewhere must not change runs of a server.
+        path: its file.
+    """
+
+    action: Action
+    members: tuple[Member, ...]
+    at: str
+    moved: bool = False
+    signed: bool = False
+    path: Path | None = None
+
+
+@contextmanager
+def locked_trash(runs_dir: Path) -> Iterator[Path]:
+    """Hold the trash's lock, and yield the trash's folder, which is created if necessary.
+
+    Raises:
+        InputError: The trash cannot be written, or is a link.
+        StoreError: Another process does not release the lock.
+    """
+    trash = _trash(runs_dir)
+    with write_errors(trash):
+        trash.mkdir(exist_ok=True)
+        (trash / _INTENTS).mkdir(exist_ok=True)
+        descriptor = os.open(trash / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        lock = partial(try_flock, descriptor, fcntl.LOCK_EX)
+        wait_for_lock(lock, trash / _LOCK, _PATIENCE, "the trash of the runs folder")
+        yield trash
+    finally:
+        os.close(descriptor)
+
+
+def begin(runs_dir: Path, action: Action, members: Sequence[Member]) -> Intent:
+    """Write an intent and move the folders. The caller holds the lock, and ends it when MLflow knows it.
+
+    Raises:
+        InputError: The folders cannot be moved. What has been moved stays, and the next command continues.
+    """
+    _supersede(runs_dir, {member.run_id for member in members})
+    path = _trash(runs_dir) / _INTENTS / f"{secrets.token_hex(8)}.json"
+    intent = Intent(action, tuple(members), now(), signed=True, path=path)
+    _write(intent)
+    return move(runs_dir, intent)
+
+
+def move(runs_dir: Path, intent: Intent) -> Intent:
+    """Move the folders of an intent as far as they have not been moved, and note that."""
+    for member in intent.members:
+        with write_errors(_trash(runs_dir)):
+            _move_one(runs_dir, intent, member)
+    done = replace(intent, moved=True)
+    _write(done)
+    return done
+
+
+def end(intent: Intent, waiting: Sequence[Member] = ()) -> None:
+    """Remove an intent, or keep it for the runs that MLflow does not know yet."""
+    if waiting:
+        _write(replace(intent, members=tuple(waiting)))
+    elif intent.path is not None:
+        intent.path.unlink(missing_ok=True)
+
+
+def intents(runs_dir: Path) -> list[Intent]:
+    """Return the intents that have not ended, the oldest first; those that cannot be read are ignored."""
+    try:
+        folder = _trash(runs_dir) / _INTENTS
+        files = [] if folder.is_symlink() else sorted(folder.glob("*.json"))
+    except (DlcliError, OSError):
+        return []
+    found = [intent for file in files if (intent := _read(file))]
+    return sorted(found, key=lambda intent: intent.at)
+
+
+def settle_folders(runs_dir: Path) -> list[Intent]:
+    """Move what a killed command has not moved, and return the intents that MLflow does not know yet.
+
+    Never fails: the folder may not be writable, and then the next command tries again.
+    """
+    if not intents(runs_dir):
+        return []
+    with suppress(DlcliError, OSError), _unless_in_use(runs_dir) as free:
+        if free:
+            return [intent if intent.moved else move(runs_dir, intent) for intent in intents(runs_dir)]
+    return []
+
+
+@contextmanager
+def _unless_in_use(runs_dir: Path) -> Iterator[bool]:
+    """Hold the lock if it is free; yield whether it was."""
+    descriptor = os.open(
+        _trash(runs_dir) / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+    )
+    try:
+        yield try_flock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def deleted_at(folder: Path) -> str | None:
+    """Return when the run of a folder in the trash was deleted; None if that is unknown."""
+    with suppress(OSError, ValueError, AttributeError):
+        at = json.loads(read_regular(folder.parent / DELETED_FILE, 1 << 12)).get("deleted_at")
+        return at if isinstance(at, str) else None
+    return None
+
+
+def _trash(runs_dir: Path) -> Path:
+    """Return the trash; raises InputError if it is a link, since folders would be moved elsewhere."""
+    folder = runs_dir / TRASH
+    if folder.is_symlink():
+        raise InputError("is a link, but should be a folder", str(folder), "Remove the link.")
+    return folder
+
+
+def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
+    here = runs_dir / member.place / member.run_id
+    there = _trash(runs_dir) / member.place / member.run_id
+    if intent.action == "delete":
+        if os.path.lexists(here) and not os.path.lexists(there):
+            there.parent.mkdir(exist_ok=True)
+            if here.is_dir() and not here.is_symlink():
+                atomic_write(here / DELETED_FILE, json.dumps({"deleted_at": intent.at}) + "\n", durable=False)
+            here.rename(there)
+        return
+    if there.parent.is_symlink():
+        raise InputError("is a link, but should be a folder", str(there.parent), "Remove the link.")
+    if intent.action == "restore":
+        if os.path.lexists(there) and not os.path.lexists(here):
+            here.parent.mkdir(exist_ok=True)
+            there.rename(here)
+        if here.is_dir() and not here.is_symlink():
+            (here / DELETED_FILE).unlink(missing_ok=True)
+    elif there.is_symlink():
+        there.unlink(missing_ok=True)
+    elif there.is_dir():
+        shutil.rmtree(there)
+    with suppress(OSError):  # other runs of the experiment may be in the trash
+        there.parent.rmdir()
+
+
+def _supersede(runs_dir: Path, run_ids: set[str]) -> None:
+    """Remove runs from older intents: the last decision on a run holds."""
+    for intent in intents(runs_dir):
+        kept = [member for member in intent.members if member.run_id not in run_ids]
+        if len(kept) < len(intent.members):
+            end(intent, kept)
+
+
+def _write(intent: Intent) -> None:
+    if intent.path is None or not intent.signed:  # one from elsewhere is never signed here
+        return
+    members = [[x.place, x.run_id, x.tracking_uri, x.in_mlflow] for x in intent.members]
+    document = {"action": intent.action, "at": intent.at, "moved": intent.moved, "runs": members}
+    text = json.dumps(document)
+    atomic_write(intent.path, json.dumps({"intent": text, "signature": keyed_digest(text)}) + "\n")
+
+
+def _read(file: Path) -> Intent | None:
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        outer: Mapping[str, Any] = json.loads(read_regular(file, _MAX_BYTES))
+        document: Mapping[str, Any] = json.loads(outer["intent"])
+        members = tuple(Member(*each) for each in document["runs"])
+        sound = all(_is_sound(member) for member in members)
+        if sound and document["action"] in get_args(Action):
+            signed = is_ours(outer["intent"], outer.get("signature"))
+            return Intent(
+                document["action"], members, str(document["at"]), bool(document["moved"]), signed, file
+            )
+    return None
+
+
+def _is_sound(member: Member) -> bool:
+    """Return whether the names are those of single folders, since they become parts of paths."""
+    names = (member.place, member.run_id)
+    return (member.tracking_uri is None or isinstance(member.tracking_uri, str)) and all(
+        isinstance(name, str) and name and not name.startswith(".") and not {"/", "\0"} & set(name)
+        for name in names
+    )

@@ -1,0 +1,187 @@
+"""The trash of a runs folder: nothing is half deleted, and a folder from elsewhere moves nothing outside of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dlcli.errors import InputError
+from dlcli.tracking import trash
+from dlcli.tracking.ledger import LEDGER_FILE
+from dlcli.tracking.lifecycle import clients_of, tell_mlflow
+from dlcli.tracking.reconcile import reconcile, settle_ledgers
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import open_store
+from dlcli.tracking.trash import TRASH, Member, begin, intents, locked_trash, settle_folders
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trash") / "runs"
+
+
+@pytest.fixture
+def family(runs_dir: Path) -> list[Path]:
+    """The folders of a cross-validation and its two folds."""
+    found: list[Path] = []
+    with open_store(runs_dir) as store:
+        for kind in ("cv", "fold", "fold"):
+            parent = found[0].parent.name if found else None
+            folder = store.create_run(
+                experiment="exp",
+                run_name=kind,
+                kind=kind,
+                params={},
+                tags={},
+                parent_id=parent,  # type: ignore[arg-type]
+            )
+            with Recorder(folder, system_metrics=False) as recorder:
+                recorder.finish({"test/loss": 1.0}, result={"metrics": ["test/loss"]})
+            found.append(folder)
+    return found
+
+
+def members(folders: list[Path]) -> list[Member]:
+    return [Member("exp", folder.parent.name) for folder in folders]
+
+
+def state(runs_dir: Path, folders: list[Path]) -> set[tuple[bool, bool, str]]:
+    """Return where runs are: in the runs folder, in the trash, and the stage in MLflow."""
+    with sqlite3.connect(runs_dir / "mlflow.db") as connection:
+        stages = dict(connection.execute("SELECT run_uuid, lifecycle_stage FROM runs").fetchall())
+    return {
+        (
+            (folder / LEDGER_FILE).exists(),
+            (runs_dir / TRASH / "exp" / folder.parent.name / "artifacts" / LEDGER_FILE).exists(),
+            stages[folder.parent.name],
+        )
+        for folder in folders
+    }
+
+
+HERE, GONE = {(True, False, "active")}, {(False, True, "deleted")}
+
+
+def act(runs_dir: Path, action: trash.Action, folders: list[Path]) -> None:
+    with locked_trash(runs_dir):
+        intent = begin(runs_dir, action, members(folders))
+        assert tell_mlflow(runs_dir, intent, clients_of(runs_dir)) == []
+
+
+def test_there_and_back(runs_dir: Path, family: list[Path]) -> None:
+    act(runs_dir, "delete", family)
+    assert state(runs_dir, family) == GONE
+    assert all(path.parents[2].name == "exp" for path in runs_dir.glob(f"*/*/artifacts/{LEDGER_FILE}"))
+    act(runs_dir, "restore", family)
+    assert state(runs_dir, family) == HERE
+    assert not (family[0].parent / trash.DELETED_FILE).exists()
+    act(runs_dir, "delete", family)
+    act(runs_dir, "purge", family)
+    assert state(runs_dir, family) == {(False, False, "deleted")}
+    assert intents(runs_dir) == []
+
+
+@pytest.mark.parametrize("action", ["delete", "restore"])
+@pytest.mark.parametrize("survived", range(4))
+def test_a_kill_leaves_nothing_half(
+    runs_dir: Path, family: list[Path], action: trash.Action, survived: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of moved folders, and before MLflow knows: the next command completes it."""
+    if action == "restore":
+        act(runs_dir, "delete", family)
+    with monkeypatch.context() as killed:
+        left = [survived]
+
+        def rename(path: Path, target: Path) -> Path:
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            path.replace(target)
+            return target
+
+        killed.setattr(Path, "rename", rename)
+        with locked_trash(runs_dir):
+            if survived < len(family):
+                with pytest.raises(Killed):
+                    begin(runs_dir, action, members(family))
+            else:
+                begin(runs_dir, action, members(family))
+    settle_ledgers(runs_dir)  # a command that does not open the store moves the folders
+    wanted = GONE if action == "delete" else HERE
+    assert {places[:2] for places in state(runs_dir, family)} == {places[:2] for places in wanted}
+    reconcile(runs_dir)
+    assert state(runs_dir, family) == wanted
+    assert intents(runs_dir) == []
+
+
+def test_the_last_decision_holds(runs_dir: Path, family: list[Path]) -> None:
+    with locked_trash(runs_dir):
+        begin(runs_dir, "delete", members(family))  # MLflow does not answer
+    with locked_trash(runs_dir):
+        begin(runs_dir, "restore", members(family))
+    reconcile(runs_dir)
+    assert state(runs_dir, family) == HERE
+
+
+def test_a_store_that_was_lost_gets_the_restored_run(runs_dir: Path, family: list[Path]) -> None:
+    act(runs_dir, "delete", family)
+    with sqlite3.connect(runs_dir / "mlflow.db") as connection:
+        for table in ("tags", "metrics", "latest_metrics", "params", "runs"):
+            connection.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (family[0].parent.name,))
+    act(runs_dir, "restore", family)
+    assert state(runs_dir, family) == HERE
+
+
+def test_settling_does_not_wait_for_another_command(runs_dir: Path, family: list[Path]) -> None:
+    with locked_trash(runs_dir):
+        begin(runs_dir, "delete", members(family[:1]))
+        assert settle_folders(runs_dir) == []
+
+
+@pytest.mark.parametrize("place", ["..", "", ".trash", "a/b", "/", "a\0", 3, None])
+def test_an_intent_from_elsewhere_names_no_other_folder(tmp_path: Path, place: object) -> None:
+    outside = tmp_path / "victim"
+    outside.mkdir()
+    folder = tmp_path / "runs" / TRASH / ".intents"
+    folder.mkdir(parents=True)
+    text = json.dumps({"action": "purge", "at": "", "moved": False, "runs": [[place, "victim", None, True]]})
+    (folder / "x.json").write_text(json.dumps({"intent": text, "signature": "ä"}))
+    assert reconcile(tmp_path / "runs") == []
+    assert outside.is_dir()
+
+
+def test_an_intent_from_elsewhere_does_not_reach_a_server(tmp_path: Path) -> None:
+    folder = tmp_path / TRASH / ".intents"
+    folder.mkdir(parents=True)
+    member = ["exp", "a" * 32, "http://127.0.0.1:9", True]
+    text = json.dumps({"action": "delete", "at": "2026-01-01", "moved": True, "runs": [member]})
+    (folder / "x.json").write_text(json.dumps({"intent": text, "signature": "0" * 64}))
+    (intent,) = settle_folders(tmp_path)
+    asked: list[str | None] = []
+    assert tell_mlflow(tmp_path, intent, asked.append) == []  # type: ignore[arg-type]
+    assert asked == []
+
+
+def test_links_are_not_followed(runs_dir: Path, family: list[Path], tmp_path: Path) -> None:
+    other = tmp_path / "runs"
+    other.mkdir()
+    (other / TRASH).symlink_to(runs_dir)
+    with pytest.raises(InputError, match="is a link"), locked_trash(other):
+        pass
+    assert intents(other) == settle_folders(other) == []
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    (runs_dir / TRASH / "linked").mkdir(parents=True, exist_ok=True)
+    (runs_dir / TRASH / "linked" / "run").symlink_to(elsewhere)
+    with locked_trash(runs_dir):
+        begin(runs_dir, "purge", [Member("linked", "run")])
+    assert (elsewhere / "kept").exists()
+    assert not (runs_dir / TRASH / "linked").exists()
