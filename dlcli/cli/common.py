@@ -41,6 +41,9 @@ SomeRuns = Annotated[
     list[str] | None,
     typer.Argument(metavar="RUN...", help="IDs or their starts, names, folders, or `last`."),
 ]
+SomeFilter = Annotated[
+    str | None, typer.Option("--filter", metavar="FILTER", help="'status=failed and age>7d'")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; otherwise, only show what would be done.")]
 Force = Annotated[bool, typer.Option("--force", help="Also runs that something needs, which is said.")]
 

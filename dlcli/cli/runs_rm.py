@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from dlcli.cli.common import Force, Json, RunsDir, SomeRuns, Yes, session
+from dlcli.cli.common import Force, Json, RunsDir, SomeFilter, SomeRuns, Yes, session
 
 
 def runs_rm(
     runs: SomeRuns = None,
-    only: Annotated[
-        str | None, typer.Option("--filter", metavar="FILTER", help="'status=failed and age>7d'")
-    ] = None,
+    only: SomeFilter = None,
     yes: Yes = False,
     force: Force = False,
     runs_dir: RunsDir = None,

@@ -11,9 +11,8 @@ from pathlib import Path
 from dlcli.errors import CorruptRun, DlcliError, InputError, Problem, RunNotFound, StoreError
 from dlcli.files.paths import display, is_file
 from dlcli.files.regular import read_regular
-from dlcli.runs.find import find_run
+from dlcli.runs.choice import choose_whole
 from dlcli.runs.inventory import ListedRun, list_runs
-from dlcli.runs.selection import select
 from dlcli.tracking.connection import recall, sqlite_file
 from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
@@ -79,10 +78,7 @@ def plan_deletion(
     runs_dir = runs_dir.resolve()
     notes = reconcile(runs_dir)
     tree = list_runs(runs_dir, now)
-    chosen = {run.folder: run for ref in refs for run in [_whole(ref, tree, runs_dir, notes)]}
-    if only is not None:
-        chosen |= {run.folder: run for run in select(tree, only, now)}
-    runs = tuple(chosen.values())
+    runs = choose_whole(refs, only, tree, runs_dir, now, notes, "rm")
     _check(runs, runs_dir)
     needed, unknown = _needs(runs, tree, runs_dir)
     if needed and not force:
@@ -161,34 +157,6 @@ def _member(run: ListedRun) -> Member:
     except CorruptRun:
         return Member(folder.parent.name, folder.name)
     return Member(folder.parent.name, folder.name, ledger.tracking_uri, ledger.is_in_place)
-
-
-def _whole(ref: str, tree: Sequence[ListedRun], runs_dir: Path, notes: list[str]) -> ListedRun:
-    """Return the whole run that a user names.
-
-    Raises:
-        RunNotFound: There is no such run.
-        InputError: It is a part of another run, or lies elsewhere.
-    """
-    damaged = [run for run in tree for run in run.all() if ref in (run.run_id, str(run.folder.parent))]
-    found = damaged[0].folder if damaged else None
-    if found is None:
-        run_dir, note = find_run(ref, runs_dir)
-        found = run_dir
-        notes += [note] if note else []
-    for run in tree:
-        for part in run.all():
-            if part.folder == found:
-                if part is not run:
-                    hint = f"It can only be deleted with all of it: dlcli runs rm {run.run_id[:8]}"
-                    raise InputError(f"is a part of {run.name}, a {_called(run)}", part.name, hint)
-                return run
-    hint = "Name its runs folder: --runs-dir DIR"
-    raise InputError(f"is not in {display(runs_dir)}", str(found), hint)
-
-
-def _called(run: ListedRun) -> str:
-    return {"cv": "cross-validation"}.get(run.kind, run.kind)
 
 
 def _in_trash(ref: str, there: Sequence[ListedRun]) -> ListedRun:

@@ -67,7 +67,7 @@ def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
                 problems[": ".join(filter(None, [problem.where, problem.message]))] = None
                 if problem.message == NO_ANSWER:
                     continue
-            elif intent.action == "restore":
+            elif intent.brings_back:
                 problems[f"{member.run_id[:8]}: {NO_RUN}; its folder is complete"] = None
     end(intent, waiting)
     return list(problems)
@@ -83,7 +83,7 @@ def _follow(runs_dir: Path, intent: Intent, member: Member, client: Clients) -> 
                 _follow_in_file(connection, intent, member, ledger)
         else:
             _follow_on_server(one, intent, member, ledger)
-    if intent.action == "restore" and ledger is not None and not ledger.unfinished:
+    if intent.brings_back and ledger is not None and not ledger.unfinished:
         Projection(ledger, one).push_all()
 
 
@@ -94,9 +94,7 @@ def _follow_in_file(
     question = "SELECT lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = ?"
     found = connection.execute(question, (member.run_id,)).fetchone()
     if found is None:
-        if (
-            intent.action == "restore" and ledger is not None
-        ):  # the file was replaced, or `mlflow gc` was called
+        if intent.brings_back and ledger is not None:  # the file was replaced, or `mlflow gc` was called
             enter(connection, ledger)
             note(connection, [ledger])
         return
@@ -116,13 +114,13 @@ def _follow_on_server(client: MlflowClient, intent: Intent, member: Member, ledg
         return
     if intent.action == "delete" and info.lifecycle_stage != "deleted":
         client.delete_run(member.run_id)
-    elif intent.action == "restore" and info.lifecycle_stage == "deleted":
+    elif intent.brings_back and info.lifecycle_stage == "deleted":
         client.restore_run(member.run_id)
 
 
 def _ledger(runs_dir: Path, intent: Intent, member: Member) -> Ledger | None:
     """Return the run's ledger where it lies now; None if it cannot be read, as that of a damaged run."""
-    base = runs_dir if intent.action == "restore" else runs_dir / TRASH
+    base = runs_dir if intent.brings_back else runs_dir / TRASH
     try:
         return Ledger.load(base / member.place / member.run_id / "artifacts")
     except CorruptRun:

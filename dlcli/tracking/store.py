@@ -118,7 +118,7 @@ class Store:
             with store_errors(self.uri):
                 if self._watch.follow():
                     self._experiments.clear()
-                experiment_id = self._experiment(experiment).experiment_id
+                experiment_id = self.experiment(experiment).experiment_id
         except BaseException:
             entry.remove()
             raise
@@ -138,8 +138,8 @@ class Store:
             for name, content in contents.items():
                 make_folder((run_dir / name).parent, within=run_dir)
                 atomic_write(run_dir / name, content, durable=False)
-            self._log_params(info.run_id, shown)
-            self._log_inputs(info.run_id, shown)
+            self.log_params(info.run_id, shown)
+            self.log_inputs(info.run_id, shown)
             ledger = Ledger(
                 run_dir,
                 run_id=info.run_id,
@@ -178,7 +178,8 @@ class Store:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _experiment(self, name: str) -> Experiment:
+    def experiment(self, name: str) -> Experiment:
+        """Return an experiment, which is created if the store does not have it."""
         if name not in self._experiments:
             with _store_lock(self.runs_dir, self.uri):
                 self._experiments[name] = self._find_or_create(name)
@@ -224,14 +225,16 @@ class Store:
         move_artifacts(self.uri, {info.run_id: run_dir})
         return None
 
-    def _log_params(self, run_id: str, shown: Shown) -> None:
+    def log_params(self, run_id: str, shown: Shown) -> None:
+        """Send a run's params."""
         from mlflow.entities import Param
 
         params = [Param(key, value) for key, value in shown.params.items()]
         for start in range(0, len(params), _PARAMS_PER_BATCH):
             self.client.log_batch(run_id, params=params[start : start + _PARAMS_PER_BATCH])
 
-    def _log_inputs(self, run_id: str, shown: Shown) -> None:
+    def log_inputs(self, run_id: str, shown: Shown) -> None:
+        """Send a run's dataset inputs."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         inputs = [

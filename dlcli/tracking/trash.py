@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 from dlcli.errors import DlcliError, InputError
 from dlcli.files.disk import write_errors
 from dlcli.files.regular import read_regular
+from dlcli.files.unfinished import remove_abandoned
 from dlcli.gate.seal import is_ours, keyed_digest
 from dlcli.tracking.ledger import atomic_write, now
 from dlcli.tracking.locks import try_flock, wait_for_lock
@@ -29,9 +30,10 @@ from dlcli.tracking.locks import try_flock, wait_for_lock
 TRASH = ".trash"
 DELETED_FILE = "deleted.json"  # beside the `artifacts` of a run in the trash
 
-Action = Literal["delete", "restore", "purge"]
+Action = Literal["delete", "restore", "purge", "arrive"]
 
 _INTENTS = ".intents"
+_ARRIVING = ".arriving-"  # with a token after it: the folder of runs that arrive together
 _LOCK = ".lock"
 _PATIENCE = 600.0  # seconds to wait for another command that moves many runs
 _MAX_BYTES = 1 << 26  # bytes of an intent: a sweep may have 100,000 trials
@@ -59,7 +61,7 @@ class Intent:
     """What is to be done with runs.
 
     Attributes:
-        action: delete (into the trash), restore, or purge (delete for good).
+        action: delete (into the trash), restore, purge (delete for good), or arrive (from elsewhere).
         members: the runs, each parent before its parts.
         at: when the user decided it.
         moved: whether the folders have moved, so that only MLflow is to follow.
@@ -73,6 +75,11 @@ class Intent:
     moved: bool = False
     signed: bool = False
     path: Path | None = None
+
+    @property
+    def brings_back(self) -> bool:
+        """Whether the runs are in the runs folder afterwards."""
+        return self.action in ("restore", "arrive")
 
 
 @contextmanager
@@ -91,19 +98,29 @@ def locked_trash(runs_dir: Path) -> Iterator[Path]:
     try:
         lock = partial(try_flock, descriptor, fcntl.LOCK_EX)
         wait_for_lock(lock, trash / _LOCK, _PATIENCE, "the trash of the runs folder")
+        remove_abandoned(trash)
+        known = {f"{_ARRIVING}{intent.path.stem}" for intent in intents(runs_dir) if intent.path}
+        for folder in trash.glob(f"{_ARRIVING}*"):  # of a command that was killed before it had an intent
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
         yield trash
     finally:
         os.close(descriptor)
 
 
-def begin(runs_dir: Path, action: Action, members: Sequence[Member]) -> Intent:
+def begin(runs_dir: Path, action: Action, members: Sequence[Member], arrived: Path | None = None) -> Intent:
     """Write an intent and move the folders. The caller holds the lock, and ends it when MLflow knows it.
+
+    `arrived` is the folder, within the trash, of runs that arrive, as EXPERIMENT/RUN_ID.
 
     Raises:
         InputError: The folders cannot be moved. What has been moved stays, and the next command continues.
     """
     _supersede(runs_dir, {member.run_id for member in members})
-    path = _trash(runs_dir) / _INTENTS / f"{secrets.token_hex(8)}.json"
+    token = secrets.token_hex(8)
+    path = _trash(runs_dir) / _INTENTS / f"{token}.json"
+    if arrived is not None:
+        arrived.rename(_trash(runs_dir) / f"{_ARRIVING}{token}")
     intent = Intent(action, tuple(members), now(), signed=True, path=path)
     _write(intent)
     return move(runs_dir, intent)
@@ -114,6 +131,8 @@ def move(runs_dir: Path, intent: Intent) -> Intent:
     for member in intent.members:
         with write_errors(_trash(runs_dir)):
             _move_one(runs_dir, intent, member)
+    if intent.action == "arrive":
+        shutil.rmtree(_source(runs_dir, intent), ignore_errors=True)
     done = replace(intent, moved=True)
     _write(done)
     return done
@@ -179,9 +198,17 @@ def _trash(runs_dir: Path) -> Path:
     return folder
 
 
+def _source(runs_dir: Path, intent: Intent) -> Path:
+    """Return the folder, outside of the runs, that an intent moves from or to."""
+    arriving = intent.action == "arrive" and intent.path is not None
+    return (
+        _trash(runs_dir) / f"{_ARRIVING}{intent.path.stem}" if arriving and intent.path else _trash(runs_dir)
+    )
+
+
 def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
     here = runs_dir / member.place / member.run_id
-    there = _trash(runs_dir) / member.place / member.run_id
+    there = _source(runs_dir, intent) / member.place / member.run_id
     if intent.action == "delete":
         if os.path.lexists(here) and not os.path.lexists(there):
             there.parent.mkdir(exist_ok=True)
@@ -191,7 +218,7 @@ def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
         return
     if there.parent.is_symlink():
         raise InputError("is a link, but should be a folder", str(there.parent), "Remove the link.")
-    if intent.action == "restore":
+    if intent.brings_back:
         if os.path.lexists(there) and not os.path.lexists(here):
             here.parent.mkdir(exist_ok=True)
             there.rename(here)

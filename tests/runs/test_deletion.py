@@ -79,7 +79,7 @@ def test_a_part_goes_with_its_run_only(store: Store, runs_dir: Path) -> None:
     ended(store, "outer-trial-0", parent=sweep)
     with pytest.raises(InputError, match=r"is a part of outer, a sweep") as error:
         plan_deletion(["outer-trial-0"], None, runs_dir, NOW, force=True)
-    assert error.value.problems[0].hint.endswith(f"dlcli runs rm {sweep.parent.name[:8]}")
+    assert error.value.problems[0].hint.startswith(f"Take all of it: dlcli runs rm {sweep.parent.name[:8]}")
     delete(plan_deletion(["outer"], None, runs_dir, NOW, force=False))
     with pytest.raises(RunNotFound, match="is a part of outer"):
         plan_restoration(["outer-trial-0"], runs_dir, NOW)

@@ -1,0 +1,55 @@
+"""`dlcli runs export`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dlcli.cli.common import Json, RunsDir, SomeFilter, session
+
+
+def runs_export(
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN... FILE.zip", help="Runs, and the archive to be written.")
+    ],
+    only: SomeFilter = None,
+    checkpoints: Annotated[
+        bool, typer.Option(help="Also the states from which runs are resumed, which are the largest part.")
+    ] = True,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Write runs with their folds and trials into an archive, which `dlcli runs import` reads elsewhere."""
+    with session(json) as terminal:
+        from datetime import UTC, datetime
+
+        from dlcli.errors import InputError
+        from dlcli.files.paths import display, typed
+        from dlcli.formatting import amount, counted
+        from dlcli.runner import runs_directory
+        from dlcli.runs.archive import write_archive
+        from dlcli.runs.choice import choose_whole
+        from dlcli.runs.inventory import list_runs
+        from dlcli.tracking.reconcile import settle_ledgers
+
+        *refs, name = words
+        if not name.endswith(".zip"):
+            raise InputError(
+                "does not end with .zip", name, "Name the archive last: dlcli runs export RUN FILE.zip"
+            )
+        folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
+        notes = settle_ledgers(folder)
+        runs = choose_whole(refs, only, list_runs(folder, now), folder, now, notes, "export")
+        if not runs:
+            raise InputError("no run fits", "--filter", "dlcli runs lists them.")
+        target = typed(name).absolute()
+        size, more = write_archive(runs, target, checkpoints=checkpoints)
+        for note in [*notes, *more]:
+            terminal.warning(note)
+        count = sum(1 for run in runs for _ in run.all())
+        if json:
+            ids = [part.run_id for run in runs for part in run.all()]
+            terminal.document({"status": "OK", "file": str(target), "size_bytes": size, "runs": ids})
+        else:
+            terminal.note(f"{counted(count, 'run')} in {display(target)}, {amount(size)}")

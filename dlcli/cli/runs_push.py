@@ -1,0 +1,55 @@
+"""`dlcli runs push`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dlcli.cli.common import Json, RunsDir, SomeFilter, SomeRuns, session
+
+
+def runs_push(
+    to: Annotated[
+        str,
+        typer.Argument(
+            metavar="URI|FOLDER", help="An MLflow store (http://..., sqlite:///...) or a runs folder."
+        ),
+    ],
+    runs: SomeRuns = None,
+    only: SomeFilter = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Send recorded runs with their folds and trials to an MLflow store or another runs folder.
+
+    What is there already is not sent again, so that the command can be repeated.
+    """
+    with session(json) as terminal:
+        from datetime import UTC, datetime
+
+        from dlcli.files.paths import display, typed
+        from dlcli.runner import runs_directory
+        from dlcli.runs.choice import choose_whole
+        from dlcli.runs.handing_on import push_to_folder, push_to_store
+        from dlcli.runs.inventory import list_runs
+        from dlcli.sanitize.redact import redact
+        from dlcli.terminal.arrivals import tell_pushed
+        from dlcli.tracking.reconcile import settle_ledgers
+
+        folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
+        notes = settle_ledgers(folder)
+        chosen = choose_whole(runs or (), only, list_runs(folder, now), folder, now, notes, "push")
+        if "://" in to:
+            pushed, where = [], redact(to)
+            for one in push_to_store(chosen, folder, to):
+                pushed.append(one)
+                if not json:
+                    terminal.note(f"{one.ledger.run_name}: {one.sent}")
+        else:
+            place = typed(to)
+            pushed, more = push_to_folder(chosen, folder, place)
+            notes, where = [*notes, *more], display(place.resolve())
+        for note in notes:
+            terminal.warning(note)
+        tell_pushed(terminal, pushed, where)

@@ -1,0 +1,147 @@
+"""Runs that arrive in a runs folder, from an archive or from another folder: checked first, then all of them or none.
+
+What arrives is a folder from elsewhere. Its files are compared with the digests in the ledger, and whatever opens the
+run later does so through the gate.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlcli.errors import CorruptRun, InputError
+from dlcli.files.disk import write_errors
+from dlcli.files.paths import display
+from dlcli.files.unfinished import unfinished
+from dlcli.tracking.digests import MODEL_MANIFEST, check_code, check_recorded
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.lifecycle import clients_of, tell_mlflow
+from dlcli.tracking.manifest import Manifest, check_model
+from dlcli.tracking.places import folder_name, is_run_id
+from dlcli.tracking.trash import Member, begin, locked_trash
+
+_COPY = "Make the archive again, or copy the folder again."
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """Runs after their arrival.
+
+    Attributes:
+        runs_dir: the runs folder.
+        new: ledgers of the runs that have arrived.
+        known: ledgers of runs that were there already, with the same record.
+        notes: lines for the user.
+    """
+
+    runs_dir: Path
+    new: tuple[Ledger, ...]
+    known: tuple[Ledger, ...]
+    notes: tuple[str, ...]
+
+
+def arrive(runs_dir: Path, unpack: Callable[[Path], None]) -> Arrived:
+    """Let runs arrive in a runs folder, which is created if necessary.
+
+    Args:
+        runs_dir: the runs folder.
+        unpack: writes the runs into an empty folder, as EXPERIMENT/RUN_ID/artifacts.
+
+    Raises:
+        CorruptRun: A run is damaged.
+        InputError: A run has not ended, or the runs folder has another record of it.
+    """
+    runs_dir = runs_dir.resolve()
+    with write_errors(runs_dir):
+        runs_dir.mkdir(parents=True, exist_ok=True)
+    with locked_trash(runs_dir) as trash, unfinished(trash / "arriving", folder=True) as place:
+        unpack(place)
+        ledgers = [_checked(folder) for folder in _folders(place)]
+        if not ledgers:
+            raise InputError("contains no run", display(runs_dir), _COPY)
+        known = [here for ledger in ledgers if (here := _known(runs_dir, trash, ledger)) is not None]
+        ids = {ledger.run_id for ledger in known}
+        new = [ledger for ledger in ledgers if ledger.run_id not in ids]
+        for ledger in new:
+            _settle_in(ledger)
+        notes: list[str] = []
+        if new:
+            members = [Member(ledger.run_dir.parents[1].name, ledger.run_id) for ledger in new]
+            intent = begin(runs_dir, "arrive", members, place)
+            notes = [
+                f"MLflow does not know yet: {problem}. The next command that reaches the store tells it."
+                for problem in tell_mlflow(runs_dir, intent, clients_of(runs_dir))
+            ]
+        there = [
+            Ledger.load(runs_dir / member.place / member.run_id / "artifacts")
+            for member in (members if new else ())
+        ]
+    if any(ledger.digests is None for ledger in there):
+        notes.append("Some runs were recorded without digests: changes to their files cannot be detected.")
+    return Arrived(runs_dir, tuple(there), tuple(known), tuple(notes))
+
+
+def check_files(ledger: Ledger) -> None:
+    """Compare all files of a run that have digests with them.
+
+    Raises:
+        CorruptRun: A file differs, is missing, or was not recorded with the run.
+    """
+    check_recorded(ledger, *(ledger.digests or ()), hint=_COPY)
+    check_code(ledger)
+    model, checkpoints = ledger.run_dir / "model", ledger.run_dir / "checkpoints"
+    if (manifest := Manifest.load(model)) is not None and MODEL_MANIFEST in (ledger.digests or ()):
+        check_model(model, *(name for name in manifest.accepted if (model / name).exists()))
+    if (manifest := Manifest.load(checkpoints)) is not None:
+        manifest.check(*(name for name in manifest.accepted if (checkpoints / name).exists()), hint=_COPY)
+
+
+def _folders(place: Path) -> Sequence[Path]:
+    """Return the folders of the runs, each before its parts."""
+    found = {folder: Ledger.load(folder) for folder in sorted(place.glob("*/*/artifacts"))}
+    return sorted(found, key=lambda folder: (found[folder].parent_id is not None, found[folder].created_at))
+
+
+def _checked(folder: Path) -> Ledger:
+    """Return the ledger of a run that has been unpacked, after all checks."""
+    ledger = Ledger.load(folder)
+    where = str(folder)
+    if not ledger.is_in_place or not is_run_id(ledger.run_id):
+        raise CorruptRun("the folder is not that of its run", where, _COPY)
+    if folder.parents[1].name != folder_name(ledger.experiment):
+        raise CorruptRun(f"the folder is not that of the experiment {ledger.experiment}", where, _COPY)
+    if ledger.unfinished:
+        raise InputError(f"the run is {ledger.status}", ledger.run_name, "Wait until it has ended.")
+    check_files(ledger)
+    return ledger
+
+
+def _known(runs_dir: Path, trash: Path, ledger: Ledger) -> Ledger | None:
+    """Return the ledger of the same record in the runs folder; raises InputError if that is another one."""
+    place = Path(ledger.run_dir.parents[1].name, ledger.run_id)
+    if os.path.lexists(trash / place):
+        hint = f"Bring it back: dlcli runs restore {ledger.run_id[:8]}"
+        raise InputError("the run is in the trash", ledger.run_name, hint)
+    if not os.path.lexists(runs_dir / place):
+        return None
+    here = Ledger.load(runs_dir / place / "artifacts")
+    if _record(here) != _record(ledger):
+        hint = "Delete the one that is there, or use another runs folder: --runs-dir DIR"
+        raise InputError("there is another record of this run", display(here.run_dir), hint)
+    return here
+
+
+def _record(ledger: Ledger) -> tuple[object, ...]:
+    """Return what makes the record of a run, as opposed to its name, its note, and where it is."""
+    metrics = {name: repr(value) for name, value in ledger.metrics.items()}
+    return (ledger.run_id, ledger.token, ledger.created_at, ledger.ended_at, ledger.status, metrics)
+
+
+def _settle_in(ledger: Ledger) -> None:
+    """Record a run in the store of its new runs folder, never in one that the folder names."""
+    history = ledger.run_dir / "metrics.jsonl"
+    offset = history.stat().st_size if history.is_file() else 0
+    projected = {"offset": offset, "tags": ledger.tags, "status": ledger.status, "name": ledger.run_name}
+    ledger.update(tracking_uri=None, artifact_uri=None, projected=projected)
