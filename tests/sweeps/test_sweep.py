@@ -811,4 +811,4 @@ def test_when_the_time_is_up_no_trial_begins(runs_dir: Path) -> None:
     ):
         sweep(runs_dir, "t", *SPACE, "sweep.trials=2", "sweep.timeout=1e-9")
     assert not ledgers(runs_dir, "t", "trial")
-    assert len(dlcli.resume("t", ["sweep.timeout=1h"], runs_dir=runs_dir).trials) == 2
+    assert len(dlcli.resume("t", ["sweep.timeout=null"], runs_dir=runs_dir).trials) == 2
