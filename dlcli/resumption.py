@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from dlcli.checks.extension import find_length_problems
 from dlcli.checks.trainer import find_refused
 from dlcli.config.environment import check_set, reads_environment
@@ -210,8 +212,6 @@ def _check_files(ledger: Ledger) -> None:
 def _with_changes(
     config: dict[str, Any], overrides: Sequence[str], may_change: Sequence[str], file: Path
 ) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
     settings, problems = parse(overrides)
     # Values from the environment, which are not recorded, may be given again, also from another variable.
     from_outside = {s.key for s in settings if reads_environment(_at(config, s.key))}

@@ -67,6 +67,42 @@ def imports(file: Path) -> set[str]:
     return found
 
 
+# Imports within functions, below `dlcli/cli`: the reason, the modules, and what they import there.
+LATE = (
+    (
+        "the module of a command, when it is called",
+        r"api/|__main__|executors/ray_cluster",
+        r"dlcli|pandas|pyarrow",
+    ),
+    (
+        "an optional package",
+        r"datasets/|models/|training/lora|exporting/|executors/slurm",
+        r"datasets|huggingface_hub|transformers|timm|torch|peft|openpyxl|pillow_heif|onnxruntime|submitit",
+    ),
+    (
+        "MLflow, with dlcli's defaults and before a lock",
+        r"tracking/",
+        r"mlflow|sqlalchemy|alembic|requests|filelock",
+    ),
+    (
+        "what `--version` and completion do not draw",
+        r"terminal/(console|outcome)|sanitize/outlet",
+        r"rich|dlcli.config",
+    ),
+    ("what a command does not need that reads runs", r"config/(overrides|environment)", r"hydra|omegaconf"),
+    ("", r"gate/fitted|inference/saved_model", r"skops"),
+    ("", r"tasks/", r"dlcli.reports|sklearn"),
+    ("", r"comparison/|runs/", r"dlcli.inference"),
+    ("", r"reports/sweep_plots|statistics/interval|sweeps/samplers", r"scipy"),
+    (
+        "a process that is bound first",
+        r"executors/(template|worker|local)",
+        r"dlcli|torch|numpy|threadpoolctl",
+    ),
+    ("what may be broken", r"checks/machine", r"torch"),
+)
+
+
 def parts() -> list[tuple[str, Path]]:
     files = [(file.relative_to(PACKAGE).parts[0].removesuffix(".py"), file) for file in PACKAGE.rglob("*.py")]
     return [(part, file) for part, file in files if part not in ("__init__", "__main__", "conf")]
@@ -130,6 +166,28 @@ def test_the_public_surface() -> None:
     assert [name for name in dir(dlcli) if not name.startswith("_")] == dlcli.__all__
     for name in dlcli.__all__:
         assert callable(getattr(dlcli, name))
+
+
+def late_imports(file: Path) -> list[str]:
+    """Return what functions import, without the imports for type checking."""
+    functions = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.FunctionDef)]
+    nodes = {node for function in functions for node in ast.walk(function)}
+    froms = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return froms + [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+
+
+def test_imports_stand_at_the_top_except_for_a_reason() -> None:
+    found = {
+        (place, name)
+        for _, file in [*parts(), ("", PACKAGE / "__init__.py"), ("", PACKAGE / "__main__.py")]
+        if not (place := str(file.relative_to(PACKAGE))).startswith("cli/")
+        for name in late_imports(file)
+    }
+    for _, where, what in LATE:
+        matching = {(place, name) for place, name in found if re.match(where, place) and re.match(what, name)}
+        assert matching, f"{where} is no longer needed"
+        found -= matching
+    assert found == set()
 
 
 def test_modules_form_no_circle() -> None:

@@ -14,10 +14,10 @@ import typer
 from dlcli.cli.common import ConfDirs, Json, Run, RunsDir, Trust, session
 from dlcli.events import Event, Listener, Note, RowsPredicted, Warned
 from dlcli.formatting import counted
-from dlcli.terminal.bars import ComputingBar
 
 if TYPE_CHECKING:
     from dlcli.prediction.output import Write
+    from dlcli.terminal.bars import ComputingBar
     from dlcli.terminal.console import Terminal
 
 
@@ -102,6 +102,8 @@ def _listener(terminal: Terminal, stack: ExitStack | None) -> Listener:
             case Warned(text):
                 terminal.warning(text)
             case RowsPredicted(rows) if stack is not None:
+                from dlcli.terminal.bars import ComputingBar
+
                 bar = bar or stack.enter_context(ComputingBar(terminal, "predictions", None))
                 if rows:
                     bar.advance_to(rows)

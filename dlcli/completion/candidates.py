@@ -18,6 +18,7 @@ from dlcli import cli
 from dlcli.completion.overrides import options_of, overrides
 from dlcli.config.folders import groups, user_folders
 from dlcli.files.regular import read_regular
+from dlcli.runner import runs_directory
 
 # Number of runs, the newest ones, that are offered.
 _RUNS = 100
@@ -155,8 +156,6 @@ def _given(words: Sequence[str], *flags: str) -> list[str]:
 
 def _runs(words: Sequence[str]) -> Iterator[Candidate]:
     """Yield the names of the newest runs, from their ledgers."""
-    from dlcli.runner import runs_directory
-
     given = _given(words, "--runs-dir")
     ledgers = list(runs_directory(Path(given[0]) if given else None).glob("*/*/artifacts/ledger.json"))
     yield Candidate("last", "the newest run")

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from dlcli.config.build import TARGET
 from dlcli.config.group_choices import Picks
 from dlcli.config.hydra_compose import Composition, merge, problem_of
@@ -41,8 +43,6 @@ def apply(
     Returns:
         The composition as Hydra accepted it, the configuration, the chosen options and the settings that were applied.
     """
-    from omegaconf import OmegaConf
-
     composition, config, choices = merge(composition, files)
     used: list[Setting] = []
     undecided = {group for group, option in by_data.items() if choices.get(group) == option}
@@ -77,8 +77,6 @@ def _existing(
     also_unsure: set[str] | frozenset[str] = frozenset(),
 ) -> list[Setting]:
     """Return the settings whose keys exist in the configuration or in a target's signature."""
-    from omegaconf import OmegaConf
-
     wanted = [leaf for setting in picks.values for leaf in leaves(setting)]
     # Targets come first, because a replaced target determines which other keys exist.
     wanted.sort(key=lambda setting: setting.key.rpartition(".")[2] != TARGET)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from dlcli.config.environment import reads_environment, register_if_secret, stays_open
 from dlcli.config.own_keys import Root
 from dlcli.config.resolve import ENVIRONMENT, resolve
@@ -18,8 +20,6 @@ def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
     References to other keys are followed: `${dataset.user}` becomes the text of that key. Values that are not text
     stay resolved, and so do keys that dlcli reads itself, unless the key or its value is secret.
     """
-    from omegaconf import OmegaConf
-
     if ENVIRONMENT not in str(OmegaConf.to_container(config, resolve=False)):
         return values
     written, _ = resolve(config, environment=_itself)

@@ -18,6 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
+from hydra.types import RunMode
+from hydra.version import VersionBase
+from omegaconf import OmegaConf
 
 from dlcli.config.folders import shipped_folder
 from dlcli.config.suggest import choices, did_you_mean, hint
@@ -128,9 +136,6 @@ def _stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
 
 @lru_cache(maxsize=64)
 def _merge(unchanged: _Unchanged) -> tuple[Any, dict[str, str]]:
-    from hydra import compose
-    from omegaconf import OmegaConf
-
     with _hydra(unchanged.composition) as overrides:
         config = compose("config", overrides, return_hydra_config=True)
     chosen: Any = OmegaConf.to_container(config.hydra.runtime.choices)
@@ -151,9 +156,6 @@ def merged_files(composition: Composition) -> tuple[MergedFile, ...]:
 
 @lru_cache(maxsize=64)
 def _sources(unchanged: _Unchanged) -> tuple[MergedFile, ...]:
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
-
     with _hydra(unchanged.composition) as overrides:
         loader: Any = GlobalHydra.instance().config_loader()
         merged = loader.compute_defaults_list("config", overrides, RunMode.RUN).defaults
@@ -176,13 +178,6 @@ def _sources(unchanged: _Unchanged) -> tuple[MergedFile, ...]:
 @contextmanager
 def _hydra(composition: Composition) -> Iterator[list[str]]:
     """Initialize Hydra for the composition and restore its previous state (of a notebook, for example) at the end."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.types import Quote, QuotedString
-    from hydra.core.singleton import Singleton
-    from hydra.core.utils import JobRuntime
-    from hydra.version import VersionBase
-
     with _LOCK, _primary_folder(composition) as primary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search = [root for root in (shipped_folder(), *composition.folders) if root != primary]
@@ -249,8 +244,6 @@ def _write(file: Path, content: Mapping[str, Any], header: str = "") -> None:
 
 def group_override(group: str, option: Sequence[str] | str | None, add: bool = False) -> str:
     """Return an override that chooses a group's option, quoted so that any file name is accepted."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
     if option is None:
         return f"~{group}"
     names = [option] if isinstance(option, str) else option

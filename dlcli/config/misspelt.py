@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from dlcli.config.build import TARGET
 from dlcli.config.folders import groups, user_folders
 from dlcli.config.group_choices import Picks, sort
@@ -71,8 +73,6 @@ def _unknown_keys(asked: Picks) -> list[Problem]:
 
 def _composed(asked: Picks) -> tuple[dict[str, Any], set[str]]:
     """Return the configuration of the chosen options, and the sections that the data will decide."""
-    from omegaconf import OmegaConf
-
     chosen = tuple(group_override(group, option) for group, option in asked.options.items())
     try:
         _, config, choices = merge(Composition((), {}, {}, chosen))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.resolvers import oc
+
 from dlcli.config.environment import check_may_read, missing_variables, reads_environment, unset
 from dlcli.errors import CorruptRun, Problem, first_line
 
@@ -27,9 +30,6 @@ def resolve(
     Raises:
         CorruptRun: The active gate does not allow reading a variable.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.resolvers import oc
-
     problems: list[Problem] = []
     OmegaConf.register_new_resolver(ENVIRONMENT, environment or _allowed, replace=True)
     try:
@@ -39,8 +39,6 @@ def resolve(
 
 
 def _allowed(name: str, *default: Any) -> Any:
-    from omegaconf.resolvers import oc
-
     check_may_read({name}, f"${{{ENVIRONMENT}:{name}}}")
     return oc.env(name, *default)
 
@@ -53,8 +51,6 @@ def _refusal(error: BaseException | None) -> CorruptRun | None:
 
 
 def _container(node: Any, where: str, depth: int, problems: list[Problem]) -> Any:
-    from omegaconf import DictConfig, OmegaConf
-
     if depth > _DEEPEST:
         problems.append(Problem("is nested too deeply, or refers to itself", where.split(".")[0]))
         return None
@@ -72,8 +68,6 @@ def _container(node: Any, where: str, depth: int, problems: list[Problem]) -> An
 
 
 def _value(node: Any, key: Any, raw: Any, where: str, depth: int, problems: list[Problem]) -> Any:
-    from omegaconf import DictConfig, ListConfig
-
     if raw == "???":
         problems.append(Problem("is required", where, f"Add {where}=..."))
         return None

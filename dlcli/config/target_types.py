@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import PARTIAL, TARGET, locate
-from dlcli.config.compose import Draft
 from dlcli.errors import ConfigError, Problem
 from dlcli.gate.roles import base_class, role_at
+
+if TYPE_CHECKING:
+    from dlcli.config.compose import Draft
 
 
 def with_type_problems(draft: Draft) -> Draft:

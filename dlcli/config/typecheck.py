@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
 from dlcli.config.signature import UNKNOWN, Argument
 from dlcli.config.suggest import did_you_mean
 
@@ -30,7 +32,6 @@ def mismatch(value: Any, argument: Argument) -> tuple[str, str] | None:
     checker = _checker(argument.annotation)
     if checker is None:
         return None
-    from pydantic import ValidationError
 
     if value == "None" and type(None) in typing.get_args(argument.annotation):
         return 'is the text "None"', "For no value, write null."
@@ -59,8 +60,6 @@ def _checker(annotation: Any) -> Any:
 
 @lru_cache(maxsize=512)
 def _cached_checker(annotation: Any) -> Any:
-    from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

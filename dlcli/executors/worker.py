@@ -14,6 +14,9 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from dlcli.errors import Pruned
+from dlcli.events import EpochDone, Event
+from dlcli.executors.channel import send, send_event
 from dlcli.process.lifeline import die_with
 from dlcli.process.quiet import quiet
 from dlcli.sanitize.presentable import present_process
@@ -66,9 +69,6 @@ def work(data: Data, jobs_fd: int, channel_fd: int) -> NoReturn:
 
 def _do(message: dict[str, Any], channel: IO[str], state: dict[str, Any]) -> bool:
     """Run one job and send its outcome; return False if it was interrupted and the worker must end."""
-    from dlcli.errors import Pruned
-    from dlcli.events import EpochDone, Event
-    from dlcli.executors.channel import send, send_event
     from dlcli.executors.job_messages import do_job
     from dlcli.job import Job
 

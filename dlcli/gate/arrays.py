@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from numpy.lib import format as npy
+
 from dlcli.files.regular import check_regular, open_regular
 from dlcli.formatting import amount
 from dlcli.process.memory import free_memory
@@ -42,8 +44,6 @@ class Arrays:
         Raises:
             ValueError: It is no plain array, or disagrees with the size of its member of the archive.
         """
-        from numpy.lib import format as npy
-
         member = self._archive.getinfo(f"{name}.npy")
         with self._archive.open(member) as stream:
             version = npy.read_magic(stream)
@@ -63,8 +63,6 @@ class Arrays:
         Raises:
             ValueError: See `header`, or there is not enough memory for it.
         """
-        from numpy.lib import format as npy
-
         check_memory(self.header(name).unpacked, name)
         with self._archive.open(f"{name}.npy") as stream:
             array: np.ndarray = npy.read_array(stream, allow_pickle=False)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
+import numpy as np
+
 from dlcli.errors import CorruptRun
 from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import check_stored
@@ -95,8 +97,6 @@ class _Checked:
     """Checks the nodes of a schema, and collects the classes of its objects in `classes`."""
 
     def __init__(self, gate: Gate, place: str) -> None:
-        import numpy as np
-
         self._gate = gate
         self._place = place
         self._scalars = frozenset(f"numpy.{scalar.__name__}" for scalar in np.sctypeDict.values())

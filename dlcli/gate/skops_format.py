@@ -13,6 +13,8 @@ import json
 from typing import Any
 from zipfile import ZipFile
 
+import numpy as np
+
 from dlcli.gate.arrays import Arrays
 
 _PROTOCOL = 2
@@ -47,8 +49,6 @@ class _Written:
 
     def node(self, value: Any) -> dict[str, Any]:
         """Return the node that describes an object."""
-        import numpy as np
-
         self._known.append(value)
         kind = type(value)
         if value is None or kind in (bool, int, float, str):
@@ -81,8 +81,6 @@ class _Written:
         return _head(dict, "DictNode") | {"content": content, "key_types": self.node(types)}
 
     def _array(self, value: Any) -> dict[str, Any]:
-        import numpy as np
-
         head = _head(type(value), "NdArrayNode")
         if type(value) is not np.ndarray and not isinstance(value, np.generic):
             raise UnsupportedObject(f"an array of type {type(value).__name__}")
@@ -168,8 +166,6 @@ class Rebuilt:
         return instance
 
     def _array(self, node: dict[str, Any]) -> Any:
-        import numpy as np
-
         if node["type"] == "numpy":
             array = Arrays(self._archive).read(node["file"].removesuffix(".npy"))
             return array if node["__class__"] == "ndarray" else _class(node)(array)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import psutil
+
 
 def free_memory() -> int:
     """Return the bytes of memory that are available to this process."""
-    import psutil
-
     return int(psutil.virtual_memory().available)

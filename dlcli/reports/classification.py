@@ -11,6 +11,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import auc, precision_recall_curve, roc_curve
+from sklearn.metrics import confusion_matrix as count_pairs
 
 from dlcli.reports.style import (
     FONT,
@@ -55,8 +57,6 @@ def roc(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> 
         probabilities: Probabilities `(N, C)`; of two classes also `(N,)`, those of the second class.
         classes: Names of the classes or labels.
     """
-    from sklearn.metrics import auc, roc_curve
-
     one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)
     curves = []
     for name, positive, score in one_vs_rest:
@@ -78,8 +78,6 @@ def precision_recall(y_true: ArrayLike, probabilities: ArrayLike, classes: Seque
         probabilities: Probabilities `(N, C)`; of two classes also `(N,)`, those of the second class.
         classes: Names of the classes or labels.
     """
-    from sklearn.metrics import precision_recall_curve
-
     one_vs_rest, notes = _one_vs_rest(y_true, probabilities, classes)
     curves = []
     for name, positive, score in one_vs_rest:
@@ -206,10 +204,8 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[str
         y_pred: Predicted class indices `(N,)`.
         classes: Names of the classes.
     """
-    from sklearn.metrics import confusion_matrix as count
-
     truth = np.asarray(y_true)
-    counts = count(truth, np.asarray(y_pred), labels=range(len(classes)))
+    counts = count_pairs(truth, np.asarray(y_pred), labels=range(len(classes)))
     rows = counts.sum(axis=1, keepdims=True)
     share = counts / np.maximum(rows, 1)
     k = len(classes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.trial import State, Trial
 
@@ -39,7 +41,6 @@ class Standing:
         """
         if len(self.objectives) == 1:
             return self._by_first_objective[:1]
-        import numpy as np
 
         done = self.having("finished")
         signs = [1 if objective.mode == "min" else -1 for objective in self.objectives]

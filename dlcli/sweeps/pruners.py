@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, Gt, Lt
+from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner, WilcoxonPruner
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 def none() -> BasePruner:
     """Let every trial run to its end."""
-    from optuna.pruners import NopPruner
-
     return NopPruner()
 
 
@@ -27,8 +26,6 @@ def median(startup_trials: Annotated[int, Ge(0)] = 5, warmup_steps: Annotated[in
         startup_trials: number of trials before any is pruned.
         warmup_steps: number of epochs (or folds) before a trial can be pruned.
     """
-    from optuna.pruners import MedianPruner
-
     return MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=warmup_steps)
 
 
@@ -39,8 +36,6 @@ def asha(min_resource: Annotated[int, Ge(1)] = 1, reduction_factor: Annotated[in
         min_resource: number of epochs (or folds) that every trial gets.
         reduction_factor: keep 1/reduction_factor of the trials per rung, with reduction_factor times the budget.
     """
-    from optuna.pruners import SuccessiveHalvingPruner
-
     return SuccessiveHalvingPruner(min_resource=min_resource, reduction_factor=reduction_factor)
 
 
@@ -54,8 +49,6 @@ def hyperband(
         min_resource: number of epochs (or folds) that every trial gets.
         reduction_factor: keep 1/reduction_factor of the trials per rung, with reduction_factor times the budget.
     """
-    from optuna.pruners import HyperbandPruner
-
     return HyperbandPruner(
         min_resource=min_resource, max_resource=max_resource, reduction_factor=reduction_factor
     )
@@ -70,6 +63,4 @@ def wilcoxon(
         p_threshold: prune below this p-value; 0.1 can be reached with four folds or more.
         startup_folds: number of folds that every trial gets.
     """
-    from optuna.pruners import WilcoxonPruner
-
     return WilcoxonPruner(p_threshold=p_threshold, n_startup_steps=startup_folds)

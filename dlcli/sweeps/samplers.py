@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Gt
+from optuna.samplers import CmaEsSampler, GPSampler, TPESampler
 
 from dlcli.errors import ConfigError
 from dlcli.sweeps.dimension import Range
@@ -60,8 +61,6 @@ def tpe(
         startup_trials: number of trials that are drawn at random before.
         candidates: number of points among which the most promising one is taken.
     """
-    from optuna.samplers import TPESampler
-
     # With groups, keys that exist only together are modelled together.
     return TPESampler(
         seed=seed, n_startup_trials=startup_trials, n_ei_candidates=candidates, multivariate=True, group=True
@@ -75,8 +74,6 @@ def gp(seed: int, startup_trials: Annotated[int, Ge(1)] = 10) -> BaseSampler:
         seed: of this trial.
         startup_trials: number of trials that are drawn at random before.
     """
-    from optuna.samplers import GPSampler
-
     return GPSampler(seed=seed, n_startup_trials=startup_trials)
 
 
@@ -98,8 +95,6 @@ def cmaes(
         sigma: initial standard deviation as a share of the space; None uses Optuna's default.
         population: number of trials per generation; None uses Optuna's default.
     """
-    from optuna.samplers import CmaEsSampler
-
     # Optuna accepts earlier trials only if they have exactly the numbers that it varies.
     same = all(isinstance(d.domain, Range) and d.domain.points != 1 and not d.given for d in space.dimensions)
     warm = list(earlier) if same and len(earlier) >= _ENOUGH_TO_WARM else None

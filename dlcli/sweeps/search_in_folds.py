@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.choice import FoldSettings
@@ -98,8 +100,6 @@ class NestedSearch:
 
     def plan_of(self, fold: Fold) -> SweepPlan:
         """Return the sweep of one fold; all rows outside the fold's training rows count as its final test rows."""
-        import numpy as np
-
         outer = self.plan.estimation
         config = self.plan.config
         config = {

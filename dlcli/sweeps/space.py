@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
+
 from dlcli.config.overrides import unreadable
 from dlcli.config.suggest import did_you_mean
 from dlcli.errors import ConfigError, Problem
@@ -206,9 +209,6 @@ def _read(
 
 def read_domain(key: str, text: str, options: Callable[[str], Sequence[str]]) -> Choice | Range:
     """Return the values that `KEY=TEXT` stands for in Hydra's grammar."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
-
     override = f"{key}={text}"
     if is_secret(key):
         hint = f"Give it a single value from an environment variable: '{key}=${{oc.env:NAME}}'."

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from dlcli.config.compose import draft
 from dlcli.config.folders import groups, options
 from dlcli.config.group_choices import sort
@@ -100,8 +102,6 @@ def _group_of(key: str, among: Iterable[str]) -> str | None:
 
 def separate(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Return the overrides that all trials share, and key to text of those with several values; the last one counts."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     parser = OverridesParser.create()
     fixed: list[str] = []
     varied: dict[str, str] = {}

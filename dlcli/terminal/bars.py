@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
 from dlcli.events import TrainingStarted
 from dlcli.formatting import duration, number
 from dlcli.sanitize.outlet import plain
@@ -106,10 +110,6 @@ class TrainingBar:
         return "  ".join([self._epoch_text(), *self._metric_texts(), self._time_text()])
 
     def _render(self) -> RenderableType:
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
         epoch, clock, metrics = self._epoch_text(), self._time_text(), self._metric_texts()
         if self._max_epochs is None:  # the end is unknown, so the bar shows the progress within the epoch
             total, done = self._steps_per_epoch, self._step
@@ -164,9 +164,6 @@ class ComputingBar:
         self._display.changed()
 
     def _render(self) -> RenderableType:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
         if self._total is None:
             return plain(f"{self._what} of {self._done:,} rows", "bold")
         elapsed = time.monotonic() - self._start

@@ -14,6 +14,7 @@ at most one line for an epoch every few seconds.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import sys
@@ -268,8 +269,6 @@ def _longest_word(text: str) -> int:
 
 def json_document(document: Mapping[str, object]) -> str:
     """Return the `--json` document as text, with its `schema_version`; NaN and infinity become null."""
-    import json
-
     return json.dumps({"schema_version": 1, **_plain(document)}, allow_nan=False, indent=2)
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich import box
+from rich.table import Table
+
 from dlcli.formatting import number
 from dlcli.sanitize.outlet import plain
 from dlcli.terminal.console import Terminal
@@ -99,9 +102,6 @@ class FoldTable:
         return losses[:1] + ([name for name in others if name.endswith(f"/{watched}")] or others)[:1]
 
     def _render(self) -> RenderableType:
-        from rich import box
-        from rich.table import Table
-
         names = self._shown()
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
         done = sum(line.state == "done" for line in self._lines)

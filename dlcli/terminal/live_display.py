@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.live import Live
+
 from dlcli.formatting import REDRAW_SECONDS
 from dlcli.terminal.console import Terminal
 
@@ -34,8 +36,6 @@ class LiveDisplay:
 
     def __enter__(self) -> LiveDisplay:
         if self._terminal.live:
-            from rich.live import Live
-
             # No refresh thread, because it would interrupt training to redraw what has not changed.
             self._live = Live(
                 console=self._terminal.console,

@@ -19,6 +19,7 @@ from dlcli.events import (
     TrialStarted,
 )
 from dlcli.formatting import counted, number
+from dlcli.sweeps.leaderboard import Standing
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.live_display import leave
 from dlcli.terminal.sweep_table import SweepTable
@@ -92,8 +93,6 @@ class SweepProgress:
                 self._table.ended(trial.number, trial.params, trial.state, value, reason, _leader(best))
 
     def _begin(self, sweep: SweepPlanned) -> None:
-        from dlcli.sweeps.leaderboard import Standing
-
         objective, total = sweep.objective, counted(sweep.total, "trial")
         if not self._has_panel:
             self._has_panel = True

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
+from rich.constrain import Constrain
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
 from dlcli.errors import Interrupted
 from dlcli.formatting import duration, number
 from dlcli.sanitize.outlet import plain
@@ -133,11 +138,6 @@ class SweepTable:
         self._terminal.note(f"{self._title}, {line}" if self._title else line)
 
     def _render(self) -> RenderableType:
-        from rich.console import Group
-        from rich.constrain import Constrain
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
         done = sum(self._counts.values())
         counts = [f"{self._counts[state]} {state}" for state in _STATES if self._counts[state]]
         head = Table.grid(padding=(0, 2))

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from dlcli.errors import StoreError
 from dlcli.files.paths import display
 
@@ -82,8 +84,6 @@ def wait_for_lock(try_it: Callable[[], bool], path: Path, patience: float, what:
 
 
 def _refuse_stopped(path: Path, what: str) -> None:
-    import psutil
-
     holder = holder_of(path)
     with contextlib.suppress(psutil.Error):
         if holder is not None and psutil.Process(holder).status() == psutil.STATUS_STOPPED:

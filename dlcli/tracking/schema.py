@@ -7,6 +7,7 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,12 +60,10 @@ def is_complete(connection: sqlite3.Connection) -> bool:
 
 def is_known_complete(connection: sqlite3.Connection) -> bool:
     """Return whether an earlier command has found the file complete with this MLflow; asking MLflow takes 0.1 s."""
-    from mlflow.version import VERSION
-
     if _SEEN not in tables(connection):
         return False
     seen = connection.execute(f"SELECT mlflow, revision FROM {_SEEN}").fetchall()
-    return seen == [(VERSION, *revisions(connection))]
+    return seen == [(version("mlflow"), *revisions(connection))]
 
 
 def is_of_another_program(connection: sqlite3.Connection) -> bool:
@@ -115,11 +114,9 @@ def _columns_by_table() -> dict[str, set[str]]:
 
 def note_complete(connection: sqlite3.Connection) -> None:
     """Record for later commands that the file is complete."""
-    from mlflow.version import VERSION
-
     connection.execute(f"CREATE TABLE IF NOT EXISTS {_SEEN} (mlflow TEXT, revision TEXT)")
     connection.execute(f"DELETE FROM {_SEEN}")
-    connection.execute(f"INSERT INTO {_SEEN} VALUES (?, ?)", (VERSION, *revisions(connection)))
+    connection.execute(f"INSERT INTO {_SEEN} VALUES (?, ?)", (version("mlflow"), *revisions(connection)))
 
 
 def holds_anything(connection: sqlite3.Connection) -> bool:

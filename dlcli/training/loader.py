@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,8 +22,6 @@ _ROWS, _STEPS = 512, 256
 
 def derive_seed(seed: int, *path: int) -> int:
     """Return a seed of 63 bits for one purpose (an epoch, a fold), which depends on the seed and the path only."""
-    import hashlib
-
     digest = hashlib.blake2b(repr((seed, *path)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
