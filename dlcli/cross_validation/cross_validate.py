@@ -14,16 +14,17 @@ from dlcli.cross_validation.choice import FoldSettings, Search, chosen_by
 from dlcli.cross_validation.estimation import Estimation, Fold
 from dlcli.cross_validation.fold_summary import pooled_metrics, summarize_folds
 from dlcli.cross_validation.holdout_refit import refit_holdout
+from dlcli.cross_validation.parent_record import record_parent
 from dlcli.cross_validation.parent_report import write_parent_report
 from dlcli.cross_validation.refit import PLACE, refit
-from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
+from dlcli.datasets.notices import of_runs, sentences
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
 from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
-from dlcli.runs.folder import read_result, recorded_baselines
+from dlcli.runs.folder import read_result
 from dlcli.runs.retention import keep_best, monitored_value
 from dlcli.tracking.digests import (
     MODEL_MANIFEST,
@@ -123,20 +124,15 @@ def cross_validate(
         write_parent_report(run_dir, estimation, folds, results, summary, metric, task)
         monitored = {result.run_dir: monitored_value(result.run_dir, config["monitor"]) for result in results}
         keep_best(monitored, config["tracking"]["keep"], config["mode"])
-        recorder.tag("mlflow.note.content", "\n".join(messages))
-        figures = {**summary.metrics, **final}
-        recorder.finish(
-            {
-                **figures,
-                **recorded_baselines(summary.baselines(results) | baselines),
-                **notice_metrics(notices),
-            },
-            step=max(config["trainer"].get("max_epochs") or 0, 0),
+        record_parent(
+            recorder,
+            config,
+            started,
+            {**summary.metrics, **final},
+            summary.baselines(results) | baselines,
+            messages=messages,
+            notices=notices,
             result={
-                "metrics": list(figures),
-                "messages": messages,
-                "notices": as_plain(notices),
-                "duration_s": round(time.monotonic() - started, 3),
                 "folds": [result.run_id for result in results],
                 "chosen": [result.params for result in results],
             },

@@ -9,13 +9,14 @@ from pathlib import Path
 from dlcli.config.build import build
 from dlcli.cross_validation.children import Children
 from dlcli.cross_validation.estimation import Estimation
+from dlcli.cross_validation.parent_record import record_parent
 from dlcli.cross_validation.refit import PLACE, refit
-from dlcli.datasets.notices import as_plain, notice_metrics, of_runs, sentences
+from dlcli.datasets.notices import of_runs, sentences
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
 from dlcli.files.disk import disk_errors
 from dlcli.result import Result
-from dlcli.runs.folder import read_result, recorded_baselines
+from dlcli.runs.folder import read_result
 from dlcli.splits.split import Split
 from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger
@@ -67,21 +68,16 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         ]
         val = {name: value for name, value in first.metrics.items() if name.startswith("val/")}
         baselines = {k: v for k, v in first.baselines.items() if k.startswith("val/")} | baselines
-        figures = {**val, **final}
-        recorder.tag("mlflow.note.content", "\n".join(messages))
-        recorder.finish(
-            {
-                **figures,
-                **recorded_baselines(baselines),
-                **notice_metrics(notices),
-                "best_epoch": ledger.metrics["best_epoch"],
-            },
-            step=max(config["trainer"].get("max_epochs") or 0, 0),
+        record_parent(
+            recorder,
+            config,
+            started,
+            {**val, **final},
+            baselines,
+            messages=messages,
+            notices=notices,
+            unlisted={"best_epoch": ledger.metrics["best_epoch"]},
             result={
-                "metrics": list(figures),
-                "messages": messages,
-                "notices": as_plain(notices),
-                "duration_s": round(time.monotonic() - started, 3),
                 "folds": [first.run_id],
                 "refit_run_id": Ledger.load(children.known[PLACE]).run_id,
             },

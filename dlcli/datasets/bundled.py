@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from sklearn.utils import Bunch
 
 from dlcli.datasets.data import Data
 
@@ -54,25 +55,20 @@ def diabetes() -> Data:
 
 def wine() -> Data:
     """Load wines of 3 cultivars: 178 rows, 13 measurements in their own units (UCI, Aeberhard and Forina, 1992)."""
-    wine = load_wine(as_frame=True)
-    return Data(
-        name="wine",
-        kind="table",
-        x=wine.data,
-        y=wine.target.to_numpy(dtype=np.int64),
-        classes=tuple(str(name) for name in wine.target_names),
-        source="sklearn.datasets.load_wine",
-    )
+    return _table_of_classes("wine", load_wine(as_frame=True))
 
 
 def iris() -> Data:
     """Load iris flowers of 3 species (Fisher, 1936): a table of 150 rows with four measurements in cm."""
-    iris = load_iris(as_frame=True)
+    return _table_of_classes("iris", load_iris(as_frame=True))
+
+
+def _table_of_classes(name: str, bunch: Bunch) -> Data:
     return Data(
-        name="iris",
+        name=name,
         kind="table",
-        x=iris.data,
-        y=iris.target.to_numpy(dtype=np.int64),
-        classes=tuple(str(name) for name in iris.target_names),
-        source="sklearn.datasets.load_iris",
+        x=bunch.data,
+        y=bunch.target.to_numpy(dtype=np.int64),
+        classes=tuple(str(name) for name in bunch.target_names),
+        source=f"sklearn.datasets.load_{name}",
     )
