@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlcli.cli.common import ConfDirs, Json, session
 from dlcli.errors import InputError
 from dlcli.terminal.console import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dlcli.config.catalog import Option
 
 
 def list(  # the command's name
@@ -22,7 +28,7 @@ def list(  # the command's name
     conf_dir: ConfDirs = None,
     json: Json = False,
 ) -> None:
-    """List the groups and their options, including your own.
+    """List the groups and their options, including your own; with GROUP, what each option is.
 
     `dlcli list pretrained` lists timm's models that come with weights.
     """
@@ -48,6 +54,8 @@ def list(  # the command's name
                 }
             )
             return
+        if group is None:
+            return _groups(terminal, found, folders)
         width = max((len(o.name) for options in found.values() for o in options), default=0)
         for name, options in found.items():
             terminal.note(name)
@@ -57,6 +65,22 @@ def list(  # the command's name
                 line = f"  {option.name:<{width}}  {option.summary}{place}"
                 terminal.sentence(line.rstrip(), indent=width + 4)
         terminal.sentence("Choose with GROUP=OPTION; dlcli show GROUP/OPTION explains its keys.")
+
+
+def _groups(terminal: Terminal, found: Mapping[str, Sequence[Option]], folders: Sequence[Path]) -> None:
+    """Print the names of all options, a line for each group, with a mark at the user's own."""
+    width = max(map(len, found), default=0) + 2
+    own = {
+        option.file
+        for options in found.values()
+        for option in options
+        if any(option.file.is_relative_to(folder) for folder in folders)
+    }
+    for name, options in found.items():
+        names = " ".join(f"{option.name}{'*' * (option.file in own)}" for option in options)
+        terminal.sentence(f"{name:<{width}}{names}", indent=width)
+    mark = " * is your own." if own else ""
+    terminal.note(f"What they are: dlcli list GROUP. Choose with GROUP=OPTION.{mark}")
 
 
 def _pretrained(terminal: Terminal, pattern: str | None, json: bool) -> None:

@@ -56,6 +56,7 @@ def runs(
         from dlcli.runs.inventory import list_runs, unlisted_folders
         from dlcli.runs.selection import in_order, select
         from dlcli.terminal.run_list import tell_runs
+        from dlcli.tracking.by_name import refresh_links
         from dlcli.tracking.ledger import LEDGER_FILE
         from dlcli.tracking.reconcile import settle_ledgers
 
@@ -63,6 +64,7 @@ def runs(
             raise InputError("are two formats of one output", "--json --csv", "Give one of them.")
         folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
         notes = settle_ledgers(folder)
+        refresh_links(folder)
         if unlisted := unlisted_folders(folder):
             others = f" and {counted(len(unlisted) - 1, 'other folder')}" if len(unlisted) > 1 else ""
             notes.append(f"Not listed, because it has no {LEDGER_FILE}: {display(unlisted[0])}{others}")

@@ -12,6 +12,7 @@ from dlcli.runs.inventory import with_true_status
 from dlcli.sanitize.escapes import visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.amend import locked_ledger
+from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.tags import MLFLOW_NOTE_TAG, NOTE_TAG, TAG_LENGTH
@@ -109,6 +110,8 @@ def _changed(run_dir: Path, tags: Mapping[str, str], name: str | None = None) ->
         else:
             sent = ledger.projected.get("name", ledger.run_name)
             ledger.update(run_name=name, projected={**ledger.projected, "name": sent})
+    if name is not None:
+        refresh_links(ledger.runs_dir)
     notes += reconcile(ledger.runs_dir)
     ledger = Ledger.load(run_dir)
     sent = ledger.projected

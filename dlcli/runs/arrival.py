@@ -15,6 +15,7 @@ from dlcli.errors import CorruptRun, InputError
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import display
 from dlcli.files.unfinished import unfinished
+from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.digests import MODEL_MANIFEST, check_code, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.lifecycle import clients_of, tell_mlflow
@@ -70,6 +71,7 @@ def arrive(runs_dir: Path, unpack: Callable[[Path], None]) -> Arrived:
         if new:
             members = [Member(ledger.run_dir.parents[1].name, ledger.run_id) for ledger in new]
             intent = begin(runs_dir, "arrive", members, place)
+            refresh_links(runs_dir)
             notes = [
                 f"MLflow does not know yet: {problem}. The next command that reaches the store tells it."
                 for problem in tell_mlflow(runs_dir, intent, clients_of(runs_dir))

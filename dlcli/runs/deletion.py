@@ -13,6 +13,7 @@ from dlcli.files.paths import display, is_file
 from dlcli.files.regular import read_regular
 from dlcli.runs.choice import choose_whole
 from dlcli.runs.inventory import ListedRun, list_runs
+from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.connection import recall, sqlite_file
 from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
@@ -147,6 +148,7 @@ def purge(affected: Affected) -> None:
 def _carry_out(affected: Affected, action: Action) -> list[str]:
     members = [_member(part) for run in affected.runs for part in run.all()]
     intent = begin(affected.runs_dir, action, members)
+    refresh_links(affected.runs_dir)
     return tell_mlflow(affected.runs_dir, intent, clients_of(affected.runs_dir))
 
 

@@ -13,6 +13,7 @@ from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, RunNotFound, StoreError
 from dlcli.files.paths import display, is_folder, kind_at, typed
 from dlcli.runs.fetch import fetch_run
+from dlcli.tracking.by_name import followed
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.trash import TRASH
 
@@ -104,8 +105,11 @@ def _runs_below(path: Path) -> Iterator[Path]:
 
 
 def _in_its_runs_folder(folder: Path) -> Path:
-    """Return a run's folder below its resolved runs folder; links below the runs folder are not followed."""
-    absolute = Path(os.path.abspath(folder))  # noqa: PTH100 - it keeps links
+    """Return a run's folder below its resolved runs folder; links below the runs folder are not followed.
+
+    Except those by name, which lead to a run in the same runs folder.
+    """
+    absolute = followed(Path(os.path.abspath(folder)))  # noqa: PTH100 - it keeps links
     if len(absolute.parents) > 2 and absolute.exists() and absolute.samefile(folder):
         runs_dir = absolute.parents[2]
         return runs_dir.resolve() / absolute.relative_to(runs_dir)

@@ -15,13 +15,14 @@ from urllib.parse import unquote_to_bytes, urlparse
 from dlcli.files.disk import write_errors
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
+BY_NAME = "by-name"  # in a runs folder: links to the runs by their names
 FEATURES_DIR = ".features"  # in a runs folder: cached outputs of frozen backbones
 
 
 def folder_name(experiment: str) -> str:
     """Return an experiment's folder name: its name, or if that is unsafe, a safe version with a digest."""
     safe = re.sub(r"[^\w.+-]+", "_", experiment)[:80].strip("._") or "experiment"
-    if safe == experiment and not safe.startswith("mlflow.db"):
+    if safe == experiment and not safe.startswith("mlflow.db") and safe != BY_NAME:
         return safe
     return f"{safe}-{sha256(experiment.encode()).hexdigest()[:6]}"
 

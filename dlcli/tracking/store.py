@@ -16,6 +16,7 @@ from dlcli.errors import DlcliError, StoreError
 from dlcli.files.disk import write_errors
 from dlcli.sanitize.escapes import shortened, visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
+from dlcli.tracking.by_name import link_run
 from dlcli.tracking.connection import (
     connect,
     default_store,
@@ -160,6 +161,7 @@ class Store:
                 note_run(file, ledger)
             # The ledger is written last, so that a run which is found is complete.
             ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
+            link_run(ledger)
         if parent_id is None:
             self._held.append(entry)
         else:

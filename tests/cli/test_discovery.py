@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 import dlcli as package
+from dlcli import __version__
 from dlcli.cli.app import app
 from dlcli.config.folders import groups, options, shipped_folder
 
@@ -27,12 +28,32 @@ def document(*arguments: str) -> dict:
     return json.loads(done.stdout)
 
 
-def test_list_names_all_options_and_their_headers() -> None:
+def test_list_names_all_options() -> None:
+    lines = {words[0]: words[1:] for line in dlcli("list").stdout.splitlines() if (words := line.split())}
+    assert {group: lines[group] for group in groups()} == {
+        group: sorted(options(group)) for group in groups()
+    }
+    assert len(lines) < 30
+    Path("conf/model").mkdir(parents=True)
+    Path("conf/dlcli.yaml").touch()
+    Path("conf/model/mine.yaml").write_text("# Mine.\n_target_: dlcli.models.linear.Linear\n")
     done = dlcli("list")
-    for group in groups():
-        assert f"\n{group}\n" in f"\n{done.stdout}"
-        for option in options(group):
-            assert f"\n  {option} " in done.stdout
+    assert " mine* " in done.stdout
+    assert done.stdout.endswith(" * is your own.\n")
+
+
+def test_version_and_help() -> None:
+    assert dlcli("version").stdout == dlcli("--version").stdout == f"dlcli {__version__}\n"
+    for words in (["train"], ["runs", "rm"], ["runs"], []):
+        assert f"Usage: {' '.join(['dlcli', *words])} [OPTIONS]" in dlcli("help", *words).stdout
+    done = dlcli("help", "trian")
+    assert done.exit_code == 2
+    assert "No such command 'trian'" in done.stderr
+
+
+def test_list_names_the_options_of_a_group_and_their_headers() -> None:
+    for option in options("model"):
+        assert f"\n  {option} " in dlcli("list", "model").stdout
     assert "lstm" in dlcli("list", "model").stdout
     assert "adam" not in dlcli("list", "model").stdout
     assert {"name": "lstm", "summary": "Long short-term memory network."}.items() <= next(

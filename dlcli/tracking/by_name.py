@@ -1,0 +1,109 @@
+"""`RUNS_DIR/by-name/NAME`: a link to the folder of each whole run, which a person can find without knowing its ID.
+
+The newest run of a name has the link of that name, as `dlcli show NAME` means it; older ones have the beginning of
+their ID after it. Links are relative, so that they stay true when the runs folder is moved. They are a view: nothing
+reads them, and a file system without links has none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from dlcli.errors import CorruptRun
+from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.places import BY_NAME, folder_name
+
+_LONGEST = 100  # characters of a name that are used
+_ID = 8  # characters of an ID that tell runs of one name apart
+
+
+def link_run(ledger: Ledger) -> None:
+    """Add the link of a new run; the run that had it before gets a link with its ID. Never fails."""
+    if ledger.parent_id is not None:
+        return
+    folder, name = ledger.runs_dir / BY_NAME, _file_name(ledger.run_name, ledger.run_id)
+    with suppress(OSError):
+        if folder.is_symlink():
+            return
+        folder.mkdir(exist_ok=True)
+        before = _target(folder / name)
+        if before is not None and before != _place(ledger):
+            _link(folder / f"{name}-{before.parts[-2][:_ID]}", before)
+        _link(folder / name, _place(ledger))
+
+
+def refresh_links(runs_dir: Path) -> None:
+    """Make the links those of the runs that are there; nothing is written if they are. Never fails."""
+    folder = runs_dir / BY_NAME
+    with suppress(OSError):
+        if folder.is_symlink():
+            return
+        wanted = _wanted(_ledgers(runs_dir))
+        present = {path.name: place for path in folder.glob("*") if (place := _target(path)) is not None}
+        if wanted == present:
+            return
+        folder.mkdir(exist_ok=True)
+        for name in present.keys() - wanted.keys():
+            (folder / name).unlink(missing_ok=True)
+        for name, place in wanted.items():
+            if present.get(name) != place:
+                _link(folder / name, place)
+
+
+def followed(path: Path) -> Path:
+    """Return the folder to which a link by name leads, if that is a run's in its runs folder; otherwise the path."""
+    if path.parent.name != BY_NAME or (place := _target(path)) is None:
+        return path
+    return path.parent.parent / Path(*place.parts[1:])
+
+
+def _wanted(ledgers: Iterable[Ledger]) -> Mapping[str, Path]:
+    found: dict[str, Path] = {}
+    for ledger in sorted(ledgers, key=lambda one: one.created_at, reverse=True):
+        name = _file_name(ledger.run_name, ledger.run_id)
+        found.setdefault(name if name not in found else f"{name}-{ledger.run_id[:_ID]}", _place(ledger))
+    return found
+
+
+def _ledgers(runs_dir: Path) -> Iterable[Ledger]:
+    for file in runs_dir.glob(f"*/*/artifacts/{LEDGER_FILE}"):
+        with suppress(CorruptRun):
+            ledger = Ledger.load(file.parent)
+            if ledger.parent_id is None and ledger.is_in_place and not file.parents[2].is_symlink():
+                yield ledger
+
+
+def _place(ledger: Ledger) -> Path:
+    """Return a run's folder as seen from the folder of the links."""
+    return Path("..", folder_name(ledger.experiment), ledger.run_id, "artifacts")
+
+
+def _target(link: Path) -> Path | None:
+    """Return where one of our links leads; None for everything else, which is not ours."""
+    try:
+        place = Path(os.readlink(link))  # noqa: PTH115 - it raises for other files
+    except OSError:
+        return None
+    parts = place.parts
+    inside = len(parts) == 4 and parts[0] == ".." and parts[3] == "artifacts" and ".." not in parts[1:]
+    return place if inside else None
+
+
+def _link(link: Path, place: Path) -> None:
+    if os.path.lexists(link) and _target(link) is None:  # the user's own file
+        return
+    fresh = link.with_name(f".{secrets.token_hex(8)}")
+    fresh.symlink_to(place)
+    fresh.replace(link)
+
+
+def _file_name(name: str, run_id: str) -> str:
+    """Return a run's name as the name of a file; with its ID if characters had to be replaced."""
+    safe = re.sub(r"[/\\\x00-\x1f\x7f]+", "_", name)[:_LONGEST].strip().lstrip(".")
+    safe = safe.encode("utf-8", "replace").decode()[:_LONGEST]
+    return safe if safe and safe == name else f"{safe or 'run'}-{run_id[:_ID]}"
