@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import yaml
 import dlcli
 from dlcli.errors import ConfigError, CorruptRun
 from dlcli.experiment import plan_experiment
+from dlcli.runs.overview import overview
 from dlcli.splits.split import Split
 from tests.fuzz_runs import forget_digests, make_base
 
@@ -51,6 +53,35 @@ def test_what_a_section_names_is_told(words: list[str], where: str, message: str
         plan_experiment([*IRIS, *words], thorough=True)
     found = {problem.where: problem.message for problem in caught.value.problems}
     assert found[where].startswith(message), found
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "model",
+        "optimizer",
+        "scheduler",
+        "task",
+        "trainer",
+        "callbacks.early_stopping",
+        "weight_averaging",
+        "finder",
+        "augmentation",
+        "preprocessing",
+        "cv",
+        "dataset",
+        "tracking",
+        "executor",
+        "finetune",
+    ],
+)
+def test_checks_of_the_other_sections_do_without_one_that_lacks_its_name(section: str) -> None:
+    options = {"scheduler": "cosine", "weight_averaging": "ema", "finder": "lr", "augmentation": "image",
+               "preprocessing": "table", "task": "multiclass", "finetune": "gradual_unfreezing"}  # fmt: skip
+    words = [f"{section}={options[section]}"] if section in options else []
+    with pytest.raises(ConfigError) as caught:
+        plan_experiment(["dataset=iris", "model=linear", *words, f"~{section}._target_"], thorough=True)
+    assert f"{section}._target_" in {problem.where for problem in caught.value.problems}
 
 
 def test_what_a_function_makes_is_told_before_a_run_is_made() -> None:
@@ -99,6 +130,19 @@ def test_a_configuration_of_other_types_is_refused(folder: Path) -> None:
     change(folder, "trainer", "max_epochs", "many")
     with pytest.raises(CorruptRun, match=r"config.yaml: trainer.max_epochs: should be .*, not \"many\""):
         dlcli.resume(str(folder), runs_dir=folder.parents[2])
+
+
+def test_a_run_without_its_overrides_is_read_but_not_resumed(folder: Path) -> None:
+    (folder / "overrides.txt").unlink()
+    runs_dir = folder.parents[2]
+    assert dlcli.evaluate(str(folder), runs_dir=runs_dir).metrics
+    about = overview(folder, datetime.now(UTC))
+    assert about.repeat is None
+    assert "overrides.txt: the run's list of overrides is missing" in about.remarks[0]
+    with pytest.raises(
+        CorruptRun, match=r"overrides.txt: the run's list of overrides is missing\n  Copy the folder"
+    ):
+        dlcli.resume(str(folder), ["trainer.max_epochs=3"], runs_dir=runs_dir)
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "model", "plots"])

@@ -76,7 +76,8 @@ def find_mistakes(
         passes("scheduler trainer", lambda: _makes(_schedule, config))
     passes("weight_averaging trainer", lambda: _averaging(config))
     passes("finder", lambda: _makes(make_chosen, config, "finder"))
-    passes("optimizer scheduler weight_averaging augmentation finder trainer", lambda: check_solver(config))
+    solved = "optimizer model scheduler weight_averaging augmentation finder trainer"
+    passes(solved, lambda: check_solver(config))
     if passes("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
         passes("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
     fits = passes("model", lambda: _pairing(config, data, "model"))

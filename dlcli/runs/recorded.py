@@ -72,7 +72,7 @@ def read_words(ledger: Ledger) -> list[str]:
     """
     check_recorded(ledger, OVERRIDES_FILE)
     file = ledger.run_dir / OVERRIDES_FILE
-    return read_text(file, OVERRIDES_BYTES, what="the run's overrides").splitlines()
+    return read_text(file, OVERRIDES_BYTES, what="the run's list of overrides").splitlines()
 
 
 def check_user_code(ledger: Ledger) -> None:
