@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from omegaconf import OmegaConf
 from dlcli.config.environment import reads_environment, register_if_secret, stays_open
 from dlcli.config.own_keys import Root
 from dlcli.config.resolve import ENVIRONMENT, resolve
-from dlcli.sanitize.redact import is_secret_value
+from dlcli.sanitize.redact import without_secret_defaults
 
 
 def as_written(config: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -39,13 +38,8 @@ def _merged(value: Any, written: Any, key: str) -> Any:
         return value
     is_hidden = register_if_secret(key, value, written)
     if stays_open(key) or (is_hidden and key not in Root.__dataclass_fields__):
-        return _without_defaults(written) if is_secret_value(key, value) else written
+        return without_secret_defaults(written, key)
     return value
-
-
-def _without_defaults(written: str) -> str:
-    """Remove the defaults of references: the default of a secret would be a secret, too."""
-    return re.sub(r"(\$\{\s*oc\.env\s*:\s*[^,{}\s]+)\s*,\s*('(?:[^'\\]|\\.)*'|[^${}]*)\}", r"\1}", written)
 
 
 def _itself(name: str, *default: Any) -> str:

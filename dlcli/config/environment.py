@@ -101,7 +101,7 @@ def register_if_secret(key: str, value: Any, written: str) -> bool:
     if is_hidden:
         for name in names:
             register_secret(os.environ.get(name, ""))
-    if of_secret_key:
+    if of_secret_key or any(map(_is_secret_variable, names)):
         register_secret(value)
     return is_hidden
 
@@ -127,9 +127,10 @@ def unset(missing: Sequence[str], where: str, reason: str = "") -> ConfigError:
             where,
             f"Set it again: export {name}=VALUE. Next time write '{where}=${{oc.env:NAME}}'.",
         )
-    return NotSet(
-        f"reads the environment variable {name}, which is not set", where, f"Set it: export {name}=VALUE"
-    )
+    hint = f"Set it: export {name}=VALUE"
+    if is_secret(where) or is_secret(name):
+        hint += "\nDefaults of secrets are not used, because they would be recorded."
+    return NotSet(f"reads the environment variable {name}, which is not set", where, hint)
 
 
 def check_set(config: Any, key: str = "") -> list[Problem]:

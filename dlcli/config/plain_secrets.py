@@ -13,7 +13,15 @@ from typing import Any
 
 from dlcli.config.environment import reads_environment, stays_open
 from dlcli.errors import Problem
-from dlcli.sanitize.redact import KEPT_OUT, MASK, is_secret, is_secret_value, register_secret, replaced
+from dlcli.sanitize.redact import (
+    KEPT_OUT,
+    MASK,
+    is_secret,
+    is_secret_value,
+    register_secret,
+    replaced,
+    without_secret_defaults,
+)
 
 
 def move_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +69,7 @@ def words_text(words: Sequence[str]) -> str:
 def _written(word: str) -> str:
     key, equals, value = word.partition("=")
     name = key.lstrip("+~")
+    word, value = f"{key}{equals}{without_secret_defaults(value, name)}", without_secret_defaults(value, name)
     variable = _variable(name)
     if equals and is_secret_value(name, value.strip("\"'")) and variable in os.environ:
         return f"{key}={_read(variable, is_text=not _is_number(value))}"

@@ -62,11 +62,17 @@ _SHAPES = re.compile(
 )
 # key=value or "key": value. Only the last part of the key is considered. An unquoted value ends at a separator. Values
 # have their own pattern, which is only applied after a secret's key: a long text with many pairs would take too long.
-_KEY = re.compile(r"""(?P<key>[\w.+~-]{2,80})(?P<quote>["']?)(?P<between>\s*[=:]\s*)""")
+_KEY = re.compile(r"""(?P<key>[\w.+~-]{2,80})(?P<quote>["']?)(?P<between>\s*(?:[=:]|%3[Dd])\s*)""")
 _VALUE = re.compile(
     r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
     rf"""(?:{_INTERPOLATION}|[^\s,;&}}\])'"])+"""
 )
+
+# A reference to the environment with a default, and a key in a text before it.
+_DEFAULT = re.compile(
+    r"""(?P<read>\$\{\s*oc\.env\s*:\s*(?P<name>[^,{}\s]+))\s*,(?P<default>\s*'(?:[^'\\]|\\.)*'\s*|[^${}]*)\}"""
+)
+_KEY_BEFORE = re.compile(r"""([\w.+~-]{2,80})["']?\s*[=:]\s*["']?(?:\$\{oc\.decode:\s*)?$""")
 
 # Prefix of dlcli's own environment variables, which hold secrets that were given in plain text for the life of the
 # process (`dlcli.config.plain_secrets`).
@@ -120,6 +126,7 @@ def replaced(text: str, instead: Callable[[str], str], *, of_environment: bool =
         instead: returns the replacement of a secret.
         of_environment: whether to replace the values of secret environment variables, too.
     """
+    text = without_secret_defaults(text)
     spans = sorted([*_spans(text), *_known(text, _of_environment() if of_environment else [])])
     parts: list[str] = []
     end = 0
@@ -134,7 +141,34 @@ def replaced(text: str, instead: Callable[[str], str], *, of_environment: bool =
 
 def redact_value(key: str, value: str) -> str:
     """Return a setting's value without secrets."""
-    return MASK if is_secret_value(key, value) else redact(value)
+    return MASK if is_secret_value(key, value) else redact(without_secret_defaults(value, key))
+
+
+def without_secret_defaults(text: str, key: str = "") -> str:
+    """Return a text without the defaults of references to secrets: `${oc.env:TOKEN,X}` becomes `${oc.env:TOKEN}`.
+
+    A reference is one to a secret if the key, a key above it, the variable or the text before it says so. A default
+    that looks like a secret is removed, too.
+    """
+    if "oc.env" not in text:
+        return text
+    is_below_secret = _is_below_secret(key)
+
+    def opened(found: re.Match[str]) -> str:
+        default = found["default"].strip("\"' ")
+        before = _KEY_BEFORE.search(text[max(0, found.start() - 100) : found.start()])
+        is_hidden = is_below_secret or is_secret(found["name"]) or (before and _is_below_secret(before[1]))
+        if not _is_open(default) and (is_hidden or redact(default) != default):
+            return f"{found['read']}}}"
+        return found[0]
+
+    return _DEFAULT.sub(opened, text)
+
+
+def _is_below_secret(key: str) -> bool:
+    """Return whether a key or a key above it names a secret."""
+    parts = key.split(".")
+    return any(is_secret(".".join(parts[:count])) for count in range(1, len(parts) + 1))
 
 
 def redact_all(value: Any, key: str = "", *, below_secret: bool = False) -> Any:
@@ -142,14 +176,16 @@ def redact_all(value: Any, key: str = "", *, below_secret: bool = False) -> Any:
     below_secret = below_secret or is_secret(key)
     if isinstance(value, Mapping):
         return {
-            name: redact_all(item, f"{key}.{name}".lstrip("."), below_secret=below_secret)
+            redact(name) if isinstance(name, str) else name: redact_all(
+                item, f"{key}.{name}".lstrip("."), below_secret=below_secret
+            )
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [redact_all(item, key, below_secret=below_secret) for item in value]
     if is_secret_value(key, value) or (below_secret and isinstance(value, str) and not _is_open(value)):
         return MASK
-    return redact(value) if isinstance(value, str) else value
+    return redact(without_secret_defaults(value, key)) if isinstance(value, str) else value
 
 
 def redact_command(argv: Sequence[str]) -> str:

@@ -77,7 +77,7 @@ class Shown:
     def of(cls, params: Mapping[str, Any], datasets: Sequence[DatasetRecord]) -> Shown:
         """Convert params, which may be nested, and datasets; secrets are masked, and long values are truncated."""
         flat = {
-            _NO_NAME.sub("_", key): _shortened(visible(redact_value(key, text)))
+            _NO_NAME.sub("_", redact(key)): _shortened(visible(redact_value(key, text)))
             for key, text in flatten(params)
         }
         return cls(flat, [Input.of(data) for data in datasets])

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dlcli
+from dlcli.config.plain_secrets import words_text
 from dlcli.sanitize import redact as redaction
 from dlcli.sanitize.redact import is_secret, redact, redact_all, redact_command, redact_value, register_secret
+from dlcli.tracking.mlflow_inputs import Shown
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,8 @@ def test_keys_that_do_not(key: str) -> None:
         "https://bob:SECRET@host/", "https://SECRET@host/x.git", "ftp://bob:a%40SECRET@host", "s3://k:SECRET/x@host/b",
         "postgresql+psycopg://u:p@SECRET@host:5432/db", "see https://host/x?api_key=SECRET&sig=SECRET&n=1 there",
         "https://b.s3.amazonaws.com/k?X-Amz-Credential=SECRET&X-Amz-Signature=SECRET",
-        "goto=https%3A%2F%2Fbob%3ASECRET%40host", "Bearer SECRET", "Authorization: Bearer SECRET", "Basic SECRET0=",
+        "goto=https%3A%2F%2Fbob%3ASECRET%40host",
+        "goto=x%3Faccess_token%3DSECRET", "Bearer SECRET", "Authorization: Bearer SECRET", "Basic SECRET0=",
         "{'Authorization': 'Bearer SECRET'}", '{"password": "SECRET"}', "password = 'a SECRET, with blanks'",
         "api_key='SECRET'", "client_secret=SECRET;x=1", "password: SECRET", "dataset={user: me, password: SECRET}",
     ],
@@ -103,6 +106,33 @@ def test_texts_that_hold_secrets(text: str) -> None:
     assert "h1nter2" not in told
     assert "***" in told
     assert redact(told) == told
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "open_text"),
+    [
+        ("model.api_key", "${oc.env:A,h1nter2}", "${oc.env:A}"),
+        ("model.api_key", "${oc.env:A,${oc.env:B,'h1n, ter2'}}", "${oc.env:A,${oc.env:B}}"),
+        ("model.api_key", "${oc.decode:${oc.env:A, h1nter2 }}", "${oc.decode:${oc.env:A}}"),
+        ("model.credentials.0.user", "${oc.env:A,h1nter2}", "${oc.env:A}"),
+        ("model.x", "${oc.env:SOME_TOKEN,h1nter2}", "${oc.env:SOME_TOKEN}"),
+        ("model.x", "password=${oc.env:A,h1nter2};x=1", "password=${oc.env:A};x=1"),
+        ("model.x", "{'api_key': '${oc.env:A,h1nter2}'}", "{'api_key': '${oc.env:A}'}"),
+        ("model.x", "${oc.env:A,https://bob:h1nter2@host/}", "${oc.env:A}"),
+        ("model.x", "${oc.env:A,plain}", "${oc.env:A,plain}"),
+        ("model.api_key", "${oc.env:A,null}", "${oc.env:A,null}"),
+    ],
+)
+def test_a_default_of_a_secret_is_one_too(key: str, text: str, open_text: str) -> None:
+    assert redact_value(key, text) == open_text
+    assert redact_all({key: [text]}) == {key: [open_text]}
+    assert words_text([f"+{key}={text}"]) == f"+{key}={open_text}\n"
+    assert "h1nter2" not in redact(f"{key}={text}")
+
+
+def test_keys_are_searched_for_secrets_too() -> None:
+    assert redact_all({"a": {"https://bob:h1nter2@h/": 1, 3: "x"}}) == {"a": {"https://***@h/": 1, 3: "x"}}
+    assert Shown.of({"d": {"password=h1nter2": 1}}, ()).params == {"d.password____": "1"}
 
 
 # Concatenated, since complete tokens in a file would be reported by secret scanners.
