@@ -55,10 +55,17 @@ def build(node: Mapping[str, Any], /, where: str = "", **facts: Any) -> Any:
     `where` that belong to dlcli itself (`dataset.batch_size`) are not passed on.
 
     Raises:
-        ConfigError: The target cannot be imported or called; the message includes the constructor's error.
+        ConfigError: The target cannot be imported or called, with the constructor's error in the message; or a whole
+            section has `_partial_`.
     """
     if TARGET not in node:
         raise ConfigError("has no _target_: there is nothing to build", where=where)
+    if node.get(PARTIAL) and where and "." not in where:
+        raise ConfigError(
+            "a section describes an object, not a function that is called later",
+            f"{where}.{PARTIAL}",
+            f"Leave out {where}.{PARTIAL}.",
+        )
     if gate := current():
         gate.admit(node, where)
     try:

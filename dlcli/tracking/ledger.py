@@ -146,7 +146,8 @@ class Ledger:
             raise CorruptRun(f"written by a newer dlcli (ledger schema {version})", str(path), hint)
         digests = document.get("digests")
         own = digests.pop(LEDGER_FILE, None) if isinstance(digests, dict) else None
-        if isinstance(digests, dict) and version != 1 and own != [_digest(document)]:
+        # Ledgers of schema 1 had no digests: with digests, another version was put in.
+        if isinstance(digests, dict) and (version == 1 or own != [_digest(document)]):
             hint = "Copy the folder again, or restore it from a backup."
             raise CorruptRun("the run's ledger was changed: SHA-256 mismatch", str(path), hint)
         if version == 1:

@@ -36,6 +36,14 @@ def test_more_keys_reach_a_target_that_takes_them() -> None:
     assert made.arguments == {"size": 1, "depth": 2}
 
 
+def test_a_section_is_no_partial() -> None:
+    for where in ("model", "task", "tracking", "executor"):
+        with pytest.raises(
+            ConfigError, match=f"{where}._partial_: a section describes an object, not a function"
+        ):
+            build({"_target_": "toy_targets.Adam", "_partial_": True}, where=where)
+
+
 def test_partial_waits_for_its_call() -> None:
     made = build({"_target_": "toy_targets.Adam", "_partial_": True, "lr": 0.1})
     assert isinstance(made, partial)

@@ -176,3 +176,13 @@ def test_results_have_no_digest_while_they_are_written_anew(tmp_path: Path) -> N
         check_recorded(ledger, "outputs.npz")
     forget_results(ledger)
     check_recorded(Ledger.load(tmp_path), "outputs.npz", CONFIG)
+
+
+@pytest.mark.parametrize("version", ["1", "2", "null", '"2"'])
+def test_a_ledger_of_another_version_needs_its_digest_too(tmp_path: Path, version: str) -> None:
+    ledger_of(tmp_path, {CONFIG: "lr: 1\n"})
+    file = tmp_path / "ledger.json"
+    text = file.read_text().replace('"schema_version": 2', f'"schema_version": {version}')
+    file.write_text(text.replace('"run_name": "name"', '"run_name": "other"'))
+    with pytest.raises(CorruptRun, match="the run's ledger was changed"):
+        Ledger.load(tmp_path)

@@ -135,7 +135,7 @@ def test_partial_writes_are_continued(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_unfinished_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[Path] = []
-    monkeypatch.setattr("dlcli.tracking.ledger.remove_abandoned", swept.append)
+    monkeypatch.setattr("dlcli.files.unfinished.remove_abandoned", swept.append)
     atomic_write(tmp_path / "x", "")
     assert swept == [tmp_path]
 
