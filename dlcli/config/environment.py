@@ -101,7 +101,8 @@ def register_if_secret(key: str, value: Any, written: str) -> bool:
     if is_hidden:
         for name in names:
             register_secret(os.environ.get(name, ""))
-    if of_secret_key or any(map(_is_secret_variable, names)):
+    defaulted = [name for name in names if name not in os.environ]
+    if of_secret_key or any(map(_is_secret_variable, defaulted)):
         register_secret(value)
     return is_hidden
 
