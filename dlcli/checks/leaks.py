@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.texts import Texts
@@ -121,7 +122,7 @@ def _given_away(what: Sequence[str], target: str, how: str) -> Problem:
     return Problem(
         f"{' '.join(what)} {how}",
         f"target {target}".strip(),
-        f"If it is unknown at prediction time, leave it out: dataset.drop=[{', '.join(what[::2])}].",
+        f"If it is unknown at prediction time, leave it out: {pasted('dataset.drop', what[::2])}.",
     )
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from dlcli.checks.column_profile import ColumnProfile, describe_columns
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
+from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.ragged import RaggedRows
@@ -112,12 +113,14 @@ def _useless(x: pd.DataFrame) -> Iterator[Problem]:
         values = x[name]
         where = f"column {name}"
         if values.nunique() <= 1:
-            yield Problem("has the same value in every row", where, f"Leave it out: dataset.drop=[{name}].")
+            yield Problem(
+                "has the same value in every row", where, f"Leave it out: {pasted('dataset.drop', [name])}."
+            )
         elif len(values) > 2 and values.is_unique and _numbers_rows(values):
             yield Problem(
                 "is a row number or an identifier, which carries no information about new rows",
                 where,
-                f"Leave it out: dataset.drop=[{name}].",
+                f"Leave it out: {pasted('dataset.drop', [name])}.",
             )
 
 
@@ -134,7 +137,7 @@ def _sentinels(x: pd.DataFrame) -> Iterator[Problem]:
                 yield Problem(
                     f"{edge:g} occurs {rows:,} times, and all other numbers are much smaller",
                     f"column {name}",
-                    f"If it denotes a missing value: 'dataset.missing_values={{{name}: [{edge:g}]}}'.",
+                    f"If it denotes a missing value: {pasted('dataset.missing_values', {name: [float(edge)]})}.",
                 )
 
 

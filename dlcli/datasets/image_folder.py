@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from dlcli.datasets.data import Data
@@ -11,9 +12,11 @@ from dlcli.datasets.images.formats import image_suffixes
 from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.images.tables import list_table
 from dlcli.datasets.labelled_files import labelled
+from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.tables.files import is_table
 from dlcli.errors import DataError
 from dlcli.files.paths import is_file, typed
+from dlcli.formatting import counted
 
 
 def load(
@@ -58,6 +61,13 @@ def load(
         target or "class",
         note=found.note,
         content=found.content,
-        notices=(*listing.notices, *found.notices),
+        notices=(*listing.notices, *_empty(listing.empty), *found.notices),
         kinds=found.kinds,
     )
+
+
+def _empty(folders: Sequence[str]) -> list[Notice]:
+    if not folders:
+        return []
+    text = f"{counted(len(folders), 'class folder')} without images left out: {first_names(folders)}"
+    return [Notice("empty_classes", len(folders), text)]

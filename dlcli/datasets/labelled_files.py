@@ -10,6 +10,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data, Kind
 from dlcli.datasets.evaluation_only import evaluation_targets
+from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 
 
@@ -58,6 +59,9 @@ def labelled(
         )
     code = {name: number for number, name in enumerate(classes)}
     y = np.array([code[str(label)] for label in labels], np.int64)
+    noun = {"image": "images", "tokens": "texts"}.get(kind, "rows")
+    untrained = untrained_classes(y, classes, common["parts"], noun)
+    common["notices"] = (*more.get("notices", ()), *untrained)
     return Data(**common, y=y, classes=tuple(classes))
 
 

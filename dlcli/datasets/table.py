@@ -24,9 +24,16 @@ from dlcli.datasets.tables.format_options import (
 )
 from dlcli.datasets.tables.parts import parts_of
 from dlcli.datasets.tables.source import RawTable, Source
-from dlcli.datasets.tables.targets import MissingTarget, check_known_classes, drop_missing, make_targets
+from dlcli.datasets.tables.targets import (
+    MissingTarget,
+    check_known_classes,
+    drop_missing,
+    dropped_notices,
+    make_targets,
+)
 from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.tables.types_file import given_types
+from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 
@@ -91,11 +98,13 @@ def load(
     named = {*targets, *kinds, *drop, *filter(None, by.values())}
     raw = read_raw(typed(path), options, named)
     if (known := evaluation_columns()) is not None:
-        return _to_evaluate(raw, options.applied_to(known), targets, kinds)
+        return _to_evaluate(raw, options.applied_to(known), targets, kinds, missing_target)
 
     _need(raw.origin, targets, drop, kinds, by)
     index = [name for name in raw.index if name not in named]
-    source = raw.decided(options.reading(kinds, [time] if time else []), {*drop, *index})
+    source = raw.decided(
+        options.reading(kinds, [time] if time else [], [split] if split else []), {*drop, *index}
+    )
     source, dropped = drop_missing(source, targets, missing_target)
     first = len(source.frame)
     if test_path is not None:
@@ -118,7 +127,6 @@ def load(
     parts = parts_of(source, split, first if test_path is not None else None)
     roles = dict.fromkeys(targets, "target")
     roles |= {name: role for role, name in by.items() if name is not None and name in out}
-    notes = [found.note, f"{dropped:,} rows without a target left out" if dropped else ""]
     return Data(
         name=source.file.name.partition(".")[0],
         kind="table",
@@ -133,7 +141,11 @@ def load(
         times=times,
         parts=parts.words,
         warnings=(*source.warnings, *time_warnings(source, times, time)),
-        note="; ".join(filter(None, notes)),
+        note=found.note,
+        notices=(
+            *dropped_notices(dropped, len(frame)),
+            *untrained_classes(found.y, found.classes, parts.words, "rows"),
+        ),
         columns=source.columns.with_roles(roles).named(dropped=drop, index=index),
     )
 
@@ -165,11 +177,17 @@ def _read_test(path: str, options: CellOptions, source: Source, named: set[str])
     return raw.read(source.columns)
 
 
-def _to_evaluate(raw: RawTable, known: Columns, targets: Sequence[str], kinds: Mapping[str, Kind]) -> Data:
+def _to_evaluate(
+    raw: RawTable,
+    known: Columns,
+    targets: Sequence[str],
+    kinds: Mapping[str, Kind],
+    missing_target: MissingTarget,
+) -> Data:
     """Return rows to evaluate a model on, read by its columns."""
     needed = [column.name for column in known if column.role == "feature"]
     raw.origin.require_all({str(raw.origin.file): [*needed, *targets]})
-    source = raw.read(known)
+    source, dropped = drop_missing(raw.read(known), targets, missing_target)
     found = make_targets(source, targets, dict(kinds))
     return Data(
         name=source.file.name.partition(".")[0],
@@ -179,6 +197,7 @@ def _to_evaluate(raw: RawTable, known: Columns, targets: Sequence[str], kinds: M
         classes=found.classes,
         targets=found.names,
         source=str(source.file),
+        notices=dropped_notices(dropped, len(source.frame), warns=True),
         columns=known,
     )
 

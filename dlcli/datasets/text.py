@@ -18,7 +18,13 @@ from dlcli.datasets.tables.format_options import AutoOrBool, CellOptions, Missin
 from dlcli.datasets.tables.lines import codec
 from dlcli.datasets.tables.parts import parts_of
 from dlcli.datasets.tables.source import RawTable, Source
-from dlcli.datasets.tables.targets import MissingTarget, check_known_classes, drop_missing, make_targets
+from dlcli.datasets.tables.targets import (
+    MissingTarget,
+    check_known_classes,
+    drop_missing,
+    dropped_notices,
+    make_targets,
+)
 from dlcli.datasets.tables.times import time_warnings
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError
@@ -100,7 +106,7 @@ def load(
     if (expected := evaluation_columns()) is not None:
         source = raw.read(expected)
     else:
-        reading = options.reading({**(types or {}), text: "text"})
+        reading = options.reading({**(types or {}), text: "text"}, parts=[split] if split else [])
         source = raw.decided(reading, [name for name in raw.names if name not in used])
     source, dropped = drop_missing(source, targets, missing_target)
     empty = _count_empty(source, text, on_empty)
@@ -118,7 +124,7 @@ def load(
     if test_path is not None:
         check_known_classes(found, first, source, ", ".join(targets))
     own = parts_of(source, split, first if test_path is not None else None)
-    notes = [found.note, _note(empty), f"{dropped:,} rows without a target left out" if dropped else ""]
+    notes = [found.note, _note(empty)]
     roles = {text: "text", **dict.fromkeys(targets, "target")}
     return Data(
         name=place.name.partition(".")[0],
@@ -135,6 +141,7 @@ def load(
         parts=own.words,
         warnings=(*source.warnings, *time_warnings(source, times, time)),
         note="; ".join(filter(None, notes)),
+        notices=dropped_notices(dropped, len(source.frame), warns=evaluation_columns() is not None),
         columns=source.columns.with_roles({name: role for role, name in by.items() if name} | roles),
     )
 

@@ -157,13 +157,13 @@ def test_loose_hidden_and_other_files_are_counted(tmp_path: Path) -> None:
     make(tmp_path, ".DS_Store", "some/train/bad/._1.txt", "some/Thumbs.db", "__MACOSX/x.txt", ".git/a.txt")
     listing = read(tmp_path)
     assert len(listing.entries) == 4
-    assert counts(listing.notices) == {"loose_files": 2, "other_files": 2, "hidden_files": 3}
+    assert counts(listing.notices) == {"loose_files": 2, "other_files": 2, "hidden_files": 5}
     texts = [notice.text for notice in listing.notices]
     assert texts[0] == ("2 of 6 texts lie in no class folder, and are left out: some/a.txt, some/train/b.txt")
     assert texts[1] == (
         "2 files with other endings than those of texts left out: README.md, some/train/bad/labels.csv"
     )
-    assert "3 hidden files left out: .DS_Store, some/Thumbs.db, some/train/bad/._1.txt" in texts
+    assert "5 hidden files or folders left out: .DS_Store, .git/, __MACOSX/, ..." in texts
 
 
 def test_folders_within_class_folders_are_told(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_rows_without_a_target_can_be_left_out() -> None:
     assert "dataset.missing_target=drop" in error.problems[0].hint
     data = read(text, missing_target="drop")
     assert (data.target_kind, len(data)) == ("regression", 50)
-    assert "10 rows without a target left out" in data.note
+    assert [notice.text for notice in data.notices] == ["10 of 60 rows without a target left out"]
     assert (
         refused(text.replace("59,n.a.", "59,1.5").replace("0,0.0", "0,oops"), missing_target="drop")
         .problems[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from dlcli.datasets.folders.archives import tree_of_archive
-from dlcli.datasets.folders.parts import part_of
+from dlcli.datasets.folders.parts import may_be_parts, part_of
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.folders.tree import Tree, suffix_of, tree_of_folder
 from dlcli.datasets.notices import Notice, first_names
@@ -156,6 +156,12 @@ def _layout(tree: Tree, places: Sequence[Folder], noun: str, parts: PartFolders)
         )
         message = f"has folders of parts ({first_names(sorted(named))}){beside}"
         raise _mixture(tree, places, top, noun, message)
+    if parts == "auto" and may_be_parts(below) and all(all(inside) for inside in below.values()):
+        raise DataError(
+            "\n".join([f"{first_names(sorted(below))} may be parts or classes", *_drawn(places, top, noun)]),
+            str(tree.place.joinpath(*top)) if is_folder(tree.place) else str(tree.place),
+            "Rename parts to train, val and test, or set dataset.parts=false if all these folders are classes.",
+        )
     return _parts_below(tree, places, below, plain, noun)
 
 

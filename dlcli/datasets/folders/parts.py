@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 # Words without case, blanks, hyphens and underscores.
 _WORDS = {
@@ -23,3 +24,11 @@ def part_of(word: str) -> str | None:
     """Return the part of a split that a word stands for: train, val or test; None if it is another word."""
     plain = re.sub(r"[\s_-]+", "", word.casefold())
     return _PART.get(plain) or _PART.get(_ADDED.sub("", plain, count=1))
+
+
+def may_be_parts(names: Collection[str]) -> bool:
+    """Return whether names such as `seg_train` and `seg_test` may stand for parts: they differ in the part alone."""
+    words = [re.split(r"[\s_-]+", name, maxsplit=1) for name in names]
+    parts = {part_of(split[-1]) for split in words if len(split) == 2}
+    same = {split[0].casefold() for split in words}
+    return len(same) == 1 and all(len(split) == 2 for split in words) and {"train", "test"} <= parts - {None}

@@ -30,7 +30,7 @@ class Tree:
         place: the folder or archive.
         files: all files in the order of their names, except hidden ones.
         folders: all folders, as the components of their names.
-        hidden: names of hidden files and of those that operating systems create.
+        hidden: names of hidden files and folders, and of those that operating systems create.
         repeated: names of links to files or folders that are in the dataset already, which are left out.
         outside: names of links to files or folders elsewhere, which are followed.
     """
@@ -83,7 +83,8 @@ class Tree:
             yield Notice(
                 "hidden_files",
                 len(self.hidden),
-                f"{counted(len(self.hidden), 'hidden file')} left out: {first_names(self.hidden)}",
+                f"{counted(len(self.hidden), 'hidden file or folder', 'hidden files or folders')} left out: "
+                f"{first_names(self.hidden)}",
                 str(self.place),
                 warns=False,
             )
@@ -188,8 +189,7 @@ def _walk(
         for entry in entries:
             own = f"{name}/{entry.name}" if name else entry.name
             if is_hidden(entry.name):
-                if not entry.is_dir():
-                    tree.hidden.append(own)
+                tree.hidden.append(f"{own}/" if entry.is_dir() else own)
             elif entry.is_symlink():
                 heappush(links, (PurePosixPath(own), Path(entry.path)))
             elif entry.is_dir():

@@ -6,11 +6,14 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from dlcli.datasets.reading.months import in_english
 
 # pandas' format of dates that begin with the year, optionally with a time and a zone.
 ISO = "ISO8601"
@@ -18,6 +21,9 @@ ISO = "ISO8601"
 # Patterns that strptime does not have: quarters (2024Q1, Q1 2024), and numbers that count from 1970.
 QUARTER = "quarter"
 _EPOCHS = {"epoch s": 1, "epoch ms": 1_000, "epoch us": 1_000_000, "epoch ns": 1_000_000_000}
+
+# Seconds from 1970 to 2100: larger numbers count smaller units.
+_BOUND = 4_102_444_800
 
 _TIME = pa.timestamp("us")
 
@@ -29,8 +35,8 @@ _QUARTER = (
 _WEEK = r"^\d{4}-?W\d{2}(-?[1-7])?$"
 _ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
 _CLOCK = re.compile(
-    r"(?P<date>.*?)(?:(?P<gap>[ T]+)(?P<clock>\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?)"
-    r"(?P<blank>\s?)(?P<half>[AaPp]\.?[Mm]\.?)?)?(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
+    r"(?P<date>.*?)(?:(?P<gap>[ T]+|:)(?P<clock>\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?)"
+    r"(?P<blank>\s?)(?P<half>[AaPp]\.?[Mm]\.?)?(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?(?P<year> \d{4})?)?"
 )
 _CLOCK_ALONE = re.compile(
     r"\d{1,2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?(?P<blank> ?)(?P<half>[AaPp]\.?[Mm]\.?)?"
@@ -40,6 +46,10 @@ _MONTHS = (
     "december",
 )  # fmt: skip
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+# Which number of a date comes first; the year only if it has two digits, since those of four are told by their length.
+Order = Literal["day", "month", "year"]
+_YEAR_FIRST = r"^\d\d([-/.])\d\d([-/.])\d\d\b"
 
 # A column of dates has at most this many patterns, such as with and without a time of day.
 _PATTERNS = 3
@@ -62,8 +72,9 @@ class DateFormat:
 
     def describe(self) -> str:
         """Return the format in words; empty for dates that begin with the year."""
-        words = "" if self.patterns == (ISO,) else " or ".join(self.patterns)
-        return f"{words} {self.zone}".strip()
+        words = "" if self.patterns == (ISO,) else " or ".join(map(_shown, self.patterns))
+        zone = "in several zones" if self.zone == "mixed" else f"in the zone {self.zone}" if self.zone else ""
+        return f"{words} {zone}".strip()
 
     @property
     def has_no_day(self) -> bool:
@@ -117,7 +128,7 @@ def iso_dates(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
 def find_dates(
     values: pa.Array, day_first: bool | None = None, given: str | None = None
 ) -> Sequence[DateFormat]:
-    """Return the formats that all values fit; two if days and months cannot be told apart.
+    """Return the formats that all values fit; several if days, months and years of two digits cannot be told apart.
 
     Args:
         values: distinct strings without white space around them.
@@ -132,36 +143,59 @@ def find_dates(
     if _all(values, _ISO):
         found = DateFormat((ISO,), _zone(values))
         return [found] if not found.parse(values).null_count else []
+    orders: tuple[Order, ...] = ("day", "month", "year")
+    if day_first is not None:
+        orders = ("day",) if day_first else ("month",)
     usual = _usual(values)
-    fitting = [
-        (format, times)
-        for order in ((day_first,) if day_first is not None else (True, False))
-        if (format := _in_order(usual, order)) is not None and not (times := format.parse(values)).null_count
-    ]
-    if len(fitting) == 2 and fitting[0][1].equals(fitting[1][1]):
-        fitting = fitting[:1]
-    if len(fitting) == 2 and all("." in pattern for format, _ in fitting for pattern in format.patterns):
-        fitting = fitting[:1]  # no one writes 12.31.2024
-    return [format for format, _ in fitting]
+    fitting = {
+        order: format
+        for order in orders
+        if (format := _in_order(usual, order)) is not None and not format.parse(values).null_count
+    }
+    if len(fitting) > 1 and "year" in fitting and not _is_year_first(values):
+        del fitting["year"]
+    if "month" in fitting and "day" in fitting and "." in fitting["month"].patterns[0]:
+        del fitting["month"]  # no one writes 12.31.2024
+    return list(dict.fromkeys(fitting.values()))
+
+
+def same_dates(formats: Sequence[DateFormat], values: pa.Array) -> bool:
+    """Return whether all formats read the same dates, such as 05/05/2024."""
+    first, *others = (format.parse(values) for format in formats)
+    return all(first.equals(other) for other in others)
+
+
+def some_lack_zone(values: pa.Array) -> bool:
+    """Return whether some of the values with a time of day have a zone, and others have none."""
+    zones = _zones(values)
+    return len(zones) > 1 and None in zones
+
+
+def _is_year_first(values: pa.Array) -> bool:
+    """Return whether the first of three numbers varies less than the last: years of two digits rather than days."""
+    first, last = (
+        pc.count_distinct(pc.utf8_slice_codeunits(values, start, start + 2)).as_py() for start in (0, 6)
+    )
+    return bool(first < last)
 
 
 def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:
-    """Return the format of dates that are written as numbers: 20240131, 202401, 2024, or counted from 1970."""
+    """Return the format of dates that are written as numbers: 20240131, 202401, 2024, 20240131235959, or from 1970."""
+    if pa.types.is_floating(numbers.type) and pc.all(pc.equal(numbers, pc.floor(numbers))).as_py():
+        numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, numbers.type)).cast(pa.int64())
     if not pa.types.is_integer(numbers.type):
         return None
     low, high = pc.min_max(numbers).values()
     low, high = low.as_py(), high.as_py()
     if low is None or low < 0:
         return None
-    for pattern, digits in (("%Y%m%d", 8), ("%Y%m", 6), ("%Y", 4)):
-        begin, end = _FIRST // 10 ** (8 - digits), _LAST // 10 ** (8 - digits)
-        if begin <= low and high <= end:
+    for pattern, digits in (("%Y%m%d%H%M%S", 14), ("%Y%m%d", 8), ("%Y%m", 6), ("%Y", 4)):
+        begin, end = (int(bound * 10.0 ** (digits - 8)) for bound in (_FIRST, _LAST + 1))
+        if begin <= low and high < max(end, begin + 1):
             format = DateFormat((pattern,))
             distinct = pc.drop_null(pc.unique(numbers)).cast(pa.string())
             return format if not format.parse(distinct).null_count else None
-    return next(
-        (DateFormat((name,)) for name, unit in _EPOCHS.items() if high < 4_102_444_800 * unit), None
-    )  # before 2100
+    return next((DateFormat((name,)) for name, unit in _EPOCHS.items() if high < _BOUND * unit), None)
 
 
 def epoch_times(numbers: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
@@ -176,13 +210,19 @@ def is_epoch(pattern: str) -> bool:
     return pattern in _EPOCHS
 
 
+def _shown(pattern: str) -> str:
+    return f"in {pattern.partition(' ')[2]} since 1970" if is_epoch(pattern) else pattern
+
+
 def _parsed(strings: pd.Series, pattern: str) -> pd.Series:
     if pattern == QUARTER:
         strings, pattern = _first_days(strings), "%Y-%m-%d"
     if pattern.endswith("%V"):  # a week begins on Monday
         strings, pattern = strings + "1", pattern + "%u"
     if is_epoch(pattern):
-        return pd.Series(pd.NaT, index=strings.index, dtype="datetime64[us, UTC]")
+        counts = pd.to_numeric(strings, errors="coerce")
+        micros = (counts * (1_000_000 / _EPOCHS[pattern])).where(counts.abs() < _BOUND * _EPOCHS[pattern])
+        return pd.to_datetime(micros, unit="us", utc=True).astype("datetime64[us, UTC]")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = pd.to_datetime(strings, format=pattern, errors="coerce", utc=True)
@@ -198,12 +238,12 @@ def _first_days(strings: pd.Series) -> pd.Series:
     return (year.astype("object") + "-" + month.astype("object") + "-01").where(quarter.notna())
 
 
-def _in_order(values: pa.Array, day_first: bool) -> DateFormat | None:
-    """Return the format of the values with days before or after months, one pattern after the other."""
+def _in_order(values: pa.Array, order: Order) -> DateFormat | None:
+    """Return the format of the values in this order, one pattern after the other."""
     patterns: list[str] = []
     rest = values
     while len(rest) and len(patterns) < _PATTERNS:
-        pattern = _pattern(rest[0].as_py(), day_first, padded=_all(values, r"^\d\d\.\d\d\.\d\d\b"))
+        pattern = _pattern(rest[0].as_py(), order, padded=_all(values, r"^\d\d\.\d\d\.\d\d\b"))
         if pattern is None or pattern in patterns:
             return None
         patterns.append(pattern)
@@ -212,7 +252,7 @@ def _in_order(values: pa.Array, day_first: bool) -> DateFormat | None:
     return DateFormat(tuple(patterns), _zone(values)) if not len(rest) else None
 
 
-def _pattern(example: str, day_first: bool, *, padded: bool) -> str | None:
+def _pattern(example: str, order: Order, *, padded: bool) -> str | None:
     """Return strptime's pattern of one value, which is no date if there is none."""
     if re.fullmatch(_WEEK, example):
         dash = "-" if "-W" in example else ""
@@ -226,14 +266,17 @@ def _pattern(example: str, day_first: bool, *, padded: bool) -> str | None:
     if re.fullmatch(r"\d{8}", parts["date"]):
         date: str | None = "%Y%m%d" if _FIRST <= int(parts["date"]) <= _LAST else None
     else:
-        date = _date_pattern(parts["date"], day_first, padded=padded)
+        late = parts["year"] or ""  # as in Wed Jan 31 13:05:00 2024
+        date = _date_pattern(parts["date"] + late, order, padded=padded)
+        date = date.removesuffix(" %Y") if date and late else date
     if date is None:
         return None
     time_of_day = ""
     if parts["clock"]:
         time_of_day = parts["gap"] + _clock_pattern(parts)
     zone = parts["zone"] or ""
-    return date + time_of_day + (" " if zone[:1] == " " else "") + ("%z" if zone else "")
+    zoned = (" " if zone[:1] == " " else "") + ("%z" if zone else "")
+    return date + time_of_day + zoned + (" %Y" if parts["year"] else "")
 
 
 def _clock_pattern(parts: re.Match[str]) -> str:
@@ -241,7 +284,7 @@ def _clock_pattern(parts: re.Match[str]) -> str:
     return pattern + (".%f" if parts["fraction"] else "") + parts["blank"] + ("%p" if parts["half"] else "")
 
 
-def _date_pattern(date: str, day_first: bool, *, padded: bool) -> str | None:
+def _date_pattern(date: str, order: Order, *, padded: bool) -> str | None:
     tokens = re.findall(r"\d+|[^\W\d_]+|[\W_]+", date)
     numbers = [token for token in tokens if token.isdecimal()]
     years = [number for number in numbers if len(number) == 4]
@@ -249,23 +292,20 @@ def _date_pattern(date: str, day_first: bool, *, padded: bool) -> str | None:
     named = any(_name(token, _MONTHS) for token in tokens)
     if len(years) > 1 or len(years) + len(short) != len(numbers):
         return None
+    day_month = ["%d", "%m"] if order == "day" else ["%m", "%d"]
     if years:
         signs = {
-            (False, 2): ["%m", "%d"]
-            if numbers[0] == years[0]
-            else ["%d", "%m"]
-            if day_first
-            else ["%m", "%d"],
+            (False, 2): ["%m", "%d"] if numbers[0] == years[0] else day_month,
             (False, 1): ["%m"],
             (True, 1): ["%d"],
             (True, 0): [],
         }.get((named, len(short)))
     else:
         ends = len(numbers[-1]) == 2 if numbers else False
-        signs = {
-            (False, 3): ["%d", "%m", "%y"] if day_first else ["%m", "%d", "%y"],
-            (True, 2): ["%d", "%y"],
-        }.get((named, len(short) if ends else 0))
+        of_three = ["%y", "%m", "%d"] if order == "year" else [*day_month, "%y"]
+        if order == "year" and not re.match(_YEAR_FIRST, date):
+            return None
+        signs = {(False, 3): of_three, (True, 2): ["%d", "%y"]}.get((named, len(short) if ends else 0))
         if signs and not named and "." in date and not padded:
             return None  # versions such as 1.2.10
     if signs is None:
@@ -296,7 +336,9 @@ def _name(token: str, names: Sequence[str]) -> str:
 
 
 def _usual(values: pa.Array) -> pa.Array:
-    """Return strings with the names that strptime knows: Sep for Sept, AM for a.m."""
+    """Return strings as strptime knows them: Sep for Sept, July for Juli, 1 for 1st, AM for a.m., points for commas."""
+    values = pc.replace_substring_regex(in_english(values), r"(?i)(\d)(st|nd|rd|th)\b", r"\1")
+    values = pc.replace_substring_regex(values, r"(:\d{2}),(\d)", r"\1.\2")
     values = pc.replace_substring_regex(values, r"(?i)\bsept\b", "Sep")
     values = pc.replace_substring_regex(values, r"(?i)\b([ap])\.m\.?", r"\1m")
     return pc.replace_substring_regex(values, r"(?i)(\d ?)(UTC|GMT)$", r"\1Z")
@@ -304,18 +346,21 @@ def _usual(values: pa.Array) -> pa.Array:
 
 def _zone(values: pa.Array) -> str:
     """Return the zone at the end of all values; `mixed` if there are several, "" if there is none."""
-    with_clock = pc.match_substring_regex(values, r":\d{2}")
-    if not pc.any(with_clock).as_py():
-        return ""
-    found = pc.struct_field(pc.extract_regex(values.filter(with_clock), _ZONE), "zone")
-    zones = set(pc.unique(found).to_pylist())
-    if zones == {None}:
+    zones = _zones(values)
+    if zones <= {None}:
         return ""
     named = {"UTC" if zone in ("Z", "UTC", "GMT", "+00:00", "+0000") else zone for zone in zones}
     (first, *others) = named
     if others or first is None:
         return "mixed"
     return first if first == "UTC" or ":" in first else f"{first[:3]}:{first[3:]}"
+
+
+def _zones(values: pa.Array) -> set[str | None]:
+    """Return the zones at the ends of the values that have a time of day, as they are written."""
+    with_clock = values.filter(pc.match_substring_regex(values, r":\d{2}"))
+    found = pc.struct_field(pc.extract_regex(with_clock, _ZONE), "zone")
+    return set(pc.unique(found).to_pylist())
 
 
 def _all(values: pa.Array, expression: str) -> bool:

@@ -6,14 +6,24 @@ columns of the file decide, or the user is asked for the key that does.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import EXACT, Column, Place, as_words, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, find_dates, iso_dates, numbers_as_dates
+from dlcli.datasets.reading.dates import (
+    ISO_DATES,
+    DateFormat,
+    find_dates,
+    iso_dates,
+    numbers_as_dates,
+    same_dates,
+    some_lack_zone,
+)
 from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
 from dlcli.datasets.reading.numbers import (
     PLAIN,
@@ -37,6 +47,9 @@ _LONG = 60
 
 # Distinct words of a column among which those that differ in case alone are looked for.
 _CASES = 10_000
+
+# Telephone numbers such as +4930123456.
+_PHONE = r"^\+\d{8,}$"
 
 # Distinct whole numbers such as 20240131 that a column needs to be read as dates without being asked to.
 _DATES = 5
@@ -70,6 +83,17 @@ def decide(
     return Columns(tuple(columns)), (*warnings, *doubts_settled(verdicts, columns))
 
 
+def _plain(strings: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return plain numbers as int64 or float64; None if some strings are something else."""
+    for kind in (pa.int64(), pa.float64()):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return pc.cast(strings, kind)
+        if kind == pa.int64() and pc.any(pc.starts_with(strings, "+")).as_py():
+            with contextlib.suppress(pa.ArrowInvalid):  # Arrow's whole numbers have no plus
+                return pc.cast(pc.replace_substring_regex(strings, r"^\+(\d)", r"\1"), kind)
+    return None
+
+
 class _Deciding:
     """Decides on one column."""
 
@@ -81,9 +105,10 @@ class _Deciding:
         self._base = Column(name, "categorical", missing=options.missing_of(name), trim=options.trim)
 
     def decide(self, values: pa.ChunkedArray) -> Verdict:
+        zone = values.type.tz if pa.types.is_timestamp(values.type) else None
         values = without_dictionaries(values)
         if not pa.types.is_string(values.type):
-            return self._native(values)
+            return self._native(values, zone or "")
         strings = replace(self._base, kind=self._asked or "numeric").known(values)
         if self._asked in ("categorical", "text"):
             words = replace(self._base, kind=self._asked).known(values)
@@ -102,18 +127,19 @@ class _Deciding:
             return self._words(values)
         return self._by_distinct(values, strings)
 
-    def _native(self, values: pa.ChunkedArray) -> Verdict:
-        """Decide on values that have a type in the file."""
+    def _native(self, values: pa.ChunkedArray, zone: str) -> Verdict:
+        """Decide on values that have a type in the file; times have been converted from the zone to UTC."""
         types, kind = pa.types, values.type
         if self._asked in ("categorical", "text"):
             return Verdict(replace(self._base, kind=self._asked), as_words(values))
         if types.is_boolean(kind):
             return Verdict(replace(self._base, kind=self._asked or "boolean"))
         if types.is_timestamp(kind):
-            return Verdict(replace(self._base, kind=self._asked or "date"))
+            date = DateFormat(zone=zone)
+            note = f"dates {date.describe()}" if zone else ""
+            return Verdict(replace(self._base, kind=self._asked or "date", date=date, note=note))
         if self._asked == "date":
-            found = numbers_as_dates(values)
-            return Verdict(replace(self._base, kind="date", date=found or ISO_DATES))
+            return self._numbers_as_dates(values)
         if self._asked is None and types.is_integer(kind):
             if _is_large(values):
                 return self._words(as_words(values), "its numbers are too long to be exact")
@@ -123,13 +149,7 @@ class _Deciding:
 
     def _plain_numbers(self, strings: pa.ChunkedArray) -> Verdict | None:
         """Decide on plain numbers, which Arrow parses fast; None if the strings are something else."""
-        parsed = None
-        for kind in (pa.int64(), pa.float64()):
-            try:
-                parsed = pc.cast(strings, kind)
-                break
-            except pa.ArrowInvalid:
-                continue
+        parsed = _plain(strings)
         if parsed is None or pc.any(pc.match_substring(strings, "x", ignore_case=True)).as_py():
             return None
         numeric = replace(self._base, kind="numeric")
@@ -140,6 +160,8 @@ class _Deciding:
         if whole:
             if pc.any(pc.match_substring_regex(strings, r"^[-+]?0\d")).as_py():
                 return self._words(strings, "01 and 1 differ")
+            if pc.all(pc.match_substring_regex(strings, _PHONE)).as_py():
+                return self._words(strings, "all are as long as telephone numbers and begin with +")
             if _is_large(parsed):
                 return self._words(strings, "its numbers are too long to be exact")
             if (found := self._compact(parsed)) is not None:
@@ -201,8 +223,17 @@ class _Deciding:
         rest = distinct.filter(pc.invert(marks))
         note = self._marked(strings, distinct.filter(marks))
         if len(rest):
+            if note and self._asked != "date":
+                known = pc.if_else(pc.is_in(strings, value_set=distinct.filter(marks)), None, strings)
+                plain = self._plain_numbers(known)
+                if plain is not None and plain.column.kind in ("numeric", "date"):
+                    notes = "; ".join(filter(None, [plain.column.note, note]))
+                    return replace(plain, column=replace(plain.column, note=notes))
             if self._asked is None and (words := boolean_words(rest, only_common=True)):
                 return Verdict(replace(self._base, kind="boolean", words=words, note=note))
+            if self._asked == "date" and self._options.format_of(self._name) is None:
+                with contextlib.suppress(pa.ArrowInvalid):
+                    return self._numbers_as_dates(pa.chunked_array([pc.cast(rest, pa.float64())]))
             if self._asked != "date":
                 found = find_formats(rest, self._options.decimal, self._options.thousands)
                 if found.formats and self._asked is None and _is_code(rest, found):
@@ -212,7 +243,7 @@ class _Deciding:
             if self._asked != "numeric" and (verdict := self._find_dates(rest, strings, note)) is not None:
                 return verdict
         if self._asked == "date" or self._name in self._options.times:
-            return Verdict(replace(self._base, kind="date", date=self._likely_dates(rest)))
+            return Verdict(replace(self._base, kind="date", date=self._likely_dates(rest) or ISO_DATES))
         if not len(rest):  # only words such as n.a.
             return Verdict(replace(self._base, kind="numeric", note=note))
         return self._mixed(rest, strings, values)
@@ -226,23 +257,45 @@ class _Deciding:
             return None
         column = replace(self._base, kind="date", date=found[0])
         what = "times of day as dates of 1900-01-01," if found[0].has_no_day else "dates"
+        how = found[0].describe()
         if len(found) == 1:
-            how = found[0].describe()
-            return Verdict(
-                replace(column, note="; ".join(filter(None, [f"{what} {how}" if how else "", note])))
-            )
+            doubts = self._zones(rest)
+            note = "; ".join(filter(None, [f"{what} {how}" if how else "", note]))
+            return Verdict(replace(column, note=note), warnings=doubts)
         row = pc.index(pc.is_in(strings, value_set=rest.slice(0, 1)), True).as_py()
-        return Verdict(column, dates=found, examples=rest[:2].to_pylist(), where=self._place(row, self._name))
+        return Verdict(
+            column,
+            dates=found,
+            same=same_dates(found, rest),
+            examples=rest[:2].to_pylist(),
+            where=self._place(row, self._name),
+        )
 
-    def _likely_dates(self, rest: pa.Array) -> DateFormat:
-        """Return the format of the first date of a column in which not all values are dates."""
+    def _zones(self, dates: pa.Array) -> tuple[Problem, ...]:
+        if not some_lack_zone(dates):
+            return ()
+        problem = Problem(
+            "some times have a zone, and others, which are read as UTC, have none",
+            f"column {self._name}",
+            "Write all with their zone, such as 2024-12-31T23:00+01:00, or all without.",
+        )
+        return (problem,)
+
+    def _numbers_as_dates(self, numbers: pa.ChunkedArray) -> Verdict:
+        """Return the verdict on numbers that the user calls dates."""
+        found = numbers_as_dates(numbers)
+        note = f"dates {found.describe()}" if found else ""
+        return Verdict(replace(self._base, kind="date", date=found or ISO_DATES, note=note))
+
+    def _likely_dates(self, rest: pa.Array) -> DateFormat | None:
+        """Return the format of the first date of a column in which not all values are dates; None without any."""
         given = self._options.format_of(self._name)
         if given is not None:
             return DateFormat((given,))
         for row in range(min(len(rest), 10)):
             if found := find_dates(rest.slice(row, 1), self._options.day_first):
                 return found[0]
-        return ISO_DATES
+        return None
 
     def _boolean(self, strings: pa.ChunkedArray) -> Verdict:
         distinct = pc.drop_null(pc.unique(strings))
@@ -252,7 +305,7 @@ class _Deciding:
             raise DataError(
                 f"the words of a boolean must be such as yes and no, true and false or 1 and 0; these are {shown}",
                 self._place(pc.index(pc.is_valid(strings), True).as_py(), self._name),
-                f"Set dataset.types={{{self._name}: categorical}}: two words are as good as a boolean.",
+                f"Set {pasted('dataset.types', {self._name: 'categorical'})}: two words are as good as a boolean.",
             )
         note = "" if words in (None, ("false", "true"), ("0", "1")) else f"booleans, {words[1]} is true"
         return Verdict(replace(self._base, kind="boolean", words=words or ("false", "true"), note=note))
@@ -279,7 +332,7 @@ class _Deciding:
         )
         if not is_text_by(distinct, rows):
             note = f"words, since {because}" if because else self._merged(values, distinct)
-            if not warnings and distinct <= _CASES:
+            if not warnings and distinct <= _CASES and self._name not in self._options.parts:
                 warnings = tuple(differing_in_case(words, self._name))
             return Verdict(replace(self._base, note=note), words, warnings=warnings)
         single = distinct == rows and not pc.any(pc.match_substring_regex(words, r"\s")).as_py()
@@ -314,8 +367,8 @@ class _Deciding:
             raise DataError(
                 f"numbers of this column are written in two ways: {' and '.join(map(repr, shown))}",
                 self._place(max(rows), self._name),
-                f"Write all in one way; or leave the column out (dataset.drop=[{self._name}]), or read it as words: "
-                f"dataset.types={{{self._name}: categorical}}.",
+                f"Write all in one way; or leave the column out: {pasted('dataset.drop', [self._name])}, or read it as "
+                f"words: {pasted('dataset.types', {self._name: 'categorical'})}.",
             )
         if not asked:
             return self._words(values, warn=strings)

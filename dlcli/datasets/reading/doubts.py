@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import Place
-from dlcli.datasets.reading.dates import ISO_DATES, DateFormat
+from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import is_number_like
 from dlcli.errors import Problem
 
@@ -18,14 +19,14 @@ _MOSTLY = 0.5
 
 
 def odd_values(
-    strings: pa.ChunkedArray, name: str, place: Place, likely_dates: Callable[[pa.Array], DateFormat]
+    strings: pa.ChunkedArray, name: str, place: Place, likely_dates: Callable[[pa.Array], DateFormat | None]
 ) -> Iterator[Problem]:
     """Yield a warning if most values are numbers or dates, and the others keep the column from being read so."""
     encoded = strings.combine_chunks().dictionary_encode()
     number = is_number_like(encoded.dictionary)
     what, kind = "numbers", "number"
     share = _share(number, encoded)
-    if share < _MOSTLY and (likely := likely_dates(encoded.dictionary)) != ISO_DATES:
+    if share < _MOSTLY and (likely := likely_dates(encoded.dictionary)) is not None:
         number, what, kind = likely.parse(encoded.dictionary).is_valid(), "dates", "date"
         share = _share(number, encoded)
     if not _MOSTLY <= share < 1:
@@ -38,8 +39,8 @@ def odd_values(
         f"{strings[row].as_py()!r} is not a {kind}{more}: "
         f"the column is not read as {what} although {'all other' if share >= 0.9 else 'most'} values are {what}",
         place(row, name),
-        f"Correct it; if it denotes a missing value: dataset.missing_values=[{', '.join(map(repr, names))}]; "
-        f"if the column is categorical: dataset.types={{{name}: categorical}}.",
+        f"Correct it; if it denotes a missing value: {pasted('dataset.missing_values', names)}; "
+        f"if the column is categorical: {pasted('dataset.types', {name: 'categorical'})}.",
     )
 
 

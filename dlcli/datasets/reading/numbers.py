@@ -160,8 +160,9 @@ class _Parts(NamedTuple):
 def _parts(values: pa.Array) -> _Parts:
     for sign, same in _SAME.items():
         values = pc.replace_substring(values, sign, same)
-    # Losses of accounting: (123) is -123.
+    # Losses of accounting: (123) and 123- are -123; a mark such as 2- is none.
     values = pc.replace_substring_regex(values, r"^\((.*\d.*)\)$", r"-\1")
+    values = pc.replace_substring_regex(values, r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$", r"-\1")
     found = pc.extract_regex(values, _NUMBER)
     sign, before, minus, digits, power, blank, behind = (
         pc.struct_field(found, name)

@@ -23,6 +23,7 @@ class ReadingOptions:
         missing: the words that denote a missing value, for all columns or by column.
         trim: whether white space around words is removed.
         times: columns that must be dates or numbers, since rows are ordered by them.
+        parts: columns of the parts of a split, whose case does not matter.
     """
 
     types: Mapping[str, Kind] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class ReadingOptions:
     missing: Sequence[str | float] | Mapping[str, Sequence[str | float]] | None = None
     trim: bool = True
     times: Collection[str] = ()
+    parts: Collection[str] = ()
 
     def missing_of(self, name: str) -> tuple[str, ...] | None:
         """Return the words that denote a missing value in a column; None for the usual ones."""

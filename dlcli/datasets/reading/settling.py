@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import FoundFormats, NumberFormat
@@ -23,6 +24,7 @@ class Verdict:
         decimal: its decimal sign, if that is certain.
         found: formats of numbers between which the file decides.
         dates: formats of dates between which the file decides.
+        same: whether all its dates are the same in these formats, such as 05/05/2024.
         examples: some of the values that can be read in two ways.
         where: the place of the first value.
         warnings: shown to the user.
@@ -33,6 +35,7 @@ class Verdict:
     decimal: str = ""
     found: FoundFormats | None = None
     dates: Sequence[DateFormat] = ()
+    same: bool = False
     examples: Sequence[str] = ()
     where: str = ""
     warnings: tuple[Problem, ...] = ()
@@ -57,6 +60,8 @@ def settled_columns(verdicts: Sequence[Verdict], separator: str) -> list[Column]
                 )
         elif verdict.dates:
             meant = [format for format in verdict.dates if orders == {format.order}]
+            if len(meant) != 1 and verdict.same:
+                meant = [verdict.dates[0]]
             if len(meant) != 1:
                 problems.append(_two_dates(verdict))
             else:
@@ -94,16 +99,30 @@ def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> It
             yield Problem(
                 f"{example[0]} is read as {value:.12g}, not as {other.parse(example)[0].as_py():.12g}",
                 f"column {column.name}",
-                f"If it is not, set dataset.decimal='{other.decimal}'.",
+                f"If it is not, set {pasted('dataset.decimal', other.decimal)}.",
             )
         elif verdict.dates:
             value = column.date.parse(pa.array([verdict.examples[0]]))[0].as_py()
-            first = column.date.patterns[0].find("%d") < column.date.patterns[0].find("%m")
-            yield Problem(
-                f"{verdict.examples[0]} is read as {value:%Y-%m-%d}, as in other columns",
-                f"column {column.name}",
-                f"If it is not, set dataset.day_first={str(not first).lower()}.",
+            others = [
+                key for format in verdict.dates if format != column.date if (key := _key(verdict, format))
+            ]
+            how = (
+                ", in which days and months are equal in all rows"
+                if verdict.same
+                else ", as in other columns"
             )
+            yield Problem(
+                f"{verdict.examples[0]} is read as {column.date.describe()}, {value:%Y-%m-%d}{how}",
+                f"column {column.name}",
+                f"If it is not, set {' or '.join(others)}.",
+            )
+
+
+def _key(verdict: Verdict, format: DateFormat) -> str:
+    """Return the setting that chooses a format."""
+    if format.order:
+        return pasted("dataset.day_first", format.order == "day")
+    return pasted("dataset.date_format", {verdict.column.name: format.patterns[0]})
 
 
 def _two_numbers(verdict: Verdict) -> Problem:
@@ -117,7 +136,9 @@ def _two_numbers(verdict: Verdict) -> Problem:
         f"{', '.join(verdict.examples)} may be {' or '.join(f'({reading})' for reading in readings.values())}",
         verdict.where,
         "Set the decimal sign: "
-        + ", ".join(f"dataset.decimal='{sign}' for ({reading})" for sign, reading in readings.items())
+        + ", ".join(
+            f"{pasted('dataset.decimal', sign)} for ({reading})" for sign, reading in readings.items()
+        )
         + ".",
     )
 
@@ -128,9 +149,14 @@ def _two_dates(verdict: Verdict) -> Problem:
         ", ".join(f"{date:%Y-%m-%d}" for date in format.parse(values).to_pylist()) for format in verdict.dates
     ]
     return Problem(
-        f"{', '.join(verdict.examples)} may be ({readings[0]}) or ({readings[1]})",
+        f"{', '.join(verdict.examples)} may be {' or '.join(f'({reading})' for reading in readings)}",
         verdict.where,
-        f"Set dataset.day_first=true for ({readings[0]}), dataset.day_first=false for ({readings[1]}).",
+        "Set "
+        + ", ".join(
+            f"{_key(verdict, format)} for ({reading})"
+            for format, reading in zip(verdict.dates, readings, strict=True)
+        )
+        + ".",
     )
 
 

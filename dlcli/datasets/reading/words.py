@@ -19,7 +19,8 @@ MARKERS = frozenset(
         *(word.lower() for word in MISSING), "-", "--", "---", ".", "..", "...", "*", "na", "nan", "n.a.", "n.a",
         "n.d.", "nd", "n.v.", "k.a.", "k. a.", "nil", "none", "null", "missing", "(missing)", "unknown", "unk",
         "not available", "not applicable", "not known", "tbd", "#value!", "#div/0!", "#ref!", "#name?", "#num!",
-        "#null!", "\u2013", "\u2014", "\u2026",
+        "#null!", "(null)", "(blank)", "\\n", "n/d", "no data", "nat", "0000-00-00", "0000-00-00 00:00:00", "1.#qnan",
+        "-1.#ind", "\u2013", "\u2014", "\u2026",
     )
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dlcli.config.pasted import pasted
 from dlcli.errors import DataError
 
 # Metadata of an Arrow field whose times are dates without a time of day.
@@ -23,12 +24,16 @@ def dated(table: pa.Table) -> pa.Table:
 
 
 def is_unsupported(field: pa.Field) -> bool:
-    """Return whether a column contains lists, structs, bytes or durations, which tables do not support."""
+    """Return whether a column contains lists, structs, bytes, durations or the types of an extension."""
     kind, types = field.type, pa.types
     if types.is_dictionary(kind):
         kind = kind.value_type
     return (
         types.is_duration(kind)
+        or isinstance(kind, pa.BaseExtensionType)
+        or b"ARROW:extension:name" in (field.metadata or {})  # of a library that is not loaded
+        or types.is_fixed_size_binary(kind)
+        or types.is_binary_view(kind)
         or types.is_nested(kind)
         or types.is_binary(kind)
         or types.is_large_binary(kind)
@@ -51,5 +56,5 @@ def unsupported_column(name: str, kind: str, file: Path) -> DataError:
     return DataError(
         f"contains {kind}, but the columns of a table must be numbers, booleans, dates or strings",
         f"{file}, column {name}",
-        f"Leave it out: dataset.drop=[{name}].",
+        f"Leave it out: {pasted('dataset.drop', [name])}.",
     )

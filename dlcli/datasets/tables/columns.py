@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import Kind, Place
-from dlcli.datasets.reading.dates import DateFormat, find_dates
+from dlcli.datasets.reading.dates import DateFormat, find_dates, same_dates
 from dlcli.datasets.reading.words import is_text_by
 from dlcli.errors import DataError
 
@@ -59,7 +60,7 @@ def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
     else:
         numbers = pd.to_numeric(_strings(values), errors="coerce").to_numpy(dtype=np.float64)
         wrong = np.isnan(numbers) & values.notna().to_numpy()
-        correct = f"Correct it, or set dataset.types={{{values.name}: categorical}}."
+        correct = f"Correct it, or set {pasted('dataset.types', {str(values.name): 'categorical'})}."
         _raise_if(values, wrong, "is not a number", place, hint or correct)
     empty = "Leave the cell empty if there is no value."
     _raise_if(values, np.isinf(numbers), "is infinite", place, hint or empty)
@@ -82,7 +83,7 @@ def as_dates(values: pd.Series, place: Place) -> pd.Series:
         return values
     strings = pa.array(_strings(values), pa.string(), from_pandas=True)
     found = find_dates(pc.drop_null(pc.unique(strings)))
-    if len(found) > 1:
+    if len(found) > 1 and not same_dates(found, strings):
         formats = " or ".join(format.describe() for format in found)
         raise DataError(
             f"{values.dropna().iloc[0]!r} may be written as {formats}",

@@ -79,6 +79,7 @@ def read_delimited(
     form = form or find_form(file, options, names)
     place, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
     blank = 0
+    titles = _title_warnings(place, form.layout)
     if not form.layout.is_plain:
         file = plain_excerpt(file, form)
         blank = form.layout.skip - form.layout.in_comment
@@ -100,7 +101,7 @@ def read_delimited(
         comments=[row - form.dialect.header for row in comments],
         separator=form.dialect.separator,
         index=[ROW_NAMES] if ROW_NAMES in table.column_names else [],
-        warnings=_comment_warnings(place, comments),
+        warnings=[*titles, *_comment_warnings(place, comments)],
     )
 
 
@@ -235,6 +236,13 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 def _is_empty(column: pa.ChunkedArray) -> bool:
     return all(not text for text in column.unique().to_pylist())
+
+
+def _title_warnings(file: Path, layout: Layout) -> list[Problem]:
+    if layout.title is None:
+        return []
+    lines = counted(layout.skip, "line")
+    return [Problem(f"{lines} before the table skipped: {layout.title[:60]}", f"{file}:1")]
 
 
 def _comment_warnings(file: Path, comments: Sequence[int]) -> list[Problem]:

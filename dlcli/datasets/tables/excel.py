@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError, Problem, first_line
@@ -18,7 +20,7 @@ from dlcli.process.memory import free_memory
 
 
 def read_excel(file: Path, sheet: str | None = None) -> RawTable:
-    """Return the cells of a sheet; None takes the first.
+    """Return the cells of a sheet; None takes the first that is not hidden.
 
     Raises:
         DataError: openpyxl is not installed, the file is damaged or too large, or there is no such sheet.
@@ -46,10 +48,13 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
                     "dataset.sheet",
                     hint(did_you_mean(sheet, names), choices(names)),
                 )
+            shown = [
+                str(name) for name in book.sheet_names if book.book[name].sheet_state == "visible"
+            ] or names
             # Without a type, pandas would turn 007 into 7.
             frame = pd.read_excel(
                 book,
-                sheet if sheet is not None else 0,
+                sheet if sheet is not None else shown[0],
                 dtype=object,
                 keep_default_na=False,
                 na_filter=False,
@@ -64,9 +69,19 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
     table = pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
     warnings = []
     if sheet is None and len(names) > 1:
-        message = f"has {counted(len(names) - 1, 'more sheet')}; the first is read: {names[0]}"
-        warnings = [Problem(message, str(file), f"Name the one to read: dataset.sheet={names[1]!r}.")]
+        other = next(name for name in (*shown, *names) if name != shown[0])
+        what = "the first" if shown[0] == names[0] else "the first that is not hidden"
+        message = f"has {counted(len(names) - 1, 'more sheet')}; {what} is read: {shown[0]}"
+        warnings = [Problem(message, str(file), f"Name the one to read: {pasted('dataset.sheet', other)}.")]
     return RawTable.of(table, file, 2, warnings=warnings)
+
+
+def _hours(duration: timedelta | None) -> str | None:
+    """Return a duration in hours as Excel shows it, such as 36:15:00."""
+    if duration is None:
+        return None
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def _column(cells: Sequence[Any]) -> pa.Array:
@@ -78,6 +93,8 @@ def _column(cells: Sequence[Any]) -> pa.Array:
     try:
         if kinds <= {int, float} and kinds:
             return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
+        if kinds == {timedelta}:
+            return pa.array(map(_hours, values), pa.string())
         if len(kinds) == 1:
             return pa.array(values)
     except (pa.ArrowException, OverflowError):

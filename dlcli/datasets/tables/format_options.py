@@ -10,7 +10,7 @@ from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.options import ReadingOptions
 
-Separator = Literal["auto", ",", ";", "\t", "tab", "|", " "]
+Separator = Literal["auto", ",", ";", "\t", "tab", "|", " ", "^", "~", ":", "&", "!"]
 Decimal = Literal["auto", ".", ","]
 Thousands = Literal["auto", "none", ",", ".", " ", "'"]
 AutoOrBool = Literal["auto"] | bool
@@ -73,7 +73,12 @@ class CellOptions(FormatOptions):
     missing_values: Missing = None
     trim: bool = True
 
-    def reading(self, types: Mapping[str, Kind] | None = None, times: Collection[str] = ()) -> ReadingOptions:
+    def reading(
+        self,
+        types: Mapping[str, Kind] | None = None,
+        times: Collection[str] = (),
+        parts: Collection[str] = (),
+    ) -> ReadingOptions:
         """Return the options of cells for deciding on the columns."""
         return ReadingOptions(
             types or {},
@@ -84,6 +89,7 @@ class CellOptions(FormatOptions):
             self.missing_values,
             self.trim,
             times,
+            parts,
         )
 
     def applied_to(self, columns: Columns) -> Columns:

@@ -18,7 +18,7 @@ from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError, first_line
 from dlcli.process.memory import free_memory
 
-_HINT = "Write one object per line, or one list of objects."
+_HINT = "Write one object per line, or one list of objects, as pandas does with to_json(orient='records')."
 
 # Maximum nesting depth, because Arrow overflows its stack and ends the process for deeply nested values.
 _MAX_DEPTH = 50
@@ -51,6 +51,8 @@ def read_json_lines(file: Path | Excerpt, known: Collection[str] = ()) -> RawTab
         raise DataError(f"is not a JSON lines file: {first_line(error)}", str(file), _HINT) from error
     unsupported = {field.name: str(field.type) for field in table.schema if is_unsupported(field)}
     rows = len(table)
+    if unsupported and len(unsupported) == table.num_columns:
+        raise DataError("holds lists or objects in the place of rows", str(file), _HINT)
     table = _with_all_digits(table.drop_columns(list(unsupported)), lines)
     absent = {
         name: pa.nulls(rows) for name in known if name not in table.column_names and name not in unsupported

@@ -15,12 +15,17 @@ _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 ROW_NAMES = "(row names)"
 
 
+# Most lines of a title, and the like, before a table.
+_TITLES = 10
+
+
 @dataclass(frozen=True)
 class Layout:
     """What a reader of delimited text must know of a file besides its dialect.
 
     Attributes:
         skip: number of lines before the table.
+        title: the first of these lines if it is a title or the like, which is no comment.
         separator: the separator that the file names.
         header: the header that replaces the first line of the table, if that has fewer cells than the rows.
         in_comment: whether the last of the skipped lines is the header, behind a #.
@@ -28,6 +33,7 @@ class Layout:
     """
 
     skip: int = 0
+    title: str | None = None
     separator: str | None = None
     header: str | None = None
     in_comment: bool = False
@@ -56,6 +62,10 @@ def find_layout(lines: Sequence[str], separator: str | None = None) -> Layout:
     rows = [line for line in lines[layout.skip :] if line.strip()]
     if not rows:
         return Layout()
+    if not comments and (titles := _titles(rows, separator or layout.separator)):
+        skip = next(number for number, line in enumerate(lines) if line is rows[titles])
+        layout = replace(layout, skip=skip, title=rows[0].strip())
+        rows = rows[titles:]
     chosen = separator or layout.separator or widest_separator(rows)
     if (
         separator in (None, " ")
@@ -72,6 +82,24 @@ def find_layout(lines: Sequence[str], separator: str | None = None) -> Layout:
     layout = replace(layout, header=_short_header(rows, chosen))
     blank = all(not line.strip() for line in lines[: layout.skip])
     return replace(layout, skip=0) if blank and replace(layout, skip=0).is_plain else layout
+
+
+def _titles(rows: Sequence[str], separator: str | None) -> int:
+    """Return how many lines before the table, such as a title, have too few cells to be its header or a row of it."""
+    for number in range(min(len(rows) - 1, _TITLES + 1)):
+        chosen = separator or widest_separator(rows[number:])
+        cells = split_rows(rows[number:], chosen)
+        widths, width = {len(row) for row in cells[1:]}, max(map(_filled, cells))
+        if len(widths) == 1 and width > 1 and _filled(cells[0]) >= max(width - 1, 2):
+            before = [_filled(row) for line in rows[:number] for row in split_rows([line], chosen)]
+            # A single line with several cells may be a header in which some names are missing.
+            return number if max(before, default=width) < (2 if number == 1 else width) else 0
+    return 0
+
+
+def _filled(cells: Sequence[str]) -> int:
+    """Return the number of cells up to the last one that is not empty."""
+    return max((place for place, cell in enumerate(cells, start=1) if cell.strip()), default=0)
 
 
 def _before(lines: Sequence[str]) -> tuple[Layout, list[str]]:
@@ -119,7 +147,7 @@ def _short_header(rows: Sequence[str], separator: str) -> str | None:
 
 
 def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:
-    """Return whether cells are separated by runs of blanks, and most of them are numbers."""
+    """Return whether cells are separated by runs of blanks, and a quarter of them are numbers."""
     cells = split_rows([_aligned(row) for row in rows], " ")
     widths = {len(row) for row in cells[1:]} if len(cells) > 1 else {len(row) for row in cells}
     if len(widths) != 1 or max(widths) < 2 or len(cells[0]) not in (max(widths), max(widths) - 1):
@@ -129,7 +157,7 @@ def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:
     if any(len(row) >= max(widths) for row in split_rows(rows, chosen)):
         return False
     numbers = sum(bool(NUMBER.fullmatch(cell)) for row in cells for cell in row)
-    return 2 * numbers >= sum(map(len, cells))
+    return 4 * numbers >= sum(map(len, cells))
 
 
 def _aligned(line: str) -> str:

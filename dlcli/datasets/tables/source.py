@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import KINDS, Columns
@@ -18,6 +19,9 @@ from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.tables.arrow_types import unsupported_column
 from dlcli.datasets.tables.columns import is_text, kind_of
 from dlcli.errors import DataError, Problem
+
+# Signs that may separate columns, which are not recognised by themselves.
+_SIGNS = "^~:&! "
 
 _NO_COLUMNS = Columns(())
 
@@ -71,21 +75,31 @@ class Source:
             if column in self.unsupported:
                 raise unsupported_column(column, self.unsupported[column], self.file)
             if column not in names:
-                nameless = names == [f"c{number}" for number in range(len(names))]
-                numbered = column[:1] == "c" and column[1:].isdecimal()
-                advice = (
-                    "The first line is read as a row, so the columns are numbered; if it has their names, set "
-                    "dataset.header=true."
-                    if nameless
-                    else "If the file has no header, set dataset.header=false."
-                    if numbered and self.first is not None
-                    else ""
-                )
                 raise DataError(
                     f"there is no column {column} in {self.file.name}",
                     key,
-                    hint(did_you_mean(column, names), choices(names), advice),
+                    hint(did_you_mean(column, names), choices(names), self._advice(column, names)),
                 )
+
+    def _advice(self, missing: str, names: Sequence[str]) -> str:
+        """Return the setting that may give the file the column that is missing."""
+        if self.first is None:
+            return ""
+        if any(name.startswith("Unnamed: ") for name in names):  # as pandas calls them
+            return "The first row of the sheet must hold the names of the columns: delete what stands above them."
+        if names == [f"c{number}" for number in range(len(names))]:
+            return (
+                "The first line is read as a row, so the columns are numbered; if it has their names, set "
+                "dataset.header=true."
+            )
+        if missing[:1] == "c" and missing[1:].isdecimal():
+            return "If the file has no header, set dataset.header=false."
+        signs = [sign for sign in _SIGNS if len(names) == 1 and sign in names[0].strip()]
+        return (
+            f"If its columns are separated otherwise, set {pasted('dataset.separator', signs[0])}."
+            if signs
+            else ""
+        )
 
     def require_all(self, columns_by_key: Mapping[str, Sequence[str]]) -> None:
         """Raise one error for all missing columns; `columns_by_key` are the column names by setting.

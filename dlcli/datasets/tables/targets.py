@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, hint, near, question
 from dlcli.datasets.evaluation_only import evaluation_targets
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.numbers import is_number_like
 from dlcli.datasets.tables.columns import as_categories, as_numbers, is_text, kind_of
 from dlcli.datasets.tables.source import Source
@@ -58,6 +60,14 @@ def drop_missing(source: Source, columns: Sequence[str], how: MissingTarget) -> 
             "no row has a target", f"{source.file}, column {', '.join(columns)}", "Choose another target."
         )
     return source.without(missing), int(missing.sum())
+
+
+def dropped_notices(dropped: int, rows: int, *, warns: bool = False) -> tuple[Notice, ...]:
+    """Return the notice on rows that `drop_missing` left out, if there are any; `rows` are those that are left."""
+    if not dropped:
+        return ()
+    text = f"{dropped:,} of {dropped + rows:,} rows without a target left out"
+    return (Notice("missing_targets", dropped, text, warns=warns),)
 
 
 def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) -> Targets:
@@ -123,12 +133,12 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
             f"{source.file}, column {name}",
             "If the column contains texts to predict from, use dataset=text, and another column as dataset.target."
             if is_text(values)
-            else f"Choose another target, or set dataset.types={{{name}: numeric}}.",
+            else f"Choose another target, or set {pasted('dataset.types', {name: 'numeric'})}.",
         )
     whole = kind_of(values) == "numeric" and given is None
     note = (
         f"{len(classes)} whole numbers are treated as classes; "
-        f"for regression set dataset.types={{{name}: numeric}}"
+        f"for regression set {pasted('dataset.types', {name: 'numeric'})}"
     )
     return Targets(y, classes=classes, note=note if whole and len(classes) > 2 else "")
 
@@ -156,9 +166,9 @@ def _check_not_mostly_numbers(values: pd.Series, source: Source) -> None:
         raise DataError(
             f"{word!r} is not a number{more}, but {most} values of the target are",
             source.place(row, str(values.name)),
-            f"Correct it; or read it as missing and leave out such rows: dataset.missing_values=[{word!r}] "
-            "dataset.missing_target=drop; or, if the values are classes: "
-            f"dataset.types={{{values.name}: categorical}}.",
+            f"Correct it; or read it as missing and leave out such rows: "
+            f"{pasted('dataset.missing_values', [word])} dataset.missing_target=drop; or, if the values are classes: "
+            f"{pasted('dataset.types', {str(values.name): 'categorical'})}.",
         )
 
 

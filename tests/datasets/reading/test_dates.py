@@ -7,7 +7,14 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
-from dlcli.datasets.reading.dates import DateFormat, find_dates, numbers_as_dates
+from dlcli.datasets.reading import months
+from dlcli.datasets.reading.dates import (
+    DateFormat,
+    find_dates,
+    numbers_as_dates,
+    same_dates,
+    some_lack_zone,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,18 @@ from dlcli.datasets.reading.dates import DateFormat, find_dates, numbers_as_date
         (["2024M01"], ["2024-01-01"]),
         (["Jan 2024"], ["2024-01-01"]),
         (["20240131"], ["2024-01-31"]),
+        (["31-12-2024", "01-02-2024"], ["2024-12-31", "2024-02-01"]),
+        (["12-31-2024", "01-02-2024"], ["2024-12-31", "2024-01-02"]),
+        (["99-12-31", "00-01-02"], ["1999-12-31", "2000-01-02"]),
+        (["3. M\u00e4rz 2024", "1. Juli 2024"], ["2024-03-03", "2024-07-01"]),
+        (["3 ao\u00fbt 2024", "1 d\u00e9cembre 2024"], ["2024-08-03", "2024-12-01"]),
+        (["10 avr. 2024", "11 mai 2024"], ["2024-04-10", "2024-05-11"]),
+        (["05-ENE-24", "06-dic-24"], ["2024-01-05", "2024-12-06"]),
+        (["1st May 2024", "22nd June 2024"], ["2024-05-01", "2024-06-22"]),
+        (["31/Jan/2024:13:05:00 +0100"], ["2024-01-31 12:05"]),
+        (["31JAN24:13:05:00"], ["2024-01-31 13:05"]),
+        (["Wed Jan 31 13:05:00 2024"], ["2024-01-31 13:05"]),
+        (["2024-01-31 13:05:00,250"], ["2024-01-31 13:05:00.250"]),
         (["2024-07-31 10:00+02:00", "2024-01-31T10:00+01:00"], ["2024-07-31 08:00", "2024-01-31 09:00"]),
     ],
 )
@@ -81,3 +100,50 @@ def test_new_rows_are_read_in_the_format_of_the_training_rows_or_begin_with_the_
 def test_numbers_as_dates(numbers: list[int], pattern: str | None) -> None:
     found = numbers_as_dates(pa.chunked_array([numbers]))
     assert (found.patterns[0] if found else None) == pattern
+
+
+def test_years_of_two_digits_in_front_that_may_be_days() -> None:
+    values = pa.array(["24-01-05", "24-02-17", "23-03-28"])
+    assert [found.patterns for found in find_dates(values)] == [("%d-%m-%y",), ("%y-%m-%d",)]
+    assert [found.patterns for found in find_dates(values, day_first=True)] == [("%d-%m-%y",)]
+    assert [found.patterns for found in find_dates(pa.array(["05-01-24", "17-02-24"]))] == [("%d-%m-%y",)]
+
+
+def test_dates_that_are_the_same_in_both_orders() -> None:
+    values = pa.array(["05/05/2024", "06/06/2024"])
+    assert same_dates(find_dates(values), values)
+    assert not same_dates(find_dates(pa.array(["05/06/2024"])), pa.array(["05/06/2024"]))
+
+
+def test_some_times_without_a_zone_are_noticed() -> None:
+    assert some_lack_zone(pa.array(["2024-01-31 10:00Z", "2024-01-31 10:00"]))
+    assert not some_lack_zone(pa.array(["2024-01-31 10:00Z", "2024-01-31 10:00+02:00", "2024-01-31"]))
+
+
+@pytest.mark.parametrize(
+    ("number", "pattern", "meant"),
+    [
+        (1_706_706_300, "epoch s", "2024-01-31 13:05"),
+        (1_706_706_300_000, "epoch ms", "2024-01-31 13:05"),
+        (1_706_706_300_000_000, "epoch us", "2024-01-31 13:05"),
+        (1_706_706_300.0, "epoch s", "2024-01-31 13:05"),
+        (20240131130500, "%Y%m%d%H%M%S", "2024-01-31 13:05"),
+        (202401, "%Y%m", "2024-01-01"),
+    ],
+)
+def test_numbers_that_are_dates(number: float, pattern: str, meant: str) -> None:
+    found = numbers_as_dates(pa.chunked_array([[number]]))
+    assert found is not None
+    assert found.patterns == (pattern,)
+    assert found.parse(pa.array([f"{number:.0f}"]))[0].as_py() == datetime.fromisoformat(meant)
+
+
+def test_no_month_has_the_name_of_another_one_in_another_language() -> None:
+    names = [word for words in months._NAMES.values() for word in words.split()]
+    assert len(names) == len(set(names))
+    written = pa.array([f"1 {name} 2024" for name in names])
+    read = find_dates(pa.array(["1 Jan 2024", "1 Juli 2024"]))[0].parse(written)
+    numbers = {month: number for number, month in enumerate(months._NAMES, start=1)}
+    assert read.null_count == 0
+    full = {name: numbers[month] for month, words in months._NAMES.items() for name in words.split()[:1]}
+    assert [read[names.index(name)].as_py().month for name in list(full)[:12]] == list(range(1, 13))

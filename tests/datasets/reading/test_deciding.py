@@ -49,6 +49,11 @@ def refused(table: dict[str, Any], separator: str = ",", **options: Any) -> list
         ([True, None], "boolean", [1.0, None]),
         ([1.0, 2.5], "numeric", [1.0, 2.5]),
         (["0x10", "0x11"], "categorical", ["0x10", "0x11"]),
+        (["20240101", "20240102", "20240103", "20240104", "20240105", "n.a."], "date", None),
+        (["01", "02", "n.a."], "categorical", ["01", "02", "n.a."]),
+        (["+5", "-3", "12"], "numeric", [5, -3, 12]),
+        (["+4930123456", "+4930123457"], "categorical", ["+4930123456", "+4930123457"]),
+        (["2024-01-31", "NaT", "0000-00-00"], "date", [pd.Timestamp("2024-01-31"), None, None]),
     ],
 )
 def test_a_column_is_what_all_its_values_are(values: list[Any], kind: str, read: list[Any] | None) -> None:
@@ -63,12 +68,12 @@ def test_what_fits_two_readings_is_decided_by_the_other_columns_or_refused() -> 
     (problem,) = refused({"a": ambiguous})
     assert problem.where == "row 0 of a"
     assert "(1.327, 2.6, 998) or (1327, 2600, 998)" in problem.message
-    assert "dataset.decimal='.' for (1.327" in problem.hint
+    assert """'dataset.decimal="."' for (1.327""" in problem.hint
     assert decided({"a": ambiguous, "b": ["1.5"] * 3})[2]["a"].tolist() == [1.327, 998.0, 2.6]
     columns, (told,), frame = decided({"a": ambiguous, "b": ["1,5"] * 3}, ";")
     assert frame["a"].tolist() == [1327, 998, 2600]
     assert (told.where, told.message) == ("column a", "1.327 is read as 1327, not as 1.327")
-    assert told.hint == "If it is not, set dataset.decimal='.'."
+    assert told.hint == """If it is not, set 'dataset.decimal="."'."""
     assert columns.panel()["read"].startswith("a: numbers like 1.234,5")
     assert decided({"a": ambiguous}, decimal=",")[2]["a"].tolist() == [1327, 998, 2600]
     assert decided({"a": ambiguous}, thousands=".")[2]["a"].tolist() == [1327, 998, 2600]
@@ -115,7 +120,7 @@ def test_words_among_numbers_are_named() -> None:
     assert (columns["a"].role, columns["a"].why) == ("left out", "text")
     assert told.where == "row 60 of a"
     assert told.message.startswith("'gone' is not a number, and 9 more like it")
-    assert "dataset.missing_values=['gone']" in told.hint
+    assert "'dataset.missing_values=[gone]'" in told.hint
     assert decided({"a": values}, missing=["gone"])[2]["a"].isna().sum() == 10
     columns, _, frame = decided({"a": ["1.5"] * 60 + ["n.a."] * 10})
     assert (frame["a"].isna().sum(), columns["a"].note) == (10, "10 cells 'n.a.' as missing")
@@ -198,3 +203,54 @@ def test_numbers_can_denote_missing_values() -> None:
 def test_times_of_day_are_told(values: list[str], pattern: str) -> None:
     columns, *_ = decided({"at": values, "y": [1, 2]})
     assert columns.panel() == {"read": f"at: times of day as dates of 1900-01-01, {pattern}"}
+
+
+def test_values_that_keep_a_column_from_being_dates_are_named() -> None:
+    values = [f"2024-01-{day:02}" for day in range(1, 32)] * 2 + ["2024-02-30"]
+    _, (told,), _ = decided({"a": values})
+    assert told.where == "row 62 of a"
+    assert told.message.startswith("'2024-02-30' is not a date: the column is not read as dates")
+
+
+def test_dates_that_are_the_same_in_both_orders_are_told() -> None:
+    same = [f"{month:02}/{month:02}/2024" for month in range(1, 8)]
+    columns, (told,), frame = decided({"a": same})
+    assert "days and months are equal in all rows" in told.message
+    assert told.hint == "If it is not, set dataset.day_first=false."
+    assert frame["a"].dt.month.tolist() == [*range(1, 8)]
+    columns, (told,), _ = decided({"a": same, "b": ["12/31/2024"] * 7})
+    assert columns["a"].date.order == "month"
+    assert decided({"a": same}, day_first=False)[1] == ()
+
+
+def test_years_of_two_digits_in_front_are_refused_with_the_key() -> None:
+    values = [f"24-{month:02}-{month + 15}" for month in range(1, 13)]
+    (problem,) = refused({"a": values})
+    assert "(2015-01-24" not in problem.message
+    assert "(2024-01-16, 2024-02-17)" in problem.message
+    assert """'dataset.date_format={a: "%y-%m-%d"}'""" in problem.hint
+    assert decided({"a": values}, date_format={"a": "%y-%m-%d"})[2]["a"].dt.year.tolist() == [2024] * 12
+
+
+@pytest.mark.parametrize("values", [["1706706300"], [1_706_706_300], [1_706_706_300.0], ["1706706300000"]])
+def test_numbers_that_the_user_calls_dates(values: list[Any]) -> None:
+    columns, _, frame = decided({"a": values}, types={"a": "date"})
+    assert columns["a"].kind == "date"
+    assert frame["a"].tolist() == [pd.Timestamp("2024-01-31 13:05")]
+
+
+def test_the_zone_of_typed_times_is_kept() -> None:
+    times = pa.array([0, 1], pa.timestamp("s", "Europe/Berlin"))
+    columns, _, frame = decided({"a": times})
+    assert columns["a"].date.zone == "Europe/Berlin"
+    assert frame["a"].tolist() == [pd.Timestamp(0), pd.Timestamp(1, unit="s")]
+
+
+def test_times_of_which_some_lack_the_zone_are_told() -> None:
+    _, (told,), _ = decided({"a": ["2024-01-31 10:00Z", "2024-01-31 10:00"]})
+    assert told.message == "some times have a zone, and others, which are read as UTC, have none"
+
+
+def test_the_case_of_parts_does_not_matter() -> None:
+    assert decided({"part": ["Train", "train"]}, parts=["part"])[1] == ()
+    assert len(decided({"part": ["Train", "train"]})[1]) == 1
