@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.datasets.reading.date_patterns import FIRST, LAST, Order, pattern_of
 from dlcli.datasets.reading.months import in_english
 
 # pandas' format of dates that begin with the year, optionally with a time and a zone.
@@ -32,30 +32,10 @@ _QUARTER = (
     r"^(?:(?P<a>\d{4})[-/ ]?[qQ](?P<b>[1-4])|[qQ](?P<c>[1-4])[-/ ]?(?P<d>\d{4})"
     r"|(?P<e>[1-4])[qQ][-/ ]?(?P<f>\d{4}))$"
 )
-_WEEK = r"^\d{4}-?W\d{2}(-?[1-7])?$"
 _ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
-_CLOCK = re.compile(
-    r"(?P<date>.*?)(?:(?P<gap>[ T]+|:)(?P<clock>\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?)"
-    r"(?P<blank>\s?)(?P<half>[AaPp]\.?[Mm]\.?)?(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?(?P<year> \d{4})?)?"
-)
-_CLOCK_ALONE = re.compile(
-    r"\d{1,2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?(?P<blank> ?)(?P<half>[AaPp]\.?[Mm]\.?)?"
-)
-_MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-)  # fmt: skip
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-# Which number of a date comes first; the year only if it has two digits, since those of four are told by their length.
-Order = Literal["day", "month", "year"]
-_YEAR_FIRST = r"^\d\d([-/.])\d\d([-/.])\d\d\b"
 
 # A column of dates has at most this many patterns, such as with and without a time of day.
 _PATTERNS = 3
-
-# Years that a number such as 20240131 must have to be a date.
-_FIRST, _LAST = 19000101, 21001231
 
 
 @dataclass(frozen=True)
@@ -190,7 +170,7 @@ def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:
     if low is None or low < 0:
         return None
     for pattern, digits in (("%Y%m%d%H%M%S", 14), ("%Y%m%d", 8), ("%Y%m", 6), ("%Y", 4)):
-        begin, end = (int(bound * 10.0 ** (digits - 8)) for bound in (_FIRST, _LAST + 1))
+        begin, end = (int(bound * 10.0 ** (digits - 8)) for bound in (FIRST, LAST + 1))
         if begin <= low and high < max(end, begin + 1):
             format = DateFormat((pattern,))
             distinct = pc.drop_null(pc.unique(numbers)).cast(pa.string())
@@ -243,96 +223,13 @@ def _in_order(values: pa.Array, order: Order) -> DateFormat | None:
     patterns: list[str] = []
     rest = values
     while len(rest) and len(patterns) < _PATTERNS:
-        pattern = _pattern(rest[0].as_py(), order, padded=_all(values, r"^\d\d\.\d\d\.\d\d\b"))
+        pattern = pattern_of(rest[0].as_py(), order, padded=_all(values, r"^\d\d\.\d\d\.\d\d\b"))
         if pattern is None or pattern in patterns:
             return None
         patterns.append(pattern)
         left = np.asarray(DateFormat((pattern,)).parse(rest).is_null())
         rest = rest.filter(pa.array(left))
     return DateFormat(tuple(patterns), _zone(values)) if not len(rest) else None
-
-
-def _pattern(example: str, order: Order, *, padded: bool) -> str | None:
-    """Return strptime's pattern of one value, which is no date if there is none."""
-    if re.fullmatch(_WEEK, example):
-        dash = "-" if "-W" in example else ""
-        day = re.fullmatch(r".*W\d{2}(-?)[1-7]", example)
-        return f"%G{dash}W%V{day[1]}%u" if day else f"%G{dash}W%V"
-    parts = _CLOCK.fullmatch(example)
-    if parts is None:
-        return None
-    if clock := _CLOCK_ALONE.fullmatch(example):
-        return _clock_pattern(clock)
-    if re.fullmatch(r"\d{8}", parts["date"]):
-        date: str | None = "%Y%m%d" if _FIRST <= int(parts["date"]) <= _LAST else None
-    else:
-        late = parts["year"] or ""  # as in Wed Jan 31 13:05:00 2024
-        date = _date_pattern(parts["date"] + late, order, padded=padded)
-        date = date.removesuffix(" %Y") if date and late else date
-    if date is None:
-        return None
-    time_of_day = ""
-    if parts["clock"]:
-        time_of_day = parts["gap"] + _clock_pattern(parts)
-    zone = parts["zone"] or ""
-    zoned = (" " if zone[:1] == " " else "") + ("%z" if zone else "")
-    return date + time_of_day + zoned + (" %Y" if parts["year"] else "")
-
-
-def _clock_pattern(parts: re.Match[str]) -> str:
-    pattern = ("%I" if parts["half"] else "%H") + ":%M" + (":%S" if parts["seconds"] else "")
-    return pattern + (".%f" if parts["fraction"] else "") + parts["blank"] + ("%p" if parts["half"] else "")
-
-
-def _date_pattern(date: str, order: Order, *, padded: bool) -> str | None:
-    tokens = re.findall(r"\d+|[^\W\d_]+|[\W_]+", date)
-    numbers = [token for token in tokens if token.isdecimal()]
-    years = [number for number in numbers if len(number) == 4]
-    short = [number for number in numbers if len(number) <= 2]
-    named = any(_name(token, _MONTHS) for token in tokens)
-    if len(years) > 1 or len(years) + len(short) != len(numbers):
-        return None
-    day_month = ["%d", "%m"] if order == "day" else ["%m", "%d"]
-    if years:
-        signs = {
-            (False, 2): ["%m", "%d"] if numbers[0] == years[0] else day_month,
-            (False, 1): ["%m"],
-            (True, 1): ["%d"],
-            (True, 0): [],
-        }.get((named, len(short)))
-    else:
-        ends = len(numbers[-1]) == 2 if numbers else False
-        of_three = ["%y", "%m", "%d"] if order == "year" else [*day_month, "%y"]
-        if order == "year" and not re.match(_YEAR_FIRST, date):
-            return None
-        signs = {(False, 3): of_three, (True, 2): ["%d", "%y"]}.get((named, len(short) if ends else 0))
-        if signs and not named and "." in date and not padded:
-            return None  # versions such as 1.2.10
-    if signs is None:
-        return None
-    return "".join(_signs(tokens, iter(signs)) or ()) or None
-
-
-def _signs(tokens: Sequence[str], signs: Iterator[str]) -> list[str] | None:
-    pattern = []
-    for token in tokens:
-        if token.isdecimal():
-            pattern.append("%Y" if len(token) == 4 else next(signs))
-        elif name := _name(token, _MONTHS):
-            pattern.append("%B" if name == "full" and token.lower() != "may" else "%b")
-        elif name := _name(token, _DAYS):
-            pattern.append("%A" if name == "full" else "%a")
-        elif token.isalpha() and token != "M":  # as in 2024M01
-            return None
-        else:
-            pattern.append(token.replace("%", "%%"))
-    return pattern
-
-
-def _name(token: str, names: Sequence[str]) -> str:
-    """Return whether a word is a full name, or its first three letters; empty if it is neither."""
-    word = token.lower()
-    return "full" if word in names else "short" if word in {name[:3] for name in names} else ""
 
 
 def _usual(values: pa.Array) -> pa.Array:

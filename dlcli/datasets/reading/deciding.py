@@ -15,15 +15,8 @@ import pyarrow.compute as pc
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import EXACT, Column, Place, as_words, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.reading.dates import (
-    ISO_DATES,
-    DateFormat,
-    find_dates,
-    iso_dates,
-    numbers_as_dates,
-    same_dates,
-    some_lack_zone,
-)
+from dlcli.datasets.reading.date_columns import DateColumn
+from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, iso_dates
 from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
 from dlcli.datasets.reading.numbers import (
     PLAIN,
@@ -50,9 +43,6 @@ _CASES = 10_000
 
 # Telephone numbers such as +4930123456.
 _PHONE = r"^\+\d{8,}$"
-
-# Distinct whole numbers such as 20240131 that a column needs to be read as dates without being asked to.
-_DATES = 5
 
 
 def decide(
@@ -103,6 +93,7 @@ class _Deciding:
         self._place = place
         self._asked = options.types.get(name)
         self._base = Column(name, "categorical", missing=options.missing_of(name), trim=options.trim)
+        self._dates = DateColumn(self._base, options, place)
 
     def decide(self, values: pa.ChunkedArray) -> Verdict:
         zone = values.type.tz if pa.types.is_timestamp(values.type) else None
@@ -139,12 +130,12 @@ class _Deciding:
             note = f"dates {date.describe()}" if zone else ""
             return Verdict(replace(self._base, kind=self._asked or "date", date=date, note=note))
         if self._asked == "date":
-            return self._numbers_as_dates(values)
+            return self._dates.of_numbers(values)
         if self._asked is None and types.is_integer(kind):
             if _is_large(values):
                 return self._words(as_words(values), "its numbers are too long to be exact")
-            if (found := self._compact(values)) is not None:
-                return Verdict(replace(self._base, kind="date", date=found, note=f"dates {found.describe()}"))
+            if (verdict := self._dates.compact(values)) is not None:
+                return verdict
         return Verdict(replace(self._base, kind=self._asked or "numeric"))
 
     def _plain_numbers(self, strings: pa.ChunkedArray) -> Verdict | None:
@@ -164,8 +155,8 @@ class _Deciding:
                 return self._words(strings, "all are as long as telephone numbers and begin with +")
             if _is_large(parsed):
                 return self._words(strings, "its numbers are too long to be exact")
-            if (found := self._compact(parsed)) is not None:
-                return Verdict(replace(self._base, kind="date", date=found, note=f"dates {found.describe()}"))
+            if (verdict := self._dates.compact(parsed)) is not None:
+                return verdict
             return Verdict(numeric, parsed)
         if pc.all(pc.match_substring_regex(strings, r"^[-+]?\d+$")).as_py():
             return self._words(strings, "its numbers are too long to be exact")
@@ -233,69 +224,20 @@ class _Deciding:
                 return Verdict(replace(self._base, kind="boolean", words=words, note=note))
             if self._asked == "date" and self._options.format_of(self._name) is None:
                 with contextlib.suppress(pa.ArrowInvalid):
-                    return self._numbers_as_dates(pa.chunked_array([pc.cast(rest, pa.float64())]))
+                    return self._dates.of_numbers(pa.chunked_array([pc.cast(rest, pa.float64())]))
             if self._asked != "date":
                 found = find_formats(rest, self._options.decimal, self._options.thousands)
                 if found.formats and self._asked is None and _is_code(rest, found):
                     return self._words(values, "01 and 1 differ")
                 if found.formats:
                     return self._formats(rest, found, replace(self._base, kind="numeric"), strings, note)
-            if self._asked != "numeric" and (verdict := self._find_dates(rest, strings, note)) is not None:
+            if self._asked != "numeric" and (verdict := self._dates.find(rest, strings, note)) is not None:
                 return verdict
         if self._asked == "date" or self._name in self._options.times:
-            return Verdict(replace(self._base, kind="date", date=self._likely_dates(rest) or ISO_DATES))
+            return Verdict(replace(self._base, kind="date", date=self._dates.likely(rest) or ISO_DATES))
         if not len(rest):  # only words such as n.a.
             return Verdict(replace(self._base, kind="numeric", note=note))
         return self._mixed(rest, strings, values)
-
-    def _find_dates(self, rest: pa.Array, strings: pa.ChunkedArray, note: str) -> Verdict | None:
-        given = self._options.format_of(self._name)
-        found = find_dates(rest, self._options.day_first, given)
-        if not found and given is not None and self._asked is None:
-            found = find_dates(rest, self._options.day_first)
-        if not found:
-            return None
-        column = replace(self._base, kind="date", date=found[0])
-        what = "times of day as dates of 1900-01-01," if found[0].has_no_day else "dates"
-        how = found[0].describe()
-        if len(found) == 1:
-            doubts = self._zones(rest)
-            note = "; ".join(filter(None, [f"{what} {how}" if how else "", note]))
-            return Verdict(replace(column, note=note), warnings=doubts)
-        row = pc.index(pc.is_in(strings, value_set=rest.slice(0, 1)), True).as_py()
-        return Verdict(
-            column,
-            dates=found,
-            same=same_dates(found, rest),
-            examples=rest[:2].to_pylist(),
-            where=self._place(row, self._name),
-        )
-
-    def _zones(self, dates: pa.Array) -> tuple[Problem, ...]:
-        if not some_lack_zone(dates):
-            return ()
-        problem = Problem(
-            "some times have a zone, and others, which are read as UTC, have none",
-            f"column {self._name}",
-            "Write all with their zone, such as 2024-12-31T23:00+01:00, or all without.",
-        )
-        return (problem,)
-
-    def _numbers_as_dates(self, numbers: pa.ChunkedArray) -> Verdict:
-        """Return the verdict on numbers that the user calls dates."""
-        found = numbers_as_dates(numbers)
-        note = f"dates {found.describe()}" if found else ""
-        return Verdict(replace(self._base, kind="date", date=found or ISO_DATES, note=note))
-
-    def _likely_dates(self, rest: pa.Array) -> DateFormat | None:
-        """Return the format of the first date of a column in which not all values are dates; None without any."""
-        given = self._options.format_of(self._name)
-        if given is not None:
-            return DateFormat((given,))
-        for row in range(min(len(rest), 10)):
-            if found := find_dates(rest.slice(row, 1), self._options.day_first):
-                return found[0]
-        return None
 
     def _boolean(self, strings: pa.ChunkedArray) -> Verdict:
         distinct = pc.drop_null(pc.unique(strings))
@@ -310,17 +252,6 @@ class _Deciding:
         note = "" if words in (None, ("false", "true"), ("0", "1")) else f"booleans, {words[1]} is true"
         return Verdict(replace(self._base, kind="boolean", words=words or ("false", "true"), note=note))
 
-    def _compact(self, numbers: pa.ChunkedArray) -> DateFormat | None:
-        """Return the format of whole numbers such as 20240131 that are all dates."""
-        low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
-        if (
-            low is None
-            or not 19000101 <= low <= high <= 21001231
-            or pc.count_distinct(numbers).as_py() < _DATES
-        ):
-            return None
-        return numbers_as_dates(numbers)
-
     def _words(
         self, values: pa.ChunkedArray, because: str = "", warn: pa.ChunkedArray | None = None
     ) -> Verdict:
@@ -328,7 +259,7 @@ class _Deciding:
         words = self._base.known(values)
         distinct, rows = len(pc.drop_null(pc.unique(words))), len(words) - words.null_count
         warnings = (
-            tuple(odd_values(warn, self._name, self._place, self._likely_dates)) if warn is not None else ()
+            tuple(odd_values(warn, self._name, self._place, self._dates.likely)) if warn is not None else ()
         )
         if not is_text_by(distinct, rows):
             note = f"words, since {because}" if because else self._merged(values, distinct)

@@ -51,7 +51,7 @@ def read_json_lines(file: Path | Excerpt, known: Collection[str] = ()) -> RawTab
         raise DataError(f"is not a JSON lines file: {first_line(error)}", str(file), _HINT) from error
     unsupported = {field.name: str(field.type) for field in table.schema if is_unsupported(field)}
     rows = len(table)
-    if unsupported and len(unsupported) == table.num_columns:
+    if unsupported and not known and len(unsupported) == table.num_columns:
         raise DataError("holds lists or objects in the place of rows", str(file), _HINT)
     table = _with_all_digits(table.drop_columns(list(unsupported)), lines)
     absent = {

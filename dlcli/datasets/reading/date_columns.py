@@ -1,0 +1,110 @@
+"""Deciding how the dates of one column are written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dlcli.datasets.reading.column import Column, Place
+from dlcli.datasets.reading.dates import (
+    ISO_DATES,
+    DateFormat,
+    find_dates,
+    numbers_as_dates,
+    same_dates,
+    some_lack_zone,
+)
+from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.settling import Verdict
+from dlcli.errors import Problem
+
+# Distinct whole numbers such as 20240131 that a column needs to be read as dates without being asked to.
+_DATES = 5
+
+
+class DateColumn:
+    """Decides on the dates of one column.
+
+    Args:
+        base: the column as far as it is decided.
+        options: what the user says.
+        place: returns the place of a cell, for messages.
+    """
+
+    def __init__(self, base: Column, options: ReadingOptions, place: Place) -> None:
+        self._base = base
+        self._options = options
+        self._asked = options.types.get(base.name)
+        self._place = place
+
+    def find(self, rest: pa.Array, strings: pa.ChunkedArray, note: str) -> Verdict | None:
+        """Return the verdict on strings that are all dates; None for others.
+
+        Args:
+            rest: the distinct strings except words such as n.a.
+            strings: all strings.
+            note: the note on these words.
+        """
+        given = self._options.format_of(self._base.name)
+        found = find_dates(rest, self._options.day_first, given)
+        if not found and given is not None and self._asked is None:
+            found = find_dates(rest, self._options.day_first)
+        if not found:
+            return None
+        column = replace(self._base, kind="date", date=found[0])
+        what = "times of day as dates of 1900-01-01," if found[0].has_no_day else "dates"
+        how = found[0].describe()
+        if len(found) == 1:
+            doubts = self._zones(rest)
+            note = "; ".join(filter(None, [f"{what} {how}" if how else "", note]))
+            return Verdict(replace(column, note=note), warnings=doubts)
+        row = pc.index(pc.is_in(strings, value_set=rest.slice(0, 1)), True).as_py()
+        return Verdict(
+            column,
+            dates=found,
+            same=same_dates(found, rest),
+            examples=rest[:2].to_pylist(),
+            where=self._place(row, self._base.name),
+        )
+
+    def _zones(self, dates: pa.Array) -> tuple[Problem, ...]:
+        if not some_lack_zone(dates):
+            return ()
+        problem = Problem(
+            "some times have a zone, and others, which are read as UTC, have none",
+            f"column {self._base.name}",
+            "Write all with their zone, such as 2024-12-31T23:00+01:00, or all without.",
+        )
+        return (problem,)
+
+    def of_numbers(self, numbers: pa.ChunkedArray) -> Verdict:
+        """Return the verdict on numbers that the user calls dates."""
+        found = numbers_as_dates(numbers)
+        note = f"dates {found.describe()}" if found else ""
+        return Verdict(replace(self._base, kind="date", date=found or ISO_DATES, note=note))
+
+    def likely(self, rest: pa.Array) -> DateFormat | None:
+        """Return the format of the first date of a column in which not all values are dates; None without any."""
+        given = self._options.format_of(self._base.name)
+        if given is not None:
+            return DateFormat((given,))
+        for row in range(min(len(rest), 10)):
+            if found := find_dates(rest.slice(row, 1), self._options.day_first):
+                return found[0]
+        return None
+
+    def compact(self, numbers: pa.ChunkedArray) -> Verdict | None:
+        """Return the verdict on whole numbers such as 20240131 that are all dates; None for others."""
+        low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
+        if (
+            low is None
+            or not 19000101 <= low <= high <= 21001231
+            or pc.count_distinct(numbers).as_py() < _DATES
+        ):
+            return None
+        found = numbers_as_dates(numbers)
+        if found is None:
+            return None
+        return Verdict(replace(self._base, kind="date", date=found, note=f"dates {found.describe()}"))
