@@ -44,7 +44,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ROOT,
         cwd=folder,
     )
-    (wheel,) = folder.glob("dlcli-*.whl")
+    (wheel,) = folder.glob("dlcli_experiments-*.whl")
     home = folder / "env"
     venv.create(home, with_pip=False, symlinks=True)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))

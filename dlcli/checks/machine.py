@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -19,6 +22,9 @@ from dlcli.files.disk import free_space
 from dlcli.process.cores import cores
 from dlcli.sanitize.redact import redact
 from dlcli.tracking.connection import connect, load_mlflow, probe, sqlite_file, store_errors, tracking_uri
+
+# The name under which dlcli is installed: `dlcli` on the package index is another project.
+DISTRIBUTION = "dlcli-experiments"
 
 # Free space in bytes below which the user is warned. A run of a medium-sized model keeps some hundred MB.
 _LITTLE_DISK = 2e9
@@ -54,7 +60,7 @@ def tested_versions() -> dict[str, str]:
 
 
 def _versions() -> Iterator[Finding]:
-    python, wanted = platform.python_version(), metadata.metadata("dlcli")["Requires-Python"]
+    python, wanted = platform.python_version(), _declared().python
     fits = SpecifierSet(wanted).contains(python)
     yield Finding(
         "versions", "python", python, "fine" if fits else "wrong", "" if fits else f"dlcli needs {wanted}."
@@ -79,19 +85,53 @@ def _version(requirement: Requirement, tested: str) -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    for extra in metadata.metadata("dlcli").get_all("Provides-Extra") or []:
-        missing = [r.name for r in _requirements(extra) if not _installed(r.name)]
-        found = f"missing: {', '.join(missing)}" if missing else "installed"
+    for extra in _declared().extras:
+        missing = [requirement for requirement in _requirements(extra) if not _installed(requirement.name)]
+        found = f"missing: {', '.join(one.name for one in missing)}" if missing else "installed"
         # Extras are optional, so a missing one is not a problem.
-        yield Finding("extras", extra, found, "fine", f"pip install 'dlcli[{extra}]'" if missing else "")
+        line = shlex.join(["pip", "install", *map(_as_typed, missing)])
+        yield Finding("extras", extra, found, "fine", line if missing else "")
+
+
+def _as_typed(requirement: Requirement) -> str:
+    """Return a requirement as an argument of pip, without its marker."""
+    named = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{named}{requirement.specifier}"
 
 
 def _requirements(extra: str) -> Iterator[Requirement]:
     """Yield the requirements of dlcli on this machine, or those that an extra adds."""
-    for requirement in map(Requirement, metadata.requires("dlcli") or []):
+    for requirement in _declared().requirements:
+        if requirement.name == DISTRIBUTION:  # an extra that contains other extras
+            continue
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if always if not extra else not always and requirement.marker.evaluate({"extra": extra}):  # type: ignore[union-attr]
             yield requirement
+
+
+class _Declared(NamedTuple):
+    python: str
+    extras: tuple[str, ...]
+    requirements: tuple[Requirement, ...]
+
+
+@cache
+def _declared() -> _Declared:
+    """Return what dlcli needs, as it was installed, or from the checkout that is used without being installed."""
+    try:
+        about = metadata.metadata(DISTRIBUTION)
+        needed = tuple(map(Requirement, metadata.requires(DISTRIBUTION) or []))
+        return _Declared(about["Requires-Python"], tuple(about.get_all("Provides-Extra") or ()), needed)
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+        extras = project["optional-dependencies"]
+        of_extras = [
+            f"{line}; extra == '{name}'"
+            for name, lines in extras.items()
+            for line in lines  # none of these has a marker
+        ]
+        lines = [*project["dependencies"], *of_extras]
+        return _Declared(project["requires-python"], tuple(extras), tuple(map(Requirement, lines)))
 
 
 def _accelerators() -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def open_parts(
         import datasets
     except ImportError as error:
         raise DataError(
-            "dataset=hf needs the library datasets", "dataset", "Install it: pip install 'dlcli[hf]'"
+            "dataset=hf needs the library datasets", "dataset", "Install it: pip install datasets"
         ) from error
     place = typed(path)
     if place.exists() or not _HUB.fullmatch(path) or place.suffix.lower() in _READERS:

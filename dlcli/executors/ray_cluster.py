@@ -1,4 +1,4 @@
-"""`executor=ray`: jobs on a Ray cluster, or on this machine through Ray. Requires `pip install 'dlcli[ray]'`."""
+"""`executor=ray`: jobs on a Ray cluster, or on this machine through Ray. Requires `pip install ray`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Ray:
         try:
             from dlcli.executors.ray_pool import RayPool
         except ImportError as error:
-            raise ConfigError("ray is not installed", "executor", "pip install 'dlcli[ray]'") from error
+            raise ConfigError("ray is not installed", "executor", "pip install ray") from error
         cores = max(1, round(self.jobs * self.cpus))
         resources = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": self.retries}
         return RayPool(self.address, cores, resources, config["dataset"], data)

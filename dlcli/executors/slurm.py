@@ -1,4 +1,4 @@
-"""`executor=slurm`: each job is a SLURM job. Requires `pip install 'dlcli[slurm]'`."""
+"""`executor=slurm`: each job is a SLURM job. Requires `pip install submitit`."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ class Slurm:
         try:
             import submitit  # noqa: F401
         except ImportError as error:
-            raise ConfigError(
-                "submitit is not installed", "executor", "pip install 'dlcli[slurm]'"
-            ) from error
+            raise ConfigError("submitit is not installed", "executor", "pip install submitit") from error
         if self.cluster == "slurm" and shutil.which("sbatch") is None:
             hint = "Run dlcli on a machine that has sbatch, or choose executor=local."
             raise ConfigError("SLURM is not available: sbatch was not found", "executor", hint)

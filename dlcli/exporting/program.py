@@ -140,7 +140,7 @@ def need_onnx() -> None:
     packages = ("onnx", "onnxscript", "onnxruntime")
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
         raise InputError(
-            f"ONNX needs {', '.join(missing)}", "--output", "Install it: pip install 'dlcli[onnx]'"
+            f"ONNX needs {', '.join(missing)}", "--output", f"Install it: pip install {' '.join(missing)}"
         )
 
 

@@ -5,12 +5,31 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 import yaml
 
 from dlcli import __version__
+
+# What `dlcli.inference.pyfunc` imports, besides torch and what these need themselves.
+_NEEDED = (
+    "annotated-types",
+    "mlflow",
+    "numpy",
+    "packaging",
+    "pandas",
+    "pillow",
+    "psutil",
+    "pyarrow",
+    "pyyaml",
+    "rich",
+    "safetensors",
+    "scikit-learn",
+    "tokenizers",
+    "torchmetrics",
+)
 
 
 def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
@@ -38,7 +57,11 @@ def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
     }
     environment = {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]}
     torch_version = torch.__version__.partition("+")[0]
-    requirements = [f"dlcli=={__version__}", f"torch=={torch_version}", *map(_pinned, requires)]
+    requirements = [
+        f"# Runs with dlcli {__version__} (distribution dlcli-experiments), which is installed from its source.",
+        f"torch=={torch_version}",
+        *map(_pinned, (*_NEEDED, *requires)),
+    ]
     return {
         "MLmodel": yaml.safe_dump(description),
         "requirements.txt": "".join(f"{line}\n" for line in requirements),
@@ -46,6 +69,7 @@ def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
     }
 
 
+@cache
 def _pinned(package: str) -> str:
     """Return the requirement `package==version`, or the name alone if the package is not installed."""
     try:

@@ -124,5 +124,5 @@ def transformers() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "transformers":
             raise
-        raise ConfigError("transformers is not installed", "model", "pip install 'dlcli[text]'") from error
+        raise ConfigError("transformers is not installed", "model", "pip install transformers") from error
     return transformers

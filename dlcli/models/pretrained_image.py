@@ -331,5 +331,5 @@ def _timm() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "timm":
             raise
-        raise ConfigError("timm is not installed", "model", "pip install 'dlcli[vision]'") from error
+        raise ConfigError("timm is not installed", "model", "pip install timm") from error
     return timm

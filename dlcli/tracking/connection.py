@@ -45,7 +45,11 @@ _DEFAULTS = {
 _PROBE_TIMEOUT = (3.0, 5.0)  # seconds to connect, and to answer
 _POSTGRESQL = "postgresql://USER@HOST/DATABASE"
 # Packages of database drivers whose names differ from the module's.
-_DRIVERS = {"psycopg": "'dlcli[postgres]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+_DRIVERS = {
+    "psycopg": "'psycopg[binary]' 'sqlalchemy>=2.1'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
 
 
 def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:

@@ -112,7 +112,7 @@ def peft() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "peft":
             raise
-        raise ConfigError("peft is not installed", "finetune", "pip install 'dlcli[lora]'") from error
+        raise ConfigError("peft is not installed", "finetune", "pip install peft") from error
     return peft
 
 

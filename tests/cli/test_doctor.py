@@ -62,7 +62,11 @@ def test_versions_that_differ_or_do_not_do(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_missing_extra_has_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_installed", lambda name: "" if name == "hypothesis" else "9.9")
     dev = findings("extras")["dev"]
-    assert (dev.state, dev.found, dev.hint) == ("fine", "missing: hypothesis", "pip install 'dlcli[dev]'")
+    assert (dev.state, dev.found, dev.hint) == (
+        "fine",
+        "missing: hypothesis",
+        "pip install 'hypothesis>=6.150'",
+    )
 
 
 def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

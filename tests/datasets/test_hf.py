@@ -186,7 +186,7 @@ def test_a_missing_library_is_reported_with_the_install_command(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError) as caught:
         load("some/reviews")
-    assert "pip install 'dlcli[hf]'" in problem(caught).hint
+    assert "pip install datasets" in problem(caught).hint
 
 
 def test_mistakes_are_reported(saved: Path, tmp_path: Path) -> None:

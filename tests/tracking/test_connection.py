@@ -65,7 +65,7 @@ def test_a_database_that_does_not_answer_is_told_at_once(uri: str, message: str,
 
 @pytest.mark.parametrize(
     ("module", "line"),
-    [("psycopg", "pip install 'dlcli[postgres]'"), ("pymysql", "pip install pymysql")],
+    [("psycopg", "pip install 'psycopg[binary]' 'sqlalchemy>=2.1'"), ("pymysql", "pip install pymysql")],
 )
 def test_a_driver_that_is_missing_can_be_installed(
     module: str, line: str, monkeypatch: pytest.MonkeyPatch

@@ -28,9 +28,7 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
     try:
         import openpyxl  # noqa: F401
     except ImportError as error:
-        raise DataError(
-            "Excel files need openpyxl", str(file), "Install it: pip install 'dlcli[excel]'"
-        ) from error
+        raise DataError("Excel files need openpyxl", str(file), "Install it: pip install openpyxl") from error
     try:
         with zipfile.ZipFile(file) as packed:
             size = sum(member.file_size for member in packed.infolist())
