@@ -64,7 +64,7 @@ def _watch(place: Path, moment: int, alone: bool) -> None:
 
     def look(event: str, arguments: tuple[object, ...]) -> None:
         path = str(arguments[0]) if arguments else ""
-        if event not in _CALLS or not (event == "fcntl.flock" or path.startswith(str(place))):
+        if event not in _CALLS or not (event == "fcntl.flock" or path.startswith(f"{place}/")):
             return
         number = next(calls)
         if moment == 0:

@@ -91,7 +91,9 @@ def half_made(runs_dir: Path) -> list[Path]:
     left = [
         place for pattern in ("*.tmp", "*.new*", "*.partial", ".reserve") for place in runs_dir.rglob(pattern)
     ]
-    return left + [run for run in runs_dir.glob("*/*") if not (run / "artifacts" / LEDGER_FILE).exists()]
+    runs = (run for run in runs_dir.glob("*/*") if not run.is_symlink())
+    left += [link for link in runs_dir.glob("by-name/*") if link.name.startswith(".") or not link.exists()]
+    return left + [run for run in runs if not (run / "artifacts" / LEDGER_FILE).exists()]
 
 
 def main() -> None:

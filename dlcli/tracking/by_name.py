@@ -31,6 +31,7 @@ def link_run(ledger: Ledger) -> None:
         if folder.is_symlink():
             return
         folder.mkdir(exist_ok=True)
+        _remove_unfinished(folder)
         before = _target(folder / name)
         if before is not None and before != _place(ledger):
             _link(folder / f"{name}-{before.parts[-2][:_ID]}", before)
@@ -43,6 +44,7 @@ def refresh_links(runs_dir: Path) -> None:
     with suppress(OSError):
         if folder.is_symlink():
             return
+        _remove_unfinished(folder)
         wanted = _wanted(_ledgers(runs_dir))
         present = {path.name: place for path in folder.glob("*") if (place := _target(path)) is not None}
         if wanted == present:
@@ -100,6 +102,13 @@ def _link(link: Path, place: Path) -> None:
     fresh = link.with_name(f".{secrets.token_hex(8)}")
     fresh.symlink_to(place)
     fresh.replace(link)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove links under temporary names, which killed commands have left."""
+    for path in folder.glob(".*"):
+        if _target(path) is not None:
+            path.unlink(missing_ok=True)
 
 
 def _file_name(name: str, run_id: str) -> str:

@@ -164,10 +164,12 @@ def settle_folders(runs_dir: Path) -> list[Intent]:
     """
     if not intents(runs_dir):
         return []
+    settled: list[Intent] = []
     with suppress(DlcliError, OSError), _unless_in_use(runs_dir) as free:
-        if free:
-            return [intent if intent.moved else move(runs_dir, intent) for intent in intents(runs_dir)]
-    return []
+        for intent in intents(runs_dir) if free else ():
+            with suppress(DlcliError):  # one that cannot be carried out does not hold up the others
+                settled.append(intent if intent.moved else move(runs_dir, intent))
+    return settled
 
 
 @contextmanager
@@ -209,6 +211,13 @@ def _source(runs_dir: Path, intent: Intent) -> Path:
 def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
     here = runs_dir / member.place / member.run_id
     there = _source(runs_dir, intent) / member.place / member.run_id
+    for folder in (
+        here.parent,
+        there.parent.parent,
+        there.parent,
+    ):  # an intent may come with a folder from elsewhere
+        if folder.is_symlink():
+            raise InputError("is a link, but should be a folder", str(folder), "Remove the link.")
     if intent.action == "delete":
         if os.path.lexists(here) and not os.path.lexists(there):
             there.parent.mkdir(exist_ok=True)
@@ -216,8 +225,6 @@ def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
                 atomic_write(here / DELETED_FILE, json.dumps({"deleted_at": intent.at}) + "\n", durable=False)
             here.rename(there)
         return
-    if there.parent.is_symlink():
-        raise InputError("is a link, but should be a folder", str(there.parent), "Remove the link.")
     if intent.brings_back:
         if os.path.lexists(there) and not os.path.lexists(here):
             here.parent.mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ import dlcli
 from dlcli.errors import DlcliError
 from dlcli.tracking.connection import DATABASE
 from dlcli.tracking.liveness import ACTIVE_DIR
+from dlcli.tracking.trash import settle_folders
 
 WORDS = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=1", "trainer.accelerator=cpu",
          "callbacks=none", "tracking.system_metrics=false"]  # fmt: skip
@@ -93,6 +94,24 @@ def test_links_in_another_run_are_not_followed(runs: Path, victim: Path, name: s
     resume_one(runs)
     assert json.loads((other / "ledger.json").read_text())["status"] == "KILLED"
     assert contents(victim) == before
+
+
+@pytest.mark.parametrize("action", ["delete", "restore", "arrive", "purge"])
+@pytest.mark.parametrize(("linked", "other"), [("iris", ".trash/iris"), (".trash/iris", "iris")])
+@pytest.mark.parametrize("run", ["notes", "more"])
+def test_an_intent_from_elsewhere_moves_nothing_through_a_link(
+    tmp_path: Path, victim: Path, action: str, linked: str, other: str, run: str
+) -> None:
+    runs = tmp_path / "theirs"
+    for folder in (victim / "notes" / "artifacts", runs / other / run, runs / ".trash" / ".intents"):
+        folder.mkdir(parents=True)
+    (runs / linked).symlink_to(victim)
+    intent = json.dumps({"action": action, "at": "", "moved": False, "runs": [["iris", run, None, True]]})
+    (runs / ".trash" / ".intents" / "t.json").write_text(json.dumps({"intent": intent}))
+    before = sorted(victim.rglob("*"))
+    settle_folders(runs)
+    assert sorted(victim.rglob("*")) == before
+    assert (runs / other / run).is_dir()
 
 
 def test_a_runs_folder_behind_a_link_is_used_as_any_other(runs: Path, tmp_path: Path) -> None:
