@@ -1,13 +1,19 @@
-"""Checks of the sizes that a saved model's description declares, before memory is taken for them."""
+"""Checks of the sizes that a saved model's description declares, before memory and time are taken for them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from dlcli.config.build import build
 from dlcli.errors import CorruptRun
@@ -16,6 +22,9 @@ from dlcli.formatting import amount
 _DAMAGED = "The folder is incomplete or damaged: copy it again, or repeat the training."
 _LARGEST = 1 << 31  # of a dimension
 
+# Parameters may share a tensor of the file, and buffers may be computed anew.
+_TENSORS, _BUFFERS = 1000, 1 << 30
+
 
 def is_shape(value: Any) -> bool:
     """Return whether a value is the shape of a row; dimensions that differ between rows are 0."""
@@ -23,7 +32,7 @@ def is_shape(value: Any) -> bool:
 
 
 def check_declared_size(node: Mapping[str, Any], facts: Mapping[str, Any], weights: Path) -> None:
-    """Check that a description is not of a larger model than its weights.
+    """Check that a description is not of a larger model than its weights, without memory for the model.
 
     Args:
         node: the section `model` of the description.
@@ -33,13 +42,61 @@ def check_declared_size(node: Mapping[str, Any], facts: Mapping[str, Any], weigh
     Raises:
         CorruptRun: It is.
     """
-    size = 0
-    with (
-        suppress(Exception),
-        torch.device("meta"),
-    ):  # models that cannot be built without memory are not checked
-        model = build(node, where="model", **facts, restored=True)
-        size = sum(values.numel() * values.element_size() for values in model.parameters())
-    if size > 2 * weights.stat().st_size:
-        what = f"the model's description is of a model of {amount(size)}, but the file of weights is smaller"
-        raise CorruptRun(what, str(weights), _DAMAGED)
+    try:
+        with torch.device("meta"), within_size(weights):
+            build(node, where="model", **facts, restored=True)
+    except CorruptRun:
+        raise
+    except Exception:  # it is built with memory next, within the same size
+        return
+
+
+@contextmanager
+def within_size(weights: Path) -> Iterator[None]:
+    """Let no model be built in the context that has more or larger parameters than a file of weights.
+
+    Raises:
+        CorruptRun: A module registers a parameter or a buffer beyond the size.
+    """
+    size, tensors = weights.stat().st_size, _tensors_in(weights)
+    taken = {"parameters": 0, "bytes": 0, "buffers": 0}
+
+    def look(what: str, values: Tensor | None, most: int) -> None:
+        if values is None or isinstance(values, nn.parameter.UninitializedTensorMixin):
+            return
+        taken[what] += values.numel() * values.element_size()
+        if taken[what] > most:
+            declared = amount(taken[what])
+            message = (
+                f"the model's description is of a model of {declared}, but the file of weights is smaller"
+            )
+            raise CorruptRun(message, str(weights), _DAMAGED)
+
+    def parameter(module: nn.Module, name: str, values: Tensor | None) -> None:
+        taken["parameters"] += 1
+        if tensors is not None and taken["parameters"] > 2 * tensors + _TENSORS:
+            message = (
+                f"the model's description is of a model with more parameters than the {tensors:,} in the file"
+            )
+            raise CorruptRun(message, str(weights), _DAMAGED)
+        look("bytes", values, 2 * size)
+
+    def buffer(module: nn.Module, name: str, values: Tensor | None) -> None:
+        look("buffers", values, 2 * size + _BUFFERS)
+
+    hooks = [
+        register_module_parameter_registration_hook(parameter),
+        register_module_buffer_registration_hook(buffer),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tensors_in(weights: Path) -> int | None:
+    """Return the number of tensors in a file; None for a damaged one, which cannot be loaded later."""
+    with suppress(Exception), safe_open(weights, "pt") as file:
+        return len(file.keys())
+    return None

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -40,7 +40,7 @@ from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
 from dlcli.gate.skops_format import UnsupportedObject, dump_fitted
 from dlcli.inference.columns import COLUMNS, read_columns
-from dlcli.inference.declared_size import check_declared_size, is_shape
+from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.rows import as_rows
 from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing
@@ -230,9 +230,12 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced immediately
             facts = _as_tuples(description["model_facts"])
             _check_weights(folder / _WEIGHTS)
+            limit: AbstractContextManager[None] = nullcontext()
             if not gate.may_download:  # of another user
                 check_declared_size(description["model"], facts, folder / _WEIGHTS)
-            model: nn.Module = build(description["model"], where="model", **facts, restored=True)
+                limit = within_size(folder / _WEIGHTS)
+            with limit:
+                model: nn.Module = build(description["model"], where="model", **facts, restored=True)
         load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
     network = Network(model, preprocessing.on_device())

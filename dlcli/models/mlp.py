@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -76,10 +76,12 @@ class MLP(nn.Module):
         initialization: Initialization = "default",
     ) -> None:
         super().__init__()
-        sizes = [hidden] * layers if isinstance(hidden, int) else list(hidden)
-        if residual and not any(inputs == outputs for inputs, outputs in pairwise(sizes)):
+        # Without a list of as many numbers as a file from elsewhere may name layers.
+        sizes = repeat(hidden, layers) if isinstance(hidden, int) else hidden
+        equal = layers > 1 if isinstance(hidden, int) else any(a == b for a, b in pairwise(hidden))
+        if residual and not equal:
             raise ValueError(
-                f"residual needs two consecutive hidden layers of equal size, but the sizes are {sizes}: "
+                f"residual needs two consecutive hidden layers of equal size, but the sizes are {list(sizes)}: "
                 "give hidden one number and more layers, or residual=false"
             )
         self.categories = CategoryVectors(cardinalities) if cardinalities else None

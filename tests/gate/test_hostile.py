@@ -30,9 +30,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*recorded without digests")
 # Fast commands, which are run on every folder. The others train or export unless stopped, and are run on every folder
 # only if DLCLI_TEST_WHOLE is set, which takes minutes.
 ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc", "runs", "runs show"})
-CHANGES = frozenset({"runs tag", "runs note", "runs rename"})
+CHANGES = frozenset({"runs tag", "runs note", "runs rename", "runs du", "runs export"})
+REMOVES = frozenset({"~1 rm", "~2 restore", "~3 rm", "~4 gc"})  # after all others, as they are sorted
 if os.environ.get("DLCLI_TEST_WHOLE"):
-    ALWAYS |= RESUME | CHANGES | {"check", "export", "show"}
+    ALWAYS |= RESUME | CHANGES | REMOVES | {"check", "export", "show"}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,12 @@ def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
         "runs tag": ["runs", "tag", run, "team=red", *place],
         "runs note": ["runs", "note", run, "A note.", *place],
         "runs rename": ["runs", "rename", run, "other", *place],
+        "runs du": ["runs", "du", *place],
+        "runs export": ["runs", "export", run, str(here / "runs.zip"), *place],
+        "~1 rm": ["runs", "rm", run, "--yes", *place],
+        "~2 restore": ["runs", "restore", folder.parent.name, *place],
+        "~3 rm": ["runs", "rm", run, "--yes", "--force", *place],
+        "~4 gc": ["runs", "gc", "--older-than", "0s", "--yes", *place],
     }[command]
 
 
@@ -131,7 +138,7 @@ def test_opening_a_folder_runs_nothing(case: Hostile, made: Path, user: Path, tm
 
 def test_the_undamaged_folder_of_somebody_else_opens(made: Path, user: Path, tmp_path: Path) -> None:
     folder = unpacked(made, tmp_path)
-    for command in sorted(ALWAYS | RESUME | CHANGES | {"check"}):
+    for command in sorted(ALWAYS | RESUME | CHANGES | REMOVES | {"check"}):
         code, said = run(command, folder, made, user)
         assert code == 0, (command, said)
 

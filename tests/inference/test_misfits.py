@@ -66,6 +66,12 @@ def weighed(folder: Path) -> None:
     [
         (described("kind", "image"), "predict"),
         (described("model/hidden", 10**9), "predict"),
+        (described("model/layers", 10**9), "predict"),
+        (described("model/hidden", [4] * 100_000), "eval"),
+        (
+            described("model", {"_target_": "dlcli.models.transformer.Transformer", "layers": 10**9}),
+            "predict",
+        ),
         (described("model_facts/input_shape", "abc"), "eval"),
         (described("model_facts/num_outputs", 10**12), "eval"),
         (described("task/loss", {"_target_": "torch.nn.LazyLinear", "out_features": 3}), "eval"),
