@@ -15,6 +15,7 @@ from dlcli.tracking.amend import locked_ledger
 from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.resume_target import check_no_link_out
 from dlcli.tracking.tags import MLFLOW_NOTE_TAG, NOTE_TAG, TAG_LENGTH
 
 # MLflow's rule for names of tags. Those of the record are not the user's.
@@ -101,6 +102,7 @@ def _changed(run_dir: Path, tags: Mapping[str, str], name: str | None = None) ->
         raise InputError(
             "is a folder outside of a runs folder, to which nothing is written", str(run_dir), hint
         )
+    check_no_link_out(ledger)
     notes = reconcile(ledger.runs_dir)
     if status in ("RUNNING", "SCHEDULED"):
         raise InputError(f"the run is {status}", ledger.run_name, "Change it when it has ended.")

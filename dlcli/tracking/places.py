@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlparse
 
 from dlcli.files.disk import write_errors
+from dlcli.files.paths import resolved
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 
 BY_NAME = "by-name"  # in a runs folder: links to the runs by their names
@@ -50,6 +51,15 @@ def find_folder(runs_dir: Path, run_id: str) -> Path | None:
     if not is_run_id(run_id):
         return None
     return next((file.parent for file in runs_dir.glob(f"*/{run_id}/artifacts/{LEDGER_FILE}")), None)
+
+
+def link_out(folder: Path) -> Path | None:
+    """Return the link, in a run's folder or above it in the runs folder, that leads out of the runs folder, if any."""
+    runs_dir = folder.parents[2]
+    for place in (folder.parents[1], folder.parent, folder):
+        if place.is_symlink() and not resolved(place).is_relative_to(resolved(runs_dir)):
+            return place
+    return None
 
 
 def local_path(uri: str) -> Path | None:

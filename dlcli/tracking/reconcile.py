@@ -31,7 +31,7 @@ from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.lifecycle import tell_mlflow
 from dlcli.tracking.liveness import RunLock, entries, read_entry
-from dlcli.tracking.places import find_folder, original_of
+from dlcli.tracking.places import find_folder, link_out, original_of
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
 from dlcli.tracking.store import Store
@@ -172,8 +172,10 @@ class _Reconciliation:
     def known_ledger(self, about: Mapping[str, Any]) -> Ledger | None:
         """Return the ledger of the run that an entry names, if it is in this runs folder and can be read."""
         folder = find_folder(self.runs_dir, str(about.get("run_id")))
+        if folder is None or link_out(folder) is not None:  # it belongs to another runs folder
+            return None
         with suppress(CorruptRun):
-            return Ledger.load(folder) if folder else None
+            return Ledger.load(folder)
         return None
 
     def _kill_without_ledger(self, about: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from dlcli.errors import InputError, StoreError
 from dlcli.files.paths import resolved
 from dlcli.tracking.connection import URI_VARIABLE, default_store, store_errors, tracking_uri
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.places import original_of, run_folder
+from dlcli.tracking.places import link_out, original_of, run_folder
 from dlcli.tracking.relocation import move_artifacts
 from dlcli.tracking.store import Store
 
@@ -30,6 +30,7 @@ def check_places(family: Sequence[Ledger]) -> None:
                 str(ledger.run_dir),
                 f"Move it into a runs folder, as {place}, and give that path.",
             )
+        check_no_link_out(ledger)
         whole = ledger.run_dir.parent
         for folder, below, files in os.walk(whole):
             for name in (*below, *files):
@@ -37,6 +38,18 @@ def check_places(family: Sequence[Ledger]) -> None:
                 if path.is_symlink() and not resolved(path).is_relative_to(resolved(whole)):
                     hint = "Replace the link by the file, or remove it."
                     raise InputError("a link in the run's folder leads outside of it", str(path), hint)
+
+
+def check_no_link_out(ledger: Ledger) -> None:
+    """Check that no link leads from the runs folder to a run's folder elsewhere, where the record would be changed.
+
+    Raises:
+        InputError: One does.
+    """
+    if (link := link_out(ledger.run_dir)) is not None:
+        real = resolved(link)
+        hint = f"Use the runs folder in which {real} is, or replace the link by the folder."
+        raise InputError("is a link that leads out of the runs folder", str(link), hint)
 
 
 def store_for_resuming(ledger: Ledger, command: Sequence[str]) -> str:

@@ -11,8 +11,13 @@ import pytest
 
 import dlcli
 from dlcli.errors import DlcliError
+from dlcli.runs.annotation import set_note
 from dlcli.tracking.connection import DATABASE
+from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import ACTIVE_DIR
+from dlcli.tracking.reconcile import reconcile, settle_ledgers
+from dlcli.tracking.resume_target import check_places
+from dlcli.tracking.store import open_store
 from dlcli.tracking.trash import settle_folders
 
 WORDS = ["dataset=iris", "model=mlp", "model.hidden=4", "trainer.max_epochs=1", "trainer.accelerator=cpu",
@@ -94,6 +99,35 @@ def test_links_in_another_run_are_not_followed(runs: Path, victim: Path, name: s
     resume_one(runs)
     assert json.loads((other / "ledger.json").read_text())["status"] == "KILLED"
     assert contents(victim) == before
+
+
+@pytest.mark.parametrize("linked", ["exp", "exp/RUN"])
+def test_a_living_run_of_another_runs_folder_is_left_alone(tmp_path: Path, linked: str) -> None:
+    theirs = tmp_path / "theirs"
+    with open_store(tmp_path / "mine") as store:
+        run = store.create_run(experiment="exp", run_name="alive", kind="run", params={}, tags={})
+        ledger = Ledger.load(run)
+        ledger.update(status="RUNNING")
+        link = theirs / linked.replace("RUN", ledger.run_id)
+        link.parent.mkdir(parents=True)
+        link.symlink_to(run.parents[1] if linked == "exp" else run.parent)
+        before = (run / "ledger.json").read_bytes()
+        for settle in (reconcile, settle_ledgers):
+            (theirs / ACTIVE_DIR).mkdir(exist_ok=True)
+            entry = {
+                "token": ledger.token,
+                "run_id": ledger.run_id,
+                "experiment": "exp",
+                "tracking_uri": None,
+            }
+            (theirs / ACTIVE_DIR / ledger.token).write_text(json.dumps(entry) + "\n")
+            settle(theirs)
+        there = theirs / "exp" / ledger.run_id / "artifacts"
+        with pytest.raises(DlcliError, match="is a link that leads out of the runs folder"):
+            check_places([Ledger.load(there)])
+        with pytest.raises(DlcliError, match="is a link that leads out of the runs folder"):
+            set_note(there, "mine")
+        assert (run / "ledger.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("action", ["delete", "restore", "arrive", "purge"])
