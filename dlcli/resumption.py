@@ -178,7 +178,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     if problems := [*problems, *find_refused(config)]:
         raise ConfigError(problems)
     _check_files(opened.ledger)
-    words = _relocated_words(read_words(opened.ledger), opened.config["dataset"])
+    words = relocated_words(read_words(opened.ledger), opened.config["dataset"])
     return Resumption(opened, config, (*words, *overrides))
 
 
@@ -187,7 +187,7 @@ def _epochs_done(ledger: Ledger) -> int:
     return max(len(recorded_epochs(member.run_dir)) for member in (ledger, *descendants(ledger)))
 
 
-def _relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterator[str]:
+def relocated_words(words: Sequence[str], dataset: Mapping[str, Any]) -> Iterator[str]:
     """Yield the recorded overrides, with the present location of the data."""
     for word in words:
         settings, _ = parse([word])

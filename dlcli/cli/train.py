@@ -18,6 +18,12 @@ def train(
         int | None,
         typer.Option(metavar="N", min=1, help="The number of training seeds to repeat everything with."),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like", metavar="RUN", help="Begin with the settings of an earlier run; overrides change them."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
@@ -45,5 +51,15 @@ def train(
         from dlcli.terminal.progress import Progress
 
         with Progress(terminal, "dlcli train") as listen:
-            result = runner.train(asked, conf_dir or (), runs_dir, listen)
+            if like is None:
+                result = runner.train(asked, conf_dir or (), runs_dir, listen)
+            else:
+                from dlcli.events import Note
+                from dlcli.runner.like import like as words_of
+
+                found = words_of(like, asked, conf_dir or (), runs_dir)
+                for note in found.notes:
+                    listen(Note(note))
+                with found.closed():
+                    result = runner.train(found.words, found.folders, runs_dir, listen, found.tags)
         tell_outcome(terminal, result, json)

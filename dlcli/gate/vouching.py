@@ -87,8 +87,8 @@ class Claim:
             fetches=sealed,
         )
 
-    def to_resume(self, config: Any) -> tuple[Gate, tuple[Path, ...]]:
-        """Return the gate for resuming the run, and the conf folders to resume it with.
+    def to_resume(self, config: Any, command: str = "resume") -> tuple[Gate, tuple[Path, ...]]:
+        """Return the gate for resuming or repeating the run with a command, and the conf folders for that.
 
         If the seal is valid, the names in the configuration were written by the user and are trusted.
 
@@ -107,7 +107,7 @@ class Claim:
         own = _unchanged(self._code(), [folder.parent for folder in self._named()])
         extend_path(folders if own else ())
         run = shlex.quote(display(self.folder.parent))
-        hint = f"{RUNS_CODE}\n{_UNSEALED} dlcli resume {run} -C DIR\nOr: dlcli resume {run} --trust"
+        hint = f"{RUNS_CODE}\n{_UNSEALED} dlcli {command} {run} -C DIR\nOr: dlcli {command} {run} --trust"
         return Gate(str(self.folder), own=own, written=self._written(sealed), hint=hint), folders
 
     def _written(self, sealed: bool) -> frozenset[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from dlcli.assembly.starting_weights import weights_tags
 from dlcli.checks.settings import warn
@@ -26,10 +27,12 @@ def train(
     conf_dirs: Sequence[Path] = (),
     runs_dir: Path | None = None,
     listen: Listener = ignore,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Train one experiment: compose, check, create the run, and run its jobs.
 
-    `listen` receives the events. Without it, settings and data are not searched for warnings.
+    `listen` receives the events. Without it, settings and data are not searched for warnings. `tags` are added to those
+    of the run.
     """
     with leading(take_part):
         experiment = plan_experiment(overrides, conf_dirs, runs_dir)
@@ -51,7 +54,7 @@ def train(
                 name=f"{experiment.composed.choices['model']}-{experiment.data.name}",
                 overrides=overrides,  # as typed, without what the data decided
                 folders=experiment.folders,
-                tags=weights_tags(experiment.config),
+                tags={**weights_tags(experiment.config), **tags},
             )
             with recording(run_dir, store, listen):
                 return cross_validate(estimation, run_dir, store, listen, search)

@@ -150,6 +150,14 @@ def _columns(model: Path, remarks: list[str]) -> Columns | None:
         return None
 
 
+def repeating_command(ledger: Ledger) -> str | None:
+    """Return the command that repeats a run; None if the record of it cannot be read."""
+    try:
+        return _repeating(ledger, [])
+    except CorruptRun:
+        return None
+
+
 def _repeating(ledger: Ledger, remarks: list[str]) -> str | None:
     """Return the command that repeats a run; for a part of a run that of its parent."""
     whole = ledger

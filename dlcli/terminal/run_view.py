@@ -11,7 +11,7 @@ from dlcli.runs.overview import Overview, pictures_in
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.flowing import flowing
 from dlcli.terminal.outcome import tell_figures
-from dlcli.tracking.tags import NOTE_TAG
+from dlcli.tracking.tags import LIKE_TAG, NOTE_TAG, REPRODUCES_TAG
 
 _MANY = 40  # files that are listed one by one
 
@@ -84,6 +84,9 @@ def _facts(run: Overview, now: datetime) -> dict[str, str]:
     for name in ("version", "host", "preprocessing"):
         if value := ledger.tags.get(f"dlcli.{name}"):
             facts["dlcli" if name == "version" else name] = value
+    for tag, words in ((REPRODUCES_TAG, "reproduces"), (LIKE_TAG, "like")):
+        if value := ledger.tags.get(tag):
+            facts[words] = value
     facts["folder"] = display(ledger.run_dir)
     return facts
 

@@ -24,5 +24,8 @@ CHANGED_TAG = "dlcli.changed"
 # Why a checkpoint could not be used for resumption.
 CHECKPOINT_TAG = "dlcli.checkpoint"
 
+# The run that a run repeats: as it was, or with changes.
+REPRODUCES_TAG, LIKE_TAG = "dlcli.reproduces", "dlcli.like"
+
 # The run whose weights a run starts from (model.weights).
 WEIGHTS_RUN_TAG = "dlcli.weights_run"

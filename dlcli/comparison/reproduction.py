@@ -1,0 +1,249 @@
+"""Comparison of a run with its repetition: environment, code, weights, figures, and what seeds explain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.torch import load_file
+from scipy import stats
+
+from dlcli.cross_validation.children import families
+from dlcli.formatting import counted, number
+from dlcli.gate.documents import read_text
+from dlcli.gate.vouching import CODE
+from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded, digest
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.manifest import check_model
+from dlcli.tracking.provenance import environment_txt
+
+ENVIRONMENT_FILE = "environment.txt"
+
+_WEIGHTS = Path("model", "weights.safetensors")
+_ENVIRONMENT_BYTES = 4 << 20
+_ALPHA = 0.05
+
+# Tags that describe the machine and the versions of a run.
+_MACHINE = {
+    "dlcli.python_version": "python",
+    "dlcli.version": "dlcli",
+    "dlcli.host": "host",
+    "mlflow.source.git.commit": "git commit",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that differs; None where it was or is not there."""
+
+    name: str
+    was: str | None
+    now: str | None
+
+    def words(self) -> str:
+        """Return the change in words: `torch: 2.14.0, now 2.15.0`."""
+        return f"{self.name}: {self.was or 'not there'}, now {self.now or 'not there'}"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The result of `dlcli reproduce`.
+
+    Attributes:
+        run_id: the run that was repeated.
+        run_name: its name.
+        environment: packages whose versions differ, and what differs of the machine.
+        code: files of the user's code that differ.
+        weights: `equal` bit for bit, `differ`, or `unknown` if a run has none.
+        largest_weight_difference: the largest absolute difference of a weight; None if the weights are unknown.
+        figures: whether all figures are equal.
+        differences: each figure that differs: its value then and now.
+        within_seeds: whether seeds explain the difference of the metric; None if figures are equal, or unknown.
+        verdict: the conclusion in sentences.
+    """
+
+    run_id: str
+    run_name: str
+    environment: tuple[Change, ...]
+    code: tuple[Change, ...]
+    weights: Literal["equal", "differ", "unknown"]
+    largest_weight_difference: float | None
+    figures: bool
+    differences: dict[str, tuple[float | None, float | None]]
+    within_seeds: bool | None
+    verdict: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields of the `--json` document."""
+        return asdict(self)
+
+
+def environment_changes(ledger: Ledger) -> list[Change]:
+    """Return which packages have other versions now than when a run was recorded.
+
+    Raises:
+        CorruptRun: The list of packages differs from what was recorded, or cannot be read.
+    """
+    check_recorded(ledger, ENVIRONMENT_FILE)
+    then = _packages(read_text(ledger.run_dir / ENVIRONMENT_FILE, _ENVIRONMENT_BYTES, "the list of packages"))
+    now = _packages(environment_txt())
+    names = sorted({*then, *now}, key=str.lower)
+    return [Change(name, then.get(name), now.get(name)) for name in names if then.get(name) != now.get(name)]
+
+
+def machine_changes(old: Ledger, new: Ledger) -> list[Change]:
+    """Return what differs of versions and machine, as far as both runs have recorded it."""
+    return [
+        Change(words, old.tags[tag], new.tags[tag])
+        for tag, words in _MACHINE.items()
+        if tag in old.tags and tag in new.tags and old.tags[tag] != new.tags[tag]
+    ]
+
+
+def code_changes(old: Ledger, present: Mapping[str, bytes]) -> list[Change]:
+    """Return which files of the user's code differ from the copies in a run's folder, by their digests."""
+    recorded = {
+        name.removeprefix(f"{CODE}/"): digests[-1]
+        for name, digests in (old.digests or {}).items()
+        if name.startswith(f"{CODE}/")
+    }
+    now = {name: digest(content) for name, content in present.items()}
+    return [
+        Change(name, _short(recorded.get(name)), _short(now.get(name)))
+        for name in sorted({*recorded, *now})
+        if recorded.get(name) != now.get(name)
+    ]
+
+
+def compare_repetition(
+    old: Ledger, new: Ledger, environment: Sequence[Change], code: Sequence[Change], seeds: Sequence[Ledger]
+) -> Reproduction:
+    """Compare a finished run with its repetition.
+
+    Args:
+        old: the run.
+        new: the repetition.
+        environment: what differs of the environment.
+        code: what differs of the code.
+        seeds: runs of the same configuration with other seeds, of which the figures tell what seeds explain; or empty.
+    """
+    weights, largest = _weights(old, new)
+    differences = _differences(old, new)
+    verdict = [_of_weights(weights, largest), _of_figures(differences, old)]
+    within = None
+    if differences:
+        within, words = _explained(old, new, seeds)
+        verdict.append(words)
+    return Reproduction(
+        old.run_id,
+        old.run_name,
+        (*environment, *machine_changes(old, new)),
+        tuple(code),
+        weights,
+        largest,
+        not differences,
+        differences,
+        within,
+        tuple(filter(None, verdict)),
+    )
+
+
+def _packages(text: str) -> dict[str, str]:
+    pairs = (line.partition("==") for line in text.splitlines())
+    return {name: version for name, sign, version in pairs if sign}
+
+
+def _short(found: str | None) -> str | None:
+    return found and found[:12]
+
+
+def _weights(old: Ledger, new: Ledger) -> tuple[Literal["equal", "differ", "unknown"], float | None]:
+    """Compare the weights of both runs and of all their parts, by place."""
+    pairs = [(old, new)]
+    then, now = (families(ledger).get(ledger.run_id, {}) for ledger in (old, new))
+    pairs += [(Ledger.load(then[place]), Ledger.load(now[place])) for place in then if place in now]
+    largest, compared, same = 0.0, 0, True
+    for a, b in pairs:
+        files = [a.run_dir / _WEIGHTS, b.run_dir / _WEIGHTS]
+        if not all(file.is_file() for file in files):
+            continue
+        for ledger in (a, b):
+            check_recorded(ledger, MODEL_MANIFEST)
+            check_model(ledger.run_dir / "model", _WEIGHTS.name)
+        compared += 1
+        x, y = map(load_file, files)
+        if x.keys() != y.keys() or any(x[name].shape != y[name].shape for name in x):
+            return "differ", math.inf
+        for name in x:
+            same &= x[name].dtype == y[name].dtype
+            same &= x[name].numpy(force=True).tobytes() == y[name].numpy(force=True).tobytes()
+            if x[name].numel():
+                gap = (x[name].double() - y[name].double()).abs().nan_to_num(nan=0.0).max()
+                largest = max(largest, float(gap))
+    if not compared:
+        return "unknown", None
+    return ("equal", 0.0) if same else ("differ", largest)
+
+
+def _differences(old: Ledger, new: Ledger) -> dict[str, tuple[float | None, float | None]]:
+    names = dict.fromkeys([*old.result.get("metrics", ()), *new.result.get("metrics", ())])
+    found = {}
+    for name in names:
+        then, now = old.metrics.get(name), new.metrics.get(name)
+        same = then == now or (then is not None and now is not None and math.isnan(then) and math.isnan(now))
+        if not same:
+            found[name] = then, now
+    return found
+
+
+def _of_weights(weights: str, largest: float | None) -> str:
+    if weights == "equal":
+        return "The weights are equal bit for bit."
+    if weights == "unknown" or largest is None:
+        return "The weights cannot be compared: a run has not kept them."
+    if math.isinf(largest):
+        return "The weights differ in their shapes."
+    return f"The weights differ, by at most {number(largest)}."
+
+
+def _of_figures(differences: Mapping[str, tuple[float | None, float | None]], old: Ledger) -> str:
+    total = len(old.result.get("metrics", ()))
+    if not differences:
+        return f"All {counted(total, 'figure')} are equal."
+    shown = []
+    for name, (then, now) in list(differences.items())[:5]:
+        shown.append(
+            f"{name} {'-' if then is None else number(then)}, now {'-' if now is None else number(now)}"
+        )
+    more = f", and {len(differences) - 5} more" if len(differences) > 5 else ""
+    return f"{counted(len(differences), 'figure')} of {total} differ: {'; '.join(shown)}{more}."
+
+
+def _explained(old: Ledger, new: Ledger, seeds: Sequence[Ledger]) -> tuple[bool | None, str]:
+    """Return whether seeds explain the difference of the main metric, and a sentence.
+
+    If only the seed differs, the difference of two runs has the variance 2 s^2, so |d| is below
+    t(1 - alpha/2, n - 1) sqrt(2) s in 95 % of the cases (Student's t; s is the standard deviation over n seeds).
+    """
+    names = [name for name in old.result.get("metrics", ()) if name in new.metrics]
+    choice = [name for name in names if not name.endswith("loss")] or names
+    preferred = [name for name in choice if name.startswith(("test/", "cv/"))] or choice
+    if not preferred:
+        return None, ""
+    name = preferred[0]
+    values = [ledger.metrics[name] for ledger in seeds if name in ledger.metrics]
+    gap = abs(old.metrics[name] - new.metrics[name])
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None, f"Whether seeds explain {name} is unknown: --seeds 5 measures what they do."
+    s = float(np.std(values, ddof=1))
+    bound = float(stats.t.ppf(1 - _ALPHA / 2, len(values) - 1)) * math.sqrt(2) * s
+    within = gap <= bound
+    how = "no more than" if within else "more than"
+    return within, (
+        f"{name} differs by {number(gap)}, {how} seeds explain: over {len(values)} seeds its standard deviation is "
+        f"{number(s)}, so that two runs differ by up to {number(bound)} in 95 % of the cases."
+    )

@@ -1,0 +1,102 @@
+"""`dlcli train --like RUN`: the words of an earlier run, with those of the user in the place of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dlcli.config.overrides import parse
+from dlcli.errors import InputError
+from dlcli.gate.gate import Gate
+from dlcli.resumption import open_whole, relocated_words
+from dlcli.runner import runs_directory
+from dlcli.runs.overview import repeating_command
+from dlcli.runs.recorded import read_words
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.tags import LIKE_TAG
+
+
+class Like(NamedTuple):
+    """The words of a new run like another one.
+
+    Attributes:
+        words: overrides.
+        folders: conf folders.
+        gate: the gate within which the experiment must be composed and trained; None if all of it is the user's own.
+        tags: tags that link the new run to the other one.
+        notes: lines for the user.
+    """
+
+    words: tuple[str, ...]
+    folders: tuple[Path, ...]
+    gate: Gate | None
+    tags: dict[str, str]
+    notes: tuple[str, ...]
+
+    def closed(self) -> AbstractContextManager[Any]:
+        """Return the context for composing and training."""
+        return nullcontext() if self.gate is None else self.gate.closed()
+
+
+def like(
+    run: str, overrides: Sequence[str], conf_dirs: Sequence[Path] = (), runs_dir: Path | None = None
+) -> Like:
+    """Return the words with which a run was started, changed by overrides.
+
+    A recorded word is left out if an override sets the same key, or another option of the group that the key is in.
+    The recorded name is left out.
+
+    Raises:
+        InputError: The run is a sweep.
+    """
+    opened = open_whole(run, runs_directory(runs_dir), conf_dirs)
+    ledger = opened.ledger
+    if ledger.kind == "sweep":
+        raise InputError("is a sweep", ledger.run_name, _instead(ledger))
+    recorded = [
+        word
+        for word in relocated_words(read_words(ledger), opened.config["dataset"])
+        if not word.startswith("run_name=")
+    ]
+    kept, notes = _kept(recorded, overrides)
+    gate, folders = opened.claim.to_resume(opened.config, "reproduce")
+    if not gate.sealed and not gate.is_open:  # from elsewhere: its words are no input of the user's
+        gate.admit_all(opened.config)
+        notes.append(
+            "The run does not have your seal: names in it are checked as those of any folder from elsewhere."
+        )
+    changed = f", with {' '.join(overrides)}" if overrides else ""
+    return Like(
+        (*kept, *overrides),
+        tuple(conf_dirs) or folders,
+        None if gate.sealed else gate,
+        {LIKE_TAG: ledger.run_id},
+        (*opened.notes, *notes, f"Like {ledger.run_name} ({ledger.run_id[:8]}){changed}."),
+    )
+
+
+def _kept(recorded: Sequence[str], overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the recorded words that overrides leave in place, and a line on others that a new option makes void."""
+    set_again = {setting.key for setting in parse(overrides)[0]}
+    groups = {key for key in set_again if "." not in key}
+    kept, void = [], []
+    for word in recorded:
+        settings, _ = parse([word])
+        keys = {setting.key for setting in settings}
+        if keys & set_again:
+            continue
+        if any(key.startswith(f"{group.replace('/', '.')}.") for key in keys for group in groups):
+            void.append(word)
+            continue
+        kept.append(word)
+    return kept, [f"Left out, since the option changes: {' '.join(void)}"] if void else []
+
+
+def _instead(ledger: Ledger) -> str:
+    best = (ledger.result.get("best") or {}).get("command")
+    if isinstance(best, str):
+        return f"Its best trial is trained by: {best}"
+    line = repeating_command(ledger)
+    return f"Repeat it by: {line}" if line else "Name a run or a cross-validation."

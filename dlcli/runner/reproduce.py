@@ -1,0 +1,167 @@
+"""`dlcli reproduce`: from a finished run to a new run of the same configuration, and what differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dlcli.assembly.starting_weights import settle_weights, weights_tags
+from dlcli.comparison.reproduction import (
+    Change,
+    Reproduction,
+    code_changes,
+    compare_repetition,
+    environment_changes,
+)
+from dlcli.config.recorded_config import check_values
+from dlcli.cross_validation.choice import searches_in_folds
+from dlcli.cross_validation.cross_validate import cross_validate
+from dlcli.cross_validation.estimation import Estimation
+from dlcli.distributed.ranks import leading
+from dlcli.errors import InputError
+from dlcli.events import Listener, Note, ignore
+from dlcli.experiment import plan_estimation
+from dlcli.gate.vouching import CONFIG_FILE
+from dlcli.inference.code import own_code
+from dlcli.job import take_part
+from dlcli.result import Result
+from dlcli.resumption import open_whole
+from dlcli.runner import runs_directory
+from dlcli.runner.recording import recording
+from dlcli.runs.creation import make_run
+from dlcli.runs.folder import OpenedRun, with_overrides
+from dlcli.runs.overview import repeating_command
+from dlcli.runs.recorded import read_words
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.reconcile import reconcile
+from dlcli.tracking.store import Store, open_store
+from dlcli.tracking.tags import REPRODUCES_TAG
+
+
+def reproduce(
+    run: str,
+    overrides: Sequence[str] = (),
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    listen: Listener = ignore,
+    trust: bool = False,
+    seeds: int = 0,
+) -> tuple[Result, Reproduction]:
+    """Train a finished run again from its recorded configuration, and compare.
+
+    Args:
+        run: the user's reference to it; a part stands for its whole run.
+        overrides: where the data lies now: `dataset.root=DIR`, `dataset.path=FILE`.
+        conf_dirs: the user's conf folders.
+        runs_dir: the folder of all runs.
+        listen: receives the events.
+        trust: whether the user trusts everything in the run's folder.
+        seeds: number of other seeds with which it is trained, too, if figures differ: they tell what seeds explain.
+
+    Raises:
+        InputError: It has not finished, or is a search.
+        DataError: The rows or their split are not those of the run.
+    """
+    with leading(take_part):
+        opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
+        _check_kind(opened)
+        gate, folders = opened.claim.to_resume(opened.config, "reproduce")
+        with gate.closed():
+            config = with_overrides(opened.config, overrides)
+            gate.admit_all(config)  # before anything is read or built
+            check_values(config, opened.folder / CONFIG_FILE)
+            config = settle_weights(config)
+            estimation = plan_estimation(_as_new(config), folders)
+            opened.check_rows(estimation.data, estimation.fingerprint)
+            environment = environment_changes(opened.ledger)
+            code = code_changes(opened.ledger, own_code(config, [folder.parent for folder in folders]))
+            for note in [*opened.notes, *_remarks(environment, code), *_of_weights(config, opened.ledger)]:
+                listen(Note(note))
+            with open_store(opened.ledger.runs_dir) as store:
+                for note in [*store.notes, *reconcile(store.runs_dir, store)]:
+                    listen(Note(note))
+                result = _train(estimation, opened, folders, store, listen)
+                new = Ledger.load(result.run_dir)
+                others: list[Ledger] = []
+                found = compare_repetition(opened.ledger, new, environment, code, others)
+                if found.differences and seeds:
+                    for extra in range(1, seeds + 1):
+                        other = {**estimation.config, "seed": estimation.config["seed"] + extra}
+                        again = replace(estimation, config=other)
+                        others.append(
+                            Ledger.load(_train(again, opened, folders, store, listen, of_seeds=True).run_dir)
+                        )
+                    found = compare_repetition(opened.ledger, new, environment, code, others)
+                return result, found
+
+
+def _train(
+    estimation: Estimation,
+    opened: OpenedRun,
+    folders: Sequence[Path],
+    store: Store,
+    listen: Listener,
+    *,
+    of_seeds: bool = False,
+) -> Result:
+    words = [word for word in read_words(opened.ledger) if not word.startswith("run_name=")]
+    if of_seeds:
+        words = [word for word in words if not word.startswith("seed=")] + [
+            f"seed={estimation.config['seed']}"
+        ]
+    run_dir = make_run(
+        store,
+        "run" if estimation.is_single else "cv",
+        estimation,
+        estimation.whole,
+        name=opened.ledger.run_name,
+        overrides=words,
+        folders=folders,
+        tags={REPRODUCES_TAG: opened.ledger.run_id},
+    )
+    with recording(run_dir, store, listen):
+        return cross_validate(estimation, run_dir, store, listen)
+
+
+def _check_kind(opened: OpenedRun) -> None:
+    ledger = opened.ledger
+    if ledger.status != "FINISHED":
+        raise InputError(
+            f"the run is {ledger.status}", ledger.run_name, "Only a finished run can be reproduced."
+        )
+    if not ledger.is_in_place:
+        hint = "Move it into a runs folder, or give the archive to dlcli runs import."
+        raise InputError("a run outside of a runs folder cannot be reproduced", str(ledger.run_dir), hint)
+    if ledger.kind == "sweep" or searches_in_folds(opened.config):
+        line = repeating_command(ledger)
+        raise InputError(
+            "a search is not reproduced, since its trials depend on the order in which others end",
+            ledger.run_name,
+            f"Search again: {line}" if line else "Reproduce a run.",
+        )
+
+
+def _as_new(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration for a new run in the same experiment, with a name of its own."""
+    return {**config, "run_name": None}
+
+
+def _of_weights(config: dict[str, Any], ledger: Ledger) -> list[str]:
+    tag = "dlcli.weights_fingerprint"
+    differs = tag in ledger.tags and weights_tags(config).get(tag) != ledger.tags[tag]
+    return ["The file of model.weights is another one than that of the record."] if differs else []
+
+
+def _remarks(environment: Sequence[Change], code: Sequence[Change]) -> list[str]:
+    """Return lines on what differs before training."""
+    lines = ["Data and split are those of the record."]
+    lines += [f"Code has changed: {change.words()}." for change in code]
+    if not environment:
+        lines.append("All packages have the versions of the record.")
+    shown = [change.words() for change in environment]
+    lines += [f"Package {words}." for words in shown[:20]]
+    if len(shown) > 20:
+        lines.append(f"... and {len(shown) - 20} more packages: --json lists them.")
+    return lines
