@@ -81,7 +81,7 @@ def test_a_copied_store_names_the_copy(store: Store, tmp_path: Path) -> None:
     run_id = Ledger.load(run_dir).run_id
     before = digests(store.runs_dir)
     copy = tmp_path / ODD / "runs"
-    shutil.copytree(store.runs_dir, copy)
+    shutil.copytree(store.runs_dir, copy, symlinks=True)
     with open_store(copy) as copied:
         (note,) = copied.notes
         assert f"was {store.runs_dir} and is now {copy}" in note
@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_in_the_original_is_killed_in_the_copy_only(store: St
     Ledger.load(run_dir).update(status="RUNNING")
     before = digests(store.runs_dir)
     copy = tmp_path / "runs"
-    shutil.copytree(store.runs_dir, copy)
+    shutil.copytree(store.runs_dir, copy, symlinks=True)
     with open_store(copy) as copied:
         assert len(reconcile(copy, copied)) == 1
         copied_run = copied.client.get_run(Ledger.load(run_dir).run_id)
@@ -134,7 +134,7 @@ def test_a_copy_does_not_write_to_the_original_in_a_store_of_both(
     with open_store(original) as opened:
         ledger = Ledger.load(new_run(opened))
         ledger.update(status="RUNNING")
-        shutil.copytree(original, copy)
+        shutil.copytree(original, copy, symlinks=True)
         copied = Ledger.load(copy / ledger.run_dir.relative_to(original))
         with open_store(copy) as other:
             assert len(reconcile(copy, other)) == 1
