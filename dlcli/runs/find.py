@@ -74,7 +74,14 @@ def find_run(ref: str, runs_dir: Path) -> FoundRun:
             return FoundRun(fetched, f"{ref} was fetched from the store.")
     except StoreError as error:
         hint = f"{hint} It may be in the store, but: {error.problems[0].message}.".strip()
-    raise RunNotFound(f"there is no run {ref} in {display(runs_dir)}", "", hint)
+    except RunNotFound as error:
+        if not damaged:
+            raise
+        hint = error.problems[0].message  # of the store, which may know the run whose ledger is damaged
+    message = f"there is no run {ref} in {display(runs_dir)}"
+    if damaged:
+        hint = f"It may be one whose ledger cannot be read: {', '.join(damaged)}\n{hint}".strip()
+    raise RunNotFound(message, "", hint)
 
 
 def _folder(ref: str) -> Path | None:

@@ -127,3 +127,22 @@ def test_a_name_that_is_too_long_for_a_file_is_no_run(runs_dir: Path) -> None:
         find_run("a" * 300, runs_dir)
     with pytest.raises(RunNotFound, match="there is no run"):
         find_run(f"./{'a' * 300}/{'b' * 5000}", runs_dir)
+
+
+def test_a_name_that_is_not_found_may_be_that_of_a_damaged_run(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = runs_dir / "exp" / "bbbb3333" / "artifacts"
+    (damaged / "ledger.json").write_text("{")
+
+    def elsewhere(ref: str, runs_dir: Path) -> None:
+        raise RunNotFound("x is in another runs folder", "", "Give its path: p")
+
+    for fetch in (lambda ref, runs_dir: None, elsewhere):
+        monkeypatch.setattr("dlcli.runs.find.fetch_run", fetch)
+        with pytest.raises(RunNotFound) as caught:
+            find_run("nowhere", runs_dir)
+        (problem,) = caught.value.problems
+        assert problem.message.startswith("there is no run nowhere in ")
+        assert problem.hint.startswith("It may be one whose ledger cannot be read: ")
+        assert "exp/bbbb3333/artifacts" in problem.hint.splitlines()[0]
