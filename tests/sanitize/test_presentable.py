@@ -188,7 +188,7 @@ def test_hostile_names_in_a_table(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, [*command, *folder])
         assert done.exit_code in (
             (2,) if "none" in command[-1] else (0, 2) if command[0] == "compare" else (0,)
-        ), done
+        ), done.output
         assert "Traceback" not in done.output
         assert is_plain(done.output), command
     # The search is planned again from the overrides, so these are kept unchanged.
