@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise, repeat
 from typing import ClassVar
 
@@ -77,7 +77,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         # Without a list of as many numbers as a file from elsewhere may name layers.
-        sizes = repeat(hidden, layers) if isinstance(hidden, int) else hidden
+        sizes: Iterable[int] = repeat(hidden, layers) if isinstance(hidden, int) else hidden
         equal = layers > 1 if isinstance(hidden, int) else any(a == b for a, b in pairwise(hidden))
         if residual and not equal:
             raise ValueError(
