@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from dlcli.errors import InputError
 from dlcli.sanitize.redact import redact
 from dlcli.tracking.connection import for_mlflow, is_server
+from dlcli.tracking.ui_server import START_VARIABLE, STORE_VARIABLE
 
 # By default MLflow would also start seven processes for the evaluation of language models.
 _DEFAULTS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
-    """Replace this process by the MLflow server of a store, on this machine only; for a server, print its address."""
+@dataclass(frozen=True)
+class Start:
+    """What the pages show first: the address behind the server's, and columns of tables by experiment ID."""
+
+    address: str = ""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def serve_ui(
+    uri: str, port: int, tell: Callable[[str], None], start: Start | None = None, *, browser: bool = False
+) -> None:
+    """Replace this process by the MLflow server of a store, on this machine only; for a server, print its address.
+
+    Args:
+        uri: the store.
+        port: the port.
+        tell: receives the address.
+        start: what the pages show first.
+        browser: whether the address is opened.
+    """
+    start = start or Start()
     if is_server(uri):
-        tell(f"The store is a server: open {redact(uri)}")
+        tell(f"The store is a server: open {redact(uri).rstrip('/')}/{start.address}")
         return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -30,10 +52,11 @@ def serve_ui(uri: str, port: int, tell: Callable[[str], None]) -> None:
                 where="--port",
                 hint=f"Choose another: --port {port + 1}",
             ) from error
-    tell(f"MLflow UI of {redact(uri)}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    tell(f"MLflow UI of {redact(uri)}, after a few seconds (Ctrl-C ends it):")
+    tell(f"http://127.0.0.1:{port}/{start.address}")
     sys.stdout.flush()
-    # One worker is sufficient for one user, and starts in a quarter of the time of MLflow's default of four.
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Not as an option: those are visible to all users of the machine, and the address may contain a password.
-    environment = {**_DEFAULTS, **os.environ, "MLFLOW_BACKEND_STORE_URI": for_mlflow(uri)}
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "mlflow", "server", *options], environment)
+    environment = {**_DEFAULTS, **os.environ, STORE_VARIABLE: for_mlflow(uri)}
+    environment[START_VARIABLE] = json.dumps({"address": start.address, "columns": start.columns})
+    words = ["-P", "-m", "dlcli.tracking.ui_server", str(port), *(["--open"] if browser else [])]
+    os.execve(sys.executable, [sys.executable, *words], environment)

@@ -50,12 +50,16 @@ def test_it_shows_the_runs(port: int, tmp_path: Path) -> None:
         wait_until(answers, server)
         run_id = json.loads(trained.stdout)["run_id"]
         api = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={run_id}"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+            assert b"metrics.`test/accuracy`" in page.read()
         with urllib.request.urlopen(api, timeout=30) as answer:
             assert json.load(answer)["run"]["info"]["status"] == "FINISHED"
     finally:
         server.send_signal(signal.SIGINT)
-        out, _ = server.communicate(timeout=60)
-    assert f"http://127.0.0.1:{port}" in out
+        out, err = server.communicate(timeout=60)
+    assert f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning" in out
+    assert len(out.splitlines()) == 2
+    assert (server.returncode, err) == (0, "")
 
 
 def test_the_address_of_the_store_is_no_argument(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

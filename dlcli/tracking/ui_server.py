@@ -1,0 +1,100 @@
+"""MLflow's pages for `dlcli ui`: `python -m dlcli.tracking.ui_server PORT`, without MLflow's messages.
+
+The application is MLflow's own. Only its start page gets a few lines of script, which set what MLflow keeps in the
+browser, where nothing is set yet: the address of the newest experiment, the columns of its table, and that the
+assistant does not open by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+import warnings
+import webbrowser
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+START_VARIABLE = "DLCLI_UI_START"  # the address to open, and the columns by experiment ID, as JSON
+STORE_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
+
+_SCRIPT = """<script>try {
+  const start = %s;
+  const absent = (key, value) => { if (localStorage.getItem(key) === null) localStorage.setItem(key, value) };
+  absent("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+  for (const [id, selectedColumns] of Object.entries(start.columns))
+    absent(`MLflowLocalStorage-1.1-ExperimentPage-["${id}"]-ReactComponentState`, JSON.stringify({selectedColumns}));
+  if (["", "#", "#/"].includes(location.hash) && start.address) location.hash = start.address;
+} catch {}</script>"""
+
+
+def with_start(app: App, start: MutableMapping[str, Any]) -> App:
+    """Return the application with the script in its start page; everything else passes unchanged."""
+    # The text is within a script: a name with `</script>` must not end it.
+    script = (_SCRIPT % json.dumps(start).replace("<", "\\u003c")).encode()
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
+            await app(scope, receive, send)
+            return
+        kept = [(name, value) for name, value in scope["headers"] if not re.match(rb"if-|range", name)]
+        begin: list[Message] = []
+        body = b""
+
+        async def collect(message: Message) -> None:
+            nonlocal body
+            if message["type"] == "http.response.start":
+                begin.append(message)
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            page = body.replace(b"<head>", b"<head>" + script, 1)
+            headers = [
+                (name, str(len(page)).encode() if name.lower() == b"content-length" else value)
+                for name, value in begin[0]["headers"]
+                if name.lower() != b"etag"
+            ]
+            await send({**begin[0], "headers": headers})
+            await send({"type": "http.response.body", "body": page})
+
+        await app({**scope, "headers": kept}, receive, collect)
+
+    return wrapped
+
+
+def main(port: int, open_it: bool) -> None:
+    """Serve until Ctrl-C, on this machine only."""
+    # Names of variables that `mlflow server` sets for its own processes.
+    from mlflow import server
+
+    uri = os.environ[STORE_VARIABLE]
+    os.environ[server.BACKEND_STORE_URI_ENV_VAR] = os.environ[server.REGISTRY_STORE_URI_ENV_VAR] = uri
+    os.environ.setdefault(server.ARTIFACT_ROOT_ENV_VAR, "mlflow-artifacts:/")
+    os.environ.setdefault(server.SERVE_ARTIFACTS_ENV_VAR, "true")
+    os.environ.setdefault(server.ARTIFACTS_DESTINATION_ENV_VAR, "./mlartifacts")
+    warnings.simplefilter("ignore")
+    from mlflow.server.fastapi_app import app
+
+    start = json.loads(os.environ.get(START_VARIABLE) or "{}")
+    wrapped = with_start(app, {"address": "", "columns": {}, **start})
+    running = uvicorn.Server(uvicorn.Config(wrapped, "127.0.0.1", port, log_level="warning"))
+    if open_it:
+        address = f"http://127.0.0.1:{port}/{start.get('address', '')}"
+        threading.Timer(1.0, webbrowser.open, [address]).start()
+    with suppress(KeyboardInterrupt):
+        running.run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:] == ["--open"])
