@@ -97,7 +97,7 @@ def _explain(value: Any, annotation: Any, error: Any) -> tuple[str, str]:
     # For a mapping or a list, this is the first word that is not among the choices.
     wrong = next((word for word in _words(value) if word not in choices), "") if choices else ""
     hint = did_you_mean(wrong, choices) if wrong else ""
-    if expected == ["text"] and isinstance(value, int | float) and not isinstance(value, bool):
+    if expected[:1] == ["text"] and isinstance(value, int | float) and not isinstance(value, bool):
         hint = "Quote text that looks like a number twice, as in 'run_name=\"1e3\"'."
     return f"should be {', or '.join(dict.fromkeys(expected))}, not {shown[:80]}", hint
 

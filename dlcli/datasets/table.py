@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.columns import kind_of
@@ -110,6 +112,7 @@ def load(
     if test_path is not None:
         test, more = drop_missing(_read_test(test_path, options, source, named), targets, missing_target)
         source, dropped = source.joined(test), dropped + more
+        source = replace(source, warnings=(*source.warnings, *test.warnings))
     times = source.split_column(time, "time")
     found = make_targets(source, targets, dict(kinds))
     if test_path is not None:
@@ -174,7 +177,7 @@ def _read_test(path: str, options: CellOptions, source: Source, named: set[str])
     raw = read_raw(typed(path), options, {*named, *source.frame.columns})
     needed = [column.name for column in source.columns if column.role != "left out"]
     raw.origin.require_all({f"dataset.test_path ({raw.origin.file.name})": needed})
-    return raw.read(source.columns)
+    return replace(raw.read(source.columns), warnings=raw.warnings)
 
 
 def _to_evaluate(
@@ -197,7 +200,10 @@ def _to_evaluate(
         classes=found.classes,
         targets=found.names,
         source=str(source.file),
-        notices=dropped_notices(dropped, len(source.frame), warns=True),
+        notices=(
+            *(Notice("doubts", 1, doubt.message, doubt.where, doubt.hint) for doubt in raw.warnings),
+            *dropped_notices(dropped, len(source.frame), warns=True),
+        ),
         columns=known,
     )
 

@@ -320,3 +320,19 @@ def test_the_row_order_of_a_folder_is_that_of_the_names(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "b")
     with pytest.raises(DataError, match="there is only one class: a"):
         load_texts(str(tmp_path))
+
+
+def test_folders_that_may_be_parts_or_classes_are_refused(tmp_path: Path) -> None:
+    make(tmp_path, *(f"seg_{part}/{label}/1.txt" for part in ("train", "test") for label in ("bad", "good")))
+    with pytest.raises(DataError, match="seg_test, seg_train may be parts or classes"):
+        read(tmp_path)
+    listing = list_class_folders(tmp_path, [".txt"], "texts", "a table", parts=False)
+    assert set(listing.labels) == {"seg_train", "seg_test"}
+
+
+def test_images_that_pillow_cannot_read_are_counted(tmp_path: Path) -> None:
+    make(tmp_path, "cat/1.txt", "dog/1.txt", "cat/2.heic", "dog/3.HEIC", "dog/4.svg")
+    notices = list_class_folders(tmp_path, [".txt"], "images", "a table").notices
+    assert [notice.text for notice in notices if notice.key == "unreadable_formats"] == [
+        "3 images of formats that cannot be read here left out: 2 .heic, 1 .svg"
+    ]

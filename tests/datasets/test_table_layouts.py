@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from dlcli.datasets.data import Data
+from dlcli.datasets.evaluation_only import Expected, evaluating
 from dlcli.datasets.table import load
 from dlcli.errors import DataError
 
@@ -34,6 +36,8 @@ def refused(text: str, target: str = "y", **options: object) -> DataError:
         "a,b,y\n1.5,u,no,\n2.5,v,yes,\n",
         '"a","b","y"\n"1",1.5,"u","no"\n"2",2.5,"v","yes"\n',
         "#a,b,y\n1.5,u,no\n2.5,v,yes\n",
+        "Flats of 2024\n\nby hand\na,b,y\n1.5,u,no\n2.5,v,yes\n",
+        "Flats of 2024,,\n,,\na,b,y\n1.5,u,no\n2.5,v,yes\n",
     ],
     ids=[
         "plain",
@@ -44,6 +48,8 @@ def refused(text: str, target: str = "y", **options: object) -> DataError:
         "commas of rows",
         "R",
         "header in a comment",
+        "title",
+        "title with commas",
     ],
 )
 def test_layouts_that_people_have(text: str) -> None:
@@ -168,4 +174,87 @@ def test_types_of_many_or_peculiar_names_stand_in_a_file() -> None:
     assert (
         "'number' is not a kind of column"
         in refused("a,y\n1,2\n2,3\n", types="types.yaml").problems[0].message
+    )
+
+
+def test_a_title_is_told_and_lines_are_counted_from_the_file() -> None:
+    title, rows = "|1x3 Cross validator\n", "1.5,u,no\n2.5,v,yes\n"
+    data = read("1.5,u,no\n2.5,v,yes\n", "c2")
+    Path("test.csv").write_text(title + rows)
+    data = load("t.csv", "c2", test_path="test.csv")
+    assert [(warning.message, warning.where) for warning in data.warnings] == [
+        ("1 line before the table skipped: |1x3 Cross validator", "test.csv:1")
+    ]
+    Path("test.csv").write_text(title + rows + "3.5,u,maybe\n")
+    with pytest.raises(DataError, match=r"test\.csv:4, column c2"):
+        load("t.csv", "c2", test_path="test.csv")
+
+
+def test_a_header_with_names_missing_is_no_title() -> None:
+    data = read("y,a,,\nno,1,2,3\nyes,3,4,5\n")
+    assert list(data.x) == ["a", "c2", "c3"]
+
+
+def test_words_and_numbers_aligned_by_blanks() -> None:
+    data = read("a    b     y\n1.5  low   no\n2.5  high  yes\n")
+    assert data.x["b"].tolist() == ["low", "high"]
+
+
+def test_a_separator_that_is_not_recognised_is_suggested() -> None:
+    text = "a^y\n1^no\n2^yes\n"
+    assert """'dataset.separator="^"'""" in refused(text).problems[0].hint
+    assert read(text, separator="^").x["a"].tolist() == [1, 2]
+
+
+def test_one_object_of_columns_is_no_table() -> None:
+    for text in ('{"a": [1, 2], "y": ["no", "yes"]}', '{"a": {"0": 1}, "y": {"0": "no"}}'):
+        Path("t.json").write_text(text)
+        with pytest.raises(DataError, match="holds lists or objects in the place of rows"):
+            load("t.json", "y")
+
+
+def test_a_hidden_sheet_is_not_read() -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["notes"])
+    book.active.sheet_state = "hidden"
+    for row in (["a", "long", "y"], [1, timedelta(hours=36), "no"], [2, timedelta(minutes=5), "yes"]):
+        book.create_sheet("data").append(row) if "data" not in book else book["data"].append(row)
+    book.save("t.xlsx")
+    data = load("t.xlsx", "y")
+    assert data.x["a"].tolist() == [1, 2]
+    assert data.x["long"].tolist() == ["36:00:00", "0:05:00"]
+    assert data.warnings[0].message == "has 1 more sheet; the first that is not hidden is read: data"
+
+
+def test_types_of_extensions_are_refused() -> None:
+    periods = pd.period_range("2024-01", periods=2, freq="M")
+    pd.DataFrame({"a": [1, 2], "month": periods, "y": ["no", "yes"]}).to_parquet("t.parquet")
+    with pytest.raises(DataError, match="column month") as caught:
+        load("t.parquet", "y")
+    assert "'dataset.drop=[month]'" in caught.value.problems[0].hint
+    assert list(load("t.parquet", "y", drop=["month"]).x) == ["a"]
+
+
+def test_evaluation_leaves_out_rows_without_a_target_as_training_does() -> None:
+    text = "a,y\n" + "".join(f"{n},{'' if n % 6 == 5 else 'yes' if n % 2 else 'no'}\n" for n in range(60))
+    columns = read(text, missing_target="drop").columns
+    with evaluating(Expected("categorical", columns)):
+        data = read(text, missing_target="drop")
+        assert "the target is missing" in refused(text).problems[0].message
+    assert len(data) == 50
+    assert [(notice.key, notice.count, notice.warns) for notice in data.notices] == [
+        ("missing_targets", 10, True)
+    ]
+
+
+def test_classes_without_training_rows_are_told() -> None:
+    rows = "".join(f"{n},{'train' if n < 40 else 'test'},{'Yes' if n % 2 else 'no'}\n" for n in range(60))
+    data = read("a,part,y\n" + rows + "60,test,yes\n", split="part")
+    (notice,) = data.notices
+    assert notice.text == "1 of 61 rows are of classes that no training row has: yes"
+    assert notice.hint == "Did you mean Yes?"
+    assert (
+        "has no training rows"
+        in refused("a,part,y\n1,test,no\n2,val,yes\n", split="part").problems[0].message
     )

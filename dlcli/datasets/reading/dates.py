@@ -152,11 +152,9 @@ def some_lack_zone(values: pa.Array) -> bool:
 
 
 def _is_year_first(values: pa.Array) -> bool:
-    """Return whether the first of three numbers varies less than the last: years of two digits rather than days."""
-    first, last = (
-        pc.count_distinct(pc.utf8_slice_codeunits(values, start, start + 2)).as_py() for start in (0, 6)
-    )
-    return bool(first < last)
+    """Return whether the first of three numbers may be the year: it varies less than the last, or that is always 01."""
+    first, last = (pc.unique(pc.utf8_slice_codeunits(values, start, start + 2)) for start in (0, 6))
+    return len(first) < len(last) or last.to_pylist() == ["01"]
 
 
 def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:

@@ -24,7 +24,7 @@ from dlcli.datasets.tables.source import RawTable, Source, check_unique_names
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import kind_at, list_names
 
-_TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "")
+_TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".train", ".test", "")
 _PARQUET, _LINES, _EXCEL = (".parquet", ".pq"), (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm")
 
 

@@ -156,8 +156,9 @@ def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:
         return any("  " in row.strip() or row[:1] in " \t" for row in rows)
     if any(len(row) >= max(widths) for row in split_rows(rows, chosen)):
         return False
-    numbers = sum(bool(NUMBER.fullmatch(cell)) for row in cells for cell in row)
-    return 4 * numbers >= sum(map(len, cells))
+    below = cells[1:] or cells  # the first row may be the header
+    numbers = sum(bool(NUMBER.fullmatch(cell)) for row in below for cell in row)
+    return 4 * numbers >= sum(map(len, below))
 
 
 def _aligned(line: str) -> str:

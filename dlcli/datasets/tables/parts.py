@@ -49,6 +49,12 @@ def parts_of(source: Source, column: str | None, first: int | None = None) -> Ow
             source.place(int((codes == code).argmax()), str(column)),
             f"Use {SHOWN}, or fold numbers.",
         )
+    if "train" not in parts:
+        raise DataError(
+            f"the column has no training rows: its words are {', '.join(map(str, words))}",
+            f"{source.file}, column {column}",
+            f"Use {SHOWN}.",
+        )
     of_rows = np.array(parts, dtype=object)[codes].astype(str)
     if test_file is not None:
         if (of_rows[:first] == "test").any():

@@ -105,6 +105,7 @@ def test_numbers_as_dates(numbers: list[int], pattern: str | None) -> None:
 def test_years_of_two_digits_in_front_that_may_be_days() -> None:
     values = pa.array(["24-01-05", "24-02-17", "23-03-28"])
     assert [found.patterns for found in find_dates(values)] == [("%d-%m-%y",), ("%y-%m-%d",)]
+    assert len(find_dates(pa.array(["15-01-01", "16-02-01"]))) == 2
     assert [found.patterns for found in find_dates(values, day_first=True)] == [("%d-%m-%y",)]
     assert [found.patterns for found in find_dates(pa.array(["05-01-24", "17-02-24"]))] == [("%d-%m-%y",)]
 
