@@ -44,6 +44,12 @@ WORDS: dict[str, Callable[[Draw], object]] = {
     "shares": lambda draw: [f"{value:.1f} %" for value in draw.random(ROWS)],
     "days first": lambda draw: dates(draw, "%d/%m/%Y"),
     "months by name": lambda draw: dates(draw, "%d %b %Y"),
+    "losses": lambda draw: [
+        f"{abs(value):.2f}{'-' if value < 0 else ''}" for value in draw.normal(0, 5000, ROWS)
+    ],
+    "dashes": lambda draw: dates(draw, "%m-%d-%Y"),
+    "months in German": lambda draw: [day.replace("May", "Mai") for day in dates(draw, "%d. %b %Y")],
+    "log times": lambda draw: dates(draw, "%d/%b/%Y:10:00:00 +0100"),
     "compact dates": lambda draw: dates(draw, "%Y%m%d"),
 }
 
@@ -111,6 +117,8 @@ def test_the_test_rows_read_back_give_the_recorded_figures(name: str, seed: int)
     assert (kinds["booleans"], kinds["codes"], kinds["thousands"], kinds["days first"], kinds["flags"]) == (
         "boolean", "categorical", "numeric", "date", "boolean",
     )  # fmt: skip
+    assert kinds["losses"] == "numeric"
+    assert {kinds[name] for name in ("dashes", "months in German", "log times", "compact dates")} == {"date"}
 
 
 def flats() -> pd.DataFrame:
