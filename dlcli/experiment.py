@@ -22,7 +22,7 @@ from dlcli.checks.task_fit import check_monitored
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.compose import Composed, Draft, draft
 from dlcli.config.folders import user_folders
-from dlcli.config.overrides import quoted
+from dlcli.config.pasted import quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.target_types import with_type_problems
 from dlcli.cross_validation.choice import searches_in_folds

@@ -1,6 +1,8 @@
-"""Format numbers, sizes and durations."""
+"""Format numbers, sizes, durations and lines for a shell."""
 
 from __future__ import annotations
+
+import shlex
 
 REDRAW_SECONDS = 0.2  # interval between updates of the terminal
 
@@ -41,3 +43,23 @@ def age_text(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def shell_line(*words: str) -> str:
+    """Return a line that a shell divides into these words again."""
+    return " ".join(map(_shell_word, words))
+
+
+def _shell_word(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    # Messages make control characters visible, so that the shell has to be given their escapes.
+    return f"$'{''.join(map(_shell_character, word))}'"
+
+
+def _shell_character(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return f"\\x{ord(character):02x}" if character < "\x80" else f"\\U{ord(character):08x}"

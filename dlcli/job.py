@@ -76,6 +76,7 @@ class Job:
             outputs for it.
         keep_last: whether the last epoch counts as the best, since there are no rows to choose it by.
         times_rows: whether to measure the network's latency.
+        final_test: number of the rows that are set aside for the final test; 0 if they are the split's own test rows.
     """
 
     config: dict[str, Any]
@@ -85,6 +86,7 @@ class Job:
     slim: bool = False
     keep_last: bool = False
     times_rows: bool = False
+    final_test: int = 0
 
     def __post_init__(self) -> None:
         if (
@@ -243,7 +245,16 @@ def _train(
                 **_fit_arguments(replace(job, config=config), parts),
                 listen=partial(_record, recorder, listen),
                 description=panel_rows(
-                    data, split, network, parts.fitted, parts.task, summary, run_dir, parts.columns, job.slim
+                    data,
+                    split,
+                    network,
+                    parts.fitted,
+                    parts.task,
+                    summary,
+                    run_dir,
+                    parts.columns,
+                    is_fold=recorder.ledger.kind == "fold",
+                    final_test=job.final_test,
                 )
                 | cached
                 | describe_solver(config)

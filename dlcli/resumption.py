@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from dlcli.checks.extension import find_length_problems
 from dlcli.checks.trainer import find_refused
 from dlcli.config.environment import check_set, reads_environment
-from dlcli.config.overrides import parse, quoted
+from dlcli.config.overrides import parse
+from dlcli.config.pasted import quoted
 from dlcli.config.plain_secrets import move_secrets, words_text
 from dlcli.config.recorded_config import check_values
 from dlcli.config.validate import validate

@@ -84,7 +84,7 @@ def test_mlflow_has_the_same_record(trained: Result) -> None:
         assert len(client.get_metric_history(trained.run_id, name)) == 12
     assert any(name.startswith("system/") for name in run.data.metrics)
     contexts = {tag.value for given in run.inputs.dataset_inputs for tag in given.tags}
-    assert contexts == {"training", "validation", "testing"}
+    assert contexts == {"train", "val", "final test"}
 
 
 def test_predictions_are_those_of_the_judged_rows(trained: Result) -> None:

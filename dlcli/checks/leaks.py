@@ -14,7 +14,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.texts import Texts
 from dlcli.errors import Problem
-from dlcli.splits.split import Split, goes_forward
+from dlcli.splits.split import Split, goes_forward, test_words
 
 # Rows on which sums of two columns are compared with the target first; pairs that match are compared on all rows.
 _FEW = 64
@@ -33,13 +33,14 @@ _EQUAL = {
 }
 
 
-def find_duplicates(data: Data, split: Split) -> Iterator[Problem]:
-    """Yield a warning for test or validation rows whose inputs are also among the training rows."""
+def find_duplicates(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
+    """Yield a warning for test or validation rows of the first split whose inputs are also among its training rows."""
+    split = splits[0]
     codes = _codes(data.x) if data.kind in _EQUAL else None
     if codes is None:
         return
     trained = codes[split.train]
-    for part, rows in (("test", split.test), ("validation", split.val)):
+    for part, rows in ((test_words(len(splits) > 1), split.test), ("val", split.val)):
         again = int(np.isin(codes[rows], trained).sum())
         if again and again >= _MANY * len(rows):
             noun, how = _EQUAL[data.kind]
@@ -54,7 +55,7 @@ def find_duplicates(data: Data, split: Split) -> Iterator[Problem]:
 def _together(x: Any) -> str:
     """Return a second remedy for duplicates: groups. A column of texts can serve as the column of groups."""
     if isinstance(x, Texts) and x.name:
-        settings = f"dataset=text dataset.text={x.name} dataset.group={x.name}"
+        settings = " ".join(["dataset=text", pasted("dataset.text", x.name), pasted("dataset.group", x.name)])
         return f", or keep them in one group: {settings} (and cv=group_kfold for folds)"
     if isinstance(x, pd.DataFrame):
         return ", or keep them in one group: dataset.group and cv=group_kfold"
@@ -196,7 +197,7 @@ def find_time_leaks(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
                 yield Problem(
                     "holds dates that the split ignores: some training rows are later than evaluation rows",
                     f"column {name}",
-                    f"If the model will be used on later rows, split in time: dataset.time={name}.",
+                    f"If the model will be used on later rows, split in time: {pasted('dataset.time', str(name))}.",
                 )
 
 

@@ -20,7 +20,7 @@ from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.texts import Texts
 from dlcli.datasets.windows import History
 from dlcli.errors import Problem
-from dlcli.splits.split import Split, in_time
+from dlcli.splits.split import Split, in_time, test_words
 
 # At most this many rows are used for the checks of single columns, to bound their time.
 _ROWS = 100_000
@@ -99,7 +99,7 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     rows = np.arange(0, len(data), -(-len(data) // _ROWS))
     sample = take(data.x, rows) if isinstance(data.x, pd.DataFrame) else pd.DataFrame()
     yield from find_target_leaks(sample, data, rows)
-    yield from find_duplicates(data, splits[0])
+    yield from find_duplicates(data, splits)
     yield from find_time_leaks(data, splits)
     yield from _useless(sample)
     yield from _sentinels(sample)
@@ -165,7 +165,7 @@ def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from _absent(data, [split.train for split in splits], "training", 0)
     # A part with fewer rows than classes (as in leave-one-out) cannot contain them all.
     tests = [split.test for split in splits if len(split.test) >= len(counts)]
-    yield from _absent(data, tests, "test", len(tests) // 2)
+    yield from _absent(data, tests, test_words(len(splits) > 1), len(tests) // 2)
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[least] * _IMBALANCED < counts[most]:
         yield Problem(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.habits import assignment
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices
 from dlcli.datasets.tables.files import read_table
 from dlcli.errors import DlcliError, Problem
@@ -26,5 +26,5 @@ def with_columns(problems: Sequence[Problem], dataset: Mapping[str, Any]) -> lis
     except (DlcliError, OSError):  # the file's own problem is reported once there is a target
         return list(problems)
     offered = choices(names).replace("Choices:", "Its columns:")
-    hint = f"Add the column to predict, such as {assignment(_TARGET, names[-1])}. {offered}"
+    hint = f"Add the column to predict, such as {pasted(_TARGET, names[-1])}. {offered}"
     return [replace(p, hint=hint) if p in missing else p for p in problems]

@@ -50,7 +50,7 @@ def compare(
         if left_out:
             terminal.note(f"{counted(left_out, 'setting')} that not all of them have; --json lists them.")
         figures = {k: ["-" if v is None else number(v) for v in row] for k, row in found.figures.items()}
-        terminal.table(columns(figures), title="held-out rows")
+        terminal.table(columns(figures), title=found.rows)
         for pair in found.pairs:
             tests = ", ".join(f"{name} p = {p:.2g}" for name, p in pair.p.items())
             terminal.sentence(f"{pair.words} ({tests}).")

@@ -35,6 +35,8 @@ def eval(  # the command's name
     with session(json, supervised=True) as terminal:
         from dlcli.files.paths import display
         from dlcli.runner import evaluate as runner
+        from dlcli.splits.split import test_words
+        from dlcli.tracking.ledger import Ledger
 
         result = runner.evaluate(
             run,
@@ -50,6 +52,8 @@ def eval(  # the command's name
             return
         on = f" on {display(file)}" if file else ""
         title = f"{result.run_name}, from its saved model{on}"
-        terminal.results(result.metrics, title=title, baselines=result.baselines)
+        is_fold = Ledger.load(result.run_dir).kind == "fold"
+        headings = {"test": "new rows" if file else test_words(is_fold)}
+        terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
         for message in result.messages:
             terminal.sentence(message)

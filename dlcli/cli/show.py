@@ -59,7 +59,7 @@ def _experiment(
 ) -> None:
     from dlcli.config.annotated import annotated
     from dlcli.config.compose import compose
-    from dlcli.config.overrides import quoted
+    from dlcli.config.pasted import quoted
     from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 
     flags = [f"runs_dir={quoted(str(runs_dir))}"] if runs_dir else []

@@ -39,7 +39,7 @@ def sweep(
     Each trial is a child run of the sweep. `dlcli resume` continues a sweep that was stopped.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli.config.overrides import quoted
+        from dlcli.config.pasted import quoted
         from dlcli.runner import sweep as runner
         from dlcli.terminal.progress import Progress
 

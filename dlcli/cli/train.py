@@ -37,7 +37,7 @@ def train(
     """
     with session(json, supervised=True) as terminal:
         from dlcli.config.misspelt import refuse_misspelt
-        from dlcli.config.overrides import quoted
+        from dlcli.config.pasted import quoted
 
         flags = {
             "executor.jobs": jobs,

@@ -16,6 +16,7 @@ from dlcli.errors import CorruptRun, InputError
 from dlcli.runs.folder import OpenedRun, open_run
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_config, read_split
+from dlcli.splits.split import test_words
 from dlcli.statistics.paired import (
     Difference,
     corrected_paired_t,
@@ -59,6 +60,7 @@ class Comparison:
         pairs: Tested pairs; empty if the runs cannot be paired.
         ranking: Ranking of three or more cross-validated runs; None for fewer, or a metric of unknown direction.
         refusal: Why the runs cannot be paired, or None.
+        rows: What the figures are computed on, in words: held-out rows, final test rows of hold-outs, or both.
     """
 
     runs: tuple[str, ...]
@@ -68,6 +70,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     ranking: Ranking | None
     refusal: str | None
+    rows: str = "held-out rows"
 
     def to_json(self) -> dict[str, Any]:
         """Return the `--json` document."""
@@ -135,7 +138,9 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
             table = np.array([[fold[metric] for fold in run.folds] for run in runs]).T
             ranking = friedman(table, higher_is_better=scale.better == "higher")
     labels = tuple(run.label for run in runs)
-    return Comparison(labels, _settings(opened), figures, metric, tuple(pairs), ranking, refusal)
+    whose = {f"{test_words(Ledger.load(run.folders[0]).kind == 'fold')} rows" for run in runs}
+    rows = " and ".join(sorted(whose))
+    return Comparison(labels, _settings(opened), figures, metric, tuple(pairs), ranking, refusal, rows)
 
 
 def _check_different(refs: Sequence[str], opened: Sequence[OpenedRun]) -> None:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlcli.config.folders import groups, options
-from dlcli.config.overrides import quoted
-from dlcli.config.plain_secrets import written_words
+from dlcli.config.pasted import assignment, dlcli_line
 from dlcli.errors import Problem
 
 # Commands that compose a configuration.
@@ -113,19 +111,6 @@ class _Meant:
     words: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
     target_follows: bool = False
-
-
-def assignment(key: str, text: str) -> str:
-    """Return the override that sets a key to a text, quoted where the grammar would read something else."""
-    word = re.fullmatch(r"[A-Za-z_./][\w./-]*", text, re.ASCII)
-    if word and text.lower() not in ("null", "true", "false", "nan", "inf"):
-        return f"{key}={text}"
-    return f"{key}={quoted(text)}"
-
-
-def dlcli_line(*words: str) -> str:
-    """Return the shell command `dlcli WORDS`, which can be pasted."""
-    return shlex.join(["dlcli", *written_words(words)])
 
 
 def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcli.config.plain_secrets import written_words
+from dlcli.config.pasted import dlcli_line
 from dlcli.config.project import default_runs_dir
 from dlcli.errors import DlcliError
 from dlcli.files.paths import display
@@ -22,7 +21,7 @@ RUNS_DIR_VARIABLE = "DLCLI_RUNS_DIR"
 
 def next_command(*words: str, runs_dir: str | Path) -> str:
     """Return the shell command `dlcli WORDS`, with `--runs-dir` if `runs_dir` is not the default folder."""
-    return shlex.join(["dlcli", *written_words(words), *_place(Path(runs_dir).absolute())])
+    return dlcli_line(*words, *_place(Path(runs_dir).absolute()))
 
 
 def resume_command(ledger: Ledger, *overrides: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from dlcli.config.pasted import as_text
 from dlcli.errors import Problem, first_line
+from dlcli.formatting import shell_line
 
 # Keys that hold a search space.
 _SPACES = ("sweep.space", "cv.space")
@@ -66,13 +67,6 @@ def leaves(setting: Setting) -> Iterator[Setting]:
             yield from leaves(replace(setting, key=f"{setting.key}.{key}", value=item))
     else:
         yield setting
-
-
-def quoted(text: str) -> str:
-    """Quote a text (a path with spaces, commas or quotes, for example) so that the grammar reads it literally."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    return QuotedString(text, Quote.single).with_quotes()
 
 
 def _refused(text: str, parsed: Any) -> Problem | None:
@@ -148,9 +142,7 @@ def _is_within(quote: str, text: str) -> bool:
 def _twice_quoted(text: str) -> str:
     """Return an override quoted twice: its value for Hydra's grammar, and all of it for the shell."""
     key, _, value = text.partition("=")
-    if any(character in value for character in "'\"\\"):
-        return shlex.quote(f"{key}={quoted(value)}")
-    return f"'{key}=\"{value}\"'"
+    return shell_line(f"{key}={as_text(value)}")
 
 
 def _left_open(text: str) -> str:

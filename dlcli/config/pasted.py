@@ -1,51 +1,103 @@
-"""Settings in messages, in a form that can be pasted into a shell."""
+"""Overrides and commands as messages show them: pasted into a shell, they mean what they say, whatever a name contains.
+
+Hydra's grammar and the shell both read quotes, blanks and brackets, and OmegaConf reads `${`. Every message that shows
+a setting with a name of the user in it therefore gets it from here; `tests/config/test_shown_commands.py` runs them.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Words that Hydra's grammar reads as other types.
-_TYPED = re.compile(r"(?i)null|true|false|nan|[-+]?inf|[-+]?[\d.][\d._]*(e[-+]?\d+)?")
+from dlcli.config.plain_secrets import written_words
+from dlcli.formatting import shell_line
+
+# Words of the grammar that are no texts.
+_NO_TEXTS = ("null", "true", "false", "nan", "inf")
+
+# What a key of a mapping may contain in the grammar, which knows no quotes there, and what needs a backslash.
+_KEY = re.compile(r"[A-Za-z_/\-\\+.$%*@?|()\[\]{}:=, ][\w/\-\\+.$%*@?|()\[\]{}:=, ]*", re.ASCII)
+_ESCAPED = re.compile(r"[\\()\[\]{}:=, ]")
 
 
 def pasted(key: str, value: Any) -> str:
-    """Return the setting `KEY=VALUE` as one word of a shell, in which Hydra's grammar reads this value.
+    """Return the override `key=value` as one word for a shell: `'dataset.drop=[a, b]'`."""
+    return shell_line(override(key, value))
 
-    Args:
-        key: the key.
-        value: a text, number or boolean, or a list or a dictionary of them.
+
+def dlcli_line(*words: str) -> str:
+    """Return the shell command `dlcli WORDS`, which can be pasted; secrets in the words are replaced."""
+    return shell_line("dlcli", *written_words(words))
+
+
+def override(key: str, value: Any) -> str:
+    """Return the override that sets a key to a value: a text, a number, a list or a mapping.
+
+    Names are texts, whatever they contain: `null` and `${x}` are not read as something else.
     """
-    if isinstance(value, Mapping) and not all(map(_is_name, value)):
-        lines = "; ".join(f"{json.dumps(name, ensure_ascii=False)}: {item}" for name, item in value.items())
-        return f"{key}=FILE.yaml with the line {lines}"
-    word = f"{key}={_written(value)}"
-    return word if re.fullmatch(r"[\w./=+:@%-]+", word, re.ASCII) else shlex.quote(word)
+    if isinstance(value, Mapping) and key != "dataset.types" and not all(map(is_key, value)):
+        (value,) = value.values()  # such a name cannot be a key: what is given is for all columns
+    return f"{key}={_in_grammar(value)}"
 
 
-def _written(value: Any) -> str:
+def assignment(key: str, text: str) -> str:
+    """Return the override that sets a key to a text that a user has typed, in which `${...}` keeps its meaning."""
+    return f"{key}={_text(text)}"
+
+
+def quoted(text: str, quote: str = "'") -> str:
+    r"""Quote a text (a path with spaces, commas or quotes, for example) so that the grammar reads it literally.
+
+    A quote within it, and the backslashes before a quote, are escaped by backslashes; other backslashes are not.
+    """
+    escaped = re.sub(
+        rf"(\\*)({quote}|$)", lambda found: found[1] * 2 + (f"\\{quote}" if found[2] else ""), text
+    )
+    return f"{quote}{escaped}{quote}"
+
+
+def is_key(name: str) -> bool:
+    """Return whether a mapping of the grammar can have this key; others are written as JSON, in a text."""
+    return bool(_KEY.fullmatch(name)) and name.strip() == name and name.lower() not in _NO_TEXTS
+
+
+def as_text(text: str) -> str:
+    """Quote a text for the grammar by the quotes that need the fewest others: a shell adds single ones around it."""
+    return quoted(text, "'" if '"' in text else '"')
+
+
+def _in_grammar(value: Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str):
+        return _text(_literal(value))
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_name(name)}: {_written(item)}' for name, item in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_written, value))}]"
-    if not isinstance(value, str):
-        return f"{value:g}"
-    if re.fullmatch(r"[A-Za-z_][\w./-]*|[\w-]+", value, re.ASCII) and not _TYPED.fullmatch(value):
-        return value
-    text = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    ends = len(text) - len(text.rstrip("\\"))
-    return f'"{text}{ends * chr(92)}"'
+        if not all(map(is_key, value)):  # `dataset.types` takes a mapping as text
+            return quoted(_literal(json.dumps(dict(value), ensure_ascii=False)))
+        pairs = (f"{_ESCAPED.sub(_escape, name)}: {_in_grammar(item)}" for name, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, Sequence):
+        return f"[{', '.join(map(_in_grammar, value))}]"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value)
 
 
-def _is_name(name: str) -> bool:
-    """Return whether Hydra's grammar has a form for a name as a key of a dictionary."""
-    return bool(re.fullmatch(r"[\w /+.$%*@?|()\[\]{},:=\\-]+", name, re.ASCII)) and name == name.strip()
+def _text(text: str) -> str:
+    is_word = re.fullmatch(r"(?=.*\w)[A-Za-z_./][\w./-]*", text, re.ASCII)
+    if is_word and text.lower() not in _NO_TEXTS:
+        return text
+    return as_text(text)
 
 
-def _name(name: str) -> str:
-    return re.sub(r"([,:()\[\]{}=\\])", r"\\\1", name)
+def _literal(text: str) -> str:
+    r"""Escape `${`, which OmegaConf would replace, by a backslash; backslashes before it are doubled."""
+    return re.sub(r"(\\*)\$\{", lambda found: f"{found[1] * 2}\\${{", text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"

@@ -115,4 +115,6 @@ class Estimation:
 
     def job(self, run_dir: Path, fold: Fold, config: dict[str, Any] | None = None) -> Job:
         """Return the job of a training run."""
-        return Job(config or self.config, str(run_dir), fold.seed, self.code, slim=not self.is_single)
+        aside = 0 if shares_rows(fold.split.test, self.final_test) else len(self.final_test)
+        settings = config or self.config
+        return Job(settings, str(run_dir), fold.seed, self.code, slim=not self.is_single, final_test=aside)

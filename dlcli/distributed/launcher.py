@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 
-from dlcli.config.plain_secrets import written_words
+from dlcli.config.pasted import dlcli_line
 from dlcli.errors import ConfigError
 
 # Variables that torchrun sets in each process, and rank 0 in the ranks that it starts.
@@ -37,7 +36,7 @@ def refuse_allocation() -> None:
     interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # Lightning ignores SLURM then
     if by_node or interactive or not tasks.isdecimal() or int(tasks) < 2:
         return
-    line = shlex.join(["dlcli", *written_words(sys.argv[1:])])
+    line = dlcli_line(*sys.argv[1:])
     raise ConfigError(
         f"SLURM_NTASKS={tasks}: the allocation is for several tasks, and this is one process",
         "SLURM_NTASKS",

@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dlcli.config.folders import extend_path, user_folders
 from dlcli.errors import CorruptRun
 from dlcli.files.paths import display, is_file, resolved, typed
 from dlcli.files.regular import os_reason, read_regular
+from dlcli.formatting import shell_line
 from dlcli.gate.documents import read_text
 from dlcli.gate.gate import RUNS_CODE, Gate, targets
 from dlcli.gate.seal import is_sealed
@@ -67,7 +67,8 @@ class Claim:
     def to_read(self) -> Gate:
         """Return the gate for using the run's model and data.
 
-        The run's own code is trusted if the same files are in a folder given by the user.
+        The run's own code is trusted if the same files are in a folder given by the user; for a run with the user's
+        seal, that is also ./conf or a folder that the run was started with.
 
         Raises:
             CorruptRun: A file in such a folder has changed since the run was created.
@@ -75,7 +76,7 @@ class Claim:
         if self.trust:
             return self._opened()
         sealed = self._is_sealed()
-        folders = self._named() or (self._beside() if sealed else ())
+        folders = self._named() or ((self._beside() or self.recorded()) if sealed else ())
         own = _unchanged(self._code(), [folder.parent for folder in folders])
         extend_path(folders if own else ())
         read = variables(self._text(CONFIG_FILE)) if sealed else set()
@@ -106,7 +107,7 @@ class Claim:
             return Gate(str(self.folder), sealed=True, names=names, written=self._written(sealed)), folders
         own = _unchanged(self._code(), [folder.parent for folder in self._named()])
         extend_path(folders if own else ())
-        run = shlex.quote(display(self.folder.parent))
+        run = shell_line(display(self.folder.parent))
         hint = f"{RUNS_CODE}\n{_UNSEALED} dlcli {command} {run} -C DIR\nOr: dlcli {command} {run} --trust"
         return Gate(str(self.folder), own=own, written=self._written(sealed), hint=hint), folders
 

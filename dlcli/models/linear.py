@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from dlcli.models.token_counts import TokenCounts
 
 
 class Linear(nn.Module):
@@ -49,6 +51,13 @@ class Linear(nn.Module):
             nn.init.zeros_(parameter)
         self.register_load_state_dict_pre_hook(_without_vectors)
 
+    def for_solving(self, batches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return batches for many evaluations: tokens become one sparse matrix of counts, other rows stay."""
+        if not isinstance(self.layers, BagOfTokens) or not batches or "x_cat" in batches[0]:
+            return list(batches)
+        x = TokenCounts(batches, self.layers.weights.num_embeddings)
+        return [{"x": x, "y": torch.cat([batch["y"] for batch in batches])}]
+
     def forward(self, x: Tensor, x_cat: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
         """Map `(N, *input_shape)` (tokens `(N, T)`) and codes `(N, K)` of categories to `(N, num_outputs)`.
 
@@ -69,8 +78,10 @@ class BagOfTokens(nn.Module):
         self.weights = nn.EmbeddingBag(vocab_size, num_outputs, mode="sum", padding_idx=0)
         self.bias = nn.Parameter(torch.zeros(num_outputs))
 
-    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor | TokenCounts, counts: Tensor | None = None) -> Tensor:
         """Map tokens `(N, T)`, each of which occurs `counts` `(N, T)` times, to `(N, num_outputs)`."""
+        if isinstance(x, TokenCounts):
+            return x.sums(self.weights.weight) + self.bias
         weights = None if counts is None else counts.to(self.weights.weight.dtype)
         return self.weights(x, per_sample_weights=weights) + self.bias
 

@@ -12,6 +12,7 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
+from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint, near, question
 from dlcli.errors import ConfigError, Problem, first_line
 from dlcli.files.paths import typed
@@ -210,11 +211,9 @@ def _folder_hint(folder: Path) -> str:
         name, config = content["architecture"], content.get("pretrained_cfg", content)
     except (OSError, ValueError, LookupError):
         return f"{folder} has no config.json with an architecture: give model.architecture=NAME model.weights=FILE"
-    scale = [
-        f"'model.{key}={list(config[key])}'".replace(" ", "") for key in ("mean", "std") if config.get(key)
-    ]
+    scale = [pasted(f"model.{key}", list(config[key])) for key in ("mean", "std") if config.get(key)]
     file = next((folder / weights for weights in _WEIGHTS if (folder / weights).is_file()), "FILE")
-    return " ".join(["Give", f"model.architecture={name}", f"model.weights={file}", *scale])
+    return " ".join(["Give", pasted("model.architecture", name), pasted("model.weights", str(file)), *scale])
 
 
 def _no_arguments(architecture: str, options: Mapping[str, Any]) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from dlcli.datasets.reading.columns import Columns
 from dlcli.files.paths import display
 from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
-from dlcli.splits.split import Split, in_time
+from dlcli.splits.split import Split, in_time, test_words
 from dlcli.tasks.base import Task
 from dlcli.training.network import Network
 
@@ -60,18 +60,21 @@ def panel_rows(
     run_dir: Path,
     columns: Columns | None = None,
     is_fold: bool = False,
+    final_test: int = 0,
 ) -> dict[str, str]:
     """Return the panel's rows: data, task, split, preprocessing, how rows are read, model and the run's folder.
 
     `columns` are those of a table after fitting: which are left out, and whose categories training has seen. The test
-    rows of a fold are called held-out, and rows in no part of the split, such as final test rows, set aside.
+    rows of a fold are called held-out, those of other runs final test rows, of which a fold leaves `final_test` aside.
+    Other rows that are in no part of the split are counted as unused.
     """
     unseen = unseen_categories(data, split, columns)
-    names = {"test": "held-out"} if is_fold else {}
-    parts = [f"{rows:,} {names.get(part, part)}" for part, rows in split.sizes.items()]
-    if aside := len(data) - sum(split.sizes.values()):
-        parts.append(f"{aside:,} set aside")
-    sizes = ", ".join(parts)
+    sizes = {test_words(is_fold) if part == "test" else part: rows for part, rows in split.sizes.items()}
+    unused = len(data) - sum(sizes.values())
+    if final_test := min(final_test, unused):
+        sizes["final test"] = final_test
+    sizes |= {"unused": unused - final_test} if unused > final_test else {}
+    counts = ", ".join(f"{rows:,} {part}" for part, rows in sizes.items())
     order = ", split in time" if in_time(data, split) else ""
     frozen = summary.parameters - summary.trainable
     own = [notice.text for notice in notices_of(fitted.preprocessing)]
@@ -79,7 +82,7 @@ def panel_rows(
     trains = f" ({summary.trainable:,} trainable)" if frozen else ""
     return {
         **describe_question(data, task, columns),
-        "rows": sizes + order,
+        "rows": counts + order,
         **({"unseen": unseen[0].text} if unseen else {}),
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         **({"reading": reading} if reading else {}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,7 +37,7 @@ def resume(
     """Continue a run that was stopped, or extend a finished one, in the same runs and without repeating work."""
     with leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
-        uri = store_for_resuming(opened.ledger, shlex.split(resume_command(opened.ledger, *overrides)))
+        uri = store_for_resuming(opened.ledger, resume_command(opened.ledger, *overrides))
         gate, folders = opened.claim.to_resume(opened.config)
         with gate.closed():
             resumption = plan_resumption(opened, overrides)

@@ -75,7 +75,7 @@ def _records(data: Data, split: Split) -> list[DatasetRecord]:
     targets = {"classes": list(data.classes)} if data.classes else {"targets": list(data.targets)}
     profile = {"rows": len(data), **targets, **split.sizes}
     schema = {"kind": data.kind, "row_shape": list(data.x.shape[1:])}
-    contexts = {"training": split.train, "validation": split.val, "testing": split.test}
+    contexts = {"train": split.train, "val": split.val, "final test": split.test}
     return [
         DatasetRecord(
             data.name, f"{data.fingerprint[:16]}-{context[:5]}", data.source, context, schema, profile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from dlcli.errors import RunNotFound
 from dlcli.files.disk import write_errors
 from dlcli.files.unfinished import unfinished
+from dlcli.formatting import shell_line
 from dlcli.tracking.connection import (
     connect,
     is_server,
@@ -57,7 +57,7 @@ def fetch_run(ref: str, runs_dir: Path) -> Path | None:
         if artifacts is None or is_server(uri):
             _download(client, run.info.run_id, folder)
         elif artifacts != folder and (artifacts / LEDGER_FILE).is_file():
-            hint = f"Give its path: {shlex.quote(str(artifacts))}"
+            hint = f"Give its path: {shell_line(str(artifacts))}"
             raise RunNotFound(f"{ref} is in another runs folder", str(artifacts), hint)
     return folder if (folder / LEDGER_FILE).is_file() else None
 

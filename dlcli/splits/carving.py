@@ -34,7 +34,7 @@ def carve(
     With `labels`, the same share of each class is drawn as far as possible; classes with a single row count as rows of
     the largest class.
     """
-    count = round(size * len(rows))
+    count = _at_least_one(size, len(rows))  # a part that is asked for is never empty without a word
     if count in (0, len(rows)):
         nothing, everything = rows[:0], np.sort(rows)
         return (everything, nothing) if count == 0 else (nothing, everything)

@@ -41,6 +41,14 @@ _DAMAGED = (
 )
 
 
+def test_words(is_fold: bool) -> str:
+    """Return the name of a split's `test` rows for people: those of a fold are held-out, others the final test rows.
+
+    Keys of metrics are `test/...` in both cases.
+    """
+    return "held-out" if is_fold else "final test"
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Sorted row indices of one training run; no row is in two parts."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dlcli.config.overrides import quoted
+from dlcli.config.pasted import quoted
 
 # The largest number of values of a dimension that is counted (for a grid, and the number of points).
 _COUNTABLE = 10**9

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import TARGET
 from dlcli.config.compose import compose
-from dlcli.config.plain_secrets import written_words
+from dlcli.config.pasted import dlcli_line
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.experiment import decided_by_data, settled
 from dlcli.sweeps.objective import Objective
@@ -125,7 +124,7 @@ class SweepPlan:
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains one point as a separate experiment."""
         folders = [word for folder in self.conf_dirs for word in ("-C", str(folder))]
-        return shlex.join(["dlcli", "train", *folders, *written_words(self.words(params))])
+        return dlcli_line("train", *folders, *self.words(params))
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
         """Return the overrides of one point, without those that concern the search."""

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from dlcli.config.folders import PROJECT_FILE, options, shipped_folder, user_folders
 from dlcli.config.yaml_file import display
 from dlcli.errors import InputError, Problem
+from dlcli.formatting import shell_line
 
 Kind = Literal["model", "dataset", "experiment", "project"]
 
@@ -51,7 +52,7 @@ def scaffold(kind: str, name: str, folder: Path | None = None) -> Scaffold:
     files = _render(kind, name, root, conf, package)
     if not (conf / PROJECT_FILE).exists():
         files[conf / PROJECT_FILE] = _text("project/dlcli.yaml", {})
-    where = "" if conf == Path("conf").resolve() else f" -C {display(conf)}"
+    where = "" if conf == Path("conf").resolve() else f" {shell_line('-C', display(conf))}"
     return Scaffold(_write(files), f"dlcli train {_ARGUMENTS[kind].format(name)}{where}")
 
 
@@ -75,7 +76,7 @@ def _project(root: Path) -> Scaffold:
         **_render("dataset", names["iris"], root, conf, package),
         **_render("experiment", "baseline", root, conf, package, names),
     }
-    return Scaffold(_write(files), f"cd {display(root)} && dlcli train experiment=baseline")
+    return Scaffold(_write(files), f"{shell_line('cd', display(root))} && dlcli train experiment=baseline")
 
 
 def _render(

@@ -17,6 +17,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_WIDTH = 100  # wider panels are hard to read
+
+# Parts of a message that are pasted into a shell: a quoted override, and a command up to the end of its line. Their
+# blanks are not places to break a line at.
+_TO_PASTE = re.compile(
+    r"""(?<![^\s(])'[\w./@+~-]+=[^']*'(?:"'"'[^']*')*|: (?:\w+=\S+ )*(?:dlcli|srun|rm|mv) .*"""
+)
+_KEPT = "\ue000"
 
 
 class Terminal:
@@ -256,7 +264,8 @@ class Terminal:
         )
         lines: list[str] = []
         for line in text.split("\n"):
-            lines += wrapper.wrap(line) or [""]
+            wrapped = wrapper.wrap(_TO_PASTE.sub(lambda found: found[0].replace(" ", _KEPT), line))
+            lines += [part.replace(_KEPT, " ") for part in wrapped] or [""]
             wrapper.initial_indent = indent
         body = Text("\n".join(lines), style=style)
         body.stylize(lead_style, 0, len(lead))

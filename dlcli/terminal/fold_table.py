@@ -91,7 +91,9 @@ class FoldTable:
                 self._display.changed(much=True)
             else:
                 done = sum(line.state == "done" for line in self._lines)
-                figures = "  ".join(f"{name} {number(line.metrics[name])}" for name in self._main(line))
+                figures = "  ".join(
+                    f"{_shown(name)} {number(line.metrics[name])}" for name in self._main(line)
+                )
                 self._terminal.note(f"{line.name} ({done}/{len(self._lines)})  {figures}  {seconds:.1f} s")
 
     def _main(self, line: _Line) -> list[str]:
@@ -105,7 +107,8 @@ class FoldTable:
         names = self._shown()
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
         done = sum(line.state == "done" for line in self._lines)
-        for heading in (f"{done}/{len(self._lines)} done", "epoch", self._monitor, *names, "time"):
+        shown = map(_shown, names)
+        for heading in (f"{done}/{len(self._lines)} done", "epoch", self._monitor, *shown, "time"):
             table.add_column(heading, justify="left" if heading.endswith("done") else "right", no_wrap=True)
         for line in self._some():
             table.add_row(
@@ -128,8 +131,8 @@ class FoldTable:
         room -= taken(*(line.name for line in self._lines)) + taken(*map(_how_far, self._lines))
         shown = []
         for name in dict.fromkeys(name for line in self._lines for name in line.metrics):
-            if taken(name) <= room:
-                room -= taken(name)
+            if taken(_shown(name)) <= room:
+                room -= taken(_shown(name))
                 shown.append(name)
         return shown
 
@@ -139,6 +142,11 @@ class FoldTable:
         done = [line for line in self._lines if line.state == "done"]
         running = [line for line in self._lines if line.state not in ("waits", "done")][:_LINES]
         return [*done[-(_LINES - len(running)) :], *running]
+
+
+def _shown(name: str) -> str:
+    """Return a metric as the table calls it: each of its runs is a fold, whose `test` rows are held-out."""
+    return f"held-out {name.removeprefix('test/')}" if name.startswith("test/") else name
 
 
 def _how_far(line: _Line) -> str:

@@ -29,7 +29,7 @@ def tell_figures(terminal: Terminal, result: Result) -> None:
         folds = result.best.get("folds", 1)
         headings = {
             "val": f"val (mean of {folds} folds)" if folds > 1 else "val (best trial)",
-            "test": "test (refitted)",
+            "test": "final test (refitted)",
         }
         title = f"{result.run_name}, the winner"
         terminal.results(figures, title=title, baselines=result.baselines, headings=headings)
@@ -37,7 +37,7 @@ def tell_figures(terminal: Terminal, result: Result) -> None:
         terminal.table(_estimates(result), title=f"{result.run_name}, held-out rows")
     if result.best is None:
         title = f"{result.run_name}, refitted" if result.folds else f"{result.run_name}, best epoch"
-        headings = {"val": "val (before the refit)", "test": "final test"} if result.folds else {}
+        headings = {"test": "final test", **({"val": "val (before the refit)"} if result.folds else {})}
         terminal.results(result.metrics, title=title, baselines=result.baselines, headings=headings)
     for message in result.messages:
         terminal.sentence(message)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from itertools import count
 from pathlib import Path
 
 from dlcli.errors import DiskFull, DlcliError, StoreError
+from dlcli.formatting import shell_line
 
 JOURNALS = ("-journal", "-wal", "-shm")
 
@@ -55,7 +55,7 @@ def move_away(file: Path) -> str:
     """Return the shell command that renames a file with its journals."""
     kept = unused(file, "damaged")
     moves = [(file, kept), *((path, moved(path, file, kept)) for path in journals(file))]
-    return " && ".join(shlex.join(["mv", str(old), str(new)]) for old, new in moves)
+    return " && ".join(shell_line("mv", str(old), str(new)) for old, new in moves)
 
 
 def moved(journal: Path, file: Path, kept: Path) -> Path:

@@ -20,7 +20,7 @@ from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.tags import TAG_LENGTH
 
 SHOWN_FILE = "mlflow.json"
-CONTEXT_TAG = "mlflow.data.context"  # of an input: training, validation or testing
+CONTEXT_TAG = "mlflow.data.context"  # of an input: train, val or final test
 
 # Characters that MLflow does not accept in a param's name, but that a column's name may contain.
 _NO_NAME = re.compile(r"[^/\w.\- :]")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from dlcli.errors import InputError, StoreError
 from dlcli.files.paths import resolved
+from dlcli.formatting import shell_line
 from dlcli.tracking.connection import URI_VARIABLE, default_store, store_errors, tracking_uri
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import link_out, original_of, run_folder
@@ -52,7 +52,7 @@ def check_no_link_out(ledger: Ledger) -> None:
         raise InputError("is a link that leads out of the runs folder", str(link), hint)
 
 
-def store_for_resuming(ledger: Ledger, command: Sequence[str]) -> str:
+def store_for_resuming(ledger: Ledger, command: str) -> str:
     """Return the store for a resumed run: its runs folder's, or, if it is recorded in another, the one the user names.
 
     Args:
@@ -65,7 +65,7 @@ def store_for_resuming(ledger: Ledger, command: Sequence[str]) -> str:
     if ledger.tracking_uri is None:
         return default_store(ledger.runs_dir)
     if not os.environ.get(URI_VARIABLE):
-        line = f"{URI_VARIABLE}={shlex.quote(ledger.tracking_uri)} {shlex.join(command)}"
+        line = f"{URI_VARIABLE}={shell_line(ledger.tracking_uri)} {command}"
         raise StoreError(
             f"the run is not recorded in its runs folder's store, and {URI_VARIABLE} is not set",
             ledger.tracking_uri,

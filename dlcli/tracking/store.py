@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlcli.errors import DlcliError, StoreError
 from dlcli.files.disk import write_errors
+from dlcli.formatting import shell_line
 from dlcli.sanitize.escapes import shortened, visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.by_name import link_run
@@ -208,7 +208,7 @@ class Store:
             hint = "Choose another experiment_name."
             if found is not None:
                 restore = ["mlflow", "experiments", "restore", "-x", found.experiment_id]
-                line = f"MLFLOW_TRACKING_URI={shlex.quote(self.public_uri)} {shlex.join(restore)}"
+                line = f"MLFLOW_TRACKING_URI={shell_line(self.public_uri)} {shell_line(*restore)}"
                 hint = f"Choose another experiment_name, or restore it: {line}"
             raise StoreError(f"the experiment {name!r} is deleted", self.public_uri, hint)
         return found

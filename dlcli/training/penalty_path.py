@@ -15,6 +15,7 @@ from dlcli.distributed.collectives import summed
 from dlcli.errors import Diverged
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.tasks.base import Task
+from dlcli.training.curvature import Curvature, curvature_of, second_derivative
 from dlcli.training.fields import Fields
 from dlcli.training.network import Network
 
@@ -34,7 +35,7 @@ SOLVER_ADVICE = "Scale very large inputs, or train by steps: optimizer=adam call
 _FIRST_ITERATIONS = 5
 
 
-class PenaltyPath(LBFGS):
+class PenaltyPath(Optimizer):
     """Minimizes `loss + penalty / 2 * sum of squared weights` by L-BFGS; each step is a solution for a weaker penalty.
 
     Each call of `step` starts from the solution for the penalty before it and ends at the tolerance. An epoch of one
@@ -65,25 +66,20 @@ class PenaltyPath(LBFGS):
         factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
         last: Annotated[float, Ge(0)] = 1e-6,
         max_iter: Annotated[int, Ge(1)] = 1000,
-        tolerance: Annotated[float, Gt(0)] = 3e-6,
+        tolerance: Annotated[float, Gt(0)] = 1e-5,
         history_size: Annotated[int, Ge(1)] = 10,
         lr: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
-        super().__init__(
-            params,
-            lr=lr,
-            max_iter=max_iter,
-            max_eval=2 * max_iter,
-            tolerance_grad=1e-7,
-            tolerance_change=tolerance,
-            history_size=history_size,
-            line_search_fn="strong_wolfe",
-        )
         # In the group, which is part of the state that checkpoints contain.
-        self.param_groups[0] |= {
+        state = {
+            "lr": lr, "max_iter": max_iter, "history_size": history_size,
             "first": first, "factor": factor, "last": last, "tolerance": tolerance,
             "steps": 0, "penalty": first, "objective": 1.0, "iterations": 0,
         }  # fmt: skip
+        super().__init__(params, state)
+        # Of the rows, which the caller sets; and the mean second derivative of a row's loss by an output.
+        self.curvature: Curvature | None = None
+        self.second_derivative = 1.0
 
     @property
     def is_done(self) -> bool:
@@ -98,31 +94,49 @@ class PenaltyPath(LBFGS):
     @torch.enable_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
         """Solve for the next penalty. `closure` sets the gradients of the loss and returns it."""
-        group = self.param_groups[0]
+        (group,) = self.param_groups
         penalty = max(group["first"] * group["factor"] ** group["steps"], group["last"])
         weights = [parameter for parameter in group["params"] if parameter.ndim > 1]
+        change, variables = self.curvature, list(group["params"])
+        if change is not None:
+            changed = change.set(self.second_derivative, penalty).requires_grad_()
+            within = {id(parameter) for parameter in change.parameters}
+            variables = [changed, *(one for one in variables if id(one) not in within)]
 
         def penalized() -> Tensor:
+            if change is not None:
+                with torch.no_grad():
+                    change.apply(changed)
             loss = closure()
             with torch.no_grad():
                 for weight in weights:
                     if weight.grad is not None:
                         weight.grad.add_(weight, alpha=penalty)
                     loss = loss + penalty / 2 * weight.square().sum()
+                if change is not None:
+                    changed.grad = change.gradient()
             return loss
 
-        self.state.clear()  # the curvature of another penalty would mislead the first iterations
-        group["tolerance_change"] = group["tolerance"] * group["objective"]
-        iterations, most = 0, group["max_iter"]
+        # Of its own for each penalty: the curvature of another one would mislead the first iterations.
+        most = group["max_iter"]
+        solver = LBFGS(
+            variables,
+            lr=group["lr"],
+            max_iter=most,
+            max_eval=2 * most,
+            tolerance_grad=1e-7,
+            tolerance_change=group["tolerance"] * group["objective"],
+            history_size=group["history_size"],
+            line_search_fn="strong_wolfe",
+        )
+        iterations = 0
         while iterations < most:
-            group["max_iter"] = most - iterations
-            super().step(penalized)
-            before, iterations = iterations, self.state[group["params"][0]]["n_iter"]
+            solver.param_groups[0]["max_iter"] = most - iterations
+            solver.step(penalized)
+            before, iterations = iterations, solver.state[variables[0]]["n_iter"]
             # The first iterations know no curvature and may be short, so that several have to agree.
             if iterations == before or (iterations == before + 1 and iterations >= _FIRST_ITERATIONS):
                 break
-        group["max_iter"] = most
-        self.state.clear()
         loss = penalized()
         group |= {
             "steps": group["steps"] + 1, "penalty": penalty, "objective": float(loss), "iterations": iterations,
@@ -160,6 +174,11 @@ def solve_pieces(
     held = len(pieces) * sum(values.numel() for values in first.values()) <= _HELD_NUMBERS
     if held:
         pieces = [network.prepare(piece) for piece in pieces]
+        if hasattr(network.model, "for_solving"):
+            pieces = network.model.for_solving(pieces)
+    if isinstance(optimizer, PenaltyPath):
+        with torch.no_grad(), torch.autocast(first["y"].device.type, enabled=False):
+            _measure(optimizer, pieces, network, task, held)
     latest: list[tuple[Tensor, Tensor, Tensor]] = []
     value = 0.0
 
@@ -194,6 +213,16 @@ def solve_pieces(
                 raise
             raise _diverged(value) from error
     return latest
+
+
+def _measure(optimizer: PenaltyPath, pieces: Any, network: Network, task: Task, held: bool) -> None:
+    """Set the curvature of the rows, once for all penalties, and the second derivative at the present solution."""
+    if optimizer.curvature is None:
+        optimizer.curvature = curvature_of(network.model, (network(piece, prepared=held) for piece in pieces))
+    if optimizer.curvature is not None:
+        piece = next(iter(pieces))
+        outputs = network(piece, prepared=held)
+        optimizer.second_derivative = second_derivative(lambda one: task.loss(one, piece["y"]), outputs)
 
 
 def _diverged(loss: float) -> Diverged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun
 from dlcli.files.paths import display
+from dlcli.formatting import shell_line
 from dlcli.tracking.digests import MODEL_MANIFEST, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.manifest import MANIFEST_FILE, check_model
@@ -30,7 +30,7 @@ def _folder(ledger: Ledger) -> Path:
 
 
 def _start_over(ledger: Ledger) -> str:
-    folder = shlex.quote(display(_folder(ledger)))
+    folder = shell_line(display(_folder(ledger)))
     return f"Restore it from a backup, or start over with the same result: rm -r {folder} && {resume_command(ledger)}"
 
 

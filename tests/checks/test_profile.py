@@ -105,7 +105,7 @@ def test_rows_that_are_trained_on_and_judged() -> None:
     twice = Data("t", "table", pd.concat([data.x] * 2, ignore_index=True), np.tile(data.y, 2), targets=("y",))
     rows = np.arange(200)
     assert warned(twice, [Split(rows[:100], rows[:0], rows[100:])]) == [
-        ("dataset", "100 of 100 test rows are also among the training rows, value for value")
+        ("dataset", "100 of 100 final test rows are also among the training rows, value for value")
     ]
     assert warned(twice, [Split(rows[:50], rows[150:], rows[50:100])]) == []
 
@@ -116,12 +116,12 @@ def test_rows_that_are_trained_on_and_judged() -> None:
         (
             "tokens",
             Texts.of(["free", "hello"] * 10),
-            "10 of 10 test texts are also among the training texts",
+            "10 of 10 final test texts are also among the training texts",
         ),
         (
             "image",
             np.zeros((20, 3, 3), np.uint8),
-            "10 of 10 test images are also among the training images",
+            "10 of 10 final test images are also among the training images",
         ),
     ],
     ids=["texts", "images"],

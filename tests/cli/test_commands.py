@@ -31,7 +31,7 @@ def test_train_says_what_it_does_and_what_came_of_it(trained: Result, runs: Path
     assert trained.exit_code == 0, trained.output
     for text in (
         "iris: 150 rows, 3 classes",
-        "102 train, 18 val, 30 test",
+        "102 train, 18 val, 30 final test",
         "MLP, 403 parameters",
         "fitted on 102 of 150 rows; 0 validation or test rows seen",
         "multiclass, loss CrossEntropy",

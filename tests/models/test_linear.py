@@ -33,3 +33,22 @@ def test_weights_of_a_model_with_category_vectors_mean_the_same() -> None:
     model.load_state_dict(former.state_dict())
     x, codes = torch.randn(6, 2), torch.tensor([[0, 1], [1, 2], [2, 0], [3, 1], [4, 2], [1, 1]])
     torch.testing.assert_close(model(x, codes), former(x, codes))
+
+
+def test_token_counts_give_the_outputs_and_gradients_of_the_tokens() -> None:
+    model = Linear((1,), 2, vocab_size=6)
+    torch.nn.init.normal_(model.layers.weights.weight)
+    batches = [
+        {"x": torch.tensor([[1, 2, 2], [3, 0, 0]]), "y": torch.tensor([0, 1])},
+        {"x": torch.tensor([[5, 1]]), "counts": torch.tensor([[2, 3]]), "y": torch.tensor([1])},
+    ]
+    outputs = torch.cat([model(batch["x"], counts=batch.get("counts")) for batch in batches])
+    (solving,) = model.for_solving(batches)
+    torch.testing.assert_close(model(solving["x"]), outputs)
+    assert solving["y"].tolist() == [0, 1, 1]
+    gradients = []
+    for each in (outputs, model(solving["x"])):
+        model.zero_grad()
+        each.square().sum().backward()
+        gradients.append(model.layers.weights.weight.grad.clone())
+    torch.testing.assert_close(*gradients)

@@ -142,7 +142,7 @@ def test_mistakes_are_found_without_building(
         ),
         (
             "local-dir:saved",
-            "Give model.architecture=test_resnet model.weights=saved/model.safetensors 'model.mean=[0.5,0.5,0.5]'",
+            "Give model.architecture=test_resnet model.weights=saved/model.safetensors 'model.mean=[0.5, 0.5, 0.5]'",
         ),
         (
             "local-dir:nowhere",

@@ -763,7 +763,7 @@ def test_what_ruins_results_is_told_as_train_tells_it(tmp_path: Path) -> None:
         "model=mlp,linear",
     ]
     plan_sweep([*asked, f"runs_dir='{tmp_path}/runs'"], tell=told.append)
-    assert any("of 24 test rows" in line for line in told), told
+    assert any("of 24 final test rows" in line for line in told), told
     assert told[-1].strip().startswith("hint: run dlcli check with one value for each key")
 
 

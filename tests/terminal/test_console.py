@@ -169,7 +169,7 @@ def test_a_fold_s_line_in_a_log_has_the_loss_and_the_main_figure(
     with Terminal() as terminal, FoldTable(terminal, ["fold 0", "fold 1"], 1) as table:
         table.prepared(0, 3, monitor)
         table.finished(0, {"val/loss": 0.4, **figures}, 1.5)
-    assert capfd.readouterr().out == f"fold 0 (1/2)  test/loss 0.5000  test/{main} 0.5000  1.5 s\n"
+    assert capfd.readouterr().out == f"fold 0 (1/2)  held-out loss 0.5000  held-out {main} 0.5000  1.5 s\n"
 
 
 def test_a_sweep_s_lines_in_a_log(capfd: pytest.CaptureFixture[str]) -> None:

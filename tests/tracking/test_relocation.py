@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from toy_runs import new_run
 
 from dlcli.config.next_command import next_command
-from dlcli.config.overrides import parse, quoted
+from dlcli.config.overrides import parse
+from dlcli.config.pasted import quoted
 from dlcli.errors import InputError, RunNotFound, StoreError
 from dlcli.runs.fetch import fetch_run
 from dlcli.runs.recorded_paths import moved_path, relocated

@@ -202,7 +202,8 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
             raise DataError(
                 f"has a row of more than {amount(LONGEST_LINE)}",
                 str(file),
-                "Check for a quote that is not closed. If quotes are ordinary characters, set dataset.quotes=false.",
+                "Check for a quote that is not closed. Texts in which quotes are ordinary characters are read with "
+                "dataset=text dataset.quotes=false.",
             ) from error
         raise DataError(f"cannot be read as a table: {first_line(error)}", str(file), _HINT) from error
 

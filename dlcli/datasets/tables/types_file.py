@@ -14,16 +14,17 @@ from dlcli.files.paths import typed
 
 
 def given_types(types: Mapping[str, Kind] | str | None) -> dict[str, Kind]:
-    """Return the kinds by column; a string is the path of a file with a mapping of them.
+    """Return the kinds by column; a string is a mapping of them in YAML (`{zip: categorical}`), or a file's path.
 
     Raises:
         DataError: the file cannot be read, or does not hold kinds of columns.
     """
     if not isinstance(types, str):
         return {str(name): kind for name, kind in (types or {}).items()}
-    file = typed(types)
+    file = "a mapping" if types.startswith("{") else typed(types)
     try:
-        found = yaml.safe_load(file.read_text(encoding=codec("utf-8")))
+        text = types if isinstance(file, str) else file.read_text(encoding=codec("utf-8"))
+        found = yaml.safe_load(text)
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise DataError(f"cannot be read: {first_line(error)}", f"dataset.types ({file})", _HINT) from error
     if not isinstance(found, dict):

@@ -1,0 +1,155 @@
+"""A change of the variables of a linear model, in which its loss curves about alike in all directions.
+
+L-BFGS needs many iterations if the inputs are correlated or of different sizes. The second derivatives of the loss by
+the weights are about `c * G` with `G = mean(x x')`, the same for each output (Boehning, "Multinomial logistic
+regression algorithm", 1992, section 2). In variables A with `W = (c * G + penalty)**-1/2 A` they are about 1 in each
+direction. This changes the path to the solution, not the solution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.distributed.collectives import summed
+
+# The largest number of inputs whose products are computed: N * inputs**2 steps, as a few evaluations of the loss.
+_INPUTS = 1024
+
+# Bounds of `c`: losses without second derivatives have the first; saturated outputs have less than the second.
+_USUAL, _LEAST = 0.1, 0.001
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A parameter whose rows (columns if `across`) belong to inputs of the model."""
+
+    parameter: Tensor
+    across: bool
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Return values of the parameter's shape as `(inputs, outputs)`."""
+        return values.reshape(1, -1) if values.ndim == 1 else values.T if self.across else values
+
+    def values(self, rows: Tensor) -> Tensor:
+        """Return `(inputs, outputs)` in the parameter's shape."""
+        return rows.reshape(-1) if self.parameter.ndim == 1 else rows.T if self.across else rows
+
+
+class Curvature:
+    """Mean products of the inputs of a linear model, and the change of variables for a penalty.
+
+    Args:
+        parts: the parameters, in the order of the inputs.
+        products: `mean(x x')`, `(inputs, inputs)`.
+    """
+
+    def __init__(self, parts: Sequence[_Part], products: Tensor) -> None:
+        self.parameters = [part.parameter for part in parts]
+        self._parts = list(parts)
+        self._sizes = [len(part.rows(part.parameter)) for part in parts]
+        self._values, self._vectors = torch.linalg.eigh(products)
+        self._values.clamp_(min=0)
+        self._change = self._back = products
+
+    def set(self, scale: float, penalty: float) -> Tensor:
+        """Set the penalty, and return the variables `(inputs, outputs)` that stand for the present weights.
+
+        Args:
+            scale: mean second derivative of a row's loss by an output.
+            penalty: half of it times the sum of squared weights is added to the loss.
+        """
+        roots = (max(scale, _LEAST) * self._values + penalty).sqrt()
+        dtype = self.parameters[0].dtype
+        self._change = ((self._vectors / roots) @ self._vectors.T).to(dtype)
+        self._back = ((self._vectors * roots) @ self._vectors.T).to(dtype)
+        return self._back @ self._stacked(one.detach() for one in self.parameters)
+
+    def apply(self, variables: Tensor) -> None:
+        """Set the weights that the variables stand for."""
+        rows = (self._change @ variables).split(self._sizes)
+        for part, values in zip(self._parts, rows, strict=True):
+            part.parameter.copy_(part.values(values))
+
+    def gradient(self) -> Tensor:
+        """Return the gradient by the variables, from that by the weights."""
+        return self._change @ self._stacked(
+            [torch.zeros_like(one) if one.grad is None else one.grad for one in self.parameters]
+        )
+
+    def _stacked(self, tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat([part.rows(values) for part, values in zip(self._parts, tensors, strict=True)])
+
+
+def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | None:
+    """Return the curvature of a model whose layers are linear or embeddings; None if there is none, or too many inputs.
+
+    Args:
+        model: its layers see their inputs while `evaluations` are drawn.
+        evaluations: evaluates the model on all rows, piece by piece.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Embedding)]
+    inputs = sum(len(layer.weight) if _is_table(layer) else layer.weight.shape[1] for layer in layers)
+    biases = [layer for layer in layers if getattr(layer, "bias", None) is not None]
+    parts = [_Part(layer.weight, not _is_table(layer)) for layer in layers]
+    parts += [_Part(layer.bias, False) for layer in biases]  # type: ignore[arg-type]
+    outputs = {part.rows(part.parameter).shape[1] for part in parts}
+    if not 0 < inputs + len(biases) <= _INPUTS or len(outputs) != 1:
+        return None
+    seen: dict[nn.Module, Tensor] = {}
+    hooks = [
+        layer.register_forward_pre_hook(lambda one, given: seen.update({one: given[0]})) for layer in layers
+    ]
+    products, rows = torch.zeros((), dtype=torch.float64), 0
+    try:
+        for _ in evaluations:
+            columns = [_columns(layer, seen[layer]) for layer in layers if layer in seen]
+            if len(columns) < len(layers) or any(one.ndim != 2 for one in columns):
+                return None
+            x = torch.cat([*columns, columns[0].new_ones(len(columns[0]), len(biases))], dim=1)
+            products = products.to(x.device) + (x.T @ x).double()
+            rows += len(x)
+            seen.clear()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    count = float(summed(torch.tensor(float(rows), device=products.device)))
+    products = summed(products) / max(count, 1.0)
+    return Curvature(parts, products) if bool(products.isfinite().all()) else None
+
+
+def second_derivative(loss: Any, outputs: Tensor) -> float:
+    """Return the mean second derivative of a row's loss by an output, from one random direction.
+
+    Args:
+        loss: from outputs `(N, K)` to the mean loss.
+        outputs: `(N, K)`.
+    """
+    outputs = outputs.detach().requires_grad_()
+    signs = torch.randint(0, 2, outputs.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    direction = signs.to(outputs)
+    try:
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(loss(outputs), outputs, create_graph=True)
+            (second,) = torch.autograd.grad((slope * direction).sum(), outputs)
+    except RuntimeError:  # of a loss that is linear, or has no second derivatives
+        return _USUAL
+    value = float(summed((second * direction).sum() * len(outputs) / outputs.numel()))
+    return value if 0 < value < float("inf") else _USUAL
+
+
+def _is_table(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Embedding)
+
+
+def _columns(layer: nn.Module, given: Tensor) -> Tensor:
+    if not isinstance(layer, nn.Embedding):
+        return given.detach()
+    columns = nn.functional.one_hot(given, layer.num_embeddings).to(layer.weight.dtype)
+    if layer.padding_idx is not None and columns.ndim == 2:
+        columns[:, layer.padding_idx] = 0
+    return columns
