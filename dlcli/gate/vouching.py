@@ -67,8 +67,7 @@ class Claim:
     def to_read(self) -> Gate:
         """Return the gate for using the run's model and data.
 
-        The run's own code is trusted if the same files are in a folder given by the user; for a run with the user's
-        seal, that is also ./conf or a folder that the run was started with.
+        The run's own code is trusted if the same files are in a folder given by the user.
 
         Raises:
             CorruptRun: A file in such a folder has changed since the run was created.
@@ -76,7 +75,7 @@ class Claim:
         if self.trust:
             return self._opened()
         sealed = self._is_sealed()
-        folders = self._named() or ((self._beside() or self.recorded()) if sealed else ())
+        folders = self._named() or (self._beside() if sealed else ())
         own = _unchanged(self._code(), [folder.parent for folder in folders])
         extend_path(folders if own else ())
         read = variables(self._text(CONFIG_FILE)) if sealed else set()
@@ -86,7 +85,22 @@ class Claim:
             written=self._written(sealed),
             variables=frozenset(read),
             fetches=sealed,
+            hint=RUNS_CODE if own or not sealed else self._where_it_was(),
         )
+
+    def _where_it_was(self) -> str:
+        """Return the advice about own code that is not beside ./conf: the folders that the run was started with."""
+        known = self.recorded()
+        if not known:
+            return RUNS_CODE
+        named = shell_line(*(part for folder in known for part in ("-C", display(folder))))
+        try:
+            _unchanged(self._code(), [folder.parent for folder in known])
+        except CorruptRun as error:
+            return (
+                f"{error.problems[0].where} has changed since the run was created. {error.problems[0].hint}"
+            )
+        return f"{RUNS_CODE}\nThe run was started with {named}, where the code is as it was."
 
     def to_resume(self, config: Any, command: str = "resume") -> tuple[Gate, tuple[Path, ...]]:
         """Return the gate for resuming or repeating the run with a command, and the conf folders for that.

@@ -152,13 +152,13 @@ def test_classes() -> None:
     y = np.repeat([0, 1, 2], [90, 8, 2])
     data = Data("t", "table", numbers().x, y, classes=("p", "q", "r"))
     assert warned(data, KFold(folds=5, stratify=False).splits(data)) == [
-        ("target", "class r has no test rows in 3 of 5 splits"),
+        ("target", "class r has no held-out rows in 3 of 5 splits"),
         ("target", "heavily imbalanced: 90 rows are of class p, 2 of r"),
     ]
     last = np.arange(98, 100)
     assert warned(data, [Split(np.arange(90), last[:0], np.arange(90, 100))])[:2] == [
         ("target", "class q has no training rows; the same holds for 1 more classes"),
-        ("target", "class p has no test rows"),
+        ("target", "class p has no final test rows"),
     ]
 
 

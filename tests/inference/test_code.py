@@ -62,6 +62,21 @@ def test_it_is_not_run_unasked(trained: Result) -> None:
         dlcli.evaluate(trained.run_dir)
 
 
+def test_the_message_names_its_folder_or_the_file_that_has_changed(trained: Result, project: Path) -> None:
+    with pytest.raises(CorruptRun, match=r"started with -C \S*conf, where the code is as it was"):
+        dlcli.evaluate(trained.run_dir)
+    file = project / "mine_code" / "parts.py"
+    before = file.read_text()
+    file.write_text(f"{before}# changed\n")
+    try:
+        with pytest.raises(
+            CorruptRun, match=r"(?s)outside dlcli.*parts\.py has changed since the run .*--trust"
+        ):
+            dlcli.evaluate(trained.run_dir)
+    finally:
+        file.write_text(before)
+
+
 def test_the_folder_that_it_lies_in_vouches_for_it(trained: Result, project: Path) -> None:
     result = dlcli.evaluate(trained.run_dir, conf_dirs=[project / "conf"])
     assert result.metrics["test/loss"] == pytest.approx(trained.metrics["test/loss"], abs=1e-6)
