@@ -253,7 +253,7 @@ def overrides_in(text: str) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("name", ["it's", 'say "hi" = a,b', "#1 50%${x}$", "[{é}]"])
+@pytest.mark.parametrize("name", ["it's #1 50%${x}$", 'say "hi" = a,b [{é}]'])
 def test_hints_with_hostile_names_do_what_they_say(name: str, tmp_path: Path) -> None:
     import pandas as pd
 
