@@ -20,7 +20,7 @@ from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored
 from dlcli.config.build import TARGET, build, locate
-from dlcli.config.compose import Composed, Draft, draft
+from dlcli.config.compose import Composed, Draft, decide, draft
 from dlcli.config.folders import user_folders
 from dlcli.config.pasted import quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
@@ -147,7 +147,7 @@ def plan_experiment(
         raise ConfigError([*others, *error.problems]) from error
     if decided := decided_by_data(found.composed, estimation.data):
         # The rows determine task and preprocessing, whose keys can be checked now.
-        found = with_type_problems(draft([*asked, *decided], folders, SUPPLIED))
+        found = with_type_problems(decide(found, decided))
         problems = [*found.problems, *idle]
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)
@@ -181,19 +181,17 @@ def _known_now(found: Draft) -> list[Problem]:
     return list(find_endings({**config, "trainer": _limited(config["trainer"])}))
 
 
-def decided_by_data(composed: Composed, data: Data) -> list[str]:
-    """Return overrides for groups that depend on the data: its task, and the preprocessing for rows and model."""
+def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
+    """Return the options of groups that depend on the data: its task, and the preprocessing for rows and model."""
     fitting = {"task": data.target_kind, "preprocessing": _PREPROCESSING[data.kind]}
     if data.target_kind == "forecast":
         fitting["preprocessing"] = "series"
     with suppress(ConfigError):  # a model that cannot be found is reported as that
         model = locate(composed.config["model"].get(TARGET, ""))
         fitting["preprocessing"] = getattr(model, "preprocessing", fitting["preprocessing"])
-    return [
-        f"{group}={fitting[group]}"
-        for group, option in BY_DATA.items()
-        if composed.choices.get(group) == option
-    ]
+    return {
+        group: fitting[group] for group, option in BY_DATA.items() if composed.choices.get(group) == option
+    }
 
 
 def settled(config: dict[str, Any], unsound: Collection[str] = ()) -> dict[str, Any]:

@@ -52,7 +52,35 @@ def apply(
         composition, config, choices = merge(composition, files)
         used += good
     good = _existing(asked, config, keys_of, problems, project.unsure | undecided)
-    for setting in good:
+    set_values(config, good, problems)
+    return composition, config, choices, used + [setting for setting in good if setting.kind != "delete"]
+
+
+def fill_sections(
+    config: Any,
+    sections: Mapping[str, Mapping[str, Any]],
+    asked: Picks,
+    keys_of: KeysOf,
+    problems: list[Problem],
+) -> list[Setting]:
+    """Fill sections that were left to the data, and set the values of the command line in them.
+
+    What other files have set for a section takes precedence over `sections`. Unknown keys are added to `problems`.
+
+    Returns:
+        The settings that were applied.
+    """
+    for group, content in sections.items():
+        config[group] = OmegaConf.merge(content, config.get(group) or {})
+    values = [setting for setting in asked.values if setting.key.split(".")[0] in sections]
+    good = _existing(replace(asked, values=values), config, keys_of, problems)
+    set_values(config, good, problems)
+    return [setting for setting in good if setting.kind != "delete"]
+
+
+def set_values(config: Any, settings: Sequence[Setting], problems: list[Problem]) -> None:
+    """Set the values of settings whose keys exist, then delete the keys that settings delete."""
+    for setting in settings:
         if setting.kind == "delete":
             continue
         try:
@@ -60,13 +88,12 @@ def apply(
             OmegaConf.update(config, setting.key, setting.value, merge=True, force_add=True)
         except Exception as error:  # a broken ${...}, or a value in place of a mapping
             problems.append(problem_of(error, setting.key))
-    for setting in good:
+    for setting in settings:
         if setting.kind == "delete":
             parent, _, last = setting.key.rpartition(".")
             node = OmegaConf.select(config, parent) if parent else config
             if node is not None and last in node:
                 del node[last]
-    return composition, config, choices, used + [setting for setting in good if setting.kind != "delete"]
 
 
 def _existing(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.apply import apply
+from omegaconf import OmegaConf
+
+from dlcli.config.apply import apply, fill_sections
 from dlcli.config.as_written import as_written
 from dlcli.config.folders import conflicts, extend_path, groups, options
 from dlcli.config.group_choices import Picks, sort
 from dlcli.config.hydra_compose import Composition, default_options, group_override
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, parse
+from dlcli.config.own_section import in_order, own_section
 from dlcli.config.plain_secrets import masked_values, move_secrets
 from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
@@ -49,6 +52,51 @@ class Composed:
 
 
 @dataclass(frozen=True)
+class Merged:
+    """What is known before values are resolved and validated.
+
+    Attributes:
+        composition: What Hydra composed.
+        config: A DictConfig with the settings whose keys exist.
+        choices: Group to chosen option.
+        used: The settings that were applied.
+        project: The settings of the folders' `dlcli.yaml` files.
+        asked: The settings of the command line.
+        overrides: The overrides of the command line.
+        supplied: The arguments that dlcli passes itself.
+    """
+
+    composition: Composition
+    config: Any
+    choices: dict[str, str]
+    used: tuple[Setting, ...]
+    project: Picks
+    asked: Picks
+    overrides: tuple[str, ...]
+    supplied: Supplied
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The user's conf folders."""
+        return self.composition.folders
+
+    def keys(self, config: Mapping[str, Any]) -> Keys:
+        """Return the keys that a configuration has or may have."""
+        return Keys(config, sections=groups(self.folders), supplied=self.supplied)
+
+    def is_left_alone(self, group: str) -> bool:
+        """Return whether only later files and keys on the command line can have set a key of a group's section."""
+        chosen = (*self.project.options, *self.asked.options)
+        if any(f"{name}/".startswith(f"{group}/") for name in chosen):
+            return False
+        if any(setting.key.split(".")[0] == group for setting in self.project.values):
+            return False
+        places = list(default_options())
+        earlier = [place for place in places[: places.index(group)] if place in self.choices]
+        return all(own_section(place, self.choices[place], self.folders) for place in earlier)
+
+
+@dataclass(frozen=True)
 class Draft:
     """A configuration as far as it could be composed, together with its mistakes.
 
@@ -59,6 +107,7 @@ class Draft:
     composed: Composed
     problems: tuple[Problem, ...]
     unsound: frozenset[str]
+    merged: Merged
 
 
 def compose(
@@ -124,6 +173,61 @@ def draft(
         )
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
+    merged = Merged(
+        composition, config, choices, tuple(used), project, asked, tuple(overrides), supplied or {}
+    )
+    return _validated(merged, problems, by_data or {}, unread)
+
+
+def decide(found: Draft, decided: Mapping[str, str]) -> Draft:
+    """Return a draft in which the data has decided the options of groups that it was left to (`task: auto`).
+
+    Their sections are filled from their files. The whole is composed again only where the result could differ: if there
+    are mistakes, if the user chooses options of these groups or sets their keys in dlcli.yaml, or if an option's file
+    sets other sections too.
+
+    Args:
+        found: A draft that was made with `by_data`.
+        decided: Group to option.
+    """
+    merged, sections, choices = found.merged, {}, {**found.merged.choices}
+    for group, option in decided.items():
+        own = own_section(group, option, merged.folders)
+        if own is not None and not found.problems and merged.is_left_alone(group):
+            sections[group] = own.content
+            choices |= own.choices
+    if len(sections) < len(decided):
+        texts = (f"{group}={option}" for group, option in decided.items())
+        return draft([*merged.overrides, *texts], merged.folders, merged.supplied)
+    plain: Any = OmegaConf.to_container(merged.config, resolve=False)
+    config, problems = OmegaConf.create(in_order(plain, decided)), list[Problem]()
+    used = fill_sections(config, sections, merged.asked, merged.keys, problems)
+    chosen = tuple(group_override(group, option) for group, option in decided.items())
+    done = replace(
+        merged,
+        composition=replace(
+            merged.composition, group_overrides=(*merged.composition.group_overrides, *chosen)
+        ),
+        config=config,
+        choices=choices,
+        used=(*merged.used, *used),
+        overrides=(*merged.overrides, *(f"{group}={option}" for group, option in decided.items())),
+    )
+    return _validated(done, problems, {}, set())
+
+
+def _validated(
+    merged: Merged, problems: list[Problem], by_data: Mapping[str, str], unread: Collection[str]
+) -> Draft:
+    """Resolve and validate a configuration. `problems` are those found so far; keys in `unread` are not missing."""
+    config, choices, used, project, asked = (
+        merged.config,
+        merged.choices,
+        merged.used,
+        merged.project,
+        merged.asked,
+    )
+    defaults, folders, supplied = default_options(), merged.folders, merged.supplied
     for group, option in defaults.items():
         if option is not None and "/" not in group and group not in config:
             config[group] = {}  # an option whose file holds only comments
@@ -133,9 +237,9 @@ def draft(
     values, open_ends = resolve(config)
     reported = {problem.where for problem in (*problems, *open_ends)}
     unsure = project.unsure | asked.unsure
-    unsure |= {group for group, option in (by_data or {}).items() if choices.get(group) == option}
+    unsure |= {group for group, option in by_data.items() if choices.get(group) == option}
     sections = {group.split("/")[0] for group in groups(folders)}
-    invalid = list(validate(values, sections, supplied or {}))
+    invalid = list(validate(values, sections, supplied))
     found = [
         problem
         for problem in (*open_ends, *invalid)
@@ -148,13 +252,14 @@ def draft(
     typed = {setting.key for setting in used if not setting.source}
     # A mapping counts as typed if one of its keys was: dataset.types.zip.
     typed |= {problem.where for problem in found if any(key.startswith(f"{problem.where}.") for key in typed)}
-    known = origins(composition, used) if any(problem.where not in typed for problem in found) else {}
+    known = origins(merged.composition, used) if any(problem.where not in typed for problem in found) else {}
     problems += [problem if problem.where in typed else _placed(problem, known) for problem in found]
     return Draft(
-        Composed(values, choices, tuple(overrides), composition, tuple(used)),
+        Composed(values, choices, merged.overrides, merged.composition, used),
         tuple(dict.fromkeys(problems)),
         # Also of problems that are not shown because their key has another one.
         frozenset(unsure | {problem.where.split(".")[0] for problem in (*found, *invalid)}),
+        merged,
     )
 
 

@@ -113,7 +113,9 @@ class SweepPlan:
         asked, folders = [*fixed, *as_overrides(params)], self.experiment.folders
         composed = compose(asked, folders, SUPPLIED, BY_DATA)
         if decided := decided_by_data(composed, self.estimation.data):
-            composed = compose([*asked, *decided], folders, SUPPLIED)
+            composed = compose(
+                [*asked, *(f"{group}={option}" for group, option in decided.items())], folders, SUPPLIED
+            )
         config = composed.config
         # These are settings of the sweep, and may have changed since it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}

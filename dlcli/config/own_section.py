@@ -1,0 +1,71 @@
+"""The section that an option fills, read from its own files, if these set no other section."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from dlcli.config.folders import options
+from dlcli.config.hydra_compose import default_options
+from dlcli.config.yaml_file import read
+
+
+@dataclass(frozen=True)
+class OwnSection:
+    """The content of a section (a DictConfig), and the options of the groups below it that its file chooses."""
+
+    content: Any
+    choices: Mapping[str, str]
+
+
+def own_section(group: str, option: str, folders: Sequence[Path]) -> OwnSection | None:
+    """Return what Hydra merges into the section of a group for an option, from its file and those of its defaults list.
+
+    Returns:
+        None if the file cannot be read alone: it names another package, overrides another group, or has a defaults
+        list without `_self_` or with entries other than `GROUP: OPTION` for a group below its own.
+    """
+    file = options(group, folders).get(option)
+    if file is None or "@package" in file.read_text("utf-8"):
+        return None
+    content = dict(read(file))
+    entries = content.pop("defaults", ["_self_"])
+    if "_self_" not in entries:
+        return None
+    merged: Any = OmegaConf.create({})
+    choices = {group: option}
+    for entry in entries:
+        if entry == "_self_":
+            merged = OmegaConf.merge(merged, content)
+            continue
+        below = _below(entry, group, folders)
+        if below is None:
+            return None
+        ((name, _),) = entry.items()
+        merged = OmegaConf.merge(merged, {name: below.content})
+        choices |= below.choices
+    return OwnSection(merged, choices)
+
+
+def _below(entry: Any, group: str, folders: Sequence[Path]) -> OwnSection | None:
+    if not isinstance(entry, dict) or len(entry) != 1:
+        return None
+    ((name, option),) = entry.items()
+    if not isinstance(option, str) or not re.fullmatch(r"\w+", str(name)):
+        return None
+    return own_section(f"{group}/{name}", option, folders)
+
+
+def in_order(config: Mapping[str, Any], sections: Collection[str]) -> dict[str, Any]:
+    """Return a configuration with sections, empty if absent, in their places in config.yaml's defaults list."""
+    places = list(default_options())
+    keys = [key for key in config if key not in sections]
+    for section in sorted(sections, key=places.index, reverse=True):
+        later = places[places.index(section) :]
+        keys.insert(next((i for i, key in enumerate(keys) if key in later), len(keys)), section)
+    return {key: config.get(key, {}) for key in keys}

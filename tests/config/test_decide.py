@@ -1,0 +1,121 @@
+"""What the data decides is filled in without a second composition, with the same result as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlcli.config import hydra_compose
+from dlcli.config.compose import Draft, decide, draft
+from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+
+DECIDED = {
+    "iris": {"task": "multiclass"},
+    "digits": {"task": "multiclass"},
+    "breast_cancer": {"task": "binary"},
+    "diabetes": {"task": "regression"},
+    "series": {"task": "forecast"},
+    "text": {"task": "multilabel", "preprocessing": "text"},
+    "hf": {"task": "multiclass", "preprocessing": "pretrained_text"},
+}
+
+
+def both(words: list[str], decided: dict[str, str], *folders: Path) -> tuple[Draft, Draft, int]:
+    """Return the draft that is filled, the one that is composed again, and the number of Hydra's compositions."""
+    hydra_compose._merge.cache_clear()
+    found = draft(words, folders, SUPPLIED, BY_DATA)
+    filled = decide(found, decided)
+    number = hydra_compose._merge.cache_info().misses
+    again = [*words, *(f"{group}={option}" for group, option in decided.items())]
+    return filled, draft(again, folders, SUPPLIED), number
+
+
+def same(filled: Draft, composed: Draft) -> None:
+    assert filled.composed.config == composed.composed.config
+    assert list(filled.composed.config) == list(composed.composed.config)  # the order in config.yaml
+    assert filled.composed.choices == composed.composed.choices
+    assert filled.composed.overrides == composed.composed.overrides
+    assert filled.composed.origins() == composed.composed.origins()
+    assert (set(filled.problems), filled.unsound) == (set(composed.problems), composed.unsound)
+
+
+@pytest.mark.parametrize("dataset", DECIDED)
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["task.loss.label_smoothing=0.1", "seed=3", "model=mlp", "model.hidden=4"],
+        ["~task.average", "task.thresold=0.4", "preprocessing.max_length=9"],
+        ["task.loss={_target_: torch.nn.MSELoss}", "augmentation=none", "scheduler=none"],
+    ],
+    ids=["plain", "keys", "wrong keys", "a mapping"],
+)
+def test_a_filled_section_is_that_of_a_composition(dataset: str, words: list[str]) -> None:
+    place = ["dataset.path=x"] if dataset in ("text", "hf", "series") else []
+    place += ["dataset.target=y"] if dataset in ("text", "series") else []
+    filled, composed, number = both([f"dataset={dataset}", *place, *words], DECIDED[dataset])
+    same(filled, composed)
+    assert number == 1 or words
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a conf folder with an experiment and options of the user's own."""
+    files = {
+        "experiment/smooth.yaml": "# @package _global_\ntask:\n  loss:\n    label_smoothing: 0.3\n  average: micro\n",
+        "preprocessing/own.yaml": "_target_: dlcli.preprocessing.table.Table\nscaling: none\n",
+        "preprocessing/far.yaml": "# @package _global_\nseed: 5\npreprocessing:\n"
+        "  _target_: dlcli.preprocessing.table.Table\n",
+        "preprocessing/early.yaml": "# @package _global_\ntask:\n  average: micro\npreprocessing:\n"
+        "  _target_: dlcli.preprocessing.table.Table\n",
+        "preprocessing/odd.yaml": "defaults:\n  - override /model@_global_.model: mlp\n  - _self_\n"
+        "_target_: dlcli.preprocessing.table.Table\n",
+        "preprocessing/text2.yaml": "defaults:\n  - text\n  - _self_\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "dlcli.yaml").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "project", "compositions"),
+    [
+        (["experiment=smooth"], "own", "", 1),
+        (
+            ["experiment=smooth", "task.average=weighted"],
+            "own",
+            "seed: 4\n",
+            2,
+        ),  # values of dlcli.yaml take one
+        (["experiment=smooth", "task=auto"], "own", "", 2),
+        (["task/loss=focal"], "own", "", 3),  # Hydra refuses a group that task=auto does not have, once
+        (["preprocessing=early"], "", "", 2),
+        ([], "own", "task.average: micro\n", 3),
+        ([], "far", "", 2),
+        ([], "odd", "", 2),
+        ([], "text2", "", 2),
+    ],
+    ids=[
+        "experiment",
+        "project",
+        "typed",
+        "below",
+        "an earlier group",
+        "project's keys",
+        "package",
+        "override",
+        "defaults list",
+    ],
+)
+def test_options_that_set_more_than_their_section_are_composed(
+    words: list[str], option: str, project: str, compositions: int, folder: Path
+) -> None:
+    (folder / "dlcli.yaml").write_text(project)
+    text = ["dataset=text", "dataset.path=x", "dataset.target=y"]
+    decided = {"task": "multiclass", **({"preprocessing": option} if option else {})}
+    filled, composed, number = both([*text, *words], decided, folder)
+    same(filled, composed)
+    assert number == compositions
