@@ -439,6 +439,7 @@ def test_folds_of_a_trial_and_hopeless_ones_that_stop_early(runs_dir: Path) -> N
     result = sweep(
         runs_dir, "folds", "optimizer.lr=0.001,0.1,1e-7,1e-6", "cv=stratified_kfold", "cv.folds=4",
         "cv.test_size=0.2", "sweep/pruner=wilcoxon", "sweep.pruner.p_threshold=0.3",
+        "sweep.refit=false",
     )  # fmt: skip
     states = [trial["status"] for trial in result.trials]
     assert states == ["FINISHED", "FINISHED", "PRUNED", "PRUNED"]
@@ -475,7 +476,7 @@ def test_epochs_of_a_hopeless_trial_are_saved(pruner: str, runs_dir: Path) -> No
 
 
 def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs_dir: Path) -> None:
-    result = sweep(runs_dir, "one-fails", "optimizer=sgd", "optimizer.lr=0.1,1e30")
+    result = sweep(runs_dir, "one-fails", "optimizer=sgd", "optimizer.lr=0.1,1e30", "sweep.refit=false")
     assert [trial["status"] for trial in result.trials] == ["FINISHED", "FAILED"]
     assert "loss became" in result.trials[1]["reason"]
     failed = ledgers(runs_dir, "one-fails", "trial")[1]
@@ -507,7 +508,7 @@ def test_an_objective_that_is_no_number_fails_the_trial_and_the_sweep_goes_on(
         return math.nan if learns_nothing else folds[0][self.metric]
 
     monkeypatch.setattr(Objective, "of", of)
-    asked = ["optimizer.lr=1e-7,0.1", "sweep.max_failures=1"]
+    asked = ["optimizer.lr=1e-7,0.1", "sweep.max_failures=1", "sweep.refit=false"]
     with pytest.raises(TrainingError, match="val/loss is nan"):
         sweep(runs_dir, "no-number", *asked)
     result = dlcli.resume("no-number", ["sweep.max_failures=2"], runs_dir=runs_dir)
@@ -517,7 +518,7 @@ def test_an_objective_that_is_no_number_fails_the_trial_and_the_sweep_goes_on(
 
 def test_what_is_looked_for_is_what_each_training_watches(runs_dir: Path) -> None:
     goal = "sweep.objectives=['val/accuracy:max']"
-    result = sweep(runs_dir, "goal", "optimizer.lr=0.1", "model.hidden=4,8", goal)
+    result = sweep(runs_dir, "goal", "optimizer.lr=0.1", "model.hidden=4,8", goal, "sweep.refit=false")
     for trial in ledgers(runs_dir, "goal", "trial"):
         config = yaml.safe_load((trial.run_dir / "config.yaml").read_text())
         assert (config["monitor"], config["mode"]) == ("val/accuracy", "max")
@@ -526,7 +527,7 @@ def test_what_is_looked_for_is_what_each_training_watches(runs_dir: Path) -> Non
 
 
 def test_too_many_failures_stop_it_and_it_can_go_on(runs_dir: Path) -> None:
-    asked = ["optimizer=sgd", "optimizer.lr=0.1,1e30,1e31,0.01", "sweep.max_failures=2"]
+    asked = ["optimizer=sgd", "optimizer.lr=0.1,1e30,1e31,0.01", "sweep.max_failures=2", "sweep.refit=false"]
     with pytest.raises(
         TrainingError, match=r"2 trials of 3 failed\.(.|\n)*dlcli resume f sweep\.max_failures=4"
     ) as e:
@@ -586,7 +587,9 @@ def test_why_trials_failed(reasons: list[str], said: str) -> None:
 
 def test_several_objectives_give_a_front(runs_dir: Path) -> None:
     goals = "sweep.objectives=[val/loss:min,model/parameters]"
-    result = sweep(runs_dir, "front", "model.hidden=2,16", "optimizer.lr=0.1,1e-6", goals)
+    result = sweep(
+        runs_dir, "front", "model.hidden=2,16", "optimizer.lr=0.1,1e-6", goals, "sweep.refit=false"
+    )
     points = [trial["values"] for trial in result.trials]
     front = {n for n, (a, b) in enumerate(points) if not any(
         (c <= a and d <= b and (c, d) != (a, b)) for c, d in points)}  # fmt: skip
@@ -653,7 +656,8 @@ def test_an_experiment_brings_its_own_space(tmp_path: Path, runs_dir: Path) -> N
         tmp_path,
         "which",
         "# @package _global_\ndefaults:\n  - override /sweep/sampler: random\n"
-        "sweep:\n  trials: 4\n  space:\n    model: mlp,linear\n    model=mlp:\n      model.hidden: [4, 8]\n"
+        "sweep:\n  trials: 4\n  refit: false\n  space:\n    model: mlp,linear\n    model=mlp:\n"
+        "      model.hidden: [4, 8]\n"
         "    optimizer.lr: 0.1,0.01\n",
     )
     asked = ["experiment=which", *QUICK[:1], *QUICK[2:], f"runs_dir='{runs_dir}'"]
