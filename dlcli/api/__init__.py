@@ -1,4 +1,4 @@
-"""The Python API: a function for each command, from Python's types to those of the runner.
+"""The Python API: a function for each command, which takes plain Python types.
 
 Importing it is instant: each function imports the module of its command when it is called.
 """

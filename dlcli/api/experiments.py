@@ -1,4 +1,4 @@
-"""The functions that train, or check what would be trained."""
+"""Functions of the Python API that train or check an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the functions of the Python API share: the state of the process, and the types of their arguments."""
+"""Helpers of the Python API: the state of the process during a call, and conversion of arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions that use runs which have been trained."""
+"""Functions of the Python API that use trained runs."""
 
 from __future__ import annotations
 

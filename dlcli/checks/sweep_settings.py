@@ -1,4 +1,4 @@
-"""Settings of sweeps on the command line of a training, where they would have no effect."""
+"""Sweep settings on the command line of `dlcli train`, where they would have no effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands as people of Hydra, LightningCLI, Keras, scikit-learn or yolo type them, and what they mean here.
+"""Commands in the syntax of Hydra, LightningCLI, Keras, scikit-learn or yolo, and their equivalents in dlcli.
 
 Nothing heavy is imported: the answer comes before the command's own imports.
 """

@@ -1,4 +1,4 @@
-"""The end of a parent's record: what its child runs have given together."""
+"""The end of a parent run's record: the combined results of its child runs."""
 
 from __future__ import annotations
 

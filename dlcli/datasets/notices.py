@@ -1,4 +1,4 @@
-"""`Notice`: what reading left out, converted or cut, with its number."""
+"""`Notice`: what reading left out, converted or cut, with the count."""
 
 from __future__ import annotations
 

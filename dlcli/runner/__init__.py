@@ -1,4 +1,4 @@
-"""The composition root: a module for each command, whose function reads from the command's words to its result.
+"""The composition root: one module per command, whose function takes the command's arguments and returns its result.
 
 `dlcli.cli` and the Python API import the module of a command when it is called. So the modules import at their top what
 the command needs, and no command loads what only another one needs.

@@ -1,4 +1,4 @@
-"""`dlcli check`: from the words of the command to what training would need."""
+"""`dlcli check`: validate an experiment and estimate what its training needs."""
 
 from __future__ import annotations
 

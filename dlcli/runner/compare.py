@@ -1,4 +1,4 @@
-"""`dlcli compare`: from the names of runs to their comparison."""
+"""`dlcli compare`: compare runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli eval`: from a run to its metrics, computed again from its saved model."""
+"""`dlcli eval`: compute a run's metrics again with its saved model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli export`: from a run to a file that needs no dlcli."""
+"""`dlcli export`: write a run's network to a file that needs no dlcli."""
 
 from __future__ import annotations
 

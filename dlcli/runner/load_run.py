@@ -1,4 +1,4 @@
-"""`dlcli.load_run`: from a run to its saved model."""
+"""`dlcli.load_run`: load a run's saved model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli predict`: from a run and files of new rows to predictions."""
+"""`dlcli predict`: predict files of new rows with a run's saved model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a run while its jobs run."""
+"""Announce a run, and record the end of its child runs if its jobs are interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli resume`: from a run in any state to its result."""
+"""`dlcli resume`: continue or extend a run."""
 
 from __future__ import annotations
 

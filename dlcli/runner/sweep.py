@@ -1,4 +1,4 @@
-"""`dlcli sweep`: from the words of the command to the result of the search, or to an estimate of its cost."""
+"""`dlcli sweep`: run a search, or estimate its cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli train`: from the words of the command to the result of the run."""
+"""`dlcli train`: train an experiment and record it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlcli ui`: MLflow's pages on the store."""
+"""`dlcli ui`: serve MLflow's user interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run whose name, tags or note were changed, on the terminal."""
+"""Terminal output about a run whose name, tags or note were changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that were imported or pushed, on the terminal."""
+"""Terminal output about runs that were imported or pushed."""
 
 from __future__ import annotations
 

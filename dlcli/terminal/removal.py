@@ -1,4 +1,4 @@
-"""Runs and files that are to be deleted, restored or removed, on the terminal."""
+"""Terminal output about runs and files that are deleted, restored or removed."""
 
 from __future__ import annotations
 
