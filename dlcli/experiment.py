@@ -20,7 +20,7 @@ from dlcli.checks.sweep_settings import find_sweep_settings
 from dlcli.checks.target_column import with_columns
 from dlcli.checks.task_fit import check_monitored
 from dlcli.config.build import TARGET, build, locate
-from dlcli.config.compose import Composed, Draft, decide, draft
+from dlcli.config.compose import Composed, Draft, draft, with_decided
 from dlcli.config.folders import user_folders
 from dlcli.config.pasted import quoted
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
@@ -147,7 +147,7 @@ def plan_experiment(
         raise ConfigError([*others, *error.problems]) from error
     if decided := decided_by_data(found.composed, estimation.data):
         # The rows determine task and preprocessing, whose keys can be checked now.
-        found = with_type_problems(decide(found, decided))
+        found = with_type_problems(with_decided(found, decided))
         problems = [*found.problems, *idle]
         config = settled(found.composed.config, found.unsound)
         estimation = replace(estimation, config=config)

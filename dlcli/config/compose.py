@@ -17,7 +17,7 @@ from dlcli.config.group_choices import Picks, sort
 from dlcli.config.hydra_compose import Composition, default_options, group_override
 from dlcli.config.keys import Keys
 from dlcli.config.overrides import Setting, parse
-from dlcli.config.own_section import in_order, own_section
+from dlcli.config.own_section import own_section, with_sections
 from dlcli.config.plain_secrets import masked_values, move_secrets
 from dlcli.config.project import project_settings
 from dlcli.config.provenance import COMMAND_LINE, nearest, origins
@@ -179,7 +179,7 @@ def draft(
     return _validated(merged, problems, by_data or {}, unread)
 
 
-def decide(found: Draft, decided: Mapping[str, str]) -> Draft:
+def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
     """Return a draft in which the data has decided the options of groups that it was left to (`task: auto`).
 
     Their sections are filled from their files. The whole is composed again only where the result could differ: if there
@@ -200,7 +200,7 @@ def decide(found: Draft, decided: Mapping[str, str]) -> Draft:
         texts = (f"{group}={option}" for group, option in decided.items())
         return draft([*merged.overrides, *texts], merged.folders, merged.supplied)
     plain: Any = OmegaConf.to_container(merged.config, resolve=False)
-    config, problems = OmegaConf.create(in_order(plain, decided)), list[Problem]()
+    config, problems = OmegaConf.create(with_sections(plain, decided)), list[Problem]()
     used = fill_sections(config, sections, merged.asked, merged.keys, problems)
     chosen = tuple(group_override(group, option) for group, option in decided.items())
     done = replace(

@@ -61,7 +61,7 @@ def _below(entry: Any, group: str, folders: Sequence[Path]) -> OwnSection | None
     return own_section(f"{group}/{name}", option, folders)
 
 
-def in_order(config: Mapping[str, Any], sections: Collection[str]) -> dict[str, Any]:
+def with_sections(config: Mapping[str, Any], sections: Collection[str]) -> dict[str, Any]:
     """Return a configuration with sections, empty if absent, in their places in config.yaml's defaults list."""
     places = list(default_options())
     keys = [key for key in config if key not in sections]

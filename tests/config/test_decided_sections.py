@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.config import hydra_compose
-from dlcli.config.compose import Draft, decide, draft
+from dlcli.config.compose import Draft, draft, with_decided
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 
 DECIDED = {
@@ -25,7 +25,7 @@ def both(words: list[str], decided: dict[str, str], *folders: Path) -> tuple[Dra
     """Return the draft that is filled, the one that is composed again, and the number of Hydra's compositions."""
     hydra_compose._merge.cache_clear()
     found = draft(words, folders, SUPPLIED, BY_DATA)
-    filled = decide(found, decided)
+    filled = with_decided(found, decided)
     number = hydra_compose._merge.cache_info().misses
     again = [*words, *(f"{group}={option}" for group, option in decided.items())]
     return filled, draft(again, folders, SUPPLIED), number
