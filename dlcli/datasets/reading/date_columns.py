@@ -20,6 +20,9 @@ from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict
 from dlcli.errors import Problem
 
+# Values among which the first date of a column is looked for, if not all values are dates.
+_LOOKED_AT = 10
+
 # Distinct whole numbers such as 20240131 that a column needs to be read as dates without being asked to.
 _DATES = 5
 
@@ -90,8 +93,10 @@ class DateColumn:
         given = self._options.format_of(self._base.name)
         if given is not None:
             return DateFormat((given,))
-        for row in range(min(len(rest), 10)):
-            if found := find_dates(rest.slice(row, 1), self._options.day_first):
+        first = rest.slice(0, _LOOKED_AT)
+        first = first.filter(pc.match_substring_regex(first, r"\d\D+\d|\d{4}"))
+        for row in range(len(first)):
+            if found := find_dates(first.slice(row, 1), self._options.day_first):
                 return found[0]
         return None
 

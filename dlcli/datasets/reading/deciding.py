@@ -151,7 +151,8 @@ class _Deciding:
         if whole:
             if pc.any(pc.match_substring_regex(strings, r"^[-+]?0\d")).as_py():
                 return self._words(strings, "01 and 1 differ")
-            if pc.all(pc.match_substring_regex(strings, _PHONE)).as_py():
+            begins = str(pc.first(strings))[:1]  # spares the other columns of numbers the expression
+            if begins == "+" and pc.all(pc.match_substring_regex(strings, _PHONE)).as_py():
                 return self._words(strings, "all are as long as telephone numbers and begin with +")
             if _is_large(parsed):
                 return self._words(strings, "its numbers are too long to be exact")

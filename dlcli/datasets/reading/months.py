@@ -38,6 +38,8 @@ _ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(_ENGLISH, key=len, reverse=T
 
 def in_english(values: pa.Array) -> pa.Array:
     """Return strings with the names of months in English, each in full or abbreviated as it was: Juli is July."""
+    if not pc.any(pc.match_substring_regex(values, r"\pL{3}")).as_py():
+        return values
     found = pc.struct_field(pc.extract_regex(values, _ANY), "name")
     for name in pc.unique(pc.utf8_lower(found)).to_pylist():
         if name is not None:
