@@ -98,15 +98,15 @@ def half_made(runs_dir: Path) -> list[Path]:
 
 def main() -> None:
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0  # those before it were done by another call
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as base:
         for kill in range(number):
             what, folder = SIGNALS[kill % len(SIGNALS)], Path(base) / str(kill)
-            said = (
-                kill_within(folder, kill, what)
-                if kill % 2
-                else kill_after(folder, chance.uniform(0, 3), what)
-            )
+            seconds = 0.0 if kill % 2 else chance.uniform(0, 3)
+            if kill < first:
+                continue
+            said = kill_within(folder, kill, what) if kill % 2 else kill_after(folder, seconds, what)
             print(f"{kill + 1}/{number}: {what.name}: {said}: the next command works", flush=True)
 
 
