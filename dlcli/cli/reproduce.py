@@ -28,7 +28,10 @@ def reproduce(
     Data, split and code are compared with the record, and the environment package by package.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli.runner import reproduce as runner
+        from dlcli.terminal.waiting import Waiting
+
+        with Waiting(terminal, "loading libraries"):
+            from dlcli.runner import reproduce as runner
         from dlcli.terminal.progress import Progress
         from dlcli.terminal.reproduced import tell_reproduction
 

@@ -33,8 +33,11 @@ def resume(
     `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
     """
     with session(json, supervised=True) as terminal:
-        from dlcli.resumption import NOTHING_LEFT
-        from dlcli.runner import resume as runner
+        from dlcli.terminal.waiting import Waiting
+
+        with Waiting(terminal, "loading libraries"):
+            from dlcli.resumption import NOTHING_LEFT
+            from dlcli.runner import resume as runner
         from dlcli.terminal.progress import Progress
 
         flags = {"executor.jobs": jobs, "sweep.trials": trials}

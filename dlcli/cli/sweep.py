@@ -40,7 +40,10 @@ def sweep(
     """
     with session(json, supervised=True) as terminal:
         from dlcli.config.pasted import quoted
-        from dlcli.runner import sweep as runner
+        from dlcli.terminal.waiting import Waiting
+
+        with Waiting(terminal, "loading libraries"):
+            from dlcli.runner import sweep as runner
         from dlcli.terminal.progress import Progress
 
         flags = {

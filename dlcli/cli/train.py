@@ -47,7 +47,10 @@ def train(
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         refuse_misspelt(asked, conf_dir or ())  # before the imports below, which take seconds
 
-        from dlcli.runner import train as runner
+        from dlcli.terminal.waiting import Waiting
+
+        with Waiting(terminal, "loading libraries"):
+            from dlcli.runner import train as runner
         from dlcli.terminal.progress import Progress
 
         with Progress(terminal, "dlcli train") as listen:

@@ -13,12 +13,14 @@ from dlcli.events import (
     JobFinished,
     JobsPlanned,
     StepsDone,
+    TrainingEnded,
     TrainingStarted,
 )
 from dlcli.terminal.bars import ComputingBar, TrainingBar
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.fold_table import FoldTable
 from dlcli.terminal.live_display import leave
+from dlcli.terminal.waiting import Waiting
 
 
 class JobProgress:
@@ -52,6 +54,10 @@ class JobProgress:
                     self._bar.epoch(epoch, metrics)
             case JobEvent(index, TrainingStarted() as started):
                 self._start(index, started)
+            case JobEvent(_, TrainingEnded()) if self._bar is not None:
+                self._round.close()  # the bar's last state stays
+                self._bar = None
+                self._round.enter_context(Waiting(self._terminal, "judging and drawing"))
             case JobEvent(index, FeaturesComputed(done, total)):
                 self._show_features(index, done, total)
             case JobsPlanned(names, jobs):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dlcli.files.paths import display
-from dlcli.formatting import number
+from dlcli.formatting import counted, duration, number
 from dlcli.result import Result
+from dlcli.sanitize.presentable import presentable_name
 from dlcli.terminal.console import Terminal
+from dlcli.terminal.flowing import flowing
+
+_TRIALS = 20  # trials in the table at the end of a sweep
 
 
 def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
@@ -15,9 +19,37 @@ def tell_outcome(terminal: Terminal, result: Result, json: bool) -> None:
     if json:
         terminal.document(result.to_json())
         return
+    if result.trials:
+        tell_trials(terminal, result)
     tell_figures(terminal, result)
     terminal.note(f"Recorded in {display(result.run_dir)}")
     terminal.note(f"Look at it with: {ui_command(result)}")
+
+
+def tell_trials(terminal: Terminal, result: Result) -> None:
+    """Print a table of the trials of a sweep in the order of their numbers; of many, the first and the best."""
+    best = (result.best or {}).get("trial")
+    shown = [trial for place, trial in enumerate(result.trials) if place < _TRIALS or trial["trial"] == best]
+    rows = []
+    for trial in shown:
+        value = trial["value"]
+        row = {
+            "trial": f"{trial['trial']}{'*' if trial['trial'] == best else ''}",
+            "value": "" if value is None else number(value),
+            "status": trial["status"],
+            "took": duration(trial["duration_s"] or 0.0),
+            "settings": ", ".join(f"{key}={_setting(value)}" for key, value in trial["params"].items()),
+        }
+        rows.append({heading: presentable_name(cell) for heading, cell in row.items()})
+    for line in flowing(rows, terminal.console.width, right=("trial", "value", "took")):
+        terminal.note(line)
+    if len(shown) < len(result.trials):
+        rest = counted(len(result.trials) - len(shown), "more trial")
+        terminal.note(f"... and {rest}: trials.csv in the run's folder, or --json")
+
+
+def _setting(value: object) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def tell_figures(terminal: Terminal, result: Result) -> None:

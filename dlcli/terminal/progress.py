@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from types import TracebackType
 
 from dlcli.events import (
@@ -19,6 +20,7 @@ from dlcli.process.supervision import announce_run
 from dlcli.terminal.console import Terminal
 from dlcli.terminal.job_progress import JobProgress
 from dlcli.terminal.sweep_progress import SweepProgress
+from dlcli.terminal.waiting import Waiting
 
 
 class Progress:
@@ -32,19 +34,24 @@ class Progress:
 
     def __init__(self, terminal: Terminal, title: str, *, notes_below_panel: bool = False) -> None:
         self._terminal = terminal
+        self._waiting = ExitStack()
         self._jobs = JobProgress(terminal, title)
         self._sweep = SweepProgress(terminal, title, keeps_notes=notes_below_panel)
 
     def __enter__(self) -> Listener:
+        self._waiting.enter_context(Waiting(self._terminal, "reading data"))
         return self._listen
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._waiting.close()
         self._sweep.close(error)
         self._jobs.close(error)
 
     def _listen(self, event: Event) -> None:
+        if not isinstance(event, Note | RunOpened | JobsPlanned):  # something else is drawn now
+            self._waiting.close()
         match event:
             case Note(text) | JobEvent(_, Note(text)) | TrialEvent(_, Note(text)):
                 self._sweep.note(text)
