@@ -22,7 +22,8 @@ import uvicorn
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 START_VARIABLE = "DLCLI_UI_START"  # the address to open, and the columns by experiment ID, as JSON
