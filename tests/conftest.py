@@ -43,13 +43,23 @@ def _quick_stores() -> Iterator[None]:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
+    from dlcli.tracking import database
+
     def forget_the_disk(connection: Any, record: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
             with suppress(sqlite3.DatabaseError):  # a file of something else: MLflow says so later
                 connection.execute("PRAGMA synchronous = OFF")
 
+    connect = database._connect
+
+    def connected(file: Path, mode: str) -> sqlite3.Connection:
+        connection = connect(file, mode)
+        forget_the_disk(connection, None)
+        return connection
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr(database, "_connect", connected)
         event.listen(Engine, "connect", forget_the_disk)
         yield
         event.remove(Engine, "connect", forget_the_disk)

@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Result:
         ),
         (
             "train(['dataset=iris', 'model=mlp', 'trainer.max_epochs=1'], runs_dir={runs!r})",
-            COMPILER | METRICS | FITTED,
+            COMPILER | METRICS | FITTED | RECORD,
         ),
     ],
 )

@@ -33,7 +33,7 @@ from dlcli.config.build import locate
 from dlcli.process.lifeline import die_with
 from dlcli.process.quiet import quiet
 from dlcli.sanitize.presentable import present_process, print_traceback, to_stderr
-from dlcli.tracking.connection import load_mlflow
+from dlcli.tracking.connection import URI_VARIABLE, load_mlflow
 
 if TYPE_CHECKING:
     from dlcli.datasets.data import Data
@@ -109,7 +109,8 @@ def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
     from dlcli.datasets.shared_memory import read_shared
 
     gc.disable()
-    load_mlflow("")
+    if store := os.environ.get(URI_VARIABLE):
+        load_mlflow(store)
     for module in _NEEDED:
         importlib.import_module(module)
     for target in targets:

@@ -76,13 +76,21 @@ def evaluate_rows(
     x, y = take(data.x, rows), data.y[rows]
     outputs = outputs_on(model, data, rows, device, features, counts)
     encoded = as_fields({"y": model.task.encode(y)})["y"][:]
+    scores: dict[Task, Scores] = {}  # baselines often have the same task, whose metrics take long to set up
+
+    def metrics(task: Task, outputs: Tensor) -> dict[str, float]:
+        if task not in scores:
+            scores[task] = Scores(task)
+        scores[task].update(outputs, encoded)
+        return scores[task].compute()
+
     return Evaluation(
         rows,
         y,
         outputs,
-        metrics=_metrics(model.task, outputs, encoded),
+        metrics=metrics(model.task, outputs),
         baselines={
-            name: _without_calibration(_metrics(task, guess, encoded))
+            name: _without_calibration(metrics(task, guess))
             for name, (task, guess) in model.task.baselines(x).items()
         },
     )
@@ -108,12 +116,6 @@ def _without_calibration(metrics: dict[str, float]) -> dict[str, float]:
     Constant shares of classes are calibrated by construction, which would suggest that knowing nothing is better.
     """
     return {name: value for name, value in metrics.items() if name != "calibration_error"}
-
-
-def _metrics(task: Task, outputs: Tensor, y: Tensor) -> dict[str, float]:
-    scores = Scores(task)
-    scores.update(outputs, y)
-    return scores.compute()
 
 
 def figures(evaluations: Mapping[Part, Evaluation]) -> tuple[dict[str, float], dict[str, float]]:

@@ -19,7 +19,7 @@ def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
     ledger = Ledger.load(run_dir)
     entry = RunLock.of(ledger)
     ledger.add_tags(tags)
-    projection = Projection(ledger, store.client)
+    projection = Projection(ledger, lambda: store.client)
     with suppress(DlcliError):
         projection.push_tags()
     if projection.complete:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from dlcli.errors import DlcliError, StoreError, first_line
 from dlcli.files.paths import resolved
 from dlcli.sanitize.redact import MASK, redact
 from dlcli.tracking.damage import JOURNALS, sqlite_problem
-from dlcli.tracking.database import ensure
+from dlcli.tracking.database import ensure, is_ready
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -160,11 +161,19 @@ def connect(uri: str, tell: Callable[[str], None] = _log.warning) -> MlflowClien
     load_mlflow(uri)
     from mlflow import MlflowClient
 
+    prepare(uri, tell)
     with store_errors(uri):
-        if file := sqlite_file(uri):
-            ensure(file, tell)
-            forget_connections(uri)
         return MlflowClient(tracking_uri=for_mlflow(uri))
+
+
+def prepare(uri: str, tell: Callable[[str], None] = _log.warning) -> None:
+    """Create or repair a SQLite store if necessary, for which MLflow is imported. Other stores are not contacted."""
+    if file := sqlite_file(uri):
+        with store_errors(uri):
+            if not is_ready(file):
+                load_mlflow(uri)
+                ensure(file, tell)
+            forget_connections(uri)
 
 
 def for_mlflow(uri: str) -> str:
@@ -174,9 +183,8 @@ def for_mlflow(uri: str) -> str:
 
 def forget_connections(uri: str) -> None:
     """Close MLflow's pooled connections, by which it would keep writing to a file that was moved or deleted."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    if engine := SqlAlchemyStore._engine_map.get(for_mlflow(uri)):
+    loaded = sys.modules.get("mlflow.store.tracking.sqlalchemy_store")
+    if loaded and (engine := loaded.SqlAlchemyStore._engine_map.get(for_mlflow(uri))):
         engine.dispose()
 
 
@@ -245,6 +253,15 @@ def store_errors(uri: str) -> Iterator[None]:
         raise _translated(error, uri) from error
 
 
+def no_run(uri: str) -> StoreError:
+    """Return the error for a run that the store had, and has no longer."""
+    hint = (
+        "It was deleted there, or lost by the store. Only a SQLite file can be refilled from the ledgers, since other "
+        "stores assign the IDs of runs. The record in the run's folder is complete."
+    )
+    return StoreError(NO_RUN, redact(uri), hint)
+
+
 def _translated(error: Exception, uri: str) -> DlcliError:
     import requests
     from mlflow.exceptions import MlflowException
@@ -260,11 +277,7 @@ def _translated(error: Exception, uri: str) -> DlcliError:
         hint = f"Start it, or correct {URI_VARIABLE}, or unset it to record in the runs folder."
         return StoreError(NO_ANSWER, where, hint)
     if re.search(r"Run (with id=|')\w+'? not found", text):
-        hint = (
-            "It was deleted there, or lost by the store. Only a SQLite file can be refilled from the ledgers, since "
-            "other stores assign the IDs of runs. The record in the run's folder is complete."
-        )
-        return StoreError(NO_RUN, where, hint)
+        return no_run(uri)
     if "out-of-date database schema" in text:
         return StoreError(
             "the store was created by another version of MLflow",

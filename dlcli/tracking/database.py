@@ -43,10 +43,10 @@ def ensure(file: Path, tell: Callable[[str], None] = _log.warning) -> None:
         StoreError: The file is damaged, locked, or of a newer MLflow.
         InputError: The folder is not writable.
     """
-    if _is_known_complete(file):
+    if is_ready(file):
         return
     with locked_store(file):
-        if _is_known_complete(file):
+        if is_ready(file):
             return
         for leftover in file.parent.glob(f".{file.name}.*.new*"):  # files of processes that were killed
             leftover.unlink(missing_ok=True)
@@ -111,7 +111,8 @@ def _translated(file: Path) -> Iterator[None]:
         raise problem or StoreError(f"the store cannot be read: {error}", str(file)) from error
 
 
-def _is_known_complete(file: Path) -> bool:
+def is_ready(file: Path) -> bool:
+    """Return whether a store's file is complete, as far as an earlier command has checked with this MLflow."""
     if _is_absent(file):
         return False
     with _looked_at(file) as connection:

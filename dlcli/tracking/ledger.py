@@ -6,6 +6,7 @@ writes its ledger.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -204,6 +205,11 @@ class Ledger:
             for name, value in changes.items():
                 setattr(self, name, value)
             atomic_write(self.run_dir / LEDGER_FILE, self._to_json(), durable=durable)
+
+    def snapshot(self) -> Ledger:
+        """Return a copy whose fields belong together, for a thread that reads them while another one updates them."""
+        with self._lock:
+            return copy.copy(self)
 
     def add_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags and write the file."""

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.errors import CorruptRun, StoreError
-from dlcli.tracking.connection import NO_ANSWER, NO_RUN, connect, probe, recall, sqlite_file, store_errors
+from dlcli.tracking.connection import (
+    NO_ANSWER,
+    NO_RUN,
+    connect,
+    prepare,
+    probe,
+    recall,
+    sqlite_file,
+    store_errors,
+)
 from dlcli.tracking.database import open_database
 from dlcli.tracking.known_runs import note
 from dlcli.tracking.ledger import Ledger, to_ms
@@ -74,17 +84,17 @@ def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
 
 
 def _follow(runs_dir: Path, intent: Intent, member: Member, client: Clients) -> None:
-    one = client(member.tracking_uri)
     uri = recall(member.tracking_uri, runs_dir)
+    prepare(uri)
     ledger = _ledger(runs_dir, intent, member)
     with store_errors(uri):
         if file := sqlite_file(uri):
             with open_database(file) as connection:
                 _follow_in_file(connection, intent, member, ledger)
         else:
-            _follow_on_server(one, intent, member, ledger)
+            _follow_on_server(client(member.tracking_uri), intent, member, ledger)
     if intent.brings_back and ledger is not None and not ledger.unfinished:
-        Projection(ledger, one).push_all()
+        Projection(ledger, partial(client, member.tracking_uri)).push_all()
 
 
 def _follow_in_file(

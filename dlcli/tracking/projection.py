@@ -2,22 +2,38 @@
 
 Pushing is idempotent. The ledger records the progress after each batch. After a kill in between, the batch is sent
 again with the same timestamps, and MLflow's tables keep one row for each (metric, time, step, value).
+
+A SQLite store gets the rows directly, in one transaction, for which MLflow is not imported. Other stores get them
+through MLflow's client.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcli.tracking.connection import patient, recall, sqlite_file, store_errors
+from dlcli.errors import StoreError
+from dlcli.tracking.connection import (
+    connect,
+    no_run,
+    patient,
+    prepare,
+    recall,
+    sqlite_file,
+    store_errors,
+)
+from dlcli.tracking.database import open_database
 from dlcli.tracking.history import MetricsLine, read_history
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import tag_value
 from dlcli.tracking.places import local_path
 from dlcli.tracking.refill import Watch
+from dlcli.tracking.store_rows import RunRow, find_row, set_status, update
 from dlcli.tracking.tags import HEARTBEAT_TAG
 
 if TYPE_CHECKING:
@@ -27,13 +43,25 @@ _METRICS_PER_BATCH, _TAGS_PER_BATCH = 1000, 100  # MLflow's limits
 
 
 class Projection:
-    """Projection of one run from its ledger to MLflow. All methods raise StoreError or DiskFull."""
+    """Projection of one run from its ledger to MLflow. All methods raise StoreError or DiskFull.
 
-    def __init__(self, ledger: Ledger, client: MlflowClient) -> None:
+    Args:
+        ledger: of the run.
+        connected: returns MLflow's client for the run's store, which a SQLite store needs only for artifacts that are
+            kept elsewhere. By default, it is connected.
+    """
+
+    def __init__(self, ledger: Ledger, connected: Callable[[], MlflowClient] | None = None) -> None:
         self._ledger = ledger
-        self._client = client
+        self._connected = connected
         self._uri = recall(ledger.tracking_uri, ledger.runs_dir)
+        self._file = sqlite_file(self._uri)
+        prepare(self._uri)
         self._watch = Watch(self._uri, ledger.runs_dir)
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return self._connected() if self._connected is not None else connect(self._uri)
 
     def follow(self) -> None:
         """If the store's file was replaced by another one, insert this run into it."""
@@ -43,25 +71,63 @@ class Projection:
     def push(self) -> None:
         """Send what MLflow lacks of a running run."""
         self.follow()
+        if self._file:
+            self._update(self._file)
+            return
         if self._ledger.unfinished:
-            self.push_status()
-        self.push_metrics()
-        self.push_tags()
-        self.push_name()
+            self._send_status()
+        self._send_metrics()
+        self._send_tags()
+        self._send_name()
 
     def push_all(self) -> None:
         """Send what MLflow lacks of a run that has ended."""
         self.follow()
         if self._ledger.status in ("FAILED", "KILLED"):
             # The status first, since there may be space or time for a few bytes only.
-            self.push_status()
+            self._push_status()
         self.push()
-        self.push_artifacts()
-        self.push_status()
+        self._send_artifacts()
+        self._push_status()
         self.follow()
-        if self.complete and (file := sqlite_file(self._uri)):
+        if self.complete and self._file:
             with store_errors(self._uri):
-                note_run(file, self._ledger)
+                note_run(self._file, self._ledger)
+
+    def push_tags(self) -> None:
+        """Send tags that are new or changed, and what else MLflow lacks of a run in a SQLite store."""
+        if self._file:
+            self._update(self._file)
+        else:
+            self._send_tags()
+
+    def find(self) -> RunRow:
+        """Return the run as MLflow has it. Raises StoreError if it has not."""
+        with store_errors(self._uri):
+            if self._file:
+                with open_database(self._file) as connection:
+                    found = find_row(connection, self._ledger.run_id)
+                if found is None:
+                    raise no_run(self._uri)
+                return found
+            info = self._client.get_run(self._ledger.run_id).info
+            return RunRow(info.lifecycle_stage, info.artifact_uri or "")
+
+    def _update(self, file: Path) -> None:
+        """Write what a SQLite store lacks."""
+        ledger = self._ledger.snapshot()
+        with store_errors(self._uri), open_database(file) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            found = find_row(connection, ledger.run_id)
+            if found is None:
+                raise no_run(self._uri)
+            if found.stage != "active":
+                raise StoreError(
+                    "the run was deleted in MLflow", self._uri, "Restore it there to have it updated."
+                )
+            progress = update(connection, ledger)
+        if any(ledger.projected.get(name) != value for name, value in progress.items()):
+            self._note(**progress)
 
     def beat(self) -> None:
         """Send a heartbeat to a server, and set the status back to RUNNING in case another machine has changed it."""
@@ -82,7 +148,7 @@ class Projection:
             and next(read_history(ledger.run_dir, done.get("offset", 0)), None) is None
         )
 
-    def push_metrics(self) -> None:
+    def _send_metrics(self) -> None:
         """Send the metrics that MLflow lacks."""
         from mlflow.entities import Metric
 
@@ -99,7 +165,7 @@ class Projection:
                     )
             self._note(offset=batch[-1].end)
 
-    def push_tags(self) -> None:
+    def _send_tags(self) -> None:
         """Send tags that are new or changed."""
         from mlflow.entities import RunTag
 
@@ -111,7 +177,7 @@ class Projection:
                     self._client.log_batch(self._ledger.run_id, tags=new[start : start + _TAGS_PER_BATCH])
             self._note(tags=tags)
 
-    def push_name(self) -> None:
+    def _send_name(self) -> None:
         """Send the name of a run that has been renamed; MLflow has the first one since the run was created."""
         name = self._ledger.run_name
         if self._ledger.projected.get("name", name) != name:
@@ -119,8 +185,20 @@ class Projection:
                 self._client.update_run(self._ledger.run_id, name=name)
             self._note(name=name)
 
-    def push_status(self) -> None:
+    def _push_status(self) -> None:
         """Send the status, with the time of the run's end."""
+        if self._ledger.projected.get("status") == self._ledger.status:
+            return
+        if not self._file:
+            self._send_status()
+            return
+        ledger = self._ledger.snapshot()
+        with store_errors(self._uri), open_database(self._file) as connection:
+            set_status(connection, ledger)
+        self._note(status=ledger.status)
+
+    def _send_status(self) -> None:
+        """Send the status to a store other than a SQLite file."""
         status, ended_at = self._ledger.status, self._ledger.ended_at
         if self._ledger.projected.get("status") != status:
             with store_errors(self._uri):
@@ -130,7 +208,7 @@ class Projection:
                     self._client.set_terminated(self._ledger.run_id, status, to_ms(ended_at))
             self._note(status=status)
 
-    def push_artifacts(self) -> None:
+    def _send_artifacts(self) -> None:
         """Upload the run's folder if the store keeps artifacts elsewhere."""
         ledger = self._ledger
         if ledger.artifact_uri is not None and ledger.projected.get("artifacts") != ledger.ended_at:

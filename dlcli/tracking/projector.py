@@ -7,7 +7,7 @@ import threading
 import time
 
 from dlcli.errors import DlcliError
-from dlcli.tracking.connection import NO_RUN, connect, is_server, recall
+from dlcli.tracking.connection import NO_RUN, is_server, recall
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.projection import Projection
 
@@ -34,7 +34,8 @@ class Projector(threading.Thread):
 
     def run(self) -> None:
         """Push until the run has ended, then push what remains."""
-        wait = 0.0  # push immediately: the run is RUNNING now
+        # The run is RUNNING now; a part of another one may end before anyone looks.
+        wait = 0.0 if self._ledger.parent_id is None else _INTERVAL
         while not self._over.wait(wait):
             wait = _INTERVAL if self._attempt(last=False) else min(max(2 * wait, _INTERVAL), _LONGEST_BACKOFF)
         deadline = time.monotonic() + _GRACE
@@ -55,9 +56,8 @@ class Projector(threading.Thread):
     def _attempt(self, *, last: bool) -> bool:
         try:
             if self._projection is None:
-                uri = recall(self._ledger.tracking_uri, self._ledger.runs_dir)
-                self._projection = Projection(self._ledger, connect(uri))
-                self._server = is_server(uri)
+                self._projection = Projection(self._ledger)
+                self._server = is_server(recall(self._ledger.tracking_uri, self._ledger.runs_dir))
             if last:
                 self._projection.push_all()
             else:

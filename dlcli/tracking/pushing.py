@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dlcli.tracking.client_rows import log_inputs, log_params
 from dlcli.tracking.connection import patient, sqlite_file, store_errors
 from dlcli.tracking.database import open_database
 from dlcli.tracking.history import read_history
@@ -47,7 +48,7 @@ def push_run(store: Store, ledger: Ledger, parent_id: str | None) -> tuple[str, 
     with store_errors(store.uri):
         if file := sqlite_file(store.uri):
             return ledger.run_id, _enter(file, ledger)
-        experiment_id = store.experiment(ledger.experiment).experiment_id
+        experiment_id = store.experiment_id(ledger.experiment)
         found = _find(store, experiment_id, ledger)
         if found is not None and found.data.tags.get(_PUSHED_TAG) == str(ledger.ended_at):
             return found.info.run_id, "there"
@@ -89,8 +90,8 @@ def _send(store: Store, ledger: Ledger, run_id: str) -> None:
     from mlflow.entities import Metric, RunTag
 
     client, shown = store.client, Shown.read(ledger.run_dir)
-    store.log_params(run_id, shown)
-    store.log_inputs(run_id, shown)
+    log_params(client, run_id, shown)
+    log_inputs(client, run_id, shown)
     metrics = [
         Metric(name, value, line.time_ms, line.step)
         for line in read_history(ledger.run_dir)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,11 +128,10 @@ class _Reconciliation:
         _sweep(ledger.run_dir)
         if not self.settle_ledger(ledger):
             return
-        client = self.client(ledger.tracking_uri)
-        projection = Projection(ledger, client)
+        projection = Projection(ledger, partial(self.client, ledger.tracking_uri))
         projection.follow()
         try:
-            is_not_ours = _is_not_ours(client, ledger)
+            is_not_ours = _is_not_ours(projection, ledger)
         except StoreError as error:
             if error.problems[0].message != NO_RUN:
                 raise
@@ -234,19 +234,18 @@ def _sweep(run_dir: Path) -> None:
     for place, _, _ in os.walk(run_dir):
         remove_abandoned(Path(place))
     checkpoints = run_dir / "checkpoints"
-    for partial in () if checkpoints.is_symlink() else checkpoints.glob("*.partial"):
+    for file in () if checkpoints.is_symlink() else checkpoints.glob("*.partial"):
         with suppress(OSError):
-            partial.unlink()
+            file.unlink()
 
 
-def _is_not_ours(client: MlflowClient, ledger: Ledger) -> bool:
+def _is_not_ours(projection: Projection, ledger: Ledger) -> bool:
     """Return whether the run was deleted in MLflow, or belongs to the runs folder of which this one is a copy.
 
     In both cases, MLflow must not be updated. Raises StoreError if the store does not have the run.
     """
-    with store_errors(ledger.store_uri):
-        info = client.get_run(ledger.run_id).info
-        return info.lifecycle_stage == "deleted" or original_of(ledger, info.artifact_uri) is not None
+    found = projection.find()
+    return found.stage == "deleted" or original_of(ledger, found.artifact_uri) is not None
 
 
 def _last_sign_of_life(run_dir: Path) -> str:

@@ -15,7 +15,7 @@ from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, 
 from dlcli.files.disk import write_errors
 from dlcli.sanitize.escapes import shortened, visible
 from dlcli.sanitize.redact import redact, redact_value
-from dlcli.tracking.connection import load_mlflow
+from dlcli.tracking.connection import load_mlflow, sqlite_file
 from dlcli.tracking.digests import results_of
 from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger, Status, atomic_write, now
@@ -60,7 +60,8 @@ class Recorder:
         self._projector = Projector(ledger)
         self._sampler = Sampler(self._record_sample) if self._system_metrics else None
         try:
-            load_mlflow(ledger.store_uri)  # before the threads start, since parallel imports can fail
+            if sqlite_file(ledger.store_uri) is None:
+                load_mlflow(ledger.store_uri)  # before the threads start, since parallel imports can fail
             _reserve(run_dir)
             resumed = {ERROR_TAG: ""} if ledger.tags.get(ERROR_TAG) else {}
             ledger.update(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dlcli.errors import CorruptRun
 from dlcli.formatting import counted
-from dlcli.tracking.connection import connect, sqlite_file
+from dlcli.tracking.connection import prepare, sqlite_file
 from dlcli.tracking.database import locked_store, open_database
 from dlcli.tracking.known_runs import KnownRun, has_had, is_marked, known_runs, note, set_mark
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
@@ -44,7 +44,7 @@ class Watch:
         """
         if self._file is None or self._is_unchanged(self._file, ledger):
             return False
-        connect(self._uri)
+        prepare(self._uri)
         refill(self._uri, self._runs_dir)
         if ledger is not None:  # what was sent after the file had disappeared is lost
             with open_database(self._file) as connection:

@@ -63,7 +63,7 @@ def is_known_complete(connection: sqlite3.Connection) -> bool:
     if _SEEN not in tables(connection):
         return False
     seen = connection.execute(f"SELECT mlflow, revision FROM {_SEEN}").fetchall()
-    return seen == [(version("mlflow"), *revisions(connection))]
+    return seen == [(_mlflow_version(), *revisions(connection))]
 
 
 def is_of_another_program(connection: sqlite3.Connection) -> bool:
@@ -88,15 +88,14 @@ def programs(connection: sqlite3.Connection) -> list[str]:
 
     SQLite runs them on every access, possibly without an end. MLflow has a trigger for its table `secrets`.
     """
-    known = {*_columns_by_table(), "alembic_version"}
     found = connection.execute(
         "SELECT name, type, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view')"
-    )
-    return sorted(
-        name
-        for name, kind, table in found.fetchall()
-        if (kind == "trigger" and table != "secrets") or (kind == "view" and name in known)
-    )
+    ).fetchall()
+    views = {name for name, kind, _ in found if kind == "view"}
+    if views:  # MLflow is imported for the names of its tables
+        views &= {*_columns_by_table(), "alembic_version"}
+    triggers = {name for name, kind, table in found if kind == "trigger" and table != "secrets"}
+    return sorted(views | triggers)
 
 
 @functools.cache
@@ -116,7 +115,13 @@ def note_complete(connection: sqlite3.Connection) -> None:
     """Record for later commands that the file is complete."""
     connection.execute(f"CREATE TABLE IF NOT EXISTS {_SEEN} (mlflow TEXT, revision TEXT)")
     connection.execute(f"DELETE FROM {_SEEN}")
-    connection.execute(f"INSERT INTO {_SEEN} VALUES (?, ?)", (version("mlflow"), *revisions(connection)))
+    connection.execute(f"INSERT INTO {_SEEN} VALUES (?, ?)", (_mlflow_version(), *revisions(connection)))
+
+
+@functools.cache
+def _mlflow_version() -> str:
+    """Return the version of the installed MLflow without importing it, which takes a second."""
+    return version("mlflow")
 
 
 def holds_anything(connection: sqlite3.Connection) -> bool:

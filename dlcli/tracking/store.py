@@ -6,10 +6,12 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cached_property
 from os import getpid
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 from dlcli.errors import DlcliError, StoreError
 from dlcli.files.disk import write_errors
@@ -17,34 +19,35 @@ from dlcli.formatting import shell_line
 from dlcli.sanitize.escapes import shortened, visible, visible_name
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.by_name import link_run
+from dlcli.tracking.client_rows import log_inputs, log_params
 from dlcli.tracking.connection import (
     connect,
     default_store,
     is_server,
     load_mlflow,
+    prepare,
     probe,
     remember,
     sqlite_file,
     store_errors,
     tracking_uri,
 )
-from dlcli.tracking.database import check_no_programs, locked_store
+from dlcli.tracking.database import check_no_programs, locked_store, open_database
 from dlcli.tracking.digests import digest
 from dlcli.tracking.known_runs import note_run
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import RunLock, read_entry
-from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, SHOWN_FILE, DatasetRecord, Shown
+from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord, Shown
 from dlcli.tracking.places import folder_name, local_path, make_folder, run_folder
 from dlcli.tracking.refill import Watch, refill
 from dlcli.tracking.relocation import move_artifacts, relocate
+from dlcli.tracking.store_rows import ExperimentRow, enter, fail, find_experiment
 from dlcli.tracking.tags import ERROR_TAG, KIND_TAG, PARENT_TAG, TAG_LENGTH, TOKEN_TAG, TRAINING_TAGS
 from dlcli.tracking.unrecorded import remove_unrecorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Experiment, RunInfo
-
-_PARAMS_PER_BATCH = 100  # MLflow's limit
+    from mlflow.entities import RunInfo
 
 
 class Store:
@@ -57,23 +60,28 @@ class Store:
         runs_dir: the runs folder.
         notes: what was done to open the store, for the user.
         uri: address of the store.
-        client: MLflow's client.
         recorded_uri: the address for ledgers; None for the store of the runs folder.
         public_uri: the address without a password.
         is_server: whether the store is a server.
     """
 
-    def __init__(self, runs_dir: Path, uri: str, client: MlflowClient, notes: Sequence[str] = ()) -> None:
+    def __init__(self, runs_dir: Path, uri: str) -> None:
         self.runs_dir = runs_dir
-        self.notes = tuple(notes)
+        self.notes: tuple[str, ...] = ()
         self.uri = uri
-        self.client = client
+        # The file of the runs folder's own store, to which rows are written directly; None for all other stores.
+        self._file = sqlite_file(uri) if uri == default_store(runs_dir) else None
         self.recorded_uri = remember(uri, runs_dir)
         self.public_uri = redact(uri)
         self.is_server = is_server(uri)
-        self._experiments: dict[str, Experiment] = {}
+        self._experiments: dict[str, str] = {}
         self._held: list[RunLock] = []
         self._watch = Watch(uri, runs_dir)
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client for the store, which is connected when it is first used."""
+        return connect(self.uri)
 
     def create_run(
         self,
@@ -119,31 +127,33 @@ class Store:
             with store_errors(self.uri):
                 if self._watch.follow():
                     self._experiments.clear()
-                experiment_id = self.experiment(experiment).experiment_id
+                experiment_id = "" if self._file else self.experiment_id(experiment)
         except BaseException:
             entry.remove()
             raise
         # From here on the store may have the run, so the entry is kept until the run has ended.
         with self._failing(entry) as created, store_errors(self.uri):
             created_at, shown = now(), Shown.of(params, datasets)
-            info = self.client.create_run(
-                experiment_id, start_time=to_ms(created_at), run_name=run_name, tags=tags
-            ).info
-            created.append(info.run_id)
+            info = None if self._file else self._register(experiment_id, run_name, created_at, tags)
+            run_id = info.run_id if info else uuid4().hex
+            created.append(run_id)
             contents = {**files, SHOWN_FILE: shown.to_json()}
-            entry.add({"run_id": info.run_id, "files": list(contents)})
-            self.client.update_run(info.run_id, status="SCHEDULED")
-            run_dir = run_folder(self.runs_dir, experiment, info.run_id)
+            entry.add({"run_id": run_id, "files": list(contents)})
+            run_dir = run_folder(self.runs_dir, experiment, run_id)
             make_folder(run_dir, within=self.runs_dir)
-            artifact_uri = self._keep_artifacts(info, run_dir)
+            artifact_uri = self._keep_artifacts(info, run_dir) if info else None
             for name, content in contents.items():
                 make_folder((run_dir / name).parent, within=run_dir)
                 atomic_write(run_dir / name, content, durable=False)
-            self.log_params(info.run_id, shown)
-            self.log_inputs(info.run_id, shown)
+            if info:
+                self.client.update_run(run_id, status="SCHEDULED")
+                log_params(self.client, run_id, shown)
+                # MLflow checks whether a dataset exists and then inserts it, which is a race between two runs.
+                with _store_lock(self.runs_dir, self.uri):
+                    log_inputs(self.client, run_id, shown)
             ledger = Ledger(
                 run_dir,
-                run_id=info.run_id,
+                run_id=run_id,
                 run_name=run_name,
                 experiment=experiment,
                 kind=kind,
@@ -157,6 +167,11 @@ class Store:
                 tags=tags,
                 digests={name: [digest(content)] for name, content in files.items()},
             )
+            if self._file:
+                with open_database(self._file) as connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    self._check_experiment(find_experiment(connection, experiment), experiment)
+                    enter(connection, ledger)
             if file := sqlite_file(self.uri):
                 note_run(file, ledger)
             # The ledger is written last, so that a run which is found is complete.
@@ -180,14 +195,14 @@ class Store:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def experiment(self, name: str) -> Experiment:
-        """Return an experiment, which is created if the store does not have it."""
+    def experiment_id(self, name: str) -> str:
+        """Return the ID of an experiment, which MLflow's client creates if the store does not have it."""
         if name not in self._experiments:
             with _store_lock(self.runs_dir, self.uri):
                 self._experiments[name] = self._find_or_create(name)
         return self._experiments[name]
 
-    def _find_or_create(self, name: str) -> Experiment:
+    def _find_or_create(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(name)
@@ -195,23 +210,33 @@ class Store:
             # A server decides where artifacts are kept; in other stores, a run's folder is its artifact folder.
             location = None if self.is_server else (self.runs_dir / folder_name(name)).as_uri()
             try:
-                return self.client.get_experiment(
-                    self.client.create_experiment(name, artifact_location=location, tags=TRAINING_TAGS)
-                )
+                return self.client.create_experiment(name, artifact_location=location, tags=TRAINING_TAGS)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 found = self.client.get_experiment_by_name(
                     name
                 )  # another client of the server has just created it
-        if found is None or found.lifecycle_stage == "deleted":
-            hint = "Choose another experiment_name."
-            if found is not None:
-                restore = ["mlflow", "experiments", "restore", "-x", found.experiment_id]
-                line = f"MLFLOW_TRACKING_URI={shell_line(self.public_uri)} {shell_line(*restore)}"
-                hint = f"Choose another experiment_name, or restore it: {line}"
+        if found is None:
+            raise StoreError(f"the experiment {name!r} cannot be created", self.public_uri)
+        self._check_experiment(ExperimentRow(found.experiment_id, found.lifecycle_stage), name)
+        return found.experiment_id
+
+    def _check_experiment(self, found: ExperimentRow | None, name: str) -> None:
+        """Raise StoreError if an experiment is deleted."""
+        if found is not None and found.stage == "deleted":
+            restore = ["mlflow", "experiments", "restore", "-x", str(found.experiment_id)]
+            line = f"MLFLOW_TRACKING_URI={shell_line(self.public_uri)} {shell_line(*restore)}"
+            hint = f"Choose another experiment_name, or restore it: {line}"
             raise StoreError(f"the experiment {name!r} is deleted", self.public_uri, hint)
-        return found
+
+    def _register(
+        self, experiment_id: str, run_name: str, created_at: str, tags: Mapping[str, str]
+    ) -> RunInfo:
+        """Create a run with MLflow's client."""
+        return self.client.create_run(
+            experiment_id, start_time=to_ms(created_at), run_name=run_name, tags=dict(tags)
+        ).info
 
     def _keep_artifacts(self, info: RunInfo, run_dir: Path) -> str | None:
         """Return where a run's artifacts are uploaded; None if they stay in its folder, which is set in MLflow.
@@ -227,49 +252,6 @@ class Store:
         move_artifacts(self.uri, {info.run_id: run_dir})
         return None
 
-    def log_params(self, run_id: str, shown: Shown) -> None:
-        """Send a run's params."""
-        from mlflow.entities import Param
-
-        params = [Param(key, value) for key, value in shown.params.items()]
-        for start in range(0, len(params), _PARAMS_PER_BATCH):
-            self.client.log_batch(run_id, params=params[start : start + _PARAMS_PER_BATCH])
-
-    def log_inputs(self, run_id: str, shown: Shown) -> None:
-        """Send a run's dataset inputs."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        inputs = [
-            DatasetInput(
-                Dataset(
-                    name=data.name,
-                    digest=data.digest,
-                    source_type=data.source_type,
-                    source=data.source,
-                    schema=data.schema,
-                    profile=data.profile,
-                ),
-                tags=[InputTag(CONTEXT_TAG, data.context)],
-            )
-            for data in shown.inputs
-        ]
-        # MLflow checks whether a dataset exists and then inserts it, which is a race between two runs.
-        with _store_lock(self.runs_dir, self.uri):
-            if inputs:
-                self._send_inputs(run_id, inputs)
-
-    def _send_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
-        """Log inputs. On a server, another client may insert the same dataset at the same time: then retry."""
-        from mlflow.exceptions import MlflowException
-
-        for tries_left in (2, 1, 0):
-            try:
-                self.client.log_inputs(run_id, datasets=inputs)
-                return
-            except MlflowException as error:
-                if not tries_left or "unique" not in str(error).lower():
-                    raise
-
     @contextmanager
     def _failing(self, entry: RunLock) -> Iterator[list[str]]:
         """Yield a list for the ID of a new run, which is recorded as failed if the context raises."""
@@ -281,14 +263,21 @@ class Store:
             remove_unrecorded(self.runs_dir, read_entry(entry.path))
             for run_id in created:
                 with suppress(DlcliError), store_errors(self.uri):
-                    self.client.set_terminated(run_id, "FAILED")
-                    self.client.set_tag(run_id, ERROR_TAG, reason)
+                    self._record_failure(run_id, reason)
                     entry.remove()
             entry.release()
             raise
         except BaseException:
             entry.release()
             raise
+
+    def _record_failure(self, run_id: str, reason: str) -> None:
+        if self._file is None:
+            self.client.set_terminated(run_id, "FAILED")
+            self.client.set_tag(run_id, ERROR_TAG, reason)
+            return
+        with open_database(self._file) as connection:
+            fail(connection, run_id, now(), reason)
 
 
 def open_store(runs_dir: Path, uri: str | None = None) -> Store:
@@ -302,7 +291,6 @@ def open_store(runs_dir: Path, uri: str | None = None) -> Store:
     runs_dir = runs_dir.resolve()
     uri = tracking_uri(runs_dir, uri)
     probe(uri)
-    load_mlflow(uri)
     notes: list[str] = []
     file = sqlite_file(uri)
     for folder in (runs_dir, *([file.parent] if file else [])):
@@ -310,14 +298,20 @@ def open_store(runs_dir: Path, uri: str | None = None) -> Store:
             folder.mkdir(parents=True, exist_ok=True)
     if file and uri == default_store(runs_dir):
         check_no_programs(file)
-    with nullcontext() if file else _store_lock(runs_dir, uri):
-        client = connect(uri, notes.append)
+    if file:
+        prepare(uri, notes.append)
+    store = Store(runs_dir, uri)
+    if not file:
+        load_mlflow(uri)
+        with _store_lock(runs_dir, uri):
+            store.client  # noqa: B018  # connected
     refill(uri, runs_dir, notes.append)
     if uri == default_store(runs_dir):
         with _store_lock(runs_dir, uri):
             moved = relocate(runs_dir)
         notes += [moved] if moved else []
-    return Store(runs_dir, uri, client, notes)
+    store.notes = tuple(notes)
+    return store
 
 
 def make_run_name(stem: str) -> str:

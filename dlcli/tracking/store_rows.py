@@ -1,7 +1,7 @@
-"""Insertion of a run's rows into a SQLite store from its folder, since MLflow's client cannot choose a run's ID.
+"""The rows of a run in a SQLite store, written from its folder.
 
-The rows are the same as those that the client writes when it records the run, except for the IDs of inputs and
-datasets.
+MLflow's client cannot choose a run's ID, takes fifty times as long, and needs a second for its import. The rows are the
+same as those that it writes, except for the IDs of inputs and datasets.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import math
 import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from dlcli.tracking.history import read_history
+from dlcli.tracking.history import MetricsLine, read_history
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown, tag_value
-from dlcli.tracking.tags import NAME_TAG, TRAINING_TAGS, USER_TAG
+from dlcli.tracking.tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
 
 
 def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
@@ -24,18 +24,73 @@ def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
     experiment_id = _experiment(connection, ledger)
     shown = Shown.read(ledger.run_dir)
     _insert(connection, "runs", [_run(ledger, experiment_id)], "IGNORE")
-    connection.execute(
-        "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?",
-        (ledger.status, to_ms(ledger.ended_at) if ledger.ended_at else None, ledger.run_id),
-    )
+    set_status(connection, ledger)
     tags = {NAME_TAG: ledger.run_name, **{k: tag_value(v) for k, v in ledger.tags.items()}}
     _insert(connection, "tags", [_pair(ledger.run_id, k, v) for k, v in tags.items()], "REPLACE")
     _insert(connection, "params", [_pair(ledger.run_id, k, v) for k, v in shown.params.items()], "IGNORE")
-    metrics = list(_metrics(ledger))
-    _insert(connection, "metrics", metrics, "IGNORE")
-    _insert(connection, "latest_metrics", _latest(metrics), "REPLACE")
-    for data in {(data.name, data.digest): data for data in reversed(shown.inputs)}.values():
+    _add_metrics(connection, ledger, 0)
+    for data in {(data.name, data.digest): data for data in shown.inputs}.values():
         _enter_input(connection, data, experiment_id, ledger.run_id)
+
+
+def update(connection: sqlite3.Connection, ledger: Ledger) -> dict[str, Any]:
+    """Add what an existing run lacks since its last projection, and return the progress for the ledger.
+
+    What has not changed since is not written, so that a tag which the user has changed in MLflow stays.
+    """
+    done, run_id = ledger.projected, ledger.run_id
+    if done.get("status") != ledger.status:
+        set_status(connection, ledger)
+    tags = {k: v for k, v in ledger.tags.items() if done.get("tags", {}).get(k) != v}
+    if done.get("name", ledger.run_name) != ledger.run_name:
+        connection.execute("UPDATE runs SET name = ? WHERE run_uuid = ?", (ledger.run_name, run_id))
+        tags[NAME_TAG] = ledger.run_name
+    _insert(connection, "tags", [_pair(run_id, k, tag_value(v)) for k, v in tags.items()], "REPLACE")
+    offset = _add_metrics(connection, ledger, done.get("offset", 0))
+    return {"status": ledger.status, "name": ledger.run_name, "tags": dict(ledger.tags), "offset": offset}
+
+
+def set_status(connection: sqlite3.Connection, ledger: Ledger) -> None:
+    """Set a run's status and the time of its end."""
+    ended = to_ms(ledger.ended_at) if ledger.ended_at else None
+    connection.execute(
+        "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?", (ledger.status, ended, ledger.run_id)
+    )
+
+
+def fail(connection: sqlite3.Connection, run_id: str, ended_at: str, reason: str) -> None:
+    """Record that a run could not be created, if the store has it."""
+    statement = "UPDATE runs SET status = 'FAILED', end_time = ? WHERE run_uuid = ?"
+    if connection.execute(statement, (to_ms(ended_at), run_id)).rowcount:
+        _insert(connection, "tags", [_pair(run_id, ERROR_TAG, tag_value(reason))], "REPLACE")
+
+
+class RunRow(NamedTuple):
+    """A run in the store: `active` or `deleted`, and its artifact address."""
+
+    stage: str
+    artifact_uri: str
+
+
+def find_row(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
+    """Return a run, or None if the store lacks it."""
+    question = "SELECT lifecycle_stage, coalesce(artifact_uri, '') FROM runs WHERE run_uuid = ?"
+    found = connection.execute(question, (run_id,)).fetchone()
+    return None if found is None else RunRow(*found)
+
+
+class ExperimentRow(NamedTuple):
+    """An experiment in the store: its ID, and `active` or `deleted`."""
+
+    experiment_id: int | str
+    stage: str
+
+
+def find_experiment(connection: sqlite3.Connection, name: str) -> ExperimentRow | None:
+    """Return an experiment, or None if the store lacks it."""
+    question = "SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?"
+    found = connection.execute(question, (name,)).fetchone()
+    return None if found is None else ExperimentRow(*found)
 
 
 def _insert(
@@ -49,9 +104,8 @@ def _insert(
 
 
 def _experiment(connection: sqlite3.Connection, ledger: Ledger) -> int:
-    question = "SELECT experiment_id FROM experiments WHERE name = ?"
-    if found := connection.execute(question, (ledger.experiment,)).fetchone():
-        return int(found[0])
+    if found := find_experiment(connection, ledger.experiment):
+        return int(found.experiment_id)
     created = to_ms(ledger.created_at)
     row = {
         "name": ledger.experiment,
@@ -61,10 +115,11 @@ def _experiment(connection: sqlite3.Connection, ledger: Ledger) -> int:
         "last_update_time": created,
     }
     _insert(connection, "experiments", [row], "ABORT")
-    (experiment_id,) = connection.execute(question, (ledger.experiment,)).fetchone()
-    tags = [{"key": k, "value": v, "experiment_id": experiment_id} for k, v in TRAINING_TAGS.items()]
+    made = find_experiment(connection, ledger.experiment)
+    assert made is not None
+    tags = [{"key": k, "value": v, "experiment_id": made.experiment_id} for k, v in TRAINING_TAGS.items()]
     _insert(connection, "experiment_tags", tags, "IGNORE")
-    return int(experiment_id)
+    return int(made.experiment_id)
 
 
 def _run(ledger: Ledger, experiment_id: int) -> dict[str, Any]:
@@ -89,19 +144,37 @@ def _pair(run_id: str, key: str, value: str) -> dict[str, str]:
     return {"key": key, "value": value, "run_uuid": run_id}
 
 
-def _metrics(ledger: Ledger) -> Iterable[dict[str, Any]]:
-    """Yield all metrics by step. As in MLflow, NaN is a separate column, and infinity is the largest finite number."""
-    for line in read_history(ledger.run_dir):
-        for key, value in line.metrics.items():
-            largest = sys.float_info.max
-            yield {
-                "key": key,
-                "value": 0.0 if math.isnan(value) else min(max(value, -largest), largest),
-                "timestamp": line.time_ms,
-                "step": line.step,
-                "is_nan": math.isnan(value),
-                "run_uuid": ledger.run_id,
-            }
+def _add_metrics(connection: sqlite3.Connection, ledger: Ledger, offset: int) -> int:
+    """Insert the metrics of the history from a position on, and return its end."""
+    metrics: list[dict[str, Any]] = []
+    for line in read_history(ledger.run_dir, offset):
+        metrics += _metrics(line, ledger.run_id)
+        offset = line.end
+    if metrics:
+        _insert(connection, "metrics", metrics, "IGNORE")
+        question = (
+            "SELECT key, value, timestamp, step, is_nan, run_uuid FROM latest_metrics WHERE run_uuid = ?"
+        )
+        columns = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
+        known = [
+            dict(zip(columns, row, strict=True)) for row in connection.execute(question, (ledger.run_id,))
+        ]
+        _insert(connection, "latest_metrics", _latest([*known, *metrics]), "REPLACE")
+    return offset
+
+
+def _metrics(line: MetricsLine, run_id: str) -> Iterable[dict[str, Any]]:
+    """Yield the metrics of a step. As in MLflow, NaN is a separate column, infinity the largest finite number."""
+    largest = sys.float_info.max
+    for key, value in line.metrics.items():
+        yield {
+            "key": key,
+            "value": 0.0 if math.isnan(value) else min(max(value, -largest), largest),
+            "timestamp": line.time_ms,
+            "step": line.step,
+            "is_nan": math.isnan(value),
+            "run_uuid": run_id,
+        }
 
 
 def _latest(metrics: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

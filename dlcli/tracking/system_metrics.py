@@ -1,8 +1,13 @@
-"""System metrics during a run: CPU, memory, disk, network and GPU, under MLflow's names."""
+"""System metrics during a run: CPU, memory, disk, network and GPU, under MLflow's names.
+
+Without a GPU they are read here, since the import of MLflow takes longer than many runs.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -11,7 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
+    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
 PREFIX = "system/"
 _FIRST, _INTERVAL = 0.3, 1.0  # seconds; the first sample is taken early, so that short runs have one
@@ -24,12 +29,11 @@ class Sampler(threading.Thread):
         super().__init__(name="dlcli-system-metrics", daemon=True)
         self._record = record
         self._stop_asked = threading.Event()
-        self._monitors: list[BaseMetricsMonitor] = []
         self._sampled = False
+        self._machine, self._gpus = _Machine(), _gpu_monitor()
 
     def run(self) -> None:
         """Sample until stopped; samples that fail are skipped."""
-        self._monitors = _monitors()
         wait = _FIRST
         while not self._stop_asked.wait(wait):
             self._sample()
@@ -43,30 +47,55 @@ class Sampler(threading.Thread):
             self._sample()
 
     def _sample(self) -> None:
+        # An error of a driver, counters that a container lacks, or a full disk (which the run itself reports), must not
+        # end the sampling.
         sample: dict[str, float] = {}
-        for monitor in self._monitors:
-            # An error of a driver, or a full disk (which the run itself reports), must not end the sampling.
+        with contextlib.suppress(Exception):
+            sample |= self._machine.read()
+        if self._gpus is not None:
             with contextlib.suppress(Exception):
-                monitor.collect_metrics()
-                sample |= {PREFIX + name: float(value) for name, value in monitor.aggregate_metrics().items()}
-                monitor.clear_metrics()
+                self._gpus.collect_metrics()
+                sample |= self._gpus.aggregate_metrics()
+                self._gpus.clear_metrics()
         if sample:
             with contextlib.suppress(Exception):
-                self._record(sample)
+                self._record({PREFIX + name: float(value) for name, value in sample.items()})
                 self._sampled = True
 
 
-def _monitors() -> list[BaseMetricsMonitor]:
-    psutil.cpu_percent()  # the first call only starts the measurement
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an outdated pynvml warns on import
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+class _Machine:
+    """Reads what MLflow's monitors of CPU, memory, disk and network read, with the same names and units."""
 
-    monitors: list[BaseMetricsMonitor] = []
-    for kind in (CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor):
-        with contextlib.suppress(Exception):  # no GPU, no driver, no pynvml, no counters in this container
-            monitors.append(kind())
-    return monitors
+    def __init__(self) -> None:
+        psutil.cpu_percent()  # the first call only starts the measurement
+        self._traffic = psutil.net_io_counters()  # None where a container has no counters
+
+    def read(self) -> dict[str, float]:
+        """Return percentages and megabytes; network traffic is that since the start of the run."""
+        memory, disk, traffic = psutil.virtual_memory(), psutil.disk_usage(os.sep), psutil.net_io_counters()
+        found = {
+            "cpu_utilization_percentage": psutil.cpu_percent(),
+            "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+            "system_memory_usage_percentage": round(memory.used / memory.total * 100, 1),
+            "disk_usage_percentage": disk.percent,
+            "disk_usage_megabytes": round(disk.used / 1e6, 1),
+            "disk_available_megabytes": round(disk.free / 1e6, 1),
+        }
+        if traffic is not None and self._traffic is not None:
+            received = traffic.bytes_recv - self._traffic.bytes_recv
+            sent = traffic.bytes_sent - self._traffic.bytes_sent
+            found |= {"network_receive_megabytes": received / 1e6, "network_transmit_megabytes": sent / 1e6}
+        return found
+
+
+def _gpu_monitor() -> GPUMonitor | None:
+    """Return MLflow's monitor of GPUs, or None if there is none to be read."""
+    torch = sys.modules.get("torch")  # a run that trains has imported it
+    if torch is None or not torch.cuda.is_available():
+        return None
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # no pynvml
+        warnings.simplefilter("ignore")  # an outdated pynvml warns on import
+        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+
+        return GPUMonitor()
+    return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, Timer
 from safetensors.torch import load_file, save_file, save_model
+from torch import Tensor
 
 from dlcli.distributed.collectives import summed
 from dlcli.errors import Interrupted
@@ -30,9 +32,18 @@ from dlcli.training.network import Network
 # Steps (or chunks of steps) after which several ranks agree on whether a checkpoint is due.
 _ASK_EVERY = 16
 
+# Seconds of training that a kill may cost. An epoch of a small network takes less time than writing its checkpoint.
+_EPOCH_SECONDS = 2.0
+
+# Bytes of the best weights up to which a copy of them may wait in memory.
+_MAX_HELD = 64 << 20
+
 
 class Checkpoints(Checkpoint):
     """Writes `best-EPOCH.safetensors` when the monitored metric improves, and `last.ckpt` after each epoch.
+
+    Epochs that end within two seconds of the last checkpoint are not written, except the last one; their best weights
+    are kept in memory until the next checkpoint. Several ranks write after each epoch.
 
     `last.ckpt` names the best epoch so far. A new best is written before the `last.ckpt` that names it, and the old
     best is removed afterwards, so that `last.ckpt` always finds its best weights, whenever the process is killed. The
@@ -45,7 +56,8 @@ class Checkpoints(Checkpoint):
         folder: where both files are written.
         monitor: name of the metric. If None, the last epoch counts as the best.
         mode: min or max: which value of the metric is the best.
-        every_minutes: write `last.ckpt` also within an epoch, at this interval.
+        every_minutes: write `last.ckpt` also within an epoch, at this interval, and after every epoch if it is shorter
+            than two seconds.
         run_id: of the run that the checkpoints belong to.
         progress: of the checkpoint that training continues from.
     """
@@ -72,6 +84,8 @@ class Checkpoints(Checkpoint):
         self._asked_to_stop = False
         self._io = DigestingIO()
         self._manifest = Manifest.for_writing(folder, run_id)
+        # The best weights if they are not on disk yet.
+        self._waiting: Mapping[str, Tensor] | None = None
         # The best epochs that the checkpoints on disk name.
         self._named: dict[str, int | None] = {}
         if progress is not None:
@@ -101,29 +115,48 @@ class Checkpoints(Checkpoint):
         trainer.should_stop = trainer.should_stop or self._asked_to_stop
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the best weights if this epoch improved the metric, then the state."""
+        """Write the best weights if an epoch improved the metric, then the state, or keep them until that is due."""
         assert isinstance(pl_module, TrainingModule)
-        if self._improved(pl_module.epoch_metrics):
-            self.best_epoch = trainer.current_epoch
-            if trainer.is_global_zero:
-                self._make_room()
-                self._write_best(trainer.current_epoch, pl_module.evaluated, pl_module.frozen)
         self._finished_epochs = trainer.current_epoch + 1
         self._stopped = is_ending(trainer) and not _is_out_of_time(trainer)
-        self._save(trainer)
-        if trainer.is_global_zero:
-            self._tidy()
-        if not self._stopped:
-            self._leave_where_preempted()
+        improved = self._improved(pl_module.epoch_metrics)
+        if improved:
+            self.best_epoch = trainer.current_epoch
+            if trainer.is_global_zero:
+                self._frozen = pl_module.frozen
+                self._waiting = _weights(pl_module.evaluated, pl_module.frozen)
+        if self._is_due_after_epoch(trainer):
+            self._save(trainer)
+            if not self._stopped:
+                self._leave_where_preempted()
+        elif improved:
+            self._waiting = copy.deepcopy(self._waiting)
 
-    def _write_best(self, epoch: int, network: Network, frozen: FrozenPart) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Keep the best weights of a run that ends with an error, such as a loss that became NaN."""
+        self._write_best()
+
+    def _is_due_after_epoch(self, trainer: pl.Trainer) -> bool:
+        """Return whether the state is written after this epoch: the last one, or one that ends late enough."""
+        size = sum(value.nbytes for value in (self._waiting or {}).values() if isinstance(value, Tensor))
+        due = time.monotonic() - self._saved > min(_EPOCH_SECONDS, self._every_seconds)
+        ends = trainer.should_stop or trainer.max_epochs == self._finished_epochs
+        return due or ends or size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set()
+
+    def _write_best(self) -> None:
+        """Write the best weights, if they are not on disk yet."""
+        state, self._waiting = self._waiting, None
+        if state is None or self.best_epoch is None:
+            return
         self._folder.mkdir(exist_ok=True)
-        model, metadata = network.model_to_keep(), {"epoch": str(epoch)}
-        with self._replacing(self._best_file(epoch)) as partial:
-            if frozen.names:
-                save_file(frozen.without(model), partial, {**metadata, FROZEN: frozen.digest})
+        metadata = {"epoch": str(self.best_epoch)}
+        with self._replacing(self._best_file(self.best_epoch)) as partial:
+            if self._frozen.names:
+                save_file(dict(state), partial, {**metadata, FROZEN: self._frozen.digest})
             else:
-                save_model(model, partial, metadata)
+                save_model(_Weights(state), partial, metadata)  # type: ignore[arg-type]  # it needs state_dict only
 
     def complete(self, network: Network, frozen: FrozenPart) -> None:
         """Add the frozen parameters to the file with the best weights.
@@ -180,6 +213,7 @@ class Checkpoints(Checkpoint):
         self._asked_to_stop = trainer.should_stop and not _is_out_of_time(trainer)
         if trainer.is_global_zero:
             self._make_room()
+            self._write_best()
         trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:  # all ranks take part in saving, but only one writes
             if LAST in self._named:
@@ -188,6 +222,7 @@ class Checkpoints(Checkpoint):
                 self._manifest.accepted[PREVIOUS] = self._manifest.accepted[LAST]
             self._manifest.replace({LAST: partial}, {LAST: self._io.digest}, often=True)
             self._named[LAST] = self.best_epoch
+            self._tidy()
         self._saved = time.monotonic()
 
     def _make_room(self) -> None:
@@ -232,6 +267,23 @@ class Checkpoints(Checkpoint):
         self.best_value = state_dict["best_value"]
         self._finished_epochs = state_dict["finished_epochs"]
         self._asked_to_stop = state_dict.get("asked_to_stop", False)  # earlier checkpoints lack it
+
+
+class _Weights:
+    """A state in the place of the module that `save_model` takes."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self._state = state
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the state."""
+        return dict(self._state)
+
+
+def _weights(network: Network, frozen: FrozenPart) -> Mapping[str, Tensor]:
+    """Return the tensors that are saved of a network, which the next step changes."""
+    model = network.model_to_keep()
+    return frozen.without(model) if frozen.names else model.state_dict()
 
 
 def _link(file: Path, other: Path) -> None:

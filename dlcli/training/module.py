@@ -23,7 +23,7 @@ from dlcli.training.optimizers import settle_restored
 from dlcli.training.penalty_path import SOLVER_ADVICE, solve_pieces
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
-from dlcli.training.scores import Scores
+from dlcli.training.scores import Scores, publish
 from dlcli.training.step_plan import StepPlan
 
 # Losses stay on the device. They are checked after this many steps, so that a diverged run ends soon.
@@ -313,7 +313,7 @@ class TrainingModule(pl.LightningModule):
         """Log the metrics of the validation rows."""
         scores = {f"val/{name}": value for name, value in self._val_scores.compute().items()}
         self.epoch_metrics.update(scores)
-        self.log_dict(scores)
+        publish(scores, self.trainer)
         if not math.isfinite(scores["val/loss"]):
             raise Diverged(
                 f"the validation loss became {scores['val/loss']} in epoch {self.current_epoch + 1}",
@@ -325,7 +325,7 @@ class TrainingModule(pl.LightningModule):
         """Log the metrics of the training rows, and report the epoch."""
         self._end_of_training()
         scores = {f"train/{name}": value for name, value in self._train_scores.compute().items()}
-        self.log_dict(scores)
+        publish(scores, self.trainer)
         # Another optimizer may have attributes of these names, with other meanings.
         solver: Any = self.optimizers(use_pl_optimizer=False) if self._recipe.takes_all_rows else None
         self.epoch_metrics = {

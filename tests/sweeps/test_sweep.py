@@ -48,7 +48,6 @@ from dlcli.terminal.console import Terminal
 from dlcli.terminal.outcome import tell_outcome
 from dlcli.tracking.history import HistoryWriter
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.store import Store
 
 QUICK = ["dataset=iris", "model=mlp", "trainer.max_epochs=3", "trainer.accelerator=cpu", "callbacks=none"]
 SPACE = ["model.hidden=4,8", "optimizer.lr=tag(log,interval(1e-3,1e-1))"]
@@ -416,9 +415,8 @@ def test_an_error_of_the_driver_s_own_leaves_every_trial_to_go_on(
     def report(*_: object) -> bool:
         raise RuntimeError("not the trial's doing")
 
-    def log_params(self: Store, run_id: str, params: Mapping[str, Any]) -> None:
-        if "optimizer.lr" in params:
-            raise StoreError("the store refuses")
+    def refuse(*_: object) -> None:
+        raise StoreError("the store refuses")
 
     asked = ["optimizer.lr=0.1,0.01", "sweep.refit=false", "sweep/pruner=median"]
     with monkeypatch.context() as patch:
@@ -427,7 +425,7 @@ def test_an_error_of_the_driver_s_own_leaves_every_trial_to_go_on(
             sweep(runs_dir, "ours", *asked)
     assert [trial.status for trial in ledgers(runs_dir, "ours", "trial")] == ["FINISHED"]
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_log_params", log_params)
+        patch.setattr("dlcli.tracking.store.enter", refuse)
         with pytest.raises(StoreError):
             dlcli.resume("ours", runs_dir=runs_dir)
     result = dlcli.resume("ours", runs_dir=runs_dir)

@@ -66,7 +66,7 @@ def full(three_runs: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     yield three_runs
     three_runs.close()
     for folder in set(three_runs.runs_dir.glob("*/*")) - folders:
-        shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+        folder.unlink() if folder.is_symlink() or folder.is_file() else shutil.rmtree(folder)
     database(three_runs).unlink(missing_ok=True)
     reopen(three_runs)
 

@@ -42,7 +42,8 @@ def test_a_path_comes_back_out_of_every_form_that_it_is_written_in(first: str, s
     uri = for_mlflow(default_store(folder))
     assert sqlalchemy.make_url(uri).database == str(folder / "mlflow.db")
     assert not uri.startswith("sqlite:")  # for which MLflow would create a folder
-    assert shlex.split(next_command("ui", runs_dir=folder))[-1] == str(folder)
+    if str(folder).isprintable():  # a shell alone understands how other characters are written
+        assert shlex.split(next_command("ui", runs_dir=folder))[-1] == str(folder)
     if "${" not in str(folder) and "\\" not in str(folder):
         (setting,), problems = parse([f"dataset.path={quoted(str(folder))}"])
         assert (setting.value, problems) == (str(folder), [])
@@ -160,7 +161,7 @@ def test_a_folder_chooses_no_store(store: Store, monkeypatch: pytest.MonkeyPatch
         reconcile(store.runs_dir)
         assert Ledger.load(ledger.run_dir).status == "KILLED"  # this needs no store
         with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI is not set") as caught:
-            store_for_resuming(ledger, ["dlcli", "resume", "a b"])
+            store_for_resuming(ledger, "dlcli resume 'a b'")
         assert f"MLFLOW_TRACKING_URI={uri} dlcli resume 'a b'" in caught.value.problems[0].hint
         with pytest.raises(BlockingIOError):
             evil.accept()

@@ -120,16 +120,12 @@ def test_a_deleted_experiment_is_named(store: Store) -> None:
         new_run(fresh, experiment="gone")
 
 
-def test_a_run_that_cannot_have_its_folder_is_failed(store: Store) -> None:
+def test_a_run_that_cannot_have_its_folder_leaves_nothing(store: Store) -> None:
     (store.runs_dir / "blocked").touch()
     before = entries(store.runs_dir)
     with pytest.raises(InputError, match="cannot write"):
         new_run(store, experiment="blocked")
-    experiment = store.client.get_experiment_by_name("blocked")
-    assert experiment is not None
-    (run,) = store.client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FAILED"
-    assert "cannot write" in run.data.tags["dlcli.error"]
+    assert store.client.get_experiment_by_name("blocked") is None
     assert entries(store.runs_dir) == before
 
 

@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loops import _FitLoop
+from safetensors.torch import load_file
 
 from dlcli.errors import Interrupted
+from dlcli.models.mlp import MLP
 from dlcli.process.interrupts import preempted
 from dlcli.training import checkpoints
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.epoch_state import LAST, ResumePoint, best_name
 from dlcli.training.module import TrainingModule
+from tests.training.fitting import train
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -92,6 +95,8 @@ def end_epoch(found: Checkpoints, saved: Saved, epoch: int, least: int | None = 
         "should_stop": False,
         "callbacks": [],
         "is_global_zero": False,
+        "world_size": 2,  # several ranks write after each epoch
+        "max_epochs": 100,
         "save_checkpoint": lambda *_, **__: saved.append(found.state_dict()),
     }
     state = SimpleNamespace(current_epoch=epoch, fit_loop=loop, **{**defaults, **trainer})
@@ -230,3 +235,88 @@ def test_a_resumed_run_restores_the_best_epoch(tmp_path: Path) -> None:
     assert fresh.state_dict() == {
         "best_epoch": None, "best_value": -math.inf, "finished_epochs": 0, "stopped": False, "asked_to_stop": False,
     }  # fmt: skip
+
+
+@pytest.fixture
+def _few_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "_EPOCH_SECONDS", 1e9)
+
+
+def weights(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {file.name: load_file(file) for file in folder.glob("best-*")}
+
+
+class Worse(Callback):
+    """From the third epoch on, the network answers the opposite of what it has learnt: an earlier one is the best."""
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            module.optimizers().param_groups[0]["lr"] = 0.0
+            with torch.no_grad():
+                for parameter in module.network.model.layers[-1].parameters():
+                    parameter.neg_()
+
+
+@pytest.mark.usefixtures("_few_are_written")
+def test_a_short_run_writes_its_last_epoch_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saves: list[int] = []
+    save = Checkpoints._save
+
+    def saving(found: Checkpoints, trainer: Any) -> None:
+        saves.append(trainer.current_epoch)
+        save(found, trainer)
+
+    monkeypatch.setattr(Checkpoints, "_save", saving)
+    _, short = train(tmp_path / "short", epochs=4, callbacks=[Worse()])
+    monkeypatch.setattr(checkpoints, "_EPOCH_SECONDS", -1.0)
+    _, long = train(tmp_path / "long", epochs=4, callbacks=[Worse()])
+    assert saves == [3, 0, 1, 2, 3]
+    assert short.best_epoch == long.best_epoch == 1
+    torch.testing.assert_close(weights(tmp_path / "short"), weights(tmp_path / "long"), rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("_few_are_written")
+def test_weights_that_share_memory_are_kept_in_memory(tmp_path: Path) -> None:
+    class Tied(MLP):
+        def __init__(self) -> None:
+            torch.manual_seed(0)
+            super().__init__((4,), 2, hidden=16)
+            self.same = self.layers[0]
+
+    saved = []
+    for seconds in (1e9, -1.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(checkpoints, "_EPOCH_SECONDS", seconds)
+            train(tmp_path / str(seconds), epochs=4, callbacks=[Worse()], model=Tied())
+        saved.append(weights(tmp_path / str(seconds)))
+    torch.testing.assert_close(saved[0], saved[1], rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("_few_are_written")
+def test_the_best_weights_of_a_short_run_that_fails_are_kept(tmp_path: Path) -> None:
+    class Fail(Callback):
+        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+            if trainer.current_epoch == 3:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, epochs=5, callbacks=[Worse(), Fail()])
+    assert list(weights(tmp_path)) == [best_name(1)]
+    _, again = train(tmp_path, epochs=5, callbacks=[Worse()])
+    assert list(weights(tmp_path)) == [best_name(again.best_epoch)]
+
+
+def test_an_epoch_is_written_two_seconds_after_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(checkpoints, "_EPOCH_SECONDS", 2.0)
+    saved: Saved = []
+    found = Checkpoints(tmp_path, "loss", "min", 10)
+    written = []
+    for epoch, seconds in enumerate((0.5, 1.9, 2.1, 3.0, 4.2)):
+        clock = 1000.0 + seconds
+        end_epoch(found, saved, epoch, world_size=1)
+        written.append(saved[-1]["finished_epochs"] if saved else 0)
+    assert written == [0, 0, 3, 3, 5]

@@ -179,10 +179,18 @@ class Moments:
             yield
 
 
-def run(folder: Path, make: Callable[[], dict[str, Any]], moments: Moments, earlier: Any = ()) -> FitResult:
+def run(
+    folder: Path,
+    make: Callable[[], dict[str, Any]],
+    moments: Moments,
+    earlier: Any = (),
+    seconds: float = -1.0,
+) -> FitResult:
+    """Train; a checkpoint is written after each epoch that ends `seconds` after the one before."""
     made = make()
     options = {**made.pop("options"), "listen": moments.listen, "earlier": list(earlier)}
-    with moments.watching():
+    with moments.watching(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dlcli.training.checkpoints._EPOCH_SECONDS", seconds)
         return train(folder, options=options, **made)[1]
 
 
@@ -241,9 +249,9 @@ def test_a_killed_run_equals_the_uninterrupted_one(seed: int, tmp_path: Path) ->
     epochs: dict[int, dict[str, float]] = {}
     resumed = None
     for kill in sorted(draw.sample(range(1, moments.count + 1), k=min(2, moments.count))):
-        attempt = Moments(kill)
+        attempt, seconds = Moments(kill), draw.choice([-1.0, -1.0, 1e9])
         try:
-            resumed = run(tmp_path / "killed", make, attempt, [epochs[e] for e in sorted(epochs)])
+            resumed = run(tmp_path / "killed", make, attempt, [epochs[e] for e in sorted(epochs)], seconds)
         except Killed:
             epochs |= attempt.epochs
         else:  # it had fewer moments left
