@@ -101,7 +101,7 @@ def diagnose(history: History, max_epochs: int | None = None) -> str:
                 f"val loss fell from {_n(before)} to {_n(v[-1])} in the last {_count(found.averaged)}, train loss to "
                 f"{_n(t[-1])}: {how}; more epochs should help."
             )
-    settled = f"{lowest} and ends at {_n(v[-1])}, with train loss at {_n(t[-1])}"
+    settled = f"{lowest} and ends at {end}, with train loss at {_n(t[-1])}"
     gap = v[-1] - t[-1]
     if gap > _FAR_BELOW * abs(v[-1]) and gap > _OF_THE_GAIN * (max(v) - min(v)):
         return (
