@@ -48,10 +48,10 @@ class _Product(torch.autograd.Function):
     """A product with a sparse matrix. Torch's own computes the transpose again for each gradient."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, transpose: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, matrix: Tensor, transpose: Tensor, weights: Tensor) -> Tensor:
         ctx.transpose = transpose
         return matrix @ weights
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         return None, None, ctx.transpose @ gradient

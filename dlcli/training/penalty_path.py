@@ -174,8 +174,8 @@ def solve_pieces(
     held = len(pieces) * sum(values.numel() for values in first.values()) <= _HELD_NUMBERS
     if held:
         pieces = [network.prepare(piece) for piece in pieces]
-        if hasattr(network.model, "for_solving"):
-            pieces = network.model.for_solving(pieces)
+        solving: Any = getattr(network.model, "for_solving", None)
+        pieces = solving(pieces) if solving is not None else pieces
     if isinstance(optimizer, PenaltyPath):
         with torch.no_grad(), torch.autocast(first["y"].device.type, enabled=False):
             _measure(optimizer, pieces, network, task, held)
