@@ -44,6 +44,11 @@ class Kind:
     output: str | None = None
 
 
+def _twice(words: Sequence[str], output: str | None = None) -> Kind:
+    """Return the kind of a command on the prepared run that is repeated after the kill."""
+    return Kind(words, words, prepared=True, output=output)
+
+
 KINDS = {
     "train": Kind(["train", *_SHORT], ["resume", "victim"]),
     "refit": Kind(["train", *_SHORT, "cv.refit=true"], ["resume", "victim"]),
@@ -51,10 +56,10 @@ KINDS = {
     "sweep": Kind(
         ["sweep", *_SHORT, "optimizer.lr=0.01,0.1", "sweep.sampler.startup_trials=2"], ["resume", "victim"]
     ),
-    "predict": Kind(*2 * [["predict", "victim", "rows.csv", "--output", "out.csv"]], True, "out.csv"),
-    "export": Kind(*2 * [["export", "victim", "--output", "out.pt2"]], True, "out.pt2.json"),
-    "evaluate": Kind(*2 * [["eval", "victim", "--file", "rows.csv", "--json"]], True),
-    "tag": Kind(*2 * [["runs", "tag", "victim", "team=red"]], True),
+    "predict": _twice(["predict", "victim", "rows.csv", "--output", "out.csv"], "out.csv"),
+    "export": _twice(["export", "victim", "--output", "out.pt2"], "out.pt2.json"),
+    "evaluate": _twice(["eval", "victim", "--file", "rows.csv", "--json"]),
+    "tag": _twice(["runs", "tag", "victim", "team=red"]),
 }
 
 
