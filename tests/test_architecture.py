@@ -86,14 +86,14 @@ LATE = (
     ),
     (
         "what `--version` and completion do not draw",
-        r"terminal/(console|outcome)|sanitize/outlet",
+        r"terminal/(console|outcome|flowing)|sanitize/outlet",
         r"rich|dlcli.config",
     ),
     ("what a command does not need that reads runs", r"config/(overrides|environment)", r"hydra|omegaconf"),
     ("", r"gate/fitted|inference/saved_model", r"skops"),
     ("", r"tasks/", r"dlcli.reports|sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
-    ("", r"reports/sweep_plots|statistics/interval|sweeps/samplers", r"scipy"),
+    ("", r"reports/sweep_plots|sweeps/samplers", r"scipy"),
     (
         "a process that is bound first",
         r"executors/(template|worker|local)",

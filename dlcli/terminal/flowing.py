@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from rich.cells import cell_len
-
 _GAP = 2
 _INDENT = 2
 
@@ -24,6 +22,8 @@ def flowing(
         width: columns of the screen.
         right: headings of the columns whose cells are aligned at the right.
     """
+    from rich.cells import cell_len
+
     if not rows:
         return
     widths = {name: max(cell_len(name), *(cell_len(row[name]) for row in rows)) for name in rows[0]}
