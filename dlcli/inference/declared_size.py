@@ -14,6 +14,7 @@ from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from dlcli.config.build import build
 from dlcli.errors import CorruptRun
@@ -62,7 +63,7 @@ def within_size(weights: Path) -> Iterator[None]:
     taken = {"parameters": 0, "bytes": 0, "buffers": 0}
 
     def look(what: str, values: Tensor | None, most: int) -> None:
-        if values is None or isinstance(values, nn.parameter.UninitializedTensorMixin):
+        if values is None or isinstance(values, UninitializedParameter | UninitializedBuffer):
             return
         taken[what] += values.numel() * values.element_size()
         if taken[what] > most:
