@@ -17,15 +17,15 @@ from dlcli.tracking.store import Store
 def amend(store: Store, run_dir: Path, tags: Mapping[str, str]) -> None:
     """Set tags in the ledger and in MLflow; if the store does not answer, a later command updates it."""
     ledger = Ledger.load(run_dir)
-    entry = RunLock.of(ledger)
-    ledger.add_tags(tags)
-    projection = Projection(ledger, lambda: store.client)
-    with suppress(DlcliError):
-        projection.push_tags()
-    if projection.complete:
-        entry.remove()
-    else:
-        entry.release()
+    entry, complete = RunLock.of(ledger), False
+    try:
+        ledger.add_tags(tags)
+        with suppress(DlcliError):
+            projection = Projection(ledger, lambda: store.client)
+            projection.push_tags()
+            complete = projection.complete
+    finally:
+        entry.remove() if complete else entry.release()
 
 
 @contextmanager

@@ -53,6 +53,11 @@ _DRIVERS = {
 }
 
 
+# Whatever imports MLflow later, in this process or in a child, must have them.
+for _name, _value in _DEFAULTS.items():
+    os.environ.setdefault(_name, _value)
+
+
 def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
     """Return the address of the store: `uri`, MLFLOW_TRACKING_URI, or the SQLite store in `runs_dir`.
 
@@ -137,8 +142,6 @@ def recall(recorded: str | None, runs_dir: Path) -> str:
 
 def load_mlflow(uri: str) -> None:
     """Import MLflow with dlcli's defaults. This takes seconds, so call it before acquiring a lock."""
-    for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
     # Messages on how MLflow creates and upgrades its tables are not for the user.
     for name in ("alembic", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -39,6 +39,8 @@ from dlcli.tracking.tags import HEARTBEAT_TAG
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+DELETED = "the run was deleted in MLflow"
+
 _METRICS_PER_BATCH, _TAGS_PER_BATCH = 1000, 100  # MLflow's limits
 
 
@@ -122,9 +124,7 @@ class Projection:
             if found is None:
                 raise no_run(self._uri)
             if found.stage != "active":
-                raise StoreError(
-                    "the run was deleted in MLflow", self._uri, "Restore it there to have it updated."
-                )
+                raise StoreError(DELETED, self._uri, "Its record in the run's folder is complete.")
             progress = update(connection, ledger)
         if any(ledger.projected.get(name) != value for name, value in progress.items()):
             self._note(**progress)

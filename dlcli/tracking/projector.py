@@ -9,7 +9,7 @@ import time
 from dlcli.errors import DlcliError
 from dlcli.tracking.connection import NO_RUN, is_server, recall
 from dlcli.tracking.ledger import Ledger
-from dlcli.tracking.projection import Projection
+from dlcli.tracking.projection import DELETED, Projection
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Projector(threading.Thread):
             reason = error.problems[0].message if isinstance(error, DlcliError) else repr(error)
             later = (
                 ""
-                if reason == NO_RUN
+                if reason in (NO_RUN, DELETED)
                 else ", and MLflow will be updated later, at the latest by the next dlcli command"
             )
             _log.warning(

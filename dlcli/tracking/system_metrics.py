@@ -47,11 +47,8 @@ class Sampler(threading.Thread):
             self._sample()
 
     def _sample(self) -> None:
-        # An error of a driver, counters that a container lacks, or a full disk (which the run itself reports), must not
-        # end the sampling.
-        sample: dict[str, float] = {}
-        with contextlib.suppress(Exception):
-            sample |= self._machine.read()
+        # An error of a driver, or a full disk (which the run itself reports), must not end the sampling.
+        sample = self._machine.read()
         if self._gpus is not None:
             with contextlib.suppress(Exception):
                 self._gpus.collect_metrics()
@@ -67,25 +64,47 @@ class _Machine:
     """Reads what MLflow's monitors of CPU, memory, disk and network read, with the same names and units."""
 
     def __init__(self) -> None:
-        psutil.cpu_percent()  # the first call only starts the measurement
-        self._traffic = psutil.net_io_counters()  # None where a container has no counters
+        with contextlib.suppress(Exception):
+            psutil.cpu_percent()  # the first call only starts the measurement
+        self._before = _traffic()
 
     def read(self) -> dict[str, float]:
         """Return percentages and megabytes; network traffic is that since the start of the run."""
-        memory, disk, traffic = psutil.virtual_memory(), psutil.disk_usage(os.sep), psutil.net_io_counters()
-        found = {
-            "cpu_utilization_percentage": psutil.cpu_percent(),
-            "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
-            "system_memory_usage_percentage": round(memory.used / memory.total * 100, 1),
-            "disk_usage_percentage": disk.percent,
-            "disk_usage_megabytes": round(disk.used / 1e6, 1),
-            "disk_available_megabytes": round(disk.free / 1e6, 1),
-        }
-        if traffic is not None and self._traffic is not None:
-            received = traffic.bytes_recv - self._traffic.bytes_recv
-            sent = traffic.bytes_sent - self._traffic.bytes_sent
-            found |= {"network_receive_megabytes": received / 1e6, "network_transmit_megabytes": sent / 1e6}
+        found: dict[str, float] = {}
+        for reading in (_processors, _disk, self._network):
+            with contextlib.suppress(Exception):  # a container may lack some of the counters
+                found |= reading()
         return found
+
+    def _network(self) -> dict[str, float]:
+        received, sent = (now - then for now, then in zip(_traffic(), self._before, strict=True))
+        return {"network_receive_megabytes": received / 1e6, "network_transmit_megabytes": sent / 1e6}
+
+
+def _processors() -> dict[str, float]:
+    memory = psutil.virtual_memory()
+    return {
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+        "system_memory_usage_percentage": round(memory.used / memory.total * 100, 1),
+    }
+
+
+def _disk() -> dict[str, float]:
+    disk = psutil.disk_usage(os.sep)
+    return {
+        "disk_usage_percentage": disk.percent,
+        "disk_usage_megabytes": round(disk.used / 1e6, 1),
+        "disk_available_megabytes": round(disk.free / 1e6, 1),
+    }
+
+
+def _traffic() -> tuple[float, ...]:
+    """Return the bytes received and sent since the machine was started; empty where they are not counted."""
+    with contextlib.suppress(Exception):
+        if counters := psutil.net_io_counters():
+            return counters.bytes_recv, counters.bytes_sent
+    return ()
 
 
 def _gpu_monitor() -> GPUMonitor | None:

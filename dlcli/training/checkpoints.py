@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import os
 import signal
@@ -28,6 +29,8 @@ from dlcli.training.epoch_state import LAST, PREVIOUS, ResumePoint, best_name
 from dlcli.training.frozen import FROZEN, FrozenPart
 from dlcli.training.module import TrainingModule
 from dlcli.training.network import Network
+
+_log = logging.getLogger(__name__)
 
 # Steps (or chunks of steps) after which several ranks agree on whether a checkpoint is due.
 _ASK_EVERY = 16
@@ -136,7 +139,10 @@ class Checkpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Keep the best weights of a run that ends with an error, such as a loss that became NaN."""
-        self._write_best()
+        try:
+            self._write_best()
+        except Exception as error:  # it must not replace the error that ends the run
+            _log.warning("The best weights could not be kept: %s", error)
 
     def _is_due_after_epoch(self, trainer: pl.Trainer) -> bool:
         """Return whether the state is written after this epoch: the last one, or one that ends late enough."""

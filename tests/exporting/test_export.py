@@ -130,5 +130,5 @@ def test_a_run_is_exported_with_its_description() -> None:
 
 def test_what_onnx_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(InputError, match=r"ONNX needs onnxscript\n.*dlcli\[onnx\]"):
+    with pytest.raises(InputError, match=r"ONNX needs onnxscript\n.*pip install onnxscript"):
         need_onnx()
