@@ -6,7 +6,9 @@ import hashlib
 import json
 import shutil
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,18 @@ SCHEMA_VERSION = 1
 
 _COPY = "Ask for the archive again. Nothing was unpacked."
 _PIECE = 1 << 20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# What zipfile raises for damaged archives, RuntimeError for encrypted ones.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,
+)
 
 # Limits on archives from elsewhere. Weights and pictures hardly shrink, so an archive that grows more is no record.
 _MEMBERS = 1_000_000
@@ -129,7 +143,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _add(archive: zipfile.ZipFile, file: Path, name: str) -> list[Any]:
     """Add a file, and return its size and digest."""
-    with open_regular(file) as source, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as copy:
+    # A name, not a ZipInfo, which would bring its own compression: none.
+    with open_regular(file) as source, archive.open(name, "w", force_zip64=True) as copy:
         return [file.stat().st_size, _copied(source, copy, file.stat().st_size)]
 
 
@@ -147,10 +162,12 @@ def _copied(source: IO[bytes], copy: IO[bytes], size: int) -> str:
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with open_regular(file) as opened, zipfile.ZipFile(opened) as archive:
+            if any(member.compress_type not in _METHODS for member in archive.infolist()):
+                raise NotImplementedError("its files are compressed by another method than Deflate")
             yield archive
     except OSError as error:  # errors of writing have been translated
         raise InputError(os_reason(error), display(file), "Give the path of an archive.") from error
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise InputError(f"cannot be unpacked: {error}", display(file), _COPY) from error
     except (ValueError, OverflowError) as error:
         raise InputError(f"is not an archive of runs: {error}", display(file), _COPY) from error

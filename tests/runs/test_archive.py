@@ -7,6 +7,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -79,6 +80,8 @@ def test_there_and_back(runs_dir: Path, tmp_path: Path) -> None:
     done = dlcli("export", "cv", file, "--runs-dir", runs_dir)
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("2 runs in ")
+    with zipfile.ZipFile(file) as packed:
+        assert {member.compress_type for member in packed.infolist()} == {zipfile.ZIP_DEFLATED}
     done = dlcli("import", file, "--runs-dir", there)
     assert done.exit_code == 0, done.output
     assert "2 runs added. Look at one: dlcli runs show" in done.stdout
@@ -292,13 +295,44 @@ def test_files_that_are_no_archives(packed: Path, tmp_path: Path) -> None:
         assert done.stderr.startswith("error: ")
 
 
-def test_bits_that_flip(packed: Path, tmp_path: Path) -> None:
+def test_bits_that_flip(runs_dir: Path, packed: Path, tmp_path: Path) -> None:
     """Whatever is damaged, the archive is refused by name, or the record arrives as it was."""
     data = packed.read_bytes()
+    whole = contents(runs_dir)
     for place in range(7, len(data), len(data) // 40):
-        packed.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        packed.write_bytes(flipped(data, place))
         there = tmp_path / f"there-{place}"
         try:
             arrive(there, partial(unpack_archive, packed))
         except DlcliError:
             assert not list(there.glob("[!.]*"))
+        else:
+            assert contents(there) == whole
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
+
+
+def test_each_byte_of_a_small_archive_may_be_damaged(tmp_path: Path) -> None:
+    name, content = f"exp/{RUN}/artifacts/a.txt", b"a line of a record\n" * 9
+    file = tmp_path / "tiny.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as tiny:
+        tiny.writestr(name, content)
+        files = {name: [len(content), digest(content)]}
+        tiny.writestr(MANIFEST, json.dumps({"schema_version": 1, "files": files}))
+    data = file.read_bytes()
+    for place in range(len(data)):
+        file.write_bytes(flipped(data, place))
+        there = tmp_path / f"there-{place}"
+        there.mkdir()
+        with suppress(InputError):
+            unpack_archive(file, there)
+            assert (there / name).read_bytes() == content
+
+
+def test_archives_compressed_otherwise(packed: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_LZMA) as file:
+        file.writestr(f"exp/{RUN}/artifacts/a", bytes(1000))
+    with pytest.raises(InputError, match="compressed by another method than Deflate"):
+        arrive(tmp_path / "there", partial(unpack_archive, packed))
