@@ -45,7 +45,8 @@ def train(
             "run_name": quoted(name) if name is not None else None,
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-        refuse_misspelt(asked, conf_dir or ())  # before the imports below, which take seconds
+        if like is None:  # otherwise the recorded words decide which keys exist
+            refuse_misspelt(asked, conf_dir or ())  # before the imports below, which take seconds
 
         from dlcli.terminal.waiting import Waiting
 

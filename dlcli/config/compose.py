@@ -183,23 +183,24 @@ def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
     """Return a draft in which the data has decided the options of groups that it was left to (`task: auto`).
 
     Their sections are filled from their files. The whole is composed again only where the result could differ: if there
-    are mistakes, if the user chooses options of these groups or sets their keys in dlcli.yaml, or if an option's file
-    sets other sections too.
+    are mistakes, if the user chooses options of these groups or sets their keys in dlcli.yaml, if an option's file
+    sets other sections too, or if its content cannot be merged below that of other files (`OwnSection.fills`).
 
     Args:
         found: A draft that was made with `by_data`.
         decided: Group to option.
     """
     merged, sections, choices = found.merged, {}, {**found.merged.choices}
+    plain: Any = OmegaConf.to_container(merged.config, resolve=False)
     for group, option in decided.items():
         own = own_section(group, option, merged.folders)
-        if own is not None and not found.problems and merged.is_left_alone(group):
+        fills = own is not None and own.fills(group, plain, merged.choices)
+        if own is not None and fills and not found.problems and merged.is_left_alone(group):
             sections[group] = own.content
             choices |= own.choices
     if len(sections) < len(decided):
         texts = (f"{group}={option}" for group, option in decided.items())
         return draft([*merged.overrides, *texts], merged.folders, merged.supplied)
-    plain: Any = OmegaConf.to_container(merged.config, resolve=False)
     config, problems = OmegaConf.create(with_sections(plain, decided)), list[Problem]()
     used = fill_sections(config, sections, merged.asked, merged.keys, problems)
     chosen = tuple(group_override(group, option) for group, option in decided.items())

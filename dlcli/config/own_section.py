@@ -22,6 +22,23 @@ class OwnSection:
     content: Any
     choices: Mapping[str, str]
 
+    def fills(self, group: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> bool:
+        """Return whether merging the content below the section of a configuration gives what Hydra composes.
+
+        Hydra composes where the section is no mapping, where keys are merged into an interpolation (`${...}`), whose
+        value Hydra replaces by them, and where another file has chosen an option of a group below.
+
+        Args:
+            group: The group of the section.
+            config: The configuration in plain types, with unresolved interpolations.
+            choices: Its chosen options.
+        """
+        section = config.get(group, {})
+        if not isinstance(section, dict) or (section and "${" in OmegaConf.to_yaml(self.content)):
+            return False
+        below = {name.partition("@")[0] for name in choices} - {group}
+        return not below & set(self.choices)
+
 
 def own_section(group: str, option: str, folders: Sequence[Path]) -> OwnSection | None:
     """Return what Hydra merges into the section of a group for an option, from its file and those of its defaults list.
@@ -35,7 +52,7 @@ def own_section(group: str, option: str, folders: Sequence[Path]) -> OwnSection 
         return None
     content = dict(read(file))
     entries = content.pop("defaults", ["_self_"])
-    if "_self_" not in entries:
+    if not isinstance(entries, list) or "_self_" not in entries:
         return None
     merged: Any = OmegaConf.create({})
     choices = {group: option}

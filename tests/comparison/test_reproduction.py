@@ -116,7 +116,7 @@ def test_a_run_from_elsewhere_passes_the_gate(project: Path, monkeypatch: pytest
 
 def test_like_a_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
-    done = dlcli("train", "--like", "first", "model.hidden=3", "--name", "second", "--json")
+    done = dlcli("train", "--like", "first", "model.layers=3", "--name", "second", "--json")
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert "Like first (" in done.stderr
@@ -125,8 +125,9 @@ def test_like_a_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert words[2:] == [
         "dataset.target=label",
         "model=mlp",
+        "model.hidden=4",
         "trainer=debug",
-        "model.hidden=3",
+        "model.layers=3",
         "run_name='second'",
     ]
     assert document["run_name"] == "second"

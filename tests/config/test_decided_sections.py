@@ -9,6 +9,7 @@ import pytest
 from dlcli.config import hydra_compose
 from dlcli.config.compose import Draft, draft, with_decided
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.errors import ConfigError
 
 DECIDED = {
     "iris": {"task": "multiclass"},
@@ -119,3 +120,48 @@ def test_options_that_set_more_than_their_section_are_composed(
     filled, composed, number = both([*text, *words], decided, folder)
     same(filled, composed)
     assert number == compositions
+
+
+GLOBAL = "# @package _global_\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "option"),
+    [
+        ("experiment/mine", f"{GLOBAL}task: regression\n", ""),
+        ("experiment/mine", f"{GLOBAL}task: null\n", ""),
+        ("experiment/mine", f"{GLOBAL}task: ${{model}}\n", ""),
+        ("experiment/mine", f"{GLOBAL}preprocessing:\n  scaling:\n    b: 2\n", "linked"),
+    ],
+    ids=["a text", "null", "an interpolation", "keys in an interpolation"],
+)
+def test_a_section_that_cannot_be_filled_is_composed(name: str, text: str, option: str, folder: Path) -> None:
+    (folder / f"{name}.yaml").write_text(text)
+    own = "_target_: dlcli.preprocessing.table.Table\nscaling: ${callbacks}\n"
+    (folder / "preprocessing" / "linked.yaml").write_text(own)
+    decided = {"task": "multiclass", **({"preprocessing": option} if option else {})}
+    words = ["dataset=text", "dataset.path=x", "dataset.target=y", "experiment=mine"]
+    filled, composed, number = both(words, decided, folder)
+    same(filled, composed)
+    assert number == 2
+
+
+@pytest.mark.parametrize(
+    ("experiment", "option", "message"),
+    [
+        ("task: [1, 2]\n", "", "should be a mapping, not a list"),
+        ("defaults:\n  - /task/loss@task.loss: mse\n", "", "Multiple values for task/loss"),
+        ("", "blank", "defaults must be a list"),
+    ],
+    ids=["a list", "a loss that is added", "blank defaults"],
+)
+def test_what_hydra_refuses_is_a_mistake_of_the_configuration(
+    experiment: str, option: str, message: str, folder: Path
+) -> None:
+    (folder / "experiment" / "mine.yaml").write_text(GLOBAL + experiment)
+    blank = "defaults:\n_target_: dlcli.preprocessing.table.Table\n"
+    (folder / "preprocessing" / "blank.yaml").write_text(blank)
+    decided = {"task": "multiclass", **({"preprocessing": option} if option else {})}
+    words = ["dataset=text", "dataset.path=x", "dataset.target=y", "experiment=mine"]
+    with pytest.raises(ConfigError, match=message):
+        both(words, decided, folder)
