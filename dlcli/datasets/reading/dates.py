@@ -115,6 +115,8 @@ def find_dates(
         day_first: whether the day comes before the month; None if that is not known.
         given: the pattern, if the user has given it.
     """
+    if not len(values):
+        return []
     if given is not None:
         asked = DateFormat((given,), _zone(values))
         return [asked] if not asked.parse(values).null_count else []
