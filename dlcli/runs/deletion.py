@@ -184,12 +184,10 @@ def _check(runs: Sequence[ListedRun], runs_dir: Path) -> None:
             if part.status in ("RUNNING", "SCHEDULED"):
                 raise InputError(f"the run is {part.status}", part.name, "Delete it when it has ended.")
             place = part.folder.parents[1]
-            if place.is_symlink() and not place.resolve().is_relative_to(runs_dir):
-                raise InputError(
-                    "is a link that leads out of the runs folder",
-                    display(place),
-                    "Delete the runs where they are.",
-                )
+            if place.is_symlink():
+                outside = not place.resolve().is_relative_to(runs_dir)
+                what = "is a link that leads out of the runs folder" if outside else "is a link to a folder"
+                raise InputError(what, display(place), "Delete the runs where they are.")
 
 
 def _check_idle(run: ListedRun) -> None:

@@ -21,11 +21,11 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.database import open_database
 from dlcli.tracking.known_runs import note
-from dlcli.tracking.ledger import Ledger, to_ms
-from dlcli.tracking.places import original_of
+from dlcli.tracking.ledger import LEDGER_FILE, Ledger, to_ms
+from dlcli.tracking.places import local_path, original_of
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.store_rows import enter
-from dlcli.tracking.trash import TRASH, Intent, Member, end
+from dlcli.tracking.trash import TRASH, Intent, Member, end, is_carried_out
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,12 +56,13 @@ def clients_of(runs_dir: Path) -> Clients:
 def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
     """Delete or restore MLflow's runs as an intent says, and end it; return a line for each store that does not follow.
 
-    Runs whose store does not answer stay in the intent, and the next command that reaches the store continues.
+    The caller holds the lock of the trash. Runs whose store does not answer stay in the intent, and the next command
+    that reaches the store continues. Runs that have been moved otherwise since are left out.
     """
     waiting: list[Member] = []
     problems: dict[str, None] = {}
     for member in intent.members:
-        if intent.action == "purge" or not member.in_mlflow:
+        if intent.action == "purge" or not member.in_mlflow or not is_carried_out(runs_dir, intent, member):
             continue
         if (
             member.tracking_uri is not None and not intent.signed
@@ -90,15 +91,15 @@ def _follow(runs_dir: Path, intent: Intent, member: Member, client: Clients) -> 
     with store_errors(uri):
         if file := sqlite_file(uri):
             with open_database(file) as connection:
-                _follow_in_file(connection, intent, member, ledger)
+                _follow_in_file(connection, runs_dir, intent, member, ledger)
         else:
-            _follow_on_server(client(member.tracking_uri), intent, member, ledger)
+            _follow_on_server(client(member.tracking_uri), runs_dir, intent, member, ledger)
     if intent.brings_back and ledger is not None and not ledger.unfinished:
         Projection(ledger, partial(client, member.tracking_uri)).push_all()
 
 
 def _follow_in_file(
-    connection: sqlite3.Connection, intent: Intent, member: Member, ledger: Ledger | None
+    connection: sqlite3.Connection, runs_dir: Path, intent: Intent, member: Member, ledger: Ledger | None
 ) -> None:
     connection.execute("BEGIN IMMEDIATE")
     question = "SELECT lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = ?"
@@ -109,7 +110,7 @@ def _follow_in_file(
             note(connection, [ledger])
         return
     stage, artifact_uri = found
-    if ledger is not None and original_of(ledger, artifact_uri or "") is not None:
+    if _is_copy(runs_dir, member, ledger, artifact_uri or ""):
         return
     wanted = "deleted" if intent.action == "delete" else "active"
     if stage != wanted:
@@ -118,14 +119,26 @@ def _follow_in_file(
         connection.execute(statement, (wanted, at, member.run_id))
 
 
-def _follow_on_server(client: MlflowClient, intent: Intent, member: Member, ledger: Ledger | None) -> None:
+def _follow_on_server(
+    client: MlflowClient, runs_dir: Path, intent: Intent, member: Member, ledger: Ledger | None
+) -> None:
     info = client.get_run(member.run_id).info
-    if ledger is not None and original_of(ledger, info.artifact_uri) is not None:
+    if _is_copy(runs_dir, member, ledger, info.artifact_uri or ""):
         return
     if intent.action == "delete" and info.lifecycle_stage != "deleted":
         client.delete_run(member.run_id)
     elif intent.brings_back and info.lifecycle_stage == "deleted":
         client.restore_run(member.run_id)
+
+
+def _is_copy(runs_dir: Path, member: Member, ledger: Ledger | None, artifact_uri: str) -> bool:
+    """Return whether MLflow's run is that of another folder; without a ledger, if the store may be a shared one."""
+    if ledger is not None:
+        return original_of(ledger, artifact_uri) is not None
+    recorded = local_path(artifact_uri)
+    own = runs_dir / member.place / member.run_id / "artifacts"
+    shared = member.tracking_uri is not None and recorded is not None and recorded != own
+    return shared and recorded is not None and (recorded / LEDGER_FILE).is_file()
 
 
 def _ledger(runs_dir: Path, intent: Intent, member: Member) -> Ledger | None:

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -99,6 +99,10 @@ def locked_trash(runs_dir: Path) -> Iterator[Path]:
         lock = partial(try_flock, descriptor, fcntl.LOCK_EX)
         wait_for_lock(lock, trash / _LOCK, _PATIENCE, "the trash of the runs folder")
         remove_abandoned(trash)
+        for intent in intents(runs_dir):  # of a command that was killed, before anything else moves
+            if not intent.moved:
+                with suppress(DlcliError, OSError):
+                    move(runs_dir, intent)
         known = {f"{_ARRIVING}{intent.path.stem}" for intent in intents(runs_dir) if intent.path}
         for folder in trash.glob(f"{_ARRIVING}*"):  # of a command that was killed before it had an intent
             if folder.name not in known:
@@ -114,23 +118,46 @@ def begin(runs_dir: Path, action: Action, members: Sequence[Member], arrived: Pa
     `arrived` is the folder, within the trash, of runs that arrive, as EXPERIMENT/RUN_ID.
 
     Raises:
-        InputError: The folders cannot be moved. What has been moved stays, and the next command continues.
+        InputError: The folders cannot be moved; they are where they were. What could not be moved back, or has been
+            deleted for good in part, the next command continues.
     """
-    _supersede(runs_dir, {member.run_id for member in members})
     token = secrets.token_hex(8)
     path = _trash(runs_dir) / _INTENTS / f"{token}.json"
     if arrived is not None:
         arrived.rename(_trash(runs_dir) / f"{_ARRIVING}{token}")
     intent = Intent(action, tuple(members), now(), signed=True, path=path)
     _write(intent)
-    return move(runs_dir, intent)
+    moves: list[tuple[Path, Path]] = []
+    try:
+        done = move(runs_dir, intent, moves)
+    except DlcliError as error:
+        if action != "purge" and _moved_back(moves):
+            for member in members if action == "delete" else ():
+                with suppress(OSError):
+                    (runs_dir / member.place / member.run_id / DELETED_FILE).unlink(missing_ok=True)
+            end(intent)
+            raise
+        problem = error.problems[0]
+        what = f"{problem.message}; what is left to move, the next command on the runs folder moves"
+        raise InputError(what, problem.where, problem.hint) from error
+    _supersede(runs_dir, intent)
+    return done
 
 
-def move(runs_dir: Path, intent: Intent) -> Intent:
-    """Move the folders of an intent as far as they have not been moved, and note that."""
+def move(runs_dir: Path, intent: Intent, moves: list[tuple[Path, Path]] | None = None) -> Intent:
+    """Move the folders of an intent as far as they have not been moved, and note that.
+
+    `moves` gets the old and the new place of each folder that is moved.
+    """
     for member in intent.members:
-        with write_errors(_trash(runs_dir)):
-            _move_one(runs_dir, intent, member)
+        with write_errors(_trash(runs_dir), "the trash", "change its permissions, or those of the runs"):
+            _move_one(runs_dir, intent, member, [] if moves is None else moves)
+    if intent.brings_back:
+        for member in intent.members:
+            folder = runs_dir / member.place / member.run_id
+            if folder.is_dir() and not folder.is_symlink():
+                with suppress(OSError):
+                    (folder / DELETED_FILE).unlink(missing_ok=True)
     if intent.action == "arrive":
         shutil.rmtree(_source(runs_dir, intent), ignore_errors=True)
     done = replace(intent, moved=True)
@@ -138,12 +165,30 @@ def move(runs_dir: Path, intent: Intent) -> Intent:
     return done
 
 
+def _moved_back(moves: Sequence[tuple[Path, Path]]) -> bool:
+    """Move folders back to where they were; return whether all of them are there."""
+    for old, new in reversed(moves):
+        try:
+            old.parent.mkdir(exist_ok=True)
+            new.rename(old)
+        except OSError:
+            return False
+    return True
+
+
 def end(intent: Intent, waiting: Sequence[Member] = ()) -> None:
-    """Remove an intent, or keep it for the runs that MLflow does not know yet."""
-    if waiting:
+    """Remove an intent, or keep it for the runs that MLflow does not know yet. The caller holds the lock."""
+    if intent.path is None or (waiting and tuple(waiting) == intent.members):
+        return
+    if waiting and os.path.lexists(intent.path):
         _write(replace(intent, members=tuple(waiting)))
-    elif intent.path is not None:
+    else:
         intent.path.unlink(missing_ok=True)
+
+
+def is_carried_out(runs_dir: Path, intent: Intent, member: Member) -> bool:
+    """Return whether a run is where an intent moves it, or gone for good, as far as MLflow is to follow."""
+    return os.path.lexists(runs_dir / member.place / member.run_id) == intent.brings_back
 
 
 def intents(runs_dir: Path) -> list[Intent]:
@@ -162,14 +207,24 @@ def settle_folders(runs_dir: Path) -> list[Intent]:
 
     Never fails: the folder may not be writable, and then the next command tries again.
     """
-    if not intents(runs_dir):
-        return []
-    settled: list[Intent] = []
-    with suppress(DlcliError, OSError), _unless_in_use(runs_dir) as free:
-        for intent in intents(runs_dir) if free else ():
-            with suppress(DlcliError):  # one that cannot be carried out does not hold up the others
-                settled.append(intent if intent.moved else move(runs_dir, intent))
-    return settled
+    with settled(runs_dir) as found:
+        return found
+
+
+@contextmanager
+def settled(runs_dir: Path) -> Iterator[list[Intent]]:
+    """Do what `settle_folders` does, and hold the lock as long as the intents are used.
+
+    Otherwise, another command could decide otherwise on a run in the meantime.
+    """
+    with ExitStack() as stack:
+        found: list[Intent] = []
+        with suppress(DlcliError, OSError):
+            if intents(runs_dir) and stack.enter_context(_unless_in_use(runs_dir)):
+                for intent in intents(runs_dir):
+                    with suppress(DlcliError):  # one that cannot be carried out does not hold up the others
+                        found.append(intent if intent.moved else move(runs_dir, intent))
+        yield found
 
 
 @contextmanager
@@ -208,7 +263,7 @@ def _source(runs_dir: Path, intent: Intent) -> Path:
     )
 
 
-def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
+def _move_one(runs_dir: Path, intent: Intent, member: Member, moves: list[tuple[Path, Path]]) -> None:
     here = runs_dir / member.place / member.run_id
     there = _source(runs_dir, intent) / member.place / member.run_id
     for folder in (
@@ -224,13 +279,13 @@ def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
             if here.is_dir() and not here.is_symlink():
                 atomic_write(here / DELETED_FILE, json.dumps({"deleted_at": intent.at}) + "\n", durable=False)
             here.rename(there)
+            moves.append((here, there))
         return
     if intent.brings_back:
         if os.path.lexists(there) and not os.path.lexists(here):
             here.parent.mkdir(exist_ok=True)
             there.rename(here)
-        if here.is_dir() and not here.is_symlink():
-            (here / DELETED_FILE).unlink(missing_ok=True)
+            moves.append((there, here))
     elif there.is_symlink():
         there.unlink(missing_ok=True)
     elif there.is_dir():
@@ -239,21 +294,33 @@ def _move_one(runs_dir: Path, intent: Intent, member: Member) -> None:
         there.parent.rmdir()
 
 
-def _supersede(runs_dir: Path, run_ids: set[str]) -> None:
-    """Remove runs from older intents: the last decision on a run holds."""
+def _supersede(runs_dir: Path, last: Intent) -> None:
+    """Remove the runs of an intent from older ones: the last decision on a run holds.
+
+    What is deleted for good was deleted before, and MLflow may have yet to follow.
+    """
+    run_ids = {member.run_id for member in last.members}
     for intent in intents(runs_dir):
+        if intent.path == last.path or (last.action, intent.action, intent.moved) == (
+            "purge",
+            "delete",
+            True,
+        ):
+            continue
         kept = [member for member in intent.members if member.run_id not in run_ids]
         if len(kept) < len(intent.members):
             end(intent, kept)
 
 
 def _write(intent: Intent) -> None:
-    if intent.path is None or not intent.signed:  # one from elsewhere is never signed here
+    """Write an intent; one of another user, or from elsewhere, is never signed here."""
+    if intent.path is None:
         return
     members = [[x.place, x.run_id, x.tracking_uri, x.in_mlflow] for x in intent.members]
     document = {"action": intent.action, "at": intent.at, "moved": intent.moved, "runs": members}
     text = json.dumps(document)
-    atomic_write(intent.path, json.dumps({"intent": text, "signature": keyed_digest(text)}) + "\n")
+    signature = keyed_digest(text) if intent.signed else None
+    atomic_write(intent.path, json.dumps({"intent": text, "signature": signature}) + "\n")
 
 
 def _read(file: Path) -> Intent | None:

@@ -151,6 +151,12 @@ def test_nothing_outside_of_the_runs_folder_goes(tmp_path: Path) -> None:
     (runs_dir / "linked").symlink_to(tmp_path / "others" / "iris")
     with pytest.raises(InputError, match="is a link that leads out"):
         plan_deletion(["other"], None, runs_dir, NOW, force=True)
+    (runs_dir / "linked").unlink()
+    (runs_dir / "inside").symlink_to(runs_dir / "iris")
+    with pytest.raises(InputError, match="is a link to a folder"):
+        plan_deletion(
+            [str(runs_dir / "inside" / made(runs_dir, "more").run_id)], None, runs_dir, NOW, force=True
+        )
     assert other.run_dir.exists()
 
 

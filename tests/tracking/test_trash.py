@@ -15,7 +15,17 @@ from dlcli.tracking.lifecycle import clients_of, tell_mlflow
 from dlcli.tracking.reconcile import reconcile, settle_ledgers
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import open_store
-from dlcli.tracking.trash import TRASH, Member, begin, intents, locked_trash, settle_folders
+from dlcli.tracking.trash import (
+    TRASH,
+    Intent,
+    Member,
+    begin,
+    deleted_at,
+    end,
+    intents,
+    locked_trash,
+    settle_folders,
+)
 
 
 class Killed(BaseException):
@@ -143,18 +153,146 @@ def test_settling_does_not_wait_for_another_command(runs_dir: Path, family: list
     with locked_trash(runs_dir):
         begin(runs_dir, "delete", members(family[:1]))
         assert settle_folders(runs_dir) == []
+    reconcile(runs_dir)
 
 
 @pytest.mark.parametrize("place", ["..", "", ".trash", "a/b", "/", "a\0", 3, None])
 def test_an_intent_from_elsewhere_names_no_other_folder(tmp_path: Path, place: object) -> None:
-    outside = tmp_path / "victim"
-    outside.mkdir()
-    folder = tmp_path / "runs" / TRASH / ".intents"
+    runs_dir = tmp_path / "runs"
+    folder = runs_dir / TRASH / ".intents"
     folder.mkdir(parents=True)
+    place = str(tmp_path) if place == "/" else place
+    victim = runs_dir / TRASH / (place if isinstance(place, str) and "\0" not in place else "") / "victim"
+    victim.mkdir(parents=True)
     text = json.dumps({"action": "purge", "at": "", "moved": False, "runs": [[place, "victim", None, True]]})
     (folder / "x.json").write_text(json.dumps({"intent": text, "signature": "ä"}))
-    assert reconcile(tmp_path / "runs") == []
-    assert outside.is_dir()
+    assert intents(runs_dir) == []
+    assert reconcile(runs_dir) == []
+    assert victim.is_dir()
+
+
+def pending(runs_dir: Path, action: trash.Action, folders: list[Path]) -> Intent:
+    """Carry out an intent that MLflow does not know yet."""
+    with locked_trash(runs_dir):
+        return begin(runs_dir, action, members(folders))
+
+
+def test_an_intent_that_was_read_before_another_decision(runs_dir: Path, family: list[Path]) -> None:
+    stale = pending(runs_dir, "delete", family)
+    act(runs_dir, "restore", family)
+    end(stale, stale.members[:1])
+    assert intents(runs_dir) == []
+    assert tell_mlflow(runs_dir, stale, clients_of(runs_dir)) == []
+    assert state(runs_dir, family) == HERE
+
+
+def test_no_command_decides_otherwise_while_mlflow_is_asked(
+    runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending(runs_dir, "delete", family)
+    asked = []
+
+    def tell(_: Path, intent: Intent, __: object) -> list[str]:
+        asked.append(intent.action)
+        assert settle_folders(runs_dir) == []  # since the lock is held
+        return []
+
+    monkeypatch.setattr("dlcli.tracking.reconcile.tell_mlflow", tell)
+    reconcile(runs_dir)
+    monkeypatch.undo()
+    assert asked == ["delete"]
+    reconcile(runs_dir)
+    assert state(runs_dir, family) == GONE
+
+
+@pytest.mark.parametrize("action", ["delete", "restore"])
+@pytest.mark.parametrize("moved", range(3))
+def test_folders_that_cannot_be_moved_stay_together(
+    runs_dir: Path, family: list[Path], action: trash.Action, moved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if action == "restore":
+        act(runs_dir, "delete", family)
+    before = [deleted_at(folder_in_trash(runs_dir, folder)) for folder in family]
+    stuck = family[moved].parent.name
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.name == stuck:
+            raise PermissionError(13, "Permission denied", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with locked_trash(runs_dir), pytest.raises(InputError, match="permission denied"):
+        begin(runs_dir, action, members(family))
+    monkeypatch.undo()
+    assert intents(runs_dir) == []
+    reconcile(runs_dir)
+    assert state(runs_dir, family) == (HERE if action == "delete" else GONE)
+    assert [deleted_at(folder_in_trash(runs_dir, folder)) for folder in family] == before
+    assert not any((folder.parent / trash.DELETED_FILE).exists() for folder in family)
+
+
+def folder_in_trash(runs_dir: Path, folder: Path) -> Path:
+    return runs_dir / TRASH / folder.relative_to(runs_dir)
+
+
+def test_what_cannot_be_moved_back_is_told(
+    runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, left = Path.rename, [1]
+
+    def refused(path: Path, target: Path) -> Path:
+        if not left[0]:
+            raise PermissionError(13, "Permission denied", str(path))
+        left[0] -= 1
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with locked_trash(runs_dir), pytest.raises(InputError, match="the next command on the runs folder moves"):
+        begin(runs_dir, "delete", members(family))
+    monkeypatch.undo()
+    reconcile(runs_dir)
+    assert state(runs_dir, family) == GONE
+
+
+def test_mlflow_learns_of_runs_that_are_gone_for_good(runs_dir: Path, family: list[Path]) -> None:
+    pending(runs_dir, "delete", family)
+    act(runs_dir, "purge", family)
+    assert {stage for *_, stage in state(runs_dir, family)} == {"active"}
+    reconcile(runs_dir)
+    assert state(runs_dir, family) == {(False, False, "deleted")}
+    assert intents(runs_dir) == []
+
+
+def test_what_a_killed_command_left_comes_first(
+    runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, locked_trash(runs_dir):
+        patched.setattr(trash, "move", killed)
+        with pytest.raises(Killed):
+            begin(runs_dir, "delete", members(family))
+    with locked_trash(runs_dir):
+        assert {places[:2] for places in state(runs_dir, family)} == {(False, True)}
+    reconcile(runs_dir)
+
+
+def test_an_intent_of_another_user_ends_unsigned(
+    runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trash, "is_ours", lambda *_: False)
+    pending(runs_dir, "delete", family)
+    act(runs_dir, "restore", family[:1])
+    (intent,) = intents(runs_dir)
+    assert [member.run_id for member in intent.members] == [folder.parent.name for folder in family[1:]]
+    assert intent.path is not None
+    assert json.loads(intent.path.read_text())["signature"] is None
+    reconcile(runs_dir)
+    assert intents(runs_dir) == []
+    assert state(runs_dir, family[:1]) == HERE
+    assert state(runs_dir, family[1:]) == GONE
 
 
 def test_an_intent_from_elsewhere_does_not_reach_a_server(tmp_path: Path) -> None:
