@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import Expected, evaluating
 from dlcli.datasets.table import load
+from dlcli.datasets.tables.layout import find_layout
 from dlcli.errors import DataError
+
+_NUMBERS = st.sampled_from(["1", "12.5", "-3"])
 
 
 def read(text: str, target: str = "y", name: str = "t.csv", **options: object) -> Data:
@@ -198,6 +203,67 @@ def test_a_header_with_names_missing_is_no_title() -> None:
 def test_words_and_numbers_aligned_by_blanks() -> None:
     data = read("a    b     y\n1.5  low   no\n2.5  high  yes\n")
     assert data.x["b"].tolist() == ["low", "high"]
+
+
+@given(
+    separator=st.sampled_from(["\t", ", ", ",", "; ", ";", "|"]),
+    rows=st.lists(
+        st.tuples(st.sampled_from(["New York", "Los Angeles", "2024-01-01 10:00", "1 a"]), *[_NUMBERS] * 3),
+        min_size=2,
+        max_size=4,
+    ),
+    columns=st.integers(2, 4),
+    header=st.sampled_from(["city", "full name"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_blanks_inside_cells_are_no_separators(
+    separator: str, rows: list[tuple[str, ...]], columns: int, header: str
+) -> None:
+    names = (header, "a", "b", "c")
+    lines = [separator.join(row[:columns]) for row in (names, *rows)]
+    layout = find_layout(lines)
+    assert (layout.aligned, layout.header, layout.title) == (False, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "y"),
+    [
+        ("city, y\nNew York, 12.5\nLos Angeles, 3\n", [12.5, 3]),
+        ("time, y\n2024-01-01 10:00, 5.5\n2024-01-01 11:00, 6.5\n", [5.5, 6.5]),
+        ("id\tname\ty\n1\tJohn Smith\t12.5\n2\tJane Doe\t13.5\n", [12.5, 13.5]),
+        ("first last\ty\nJohn Smith\t12.5\nJane Doe\t13.5\n", [12.5, 13.5]),
+        ("time\ta\tb\ty\n2024-01-01 10:00\t1\t2\t3.5\n2024-01-01 11:00\t4\t5\t6.5\n", [3.5, 6.5]),
+    ],
+)
+def test_cells_of_two_words(text: str, y: list[float]) -> None:
+    assert read(text).y.tolist() == y
+
+
+def test_row_names_separated_by_blanks() -> None:
+    for text in (
+        '"mpg" "y"\n"Mazda RX4" 21.5 6.5\n"Datsun 710" 22.5 4.5\n',
+        '"kind" "y"\n"1" "a" 6.5\n"2" "b" 4.5\n',
+        "mpg y\nMazda 21.5 6.5\nDatsun 22.5 4.5\n",
+    ):
+        data = read(text)
+        assert (data.x.shape, data.y.tolist()) == ((2, 1), [6.5, 4.5])
+        assert data.columns is not None
+        assert list(data.columns.left_out()) == ["(row names)"]
+
+
+def test_the_header_of_row_names_and_one_column_is_no_title() -> None:
+    for separator in ",\t":
+        layout = find_layout([f"{row.replace(',', separator)}\n" for row in ('"x"', '"a",1.5', '"b",2.5')])
+        assert (layout.title, layout.header) == (None, f'(row names){separator}"x"')
+    for title in ("Flats of 2024", "x"):
+        assert find_layout([title, "a,b", "1.5,2.5", "3,4"]).title == title
+    assert find_layout(["x", "1,1.5", "1,2.5"]).title == "x"  # row names differ
+
+
+def test_utf_16_without_a_mark_is_refused() -> None:
+    Path("t.tsv").write_bytes('a\ty\n"1\t2\n'.encode("utf-16-le"))
+    with pytest.raises(DataError, match="cannot be read as utf-16"):
+        load("t.tsv", "y", encoding="utf-16")
 
 
 def test_a_separator_that_is_not_recognised_is_suggested() -> None:

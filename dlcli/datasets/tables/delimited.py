@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -121,8 +120,7 @@ def find_form(file: Path | Excerpt, options: FormatOptions, names: Collection[st
     quotes = options.has_quotes
     if quotes is None and dialect.separator == "\t":
         with opened(file) as stream:
-            text = io.TextIOWrapper(stream, options.encoding, errors="replace")
-            quotes = not quotes_are_literal(text, dialect.separator)
+            quotes = not quotes_are_literal(text_lines(stream, file, options.encoding), dialect.separator)
     dialect = replace(dialect, quotes=quotes is not False)
     written = dialect.first_row(lines)
     found = written if dialect.header else [""] * len(written)

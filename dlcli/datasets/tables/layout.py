@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlcli.datasets.tables.dialect import NUMBER, split_rows, widest_separator
+from dlcli.datasets.tables.dialect import NUMBER, sniff, split_rows, widest_separator
 
 # The line that Excel understands as the separator of a file.
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -14,6 +15,14 @@ _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 # Name of the column of row names that R writes without a name.
 ROW_NAMES = "(row names)"
 
+# A name as R writes it: one word, perhaps in quotes.
+_R_NAME = re.compile(r'"[^"]+"|[\w.]+')
+
+# Two numbers with several blanks between them, as in columns of a fixed width.
+_WIDE_NUMBERS = re.compile(r"(?<!\S)[-+]?[\d.,]*[\d.] {2,}[-+]?[\d.,]*[\d.](?!\S)")
+
+# Several blanks between words or numbers, or a cell in quotes between blanks.
+_SET_APART = re.compile(r'\S {2,}\S|(?<!\S)"[^"]*"(?!\S)')
 
 # Most lines of a title, and the like, before a table.
 _TITLES = 10
@@ -92,9 +101,19 @@ def _titles(rows: Sequence[str], separator: str | None) -> int:
         widths, width = {len(row) for row in cells[1:]}, max(map(_filled, cells))
         if len(widths) == 1 and width > 1 and _filled(cells[0]) >= max(width - 1, 2):
             before = [_filled(row) for line in rows[:number] for row in split_rows([line], chosen)]
+            if number == 1 and _is_name_of_one_column(rows, chosen):
+                return 0
             # A single line with several cells may be a header in which some names are missing.
             return number if max(before, default=width) < (2 if number == 1 else width) else 0
     return 0
+
+
+def _is_name_of_one_column(rows: Sequence[str], separator: str) -> bool:
+    """Return whether the first line is R's header of a table with row names, which differ, and a single column."""
+    if not _R_NAME.fullmatch(rows[0].strip()) or _short_header(rows, separator) is None:
+        return False
+    names = [row[0] for row in split_rows(rows[1:], separator)]
+    return len(set(names)) == len(names) and not sniff(rows[1:], separator).header
 
 
 def _filled(cells: Sequence[str]) -> int:
@@ -143,22 +162,40 @@ def _short_header(rows: Sequence[str], separator: str) -> str | None:
     first = rows[0].rstrip("\r\n")
     if all(not row[-1].strip() for row in others):
         return first + separator
-    return f"{ROW_NAMES}{separator}{first}"
+    name = f'"{ROW_NAMES}"' if separator in ROW_NAMES else ROW_NAMES
+    return f"{name}{separator}{first}"
 
 
 def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:
-    """Return whether cells are separated by runs of blanks, and a quarter of them are numbers."""
+    """Return whether cells are separated by blanks alone, and enough of them are numbers.
+
+    A separator that fits the header and most rows is meant; blanks are then part of the cells.
+    """
     cells = split_rows([_aligned(row) for row in rows], " ")
     widths = {len(row) for row in cells[1:]} if len(cells) > 1 else {len(row) for row in cells}
     if len(widths) != 1 or max(widths) < 2 or len(cells[0]) not in (max(widths), max(widths) - 1):
         return False
     if asked:
         return any("  " in row.strip() or row[:1] in " \t" for row in rows)
-    if any(len(row) >= max(widths) for row in split_rows(rows, chosen)):
+    split = split_rows(rows, chosen)
+    if any(len(row) >= max(widths) for row in split):
+        return False
+    if _is_separator(split) and not _most(_WIDE_NUMBERS, rows):
         return False
     below = cells[1:] or cells  # the first row may be the header
     numbers = sum(bool(NUMBER.fullmatch(cell)) for row in below for cell in row)
-    return 4 * numbers >= sum(map(len, below))
+    return (4 if _most(_SET_APART, rows) else 2) * numbers >= sum(map(len, below))
+
+
+def _is_separator(split: Sequence[Sequence[str]]) -> bool:
+    """Return whether most rows have the same number of cells, several, and the header has as many or one less."""
+    (width, count), *_ = Counter(map(len, split[1:] or split)).most_common(1)
+    header = len(split[0])
+    return 2 * count > len(split[1:]) and 1 < header <= width <= header + 1
+
+
+def _most(expression: re.Pattern[str], rows: Sequence[str]) -> bool:
+    return 2 * sum(bool(expression.search(row)) for row in rows) > len(rows)
 
 
 def _aligned(line: str) -> str:
