@@ -136,7 +136,7 @@ def test_the_winner_stands_beside_baselines(swept: Result, capsys: pytest.Captur
     with Terminal() as terminal:
         tell_outcome(terminal, swept, json=False)
     told = capsys.readouterr().out.splitlines()
-    assert any(line.split() == ["val", "(best", "trial)", "test", "(refitted)"] for line in told)
+    assert any(line.split() == ["val", "(best", "trial)", "final", "test", "(refitted)"] for line in told)
     (line,) = [line for line in told if line.split()[:1] == ["accuracy"]]
     assert line.count("baseline 0.3333") == 2  # val and test
 
