@@ -37,7 +37,7 @@ from dlcli.tracking.projection import Projection
 from dlcli.tracking.recorder import release_reserve
 from dlcli.tracking.store import Store
 from dlcli.tracking.tags import HEARTBEAT_TAG, TOKEN_TAG
-from dlcli.tracking.trash import settle_folders, settled
+from dlcli.tracking.trash import settle_folders, settled_folders
 from dlcli.tracking.unrecorded import remove_unrecorded
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def reconcile(runs_dir: Path, store: Store | None = None) -> list[str]:
     """
     work = _Reconciliation(runs_dir.resolve(), store)
     remove_abandoned(work.runs_dir)
-    with settled(work.runs_dir) as unknown:
+    with settled_folders(work.runs_dir) as unknown:
         for intent in unknown:
             with suppress(DlcliError):
                 tell_mlflow(work.runs_dir, intent, work.client)

@@ -207,12 +207,12 @@ def settle_folders(runs_dir: Path) -> list[Intent]:
 
     Never fails: the folder may not be writable, and then the next command tries again.
     """
-    with settled(runs_dir) as found:
+    with settled_folders(runs_dir) as found:
         return found
 
 
 @contextmanager
-def settled(runs_dir: Path) -> Iterator[list[Intent]]:
+def settled_folders(runs_dir: Path) -> Iterator[list[Intent]]:
     """Do what `settle_folders` does, and hold the lock as long as the intents are used.
 
     Otherwise, another command could decide otherwise on a run in the meantime.
