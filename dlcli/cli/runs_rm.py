@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dlcli.cli.common import Force, Json, RunsDir, SomeFilter, SomeRuns, Yes, session
 
+_NAMED = 10  # runs that the command which brings them back names
+
 
 def runs_rm(
     runs: SomeRuns = None,
@@ -32,7 +34,8 @@ def runs_rm(
             terminal.warning(note)
         for run in affected.runs:
             for reason in affected.needed.get(run.run_id, ()):
-                terminal.warning(f"{run.name} is deleted although it is needed: {reason}")
+                what = "is deleted" if yes else "would be deleted"
+                terminal.warning(f"{run.name} {what} although it is needed: {reason}")
         problems = delete(affected) if yes and affected.runs else []
         for problem in problems:
             terminal.warning(
@@ -46,9 +49,8 @@ def runs_rm(
             tell_affected(terminal, affected, now)
             if yes:
                 terminal.note(f"In the trash: {in_all(affected)}.")
-                back = next_command(
-                    "runs", "restore", affected.runs[0].run_id[:8], runs_dir=affected.runs_dir
-                )
-                terminal.note(f"Bring back with: {back}")
+                ids = [run.run_id[:8] for run in affected.runs] if len(affected.runs) <= _NAMED else []
+                back = next_command("runs", "restore", *ids, runs_dir=affected.runs_dir)
+                terminal.note(f"{'Bring back with' if ids else 'Choose what to bring back'}: {back}")
             else:
                 terminal.sentence(f"Would go to the trash: {in_all(affected)}. Nothing was moved: add --yes.")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, InputError
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import display
@@ -20,7 +21,7 @@ from dlcli.tracking.digests import MODEL_MANIFEST, check_code, check_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.lifecycle import clients_of, tell_mlflow
 from dlcli.tracking.manifest import Manifest, check_model
-from dlcli.tracking.places import folder_name, is_run_id
+from dlcli.tracking.places import BY_NAME, folder_name, is_run_id
 from dlcli.tracking.trash import Member, begin, locked_trash
 
 _COPY = "Make the archive again, or copy the folder again."
@@ -123,10 +124,14 @@ def _checked(folder: Path) -> Ledger:
 def _known(runs_dir: Path, trash: Path, ledger: Ledger) -> Ledger | None:
     """Return the ledger of the same record in the runs folder; raises InputError if that is another one."""
     place = Path(ledger.run_dir.parents[1].name, ledger.run_id)
-    if os.path.lexists(trash / place):
-        hint = f"Bring it back: dlcli runs restore {ledger.run_id[:8]}"
+    if any(trash.glob(f"[!.]*/{ledger.run_id}")):
+        hint = f"Bring it back: {next_command('runs', 'restore', ledger.run_id[:8], runs_dir=runs_dir)}"
         raise InputError("the run is in the trash", ledger.run_name, hint)
     if not os.path.lexists(runs_dir / place):
+        for other in runs_dir.glob(f"[!.]*/{ledger.run_id}"):
+            if other.parent.name != BY_NAME:
+                hint = "Delete the one that is there, or use another runs folder: --runs-dir DIR"
+                raise InputError("there is a run of this ID in another experiment", display(other), hint)
         return None
     here = Ledger.load(runs_dir / place / "artifacts")
     if _record(here) != _record(ledger):

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from dlcli.errors import InputError
 from dlcli.files.disk import write_errors
 from dlcli.files.unfinished import remove_abandoned, temporary_name
+from dlcli.formatting import counted
 from dlcli.runs.deletion import Affected, list_trash, purge
 from dlcli.runs.disk_usage import size_of, temporary_files
 from dlcli.runs.inventory import ListedRun, list_runs, time_of
@@ -21,6 +22,7 @@ from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.liveness import entries, is_held
 from dlcli.tracking.places import FEATURES_DIR
 from dlcli.tracking.reconcile import settle_ledgers
+from dlcli.training.feature_store import unused_store
 
 What = Literal["trash", "checkpoints", "features", "temporary"]
 WHAT: tuple[What, ...] = get_args(What)
@@ -73,15 +75,19 @@ def find_garbage(runs_dir: Path, now: datetime, older_than: float, only: Collect
     notes = settle_ledgers(runs_dir)
     found: list[Garbage] = []
     if "trash" in only:
-        for run, at in list_trash(runs_dir, now):
-            if _seconds_since(at, now) >= older_than:
+        there = list_trash(runs_dir, now)
+        if older_than > 0 and (unknown := sum(_seconds_since(at, now) is None for _, at in there)):
+            kept = f"{counted(unknown, 'run')} in the trash {'is' if unknown == 1 else 'are'} kept, since the time of"
+            notes.append(f"{kept} deletion is unknown: --older-than 0s removes all of the trash.")
+        for run, at in there:
+            if (_seconds_since(at, now) or 0.0) >= older_than:
                 found.append(Garbage("trash", run.name, run.folder.parent, run.size, run))
     if "checkpoints" in only:
         for run in list_runs(runs_dir, now):
             found += _checkpoints(run, now, older_than)
     if "features" in only:
         stores = sorted(_features(runs_dir, now, older_than), key=lambda one: one.path)
-        if stores and any(is_held(path) for path in entries(runs_dir)):
+        if stores and _is_at_work(runs_dir):
             notes.append("Cached features are kept while a run is at work.")
             stores = []
         found += stores
@@ -105,9 +111,10 @@ def remove(garbage: Garbages) -> int:
     for one in garbage.of("checkpoints"):
         freed += one.size if _remove_checkpoints(one.path) else 0
     for one in garbage.of("features"):
-        with write_errors(one.path):
-            shutil.rmtree(one.path)
-        freed += one.size
+        with write_errors(one.path), unused_store(one.path) as free:
+            if free and not _is_at_work(garbage.runs_dir):
+                shutil.rmtree(one.path)
+                freed += one.size
     for one in garbage.of("temporary"):
         remove_abandoned(one.path.parent)
         freed += one.size
@@ -122,7 +129,7 @@ def _checkpoints(run: ListedRun, now: datetime, older_than: float) -> Iterator[G
         folder = part.folder / "checkpoints"
         if part.status == "FINISHED" and folder.is_dir() and not folder.is_symlink():
             ended = Ledger.load(part.folder).ended_at
-            if _seconds_since(ended, now) >= older_than:
+            if (_seconds_since(ended, now) or 0.0) >= older_than:
                 yield Garbage("checkpoints", part.name, folder, size_of(folder))
 
 
@@ -145,16 +152,21 @@ def _features(runs_dir: Path, now: datetime, older_than: float) -> Iterator[Garb
         return
     for store in place.iterdir():
         if store.is_dir() and not store.is_symlink():
-            with suppress(OSError):
+            with suppress(OSError), unused_store(store) as free:
                 used = max(file.stat().st_mtime for file in [store, *store.iterdir()])
-                if now.timestamp() - used >= older_than:
+                if free and now.timestamp() - used >= older_than:
                     yield Garbage("features", store.name, store, size_of(store))
 
 
-def _seconds_since(at: str | None, now: datetime) -> float:
-    """Return the age of a ledger's time; that of an unknown or invalid time is unlimited."""
+def _is_at_work(runs_dir: Path) -> bool:
+    """Return whether a process works on any run of a runs folder: it may use features, or is about to."""
+    return any(is_held(path) for path in entries(runs_dir))
+
+
+def _seconds_since(at: str | None, now: datetime) -> float | None:
+    """Return the age of a ledger's time, 0 for one that is to come; None if it is unknown or invalid."""
     with suppress(ValueError):
         then = time_of(at)
         if then is not None:
-            return (now - then.astimezone(UTC)).total_seconds()
-    return float("inf")
+            return max(0.0, (now - then.astimezone(UTC)).total_seconds())
+    return None

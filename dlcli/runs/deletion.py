@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, DlcliError, InputError, Problem, RunNotFound, StoreError
 from dlcli.files.paths import display, is_file
 from dlcli.files.regular import read_regular
@@ -18,6 +20,7 @@ from dlcli.tracking.connection import recall, sqlite_file
 from dlcli.tracking.history import is_recorded
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.lifecycle import Clients, clients_of, registered_models, tell_mlflow
+from dlcli.tracking.liveness import ACTIVE_DIR, is_held
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.tags import WEIGHTS_RUN_TAG
 from dlcli.tracking.trash import TRASH, Action, Member, begin, deleted_at, locked_trash
@@ -104,7 +107,8 @@ def delete(affected: Affected) -> list[str]:
             _check_idle(run)
             for part in run.all():
                 if (trash / part.folder.parents[1].name / part.folder.parent.name).exists():
-                    hint = "Restore it first, or empty the trash: dlcli runs gc --only trash --older-than 0s --yes"
+                    back = next_command("runs", "restore", part.run_id, runs_dir=affected.runs_dir)
+                    hint = f"Move this one's folder elsewhere, and bring the other one back: {back}"
                     raise InputError("another run of this ID is in the trash", part.run_id, hint)
         return _carry_out(affected, "delete")
 
@@ -193,10 +197,18 @@ def _check(runs: Sequence[ListedRun], runs_dir: Path) -> None:
 def _check_idle(run: ListedRun) -> None:
     """Raise InputError if a process has begun to record a run since it was listed."""
     for part in run.all():
-        if is_recorded(part.folder):
+        if is_recorded(part.folder) or _is_held(part.folder):
             raise InputError(
                 "another process is recording the run", part.name, "Delete it when it has ended."
             )
+
+
+def _is_held(folder: Path) -> bool:
+    """Return whether a process has taken a run without recording it yet, as one that resumes it."""
+    with suppress(CorruptRun):
+        ledger = Ledger.load(folder)
+        return is_held(ledger.runs_dir / ACTIVE_DIR / ledger.token)
+    return False
 
 
 def _needs(

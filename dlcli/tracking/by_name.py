@@ -18,7 +18,7 @@ from dlcli.errors import CorruptRun
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.places import BY_NAME, folder_name
 
-_LONGEST = 100  # characters of a name that are used
+_LONGEST = 200  # bytes of a name that are used: a file system allows 255, and IDs may follow
 _ID = 8  # characters of an ID that tell runs of one name apart
 
 
@@ -45,13 +45,15 @@ def refresh_links(runs_dir: Path) -> None:
         if folder.is_symlink():
             return
         _remove_unfinished(folder)
-        wanted = _wanted(_ledgers(runs_dir))
+        # First what is there: the link of a run that another process creates meanwhile is neither, and stays.
         present = {path.name: place for path in folder.glob("*") if (place := _target(path)) is not None}
+        wanted = _wanted(_ledgers(runs_dir))
         if wanted == present:
             return
         folder.mkdir(exist_ok=True)
         for name in present.keys() - wanted.keys():
-            (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
         for name, place in wanted.items():
             if present.get(name) != place:
                 _link(folder / name, place)
@@ -100,8 +102,12 @@ def _link(link: Path, place: Path) -> None:
     if os.path.lexists(link) and _target(link) is None:  # the user's own file
         return
     fresh = link.with_name(f".{secrets.token_hex(8)}")
-    fresh.symlink_to(place)
-    fresh.replace(link)
+    with suppress(OSError):  # one that the file system refuses does not hold up the others
+        fresh.symlink_to(place)
+        try:
+            fresh.replace(link)
+        except OSError:
+            fresh.unlink(missing_ok=True)
 
 
 def _remove_unfinished(folder: Path) -> None:
@@ -113,6 +119,6 @@ def _remove_unfinished(folder: Path) -> None:
 
 def _file_name(name: str, run_id: str) -> str:
     """Return a run's name as the name of a file; with its ID if characters had to be replaced."""
-    safe = re.sub(r"[/\\\x00-\x1f\x7f]+", "_", name)[:_LONGEST].strip().lstrip(".")
-    safe = safe.encode("utf-8", "replace").decode()[:_LONGEST]
+    safe = re.sub(r"[/\\\x00-\x1f\x7f]+", "_", name).strip().lstrip(".")
+    safe = safe.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore")
     return safe if safe and safe == name else f"{safe or 'run'}-{run_id[:_ID]}"

@@ -112,6 +112,8 @@ def _follow_in_file(
     stage, artifact_uri = found
     if _is_copy(runs_dir, member, ledger, artifact_uri or ""):
         return
+    if intent.action == "arrive" and ledger is not None:  # MLflow may have had only a part of it
+        enter(connection, ledger)
     wanted = "deleted" if intent.action == "delete" else "active"
     if stage != wanted:
         at = to_ms(intent.at) if intent.action == "delete" else None

@@ -160,14 +160,14 @@ def _make_room(folder: Path) -> None:
     for other in others:
         if total <= _MOST:
             return
-        with _unused(other) as free:
+        with unused_store(other) as free:
             if free:
                 total -= _on_disk(other)
                 shutil.rmtree(other)
 
 
 @contextmanager
-def _unused(folder: Path) -> Iterator[bool]:
+def unused_store(folder: Path) -> Iterator[bool]:
     """Yield whether no process uses a store; if so, no process can start to within the context."""
     free = True
     with ExitStack() as locks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
 import zipfile
 from collections.abc import Callable
@@ -130,6 +131,35 @@ def test_a_record_that_differs_is_not_replaced(packed: Path, tmp_path: Path) -> 
     dlcli("rm", "cv", "--yes", "--runs-dir", there)
     with pytest.raises(InputError, match="the run is in the trash"):
         arrive(there, partial(unpack_archive, packed))
+
+
+def test_a_run_that_is_there_under_another_experiment(packed: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    arrive(there, partial(unpack_archive, packed))
+    (there / "exp").rename(there / "other")
+    with pytest.raises(InputError, match="there is a run of this ID in another experiment"):
+        arrive(there, partial(unpack_archive, packed))
+    (there / "other").rename(there / TRASH / "other")
+    with pytest.raises(InputError, match="the run is in the trash"):
+        arrive(there, partial(unpack_archive, packed))
+    assert not (there / "exp").exists()
+
+
+def test_mlflow_gets_all_of_a_run_that_it_has_in_part(packed: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    arrive(there, partial(unpack_archive, packed))
+    dlcli("rm", "cv", "--yes", "--runs-dir", there)
+    dlcli("gc", "--only", "trash", "--older-than", "0s", "--yes", "--runs-dir", there)
+    with sqlite3.connect(there / "mlflow.db") as connection:
+        for table in ("metrics", "latest_metrics", "params"):
+            connection.execute(f"DELETE FROM {table}")
+    arrived = arrive(there, partial(unpack_archive, packed))
+    assert len(arrived.new) == 2
+    with open_store(there) as store:
+        for ledger in arrived.new:
+            run = store.client.get_run(ledger.run_id)
+            assert (run.info.lifecycle_stage, run.data.params) == ("active", {"lr": "1"})
+            assert run.data.metrics["val/loss"] == 0.5
 
 
 @pytest.mark.parametrize(

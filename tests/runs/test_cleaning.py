@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
@@ -73,6 +74,39 @@ def test_the_trash_is_emptied_by_the_time_of_deletion(tmp_path: Path) -> None:
     assert [one.name for one in garbage.found] == ["old"]
     remove(garbage)
     assert list_trash(tmp_path, NOW) == []
+
+
+@pytest.mark.parametrize("content", ["{}", "[", '{"deleted_at": "yesterday"}', None])
+def test_a_run_whose_time_of_deletion_is_unknown_stays(tmp_path: Path, content: str | None) -> None:
+    made(tmp_path, "old", days=900)
+    delete(plan_deletion(["old"], None, tmp_path, NOW, force=False))
+    ((run, _),) = list_trash(tmp_path, NOW)
+    file = run.folder.parent / "deleted.json"
+    file.unlink() if content is None else file.write_text(content)
+    garbage = find_garbage(tmp_path, NOW, 60)
+    assert garbage.of("trash") == []
+    assert "1 run in the trash is kept" in garbage.notes[0]
+    assert len(find_garbage(tmp_path, NOW, 0).of("trash")) == 1
+
+
+def test_features_in_use_stay(tmp_path: Path) -> None:
+    store = tmp_path / FEATURES_DIR / "old"
+    store.mkdir(parents=True)
+    (store / "known").write_bytes(bytes(9))
+    found = find_garbage(tmp_path, NOW, 0).of("features")
+    assert [one.name for one in found] == []  # NOW is before the files' time
+    os.utime(store / "known", (NOW.timestamp() - DAY,) * 2)
+    with FileLock(store / "03.lock"):
+        os.utime(store / "03.lock", (NOW.timestamp() - DAY,) * 2)
+        os.utime(store, (NOW.timestamp() - DAY,) * 2)
+        assert find_garbage(tmp_path, NOW, 0).of("features") == []
+    garbage = find_garbage(tmp_path, NOW, 0)
+    assert [one.name for one in garbage.of("features")] == ["old"]
+    with FileLock(store / "03.lock"):
+        assert remove(garbage) == 0
+    assert store.is_dir()
+    assert remove(garbage) > 0
+    assert not store.exists()
 
 
 def test_features_and_temporary_files(tmp_path: Path) -> None:

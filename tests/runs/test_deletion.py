@@ -14,6 +14,7 @@ from dlcli.errors import InputError, RunNotFound
 from dlcli.runs.deletion import delete, list_trash, plan_deletion, plan_restoration, restore
 from dlcli.runs.find import find_run
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
+from dlcli.tracking.liveness import RunLock
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.store import Store, open_store
 from tests.runs.toy_ledgers import NOW, made
@@ -99,6 +100,8 @@ def test_what_is_needed_is_kept(store: Store, runs_dir: Path) -> None:
     with pytest.raises(InputError, match="registered model fraud version 1") as error:
         plan_deletion(["base"], None, runs_dir, NOW, force=False)
     assert "--force" in error.value.problems[0].hint
+    shown = dlcli(runs_dir, "rm", "base", "--force")
+    assert "base would be deleted although it is needed: registered model fraud version 1" in shown.stderr
     done = dlcli(runs_dir, "rm", "base", "--force", "--yes")
     assert "base is deleted although it is needed: registered model fraud version 1" in done.stderr
 
@@ -117,6 +120,27 @@ def test_what_runs_is_kept(store: Store, runs_dir: Path) -> None:
     folder = store.create_run(experiment="exp", run_name="busy", kind="run", params={}, tags={})
     with Recorder(folder, system_metrics=False), pytest.raises(InputError, match="the run is RUNNING"):
         plan_deletion(["busy"], None, runs_dir, NOW, force=True)
+
+
+def test_what_is_about_to_run_is_kept(tmp_path: Path) -> None:
+    """A process that resumes a run takes it before it records anything."""
+    run = made(tmp_path, "resumed")
+    affected = plan_deletion(["resumed"], None, tmp_path, NOW, force=True)
+    entry = RunLock.of(run)
+    with pytest.raises(InputError, match="another process is recording the run"):
+        delete(affected)
+    entry.release()
+    delete(affected)
+    assert not run.run_dir.exists()
+
+
+@pytest.mark.parametrize("count", [2, 11])
+def test_the_command_that_brings_runs_back(tmp_path: Path, count: int) -> None:
+    ids = {made(tmp_path, f"run-{i}").run_id[:8] for i in range(count)}
+    said = dlcli(tmp_path, "rm", "--filter", "status=finished", "--yes").stdout
+    line = said.partition("dlcli runs restore")[2].partition("--runs-dir")[0]
+    assert set(line.split()) == (ids if count == 2 else set())
+    assert ("Bring back with" if count == 2 else "Choose what to bring back") in said
 
 
 def test_a_filter_chooses_whole_runs(tmp_path: Path) -> None:
@@ -166,6 +190,9 @@ def test_a_run_that_came_back_otherwise_is_not_overwritten(tmp_path: Path) -> No
     made(tmp_path, "twice")
     with pytest.raises(InputError, match="a run of this ID is in the runs folder"):
         plan_restoration(["twice"], tmp_path, NOW)
-    with pytest.raises(InputError, match="another run of this ID is in the trash"):
+    with pytest.raises(InputError, match="another run of this ID is in the trash") as error:
         delete(plan_deletion(["twice"], None, tmp_path, NOW, force=False))
+    assert f"dlcli runs restore {run.run_id}" in error.value.problems[0].hint
+    run.run_dir.parent.rename(tmp_path / "elsewhere")
+    restore(plan_restoration(["twice"], tmp_path, NOW))
     assert run.run_dir.exists()

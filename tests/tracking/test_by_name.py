@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from dlcli.cli.app import app
 from dlcli.runs.find import find_run
+from dlcli.tracking import by_name
 from dlcli.tracking.by_name import link_run, refresh_links
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.places import BY_NAME, folder_name
@@ -66,7 +68,9 @@ def test_a_link_names_its_run(tmp_path: Path) -> None:
     assert Ledger.load(found).is_in_place
 
 
-@pytest.mark.parametrize("name", ["a/b", "../../evil", ".hidden", "a\nb", "x" * 300, "", "\udcff", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "../../evil", ".hidden", "a\nb", "x" * 300, "花" * 100, "", "\udcff", "a\0b"]
+)
 def test_names_that_are_no_file_names(tmp_path: Path, name: str) -> None:
     run = made(tmp_path / "runs", "plain")
     run.run_name = name
@@ -75,6 +79,42 @@ def test_names_that_are_no_file_names(tmp_path: Path, name: str) -> None:
     assert link.name.endswith(f"-{run.run_id[:8]}")
     assert link.resolve() == run.run_dir.resolve()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+
+
+def test_a_link_that_is_refused_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        made(tmp_path, name)
+    replace = Path.replace
+
+    def refused(path: Path, target: Path) -> Path:
+        if target.name == "b":
+            raise OSError(22, "Invalid argument")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    refresh_links(tmp_path)
+    assert sorted(links(tmp_path)) == ["a", "c"]
+    monkeypatch.undo()
+    refresh_links(tmp_path)
+    assert sorted(links(tmp_path)) == ["a", "b", "c"]
+
+
+def test_the_link_of_a_run_that_appears_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path, "old")
+    wanted = by_name._wanted
+
+    def late(ledgers: Iterable[Ledger]) -> Mapping[str, Path]:
+        found = wanted(ledgers)
+        link_run(made(tmp_path, "new"))
+        return found
+
+    monkeypatch.setattr(by_name, "_wanted", late)
+    refresh_links(tmp_path)
+    assert sorted(links(tmp_path)) == ["new", "old"]
 
 
 def test_what_is_not_ours_stays(tmp_path: Path) -> None:
