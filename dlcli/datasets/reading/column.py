@@ -169,7 +169,8 @@ class Column:
         if self.kind == "date":
             if types.is_temporal(kind):
                 return values
-            found = self.date if is_epoch(self.date.patterns[0]) else numbers_as_dates(values) or self.date
+            guess = None if is_epoch(self.date.patterns[0]) else numbers_as_dates(values)
+            found = guess if guess is not None and guess.patterns[0] in self.date.patterns else self.date
             if is_epoch(found.patterns[0]):
                 return epoch_times(values, found.patterns[0])
             return self._dates(as_words(values), place)

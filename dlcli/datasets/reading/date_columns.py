@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -15,13 +16,17 @@ from dlcli.datasets.reading.dates import (
     numbers_as_dates,
     same_dates,
     some_lack_zone,
+    without_wide_years,
 )
 from dlcli.datasets.reading.options import ReadingOptions
-from dlcli.datasets.reading.settling import Verdict
+from dlcli.datasets.reading.settling import Verdict, key_of, remedy
 from dlcli.errors import Problem
 
 # Values among which the first date of a column is looked for, if not all values are dates.
 _LOOKED_AT = 10
+
+# Values on which the formats of these dates are compared.
+_COMPARED = 1000
 
 # Distinct whole numbers such as 20240131 that a column needs to be read as dates without being asked to.
 _DATES = 5
@@ -39,7 +44,7 @@ class DateColumn:
     def __init__(self, base: Column, options: ReadingOptions, place: Place) -> None:
         self._base = base
         self._options = options
-        self._asked = options.types.get(base.name)
+        self._asked = options.kind_of(base.name)
         self._place = place
 
     def find(self, rest: pa.Array, strings: pa.ChunkedArray, note: str) -> Verdict | None:
@@ -56,11 +61,12 @@ class DateColumn:
             found = find_dates(rest, self._options.day_first)
         if not found:
             return None
+        fitting, (found, years) = found, without_wide_years(found, rest)
         column = replace(self._base, kind="date", date=found[0])
         what = "times of day as dates of 1900-01-01," if found[0].has_no_day else "dates"
         how = found[0].describe()
         if len(found) == 1:
-            doubts = self._zones(rest)
+            doubts = (*self._zones(rest), *self._years(fitting, found[0], years, rest))
             note = "; ".join(filter(None, [f"{what} {how}" if how else "", note]))
             return Verdict(replace(column, note=note), warnings=doubts)
         row = pc.index(pc.is_in(strings, value_set=rest.slice(0, 1)), True).as_py()
@@ -82,23 +88,45 @@ class DateColumn:
         )
         return (problem,)
 
+    def _years(
+        self, fitting: Sequence[DateFormat], chosen: DateFormat, years: int, dates: pa.Array
+    ) -> Iterator[Problem]:
+        """Yield a warning if years in front were possible, but would span too many years."""
+        for other in fitting:
+            if other != chosen:
+                value = chosen.parse(dates[:1])[0].as_py()
+                yield Problem(
+                    f"{dates[0]} is read as {chosen.describe()}, {value:%Y-%m-%d}; with the year in front, the dates "
+                    f"would span {years} years",
+                    f"column {self._base.name}",
+                    f"If it is not, {remedy([key_of(self._base.name, other)])}.",
+                )
+
     def of_numbers(self, numbers: pa.ChunkedArray) -> Verdict:
         """Return the verdict on numbers that the user calls dates."""
-        found = numbers_as_dates(numbers)
+        given = self._options.format_of(self._base.name)
+        own = given is not None and self._options.has_own_format(self._base.name)
+        found = DateFormat((given,)) if given is not None and own else numbers_as_dates(numbers)
         note = f"dates {found.describe()}" if found else ""
         return Verdict(replace(self._base, kind="date", date=found or ISO_DATES, note=note))
 
     def likely(self, rest: pa.Array) -> DateFormat | None:
-        """Return the format of the first date of a column in which not all values are dates; None without any."""
+        """Return the format of most dates of a column in which not all values are dates; None without any.
+
+        Formats are those of the first dates; of those that fit equally many values, that of the first date is taken.
+        """
         given = self._options.format_of(self._base.name)
         if given is not None:
             return DateFormat((given,))
         first = rest.slice(0, _LOOKED_AT)
         first = first.filter(pc.match_substring_regex(first, r"\d\D+\d|\d{4}"))
-        for row in range(len(first)):
-            if found := find_dates(first.slice(row, 1), self._options.day_first):
-                return found[0]
-        return None
+        formats = [
+            format
+            for row in range(len(first))
+            for format in find_dates(first.slice(row, 1), self._options.day_first)
+        ]
+        compared = rest.slice(0, _COMPARED)
+        return min(formats, key=lambda format: format.parse(compared).null_count, default=None)
 
     def compact(self, numbers: pa.ChunkedArray) -> Verdict | None:
         """Return the verdict on whole numbers such as 20240131 that are all dates; None for others."""

@@ -68,6 +68,8 @@ def _date_pattern(date: str, order: Order, *, padded: bool) -> str | None:
     named = any(_name(token, _MONTHS) for token in tokens)
     if len(years) > 1 or len(years) + len(short) != len(numbers):
         return None
+    if order == "year" and not re.match(_YEAR_FIRST, date) and not (years and numbers[0] == years[0]):
+        return None
     day_month = ["%d", "%m"] if order == "day" else ["%m", "%d"]
     if years:
         signs = {
@@ -79,8 +81,6 @@ def _date_pattern(date: str, order: Order, *, padded: bool) -> str | None:
     else:
         ends = len(numbers[-1]) == 2 if numbers else False
         of_three = ["%y", "%m", "%d"] if order == "year" else [*day_month, "%y"]
-        if order == "year" and not re.match(_YEAR_FIRST, date):
-            return None
         signs = {(False, 3): of_three, (True, 2): ["%d", "%y"]}.get((named, len(short) if ends else 0))
         if signs and not named and "." in date and not padded:
             return None  # versions such as 1.2.10

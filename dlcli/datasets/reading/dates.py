@@ -34,6 +34,9 @@ _QUARTER = (
 )
 _ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
 
+# Years that a column spans from which years of two digits in front are doubted.
+_WIDE = 25
+
 # A column of dates has at most this many patterns, such as with and without a time of day.
 _PATTERNS = 3
 
@@ -127,14 +130,14 @@ def find_dates(
         return [found] if not found.parse(values).null_count else []
     orders: tuple[Order, ...] = ("day", "month", "year")
     if day_first is not None:
-        orders = ("day",) if day_first else ("month",)
+        orders = ("day" if day_first else "month", "year")
     usual = _usual(values)
     fitting = {
         order: format
         for order in orders
         if (format := _in_order(usual, order)) is not None and not format.parse(values).null_count
     }
-    if len(fitting) > 1 and "year" in fitting and not _is_year_first(values):
+    if day_first is not None and len(fitting) > 1:
         del fitting["year"]
     if "month" in fitting and "day" in fitting and "." in fitting["month"].patterns[0]:
         del fitting["month"]  # no one writes 12.31.2024
@@ -153,10 +156,22 @@ def some_lack_zone(values: pa.Array) -> bool:
     return len(zones) > 1 and None in zones
 
 
-def _is_year_first(values: pa.Array) -> bool:
-    """Return whether the first of three numbers may be the year: it varies less than the last, or that is always 01."""
-    first, last = (pc.unique(pc.utf8_slice_codeunits(values, start, start + 2)) for start in (0, 6))
-    return len(first) < len(last) or last.to_pylist() == ["01"]
+def without_wide_years(formats: Sequence[DateFormat], values: pa.Array) -> tuple[list[DateFormat], int]:
+    """Leave out years of two digits in front that are rather days, and return the years that they would span.
+
+    Days 01 to 31 in front would be about 30 years. That is doubted if the only other reading spans less than a third,
+    unless all days would be the first or the last ones of months.
+    """
+    early = [format for format in formats if format.patterns[0].startswith("%y")]
+    others = [format for format in formats if format not in early]
+    if len(early) != 1 or len(others) != 1:
+        return list(formats), 0
+    first, last = early[0].parse(values).to_pandas(), others[0].parse(values).to_pandas()
+    span, other = first.max() - first.min(), last.max() - last.min()
+    regular = first.dt.is_month_start.all() or first.dt.is_month_end.all()
+    if regular or span < pd.Timedelta(days=_WIDE * 365) or span < 3 * other:
+        return list(formats), 0
+    return others, span.days // 365
 
 
 def numbers_as_dates(numbers: pa.ChunkedArray) -> DateFormat | None:

@@ -25,6 +25,7 @@ from dlcli.datasets.reading.numbers import (
     find_formats,
     is_number_like,
     is_plain_point,
+    minus_behind,
 )
 from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
@@ -91,7 +92,7 @@ class _Deciding:
         self._name = name
         self._options = options
         self._place = place
-        self._asked = options.types.get(name)
+        self._asked = options.kind_of(name)
         self._base = Column(name, "categorical", missing=options.missing_of(name), trim=options.trim)
         self._dates = DateColumn(self._base, options, place)
 
@@ -109,7 +110,7 @@ class _Deciding:
             return self._boolean(strings)
         if strings.null_count == len(strings):
             return Verdict(replace(self._base, kind=self._asked or "numeric", note=""), strings)
-        if self._asked != "date" and (verdict := self._plain_numbers(strings)) is not None:
+        if self._asked != "date" and (verdict := self._plain_numbers(strings, strings)) is not None:
             return verdict
         is_open = self._asked in (None, "date") and self._options.format_of(self._name) is None
         if is_open and (dates := iso_dates(strings)) is not None:
@@ -138,8 +139,13 @@ class _Deciding:
                 return verdict
         return Verdict(replace(self._base, kind=self._asked or "numeric"))
 
-    def _plain_numbers(self, strings: pa.ChunkedArray) -> Verdict | None:
-        """Decide on plain numbers, which Arrow parses fast; None if the strings are something else."""
+    def _plain_numbers(self, strings: pa.ChunkedArray, words: pa.ChunkedArray) -> Verdict | None:
+        """Decide on plain numbers, which Arrow parses fast; None if the strings are something else.
+
+        Args:
+            strings: the values without those that may denote a missing one.
+            words: the values if they are words, such as numbers that are too long.
+        """
         parsed = _plain(strings)
         if parsed is None or pc.any(pc.match_substring(strings, "x", ignore_case=True)).as_py():
             return None
@@ -150,17 +156,17 @@ class _Deciding:
             return Verdict(numeric, parsed) if whole else self._pointed(strings, parsed, numeric)
         if whole:
             if pc.any(pc.match_substring_regex(strings, r"^[-+]?0\d")).as_py():
-                return self._words(strings, "01 and 1 differ")
+                return self._words(words, "01 and 1 differ")
             begins = str(pc.first(strings))[:1]  # spares the other columns of numbers the expression
             if begins == "+" and pc.all(pc.match_substring_regex(strings, _PHONE)).as_py():
-                return self._words(strings, "all are as long as telephone numbers and begin with +")
+                return self._words(words, "all are as long as telephone numbers and begin with +")
             if _is_large(parsed):
-                return self._words(strings, "its numbers are too long to be exact")
+                return self._words(words, "its numbers are too long to be exact")
             if (verdict := self._dates.compact(parsed)) is not None:
                 return verdict
             return Verdict(numeric, parsed)
         if pc.all(pc.match_substring_regex(strings, r"^[-+]?\d+$")).as_py():
-            return self._words(strings, "its numbers are too long to be exact")
+            return self._words(words, "its numbers are too long to be exact")
         return self._pointed(strings, parsed, numeric)
 
     def _pointed(self, strings: pa.ChunkedArray, parsed: pa.ChunkedArray, numeric: Column) -> Verdict:
@@ -190,7 +196,9 @@ class _Deciding:
         if len(found.formats) == 1:
             (one,) = found.formats
             how = one.describe()
-            note = "; ".join(filter(None, [f"numbers like {how}" if how else "", note]))
+            behind = minus_behind(distinct)
+            minus = f"{behind} as {one.parse(pa.array([behind]))[0]}" if behind else ""
+            note = "; ".join(filter(None, [f"numbers like {how}" if how else "", minus, note]))
             return Verdict(
                 replace(numeric, number=one, note=note), decimal=one.decimal if found.certain else ""
             )
@@ -217,8 +225,10 @@ class _Deciding:
         if len(rest):
             if note and self._asked != "date":
                 known = pc.if_else(pc.is_in(strings, value_set=distinct.filter(marks)), None, strings)
-                plain = self._plain_numbers(known)
-                if plain is not None and plain.column.kind in ("numeric", "date"):
+                plain = self._plain_numbers(known, values)
+                if plain is not None and plain.column.kind not in ("numeric", "date"):
+                    return plain
+                if plain is not None:
                     notes = "; ".join(filter(None, [plain.column.note, note]))
                     return replace(plain, column=replace(plain.column, note=notes))
             if self._asked is None and (words := boolean_words(rest, only_common=True)):

@@ -35,6 +35,9 @@ _NUMBER = (
     r"(?P<digits>\d[\d.,' ]*\d|\d[.,]?|[.,]\d+)(?P<power>[eE][-+]?\d+)?(?P<blank> ?)(?P<behind>[^\d\s.,+\-'()]*)$"
 )
 
+# A number with its minus behind it, which is long enough not to be a mark.
+_MINUS_BEHIND = r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$"
+
 # A number that has a point, which is certainly a decimal sign: no three digits behind it, or a zero before it.
 _POINT = r"^[-+]?0*\.|\.\d{0,2}([eE].*)?$|\.\d{4}|[eE]"
 
@@ -116,6 +119,12 @@ def is_number_like(values: pa.Array) -> pa.Array:
     return pc.fill_null(pc.and_(known, pc.match_substring_regex(parts.digits, any_format)), False)
 
 
+def minus_behind(values: pa.Array) -> str | None:
+    """Return the first value with its minus behind it, such as 123-; None without any."""
+    found = values.filter(pc.match_substring_regex(values, _MINUS_BEHIND))
+    return found[0].as_py() if len(found) else None
+
+
 def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | None = None) -> FoundFormats:
     """Return the formats that fit all values.
 
@@ -127,6 +136,8 @@ def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | 
     parts = _parts(values)
     if parts.digits.null_count or pc.any(parts.wrong_unit).as_py():
         return FoundFormats(())
+    if pc.all(pc.match_substring_regex(values, r"^\d+ ?-$")).as_py():
+        return FoundFormats(())  # codes, unless some are positive or have a decimal sign
     units = set(pc.unique(parts.unit).to_pylist())
     unit = next(iter(sorted(units - {""})), "")
     if len(units - {""}) > 1 or ("" in units and unit and not _may_be_missing(unit)):
@@ -162,7 +173,7 @@ def _parts(values: pa.Array) -> _Parts:
         values = pc.replace_substring(values, sign, same)
     # Losses of accounting: (123) and 123- are -123; a mark such as 2- is none.
     values = pc.replace_substring_regex(values, r"^\((.*\d.*)\)$", r"-\1")
-    values = pc.replace_substring_regex(values, r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$", r"-\1")
+    values = pc.replace_substring_regex(values, _MINUS_BEHIND, r"-\1")
     found = pc.extract_regex(values, _NUMBER)
     sign, before, minus, digits, power, blank, behind = (
         pc.struct_field(found, name)

@@ -64,6 +64,14 @@ class ReadingOptions:
             changed[column.name] = replace(column, number=number, date=date, missing=missing)
         return columns.replaced(changed)
 
+    def kind_of(self, name: str) -> Kind | None:
+        """Return the kind of a column if it is given; a date format of its own makes it a date."""
+        return self.types.get(name) or ("date" if self.has_own_format(name) else None)
+
+    def has_own_format(self, name: str) -> bool:
+        """Return whether a date format is given for this column rather than for all."""
+        return isinstance(self.date_format, Mapping) and name in self.date_format
+
     def format_of(self, name: str) -> str | None:
         """Return the pattern of a column's dates, if it is given."""
         if isinstance(self.date_format, Mapping):

@@ -13,6 +13,9 @@ from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import FoundFormats, NumberFormat
 from dlcli.errors import DataError, Problem
 
+# What helps if dates have several patterns, of which a setting holds one.
+_FOUR_DIGITS = "write years with four digits"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -103,9 +106,7 @@ def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> It
             )
         elif verdict.dates:
             value = column.date.parse(pa.array([verdict.examples[0]]))[0].as_py()
-            others = [
-                key for format in verdict.dates if format != column.date if (key := _key(verdict, format))
-            ]
+            others = [key_of(column.name, format) for format in verdict.dates if format != column.date]
             how = (
                 ", in which days and months are equal in all rows"
                 if verdict.same
@@ -114,15 +115,21 @@ def doubts_settled(verdicts: Sequence[Verdict], columns: Sequence[Column]) -> It
             yield Problem(
                 f"{verdict.examples[0]} is read as {column.date.describe()}, {value:%Y-%m-%d}{how}",
                 f"column {column.name}",
-                f"If it is not, set {' or '.join(others)}.",
+                f"If it is not, {remedy(others)}.",
             )
 
 
-def _key(verdict: Verdict, format: DateFormat) -> str:
-    """Return the setting that chooses a format."""
+def key_of(name: str, format: DateFormat) -> str:
+    """Return the setting that chooses a format of a column's dates; empty if no setting holds all of its patterns."""
     if format.order:
         return pasted("dataset.day_first", format.order == "day")
-    return pasted("dataset.date_format", {verdict.column.name: format.patterns[0]})
+    return pasted("dataset.date_format", {name: format.patterns[0]}) if len(format.patterns) == 1 else ""
+
+
+def remedy(keys: Sequence[str]) -> str:
+    """Return what to do for dates that are read otherwise: these settings, or writing the dates otherwise."""
+    given = " or ".join(filter(None, keys))
+    return ", or ".join(filter(None, [f"set {given}" if given else "", "" if all(keys) else _FOUR_DIGITS]))
 
 
 def _two_numbers(verdict: Verdict) -> Problem:
@@ -148,15 +155,12 @@ def _two_dates(verdict: Verdict) -> Problem:
     readings = [
         ", ".join(f"{date:%Y-%m-%d}" for date in format.parse(values).to_pylist()) for format in verdict.dates
     ]
+    keys = [key_of(verdict.column.name, format) for format in verdict.dates]
+    settings = [f"{key} for ({reading})" for key, reading in zip(keys, readings, strict=True) if key]
     return Problem(
         f"{', '.join(verdict.examples)} may be {' or '.join(f'({reading})' for reading in readings)}",
         verdict.where,
-        "Set "
-        + ", ".join(
-            f"{_key(verdict, format)} for ({reading})"
-            for format, reading in zip(verdict.dates, readings, strict=True)
-        )
-        + ".",
+        f"Set {', '.join(settings)}" + ("." if all(keys) else f"; or {_FOUR_DIGITS}."),
     )
 
 

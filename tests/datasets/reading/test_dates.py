@@ -14,6 +14,7 @@ from dlcli.datasets.reading.dates import (
     numbers_as_dates,
     same_dates,
     some_lack_zone,
+    without_wide_years,
 )
 
 
@@ -107,7 +108,19 @@ def test_years_of_two_digits_in_front_that_may_be_days() -> None:
     assert [found.patterns for found in find_dates(values)] == [("%d-%m-%y",), ("%y-%m-%d",)]
     assert len(find_dates(pa.array(["15-01-01", "16-02-01"]))) == 2
     assert [found.patterns for found in find_dates(values, day_first=True)] == [("%d-%m-%y",)]
-    assert [found.patterns for found in find_dates(pa.array(["05-01-24", "17-02-24"]))] == [("%d-%m-%y",)]
+    assert [found.patterns for found in find_dates(pa.array(["99-12-31", "00-01-31"]), True)] == [
+        ("%y-%m-%d",)
+    ]
+    assert find_dates(pa.array(["12/31/2024"]), day_first=True) == []
+    for either in (["19-01-31", "20-02-29", "23-12-31"], ["21-03-04", "22-03-05"], ["05-01-24", "17-02-24"]):
+        both = find_dates(pa.array(either))
+        assert "%y-%m-%d" in {found.patterns[0] for found in both}
+        assert without_wide_years(both, pa.array(either)) == (both, 0)
+    days = pa.array([f"{day:02}-01-24" for day in range(1, 32)])
+    found, years = without_wide_years(find_dates(days), days)
+    assert ([one.patterns for one in found], years) == ([("%d-%m-%y",)], 30)
+    ends = pa.array([f"{year:02}-{month}" for year in range(1, 32) for month in ("03-31", "05-31")])
+    assert len(without_wide_years(find_dates(ends), ends)[0]) == 2
 
 
 def test_dates_that_are_the_same_in_both_orders() -> None:

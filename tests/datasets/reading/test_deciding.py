@@ -51,6 +51,9 @@ def refused(table: dict[str, Any], separator: str = ",", **options: Any) -> list
         (["0x10", "0x11"], "categorical", ["0x10", "0x11"]),
         (["20240101", "20240102", "20240103", "20240104", "20240105", "n.a."], "date", None),
         (["01", "02", "n.a."], "categorical", ["01", "02", "n.a."]),
+        (["+4930123456", "n.a."], "categorical", ["+4930123456", "n.a."]),
+        (["123-", "200-"], "categorical", ["123-", "200-"]),
+        (["123-", "200"], "numeric", [-123, 200]),
         (["+5", "-3", "12"], "numeric", [5, -3, 12]),
         (["+4930123456", "+4930123457"], "categorical", ["+4930123456", "+4930123457"]),
         (["2024-01-31", "NaT", "0000-00-00"], "date", [pd.Timestamp("2024-01-31"), None, None]),
@@ -230,6 +233,51 @@ def test_years_of_two_digits_in_front_are_refused_with_the_key() -> None:
     assert "(2024-01-16, 2024-02-17)" in problem.message
     assert """'dataset.date_format={a: "%y-%m-%d"}'""" in problem.hint
     assert decided({"a": values}, date_format={"a": "%y-%m-%d"})[2]["a"].dt.year.tolist() == [2024] * 12
+
+
+def test_long_numbers_beside_a_mark_keep_their_digits() -> None:
+    values = ["12345678901234567890", "12345678901234567891", "n.a."]
+    assert decided({"a": values})[2]["a"].tolist() == values
+    assert decided({"a": ["1.5", "123.5-"]})[0].panel() == {"read": "a: 123.5- as -123.5"}
+
+
+def test_days_in_front_that_would_be_years_of_three_decades_are_told() -> None:
+    values = [f"{day:02}-0{month}-24" for month in (5, 7) for day in range(1, 32)]
+    columns, (told,), _ = decided({"a": values})
+    assert columns["a"].date.patterns == ("%d-%m-%y",)
+    assert told.message.endswith("2024-05-01; with the year in front, the dates would span 30 years")
+    assert """set 'dataset.date_format={a: "%y-%m-%d"}'.""" in told.hint
+    assert decided({"a": values}, day_first=True)[1] == ()
+
+
+def test_a_hint_names_no_format_that_would_not_decide() -> None:
+    (problem,) = refused({"a": ["21-03-04", "22-03-05 10:00", "23-03-06"]})
+    assert "date_format" not in problem.hint
+    assert problem.hint.startswith("Set dataset.day_first=true for (2004-03-21")
+    assert problem.hint.endswith("; or write years with four digits.")
+
+
+def test_the_format_of_a_column_holds_for_all_its_values() -> None:
+    for values in (["01/02/2024", "03.04.2024"], ["20240131", "20240201"], ["soon", "later"]):
+        (problem,) = refused({"a": values}, date_format={"a": "%d/%m/%Y"})
+        assert (
+            f"{values[1 if '/' in values[0] else 0]!r} is not a date in the format %d/%m/%Y"
+            in problem.message
+        )
+    assert decided({"a": [20240131]}, date_format={"a": "%Y%m%d"})[0]["a"].kind == "date"
+    assert decided({"a": ["31.12.2024"]}, date_format="%d/%m/%Y")[0]["a"].date.patterns == ("%d.%m.%Y",)
+
+
+def test_a_column_of_dates_in_the_order_of_most_is_told() -> None:
+    values = [f"{month:02}/{day:02}/2024" for day in range(1, 31) for month in (4, 6)] + ["02/30/2024"]
+    _, (told,), _ = decided({"a": values})
+    assert (told.where, told.message[:29]) == ("row 60 of a", "'02/30/2024' is not a date: t")
+
+
+def test_new_whole_numbers_are_dates_in_the_format_of_the_column_alone() -> None:
+    columns, *_ = decided({"a": [20240101 + day for day in range(6)]})
+    with pytest.raises(DataError, match=r"1706706300.? is not a date"):
+        columns.read([pa.table({"a": [1_706_706_300]})], place)
 
 
 @pytest.mark.parametrize("values", [["1706706300"], [1_706_706_300], [1_706_706_300.0], ["1706706300000"]])
