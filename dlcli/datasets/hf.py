@@ -22,6 +22,7 @@ from dlcli.datasets.tables.columns import is_text
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.tables.targets import Targets, make_targets
 from dlcli.datasets.texts import Texts
+from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
 from dlcli.formatting import counted
@@ -250,8 +251,17 @@ def _check_not_empty(texts: Texts, source: Source) -> None:
         )
 
 
-def _data(rows: _Rows, kind: Kind, x: Any, found: Targets, kept: np.ndarray, **more: Any) -> Data:
+def _data(
+    rows: _Rows,
+    kind: Kind,
+    x: Any,
+    found: Targets,
+    kept: np.ndarray,
+    notices: Sequence[Notice],
+    **more: Any,
+) -> Data:
     parts = rows.parts[kept]
+    noun = {"image": "images", "tokens": "texts"}.get(kind, "rows")
     val, test = np.flatnonzero(parts == "val"), np.flatnonzero(parts == "test")
     return Data(
         name=rows.place.name.partition(".")[0],
@@ -264,5 +274,6 @@ def _data(rows: _Rows, kind: Kind, x: Any, found: Targets, kept: np.ndarray, **m
         val_rows=val if len(val) else None,
         test_rows=test if len(test) else None,
         parts=parts if len(val) or len(test) else None,
+        notices=(*notices, *untrained_classes(found.y[kept], found.classes, parts, noun)),
         **{"note": found.note, **more},
     )

@@ -26,7 +26,9 @@ from dlcli.datasets.tables.targets import (
     make_targets,
 )
 from dlcli.datasets.tables.times import time_warnings
+from dlcli.datasets.tables.types_file import given_types
 from dlcli.datasets.texts import Texts
+from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import is_folder, typed
 
@@ -38,7 +40,7 @@ def load(
     text: str | None = None,
     target: str | Sequence[str] | None = None,
     test_path: str | None = None,
-    types: Mapping[str, Kind] | None = None,
+    types: Mapping[str, Kind] | str | None = None,
     group: str | None = None,
     time: str | None = None,
     split: str | None = None,
@@ -59,7 +61,7 @@ def load(
         text: the table's text column; None takes the only one that no other setting names.
         target: the table's column to predict, or several columns of numbers, or of 0 and 1.
         test_path: a table with the same columns whose rows are the final test rows.
-        types: kind of a target that differs from the detected one: numeric, categorical.
+        types: kind of a target that differs from the detected one: numeric, categorical; or a YAML file of kinds.
         group: a column whose equal values form a group.
         time: a column of dates or numbers for splits in time; the latest rows are the test rows.
         split: a column with train, val and test, or fold numbers.
@@ -84,6 +86,7 @@ def load(
             "dataset.target",
             "Give its name, such as c0 for a file without a header.",
         )
+    kinds = given_types(types)
     targets = [target] if isinstance(target, str) else list(target)
     by = {"group": group, "time": time, "split": split}
     options = CellOptions(
@@ -106,7 +109,7 @@ def load(
     if (expected := evaluation_columns()) is not None:
         source = raw.read(expected)
     else:
-        reading = options.reading({**(types or {}), text: "text"}, parts=[split] if split else [])
+        reading = options.reading({**kinds, text: "text"}, parts=[split] if split else [])
         source = raw.decided(reading, [name for name in raw.names if name not in used])
     source, dropped = drop_missing(source, targets, missing_target)
     empty = _count_empty(source, text, on_empty)
@@ -120,7 +123,7 @@ def load(
         empty += _count_empty(test, text, on_empty)
         source, dropped = source.joined(test), dropped + more
     times = source.split_column(time, "time")
-    found = make_targets(source, targets, dict(types or {}))
+    found = make_targets(source, targets, dict(kinds))
     if test_path is not None:
         check_known_classes(found, first, source, ", ".join(targets))
     own = parts_of(source, split, first if test_path is not None else None)
@@ -141,7 +144,10 @@ def load(
         parts=own.words,
         warnings=(*source.warnings, *time_warnings(source, times, time)),
         note="; ".join(filter(None, notes)),
-        notices=dropped_notices(dropped, len(source.frame), warns=evaluation_columns() is not None),
+        notices=(
+            *dropped_notices(dropped, len(source.frame), warns=evaluation_columns() is not None),
+            *untrained_classes(found.y, found.classes, own.words, "texts"),
+        ),
         columns=source.columns.with_roles({name: role for role, name in by.items() if name} | roles),
     )
 

@@ -322,12 +322,16 @@ def test_the_row_order_of_a_folder_is_that_of_the_names(tmp_path: Path) -> None:
         load_texts(str(tmp_path))
 
 
-def test_folders_that_may_be_parts_or_classes_are_refused(tmp_path: Path) -> None:
-    make(tmp_path, *(f"seg_{part}/{label}/1.txt" for part in ("train", "test") for label in ("bad", "good")))
-    with pytest.raises(DataError, match="seg_test, seg_train may be parts or classes"):
+@pytest.mark.parametrize("before", ["seg_", "intel_seg_"])
+def test_folders_that_may_be_parts_or_classes_are_refused(tmp_path: Path, before: str) -> None:
+    make(
+        tmp_path,
+        *(f"{before}{part}/{label}/1.txt" for part in ("train", "test") for label in ("bad", "good")),
+    )
+    with pytest.raises(DataError, match=f"{before}test, {before}train may be parts or classes"):
         read(tmp_path)
     listing = list_class_folders(tmp_path, [".txt"], "texts", "a table", parts=False)
-    assert set(listing.labels) == {"seg_train", "seg_test"}
+    assert set(listing.labels) == {f"{before}train", f"{before}test"}
 
 
 def test_images_that_pillow_cannot_read_are_counted(tmp_path: Path) -> None:

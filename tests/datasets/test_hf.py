@@ -88,6 +88,13 @@ def test_splits_and_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
         read(tmp_path / "two")
 
 
+def test_classes_without_training_rows_are_told_for_splits(tmp_path: Path) -> None:
+    splits = {"train": texts("a", 3, [1, 1, 1]), "test": texts("b", 2, [1, 0])}
+    hugging.DatasetDict(splits).save_to_disk(tmp_path / "messages")
+    (notice,) = [told for told in read(tmp_path / "messages").notices if told.key == "untrained_classes"]
+    assert notice.text == "1 of 5 texts are of classes that no training row has: ham"
+
+
 def test_a_shuffled_dataset_is_read_in_its_order(tmp_path: Path) -> None:
     shuffled = texts("a", 10).shuffle(seed=1)
     shuffled.save_to_disk(tmp_path / "one")

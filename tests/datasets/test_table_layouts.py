@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -272,6 +272,10 @@ def test_a_separator_that_is_not_recognised_is_suggested() -> None:
     assert read(text, separator="^").x["a"].tolist() == [1, 2]
 
 
+def test_the_index_of_a_csv_file_is_no_fault_of_a_sheet() -> None:
+    assert "sheet" not in refused("Unnamed: 0,a,b\n0,u,1\n1,v,3\n").problems[0].hint
+
+
 def test_one_object_of_columns_is_no_table() -> None:
     for text in ('{"a": [1, 2], "y": ["no", "yes"]}', '{"a": {"0": 1}, "y": {"0": "no"}}'):
         Path("t.json").write_text(text)
@@ -284,7 +288,7 @@ def test_a_hidden_sheet_is_not_read() -> None:
     book = openpyxl.Workbook()
     book.active.append(["notes"])
     book.active.sheet_state = "hidden"
-    for row in (["a", "long", "y"], [1, timedelta(hours=36), "no"], [2, timedelta(minutes=5), "yes"]):
+    for row in (["a", "long", "y"], [1, timedelta(hours=36), "no"], [2, time(0, 5), "yes"]):
         book.create_sheet("data").append(row) if "data" not in book else book["data"].append(row)
     book.save("t.xlsx")
     data = load("t.xlsx", "y")

@@ -101,6 +101,14 @@ def test_a_test_file_and_columns_of_splits() -> None:
     assert data.groups.tolist() == ["x", "y", "y", "x"]
 
 
+def test_classes_of_texts_without_training_rows_are_told() -> None:
+    rows = [("good", "1", "train"), ("bad", "0", "train"), ("so so", "2", "test")]
+    path = write("t.tsv", "said\tstars\tpart\n" + "".join("\t".join(row) + "\n" for row in rows))
+    data = load(path, text="said", target="stars", split="part", types="{stars: categorical}")
+    assert [notice.key for notice in data.notices] == ["untrained_classes"]
+    assert "1 of 3 texts are of classes that no training row has: 2" in data.notices[0].text
+
+
 def test_one_folder_per_class() -> None:
     for part, label, name, text in [
         ("train", "good", "1", "Fine"),

@@ -28,7 +28,9 @@ def part_of(word: str) -> str | None:
 
 def may_be_parts(names: Collection[str]) -> bool:
     """Return whether names such as `seg_train` and `seg_test` may stand for parts: they differ in the part alone."""
-    words = [re.split(r"[\s_-]+", name, maxsplit=1) for name in names]
-    parts = {part_of(split[-1]) for split in words if len(split) == 2}
-    same = {split[0].casefold() for split in words}
-    return len(same) == 1 and all(len(split) == 2 for split in words) and {"train", "test"} <= parts - {None}
+    splits = [
+        {name[: gap.start()].casefold(): part_of(name[gap.end() :]) for gap in re.finditer(r"[\s_-]+", name)}
+        for name in names
+    ]
+    same = set.intersection(*map(set, splits)) if splits else set()
+    return any({"train", "test"} <= {split[before] for split in splits} for before in same)

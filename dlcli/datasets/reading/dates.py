@@ -32,7 +32,7 @@ _QUARTER = (
     r"^(?:(?P<a>\d{4})[-/ ]?[qQ](?P<b>[1-4])|[qQ](?P<c>[1-4])[-/ ]?(?P<d>\d{4})"
     r"|(?P<e>[1-4])[qQ][-/ ]?(?P<f>\d{4}))$"
 )
-_ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
+_ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})(?: \d{4})?$"
 
 # Years that a column spans from which years of two digits in front are doubted.
 _WIDE = 25
@@ -253,7 +253,7 @@ def _usual(values: pa.Array) -> pa.Array:
     values = pc.replace_substring_regex(values, r"(:\d{2}),(\d)", r"\1.\2")
     values = pc.replace_substring_regex(values, r"(?i)\bsept\b", "Sep")
     values = pc.replace_substring_regex(values, r"(?i)\b([ap])\.m\.?", r"\1m")
-    return pc.replace_substring_regex(values, r"(?i)(\d ?)(UTC|GMT)$", r"\1Z")
+    return pc.replace_substring_regex(values, r"(?i)(\d ?)(UTC|GMT)( \d{4})?$", r"\1Z\3")
 
 
 def _zone(values: pa.Array) -> str:

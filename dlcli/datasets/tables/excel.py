@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,12 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
     return RawTable.of(table, file, 2, warnings=warnings)
 
 
-def _hours(duration: timedelta | None) -> str | None:
-    """Return a duration in hours as Excel shows it, such as 36:15:00."""
+def _hours(duration: timedelta | time | None) -> str | None:
+    """Return a duration in hours as Excel shows it, such as 36:15:00; those below a day may be times of day."""
     if duration is None:
         return None
+    if isinstance(duration, time):
+        duration = datetime.combine(datetime.min, duration) - datetime.min
     minutes, seconds = divmod(round(duration.total_seconds()), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
@@ -91,7 +93,7 @@ def _column(cells: Sequence[Any]) -> pa.Array:
     try:
         if kinds <= {int, float} and kinds:
             return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
-        if kinds == {timedelta}:
+        if timedelta in kinds and kinds <= {timedelta, time}:
             return pa.array(map(_hours, values), pa.string())
         if len(kinds) == 1:
             return pa.array(values)

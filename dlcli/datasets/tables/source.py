@@ -85,7 +85,8 @@ class Source:
         """Return the setting that may give the file the column that is missing."""
         if self.first is None:
             return ""
-        if any(name.startswith("Unnamed: ") for name in names):  # as pandas calls them
+        excel = self.file.suffix.lower() in (".xlsx", ".xlsm")
+        if excel and any(name.startswith("Unnamed: ") for name in names):  # as pandas calls them
             return "The first row of the sheet must hold the names of the columns: delete what stands above them."
         if names == [f"c{number}" for number in range(len(names))]:
             return (

@@ -51,6 +51,8 @@ from dlcli.datasets.reading.dates import (
         (["31/Jan/2024:13:05:00 +0100"], ["2024-01-31 12:05"]),
         (["31JAN24:13:05:00"], ["2024-01-31 13:05"]),
         (["Wed Jan 31 13:05:00 2024"], ["2024-01-31 13:05"]),
+        (["Wed Oct 10 20:19:24 +0200 2018"], ["2018-10-10 18:19:24"]),
+        (["Wed Oct 10 20:19:24 UTC 2018"], ["2018-10-10 20:19:24"]),
         (["2024-01-31 13:05:00,250"], ["2024-01-31 13:05:00.250"]),
         (["2024-07-31 10:00+02:00", "2024-01-31T10:00+01:00"], ["2024-07-31 08:00", "2024-01-31 09:00"]),
     ],
@@ -80,6 +82,7 @@ def test_the_zone_is_kept() -> None:
     for written, zone in zones.items():
         assert find_dates(pa.array([written]))[0].zone == zone
     assert find_dates(pa.array(list(zones)[:2]))[0].zone == "mixed"
+    assert find_dates(pa.array(["Wed Oct 10 20:19:24 +0200 2018"]))[0].zone == "+02:00"
 
 
 def test_new_rows_are_read_in_the_format_of_the_training_rows_or_begin_with_the_year() -> None:
