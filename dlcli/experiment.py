@@ -132,7 +132,10 @@ def plan_experiment(
     idle: list[Problem] = []
     if not sweeping and "cv" not in found.unsound:
         in_folds = searches_in_folds(found.composed.config)
-        idle += find_sweep_settings(overrides, in_folds=in_folds)
+        command = ["check" if thorough else "train"]
+        command += [word for folder in conf_dirs for word in ("-C", str(folder))]
+        command += ["--runs-dir", str(runs_dir)] if runs_dir else []
+        idle += find_sweep_settings(overrides, in_folds=in_folds, command=command)
     problems: list[Problem] = [*found.problems, *idle]
     if (problems and not thorough) or _unreadable(found):
         told = with_columns(problems, found.composed.config.get("dataset", {}))

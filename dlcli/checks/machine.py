@@ -86,7 +86,8 @@ def _version(requirement: Requirement, tested: str) -> Finding:
 
 def _extras() -> Iterator[Finding]:
     for extra in _declared().extras:
-        missing = [requirement for requirement in _requirements(extra) if not _installed(requirement.name)]
+        needed = dict.fromkeys(_requirements(extra))  # an extra may be contained twice
+        missing = [requirement for requirement in needed if not _installed(requirement.name)]
         found = f"missing: {', '.join(one.name for one in missing)}" if missing else "installed"
         # Extras are optional, so a missing one is not a problem.
         line = shlex.join(["pip", "install", *map(_as_typed, missing)])
@@ -102,10 +103,13 @@ def _as_typed(requirement: Requirement) -> str:
 def _requirements(extra: str) -> Iterator[Requirement]:
     """Yield the requirements of dlcli on this machine, or those that an extra adds."""
     for requirement in _declared().requirements:
-        if requirement.name == DISTRIBUTION:  # an extra that contains other extras
-            continue
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if always if not extra else not always and requirement.marker.evaluate({"extra": extra}):  # type: ignore[union-attr]
+        if not (always if not extra else not always and requirement.marker.evaluate({"extra": extra})):  # type: ignore[union-attr]
+            continue
+        if requirement.name == DISTRIBUTION:  # an extra that contains other extras
+            for contained in sorted(requirement.extras):
+                yield from _requirements(contained)
+        else:
             yield requirement
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from dlcli.checks.column_profile import ColumnProfile, describe_columns
 from dlcli.checks.leaks import find_duplicates, find_split_groups, find_target_leaks, find_time_leaks
-from dlcli.config.pasted import pasted
+from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.notices import warnings_of
 from dlcli.datasets.ragged import RaggedRows
@@ -134,10 +134,11 @@ def _sentinels(x: pd.DataFrame) -> Iterator[Problem]:
         for edge in {known.min(), known.max()} & _SENTINELS if len(known) else ():
             others, rows = np.abs(known[known != edge]), int((known == edge).sum())
             if len(others) and rows > 1 and abs(edge) > _FAR * others.max():
+                missing = pasted_for_column("dataset.missing_values", name, [float(edge)])
                 yield Problem(
                     f"{edge:g} occurs {rows:,} times, and all other numbers are much smaller",
                     f"column {name}",
-                    f"If it denotes a missing value: {pasted('dataset.missing_values', {name: [float(edge)]})}.",
+                    f"If it denotes a missing value: {missing}.",
                 )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 
-from dlcli.config.plain_secrets import written_words
+from dlcli.config.pasted import dlcli_line
 from dlcli.errors import Problem
 
 _IN_FOLDS = "sweep.trial_timeout"
 
 
-def find_sweep_settings(overrides: Sequence[str], *, in_folds: bool) -> Iterator[Problem]:
+def find_sweep_settings(
+    overrides: Sequence[str], *, in_folds: bool, command: Sequence[str] = ("train",)
+) -> Iterator[Problem]:
     """Yield a problem for each override in the section `sweep` that has no effect on a training.
 
     Projects and experiment files may have such settings, which apply when their configuration is searched.
@@ -19,6 +20,7 @@ def find_sweep_settings(overrides: Sequence[str], *, in_folds: bool) -> Iterator
     Args:
         overrides: of the command.
         in_folds: whether each fold searches (`cv=nested`).
+        command: words of the command before the overrides: its name and options.
     """
     of_sweeps = {word: key for word in overrides if _is_of_sweeps(key := _key(word))}
     if not of_sweeps:
@@ -29,9 +31,7 @@ def find_sweep_settings(overrides: Sequence[str], *, in_folds: bool) -> Iterator
             if key != _IN_FOLDS:
                 yield Problem("has no effect on the searches of cv=nested", key, hint)
         return
-    rest = shlex.join(
-        ["dlcli", "train", *written_words([word for word in overrides if word not in of_sweeps])]
-    )
+    rest = dlcli_line(*command, *(word for word in overrides if word not in of_sweeps))
     hint = (
         f"Leave it out: {rest}\nTo search, use dlcli sweep with values to choose from, as in KEY=VALUE,VALUE."
     )

@@ -16,7 +16,9 @@ def reproduce(
     seeds: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="If figures differ, train with N other seeds to see what seeds explain."
+            metavar="N",
+            min=0,
+            help="If figures differ, train with N (2 or more) other seeds to see what they explain.",
         ),
     ] = 0,
     trust: Trust = False,

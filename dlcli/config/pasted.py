@@ -27,6 +27,14 @@ def pasted(key: str, value: Any) -> str:
     return shell_line(override(key, value))
 
 
+def pasted_for_column(key: str, name: str, value: Any) -> str:
+    """Return the override that sets a key for one column, or for all columns, which it says.
+
+    A name that Hydra's grammar does not allow as a key of a mapping leaves only the value for all columns.
+    """
+    return pasted(key, {name: value}) if is_key(name) else f"{pasted(key, value)} (for all columns)"
+
+
 def dlcli_line(*words: str) -> str:
     """Return the shell command `dlcli WORDS`, which can be pasted; secrets in the words are replaced."""
     return shell_line("dlcli", *written_words(words))
@@ -37,8 +45,6 @@ def override(key: str, value: Any) -> str:
 
     Names are texts, whatever they contain: `null` and `${x}` are not read as something else.
     """
-    if isinstance(value, Mapping) and key != "dataset.types" and not all(map(is_key, value)):
-        (value,) = value.values()  # such a name cannot be a key: what is given is for all columns
     return f"{key}={_in_grammar(value)}"
 
 
@@ -60,7 +66,7 @@ def quoted(text: str, quote: str = "'") -> str:
 
 def is_key(name: str) -> bool:
     """Return whether a mapping of the grammar can have this key; others are written as JSON, in a text."""
-    return bool(_KEY.fullmatch(name)) and name.strip() == name and name.lower() not in _NO_TEXTS
+    return bool(_KEY.fullmatch(name)) and name.strip() == name and not _is_other(name)
 
 
 def as_text(text: str) -> str:
@@ -89,9 +95,16 @@ def _in_grammar(value: Any) -> str:
 
 def _text(text: str) -> str:
     is_word = re.fullmatch(r"(?=.*\w)[A-Za-z_./][\w./-]*", text, re.ASCII)
-    if is_word and text.lower() not in _NO_TEXTS:
-        return text
-    return as_text(text)
+    return text if is_word and not _is_other(text) else as_text(text)
+
+
+def _is_other(text: str) -> bool:
+    """Return whether the grammar reads a text as null, a boolean or a number."""
+    try:
+        float(text)
+    except ValueError:
+        return text.lower() in _NO_TEXTS
+    return True
 
 
 def _literal(text: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlcli.config.overrides import parse
+from dlcli.config.overrides import Setting, leaves, parse
 from dlcli.errors import InputError
 from dlcli.gate.gate import Gate
 from dlcli.resumption import open_whole, relocated_words
@@ -79,19 +79,29 @@ def like(
 
 def _kept(recorded: Sequence[str], overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the recorded words that overrides leave in place, and a line on others that a new option makes void."""
-    set_again = {setting.key for setting in parse(overrides)[0]}
-    groups = {key for key in set_again if "." not in key}
+    settings = parse(overrides)[0]
+    set_again = set[str]().union(*map(_keys, settings))
+    groups = {
+        setting.key for setting in settings if "." not in setting.key and not isinstance(setting.value, dict)
+    }
+    below = tuple(start for group in groups for start in (f"{group}/", f"{group.replace('/', '.')}."))
     kept, void = [], []
     for word in recorded:
-        settings, _ = parse([word])
-        keys = {setting.key for setting in settings}
-        if keys & set_again:
+        keys = set[str]().union(*map(_keys, parse([word])[0]))
+        if keys and keys <= set_again:
             continue
-        if any(key.startswith(f"{group.replace('/', '.')}.") for key in keys for group in groups):
+        if any(key.startswith(below) for key in keys):
             void.append(word)
             continue
         kept.append(word)
     return kept, [f"Left out, since the option changes: {' '.join(void)}"] if void else []
+
+
+def _keys(setting: Setting) -> set[str]:
+    """Return the keys that a setting sets: of `optimizer={lr: 1}` those in it, since the option stays."""
+    if "." in setting.key or not isinstance(setting.value, dict):
+        return {setting.key}
+    return {leaf.key for leaf in leaves(setting)} - {setting.key}
 
 
 def _instead(ledger: Ledger) -> str:

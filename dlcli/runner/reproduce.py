@@ -61,9 +61,11 @@ def reproduce(
         seeds: number of other seeds with which it is trained, too, if figures differ: they tell what seeds explain.
 
     Raises:
-        InputError: It has not finished, or is a search.
+        InputError: It has not finished, or is a search; or `seeds` is 1, of which no spread can be computed.
         DataError: The rows or their split are not those of the run.
     """
+    if seeds == 1:
+        raise InputError("one seed has no spread", "--seeds 1", "Give 2 or more, such as --seeds 5.")
     with leading(take_part):
         opened = open_whole(run, runs_directory(runs_dir), conf_dirs, trust=trust, overrides=overrides)
         _check_kind(opened)

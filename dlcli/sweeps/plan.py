@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import TARGET
-from dlcli.config.compose import compose
+from dlcli.config.compose import draft, with_decided
 from dlcli.config.pasted import dlcli_line
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
+from dlcli.errors import ConfigError
 from dlcli.experiment import decided_by_data, settled
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.options import Sweep
@@ -111,12 +112,12 @@ class SweepPlan:
         """
         fixed = with_task(self.fixed, self.experiment.composed.choices["task"])
         asked, folders = [*fixed, *as_overrides(params)], self.experiment.folders
-        composed = compose(asked, folders, SUPPLIED, BY_DATA)
-        if decided := decided_by_data(composed, self.estimation.data):
-            composed = compose(
-                [*asked, *(f"{group}={option}" for group, option in decided.items())], folders, SUPPLIED
-            )
-        config = composed.config
+        found = draft(asked, folders, SUPPLIED, BY_DATA)
+        if not found.problems and (decided := decided_by_data(found.composed, self.estimation.data)):
+            found = with_decided(found, decided)
+        if found.problems:
+            raise ConfigError(found.problems)
+        config = found.composed.config
         # These are settings of the sweep, and may have changed since it was started.
         where = {key: self.config[key] for key in ("executor", "tracking", "runs_dir", "dataset")}
         where["dataset"] = {**where["dataset"], "batch_size": config["dataset"]["batch_size"]}

@@ -30,6 +30,18 @@ def test_they_are_refused_where_nothing_is_searched(word: str) -> None:
     )
 
 
+def test_the_line_has_the_command_and_its_options(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    for thorough, command in ((False, "train"), (True, "check")):
+        with pytest.raises(ConfigError) as caught:
+            plan_experiment(
+                [*IRIS, "sweep.trials=5"], [tmp_path / "conf"], tmp_path / "runs", thorough=thorough
+            )
+        line = caught.value.problems[0].hint.splitlines()[0]
+        options = f"-C {tmp_path}/conf --runs-dir {tmp_path}/runs"
+        assert line == f"Leave it out: dlcli {command} {options} {' '.join(IRIS)}"
+
+
 def test_they_are_refused_before_the_rows_are_read() -> None:
     with pytest.raises(ConfigError) as caught:
         plan_experiment(["dataset=table", "dataset.path=none.csv", "dataset.target=y", "sweep.trials=5"])

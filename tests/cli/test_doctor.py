@@ -69,6 +69,15 @@ def test_a_missing_extra_has_the_line_that_installs_it(monkeypatch: pytest.Monke
     )
 
 
+def test_an_extra_needs_what_those_in_it_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_installed", lambda name: "" if name == "transformers" else "9.9")
+    found = findings("extras")
+    for extra in ("text", "lora", "dev"):
+        line = "pip install 'transformers>=5.0'"
+        assert (found[extra].found, found[extra].hint) == ("missing: transformers", line)
+    assert found["vision"].found == "installed"
+
+
 def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     (found,) = findings("store").values()

@@ -83,6 +83,15 @@ def test_what_has_changed_is_told(project: Path, monkeypatch: pytest.MonkeyPatch
     assert "--seeds 5 measures what they do." in done.output
 
 
+def test_one_seed_is_refused_before_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    before = len(list(project.glob("runs/*/*/artifacts")))
+    done = dlcli("reproduce", "first", "--seeds", "1")
+    assert done.exit_code == 2
+    assert "--seeds 1: one seed has no spread" in done.stderr
+    assert len(list(project.glob("runs/*/*/artifacts"))) == before
+
+
 def test_other_rows_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     other = project / "other.csv"
@@ -140,6 +149,29 @@ def test_an_option_leaves_out_the_keys_of_another() -> None:
     assert kept == ["optimizer.lr=1"]
     assert notes == ["Left out, since the option changes: model.hidden=3"]
     assert _kept(["model.hidden=3"], ["model.hidden=4"]) == ([], [])
+    assert _kept(["task=regression", "task/loss=huber"], ["task=multiclass"]) == (
+        [],
+        ["Left out, since the option changes: task/loss=huber"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("recorded", "override", "kept"),
+    [
+        (
+            ["dataset=table", "dataset.path=a.csv"],
+            "dataset={drop: [z]}",
+            ["dataset=table", "dataset.path=a.csv"],
+        ),
+        (["optimizer=sgd", "optimizer.lr=1"], "optimizer={lr: 0.5}", ["optimizer=sgd"]),
+        (["optimizer={lr: 1}"], "optimizer={lr: 0.5}", []),
+        (["optimizer={lr: 1, momentum: 0.9}"], "optimizer.lr=0.5", ["optimizer={lr: 1, momentum: 0.9}"]),
+        (["dataset=table"], "dataset={}", ["dataset=table"]),
+        (["dataset.types={a: date}"], "dataset.types={b: date}", []),
+    ],
+)
+def test_a_mapping_of_keys_changes_no_option(recorded: list[str], override: str, kept: list[str]) -> None:
+    assert _kept(recorded, [override]) == (kept, [])
 
 
 def test_what_cannot_be_repeated(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dlcli.config.pasted import pasted
+from dlcli.config.pasted import pasted, pasted_for_column
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,15 @@ from dlcli.config.pasted import pasted
         (",", """'a.b=","'"""),
         (["zip", "1e5", "NA", "null"], """'a.b=[zip, "1e5", NA, "null"]'"""),
         ({"zip": "categorical"}, "'a.b={zip: categorical}'"),
-        ({"gr\u00f6\u00dfe": "date"}, "a.b=date"),
+        ([".5", "-5", "a.5"], """'a.b=[".5", "-5", a.5]'"""),
     ],
 )
 def test_the_word(value: Any, word: str) -> None:
     assert pasted("a.b", value) == word
+
+
+def test_a_setting_of_one_column_says_where_it_is_one_of_all() -> None:
+    key = "dataset.missing_values"
+    assert pasted_for_column(key, "size", [-999.0]) == "'dataset.missing_values={size: [-999]}'"
+    for name in ("gr\u00f6\u00dfe", ".5", "null"):
+        assert pasted_for_column(key, name, [-999.0]) == "'dataset.missing_values=[-999]' (for all columns)"

@@ -49,6 +49,8 @@ def as_types(value: Any) -> Any:
 @given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=6))
 @example("\\\\${x}'")
 @example("a\nb")
+@example(".5")
+@example("-5")
 def test_a_name_is_read_as_it_is_whatever_it_contains(name: str) -> None:
     assert meaning(override("dataset.target", name)) == name
     assert meaning(override("dataset.drop", [name, "id"])) == [name, "id"]

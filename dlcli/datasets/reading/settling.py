@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from dlcli.config.pasted import pasted
+from dlcli.config.pasted import pasted, pasted_for_column
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import FoundFormats, NumberFormat
@@ -123,7 +123,9 @@ def key_of(name: str, format: DateFormat) -> str:
     """Return the setting that chooses a format of a column's dates; empty if no setting holds all of its patterns."""
     if format.order:
         return pasted("dataset.day_first", format.order == "day")
-    return pasted("dataset.date_format", {name: format.patterns[0]}) if len(format.patterns) == 1 else ""
+    if len(format.patterns) > 1:
+        return ""
+    return pasted_for_column("dataset.date_format", name, format.patterns[0])
 
 
 def remedy(keys: Sequence[str]) -> str:
