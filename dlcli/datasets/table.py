@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.notices import Notice
@@ -38,6 +39,9 @@ from dlcli.datasets.tables.types_file import given_types
 from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
+
+# Larger numbers have no variance, by which they would be scaled: the sum of their squares overflows.
+_LARGEST = 1e150
 
 
 def load(
@@ -209,15 +213,21 @@ def _to_evaluate(
 
 
 def _check_finite(source: Source, features: Sequence[str]) -> None:
-    """Raise an error for infinite numbers, here because the line in the file is still known."""
+    """Raise an error for infinite numbers, and those without a variance, since their place is still known here."""
     for name in features:
         values = source.frame[name]
         if kind_of(values) == "numeric" and pd.api.types.is_float_dtype(values.dtype):
-            wrong = np.isinf(values.to_numpy())
+            numbers = values.to_numpy()
+            wrong = np.abs(numbers) > min(_LARGEST, float(np.finfo(numbers.dtype).max))
             if wrong.any():
                 row = int(wrong.argmax())
+                infinite = np.isinf(values.iloc[row])
                 raise DataError(
-                    f"{values.iloc[row]} is infinite",
+                    f"{values.iloc[row]} is infinite"
+                    if infinite
+                    else f"{values.iloc[row]:g} is too large: its square is infinite",
                     source.place(row, name),
-                    "Leave the cell empty if there is no value.",
+                    "Leave the cell empty if there is no value."
+                    if infinite
+                    else f"Correct it, give the column a larger unit, or set {pasted('dataset.drop', [name])}.",
                 )

@@ -203,6 +203,7 @@ def test_given_types() -> None:
         ("a,y\n" + "1,2.5\n" * 20 + "1,oops\n", {}, "t.csv:22, column y",
          "'oops' is not a number, but all other values of the target are"),
         ("a,y\n1,0.5\ninf,1.5\n", {}, "t.csv:3, column a", "inf is infinite"),
+        ("a,y\n1,0.5\n-1e300,1.5\n", {}, "t.csv:3, column a", "-1e+300 is too large: its square is infinite"),
         ("a,y\n1,0.5\n2,inf\n", {}, "t.csv:3, column y", "'inf' is infinite"),
         ("a,Y\n1,2\n", {}, "dataset.target", "there is no column y in t.csv"),
         ("a,y\n1,2\n", {"drop": ["b"]}, "dataset.drop", "there is no column b in t.csv"),
@@ -215,6 +216,13 @@ def test_given_types() -> None:
 )  # fmt: skip
 def test_invalid_data_is_reported(text: str | bytes, options: dict, where: str, message: str) -> None:
     assert refused(text, **options)[:2] == (where, message)
+
+
+def test_infinite_numbers_of_single_precision_are_refused() -> None:
+    frame = pd.DataFrame({"a": np.array([1, np.inf, 3e38], np.float32), "y": [1.5, 2.5, 3.5]})
+    frame.to_parquet("t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet, row 2, column a: inf is infinite"):
+        load("t.parquet", "y")
 
 
 def test_missing_columns_are_reported_together() -> None:

@@ -239,6 +239,11 @@ def test_cells_of_two_words(text: str, y: list[float]) -> None:
     assert read(text).y.tolist() == y
 
 
+def test_texts_of_two_words_are_one_column() -> None:
+    assert not find_layout(["said", "see 5", "call 3"]).aligned
+    assert find_layout(['"x"', '"a" 1.5', '"b" 2.5']).header == '"(row names)" "x"'
+
+
 def test_row_names_separated_by_blanks() -> None:
     for text in (
         '"mpg" "y"\n"Mazda RX4" 21.5 6.5\n"Datsun 710" 22.5 4.5\n',

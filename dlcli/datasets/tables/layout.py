@@ -182,9 +182,12 @@ def _is_aligned(rows: Sequence[str], chosen: str, *, asked: bool) -> bool:
         return False
     if _is_separator(split) and not _most(_WIDE_NUMBERS, rows):
         return False
+    apart = _most(_SET_APART, rows)
+    if len(cells[0]) == 1 and not apart:  # texts of two words
+        return False
     below = cells[1:] or cells  # the first row may be the header
     numbers = sum(bool(NUMBER.fullmatch(cell)) for row in below for cell in row)
-    return (4 if _most(_SET_APART, rows) else 2) * numbers >= sum(map(len, below))
+    return (4 if apart else 2) * numbers >= sum(map(len, below))
 
 
 def _is_separator(split: Sequence[Sequence[str]]) -> bool:
