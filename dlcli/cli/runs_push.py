@@ -26,8 +26,10 @@ def runs_push(
     What is there already is not sent again, so that the command can be repeated.
     """
     with session(json) as terminal:
+        import re
         from datetime import UTC, datetime
 
+        from dlcli.errors import InputError
         from dlcli.files.paths import display, typed
         from dlcli.runner import runs_directory
         from dlcli.runs.choice import choose_whole
@@ -40,6 +42,9 @@ def runs_push(
         folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
         notes = settle_ledgers(folder)
         chosen = choose_whole(runs or (), only, list_runs(folder, now), folder, now, notes, "push")
+        if "://" not in to and re.match("[A-Za-z][A-Za-z0-9+.-]+:", to) and not typed(to).exists():
+            hint = "An address has two slashes: http://HOST:PORT. A folder of this name is ./NAME."
+            raise InputError("is neither the address of a store nor a folder", redact(to), hint)
         if "://" in to:
             pushed, where = [], redact(to)
             for one in push_to_store(chosen, folder, to):

@@ -57,8 +57,9 @@ class Reproduction:
         run_id: the run that was repeated.
         run_name: its name.
         environment: packages whose versions differ, and what differs of the machine.
-        code: files of the user's code that differ.
-        weights: `equal` bit for bit, `differ`, or `unknown` if a run has none.
+        code: files of the user's code that differ; None if the run was recorded without their digests.
+        weights: `equal` bit for bit, `differ`, or `unknown` if no run has them; of the runs whose weights both have.
+        weights_of: how many runs that is, and of how many: a cross-validation has those of its folds.
         largest_weight_difference: the largest absolute difference of a weight; None if the weights are unknown.
         figures: whether all figures are equal.
         differences: each figure that differs: its value then and now.
@@ -69,8 +70,9 @@ class Reproduction:
     run_id: str
     run_name: str
     environment: tuple[Change, ...]
-    code: tuple[Change, ...]
+    code: tuple[Change, ...] | None
     weights: Literal["equal", "differ", "unknown"]
+    weights_of: tuple[int, int]
     largest_weight_difference: float | None
     figures: bool
     differences: dict[str, tuple[float | None, float | None]]
@@ -104,8 +106,13 @@ def machine_changes(old: Ledger, new: Ledger) -> list[Change]:
     ]
 
 
-def code_changes(old: Ledger, present: Mapping[str, bytes]) -> list[Change]:
-    """Return which files of the user's code differ from the copies in a run's folder, by their digests."""
+def code_changes(old: Ledger, present: Mapping[str, bytes]) -> list[Change] | None:
+    """Return which files of the user's code differ from the copies in a run's folder, by their digests.
+
+    None if that is unknown, since the run was recorded without digests.
+    """
+    if old.digests is None and present:
+        return None
     recorded = {
         name.removeprefix(f"{CODE}/"): digests[-1]
         for name, digests in (old.digests or {}).items()
@@ -120,7 +127,11 @@ def code_changes(old: Ledger, present: Mapping[str, bytes]) -> list[Change]:
 
 
 def compare_repetition(
-    old: Ledger, new: Ledger, environment: Sequence[Change], code: Sequence[Change], seeds: Sequence[Ledger]
+    old: Ledger,
+    new: Ledger,
+    environment: Sequence[Change],
+    code: Sequence[Change] | None,
+    seeds: Sequence[Ledger],
 ) -> Reproduction:
     """Compare a finished run with its repetition.
 
@@ -128,12 +139,12 @@ def compare_repetition(
         old: the run.
         new: the repetition.
         environment: what differs of the environment.
-        code: what differs of the code.
+        code: what differs of the code; None if that is unknown.
         seeds: runs of the same configuration with other seeds, of which the figures tell what seeds explain; or empty.
     """
-    weights, largest = _weights(old, new)
+    weights, largest, of = _weights(old, new)
     differences = _differences(old, new)
-    verdict = [_of_weights(weights, largest), _of_figures(differences, old)]
+    verdict = [_of_weights(weights, largest, of), _of_figures(differences, old)]
     within = None
     if differences:
         within, words = _explained(old, new, seeds)
@@ -142,8 +153,9 @@ def compare_repetition(
         old.run_id,
         old.run_name,
         (*environment, *machine_changes(old, new)),
-        tuple(code),
+        None if code is None else tuple(code),
         weights,
+        of,
         largest,
         not differences,
         differences,
@@ -161,11 +173,16 @@ def _short(found: str | None) -> str | None:
     return found and found[:12]
 
 
-def _weights(old: Ledger, new: Ledger) -> tuple[Literal["equal", "differ", "unknown"], float | None]:
-    """Compare the weights of both runs and of all their parts, by place."""
-    pairs = [(old, new)]
+def _weights(
+    old: Ledger, new: Ledger
+) -> tuple[Literal["equal", "differ", "unknown"], float | None, tuple[int, int]]:
+    """Compare the weights of both runs and of all their parts, by place; return also of how many runs that is."""
     then, now = (families(ledger).get(ledger.run_id, {}) for ledger in (old, new))
-    pairs += [(Ledger.load(then[place]), Ledger.load(now[place])) for place in then if place in now]
+    pairs = [(Ledger.load(then[place]), Ledger.load(now[place])) for place in then if place in now]
+    whole = [ledger.run_dir / _WEIGHTS for ledger in (old, new)]
+    total = len(then.keys() | now.keys())
+    if not total or any(file.is_file() for file in whole):  # a cross-validation itself may have none
+        pairs, total = [(old, new), *pairs], total + 1
     largest, compared, same = 0.0, 0, True
     for a, b in pairs:
         files = [a.run_dir / _WEIGHTS, b.run_dir / _WEIGHTS]
@@ -177,7 +194,7 @@ def _weights(old: Ledger, new: Ledger) -> tuple[Literal["equal", "differ", "unkn
         compared += 1
         x, y = map(load_file, files)
         if x.keys() != y.keys() or any(x[name].shape != y[name].shape for name in x):
-            return "differ", math.inf
+            return "differ", math.inf, (compared, total)
         for name in x:
             same &= x[name].dtype == y[name].dtype
             same &= x[name].numpy(force=True).tobytes() == y[name].numpy(force=True).tobytes()
@@ -185,8 +202,8 @@ def _weights(old: Ledger, new: Ledger) -> tuple[Literal["equal", "differ", "unkn
                 gap = (x[name].double() - y[name].double()).abs().nan_to_num(nan=0.0).max()
                 largest = max(largest, float(gap))
     if not compared:
-        return "unknown", None
-    return ("equal", 0.0) if same else ("differ", largest)
+        return "unknown", None, (0, total)
+    return ("equal", 0.0, (compared, total)) if same else ("differ", largest, (compared, total))
 
 
 def _differences(old: Ledger, new: Ledger) -> dict[str, tuple[float | None, float | None]]:
@@ -200,14 +217,17 @@ def _differences(old: Ledger, new: Ledger) -> dict[str, tuple[float | None, floa
     return found
 
 
-def _of_weights(weights: str, largest: float | None) -> str:
-    if weights == "equal":
-        return "The weights are equal bit for bit."
+def _of_weights(weights: str, largest: float | None, of: tuple[int, int]) -> str:
+    compared, total = of
     if weights == "unknown" or largest is None:
         return "The weights cannot be compared: a run has not kept them."
+    what = "The weights" if total == 1 else f"The weights of {compared} of {total} runs"
+    rest = "" if compared == total else "; those of the others cannot be compared"
+    if weights == "equal":
+        return f"{what} are equal bit for bit{rest}."
     if math.isinf(largest):
-        return "The weights differ in their shapes."
-    return f"The weights differ, by at most {number(largest)}."
+        return f"{'The weights' if total == 1 else 'The weights of a run'} differ in their shapes."
+    return f"{what} differ, by at most {number(largest)}{rest}."
 
 
 def _of_figures(differences: Mapping[str, tuple[float | None, float | None]], old: Ledger) -> str:
@@ -237,6 +257,8 @@ def _explained(old: Ledger, new: Ledger, seeds: Sequence[Ledger]) -> tuple[bool 
     name = preferred[0]
     values = [ledger.metrics[name] for ledger in seeds if name in ledger.metrics]
     gap = abs(old.metrics[name] - new.metrics[name])
+    if not math.isfinite(gap):
+        return None, f"Whether seeds explain {name} is unknown, since it is not a finite number in both runs."
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None, f"Whether seeds explain {name} is unknown: --seeds 5 measures what they do."
     s = float(np.std(values, ddof=1))

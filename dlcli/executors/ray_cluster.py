@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt
 
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, first_line
 from dlcli.formatting import counted
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Ray:
         try:
             from dlcli.executors.ray_pool import RayPool
         except ImportError as error:
-            raise ConfigError("ray is not installed", "executor", "pip install ray") from error
+            missing = error.name == "ray"
+            what = "ray is not installed" if missing else f"ray cannot be imported: {first_line(error)}"
+            raise ConfigError(what, "executor", "pip install ray") from error
         cores = max(1, round(self.jobs * self.cpus))
         resources = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": self.retries}
         return RayPool(self.address, cores, resources, config["dataset"], data)

@@ -156,10 +156,12 @@ def _of_weights(config: dict[str, Any], ledger: Ledger) -> list[str]:
     return ["The file of model.weights is another one than that of the record."] if differs else []
 
 
-def _remarks(environment: Sequence[Change], code: Sequence[Change]) -> list[str]:
+def _remarks(environment: Sequence[Change], code: Sequence[Change] | None) -> list[str]:
     """Return lines on what differs before training."""
     lines = ["Data and split are those of the record."]
-    lines += [f"Code has changed: {change.words()}." for change in code]
+    if code is None:
+        lines.append("Whether your code has changed is unknown: the run was recorded without digests.")
+    lines += [f"Code has changed: {change.words()}." for change in code or ()]
     if not environment:
         lines.append("All packages have the versions of the record.")
     shown = [change.words() for change in environment]

@@ -104,7 +104,9 @@ def unpack_archive(file: Path, folder: Path) -> None:
     """
     with _opened(file) as archive:
         digests = _manifest(archive, file)
-        members = [member for member in archive.infolist() if member.filename != MANIFEST]
+        # Programs that pack a folder again add its folders, which are not unpacked: files bring theirs.
+        files = (each for each in archive.infolist() if not (each.is_dir() and each.file_size == 0))
+        members = [member for member in files if member.filename != MANIFEST]
         _check(members, digests, file, folder)
         for member in members:
             target = folder / member.filename

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -65,7 +66,9 @@ def tell_trash(terminal: Terminal, runs: Sequence[tuple[ListedRun, str | None]],
     """Print the runs in the trash."""
     rows = []
     for run, at in runs:
-        then = time_of(at)
+        then = None
+        with suppress(ValueError):  # the file may come from elsewhere
+            then = time_of(at)
         gone = "" if then is None else f"{age_text((now - then).total_seconds())} ago"
         row = {"name": run.name, "id": run.run_id[:8], "kind": run.kind, "experiment": run.experiment}
         row |= {"deleted": gone, "size": amount(run.size)}

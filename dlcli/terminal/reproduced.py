@@ -17,6 +17,6 @@ def tell_reproduction(terminal: Terminal, result: Result, found: Reproduction) -
     terminal.note(f"Compared with {found.run_name} ({found.run_id[:8]}):")
     for sentence in found.verdict:
         terminal.sentence(f"  {sentence}")
-    if found.differences and (changed := [*found.code, *found.environment]):
+    if found.differences and (changed := [*(found.code or ()), *found.environment]):
         what = "; ".join(change.words() for change in changed[:10])
         terminal.sentence(f"  What differs otherwise: {what}.")

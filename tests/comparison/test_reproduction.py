@@ -19,6 +19,7 @@ from dlcli.comparison.reproduction import (
     environment_changes,
     machine_changes,
 )
+from dlcli.cross_validation.children import PLACE_TAG
 from dlcli.errors import CorruptRun, DataError, InputError
 from dlcli.gate.seal import SEAL_FILE
 from dlcli.runner.like import _kept
@@ -211,6 +212,30 @@ def test_how_far_apart(tmp_path: Path) -> None:
     assert found.verdict[1] == "1 figure of 2 differ: test/accuracy 0.9000, now 0.8000."
 
 
+def test_of_how_many_runs_the_weights_are_equal(tmp_path: Path) -> None:
+    """Of three folds, one has not kept its weights, and one is missing in the repetition."""
+    wholes = []
+    for name, folds in (("old", 3), ("new", 2)):
+        cv = made(tmp_path, name, kind="cv")
+        for i in range(folds):
+            tags = {PLACE_TAG: str(i)}
+            fold = made(tmp_path, f"{name}-fold-{i}", kind="fold", parent_id=cv.run_id, tags=tags)
+            if i != 1 or name == "old":
+                with_weights(fold, [1.0])
+        wholes.append(cv)
+    found = compare_repetition(*wholes, [], [], [])
+    assert (found.weights, found.weights_of) == ("equal", (1, 3))
+    of_all = "The weights of 1 of 3 runs are equal bit for bit; those of the others cannot be compared."
+    assert found.verdict[0] == of_all
+
+
+def test_a_figure_that_is_no_number(tmp_path: Path) -> None:
+    seeds = [made(tmp_path, f"s{i}", figures={"test/accuracy": 0.9 + 0.01 * i}) for i in range(3)]
+    found = compare_repetition(*pair(tmp_path, 0.9, float("nan")), [], [], seeds)
+    assert found.within_seeds is None
+    assert "not a finite number" in found.verdict[2]
+
+
 @pytest.mark.parametrize(("gap", "within"), [(0.01, True), (0.2, False)])
 def test_what_seeds_explain(tmp_path: Path, gap: float, within: bool) -> None:
     seeds = [made(tmp_path, f"s{i}", figures={"test/accuracy": 0.9 + 0.01 * i}) for i in range(3)]
@@ -223,7 +248,10 @@ def test_what_seeds_explain(tmp_path: Path, gap: float, within: bool) -> None:
 
 def test_code_environment_and_machine(tmp_path: Path) -> None:
     old = made(tmp_path, "old", digests={"code/mine.py": [digest("a")], "code/gone.py": [digest("b")]})
-    changes = {change.name: change for change in code_changes(old, {"mine.py": b"A", "new.py": b"c"})}
+    found = code_changes(old, {"mine.py": b"A", "new.py": b"c"})
+    assert found is not None
+    changes = {change.name: change for change in found}
+    assert code_changes(made(tmp_path, "without", digests=None), {"mine.py": b"a"}) is None
     assert changes.keys() == {"mine.py", "gone.py", "new.py"}
     assert changes["gone.py"].now is changes["new.py"].was is None
     assert code_changes(old, {"mine.py": b"a", "gone.py": b"b"}) == []

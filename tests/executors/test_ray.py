@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
 
 from dlcli.cli.app import app
+from dlcli.datasets.data import Data
+from dlcli.errors import ConfigError
+from dlcli.executors.ray_cluster import Ray
 from tests.processes import wait_until
 
 SWEEP = [
@@ -27,6 +32,20 @@ def figures(*executor: str, runs_dir: Path) -> list[dict[str, float]]:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     return [fold["metrics"] for fold in json.loads(done.stdout)["folds"]]
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [("ray", "ray is not installed"), ("dlcli.executors.remote_jobs", "ray cannot be imported: ")],
+)
+def test_without_ray(absent: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the absence of Ray itself is told as such."""
+    monkeypatch.delitem(sys.modules, "dlcli.executors.ray_pool", raising=False)
+    if absent != "ray":
+        monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(ConfigError, match=message):
+        Ray().open({}, Data, 1)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import zipfile
@@ -238,7 +239,6 @@ RUN = "a" * 32
         f"exp/{RUN}/artifacts/a\x1b[2J",
         f"exp/{RUN}/artifacts/" + "x" * 300,
         "exp/" + "/x" * 60,
-        f"exp/{RUN}/artifacts/folder/",
     ],
 )
 def test_names_that_lead_elsewhere(packed: Path, tmp_path: Path, name: str) -> None:
@@ -251,6 +251,17 @@ def test_names_that_lead_elsewhere(packed: Path, tmp_path: Path, name: str) -> N
     new = set(tmp_path.rglob("*")) - set(before)
     assert {path.relative_to(tmp_path).parts[0] for path in new} == {"there", "changed.zip"}
     assert not list((tmp_path / "there").glob("[!.]*"))
+
+
+def test_an_archive_that_was_packed_again(packed: Path, runs_dir: Path, tmp_path: Path) -> None:
+    """Other programs add folders."""
+    with zipfile.ZipFile(packed) as source:
+        source.extractall(tmp_path / "unpacked")
+    again = shutil.make_archive(str(tmp_path / "again"), "zip", tmp_path / "unpacked")
+    with zipfile.ZipFile(again) as file:
+        assert any(member.is_dir() for member in file.infolist())
+    arrive(tmp_path / "there", partial(unpack_archive, Path(again)))
+    assert contents(tmp_path / "there") == contents(runs_dir)
 
 
 def test_links_in_an_archive(packed: Path, tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def test_a_run_whose_time_of_deletion_is_unknown_stays(tmp_path: Path, content: 
     assert garbage.of("trash") == []
     assert "1 run in the trash is kept" in garbage.notes[0]
     assert len(find_garbage(tmp_path, NOW, 0).of("trash")) == 1
+    listed = CliRunner().invoke(app, ["runs", "restore", "--runs-dir", str(tmp_path)])
+    assert listed.exit_code == 0 and "old" in listed.stdout
 
 
 def test_features_in_use_stay(tmp_path: Path) -> None:

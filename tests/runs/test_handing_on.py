@@ -125,3 +125,14 @@ def test_an_interrupted_push_is_completed(
     (history,) = server.client.get_metric_history(again[0][0], "val/loss")
     assert history.value == 0.5
     assert server.client.get_run(again[0][0]).info.status == "FINISHED"
+
+
+def test_an_address_with_one_slash_is_no_folder(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["runs", "push", "http:/host:5000", "cv", "--runs-dir", str(runs_dir)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "is neither the address of a store nor a folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
