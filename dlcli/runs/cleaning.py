@@ -76,8 +76,8 @@ def find_garbage(runs_dir: Path, now: datetime, older_than: float, only: Collect
     found: list[Garbage] = []
     if "trash" in only:
         there = list_trash(runs_dir, now)
-        if older_than > 0 and (unknown := sum(_seconds_since(at, now) is None for _, at in there)):
-            kept = f"{counted(unknown, 'run')} in the trash {'is' if unknown == 1 else 'are'} kept, since the time of"
+        if older_than > 0 and (undated := sum(_seconds_since(at, now) is None for _, at in there)):
+            kept = f"{counted(undated, 'run')} in the trash {'is' if undated == 1 else 'are'} kept, since the time of"
             notes.append(f"{kept} deletion is unknown: --older-than 0s removes all of the trash.")
         for run, at in there:
             if (_seconds_since(at, now) or 0.0) >= older_than:

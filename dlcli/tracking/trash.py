@@ -220,8 +220,9 @@ def settled_folders(runs_dir: Path) -> Iterator[list[Intent]]:
     with ExitStack() as stack:
         found: list[Intent] = []
         with suppress(DlcliError, OSError):
-            if intents(runs_dir) and stack.enter_context(_unless_in_use(runs_dir)):
-                for intent in intents(runs_dir):
+            if intents(runs_dir):
+                free = stack.enter_context(_unless_in_use(runs_dir))
+                for intent in intents(runs_dir) if free else ():
                     with suppress(DlcliError):  # one that cannot be carried out does not hold up the others
                         found.append(intent if intent.moved else move(runs_dir, intent))
         yield found
