@@ -25,6 +25,7 @@ from dlcli.datasets.reading.numbers import (
     find_formats,
     is_number_like,
     is_plain_point,
+    may_be_marked,
     minus_behind,
 )
 from dlcli.datasets.reading.options import ReadingOptions
@@ -240,6 +241,8 @@ class _Deciding:
                 found = find_formats(rest, self._options.decimal, self._options.thousands)
                 if found.formats and self._asked is None and _is_code(rest, found):
                     return self._words(values, "01 and 1 differ")
+                if found.formats and self._asked is None and may_be_marked(rest):
+                    return self._words(values, f"all are whole numbers with a - behind, such as {rest[0]}")
                 if found.formats:
                     return self._formats(rest, found, replace(self._base, kind="numeric"), strings, note)
             if self._asked != "numeric" and (verdict := self._dates.find(rest, strings, note)) is not None:

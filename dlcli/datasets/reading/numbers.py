@@ -119,6 +119,11 @@ def is_number_like(values: pa.Array) -> pa.Array:
     return pc.fill_null(pc.and_(known, pc.match_substring_regex(parts.digits, any_format)), False)
 
 
+def may_be_marked(values: pa.Array) -> bool:
+    """Return whether all values are such as 123-, which may be codes: none is positive or has a decimal sign."""
+    return bool(pc.all(pc.match_substring_regex(values, r"^\d+ ?-$")).as_py())
+
+
 def minus_behind(values: pa.Array) -> str | None:
     """Return the first value with its minus behind it, such as 123-; None without any."""
     found = values.filter(pc.match_substring_regex(values, _MINUS_BEHIND))
@@ -136,8 +141,6 @@ def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | 
     parts = _parts(values)
     if parts.digits.null_count or pc.any(parts.wrong_unit).as_py():
         return FoundFormats(())
-    if pc.all(pc.match_substring_regex(values, r"^\d+ ?-$")).as_py():
-        return FoundFormats(())  # codes, unless some are positive or have a decimal sign
     units = set(pc.unique(parts.unit).to_pylist())
     unit = next(iter(sorted(units - {""})), "")
     if len(units - {""}) > 1 or ("" in units and unit and not _may_be_missing(unit)):

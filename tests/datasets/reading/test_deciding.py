@@ -238,6 +238,7 @@ def test_years_of_two_digits_in_front_are_refused_with_the_key() -> None:
 def test_long_numbers_beside_a_mark_keep_their_digits() -> None:
     values = ["12345678901234567890", "12345678901234567891", "n.a."]
     assert decided({"a": values})[2]["a"].tolist() == values
+    assert decided({"a": ["123-", "200-"]}, types={"a": "numeric"})[2]["a"].tolist() == [-123, -200]
     assert decided({"a": ["1.5", "123.5-"]})[0].panel() == {"read": "a: 123.5- as -123.5"}
 
 
