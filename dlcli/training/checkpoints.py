@@ -45,8 +45,8 @@ _MAX_HELD = 64 << 20
 class Checkpoints(Checkpoint):
     """Writes `best-EPOCH.safetensors` when the monitored metric improves, and `last.ckpt` after each epoch.
 
-    Epochs that end within two seconds of the last checkpoint are not written, except the last one; their best weights
-    are kept in memory until the next checkpoint. Several ranks write after each epoch.
+    Epochs that end within two seconds of the last checkpoint are not written, except the first and the last one; their
+    best weights are kept in memory until the next checkpoint. Several ranks write after each epoch.
 
     `last.ckpt` names the best epoch so far. A new best is written before the `last.ckpt` that names it, and the old
     best is removed afterwards, so that `last.ckpt` always finds its best weights, whenever the process is killed. The
@@ -145,11 +145,11 @@ class Checkpoints(Checkpoint):
             _log.warning("The best weights could not be kept: %s", error)
 
     def _is_due_after_epoch(self, trainer: pl.Trainer) -> bool:
-        """Return whether the state is written after this epoch: the last one, or one that ends late enough."""
+        """Return whether the state is written after this epoch: the first or last one, or one that ends late enough."""
         size = sum(value.nbytes for value in (self._waiting or {}).values() if isinstance(value, Tensor))
         due = time.monotonic() - self._saved > min(_EPOCH_SECONDS, self._every_seconds)
-        ends = trainer.should_stop or trainer.max_epochs == self._finished_epochs
-        return due or ends or size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set()
+        bounds = not self._named or trainer.should_stop or trainer.max_epochs == self._finished_epochs
+        return due or bounds or size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set()
 
     def _write_best(self) -> None:
         """Write the best weights, if they are not on disk yet."""
