@@ -53,9 +53,12 @@ _DRIVERS = {
 }
 
 
-# Whatever imports MLflow later, in this process or in a child, must have them.
-for _name, _value in _DEFAULTS.items():
-    os.environ.setdefault(_name, _value)
+def _set_defaults() -> None:
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+_set_defaults()  # whatever imports MLflow later, in this process or in a child, must have them
 
 
 def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
@@ -142,6 +145,7 @@ def recall(recorded: str | None, runs_dir: Path) -> str:
 
 def load_mlflow(uri: str) -> None:
     """Import MLflow with dlcli's defaults. This takes seconds, so call it before acquiring a lock."""
+    _set_defaults()
     # Messages on how MLflow creates and upgrades its tables are not for the user.
     for name in ("alembic", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.WARNING)
