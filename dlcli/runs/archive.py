@@ -46,7 +46,10 @@ _DAMAGE = (
 # Limits on archives from elsewhere. Weights and pictures hardly shrink, so an archive that grows more is no record.
 _MEMBERS = 1_000_000
 _MANIFEST_BYTES = 256 << 20
-_GROWTH, _SMALL = 100, 1 << 30  # times the size of the archive; below so many bytes, any growth is allowed
+_GROWTH, _SMALL = (
+    100,
+    1 << 30,
+)  # times the size of the archive; below this size in bytes, any growth is allowed
 _DEPTH, _NAME = 30, 255
 
 
@@ -165,7 +168,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with open_regular(file) as opened, zipfile.ZipFile(opened) as archive:
             if any(member.compress_type not in _METHODS for member in archive.infolist()):
-                raise NotImplementedError("its files are compressed by another method than Deflate")
+                raise zipfile.BadZipFile("its files are compressed by another method than Deflate")
             yield archive
     except OSError as error:  # errors of writing have been translated
         raise InputError(os_reason(error), display(file), "Give the path of an archive.") from error

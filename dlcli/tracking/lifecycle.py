@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from dlcli.errors import CorruptRun, StoreError
 from dlcli.tracking.connection import (
-    NO_ANSWER,
     NO_RUN,
     connect,
     prepare,
@@ -24,7 +23,7 @@ from dlcli.tracking.known_runs import note
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger, to_ms
 from dlcli.tracking.places import local_path, original_of
 from dlcli.tracking.projection import Projection
-from dlcli.tracking.store_rows import enter
+from dlcli.tracking.store_rows import enter, find_row
 from dlcli.tracking.trash import TRASH, Intent, Member, end, is_carried_out
 
 if TYPE_CHECKING:
@@ -33,9 +32,14 @@ if TYPE_CHECKING:
 Clients = Callable[[str | None], "MlflowClient"]
 
 
-def clients_of(runs_dir: Path) -> Clients:
-    """Return a function from a ledger's store to a client; a store that does not answer is asked once."""
-    found: dict[str | None, MlflowClient | StoreError] = {}
+def clients_of(runs_dir: Path, known: dict[str | None, MlflowClient | StoreError] | None = None) -> Clients:
+    """Return a function from a ledger's store to a client; a store that does not answer is asked once.
+
+    Args:
+        runs_dir: the runs folder.
+        known: clients, or errors, by store, to which others are added.
+    """
+    found = {} if known is None else known
 
     def client(uri: str | None) -> MlflowClient:
         if uri not in found:
@@ -76,8 +80,6 @@ def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
             if problem.message != NO_RUN:
                 waiting.append(member)
                 problems[": ".join(filter(None, [problem.where, problem.message]))] = None
-                if problem.message == NO_ANSWER:
-                    continue
             elif intent.brings_back:
                 problems[f"{member.run_id[:8]}: {NO_RUN}; its folder is complete"] = None
     end(intent, waiting)
@@ -102,20 +104,18 @@ def _follow_in_file(
     connection: sqlite3.Connection, runs_dir: Path, intent: Intent, member: Member, ledger: Ledger | None
 ) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    question = "SELECT lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = ?"
-    found = connection.execute(question, (member.run_id,)).fetchone()
+    found = find_row(connection, member.run_id)
     if found is None:
         if intent.brings_back and ledger is not None:  # the file was replaced, or `mlflow gc` was called
             enter(connection, ledger)
             note(connection, [ledger])
         return
-    stage, artifact_uri = found
-    if _is_copy(runs_dir, member, ledger, artifact_uri or ""):
+    if _is_copy(runs_dir, member, ledger, found.artifact_uri):
         return
     if intent.action == "arrive" and ledger is not None:  # MLflow may have had only a part of it
         enter(connection, ledger)
     wanted = "deleted" if intent.action == "delete" else "active"
-    if stage != wanted:
+    if found.stage != wanted:
         at = to_ms(intent.at) if intent.action == "delete" else None
         statement = "UPDATE runs SET lifecycle_stage = ?, deleted_time = ? WHERE run_uuid = ?"
         connection.execute(statement, (wanted, at, member.run_id))

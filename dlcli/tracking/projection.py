@@ -116,18 +116,21 @@ class Projection:
             return RunRow(info.lifecycle_stage, info.artifact_uri or "")
 
     def _update(self, file: Path) -> None:
-        """Write what a SQLite store lacks."""
-        ledger = self._ledger.snapshot()
-        with store_errors(self._uri), open_database(file) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            found = find_row(connection, ledger.run_id)
-            if found is None:
-                raise no_run(self._uri)
-            if found.stage != "active":
-                raise StoreError(DELETED, self._uri, "Its record in the run's folder is complete.")
-            progress = update(connection, ledger)
-        if any(ledger.projected.get(name) != value for name, value in progress.items()):
-            self._note(**progress)
+        """Write what a SQLite store lacks, a long history in several transactions."""
+        lacks = True
+        while lacks:
+            ledger = self._ledger.snapshot()
+            with store_errors(self._uri), open_database(file) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                found = find_row(connection, ledger.run_id)
+                if found is None:
+                    raise no_run(self._uri)
+                if found.stage != "active":
+                    raise StoreError(DELETED, self._uri, "Its record in the run's folder is complete.")
+                progress = update(connection, ledger)
+            if any(ledger.projected.get(name) != value for name, value in progress.items()):
+                self._note(**progress)
+            lacks = next(read_history(ledger.run_dir, progress["offset"]), None) is not None
 
     def beat(self) -> None:
         """Send a heartbeat to a server, and set the status back to RUNNING in case another machine has changed it."""

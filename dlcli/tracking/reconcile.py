@@ -22,15 +22,12 @@ from dlcli.tracking.connection import (
     DATABASE,
     NO_ANSWER,
     NO_RUN,
-    connect,
-    probe,
-    recall,
     sqlite_file,
     store_errors,
 )
 from dlcli.tracking.history import HISTORY_FILE
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
-from dlcli.tracking.lifecycle import tell_mlflow
+from dlcli.tracking.lifecycle import clients_of, tell_mlflow
 from dlcli.tracking.liveness import RunLock, entries, read_entry
 from dlcli.tracking.places import find_folder, link_out, original_of
 from dlcli.tracking.projection import Projection
@@ -216,17 +213,7 @@ class _Reconciliation:
         """Return a client for a ledger's store; a store that did not answer is not tried again."""
         if uri not in self.clients and self.store is not None and uri == self.store.recorded_uri:
             self.clients[uri] = self.store.client
-        if uri not in self.clients:
-            try:
-                address = recall(uri, self.runs_dir)
-                probe(address)
-                self.clients[uri] = connect(address)
-            except StoreError as error:
-                self.clients[uri] = error
-        client = self.clients[uri]
-        if isinstance(client, StoreError):
-            raise client
-        return client
+        return clients_of(self.runs_dir, self.clients)(uri)
 
 
 def _sweep(run_dir: Path) -> None:

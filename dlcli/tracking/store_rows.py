@@ -18,6 +18,8 @@ from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown, tag_value
 from dlcli.tracking.tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
 
+_METRICS = 20_000  # of one update
+
 
 def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
     """Insert a run, or complete an existing one; idempotent."""
@@ -36,7 +38,8 @@ def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
 def update(connection: sqlite3.Connection, ledger: Ledger) -> dict[str, Any]:
     """Add what an existing run lacks since its last projection, and return the progress for the ledger.
 
-    What has not changed since is not written, so that a tag which the user has changed in MLflow stays.
+    What has not changed since is not written, so that a tag which the user has changed in MLflow stays. Of a long
+    history only a part is added, since other processes cannot write meanwhile.
     """
     done, run_id = ledger.projected, ledger.run_id
     if done.get("status") != ledger.status:
@@ -46,7 +49,7 @@ def update(connection: sqlite3.Connection, ledger: Ledger) -> dict[str, Any]:
         connection.execute("UPDATE runs SET name = ? WHERE run_uuid = ?", (ledger.run_name, run_id))
         tags[NAME_TAG] = ledger.run_name
     _insert(connection, "tags", [_pair(run_id, k, tag_value(v)) for k, v in tags.items()], "REPLACE")
-    offset = _add_metrics(connection, ledger, done.get("offset", 0))
+    offset = _add_metrics(connection, ledger, done.get("offset", 0), _METRICS)
     return {"status": ledger.status, "name": ledger.run_name, "tags": dict(ledger.tags), "offset": offset}
 
 
@@ -144,12 +147,14 @@ def _pair(run_id: str, key: str, value: str) -> dict[str, str]:
     return {"key": key, "value": value, "run_uuid": run_id}
 
 
-def _add_metrics(connection: sqlite3.Connection, ledger: Ledger, offset: int) -> int:
-    """Insert the metrics of the history from a position on, and return its end."""
+def _add_metrics(connection: sqlite3.Connection, ledger: Ledger, offset: int, most: float = math.inf) -> int:
+    """Insert the metrics of the history from a position on, about `most` of them, and return where they end."""
     metrics: list[dict[str, Any]] = []
     for line in read_history(ledger.run_dir, offset):
         metrics += _metrics(line, ledger.run_id)
         offset = line.end
+        if len(metrics) >= most:
+            break
     if metrics:
         _insert(connection, "metrics", metrics, "IGNORE")
         question = (

@@ -22,6 +22,7 @@ from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import DatasetRecord, tag_value
 from dlcli.tracking.projection import Projection
 from dlcli.tracking.store import Store, open_store
+from dlcli.tracking.store_rows import update
 from dlcli.tracking.tags import NAME_TAG
 
 EPOCHS = [
@@ -128,3 +129,23 @@ def test_a_run_that_the_user_has_deleted_is_not_updated(
     with pytest.raises(StoreError, match=message):
         Projection(ledger).push()
     assert dump(direct.runs_dir) == before
+
+
+def test_a_long_history_is_sent_in_parts(
+    stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes can write in between."""
+    direct, _ = stores
+    ledger, updates = create(direct), []
+    monkeypatch.setattr("dlcli.tracking.store_rows._METRICS", 5)
+    monkeypatch.setattr(
+        "dlcli.tracking.projection.update",
+        lambda *given: updates.append(update(*given)) or updates[-1],  # type: ignore[func-returns-value]
+    )
+    with closing(HistoryWriter(ledger.run_dir)) as history:
+        for step in range(10):
+            history.append(step, {"a": 1.0, "b": float(step)})
+    Projection(ledger).push()
+    assert len(updates) == 4  # three epochs in each, since lines are not divided
+    assert [m.value for m in direct.client.get_metric_history(ledger.run_id, "b")] == [*range(10)]
+    assert direct.client.get_run(ledger.run_id).data.metrics == {"a": 1.0, "b": 9.0}

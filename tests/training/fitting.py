@@ -90,3 +90,14 @@ class SeesEveryStep(Callback):
 def figures(fitted: FitResult) -> list[dict[str, float]]:
     """What was measured, but for the speed."""
     return [{k: v for k, v in epoch.items() if k != "samples_per_second"} for epoch in fitted.history]
+
+
+class Reverse(Callback):
+    """From the third epoch on, the network answers the opposite of what it has learnt, and learns no more."""
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            module.optimizers().param_groups[0]["lr"] = 0.0
+            with torch.no_grad():
+                for parameter in module.network.model.layers[-1].parameters():
+                    parameter.neg_()

@@ -23,7 +23,7 @@ from dlcli.training import checkpoints
 from dlcli.training.checkpoints import Checkpoints
 from dlcli.training.epoch_state import LAST, ResumePoint, best_name
 from dlcli.training.module import TrainingModule
-from tests.training.fitting import train
+from tests.training.fitting import Reverse, train
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -246,17 +246,6 @@ def weights(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
     return {file.name: load_file(file) for file in folder.glob("best-*")}
 
 
-class Worse(Callback):
-    """From the third epoch on, the network answers the opposite of what it has learnt: an earlier one is the best."""
-
-    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 2:
-            module.optimizers().param_groups[0]["lr"] = 0.0
-            with torch.no_grad():
-                for parameter in module.network.model.layers[-1].parameters():
-                    parameter.neg_()
-
-
 @pytest.mark.usefixtures("_few_are_written")
 def test_a_short_run_writes_its_first_and_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saves: list[int] = []
@@ -267,9 +256,9 @@ def test_a_short_run_writes_its_first_and_last_epoch(tmp_path: Path, monkeypatch
         save(found, trainer)
 
     monkeypatch.setattr(Checkpoints, "_save", saving)
-    _, short = train(tmp_path / "short", epochs=4, callbacks=[Worse()])
+    _, short = train(tmp_path / "short", epochs=4, callbacks=[Reverse()])
     monkeypatch.setattr(checkpoints, "_EPOCH_SECONDS", -1.0)
-    _, long = train(tmp_path / "long", epochs=4, callbacks=[Worse()])
+    _, long = train(tmp_path / "long", epochs=4, callbacks=[Reverse()])
     assert saves == [0, 3, 0, 1, 2, 3]
     assert short.best_epoch == long.best_epoch == 1
     torch.testing.assert_close(weights(tmp_path / "short"), weights(tmp_path / "long"), rtol=0, atol=0)
@@ -287,7 +276,7 @@ def test_weights_that_share_memory_are_kept_in_memory(tmp_path: Path) -> None:
     for seconds in (1e9, -1.0):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(checkpoints, "_EPOCH_SECONDS", seconds)
-            train(tmp_path / str(seconds), epochs=4, callbacks=[Worse()], model=Tied())
+            train(tmp_path / str(seconds), epochs=4, callbacks=[Reverse()], model=Tied())
         saved.append(weights(tmp_path / str(seconds)))
     torch.testing.assert_close(saved[0], saved[1], rtol=0, atol=0)
 
@@ -300,9 +289,9 @@ def test_the_best_weights_of_a_short_run_that_fails_are_kept(tmp_path: Path) -> 
                 raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        train(tmp_path, epochs=5, callbacks=[Worse(), Fail()])
+        train(tmp_path, epochs=5, callbacks=[Reverse(), Fail()])
     assert sorted(weights(tmp_path)) == [best_name(0), best_name(1)]  # the checkpoint names the first one
-    _, again = train(tmp_path, epochs=5, callbacks=[Worse()])
+    _, again = train(tmp_path, epochs=5, callbacks=[Reverse()])
     assert list(weights(tmp_path)) == [best_name(again.best_epoch)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fitting import BATCH, ROWS, SeesEveryStep, data, figures, train
+from fitting import BATCH, ROWS, Reverse, SeesEveryStep, data, figures, train
 from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file
 from torch import nn
@@ -61,17 +61,6 @@ def test_clipping_and_accumulation_reach_the_optimizer(tmp_path: Path) -> None:
     weights = [next(n.parameters()) for n in (plain, clipped, gathered)]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-
-
-class Reverse(Callback):
-    """After two epochs has the network answer the opposite of what it has learnt, and learn no more."""
-
-    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 2:
-            module.optimizers().param_groups[0]["lr"] = 0.0
-            with torch.no_grad():
-                for parameter in module.network.model.layers[-1].parameters():
-                    parameter.neg_()
 
 
 def test_the_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
