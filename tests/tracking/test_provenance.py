@@ -64,7 +64,7 @@ def test_the_environment_lists_each_package_once() -> None:
     names = [line.partition("==")[0].lower() for line in lines]
     assert len(names) == len(set(names))
     assert names == sorted(names)
-    assert {"torch", "mlflow", "dlcli"} <= set(names)
+    assert {"torch", "mlflow", "dlcli-experiments"} <= set(names)
     read_whole = {
         f"{package.metadata['Name']}=={package.metadata['Version']}" for package in metadata.distributions()
     }
