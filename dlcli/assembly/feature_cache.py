@@ -21,7 +21,7 @@ from dlcli.models.layers import HasBackbone
 from dlcli.preprocessing.base import Preprocessing
 from dlcli.splits.split import Split
 from dlcli.tracking.places import FEATURES_DIR
-from dlcli.training.features import Features, can_compute_in
+from dlcli.training.features import Features
 from dlcli.training.fields import Field, first_rows
 from dlcli.training.network import Network
 from dlcli.training.user_errors import blamed_on
@@ -52,7 +52,7 @@ def cached_features(
         device: Device that computes the features.
         precision: The trainer's precision for training; None (full precision) for evaluation.
     """
-    if not _wants_cache(config, network, data) or _obstacle(config):
+    if not _wants_cache(config, network, data) or config["augmentation"]:
         return None
     return Features(network, preprocessing, data, runs_dir / FEATURES_DIR, device, precision)
 
@@ -64,7 +64,7 @@ def with_features(
     features = _of_training(config, parts, data, runs_dir)
     if features is None:
         wanted = _wants_cache(config, parts.network, data)
-        return parts, {"features": f"computed in each epoch: {_obstacle(config)}"} if wanted else {}
+        return parts, {"features": "computed in each epoch: augmentation changes the rows"} if wanted else {}
 
     # Features of the test rows are cached as well, because the evaluation after training reads them. It uses full
     # precision, so features of another precision would not serve.
@@ -108,7 +108,6 @@ def _replaced(parts: Parts, split: Split, features: Callable[[np.ndarray], Field
 
 
 def _of_training(config: Mapping[str, Any], parts: Parts, data: Data, runs_dir: Path) -> Features | None:
-
     trainer = config["trainer"]
     device = choose_device(trainer["accelerator"])
     network, preprocessing = parts.network, parts.preprocessing
@@ -116,19 +115,8 @@ def _of_training(config: Mapping[str, Any], parts: Parts, data: Data, runs_dir: 
 
 
 def _wants_cache(config: Mapping[str, Any], network: Network, data: Data) -> bool:
-
     asked_for = bool((config.get("finetune") or {}).get("cache"))
     return asked_for and isinstance(network.model, HasBackbone) and data.kind in _KINDS
-
-
-def _obstacle(config: Mapping[str, Any]) -> str:
-    """Return why features cannot be cached; empty if they can."""
-    if config["augmentation"]:
-        return "augmentation changes the rows"
-    precision = config["trainer"].get("precision")
-    return (
-        "" if can_compute_in(precision) else f"trainer.precision={precision} changes the backbone's weights"
-    )
 
 
 def _progress(listen: Listener, total: int) -> Callable[[int], None]:

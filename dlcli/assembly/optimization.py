@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from dlcli.config.build import build, locate
 from dlcli.config.signature import signature
 from dlcli.config.target_types import check_type
+from dlcli.distributed.lightning_trainer import build_trainer
 from dlcli.errors import ConfigError
 from dlcli.training.fields import Fields
 from dlcli.training.optimizers import parameter_groups
@@ -34,7 +35,7 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
     """
     return Recipe(
         make_optimizer=partial(make_optimizer, config["optimizer"], fuse=may_fuse(config["trainer"])),
-        make_trainer=partial(build, config["trainer"], where="trainer"),
+        make_trainer=partial(build_trainer, config["trainer"]),
         batch_size=batch_rows(config, train),
         seed=seed,
         trainer_arguments=config["trainer"],

@@ -12,7 +12,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.optim import LBFGS
 
 from dlcli.assembly.optimization import make_callbacks
-from dlcli.config.build import build, locate
+from dlcli.config.build import locate
+from dlcli.distributed.lightning_trainer import build_trainer
 from dlcli.distributed.world import launched
 from dlcli.errors import Problem
 from dlcli.training.trainer_arguments import unsupported
@@ -42,9 +43,7 @@ def find_refused(config: Mapping[str, Any]) -> Iterator[Problem]:
 def find_trainer_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with the trainer, which is built with its callbacks."""
     callbacks = make_callbacks(config)
-    trainer = build(
-        config["trainer"], where="trainer", logger=False, enable_checkpointing=False, callbacks=callbacks
-    )
+    trainer = build_trainer(config["trainer"], logger=False, enable_checkpointing=False, callbacks=callbacks)
     yield from _ranks(config, trainer)
     # Lightning only warns, and would train with a precision other than the recorded one.
     if trainer.strategy.root_device.type == "cpu" and str(config["trainer"].get("precision")).startswith(

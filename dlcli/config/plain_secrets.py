@@ -20,6 +20,7 @@ from dlcli.sanitize.redact import (
     is_secret_value,
     register_secret,
     replaced,
+    secret_variables,
     without_secret_defaults,
 )
 
@@ -76,7 +77,9 @@ def _written(word: str) -> str:
     by_value = {text: known for known, text in os.environ.items() if known.startswith(KEPT_OUT)}
     if not stays_open(name):  # keys such as the run's name are recorded with the mask, not with a reference
         by_value = {}
-    return replaced(word, lambda secret: _read(by_value[secret]) if secret in by_value else MASK)
+    return replaced(
+        word, lambda secret: _read(by_value[secret]) if secret in by_value else MASK, secret_variables()
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -100,7 +103,7 @@ def _without_secrets(value: Any, key: str, *, below_secret: bool) -> Any:
         return _moved(value, key)
     if isinstance(value, str) and stays_open(key):
         count = iter(range(1, 1000))
-        return replaced(value, lambda secret: _moved(secret, key, next(count)), of_environment=False)
+        return replaced(value, lambda secret: _moved(secret, key, next(count)), ())
     return value
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torchmetrics import Metric
 
 from dlcli.cross_validation.estimation import Fold
 from dlcli.inference.recorded_predictions import read_predictions
@@ -15,6 +15,10 @@ from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.statistics.interval import UNDEFINED, Components, Interval, corrected_interval, variance_components
 from dlcli.tasks.base import Task
+from dlcli.tasks.metric import keywords
+
+if TYPE_CHECKING:
+    from dlcli.tasks.metric import AnyMetric
 
 _HELD_OUT = "test/"
 
@@ -188,7 +192,7 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
     With several seeds, this is the mean over seeds. Empty if the predictions do not suffice: forecasts, tasks that are
     not part of dlcli.
     """
-    by_seed: dict[int, dict[str, Metric]] = {}
+    by_seed: dict[int, dict[str, AnyMetric]] = {}
     for fold, result in zip(folds, results, strict=True):
         if not len(fold.split.test):
             continue
@@ -201,7 +205,7 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
         predicted, y, named = inputs
         measures = fold_task.metrics()
         for metric in measures.values():
-            metric.update(predicted, y, **metric._filter_kwargs(**named))
+            metric.update(predicted, y, **keywords(metric, named))
         if fold.repeat in by_seed:
             for name, metric in by_seed[fold.repeat].items():
                 metric.merge_state(measures[name])

@@ -146,14 +146,14 @@ def load(
     tests = parts == "test" if parts is not None else steps.later[origins]
     history = History(
         steps.values,
-        tuple(columns),
         origins,
-        lookback,
         horizon,
+        tuple(columns),
+        lookback,
         len(targets),
         len(ahead),
         season or steps.season,
-        steps.stretches,
+        stretches=steps.stretches,
     )
     target_values = steps.values
     if len(targets) < len(columns):
@@ -162,7 +162,7 @@ def load(
         name=file.name.partition(".")[0],
         kind="sequence",
         x=history,
-        y=Windows(target_values, origins, horizon, steps.times, steps.stretches),
+        y=Windows(target_values, origins, horizon, steps.times, stretches=steps.stretches),
         source=str(file),
         targets=tuple(targets),
         groups=steps.stretches.series(origins) if id else None,

@@ -45,30 +45,40 @@ class Stretches:
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
-    """Targets of a forecast, of which row i is the `horizon` steps from `origins[i]` on.
-
-    It has the shape and dtype of an array `(N, horizon, K)`, which `numpy` returns.
+class SeriesRows:
+    """Rows of a forecast, which refer to steps of a series.
 
     Attributes:
-        values: values of all steps of the series `(T, K)`, in the user's unit.
+        values: values of all steps of the series, `(T, K)` or `(T, F)`, in the user's unit.
         origins: first step to forecast of each row `(N,)`.
         horizon: number of steps to forecast.
-        times: times of all steps `(T,)`.
         stretches: stretches of the steps.
     """
 
     values: np.ndarray
     origins: np.ndarray
     horizon: int
-    times: np.ndarray
-    stretches: Stretches = field(default_factory=Stretches)
+    stretches: Stretches = field(default_factory=Stretches, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.origins)
 
     def __getitem__(self, rows: Rows) -> Self:
         return replace(self, origins=self.origins[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Windows(SeriesRows):
+    """Targets of a forecast, of which row i is the `horizon` steps from `origins[i]` on.
+
+    It has the shape and dtype of an array `(N, horizon, K)`, which `numpy` returns.
+
+    Attributes:
+        values: values of all steps of the targets `(T, K)`, in the user's unit.
+        times: times of all steps `(T,)`.
+    """
+
+    times: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -105,37 +115,24 @@ class Windows:
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class History(SeriesRows):
     """Inputs of a forecast: row i is the `lookback` steps before `origins[i]`, and known covariates of later steps.
 
     Attributes:
         values: values of all steps of the series `(T, F)`, in the user's unit: targets first, covariates known ahead
             last.
         columns: names of the F columns.
-        origins: first step to forecast of each row `(N,)`.
         lookback: number of history steps of a row.
-        horizon: number of steps to forecast.
         targets: number of leading columns that are forecast.
         known: number of trailing columns whose values are known over the horizon, such as those of a calendar.
         season: seasonal period in steps; 1 if there is none.
-        stretches: stretches of the steps.
     """
 
-    values: np.ndarray
     columns: tuple[str, ...]
-    origins: np.ndarray
     lookback: int
-    horizon: int
     targets: int
     known: int = 0
     season: int = 1
-    stretches: Stretches = field(default_factory=Stretches)
-
-    def __len__(self) -> int:
-        return len(self.origins)
-
-    def __getitem__(self, rows: Rows) -> Self:
-        return replace(self, origins=self.origins[rows])
 
     @property
     def shape(self) -> tuple[int, int, int]:

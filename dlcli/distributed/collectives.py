@@ -28,3 +28,16 @@ def summed(values: Tensor) -> Tensor:
     if is_group():
         distributed.all_reduce(values)
     return values
+
+
+def gathered_rows(rows: Tensor) -> Tensor:
+    """Return the rows of all ranks `(N, ...)`, by rank; each rank may have another number of rows."""
+    lengths = [
+        torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(distributed.get_world_size())
+    ]
+    distributed.all_gather(lengths, torch.tensor([len(rows)], device=rows.device))
+    padded = rows.new_zeros((max(map(int, lengths)), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in lengths]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[: int(length)] for part, length in zip(parts, lengths, strict=True)])

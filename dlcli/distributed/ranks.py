@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 import torch
 
-from dlcli.config.build import build
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
+from dlcli.distributed.lightning_trainer import build_trainer
 from dlcli.distributed.recruits import PARENT, keep_ranks, started_ranks
 from dlcli.distributed.signals import ignored_signals
 from dlcli.distributed.world import World, launched
@@ -34,7 +34,7 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
         DlcliError: A rank has ended early. This is its own error, if it could report one.
     """
     trainer = config["trainer"]
-    size = build(trainer, where="trainer", logger=False, enable_checkpointing=False).world_size
+    size = _count_devices(trainer)
     if size == 1:
         # A distributed strategy would create a process group of one.
         yield {**config, "trainer": {k: v for k, v in trainer.items() if k != "strategy"}}, None
@@ -55,6 +55,15 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
             if reason := world.reason(error):
                 raise reason from error
             raise
+
+
+def _count_devices(trainer: Mapping[str, Any]) -> int:
+    """Return the number of devices, over all machines, that the trainer of this section would use."""
+    if not is_launched() and trainer.get("num_nodes", 1) == 1 and trainer.get("strategy", "auto") == "auto":
+        is_cpu = trainer.get("accelerator") == "cpu" or not torch.accelerator.is_available()
+        if trainer.get("devices") in ((1, "1", "auto") if is_cpu else (1, "1")):
+            return 1  # building a trainer takes milliseconds, which folds and trials save
+    return build_trainer(trainer, logger=False, enable_checkpointing=False).world_size
 
 
 @contextlib.contextmanager

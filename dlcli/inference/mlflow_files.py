@@ -51,7 +51,7 @@ def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
     }
     description = {
         "flavors": {"python_function": flavor},
-        "mlflow_version": version("mlflow"),
+        "mlflow_version": _pinned("mlflow").partition("==")[2],
         "run_id": run_id,
         "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
     }

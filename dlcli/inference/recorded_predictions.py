@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from torchmetrics import MetricCollection
 
 from dlcli.errors import CorruptRun, first_line
 from dlcli.files.disk import write_errors
@@ -20,6 +19,7 @@ from dlcli.files.unfinished import unfinished
 from dlcli.gate.arrays import check_memory
 from dlcli.inference.saved_model import load_task
 from dlcli.splits.split import Split
+from dlcli.tasks.metric import keywords
 from dlcli.tracking.digests import MODEL_MANIFEST, PREDICTIONS_FILE, check_recorded
 from dlcli.tracking.ledger import Ledger
 
@@ -124,17 +124,13 @@ def figure_of_rows(run_dir: Path, metric: str) -> Callable[[np.ndarray], float] 
     if measure is None or read is None:
         return None
     predicted, y, named = read
-    collection = MetricCollection(
-        {metric: measure}
-    )  # passes each metric the keyword arguments that it accepts
+    named = keywords(measure, named)
 
     @torch.no_grad()
     def figure(positions: np.ndarray) -> float:
         drawn = torch.from_numpy(positions)
-        collection.reset()
-        collection.update(
-            predicted[drawn], y[drawn], **{name: values[drawn] for name, values in named.items()}
-        )
-        return float(collection.compute()[metric].double().mean())
+        measure.reset()
+        measure.update(predicted[drawn], y[drawn], **{name: values[drawn] for name, values in named.items()})
+        return float(measure.compute().double().mean())
 
     return figure

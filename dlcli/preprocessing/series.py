@@ -120,14 +120,14 @@ class Series(BaseEstimator):
         begins = np.arange(len(series)) * needed
         return History(
             values.reshape(-1, features),
-            tuple(self.columns_),
             begins + self.lookback_,
-            self.lookback_,
             self.horizon_,
+            tuple(self.columns_),
+            self.lookback_,
             self.targets_,
             self.known_,
             self.season_,
-            Stretches(begins),
+            stretches=Stretches(begins),
         )
 
 

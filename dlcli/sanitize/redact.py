@@ -113,21 +113,26 @@ def register_secret(value: object) -> None:
 
 def redact(text: str) -> str:
     """Return text with each secret replaced by `***`. Interpolations (`${oc.env:NAME}`) are not secret and stay."""
+    return _masked(text, None)
+
+
+def _masked(text: str, variables: Sequence[str] | None) -> str:
+    """Return text with each secret masked; `variables` are `secret_variables()` if the caller has read them."""
     if len(text) < 4:
         return text
-    return replaced(text, lambda secret: MASK)
+    return replaced(text, lambda secret: MASK, secret_variables() if variables is None else variables)
 
 
-def replaced(text: str, instead: Callable[[str], str], *, of_environment: bool = True) -> str:
+def replaced(text: str, instead: Callable[[str], str], variables: Sequence[str]) -> str:
     """Return text with each secret replaced by `instead(SECRET)`.
 
     Args:
         text: the text.
         instead: returns the replacement of a secret.
-        of_environment: whether to replace the values of secret environment variables, too.
+        variables: values of environment variables to replace, too, such as `secret_variables()`.
     """
     text = without_secret_defaults(text)
-    spans = sorted([*_spans(text), *_known(text, _of_environment() if of_environment else [])])
+    spans = sorted([*_spans(text), *_known(text, variables)])
     parts: list[str] = []
     end = 0
     for start, stop in spans:  # sorted, so that overlapping spans are merged from the left
@@ -171,21 +176,25 @@ def _is_below_secret(key: str) -> bool:
     return any(is_secret(".".join(parts[:count])) for count in range(1, len(parts) + 1))
 
 
-def redact_all(value: Any, key: str = "", *, below_secret: bool = False) -> Any:
-    """Return nested plain data without secrets; its keys are names of settings."""
+def redact_all(value: Any, key: str = "") -> Any:
+    """Return nested plain data without secrets; its keys are names of settings, below the setting `key`."""
+    return _all_masked(value, key, False, secret_variables())
+
+
+def _all_masked(value: Any, key: str, below_secret: bool, variables: Sequence[str]) -> Any:
     below_secret = below_secret or is_secret(key)
     if isinstance(value, Mapping):
         return {
-            redact(name) if isinstance(name, str) else name: redact_all(
-                item, f"{key}.{name}".lstrip("."), below_secret=below_secret
+            _masked(name, variables) if isinstance(name, str) else name: _all_masked(
+                item, f"{key}.{name}".lstrip("."), below_secret, variables
             )
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [redact_all(item, key, below_secret=below_secret) for item in value]
+        return [_all_masked(item, key, below_secret, variables) for item in value]
     if is_secret_value(key, value) or (below_secret and isinstance(value, str) and not _is_open(value)):
         return MASK
-    return redact(without_secret_defaults(value, key)) if isinstance(value, str) else value
+    return _masked(without_secret_defaults(value, key), variables) if isinstance(value, str) else value
 
 
 def redact_command(argv: Sequence[str]) -> str:
@@ -300,7 +309,7 @@ def _known(text: str, values: Sequence[str]) -> Iterator[tuple[int, int]]:
             at = text.find(value, end)
 
 
-def _of_environment() -> list[str]:
+def secret_variables() -> list[str]:
     """Return the values of environment variables whose names say that they are secret."""
     return [
         value

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from dlcli.datasets.data import TargetKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dlcli.tasks.metric import AnyMetric
 
 
 class Task(nn.Module, ABC):
@@ -58,7 +59,7 @@ class Task(nn.Module, ABC):
         return {}
 
     @abstractmethod
-    def metrics(self) -> dict[str, Metric]:
+    def metrics(self) -> dict[str, AnyMetric]:
         """Return new metrics on the result of `metric_inputs`, by their recorded names."""
 
     def scales(self) -> dict[str, dict[str, Any]]:

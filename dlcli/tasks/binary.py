@@ -10,8 +10,6 @@ import pandas as pd
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
-from torchmetrics import Metric
-from torchmetrics.classification import BinaryAccuracy, BinaryCalibrationError
 
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
@@ -20,6 +18,8 @@ from dlcli.tasks.threshold import Tunable, best_threshold, untuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dlcli.tasks.metric import AnyMetric
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
@@ -80,7 +80,7 @@ class Binary(Task):
         """Return the second class's probability and the target 0 or 1, both `(N,)`."""
         return outputs.sigmoid().flatten(), y.long().flatten()
 
-    def metrics(self) -> dict[str, Metric]:
+    def metrics(self) -> dict[str, AnyMetric]:
         """Return the metrics at the threshold (if it is tuned, also at the default) and those without a threshold."""
         found = _decisions(self.threshold)
         for name, metric in _decisions(self.default_threshold).items():
@@ -89,7 +89,7 @@ class Binary(Task):
             "auroc": own.auroc(),
             "average_precision": own.average_precision(),
             "log_loss": own.LogLoss(),
-            "calibration_error": BinaryCalibrationError(n_bins=own.CALIBRATION_BINS, validate_args=False),
+            "calibration_error": own.CalibrationError(),
         }
         return {name: found[name] for name in self.metric_names}
 
@@ -161,14 +161,14 @@ class Binary(Task):
         return outputs.float().sigmoid().flatten().cpu().numpy()
 
     def _codes(self, probabilities: np.ndarray) -> np.ndarray:
-        # Compare in the precision of the probabilities, as torchmetrics does.
+        # Compare in the precision of the probabilities, as the metrics do.
         return (probabilities > np.float32(self.threshold)).astype(np.int64)
 
 
-def _decisions(threshold: float) -> dict[str, Metric]:
+def _decisions(threshold: float) -> dict[str, AnyMetric]:
     return {
-        "accuracy": BinaryAccuracy(threshold, validate_args=False),
-        "balanced_accuracy": own.BalancedAccuracy(threshold, validate_args=False),
+        "accuracy": own.BinaryRate("accuracy", threshold),
+        "balanced_accuracy": own.BinaryRate("balanced_accuracy", threshold),
         "precision": own.BinaryRate("precision", threshold),
         "recall": own.BinaryRate("recall", threshold),
         "f1": own.BinaryRate("f1", threshold),

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
 from dlcli.datasets.windows import History, Windows
 from dlcli.preprocessing.windows import WindowField
@@ -19,6 +18,8 @@ from dlcli.tasks.facts import naive_forecast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dlcli.tasks.metric import AnyMetric
 
 
 class Forecast(Task):
@@ -86,12 +87,12 @@ class Forecast(Task):
         """
         return tuple(values.reshape(-1, len(self.names)) * self._unit for values in (outputs, y))  # type: ignore[return-value]
 
-    def metrics(self) -> dict[str, Metric]:
+    def metrics(self) -> dict[str, AnyMetric]:
         """Return errors in the user's unit or in deviations; `mase` is relative to the seasonal-naive forecast."""
         return {
-            "mae": MeanAbsoluteError(),
-            "rmse": MeanSquaredError(squared=False, num_outputs=len(self.names)),
-            "mse": MeanSquaredError(),
+            "mae": own.AbsoluteError(),
+            "rmse": own.SquaredError(len(self.names), root=True),
+            "mse": own.SquaredError(len(self.names)),
             "mase": own.MASE(torch.tensor(self._naive_error, dtype=torch.float32)),
         }
 

@@ -1,19 +1,21 @@
-"""Metrics that torchmetrics lacks, or for which it returns a number where the metric is undefined; here that is NaN."""
+"""Metrics on the results of `Task.metric_inputs`. Where one is undefined, it is NaN."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.classification import BinaryStatScores, MulticlassStatScores, MultilabelStatScores
-from torchmetrics.functional.classification import binary_auroc, binary_average_precision
-from torchmetrics.utilities import dim_zero_cat
+
+from dlcli.tasks.metric import Metric
 
 # Number of confidence bins of the calibration error, as in Guo et al., 2017.
 CALIBRATION_BINS = 15
+
+# Rows that are divided into bins at once, which takes 15 numbers for each.
+_ROWS = 1 << 16
 
 # Square of the relative rounding error of single precision.
 _ROUNDING = torch.finfo(torch.float32).eps ** 2
@@ -24,20 +26,23 @@ class OneVsRest(Metric):
 
     Classes without positive or without negative rows are left out. Probabilities and targets are `(N, C)` and codes
     `(N,)`, `(N, K)` and 0 and 1 `(N, K)`, or `(N,)` and `(N,)`.
+
+    Args:
+        measure: from the numbers of true and of false positives at each distinct threshold, the highest first, to the
+            value. The last pair are the numbers of all positive and negative rows.
     """
 
-    full_state_update = False
     higher_is_better = True
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
+    shares = "rows"
     probabilities: list[Tensor]
     hits: list[Tensor]
 
-    def __init__(self, measure: Callable[..., Tensor]) -> None:
+    def __init__(self, measure: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
         self._measure = measure
-        self.add_state("probabilities", default=[], dist_reduce_fx="cat")
-        self.add_state("hits", default=[], dist_reduce_fx="cat")
+        self.add_rows("probabilities", "hits")
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
         """Store a batch of rows."""
@@ -48,20 +53,38 @@ class OneVsRest(Metric):
 
     def compute(self) -> Tensor:
         """Return the mean; NaN if no class has both positive and negative rows."""
-        scores, hits = dim_zero_cat(self.probabilities), dim_zero_cat(self.hits)
+        scores, hits = torch.cat(self.probabilities), torch.cat(self.hits)
         defined = (hits.any(dim=0) & ~hits.all(dim=0)).nonzero().flatten().tolist()
-        values = [self._measure(scores[:, k], hits[:, k].long(), validate_args=False) for k in defined]
+        values = [self._measure(*_positives(scores[:, k], hits[:, k])) for k in defined]
         return torch.stack(values).mean() if values else scores.new_tensor(torch.nan)
+
+
+def _positives(scores: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the numbers of true and of false positives above each distinct score, the highest score first."""
+    scores, order = scores.sort(descending=True)
+    last = torch.cat([scores[1:] != scores[:-1], scores.new_ones(1, dtype=torch.bool)]).nonzero().flatten()
+    true = hits[order].cumsum(dim=0)[last]
+    return true.double(), (last + 1 - true).double()
+
+
+def _area_under_roc(true: Tensor, false: Tensor) -> Tensor:
+    start = true.new_zeros(1)
+    return torch.trapezoid(torch.cat([start, true / true[-1]]), torch.cat([start, false / false[-1]]))
+
+
+def _average_precision(true: Tensor, false: Tensor) -> Tensor:
+    gained = true.diff(prepend=true.new_zeros(1))
+    return (gained * true / (true + false)).sum() / true[-1]
 
 
 def auroc() -> OneVsRest:
     """Return the metric of the area under the ROC curve."""
-    return OneVsRest(binary_auroc)
+    return OneVsRest(_area_under_roc)
 
 
 def average_precision() -> OneVsRest:
     """Return the metric of average precision, the area under the precision-recall curve."""
-    return OneVsRest(binary_average_precision)
+    return OneVsRest(_average_precision)
 
 
 class LogLoss(Metric):
@@ -70,7 +93,6 @@ class LogLoss(Metric):
     Shapes are those of `OneVsRest`.
     """
 
-    full_state_update = False
     higher_is_better = False
     plot_lower_bound = 0.0
     total: Tensor
@@ -78,8 +100,8 @@ class LogLoss(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", default=torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
+        self.add_sum("total")
+        self.add_sum("rows")
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
         """Add a batch of rows."""
@@ -88,83 +110,201 @@ class LogLoss(Metric):
         else:
             true = torch.where(y > 0, probabilities, 1 - probabilities)
         # Clip as scikit-learn does, so that a probability of 0 has a finite cost.
-        self.total += -true.clamp_min(torch.finfo(true.dtype).eps).log().sum()
-        self.rows += true.numel()
+        self.total = self.total + -true.clamp_min(torch.finfo(true.dtype).eps).log().double().sum()
+        self.rows = self.rows + true.numel()
 
     def compute(self) -> Tensor:
         """Return the mean."""
         return self.total / self.rows
 
 
+class CalibrationError(Metric):
+    """Expected calibration error (Guo et al., 2017): mean gap between confidence and share of hits, over 15 bins.
+
+    The confidence is the highest probability of `(N, C)`, and a hit a row whose class has it; or the probability of the
+    positive class or of a label, and a hit a row that has it.
+    """
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+    confidence: Tensor
+    hits: Tensor
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("confidence", "hits", "rows"):
+            self.add_sum(name, (CALIBRATION_BINS,))
+
+    def update(self, probabilities: Tensor, y: Tensor) -> None:
+        """Add a batch of rows; shapes are those of `OneVsRest`."""
+        if probabilities.ndim > y.ndim:
+            confidence, predicted = probabilities.max(dim=1)
+            hits = predicted == y
+        else:
+            confidence, hits = probabilities.flatten(), y.flatten()
+        bins = torch.arange(CALIBRATION_BINS, device=confidence.device)
+        for some, found in zip(confidence.split(_ROWS), hits.split(_ROWS), strict=True):
+            is_in = (some * CALIBRATION_BINS).long().clamp(0, CALIBRATION_BINS - 1).unsqueeze(1) == bins
+            self.confidence = self.confidence + (is_in * some.double().unsqueeze(1)).sum(dim=0)
+            self.hits = self.hits + (is_in & found.bool().unsqueeze(1)).sum(dim=0)
+            self.rows = self.rows + is_in.sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Return a value between 0 and 1."""
+        return (self.confidence - self.hits).abs().sum() / self.rows.sum()
+
+
 # Rates of decisions, from the counts of one class or label.
-Rate = Literal["precision", "recall", "f1"]
+Rate = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1"]
 Average = Literal["macro", "micro", "weighted"]
 
 
-class BinaryRate(BinaryStatScores):
-    """Precision, recall or f1 of the positive class; see `rates` for rows without it."""
+class Counts(Metric):
+    """Base class of metrics that follow from the numbers of true and false decisions, of each class or label.
+
+    Args:
+        rate: which metric.
+        average: how it is averaged over classes or labels.
+        columns: number of classes or labels.
+    """
 
     higher_is_better = True
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
+    tp: Tensor
+    fp: Tensor
+    tn: Tensor
+    fn: Tensor
 
-    def __init__(self, rate: Rate, threshold: float) -> None:
-        super().__init__(threshold, validate_args=False)
-        self._rate = rate
-
-    def compute(self) -> Tensor:
-        """Return a value between 0 and 1, or NaN."""
-        return rates(self._rate, *_counts(self))
-
-
-class MulticlassRate(MulticlassStatScores):
-    """Precision, recall or f1 averaged over classes; recall averaged by `macro` is the balanced accuracy."""
-
-    higher_is_better = True
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
-
-    def __init__(self, rate: Rate, classes: int, average: Average) -> None:
-        super().__init__(classes, average="macro", validate_args=False)  # so that it counts by class
+    def __init__(self, rate: Rate, average: Average, columns: int) -> None:
+        super().__init__()
         self._rate = rate
         self._average = average
+        for name in ("tp", "fp", "tn", "fn"):
+            self.add_sum(name, (columns,))
+
+    @abstractmethod
+    def decisions(self, probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is predicted and what is true, booleans `(N, columns)`."""
+
+    def update(self, probabilities: Tensor, y: Tensor) -> None:
+        """Add a batch of rows."""
+        predicted, true = self.decisions(probabilities, y)
+        tp, positive, of_class = (found.sum(dim=0) for found in (predicted & true, predicted, true))
+        self.tp = self.tp + tp
+        self.fp = self.fp + positive - tp
+        self.fn = self.fn + of_class - tp
+        self.tn = self.tn + len(y) - positive - of_class + tp
 
     def compute(self) -> Tensor:
-        """Return a value between 0 and 1, or NaN."""
-        return _averaged(self._rate, self._average, *_counts(self))
+        """Return a value between 0 and 1; classes and labels for which it is undefined are left out, NaN if all are."""
+        counts = (self.tp, self.fp, self.tn, self.fn)
+        if self._average == "micro":
+            return rates(self._rate, *(count.sum() for count in counts))
+        values = rates(self._rate, *counts)
+        if self._average == "macro":
+            return values.nanmean()
+        weights = torch.where(values.isnan(), 0.0, self.tp + self.fn)
+        return (values.nan_to_num() * weights).sum() / weights.sum()
 
 
-class MultilabelRate(MultilabelStatScores):
-    """Precision, recall or f1 averaged over labels.
+class BinaryRate(Counts):
+    """A rate of the positive class: probabilities `(N,)` above the threshold, and targets 0 or 1 `(N,)`."""
+
+    def __init__(self, rate: Rate, threshold: float = 0.5) -> None:
+        super().__init__(rate, "macro", 1)
+        self.shares = ("binary", threshold)
+        self._threshold = threshold
+
+    def decisions(self, probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rows of the positive class `(N, 1)`."""
+        return (probabilities > self._threshold).unsqueeze(1), y.bool().unsqueeze(1)
+
+
+class MulticlassRate(Counts):
+    """A rate averaged over classes, from probabilities `(N, C)` and codes `(N,)`.
+
+    Recall averaged by `macro` is the balanced accuracy, and by `micro` the accuracy.
+    """
+
+    def __init__(self, rate: Rate, classes: int, average: Average) -> None:
+        super().__init__(rate, average, classes)
+        self.shares = ("multiclass", classes)
+
+    def decisions(self, probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the predicted class, which has the highest probability, and the true one as indicators `(N, C)`."""
+        classes = torch.arange(probabilities.shape[1], device=y.device)
+        return probabilities.argmax(dim=1).unsqueeze(1) == classes, y.unsqueeze(1) == classes
+
+
+class MultilabelRate(Counts):
+    """A rate averaged over labels, from probabilities and targets 0 or 1, both `(N, K)`.
 
     Args:
         rate: which one.
         average: how the labels are averaged.
-        options: `num_labels` and `threshold`, one number or one per label.
+        labels: number of labels.
+        threshold: probability above which a label is predicted; one number or one per label.
     """
+
+    def __init__(
+        self, rate: Rate, average: Average, labels: int, threshold: float | Sequence[float] = 0.5
+    ) -> None:
+        super().__init__(rate, average, labels)
+        self.thresholds = _as_thresholds(threshold)
+        self.shares = ("multilabel", tuple(self.thresholds.tolist()))
+
+    def decisions(self, probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the predicted and the true labels."""
+        return probabilities > self.thresholds, y.bool()
+
+
+class ExactMatch(Metric):
+    """Share of rows all of whose labels are right; arguments as for `MultilabelRate`."""
 
     higher_is_better = True
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
+    right: Tensor
+    rows: Tensor
 
-    def __init__(self, rate: Rate, average: Average, **options: Any) -> None:
-        super().__init__(**options, average="none")
-        self._rate = rate
-        self._average = average
+    def __init__(self, threshold: float | Sequence[float] = 0.5) -> None:
+        super().__init__()
+        self.thresholds = _as_thresholds(threshold)
+        self.add_sum("right")
+        self.add_sum("rows")
+
+    def update(self, probabilities: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        self.right = self.right + ((probabilities > self.thresholds) == y.bool()).all(dim=1).sum()
+        self.rows = self.rows + len(y)
 
     def compute(self) -> Tensor:
-        """Return a value between 0 and 1, or NaN."""
-        return _averaged(self._rate, self._average, *_counts(self))
+        """Return the share."""
+        return self.right / self.rows
+
+
+def _as_thresholds(threshold: float | Sequence[float]) -> Tensor:
+    # Compared in the precision of the probabilities.
+    return torch.as_tensor(threshold, dtype=torch.float32).reshape(-1)
 
 
 def rates(rate: Rate, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
-    """Return precision, recall or f1 from counts of any shape, in double precision; NaN where it is undefined.
+    """Return a rate from counts of any shape, in double precision; NaN where it is undefined.
 
     Recall is undefined for a class without rows. Precision and f1 are undefined for a class that occurs neither in the
-    rows nor among the predictions. Precision is 0, as in scikit-learn, if a class that occurs is never predicted. Other
-    libraries return 0 in all these cases, so that a fold without positive rows lowers the mean over folds.
+    rows nor among the predictions. Precision is 0, as in scikit-learn, if a class that occurs is never predicted. The
+    balanced accuracy, the mean recall of a class and of the rest, is undefined if one of them does not occur: the
+    other's recall alone flatters. Other libraries return 0 in all these cases, so that a fold without positive rows
+    lowers the mean over folds.
     """
     match rate:
+        case "accuracy":
+            return (tp + tn) / (tp + fp + tn + fn)
+        case "balanced_accuracy":
+            return (tp / (tp + fn) + tn / (tn + fp)) / 2
         case "recall":
             return tp / (tp + fn)
         case "f1":
@@ -173,47 +313,58 @@ def rates(rate: Rate, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
             return torch.where((tp + fp == 0) & (fn > 0), 0.0, tp / (tp + fp))
 
 
-def _averaged(rate: Rate, average: Average, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
-    """Return the average over classes or labels; those for which the rate is undefined are left out."""
-    if average == "micro":
-        return rates(rate, tp.sum(), fp.sum(), tn.sum(), fn.sum())
-    values = rates(rate, tp, fp, tn, fn)
-    if average == "macro":
-        return values.nanmean()
-    weights = torch.where(values.isnan(), 0.0, tp + fn)
-    return (values.nan_to_num() * weights).sum() / weights.sum()
+class AbsoluteError(Metric):
+    """Mean absolute error of predictions and targets `(N, K)`, over rows and targets."""
 
-
-class BalancedAccuracy(BinaryStatScores):
-    """Mean recall of both classes; NaN if one of them does not occur, since the other's recall alone flatters."""
-
-    higher_is_better = True
+    higher_is_better = False
     plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_sum("total")
+        self.add_sum("rows")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        self.total = self.total + (predicted - y).abs().double().sum()
+        self.rows = self.rows + y.numel()
 
     def compute(self) -> Tensor:
-        """Return a value between 0 and 1, or NaN."""
-        return _balanced_accuracy(*_counts(self))
+        """Return the mean."""
+        return self.total / self.rows
 
 
-class MultilabelBalancedAccuracy(MultilabelStatScores):
-    """Mean balanced accuracy of the labels that some rows have and others lack; needs `average="none"`."""
+class SquaredError(Metric):
+    """Mean squared error `(K,)` of predictions and targets `(N, K)`, or its root.
 
-    higher_is_better = True
+    Args:
+        targets: number of targets, K.
+        root: whether to return the root of each target's error.
+    """
+
+    higher_is_better = False
     plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self, targets: int, *, root: bool = False) -> None:
+        super().__init__()
+        self._root = root
+        self.shares = "squares"
+        self.add_sum("total", (targets,))
+        self.add_sum("rows")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        self.total = self.total + (predicted - y).double().square().sum(dim=0)
+        self.rows = self.rows + len(y)
 
     def compute(self) -> Tensor:
-        """Return a value between 0 and 1, or NaN if there is no such label."""
-        return _balanced_accuracy(*_counts(self)).nanmean()
-
-
-def _balanced_accuracy(tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
-    return (tp / (tp + fn) + tn / (tn + fp)) / 2
-
-
-def _counts(scores: BinaryStatScores | MulticlassStatScores | MultilabelStatScores) -> tuple[Tensor, ...]:
-    return tuple(torch.as_tensor(n).double() for n in (scores.tp, scores.fp, scores.tn, scores.fn))
+        """Return the error of each target."""
+        mean = self.total / self.rows
+        return mean.sqrt() if self._root else mean
 
 
 class R2(Metric):
@@ -226,7 +377,6 @@ class R2(Metric):
         around: a value near the targets' mean `(K,)`, subtracted so that the sums of squares keep their precision.
     """
 
-    full_state_update = False
     higher_is_better = True
     plot_upper_bound = 1.0
     around: Tensor
@@ -237,19 +387,18 @@ class R2(Metric):
 
     def __init__(self, around: Tensor) -> None:
         super().__init__()
-        self.register_buffer("around", around, persistent=False)
+        self.around = around
         for name in ("residual", "total", "squares"):
-            # Double precision, because single precision leaves only noise for targets that hardly vary.
-            self.add_state(name, default=torch.zeros_like(around, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
+            self.add_sum(name, tuple(around.shape))
+        self.add_sum("rows")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add a batch of rows `(N, K)`."""
         centred = y.double() - self.around
-        self.residual += (predicted - y).double().square().sum(dim=0)
-        self.total += centred.sum(dim=0)
-        self.squares += centred.square().sum(dim=0)
-        self.rows += len(y)
+        self.residual = self.residual + (predicted - y).double().square().sum(dim=0)
+        self.total = self.total + centred.sum(dim=0)
+        self.squares = self.squares + centred.square().sum(dim=0)
+        self.rows = self.rows + len(y)
 
     def compute(self) -> Tensor:
         """Return a value of at most 1; predicting the mean of the same rows gives 0."""
@@ -267,7 +416,6 @@ class MAPE(Metric):
             because the difference of two large numbers would lose precision.
     """
 
-    full_state_update = False
     higher_is_better = False
     plot_lower_bound = 0.0
     offset: Tensor
@@ -276,15 +424,15 @@ class MAPE(Metric):
 
     def __init__(self, offset: Tensor) -> None:
         super().__init__()
-        self.register_buffer("offset", offset, persistent=False)
-        self.add_state("total", default=torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
+        self.offset = offset
+        self.add_sum("total")
+        self.add_sum("rows")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add a batch of rows `(N, K)`."""
         size = (y + self.offset).abs().clamp_min(torch.finfo(y.dtype).eps)
-        self.total += ((predicted - y).abs() / size).sum()
-        self.rows += y.numel()
+        self.total = self.total + ((predicted - y).abs() / size).double().sum()
+        self.rows = self.rows + y.numel()
 
     def compute(self) -> Tensor:
         """Return the mean."""
@@ -300,7 +448,6 @@ class MASE(Metric):
         naive_error: mean absolute error of the naive forecast `(K,)`, in the unit of the predictions.
     """
 
-    full_state_update = False
     higher_is_better = False
     plot_lower_bound = 0.0
     naive_error: Tensor
@@ -309,14 +456,14 @@ class MASE(Metric):
 
     def __init__(self, naive_error: Tensor) -> None:
         super().__init__()
-        self.register_buffer("naive_error", naive_error, persistent=False)
-        self.add_state("total", default=torch.zeros_like(naive_error), dist_reduce_fx="sum")
-        self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
+        self.naive_error = naive_error
+        self.add_sum("total", tuple(naive_error.shape))
+        self.add_sum("rows")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add a batch of rows `(N, K)`."""
-        self.total += (predicted - y).abs().sum(dim=0)
-        self.rows += len(y)
+        self.total = self.total + (predicted - y).abs().double().sum(dim=0)
+        self.rows = self.rows + len(y)
 
     def compute(self) -> Tensor:
         """Return the mean."""

@@ -10,8 +10,6 @@ import pandas as pd
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
-from torchmetrics import Metric
-from torchmetrics.classification import BinaryCalibrationError, MultilabelAccuracy, MultilabelExactMatch
 
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task, prior_logits
@@ -20,6 +18,8 @@ from dlcli.tasks.threshold import Tunable, best_threshold, untuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dlcli.tasks.metric import AnyMetric
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "exact_match", "precision", "recall", "f1")
 
@@ -64,7 +64,7 @@ class Multilabel(Task):
         self.tune_threshold = tune_threshold
         self.average = average
         self.tuned_thresholds = tuned_thresholds
-        # Compare in the precision of the probabilities, as torchmetrics does.
+        # Compare in the precision of the probabilities, as the metrics do.
         self.thresholds = np.full(self.num_outputs, threshold, np.float32)
         if tuned_thresholds is not None:
             self.thresholds[:] = tuned_thresholds
@@ -82,33 +82,28 @@ class Multilabel(Task):
         """Return probabilities and targets 0 or 1, both `(N, K)`."""
         return outputs.sigmoid(), y.long()
 
-    def metrics(self) -> dict[str, Metric]:
+    def metrics(self) -> dict[str, AnyMetric]:
         """Return accuracy over all labels of all rows, exact match over rows, and the others averaged over labels.
 
         The calibration error is computed over all labels together.
         """
-        found = self._decisions(torch.from_numpy(self.thresholds) if self.tuned_thresholds else None)
-        for name, metric in self._decisions(None).items():
+        found = self._decisions(self.thresholds.tolist() if self.tuned_thresholds else self.default_threshold)
+        for name, metric in self._decisions(self.default_threshold).items():
             found[untuned(name)] = metric
         found |= {
             "auroc": own.auroc(),
             "average_precision": own.average_precision(),
             "log_loss": own.LogLoss(),
-            "calibration_error": BinaryCalibrationError(n_bins=own.CALIBRATION_BINS, validate_args=False),
+            "calibration_error": own.CalibrationError(),
         }
         return {name: found[name] for name in self.metric_names}
 
-    def _decisions(self, thresholds: Tensor | None) -> dict[str, Metric]:
-        # torchmetrics broadcasts the threshold against probabilities `(N, K)`: one number, or one per label.
-        options: dict[str, Any] = {
-            "num_labels": self.num_outputs,
-            "threshold": self.default_threshold if thresholds is None else thresholds,
-            "validate_args": False,
-        }
+    def _decisions(self, threshold: float | list[float]) -> dict[str, AnyMetric]:
+        options: dict[str, Any] = {"labels": self.num_outputs, "threshold": threshold}
         return {
-            "accuracy": MultilabelAccuracy(**options, average="micro"),
-            "balanced_accuracy": own.MultilabelBalancedAccuracy(**options, average="none"),
-            "exact_match": MultilabelExactMatch(**options),
+            "accuracy": own.MultilabelRate("accuracy", "micro", **options),
+            "balanced_accuracy": own.MultilabelRate("balanced_accuracy", "macro", **options),
+            "exact_match": own.ExactMatch(threshold),
             "precision": own.MultilabelRate("precision", self.average, **options),
             "recall": own.MultilabelRate("recall", self.average, **options),
             "f1": own.MultilabelRate("f1", self.average, **options),

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from dlcli.tasks.metric import Metric
 
 
 def pinball_loss(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
@@ -24,30 +25,27 @@ def pinball_loss(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
 class _Mean(Metric):
     """Base class of metrics that are the mean of `_values` over rows and targets."""
 
-    full_state_update = False
+    total: Tensor
     rows: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # A MetricCollection merges metrics whose states have equal names and values, so the name must be unique.
-        self._total = f"total_{type(self).__name__}"
-        self.add_state(self._total, default=torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("rows", default=torch.zeros(()), dist_reduce_fx="sum")
+        self.add_sum("total")
+        self.add_sum("rows")
 
     @abstractmethod
     def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
         """Return the value of each row and target, `(N, K)` or `(N, K, Q)`."""
 
-    def update(self, predicted: Tensor, y: Tensor, quantiles: Tensor) -> None:
+    def update(self, predicted: Tensor, y: Tensor, quantiles: Tensor) -> None:  # type: ignore[override]
         """Add a batch of rows; `predicted` is ignored."""
-        values = self._values(quantiles, y).float()
-        setattr(self, self._total, getattr(self, self._total) + values.sum())
-        self.rows += values.numel()
+        values = self._values(quantiles, y).double()
+        self.total = self.total + values.sum()
+        self.rows = self.rows + values.numel()
 
     def compute(self) -> Tensor:
         """Return the mean."""
-        mean: Tensor = getattr(self, self._total) / self.rows
-        return mean
+        return self.total / self.rows
 
 
 class Pinball(_Mean):
@@ -63,7 +61,7 @@ class Pinball(_Mean):
 
     def __init__(self, levels: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        self.levels = torch.tensor(levels)
 
     def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
         return pinball_loss(quantiles, y, self.levels)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
 from dlcli.tasks import metrics as own
 from dlcli.tasks.base import Task
@@ -17,6 +16,8 @@ from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_qua
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dlcli.tasks.metric import AnyMetric
 
 
 class Regression(Task):
@@ -91,15 +92,15 @@ class Regression(Task):
         """Return all quantiles `(N, K, Q)` in the user's unit, minus the center."""
         return {"quantiles": self._sorted(outputs) * self._unit.unsqueeze(-1)} if self.quantiles else {}
 
-    def metrics(self) -> dict[str, Metric]:
+    def metrics(self) -> dict[str, AnyMetric]:
         """Return errors in the user's unit (`mse` in its square), `mape` as a share."""
         around, center = (
             torch.tensor(v, dtype=torch.float32) for v in (self._mean - self._center, self._center)
         )
-        found: dict[str, Metric] = {
-            "mae": MeanAbsoluteError(),
-            "rmse": MeanSquaredError(squared=False, num_outputs=len(self.names)),
-            "mse": MeanSquaredError(),
+        found: dict[str, AnyMetric] = {
+            "mae": own.AbsoluteError(),
+            "rmse": own.SquaredError(len(self.names), root=True),
+            "mse": own.SquaredError(len(self.names)),
             "r2": own.R2(around),
             "mape": own.MAPE(center),
             "pinball": Pinball(self.quantiles),

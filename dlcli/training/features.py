@@ -39,11 +39,6 @@ _AUTOCAST: Mapping[str, torch.dtype | None] = {
 }
 
 
-def can_compute_in(precision: Any) -> bool:
-    """Return whether features can be computed as a trainer of this precision would compute them."""
-    return str(precision) in _AUTOCAST
-
-
 class Features:
     """The features of a data set's rows.
 
@@ -59,7 +54,7 @@ class Features:
         data: the raw rows.
         folder: where features are stored.
         device: where they are computed.
-        precision: of a trainer (`can_compute_in`); None means full precision.
+        precision: of a trainer; None means full precision.
     """
 
     def __init__(

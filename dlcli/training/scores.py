@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MetricCollection
 
 from dlcli.distributed.collectives import summed
 from dlcli.tasks.base import Task
+from dlcli.tasks.metric import Metric, keywords
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+
+_log = logging.getLogger(__name__)
 
 # Outputs are collected up to this number of values, and then evaluated together.
 _VALUES = 1 << 22
@@ -40,19 +43,28 @@ class Scores:
         self._task = task
         self._names = tuple(task.metric_names if names is None else names)
         metrics = task.metrics()
-        self._metrics = MetricCollection({name: metrics[name] for name in self._names})
-        self._device: torch.device | None = (
-            None  # of the metrics, which take long to move even where they are
-        )
-        self._reset()
+        self._metrics = {name: metrics[name] for name in self._names}
+        # Of metrics that share statistics, the first one collects them.
+        first: dict[Any, str] = {}
+        self._collector_of = {
+            name: first.setdefault(getattr(metric, "shares", None) or (name,), name)
+            for name, metric in self._metrics.items()
+        }
+        self._collectors = list(first.values())
+        self._device = torch.device("cpu")  # of the metrics
+        self._forget()
 
-    def _reset(self) -> None:
+    def _forget(self) -> None:
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
         self._waiting = 0
         self._rows = 0
         self._loss: Tensor | float = 0.0
-        self._metrics.reset()
+
+    def _reset(self) -> None:
+        self._forget()
+        for name in self._collectors:
+            self._metrics[name].reset()
 
     def update(self, outputs: Tensor, y: Tensor) -> None:
         """Add the outputs and targets of some rows."""
@@ -64,20 +76,27 @@ class Scores:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was collected so far, unevaluated, so that sums are rounded as without the checkpoint."""
-        metrics = {name: dict(metric.metric_state) for name, metric in self._metrics.items(copy_state=False)}
+        metrics = {name: dict(self._metrics[name].metric_state) for name in self._collectors}
         waiting = {"outputs": list(self._outputs), "targets": list(self._targets)}
         return {**waiting, "metrics": metrics, "loss": self._loss, "rows": self._rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what was collected."""
         self._reset()
-        for name, metric in self._metrics.items(copy_state=False):
-            for key, value in state["metrics"][name].items():
+        own = {name: set(self._metrics[name].metric_state) for name in self._collectors}
+        if {name: set(found) for name, found in state["metrics"].items()} != own:
+            _log.warning(
+                "The checkpoint is of an earlier dlcli: metrics of its epoch cover the rest of it only."
+            )
+            state = {**state, "metrics": {}, "outputs": [], "targets": [], "loss": 0.0, "rows": 0}
+        for name, statistics in state["metrics"].items():
+            metric: Any = self._metrics[name]
+            for key, value in statistics.items():
                 setattr(metric, key, value)
-            metric._update_count = int(
-                state["rows"] > 0
-            )  # otherwise `compute` warns that there were no updates
-        self._device = None
+            if not isinstance(metric, Metric):
+                # Otherwise `compute` of torchmetrics warns that there were no updates.
+                metric._update_count = int(state["rows"] > 0)
+            metric.to(self._device)
         self._outputs, self._targets = list(state["outputs"]), list(state["targets"])
         self._waiting = sum(outputs.numel() for outputs in self._outputs)
         self._loss, self._rows = state["loss"], state["rows"]
@@ -90,9 +109,12 @@ class Scores:
         inputs = [values.to(device) for values in self._task.metric_inputs(outputs, y)]
         named = {name: values.to(device) for name, values in self._task.metric_kwargs(outputs).items()}
         if device != self._device:
-            self._metrics.to(device)
+            for metric in self._metrics.values():
+                metric.to(device)
             self._device = device
-        self._metrics.update(*inputs, **named)
+        for name in self._collectors:
+            metric = self._metrics[name]
+            metric.update(*inputs, **keywords(metric, named))
         self._loss = self._loss + self._task.loss(outputs, y).to(device).double() * len(y)
         self._rows += len(y)
         self._outputs, self._targets, self._waiting = [], [], 0
@@ -101,11 +123,17 @@ class Scores:
         """Return `loss` and the metrics by name, and reset."""
         if self._waiting:
             self._count()
-        scores = self._metrics.compute()
-        # In the task's order: a collection sorts its metrics by name.
+        scores = {}
+        for name, metric in self._metrics.items():
+            if isinstance(metric, Metric):
+                if (collector := self._collector_of[name]) == name:
+                    metric.synchronize()  # torchmetrics does it in `compute`
+                else:
+                    metric.take_state(self._metrics[collector].metric_state)
+            scores[name] = metric.compute()
         loss = torch.as_tensor(self._loss, dtype=torch.float64)
         loss, rows = summed(torch.stack([loss, loss.new_tensor(self._rows)]))
-        values = {"loss": loss / rows, **{name: scores[name] for name in self._names}}
+        values = {"loss": loss / rows, **scores}
         # One transfer for all metrics; with several targets the mean over targets is returned.
         numbers = torch.stack([torch.as_tensor(value).double().mean() for value in values.values()]).tolist()
         self._reset()

@@ -18,7 +18,7 @@ STEPS, LOOKBACK, HORIZON = 50, 8, 3
 def history(known: int = 0, rows: slice = slice(None)) -> History:
     values = np.random.default_rng(0).normal([5, 1000, 0], [1, 50, 0.1], size=(STEPS, 3))
     origins = np.arange(LOOKBACK, STEPS - HORIZON + 1)
-    return History(values, ("a", "b", "c"), origins, LOOKBACK, HORIZON, targets=2, known=known)[rows]
+    return History(values, origins, HORIZON, ("a", "b", "c"), LOOKBACK, targets=2, known=known)[rows]
 
 
 def test_statistics_count_each_step_of_the_training_part_once() -> None:
@@ -32,7 +32,7 @@ def test_statistics_count_each_step_of_the_training_part_once() -> None:
 
 def test_a_constant_column_is_not_scaled() -> None:
     values = np.full((STEPS, 1), 7.0)
-    flat = History(values, ("a",), np.arange(LOOKBACK, 40), LOOKBACK, HORIZON, targets=1)
+    flat = History(values, np.arange(LOOKBACK, 40), HORIZON, ("a",), LOOKBACK, targets=1)
     assert (Series().fit(flat).transform(flat)["x"][:] == 0).all()
 
 
@@ -62,13 +62,13 @@ def test_only_known_covariates_are_read_beyond_the_origin() -> None:
     # Values after the origin change nothing else.
     later = some.values.copy()
     later[origin:, :2] = np.nan
-    changed = History(later, some.columns, some.origins, LOOKBACK, HORIZON, targets=2, known=1)
+    changed = History(later, some.origins, HORIZON, some.columns, LOOKBACK, targets=2, known=1)
     assert torch.equal(fitted.transform(changed[[5]])["x"][:], field)
 
 
 def test_windows_do_not_multiply_memory() -> None:
     values = np.zeros((100_000, 1))
-    long = History(values, ("a",), np.arange(1000, 99_900), 1000, 100, targets=1)
+    long = History(values, np.arange(1000, 99_900), 100, ("a",), 1000, targets=1)
     field = Series().fit(long).transform(long)["x"]
     assert field.nbytes <= 2 * values.nbytes
     # A part keeps only its own section of the series.

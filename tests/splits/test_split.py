@@ -43,7 +43,7 @@ def a_series(stride: int = 1, **columns: Any) -> Data:
     return Data(
         "some",
         "sequence",
-        History(values, ("a",), origins, LOOKBACK, HORIZON, targets=1),
+        History(values, origins, HORIZON, ("a",), LOOKBACK, targets=1),
         Windows(values, origins, HORIZON, np.arange(STEPS)),
         targets=("a",),
         times=origins,

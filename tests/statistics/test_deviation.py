@@ -40,7 +40,7 @@ def test_what_changes_little_is_scaled() -> None:
 
 def test_a_later_value_stays_near() -> None:
     values = two_columns(21.3)
-    history = History(values, ("a", "b"), np.arange(10, STEPS - 5), 10, 5, targets=2)
+    history = History(values, np.arange(10, STEPS - 5), 5, ("a", "b"), 10, targets=2)
     assert history.scale()[1][0] == 1
     rows = RaggedRows(values, ("a", "b"), np.array([0]), np.array([STEPS]), STEPS, "id", None)
     later = Sequences().fit(rows).transform(np.full((1, STEPS, 2), 21.4))["x"]

@@ -25,7 +25,7 @@ def a_series(season: int = SEASON) -> Data:
     return Data(
         "some",
         "sequence",
-        History(values, ("a", "b"), origins, LOOKBACK, HORIZON, targets=2, season=season),
+        History(values, origins, HORIZON, ("a", "b"), LOOKBACK, targets=2, season=season),
         Windows(values, origins, HORIZON, np.arange(STEPS)),
         targets=("a", "b"),
         times=origins,
@@ -61,7 +61,7 @@ def test_naive_forecasts_repeat_the_last_season_or_value() -> None:
     assert (again == values[[origin - 4, origin - 3, origin - 2, origin - 1, origin - 4]]).all()
     # Before the first complete season only the last value is available.
     assert (naive_forecast(data.x, LOOKBACK + 1)[0] == values[LOOKBACK - 1]).all()
-    assert np.isnan(naive_error(History(values[:8], ("a", "b"), np.array([4]), 4, 4, 2, season=9))).all()
+    assert np.isnan(naive_error(History(values[:8], np.array([4]), 4, ("a", "b"), 4, 2, season=9))).all()
 
 
 def test_metrics_are_in_the_user_s_unit() -> None:

@@ -14,6 +14,7 @@ from dlcli.datasets.data import Data
 from dlcli.tasks.base import Task
 from dlcli.tasks.binary import Binary
 from dlcli.tasks.facts import target_facts
+from dlcli.tasks.metric import keywords
 from dlcli.training.scores import Scores
 
 RANDOM = np.random.default_rng(0)
@@ -222,6 +223,5 @@ def test_all_tensors_of_a_step_move_to_the_device(name: str, loss: dict[str, Any
     made.loss(outputs, y).backward()
     inputs, kwargs = made.metric_inputs(outputs.detach(), y), made.metric_kwargs(outputs.detach())
     for metric in made.metrics().values():
-        if type(metric).update.__module__.startswith("dlcli."):
-            metric.to("meta").update(*inputs, **metric._filter_kwargs(**kwargs))
+        metric.to("meta").update(*inputs, **keywords(metric, kwargs))
     assert not made.state_dict(), "checkpoints hold the network's state, not the task's facts"

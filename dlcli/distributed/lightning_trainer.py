@@ -1,0 +1,38 @@
+"""Build Lightning's trainer from the section `trainer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.trainer.connectors import callback_connector
+
+from dlcli.config.build import build
+
+
+def build_trainer(section: Mapping[str, Any], **more: Any) -> pl.Trainer:
+    """Return the trainer of a section `trainer` with `more` arguments.
+
+    Raises:
+        ConfigError: Lightning refuses the arguments.
+    """
+    with _without_installed_callbacks():
+        trainer: pl.Trainer = build(section, where="trainer", **more)
+    return trainer
+
+
+@contextmanager
+def _without_installed_callbacks() -> Iterator[None]:
+    """Keep Lightning from adding callbacks of other installed packages.
+
+    They would be missing in the run's configuration. Looking for them also reads the entry points of every package.
+    """
+    name = "_load_external_callbacks"
+    original = getattr(callback_connector, name)
+    setattr(callback_connector, name, lambda group: [])
+    try:
+        yield
+    finally:
+        setattr(callback_connector, name, original)

@@ -1,0 +1,117 @@
+"""The base class of metrics.
+
+A metric is what `torchmetrics.Metric` is, without being a module: setting up nine of those takes longer than training a
+fold of a small data set. A `torchmetrics.Metric` can be used in its place.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from dlcli.distributed.collectives import gathered_rows, is_group, summed
+
+if TYPE_CHECKING:
+    import torchmetrics
+
+    AnyMetric = torchmetrics.Metric | "Metric"
+
+
+class Metric(ABC):
+    """Statistics of rows that add up over batches and over ranks, and the figure that follows from them.
+
+    Attributes:
+        higher_is_better: whether higher values are better; None if neither is better by itself.
+        plot_lower_bound: the lowest possible value, or None.
+        plot_upper_bound: the highest possible value, or None.
+        shares: metrics of a task with an equal value collect the same statistics, which one of them then does for all;
+            None collects by itself.
+    """
+
+    higher_is_better: bool | None = None
+    plot_lower_bound: float | None = None
+    plot_upper_bound: float | None = None
+    shares: Hashable = None
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._rows: tuple[str, ...] = ()
+
+    def add_sum(self, name: str, shape: tuple[int, ...] = (), dtype: torch.dtype = torch.float64) -> None:
+        """Add a statistic that starts with 0 and is summed, as the attribute `name`."""
+        self._sums[name] = torch.zeros(shape, dtype=dtype)
+        setattr(self, name, self._sums[name].clone())
+
+    def add_rows(self, *names: str) -> None:
+        """Add lists of tensors, one for each batch, as attributes."""
+        self._rows += names
+        for name in names:
+            setattr(self, name, [])
+
+    @abstractmethod
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows: the results of `Task.metric_inputs`, and those of `Task.metric_kwargs` that it names."""
+
+    @abstractmethod
+    def compute(self) -> Tensor:
+        """Return the value over all rows, or values whose mean it is; NaN where it is undefined."""
+
+    def reset(self) -> None:
+        """Forget all rows."""
+        for name, start in self._sums.items():
+            setattr(self, name, start.clone())
+        for name in self._rows:
+            setattr(self, name, [])
+
+    @property
+    def metric_state(self) -> dict[str, Any]:
+        """The statistics by name: tensors, and lists of tensors."""
+        return {name: getattr(self, name) for name in (*self._sums, *self._rows)}
+
+    def take_state(self, state: Mapping[str, Any]) -> None:
+        """Replace the statistics by those of a metric that collects the same."""
+        for name in (*self._sums, *self._rows):
+            setattr(self, name, state[name])
+
+    def merge_state(self, other: Metric) -> None:
+        """Add the rows of another metric of this kind."""
+        for name in (*self._sums, *self._rows):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def synchronize(self) -> None:
+        """Replace the statistics by those of all ranks together; without several ranks, do nothing."""
+        if not is_group():
+            return
+        for name in self._sums:
+            setattr(self, name, summed(getattr(self, name).clone()))
+        for name in self._rows:
+            setattr(self, name, [gathered_rows(torch.cat(getattr(self, name)))])
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move all tensors to a device, in place."""
+        self._sums = {name: start.to(device) for name, start in self._sums.items()}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
+            elif name in self._rows:
+                setattr(self, name, [part.to(device) for part in value])
+        return self
+
+
+def keywords(metric: Any, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those arguments that a metric's `update` names."""
+    return (
+        {name: value for name, value in named.items() if name in _parameters(type(metric))} if named else {}
+    )
+
+
+@cache
+def _parameters(kind: type) -> frozenset[str]:
+    update: Any = kind.update  # type: ignore[attr-defined]
+    return frozenset(inspect.signature(update).parameters)
