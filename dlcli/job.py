@@ -286,7 +286,9 @@ def _fit_arguments(job: Job, parts: Parts) -> dict[str, Any]:
         "task": parts.task,
         "train": parts.train,
         "val": parts.val,
-        "recipe": make_recipe(job.config, parts.train, job.seed, keep_last=job.keep_last),
+        "recipe": make_recipe(
+            job.config, parts.train, job.seed, keep_last=job.keep_last, saves_bounds=not job.slim
+        ),
         "earlier": recorded_epochs(run_dir),
         **place_of_checkpoints(run_dir),
     }

@@ -28,11 +28,10 @@ _CALLED = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps"}
 _FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
 
 
-def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_last: bool = False) -> Recipe:
-    """Return the recipe for training on the fields `train`.
-
-    With `keep_last` the last epoch counts as the best.
-    """
+def make_recipe(
+    config: Mapping[str, Any], train: Fields, seed: int, *, keep_last: bool = False, saves_bounds: bool = True
+) -> Recipe:
+    """Return the recipe for training on the fields `train`; the other arguments are those of `Recipe`."""
     return Recipe(
         make_optimizer=partial(make_optimizer, config["optimizer"], fuse=may_fuse(config["trainer"])),
         make_trainer=partial(build_trainer, config["trainer"]),
@@ -47,6 +46,7 @@ def make_recipe(config: Mapping[str, Any], train: Fields, seed: int, *, keep_las
         averaging=make_chosen(config, "weight_averaging"),
         keep_last=keep_last,
         checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
+        saves_bounds=saves_bounds,
         takes_all_rows=takes_all_rows(config),
     )
 

@@ -238,6 +238,13 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
                 model: nn.Module = build(description["model"], where="model", **facts, restored=True)
         load_weights(model, str(folder / _WEIGHTS))
         task = _build_task(folder, description)
+        if facts.get("num_outputs", task.num_outputs) != task.num_outputs:
+            raise CorruptRun(
+                f"the model has {facts['num_outputs']} outputs, but its task has {task.num_outputs}: "
+                f"{_LABELS} and {_DESCRIPTION} do not belong together",
+                str(folder),
+                _DAMAGED,
+            )
     network = Network(model, preprocessing.on_device())
     columns = read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from dlcli.tasks import metrics as own
+from dlcli.tasks import class_metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 from dlcli.tasks.threshold import Tunable, best_threshold, untuned

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlcli.datasets.windows import History, Windows
 from dlcli.preprocessing.windows import WindowField
-from dlcli.tasks import metrics as own
+from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import naive_forecast
 

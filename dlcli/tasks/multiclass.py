@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.tasks import metrics as own
+from dlcli.tasks import class_metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 

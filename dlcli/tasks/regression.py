@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dlcli.tasks import metrics as own
+from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_quantiles
 

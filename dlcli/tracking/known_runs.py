@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,16 +49,28 @@ def note(connection: sqlite3.Connection, ledgers: Iterable[Ledger]) -> None:
     connection.executemany(f"INSERT OR REPLACE INTO {_LIST} (run_uuid, ended_at) VALUES (?, ?)", added)
 
 
-def note_run(file: Path, ledger: Ledger) -> None:
-    """Add one run to the list, and advance the mark if it refers to this store."""
-    runs_dir = ledger.runs_dir
-    with open_database(file) as connection:
-        is_new = _is_empty(connection) and _key(file, runs_dir) not in _marks(runs_dir)
-    is_ours = is_new or is_marked(file, runs_dir)
-    with open_database(file) as connection:
+@contextmanager
+def noting(file: Path, runs_dir: Path) -> Iterator[tuple[sqlite3.Connection, Callable[[Ledger], None]]]:
+    """Context of one transaction; yield the connection, and a function that adds a run to the list.
+
+    Once that is committed, the mark is advanced if it refers to this store.
+    """
+    added = False
+
+    def add(ledger: Ledger) -> None:
+        nonlocal added
         note(connection, [ledger])
-    if is_ours:
-        set_mark(file, runs_dir)
+        added = True
+
+    with open_database(file) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        marks = _marks(runs_dir)
+        mark = marks.get(_key(file, runs_dir))
+        is_ours = _has_line(connection, mark) if mark else _is_empty(connection)
+        yield connection, add
+        last = _last_line(connection) if added and is_ours else None
+    if last:
+        _write_marks(runs_dir, marks | {_key(file, runs_dir): last})
 
 
 def known_runs(connection: sqlite3.Connection) -> dict[str, KnownRun]:
@@ -78,22 +90,32 @@ def has_had(connection: sqlite3.Connection, run_id: str) -> bool:
 def set_mark(file: Path, runs_dir: Path) -> None:
     """Record that the store has all runs of a runs folder."""
     with open_database(file) as connection:
-        last = connection.execute(
-            f"SELECT number, run_uuid FROM {_LIST} ORDER BY number DESC LIMIT 1"
-        ).fetchone()
+        last = _last_line(connection)
     if last:
-        marks = _marks(runs_dir) | {_key(file, runs_dir): last}
-        atomic_write(runs_dir / MARK_FILE, json.dumps(marks) + "\n", durable=False)
+        _write_marks(runs_dir, _marks(runs_dir) | {_key(file, runs_dir): last})
 
 
 def is_marked(file: Path, runs_dir: Path) -> bool:
     """Return whether the store has all runs of a runs folder, without reading the runs."""
     mark = _marks(runs_dir).get(_key(file, runs_dir))
+    if mark is None:
+        return False
     with open_database(file) as connection:
-        if mark is None or _LIST not in tables(connection):
-            return False
-        question = f"SELECT run_uuid FROM {_LIST} WHERE number = ?"
-        return connection.execute(question, (mark[0],)).fetchall() == [(mark[1],)]
+        return _has_line(connection, mark)
+
+
+def _has_line(connection: sqlite3.Connection, mark: tuple[int, str]) -> bool:
+    question = f"SELECT run_uuid FROM {_LIST} WHERE number = ?"
+    return _LIST in tables(connection) and connection.execute(question, (mark[0],)).fetchall() == [(mark[1],)]
+
+
+def _last_line(connection: sqlite3.Connection) -> tuple[int, str] | None:
+    found = connection.execute(f"SELECT number, run_uuid FROM {_LIST} ORDER BY number DESC LIMIT 1")
+    return found.fetchone()  # type: ignore[no-any-return]
+
+
+def _write_marks(runs_dir: Path, marks: Mapping[str, tuple[int, str]]) -> None:
+    atomic_write(runs_dir / MARK_FILE, json.dumps(marks) + "\n", durable=False)
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

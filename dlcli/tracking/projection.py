@@ -28,7 +28,7 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.database import open_database
 from dlcli.tracking.history import MetricsLine, read_history
-from dlcli.tracking.known_runs import note_run
+from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import tag_value
 from dlcli.tracking.places import local_path
@@ -73,6 +73,9 @@ class Projection:
     def push(self) -> None:
         """Send what MLflow lacks of a running run."""
         self.follow()
+        self._push()
+
+    def _push(self) -> None:
         if self._file:
             self._update(self._file)
             return
@@ -88,13 +91,13 @@ class Projection:
         if self._ledger.status in ("FAILED", "KILLED"):
             # The status first, since there may be space or time for a few bytes only.
             self._push_status()
-        self.push()
+        self._push()
         self._send_artifacts()
         self._push_status()
+        if self.complete and self._file and self._ledger.artifact_uri is not None:
+            with store_errors(self._uri), noting(self._file, self._ledger.runs_dir) as (_, add):
+                add(self._ledger)
         self.follow()
-        if self.complete and self._file:
-            with store_errors(self._uri):
-                note_run(self._file, self._ledger)
 
     def push_tags(self) -> None:
         """Send tags that are new or changed, and what else MLflow lacks of a run in a SQLite store."""
@@ -120,17 +123,18 @@ class Projection:
         lacks = True
         while lacks:
             ledger = self._ledger.snapshot()
-            with store_errors(self._uri), open_database(file) as connection:
-                connection.execute("BEGIN IMMEDIATE")
+            with store_errors(self._uri), noting(file, ledger.runs_dir) as (connection, add):
                 found = find_row(connection, ledger.run_id)
                 if found is None:
                     raise no_run(self._uri)
                 if found.stage != "active":
                     raise StoreError(DELETED, self._uri, "Its record in the run's folder is complete.")
                 progress = update(connection, ledger)
+                lacks = next(read_history(ledger.run_dir, progress["offset"]), None) is not None
+                if not (lacks or ledger.unfinished) and ledger.artifact_uri is None:
+                    add(ledger)  # the store has all of the run
             if any(ledger.projected.get(name) != value for name, value in progress.items()):
                 self._note(**progress)
-            lacks = next(read_history(ledger.run_dir, progress["offset"]), None) is not None
 
     def beat(self) -> None:
         """Send a heartbeat to a server, and set the status back to RUNNING in case another machine has changed it."""

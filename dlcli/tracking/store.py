@@ -34,7 +34,7 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.database import check_no_programs, locked_store, open_database
 from dlcli.tracking.digests import digest
-from dlcli.tracking.known_runs import note_run
+from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import Kind, Ledger, atomic_write, now, to_ms
 from dlcli.tracking.liveness import RunLock, read_entry
 from dlcli.tracking.mlflow_inputs import SHOWN_FILE, DatasetRecord, Shown
@@ -167,13 +167,12 @@ class Store:
                 tags=tags,
                 digests={name: [digest(content)] for name, content in files.items()},
             )
-            if self._file:
-                with open_database(self._file) as connection:
-                    connection.execute("BEGIN IMMEDIATE")
-                    self._check_experiment(find_experiment(connection, experiment), experiment)
-                    enter(connection, ledger)
             if file := sqlite_file(self.uri):
-                note_run(file, ledger)
+                with noting(file, self.runs_dir) as (connection, add):
+                    if self._file:
+                        self._check_experiment(find_experiment(connection, experiment), experiment)
+                        enter(connection, ledger)
+                    add(ledger)
             # The ledger is written last, so that a run which is found is complete.
             ledger.update(projected={"offset": 0, "tags": tags, "status": "SCHEDULED"})
             link_run(ledger)

@@ -45,8 +45,9 @@ _MAX_HELD = 64 << 20
 class Checkpoints(Checkpoint):
     """Writes `best-EPOCH.safetensors` when the monitored metric improves, and `last.ckpt` after each epoch.
 
-    Epochs that end within two seconds of the last checkpoint are not written, except the first and the last one; their
-    best weights are kept in memory until the next checkpoint. Several ranks write after each epoch.
+    Epochs that end within two seconds of the last checkpoint, or of the start, are not written, except the first and
+    the last one with `saves_bounds`; their best weights are kept in memory until the next checkpoint, or until
+    `complete`. Several ranks write after each epoch.
 
     `last.ckpt` names the best epoch so far. A new best is written before the `last.ckpt` that names it, and the old
     best is removed afterwards, so that `last.ckpt` always finds its best weights, whenever the process is killed. The
@@ -63,6 +64,7 @@ class Checkpoints(Checkpoint):
             than two seconds.
         run_id: of the run that the checkpoints belong to.
         progress: of the checkpoint that training continues from.
+        saves_bounds: whether the first and the last epoch are always written.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Checkpoints(Checkpoint):
         every_minutes: float,
         run_id: str = "",
         progress: ResumePoint | None = None,
+        *,
+        saves_bounds: bool = True,
     ) -> None:
         self.best_epoch: int | None = None
         self.best_value = math.inf if mode == "min" else -math.inf
@@ -80,6 +84,7 @@ class Checkpoints(Checkpoint):
         self._monitor = monitor
         self._mode = mode
         self._every_seconds = 60 * every_minutes
+        self._saves_bounds = saves_bounds
         self._saved = time.monotonic()
         self._finished_epochs = 0
         self._stopped = False
@@ -147,9 +152,11 @@ class Checkpoints(Checkpoint):
     def _is_due_after_epoch(self, trainer: pl.Trainer) -> bool:
         """Return whether the state is written after this epoch: the first or last one, or one that ends late enough."""
         size = sum(value.nbytes for value in (self._waiting or {}).values() if isinstance(value, Tensor))
+        if size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set():
+            return True
+        is_bound = not self._named or trainer.should_stop or trainer.max_epochs == self._finished_epochs
         due = time.monotonic() - self._saved > min(_EPOCH_SECONDS, self._every_seconds)
-        bounds = not self._named or trainer.should_stop or trainer.max_epochs == self._finished_epochs
-        return due or bounds or size > _MAX_HELD or trainer.world_size > 1 or preempted.is_set()
+        return due or (is_bound and self._saves_bounds)
 
     def _write_best(self) -> None:
         """Write the best weights, if they are not on disk yet."""
@@ -165,13 +172,14 @@ class Checkpoints(Checkpoint):
                 save_model(_Weights(state), partial, metadata)  # type: ignore[arg-type]  # it needs state_dict only
 
     def complete(self, network: Network, frozen: FrozenPart) -> None:
-        """Add the frozen parameters to the file with the best weights.
+        """Write the best weights, if they are not on disk yet, and add the frozen parameters to their file.
 
         Raises:
             CorruptRun: the weights belong to a training run with other frozen parameters.
         """
         file = self.best_weights
         assert file is not None
+        self._write_best()
         self._make_room()
         self._tidy()
         metadata = weights_metadata(file)

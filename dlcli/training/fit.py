@@ -131,6 +131,7 @@ def fit(
         recipe.checkpoint_minutes,
         run_id,
         progress,
+        saves_bounds=recipe.saves_bounds,
     )
     max_steps = recipe.trainer_arguments.get("max_steps", -1)
     trainer = recipe.make_trainer(

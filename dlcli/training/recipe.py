@@ -41,6 +41,8 @@ class Recipe:
         averaging: averages the weights; validation then uses the average.
         keep_last: the last epoch counts as the best, for runs without validation rows.
         checkpoint_minutes: minutes between checkpoints within an epoch.
+        saves_bounds: the first and the last epoch are saved even if they take less than seconds. A fold or trial that
+            is stopped so early starts over.
         takes_all_rows: a step of the optimizer takes the loss of all rows; batches are pieces of them.
     """
 
@@ -57,4 +59,5 @@ class Recipe:
     averaging: Averaging | None = None
     keep_last: bool = False
     checkpoint_minutes: float = 10.0
+    saves_bounds: bool = True
     takes_all_rows: bool = False

@@ -13,11 +13,7 @@ import torch
 from sklearn import metrics as sklearn
 from torch import Tensor
 
-from dlcli.tasks.metric import Metric
-from dlcli.tasks.metrics import (
-    MAPE,
-    MASE,
-    R2,
+from dlcli.tasks.class_metrics import (
     BinaryRate,
     LogLoss,
     MulticlassRate,
@@ -25,6 +21,8 @@ from dlcli.tasks.metrics import (
     auroc,
     average_precision,
 )
+from dlcli.tasks.metric import Metric
+from dlcli.tasks.number_metrics import MAPE, MASE, R2
 
 ROWS, TARGETS = 90, 3
 RANDOM = np.random.default_rng(0)

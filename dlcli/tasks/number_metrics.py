@@ -1,0 +1,169 @@
+"""Metrics of numbers, on the results of `Task.metric_inputs`. Where one is undefined, it is NaN."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dlcli.tasks.metric import Metric
+
+# Square of the relative rounding error of single precision.
+_ROUNDING = torch.finfo(torch.float32).eps ** 2
+
+
+class AbsoluteError(Metric):
+    """Mean absolute error of predictions and targets `(N, K)`, over rows and targets."""
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_sum("total")
+        self.add_sum("rows")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        self.total = self.total + (predicted - y).abs().double().sum()
+        self.rows = self.rows + y.numel()
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        return self.total / self.rows
+
+
+class SquaredError(Metric):
+    """Mean squared error `(K,)` of predictions and targets `(N, K)`, or its root.
+
+    Args:
+        targets: number of targets, K.
+        root: whether to return the root of each target's error.
+    """
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self, targets: int, *, root: bool = False) -> None:
+        super().__init__()
+        self._root = root
+        self.shares = "squares"
+        self.add_sum("total", (targets,))
+        self.add_sum("rows")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        self.total = self.total + (predicted - y).double().square().sum(dim=0)
+        self.rows = self.rows + len(y)
+
+    def compute(self) -> Tensor:
+        """Return the error of each target."""
+        mean = self.total / self.rows
+        return mean.sqrt() if self._root else mean
+
+
+class R2(Metric):
+    """Coefficient of determination, the mean over targets; constant targets are left out, NaN if all are.
+
+    torchmetrics treats sums of squares below 1e-4 as 0, so its result depends on the unit, such as metres or
+    kilometres.
+
+    Args:
+        around: a value near the targets' mean `(K,)`, subtracted so that the sums of squares keep their precision.
+    """
+
+    higher_is_better = True
+    plot_upper_bound = 1.0
+    around: Tensor
+    residual: Tensor
+    total: Tensor
+    squares: Tensor
+    rows: Tensor
+
+    def __init__(self, around: Tensor) -> None:
+        super().__init__()
+        self.around = around
+        for name in ("residual", "total", "squares"):
+            self.add_sum(name, tuple(around.shape))
+        self.add_sum("rows")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        centred = y.double() - self.around
+        self.residual = self.residual + (predicted - y).double().square().sum(dim=0)
+        self.total = self.total + centred.sum(dim=0)
+        self.squares = self.squares + centred.square().sum(dim=0)
+        self.rows = self.rows + len(y)
+
+    def compute(self) -> Tensor:
+        """Return a value of at most 1; predicting the mean of the same rows gives 0."""
+        varies = self.squares - self.total.square() / self.rows
+        # A smaller variance is rounding error: the rows have one value within single precision.
+        seen = varies > _ROUNDING * self.squares
+        return torch.where(seen, 1 - self.residual / varies, torch.nan).nanmean()
+
+
+class MAPE(Metric):
+    """Mean absolute percentage error as a share (0.1 is 10 %); meaningless for targets near 0.
+
+    Args:
+        offset: value `(K,)` that was subtracted from predictions and targets. It is added to the denominator only,
+            because the difference of two large numbers would lose precision.
+    """
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    offset: Tensor
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self, offset: Tensor) -> None:
+        super().__init__()
+        self.offset = offset
+        self.add_sum("total")
+        self.add_sum("rows")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        size = (y + self.offset).abs().clamp_min(torch.finfo(y.dtype).eps)
+        self.total = self.total + ((predicted - y).abs() / size).double().sum()
+        self.rows = self.rows + y.numel()
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        return self.total / self.rows
+
+
+class MASE(Metric):
+    """Mean absolute scaled error (Hyndman and Koehler, 2006); 1 equals the naive forecast on the training part.
+
+    The mean over targets; targets whose naive error is 0 or undefined are left out, NaN if all are.
+
+    Args:
+        naive_error: mean absolute error of the naive forecast `(K,)`, in the unit of the predictions.
+    """
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    naive_error: Tensor
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self, naive_error: Tensor) -> None:
+        super().__init__()
+        self.naive_error = naive_error
+        self.add_sum("total", tuple(naive_error.shape))
+        self.add_sum("rows")
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        self.total = self.total + (predicted - y).abs().double().sum(dim=0)
+        self.rows = self.rows + len(y)
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        scaled = self.total / self.rows / self.naive_error
+        return torch.where(self.naive_error > 0, scaled, torch.nan).nanmean()
