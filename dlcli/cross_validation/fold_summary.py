@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,10 +15,7 @@ from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.statistics.interval import UNDEFINED, Components, Interval, corrected_interval, variance_components
 from dlcli.tasks.base import Task
-from dlcli.tasks.metric import keywords
-
-if TYPE_CHECKING:
-    from dlcli.tasks.metric import AnyMetric
+from dlcli.tasks.metric import AnyMetric, keywords
 
 _HELD_OUT = "test/"
 
@@ -208,7 +205,7 @@ def pooled_metrics(folds: Sequence[Fold], results: Sequence[Result], task: Task)
             metric.update(predicted, y, **keywords(metric, named))
         if fold.repeat in by_seed:
             for name, metric in by_seed[fold.repeat].items():
-                metric.merge_state(measures[name])
+                metric.merge_state(cast(Any, measures[name]))
         else:
             by_seed[fold.repeat] = measures
     values = [

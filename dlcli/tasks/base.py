@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.datasets.data import TargetKind
+from dlcli.tasks.metric import AnyMetric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from dlcli.tasks.metric import AnyMetric
 
 
 class Task(nn.Module, ABC):

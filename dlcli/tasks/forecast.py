@@ -15,11 +15,10 @@ from dlcli.preprocessing.windows import WindowField
 from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import naive_forecast
+from dlcli.tasks.metric import AnyMetric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from dlcli.tasks.metric import AnyMetric
 
 
 class Forecast(Task):

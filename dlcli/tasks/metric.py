@@ -9,8 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from dlcli.distributed.collectives import gathered_rows, is_group, summed
 if TYPE_CHECKING:
     import torchmetrics
 
-    AnyMetric = torchmetrics.Metric | "Metric"
+AnyMetric: TypeAlias = "Metric | torchmetrics.Metric"
 
 
 class Metric(ABC):
@@ -79,7 +78,7 @@ class Metric(ABC):
         for name in (*self._sums, *self._rows):
             setattr(self, name, state[name])
 
-    def merge_state(self, other: Metric) -> None:
+    def merge_state(self, other: Any) -> None:
         """Add the rows of another metric of this kind."""
         for name in (*self._sums, *self._rows):
             setattr(self, name, getattr(self, name) + getattr(other, name))

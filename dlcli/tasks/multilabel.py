@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from dlcli.tasks import class_metrics as own
 from dlcli.tasks.base import Task, prior_logits
 from dlcli.tasks.classes import table_of_classes
+from dlcli.tasks.metric import AnyMetric
 from dlcli.tasks.threshold import Tunable, best_threshold, untuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from dlcli.tasks.metric import AnyMetric
 
 _DECISIONS = ("accuracy", "balanced_accuracy", "exact_match", "precision", "recall", "f1")
 

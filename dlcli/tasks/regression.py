@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
+from dlcli.tasks.metric import AnyMetric
 from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_quantiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from dlcli.tasks.metric import AnyMetric
 
 
 class Regression(Task):

@@ -110,8 +110,10 @@ def _has_line(connection: sqlite3.Connection, mark: tuple[int, str]) -> bool:
 
 
 def _last_line(connection: sqlite3.Connection) -> tuple[int, str] | None:
-    found = connection.execute(f"SELECT number, run_uuid FROM {_LIST} ORDER BY number DESC LIMIT 1")
-    return found.fetchone()  # type: ignore[no-any-return]
+    found: tuple[int, str] | None = connection.execute(
+        f"SELECT number, run_uuid FROM {_LIST} ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    return found
 
 
 def _write_marks(runs_dir: Path, marks: Mapping[str, tuple[int, str]]) -> None:
