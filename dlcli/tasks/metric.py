@@ -105,12 +105,7 @@ class Metric(ABC):
 
 def keywords(metric: Any, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return those arguments that a metric's `update` names."""
-    return (
-        {name: value for name, value in named.items() if name in _parameters(type(metric))} if named else {}
-    )
-
-
-@cache
-def _parameters(kind: type) -> frozenset[str]:
-    update: Any = kind.update  # type: ignore[attr-defined]
-    return frozenset(inspect.signature(update).parameters)
+    if not named:
+        return {}
+    parameters = inspect.signature(metric.update).parameters
+    return {name: value for name, value in named.items() if name in parameters}
