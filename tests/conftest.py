@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import os
 import signal
-import sqlite3
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
+from tests import quick
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,46 +37,22 @@ def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_stores() -> Iterator[None]:
-    """The disk is not waited for, which only a power cut would show."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    from dlcli.tracking import database
-
-    def forget_the_disk(connection: Any, record: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            with suppress(sqlite3.DatabaseError):  # a file of something else: MLflow says so later
-                connection.execute("PRAGMA synchronous = OFF")
-
-    connect = database._connect
-
-    def connected(file: Path, mode: str) -> sqlite3.Connection:
-        connection = connect(file, mode)
-        forget_the_disk(connection, None)
-        return connection
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        patch.setattr(database, "_connect", connected)
-        event.listen(Engine, "connect", forget_the_disk)
+        quick.forget_the_disk(patch)
+        event.listen(Engine, "connect", quick.no_waiting)
         yield
-        event.remove(Engine, "connect", forget_the_disk)
+        event.remove(Engine, "connect", quick.no_waiting)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _coarse_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Plots are drawn with large pixels and without a layout, which take longer than a small training run.
-
-    The tests of the plots themselves draw them as users see them.
-    """
-    if request.path.parent.name == "reports":
-        yield
-        return
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
+    """Each file of tests draws each picture once, and coarsely; tests of the plots draw as users see them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dlcli.reports.style.DPI", 20)
-        patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+        if request.path.parent.name not in ("reports", "sanitize"):
+            quick.draw_coarsely(patch)
         yield
 
 

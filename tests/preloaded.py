@@ -1,10 +1,23 @@
-"""Import what dlcli needs, by running a small sweep. The fork server does it once, for all processes (`forked.py`)."""
+"""Import what dlcli needs, by running a small sweep. The fork server does it once, for all processes (`forked.py`).
+
+They do not wait for the disk, and draw coarsely, as the tests do.
+"""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
 from dlcli.process.quiet import quiet
 from dlcli.runner.sweep import sweep
+from tests.quick import draw_coarsely, forget_the_disk, no_waiting
+
+patch = pytest.MonkeyPatch()
+forget_the_disk(patch)
+draw_coarsely(patch)
+event.listen(Engine, "connect", no_waiting)
 
 with quiet(), TemporaryDirectory() as folder:
     words = [

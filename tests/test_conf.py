@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,13 @@ from dlcli.config.folders import groups, options, shipped_folder
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.config.yaml_file import lines, read
 
-OPTIONS = [f"{group}={option}" for group in groups() for option in options(group)]
+# An option of each group in one composition, as often as the largest group has options: 15 compositions, not 120. An
+# experiment sets keys of the options that it chooses, and is composed alone.
+APART = [{"experiment": option} for option in options("experiment")]
+TOGETHER = [
+    {group: option for group, option in zip(groups(), chosen, strict=True) if option}
+    for chosen in zip_longest(*(() if group == "experiment" else options(group) for group in groups()))
+]
 FILES = [
     *sorted(shipped_folder().rglob("*.yaml")),
     *sorted((Path(__file__).parent.parent / "dlcli" / "templates").rglob("*.yaml")),
@@ -45,14 +52,17 @@ def test_comments_fit_a_terminal(file: Path) -> None:
     assert all(len(line) <= 120 for line in file.read_text().splitlines())
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_option_composes(option: str) -> None:
-    group, name = option.split("=")
-    open_ends = [key for key, value in read(options(group)[name]).items() if value == "???"]
-    found = compose(
-        [option, *(f"{group}.{key}=given" for key in open_ends)], supplied=SUPPLIED, by_data=BY_DATA
-    )
-    assert found.choices[group] == name
+@pytest.mark.parametrize("chosen", [*APART, *TOGETHER], ids=lambda chosen: next(iter(chosen.values())))
+def test_options_compose(chosen: dict[str, str]) -> None:
+    words = [f"{group}={name}" for group, name in chosen.items()]
+    words += [
+        f"{group}.{key}=given"
+        for group, name in chosen.items()
+        for key, value in read(options(group)[name]).items()
+        if value == "???"
+    ]
+    found = compose(words, supplied=SUPPLIED, by_data=BY_DATA)
+    assert {group: found.choices[group] for group in chosen} == chosen
 
 
 def test_the_command_line_chooses_against_a_dataset_s_own_preprocessing() -> None:

@@ -76,6 +76,11 @@ def listed(names: Sequence[str], at_most: int = 8) -> str:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure as PNG and return the path."""
+    _draw(figure, path)
+    return path
+
+
+def _draw(figure: Figure, path: Path) -> None:
     for text in figure.findobj(Text):
         text.set_text(visible(text.get_text()))
     canvas = FigureCanvasAgg(figure)
@@ -85,4 +90,3 @@ def save(figure: Figure, path: Path) -> Path:
         engine.execute(figure)
         figure.set_layout_engine("none")
     canvas.print_png(path, metadata={"Software": "dlcli"})
-    return path
