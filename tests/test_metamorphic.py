@@ -79,6 +79,31 @@ def test_the_names_of_classes_do_not_matter(folder: Path, classified: dlcli.Resu
     assert figures(other) == pytest.approx(figures(classified), rel=1e-9)
 
 
+def test_figures_of_both_classes_do_not_depend_on_which_is_the_positive_one(
+    folder: Path, classified: dlcli.Result
+) -> None:
+    file = changed(folder, "swapped", lambda table: table.assign(kind=table["kind"].replace("up", "above")))
+    other = figures(dlcli.train(words(file, "kind", "model=linear")))
+    alike = ("loss", "log_loss", "accuracy", "balanced_accuracy", "auroc")
+    same = {f"{part}/{name}" for part in ("val", "test") for name in alike}
+    expected = {name: value for name, value in figures(classified).items() if name in same}
+    assert {name: other[name] for name in expected} == pytest.approx(expected, **CLOSE)
+    assert len(expected) == len(same)
+
+
+def test_the_order_of_three_classes_does_not_matter(folder: Path) -> None:
+    def thirds(names: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+        return lambda table: table.assign(
+            kind=[*map(list(names).__getitem__, pd.qcut(table["size"], 3).cat.codes)]
+        )
+
+    one, other = (
+        figures(dlcli.train(words(changed(folder, names, thirds(names)), "kind", "model=linear")))
+        for names in ("abc", "cab")
+    )
+    assert other == pytest.approx(one, **CLOSE)
+
+
 @pytest.mark.parametrize("unit", [1e-3, 1e4])
 def test_the_unit_of_the_target_scales_the_figures(
     folder: Path, regressed: dlcli.Result, unit: float

@@ -41,10 +41,10 @@ class _Program(_Group):
 
     def _answer_habits(self, args: list[str]) -> None:
         """Exit with the line that was meant, if the arguments are those of another tool."""
-        from dlcli.config.habits import COMMANDS, translate_habits
+        from dlcli.config.habits import COMMANDS, FOREIGN_COMMANDS, translate_habits
 
-        command = self.commands.get(args[0]) if args else None
-        if command is None or args[0] not in COMMANDS:
+        command = self.commands.get(FOREIGN_COMMANDS.get(args[0], args[0])) if args else None
+        if command is None or args[0] not in (*COMMANDS, *FOREIGN_COMMANDS):
             return
         options = [option for option in command.params if option.param_type_name == "option"]
         known = {

@@ -18,6 +18,23 @@ from dlcli.errors import Problem
 # Commands that compose a configuration.
 COMMANDS = ("train", "sweep", "check", "show")
 
+# What other tools call the commands.
+FOREIGN_COMMANDS = {
+    "fit": "train",
+    "run": "train",
+    "tune": "sweep",
+    "search": "sweep",
+    "optimize": "sweep",
+    "hpo": "sweep",
+    "test": "eval",
+    "evaluate": "eval",
+    "score": "eval",
+    "validate": "eval",
+    "val": "eval",
+    "infer": "predict",
+    "inference": "predict",
+}
+
 # Names that other tools give to keys; `-` and `_` are the same.
 _KEYS = {
     "epochs": "trainer.max_epochs",
@@ -29,6 +46,7 @@ _KEYS = {
     "max_steps": "trainer.max_steps",
     "devices": "trainer.devices",
     "gpus": "trainer.devices",
+    "trainer.gpus": "trainer.devices",
     "precision": "trainer.precision",
     "accelerator": "trainer.accelerator",
     "grad_clip": "trainer.gradient_clip_val",
@@ -69,7 +87,9 @@ _KEYS = {
 
 _DATA = ("data", "dataset", "data_path", "train_file", "data_file", "file", "input", "csv")
 _METRICS = ("metric", "metrics", "eval_metric", "objective")
-_EXPERIMENTS = ("config", "config_name", "config_file", "cfg")
+_EXPERIMENTS = ("config", "config_name", "config_file", "cfg", "cn")
+_DEVICES = ("device", "cuda_device", "gpu", "gpu_id")
+_WORKERS = ("workers", "num_workers", "dataloader_num_workers", "dataset.num_workers", "data.num_workers")
 
 # Metrics whose lower values are better, for the mode in a line to paste.
 LOWER = frozenset(
@@ -110,23 +130,30 @@ class _Meant:
     command: str
     words: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     target_follows: bool = False
 
 
 def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem | None:
     """Return what to type instead, if the arguments are those of another tool; None if they are dlcli's own.
 
+    For a command of another tool (`fit`) there is always an answer.
+
     Args:
         arguments: of the program, the command first.
         known: the options of the command, and whether each takes a value.
     """
-    if not arguments or arguments[0] not in COMMANDS:
+    if not arguments:
+        return None
+    if arguments[0] in FOREIGN_COMMANDS:
+        return _command(arguments, known)
+    if arguments[0] not in COMMANDS:
         return None
     meant = _Meant(arguments[0])
     left = list(arguments[1:])
     while left:
         word = left.pop(0)
-        understood = _option(word, left, meant, known) if word.startswith("-") else _word(word, meant)
+        understood = _option(word, left, meant, known) if word.startswith("-") else _word(word, left, meant)
         if not understood:
             return None
     if not meant.strange:
@@ -141,8 +168,25 @@ def translate_habits(arguments: Sequence[str], known: Mapping[str, bool]) -> Pro
     is_are = "is no argument" if len(meant.strange) == 1 else "are no arguments"
     return Problem(
         f"{names} {is_are} of dlcli {arguments[0]}",
-        hint=f"Write: {dlcli_line(meant.command, *meant.words)}",
+        hint=" ".join([*meant.notes, f"Write: {dlcli_line(meant.command, *meant.words)}"]),
     )
+
+
+def _command(arguments: Sequence[str], known: Mapping[str, bool]) -> Problem:
+    """Return the command that was meant by that of another tool, with its words as far as they are understood."""
+    name, *words = arguments
+    command = FOREIGN_COMMANDS[name]
+    message = f"{name} is no command of dlcli"
+    if command in COMMANDS:
+        meant = translate_habits([command, *words], known)
+        hint = meant.hint if meant else f"Write: {dlcli_line(command, *words)}"
+        return Problem(message, hint=hint)
+    split = ["--split", "val"] if name in ("val", "validate") else []
+    plain = words[: next((place for place, word in enumerate(words) if word.startswith("-")), len(words))]
+    files = [word for word in plain if _is_data(word)]
+    run = next((word for word in plain if "=" not in word and word not in files), "last")
+    line = dlcli_line(command, run, *(files or ["new.csv"]) if command == "predict" else split)
+    return Problem(message, hint=f"For the newest run or the one that is named: {line}")
 
 
 def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]) -> bool:
@@ -165,21 +209,33 @@ def _option(word: str, left: list[str], meant: _Meant, known: Mapping[str, bool]
         meant.words.insert(0, run)
         meant.strange.append(name)
         return True
-    if not name.startswith("--"):
+    if not name.startswith("--") and name != "-cn":
         return False
     if not equals:
         if not left or left[0].startswith("--"):
             return False
         value = left.pop(0)
-    if not (found := _setting(name[2:], value)):
+    if (found := _noted(name.lstrip("-"), value, meant)) is None:
         return False
     meant.words += found
     meant.strange.append(name)
     return True
 
 
-def _word(word: str, meant: _Meant) -> bool:
-    """Take an override, or a word without a key; return whether it is understood."""
+def _noted(name: str, value: str, meant: _Meant) -> list[str] | None:
+    """Return the overrides for an option or a key of another tool, and add what is to be known; None if unknown."""
+    plain = _plain(name)
+    if plain in _WORKERS:
+        meant.notes.append("Batches are read from memory, without worker processes.")
+        return []
+    found = _setting(name, value)
+    if plain in _EXPERIMENTS and found and (file := Path(value)).suffix in (".yaml", ".yml"):
+        meant.notes.append(f"Settings of a file are an option of experiment, in conf/experiment/{file.name}.")
+    return found or None
+
+
+def _word(word: str, left: list[str], meant: _Meant) -> bool:
+    """Take an override, or a word without a key and perhaps its value; return whether it is understood."""
     key, equals, value = word.partition("=")
     known = groups(())
     if equals and not ("/" in key and key not in known and _is_data(word)):  # a file's name may have a =
@@ -187,7 +243,7 @@ def _word(word: str, meant: _Meant) -> bool:
         if is_group_of_file or (
             key not in known and not key.startswith(("+", "~")) and _is_foreign(key, value)
         ):
-            meant.words += _setting(key, value)
+            meant.words += _noted(key, value, meant) or []
             meant.strange.append(word)
         else:
             meant.words.append(word)
@@ -195,14 +251,17 @@ def _word(word: str, meant: _Meant) -> bool:
     if word.startswith("~"):
         meant.words.append(word)
         return True
-    if _is_data(word):
+    if left and left[0][:1] != "-" and "=" not in left[0] and (found := _noted(word, left[0], meant)):
+        meant.words += found
+        word = f"{word} {left.pop(0)}"
+    elif _is_data(word):
         meant.words += _data(word)
         meant.target_follows = True
     elif meant.target_follows:
         meant.words.append(assignment("dataset.target", word))
         meant.target_follows = False
-    elif found := next((g for g in ("dataset", "model") if word in options(g, ())), None):
-        meant.words.append(f"{found}={word}")
+    elif group := next((g for g in ("dataset", "model") if word in options(g, ())), None):
+        meant.words.append(f"{group}={word}")
     else:
         return False
     meant.strange.append(word)
@@ -211,7 +270,10 @@ def _word(word: str, meant: _Meant) -> bool:
 
 def _is_foreign(key: str, value: str) -> bool:
     """Return whether a key of an override is one of other tools, and none of dlcli."""
-    return "." not in key and _plain(key) not in _OWN and bool(_setting(key, value))
+    plain = _plain(key)
+    if plain in _WORKERS or ("." in key and plain in _KEYS):
+        return True
+    return "." not in key and plain not in _OWN and bool(_setting(key, value))
 
 
 # Keys of dlcli's own that have the same names.
@@ -232,7 +294,12 @@ def _setting(name: str, value: str) -> list[str]:
     if plain in _METRICS:
         return [f"monitor=val/{value}", f"mode={'min' if value in LOWER else 'max'}"]
     if plain in _EXPERIMENTS:
+        file = Path(value)
+        if file.suffix in (".yaml", ".yml"):
+            return [assignment("experiment", file.stem)]
         return [f"experiment={value}"] if value in options("experiment", ()) else []
+    if plain in _DEVICES:
+        return _device(value)
     if plain in ("folds", "n_splits"):
         return ["cv=kfold", f"cv.folds={value}"]
     if plain in _KEYS:
@@ -242,6 +309,15 @@ def _setting(name: str, value: str) -> list[str]:
     if "." in name and name.split(".")[0] in groups(()):  # LightningCLI: --trainer.max_epochs
         return [f"{name}={value}" if _is_value(value) else assignment(name, value)]
     return []
+
+
+def _device(value: str) -> list[str]:
+    """Return the overrides for a device as torch and yolo name it: `cuda:1`, `0`, `cpu`, `mps`."""
+    kind, _, number = value.rpartition(":") if ":" in value or value.isdigit() else (value, "", "")
+    if kind not in ("", "cuda", "gpu", "cpu", "mps") or (number and not number.isdigit()):
+        return []
+    accelerator = {"": "gpu", "cuda": "gpu"}.get(kind, kind)
+    return [f"trainer.accelerator={accelerator}", *([f"trainer.devices=[{number}]"] if number else [])]
 
 
 def _is_value(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""When training ends before its last epoch: the limit of steps, and whether the minimum length is reached."""
+"""When training ends before its last epoch: the limit of steps, the minimum length, and a loss that diverges."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ class StepLimit(Callback):
 def is_ending(trainer: pl.Trainer) -> bool:
     """Return whether something has asked to stop, and `min_epochs` and `min_steps` are reached."""
     return trainer.should_stop and trainer.fit_loop._can_stop_early
+
+
+def advice_on_divergence(trainer: pl.Trainer, rate: float) -> str:
+    """Return what to change after a loss that is not finite; what is set already is left out."""
+    advice = [f"Lower optimizer.lr (it is {rate:g})"]
+    if not trainer.gradient_clip_val:
+        advice.append("clip gradients (trainer.gradient_clip_val=1.0)")
+    if trainer.precision != "32-true":
+        advice.append("train with trainer.precision=32")
+    return f"{', or '.join(advice)}."

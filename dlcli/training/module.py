@@ -14,6 +14,7 @@ from torch import Tensor
 from dlcli.errors import Diverged
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import WeightAverage, measure_batch_norm
+from dlcli.training.ending import advice_on_divergence
 from dlcli.training.epoch_state import all_parts, own_part, random_state, set_random_state
 from dlcli.training.fields import Batch
 from dlcli.training.frozen import FrozenPart
@@ -290,10 +291,7 @@ class TrainingModule(pl.LightningModule):
     def _advice(self) -> str:
         if self._recipe.takes_all_rows:
             return SOLVER_ADVICE
-        return (
-            f"Lower optimizer.lr (it is {self.learning_rate:g}), clip gradients (trainer.gradient_clip_val=1.0), "
-            "or train with trainer.precision=32."
-        )
+        return advice_on_divergence(self.trainer, self.learning_rate)
 
     @property
     def learning_rate(self) -> float:

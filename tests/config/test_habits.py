@@ -70,11 +70,41 @@ def line(*words: str) -> str:
         ("check --n-trials 20 seed=1,2", "sweep sweep.trials=20 seed=1,2 --dry-run"),
         ("train --folds 5", "train cv=kfold cv.folds=5"),
         ("check --seed 3", "check seed=3"),
+        ("train model mlp dataset iris", "train model=mlp dataset=iris"),
+        ("train model mlp --name a", "train model=mlp --name a"),
+        ("train optimizer.lr 0.1", "train optimizer.lr=0.1"),
+        ("train epochs 5", "train trainer.max_epochs=5"),
+        ("train trainer.gpus=1", "train trainer.devices=1"),
+        ("train --device cuda", "train trainer.accelerator=gpu"),
+        ("train device=cuda:1", "train trainer.accelerator=gpu 'trainer.devices=[1]'"),
+        ("train device=0", "train trainer.accelerator=gpu 'trainer.devices=[0]'"),
+        ("train -cn wine_mlp", "train experiment=wine_mlp"),
+        ("fit dataset=iris", "train dataset=iris"),
+        ("fit --epochs 5 model=mlp", "train trainer.max_epochs=5 model=mlp"),
+        ("tune optimizer.lr=0.1,0.2", "sweep optimizer.lr=0.1,0.2"),
     ],
 )
 def test_the_line_does_what_was_meant(typed: str, meant: str) -> None:
     assert line(*typed.split()) == f"dlcli {meant}"
     assert translate_habits(meant.split(), OPTIONS) is None  # it is not answered again
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("train num_workers=4 dataset=iris", "Batches are read from memory, without worker processes. Write: dlcli train dataset=iris"),
+        ("train --config x.yaml", "Settings of a file are an option of experiment, in conf/experiment/x.yaml. Write: dlcli train experiment=x"),
+        ("test", "For the newest run or the one that is named: dlcli eval last"),
+        ("validate wine", "For the newest run or the one that is named: dlcli eval wine --split val"),
+        ("infer wine x.csv", "For the newest run or the one that is named: dlcli predict wine x.csv"),
+        ("infer x.csv --out y.csv", "For the newest run or the one that is named: dlcli predict last x.csv"),
+        ("run", "Write: dlcli train"),
+    ],
+)  # fmt: skip
+def test_what_has_no_equivalent_of_its_own_is_said_with_the_line(typed: str, hint: str) -> None:
+    problem = translate_habits(typed.split(), OPTIONS)
+    assert problem is not None
+    assert problem.hint == hint
 
 
 @pytest.mark.parametrize(

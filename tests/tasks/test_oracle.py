@@ -16,7 +16,11 @@ import dlcli
 from dlcli.tracking.ledger import Ledger
 
 ROWS = 60
-QUICK = ["model=mlp", "model.hidden=4", "trainer.max_epochs=2", "trainer.accelerator=cpu", "tracking.keep=1"]
+QUICK = [
+    "model=mlp", "model.hidden=16", "optimizer.lr=0.02", "trainer.max_epochs=2", "trainer.accelerator=cpu",
+    "tracking.keep=1",
+]  # fmt: skip
+LEVELS = (0.1, 0.5, 0.9)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table["kind"] = np.array(["p", "q", "r"])[random.integers(0, 3, ROWS)]
     for label in range(3):
         table[f"l{label}"] = (x[:, label] + random.normal(size=ROWS) > 0).astype(int)
+    table["rare"] = table["few"].eq("yes").astype(int)
     table["u"] = x @ [1, 2, 3] + random.normal(size=ROWS) + 50
     table["v"] = x @ [3, 2, 1] * 10
     table.to_csv(folder / "t.csv", index=False)
@@ -39,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-TARGETS = ["few", "kind", "l0", "l1", "l2", "u", "v"]
+TARGETS = ["few", "kind", "l0", "l1", "l2", "rare", "u", "v"]
 
 
 def trained(folder: Path, *targets: str, words: tuple[str, ...] = ()) -> dlcli.Result:
@@ -154,16 +159,45 @@ def numbers(table: pd.DataFrame) -> dict[str, float]:
     }
 
 
+def quantiles(table: pd.DataFrame) -> dict[str, float]:
+    targets = [column for column in table if column.startswith("target")]
+    y = table[targets].to_numpy()
+    at = {
+        level: table[[target.replace("target", f"q{level:g}") for target in targets]].to_numpy()
+        for level in LEVELS
+    }
+    low, high = at[LEVELS[0]], at[LEVELS[-1]]
+    return numbers(table) | {
+        "pinball": float(np.mean([sklearn.mean_pinball_loss(y, at[level], alpha=level) for level in LEVELS])),
+        "coverage": float(((low <= y) & (y <= high)).mean()),
+        "interval_width": float((high - low).mean()),
+    }
+
+
+def held_out(result: dlcli.Result) -> pd.DataFrame:
+    """Return the held-out rows of all folds, each of which occurs once."""
+    tables = [pd.read_parquet(Path(fold.run_dir) / "predictions.parquet") for fold in result.folds]
+    rows = pd.concat([table[table["split"] == "test"] for table in tables])
+    assert rows["row"].is_unique
+    return rows
+
+
+def check_pooled(
+    result: dlcli.Result, expected: Callable[[pd.DataFrame], dict[str, float]], skip: tuple[str, ...] = ()
+) -> None:
+    """Compare the figures over all held-out rows with the expected ones."""
+    for name, value in expected(held_out(result)).items():
+        if name not in skip:
+            assert result.metrics[f"cv/{name}_pooled"] == pytest.approx(value, rel=2e-4, abs=2e-6), name
+
+
 def test_folds_of_two_classes_some_of_which_lack_one(folder: Path) -> None:
     result = trained(folder, "few", words=("cv=kfold", "cv.folds=6"))
     undefined = [check(Path(fold.run_dir), binary, ("test",)) for fold in result.folds]
     assert min(undefined) == 0 < max(undefined)  # some folds have a positive row, and some have none
     tables = [pd.read_parquet(Path(fold.run_dir) / "predictions.parquet") for fold in result.folds]
-    held_out = pd.concat([table[table["split"] == "test"] for table in tables])
-    assert sorted(held_out["row"]) == list(range(ROWS))
-    pooled = binary(held_out)
-    for name, value in pooled.items():
-        assert result.metrics[f"cv/{name}_pooled"] == pytest.approx(value, rel=2e-4), name
+    assert len(held_out(result)) == ROWS
+    check_pooled(result, binary)
     for name in ("recall", "auroc", "accuracy"):
         values = [binary(table[table["split"] == "test"])[name] for table in tables]
         there = [value for value in values if not math.isnan(value)]
@@ -179,15 +213,37 @@ def test_folds_of_three_classes_some_of_which_lack_one(folder: Path) -> None:
         table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
         lacking += table.loc[table["split"] == "test", "target"].nunique() < 3
     assert lacking
+    check_pooled(result, multiclass)
 
 
 def test_several_labels(folder: Path) -> None:
     check(trained(folder, "l0", "l1", "l2").run_dir, multilabel, ("val", "test"))
 
 
-@pytest.mark.parametrize("targets", [("u",), ("u", "v")])
-def test_numbers(folder: Path, targets: tuple[str, ...]) -> None:
-    check(trained(folder, *targets).run_dir, numbers, ("val", "test"))
+def test_folds_of_labels_one_of_which_some_folds_lack(folder: Path) -> None:
+    result = trained(folder, "l0", "rare", words=("cv=kfold", "cv.folds=6", "trainer.limit_folds=3"))
+    lacking = 0
+    for fold in result.folds:
+        check(Path(fold.run_dir), multilabel, ("test",))
+        table = pd.read_parquet(Path(fold.run_dir) / "predictions.parquet")
+        lacking += not table.loc[table["split"] == "test", "target(rare)"].any()
+    assert lacking
+    check_pooled(result, multilabel)
+
+
+@pytest.mark.parametrize("targets", [("u",), ("u", "v")], ids="-".join)
+@pytest.mark.parametrize("loss", ["mse", "quantile"])
+def test_numbers(folder: Path, targets: tuple[str, ...], loss: str) -> None:
+    words = (f"task.loss.quantiles=[{','.join(map(str, LEVELS))}]",) if loss == "quantile" else ()
+    result = trained(folder, *targets, words=(f"task/loss={loss}", *words))
+    check(result.run_dir, quantiles if words else numbers, ("val", "test"))
+
+
+def test_folds_of_numbers(folder: Path) -> None:
+    result = trained(folder, "u", "v", words=("cv=kfold", "cv.folds=3"))
+    for fold in result.folds:
+        check(Path(fold.run_dir), numbers, ("test",))
+    check_pooled(result, numbers)
 
 
 def test_forecasts(folder: Path) -> None:
