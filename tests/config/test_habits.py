@@ -36,6 +36,9 @@ HOSTILE = [
 ]
 
 
+NEWEST = "For the newest run or the one that is named: dlcli "
+
+
 def line(*words: str) -> str:
     problem = translate_habits(words, OPTIONS)
     assert problem is not None
@@ -92,12 +95,15 @@ def test_the_line_does_what_was_meant(typed: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "hint"),
     [
-        ("train num_workers=4 dataset=iris", "Batches are read from memory, without worker processes. Write: dlcli train dataset=iris"),
-        ("train --config x.yaml", "Settings of a file are an option of experiment, in conf/experiment/x.yaml. Write: dlcli train experiment=x"),
-        ("test", "For the newest run or the one that is named: dlcli eval last"),
-        ("validate wine", "For the newest run or the one that is named: dlcli eval wine --split val"),
-        ("infer wine x.csv", "For the newest run or the one that is named: dlcli predict wine x.csv"),
-        ("infer x.csv --out y.csv", "For the newest run or the one that is named: dlcli predict last x.csv"),
+        ("train num_workers=4 dataset=iris",
+         "Batches are read from memory, without worker processes. Write: dlcli train dataset=iris"),
+        ("train --config x.yaml",
+         "Settings of a file are an option of experiment, in conf/experiment/x.yaml. "
+         "Write: dlcli train experiment=x"),
+        ("test", f"{NEWEST}eval last"),
+        ("validate wine", f"{NEWEST}eval wine --split val"),
+        ("infer wine x.csv", f"{NEWEST}predict wine x.csv"),
+        ("infer x.csv --out y.csv", f"{NEWEST}predict last x.csv"),
         ("run", "Write: dlcli train"),
     ],
 )  # fmt: skip
