@@ -30,8 +30,9 @@ _CALLS = ("open", "os.rename", "os.remove", "os.mkdir", "os.link", "sqlite3.conn
 
 
 def make_tables_anew() -> None:
-    """A process that was forked knows from its parent what an empty store is; one that was started does not."""
-    schema._empty_store.cache_clear()
+    """Have the store made by MLflow, though an earlier process has kept an empty one."""
+    schema._make_empty_store.cache_clear()
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
 
 
 def die_within(folder: Path, moment: int, number: signal.Signals) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import CorruptRun
+from dlcli.files.kept import state_folder
 from dlcli.files.unfinished import unfinished
 from dlcli.gate.documents import read_json
 from dlcli.tracking.ledger import atomic_write
@@ -100,8 +101,7 @@ def _digest(key: bytes, nonce: str, name: str, content: str | bytes) -> str:
 
 def key_file() -> Path:
     """Return the path of the user's key."""
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "dlcli" / "key"
+    return state_folder() / "key"
 
 
 def _key(*, make: bool = True) -> bytes | None:

@@ -17,7 +17,7 @@ from dlcli.errors import DlcliError, StoreError, first_line
 from dlcli.files.paths import resolved
 from dlcli.sanitize.redact import MASK, redact
 from dlcli.tracking.damage import JOURNALS, sqlite_problem
-from dlcli.tracking.database import ensure, is_ready
+from dlcli.tracking.database import ensure, is_ready, needs_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -174,11 +174,15 @@ def connect(uri: str, tell: Callable[[str], None] = _log.warning) -> MlflowClien
 
 
 def prepare(uri: str, tell: Callable[[str], None] = _log.warning) -> None:
-    """Create or repair a SQLite store if necessary, for which MLflow is imported. Other stores are not contacted."""
+    """Create or repair a SQLite store if necessary; MLflow is imported unless an earlier command has kept an empty one.
+
+    Other stores are not contacted.
+    """
     if file := sqlite_file(uri):
         with store_errors(uri):
             if not is_ready(file):
-                load_mlflow(uri)
+                if needs_mlflow(file):
+                    load_mlflow(uri)
                 ensure(file, tell)
             forget_connections(uri)
 

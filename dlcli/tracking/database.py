@@ -119,6 +119,11 @@ def is_ready(file: Path) -> bool:
         return schema.is_known_complete(connection)
 
 
+def needs_mlflow(file: Path) -> bool:
+    """Return whether `ensure` imports MLflow for a file that is not ready."""
+    return not (_is_absent(file) and schema.is_fresh_kept())
+
+
 def _is_absent(file: Path) -> bool:
     if file.is_dir():
         hint = f"Move it away: {move_away(file)}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.errors import first_line
+from dlcli.files.kept import kept, read_kept
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -173,9 +174,23 @@ def upgrade_copy(old: Path, file: Path) -> None:
         note_complete(copy)
 
 
-@functools.cache
+def is_fresh_kept() -> bool:
+    """Return whether `make_fresh` needs no MLflow, since an earlier command has kept an empty store."""
+    return read_kept(_kept_name()) is not None
+
+
+def _kept_name() -> str:
+    return f"store-of-mlflow-{_mlflow_version()}"
+
+
 def _empty_store() -> bytes:
-    """Return an empty store. It is created in memory, since MLflow needs seventy migrations, which are slow on disk."""
+    """Return an empty store. MLflow needs seconds for its seventy migrations, so that it is kept for later commands."""
+    return kept(_kept_name(), _make_empty_store)
+
+
+@functools.cache
+def _make_empty_store() -> bytes:
+    """Return a new empty store, created in memory, since the migrations are slow on disk."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)

@@ -1,0 +1,53 @@
+"""Files that dlcli computes once for its user and keeps in the user's state folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from dlcli.files.regular import read_regular
+from dlcli.files.unfinished import unfinished
+
+_MAX_BYTES = 64 << 20
+
+
+def state_folder() -> Path:
+    """Return the folder of what dlcli keeps for its user: below XDG_STATE_HOME, by default `~/.local/state`."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "dlcli"
+
+
+def read_kept(name: str) -> bytes | None:
+    """Return the content that is kept under a name; None if there is none, or if its file is damaged."""
+    for file in state_folder().glob(f"{name}-*"):
+        with suppress(OSError):
+            content = read_regular(file, _MAX_BYTES)
+            if file.name == _file_name(name, content):
+                return content
+    return None
+
+
+def kept(name: str, make: Callable[[], bytes]) -> bytes:
+    """Return the content that is kept under a name; `make` computes it if there is none."""
+    found = read_kept(name)
+    if found is not None:
+        return found
+    content = make()
+    # It is computed again next time if it cannot be kept, such as on a full disk.
+    with suppress(OSError):
+        folder = state_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for damaged in folder.glob(f"{name}-*"):
+            damaged.unlink()
+        target = folder / _file_name(name, content)
+        with unfinished(target) as partial:
+            partial.write_bytes(content)
+            partial.replace(target)
+    return content
+
+
+def _file_name(name: str, content: bytes) -> str:
+    return f"{name}-{hashlib.sha256(content).hexdigest()}"
