@@ -89,7 +89,7 @@ def _ranks(config: Mapping[str, Any], trainer: pl.Trainer) -> Iterator[Problem]:
             "trainer.num_nodes",
             "Start the same command on each machine with torchrun or srun.",
         )
-    if config["executor"].get("jobs", 1) > 1:
+    if config["executor"].get("jobs", 1) not in (1, "auto"):
         yield Problem(
             "parallel jobs share the devices, so one job cannot use several of them",
             "executor.jobs",

@@ -33,15 +33,17 @@ def resume(
     `trainer.max_epochs` extends a finished run, a larger `--trials` a finished sweep.
     """
     with session(json, supervised=True) as terminal:
+        from dlcli.executors.early import warm_early
         from dlcli.terminal.waiting import Waiting
 
+        flags = {"executor.jobs": jobs, "sweep.trials": trials}
+        asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+        warm_early(asked)
         with Waiting(terminal, "loading libraries"):
             from dlcli.resumption import NOTHING_LEFT
             from dlcli.runner import resume as runner
         from dlcli.terminal.progress import Progress
 
-        flags = {"executor.jobs": jobs, "sweep.trials": trials}
-        asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         with Progress(terminal, "dlcli resume") as listen:
             result = runner.resume(run, asked, conf_dir or (), runs_dir, listen, trust=trust)
         if NOTHING_LEFT in result.messages and not json:

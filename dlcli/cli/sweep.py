@@ -40,11 +40,8 @@ def sweep(
     """
     with session(json, supervised=True) as terminal:
         from dlcli.config.pasted import quoted
+        from dlcli.executors.early import warm_early
         from dlcli.terminal.waiting import Waiting
-
-        with Waiting(terminal, "loading libraries"):
-            from dlcli.runner import sweep as runner
-        from dlcli.terminal.progress import Progress
 
         flags = {
             "sweep.trials": trials,
@@ -53,6 +50,12 @@ def sweep(
             "run_name": quoted(name) if name is not None else None,
         }
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+        if not dry_run:
+            warm_early(asked)
+        with Waiting(terminal, "loading libraries"):
+            from dlcli.runner import sweep as runner
+        from dlcli.terminal.progress import Progress
+
         if dry_run:
             _tell(terminal, runner.estimate(asked, conf_dir or (), runs_dir, terminal.sentence), json)
             return

@@ -38,6 +38,7 @@ def train(
     with session(json, supervised=True) as terminal:
         from dlcli.config.misspelt import refuse_misspelt
         from dlcli.config.pasted import quoted
+        from dlcli.executors.early import warm_early
 
         flags = {
             "executor.jobs": jobs,
@@ -47,6 +48,7 @@ def train(
         asked = [*(overrides or ()), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
         if like is None:  # otherwise the recorded words decide which keys exist
             refuse_misspelt(asked, conf_dir or ())  # before the imports below, which take seconds
+        warm_early(asked)
 
         from dlcli.terminal.waiting import Waiting
 

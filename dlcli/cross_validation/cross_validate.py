@@ -21,6 +21,7 @@ from dlcli.datasets.notices import of_runs, sentences
 from dlcli.errors import DataError
 from dlcli.events import JobsPlanned, Listener
 from dlcli.executors.base import execute
+from dlcli.executors.local import jobs_at_once
 from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
@@ -90,7 +91,11 @@ def cross_validate(
         pending = [i for i, place in enumerate(places) if not children.is_done(place, configs[i])]
         for i in pending:
             children.configure(places[i], configs[i])
-        listen(JobsPlanned([places[i] for i in pending], config["executor"]["jobs"]))
+        listen(
+            JobsPlanned(
+                [places[i] for i in pending], jobs_at_once(config, len(pending), len(estimation.data))
+            )
+        )
         jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
         execute(jobs, config, estimation.data, listen)
         results = tuple(

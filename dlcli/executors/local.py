@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt
 
@@ -17,6 +17,7 @@ from dlcli.distributed.launcher import is_launched
 from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
 from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.executors.workers import Workers
+from dlcli.inference.evaluate import choose_device
 from dlcli.job import Job, run_job
 from dlcli.process.cores import cores, share
 from dlcli.process.supervision import is_supervised, limited
@@ -27,18 +28,22 @@ if TYPE_CHECKING:
     from dlcli.executors.base import Executor
 
 
+# Steps from which `auto` runs jobs in parallel. They take at least five seconds, even of the smallest network.
+_MANY_STEPS = 20_000
+
+
 @dataclass(frozen=True)
 class Local:
     """Configuration section `executor` for this machine.
 
     Args:
-        jobs: number of jobs that run at the same time.
+        jobs: number of jobs that run at the same time, or `auto` (`jobs_at_once`).
         recycle: number of jobs after which a worker process is replaced.
         job_timeout: time after which a job is ended and counts as failed: seconds, or text such as 30m, 2h.
         silence: time after which an unresponsive worker process is replaced; None waits without limit.
     """
 
-    jobs: Annotated[int, Ge(1)] = 1
+    jobs: Annotated[int, Ge(1)] | Literal["auto"] = 1
     recycle: Annotated[int, Ge(1)] = 20
     job_timeout: Annotated[float, Gt(0)] | str | None = None
     silence: Annotated[float, Gt(0)] | str | None = "10m"
@@ -59,15 +64,36 @@ class Local:
             jobs: number of jobs to expect.
             apart: whether the caller needs to end jobs from outside.
         """
-
-        side_by_side = min(self.jobs, jobs)
+        at_once = jobs_at_once(config, jobs, len(data))
         limits = Limits.of(config)
         # The parent process of a command can end its only job; in a notebook there is no such process.
         apart = apart or (limits.any_of_time and jobs > 1) or (limits.job is not None and not is_supervised())
-        if is_launched() or (side_by_side <= 1 and not apart):
+        if is_launched() or (at_once <= 1 and not apart):
             return InProcess()
-        places = share_out(side_by_side, config["trainer"]["accelerator"])
+        places = share_out(at_once, config["trainer"]["accelerator"])
         return Workers(places, self.recycle, config, data)
+
+
+def jobs_at_once(config: Mapping[str, Any], jobs: int, rows: int) -> int:
+    """Return how many of `jobs` jobs of a configuration, on a dataset of `rows` rows, run at the same time.
+
+    `auto` leaves accelerators to one job, and takes one core for each job if that saves more time than the worker
+    processes need for their imports. Results do not depend on it, but for the rounding of other numbers of threads.
+    """
+    asked = config["executor"].get("jobs", 1)
+    if asked != "auto":
+        return min(asked, jobs)
+    trainer = config["trainer"]
+    is_on_cpu = choose_device(trainer["accelerator"]).type == "cpu" and trainer["devices"] in (1, "1", "auto")
+    return min(share(), jobs) if is_on_cpu and jobs * _steps(config, rows) >= _MANY_STEPS else 1
+
+
+def _steps(config: Mapping[str, Any], rows: int) -> int:
+    """Return about how many steps a job takes: it may stop early, and some rows are held out."""
+    batch, epochs = config["dataset"].get("batch_size"), config["trainer"].get("max_epochs")
+    if not isinstance(batch, int) or not isinstance(epochs, int) or batch < 1:
+        return 0
+    return max(epochs, 0) * -(-rows // batch)
 
 
 class InProcess:

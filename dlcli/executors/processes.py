@@ -37,24 +37,31 @@ class NoWorkerError(Exception):
 class Processes:
     """Starts worker processes.
 
-    Args:
-        data_fd: file descriptor of the rows (`dlcli.datasets.shared_memory`).
-        environment: environment variables that the template has in addition to the driver's, such as numbers of
-            threads: libraries read them when they are loaded.
-        targets: `_target_`s of dlcli's own in the jobs' configuration, which the template imports in advance. User
-            code is not imported: it might compute or start threads on import.
+    The template imports libraries from `warm` on, but no user code: that might compute or start threads on import.
     """
 
-    def __init__(self, data_fd: int, environment: Mapping[str, str], targets: Sequence[str]) -> None:
-        self._data_fd = data_fd
-        self._environment = environment
-        self._targets = targets
+    def __init__(self) -> None:
+        self._data_fd = -1
+        self._targets: Sequence[str] = ()
         # The kernel kills a template when the thread that started it ends, so one thread lives as long as the pool. It
         # also sends all requests, which serialises them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dlcli-template")
         self._lock = threading.Lock()
         self._is_stopped = False
         self._template: _Template | None = None
+
+    def warm(self) -> None:
+        """Start a template, without waiting for it."""
+        self._thread.submit(self._living_template)
+
+    def share(self, data_fd: int, targets: Sequence[str]) -> None:
+        """Set what workers are started with; call it before `start`.
+
+        Args:
+            data_fd: file descriptor of the rows (`dlcli.datasets.shared_memory`).
+            targets: `_target_`s of dlcli's own in the jobs' configuration.
+        """
+        self._data_fd, self._targets = data_fd, targets
 
     def start(self, place: Mapping[str, str]) -> Process:
         """Start a worker with the environment variables in `place`.
@@ -84,13 +91,18 @@ class Processes:
             self._template.close()
         self._thread.shutdown()
 
-    def _start(self, place: Mapping[str, str]) -> Process:
+    def _living_template(self) -> _Template:
         with self._lock:
             if self._is_stopped:
                 raise NoWorkerError("SIGKILL")
             if self._template is None or self._template.is_gone:
-                self._template = _Template(self._data_fd, self._environment, self._targets)
-        template = self._template
+                self._template = _Template()
+            return self._template
+
+    def _start(self, place: Mapping[str, str]) -> Process:
+        template = self._living_template()
+        if not template.has_rows:
+            template.take_rows(self._data_fd, self._targets)
         (theirs, jobs), (messages, ours) = os.pipe(), os.pipe()
         try:
             pid = template.start(place, theirs, ours)
@@ -197,27 +209,44 @@ class Process:
 class _Template:
     """A template process."""
 
-    def __init__(self, data_fd: int, environment: Mapping[str, str], targets: Sequence[str]) -> None:
+    def __init__(self) -> None:
         self._requests, theirs = Pipe()
-        fds = (data_fd, theirs.fileno())
-        arguments = [*map(str, (os.getpid(), *fds)), *targets]
+        arguments = map(str, (os.getpid(), theirs.fileno()))
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "dlcli.executors.template", *arguments],
-            env={**os.environ, **environment, **ONE_THREAD, "PYTHONPATH": path},
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=fds,
+            pass_fds=[theirs.fileno()],
             # Ctrl-C must reach the driver only, which then signals its workers once.
             start_new_session=True,
         )
         theirs.close()
-        self.has_answered = False
+        self.has_answered = self.has_rows = False
 
     @property
     def is_gone(self) -> bool:
         """Whether the process has ended."""
         return self._process.poll() is not None
+
+    def warm(self) -> None:
+        """Start a template, without waiting for it."""
+        self._thread.submit(self._living_template)
+
+    def share(self, data_fd: int, targets: Sequence[str]) -> None:
+        """Set what workers are started with; call it before `start`.
+
+        Args:
+            data_fd: file descriptor of the rows (`dlcli.datasets.shared_memory`).
+            targets: `_target_`s of dlcli's own in the jobs' configuration.
+        """
+        self._data_fd, self._targets = data_fd, targets
+
+    def take_rows(self, data_fd: int, targets: Sequence[str]) -> None:
+        """Give it the rows, and what to import for the jobs; raises NoWorkerError."""
+        self._ask({"targets": list(targets), "environment": dict(os.environ)}, data_fd)
+        self.has_rows = True
 
     def start(self, place: Mapping[str, str], *pipes: int) -> int:
         """Fork a worker and return its process ID; raises NoWorkerError."""

@@ -1,10 +1,13 @@
 """The template of a pool's workers: a process that imports what a job needs, maps the rows, and forks workers.
 
-The template itself computes nothing. Imports are thus paid once, and workers share the memory that they take.
+The template itself computes nothing. Imports are thus paid once, and workers share the memory that they take. A command
+starts it before its own imports, so that both import side by side.
 
-`python -m dlcli.executors.template DRIVER_PID DATA_FD REQUESTS_FD TARGETS...`. The driver sends one request at a time
-and waits for the answer:
+`python -m dlcli.executors.template DRIVER_PID REQUESTS_FD`. The driver sends one request at a time and waits for the
+answer:
 
+- `{"targets": TARGETS, "environment": ENVIRONMENT}`, sent with the file descriptor of the rows, takes the driver's
+  environment, which may have changed since, imports what the jobs name, and maps the rows. The answer is `{}`.
 - `{"place": ENVIRONMENT}`, sent with the worker's ends of two pipes, forks a worker. The answer is `{"pid": N}`, or
   `{"error": TEXT}`.
 - `{"ended": PID}` asks for a worker's exit code. The answer is `{"code": N}` (negative for a signal), or `{}` while the
@@ -42,7 +45,7 @@ _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 # Keeps libraries from starting threads on import, since a template must have a single thread to fork safely. `_settle`
 # restores the workers' threads, except pyarrow's background thread for an allocator that it does not use.
-ONE_THREAD = {_BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", _BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 # Heavy modules that `run_job` imports late; a test reports missing ones.
 _NEEDED = (
@@ -69,12 +72,12 @@ def main() -> None:
     """Answer requests until the driver closes the pipe."""
     # If a supervisor or a shell's `trap '' CHLD` has set SIGCHLD to be ignored, the kernel would discard exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    driver, data_fd, requests_fd = map(int, sys.argv[1:4])
+    driver, requests_fd = map(int, sys.argv[1:3])
     die_with(driver)
     present_process()
     # Output of libraries and users' models goes to the driver's stderr.
     os.dup2(2, 1)
-    _end_after(lambda: _answer(data_fd, Connection(requests_fd), sys.argv[4:]))
+    _end_after(lambda: _answer(Connection(requests_fd)))
 
 
 def _end_after(do: Callable[[], None]) -> NoReturn:
@@ -89,30 +92,43 @@ def _end_after(do: Callable[[], None]) -> NoReturn:
         os._exit(status)
 
 
-def _answer(data_fd: int, requests: Connection, targets: Sequence[str]) -> None:
+def _answer(requests: Connection) -> None:
     with quiet():
         # Elsewhere forks are not safe and workers start from scratch, so imports in this process would be of no use.
-        data = _warm_up(data_fd, targets) if sys.platform == "linux" else None
+        can_fork = sys.platform == "linux"
+        if can_fork:
+            _warm_up()
+        data, data_fd = None, -1
         with contextlib.suppress(EOFError):
             while True:
                 request = json.loads(requests.recv_bytes())
-                if "place" in request:
+                answer: dict[str, Any] = {}
+                if "targets" in request:
+                    data_fd = recv_handle(requests)
+                    os.environ.clear()
+                    os.environ.update(request["environment"] | ONE_THREAD)
+                    data = _take_rows(data_fd, request["targets"]) if can_fork else None
+                elif "place" in request:
                     answer = _start(request["place"], data, data_fd, requests)
                 else:
                     answer = _ending(request["ended"])
                 requests.send_bytes(json.dumps(answer).encode())
 
 
-def _warm_up(data_fd: int, targets: Sequence[str]) -> Data | None:
-    """Import what a job needs, and return the rows; None if forks would not be safe."""
+def _warm_up() -> None:
+    """Import what every job needs."""
+    gc.disable()
+    for module in _NEEDED:
+        importlib.import_module(module)
+
+
+def _take_rows(data_fd: int, targets: Sequence[str]) -> Data | None:
+    """Import what the jobs name, and return the rows; None if forks would not be safe."""
     # Imported late, since it loads numpy, and the process must be bound to its driver before that.
     from dlcli.datasets.shared_memory import read_shared
 
-    gc.disable()
     if store := os.environ.get(URI_VARIABLE):
         load_mlflow(store)
-    for module in _NEEDED:
-        importlib.import_module(module)
     for target in targets:
         locate(target)
     data = read_shared(data_fd)
@@ -189,11 +205,13 @@ def _start_from_scratch(template: int, data_fd: int, pipes: tuple[int, int]) -> 
 
 
 def _settle() -> None:
-    """Give a forked worker its own number of BLAS threads and its own random state."""
+    """Give a forked worker its own number of threads and its own random state."""
     import numpy as np
+    import torch
     from threadpoolctl import threadpool_limits
 
     np.random.seed()
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     threadpool_limits(int(os.environ[_BLAS_THREADS]), user_api="blas")
 
 

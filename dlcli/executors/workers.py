@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from dlcli.datasets.shared_memory import SharedData
-from dlcli.executors.processes import Processes
+from dlcli.executors.early import take_processes
 from dlcli.executors.slot import QueuedJob, Slot
 from dlcli.gate.gate import targets
 
@@ -71,7 +71,8 @@ class Workers:
 
         own = [target for target in targets(self._config) if target.startswith("dlcli.")]
         self._shared = SharedData(self._data, Path(self._config["runs_dir"]))
-        self._processes = Processes(self._shared.fd, self._places[0], own)
+        self._processes = take_processes()
+        self._processes.share(self._shared.fd, own)
         return self
 
     def __exit__(

@@ -72,7 +72,9 @@ class SweepPlan:
     @property
     def slots(self) -> int:
         """The number of trials that run at the same time."""
-        return min(self.config["executor"]["jobs"], max(1, self.total))
+        jobs = self.config["executor"]["jobs"]
+        # Which points a sampler chooses depends on the results that it has.
+        return 1 if jobs == "auto" else min(jobs, max(1, self.total))
 
     @property
     def kept(self) -> int:

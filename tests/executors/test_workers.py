@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.reduction import send_handle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from dlcli.datasets.data import Data
 from dlcli.datasets.shared_memory import SharedData, read_shared
 from dlcli.errors import Diverged, Problem, describe_error, restore_error
 from dlcli.executors import template
-from dlcli.executors.local import share_out
+from dlcli.executors.local import jobs_at_once, share_out
 from dlcli.executors.processes import NoWorkerError, Processes
 from dlcli.process.cores import cores
 from dlcli.result import Result
@@ -116,7 +117,6 @@ def test_debugging_says_why_workers_are_not_forked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     shared = SharedData(iris(), tmp_path)
-    monkeypatch.setattr(template, "_NEEDED", ())
     monkeypatch.setattr("gc.freeze", lambda: None)
     release = threading.Event()
     thread = threading.Thread(target=release.wait)
@@ -124,7 +124,7 @@ def test_debugging_says_why_workers_are_not_forked(
     try:
         for wish, told in ("0", 0), ("1", 1):
             monkeypatch.setenv("DLCLI_DEBUG", wish)
-            assert template._warm_up(shared.fd, []) is None
+            assert template._take_rows(shared.fd, []) is None
             assert (
                 capsys.readouterr().err.count("instead of forked, which takes seconds: a library has started")
                 == told
@@ -266,11 +266,33 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
     assert late.isdisjoint(template._NEEDED)
 
 
+@pytest.mark.parametrize(
+    ("jobs", "changes", "expected"),
+    [
+        (3, {}, 3),
+        ("auto", {}, 2),
+        ("auto", {"trainer": {"accelerator": "cpu", "devices": 2, "max_epochs": 20}}, 1),
+        ("auto", {"dataset": {"batch_size": 320}}, 1),
+        ("auto", {"dataset": {"batch_size": "full"}}, 1),
+        ("auto", {"trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": -1}}, 1),
+    ],
+    ids=["asked", "many steps", "two devices", "few steps", "batches unknown", "epochs unknown"],
+)
+def test_many_steps_on_the_cpu_take_all_cores(
+    monkeypatch: pytest.MonkeyPatch, jobs: int | str, changes: dict[str, Any], expected: int
+) -> None:
+    monkeypatch.setattr("dlcli.executors.local.share", lambda: 2)
+    trainer = {"accelerator": "cpu", "devices": 1, "max_epochs": 20}
+    config = {"executor": {"jobs": jobs}, "trainer": trainer, "dataset": {"batch_size": 32}, **changes}
+    assert jobs_at_once(config, 4, 10_000) == expected
+
+
 @pytest.mark.slow
 def test_a_template_that_is_killed_is_replaced(tmp_path: Path) -> None:
     shared = SharedData(iris(), tmp_path)
     place = share_out(1, "cpu")[0]
-    processes = Processes(shared.fd, place, [])
+    processes = Processes()
+    processes.share(shared.fd, [])
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as a supervisor may set it
     try:
         killed = processes.start(place)
