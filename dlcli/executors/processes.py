@@ -230,24 +230,6 @@ class _Template:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
-    def warm(self) -> None:
-        """Start a template, without waiting for it."""
-        self._thread.submit(self._living_template)
-
-    def share(self, data_fd: int, targets: Sequence[str]) -> None:
-        """Set what workers are started with; call it before `start`.
-
-        Args:
-            data_fd: file descriptor of the rows (`dlcli.datasets.shared_memory`).
-            targets: `_target_`s of dlcli's own in the jobs' configuration.
-        """
-        self._data_fd, self._targets = data_fd, targets
-
-    def take_rows(self, data_fd: int, targets: Sequence[str]) -> None:
-        """Give it the rows, and what to import for the jobs; raises NoWorkerError."""
-        self._ask({"targets": list(targets), "environment": dict(os.environ)}, data_fd)
-        self.has_rows = True
-
     def start(self, place: Mapping[str, str], *pipes: int) -> int:
         """Fork a worker and return its process ID; raises NoWorkerError."""
         answer = self._ask({"place": dict(place)}, *pipes)
