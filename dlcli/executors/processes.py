@@ -230,6 +230,11 @@ class _Template:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
+    def take_rows(self, data_fd: int, targets: Sequence[str]) -> None:
+        """Give it the rows, and what to import for the jobs; raises NoWorkerError."""
+        self._ask({"targets": list(targets), "environment": dict(os.environ)}, data_fd)
+        self.has_rows = True
+
     def start(self, place: Mapping[str, str], *pipes: int) -> int:
         """Fork a worker and return its process ID; raises NoWorkerError."""
         answer = self._ask({"place": dict(place)}, *pipes)
