@@ -20,6 +20,7 @@ LAYERS = (
     ("completion",),
     ("cli", "api"),
     ("terminal", "runner", "templates"),
+    ("serving",),
     ("comparison", "prediction", "exporting", "resumption", "sweeps"),
     ("experiment", "cross_validation"),
     ("executors", "job", "checks", "assembly", "runs"),
@@ -238,7 +239,7 @@ def defined(kinds: tuple[type[ast.stmt], ...]) -> dict[str, set[str]]:
 def test_a_public_name_has_one_meaning() -> None:
     """A command's name is also that of its function in the runner and in the Python API."""
     found = defined((ast.ClassDef, ast.FunctionDef))
-    for command in {*dlcli.__all__, "reproduce", "ui"}:
+    for command in {*dlcli.__all__, "reproduce", "serve", "ui"}:
         found[command] -= {
             f"cli/{command}.py",
             f"runner/{command}.py",

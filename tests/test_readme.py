@@ -89,6 +89,9 @@ def test_a_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyP
     words = shlex.split(command)[1:]
     if words == ["ui"]:
         pytest.skip("a server: tests/cli/test_ui.py")
+    if words[0] == "serve":  # until a signal: tests/serving
+        monkeypatch.setattr("dlcli.runner.serve.serve_until_stopped", lambda service, socket, ready: ready())
+        Path("token").write_text("0123456789abcdef")
     if (reads_data(words) or made_from_data(words)) and not Path("data").is_dir():
         pytest.skip("needs the folder shared/data beside the checkout")
     if words[0] == "resume" and "--trials" not in words:

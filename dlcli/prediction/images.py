@@ -53,6 +53,7 @@ def read_images(
     model: SavedModel,
     settings: ImageSettings,
     report: Callable[[Notice], None],
+    images: Sequence[Stored] = (),
 ) -> Iterator[NewRows]:
     """Yield images with the names of their files, in size, channels and depth as in training.
 
@@ -61,13 +62,14 @@ def read_images(
         model: The model.
         settings: How the images are read.
         report: Receives what was left out or converted.
+        images: Images in memory, which are read in the place of files.
 
     Raises:
         DataError: A file cannot be read.
     """
     channels, height, width = model.input_shape
-    entries: list[Stored] = []
-    for file in files:
+    entries: list[Stored] = list(images)
+    for file in () if images else files:
         own, notices = _entries(file, settings.image)
         entries += own
         for notice in notices:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,25 +14,17 @@ import pandas as pd
 import pyarrow as pa
 
 from dlcli.datasets.notices import Notice
-from dlcli.datasets.tables.format_options import CellOptions
 from dlcli.datasets.tables.pieces import STDIN
 from dlcli.errors import DataError, InputError
 from dlcli.events import Listener, Note, RowsPredicted, Warned, ignore
 from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
-from dlcli.prediction.images import ImageSettings, read_images
-from dlcli.prediction.new_rows import NewRows, placed
+from dlcli.prediction.new_rows import placed
 from dlcli.prediction.output import Write
-from dlcli.prediction.sequences import StepSettings, read_sequences, read_series
-from dlcli.prediction.settings import files_and_settings, read_settings
-from dlcli.prediction.tables import read_tables
-from dlcli.prediction.texts import TextSettings, read_texts
-from dlcli.preprocessing.sequences import Sequences
-from dlcli.preprocessing.series import Series
+from dlcli.prediction.reading import Given, Keep, RowReader
+from dlcli.prediction.settings import files_and_settings
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors
-
-Keep = Sequence[str] | Literal["all"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,8 @@ def predict_rows(
         notices.append(notice)
         listen(Warned(notice.text) if notice.warns else Note(notice.text))
 
-    for new in _read(opened, model, data, report):
+    reader = RowReader(opened, model, data.settings)
+    for new in reader.read(Given(data.files), report, data.keep):
         with placed(new.file), model_errors(opened.folder):
             predictions = model.predict(new.rows, place, counts, are_read=True)
         _refuse_namesakes(new.labels.column_names, predictions)
@@ -138,38 +130,6 @@ def predict_rows(
     for notice in model.notices(counts):
         report(notice)
     return lines, notices
-
-
-def _read(
-    opened: OpenedRun, model: SavedModel, data: NewData, report: Callable[[Notice], None]
-) -> Iterator[NewRows]:
-    """Yield the rows of the files with the reader for the run's kind of data."""
-    files, preprocessing = data.files, model.preprocessing
-    read = partial(read_settings, recorded=opened.config["dataset"], overrides=data.settings)
-    keep = None if data.keep == "all" else data.keep
-    if model.kind == "table":
-        return read_tables(files, model.columns, keep, read(CellOptions), report)
-    if model.kind == "tokens":
-        column = getattr(preprocessing, "column_", "") or None
-        return read_texts(files, keep, read(TextSettings, text=column), report)
-    if data.keep:
-        raise InputError("columns can be kept only from tables and texts", "--keep", "Remove the option.")
-    if model.kind == "image":
-        # Runs of earlier versions took the colours of transparent pixels.
-        background = "ignore" if model.image_kinds is None else "white"
-        return read_images(files, model, read(ImageSettings, background=background), report)
-    if isinstance(preprocessing, Series):
-        return read_series(
-            files, preprocessing, model.columns, read(StepSettings, id=preprocessing.id_ or None), report
-        )
-    if isinstance(preprocessing, Sequences):
-        settings = read(StepSettings, id=preprocessing.id_, time=preprocessing.time_)
-        return read_sequences(files, preprocessing, model.columns, settings)
-    raise InputError(
-        f"{type(preprocessing).__name__} is not part of dlcli: files of such rows cannot be read",
-        str(opened.folder),
-        "Predict from Python: dlcli.load_run(RUN).predict(rows).",
-    )
 
 
 def _refuse_namesakes(labels: Sequence[str], predictions: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,15 +50,21 @@ class StepSettings(CellOptions):
 
 
 def read_sequences(
-    files: Sequence[Path], preprocessing: Sequences, columns: Columns | None, settings: StepSettings
+    files: Sequence[Path],
+    preprocessing: Sequences,
+    columns: Columns | None,
+    settings: StepSettings,
+    stream: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     """Yield the sequences of each file with their IDs, or with row numbers if there is no column of IDs.
+
+    `stream` is the content of the only file, if it is in memory.
 
     Raises:
         DataError: A column or a value is missing, or a value is not a number.
     """
     for file in files:
-        source = _read(file, preprocessing.columns_, columns, settings)
+        source = _read(file, preprocessing.columns_, columns, settings, stream)
         for name in preprocessing.columns_:
             check_no_missing(source, name, _FILL)
         labels: dict[str, Any] = {"row": [0]}
@@ -76,10 +83,12 @@ def read_series(
     columns: Columns | None,
     settings: StepSettings,
     report: Callable[[Notice], None],
+    stream: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     """Yield the series of each file, labelled with their names, if they have any, and the times of the forecast.
 
-    Series that are too short for a forecast are reported and left out, if there are others.
+    Series that are too short for a forecast are reported and left out, if there are others. `stream` is the content of
+    the only file, if it is in memory.
 
     Raises:
         DataError: A column or a value is missing, a value is not a number, or the times are not equally spaced.
@@ -90,7 +99,7 @@ def read_series(
         hint = "Put each series in a separate file."
         raise ConfigError("the model was trained on a single series, without an ID", "dataset.id", hint)
     for file in files:
-        source = _read(file, preprocessing.columns_, columns, settings)
+        source = _read(file, preprocessing.columns_, columns, settings, stream)
         time = settings.time or _dates(source, id)
         times = read_times(source.frame[time], partial(source.place, column=time)) if time else None
         if id is not None:
@@ -121,10 +130,20 @@ def read_series(
         yield NewRows(file, rows, dated(labels_of(files, file, **labels)))
 
 
-def _read(file: Path, values: Sequence[str], columns: Columns | None, settings: StepSettings) -> Source:
+def _read(
+    file: Path,
+    values: Sequence[str],
+    columns: Columns | None,
+    settings: StepSettings,
+    stream: io.BufferedReader | None,
+) -> Source:
     """Read all rows of a file by the model's columns; those of times and ids may have other names than in training."""
     (piece,) = read_pieces(
-        file, ColumnSelection([*values, *filter(None, [settings.id])], others=True), settings, rows=None
+        file,
+        ColumnSelection([*values, *filter(None, [settings.id])], others=True),
+        settings,
+        rows=None,
+        stream=stream,
     )
     raw = piece.raw
     raw.origin.require([settings.time] if settings.time else [], "dataset.time")

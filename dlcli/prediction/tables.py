@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def read_tables(
     keep: Sequence[str] | None,
     options: CellOptions,
     report: Callable[[Notice], None],
+    stream: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     """Yield rows with their numbers, counted from 0 in each file, and the kept columns (all if `keep` is None).
 
@@ -34,6 +36,7 @@ def read_tables(
         keep: columns that are kept for the output.
         options: format of the files.
         report: receives, after the last row, the notice on categories that training did not see.
+        stream: the content of the only file, if it is in memory.
 
     Raises:
         DataError: A column is missing, or a value does not have the kind of its column.
@@ -43,7 +46,7 @@ def read_tables(
     selection = ColumnSelection([column.name for column in known], columns is None, keep)
     rows, unseen = 0, pd.Series(dtype="int64")
     for file in files:
-        for piece in read_pieces(file, selection, options):
+        for piece in read_pieces(file, selection, options, stream=stream):
             labels = labels_of_piece(files, file, piece)
             if columns is None:
                 frame = piece.raw.decided(ReadingOptions()).frame

@@ -54,22 +54,24 @@ def read_texts(
     keep: Sequence[str] | None,
     settings: TextSettings,
     report: Callable[[Notice], None],
+    content: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     """Yield texts with their numbers, counted from 0 in each file; for a folder of .txt files, with the files' names.
 
     A .txt file or standard input is read as a table if its first line names the column of texts. Otherwise each line
-    is a text.
+    is a text. `content` is that of the only file, if it is in memory; it is read as standard input is.
 
     Raises:
         DataError: The column is missing, or a file is not text.
     """
     for file in files:
-        if file != STDIN and not is_folder(file):
+        given = content is not None or file == STDIN
+        if not given and not is_folder(file):
             require_file(file)
-        if is_folder(file) or is_archive(file):
+        if not given and (is_folder(file) or is_archive(file)):
             yield from _one_a_file(file, settings.encoding, report)
-        elif file == STDIN:
-            stream = piped()
+        elif given:
+            stream = content or piped()
             if stream.peek().lstrip()[:1] == b"{" or _names_column(stream.peek(), settings):
                 yield from _in_table(files, file, keep, settings, stream)
             else:

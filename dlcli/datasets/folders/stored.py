@@ -59,6 +59,28 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class MemoryEntry:
+    """A file whose `content` is in memory, such as one that was sent by a browser."""
+
+    name: str
+    content: bytes
+
+    @property
+    def where(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return len(self.content)
+
+    def read(self, most: int | None = None) -> bytes:
+        """Return all bytes, or the first `most`."""
+        return self.content[:most]
+
+
+@dataclass(frozen=True)
 class ZipEntry:
     """A member of a zip archive, which is read by its own descriptor, so that threads and processes do not interfere.
 

@@ -47,12 +47,12 @@ def read_pieces(
 ) -> Iterator[Piece]:
     """Read a table in any format, or `STDIN` (text or JSON lines), in pieces of `rows` rows; None reads one piece.
 
-    `stream` is standard input if the caller has already opened it to peek.
+    `stream` is the content of `file` if that is in memory, or standard input if the caller has opened it to peek.
 
     Raises:
         DataError: as for `read_table`, or a column is missing.
     """
-    if file == STDIN:
+    if stream is not None or file == STDIN:
         stream = stream or piped()
         read = _json_pieces if stream.peek().lstrip()[:1] in (b"{", b"[") else text_pieces
         pieces = read(bounded(stream, str(file)), file, selection, format_options or FormatOptions(), rows)

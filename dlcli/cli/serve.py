@@ -1,0 +1,76 @@
+"""`dlcli serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dlcli.cli.common import ConfDirs, Run, RunsDir, Trust, session
+from dlcli.events import Event, Note
+
+
+def serve(
+    run: Run,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SETTINGS", help="How sent rows are written: dataset.KEY=VALUE.", show_default=False
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Another address than this machine's own needs a token.")
+    ] = "127.0.0.1",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A file with the token that requests must have; else DLCLI_SERVE_TOKEN."
+        ),
+    ] = None,
+    max_rows: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a request.")] = 10_000,
+    max_mb: Annotated[int, typer.Option(metavar="MB", min=1, max=1024, help="Size of a request.")] = 16,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Until an answer.")] = 30.0,
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="Where to compute.")] = "auto",
+    conf_dir: ConfDirs = None,
+    trust: Trust = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Serve a run's saved model over HTTP, with a page to try it.
+
+    - `dlcli serve penguins`
+
+    `POST /predict` takes rows as JSON or CSV, or images; `/` is a form, `/docs` the API. Ctrl-C or SIGTERM: what has
+    been taken is answered, and the server ends; a second one ends it at once.
+    """
+    with session() as terminal:
+        from dlcli.runner import serve as runner
+        from dlcli.serving.limits import ServeLimits
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Note):
+                terminal.note(event.text)
+
+        def ready(address: str, curl: str) -> None:
+            terminal.note(f"Serving {run} at {address} (a form), {address}/docs (the API). Ctrl-C ends it.")
+            terminal.note(curl)
+
+        runner.serve(
+            run,
+            host=host,
+            port=port,
+            token_file=token_file,
+            settings=settings or (),
+            limits=ServeLimits(
+                bytes=max_mb << 20, held=max(256, 2 * max_mb) << 20, rows=max_rows, seconds=timeout
+            ),
+            device=device,
+            conf_dirs=conf_dir or (),
+            runs_dir=runs_dir,
+            trust=trust,
+            listen=listen,
+            ready=ready,
+        )

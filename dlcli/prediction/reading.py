@@ -1,0 +1,109 @@
+"""`RowReader`: reading new rows of the kind that a run was trained on, from files or from memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from dlcli.datasets.folders.stored import Stored
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.tables.format_options import CellOptions
+from dlcli.errors import InputError
+from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.images import ImageSettings, read_images
+from dlcli.prediction.new_rows import NewRows
+from dlcli.prediction.sequences import StepSettings, read_sequences, read_series
+from dlcli.prediction.settings import read_settings
+from dlcli.prediction.tables import read_tables
+from dlcli.prediction.texts import TextSettings, read_texts
+from dlcli.preprocessing.sequences import Sequences
+from dlcli.preprocessing.series import Series
+from dlcli.runs.folder import OpenedRun
+
+Keep = Sequence[str] | Literal["all"]
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """New rows as they were given.
+
+    Attributes:
+        files: the files; `-` is standard input. Of rows in memory, the name that messages use.
+        stream: the content of the only file, if it is in memory: a table of text or JSON lines.
+        images: images in memory, which are read in the place of files.
+    """
+
+    files: Sequence[Path]
+    stream: io.BufferedReader | None = None
+    images: Sequence[Stored] = ()
+
+
+class RowReader:
+    """Reads new rows with the reader for the run's kind of data.
+
+    Args:
+        opened: the run.
+        model: the run's model.
+        overrides: settings for reading, such as `dataset.separator=;`.
+
+    Attributes:
+        settings: the settings, of the kind that the reader of this kind of data takes.
+
+    Raises:
+        ConfigError: A setting is invalid.
+        InputError: Rows of the run's kind cannot be read from files.
+    """
+
+    def __init__(self, opened: OpenedRun, model: SavedModel, overrides: Sequence[str] = ()) -> None:
+        self._model = model
+        self._preprocessing: Any = model.preprocessing
+        read = partial(read_settings, recorded=opened.config["dataset"], overrides=overrides)
+        self.settings: Any
+        if model.kind == "table":
+            self.settings = read(CellOptions)
+        elif model.kind == "tokens":
+            self.settings = read(TextSettings, text=getattr(self._preprocessing, "column_", "") or None)
+        elif model.kind == "image":
+            # Runs of earlier versions took the colours of transparent pixels.
+            background = "ignore" if model.image_kinds is None else "white"
+            self.settings = read(ImageSettings, background=background)
+        elif isinstance(self._preprocessing, Series):
+            self.settings = read(StepSettings, id=self._preprocessing.id_ or None)
+        elif isinstance(self._preprocessing, Sequences):
+            self.settings = read(StepSettings, id=self._preprocessing.id_, time=self._preprocessing.time_)
+        else:
+            raise InputError(
+                f"{type(self._preprocessing).__name__} is not part of dlcli: files of such rows cannot be read",
+                str(opened.folder),
+                "Predict from Python: dlcli.load_run(RUN).predict(rows).",
+            )
+
+    def read(self, given: Given, report: Callable[[Notice], None], keep: Keep = ()) -> Iterator[NewRows]:
+        """Yield the rows, piece by piece.
+
+        Args:
+            given: the rows.
+            report: receives what was left out or converted.
+            keep: columns of tables and texts that are copied to the output.
+
+        Raises:
+            DataError: A file, row or column does not fit the model.
+            InputError: Columns are to be kept from rows that have none.
+        """
+        files, model, settings = given.files, self._model, self.settings
+        kept = None if keep == "all" else keep
+        if model.kind == "table":
+            return read_tables(files, model.columns, kept, settings, report, given.stream)
+        if model.kind == "tokens":
+            return read_texts(files, kept, settings, report, given.stream)
+        if keep:
+            raise InputError("columns can be kept only from tables and texts", "--keep", "Remove the option.")
+        if model.kind == "image":
+            return read_images(files, model, settings, report, given.images)
+        if isinstance(self._preprocessing, Series):
+            return read_series(files, self._preprocessing, model.columns, settings, report, given.stream)
+        return read_sequences(files, self._preprocessing, model.columns, settings, given.stream)

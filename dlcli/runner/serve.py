@@ -1,0 +1,105 @@
+"""`dlcli serve`: serve a run's saved model over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from dlcli.errors import InputError
+from dlcli.events import Listener, Note, ignore
+from dlcli.files.regular import os_reason
+from dlcli.process.cores import share
+from dlcli.runner import runs_directory
+from dlcli.runs.folder import open_run
+from dlcli.sanitize.redact import register_secret
+from dlcli.serving.answers import Predictor
+from dlcli.serving.api import Service
+from dlcli.serving.contract import Contract
+from dlcli.serving.limits import ServeLimits
+from dlcli.serving.server import bound_socket, serve_until_stopped
+from dlcli.serving.worker import ModelWorker
+
+# Environment variable of the token.
+TOKEN = "DLCLI_SERVE_TOKEN"
+_SHORTEST, _LONGEST = 16, 4096
+
+_MAKE = "head -c 24 /dev/urandom | base64"
+
+
+def serve(
+    run: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token_file: Path | None = None,
+    settings: Sequence[str] = (),
+    limits: ServeLimits | None = None,
+    device: Literal["auto", "cpu"] = "auto",
+    conf_dirs: Sequence[Path] = (),
+    runs_dir: Path | None = None,
+    trust: bool = False,
+    listen: Listener = ignore,
+    ready: Callable[[str, str], None] = lambda address, curl: None,
+) -> None:
+    """Serve a run's saved model until a signal; `ready` is called with the address and a line of curl."""
+    limits = limits or ServeLimits()
+    token, shown = _token(token_file)
+    local = _is_local(host)
+    if not local and not token:
+        raise InputError(
+            f"{host} can be reached from other machines, so the server needs a token",
+            "--host",
+            f"Make one, and keep it: export {TOKEN}=$({_MAKE})",
+        )
+    listening = bound_socket(host, port)
+    with listening:
+        opened = open_run(run, runs_directory(runs_dir), conf_dirs, trust=trust)
+        torch.set_num_threads(share())
+        model = opened.load_model()
+        for note in opened.notes:
+            listen(Note(note))
+        predictor = Predictor(opened, model, settings, limits, device)
+        contract = Contract(opened, predictor, limits)
+        worker = ModelWorker(predictor.answer, limits.queue)
+        service = Service(contract, worker, limits, token, local)
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{listening.getsockname()[1]}"
+        serve_until_stopped(service, listening, lambda: ready(address, contract.curl(address, shown)))
+
+
+def _is_local(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _token(file: Path | None) -> tuple[str, str]:
+    """Return the token, and what a shell replaces by it; empty without a token.
+
+    Raises:
+        InputError: The file cannot be read, or the token is too short or not printable.
+    """
+    where, shown = f"--token-file {file}" if file else TOKEN, f"$(cat {file})" if file else f"${TOKEN}"
+    if file is not None:
+        try:
+            with file.open(encoding="utf-8") as opened:
+                token = opened.read(_LONGEST).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = os_reason(error) if isinstance(error, OSError) else "is no text"
+            raise InputError(f"the file {why}", where, f"Write a token to it: {_MAKE} > {file}") from error
+    else:
+        token = os.environ.get(TOKEN, "").strip()
+        if TOKEN not in os.environ:
+            return "", ""
+    if len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
+        message = f"the token needs {_SHORTEST} letters, digits or signs, or more, without blanks"
+        raise InputError(message, where, f"Make one: {_MAKE}")
+    register_secret(token)
+    return token, shown

@@ -1,0 +1,197 @@
+"""Answers to requests: rows of several requests are read one by one, and predicted together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from dlcli.datasets.images.decoding import BadImage, read_header
+from dlcli.datasets.images.files import ImageFiles
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.texts import Texts
+from dlcli.errors import DataError, DlcliError
+from dlcli.formatting import counted
+from dlcli.inference.evaluate import choose_device
+from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.new_rows import NewRows, placed
+from dlcli.prediction.output import as_dicts
+from dlcli.prediction.reading import RowReader
+from dlcli.preprocessing.base import CountsNewRows
+from dlcli.runs.folder import OpenedRun
+from dlcli.runs.model_errors import model_errors
+from dlcli.serving.bodies import NAME, Body, read_body
+from dlcli.serving.limits import ServeLimits
+
+# Kinds of data with one prediction per row. Steps of series and sequences belong to the rows of their request.
+_JOINED = ("table", "tokens", "image")
+
+
+class TooMuch(DataError):
+    """A request has more rows, or a larger image, than the server takes."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a request: a dictionary per prediction, and what was left out, converted or not known."""
+
+    predictions: list[dict[str, Any]]
+    notices: list[Notice]
+
+
+@dataclass(eq=False)
+class _Read:
+    """The rows of a request."""
+
+    pieces: list[NewRows] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+class Predictor:
+    """Answers requests with a run's model.
+
+    Args:
+        opened: the run.
+        model: its model.
+        settings: how rows are written, such as `dataset.separator=;`.
+        limits: of a request.
+        device: `cpu`, or `auto` for an accelerator if there is one.
+
+    Raises:
+        ConfigError: A setting is invalid.
+        InputError: Rows of the run's kind cannot be read.
+    """
+
+    def __init__(
+        self,
+        opened: OpenedRun,
+        model: SavedModel,
+        settings: Sequence[str] = (),
+        limits: ServeLimits | None = None,
+        device: Literal["auto", "cpu"] = "auto",
+    ) -> None:
+        self.model = model
+        self.text_column = (
+            getattr(model.preprocessing, "column_", "") or "text" if model.kind == "tokens" else ""
+        )
+        self._folder = opened.folder
+        self._reader = RowReader(opened, model, settings)
+        self.settings = self._reader.settings
+        self._limits = limits or ServeLimits()
+        self._device = choose_device("auto" if device == "auto" else "cpu")
+
+    def answer(self, bodies: Sequence[Body]) -> list[Answer | Exception]:
+        """Return the answer to each request, or why there is none."""
+        read = [_tried(partial(self._read, body)) for body in bodies]
+        answers = dict(enumerate(read))
+        good = [number for number, rows in answers.items() if isinstance(rows, _Read)]
+        together = _tried(partial(self._predict, [read[number] for number in good]))
+        if isinstance(together, Exception) and len(good) > 1:  # one is at fault, and not the others
+            alone = [_tried(partial(self._predict, [read[number]])) for number in good]
+            together = [found if isinstance(found, Exception) else found[0] for found in alone]
+        if isinstance(together, Exception):
+            together = [together] * len(good)
+        return [*(answers | dict(zip(good, together, strict=True))).values()]
+
+    def _read(self, body: Body) -> _Read:
+        given, notices = read_body(body, self.model.kind, self.text_column)
+        for image in given.images:
+            with suppress(BadImage):  # which its reader reports
+                if np.prod(read_header(image).size) > self._limits.pixels:
+                    message = f"has more than {self._limits.pixels:,} pixels"
+                    raise TooMuch(message, image.where, "Send a smaller one.")
+        read, rows = _Read(notices=notices), 0
+        for piece in self._reader.read(given, read.notices.append):
+            rows += len(piece.rows)
+            if rows > self._limits.rows:
+                hint = f"Send {self._limits.rows:,} at a time, or use dlcli predict on a file."
+                raise TooMuch(f"has more than {counted(self._limits.rows, 'row')}", str(NAME), hint)
+            read.pieces.append(piece)
+        return read
+
+    def _predict(self, requests: Sequence[_Read]) -> list[Answer]:
+        """Predict the rows of requests, those that can be joined together."""
+        pieces = [piece for request in requests for piece in request.pieces]
+        tables: dict[int, pd.DataFrame] = {}
+        counts: dict[int, Counter[str]] = {id(piece): Counter() for piece in pieces}
+        joins = self.model.kind in _JOINED and len(pieces) > 1
+        joined = _joined([piece.rows for piece in pieces]) if joins else None
+        with placed(NAME), model_errors(self._folder):
+            if joined is not None:
+                preprocessing: Any = self.model.preprocessing
+                if isinstance(preprocessing, CountsNewRows):
+                    for piece in pieces:
+                        counts[id(piece)].update(preprocessing.transform_and_count(piece.rows)[1])
+                all_rows = self.model.predict(joined, self._device, are_read=True)
+                first = 0
+                for piece in pieces:
+                    tables[id(piece)] = all_rows.iloc[first : first + len(piece.rows)]
+                    first += len(piece.rows)
+            else:
+                for piece in pieces:
+                    own = self.model.predict(piece.rows, self._device, counts[id(piece)], are_read=True)
+                    tables[id(piece)] = own
+        return [self._answer(request, tables, counts) for request in requests]
+
+    def _answer(
+        self, request: _Read, tables: Mapping[int, pd.DataFrame], counts: Mapping[int, Counter[str]]
+    ) -> Answer:
+        total: Counter[str] = Counter()
+        lines: list[dict[str, Any]] = []
+        for piece in request.pieces:
+            labels = as_dicts(piece.labels)
+            found = as_dicts(pa.Table.from_pandas(tables[id(piece)], preserve_index=False))
+            lines += [label | line for label, line in zip(labels, found, strict=True)]
+            total.update(counts[id(piece)])
+        return Answer(lines, [*request.notices, *self.model.notices(total)])
+
+
+def _tried(call: Callable[[], Any]) -> Any:
+    """Return the result, or the exception."""
+    try:
+        return call()
+    except DlcliError as error:
+        return error
+    except Exception as error:  # a server goes on after what was not foreseen
+        return error
+
+
+def _joined(rows: Sequence[Any]) -> Any:
+    """Return rows of several requests as one, or None if rows of this kind are not joined."""
+    first = rows[0]
+    if isinstance(first, Texts):
+        return Texts(pa.chunked_array([chunk for one in rows for chunk in _chunks(one.values)]), first.name)
+    if isinstance(first, ImageFiles):
+        if any(one.decoder != first.decoder for one in rows):
+            return None
+        return ImageFiles([entry for one in rows for entry in one.entries], first.decoder)
+    if isinstance(first, pd.DataFrame) and all(list(one.columns) == list(first.columns) for one in rows):
+        return _stacked(rows)
+    return None
+
+
+def _chunks(values: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+
+
+def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
+    """Return tables that were read by the same columns as one."""
+    columns = {}
+    for name in frames[0].columns:
+        parts = [frame[name] for frame in frames]
+        kinds = {part.dtype for part in parts}
+        if (
+            len(kinds) > 1
+        ):  # numbers with and without missing ones; mixed with booleans they would become objects
+            if not all(pd.api.types.is_numeric_dtype(kind) for kind in kinds):
+                return None
+            parts = [part.astype(np.float64) for part in parts]
+        columns[name] = pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(columns)

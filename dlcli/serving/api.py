@@ -1,0 +1,324 @@
+"""The application: its paths, and what every request passes first."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import dlcli
+from dlcli.datasets.notices import as_plain
+from dlcli.errors import Problem
+from dlcli.serving.answers import Answer
+from dlcli.serving.bodies import CSV, FORM, TEXT, Body
+from dlcli.serving.contract import Contract
+from dlcli.serving.limits import ServeLimits
+from dlcli.serving.openapi import answer_schema, request_body
+from dlcli.serving.problems import SCHEMA_VERSION, failure, refusal_of
+from dlcli.serving.worker import Busy, ModelWorker
+
+_log = logging.getLogger("dlcli.serving")
+
+# Names of this machine. Another name in the header Host is that of a page whose address was changed to this machine's
+# after it was loaded, so that it could read the answers (DNS rebinding).
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+# Paths that a browser opens without a token, because it has none yet. They say nothing about the model.
+_OPEN = {"/", "/docs", "/health", "/assets/page.js", "/assets/docs.js", "/assets/page.css", "/favicon.ico"}
+
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+_AGAIN = {"retry-after": "1"}
+
+# Bytes and seconds for the rest of a body that is too large, without which a client would not read the answer.
+_REST, _REST_SECONDS = 64 << 20, 5.0
+
+
+@dataclass
+class Service:
+    """What the application serves.
+
+    Attributes:
+        contract: of the model.
+        worker: runs the model.
+        limits: of requests.
+        token: that requests must have; empty for none.
+        only_local: whether only names of this machine are accepted in the header Host.
+        draining: whether the server is about to end.
+        held: bytes of the bodies that are in memory.
+    """
+
+    contract: Contract
+    worker: ModelWorker
+    limits: ServeLimits = field(default_factory=ServeLimits)
+    token: str = ""
+    only_local: bool = True
+    draining: bool = False
+    held: int = 0
+
+
+class Refused(Exception):
+    """A request that is not answered with a prediction."""
+
+    def __init__(self, status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(problem.message)
+        self.status, self.problem, self.headers = status, problem, dict(headers or {})
+
+
+class Guard:
+    """Checks who asks before anything else, and adds the headers of all answers."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+        self._token = service.token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                more = dict(_HEADERS)
+                if self._service.draining:
+                    more["connection"] = "close"
+                own = [(name.encode(), value.encode()) for name, value in more.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *own]}
+            await send(message)
+
+        if refused := self._refusal(scope):
+            await _error(refused)(scope, receive, send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Refused | None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get("host", "")
+        if self._service.only_local and _name_of(f"//{host}") not in LOCAL:
+            problem = Problem(
+                f"{host or 'no name'} is not a name of this machine", "Host", "Ask for 127.0.0.1."
+            )
+            return Refused(403, problem)
+        origin = headers.get("origin")
+        own = origin is None or urlsplit(origin).netloc == host
+        own = own and headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        opens = scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD")  # such as from a link
+        if not own and not opens:
+            return Refused(403, Problem("the request comes from the page of another server", "Origin"))
+        if self._token and scope["path"] not in _OPEN:
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            same = hmac.compare_digest(given.strip().encode("latin-1"), self._token)
+            if scheme.lower() != "bearer" or not same:
+                hint = "Send the header Authorization: Bearer TOKEN."
+                problem = Problem("the token is missing or wrong", "Authorization", hint)
+                return Refused(401, problem, {"www-authenticate": "Bearer"})
+        return None
+
+
+def _name_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def create_app(service: Service) -> ASGIApp:
+    """Return the application."""
+    contract = service.contract
+    app = FastAPI(
+        title=f"dlcli: {contract.run_name}",
+        version=dlcli.__version__,
+        description=f"Predictions of the run {contract.run_name}: {contract.schema['task']}.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return _error(error)
+
+    @app.exception_handler(HTTPException)
+    async def not_found(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        hint = "GET /docs shows all paths."
+        return _error(
+            Refused(error.status_code, Problem(str(error.detail), request.url.path, hint), error.headers)
+        )
+
+    @app.get("/health", summary="Whether the server takes requests", response_model=None)
+    async def health() -> Response:
+        status = "draining" if service.draining else "ok"
+        return _json(503 if service.draining else 200, {"status": status, "waiting": service.worker.waiting})
+
+    @app.get("/schema", summary="The columns that the model needs, and what it answers", response_model=None)
+    async def schema() -> Response:
+        return _json(200, contract.schema)
+
+    @app.get("/example", summary="An example that can be sent to /predict", response_model=None)
+    async def example() -> Response:
+        if contract.example is None:
+            raise Refused(404, Problem("there is no example of such rows", "/example", "See /schema."))
+        return Response(contract.example.content, media_type=contract.example.type)
+
+    @app.post(
+        "/predict",
+        summary="Predict rows",
+        response_model=None,
+        openapi_extra={"requestBody": request_body(contract)},
+        responses=answer_schema(contract),
+    )
+    async def predict(request: Request) -> Response:
+        content = await _content(request, service)
+        try:
+            return await _answer(Body(content, request.headers.get("content-type", "")), service)
+        finally:
+            service.held -= len(content)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return _json(200, app.openapi())
+
+    for path, name, media in (
+        ("/", "page.html", "text/html"),
+        ("/docs", "docs.html", "text/html"),
+        ("/assets/page.js", "page.js", "text/javascript"),
+        ("/assets/docs.js", "docs.js", "text/javascript"),
+        ("/assets/page.css", "page.css", "text/css"),
+    ):
+        app.get(path, include_in_schema=False)(_asset(name, media))
+    return Guard(app, service)
+
+
+def _asset(name: str, media: str) -> Callable[[], Awaitable[Response]]:
+    content = resources.files("dlcli.serving").joinpath("page", name).read_bytes()
+
+    async def asset() -> Response:
+        return Response(content, media_type=f"{media}; charset=utf-8")
+
+    return asset
+
+
+async def _content(request: Request, service: Service) -> bytes:
+    """Return the body of a request, whose bytes count as held from then on.
+
+    Raises:
+        Refused: It is too large, too slow, compressed, or there is no memory for it.
+    """
+    limits = service.limits
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(415, Problem("compressed bodies are not read", "Content-Encoding", "Send it as it is."))
+    found, taken, more = bytearray(), 0, True
+    try:
+        async with asyncio.timeout(limits.seconds):
+            size = int(request.headers.get("content-length", 0))
+            while more and max(size, taken) <= limits.bytes:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk, more = message.get("body", b""), message.get("more_body", False)
+                found += chunk
+                taken += len(chunk)
+                service.held += len(chunk)
+                if service.held > limits.held:
+                    raise Refused(503, Problem("the server has no memory for more bodies"), _AGAIN)
+            if max(size, taken) > limits.bytes:
+                if (
+                    more and "expect" not in request.headers
+                ):  # a client that expects to be asked has not sent it
+                    await _pass_over(request)
+                hint = f"Send at most {limits.bytes:,} bytes at a time, or use dlcli predict on a file."
+                raise Refused(413, Problem("the body is too large", "Content-Length", hint), _CLOSE)
+    except TimeoutError:
+        service.held -= taken
+        problem = Problem(f"the body did not arrive within {limits.seconds:g} s")
+        raise Refused(408, problem, _CLOSE) from None
+    except (Refused, ClientDisconnect):
+        service.held -= taken
+        raise
+    return bytes(found)
+
+
+_CLOSE = {"connection": "close"}
+
+
+async def _pass_over(request: Request) -> None:
+    """Read the rest of a body without keeping it, for a while."""
+    passed = 0
+    try:
+        async with asyncio.timeout(_REST_SECONDS):
+            while passed < _REST:
+                message = await request.receive()
+                passed += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
+
+
+async def _answer(body: Body, service: Service) -> Response:
+    """Return the answer to a body: a prediction, or what is wrong with it."""
+    seconds = service.limits.seconds
+    try:
+        future = service.worker.submit(body)
+    except Busy:
+        problem = Problem("too many requests wait for the model", hint="Send it again later.")
+        raise Refused(503, problem, _AGAIN) from None
+    try:
+        answer = await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+    except TimeoutError:
+        problem = Problem(
+            f"there was no answer within {seconds:g} s", hint="Send fewer rows, or send it later."
+        )
+        raise Refused(503, problem, _AGAIN) from None
+    except Exception as error:
+        is_json = not body.type.startswith((CSV, TEXT, FORM))
+        if found := refusal_of(error, is_json=is_json):
+            return _json(*found)
+        _log.exception("the model fails", exc_info=error)
+        problem = Problem("the model fails on these rows", hint="The output of dlcli serve says why.")
+        return _json(*failure(500, problem))
+    assert isinstance(answer, Answer)
+    contract = service.contract
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "status": "OK",
+        "run_id": contract.run_id,
+        "run_name": contract.run_name,
+        "predictions": answer.predictions,
+        "notices": as_plain(answer.notices),
+    }
+    return _json(200, document)
+
+
+def _json(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    content = json.dumps(document, ensure_ascii=False, default=str).encode("utf-8", errors="backslashreplace")
+    return Response(content, status, headers, "application/json")
+
+
+def _error(error: Refused) -> Response:
+    status, document = failure(error.status, error.problem)
+    return _json(status, document, error.headers)

@@ -1,0 +1,218 @@
+"""What a model expects and returns: `/schema`, an example that can be sent, and the line of curl that sends it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from PIL import Image
+
+from dlcli.datasets.reading.column import Column
+from dlcli.datasets.reading.dates import ISO, QUARTER, is_epoch
+from dlcli.inference.saved_model import SavedModel, read_task_facts
+from dlcli.prediction.sequences import StepSettings
+from dlcli.preprocessing.series import Series
+from dlcli.runs.folder import OpenedRun
+from dlcli.serving.answers import Answer, Predictor
+from dlcli.serving.bodies import JSON, Body, accepted
+from dlcli.serving.limits import ServeLimits
+
+# The longest example that stands in the line of curl itself.
+_SHORT = 700
+
+_DAY = datetime(2024, 1, 31, tzinfo=UTC)
+_STEPS = 3  # of an example of sequences of any length
+_GREY = 128
+
+
+class Contract:
+    """What requests to a run's model hold, and what answers do.
+
+    Args:
+        opened: the run.
+        predictor: answers requests; the example is sent to it, so that it is known to work.
+        limits: of a request.
+    """
+
+    def __init__(self, opened: OpenedRun, predictor: Predictor, limits: ServeLimits) -> None:
+        self.run_id, self.run_name = opened.ledger.run_id, opened.ledger.run_name
+        self._model: SavedModel = predictor.model
+        self._settings = predictor.settings
+        self._text_column = predictor.text_column
+        self._limits = limits
+        self._facts = read_task_facts(opened.folder / "model")
+        self.example: Body | None = self._example()
+        found = predictor.answer([self.example])[0]
+        self.answer = found if isinstance(found, Answer) else None
+        if self.answer is None:  # such as for a preprocessing of the user's own
+            self.example = None
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The content of `/schema`."""
+        kind = self._model.kind
+        found: dict[str, Any] = {
+            "run_id": self.run_id,
+            "run_name": self.run_name,
+            "kind": kind,
+            "task": self._model.task.describe(),
+            "classes": list(self._facts["classes"]),
+            "accepts": list(accepted(kind)),
+            "columns": self.columns(),
+        }
+        if kind == "image":
+            channels, height, width = self._model.input_shape
+            found["image"] = {"channels": channels, "height": height, "width": width}
+        if kind == "sequence":
+            found["steps"] = self._steps()
+        if self.answer is not None and self.answer.predictions:
+            found["answers"] = list(self.answer.predictions[0])
+        limits = self._limits
+        found["limits"] = {"bytes": limits.bytes, "rows": limits.rows, "seconds": limits.seconds}
+        return found
+
+    def columns(self) -> list[dict[str, Any]]:
+        """Return the columns of a request: name, role, type, and how their cells are written."""
+        kind, preprocessing = self._model.kind, self._model.preprocessing
+        if kind == "image":
+            return []
+        if kind == "tokens":
+            return [{"name": self._text_column, "role": "text", "type": "text"}]
+        if self._model.columns is not None:
+            roles = ("feature", "id", "time")
+            return [_described(column) for column in self._model.columns if column.role in roles]
+        names = getattr(preprocessing, "needed_columns", lambda: {})() or dict.fromkeys(
+            getattr(preprocessing, "columns_", ()), "numeric"
+        )
+        return [{"name": name, "role": "feature", "type": own} for name, own in names.items()]
+
+    def _steps(self) -> dict[str, Any]:
+        """Return how many steps a row of a series or a sequence has."""
+        preprocessing: Any = self._model.preprocessing
+        if isinstance(preprocessing, Series):
+            known = preprocessing.columns_[-preprocessing.known_ :] if preprocessing.known_ else []
+            return {
+                "lookback": preprocessing.lookback_,
+                "horizon": preprocessing.horizon_,
+                "targets": preprocessing.columns_[: preprocessing.targets_],
+                "known_ahead": list(known),
+            }
+        return {"length": preprocessing.length_ or None}
+
+    def curl(self, address: str, token: str = "") -> str:
+        """Return a line for a shell that sends the example; `token` is what a shell replaces by the token."""
+        secret = f'-H "Authorization: Bearer {token}" ' if token else ""
+        if self.example is None:
+            return f"curl -sS {secret}{address}/schema"
+        text = "" if self.example.type != JSON else self.example.content.decode()
+        if 0 < len(text) <= _SHORT:
+            sent = f"-H 'Content-Type: {JSON}' -d {shlex.quote(text)}"
+            return f"curl -sS {secret}{address}/predict {sent}"
+        sent = f"-H 'Content-Type: {self.example.type}' --data-binary @-"
+        return f"curl -sS {secret}{address}/example | curl -sS {secret}{address}/predict {sent}"
+
+    def _example(self) -> Body:
+        kind = self._model.kind
+        if kind == "image":
+            return self._image()
+        if kind == "tokens":
+            rows: list[dict[str, Any]] = [{self._text_column: "An example of a text."}]
+        elif kind == "sequence":
+            rows = self._example_steps()
+        else:
+            usual = self._usual()
+            rows = [{column["name"]: _value(column, usual) for column in self.columns()}]
+        return Body(json.dumps(rows, ensure_ascii=False).encode(), JSON)
+
+    def _image(self) -> Body:
+        channels, height, width = self._model.input_shape
+        written = io.BytesIO()
+        if getattr(self._model.preprocessing, "depth_", "uint8") == "float32":
+            Image.new("F", (width, height), 0.5).save(written, "TIFF")
+            return Body(written.getvalue(), "image/tiff")
+        colour = _GREY if channels == 1 else (_GREY,) * 3
+        Image.new("L" if channels == 1 else "RGB", (width, height), colour).save(written, "PNG")
+        return Body(written.getvalue(), "image/png")
+
+    def _usual(self) -> dict[str, float]:
+        """Return usual values of columns of numbers, from the fitted preprocessing."""
+        preprocessing: Any = self._model.preprocessing
+        names = getattr(preprocessing, "numeric_", None) or getattr(preprocessing, "columns_", [])
+        if (fitted := getattr(preprocessing, "numbers_", None)) is not None:
+            imputers = [pipeline.named_steps["simpleimputer"] for pipeline in fitted.pipelines_]
+            values = [value for imputer in imputers for value in imputer.statistics_]
+        else:
+            values = list(getattr(preprocessing, "mean_", []))
+        return {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=False)}
+
+    def _example_steps(self) -> list[dict[str, Any]]:
+        preprocessing: Any = self._model.preprocessing
+        settings = self._settings if isinstance(self._settings, StepSettings) else StepSettings()
+        steps, ahead = preprocessing.length_ if hasattr(preprocessing, "length_") else 0, 0
+        if isinstance(preprocessing, Series):
+            steps = preprocessing.lookback_
+            ahead = preprocessing.horizon_ if preprocessing.known_ else 0
+        usual, rows = self._usual(), []
+        columns = {column.name: column for column in self._model.columns or ()}
+        for step in range((steps or _STEPS) + ahead):
+            row: dict[str, Any] = {name: usual.get(name, 0.0) for name in preprocessing.columns_}
+            if ahead and step >= steps:
+                row |= dict.fromkeys(preprocessing.columns_[: -preprocessing.known_])
+            if settings.id:
+                row[settings.id] = 1 if _kind_of(columns, settings.id) == "numeric" else "A"
+            if settings.time:
+                column = columns.get(settings.time)
+                dated = column is None or column.kind == "date"
+                pattern = column.date.patterns[0] if column is not None and dated else ISO
+                row[settings.time] = _date(pattern, _DAY + timedelta(days=step)) if dated else step
+            rows.append(row)
+        return rows
+
+
+def _kind_of(columns: Mapping[str, Column], name: str) -> str:
+    return columns[name].kind if name in columns else ""
+
+
+def _described(column: Column) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": column.name, "role": column.role, "type": column.kind}
+    if column.categories is not None:
+        found["categories"] = list(column.categories)
+    if column.kind == "boolean":
+        found["words"] = list(column.words)
+    if column.kind == "date":
+        found["format"] = column.date.describe() or "2024-12-31"
+        found["pattern"] = column.date.patterns[0]
+    if column.kind == "numeric" and (how := column.number.describe()):
+        found["format"] = how
+    if column.missing is not None:
+        found["missing"] = list(column.missing)
+    return found
+
+
+def _value(column: Mapping[str, Any], usual: Mapping[str, float]) -> Any:
+    match column["type"]:
+        case "boolean":
+            return True
+        case "date":
+            return _date(column.get("pattern", ISO), _DAY)
+        case "categorical":
+            return next(iter(column.get("categories", ())), None)
+        case "text":
+            return "text"
+    value = usual.get(column["name"], 0.0)
+    return int(value) if value == int(value) else value
+
+
+def _date(pattern: str, when: datetime) -> Any:
+    if pattern == ISO:
+        return when.date().isoformat()
+    if pattern == QUARTER:
+        return f"{when.year}Q1"
+    if is_epoch(pattern):
+        return int(when.timestamp()) * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[pattern.split()[1]]
+    return when.strftime(pattern)

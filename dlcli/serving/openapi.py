@@ -1,0 +1,87 @@
+"""The parts of the OpenAPI document that follow from the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dlcli.serving.bodies import CSV, FORM, JSON, JSON_LINES, TEXT
+from dlcli.serving.contract import Contract
+
+_TYPES = {"numeric": ["number", "string", "null"], "boolean": ["boolean", "string", "null"]}
+_MOST = 100  # categories that are listed
+
+_STRING = {"type": "string"}
+_FILE = {"type": "string", "format": "binary"}
+
+
+def request_body(contract: Contract) -> dict[str, Any]:
+    """Return the bodies that `/predict` takes."""
+    if contract.schema["kind"] == "image":
+        form = {"type": "object", "properties": {"file": {"type": "array", "items": _FILE}}}
+        return {"required": True, "content": {FORM: {"schema": form}, "image/*": {"schema": _FILE}}}
+    columns = contract.schema["columns"]
+    row = {
+        "type": "object",
+        "required": [column["name"] for column in columns if column["role"] in ("feature", "text")],
+        "properties": {column["name"]: _property(column) for column in columns},
+    }
+    rows: dict[str, Any] = {"schema": {"type": "array", "items": row}}
+    if contract.example is not None:
+        rows["example"] = json.loads(contract.example.content)
+    content = {JSON: rows, CSV: {"schema": _STRING}, JSON_LINES: {"schema": _STRING}}
+    if TEXT in contract.schema["accepts"]:
+        content[TEXT] = {"schema": {**_STRING, "description": "One text per line."}}
+    return {"required": True, "content": content}
+
+
+def answer_schema(contract: Contract) -> dict[int | str, dict[str, Any]]:
+    """Return the answers of `/predict`, by status."""
+    line: dict[str, Any] = {"type": "object"}
+    if names := contract.schema.get("answers"):
+        line["properties"] = {name: {} for name in names}
+    answer = {
+        "type": "object",
+        "properties": {
+            "status": _STRING,
+            "run_id": _STRING,
+            "run_name": _STRING,
+            "predictions": {"type": "array", "items": line},
+            "notices": {
+                "type": "array",
+                "items": _object(
+                    key=_STRING, count={"type": "number"}, text=_STRING, warns={"type": "boolean"}
+                ),
+            },
+        },
+    }
+    integer = {"type": "integer"}
+    problem = _object(message=_STRING, where=_STRING, hint=_STRING, column=_STRING, row=integer, line=integer)
+    error = {"type": "object", "properties": {"errors": {"type": "array", "items": problem}}}
+    words = {
+        401: "The token is missing or wrong",
+        413: "Too many bytes, rows or pixels",
+        415: "A type of body that this model does not read",
+        422: "A row does not fit the model: its column, row and the reason",
+        503: "Too many requests wait, or there was no answer in time: send it again",
+    }
+    found: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The predictions", "content": {JSON: {"schema": answer}}}
+    }
+    return found | {
+        status: {"description": text, "content": {JSON: {"schema": error}}} for status, text in words.items()
+    }
+
+
+def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def _property(column: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": _TYPES.get(column["type"], ["string", "null"])}
+    parts = [column["role"], column["type"], column.get("format", "")]
+    if names := column.get("categories"):
+        shown = ", ".join(names[:_MOST]) + (", ..." if len(names) > _MOST else "")
+        parts.append(f"known in training: {shown}")
+    return {**found, "description": "; ".join(filter(None, parts))}

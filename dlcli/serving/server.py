@@ -1,0 +1,174 @@
+"""The server: its socket, and its end, at which all requests that it has taken are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dlcli.errors import InputError
+from dlcli.process.interrupts import SAME
+from dlcli.serving.api import Service, create_app
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# Connections that wait to be accepted.
+_WAITING = 512
+
+# Seconds after a signal during which connections are still taken and told to close, so that no client finds one closed
+# that it is about to use.
+_NOTICE = 1.0
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address. Who connects before requests are taken waits until then.
+
+    Raises:
+        InputError: The port is in use, or this machine has no such address.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+    except OSError as error:
+        hint = "Name an address of this machine."
+        raise InputError(f"{host} is no address: {error.strerror or error}", "--host", hint) from error
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(address)
+        found.listen(_WAITING)  # two servers may bind a port at the same time, but only one can listen
+    except OSError as error:
+        found.close()
+        if error.errno == 13:
+            hint = "Choose a port from 1024 on."
+            raise InputError(f"this user may not open port {port}", "--port", hint) from error
+        if error.errno == 99:
+            hint = "Name an address of this machine."
+            raise InputError(f"this machine has no address {host}", "--host", hint) from error
+        raise InputError(f"port {port} is in use", "--port", f"Choose another: --port {port + 1}") from error
+    return found
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed if no request comes."""
+
+    idle: float
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        waiting, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        super().data_received(data)
+        asks = self.cycle is not None and not self.cycle.response_complete
+        if not asks and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = (
+                waiting  # the head of a request is not complete: no more time than before
+            )
+        elif waiting is not None:
+            waiting.cancel()
+
+    def shutdown(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._wait(_NOTICE)  # for the request of a connection that has just been made
+        else:
+            super().shutdown()
+
+    def _wait(self, seconds: float | None = None) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.idle if seconds is None else seconds, self.timeout_keep_alive_handler
+        )
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that answers what it has taken after SIGTERM or Ctrl-C; a second signal ends it at once.
+
+    Args:
+        service: what is served.
+        ready: called when requests are taken.
+    """
+
+    def __init__(self, service: Service, ready: Callable[[], None]) -> None:
+        protocol = type("Connection", (_Connection,), {"idle": service.limits.idle})
+        super().__init__(
+            uvicorn.Config(
+                create_app(service),
+                http=protocol,
+                ws="none",
+                backlog=_WAITING,
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=service.limits.connections,
+                timeout_keep_alive=int(service.limits.idle),
+            )
+        )
+        self._service = service
+        self._ready = ready
+        self._asked = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop listening: a moment after a signal, unless there are no connections."""
+        stop = await super().on_tick(counter)
+        if self._asked:
+            waited = time.monotonic() - self._asked
+            return stop or not self.server_state.connections or waited > _NOTICE
+        return stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept those who have connected, stop listening, and wait until all requests are answered."""
+        loop, made = asyncio.get_running_loop(), cast(Any, self.config.http_protocol_class)
+        for listening in sockets or []:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    one, _ = listening.accept()
+                    await loop.connect_accepted_socket(
+                        lambda: made(config=self.config, server_state=self.server_state, app_state={}), one
+                    )
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signals that stop a server."""
+        heeded = [number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._stop) for number in heeded}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if not self._asked:
+            self._asked = time.monotonic()
+            self._service.draining = True
+            return
+        if time.monotonic() - self._asked > SAME:  # otherwise the same signal, to the process and its group
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+def serve_until_stopped(service: Service, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until a signal, and answer all requests that have been taken."""
+    server = DrainingServer(service, ready)
+    asyncio.run(server.serve(sockets=[listening]))
+    service.worker.close()

@@ -1,0 +1,80 @@
+"""`ModelWorker`: the one thread that runs the model, on all requests that wait for it together."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+# Requests that are answered together. Those that come meanwhile wait for the next turn, so that nobody waits for a
+# batch to be full.
+_TOGETHER = 64
+
+
+class Busy(Exception):
+    """As many requests wait as may wait."""
+
+
+class ModelWorker:
+    """Answers requests in a thread of its own, as many as wait at a time.
+
+    Args:
+        answer: returns the answer to each of several requests, or the exception in its place.
+        waiting: number of requests that may wait.
+    """
+
+    def __init__(self, answer: Callable[[Sequence[Any]], Sequence[Any]], waiting: int) -> None:
+        self._answer = answer
+        self._queue: queue.Queue[tuple[Any, Future[Any]] | None] = queue.Queue(waiting)
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait."""
+        return self._queue.qsize()
+
+    def submit(self, request: Any) -> Future[Any]:
+        """Return the future answer; one that is cancelled before its turn is not computed.
+
+        Raises:
+            Busy: As many requests wait as may wait.
+        """
+        future: Future[Any] = Future()
+        try:
+            self._queue.put_nowait((request, future))
+        except queue.Full:
+            raise Busy from None
+        return future
+
+    def close(self) -> None:
+        """Answer what waits, and end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            some = [self._queue.get()]
+            while len(some) < _TOGETHER and some[-1] is not None:
+                try:
+                    some.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            closing = some[-1] is None
+            asked = [one for one in some if one is not None and one[1].set_running_or_notify_cancel()]
+            if asked:
+                self._settle(asked)
+
+    def _settle(self, asked: Sequence[tuple[Any, Future[Any]]]) -> None:
+        try:
+            answers = self._answer([request for request, _ in asked])
+        except BaseException as error:  # the thread goes on, whatever a user's model raises
+            answers = [error] * len(asked)
+        for (_, future), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, BaseException):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

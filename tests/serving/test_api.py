@@ -1,0 +1,283 @@
+"""What the application answers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import dlcli
+from dlcli.serving.api import Service
+from tests.serving.asking import Asked, Got, ask, rows
+
+Serve = Callable[..., Service]
+
+PET = {"size": "5,1", "coat": "long", "tame": "true", "born": "31.12.2021"}
+
+
+@pytest.fixture(scope="module")
+def pets(serve: Serve) -> Service:
+    return serve("pets")
+
+
+def csv(content: str | bytes, kind: str = "text/csv") -> Asked:
+    content = content if isinstance(content, bytes) else content.encode()
+    return Asked("POST", "/predict", content, {"Content-Type": kind})
+
+
+def form(*files: tuple[str, bytes], kind: str = "image/png") -> Asked:
+    parts = b"".join(
+        f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        f"Content-Type: {kind}\r\n\r\n".encode()
+        + content
+        + b"\r\n"
+        for name, content in files
+    )
+    return Asked(
+        "POST", "/predict", parts + b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
+    )
+
+
+def only_error(got: Got) -> dict[str, Any]:
+    (error,) = got.json()["errors"]
+    return error
+
+
+def test_rows_are_read_as_predict_reads_a_file(
+    pets: Service, trained: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Numbers with a comma, dates with days first and words of booleans are those of the training file."""
+    table = pd.read_csv(trained("pets").parents[3] / "pets.csv", sep=";", dtype=str).drop(columns="kind")
+    table.to_csv("new.csv", sep=";", index=False)
+    expected = dlcli.predict(trained("pets"), "new.csv")
+    assert expected is not None
+    sent = [
+        {name: value for name, value in row.items() if value == value} for row in table.to_dict("records")
+    ]
+    as_json, as_csv, as_lines = ask(
+        pets,
+        rows(sent),
+        csv(Path("new.csv").read_bytes()),
+        csv("\n".join(map(json.dumps, sent)), "application/x-ndjson"),
+    )
+    for got in (as_json, as_csv, as_lines):
+        assert got.status == 200, got.content
+        found = pd.DataFrame(got.json()["predictions"])
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
+    assert [notice["key"] for notice in as_json.json()["notices"]] == ["absent_values"]
+    assert as_json.json()["notices"][0]["text"] == "1 of 60 rows lack size: read as missing"
+
+
+def test_requests_at_the_same_time_get_their_own_answers(pets: Service) -> None:
+    """Rows with and without gaps and unknown categories, and mistakes, are predicted or refused each by itself."""
+    sent = [{**PET, "size": f"{size},5", "tame": tame} for size in range(8) for tame in ("true", None)]
+    alone = [ask(pets, rows(one))[0].json() for one in sent]
+    requests = [rows(one) for one in sent]
+    requests[3] = rows({**PET, "size": "wide"})
+    requests[5] = rows({**PET, "coat": "blue"})
+    together = [got.json() for got in ask(pets, *requests)]
+    for number, (one, other) in enumerate(zip(alone, together, strict=True)):
+        if number not in (3, 5):
+            assert one["predictions"][0]["prediction"] == other["predictions"][0]["prediction"]
+            assert one["predictions"][0]["p(dog)"] == pytest.approx(
+                other["predictions"][0]["p(dog)"], rel=1e-5
+            )
+            assert other["notices"] == []
+    assert together[3]["errors"][0]["column"] == "size"
+    assert [notice["key"] for notice in together[5]["notices"]] == ["unseen_categories"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "expected"),
+    [
+        pytest.param(rows([PET, {**PET, "size": "wide"}]), 422, {"row": 1, "column": "size"}, id="number"),
+        pytest.param(rows({**PET, "born": "2021"}), 422, {"row": 0, "column": "born"}, id="date"),
+        pytest.param(rows({**PET, "tame": "maybe"}), 422, {"row": 0, "column": "tame"}, id="boolean"),
+        pytest.param(csv("size;coat;tame;born\n5,1;long;true;31.12.2021\nx;long;true;31.12.2021\n"), 422,
+                     {"line": 3, "column": "size"}, id="line"),
+        pytest.param(rows({"size": "1", "coat": "long", "tame": "true"}), 422,
+                     {"message": "there is no column born"}, id="missing column"),
+        pytest.param(rows([]), 422, {"message": "is empty"}, id="no rows"),
+        pytest.param(rows([1]), 422, {"message": "is not an object", "row": 0}, id="no object"),
+        pytest.param(csv("[NaN]", "application/json"), 422, {}, id="nan"),
+        pytest.param(csv('[{"size": 1e999}]', "application/json"), 422, {}, id="infinite"),
+        pytest.param(csv("[" * 3_900, "application/json"), 422, {}, id="nested"),
+        pytest.param(csv("{", "application/json"), 422, {}, id="no json"),
+        pytest.param(csv(b"\xff\xfe", "application/json"), 422, {}, id="no utf-8"),
+        pytest.param(csv("[1]", "text/csv"), 422, {}, id="another type than said"),
+        pytest.param(csv("", "text/csv"), 422, {"message": "is empty"}, id="nothing"),
+        pytest.param(csv("x", "application/xml"), 415, {"where": "Content-Type"}, id="type"),
+        pytest.param(form(("a.png", b"x")), 415, {}, id="image for a table"),
+        pytest.param(rows([PET] * 21), 413, {"message": "has more than 20 rows"}, id="rows"),
+        pytest.param(rows("x" * 5000), 413, {"message": "the body is too large"}, id="bytes"),
+        pytest.param(Asked("POST", "/predict", [b"x" * 3000] * 3), 413,
+                     {"message": "the body is too large"}, id="bytes without a length"),
+        pytest.param(Asked("POST", "/predict", []), 408, {}, id="a body that does not arrive"),
+        pytest.param(csv("x", "multipart/form-data"), 422, {"message": "the form has no boundary"}, id="boundary"),
+        pytest.param(csv("x", "multipart/form-data; boundary=b"), 422, {"message": "the form is cut off"}, id="form"),
+        pytest.param(Asked("GET", "/predict"), 405, {}, id="method"),
+        pytest.param(Asked("GET", "/model"), 404, {}, id="path"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_with_its_place(
+    sent: Asked, status: int, expected: dict[str, Any], serve: Serve, request: pytest.FixtureRequest
+) -> None:
+    slow = request.node.callspec.id.endswith("does not arrive")
+    service = serve("pets", bytes=4000, rows=20, seconds=0.01 if slow else 30.0)
+    (got,) = ask(service, sent)
+    assert got.status == status, got.content
+    assert expected.items() <= only_error(got).items()
+    assert got.json()["status"] == "ERROR"
+    assert service.held == 0
+    service.worker.close()
+
+
+def test_who_asks_is_checked_first(pets: Service, serve: Serve) -> None:
+    """A page of another server may neither read answers under a name of its own nor send requests."""
+    cases: list[tuple[dict[str, str], int]] = [
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "rebound.example"}, 403),
+        ({"Host": "127.0.0.1.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://127.0.0.1:8000"}, 200),
+        ({"Origin": "http://127.0.0.1:9000"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ]
+    found = ask(pets, *(rows(PET, **headers) for headers, _ in cases))
+    assert [got.status for got in found] == [status for _, status in cases]
+    (page,) = ask(pets, Asked(headers={"Sec-Fetch-Site": "cross-site"}))
+    assert page.status == 200  # a link to it
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_a_token_is_asked_for(serve: Serve) -> None:
+    service = serve("pets", token="0123456789abcdef", only_local=False)
+    right = {"Authorization": "Bearer 0123456789abcdef", "Host": "models.example"}
+    wrong = [{}, {"Authorization": "Bearer 0123456789abcde"}, {"Authorization": "Basic 0123456789abcdef"}]
+    wrong.append({"Authorization": "Bearer \xe4"})
+    statuses = [got.status for got in ask(service, *(rows(PET, **one) for one in (right, *wrong)))]
+    assert statuses == [200, 401, 401, 401, 401]
+    paths = ["/schema", "/openapi.json", "/example", "/", "/docs", "/health", "/assets/page.js"]
+    assert [got.status for got in ask(service, *(Asked(path=path) for path in paths))] == [401] * 3 + [
+        200
+    ] * 4
+    service.worker.close()
+
+
+def test_no_more_requests_wait_than_may(serve: Serve) -> None:
+    service = serve("pets", queue=2)
+    service.worker._queue.maxsize = 0
+    held = [service.worker.submit(None) for _ in range(2)]  # keep the worker busy with what fails
+    service.worker._queue.maxsize = 2
+    found = ask(service, *(rows(PET) for _ in range(40)))
+    assert {got.status for got in found} <= {200, 503}
+    busy = [got for got in found if got.status == 503]
+    assert busy and all(got.headers["retry-after"] == "1" for got in busy)
+    assert all(future.exception() is not None for future in held)
+    service.worker.close()
+
+
+def test_a_server_that_ends_says_so(serve: Serve) -> None:
+    service = serve("pets")
+    service.draining = True
+    health, answer = ask(service, Asked(path="/health"), rows(PET))
+    assert (health.status, health.json()["status"]) == (503, "draining")
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    service.worker.close()
+
+
+def test_the_contract_names_columns_and_formats(pets: Service) -> None:
+    (got,) = ask(pets, Asked(path="/schema"))
+    found = {column["name"]: column for column in got.json()["columns"]}
+    assert list(found) == ["size", "coat", "tame", "born"]
+    assert found["size"] == {"name": "size", "role": "feature", "type": "numeric", "format": "1234,5"}
+    assert sorted(found["coat"]["categories"]) == ["<b>&amp;", "long", "short"]
+    assert found["tame"]["words"] == ["false", "true"]
+    assert found["born"]["pattern"] == "%d.%m.%Y"
+    assert got.json()["answers"] == ["row", "prediction", "p(<i>cat)", "p(dog)"]
+
+
+def test_the_pages_need_nothing_from_elsewhere(pets: Service) -> None:
+    paths = ["/", "/docs", "/assets/page.js", "/assets/docs.js", "/assets/page.css"]
+    for got in ask(pets, *(Asked(path=path) for path in paths)):
+        text = got.content.decode()
+        assert got.status == 200
+        assert "http://" not in text and "https://" not in text and "innerHTML" not in text
+    (got,) = ask(pets, Asked(path="/openapi.json"))
+    document = got.json()
+    assert document["openapi"].startswith("3.1")
+    post = document["paths"]["/predict"]["post"]
+    assert set(post["requestBody"]["content"]) == {"application/json", "text/csv", "application/x-ndjson"}
+    assert {"200", "413", "422", "503"} <= set(post["responses"])
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [
+        ("weights", ["row", "prediction", "q0.1", "q0.5", "q0.9"]),
+        ("labels", ["row", "prediction(red)", "p(red)", "prediction(big)", "p(big)"]),
+        ("texts", ["row", "prediction", "p(down)", "p(up)"]),
+        ("images", ["file", "prediction", "p(dark)", "p(light)"]),
+        ("series", ["row", "step", "prediction"]),
+    ],
+)
+def test_every_kind_of_data_has_an_example(name: str, answers: list[str], serve: Serve) -> None:
+    service = serve(name)
+    assert service.contract.example is not None
+    example, schema, openapi = ask(
+        service, *(Asked(path=path) for path in ("/example", "/schema", "/openapi.json"))
+    )
+    (got,) = ask(service, csv(example.content, example.headers["content-type"]))
+    assert got.status == 200, got.content
+    assert list(got.json()["predictions"][0]) == answers == schema.json()["answers"]
+    assert openapi.status == 200
+    service.worker.close()
+
+
+def test_texts_alone_are_rows(serve: Serve) -> None:
+    service = serve("texts")
+    several, one, lines = ask(
+        service, rows(["a good film", "bad"]), rows("bad"), csv("a good film\nbad\n", "text/plain")
+    )
+    assert len(several.json()["predictions"]) == 2
+    assert several.json()["predictions"] == lines.json()["predictions"]
+    assert one.json()["predictions"][0]["p(up)"] == pytest.approx(
+        several.json()["predictions"][1]["p(up)"], rel=1e-5
+    )
+    service.worker.close()
+
+
+def test_images_are_files_of_a_form_or_a_body(serve: Serve) -> None:
+    service = serve("images", pixels=100_000)
+
+    def png(shade: int, size: tuple[int, int] = (8, 8)) -> bytes:
+        written = io.BytesIO()
+        Image.fromarray(np.full((*size, 3), shade, np.uint8)).save(written, "PNG")
+        return written.getvalue()
+
+    both, alone, damaged, large, empty = ask(
+        service,
+        form(("../../a.png", png(20)), ("b.png", png(200))),
+        csv(png(200), "image/png"),
+        form(("c.png", png(3)[:40])),
+        form(("d.png", png(3, (400, 400)))),
+        Asked("POST", "/predict", b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}),
+    )
+    assert [line["file"] for line in both.json()["predictions"]] == ["a.png", "b.png"]
+    assert alone.json()["predictions"][0]["p(light)"] == pytest.approx(
+        both.json()["predictions"][1]["p(light)"], rel=1e-5
+    )
+    assert (damaged.status, only_error(damaged)["where"]) == (422, "c.png")
+    assert (large.status, only_error(large)["message"]) == (413, "has more than 100,000 pixels")
+    assert only_error(empty)["message"] == "the form has no file"
+    service.worker.close()

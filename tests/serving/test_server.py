@@ -1,0 +1,158 @@
+"""`dlcli serve` as a process: its start, its signals and its end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dlcli.cli.app import app
+from dlcli.errors import InputError
+from dlcli.runner.serve import serve as run_server
+from tests.forked import Dlcli
+from tests.processes import start, wait_until
+
+Trained = Callable[[str], Path]
+PET = json.dumps({"size": "5,1", "coat": "long", "tame": True, "born": "31.12.2021"})
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ask(port: int, connection: http.client.HTTPConnection | None = None) -> str:
+    """Return `answered`, `busy` or `refused`; everything else is an error."""
+    own = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        own.request("POST", "/predict", PET, {"Content-Type": "application/json"})
+    except ConnectionRefusedError:
+        own.close()
+        return "refused"
+    got = own.getresponse()
+    document = json.loads(got.read())
+    if connection is None:
+        own.close()
+    if got.status == 200:
+        assert len(document["predictions"]) == 1
+        return "answered"
+    assert got.status == 503, document
+    return "busy"
+
+
+def healthy(port: int) -> bool:
+    with suppress(OSError), closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    return False
+
+
+def serve(run: Path, port: int, folder: Path) -> Dlcli:
+    process = start(["serve", str(run), "--port", str(port), "--runs-dir", str(run.parents[2])], folder)
+    wait_until(lambda: healthy(port), process)
+    return process
+
+
+@pytest.mark.slow
+def test_nothing_that_was_taken_is_lost_at_the_end_and_the_next_start(
+    trained: Trained, tmp_path: Path
+) -> None:
+    port = free_port()
+    process = serve(trained("pets"), port, tmp_path)
+    found: list[str] = []
+    enough = threading.Event()
+
+    def client(keeps: bool) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60) if keeps else None
+        while not enough.is_set():
+            try:
+                found.append(ask(port, connection))
+            except Exception as error:
+                found.append(f"lost: {error!r}")
+            if found[-1] == "refused":
+                enough.wait(0.1)  # as any client does before it tries again
+        if connection is not None:
+            connection.close()
+
+    threads = [threading.Thread(target=client, args=(keeps,)) for keeps in (True, True, False)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: found.count("answered") > 30, process)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+        before = found.count("answered")
+        wait_until(lambda: "refused" in found)
+        again = serve(trained("pets"), port, tmp_path)
+        wait_until(lambda: found.count("answered") > before + 30, again)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+    again.send_signal(signal.SIGTERM)
+    again.communicate()
+    assert again.returncode == 0
+    assert set(found) <= {"answered", "refused"}, set(found)
+    line = next(line for line in out.splitlines() if line.startswith("curl "))
+    assert f"http://127.0.0.1:{port}/predict" in line
+
+
+@pytest.mark.slow
+def test_the_line_of_curl_works_when_it_is_pasted(trained: Trained, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    port = free_port()
+    process = serve(trained("images"), port, tmp_path)
+    shown = process._outputs[0].read_text()
+    line = next(line for line in shown.splitlines() if line.startswith("curl "))
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert json.loads(done.stdout)["status"] == "OK", done.stderr
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+
+
+def test_a_port_in_use_is_told_before_the_model_is_loaded(trained: Trained) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(app, ["serve", "no-such-run", "--port", str(port)])
+    assert done.exit_code == 2
+    assert f"port {port} is in use" in done.output and f"--port {port + 1}" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--host", "0.0.0.0"], "needs a token"),
+        (["--host", "0.0.0.0", "--token-file", "short"], "the token needs 16"),
+        (["--token-file", "absent"], "the file is missing"),
+        (["--host", "no.such.name.invalid", "--token-file", "long"], "is no address"),
+        (["--host", "192.0.2.1", "--token-file", "long"], "this machine has no address 192.0.2.1"),
+    ],
+    ids=["none", "short", "absent", "name", "address"],
+)
+def test_other_machines_need_a_token_and_an_address(words: list[str], message: str) -> None:
+    Path("short").write_text("abc\n")
+    Path("long").write_text("0123456789abcdef\n")
+    done = CliRunner().invoke(app, ["serve", "no-such-run", "--port", "0", *words])
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "0123456789abcdef" not in done.output
+
+
+def test_settings_are_checked(trained: Trained) -> None:
+    with pytest.raises(InputError, match="is not a setting for reading new rows"):
+        run_server(str(trained("pets")), port=0, settings=["dataset.separater=;"])
