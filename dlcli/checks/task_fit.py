@@ -91,31 +91,51 @@ def make_task(config: Mapping[str, Any], data: Data, split: Split) -> Task:
 
 
 def check_monitored(config: Mapping[str, Any], data: Data, splits: Sequence[Split]) -> None:
-    """Check that the monitored metric is defined on the rows of each split: AUROC, for one, needs both classes.
+    """Check that each monitored metric is defined on the rows of each split: AUROC, for one, needs both classes.
 
     Raises:
-        ConfigError: It is undefined on some rows, whatever a model predicts.
+        ConfigError: One is undefined on some rows, whatever a model predicts.
     """
-    part, _, name = config["monitor"].partition("/")
+    watched = {"monitor": config["monitor"]} | {
+        f"callbacks.{name}.monitor": node["monitor"]
+        for name, node in config["callbacks"].items()
+        if node and isinstance(node.get("monitor"), str) and node["monitor"] != config["monitor"]
+    }
+    problems = [
+        problem for key, text in watched.items() if (problem := _undefined(key, text, config, data, splits))
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _undefined(
+    key: str, monitored: str, config: Mapping[str, Any], data: Data, splits: Sequence[Split]
+) -> Problem | None:
+    """Return what is wrong with a monitored metric, `val/auroc`; None if it is defined on all rows."""
+    part, _, name = monitored.partition("/")
     if part not in ("train", "val") or name == "loss" or data.target_kind == "forecast":
-        return
+        return None
     undefined = [
         number
         for number, split in enumerate(splits)
         if len(split.rows(part))
         and not _is_defined(name, make_task(config, data, split), data.y[split.rows(part)])
     ]
-    if undefined:
-        rows = {"train": "training", "val": "validation"}[part] + " rows"
-        where = (
-            f"the {rows}" if len(splits) == 1 else f"the {rows} of {len(undefined)} of {len(splits)} splits"
-        )
-        raise ConfigError(
-            f"{config['monitor']} is undefined on {where}: they lack a class or a label, or have a single value",
-            "monitor",
-            "Use monitor=val/loss mode=min, equal shares of the classes in all parts (cv.stratify=true), or more "
-            "validation rows (cv.val_size=0.3).",
-        )
+    if not undefined:
+        return None
+    rows = {"train": "training", "val": "validation"}[part] + " rows"
+    where = f"the {rows}" if len(splits) == 1 else f"the {rows} of {len(undefined)} of {len(splits)} splits"
+    mode = key.replace("monitor", "mode")
+    shares = (
+        ""
+        if data.target_kind == "regression"
+        else "equal shares of the classes in all parts (cv.stratify=true), "
+    )
+    return Problem(
+        f"{monitored} is undefined on {where}: they lack a class or a label, or have a single value",
+        key,
+        f"Use {key}=val/loss {mode}=min, {shares}or more validation rows (cv.val_size=0.3).",
+    )
 
 
 def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
@@ -130,6 +150,7 @@ def _is_defined(name: str, task: Task, targets: np.ndarray) -> bool:
         case "binary" | "multilabel":
             outputs = 40.0 * y - 20.0
         case _:
-            return True
+            # A metric of numbers may need two different ones, and several quantiles have no perfect outputs.
+            return name != "r2" or bool((y != y[:1]).any())
     metric.update(*task.metric_inputs(outputs, y))
     return not bool(metric.compute().isnan().any())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlcli.comparison.scale import MetricScale, scale_of
+from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
 from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun, InputError
 from dlcli.runs.folder import OpenedRun, open_run
@@ -34,7 +36,6 @@ from dlcli.tracking.mlflow_inputs import flatten
 _OF_ROWS = ("accuracy", "mse", "mae")
 _HELD_OUT = "test/"
 _NO_DIFFERENCE = frozenset({"runs_dir", "run_name", "experiment_name"})
-_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,7 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
         raise InputError(message, "--metric", hint)
     figures = {
         name: tuple(
-            float(np.mean([fold[name] for fold in run.folds])) if name in run.folds[0] else None
-            for run in runs
+            _mean([fold[name] for fold in run.folds]) if name in run.folds[0] else None for run in runs
         )
         for name in names
     }
@@ -130,13 +130,14 @@ def compare_runs(refs: Sequence[str], runs_dir: Path, metric: str | None = None)
     found = [] if refusal else [_pair(a, b, metric, scale) for a, b in itertools.combinations(runs, 2)]
     pairs = [pair for pair in found if pair is not None]
     if not refusal and len(pairs) < len(found):
-        refusal, pairs = _no_rows(runs, metric, common), []
+        refusal, pairs = no_test(metric, _others(runs, metric, common), of_folds=len(runs[0].folds) > 1), []
     ranking = None
     if pairs and len(runs) > 2:
         pairs = _corrected(pairs)
         if len(runs[0].folds) > 1 and scale.better:
             table = np.array([[fold[metric] for fold in run.folds] for run in runs]).T
-            ranking = friedman(table, higher_is_better=scale.better == "higher")
+            table = table[np.isfinite(table).all(axis=1)]
+            ranking = None if len(table) < 2 else friedman(table, higher_is_better=scale.better == "higher")
     labels = tuple(run.label for run in runs)
     whose = {f"{test_words(Ledger.load(run.folders[0]).kind == 'fold')} rows" for run in runs}
     rows = " and ".join(sorted(whose))
@@ -194,12 +195,18 @@ def _evaluated(run: OpenedRun, label: str) -> _Evaluated:
         by_fold.setdefault(int(ledger.tags.get("dlcli.fold", 0)), []).append(figures)
         splits.append(read_split(ledger))
     folds = [
-        {name: float(np.mean([seed[name] for seed in by_fold[number]])) for name in by_fold[number][0]}
+        {name: _mean([seed[name] for seed in by_fold[number]]) for name in by_fold[number][0]}
         for number in sorted(by_fold)
     ]
     n_train = float(np.mean([len(split.train) + len(split.val) for split in splits]))
     n_test = float(np.mean([len(split.test) for split in splits]))
     return _Evaluated(run, label, tuple(folders), folds, n_train, n_test)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are defined; NaN if none is."""
+    there = [value for value in values if not math.isnan(value)]
+    return float(np.mean(there)) if there else math.nan
 
 
 def _settings(opened: Sequence[OpenedRun]) -> dict[str, tuple[str, ...]]:
@@ -225,26 +232,34 @@ def _refusal(runs: Sequence[_Evaluated]) -> str | None:
     return None
 
 
-def _no_rows(runs: Sequence[_Evaluated], metric: str, common: Sequence[str]) -> str:
-    """Return a message that the metric of a single hold-out cannot be tested, with an alternative."""
-    others = [
+def _others(runs: Sequence[_Evaluated], metric: str, common: Sequence[str]) -> list[str]:
+    """Return the metrics that can be tested instead of one that cannot."""
+    if len(runs[0].folds) > 1:
+        complete = (n for n in common if all(math.isfinite(fold[n]) for run in runs for fold in run.folds))
+        return [name for name in complete if name not in ("loss", metric)]
+    return [
         name
         for name in _OF_ROWS
         if name != metric and name in common and all(_rows(run, name) is not None for run in runs)
     ]
-    instead = f"Compare by --metric {others[0]}, or train" if others else "Train"
-    return (
-        f"There is no test, because {metric} of a single hold-out cannot be computed from the recorded predictions. "
-        f"{instead} with folds: cv=kfold."
-    )
 
 
 def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: MetricScale) -> Pair | None:
-    """Test two runs; None if the metric of a single hold-out cannot be computed from its predictions."""
+    """Test two runs; None if fewer than two folds have the metric, or predictions do not suffice for a hold-out's."""
     if len(a.folds) > 1:
-        x, y = ([fold[metric] for fold in run.folds] for run in (a, b))
+        x, y = np.array([[fold[metric] for fold in run.folds] for run in (a, b)])
+        there = ~(np.isnan(x) | np.isnan(y))
+        if (count := int(there.sum())) < 2:
+            return None
+        x, y = x[there], y[there]
         difference = corrected_paired_t(x, y, a.n_train, a.n_test)
-        words = _words(a.label, b.label, metric, scale, difference, difference.p, "on these folds")
+        if scale.is_share:  # it lies between -1 and 1, whatever a normal distribution says
+            low, high = max(difference.low, -1.0), min(difference.high, 1.0)
+            difference = replace(difference, low=low, high=high)
+        where = (
+            "on these folds" if there.all() else f"on the {count} of {len(there)} folds in which both have it"
+        )
+        words = difference_in_words(a.label, b.label, metric, scale, difference, difference.p, where)
         tests = {difference.test: difference.p, "Wilcoxon signed-rank": signed_rank_p(x, y)}
         return Pair(a.label, b.label, difference, tests, words)
     p: dict[str, float] = {}
@@ -259,7 +274,9 @@ def _pair(a: _Evaluated, b: _Evaluated, metric: str, scale: MetricScale) -> Pair
     if found is None:
         return None
     p[found.test] = found.p
-    words = _words(a.label, b.label, metric, scale, found, next(iter(p.values())), "on these rows")
+    words = difference_in_words(
+        a.label, b.label, metric, scale, found, next(iter(p.values())), "on these rows"
+    )
     return Pair(a.label, b.label, found, p, words)
 
 
@@ -307,29 +324,7 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
     corrected = []
     adjusted = holm([next(iter(pair.p.values())) for pair in pairs])
     for pair, p in zip(pairs, adjusted, strict=True):
-        verdict = "distinguishable" if p < _ALPHA else "not distinguishable"
+        verdict = "distinguishable" if p < ALPHA else "not distinguishable"
         words = f"{pair.words.rpartition(': ')[0]}: {verdict} among these pairs (Holm p = {p:.2g})"
         corrected.append(Pair(pair.a, pair.b, pair.difference, {**pair.p, "Holm": p}, words))
     return corrected
-
-
-def _words(
-    a: str, b: str, metric: str, scale: MetricScale, difference: Difference, p: float, where: str
-) -> str:
-    """Return a sentence such as `B better than A in f1 by 0.8 points, 95 % CI 0.1 worse to 1.7 better: ...`."""
-    if difference.mean == difference.low == difference.high == 0:
-        return f"{b} has exactly the same {metric} as {a}: not distinguishable {where}"
-    unit, factor = (" points", 100) if scale.is_share else ("", 1)
-    more, less = ("better", "worse") if scale.better else ("higher", "lower")
-    mean, *ends = (
-        scale.sign * factor * value for value in (difference.mean, difference.low, difference.high)
-    )
-    better, ends = (more, sorted(ends)) if mean >= 0 else (less, sorted(ends, reverse=True))
-    if min(ends) >= 0 or max(ends) <= 0:
-        interval = f"{abs(ends[0]):.3g} to {abs(ends[1]):.3g}"
-    else:  # both ends are given in words, because the meaning of a sign would be ambiguous
-        interval = " to ".join(f"{abs(end):.3g} {more if end > 0 else less}" for end in ends)
-    verdict = "distinguishable" if p < _ALPHA else "not distinguishable"
-    return (
-        f"{b} {better} than {a} in {metric} by {abs(mean):.3g}{unit}, 95 % CI {interval}: {verdict} {where}"
-    )

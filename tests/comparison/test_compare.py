@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from typer.testing import CliRunner
 import dlcli
 from dlcli.cli.app import app
 from dlcli.cli.compare import _readable
-from dlcli.comparison.compare import _words, compare_runs
+from dlcli.comparison.compare import compare_runs
 from dlcli.comparison.critical_difference import alike
 from dlcli.comparison.scale import MetricScale, scale_of
+from dlcli.comparison.sentences import difference_in_words
 from dlcli.errors import InputError
 from dlcli.runs.find import find_run
 from dlcli.statistics.paired import Difference
@@ -58,6 +60,23 @@ def test_lower_losses_are_better(runs_dir: Path) -> None:
     (pair,) = compare_runs(["bad", "good"], runs_dir, "loss").pairs
     assert pair.difference.mean < 0
     assert pair.words.startswith("good better than bad in loss by ")
+
+
+def test_folds_that_lack_a_class_are_left_out_of_a_test(runs_dir: Path, tmp_path: Path) -> None:
+    lines = [f"{row % 7},{row % 5},{'yes' if row % 12 == 0 else 'no'}" for row in range(36)]
+    (tmp_path / "rare.csv").write_text("\n".join(["a,b,y", *lines]))
+    table = ["dataset=table", f"dataset.path='{tmp_path / 'rare.csv'}'", "dataset.target=y", "model=linear",
+             "trainer.max_epochs=1", "cv=kfold", "cv.folds=4"]  # fmt: skip
+    have = 0
+    for name, more in {"strong": [], "weak": ["optimizer.first=0.1"]}.items():
+        words = [*table, *more, f"run_name={name}", f"runs_dir='{tmp_path}'"]
+        have = sum(math.isfinite(fold.metrics["test/auroc"]) for fold in dlcli.train(words).folds)
+    found = compare_runs(["strong", "weak"], tmp_path, "auroc")
+    assert 1 < have < 4
+    (pair,) = found.pairs
+    assert pair.words.endswith(f"distinguishable on the {have} of 4 folds in which both have it")
+    assert all(figure is not None and math.isfinite(figure) for figure in found.figures["auroc"])
+    assert pair.difference.low >= -1 and pair.difference.high <= 1
 
 
 def test_the_very_same_figures_are_no_difference(runs_dir: Path) -> None:
@@ -139,7 +158,7 @@ def test_the_loss_of_a_hold_out_has_no_test_and_a_next_step(runs_dir: Path) -> N
         ),
     ],
 )
-def test_the_interval_agrees_with_the_words(
+def test_the_interval_agrees_with_thedifference_in_words(
     metric: str, mean: float, low: float, high: float, words: str
 ) -> None:
     difference = Difference(mean, low, high, 0.5, "")
@@ -148,7 +167,7 @@ def test_the_interval_agrees_with_the_words(
         "mse": MetricScale("lower"),
         "coverage": MetricScale(),
     }
-    found = _words("A", "B", metric, scales[metric], difference, 0.5, "here")
+    found = difference_in_words("A", "B", metric, scales[metric], difference, 0.5, "here")
     assert found == f"{words}: not distinguishable here"
 
 

@@ -64,6 +64,12 @@ def test_a_monitored_metric_that_a_fold_cannot_have_is_refused_before_training(
         ConfigError, match=r"val/auroc is undefined on the validation rows of [0-9]+ of 10 splits"
     ):
         dlcli.train([*words, "monitor=val/auroc", "mode=max", f"runs_dir='{tmp_path}'"])
+    stopping = "callbacks.early_stopping"
+    with pytest.raises(ConfigError, match=rf"{stopping}.monitor: val/recall is undefined on .* of 10 splits"):
+        dlcli.train(
+            [*words, "callbacks=default", f"{stopping}.monitor=val/recall", f"{stopping}.mode=max",
+             f"runs_dir='{tmp_path}'"]
+        )  # fmt: skip
     assert not list(tmp_path.rglob("ledger.json"))
     dlcli.train(
         [*words, "cv.folds=2", "cv.stratify=true", "cv.val_size=0.4", "monitor=val/auroc", "mode=max",

@@ -1,0 +1,49 @@
+"""What a comparison says: the conclusion of a test, and why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlcli.comparison.scale import MetricScale
+from dlcli.statistics.paired import Difference
+
+# The level of a test.
+ALPHA = 0.05
+
+
+def no_test(metric: str, others: Sequence[str], *, of_folds: bool) -> str:
+    """Return why a metric cannot be tested, with an alternative.
+
+    Args:
+        metric: of the runs.
+        others: metrics that could be tested.
+        of_folds: whether the runs have folds, of which too few have the metric; if not, they are single hold-outs.
+    """
+    instead = f"Compare by --metric {others[0]}, or train" if others else "Train"
+    if of_folds:
+        reason = f"fewer than two folds have a value of {metric} in both runs"
+        return f"There is no test, because {reason}. {instead} with all classes in each fold: cv=stratified_kfold."
+    reason = f"{metric} of a single hold-out cannot be computed from the recorded predictions"
+    return f"There is no test, because {reason}. {instead} with folds: cv=kfold."
+
+
+def difference_in_words(
+    a: str, b: str, metric: str, scale: MetricScale, difference: Difference, p: float, where: str
+) -> str:
+    """Return a sentence such as `B better than A in f1 by 0.8 points, 95 % CI 0.1 worse to 1.7 better: ...`."""
+    if difference.mean == difference.low == difference.high == 0:
+        return f"{b} has exactly the same {metric} as {a}: not distinguishable {where}"
+    unit, factor = (" points", 100) if scale.is_share else ("", 1)
+    more, less = ("better", "worse") if scale.better else ("higher", "lower")
+    mean, *ends = (
+        scale.sign * factor * value for value in (difference.mean, difference.low, difference.high)
+    )
+    better, ends = (more, sorted(ends)) if mean >= 0 else (less, sorted(ends, reverse=True))
+    if min(ends) >= 0 or max(ends) <= 0:
+        interval = f"{abs(ends[0]):.3g} to {abs(ends[1]):.3g}"
+    else:  # both ends are given in words, because the meaning of a sign would be ambiguous
+        interval = " to ".join(f"{abs(end):.3g} {more if end > 0 else less}" for end in ends)
+    verdict = "distinguishable" if p < ALPHA else "not distinguishable"
+    return (
+        f"{b} {better} than {a} in {metric} by {abs(mean):.3g}{unit}, 95 % CI {interval}: {verdict} {where}"
+    )
