@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
 from dlcli.errors import CorruptRun
+from dlcli.files.archives import DAMAGED_ZIP
 from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import check_stored
 from dlcli.gate.documents import JSON_BYTES
@@ -77,16 +78,13 @@ def load_fitted(file: Path, gate: Gate) -> Any:
         with ZipFile(file) as archive:
             return Rebuilt(archive).object(schema)
     except (
-        ValueError,
         LookupError,
         TypeError,
         AttributeError,
         ImportError,
-        RecursionError,
-        EOFError,
+        ValueError,
         MemoryError,
-        OSError,
-        BadZipFile,
+        *DAMAGED_ZIP,
     ) as error:
         raise CorruptRun(
             f"the fitted preprocessing cannot be rebuilt: {error}", str(file), _DAMAGED
@@ -174,14 +172,7 @@ def _schema(file: Path) -> dict[str, Any]:
             schema = json.loads(archive.read("schema.json"))
     except OSError as error:
         raise CorruptRun(f"the fitted preprocessing {os_reason(error)}", str(file), _DAMAGED) from error
-    except (
-        ValueError,
-        KeyError,
-        BadZipFile,
-        RecursionError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except (ValueError, KeyError, *DAMAGED_ZIP) as error:
         reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
         raise CorruptRun(f"the fitted preprocessing cannot be read: {reason}", str(file), _DAMAGED) from error
     if not isinstance(schema, dict):

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
-from annotated_types import Ge, Lt, MinLen
+from annotated_types import Ge, Le, Lt, MinLen
 from torch import Tensor, nn
 
 from dlcli.models.sequences import present
 
 Size = Annotated[int, Ge(1)]
+# Layers are built one by one; with more than these, no network of this kind can be trained.
+Depth = Annotated[int, Ge(1), Le(1000)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 Normalization = Literal["none", "batch", "layer", "group"]

@@ -13,6 +13,7 @@ from dlcli.models import layers as shared
 from dlcli.models.layers import (
     Activation,
     CategoryVectors,
+    Depth,
     Initialization,
     Normalization,
     PerLayer,
@@ -68,7 +69,7 @@ class MLP(nn.Module):
         vocab_size: int | None = None,
         embedding: Size = 64,
         hidden: PerLayer = 128,
-        layers: Size = 2,
+        layers: Depth = 2,
         activation: Activation = "relu",
         normalization: Normalization = "none",
         dropout: Share = 0.0,

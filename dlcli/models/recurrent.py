@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlcli.models import layers as shared
-from dlcli.models.layers import Initialization, Pooling, SequencePooling, Share, Size, initialize
+from dlcli.models.layers import Depth, Initialization, Pooling, SequencePooling, Share, Size, initialize
 from dlcli.models.sequences import AsSequence
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -45,7 +45,7 @@ class Recurrent(nn.Module):
         embedding: Size = 64,
         cell: Literal["rnn", "lstm", "gru"] = "lstm",
         hidden: Size = 128,
-        layers: Size = 1,
+        layers: Depth = 1,
         bidirectional: bool = False,
         pooling: Pooling = "last",
         dropout: Share = 0.0,

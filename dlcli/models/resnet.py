@@ -10,7 +10,7 @@ from annotated_types import MinLen
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.layers import Activation, Initialization, Normalization, Share, Size, initialize
+from dlcli.models.layers import Activation, Depth, Initialization, Normalization, Share, Size, initialize
 
 
 class ResNet(nn.Module):
@@ -38,7 +38,7 @@ class ResNet(nn.Module):
         input_shape: tuple[int, int, int],
         num_outputs: int,
         channels: Annotated[Sequence[Size], MinLen(1)] = (16, 32, 64),
-        blocks: Size = 1,
+        blocks: Depth = 1,
         activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,

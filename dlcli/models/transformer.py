@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.layers import Activation, Initialization, Pooling, SequencePooling, Share, Size, initialize
+from dlcli.models.layers import (
+    Activation,
+    Depth,
+    Initialization,
+    Pooling,
+    SequencePooling,
+    Share,
+    Size,
+    initialize,
+)
 from dlcli.models.sequences import AsSequence, present
 
 
@@ -44,7 +53,7 @@ class Transformer(nn.Module):
         num_outputs: int,
         vocab_size: int | None = None,
         hidden: Size = 64,
-        layers: Size = 2,
+        layers: Depth = 2,
         heads: Size = 4,
         feedforward: Size = 128,
         activation: Activation = "gelu",

@@ -6,15 +6,14 @@ import hashlib
 import json
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from dlcli.errors import InputError
+from dlcli.files.archives import DAMAGED_ZIP
 from dlcli.files.disk import free_space, write_errors
 from dlcli.files.paths import display, kind_at
 from dlcli.files.regular import open_regular, os_reason
@@ -31,17 +30,6 @@ SCHEMA_VERSION = 1
 _COPY = "Ask for the archive again. Nothing was unpacked."
 _PIECE = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
-# What zipfile raises for damaged archives, RuntimeError for encrypted ones.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
-    struct.error,
-    NotImplementedError,
-    EOFError,
-    RuntimeError,
-)
 
 # Limits on archives from elsewhere. Weights and pictures hardly shrink, so an archive that grows more is no record.
 _MEMBERS = 1_000_000
@@ -172,10 +160,8 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except OSError as error:  # errors of writing have been translated
         raise InputError(os_reason(error), display(file), "Give the path of an archive.") from error
-    except _DAMAGE as error:
+    except (ValueError, OverflowError, *DAMAGED_ZIP) as error:
         raise InputError(f"cannot be unpacked: {error}", display(file), _COPY) from error
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"is not an archive of runs: {error}", display(file), _COPY) from error
 
 
 def _manifest(archive: zipfile.ZipFile, file: Path) -> dict[str, list[Any]]:

@@ -10,8 +10,9 @@ from dlcli.config.next_command import next_command
 from dlcli.errors import InputError
 from dlcli.files.paths import display
 from dlcli.runs.find import find_run
-from dlcli.runs.inventory import ListedRun
+from dlcli.runs.inventory import ListedRun, list_runs
 from dlcli.runs.selection import select
+from dlcli.tracking.ledger import Ledger
 
 
 def choose_whole(
@@ -22,6 +23,8 @@ def choose_whole(
     now: datetime,
     notes: list[str],
     command: str,
+    *,
+    fetch: bool = True,
 ) -> tuple[ListedRun, ...]:
     """Return the whole runs that are named, and those to which a filter applies.
 
@@ -33,6 +36,7 @@ def choose_whole(
         now: the time from which ages are counted.
         notes: receives lines for the user.
         command: the command of `dlcli runs` that asks, for messages.
+        fetch: whether runs that only the store has are fetched.
 
     Raises:
         RunNotFound: There is no such run.
@@ -41,18 +45,40 @@ def choose_whole(
     if not refs and only is None:
         hint = "Name runs, or choose them: --filter 'status=failed and age>7d'"
         raise InputError("no run is named", "RUN", hint)
-    chosen = {run.folder: run for ref in refs for run in [_whole(ref, tree, runs_dir, notes, command)]}
+    chosen = {}
+    for ref in refs:
+        found = _folder(ref, tree, runs_dir, notes, fetch=fetch)
+        if found.is_relative_to(runs_dir) and all(part.folder != found for run in tree for part in run.all()):
+            tree = list_runs(runs_dir, now)  # with the one that was fetched
+            _tell_parts(found, notes)
+        run = _whole(found, tree, runs_dir, command)
+        chosen[run.folder] = run
     if only is not None:
         chosen |= {run.folder: run for run in select(tree, only, now)}
     return tuple(chosen.values())
 
 
-def _whole(ref: str, tree: Sequence[ListedRun], runs_dir: Path, notes: list[str], command: str) -> ListedRun:
-    by_folder = (run for whole in tree for run in whole.all() if ref in (run.run_id, str(run.folder.parent)))
-    found = next((run.folder for run in by_folder), None)  # a damaged run, too
-    if found is None:
-        found, note = find_run(ref, runs_dir)
-        notes += [note] if note else []
+def _folder(ref: str, tree: Sequence[ListedRun], runs_dir: Path, notes: list[str], *, fetch: bool) -> Path:
+    """Return the folder of the run that a user refers to, also of a damaged one."""
+    for whole in tree:
+        for run in whole.all():
+            if ref in (run.run_id, str(run.folder.parent)):
+                return run.folder
+    found, note = find_run(ref, runs_dir, fetch=fetch)
+    notes += [note] if note else []
+    return found
+
+
+def _tell_parts(folder: Path, notes: list[str]) -> None:
+    kind = Ledger.load(folder).kind
+    if parts := {"cv": "folds", "sweep": "trials"}.get(kind):
+        notes.append(
+            f"The {parts} of {folder.parent.name[:8]} are not on this machine, and are not taken along."
+        )
+
+
+def _whole(found: Path, tree: Sequence[ListedRun], runs_dir: Path, command: str) -> ListedRun:
+    """Return the whole run in a folder."""
     for run in tree:
         for part in run.all():
             if part.folder == found and part is not run:

@@ -82,7 +82,7 @@ def plan_deletion(
     runs_dir = runs_dir.resolve()
     notes = reconcile(runs_dir)
     tree = list_runs(runs_dir, now)
-    runs = choose_whole(refs, only, tree, runs_dir, now, notes, "rm")
+    runs = choose_whole(refs, only, tree, runs_dir, now, notes, "rm", fetch=False)
     _check(runs, runs_dir)
     needed, unknown = _needs(runs, tree, runs_dir)
     if needed and not force:

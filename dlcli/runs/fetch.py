@@ -21,7 +21,8 @@ from dlcli.tracking.connection import (
     tracking_uri,
 )
 from dlcli.tracking.ledger import LEDGER_FILE
-from dlcli.tracking.places import local_path, run_folder
+from dlcli.tracking.places import is_run_id, local_path, run_folder
+from dlcli.tracking.pushing import ID_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +53,11 @@ def fetch_run(ref: str, runs_dir: Path) -> Path | None:
         if run is None:
             return None
         experiment = client.get_experiment(run.info.experiment_id).name
-        folder = run_folder(runs_dir, experiment, run.info.run_id)
+        # A run that was pushed has its own ID only in a tag.
+        own = run.data.tags.get(ID_TAG, "")
+        folder = run_folder(runs_dir, experiment, own if is_run_id(own) else run.info.run_id)
+        if (folder / LEDGER_FILE).is_file():
+            return folder
         artifacts = local_path(run.info.artifact_uri)
         if artifacts is None or is_server(uri):
             _download(client, run.info.run_id, folder)
@@ -72,6 +77,8 @@ def _look_up(client: MlflowClient, ref: str) -> Run | None:
             raise RunNotFound(
                 f"{len(matches)} run IDs in the store begin with {ref}", "RUN", "Give more of the ID."
             )
+        if not matches:
+            matches = list(client.search_runs(experiments, f"tags.`{ID_TAG}` = '{ref}'", max_results=1))
         if matches:
             return matches[0]
     if "'" in ref:

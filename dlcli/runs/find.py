@@ -29,7 +29,7 @@ class FoundRun(NamedTuple):
     note: str = ""
 
 
-def find_run(ref: str, runs_dir: Path) -> FoundRun:
+def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
     """Find the run that a user refers to.
 
     Folders on disk are searched first; a run that is only in the store is fetched from there.
@@ -38,6 +38,7 @@ def find_run(ref: str, runs_dir: Path) -> FoundRun:
         ref: path of the run's folder or of its `artifacts`, `last`, `best`, `best:EXPERIMENT`, a run ID or its unique
             beginning, or a run's name, which stands for the newest run of that name.
         runs_dir: the runs folder in use.
+        fetch: whether the store is asked.
 
     Raises:
         RunNotFound: There is no such run, or there are several. The hint suggests similar names.
@@ -70,8 +71,9 @@ def find_run(ref: str, runs_dir: Path) -> FoundRun:
     if any(ref in (one.run_id, one.run_name) for one in _ledgers(runs_dir / TRASH, [])):
         hint = f"It is in the trash: {next_command('runs', 'restore', ref, runs_dir=runs_dir)}"
     try:
-        if fetched := fetch_run(ref, runs_dir):
-            return FoundRun(fetched, f"{ref} was fetched from the store.")
+        if fetch and (fetched := fetch_run(ref, runs_dir)):
+            is_new = all(ledger.run_dir != fetched for ledger in ledgers)
+            return FoundRun(fetched, f"{ref} was fetched from the store." if is_new else "")
     except StoreError as error:
         hint = f"{hint} It may be in the store, but: {error.problems[0].message}.".strip()
     except RunNotFound as error:

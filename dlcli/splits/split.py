@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -17,6 +14,7 @@ import numpy as np
 
 from dlcli.datasets.data import Data
 from dlcli.errors import CorruptRun, DataError, first_line
+from dlcli.files.archives import DAMAGED_ZIP
 from dlcli.files.regular import os_reason
 from dlcli.gate.arrays import open_arrays
 
@@ -28,17 +26,6 @@ _PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 # How much larger a split may be than its file: row numbers are compressed by 5, and small arrays need no limit.
 _RATIO, _SMALL = 64, 1 << 20
-
-# Exceptions raised by reading a damaged .npz file, in addition to OSError, ValueError and the like.
-_DAMAGED = (
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def test_words(is_fold: bool) -> str:
@@ -112,7 +99,7 @@ class Split:
                 raise ValueError("it contains row numbers that the data does not have")
         except OSError as error:
             raise CorruptRun(f"the run's split {os_reason(error)}", str(path), _COPY) from error
-        except (ValueError, KeyError, TypeError, AttributeError, *_DAMAGED) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, MemoryError, *DAMAGED_ZIP) as error:
             raise CorruptRun(
                 f"the run's split cannot be read: {first_line(error)}", str(path), _COPY
             ) from error

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DATABASE = "mlflow.db"  # in a runs folder
 
 _log = logging.getLogger(__name__)
+_loading = (
+    threading.RLock()
+)  # imports of MLflow's modules in two threads at once can fail, since they are circular
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _TRANSFER_TIMEOUT = "120"
@@ -143,8 +147,14 @@ def recall(recorded: str | None, runs_dir: Path) -> str:
     )
 
 
-def load_mlflow(uri: str) -> None:
-    """Import MLflow with dlcli's defaults. This takes seconds, so call it before acquiring a lock."""
+def load_mlflow(uri: str | None = None) -> None:
+    """Import MLflow with dlcli's defaults. This takes seconds, so call it before acquiring a lock.
+
+    Threads call it before they import anything of MLflow.
+
+    Args:
+        uri: address of the store that will be used, if any.
+    """
     _set_defaults()
     # Messages on how MLflow creates and upgrades its tables are not for the user.
     for name in ("alembic", "mlflow.tracking"):
@@ -152,11 +162,11 @@ def load_mlflow(uri: str) -> None:
     # Nor are tracebacks of its errors, which `store_errors` translates.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with _loading, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow uses deprecated functions of SQLAlchemy
         import mlflow
 
-        if not is_server(uri):
+        if uri is not None and not is_server(uri):
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
@@ -274,16 +284,14 @@ def no_run(uri: str) -> StoreError:
 
 
 def _translated(error: Exception, uri: str) -> DlcliError:
-    import requests
-    from mlflow.exceptions import MlflowException
-
     text, where = str(error), redact(uri)
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = f"pip install {_DRIVERS.get(error.name, error.name)}"
         return StoreError(f"the driver {error.name} is not installed", where, hint)
     if problem := sqlite_problem(text, where, sqlite_file(uri)):
         return problem
-    network = isinstance(error, OSError | requests.exceptions.RequestException)
+    # Errors of `requests` are of this class, too. Nothing is imported: a thread may be the one that has the error.
+    network = isinstance(error, OSError)
     if network or re.search(r"API request to .* failed with (exception|timeout)|Max retries exceeded", text):
         hint = f"Start it, or correct {URI_VARIABLE}, or unset it to record in the runs folder."
         return StoreError(NO_ANSWER, where, hint)
@@ -295,7 +303,7 @@ def _translated(error: Exception, uri: str) -> DlcliError:
             where,
             f"Back it up, then: mlflow db upgrade {where}",
         )
-    if isinstance(error, MlflowException) and error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+    if getattr(error, "error_code", None) in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         hint = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
         return StoreError("the store refuses access", where, hint)
     line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +20,17 @@ from dlcli.tracking.connection import (
     sqlite_file,
     store_errors,
 )
-from dlcli.tracking.database import open_database
-from dlcli.tracking.known_runs import note
+from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger, to_ms
 from dlcli.tracking.places import local_path, original_of
-from dlcli.tracking.projection import Projection
+from dlcli.tracking.projection import Projection, is_in_mlflow
 from dlcli.tracking.store_rows import enter, find_row
 from dlcli.tracking.trash import TRASH, Intent, Member, end, is_carried_out
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_BATCH = 100  # runs per transaction, during which other processes cannot write
 
 Clients = Callable[[str | None], "MlflowClient"]
 
@@ -63,57 +66,105 @@ def tell_mlflow(runs_dir: Path, intent: Intent, client: Clients) -> list[str]:
     The caller holds the lock of the trash. Runs whose store does not answer stay in the intent, and the next command
     that reaches the store continues. Runs that have been moved otherwise since are left out.
     """
-    waiting: list[Member] = []
-    problems: dict[str, None] = {}
+    telling = _Telling(runs_dir, intent, client)
+    by_store: dict[str | None, list[Member]] = {}
     for member in intent.members:
-        if intent.action == "purge" or not member.in_mlflow or not is_carried_out(runs_dir, intent, member):
-            continue
-        if (
-            member.tracking_uri is not None and not intent.signed
-        ):  # from elsewhere: it must not reach a server
-            waiting.append(member)
-            continue
+        if intent.action != "purge" and member.in_mlflow and is_carried_out(runs_dir, intent, member):
+            by_store.setdefault(member.tracking_uri, []).append(member)
+    for uri, members in by_store.items():
+        if uri is not None and not intent.signed:  # from elsewhere: it must not reach a server
+            telling.waiting.update(members)
+        else:
+            telling.tell(uri, members)
+    end(intent, [member for member in intent.members if member in telling.waiting])
+    return list(telling.problems)
+
+
+@dataclass
+class _Telling:
+    runs_dir: Path
+    intent: Intent
+    client: Clients
+    waiting: set[Member] = field(default_factory=set)
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def tell(self, uri: str | None, members: Sequence[Member]) -> None:
+        """Let the runs of one store follow."""
+        with self._noticing(members):
+            address = recall(uri, self.runs_dir)
+            prepare(address)
+            file = sqlite_file(address)
+            size = _BATCH if file else 1
+            for batch in (members[start : start + size] for start in range(0, len(members), size)):
+                with self._noticing(batch), store_errors(address):
+                    if file:
+                        self._in_file(file, batch)
+                    else:
+                        self._on_server(uri, batch[0])
+
+    @contextmanager
+    def _noticing(self, members: Sequence[Member]) -> Iterator[None]:
+        """Note what a store says instead of following."""
         try:
-            _follow(runs_dir, intent, member, client)
+            yield
         except StoreError as error:
             problem = error.problems[0]
             if problem.message != NO_RUN:
-                waiting.append(member)
-                problems[": ".join(filter(None, [problem.where, problem.message]))] = None
-            elif intent.brings_back:
-                problems[f"{member.run_id[:8]}: {NO_RUN}; its folder is complete"] = None
-    end(intent, waiting)
-    return list(problems)
+                self.waiting.update(members)
+                self.problems[": ".join(filter(None, [problem.where, problem.message]))] = None
+            elif self.intent.brings_back:
+                which = ", ".join(member.run_id[:8] for member in members)
+                self.problems[f"{which}: {NO_RUN}; its folder is complete"] = None
 
+    def _in_file(self, file: Path, members: Sequence[Member]) -> None:
+        """Let runs follow in one transaction, without those that cannot be recorded."""
+        ledgers = {member: _ledger(self.runs_dir, self.intent, member) for member in members}
+        with noting(file, self.runs_dir) as (connection, add):
+            for member, ledger in ledgers.items():
+                connection.execute("SAVEPOINT run")
+                with self._noticing([member]), store_errors(str(file)):
+                    try:
+                        _follow_in_file(connection, add, self.runs_dir, self.intent, member, ledger)
+                    except BaseException:
+                        connection.execute("ROLLBACK TO run")
+                        raise
+                connection.execute("RELEASE run")
+        for member, ledger in ledgers.items():
+            if ledger is not None and member not in self.waiting:
+                self._complete(member, ledger)
 
-def _follow(runs_dir: Path, intent: Intent, member: Member, client: Clients) -> None:
-    uri = recall(member.tracking_uri, runs_dir)
-    prepare(uri)
-    ledger = _ledger(runs_dir, intent, member)
-    with store_errors(uri):
-        if file := sqlite_file(uri):
-            with open_database(file) as connection:
-                _follow_in_file(connection, runs_dir, intent, member, ledger)
-        else:
-            _follow_on_server(client(member.tracking_uri), runs_dir, intent, member, ledger)
-    if intent.brings_back and ledger is not None and not ledger.unfinished:
-        Projection(ledger, partial(client, member.tracking_uri)).push_all()
+    def _on_server(self, uri: str | None, member: Member) -> None:
+        ledger = _ledger(self.runs_dir, self.intent, member)
+        _follow_on_server(self.client(uri), self.runs_dir, self.intent, member, ledger)
+        if ledger is not None:
+            self._complete(member, ledger)
+
+    def _complete(self, member: Member, ledger: Ledger) -> None:
+        """Send what a store lacks of a run that is back."""
+        if self.intent.brings_back and not ledger.unfinished and not is_in_mlflow(ledger):
+            with self._noticing([member]):
+                Projection(ledger, partial(self.client, member.tracking_uri)).push_all()
 
 
 def _follow_in_file(
-    connection: sqlite3.Connection, runs_dir: Path, intent: Intent, member: Member, ledger: Ledger | None
+    connection: sqlite3.Connection,
+    add: Callable[[Ledger], None],
+    runs_dir: Path,
+    intent: Intent,
+    member: Member,
+    ledger: Ledger | None,
 ) -> None:
-    connection.execute("BEGIN IMMEDIATE")
     found = find_row(connection, member.run_id)
     if found is None:
         if intent.brings_back and ledger is not None:  # the file was replaced, or `mlflow gc` was called
             enter(connection, ledger)
-            note(connection, [ledger])
+            add(ledger)
         return
     if _is_copy(runs_dir, member, ledger, found.artifact_uri):
         return
     if intent.action == "arrive" and ledger is not None:  # MLflow may have had only a part of it
         enter(connection, ledger)
+        add(ledger)
     wanted = "deleted" if intent.action == "delete" else "active"
     if found.stage != wanted:
         at = to_ms(intent.at) if intent.action == "delete" else None

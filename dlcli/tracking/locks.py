@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from dlcli.files.paths import display
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+_log = logging.getLogger(__name__)
 
 _LOCKS = Path("/proc/locks")
 _PAUSE, _LOOK = 0.05, 2.0  # seconds between attempts, and between checks of the process that holds the lock
@@ -67,11 +70,15 @@ def wait_for_lock(try_it: Callable[[], bool], path: Path, patience: float, what:
         StoreError: The time is up, or the process that holds the lock is stopped.
     """
     begun = checked = time.monotonic()
+    is_told = False
     while not try_it():
         now = time.monotonic()
         if now - checked >= _LOOK:
             checked = now
             _refuse_stopped(path, what)
+            if not is_told:
+                _log.warning("Waiting for %s, which has locked %s.", _named(holder_of(path)), what)
+                is_told = True
         if now - begun >= patience:
             holder = holder_of(path)
             hint = (

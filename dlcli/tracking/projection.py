@@ -145,15 +145,7 @@ class Projection:
     @property
     def complete(self) -> bool:
         """Whether the run has ended and MLflow has all of it."""
-        done, ledger = self._ledger.projected, self._ledger
-        return (
-            not ledger.unfinished
-            and done.get("status") == ledger.status
-            and done.get("tags") == ledger.tags
-            and done.get("name", ledger.run_name) == ledger.run_name
-            and (ledger.artifact_uri is None or done.get("artifacts") == ledger.ended_at)
-            and next(read_history(ledger.run_dir, done.get("offset", 0)), None) is None
-        )
+        return is_in_mlflow(self._ledger)
 
     def _send_metrics(self) -> None:
         """Send the metrics that MLflow lacks."""
@@ -227,6 +219,19 @@ class Projection:
 
     def _note(self, **progress: object) -> None:
         self._ledger.update(durable=False, projected={**self._ledger.projected, **progress})
+
+
+def is_in_mlflow(ledger: Ledger) -> bool:
+    """Return whether a run has ended, and MLflow has all of it, as far as its ledger knows."""
+    done = ledger.projected
+    return (
+        not ledger.unfinished
+        and done.get("status") == ledger.status
+        and done.get("tags") == ledger.tags
+        and done.get("name", ledger.run_name) == ledger.run_name
+        and (ledger.artifact_uri is None or done.get("artifacts") == ledger.ended_at)
+        and next(read_history(ledger.run_dir, done.get("offset", 0)), None) is None
+    )
 
 
 def _batches(lines: Iterator[MetricsLine]) -> Iterator[list[MetricsLine]]:

@@ -16,7 +16,7 @@ from dlcli.tracking.history import read_history
 from dlcli.tracking.known_runs import note
 from dlcli.tracking.ledger import Ledger, to_ms
 from dlcli.tracking.mlflow_inputs import Shown, tag_value
-from dlcli.tracking.places import local_path
+from dlcli.tracking.places import folder_name, local_path
 from dlcli.tracking.store import Store
 from dlcli.tracking.store_rows import enter
 from dlcli.tracking.tags import PARENT_TAG
@@ -64,7 +64,8 @@ def _enter(file: Path, ledger: Ledger) -> Sent:
         connection.execute("BEGIN IMMEDIATE")
         question = "SELECT end_time FROM runs WHERE run_uuid = ?"
         found = connection.execute(question, (ledger.run_id,)).fetchone()
-        enter(connection, ledger)
+        # Later runs of the experiment may be recorded there by others, for whom this runs folder may not exist.
+        enter(connection, ledger, file.parent / folder_name(ledger.experiment))
         note(connection, [ledger])
     is_same = found is not None and found[0] == (to_ms(ledger.ended_at) if ledger.ended_at else None)
     return "there" if is_same else "completed" if found else "sent"

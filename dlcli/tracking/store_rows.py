@@ -10,6 +10,7 @@ import math
 import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -21,9 +22,15 @@ from dlcli.tracking.tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
 _METRICS = 20_000  # of one update
 
 
-def enter(connection: sqlite3.Connection, ledger: Ledger) -> None:
-    """Insert a run, or complete an existing one; idempotent."""
-    experiment_id = _experiment(connection, ledger)
+def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None = None) -> None:
+    """Insert a run, or complete an existing one; idempotent.
+
+    Args:
+        connection: the store.
+        ledger: the run.
+        artifacts: where a new experiment keeps artifacts; by default, in the experiment's folder.
+    """
+    experiment_id = _experiment(connection, ledger, artifacts or ledger.run_dir.parents[1])
     shown = Shown.read(ledger.run_dir)
     _insert(connection, "runs", [_run(ledger, experiment_id)], "IGNORE")
     set_status(connection, ledger)
@@ -106,13 +113,13 @@ def _insert(
         connection.executemany(f"INSERT OR {conflict} INTO {table} ({columns}) VALUES ({places})", rows)
 
 
-def _experiment(connection: sqlite3.Connection, ledger: Ledger) -> int:
+def _experiment(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path) -> int:
     if found := find_experiment(connection, ledger.experiment):
         return int(found.experiment_id)
     created = to_ms(ledger.created_at)
     row = {
         "name": ledger.experiment,
-        "artifact_location": ledger.run_dir.parents[1].as_uri(),
+        "artifact_location": artifacts.as_uri(),
         "lifecycle_stage": "active",
         "creation_time": created,
         "last_update_time": created,

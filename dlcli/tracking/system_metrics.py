@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from dlcli.tracking.connection import load_mlflow
+
 if TYPE_CHECKING:
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
@@ -114,6 +116,7 @@ def _gpu_monitor() -> GPUMonitor | None:
         return None
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # no pynvml
         warnings.simplefilter("ignore")  # an outdated pynvml warns on import
+        load_mlflow()
         from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
         return GPUMonitor()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import sys
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import DlcliError
 from dlcli.inference.pyfunc import _load_pyfunc
+from dlcli.runs.archive import MANIFEST, SCHEMA_VERSION
 from tests.gate.hostile import RESUME, Hostile, cases
 
 QUICK = [
@@ -31,9 +34,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*recorded without digests")
 # only if DLCLI_TEST_WHOLE is set, which takes minutes.
 ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc", "runs", "runs show"})
 CHANGES = frozenset({"runs tag", "runs note", "runs rename", "runs du", "runs export"})
+HANDS_ON = frozenset({"runs push", "runs import", "reproduce", "train --like", "ui"})
 REMOVES = frozenset({"~1 rm", "~2 restore", "~3 rm", "~4 gc"})  # after all others, as they are sorted
 if os.environ.get("DLCLI_TEST_WHOLE"):
-    ALWAYS |= RESUME | CHANGES | REMOVES | {"check", "export", "show"}
+    ALWAYS |= RESUME | CHANGES | HANDS_ON | REMOVES | {"check", "export", "show"}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,11 @@ def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
         "runs rename": ["runs", "rename", run, "other", *place],
         "runs du": ["runs", "du", *place],
         "runs export": ["runs", "export", run, str(here / "runs.zip"), *place],
+        "runs push": ["runs", "push", str(here / "pushed"), run, *place],
+        "runs import": ["runs", "import", str(here / "theirs.zip"), "--runs-dir", str(here / "imported")],
+        "reproduce": ["reproduce", run, *place],
+        "train --like": ["train", "--like", run, *place],
+        "ui": ["ui", "--no-open", *place],
         "~1 rm": ["runs", "rm", run, "--yes", *place],
         "~2 restore": ["runs", "restore", folder.parent.name, *place],
         "~3 rm": ["runs", "rm", run, "--yes", "--force", *place],
@@ -117,15 +126,34 @@ def run(command: str, folder: Path, good: Path, here: Path) -> tuple[int, str]:
         return 0, ""
     if command == "resume":
         change_ledger(folder, status="KILLED")
+    if command == "runs import":
+        packed(folder, here / "theirs.zip")
     done = CliRunner().invoke(app, words_of(command, folder, good, here))
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output
 
 
+def packed(folder: Path, archive: Path) -> None:
+    """Write an archive as `dlcli runs export` does, but of a folder as it is."""
+    files = {f"{folder.relative_to(folder.parents[2])}/{file.relative_to(folder)}": file
+             for file in folder.rglob("*") if file.is_file() and not file.is_symlink()}  # fmt: skip
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, file in files.items():
+            opened.write(file, name)
+        digests = {
+            name: [x.stat().st_size, hashlib.sha256(x.read_bytes()).hexdigest()] for name, x in files.items()
+        }
+        opened.writestr(MANIFEST, json.dumps({"schema_version": SCHEMA_VERSION, "files": digests}))
+
+
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_opening_a_folder_runs_nothing(case: Hostile, made: Path, user: Path, tmp_path: Path) -> None:
+def test_opening_a_folder_runs_nothing(
+    case: Hostile, made: Path, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.runner.ui.serve_ui", lambda *_, **__: None)
     folder, marker = unpacked(made, tmp_path), tmp_path / "MARKER"
     case.damage(folder, marker)
+    around = outside(tmp_path, folder)
     loaded = set(sys.modules)
     for command in sorted(ALWAYS | case.stops):
         code, said = run(command, folder, made, user)
@@ -134,11 +162,21 @@ def test_opening_a_folder_runs_nothing(case: Hostile, made: Path, user: Path, tm
         if command in case.stops:
             assert code in (1, 2), (command, code, said)
         assert not {"evil_code"} & (set(sys.modules) - loaded), command
+    assert outside(tmp_path, folder) == around
 
 
-def test_the_undamaged_folder_of_somebody_else_opens(made: Path, user: Path, tmp_path: Path) -> None:
+def outside(place: Path, folder: Path) -> set[Path]:
+    """Return what lies outside of the runs folder and of the user's current folder."""
+    inside = (folder.parents[2], place / "here")
+    return {path for path in place.rglob("*") if not any(path.is_relative_to(one) for one in inside)}
+
+
+def test_the_undamaged_folder_of_somebody_else_opens(
+    made: Path, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = unpacked(made, tmp_path)
-    for command in sorted(ALWAYS | RESUME | CHANGES | REMOVES | {"check"}):
+    monkeypatch.setattr("dlcli.runner.ui.serve_ui", lambda *_, **__: None)
+    for command in sorted(ALWAYS | RESUME | CHANGES | HANDS_ON | REMOVES | {"check"}):
         code, said = run(command, folder, made, user)
         assert code == 0, (command, said)
 

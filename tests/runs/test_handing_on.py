@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from dlcli.cli.app import app
 from dlcli.errors import InputError
+from dlcli.runs import fetch
 from dlcli.runs.handing_on import push_to_folder, push_to_store
 from dlcli.runs.inventory import list_runs
 from dlcli.tracking import pushing
@@ -71,6 +72,8 @@ def test_to_a_database(runs_dir: Path, tmp_path: Path) -> None:
     for about in document["runs"]:
         run = client.get_run(about["run_id"])
         assert (run.info.status, run.data.metrics["val/loss"]) == ("FINISHED", 0.5)
+    experiment = client.get_experiment_by_name("exp")
+    assert experiment.artifact_location == (tmp_path / "exp").as_uri()
     assert os.environ.get("MLFLOW_TRACKING_URI") == before.get("MLFLOW_TRACKING_URI")
     with pytest.raises(InputError, match="is the store that the runs are in"):
         next(push_to_store(list_runs(runs_dir, NOW), runs_dir, f"sqlite:///{runs_dir}/mlflow.db"))
@@ -105,6 +108,31 @@ def test_to_a_server(server: Store, runs_dir: Path) -> None:
     (history,) = server.client.get_metric_history(fold.info.run_id, "val/loss")
     assert (history.value, history.step) == (0.5, 3)
     assert "ledger.json" in {file.path for file in server.client.list_artifacts(fold.info.run_id)}
+
+
+def test_a_run_that_only_a_server_has(
+    server: Store, runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cv, _), (fold, _) = pushed(server, runs_dir)
+    (whole,) = list_runs(runs_dir, NOW)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    monkeypatch.setattr(fetch, "is_server", lambda uri: True)
+    here = tmp_path / "here"
+
+    def runs(*words: object, place: Path = here) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["runs", *map(str, words), "--runs-dir", str(place)])
+        return done.exit_code, " ".join(done.output.replace("│", " ").split())
+
+    code, said = runs("rm", fold, "--yes")
+    assert code == 2 and f"there is no run {fold} in" in said
+    assert not list(here.glob("exp/*"))
+    code, said = runs("export", cv, tmp_path / "cv.zip")
+    assert code == 0 and f"The folds of {whole.run_id[:8]} are not on this machine" in said
+    assert [run.run_id for run in list_runs(here, NOW)] == [whole.run_id]
+    own_id = whole.parts[0].run_id  # a tag there
+    code, said = runs("push", tmp_path / "there", own_id, place=tmp_path / "elsewhere")
+    assert code == 0, said
+    assert [run.name for run in list_runs(tmp_path / "there", NOW)] == ["fold"]
 
 
 def test_an_interrupted_push_is_completed(

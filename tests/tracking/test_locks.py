@@ -56,6 +56,18 @@ def test_who_has_it_for_too_long_is_named(
         pass
 
 
+def test_who_is_waited_for_is_told_once(
+    holder: subprocess.Popen[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(locks, "_LOOK", 0.0)
+    tries = iter([False, False, True])
+    wait_for_lock(lambda: next(tries), tmp_path / "mlflow.db.lock", 60, "the store")
+    assert caplog.messages == [f"Waiting for process {holder.pid}, which has locked the store."]
+
+
 def test_nobody_waits_for_a_process_that_is_stopped(
     holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

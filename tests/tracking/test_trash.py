@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.errors import InputError
-from dlcli.tracking import trash
+from dlcli.tracking import lifecycle, trash
 from dlcli.tracking.ledger import LEDGER_FILE
 from dlcli.tracking.lifecycle import clients_of, tell_mlflow
 from dlcli.tracking.reconcile import reconcile, settle_ledgers
@@ -146,6 +146,29 @@ def test_a_store_that_was_lost_gets_the_restored_run(runs_dir: Path, family: lis
         for table in ("tags", "metrics", "latest_metrics", "params", "runs"):
             connection.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (family[0].parent.name,))
     act(runs_dir, "restore", family)
+    assert state(runs_dir, family) == HERE
+
+
+def test_a_run_that_cannot_be_recorded_does_not_hold_up_the_others(
+    runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act(runs_dir, "delete", family)
+    stages = lifecycle.find_row
+
+    def refused(connection: sqlite3.Connection, run_id: str) -> object:
+        if run_id == family[1].parent.name:
+            connection.execute("INSERT INTO runs (run_uuid) VALUES (?)", (run_id,))
+        return stages(connection, run_id)
+
+    with monkeypatch.context() as damaged, locked_trash(runs_dir):
+        damaged.setattr(lifecycle, "find_row", refused)
+        intent = begin(runs_dir, "restore", members(family))
+        (told,) = tell_mlflow(runs_dir, intent, clients_of(runs_dir))
+    assert "UNIQUE constraint failed" in told
+    (waiting,) = intents(runs_dir)
+    assert [member.run_id for member in waiting.members] == [family[1].parent.name]
+    assert state(runs_dir, [family[0], family[2]]) == HERE
+    reconcile(runs_dir)
     assert state(runs_dir, family) == HERE
 
 

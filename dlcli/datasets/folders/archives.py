@@ -13,6 +13,7 @@ from dlcli.datasets.folders.stored import DEFLATED, STORED, FileEntry, ZipEntry
 from dlcli.datasets.folders.tree import Tree, is_hidden
 from dlcli.datasets.tables.files import is_table
 from dlcli.errors import DataError, first_line
+from dlcli.files.archives import DAMAGED_ZIP
 from dlcli.files.paths import is_file
 
 # Deflate makes data at most this many times smaller, so a member that claims more is damaged or malicious.
@@ -28,7 +29,7 @@ def is_archive(file: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             names = [member.filename for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+    except (ValueError, *DAMAGED_ZIP):
         return True  # reading it raises the error
     visible = [name for name in names if not any(map(is_hidden, PurePosixPath(name).parts))]
     return len(visible) != 1 or not is_table(Path(PurePosixPath(visible[0]).name))
@@ -94,7 +95,7 @@ def _of_zip(file: Path) -> Tree:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (ValueError, *DAMAGED_ZIP) as error:
         raise DataError(f"is a damaged archive: {first_line(error)}", str(file), "Copy it again.") from error
     tree = Tree(file)
     for member in members:

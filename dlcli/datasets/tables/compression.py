@@ -8,7 +8,6 @@ import io
 import lzma
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +18,11 @@ import pyarrow as pa
 
 from dlcli.datasets.tables.bounds import bounded
 from dlcli.errors import DataError, first_line
+from dlcli.files.archives import DAMAGED_ZIP
 from dlcli.files.paths import is_file
 
 _OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _PACKED = (*_OPEN, ".zst", ".zip")
-
-# Exceptions raised for damaged files; RuntimeError is that of a zip with a password.
-_DAMAGED = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 # Flag of an encrypted zip member.
 _ENCRYPTED = 0x1
@@ -69,7 +66,7 @@ def opened(file: Path | Excerpt, most: int | None = None) -> Iterator[IO[bytes]]
         else:
             with bounded(_open(file), str(file), most) as stream:
                 yield stream
-    except _DAMAGED as error:
+    except DAMAGED_ZIP as error:
         raise _read_error(file, error) from error
 
 
@@ -113,7 +110,7 @@ def _member(file: Path) -> zipfile.ZipInfo:
     try:
         with zipfile.ZipFile(file) as packed:
             members = [member for member in packed.infolist() if not member.is_dir()]
-    except _DAMAGED as error:
+    except DAMAGED_ZIP as error:
         raise _read_error(file, error) from error
     members = [member for member in members if not _is_hidden(member.filename)]
     names = [member.filename for member in members]

@@ -1,0 +1,22 @@
+"""What reading a damaged ZIP archive raises, which `zipfile` does not say in one place.
+
+What interprets the contents, or the names of the members, may raise ValueError and OverflowError besides.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+
+DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,  # a password, an unknown method of compression
+    OSError,  # bzip2, or a position before the file
+)
