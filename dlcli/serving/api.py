@@ -202,6 +202,10 @@ def create_app(service: Service) -> ASGIApp:
     async def openapi() -> Response:
         return _json(200, app.openapi())
 
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def no_picture() -> Response:
+        return Response(status_code=204)
+
     for path, name, media in (
         ("/", "page.html", "text/html"),
         ("/docs", "docs.html", "text/html"),

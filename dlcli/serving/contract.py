@@ -106,7 +106,7 @@ class Contract:
 
     def curl(self, address: str, token: str = "") -> str:
         """Return a line for a shell that sends the example; `token` is what a shell replaces by the token."""
-        secret = f'-H "Authorization: Bearer {token}" ' if token else ""
+        secret = f'--oauth2-bearer "{token}" ' if token else ""  # not a header, whose value would be masked
         if self.example is None:
             return f"curl -sS {secret}{address}/schema"
         text = "" if self.example.type != JSON else self.example.content.decode()

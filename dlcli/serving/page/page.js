@@ -92,7 +92,7 @@ async function send(body, type) {
   const sent = await ask("/predict", { method: "POST", body, headers: type ? { "Content-Type": type } : {} }).catch(() => null);
   const answer = await sent?.json().catch(() => null);
   at("send").disabled = false;
-  show(answer ?? { errors: [{ message: "The server does not answer." }] });
+  show(answer ?? { errors: [{ message: "The server does not answer" }] });
 }
 
 function show(answer) {
@@ -101,7 +101,7 @@ function show(answer) {
     input.toggleAttribute("aria-invalid", false);
   for (const problem of answer.errors ?? []) {
     const where = problem.column ? `${problem.column}: ` : "";
-    parts.push(element("p", `${where}${problem.message}. ${problem.hint ?? ""}`.replace("..", "."), { className: "bad" }));
+    parts.push(element("p", `${where}${problem.message}. ${problem.hint ?? ""}`, { className: "bad" }));
     for (const input of at("fields").querySelectorAll("[data-column]"))
       if (input.dataset.column === problem.column) input.setAttribute("aria-invalid", "true");
   }
