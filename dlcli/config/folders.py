@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from dlcli.errors import ConfigError, Problem
@@ -16,6 +17,7 @@ from dlcli.files.paths import display, is_folder, resolved, typed
 PROJECT_FILE = "dlcli.yaml"
 
 
+@cache
 def shipped_folder() -> Path:
     """Return the conf folder that ships with dlcli: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -61,22 +63,38 @@ def extend_path(folders: Sequence[Path]) -> None:
 
 def groups(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     """Return the names of all groups in the shipped and the given folders; nested groups as `sweep/sampler`."""
-    found: set[str] = set()
-    for root in (shipped_folder(), *folders):
-        for current, below, files in os.walk(root):
-            # Hydra's own groups are hidden, because dlcli controls the settings that they hold.
-            below[:] = [name for name in below if not name.startswith((".", "_")) and name != "hydra"]
-            name = Path(current).relative_to(root).as_posix()
-            if name != "." and any(_is_option(file) for file in files):
-                found.add(name)
+    return tuple(sorted(_shipped_groups(shipped_folder()).union(*map(_groups_in, folders))))
+
+
+@cache
+def _shipped_groups(root: Path) -> frozenset[str]:
     # A folder that holds only groups is not a group. An empty shipped folder is one: a user may add options to it.
-    return tuple(sorted(found | {p.name for p in shipped_folder().glob("[!._]*") if p.is_dir()}))
+    return frozenset(_groups_in(root) | {place.name for place in root.glob("[!._]*") if place.is_dir()})
+
+
+def _groups_in(root: Path) -> set[str]:
+    found = set()
+    for current, below, files in os.walk(root):
+        # Hydra's own groups are hidden, because dlcli controls the settings that they hold.
+        below[:] = [name for name in below if not name.startswith((".", "_")) and name != "hydra"]
+        name = Path(current).relative_to(root).as_posix()
+        if name != "." and any(_is_option(file) for file in files):
+            found.add(name)
+    return found
 
 
 def options(group: str, folders: Sequence[Path] = ()) -> dict[str, Path]:
     """Return the options of one group, as a mapping of name to YAML file, sorted by name."""
-    files = (file for root in (shipped_folder(), *folders) for file in (root / group).glob("*.yaml"))
+    files = [
+        *_shipped_options(shipped_folder(), group),
+        *(file for root in folders for file in (root / group).glob("*.yaml")),
+    ]
     return {file.stem: file for file in sorted(files, key=lambda file: file.stem) if _is_option(file.name)}
+
+
+@cache
+def _shipped_options(root: Path, group: str) -> tuple[Path, ...]:
+    return tuple((root / group).glob("*.yaml"))
 
 
 def conflicts(folders: Sequence[Path]) -> list[Problem]:
@@ -90,7 +108,7 @@ def conflicts(folders: Sequence[Path]) -> list[Problem]:
         for folder in folders
         if (folder / "config.yaml").is_file()
     ]
-    for group in groups(folders):
+    for group in groups(folders) if folders else ():
         seen: dict[str, Path] = {}
         for root in (shipped_folder(), *folders):
             for file in sorted((root / group).glob("*.yaml")):

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -250,9 +251,7 @@ def _marks(scale: SettingAxis, low: float, high: float) -> list[float]:
 
 def _ranks(values: Sequence[float], mode: str) -> np.ndarray:
     """Return ranks from 0 (best) to 1 (worst). With ranks, a single bad trial does not dominate the color scale."""
-    from scipy.stats import rankdata  # takes a second, and only the end of a sweep needs it
-
-    ranks = rankdata(np.array(values) * (1 if mode == "min" else -1), method="average") - 1
+    ranks = pd.Series(values, dtype=float).rank(ascending=mode == "min").to_numpy() - 1
     return ranks / max(1, len(values) - 1)
 
 
