@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlcli.errors import DlcliError
+from dlcli.errors import DlcliError, InputError
 from tests.fuzz_files import file_case
 from tests.fuzz_overrides import override_case
 from tests.fuzz_runs import damage, make_base
@@ -118,7 +118,9 @@ def try_run(seed: int) -> tuple[str, object]:
     shutil.copytree(base, place, symlinks=True)
     what = damage(place, chance)
     folder = next(place.glob("runs/*/*/artifacts"), place / "runs")
-    command = chance.choice(["eval", "resume", "resume", "load", "compare"])
+    command = chance.choice(["eval", "resume", "resume", "load", "compare", *RUN_COMMANDS])
+    if command in RUN_COMMANDS:
+        return _called(RUN_COMMANDS[command], folder), (command, what)
     works: dict[str, Callable[[], object]] = {
         "eval": lambda: evaluate(str(folder), runs_dir=place / "runs"),
         "resume": lambda: resume(str(folder), ["trainer.max_epochs=3"], runs_dir=place / "runs"),
@@ -127,6 +129,49 @@ def try_run(seed: int) -> tuple[str, object]:
     }
     assert dlcli
     return judged(works[command]), (command, what)
+
+
+# Commands as a user types them; RUN is the folder of the damaged run.
+RUN_COMMANDS: dict[str, list[str]] = {
+    "predict": ["predict", "RUN", "rows.csv"],
+    "export": ["export", "RUN", "--output", "x.pt2"],
+    "show": ["show", "RUN"],
+    "runs": ["runs", "--all"],
+    "runs show": ["runs", "show", "RUN"],
+    "runs du": ["runs", "du"],
+    "runs tag": ["runs", "tag", "RUN", "a=b"],
+    "runs rename": ["runs", "rename", "RUN", "other"],
+    "runs export": ["runs", "export", "RUN", "x.zip"],
+    "runs push": ["runs", "push", "elsewhere", "RUN"],
+    "runs rm": ["runs", "rm", "RUN", "--yes"],
+    "runs gc": ["runs", "gc", "--older-than", "0s", "--yes"],
+    "reproduce": ["reproduce", "RUN"],
+    "train --like": ["train", "--like", "RUN", "trainer.max_epochs=1"],
+}
+
+
+def _called(words: list[str], folder: Path) -> str:
+    """Return what became of a command: ok, refused, or what was not foreseen."""
+    from typer.testing import CliRunner
+
+    from dlcli.cli.app import app
+
+    Path("rows.csv").write_text(
+        "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n5,3,1,0\n"
+    )
+    given = [str(folder.parent) if word == "RUN" else word for word in words]
+    place = [] if words[0] in ("predict", "export", "show") else ["--runs-dir", str(folder.parents[2])]
+
+    def work() -> None:
+        done = CliRunner().invoke(app, [*given, *place])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        if "not foreseen" in done.output or "Traceback" in done.output:
+            raise AssertionError(done.output[-400:])
+        if done.exit_code != 0:
+            raise InputError(done.output)
+
+    return judged(work)
 
 
 KINDS = {"overrides": try_overrides, "files": try_file, "runs": try_run}

@@ -117,7 +117,20 @@ def _file(folder: Path, chance: random.Random) -> str:
     file = folder / name
     content = bytearray(file.read_bytes())
     change = chance.choice(
-        ["gone", "torn", "random", "empty", "flipped", "folder", "dangling", "fifo", "device", "list", "nul"]
+        [
+            "gone",
+            "torn",
+            "random",
+            "empty",
+            "flipped",
+            "folder",
+            "dangling",
+            "fifo",
+            "device",
+            "list",
+            "nul",
+            "other",
+        ]
     )
     if change == "torn":
         file.write_bytes(content[: len(content) // 2])
@@ -126,6 +139,12 @@ def _file(folder: Path, chance: random.Random) -> str:
     elif change == "flipped" and content:
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         file.write_bytes(content)
+    elif change == "other":
+        shutil.copy(
+            folder
+            / chance.choice([other for other in _FILES if other != name and (folder / other).is_file()]),
+            file,
+        )
     elif change in ("empty", "list", "nul"):
         file.write_bytes({"empty": b"", "list": b"[]\n", "nul": b"\x00" * 9}[change])
     else:

@@ -109,7 +109,10 @@ def _traced(network: Network, batch: Batch, file: Path) -> ExportedProgram:
 
 
 def _as_torch(program: ExportedProgram, file: Path) -> Run:
-    torch.export.save(program, file)
+    # Through memory: on a full disk, torch's own writer of files ends the whole process.
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    file.write_bytes(buffer.getbuffer())
     module = torch.export.load(file).module()
     return lambda batch: module(**batch)
 

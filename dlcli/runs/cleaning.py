@@ -104,10 +104,9 @@ def remove(garbage: Garbages) -> int:
         InputError: The operating system refuses.
     """
     freed = 0
-    trashed = tuple(one.run for one in garbage.of("trash") if one.run is not None)
-    if trashed:
-        purge(Affected(garbage.runs_dir, trashed, {}))
-        freed += sum(run.size for run in trashed)
+    for one in garbage.of("temporary"):  # on a full disk, what needs no room is removed first
+        remove_abandoned(one.path.parent)
+        freed += one.size
     for one in garbage.of("checkpoints"):
         freed += one.size if _remove_checkpoints(one.path) else 0
     for one in garbage.of("features"):
@@ -115,9 +114,10 @@ def remove(garbage: Garbages) -> int:
             if free and not _is_at_work(garbage.runs_dir):
                 shutil.rmtree(one.path)
                 freed += one.size
-    for one in garbage.of("temporary"):
-        remove_abandoned(one.path.parent)
-        freed += one.size
+    trashed = tuple(one.run for one in garbage.of("trash") if one.run is not None)
+    if trashed:
+        purge(Affected(garbage.runs_dir, trashed, {}))
+        freed += sum(run.size for run in trashed)
     return freed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def test_without_its_description_there_is_no_program() -> None:
 
     with pytest.raises(DiskFull, match=r"m\.pt2: no space left"):
         write_program(Network(MLP((3,), 2)), batches(x=torch.randn(6, 3)), Path("m.pt2"), full)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_disk_that_is_full_ends_in_an_error() -> None:
+    """Torch's own writer of files would end the process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DlcliError, match=r"m\.pt2"):
+            write_program(Network(MLP((3,), 2)), batches(x=torch.randn(6, 3)), Path("m.pt2"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(Path().iterdir()) == []
 
 

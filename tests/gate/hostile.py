@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 # The parts of a folder that each command reads.
-MODEL = frozenset({"eval", "predict", "export", "load_run", "pyfunc"})
+MODEL = frozenset({"eval", "predict", "export", "load_run", "pyfunc", "serve"})
 DATA = frozenset({"eval", "export", "resume"})
 RESUME = frozenset({"resume"})
 CONFIG = frozenset({"eval", "predict", "export", "resume", "compare", "load_run"})

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*recorded without digests")
 # only if DLCLI_TEST_WHOLE is set, which takes minutes.
 ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc", "runs", "runs show"})
 CHANGES = frozenset({"runs tag", "runs note", "runs rename", "runs du", "runs export"})
-HANDS_ON = frozenset({"runs push", "runs import", "reproduce", "train --like", "ui"})
+HANDS_ON = frozenset({"runs push", "runs import", "reproduce", "train --like", "serve", "ui"})
 REMOVES = frozenset({"~1 rm", "~2 restore", "~3 rm", "~4 gc"})  # after all others, as they are sorted
 if os.environ.get("DLCLI_TEST_WHOLE"):
     ALWAYS |= RESUME | CHANGES | HANDS_ON | REMOVES | {"check", "export", "show"}
@@ -107,6 +107,7 @@ def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
         "runs import": ["runs", "import", str(here / "theirs.zip"), "--runs-dir", str(here / "imported")],
         "reproduce": ["reproduce", run, *place],
         "train --like": ["train", "--like", run, *place],
+        "serve": ["serve", str(folder), "--port", "0"],
         "ui": ["ui", "--no-open", *place],
         "~1 rm": ["runs", "rm", run, "--yes", *place],
         "~2 restore": ["runs", "restore", folder.parent.name, *place],
@@ -150,7 +151,8 @@ def packed(folder: Path, archive: Path) -> None:
 def test_opening_a_folder_runs_nothing(
     case: Hostile, made: Path, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlcli.runner.ui.serve_ui", lambda *_, **__: None)
+    for server in ("ui.serve_ui", "serve.serve_until_stopped"):
+        monkeypatch.setattr(f"dlcli.runner.{server}", lambda *_, **__: None)
     folder, marker = unpacked(made, tmp_path), tmp_path / "MARKER"
     case.damage(folder, marker)
     around = outside(tmp_path, folder)
@@ -175,7 +177,8 @@ def test_the_undamaged_folder_of_somebody_else_opens(
     made: Path, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = unpacked(made, tmp_path)
-    monkeypatch.setattr("dlcli.runner.ui.serve_ui", lambda *_, **__: None)
+    for server in ("ui.serve_ui", "serve.serve_until_stopped"):
+        monkeypatch.setattr(f"dlcli.runner.{server}", lambda *_, **__: None)
     for command in sorted(ALWAYS | RESUME | CHANGES | HANDS_ON | REMOVES | {"check"}):
         code, said = run(command, folder, made, user)
         assert code == 0, (command, said)

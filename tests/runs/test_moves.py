@@ -89,6 +89,13 @@ def use(folder: Path, others: Sequence[tuple[Path, dict[str, str]]]) -> None:
     does("export", "one", "--output", str(runs / "net.pt2"))
     new = does("train", *QUICK, "run_name=new")
     assert Path(new["run_dir"]).is_relative_to(runs)
+    again = does("reproduce", "new")
+    assert Path(again["run_dir"]).is_relative_to(runs) and again["run_id"] != new["run_id"]
+    archive = str(runs / "new.zip")
+    assert does("runs", "export", "new", archive)["runs"] == [new["run_id"]]
+    assert does("runs", "rm", new["run_id"], "--yes")["mlflow"] == []
+    assert does("runs", "restore", new["run_id"])["mlflow"] == []
+    does("runs", "import", archive, "--runs-dir", str(runs / "imported"))
     predicted = run(["predict", "one", "data/rows.csv"], folder)
     assert predicted.returncode == 0, predicted.stderr
     client = MlflowClient(default_store(runs))
