@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dlcli.config.next_command import next_command
-from dlcli.errors import CorruptRun, DlcliError, InputError, Problem, RunNotFound, StoreError
+from dlcli.errors import CorruptRun, DiskFull, DlcliError, InputError, Problem, RunNotFound, StoreError
 from dlcli.files.paths import display, is_file
 from dlcli.files.regular import read_regular
 from dlcli.runs.choice import choose_whole
@@ -146,7 +147,19 @@ def restore(affected: Affected) -> list[str]:
 def purge(affected: Affected) -> None:
     """Delete runs in the trash for good."""
     with locked_trash(affected.runs_dir):
-        _carry_out(affected, "purge")
+        try:
+            _carry_out(affected, "purge")
+        except DiskFull:
+            _make_room(affected)
+            _carry_out(affected, "purge")
+
+
+def _make_room(affected: Affected) -> None:
+    """Delete what runs that are deleted for good can best do without, so that the journal fits on a full disk."""
+    for part in (part for run in affected.runs for part in run.all()):
+        if not any(place.is_symlink() for place in (part.folder, *part.folder.parents[:2])):
+            for name in ("checkpoints", "plots"):
+                shutil.rmtree(part.folder / name, ignore_errors=True)
 
 
 def _carry_out(affected: Affected, action: Action) -> list[str]:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from dlcli.errors import DiskFull, DlcliError, InputError
+from dlcli.errors import DlcliError, InputError
 from dlcli.files.disk import write_errors
 from dlcli.files.regular import read_regular
 from dlcli.files.unfinished import remove_abandoned
@@ -126,13 +126,7 @@ def begin(runs_dir: Path, action: Action, members: Sequence[Member], arrived: Pa
     if arrived is not None:
         arrived.rename(_trash(runs_dir) / f"{_ARRIVING}{token}")
     intent = Intent(action, tuple(members), now(), signed=True, path=path)
-    try:
-        _write(intent)
-    except DiskFull:
-        if action != "purge":
-            raise
-        _make_room(runs_dir, members)
-        _write(intent)
+    _write(intent)
     moves: list[tuple[Path, Path]] = []
     try:
         done = move(runs_dir, intent, moves)
@@ -169,15 +163,6 @@ def move(runs_dir: Path, intent: Intent, moves: list[tuple[Path, Path]] | None =
     done = replace(intent, moved=True)
     _write(done)
     return done
-
-
-def _make_room(runs_dir: Path, members: Sequence[Member]) -> None:
-    """Delete what runs that are deleted for good can best do without, so that an intent fits on a full disk."""
-    for member in members:
-        run_dir = _trash(runs_dir) / member.place / member.run_id / "artifacts"
-        if not any(place.is_symlink() for place in (run_dir, *run_dir.parents[:2])):
-            for name in ("checkpoints", "plots"):
-                shutil.rmtree(run_dir / name, ignore_errors=True)
 
 
 def _moved_back(moves: Sequence[tuple[Path, Path]]) -> bool:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from dlcli.cli.app import app
-from dlcli.errors import InputError, RunNotFound
-from dlcli.runs.deletion import delete, list_trash, plan_deletion, plan_restoration, restore
+from dlcli.errors import DiskFull, InputError, RunNotFound
+from dlcli.runs.deletion import (
+    Affected,
+    delete,
+    list_trash,
+    plan_deletion,
+    plan_restoration,
+    purge,
+    restore,
+)
 from dlcli.runs.find import find_run
+from dlcli.tracking import trash
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from dlcli.tracking.liveness import RunLock
 from dlcli.tracking.recorder import Recorder
@@ -196,3 +206,20 @@ def test_a_run_that_came_back_otherwise_is_not_overwritten(tmp_path: Path) -> No
     run.run_dir.parent.rename(tmp_path / "elsewhere")
     restore(plan_restoration(["twice"], tmp_path, NOW))
     assert run.run_dir.exists()
+
+
+def test_a_full_disk_can_be_freed(store: Store, runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ended(store, "freed")
+    (folder / "checkpoints").mkdir()
+    delete(plan_deletion(["freed"], None, runs_dir, NOW, force=False))
+    (run,) = [one for one, _ in list_trash(runs_dir, NOW) if one.name == "freed"]
+    write = trash.atomic_write
+
+    def full(path: Path, *words: Any, **more: Any) -> None:
+        if (run.folder / "checkpoints").exists():
+            raise DiskFull("no space left", str(path))
+        write(path, *words, **more)
+
+    monkeypatch.setattr(trash, "atomic_write", full)
+    purge(Affected(runs_dir, (run,), {}))
+    assert not run.folder.exists()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dlcli.errors import DiskFull, InputError
+from dlcli.errors import InputError
 from dlcli.tracking import lifecycle, trash
 from dlcli.tracking.ledger import LEDGER_FILE
 from dlcli.tracking.lifecycle import clients_of, tell_mlflow
@@ -277,24 +276,6 @@ def test_what_cannot_be_moved_back_is_told(
     monkeypatch.undo()
     reconcile(runs_dir)
     assert state(runs_dir, family) == GONE
-
-
-def test_a_full_disk_can_be_freed(
-    runs_dir: Path, family: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    act(runs_dir, "delete", family)
-    checkpoints = folder_in_trash(runs_dir, family[0]) / "checkpoints"
-    checkpoints.mkdir()
-    write = trash.atomic_write
-
-    def full(path: Path, *words: Any, **more: Any) -> None:
-        if checkpoints.exists():
-            raise DiskFull(f"{path}: no space left")
-        write(path, *words, **more)
-
-    monkeypatch.setattr(trash, "atomic_write", full)
-    act(runs_dir, "purge", family)
-    assert {places[:2] for places in state(runs_dir, family)} == {(False, False)}
 
 
 def test_mlflow_learns_of_runs_that_are_gone_for_good(runs_dir: Path, family: list[Path]) -> None:
