@@ -17,9 +17,20 @@ __version__ = "0.1.0"
 defer_imports()  # before anything imports a library
 
 from dlcli.api.experiments import check, resume, sweep, train  # noqa: E402
-from dlcli.api.trained_runs import compare, evaluate, export, load_run, predict  # noqa: E402
+from dlcli.api.trained_runs import compare, evaluate, export, load_run, predict, report  # noqa: E402
 
-__all__ = ["check", "compare", "evaluate", "export", "load_run", "predict", "resume", "sweep", "train"]
+__all__ = [
+    "check",
+    "compare",
+    "evaluate",
+    "export",
+    "load_run",
+    "predict",
+    "report",
+    "resume",
+    "sweep",
+    "train",
+]
 
 
 def __dir__() -> list[str]:

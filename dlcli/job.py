@@ -31,7 +31,7 @@ from dlcli.datasets.reading.column_notices import column_notices
 from dlcli.distributed.ranks import gathered, run_rank
 from dlcli.distributed.world import World
 from dlcli.errors import Interrupted, Pruned, TrainingError
-from dlcli.events import EpochDone, Event, Listener, TrainingEnded, ignore
+from dlcli.events import EpochDone, Event, Listener, TrainingEnded, TrainingStarted, ignore
 from dlcli.files.disk import disk_errors
 from dlcli.files.paths import display
 from dlcli.gate.gate import current
@@ -322,7 +322,9 @@ def _reload(
 
 
 def _record(recorder: Recorder, listen: Listener, event: Event) -> None:
-    """Record an epoch's metrics, and pass every event on."""
+    """Record what is trained and an epoch's metrics, and pass every event on."""
+    if isinstance(event, TrainingStarted) and recorder.ledger.kind != "trial":
+        recorder.describe(event.description)
     if isinstance(event, EpochDone):
         recorder.log(event.metrics, step=event.epoch)
     try:

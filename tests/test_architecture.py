@@ -20,7 +20,7 @@ LAYERS = (
     ("completion",),
     ("cli", "api"),
     ("terminal", "runner", "templates"),
-    ("serving",),
+    ("page", "serving"),
     ("comparison", "prediction", "exporting", "resumption", "sweeps"),
     ("experiment", "cross_validation"),
     ("executors", "job", "checks", "assembly", "runs"),
@@ -91,6 +91,7 @@ LATE = (
         r"rich|dlcli.config",
     ),
     ("what a command does not need that reads runs", r"config/(overrides|environment)", r"hydra|omegaconf"),
+    ("", r"runner/report", r"dlcli.(comparison|page)"),
     ("", r"gate/fitted|inference/saved_model", r"skops"),
     ("", r"tasks/", r"dlcli.reports|sklearn"),
     ("", r"comparison/|runs/", r"dlcli.inference"),
@@ -162,7 +163,18 @@ def test_help_is_instant(statement: str) -> None:
 
 
 def test_the_public_surface() -> None:
-    names = ["check", "compare", "evaluate", "export", "load_run", "predict", "resume", "sweep", "train"]
+    names = [
+        "check",
+        "compare",
+        "evaluate",
+        "export",
+        "load_run",
+        "predict",
+        "report",
+        "resume",
+        "sweep",
+        "train",
+    ]
     assert dlcli.__all__ == names
     assert [name for name in dir(dlcli) if not name.startswith("_")] == dlcli.__all__
     for name in dlcli.__all__:

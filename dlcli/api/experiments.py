@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcli.api.notebook_progress import notebook_listener
+from dlcli.api.run_result import RunResult
 from dlcli.api.session import command_session, path_list, path_or_none, word_list
 
 if TYPE_CHECKING:
     from dlcli.checks.profile import Profile
-    from dlcli.result import Result
     from dlcli.training.rehearsal import Rehearsal
 
 
@@ -19,7 +20,7 @@ def train(
     *,
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
-) -> Result:
+) -> RunResult:
     """Train an experiment and record it, as `dlcli train` does.
 
     Args:
@@ -44,7 +45,8 @@ def train(
         refuse_misspelt(words, folders)  # before the import below, which takes seconds
         from dlcli.runner import train as runner
 
-        return runner.train(words, folders, path_or_none(runs_dir))
+        with notebook_listener() as listen:
+            return RunResult.from_result(runner.train(words, folders, path_or_none(runs_dir), listen))
 
 
 def sweep(
@@ -52,7 +54,7 @@ def sweep(
     *,
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
-) -> Result:
+) -> RunResult:
     """Search for the best configuration on validation rows, as `dlcli sweep` does.
 
     Args:
@@ -74,7 +76,9 @@ def sweep(
     with command_session():
         from dlcli.runner import sweep as runner
 
-        return runner.sweep(word_list(overrides), path_list(conf_dirs), path_or_none(runs_dir))
+        with notebook_listener() as listen:
+            found = runner.sweep(word_list(overrides), path_list(conf_dirs), path_or_none(runs_dir), listen)
+        return RunResult.from_result(found)
 
 
 def resume(
@@ -84,7 +88,7 @@ def resume(
     conf_dirs: Sequence[str | Path] = (),
     runs_dir: str | Path | None = None,
     trust: bool = False,
-) -> Result:
+) -> RunResult:
     """Continue a run that was stopped, or extend one that has finished, as `dlcli resume` does.
 
     Args:
@@ -107,9 +111,10 @@ def resume(
     with command_session():
         from dlcli.runner import resume as runner
 
-        return runner.resume(
-            str(run), word_list(overrides), path_list(conf_dirs), path_or_none(runs_dir), trust=trust
-        )
+        with notebook_listener() as listen:
+            words, folders = word_list(overrides), path_list(conf_dirs)
+            found = runner.resume(str(run), words, folders, path_or_none(runs_dir), listen, trust=trust)
+        return RunResult.from_result(found)
 
 
 def check(

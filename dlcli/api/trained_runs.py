@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlcli.exporting.export import Exported
     from dlcli.inference.saved_model import SavedModel
     from dlcli.result import Result
+    from dlcli.runner.report import Reported
 
 
 def evaluate(
@@ -192,6 +193,45 @@ def compare(
         return runner.compare(
             [str(run) for run in runs], metric, path_or_none(picture), path_or_none(runs_dir)
         )
+
+
+def report(
+    runs: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    format: Literal["html", "md", "latex", "csv"] | None = None,
+    metric: str | None = None,
+    runs_dir: str | Path | None = None,
+) -> Reported:
+    """Return the report of one run, or of several with their comparison, as `dlcli report` writes it.
+
+    Args:
+        runs: a run or several: IDs or their beginnings, names, folders, `last` or `best`.
+        output: a .html, .md, .tex or .csv to write.
+        format: `md`, `latex` and `csv` are the tables of results alone; None is that of `output`, or `html`.
+        metric: compare several runs by this metric; None takes the first that is not the loss.
+        runs_dir: the folder of all runs; None uses the project's, by default `runs`.
+
+    Returns:
+        The report: its `text`, its `tables`, and the `file` if it was written. A notebook shows the page.
+
+    Raises:
+        dlcli.errors.RunNotFound: there is no such run.
+        dlcli.errors.CorruptRun: the ledger of a run is damaged.
+        dlcli.errors.InputError: the file cannot be written, or there are no results for tables.
+    """
+    with command_session():
+        from dlcli.runner import report as runner
+
+        names = [runs] if isinstance(runs, str | Path) else runs
+        file = path_or_none(output)
+        found = runner.report(
+            [str(run) for run in names],
+            metric,
+            runner.format_of_report(file, format),
+            path_or_none(runs_dir),
+        )
+        return found if file is None else runner.written_report(found, file)
 
 
 def load_run(

@@ -69,7 +69,7 @@ def profile(data: Data, splits: Sequence[Split]) -> Profile:
         data.name,
         len(data),
         describe_rows(data) + (", split in time" if all(in_time(data, split) for split in splits) else ""),
-        _classes(data),
+        count_classes(data),
         describe_columns(pd.DataFrame(y, columns=list(data.targets))) if y.size else (),
         describe_columns(as_table(data.x)),
         tuple(find_warnings(data, splits)),
@@ -151,7 +151,8 @@ def _numbers_rows(values: pd.Series) -> bool:
     return bool((steps == steps[0]).all() and steps[0] > 0)
 
 
-def _classes(data: Data) -> dict[str, int]:
+def count_classes(data: Data) -> dict[str, int]:
+    """Return the number of rows of each class, or with each label."""
     if data.targets:
         return {}
     counts = data.y.sum(axis=0) if data.y.ndim == 2 else np.bincount(data.y, minlength=len(data.classes))
@@ -162,7 +163,7 @@ def _rare_classes(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     """Yield classes missing from training rows of any split or test rows of most, and heavy imbalance."""
     if data.strata is None:
         return
-    counts = _classes(data)
+    counts = count_classes(data)
     yield from _absent(data, [split.train for split in splits], "training", 0)
     # A part with fewer rows than classes (as in leave-one-out) cannot contain them all.
     tests = [split.test for split in splits if len(split.test) >= len(counts)]

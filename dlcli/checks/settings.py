@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from dlcli.experiment import Experiment
 
 
-def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the same arguments") -> None:
-    """Print one line per warning before training, and one line on where to find advice.
+def warn(
+    experiment: Experiment, tell: Callable[[str], None], words: str = "the same arguments"
+) -> list[Problem]:
+    """Print one line per warning before training, and one line on where to find advice; return the warnings.
 
     Args:
         experiment: the experiment that is about to run.
@@ -35,6 +37,7 @@ def warn(experiment: Experiment, tell: Callable[[str], None], words: str = "the 
         tell(f"warning: {warning.where}: {warning.message}")
     if any(warning.hint for warning in warnings):
         tell(f"  hint: run dlcli check with {words} to see what to do")
+    return warnings
 
 
 def find_config_warnings(config: Mapping[str, Any], splits: Sequence[Split]) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from dlcli.comparison.scale import MetricScale, scale_of
 from dlcli.comparison.sentences import ALPHA, difference_in_words, no_test
 from dlcli.config.next_command import resume_command
 from dlcli.errors import CorruptRun, InputError
+from dlcli.inference.predictions_file import held_out
 from dlcli.runs.folder import OpenedRun, open_run
 from dlcli.runs.model_errors import model_errors
 from dlcli.runs.recorded import read_config, read_split
@@ -303,9 +304,6 @@ def _rows(run: _Evaluated, metric: str) -> np.ndarray | None:
     """
     if metric not in _OF_ROWS:
         return None
-    # Imported late, because it loads torch, which folds do not need.
-    from dlcli.inference.recorded_predictions import held_out
-
     seeds = []
     for folder in run.folders:
         table = held_out(folder)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dlcli.cross_validation.estimation import Fold
-from dlcli.inference.recorded_predictions import read_predictions
+from dlcli.inference.predictions_file import read_predictions
 from dlcli.inference.saved_model import load_task
 from dlcli.result import Result
 from dlcli.statistics.interval import UNDEFINED, Components, Interval, corrected_interval, variance_components

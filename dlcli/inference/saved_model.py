@@ -39,7 +39,8 @@ from dlcli.gate.documents import JSON_BYTES, read_json, read_text
 from dlcli.gate.fitted import load_fitted
 from dlcli.gate.gate import Gate, current
 from dlcli.gate.skops_format import UnsupportedObject, dump_fitted
-from dlcli.inference.columns import COLUMNS, read_columns
+from dlcli.inference.columns import read_columns
+from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.rows import as_rows

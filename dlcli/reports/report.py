@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dlcli.datasets.data import Data, take
 from dlcli.inference.evaluate import Evaluation, predictions_table
-from dlcli.inference.recorded_predictions import write_predictions
+from dlcli.inference.predictions_file import write_predictions
 from dlcli.inference.saved_model import SavedModel
 from dlcli.reports.diagnosis import diagnose
 from dlcli.reports.images import MOST, image_grid

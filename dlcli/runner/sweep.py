@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dlcli.assembly.starting_weights import weights_tags
+from dlcli.checks.recorded_profile import about_data
 from dlcli.distributed.ranks import leading
 from dlcli.events import Listener, Note, ignore
 from dlcli.formatting import amount
@@ -48,6 +49,7 @@ def sweep(
                 folders=plan.experiment.folders,
                 params=plan.recorded_params,
                 tags=weights_tags(plan.config),
+                about=about_data(plan.experiment.data, plan.warnings),
             )
             with recording(run_dir, store, listen):
                 return run_sweep(plan, run_dir, store, listen)

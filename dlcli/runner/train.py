@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dlcli.assembly.starting_weights import weights_tags
+from dlcli.checks.recorded_profile import about_data
 from dlcli.checks.settings import warn
 from dlcli.cross_validation.choice import searches_in_folds
 from dlcli.cross_validation.cross_validate import cross_validate
@@ -40,8 +41,7 @@ def train(
         search = plan_nested(experiment, overrides, listen) if nested else None
         estimation = experiment.estimation
         experiment.rehearse(quick=True)
-        if listen is not ignore:
-            warn(experiment, lambda text: listen(Note(text)))
+        warnings = [] if listen is ignore else warn(experiment, lambda text: listen(Note(text)))
 
         with open_store(Path(experiment.config["runs_dir"])) as store:
             for note in [*store.notes, *reconcile(store.runs_dir, store)]:
@@ -55,6 +55,7 @@ def train(
                 overrides=overrides,  # as typed, without what the data decided
                 folders=experiment.folders,
                 tags={**weights_tags(experiment.config), **tags},
+                about=about_data(experiment.data, warnings),
             )
             with recording(run_dir, store, listen):
                 return cross_validate(estimation, run_dir, store, listen, search)

@@ -38,6 +38,7 @@ def make_run(
     folders: Sequence[Path],
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
     """Create the run of an experiment or of a sweep, and return its folder.
 
@@ -51,6 +52,7 @@ def make_run(
         folders: the user's conf folders.
         params: params for MLflow; by default the configuration.
         tags: tags in addition to those of every run.
+        about: what is told of the data, for people (`Ledger.about`).
     """
     config, data = estimation.config, estimation.data
     return store.create_run(
@@ -67,6 +69,7 @@ def make_run(
         },
         datasets=_records(data, whole),
         files=contents(config, overrides, whole, folders),
+        about=about,
     )
 
 

@@ -8,23 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dlcli.config.next_command import next_command
 from dlcli.config.plain_secrets import words_text
+from dlcli.datasets.reading.columns import Columns
 from dlcli.errors import CorruptRun
 from dlcli.files.paths import is_file, is_folder
 from dlcli.gate.seal import is_sealed
 from dlcli.gate.vouching import CONF_DIRS_FILE, OVERRIDES_FILE, Claim
+from dlcli.inference.columns_file import recorded_columns
 from dlcli.result import Result
 from dlcli.runs.folder import read_result
 from dlcli.runs.inventory import duration_of, size_on_disk, time_of, with_true_status
 from dlcli.runs.recorded import read_words
 from dlcli.sanitize.redact import redact
 from dlcli.tracking.ledger import Ledger
-
-if TYPE_CHECKING:
-    from dlcli.datasets.reading.columns import Columns
 
 _PICTURES = (".png", ".svg")
 
@@ -140,11 +138,8 @@ def _pictures(ledger: Ledger) -> Path | None:
 def _columns(model: Path, remarks: list[str]) -> Columns | None:
     if not is_file(model / "columns.json"):
         return None
-    # Imported late, because it loads torch.
-    from dlcli.inference.columns import read_columns
-
     try:
-        return read_columns(model)
+        return recorded_columns(model)
     except CorruptRun as damage:
         remarks.append(f"The model's columns cannot be read: {_reason(damage)}.")
         return None

@@ -12,7 +12,7 @@ from dlcli.config.build import TARGET
 from dlcli.config.compose import draft, with_decided
 from dlcli.config.pasted import dlcli_line
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
-from dlcli.errors import ConfigError
+from dlcli.errors import ConfigError, Problem
 from dlcli.experiment import decided_by_data, settled
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.options import Sweep
@@ -44,6 +44,7 @@ class SweepPlan:
         objectives: of the sweep.
         whole: the rows of the trials, and the final test rows.
         conf_dirs: the user's conf folders, as they were given.
+        warnings: about settings and data, if they were searched for.
     """
 
     experiment: Experiment
@@ -53,6 +54,7 @@ class SweepPlan:
     objectives: tuple[Objective, ...]
     whole: Split
     conf_dirs: tuple[Path, ...]
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def config(self) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def plan_sweep(
         experiment, fixed, space, options, {**section, **settled}, is_choice=True, conf_dirs=conf_dirs
     )
     if tell:
-        warn(experiment, tell, "one value for each key")  # of the final test rows too, which no trial uses
+        # Of the final test rows too, which no trial uses.
+        plan = replace(plan, warnings=tuple(warn(experiment, tell, "one value for each key")))
     return plan
 
 

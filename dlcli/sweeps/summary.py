@@ -6,7 +6,6 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,47 +144,50 @@ def messages(
     return lines
 
 
-def write_sweep_report(run_dir: Path, plan: SweepPlan, study: Study, standing: Standing) -> list[str]:
-    """Write `trials.csv` and `plots/`; return sentences on pictures that were not drawn."""
+def write_sweep_report(
+    run_dir: Path, plan: SweepPlan, study: Study, standing: Standing
+) -> tuple[dict[str, float], list[str]]:
+    """Write `trials.csv` and `plots/`; return the importances of settings, and sentences on what is missing."""
     atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
     missing, lacking = [], []
-    for name, draw in _pictures(plan, study, standing).items():
+    importances: dict[str, float] = {}
+    try:
+        importances = study.importances(_SEED)
+    except Exception as error:  # must not fail the sweep
+        missing.append(f"The importances could not be computed: {type(error).__name__}: {error}")
+    for name, draw in _pictures(plan, importances, standing).items():
         try:
             if (picture := draw()) is not None:
                 save(picture, plots / f"{name}.png")
-            else:
+            elif not (missing and name in ("importances", "contour")):
                 lacking.append(f"{name} (it needs {_NEEDS[name]})")
         except DlcliError:
             raise
         except Exception as error:  # a picture must not fail the sweep
             missing.append(f"The picture {name} could not be drawn: {type(error).__name__}: {error}")
-    return [*missing, *([f"Not drawn: {'; '.join(lacking)}."] if lacking else [])]
+    return importances, [*missing, *([f"Not drawn: {'; '.join(lacking)}."] if lacking else [])]
 
 
-def _pictures(plan: SweepPlan, study: Study, standing: Standing) -> dict[str, Callable[[], Figure | None]]:
+def _pictures(
+    plan: SweepPlan, importances: Mapping[str, float], standing: Standing
+) -> dict[str, Callable[[], Figure | None]]:
     """Return name to a function that draws the picture, or returns None where that is not possible."""
     goal, done = plan.objectives[0], standing.having("finished")
     scales = _scales(plan, done)
     tried = [Tried(trial.number, _drawn(trial, scales), trial.values[0]) for trial in done]
     early = {str(state): [trial.number for trial in standing.having(state)] for state in _ENDINGS[1:]}
-    importances = cache(
-        lambda: study.importances(_SEED)
-    )  # computed within a picture, whose errors are caught
-
-    def important() -> Figure | None:
-        return importance_bars(importances(), goal.metric) if importances() else None
 
     def mattered() -> Figure | None:
-        most = [scales[name] for name in importances() if name in scales][:2]
+        most = [scales[name] for name in importances if name in scales][:2]
         return contour(tried, most[0], most[1], goal.metric, goal.mode) if len(most) > 1 else None
 
     axes = list(scales.values())
     found: dict[str, Callable[[], Figure | None]] = {
         "history": lambda: history(tried, early, goal.metric, goal.mode),
         "parallel_coordinates": lambda: parallel_coordinates(tried, axes, goal.metric, goal.mode),
-        "importances": important,
+        "importances": lambda: importance_bars(importances, goal.metric) if importances else None,
         "contour": mattered,
     }
     if len(plan.objectives) > 1:

@@ -74,7 +74,7 @@ def run_sweep(
                 raise _no_winner(standing, plan, driver, recorder.ledger)
             forget_results(recorder.ledger)
             # Before the refit, which may fail or be stopped although the search is done.
-            missing = write_sweep_report(run_dir, plan, study, standing)
+            importances, missing = write_sweep_report(run_dir, plan, study, standing)
             _tag_best(store, standing)
             recorder.tag("dlcli.best_command", plan.command(best.params))
             values = zip(plan.objectives, best.values, strict=True)
@@ -105,6 +105,7 @@ def run_sweep(
                     "duration_s": round(time.monotonic() - started, 3),
                     "trials": [trial.to_json() for trial in standing.trials],
                     "best": {**best.to_json(), "command": plan.command(best.params), "folds": folds},
+                    "importances": importances,
                     "out_of_time": not driver.is_complete,
                     "front": [trial.number for trial in standing.front],
                     "refit_run_id": refitted.parent.name if refitted else None,
@@ -137,6 +138,7 @@ def _search(
         standing.trials,
     )
     description = describe_sweep(plan, recorder.ledger.run_dir)
+    recorder.describe(description)
     listen(SweepPlanned(description, plan.total, plan.objectives[0], list(standing.trials)))
     driver = Driver(plan, study, records, standing, listen, keeper.ended)
     if not driver.is_complete:

@@ -105,6 +105,7 @@ class Ledger:
         tags: tags.
         error: why the run failed.
         result: further results.
+        about: what is trained, for people: `panel` (label to text), `profile` of the data, and `warnings` about it.
         projected: what MLflow has already.
         former_runs_dir: the runs folder of a run that was recorded with schema 1, whose `config.yaml` does not name it.
         digests: digests of the folder's files (`dlcli.tracking.digests`); None for runs of versions without digests.
@@ -129,6 +130,7 @@ class Ledger:
     tags: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     result: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
     projected: dict[str, Any] = field(default_factory=dict)
     former_runs_dir: str | None = None
     digests: dict[str, list[str]] | None = None
@@ -231,6 +233,7 @@ class Ledger:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
         document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}
         document["result"] = redact_all(self.result)
+        document["about"] = redact_all(self.about)
         if self.digests is not None:
             document["digests"] = {**self.digests, LEDGER_FILE: [_digest(document)]}
         return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str) + "\n"

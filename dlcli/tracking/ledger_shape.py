@@ -35,6 +35,10 @@ def _checks(document: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], boo
     projected = document.get("projected") or {}
     yield "projected.offset", lambda: _is_count(projected.get("offset", 0))
     yield "projected.tags", lambda: isinstance(projected.get("tags", {}), dict)
+    about = document.get("about") or {}
+    for name, is_valid in _ABOUT.items():
+        if name in about:
+            yield f"about.{name}", lambda name=name, is_valid=is_valid: is_valid(about[name])  # type: ignore[misc]
     result, metrics = document.get("result") or {}, document.get("metrics") or {}
     for name, is_valid in _RESULT.items():
         if name in result:
@@ -96,6 +100,32 @@ def _is_best(value: Any) -> bool:
     )
 
 
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= _MOST and all(map(_is_short, (*value, *value.values())))
+
+
+def _is_profile(value: Any) -> bool:
+    counts = value.get("classes", {})
+    return (
+        all(_is_texts(value.get(name, {})) for name in ("columns", "targets"))
+        and len(counts) <= _MOST
+        and all(_is_short(name) and _is_count(count) for name, count in counts.items())
+        and _is_count(value.get("rows", 0))
+        and _is_short(value.get("rows_are", ""))
+    )
+
+
+def _is_warning(value: Any) -> bool:
+    return set(value) == {"where", "message", "hint"} and all(map(_is_text, value.values()))
+
+
+# What is told of a run's data and model.
+_ABOUT: dict[str, Callable[[Any], bool]] = {
+    "panel": _is_texts,
+    "profile": _is_profile,
+    "warnings": lambda value: _is_list(value, _is_warning) and len(value) <= _MOST,
+}
+
 # What `Recorder.finish` is given as the result, by name.
 _RESULT: dict[str, Callable[[Any], bool]] = {
     "metrics": lambda value: _is_list(value, _is_text),
@@ -106,6 +136,7 @@ _RESULT: dict[str, Callable[[Any], bool]] = {
     "trials": lambda value: _is_list(value, _is_dict),
     "best": _is_best,
     "notices": lambda value: _is_list(value, _is_dict),
+    "importances": lambda value: all(map(_is_short, value)) and all(map(_is_number, value.values())),
     "front": lambda value: _is_list(value, _is_count),
     "out_of_time": lambda value: isinstance(value, bool),
     "best_run_id": _is_id_or_none,

@@ -92,6 +92,12 @@ class Recorder:
         with _while_running():
             self.ledger.add_tags({name: shortened(visible(redact_value(name, value)), TAG_LENGTH)})
 
+    def describe(self, panel: Mapping[str, str]) -> None:
+        """Record what is trained, as the terminal shows it: label to text. The place of the record may change."""
+        own = {k: shortened(visible(v), TAG_LENGTH) for k, v in panel.items() if k != "record"}
+        with _while_running():
+            self.ledger.update(durable=False, about={**self.ledger.about, "panel": own})
+
     def finish(
         self,
         metrics: Mapping[str, float],

@@ -94,6 +94,7 @@ class Store:
         parent_id: str | None = None,
         datasets: Sequence[DatasetRecord] = (),
         files: Mapping[str, str | bytes] = MappingProxyType({}),
+        about: Mapping[str, Any] = MappingProxyType({}),
     ) -> Path:
         """Create a run with status SCHEDULED, its folder and its first ledger.
 
@@ -106,6 +107,7 @@ class Store:
             parent_id: ID of the parent run.
             datasets: dataset inputs.
             files: initial files, as path in the folder to content.
+            about: what is trained, for people (`Ledger.about`).
 
         Returns:
             The run's folder (`.../artifacts`).
@@ -165,6 +167,7 @@ class Store:
                 pid=pid,
                 host=host,
                 tags=tags,
+                about=dict(about),
                 digests={name: [digest(content)] for name, content in files.items()},
             )
             if file := sqlite_file(self.uri):

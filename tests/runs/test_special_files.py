@@ -23,7 +23,7 @@ from dlcli.errors import CorruptRun, DlcliError
 from dlcli.files.regular import open_regular, os_reason, read_regular
 from dlcli.gate.arrays import check_stored
 from dlcli.inference.evaluate import OUTPUTS, load_outputs
-from dlcli.inference.recorded_predictions import read_predictions
+from dlcli.inference.predictions_file import read_predictions
 from dlcli.runner.resume import resume
 from dlcli.runs.folder import open_run
 from dlcli.splits.split import Split

@@ -1,0 +1,126 @@
+"""The file of a run's predictions, `predictions.parquet`: writing and reading it, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dlcli.errors import CorruptRun, first_line
+from dlcli.files.disk import write_errors
+from dlcli.files.regular import check_regular, os_reason
+from dlcli.files.unfinished import unfinished
+from dlcli.gate.arrays import check_memory
+from dlcli.splits.split import Split
+from dlcli.tracking.digests import PREDICTIONS_FILE, check_recorded
+from dlcli.tracking.ledger import Ledger
+
+_LINES_PER_ROW = 10_000  # a forecast has a line for each step and series
+_VALUE_BYTES = 24  # of a value in memory, at most, without its text
+
+
+def held_out(run_dir: Path) -> pd.DataFrame:
+    """Return the predictions of a run's test rows, sorted by row.
+
+    Raises:
+        CorruptRun: The predictions are missing or damaged.
+    """
+    return read_predictions(run_dir).sort_values("row", kind="stable")
+
+
+def read_predictions(run_dir: Path) -> pd.DataFrame:
+    """Return the predictions of a run's test rows, in the order of the file.
+
+    Raises:
+        CorruptRun: The predictions are missing or damaged.
+    """
+    return _read(run_dir, _of_test_rows)
+
+
+def all_predictions(run_dir: Path) -> pd.DataFrame:
+    """Return all predictions of a run, in the order of the file.
+
+    Those of a single run have a column `split`; those of a cross-validation are of held-out rows, and have columns
+    `fold` and `repeat`.
+
+    Raises:
+        CorruptRun: The predictions are missing or damaged.
+    """
+    return _read(run_dir, lambda table, _: table)
+
+
+def _read(run_dir: Path, of_rows: Callable[[pd.DataFrame, Split], pd.DataFrame]) -> pd.DataFrame:
+    check_recorded(Ledger.load(run_dir), PREDICTIONS_FILE)
+    file = run_dir / PREDICTIONS_FILE
+    hint = "Copy the folder again, or repeat the training."
+    split = Split.load(run_dir / "split.npz")
+    try:
+        _check_size(file, sum(split.sizes.values()))
+        table = pd.read_parquet(file)
+        if "row" not in table:
+            raise ValueError("the column row is missing")
+        return of_rows(table, split)
+    except FileNotFoundError as error:
+        raise CorruptRun("the run's predictions are missing", str(file), hint) from error
+    except OSError as error:
+        raise CorruptRun(f"the file of predictions {os_reason(error)}", str(file), hint) from error
+    except Exception as error:  # Arrow raises many types of errors for damaged files
+        raise CorruptRun(
+            f"the run's predictions cannot be read: {first_line(error)}", str(file), hint
+        ) from error
+
+
+def _of_test_rows(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    table = table[table["split"] == "test"]
+    if not np.array_equal(np.unique(table["row"]), np.sort(split.test)):
+        raise ValueError("they are of other rows than the split's test rows")
+    return table
+
+
+def _check_size(file: Path, rows: int) -> None:
+    """Check that predictions are no larger than those of a number of rows can be, before they are read.
+
+    Repeated values are compressed without a limit: a megabyte may hold a billion lines.
+
+    Raises:
+        OSError: The file is missing, or is not a regular file.
+        ValueError: It has too many lines, or there is not enough memory for it.
+    """
+    check_regular(file)
+    with pq.ParquetFile(file, memory_map=True) as opened:
+        about = opened.metadata
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        lines = max(about.num_rows, sum(group.num_rows for group in groups))
+        chunks = [group.column(number) for group in groups for number in range(about.num_columns)]
+        if lines > _LINES_PER_ROW * rows:
+            raise ValueError(f"they have {lines:,} lines, but the split has {rows:,} rows")
+        values = sum(chunk.num_values for chunk in chunks)
+        pages = sum(chunk.total_uncompressed_size for chunk in chunks)
+        check_memory(values * _VALUE_BYTES + pages, "their content")
+        texts = [name for name, kind in zip(about.schema.names, opened.schema_arrow.types, strict=False)
+                 if pa.types.is_string(kind) or pa.types.is_large_string(kind)]  # fmt: skip
+    table = pq.read_table(file, columns=texts, read_dictionary=texts)
+    longest = [
+        pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
+        for column in table.columns
+        for chunk in column.chunks
+    ]
+    check_memory(max(longest, default=0) * len(texts) * lines, "their content")
+
+
+def write_predictions(run_dir: Path, table: pd.DataFrame) -> None:
+    """Write a run's predictions atomically: an interruption leaves the old file.
+
+    Raises:
+        DiskFull: The disk is full.
+        InputError: The file cannot be written.
+    """
+    file = run_dir / PREDICTIONS_FILE
+    with write_errors(file), unfinished(file) as partial:
+        table.to_parquet(partial, index=False)
+        partial.replace(file)

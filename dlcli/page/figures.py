@@ -1,0 +1,266 @@
+"""The tables of a run's report: figures, folds, trials, importances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dlcli.formatting import counted, duration
+from dlcli.page.account import Account, PartOfRun
+from dlcli.page.blocks import Cell, Estimate, Figures, shown_number
+from dlcli.page.worst_rows import estimate_of
+from dlcli.runs.main_figure import main_figure
+from dlcli.statistics.of_rows import wilson_interval
+
+_MANY = 20  # rows of a table that are shown at first
+_METRICS = 4  # metrics in the tables of folds and trials
+_BASELINE = "baseline/"
+
+
+def figures_tables(account: Account) -> list[Figures]:
+    """Return the tables of a run's results: over folds, of the winner of a sweep, of the best epoch."""
+    tables = []
+    if table := _over_folds(account):
+        tables.append(table)
+    if table := _on_parts(account):
+        tables.append(table)
+    return tables
+
+
+def key_figures(account: Account) -> list[tuple[str, str, str]]:
+    """Return the few figures that matter most: label, text, and a small text below."""
+    figure = main_figure(account.ledger)
+    if figure is None:
+        return []
+    name = figure.name.partition("/")[2].removesuffix("_mean").removeprefix("val/").removeprefix("test/")
+    tables = figures_tables(account)
+    cells = [
+        cell
+        for table in tables
+        for row in table.rows
+        for cell in row
+        if row[0] == name and isinstance(cell, Estimate) and math.isclose(cell.value, figure.value)
+    ]
+    ends = next((cell.interval_text() for cell in cells if cell.has_interval), "")
+    part = figure.name.partition("/")[0]
+    where = {"cv": "mean over folds", "test": account.held_out, "val": "validation rows"}.get(
+        part, "validation rows"
+    )
+    found = [
+        (name.replace("_", " "), shown_number(figure.value), f"{where}{f', 95 % {ends}' if ends else ''}")
+    ]
+    if figure.baseline is not None and not math.isnan(figure.baseline):
+        found.append(("baseline", shown_number(figure.baseline), "ignores the inputs"))
+    return found
+
+
+def _over_folds(account: Account) -> Figures | None:
+    metrics, baselines = account.ledger.metrics, account.run.result.baselines
+    names = [
+        name[3:-5] for name in account.run.result.metrics if name.startswith("cv/") and name.endswith("_mean")
+    ]
+    if not names:
+        return None
+    has_baseline = any(f"cv/{name}_mean" in baselines for name in names)
+    pooled = any(f"cv/{name}_defined_in" in metrics for name in names)
+    heading = [
+        "metric",
+        "mean\n95 % interval",
+        "std",
+        *(["pooled"] if pooled else []),
+        *(["baseline"] if has_baseline else []),
+    ]
+    rows = []
+    for name in names:
+        low, high = (metrics.get(f"cv/{name}_ci95_{end}") for end in ("low", "high"))
+        row: list[Cell] = [name, Estimate(metrics[f"cv/{name}_mean"], low, high, is_mean=True)]
+        row.append(metrics.get(f"cv/{name}_std"))
+        row += [metrics.get(f"cv/{name}_pooled")] if pooled else []
+        row += [baselines.get(f"cv/{name}_mean")] if has_baseline else []
+        rows.append(tuple(row))
+    folds = {fold.ledger.tags.get("dlcli.fold") for fold in account.folds}
+    seeds = -(-len(account.folds) // max(len(folds), 1))
+    times = f" x {seeds} seeds" if seeds > 1 else ""
+    held = sum(f.sizes.get("test", 0) for f in account.folds) // seeds
+    note = f"Mean over {counted(len(folds), 'split')}{times}" + (
+        f", {held:,} held-out rows in all." if held else "."
+    )
+    note += " The interval is a corrected resampled t interval (Nadeau and Bengio, 2003)."
+    keys = ("metric", "mean", *heading[2:])
+    title = f"{account.ledger.run_name}, held-out rows"
+    return Figures("results", title, tuple(heading), tuple(rows), note, keys=keys)
+
+
+def _on_parts(account: Account) -> Figures | None:
+    """Return the figures on the final test rows and the validation rows, with baselines."""
+    result, sizes = account.run.result, dict(account.sizes)
+    metrics, heads = dict(result.metrics), {"test": account.held_out, "val": "validation rows"}
+    notes = []
+    if best := result.best:
+        own = best.get("metrics")
+        metrics |= own if isinstance(own, dict) else {}
+        heads = {"test": "final test rows", "val": "validation rows"}
+        notes.append(
+            "The validation figures are those of the best trial, the others those of the refitted model."
+        )
+        sizes["val"] = 0
+    elif account.refitted is not None:
+        notes.append("The model was trained again on all rows but the final test rows.")
+    parts = [part for part in ("test", "val") if any(name.startswith(f"{part}/") for name in metrics)]
+    names = dict.fromkeys(
+        name.partition("/")[2] for part in parts for name in metrics if name.startswith(f"{part}/")
+    )
+    if not names:
+        return None
+    heading, keys, rows = ["metric"], ["metric"], []
+    has_baseline = {part: any(name.startswith(f"{part}/") for name in result.baselines) for part in parts}
+    judged = account.judged.intervals if account.judged is not None else {}
+    judged_part = "test" if "test" in parts else "val"
+    for part in parts:
+        count = f"\n{sizes[part]:,} rows" if sizes.get(part) else ""
+        heading += [f"{heads[part]}{count}", *(["baseline"] if has_baseline[part] else [])]
+        keys += [part, *([f"{part} baseline"] if has_baseline[part] else [])]
+    for name in names:
+        row: list[Cell] = [name]
+        for part in parts:
+            value = metrics.get(f"{part}/{name}")
+            ends = judged.get(name) if part == judged_part else None
+            if (
+                ends is None
+                and name == "accuracy"
+                and value is not None
+                and part == "val"
+                and not result.best
+            ):
+                ends = _of_accuracy(value, sizes.get("val", 0))
+            row.append(None if value is None else estimate_of(value, ends))
+            row += [result.baselines.get(f"{part}/{name}")] if has_baseline[part] else []
+        rows.append(tuple(row))
+    if any(isinstance(cell, Estimate) and cell.has_interval for row in rows for cell in row):
+        notes.append("95 % intervals cover the choice of these rows, not the training.")
+    if any(has_baseline.values()):
+        notes.append("The baseline ignores the inputs.")
+    title = f"{account.ledger.run_name}, {'winner' if result.best else 'best epoch'}"
+    return Figures("figures", title, tuple(heading), tuple(rows), " ".join(notes), keys=tuple(keys))
+
+
+def _of_accuracy(value: float, rows: int) -> tuple[float, float] | None:
+    hits = round(value * rows)
+    return wilson_interval(hits, rows) if rows and abs(hits / rows - value) < 1e-4 else None
+
+
+def table_of_folds(account: Account) -> Figures | None:
+    """Return a line for each fold: seed, chosen settings, rows, epoch, metrics, status."""
+    folds = account.folds
+    if not folds:
+        return None
+    chosen = {fold.run_id: fold.params for fold in account.run.result.folds}
+    keys = list(dict.fromkeys(key for params in chosen.values() for key in params))
+    metrics = _few_metrics("test/", [fold.ledger.metrics for fold in folds])
+    seeds = account.seeds
+    several = any(seeds)
+    rows = []
+    for place, fold in enumerate(folds):
+        ledger = fold.ledger
+        row: list[Cell] = [int(ledger.tags.get("dlcli.fold", 0))]
+        row += [seeds[place]] if several else []
+        row += [_setting(chosen.get(ledger.run_id, {}).get(key)) for key in keys]
+        best = ledger.metrics.get("best_epoch")
+        row += [fold.sizes.get("test"), None if best is None or math.isnan(best) else int(best) + 1]
+        row += [ledger.metrics.get(f"test/{name}") for name in metrics]
+        rows.append((*row, _status(fold)))
+    heading = ("fold", *(["seed"] if several else []), *keys, "rows", "best epoch", *metrics, "status")
+    if all(row[-1] == "FINISHED" for row in rows):
+        heading, rows = heading[:-1], [row[:-1] for row in rows]
+    title = f"{account.ledger.run_name}, each fold on its held-out rows"
+    return Figures("folds", title, heading, tuple(rows), many=_MANY)
+
+
+def table_of_trials(account: Account) -> Figures | None:
+    """Return a line for each trial of a sweep: settings, value, metrics; the best one is marked."""
+    listed = [trial for trial in account.run.result.trials if isinstance(trial.get("params"), dict)]
+    if not listed:
+        return _unlisted_trials(account.trials, account.ledger.run_name)
+    keys = list(dict.fromkeys(str(key) for trial in listed for key in trial["params"]))
+    best = (account.run.result.best or {}).get("trial")
+    fronts = {best, *account.run.result.front} if best is not None else set()
+    metrics = _few_metrics("val/", [_numbers(trial.get("metrics")) for trial in listed])
+    objective = next((name for name in account.run.result.metrics if name.startswith("best/")), "best/value")
+    goal = objective.removeprefix("best/")
+    metrics = [name for name in metrics if f"val/{name}" != goal]
+    rows = []
+    for trial in listed:
+        took, value = trial.get("duration_s"), trial.get("value")
+        row: list[Cell] = [_int(trial.get("trial")), float(value) if isinstance(value, int | float) else None]
+        row += [_setting(trial["params"].get(key)) for key in keys]
+        row += [_numbers(trial.get("metrics")).get(f"val/{name}") for name in metrics]
+        row += [
+            duration(float(took)).replace(" ", "\u00a0") if isinstance(took, int | float) else None,
+            str(trial.get("status", "")),
+        ]
+        rows.append(tuple(row))
+    heading = ("trial", goal, *keys, *(f"val/{name}" for name in metrics), "took", "status")
+    if all(row[-1] == "FINISHED" for row in rows):
+        heading, rows = heading[:-1], [row[:-1] for row in rows]
+    marked = frozenset(place for place, row in enumerate(rows) if row[0] in fronts)
+    which = (
+        "The best trial is marked." if len(marked) == 1 else "The best trial and the Pareto front are marked."
+    )
+    title = f"{account.ledger.run_name}, trials"
+    return Figures("trials", title, heading, tuple(rows), which if marked else "", marked, _MANY)
+
+
+def _unlisted_trials(trials: Sequence[PartOfRun], name: str) -> Figures | None:
+    if not trials:
+        return None
+    metrics = _few_metrics("val/", [trial.ledger.metrics for trial in trials])
+    rows = [
+        (
+            trial.ledger.run_name,
+            *(trial.ledger.metrics.get(f"val/{metric}") for metric in metrics),
+            _status(trial),
+        )
+        for trial in trials
+    ]
+    heading = ("trial", *(f"val/{metric}" for metric in metrics), "status")
+    return Figures("trials", f"{name}, trials so far", heading, tuple(rows), many=_MANY)
+
+
+def table_of_importances(account: Account) -> Figures | None:
+    """Return how much of the objective's variance each setting of a sweep explains."""
+    found = _numbers(account.ledger.result.get("importances"))
+    if not found:
+        return None
+    rows = tuple((key, share) for key, share in found.items())
+    note = "Share of the variance of the objective that a setting explains (fANOVA; Hutter et al., 2014)."
+    return Figures(
+        "importances", f"{account.ledger.run_name}, importance of settings", ("setting", "share"), rows, note
+    )
+
+
+def _few_metrics(part: str, found: Iterable[Mapping[str, float]]) -> list[str]:
+    names = dict.fromkeys(name[len(part) :] for metrics in found for name in metrics if name.startswith(part))
+    return list(names)[:_METRICS]
+
+
+def _numbers(found: Any) -> dict[str, float]:
+    if not isinstance(found, dict):
+        return {}
+    return {
+        str(k): float(v) for k, v in found.items() if isinstance(v, int | float) and not isinstance(v, bool)
+    }
+
+
+def _setting(value: Any) -> Cell:
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _int(value: Any) -> Cell:
+    return value if isinstance(value, int) else str(value)
+
+
+def _status(part: PartOfRun) -> str:
+    return part.status

@@ -1,0 +1,144 @@
+"""Tables of a report as Markdown, LaTeX or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from dlcli.page.blocks import Cell, Estimate, Figures, cell_text
+from dlcli.sanitize.presentable import presentable_name
+
+TableFormat = Literal["md", "latex", "csv"]
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "\u2013": "--",
+    "\u00d7": r"$\times$",
+}
+
+
+def tables_text(tables: Sequence[Figures], how: TableFormat) -> str:
+    """Return tables as text: `md` and `latex` round for readers, `csv` has all digits and the ends of intervals."""
+    write = {"md": _markdown, "latex": _latex, "csv": _csv}[how]
+    return "\n".join(write(table) for table in tables)
+
+
+def with_error(value: float, half_width: float) -> tuple[str, str]:
+    """Return a figure and half the width of its interval, both with the decimals of the interval's second digit."""
+    if not math.isfinite(value) or not math.isfinite(half_width) or half_width <= 0:
+        return cell_text(float(value)), cell_text(float(half_width))
+    decimals = min(max(0, 1 - math.floor(math.log10(half_width))), 10)
+    return f"{value:,.{decimals}f}", f"{half_width:,.{decimals}f}"
+
+
+def _title(table: Figures) -> str:
+    return f"{presentable_name(table.title)}." + (f" {presentable_name(table.note)}" if table.note else "")
+
+
+def _heading(text: str) -> str:
+    return presentable_name(text.replace("\n", ", "))
+
+
+def _rounded(cell: Cell, between: str, to: str) -> str:
+    if isinstance(cell, Estimate) and cell.half_width is not None:
+        if cell.is_mean:
+            return between.join(with_error(cell.value, cell.half_width))
+        return f"{cell_text(cell)} [{cell_text(cell.low)}{to}{cell_text(cell.high)}]"
+    return presentable_name(cell_text(cell))
+
+
+def _markdown(table: Figures) -> str:
+    columns = range(len(table.heading))
+    rules = ["---:" if table.is_numeric(column) else "---" for column in columns]
+    lines = [_marked_down(_heading(text)) for text in table.heading]
+    rows = [
+        [_marked_down(cell) if isinstance(cell, str) else _rounded(cell, " ± ", ", ") for cell in row]
+        for row in table.rows
+    ]
+    text = [f"| {' | '.join(cells)} |" for cells in (lines, rules, *rows)]
+    return "\n".join([*text, "", _marked_down(_title(table)), ""])
+
+
+def _marked_down(text: str) -> str:
+    """Return a text that neither ends a column of Markdown nor is read as HTML, a link or emphasis."""
+    return re.sub(r"([\\|`*_<>\[\]&])", r"\\\1", presentable_name(text))
+
+
+def _latex(table: Figures) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return f"    {' & '.join(cells)} \\\\"
+
+    shape = "".join("r" if table.is_numeric(column) else "l" for column in range(len(table.heading)))
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        f"  \\caption{{{_escaped(_title(table))}}}",
+        f"  \\label{{tab:{table.name}}}",
+        f"  \\begin{{tabular}}{{{shape}}}  % booktabs",
+        r"    \toprule",
+        line([_escaped(_heading(text)) for text in table.heading]),
+        r"    \midrule",
+    ]
+    for index, row in enumerate(table.rows):
+        cells = [_latex_cell(cell) for cell in row]
+        if index in table.marked:
+            cells[0] = f"\\textbf{{{cells[0]}}}"
+        lines.append(line(cells))
+    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
+
+
+def _latex_cell(cell: Cell) -> str:
+    if isinstance(cell, Estimate) and cell.is_mean and cell.half_width is not None:
+        value, half = with_error(cell.value, cell.half_width)
+        return f"${value} \\pm {half}$".replace(",", "{,}")
+    return _escaped(_rounded(cell, " ", "--" if isinstance(cell, Estimate) else " "))
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _csv(table: Figures) -> str:
+    """Return the table with all digits; an estimate has three columns."""
+    wide = [
+        any(isinstance(row[column], Estimate) for row in table.rows) for column in range(len(table.heading))
+    ]
+    text = io.StringIO()
+    write = csv.writer(text, lineterminator="\n").writerow
+    heading = []
+    for name, is_wide in zip(table.columns(), wide, strict=True):
+        heading += [name, *([f"{name} {end}" for end in ("low", "high")] if is_wide else [])]
+    write([_for_a_sheet(name) for name in heading])
+    for row in table.rows:
+        cells: list[object] = []
+        for cell, is_wide in zip(row, wide, strict=True):
+            ends = [cell.low, cell.high] if isinstance(cell, Estimate) else [None, None]
+            value = cell.value if isinstance(cell, Estimate) else cell
+            plain = [value, *(ends if is_wide else [])]
+            cells += [
+                "" if one is None else _for_a_sheet(one) if isinstance(one, str) else one for one in plain
+            ]
+        write(cells)
+    return text.getvalue()
+
+
+def _for_a_sheet(text: str) -> str:
+    """Return a text that a spreadsheet does not read as a formula."""
+    text = presentable_name(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,0 +1,191 @@
+"""The rows that a model predicted worst, and intervals of figures that are means over rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dlcli.formatting import counted
+from dlcli.page.blocks import Cell, Estimate, Figures
+from dlcli.statistics.of_rows import mean_interval, wilson_interval
+
+_SHOWN = 10
+_MOST_TARGETS = 4  # columns of targets and predictions; more do not fit a page
+
+# How far a figure that is computed from the predictions may be from the recorded one, which is of another precision.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True)
+class JudgedRows:
+    """What the recorded predictions of the rows that training did not see tell.
+
+    Attributes:
+        rows: number of rows.
+        worst: the worst rows; None if there are none, or if they cannot be told.
+        intervals: for metrics that are means over rows, their 95 % interval; a metric whose recorded value is another
+            one is left out.
+        remark: a sentence on the worst rows; empty if there is nothing to say.
+    """
+
+    rows: int
+    worst: Figures | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    remark: str = ""
+
+
+def judge_rows(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
+    """Return the worst rows of a table of predictions, and the intervals of figures on its rows.
+
+    Args:
+        table: predictions of rows that training did not see, with their targets.
+        recorded: metric to its recorded value on these rows.
+        where: what the rows are, for the title: `final test rows`.
+    """
+    rows = int(table["row"].nunique())
+    if {"target", "prediction"} <= set(table.columns):
+        target, predicted = table["target"], table["prediction"]
+        if pd.api.types.is_float_dtype(predicted):
+            error = (predicted - target).to_numpy(dtype=float)
+            # Several predictions of a row, of other seeds or steps, are no independent rows.
+            ends = _of_errors(error, recorded) if len(table) == rows else {}
+            return JudgedRows(rows, _largest(table, np.abs(error), where), ends)
+        return _misclassified(table, recorded, where)
+    pairs = [
+        (f"target{column[10:]}", column)
+        for column in table.columns
+        if column.startswith("prediction(") and f"target{column[10:]}" in table.columns
+    ]
+    if not pairs:
+        return JudgedRows(rows)
+    errors = np.stack([(table[b] - table[a]).to_numpy(dtype=float) for a, b in pairs], axis=1)
+    if all(f"p({b[11:-1]})" in table.columns for _, b in pairs):  # labels
+        return _wrong_labels(table, pairs, where)
+    spread = np.nanstd([table[a].to_numpy(dtype=float) for a, _ in pairs], axis=1)
+    apart = np.abs(errors) / np.where(spread > 0, spread, 1.0)
+    return JudgedRows(rows, _largest(table, apart.sum(axis=1), where, pairs))
+
+
+def _misclassified(table: pd.DataFrame, recorded: Mapping[str, float], where: str) -> JudgedRows:
+    rows = int(table["row"].nunique())
+    right = (table["target"].astype(str) == table["prediction"].astype(str)).to_numpy()
+    intervals = {}
+    if len(table) == rows and "accuracy" in recorded and abs(right.mean() - recorded["accuracy"]) < _ROUNDING:
+        intervals["accuracy"] = wilson_interval(int(right.sum()), len(right))
+    wrong = table[~right]
+    if wrong.empty:
+        return JudgedRows(rows, None, intervals, f"All {len(table):,} predictions are right.")
+    sure = [float(row.get(f"p({row['prediction']})", math.nan)) for _, row in wrong.iterrows()]
+    order = np.argsort([-x if math.isfinite(x) else 1.0 for x in sure], kind="stable")[:_SHOWN]
+    heading = [*_places(table), "target", "prediction", "p(prediction)", "p(target)"]
+    lines: list[tuple[Cell, ...]] = []
+    for position in order:
+        row = _row(wrong, position)
+        likely = row.get(f"p({row['target']})", math.nan)
+        lines.append(
+            (*_place(row, table), str(row["target"]), str(row["prediction"]), sure[position], float(likely))
+        )
+    title = f"Wrong predictions, the surest first, {where}"
+    note = f"{len(wrong):,} of {counted(len(table), 'prediction')} are wrong."
+    return JudgedRows(rows, Figures("worst", title, tuple(heading), tuple(lines), note), intervals)
+
+
+def _wrong_labels(table: pd.DataFrame, pairs: list[tuple[str, str]], where: str) -> JudgedRows:
+    wrong = np.stack([(table[a] != table[b]).to_numpy() for a, b in pairs], axis=1)
+    chances = np.stack(
+        [np.where(table[a] == 1, table[f"p({b[11:-1]})"], 1 - table[f"p({b[11:-1]})"]) for a, b in pairs],
+        axis=1,
+    )
+    likely = np.log(chances.clip(1e-7)).sum(axis=1)
+    bad = np.flatnonzero(wrong.any(axis=1))
+    if not len(bad):
+        return JudgedRows(len(table), None, {}, f"All labels of {counted(len(table), 'row')} are right.")
+    lines: list[tuple[Cell, ...]] = []
+    for position in bad[np.argsort(likely[bad], kind="stable")][:_SHOWN]:
+        row = _row(table, position)
+        names = ", ".join(
+            b[11:-1] for (_, b), is_wrong in zip(pairs, wrong[position], strict=True) if is_wrong
+        )
+        lines.append((*_place(row, table), names, float(np.exp(likely[position]))))
+    title = f"Rows with wrong labels, the least likely first, {where}"
+    heading = (*_places(table), "wrong labels", "p(all labels)")
+    note = f"{counted(len(bad), 'row has', 'rows have')} a wrong label, of {len(table):,}."
+    return JudgedRows(int(table["row"].nunique()), Figures("worst", title, heading, tuple(lines), note))
+
+
+def _largest(
+    table: pd.DataFrame, apart: np.ndarray, where: str, pairs: list[tuple[str, str]] | None = None
+) -> Figures | None:
+    """Return the rows with the largest errors; with several targets, those of their sum in standard deviations."""
+    known = np.flatnonzero(np.isfinite(apart))
+    worst = known[np.argsort(-apart[known], kind="stable")][:_SHOWN]
+    shown = (pairs or [("target", "prediction")])[:_MOST_TARGETS]
+    single = len(shown) == 1
+    lines: list[tuple[Cell, ...]] = []
+    for position in worst:
+        row = _row(table, position)
+        values = [float(row[name]) for pair in shown for name in pair]
+        errors = [values[1] - values[0]] if single else []
+        lines.append((*_place(row, table), *values, *errors))
+    if not lines:
+        return None
+    heading = (*_places(table), *(name for pair in shown for name in pair), *(["error"] if single else []))
+    hidden = len(pairs or ()) - len(shown)
+    note = (
+        f"{counted(hidden, 'more target')} {'is' if hidden == 1 else 'are'} not shown." if hidden > 0 else ""
+    )
+    how = "" if len(pairs or (1,)) == 1 else ", in standard deviations over all targets"
+    return Figures("worst", f"Largest errors{how}, {where}", heading, tuple(lines), note)
+
+
+def _row(table: pd.DataFrame, position: int) -> dict[str, Any]:
+    """Return a row; that of `iloc` would turn whole numbers into floats."""
+    return {name: table[name].iloc[position] for name in table.columns}
+
+
+def _places(table: pd.DataFrame) -> list[str]:
+    """Return the columns that say which prediction it is."""
+    return [
+        name
+        for name in ("row", "fold", "repeat", "series", "time", "step")
+        if name in table.columns and _differs(table, name)
+    ]
+
+
+def _differs(table: pd.DataFrame, name: str) -> bool:
+    return name in ("row", "fold", "time") or table[name].nunique() > 1
+
+
+def _place(row: Mapping[str, Any], table: pd.DataFrame) -> list[Cell]:
+    values = [row[name] for name in _places(table)]
+    return [
+        int(value) if isinstance(value, int | np.integer) else str(value).removesuffix(" 00:00:00")
+        for value in values
+    ]
+
+
+def _of_errors(error: np.ndarray, recorded: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Return intervals of the mean absolute and squared error, and of the root of the latter."""
+    error = error[np.isfinite(error)]
+    found: dict[str, tuple[float, float]] = {}
+    if len(error) < 2:
+        return found
+    squares = mean_interval(error**2)
+    for name, value, ends in (
+        ("mae", np.abs(error).mean(), mean_interval(np.abs(error))),
+        ("mse", (error**2).mean(), squares),
+        ("rmse", math.sqrt((error**2).mean()), tuple(map(math.sqrt, squares))),
+    ):
+        if name in recorded and abs(value - recorded[name]) <= _ROUNDING * max(abs(value), 1e-12):
+            found[name] = (ends[0], ends[1])
+    return found
+
+
+def estimate_of(value: float, ends: tuple[float, float] | None) -> Estimate:
+    """Return a figure with its interval, if it has one."""
+    return Estimate(value, *ends) if ends else Estimate(value)
