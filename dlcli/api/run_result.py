@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -105,16 +106,12 @@ class RunResult(Result):
         return report(self.run_dir, output)
 
     def _account(self) -> Account:
-        from datetime import UTC, datetime
-
         from dlcli.page.account import account_of
 
         return account_of(self.run_dir, datetime.now(UTC))
 
     def _repr_html_(self) -> str:
         """Show the result in a notebook."""
-        from datetime import UTC, datetime
-
         from dlcli.page.render import fragment_html
         from dlcli.page.sections import summary_of_run
 

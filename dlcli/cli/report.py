@@ -34,8 +34,8 @@ def report(
 ) -> None:
     """Write a page about a run, or about several runs and their differences, that can be sent to anyone.
 
-    - `dlcli report penguins`
-    - `dlcli report folds faster --format latex`
+    - `dlcli report irises`
+    - `dlcli report irises faster-irises --format latex`
 
     The page is one HTML file that loads nothing: results with baselines and intervals, learning curves, pictures, data
     and split, configuration, environment, and the command that repeats the run.

@@ -92,7 +92,7 @@ def test_the_notebook_of_the_docs_runs(kernel: Output) -> None:
 
 
 def test_a_report_in_a_notebook_is_a_frame_in_which_nothing_runs() -> None:
-    result = dlcli.train(["dataset=iris", "model=mlp", "trainer.max_epochs=1", "run_name=a<b>"])
+    result = dlcli.train(["dataset=iris", "model=mlp", "trainer.max_epochs=1", "run_name='a<b>'"])
     shown = result.report()._repr_html_()
     found = re.fullmatch(r'<iframe sandbox style="[^"]*" srcdoc="([^"]*)"></iframe>', shown)
     assert found is not None
