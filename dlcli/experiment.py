@@ -90,7 +90,7 @@ class Experiment:
             parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
             parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
             recipe = make_recipe(config, parts.train, config["seed"])
-            rehearsal = rehearse(parts.network, parts.task, parts.train, parts.val, recipe)
+            rehearsal = rehearse(parts.network, parts.task, parts.train, parts.val, recipe, timed=not quick)
         free = free_space(Path(config["runs_dir"]))
         if rehearsal.disk_peak > free:
             raise ConfigError(

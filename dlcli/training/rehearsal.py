@@ -69,8 +69,18 @@ def rehearse(
     train: Fields,
     val: Fields | None,
     recipe: Recipe,
+    *,
+    timed: bool = True,
 ) -> Rehearsal:
     """Train the network for a few batches, in place, on the recipe's device and with its precision.
+
+    Args:
+        network: the network.
+        task: its task.
+        train: the training rows.
+        val: the validation rows, if there are any.
+        recipe: how it is trained.
+        timed: whether to repeat a step until its time is known, which takes up to a second.
 
     Raises:
         ConfigError: the model, the loss or the optimizer fails, or a batch does not fit into memory.
@@ -99,7 +109,7 @@ def rehearse(
         sizes |= {"batch": batches, "data": sum(map(_held, (*train.values(), *(val or {}).values())))}
         typical = _batch(loader, loader.batches // 2, device)
         # A step of a solver takes as long as many others.
-        steps = 1 if recipe.takes_all_rows else _STEPS
+        steps = _STEPS if timed and not recipe.takes_all_rows else 1
         seconds = _seconds(partial(step, typical), device, steps) * plan.batches
         if val is not None:
             seconds += _validation(

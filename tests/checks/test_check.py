@@ -10,8 +10,10 @@ from textwrap import dedent
 import pytest
 
 from dlcli.errors import ConfigError, InputError
+from dlcli.experiment import plan_experiment
 from dlcli.runner.check import check
 from dlcli.runner.train import train
+from dlcli.training import rehearsal
 
 IRIS = ["dataset=iris", "model=mlp", "trainer.accelerator=cpu"]
 
@@ -166,6 +168,18 @@ def test_the_figures_of_a_rehearsal(tmp_path: Path) -> None:
     assert found.disk == 2 * 4 * weights + found.memory["optimizer"]
     assert 0 < found.seconds_per_epoch < 60
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_training_is_rehearsed_in_two_steps_and_timed_only_by_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps: list[None] = []
+    step = rehearsal._step
+    monkeypatch.setattr(rehearsal, "_step", lambda *parts: (steps.append(None), step(*parts)))
+    plan_experiment(IRIS).rehearse(quick=True)
+    assert len(steps) == 2, "with an empty state of the optimizer, and with a filled one"
+    plan_experiment(IRIS).rehearse()
+    assert len(steps) > 4
 
 
 def test_a_rehearsal_leaves_the_random_state_alone() -> None:
