@@ -31,7 +31,7 @@ test-kernels: $(READY)
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers $(JOBS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
