@@ -26,7 +26,7 @@ from dlcli.cli.app import app
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from tests.processes import run, start, wait_until, workers_of
 
-TRIALS = 6
+TRIALS = 4
 _COMMON = [
     "dataset=iris", "dataset.batch_size=4", "model=mlp", "model.dropout=0.2", "trainer.max_epochs=4",
     "trainer.accelerator=cpu", "tracking.checkpoint_minutes=0.00001", "model.hidden=4,8",

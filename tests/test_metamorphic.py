@@ -1,8 +1,10 @@
-"""Figures do not change with what should not matter: row order, workers, names, units, copies and interruptions."""
+"""Figures do not change with what should not matter: row order, names, units, copies and interruptions.
+
+Nor with the number of jobs: `executors/test_workers.py` compares the bits.
+"""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -142,12 +144,3 @@ def test_a_resumed_run_has_the_figures_of_a_whole_one(folder: Path, regressed: d
     asked = words(folder / "t.csv", "size", "model=mlp", "model.hidden=4")
     short = dlcli.train([*asked, "trainer.max_epochs=1"])
     assert figures(dlcli.resume(short.run_dir, ["trainer.max_epochs=3"])) == figures(regressed)
-
-
-def test_the_number_of_jobs_does_not_matter(folder: Path) -> None:
-    asked = words(folder / "t.csv", "kind", "model=linear", "cv=kfold", "cv.folds=2")
-    asked = [word for word in asked if not word.startswith(("cv=predefined", "dataset.split"))]
-    asked = [word.replace("[size]", "[size,part]") for word in asked]
-    one, two = dlcli.train(asked), dlcli.train([*asked, "executor.jobs=2"])
-    assert two.metrics == pytest.approx(one.metrics, rel=1e-6)
-    assert json.dumps(sorted(one.metrics)) == json.dumps(sorted(two.metrics))

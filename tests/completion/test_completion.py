@@ -183,13 +183,14 @@ def cpu_seconds(*arguments: str, **environment: str) -> float:
 
 
 @pytest.mark.slow
-def test_it_costs_a_twentieth_of_importing_the_stack() -> None:
-    stack = cpu_seconds("-c", "import torch, torchvision, pytorch_lightning, mlflow, hydra, pandas, sklearn")
+def test_it_costs_a_fifth_of_importing_torch() -> None:
+    """And torch is a quarter of what training imports."""
+    torch = cpu_seconds("-c", "import torch")
     spent = min(
         cpu_seconds("-m", "dlcli", "dlcli train model=lstm model.", BREAKS, _DLCLI_COMPLETE="bash")
         for _ in range(2)
     )
-    assert spent < stack / 20
+    assert spent < torch / 5
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -77,7 +77,7 @@ def real_override() -> st.SearchStrategy[str]:
     )
 
 
-@settings(EXAMPLES, max_examples=200)
+@settings(EXAMPLES, max_examples=80)  # `python -m tests.fuzz overrides` tries as many as one likes
 @given(st.lists(real_override, max_size=4))
 def test_the_shipped_configuration_composes_or_says_why_not(overrides: list[str]) -> None:
     check(overrides, RUNS_SUPPLIED)

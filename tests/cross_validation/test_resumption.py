@@ -129,7 +129,7 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        kill_and_resume(folder, reference, 1 + number, random.random())
+        kill_and_resume(folder, reference, 1 + number, random.random(), resumed_with=1)
         shutil.rmtree(folder)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import dlcli
-from dlcli.cli.app import app
 from dlcli.errors import ConfigError
+from dlcli.result import Result
+from dlcli.terminal.console import Terminal
+from dlcli.terminal.outcome import tell_outcome
 
 RARE = 6
 
@@ -32,8 +33,12 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]  # fmt: skip
 
 
-def test_folds_without_a_positive_row_are_left_out_and_counted(words: list[str], tmp_path: Path) -> None:
-    result = dlcli.train([*words, f"runs_dir='{tmp_path}'"])
+@pytest.fixture(scope="module")
+def result(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return dlcli.train([*words, f"runs_dir='{tmp_path_factory.mktemp('runs')}'"])
+
+
+def test_folds_without_a_positive_row_are_left_out_and_counted(result: Result) -> None:
     have = sum(fold.metrics["test/recall"] == fold.metrics["test/recall"] for fold in result.folds)
     assert 0 < have < 10
     metrics = result.metrics
@@ -49,10 +54,11 @@ def test_folds_without_a_positive_row_are_left_out_and_counted(words: list[str],
     assert result.baselines["cv/balanced_accuracy_mean"] == 0.5
 
 
-def test_the_terminal_says_in_how_many_folds(words: list[str], tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["train", *words, "trainer.max_epochs=1", "--runs-dir", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    header = next(line for line in done.output.splitlines() if "95% CI" in line)
+def test_the_terminal_says_in_how_many_folds(result: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal() as terminal:
+        tell_outcome(terminal, result, json=False)
+    told = capsys.readouterr().out
+    header = next(line for line in told.splitlines() if "95% CI" in line)
     assert header.split()[:5] == ["mean", "std", "95%", "CI", "folds"]
     assert "pooled" in header
 

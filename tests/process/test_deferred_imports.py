@@ -2,22 +2,67 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+# A process that has imported `dlcli`, and then torch, as each of these programs would; a fork of it executes a program.
+FRESH = """
+import json, os, sys, traceback
+import dlcli, torch
+for line in sys.stdin:
+    code, output = json.loads(line)
+    if pid := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        continue
+    with open(output, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        exec(code, {"__name__": "__main__", "sys": sys})
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    sys.stdout.flush()
+    os._exit(0)
+"""
 
-def run(code: str) -> str:
-    """Run code in a fresh process, which imports `dlcli` first, and return its output."""
-    program = "import sys\nimport dlcli\n" + textwrap.dedent(code)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", FRESH], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.communicate()
 
 
-def test_training_with_lightning_loads_no_compiler_and_no_unused_metric() -> None:
+class Run:
+    """Executes code in a process that has imported `dlcli` and torch, and returns its output."""
+
+    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
+        self._process, self._output = process, output
+
+    def __call__(self, code: str) -> str:
+        assert self._process.stdin and self._process.stdout
+        print(json.dumps([textwrap.dedent(code), str(self._output)]), file=self._process.stdin, flush=True)
+        status = self._process.stdout.readline().strip()
+        written = self._output.read_text().strip()
+        assert status == "0", written
+        return written
+
+
+@pytest.fixture
+def run(fresh: subprocess.Popen[str], tmp_path: Path) -> Run:
+    return Run(fresh, tmp_path / "output")
+
+
+def test_training_with_lightning_loads_no_compiler_and_no_unused_metric(run: Run) -> None:
     out = run("""
         import torch, pytorch_lightning, torchmetrics
         from torchmetrics import Metric, MetricCollection
@@ -41,7 +86,7 @@ def test_training_with_lightning_loads_no_compiler_and_no_unused_metric() -> Non
     assert out.splitlines() == ["[]", "Figure"]
 
 
-def test_the_compiler_is_loaded_when_something_is_compiled() -> None:
+def test_the_compiler_is_loaded_when_something_is_compiled(run: Run) -> None:
     out = run("""
         import torch
         from pytorch_lightning.utilities.compile import OptimizedModule
@@ -76,11 +121,11 @@ def test_the_compiler_is_loaded_when_something_is_compiled() -> None:
         "from torchmetrics import functional; accuracy = functional.accuracy",
     ],
 )
-def test_a_function_hides_the_module_of_its_name(statement: str) -> None:
+def test_a_function_hides_the_module_of_its_name(statement: str, run: Run) -> None:
     assert run(f"{statement}\nprint(type(accuracy).__name__)") == "function"
 
 
-def test_all_of_a_deferred_package_is_there() -> None:
+def test_all_of_a_deferred_package_is_there(run: Run) -> None:
     out = run("""
         import torchmetrics, scipy.stats, sklearn.preprocessing
         from scipy.stats import norm
@@ -95,7 +140,7 @@ def test_all_of_a_deferred_package_is_there() -> None:
     assert out == "True True"
 
 
-def test_libraries_that_probe_every_module_load_none() -> None:
+def test_libraries_that_probe_every_module_load_none(run: Run) -> None:
     """Such as pickle, which looks for the module of a function that does not name it."""
     out = run("""
         import pickle, torch, torchmetrics, torch._dynamo
@@ -110,7 +155,7 @@ def test_libraries_that_probe_every_module_load_none() -> None:
     assert out == "[]"
 
 
-def test_a_deferred_package_can_be_inspected() -> None:
+def test_a_deferred_package_can_be_inspected(run: Run) -> None:
     out = run("""
         import importlib, inspect, pkgutil
         import sklearn.preprocessing, torchmetrics
@@ -125,7 +170,7 @@ def test_a_deferred_package_can_be_inspected() -> None:
     assert out == "StandardScaler"
 
 
-def test_threads_wait_for_a_module_that_one_of_them_loads() -> None:
+def test_threads_wait_for_a_module_that_one_of_them_loads(run: Run) -> None:
     out = run("""
         import threading
         import scipy.stats, torch._dynamo
@@ -144,7 +189,7 @@ def test_threads_wait_for_a_module_that_one_of_them_loads() -> None:
     assert out == "4 []"
 
 
-def test_an_interrupted_load_is_repeated_and_patches_are_kept() -> None:
+def test_an_interrupted_load_is_repeated_and_patches_are_kept(run: Run) -> None:
     out = run("""
         import builtins, pickle
         import scipy.stats
@@ -171,7 +216,7 @@ def test_an_interrupted_load_is_repeated_and_patches_are_kept() -> None:
     assert out.splitlines() == ["interrupted", "norm [2. 1.] patched"]
 
 
-def test_a_graph_break_that_was_imported_early_breaks_graphs() -> None:
+def test_a_graph_break_that_was_imported_early_breaks_graphs(run: Run) -> None:
     out = run("""
         import torch
         from torch._dynamo import graph_break

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dlcli.executors import workers
+from dlcli.process import supervision
 from dlcli.tracking.ledger import Ledger
 from tests.forked import Dlcli
 from tests.processes import TEMPLATE, children, run, start, wait_until, workers_of
@@ -77,8 +79,13 @@ def bad(tmp_path: Path) -> Path:
 COMMON = ["-C", "conf", "dataset=iris", "model=bad", "trainer.accelerator=cpu", "callbacks=none"]
 
 
+def impatient() -> None:
+    """Wait for two seconds instead of four and eight for those who are hearing nothing anyway."""
+    supervision._UNHANDLED = workers._GRACE = 2.0
+
+
 def command(folder: Path, name: str, *words: str) -> Dlcli:
-    return start([name, *COMMON, *words], folder)
+    return start([name, *COMMON, *words], folder, at_first=impatient)
 
 
 def ledgers(folder: Path) -> list[Ledger]:
@@ -158,13 +165,13 @@ def test_ctrl_c_ends_a_pool_whose_worker_is_stopped(bad: Path) -> None:
 
 @pytest.mark.slow
 def test_a_trial_that_hangs_is_ended_and_the_sweep_goes_on(bad: Path) -> None:
-    words = ["model.does=train,sleep", "sweep.trial_timeout=20s", "trainer.max_epochs=2", "sweep.refit=false"]
+    words = ["model.does=train,sleep", "sweep.trial_timeout=8s", "trainer.max_epochs=2", "sweep.refit=false"]
     process = command(bad, "sweep", *words, "--json")
     out, err = process.communicate()
     assert process.returncode == 0, err
     document = json.loads(out)
     assert [trial["status"] for trial in document["trials"]] == ["FINISHED", "FAILED"]
-    told = "sweep.trial_timeout: the trial took longer than 20s and was ended"
+    told = "sweep.trial_timeout: the trial took longer than 8s and was ended"
     assert document["trials"][1]["reason"] == told
 
 
