@@ -53,10 +53,11 @@ $(TRAIN): pyproject.toml constraints.txt
 	$(INSTALL) -e .
 	touch $@
 
-$(READY): $(TRAIN)
-	@echo "Adding what the tests need to $(VENV): Ray, transformers, ONNX, mypy and others"
+$(READY): pyproject.toml constraints.txt
+	@echo "Installing what training and the tests need into $(VENV): torch, Lightning, MLflow, Ray, transformers, mypy and others"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e '.[dev]'
-	touch $@
+	touch $(TRAIN) $@
 
 clean:
 	rm -rf $(VENV) $(DOCS)
