@@ -13,25 +13,56 @@ from dlcli.cli.common import ConfDirs, DataPlace, Json, Run, RunsDir, Trust, ses
 def export(
     run: Run,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="A .pt2 (torch.export) or an .onnx.")
-    ],
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A .pt2 (torch.export) or an .onnx."),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder that predicts raw rows with onnxruntime alone."),
+    ] = None,
     overrides: DataPlace = None,
     conf_dir: ConfDirs = None,
     trust: Trust = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Write a run's network as a file that needs no dlcli.
+    """Write a run's network as a file, or its model as a folder, that needs no dlcli.
 
     - `dlcli export penguins --output penguins.pt2`
+    - `dlcli export penguins --bundle penguins-model`
 
     Its inputs are the outputs of the preprocessing; FILE.json describes them and the network's outputs. The file is
-    read back and compared with the model on rows of the run's data.
+    read back and compared with the model on rows of the run's data. A bundle takes raw rows of a table.
     """
     with session(json, supervised=True) as terminal:
+        from dlcli.errors import InputError
         from dlcli.files.paths import display
         from dlcli.runner import export as runner
 
+        if (output is None) == (bundle is None):
+            raise InputError("name a file or a folder, one of both", "--output or --bundle")
+        if bundle is not None:
+            made = runner.bundle(
+                run, bundle, overrides or (), conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust
+            )
+            if json:
+                terminal.document(
+                    {
+                        "status": "OK",
+                        "run_id": made.run_id,
+                        "bundle": made.folder.resolve(),
+                        "rows_compared": made.rows,
+                        "largest_difference": made.largest_difference,
+                    }
+                )
+                return
+            for note in made.messages:
+                terminal.note(note)
+            terminal.note(f"Written: {display(made.folder)}; try it there: python predict.py example.csv")
+            apart = f"{made.largest_difference:.1g} at most"
+            terminal.note(f"On {made.rows} raw rows its predictions differ from the model's by {apart}.")
+            return
+        assert output is not None
         found = runner.export(
             run, output, overrides or (), conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust
         )

@@ -73,8 +73,8 @@ def write_program(
     # A copy is traced, because some networks cache tensors in `forward`, such as the positions of the longest row.
     fresh = copy.deepcopy(network)
     expected = [network(batch) for batch in batches]
-    with _silence():
-        program = _traced(fresh, batches[0], file)
+    with silenced_exporter():
+        program = traced(Inputs(fresh), batches[0], file)
         # Written under its final name, because the graph refers to a separate file of weights by name.
         with (
             write_errors(file, "the file", "write elsewhere"),
@@ -98,14 +98,25 @@ def description_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def _traced(network: Network, batch: Batch, file: Path) -> ExportedProgram:
+def traced(module: Inputs, batch: Batch, file: Path) -> ExportedProgram:
+    """Return the program of a network, with a dynamic number of rows and of steps; `file` is that of messages.
+
+    Raises:
+        DlcliError: Torch cannot export it.
+    """
     shapes: dict[str, dict[int, Any]] = {name: {0: Dim("rows", min=1, max=_MOST_ROWS)} for name in batch}
     if "lengths" in batch:
         shapes["x"][1] = Dim("steps", min=2, max=_MOST_STEPS)
     try:
-        return torch.export.export(Inputs(network), (), dict(batch), dynamic_shapes=shapes)
+        return torch.export.export(module, (), dict(batch), dynamic_shapes=shapes)
     except Exception as error:  # torch.export raises many types of errors
-        raise _not_exported(error, network, file) from error
+        raise _not_exported(error, module.network, file) from error
+
+
+def onnx_program(program: ExportedProgram) -> Any:
+    """Return a program for ONNX, with the outputs `outputs`."""
+    names = list(program.call_spec.in_spec.child(1).context)
+    return torch.onnx.export(program, input_names=names, output_names=["outputs"], dynamo=True)
 
 
 def _as_torch(program: ExportedProgram, file: Path) -> Run:
@@ -118,9 +129,7 @@ def _as_torch(program: ExportedProgram, file: Path) -> Run:
 
 
 def _as_onnx(program: ExportedProgram, file: Path) -> Run:
-    names = list(program.call_spec.in_spec.child(1).context)
-    written: Any = torch.onnx.export(program, input_names=names, output_names=["outputs"], dynamo=True)
-    written.save(file)
+    onnx_program(program).save(file)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -134,8 +143,8 @@ def _as_onnx(program: ExportedProgram, file: Path) -> Run:
     return run
 
 
-def need_onnx() -> None:
-    """Check that the packages for an export to ONNX are installed.
+def need_onnx(option: str = "--output") -> None:
+    """Check that the packages for an export to ONNX are installed; `option` is the one that asks for it.
 
     Raises:
         InputError: A package is missing.
@@ -143,7 +152,7 @@ def need_onnx() -> None:
     packages = ("onnx", "onnxscript", "onnxruntime")
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
         raise InputError(
-            f"ONNX needs {', '.join(missing)}", "--output", f"Install it: pip install {' '.join(missing)}"
+            f"ONNX needs {', '.join(missing)}", option, f"Install it: pip install {' '.join(missing)}"
         )
 
 
@@ -169,7 +178,7 @@ def _not_exported(error: Exception, network: Network, file: Path) -> DlcliError:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silenced_exporter() -> Iterator[None]:
     """Suppress the progress messages and internal warnings of torch's exporter."""
     logging.disable(logging.WARNING)
     try:

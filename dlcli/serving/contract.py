@@ -6,15 +6,16 @@ import io
 import json
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from PIL import Image
 
 from dlcli.datasets.reading.column import Column
-from dlcli.datasets.reading.dates import ISO, QUARTER, is_epoch
+from dlcli.datasets.reading.dates import ISO
 from dlcli.inference.saved_model import SavedModel, read_task_facts
+from dlcli.prediction.example import EXAMPLE_DAY, date_text, usual_numbers, usual_value
 from dlcli.prediction.sequences import StepSettings
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
@@ -25,7 +26,6 @@ from dlcli.serving.limits import ServeLimits
 # The longest example that stands in the line of curl itself.
 _SHORT = 700
 
-_DAY = datetime(2024, 1, 31, tzinfo=UTC)
 _STEPS = 3  # of an example of sequences of any length
 _GREY = 128
 
@@ -78,18 +78,19 @@ class Contract:
 
     def columns(self) -> list[dict[str, Any]]:
         """Return the columns of a request: name, role, type, and how their cells are written."""
-        kind, preprocessing = self._model.kind, self._model.preprocessing
+        kind = self._model.kind
         if kind == "image":
             return []
         if kind == "tokens":
             return [{"name": self._text_column, "role": "text", "type": "text"}]
+        return [_described(column) for column in self._read()]
+
+    def _read(self) -> list[Column]:
+        """Return the columns of a table that are read."""
         if self._model.columns is not None:
-            roles = ("feature", "id", "time")
-            return [_described(column) for column in self._model.columns if column.role in roles]
-        names = getattr(preprocessing, "needed_columns", lambda: {})() or dict.fromkeys(
-            getattr(preprocessing, "columns_", ()), "numeric"
-        )
-        return [{"name": name, "role": "feature", "type": own} for name, own in names.items()]
+            return [c for c in self._model.columns if c.role in ("feature", "id", "time")]
+        names = getattr(self._model.preprocessing, "columns_", ())  # of a run of an earlier version
+        return [Column(name, "numeric") for name in names]
 
     def _steps(self) -> dict[str, Any]:
         """Return how many steps a row of a series or a sequence has."""
@@ -125,8 +126,8 @@ class Contract:
         elif kind == "sequence":
             rows = self._example_steps()
         else:
-            usual = self._usual()
-            rows = [{column["name"]: _value(column, usual) for column in self.columns()}]
+            usual = usual_numbers(self._model.preprocessing)
+            rows = [{column.name: usual_value(column, usual) for column in self._read()}]
         return Body(json.dumps(rows, ensure_ascii=False).encode(), JSON)
 
     def _image(self) -> Body:
@@ -139,17 +140,6 @@ class Contract:
         Image.new("L" if channels == 1 else "RGB", (width, height), colour).save(written, "PNG")
         return Body(written.getvalue(), "image/png")
 
-    def _usual(self) -> dict[str, float]:
-        """Return usual values of columns of numbers, from the fitted preprocessing."""
-        preprocessing: Any = self._model.preprocessing
-        names = getattr(preprocessing, "numeric_", None) or getattr(preprocessing, "columns_", [])
-        if (fitted := getattr(preprocessing, "numbers_", None)) is not None:
-            imputers = [pipeline.named_steps["simpleimputer"] for pipeline in fitted.pipelines_]
-            values = [value for imputer in imputers for value in imputer.statistics_]
-        else:
-            values = list(getattr(preprocessing, "mean_", []))
-        return {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=False)}
-
     def _example_steps(self) -> list[dict[str, Any]]:
         preprocessing: Any = self._model.preprocessing
         settings = self._settings if isinstance(self._settings, StepSettings) else StepSettings()
@@ -157,7 +147,7 @@ class Contract:
         if isinstance(preprocessing, Series):
             steps = preprocessing.lookback_
             ahead = preprocessing.horizon_ if preprocessing.known_ else 0
-        usual, rows = self._usual(), []
+        usual, rows = usual_numbers(preprocessing), []
         columns = {column.name: column for column in self._model.columns or ()}
         for step in range((steps or _STEPS) + ahead):
             row: dict[str, Any] = {name: usual.get(name, 0.0) for name in preprocessing.columns_}
@@ -169,7 +159,7 @@ class Contract:
                 column = columns.get(settings.time)
                 dated = column is None or column.kind == "date"
                 pattern = column.date.patterns[0] if column is not None and dated else ISO
-                row[settings.time] = _date(pattern, _DAY + timedelta(days=step)) if dated else step
+                row[settings.time] = date_text(pattern, EXAMPLE_DAY + timedelta(days=step)) if dated else step
             rows.append(row)
         return rows
 
@@ -192,27 +182,3 @@ def _described(column: Column) -> dict[str, Any]:
     if column.missing is not None:
         found["missing"] = list(column.missing)
     return found
-
-
-def _value(column: Mapping[str, Any], usual: Mapping[str, float]) -> Any:
-    match column["type"]:
-        case "boolean":
-            return True
-        case "date":
-            return _date(column.get("pattern", ISO), _DAY)
-        case "categorical":
-            return next(iter(column.get("categories", ())), None)
-        case "text":
-            return "text"
-    value = usual.get(column["name"], 0.0)
-    return int(value) if value == int(value) else value
-
-
-def _date(pattern: str, when: datetime) -> Any:
-    if pattern == ISO:
-        return when.date().isoformat()
-    if pattern == QUARTER:
-        return f"{when.year}Q1"
-    if is_epoch(pattern):
-        return int(when.timestamp()) * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[pattern.split()[1]]
-    return when.strftime(pattern)

@@ -1,0 +1,51 @@
+"""Made-up rows of a table that a model reads: usual values, in place of a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dlcli.datasets.reading.column import Column
+from dlcli.datasets.reading.dates import ISO, QUARTER, is_epoch
+
+EXAMPLE_DAY = datetime(2024, 1, 31, tzinfo=UTC)
+
+_SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+def usual_numbers(preprocessing: Any) -> dict[str, float]:
+    """Return usual values of columns of numbers, from a fitted preprocessing: what replaces missing ones, or means."""
+    names = getattr(preprocessing, "numeric_", None) or getattr(preprocessing, "columns_", [])
+    if (fitted := getattr(preprocessing, "numbers_", None)) is not None:
+        imputers = [pipeline.named_steps["simpleimputer"] for pipeline in fitted.pipelines_]
+        values = [value for imputer in imputers for value in imputer.statistics_]
+    else:
+        values = list(getattr(preprocessing, "mean_", []))
+    return {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=False)}
+
+
+def usual_value(column: Column, usual: Mapping[str, float]) -> Any:
+    """Return a usual value of a column, as JSON has it."""
+    match column.kind:
+        case "boolean":
+            return True
+        case "date":
+            return date_text(column.date.patterns[0], EXAMPLE_DAY)
+        case "categorical":
+            return next(iter(column.categories or ()), None)
+        case "text":
+            return "text"
+    value = usual.get(column.name, 0.0)
+    return int(value) if value == int(value) else value
+
+
+def date_text(pattern: str, when: datetime) -> Any:
+    """Return a date as it is written with a pattern of `DateFormat`."""
+    if pattern == ISO:
+        return when.date().isoformat()
+    if pattern == QUARTER:
+        return f"{when.year}Q1"
+    if is_epoch(pattern):
+        return int(when.timestamp()) * _SECONDS[pattern.split()[1]]
+    return when.strftime(pattern)

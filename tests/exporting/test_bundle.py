@@ -1,0 +1,177 @@
+"""A bundle predicts raw rows as the model does, where dlcli is not installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import dlcli
+from dlcli.cli.app import app
+from dlcli.errors import DlcliError, InputError
+from dlcli.result import Result
+from dlcli.runner.export import bundle
+
+pytest.importorskip("onnx", reason="needs the extra onnx")
+pytestmark = pytest.mark.slow  # each bundle is tried in a process of its own
+
+
+def table() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    found = pd.DataFrame(
+        {
+            "size": [f"{value:.2f}".replace(".", ",") for value in random.normal(1500, 400, 120)],
+            "price": random.choice(["1.234,5 EUR", "12,5 EUR", "7,0 EUR"], 120),
+            "coat": random.choice(["long", "short", "1", "a;b"], 120),
+            "tame": random.choice(["true", "false"], 120),
+            "born": pd.date_range("2020-01-01", periods=120, freq="53D").strftime("%d.%m.%Y"),
+            "kind": random.choice(["cat", "dog", "owl"], 120),
+            "weight": random.normal(size=120).round(3),
+        }
+    )
+    for number, name in enumerate(("size", "coat", "price", "born", "tame")):
+        found.loc[7 + number, name] = None
+    return found.dropna(subset="tame")
+
+
+def train(target: str, *words: str) -> Result:
+    others = {"kind", "weight"} - {target}
+    table().drop(columns=sorted(others)).to_csv("rows.csv", index=False, sep=";")
+    dataset = ["dataset=table", "dataset.path=rows.csv", f"dataset.target={target}"]
+    return dlcli.train([*dataset, "model.hidden=4", "trainer.max_epochs=1", *words])
+
+
+def run_script(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a bundle's script from another folder, with nothing but what it needs on the path."""
+    return subprocess.run(
+        [sys.executable, "-I", str(folder / "predict.py"), *words],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+
+
+CASES: dict[str, Sequence[str]] = {
+    "classes": ("kind",),
+    "two classes, min_max, clipped, indicators, rare": (
+        "tame",
+        "preprocessing.scaling=min_max",
+        "preprocessing.outliers=clip",
+        "preprocessing.missing_indicator=true",
+        "preprocessing.rare=0.3",
+    ),
+    "embedding, most frequent, robust": (
+        "kind",
+        "preprocessing.categorical=embedding",
+        "preprocessing.missing_category=most_frequent",
+        "preprocessing.scaling=robust",
+    ),
+    "quantiles, ordinal, mean": (
+        "weight",
+        "task/loss=quantile",
+        "task.loss.quantiles=[0.1,0.5,0.9]",
+        "preprocessing.categorical=ordinal",
+        "preprocessing.missing=mean",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", CASES.values(), ids=CASES)
+def test_raw_rows_are_predicted_as_by_the_model(words: Sequence[str]) -> None:
+    """Decimal commas, units, dates, gaps and unseen categories are read, and encoded, in the same way."""
+    result = train(*words)
+    made = bundle(str(result.run_dir), Path("made"))
+    assert made.rows == 119
+    assert made.largest_difference < 1e-3
+    new = table().drop(columns=["kind", "weight"])[::-1].head(30)
+    new.loc[new.index[0], "coat"] = "curly"
+    new.to_csv("new.csv", index=False, sep=";")
+    expected = dlcli.predict(result.run_dir, "new.csv")  # type: ignore[arg-type]
+    done = run_script(Path("made"), "new.csv")
+    assert done.returncode == 0, done.stderr
+    Path("found.csv").write_text(done.stdout)
+    found = pd.read_csv("found.csv", dtype={"prediction": expected["prediction"].dtype})  # type: ignore[index]
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-3, atol=1e-4)  # type: ignore[arg-type]
+
+
+def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:
+    result = train("kind")
+    done = CliRunner().invoke(app, ["export", str(result.run_dir), "--bundle", "made", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["rows_compared"] == 119
+    made = Path("made")
+    assert sorted(file.name for file in made.iterdir()) == [
+        "Dockerfile",
+        "README.md",
+        "bundle.json",
+        "example.csv",
+        "expected.csv",
+        "model.onnx",
+        "predict.py",
+        "requirements.txt",
+    ]
+    script = (made / "predict.py").read_text()
+    assert len(script.splitlines()) <= 100
+    assert "dlcli" not in script and "torch" not in script
+    pins = (made / "requirements.txt").read_text().split()
+    assert [pin.partition("==")[0] for pin in pins] == ["numpy", "onnxruntime"] and all(
+        "==" in p for p in pins
+    )
+    card = (made / "README.md").read_text()
+    assert "test/accuracy" in card and " to " in card and "## Limits" in card
+    training = {tuple(row) for row in csv.reader(Path("rows.csv").read_text().splitlines(), delimiter=";")}
+    example = [
+        tuple(row) for row in csv.reader((made / "example.csv").read_text().splitlines(), delimiter=";")
+    ]
+    assert not {row[:5] for row in training} & set(example[1:])
+    assert run_script(made, "--check").returncode == 0
+    expected = made / "expected.csv"
+    expected.write_text(expected.read_text().replace("0.", "0.9", 1))
+    done_again = run_script(made, "--check")
+    assert done_again.returncode == 1 and "DIFFER" in done_again.stderr
+    (made / "bad.csv").write_text("size;price;coat;tame;born\nwide;7,0 EUR;long;true;01.01.2020\n")
+    wrong = run_script(made, str(made / "bad.csv"))
+    assert wrong.returncode == 1 and "bad.csv:2, column size" in wrong.stderr
+
+
+def test_what_has_no_counterpart_is_refused_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = train("kind", "preprocessing.scaling=quantile")
+    with pytest.raises(InputError, match="QuantileTransformer has no counterpart"):
+        bundle(str(result.run_dir), Path("made"))
+    other = train("kind")
+    Path("taken").mkdir()
+    Path("taken/file").touch()
+    with pytest.raises(InputError, match="is not empty"):
+        bundle(str(other.run_dir), Path("taken"))
+    monkeypatch.setattr("dlcli.exporting.bundle.head_of", lambda task: _Wrong())
+    with pytest.raises((DlcliError, IndexError)):
+        bundle(str(other.run_dir), Path("made"))
+    assert not Path("made").exists() and not list(Path().glob(".made*"))
+    both = CliRunner().invoke(app, ["export", str(other.run_dir), "--bundle", "made", "-o", "made.onnx"])
+    assert both.exit_code == 2 and "one of both" in both.output
+
+
+if importlib.util.find_spec("torch"):
+    import torch
+
+    class _Wrong(torch.nn.Module):
+        """A head that is a little wrong."""
+
+        def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+            return (outputs * 1.1).softmax(dim=1)
+
+
+def test_a_bundle_of_images_is_refused_with_the_reason(tmp_path: Path) -> None:
+    result = dlcli.train(["trainer=debug"])
+    with pytest.raises(InputError, match="a bundle of images cannot be made: only of tables"):
+        bundle(str(result.run_dir), Path("made"))
