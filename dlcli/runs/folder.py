@@ -123,11 +123,11 @@ def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
 
 
 def recorded_epochs(run_dir: Path) -> list[dict[str, float]]:
-    """Return the recorded metrics (train/... and val/...) of each completed epoch, in order."""
+    """Return the recorded metrics of each completed epoch, in order: train/..., val/..., and a solver's penalty."""
     check_recorded(Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
     for line in read_history(run_dir):
-        figures = {k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/"))}
+        figures = {k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/")) or k == "penalty"}
         if figures:
             epochs.setdefault(line.step, {}).update(figures)
     return [epochs[epoch] for epoch in sorted(epochs)]

@@ -145,9 +145,10 @@ def test_a_solved_model_resumes_to_the_same_weights(tmp_path: Path) -> None:
     words = [*WORDS, f"runs_dir='{tmp_path}'", "callbacks=none"]
     whole = dlcli.train([*words, "trainer.max_epochs=4"])
     part = dlcli.train([*words, "trainer.max_epochs=2"])
-    assert history(dlcli.resume(part.run_dir, ["trainer.max_epochs=4"]), "val/loss") == history(
-        whole, "val/loss"
-    )
+    resumed = dlcli.resume(part.run_dir, ["trainer.max_epochs=4"])
+    assert history(resumed, "val/loss") == history(whole, "val/loss")
+    assert resumed.messages[0] == whole.messages[0]
+    assert resumed.messages[0].startswith("Solved for 4 penalties from 1 to 0.001")
 
 
 @pytest.mark.parametrize(
