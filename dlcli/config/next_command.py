@@ -20,13 +20,19 @@ RUNS_DIR_VARIABLE = "DLCLI_RUNS_DIR"
 
 
 def next_command(*words: str, runs_dir: str | Path) -> str:
-    """Return the shell command `dlcli WORDS`, with `--runs-dir` if `runs_dir` is not the default folder."""
-    return dlcli_line(*words, *_place(Path(runs_dir).absolute()))
+    """Return the shell command `dlcli WORDS`, with `--runs-dir` if `runs_dir` is not the default folder.
+
+    After a word `--` no word is an option, as the name of a run that begins with `-`.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    return dlcli_line(*words[:end], *_place(Path(runs_dir).absolute()), *words[end:])
 
 
 def resume_command(ledger: Ledger, *overrides: str) -> str:
     """Return the command that resumes a run: a sweep by its name, a fold with its parent cross-validation."""
-    run = ledger.run_name if ledger.kind == "sweep" else (ledger.parent_id or ledger.run_id)[:8]
+    run = (ledger.parent_id or ledger.run_id)[:8]
+    if ledger.kind == "sweep" and not ledger.run_name.startswith(("-", "best", "last")):
+        run = ledger.run_name
     return next_command("resume", run, *overrides, runs_dir=ledger.runs_dir)
 
 

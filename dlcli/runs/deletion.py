@@ -130,7 +130,7 @@ def plan_restoration(refs: Sequence[str], runs_dir: Path, now: datetime) -> Affe
     runs_dir = runs_dir.resolve()
     notes = reconcile(runs_dir)
     there = [run for run, _ in list_trash(runs_dir, now)]
-    chosen = {run.folder: run for ref in refs for run in [_in_trash(ref, there)]}
+    chosen = {run.folder: run for ref in refs for run in [_in_trash(ref, there, runs_dir)]}
     for part in (part for run in chosen.values() for part in run.all()):
         place = runs_dir / part.folder.parents[1].name / part.folder.parent.name
         if place.exists() or place.is_symlink():
@@ -178,7 +178,7 @@ def _member(run: ListedRun) -> Member:
     return Member(folder.parent.name, folder.name, ledger.tracking_uri, ledger.is_in_place)
 
 
-def _in_trash(ref: str, there: Sequence[ListedRun]) -> ListedRun:
+def _in_trash(ref: str, there: Sequence[ListedRun], runs_dir: Path) -> ListedRun:
     named = [run for run in there if ref in (run.run_id, run.name)]
     if not named and len(ref) >= _SHORTEST_PREFIX:
         named = [run for run in there if run.run_id.startswith(ref)]
@@ -188,9 +188,10 @@ def _in_trash(ref: str, there: Sequence[ListedRun]) -> ListedRun:
     if not named:
         for whole in there:
             if any(ref in (part.run_id, part.name) for part in whole.all()):
-                hint = f"Restore all of it: dlcli runs restore {whole.run_id[:8]}"
+                line = next_command("runs", "restore", whole.run_id[:8], runs_dir=runs_dir)
+                hint = f"Restore all of it: {line}"
                 raise RunNotFound(f"{ref} is a part of {whole.name}", "RUN", hint)
-        hint = "dlcli runs restore lists what is there."
+        hint = f"{next_command('runs', 'restore', runs_dir=runs_dir)} lists what is there."
         raise RunNotFound(f"there is no run {ref} in the trash", "", hint)
     return named[0]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import TARGET
 from dlcli.config.compose import draft, with_decided
+from dlcli.config.next_command import next_command
 from dlcli.config.pasted import dlcli_line
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError, Problem
@@ -131,7 +132,10 @@ class SweepPlan:
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains one point as a separate experiment."""
         folders = [word for folder in self.conf_dirs for word in ("-C", str(folder))]
-        return dlcli_line("train", *folders, *self.words(params))
+        words = [*folders, *self.words(params)]
+        if any(word.startswith("runs_dir=") for word in words):
+            return dlcli_line("train", *words)
+        return next_command("train", *words, runs_dir=self.config["runs_dir"])
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
         """Return the overrides of one point, without those that concern the search."""

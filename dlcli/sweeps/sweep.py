@@ -282,5 +282,5 @@ def _no_winner(standing: Standing, plan: SweepPlan, driver: Driver, ledger: Ledg
     return TrainingError(
         f"sweep.timeout passed before any trial finished.{why}",
         "sweep.timeout",
-        f"Give it longer: {resume_command(ledger, 'sweep.timeout=TIME')}",
+        f"Go on without a limit, or with a longer one: {resume_command(ledger, 'sweep.timeout=null')}",
     )
