@@ -25,7 +25,7 @@ def next_command(*words: str, runs_dir: str | Path) -> str:
     After a word `--` no word is an option, as the name of a run that begins with `-`.
     """
     end = words.index("--") if "--" in words else len(words)
-    return dlcli_line(*words[:end], *_place(Path(runs_dir).absolute()), *words[end:])
+    return dlcli_line(*words[:end], *runs_dir_option(Path(runs_dir).absolute()), *words[end:])
 
 
 def resume_command(ledger: Ledger, *overrides: str) -> str:
@@ -44,7 +44,8 @@ def ui_command(result: Result) -> str:
     return next_command("ui", runs_dir=file.parent)
 
 
-def _place(runs_dir: Path) -> list[str]:
+def runs_dir_option(runs_dir: Path) -> list[str]:
+    """Return the option that names a runs folder; empty for the default one."""
     try:
         if runs_dir.resolve() == Path(os.environ.get(RUNS_DIR_VARIABLE) or default_runs_dir()).resolve():
             return []

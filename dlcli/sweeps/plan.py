@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlcli.config.build import TARGET
 from dlcli.config.compose import draft, with_decided
-from dlcli.config.next_command import next_command
-from dlcli.config.pasted import dlcli_line
+from dlcli.config.next_command import runs_dir_option
+from dlcli.config.pasted import dlcli_line, override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError, Problem
 from dlcli.experiment import decided_by_data, settled
@@ -133,9 +133,10 @@ class SweepPlan:
         """Return the command that trains one point as a separate experiment."""
         folders = [word for folder in self.conf_dirs for word in ("-C", str(folder))]
         words = [*folders, *self.words(params)]
-        if any(word.startswith("runs_dir=") for word in words):
-            return dlcli_line("train", *words)
-        return next_command("train", *words, runs_dir=self.config["runs_dir"])
+        if not any(word.startswith("runs_dir=") for word in words):  # an override, which Python takes as well
+            _, *place = runs_dir_option(Path(self.config["runs_dir"]).absolute()) or [""]
+            words += [override("runs_dir", folder) for folder in place]
+        return dlcli_line("train", *words)
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
         """Return the overrides of one point, without those that concern the search."""
