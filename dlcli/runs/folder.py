@@ -127,10 +127,7 @@ def recorded_epochs(run_dir: Path) -> list[dict[str, float]]:
     check_recorded(Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
     for line in read_history(run_dir):
-        figures = {
-            k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/")) or k == "penalty"
-        }
-        if figures:
+        if figures := {k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/", "penalty"))}:
             epochs.setdefault(line.step, {}).update(figures)
     return [epochs[epoch] for epoch in sorted(epochs)]
 
