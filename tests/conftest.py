@@ -36,12 +36,13 @@ def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_stores() -> Iterator[None]:
+def _quick() -> Iterator[None]:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     with pytest.MonkeyPatch.context() as patch:
         quick.forget_the_disk(patch)
+        quick.build_commands_once(patch)
         event.listen(Engine, "connect", quick.no_waiting)
         yield
         event.remove(Engine, "connect", quick.no_waiting)

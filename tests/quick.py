@@ -1,4 +1,4 @@
-"""What tests do without, in their own process and in those that they start: waiting for the disk, and fine pictures."""
+"""What tests do without: waiting for the disk, fine plots (processes that they start, too), building commands anew."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import base64
 import os
 import sqlite3
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.main import get_command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,3 +66,8 @@ def draw_coarsely(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(style, "DPI", 20)
     patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
     patch.setattr(style, "_draw", draw_once)
+
+
+def build_commands_once(patch: pytest.MonkeyPatch) -> None:
+    """`CliRunner` would have typer build all of dlcli's commands again for each one that it invokes."""
+    patch.setattr("typer.testing._get_command", cache(get_command))
