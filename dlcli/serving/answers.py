@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -23,11 +24,11 @@ from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows, placed
 from dlcli.prediction.output import as_dicts
-from dlcli.prediction.reading import RowReader
+from dlcli.prediction.reading import Given, RowReader
 from dlcli.preprocessing.base import CountsNewRows
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors
-from dlcli.serving.bodies import NAME, Body, read_body
+from dlcli.serving.bodies import NAME, Body, JsonRows, in_memory, read_body
 from dlcli.serving.limits import ServeLimits
 
 # Kinds of data with one prediction per row. Steps of series and sequences belong to the rows of their request.
@@ -89,7 +90,50 @@ class Predictor:
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer | Exception]:
         """Return the answer to each request, or why there is none."""
-        read = [_tried(partial(self._read, body)) for body in bodies]
+        given = [_tried(partial(read_body, body, self.model.kind, self.text_column)) for body in bodies]
+        answers: dict[int, Any] = {n: one for n, one in enumerate(given) if isinstance(one, Exception)}
+        for group in self._alike(given):
+            if found := self._together([given[number] for number in group]):
+                answers |= dict(zip(group, found, strict=True))
+        rest = [number for number in range(len(given)) if number not in answers]
+        answers |= dict(zip(rest, self._one_by_one([given[number] for number in rest]), strict=True))
+        return [answers[number] for number in range(len(given))]
+
+    def _alike(self, given: Sequence[Any]) -> list[list[int]]:
+        """Return the numbers of requests whose rows of a table can be read together: two or more."""
+        groups: dict[Any, list[int]] = {}
+        for number, one in enumerate(given):
+            if self.model.kind == "table" and isinstance(one, tuple) and isinstance(one[0], JsonRows):
+                groups.setdefault(one[0].alike, []).append(number)
+        return [group for group in groups.values() if len(group) > 1]
+
+    def _together(self, requests: Sequence[tuple[JsonRows, list[Notice]]]) -> list[Answer]:
+        """Return the answers to requests that are read and predicted as one; none if anything is to be said of one.
+
+        How a row is read does not depend on other rows, so each request could as well be read by itself, which takes
+        several times as long.
+        """
+        sizes = [given.rows for given, _ in requests]
+        if max(sizes) > self._limits.rows:
+            return []
+        notices: list[Notice] = []
+        stream = in_memory(b"\n".join(given.lines for given, _ in requests))
+        try:
+            (piece,) = self._reader.read(Given([NAME], stream), notices.append)
+            if notices:
+                return []
+            table = self.model.predict(piece.rows, self._device, are_read=True)
+        except Exception:  # each is read by itself next, which says what is wrong with it
+            return []
+        lines = iter(as_dicts(pa.Table.from_pandas(table, preserve_index=False)))
+        return [
+            Answer([{"row": row, **line} for row, line in enumerate(islice(lines, size))], own)
+            for size, (_, own) in zip(sizes, requests, strict=True)
+        ]
+
+    def _one_by_one(self, given: Sequence[tuple[Given, list[Notice]]]) -> list[Any]:
+        """Return the answers to requests that are read one by one; those of one prediction per row are joined then."""
+        read = [_tried(partial(self._read, *one)) for one in given]
         answers = dict(enumerate(read))
         good = [number for number, rows in answers.items() if isinstance(rows, _Read)]
         together = _tried(partial(self._predict, [read[number] for number in good]))
@@ -100,14 +144,13 @@ class Predictor:
             together = [together] * len(good)
         return [*(answers | dict(zip(good, together, strict=True))).values()]
 
-    def _read(self, body: Body) -> _Read:
-        given, notices = read_body(body, self.model.kind, self.text_column)
+    def _read(self, given: Given, notices: list[Notice]) -> _Read:
         for image in given.images:
             with suppress(BadImage):  # which its reader reports
                 if np.prod(read_header(image).size) > self._limits.pixels:
                     message = f"has more than {self._limits.pixels:,} pixels"
                     raise TooMuch(message, image.where, "Send a smaller one.")
-        read, rows = _Read(notices=notices), 0
+        read, rows = _Read(notices=list(notices)), 0
         for piece in self._reader.read(given, read.notices.append):
             rows += len(piece.rows)
             if rows > self._limits.rows:

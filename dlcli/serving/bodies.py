@@ -48,6 +48,21 @@ class Body:
     type: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class JsonRows(Given):
+    """Rows of a JSON document.
+
+    Attributes:
+        lines: the rows as JSON lines.
+        rows: number of rows.
+        alike: what requests have in common that can be read together: the keys, and which of them hold strings.
+    """
+
+    lines: bytes = b""
+    rows: int = 0
+    alike: frozenset[tuple[str, bool]] = frozenset()
+
+
 def accepted(kind: str) -> tuple[str, ...]:
     """Return the types of bodies that are read for a kind of data, the usual one first."""
     if kind == "image":
@@ -79,19 +94,19 @@ def read_body(body: Body, kind: str, column: str = "") -> tuple[Given, list[Noti
     sent = _SAME.get(sent, sent)
     begin = body.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if sent == JSON or (sent in _ANYTHING and begin in (b"[", b"{")):
-        lines, notices = _json_lines(body.content, column)
-        return _given(lines), notices
+        return _json_rows(body.content, column)
     if sent not in accepted(kind):
         raise _unsupported(body.type, kind)
     if not body.content.strip():
         raise DataError("is empty", str(NAME), "Send at least one row.")
     if (begin in (b"[", b"{")) != (sent == JSON_LINES) and sent != TEXT:
         raise DataError(f"is not {sent}", str(NAME), "Set the header Content-Type to the type of the body.")
-    return _given(body.content), []
+    return Given([NAME], in_memory(body.content)), []
 
 
-def _given(content: bytes) -> Given:
-    return Given([NAME], io.BufferedReader(io.BytesIO(content)))
+def in_memory(content: bytes) -> io.BufferedReader:
+    """Return a stream of some bytes."""
+    return io.BufferedReader(io.BytesIO(content))
 
 
 def _unsupported(sent: str, kind: str) -> UnsupportedType:
@@ -99,8 +114,8 @@ def _unsupported(sent: str, kind: str) -> UnsupportedType:
     return UnsupportedType(what, "Content-Type", f"Send one of {', '.join(accepted(kind))}.")
 
 
-def _json_lines(content: bytes, column: str) -> tuple[bytes, list[Notice]]:
-    """Return the rows of a JSON document as JSON lines; a text alone is a row of `column`."""
+def _json_rows(content: bytes, column: str) -> tuple[JsonRows, list[Notice]]:
+    """Return the rows of a JSON document; a text alone is a row of `column`."""
     try:
         rows = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -120,7 +135,9 @@ def _json_lines(content: bytes, column: str) -> tuple[bytes, list[Notice]]:
         lines = "\n".join(json.dumps(row, allow_nan=False) for row in rows)
     except ValueError as error:  # a number beyond the largest one
         raise DataError(f"holds a number that is not finite: {first_line(error)}", str(NAME)) from error
-    return lines.encode(), list(_incomplete(rows))
+    content = lines.encode()
+    alike = frozenset((name, isinstance(value, str)) for name, value in rows[0].items())
+    return JsonRows([NAME], in_memory(content), (), content, len(rows), alike), _incomplete(rows)
 
 
 def _refuse_constant(name: str) -> Any:
