@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -130,6 +131,31 @@ def test_a_run_with_secrets_trains_and_no_byte_has_them(home: Path, trained: tup
         in (run / "overrides.txt").read_text().splitlines()
     )
     assert "warning: model.api_key: is a secret in plain text" in done.output
+
+
+def test_what_is_written_later_and_handed_on_has_none(
+    home: Path, trained: tuple[Path, Result], tmp_path: Path
+) -> None:
+    later = ["tag-secret-55", "url-secret-66", "note-secret-77", "name-secret-88"]
+    runs, run_id = ["--runs-dir", str(home / "runs")], trained[0].parent.name
+    tags = [f"api_token={later[0]}", f"where=https://u:{later[1]}@h/"]
+    said = ""
+    for words in (
+        ["tag", run_id, *tags],
+        ["note", run_id, f"Send Bearer {later[2]} to it."],
+        ["rename", run_id, f"password={later[3]}"],
+        ["show", run_id],
+        ["export", run_id, str(tmp_path / "runs.zip")],
+        ["push", str(tmp_path / "pushed"), run_id],
+        ["push", f"sqlite:///{tmp_path}/other.db", run_id],
+    ):
+        done = CliRunner().invoke(app, ["runs", *words, *runs])
+        assert done.exit_code == 0, done.output
+        said += done.output
+    with zipfile.ZipFile(tmp_path / "runs.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    for folder in (home / "runs", tmp_path):
+        assert leaks(folder, said, (*SECRETS, *later)) == []
 
 
 def test_a_failure_tells_no_secret(home: Path) -> None:
