@@ -30,7 +30,7 @@ def runs_push(
         from datetime import UTC, datetime
 
         from dlcli.errors import InputError
-        from dlcli.files.paths import display, typed
+        from dlcli.files.paths import display, resolved, typed
         from dlcli.runner import runs_directory
         from dlcli.runs.choice import choose_whole
         from dlcli.runs.handing_on import push_to_folder, push_to_store
@@ -42,6 +42,10 @@ def runs_push(
         folder, now = runs_directory(runs_dir).resolve(), datetime.now(UTC)
         notes = settle_ledgers(folder)
         chosen = choose_whole(runs or (), only, list_runs(folder, now), folder, now, notes, "push")
+        if not to.strip():
+            raise InputError(
+                "is empty", "URI|FOLDER", "Name an MLflow store or a runs folder; . is this folder."
+            )
         if "://" not in to and re.match("[A-Za-z][A-Za-z0-9+.-]+:", to) and not typed(to).exists():
             hint = "An address has two slashes: http://HOST:PORT. A folder of this name is ./NAME."
             raise InputError("is neither the address of a store nor a folder", redact(to), hint)
@@ -54,7 +58,7 @@ def runs_push(
         else:
             place = typed(to)
             pushed, more = push_to_folder(chosen, folder, place)
-            notes, where = [*notes, *more], display(place.resolve())
+            notes, where = [*notes, *more], display(resolved(place))
         for note in notes:
             terminal.warning(note)
         tell_pushed(terminal, pushed, where)

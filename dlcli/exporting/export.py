@@ -71,6 +71,8 @@ def export_network(
         raise InputError("has an unknown extension", str(file), f"Use one of {', '.join(SUFFIXES)}.")
     if not is_folder(file.parent):
         raise InputError("there is no such folder", str(file.parent), "Create it, or name another.")
+    if kind_at(file) == "device":  # it would be replaced by a file
+        raise InputError("is not a regular file", str(file), "Name another --output.")
     description = description_of(file)
     _refuse_foreign(description)
     if file.suffix == ".onnx":

@@ -19,7 +19,7 @@ from pyarrow import parquet
 from dlcli.datasets.tables.arrow_types import DATES
 from dlcli.errors import DataError, InputError, first_line
 from dlcli.files.disk import write_errors
-from dlcli.files.paths import is_folder, resolved
+from dlcli.files.paths import is_folder, kind_at, resolved
 from dlcli.files.unfinished import unfinished
 
 Write = Callable[[pa.Table], None]
@@ -39,6 +39,10 @@ def check_output(path: Path, inputs: Sequence[Path]) -> None:
         raise InputError("has an unknown extension", str(path), f"Use one of {', '.join(_SUFFIXES)}.")
     if not is_folder(path.parent):
         raise InputError("there is no such folder", str(path.parent), "Create it, or name another.")
+    if kind_at(path) == "device":  # it would be replaced by a file
+        raise InputError(
+            "is not a regular file", str(path), "Name another --output, or leave it out for CSV on stdout."
+        )
     if resolved(path) in map(resolved, inputs):
         raise InputError("would overwrite the rows to predict", str(path), "Name another --output.")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from dlcli.config.next_command import next_command
 from dlcli.errors import CorruptRun, InputError
 from dlcli.files.disk import write_errors
-from dlcli.files.paths import display
+from dlcli.files.paths import display, resolved
 from dlcli.files.unfinished import unfinished
 from dlcli.tracking.by_name import refresh_links
 from dlcli.tracking.digests import MODEL_MANIFEST, check_code, check_recorded
@@ -55,7 +55,7 @@ def arrive(runs_dir: Path, unpack: Callable[[Path], None]) -> Arrived:
         CorruptRun: A run is damaged.
         InputError: A run has not ended, or the runs folder has another record of it.
     """
-    runs_dir = runs_dir.resolve()
+    runs_dir = resolved(runs_dir)
     with write_errors(runs_dir):
         runs_dir.mkdir(parents=True, exist_ok=True)
     with locked_trash(runs_dir) as trash, unfinished(trash / "arriving", folder=True) as place:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.errors import InputError
+from dlcli.files.paths import resolved
 from dlcli.runs.archive import copy_runs
 from dlcli.runs.arrival import arrive, check_files
 from dlcli.runs.inventory import ListedRun
@@ -35,7 +36,7 @@ def push_to_folder(
         CorruptRun: A file of a run differs from what was recorded.
         InputError: It is the same folder, a run has not ended, or the folder has another record of it.
     """
-    if folder.resolve() == runs_dir.resolve():
+    if resolved(folder) == resolved(runs_dir):
         raise InputError("is the runs folder that the runs are in", str(folder), "Name another folder.")
     arrived = arrive(folder, lambda place: copy_runs(runs, place))
     found = [PushedRun(ledger, ledger.run_id, "sent") for ledger in arrived.new]

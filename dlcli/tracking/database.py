@@ -20,11 +20,13 @@ from urllib.parse import quote
 
 from dlcli.errors import StoreError
 from dlcli.files.disk import write_errors
+from dlcli.files.paths import kind_at
 from dlcli.tracking import schema
 from dlcli.tracking.damage import journals, move_away, moved, sqlite_problem, unused
 from dlcli.tracking.locks import try_acquire, wait_for_lock
 
 _LOCK_TIMEOUT = 300.0  # seconds; creating a store takes about one, filling it with a thousand runs about ten
+_HEAD = b"SQLite format 3\0"
 _PATIENCE = 10.0  # seconds to wait for another program that is writing
 
 _log = logging.getLogger(__name__)
@@ -128,6 +130,8 @@ def _is_absent(file: Path) -> bool:
     if file.is_dir():
         hint = f"Move it away: {move_away(file)}"
         raise StoreError("a folder is in the place of the store's file", str(file), hint)
+    if kind_at(file) == "device":  # it would be replaced by a file
+        raise StoreError("the store is not a regular file", str(file), "Give another file.")
     with write_errors(file.parent):
         return not file.exists() or file.stat().st_size == 0
 
@@ -176,6 +180,14 @@ def _refuse_other_programs(file: Path, known: list[str]) -> None:
     Raises:
         StoreError: It belongs to another program, or to a newer MLflow.
     """
+    with file.open("rb") as opened:
+        head = opened.read(len(_HEAD))
+    if (
+        head.strip(b"\0") and head != _HEAD and not journals(file)
+    ):  # SQLite takes a short text for an empty database
+        problem = sqlite_problem("file is not a database", str(file), file)
+        assert problem is not None
+        raise problem
     with _looked_at(file) as connection:
         found = schema.revisions(connection)
         if found and set(found) <= set(known):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,6 +130,7 @@ def test_json_tells_where_the_predictions_are(runs: Path) -> None:
         (["new.csv", "more.csv", "--keep", "all", "-o", "out.csv"], "more.csv\n  has other columns to keep"),
         (["new.csv", "-o", "out.txt"], "has an unknown extension"),
         (["new.csv", "-o", "no/out.csv"], "there is no such folder"),
+        (["new.csv", "-o", "pipe.csv"], "is not a regular file"),
         (["new.csv", "-o", "new.csv"], "would overwrite the rows to predict"),
         (["new.csv", "dataset.target=x"], "is not a setting for reading new rows"),
     ],
@@ -141,6 +143,7 @@ def test_mistakes_end_with_2_and_leave_nothing_behind(words: list[str], told: st
     Path("own.csv").write_text(text.replace("id", "prediction"))
     Path("more.csv").write_text(text.replace("id", "code"))
     Path("old.csv").write_text("as it was")
+    os.mkfifo("pipe.csv")
     files = {*Path().iterdir()}
     done = predict(runs, *words)
     assert (done.exit_code, done.stdout) == (2, "")

@@ -96,6 +96,12 @@ def test_the_short_name_of_postgresql_is_corrected() -> None:
         tracking_uri(Path(), "postgres://me:hunter2@host/db")
 
 
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///"])
+def test_a_store_in_memory_is_refused(uri: str) -> None:
+    with pytest.raises(StoreError, match="the address names no file"):
+        tracking_uri(Path(), uri)
+
+
 def test_the_users_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIMEOUT, "77")
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)

@@ -1,5 +1,6 @@
 """A store's file is complete or absent after a kill at any moment of its creation or upgrade."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -182,7 +183,13 @@ def test_an_upgrade_that_was_cut_off_is_set_aside(of_an_older_mlflow: Path, tmp_
     ("spoil", "message", "hint"),
     [
         (lambda file: file.write_text("no database " * 99), "the store is damaged", "mv "),
+        (lambda file: file.write_text("my notes"), "the store is damaged", "mv "),
         (lambda file: file.write_bytes(file.read_bytes()[:9000]), "the store is damaged", "mv "),
+        (
+            lambda file: (file.unlink(), os.mkfifo(file)),
+            "the store is not a regular file",
+            "Give another file",
+        ),
         (lambda file: (file.unlink(), file.mkdir()), "a folder is in the place", "mv "),
         (
             lambda file: sql(file, "UPDATE alembic_version SET version_num = 'feedfeedfeed'"),
@@ -199,7 +206,7 @@ def test_an_upgrade_that_was_cut_off_is_set_aside(of_an_older_mlflow: Path, tmp_
             "MLFLOW_TRACKING_URI",
         ),
     ],
-    ids=["text", "cut off", "folder", "newer", "another program's"],
+    ids=["text", "short text", "cut off", "pipe", "folder", "newer", "another program's"],
 )
 def test_what_is_no_store_is_named(
     tmp_path: Path, spoil: Callable[[Path], object], message: str, hint: str
