@@ -153,8 +153,9 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, evaluations["test"])
         recorder.tag("mlflow.note.content", diagnosis)  # MLflow shows this as the description
-        # MLflow shows the last epoch of a metric; the validation metrics of the best epoch are recorded beside it.
-        best = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
+        # MLflow shows the last epoch of a metric; the main ones of the best epoch are recorded beside it.
+        main = dict.fromkeys([job.config["monitor"], "val/loss", f"val/{model.task.metric_names[0]}"])
+        best = {f"best/{name}": metrics[name] for name in main if name.startswith("val/") and name in metrics}
         found = [f"{model.task.tuned()}, found on the {len(split.val):,} validation rows"] if tuned else []
         for text in found:
             recorder.tag(TUNED_TAG, text)

@@ -82,7 +82,11 @@ def test_mlflow_has_the_same_record(trained: Result) -> None:
     assert [entry.step for entry in losses] == list(range(12))
     for name in ("val/f1", "lr", "samples_per_second"):
         assert len(client.get_metric_history(trained.run_id, name)) == 12
-    assert any(name.startswith("system/") for name in run.data.metrics)
+    assert {key: run.data.params[key] for key in ("dataset", "model", "optimizer", "task")} == {
+        "dataset": "iris", "model": "mlp", "optimizer": "adam", "task": "multiclass"
+    }  # fmt: skip
+    assert not [key for key, value in run.data.params.items() if "_target_" in key or value in ("None", "{}")]
+    assert "runs_dir" not in run.data.params
     contexts = {tag.value for given in run.inputs.dataset_inputs for tag in given.tags}
     assert contexts == {"train", "val", "final test"}
 

@@ -35,6 +35,7 @@ from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.overview import repeating_command
 from dlcli.runs.recorded import read_words
 from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.mlflow_inputs import Shown
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.store import Store, open_store
 from dlcli.tracking.tags import REPRODUCES_TAG
@@ -121,6 +122,7 @@ def _train(
         name=opened.ledger.run_name,
         overrides=words,
         folders=folders,
+        params={**Shown.read(opened.ledger.run_dir).params, "seed": estimation.config["seed"]},
         tags={REPRODUCES_TAG: opened.ledger.run_id},
     )
     with recording(run_dir, store, listen):

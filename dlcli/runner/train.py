@@ -18,6 +18,7 @@ from dlcli.job import take_part
 from dlcli.result import Result
 from dlcli.runner.recording import recording
 from dlcli.runs.creation import make_run
+from dlcli.runs.shown_settings import shown_settings
 from dlcli.sweeps.search_in_folds import plan_nested
 from dlcli.tracking.reconcile import reconcile
 from dlcli.tracking.store import open_store
@@ -54,6 +55,7 @@ def train(
                 name=f"{experiment.composed.choices['model']}-{experiment.data.name}",
                 overrides=overrides,  # as typed, without what the data decided
                 folders=experiment.folders,
+                params=shown_settings(experiment.config, experiment.composed.choices, experiment.folders),
                 tags={**weights_tags(experiment.config), **tags},
                 about=about_data(experiment.data, warnings),
             )

@@ -36,7 +36,7 @@ def make_run(
     name: str,
     overrides: Sequence[str],
     folders: Sequence[Path],
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any],
     tags: Mapping[str, str] = MappingProxyType({}),
     about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
@@ -50,7 +50,7 @@ def make_run(
         name: stem of the run's name if the configuration has no `run_name`; it is made unique.
         overrides: the command-line overrides.
         folders: the user's conf folders.
-        params: params for MLflow; by default the configuration.
+        params: params for MLflow.
         tags: tags in addition to those of every run.
         about: what is told of the data, for people (`Ledger.about`).
     """
@@ -59,7 +59,7 @@ def make_run(
         experiment=config["experiment_name"] or data.name,
         run_name=config["run_name"] or make_run_name(name),
         kind=kind,
-        params=config if params is None else params,
+        params=params,
         tags={
             **provenance(config["tracking"]["tags"]),
             **tags,

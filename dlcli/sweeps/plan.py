@@ -15,11 +15,11 @@ from dlcli.config.pasted import dlcli_line, override
 from dlcli.config.reserved_keys import BY_DATA, SUPPLIED
 from dlcli.errors import ConfigError, Problem
 from dlcli.experiment import decided_by_data, settled
+from dlcli.runs.shown_settings import shown_settings
 from dlcli.sweeps.objective import Objective
 from dlcli.sweeps.options import Sweep
 from dlcli.sweeps.space import Space
 from dlcli.sweeps.space_parser import as_overrides, with_task
-from dlcli.tracking.mlflow_inputs import flatten
 
 if TYPE_CHECKING:
     from dlcli.cross_validation.estimation import Estimation
@@ -104,7 +104,9 @@ class SweepPlan:
         searched = {dimension.key.replace("/", ".") for dimension in self.space.dimensions}
         fixed = {
             key: text
-            for key, text in flatten(config)
+            for key, text in shown_settings(
+                config, self.experiment.composed.choices, self.experiment.folders
+            ).items()
             if not any(f"{key}.".startswith(f"{other}.") for other in searched)
         }
         return fixed | dict.fromkeys(sorted(searched), "searched: see sweep.space")

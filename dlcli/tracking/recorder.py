@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from dlcli.errors import DiskFull, DlcliError, InputError, Interrupted, Pruned, TrainingError
 from dlcli.files.disk import write_errors
+from dlcli.formatting import number
 from dlcli.sanitize.escapes import shortened, visible
 from dlcli.sanitize.redact import redact, redact_value
 from dlcli.tracking.connection import load_mlflow, sqlite_file
@@ -22,9 +23,10 @@ from dlcli.tracking.ledger import Ledger, Status, atomic_write, now
 from dlcli.tracking.liveness import RunLock
 from dlcli.tracking.projector import Projector
 from dlcli.tracking.system_metrics import PREFIX, Sampler
-from dlcli.tracking.tags import ERROR_TAG, TAG_LENGTH
+from dlcli.tracking.tags import BASELINE_TAG, ERROR_TAG, TAG_LENGTH
 
 _OF_EPOCHS = ("train/", "val/")
+_BASELINE = "baseline/"
 
 ERROR_FILE = "error.txt"
 
@@ -108,15 +110,23 @@ class Recorder:
         """Record the final metrics and further results (`result`) in the ledger.
 
         Metrics that no epoch has logged are added to the history at `step`, by default the last step. In an extended
-        run, the new values are at the new last step.
+        run, the new values are at the new last step. Those of baselines are a tag instead: MLflow would draw a chart
+        with one point for each, before the curves.
         """
         step = max(self._history.last_step(without=PREFIX), 0) if step is None else step
         figures = {k: float(v) for k, v in metrics.items()}
-        new = {k: v for k, v in figures.items() if not (k.startswith(_OF_EPOCHS) and k in self._history)}
+        baselines = {k.removeprefix(_BASELINE): v for k, v in figures.items() if k.startswith(_BASELINE)}
+        new = {
+            k: v
+            for k, v in figures.items()
+            if not (k.startswith(_BASELINE) or (k.startswith(_OF_EPOCHS) and k in self._history))
+        }
+        shown = ", ".join(f"{name} {number(value)}" for name, value in baselines.items())
         with _while_running():
             self._history.append(step, new)
             digests = self.ledger.digests
             self.ledger.update(
+                tags=self.ledger.tags | ({BASELINE_TAG: shortened(shown, TAG_LENGTH)} if shown else {}),
                 metrics={**self.ledger.metrics, **figures},
                 result={**self.ledger.result, **result},
                 digests=None if digests is None else digests | results_of(self.ledger.run_dir),

@@ -20,6 +20,7 @@ from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown, tag_value
 from dlcli.tracking.tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
 
 _METRICS = 20_000  # of one update
+_PREFIXES = ("cv/", "test/", "best/", "val/", "train/")  # of metrics, the first ones first
 
 
 def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None = None) -> None:
@@ -196,7 +197,12 @@ def _latest(metrics: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         other = latest.get(metric["key"])
         if other is None or _order(metric) > _order(other):
             latest[metric["key"]] = metric
-    return list(latest.values())
+    return sorted(latest.values(), key=_place)
+
+
+def _place(metric: dict[str, Any]) -> int:
+    """Return the place of a metric on MLflow's page of a run, which lists them as they were inserted."""
+    return next((i for i, prefix in enumerate(_PREFIXES) if metric["key"].startswith(prefix)), len(_PREFIXES))
 
 
 def _order(metric: dict[str, Any]) -> tuple[int, int, float]:

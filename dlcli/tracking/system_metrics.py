@@ -21,32 +21,27 @@ if TYPE_CHECKING:
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
 PREFIX = "system/"
-_FIRST, _INTERVAL = 0.3, 1.0  # seconds; the first sample is taken early, so that short runs have one
+_INTERVAL = 10.0  # seconds, as MLflow waits; shorter runs have no samples, which say nothing about them
 
 
 class Sampler(threading.Thread):
-    """A thread that calls `record` with a sample every second until it is stopped."""
+    """A thread that calls `record` with a sample every ten seconds until it is stopped."""
 
     def __init__(self, record: Callable[[dict[str, float]], None]) -> None:
         super().__init__(name="dlcli-system-metrics", daemon=True)
         self._record = record
         self._stop_asked = threading.Event()
-        self._sampled = False
         self._machine, self._gpus = _Machine(), _gpu_monitor()
 
     def run(self) -> None:
         """Sample until stopped; samples that fail are skipped."""
-        wait = _FIRST
-        while not self._stop_asked.wait(wait):
+        while not self._stop_asked.wait(_INTERVAL):
             self._sample()
-            wait = _INTERVAL
 
     def stop(self) -> None:
-        """End the thread, after one sample if there was none yet."""
+        """End the thread."""
         self._stop_asked.set()
         self.join()
-        if not self._sampled:
-            self._sample()
 
     def _sample(self) -> None:
         # An error of a driver, or a full disk (which the run itself reports), must not end the sampling.
@@ -59,7 +54,6 @@ class Sampler(threading.Thread):
         if sample:
             with contextlib.suppress(Exception):
                 self._record({PREFIX + name: float(value) for name, value in sample.items()})
-                self._sampled = True
 
 
 class _Machine:

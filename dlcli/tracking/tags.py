@@ -5,6 +5,7 @@ from __future__ import annotations
 KIND_TAG = "dlcli.kind"
 TOKEN_TAG = "dlcli.token"
 ERROR_TAG = "dlcli.error"
+BASELINE_TAG = "dlcli.baseline"
 HEARTBEAT_TAG = "dlcli.heartbeat"
 PRUNED_TAG = "dlcli.pruned"
 PARENT_TAG = "mlflow.parentRunId"

@@ -2,7 +2,7 @@
 
 The application is MLflow's own. Only its start page gets a few lines of script, which set what MLflow keeps in the
 browser, where nothing is set yet: the address of the newest experiment, the columns of its table, and that the
-assistant does not open by itself.
+assistant, whose button is hidden, does not open by itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 START_VARIABLE = "DLCLI_UI_START"  # the address to open, and the columns by experiment ID, as JSON
 STORE_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 
-_SCRIPT = """<script>try {
+_SCRIPT = """<style>button[data-assistant-ui] { display: none }</style><script>try {
   const start = %s;
   const absent = (key, value) => { if (localStorage.getItem(key) === null) localStorage.setItem(key, value) };
   absent("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");

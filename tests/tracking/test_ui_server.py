@@ -41,7 +41,7 @@ def test_only_the_start_page_is_changed() -> None:
     headers, page = answer("/", start)
     assert headers[b"content-length"] == str(len(page)).encode()
     assert b"etag" not in headers and headers[b"vary"] == b"Origin"
-    assert page.startswith(b"<html><head><script>")
+    assert page.startswith(b"<html><head><style>") and page.count(b"<script>") == 1
     assert page.count(b"</script>") == 1
     text = page.decode().partition("const start = ")[2].partition(";\n")[0]
     assert json.loads(text) == start
