@@ -69,8 +69,8 @@ def find_run(ref: str, runs_dir: Path, *, fetch: bool = True) -> FoundRun:
     if any(ledger.run_id.startswith(ref) for ledger in ledgers):
         hint = f"Give at least {_SHORTEST_PREFIX} characters of the ID."
     if any(ref in (one.run_id, one.run_name) for one in _ledgers(runs_dir / TRASH, [])):
-        named = ["--", ref] if ref.startswith("-") else [ref]
-        hint = f"It is in the trash: {next_command('runs', 'restore', *named, runs_dir=runs_dir)}"
+        words = ["--", ref] if ref.startswith("-") else [ref]
+        hint = f"It is in the trash: {next_command('runs', 'restore', *words, runs_dir=runs_dir)}"
     try:
         if fetch and (fetched := fetch_run(ref, runs_dir)):
             is_new = all(ledger.run_dir != fetched for ledger in ledgers)
