@@ -149,6 +149,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             job.config["monitor"],
             job.config["trainer"].get("max_epochs"),
             pictures=not job.slim,
+            run_name=recorder.ledger.run_name,
         )
         if job.slim and "test" in evaluations:
             save_outputs(run_dir, evaluations["test"])

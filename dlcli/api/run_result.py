@@ -56,8 +56,12 @@ class RunResult(Result):
         from dlcli.page.figures import figures_tables
 
         tables = figures_tables(self._account())
-        rows = tables[0].to_json()["rows"] if tables else []
-        return pd.DataFrame(rows).set_index("metric") if rows else pd.DataFrame()
+        if not tables:
+            return pd.DataFrame()
+        rows = tables[0].to_json()["rows"]
+        named = dict.fromkeys(key for row in rows for key in row)
+        columns = [f"{key}{end}" for key in tables[0].columns() for end in ("", " low", " high")]
+        return pd.DataFrame(rows, columns=[key for key in columns if key in named]).set_index("metric")
 
     @property
     def history(self) -> pd.DataFrame:

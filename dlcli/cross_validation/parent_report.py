@@ -38,12 +38,14 @@ def write_parent_report(
     atomic_write(run_dir / "folds.csv", table.to_csv(index=False))
     write_predictions(run_dir, out_of_fold(folds, results))
     histories = [recorded_epochs(result.run_dir) for result in results]
-    save(fold_curves(histories, metric), plots / "learning_curves.png")
-    save(fold_figures(table, summary.intervals, metric, summary.line(metric)), plots / "folds.png")
+    about = f"{Ledger.load(run_dir).run_name} · {estimation.data.name}"
+    save(fold_curves(histories, metric), plots / "learning_curves.png", about)
+    figures = fold_figures(table, summary.intervals, metric, summary.line(metric))
+    save(figures, plots / "folds.png", f"{about} · held-out rows")
     # Only the first seed is plotted, so that each held-out row appears once.
     once = [result for fold, result in zip(folds, results, strict=True) if fold.repeat == 0]
     rows = [fold.split.test for fold in folds if fold.repeat == 0]
-    _write_pooled_plots(plots, estimation, once, rows, task)
+    _write_pooled_plots(plots, estimation, once, rows, task, f"{about} · held-out rows")
 
 
 def folds_table(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFrame:
@@ -72,7 +74,12 @@ def out_of_fold(folds: Sequence[Fold], results: Sequence[Result]) -> pd.DataFram
 
 
 def _write_pooled_plots(
-    plots: Path, estimation: Estimation, results: Sequence[Result], held_out: Sequence[np.ndarray], task: Task
+    plots: Path,
+    estimation: Estimation,
+    results: Sequence[Result],
+    held_out: Sequence[np.ndarray],
+    task: Task,
+    about: str,
 ) -> None:
     """Write the task's plots of the held-out rows of all folds."""
     folds = [pair for pair in zip(results, held_out, strict=True) if len(pair[0].metrics)]
@@ -86,4 +93,4 @@ def _write_pooled_plots(
     rows = np.concatenate([rows for rows, _ in parts])
     outputs = torch.from_numpy(np.concatenate([outputs for _, outputs in parts]))
     for name, picture in task.pictures(outputs, estimation.data.y[rows]):
-        save(picture, plots / f"{name}.png")
+        save(picture, plots / f"{name}.png", about)

@@ -58,6 +58,7 @@ _LIBRARIES = (
     r"|hydra|omegaconf|numpy|pandas|pydantic|sqlalchemy|alembic|matplotlib)(\.|$)"
 )
 _QUIET_WARNINGS = (
+    "IProgress not found",  # tqdm in a notebook: a library imports it, and dlcli has its own line
     r".*does not have many workers which may be a bottleneck",  # the data is a tensor in memory
     r"The number of training batches \(.*\) is smaller than the logging interval",
     r"Starting from v1\.9\.0, `tensorboardX`",

@@ -253,7 +253,7 @@ def _write_counts(ax: Axes, counts: NDArray[np.integer], share: NDArray[np.float
     size = 11 if k <= 4 else 9 if k <= SHARES_UP_TO else 6
     # Zeros are omitted: the errors are easier to see, and drawing zeros would take most of the time.
     for row, column in zip(*np.nonzero(counts), strict=True):
-        text = f"{counts[row, column]}"
+        text = f"{counts[row, column]:,}"
         if k <= SHARES_UP_TO:
             text += f"\n{share[row, column]:.0%}" if share[row, column] >= 0.005 else "\n<1%"
         cell = ax.text(column, row, text, ha="center", va="center", fontsize=size, linespacing=1.1)
@@ -264,7 +264,7 @@ def _most_confused(counts: NDArray[np.integer], classes: Sequence[str]) -> str:
     errors = counts - np.diag(np.diag(counts))
     worst = [divmod(int(flat), len(classes)) for flat in np.argsort(-errors, axis=None, kind="stable")[:5]]
     pairs = [
-        f"{shorten(classes[true])} predicted as {shorten(classes[predicted])} ({errors[true, predicted]})"
+        f"{shorten(classes[true])} predicted as {shorten(classes[predicted])} ({errors[true, predicted]:,})"
         for true, predicted in worst
         if errors[true, predicted]
     ]

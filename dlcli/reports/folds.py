@@ -33,10 +33,14 @@ def fold_figures(table: pd.DataFrame, intervals: Mapping[str, Interval], metric:
         label_axes(ax, literal(f"{name} of held-out rows"), "fold", "")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         several = table["repeat"].nunique() > 1
+        # Seeds stand side by side, lest equal values hide each other.
+        seeds = table["repeat"].nunique()
+        apart = min(0.14, 0.6 / seeds)
         for repeat, group in table.groupby("repeat"):
             colour = PALETTE[int(repeat) % len(PALETTE)]
             label = f"seed {repeat}" if several else None
-            ax.plot(group["fold"], group[f"test/{name}"], "o", color=colour, markersize=5, label=label)
+            places = group["fold"] + (int(repeat) - (seeds - 1) / 2) * apart
+            ax.plot(places, group[f"test/{name}"], "o", color=colour, markersize=5, label=label)
         interval = intervals[name]
         ax.axhline(interval.mean, color=INK, linewidth=1.4, label=f"mean {interval.mean:.4g}")
         if math.isfinite(interval.low):

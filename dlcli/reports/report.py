@@ -18,7 +18,7 @@ from dlcli.reports.images import MOST, image_grid
 from dlcli.reports.learning_curves import learning_curves
 from dlcli.reports.style import save
 from dlcli.sanitize.escapes import visible_name
-from dlcli.splits.split import Part
+from dlcli.splits.split import Part, test_words
 from dlcli.training.fit import FitResult
 
 
@@ -32,6 +32,7 @@ def write_report(
     max_epochs: int | None = None,
     *,
     pictures: bool = True,
+    run_name: str = "",
 ) -> str:
     """Write `plots/`, `predictions.parquet` and `breakdown.csv`.
 
@@ -44,6 +45,7 @@ def write_report(
         monitor: The monitored metric.
         max_epochs: The limit of the epochs.
         pictures: Whether to write plots and the breakdown.
+        run_name: The run's name, for the plots.
 
     Returns:
         The sentence about over- and underfitting.
@@ -58,14 +60,17 @@ def write_report(
         return diagnose(history, max_epochs)
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
-    save(learning_curves(history, fitted.best_epoch, monitor, max_epochs), plots / "learning_curves.png")
+    about = f"{run_name} · {data.name}" if run_name else data.name
+    curves = learning_curves(history, fitted.best_epoch, monitor, max_epochs)
+    save(curves, plots / "learning_curves.png", about)
     if evaluations:
         evaluation = evaluations.get("test", evaluations.get("val"))
         assert evaluation is not None
-        for name, picture in model.task.pictures(evaluation.outputs, evaluation.y):
-            save(picture, plots / f"{name}.png")
+        about += f" · {test_words(False) if 'test' in evaluations else 'validation'} rows"
+        for what, picture in model.task.pictures(evaluation.outputs, evaluation.y):
+            save(picture, plots / f"{what}.png", about)
         if data.kind == "image" and (grid := _worst_images(model, data, evaluation)):
-            save(grid, plots / "worst.png")
+            save(grid, plots / "worst.png", about)
         _write_breakdown(run_dir / "breakdown.csv", model, evaluations)
     return diagnose(history, max_epochs)
 

@@ -35,6 +35,9 @@ def new_figure(columns: int = 1, width: float = 6.4, height: float = 4.4) -> tup
         ax.grid(True, color=GRID, linewidth=0.8)
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color(GREY)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(thousands)
+            axis.isDefault_majfmt = True  # axes of dates and names get their own
         ax.tick_params(labelsize=FONT["tick"], color=GREY, labelcolor=INK)
     return figure, axes
 
@@ -74,8 +77,22 @@ def listed(names: Sequence[str], at_most: int = 8) -> str:
     return shown if len(names) <= at_most else f"{shown} and {len(names) - at_most} more"
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write the figure as PNG and return the path."""
+def thousands(value: float, _: object = None) -> str:
+    """Return the label of a tick or of a cell: thousands are separated."""
+    return f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.6g}"
+
+
+def head(figure: Figure, about: str) -> None:
+    """Write above a figure what it is of: run, data and rows."""
+    characters = int(figure.get_figwidth() * 15)
+    text = about if len(about) <= characters else f"{about[: characters - 1]}…"
+    figure.suptitle(literal(visible_name(text)), fontsize=FONT["small"], color="#666666", x=0.02, ha="left")
+
+
+def save(figure: Figure, path: Path, about: str = "") -> Path:
+    """Write the figure as PNG and return the path; `about` says which run, data and rows it is of."""
+    if about:
+        head(figure, about)
     _draw(figure, path)
     return path
 

@@ -64,7 +64,8 @@ class SettingAxis:
         """Return the label of a position."""
         if self.names:
             return shorten(self.names[round(place)], 14)
-        return f"{10**place if self.log else place:.3g}"
+        value = 10**place if self.log else place
+        return f"{value:,.0f}" if 999.5 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def history(
@@ -155,15 +156,15 @@ def parallel_coordinates(
         ]
         ax.plot(
             *zip(*there, strict=True),
-            color=colours(1 - rank),
+            color=colours(rank),
             alpha=0.35 + 0.6 * (1 - rank) ** 2,
-            linewidth=1.3,
+            linewidth=2.4 if rank == 0 else 1.3,
         )
     ax.set_title(f"Settings of {counted(len(tried), 'trial')}", fontsize=FONT["title"], color=INK, loc="left")
     best = min(tried, key=lambda trial: ranks[tried.index(trial)])
     caption(
         figure,
-        f"Yellow is best, dark is worst, by {metric}. The best is trial {best.number}: {best.value:.4g}.",
+        f"Dark is best, yellow is worst, by {metric}. The best is trial {best.number}: {best.value:.4g}.",
     )
     return figure
 
@@ -182,13 +183,16 @@ def contour(
     label_axes(ax, literal(metric), literal(across.key), literal(up.key))
     grid_x, grid_y = _with_margins(x), _with_margins(y)
     surface = _smooth((x, y), ranks, grid_x, grid_y)
-    ax.contourf(grid_x, grid_y, 1 - surface, levels=12, cmap=_COLOURS, alpha=0.75)
-    ax.scatter(x, y, c=1 - ranks, cmap=_COLOURS, edgecolors="white", linewidths=0.7, s=24)
+    ax.contourf(grid_x, grid_y, surface, levels=12, cmap=_COLOURS, alpha=0.75)
+    ax.scatter(x, y, c=ranks, cmap=_COLOURS, edgecolors="white", linewidths=0.7, s=24)
     best = int(np.argmin(ranks))
     ax.plot(x[best], y[best], "*", color=PALETTE[1], markersize=14, markeredgecolor="white")
     _mark(ax.xaxis, across)
     _mark(ax.yaxis, up)
-    caption(figure, f"Trials by rank, smoothed: yellow is best. The star is trial {both[best].number}.")
+    caption(
+        figure,
+        f"Trials by rank, smoothed: dark is best, yellow is worst. The star is trial {both[best].number}.",
+    )
     return figure
 
 
@@ -196,7 +200,17 @@ def _mark(axis: Axis, scale: SettingAxis) -> None:
     """Set the tick labels of an axis: one tick per choice, or matplotlib's ticks for numbers."""
     if scale.names:
         axis.set_major_locator(FixedLocator(range(len(scale.names))))
+    elif scale.log and (places := _round_places(*axis.get_view_interval())):
+        axis.set_major_locator(FixedLocator(places))
     axis.set_major_formatter(lambda place, _: scale.text(place))
+
+
+def _round_places(low: float, high: float) -> list[float]:
+    """Return the positions of 1, 2 and 5 times powers of ten on a logarithmic axis; of wide ones the powers alone."""
+    factors = (1, 2, 5) if high - low < 2.5 else (1,)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    places = [decade + math.log10(factor) for decade in decades for factor in factors]
+    return [place for place in places if low <= place <= high]
 
 
 def _with_margins(places: np.ndarray) -> np.ndarray:

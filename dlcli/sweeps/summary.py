@@ -30,7 +30,7 @@ from dlcli.sweeps.plan import SweepPlan
 from dlcli.sweeps.space import size, values_by_key
 from dlcli.sweeps.trial import State, Trial
 from dlcli.tasks.facts import target_facts
-from dlcli.tracking.ledger import atomic_write
+from dlcli.tracking.ledger import Ledger, atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -151,6 +151,7 @@ def write_sweep_report(
     atomic_write(run_dir / "trials.csv", trials_csv(plan, standing))
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
+    about = f"{Ledger.load(run_dir).run_name} · {plan.estimation.data.name} · {counted(len(standing.trials), 'trial')}"
     missing, lacking = [], []
     importances: dict[str, float] = {}
     try:
@@ -160,7 +161,7 @@ def write_sweep_report(
     for name, draw in _pictures(plan, importances, standing).items():
         try:
             if (picture := draw()) is not None:
-                save(picture, plots / f"{name}.png")
+                save(picture, plots / f"{name}.png", about)
             elif not (missing and name in ("importances", "contour")):
                 lacking.append(f"{name} (it needs {_NEEDS[name]})")
         except DlcliError:

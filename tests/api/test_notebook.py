@@ -67,7 +67,7 @@ def run_cells(file: Path) -> list[Any]:
 
 
 def test_the_notebook_of_the_docs_runs(kernel: Output) -> None:
-    result, accuracy, figures, history, wrong, plots, picture, folds, losses, predicted, name = run_cells(
+    result, accuracy, figures, history, rows, plots, picture, folds, losses, predicted, name = run_cells(
         ROOT / "docs" / "notebook.ipynb"
     )
     assert isinstance(result, RunResult)
@@ -81,7 +81,7 @@ def test_the_notebook_of_the_docs_runs(kernel: Output) -> None:
     assert figures.loc["accuracy", "test"] == accuracy
     assert {"test low", "test baseline", "val"} <= set(figures.columns)
     assert len(history) == 3
-    assert set(wrong.columns) >= {"row", "split", "target", "prediction"}
+    assert set(rows.columns) >= {"row", "split", "target", "prediction"}
     assert plots == ["confusion_matrix", "learning_curves", "precision_recall", "reliability", "roc"]
     assert picture._repr_png_().startswith(b"\x89PNG")
     assert folds.index[0] == "loss"

@@ -42,9 +42,9 @@ def test_each_fold_stands_beside_the_mean_and_its_interval(tmp_path: Path) -> No
     accuracy, loss = figure.axes
     assert labelled(accuracy) == {"title": "accuracy of held-out rows", "x": "fold"}
     assert labelled(loss) == {"title": "loss of held-out rows", "x": "fold"}
-    assert points(accuracy, "seed 0") == [(0, 0.8), (1, 0.9)]
-    assert points(accuracy, "seed 1") == [(0, 0.7), (1, 0.95)]
-    assert points(loss, "seed 1") == [(0, 3), (1, 4)]
+    assert points(accuracy, "seed 0") == [(-0.07, 0.8), (0.93, 0.9)], "side by side"
+    assert points(accuracy, "seed 1") == [(0.07, 0.7), (1.07, 0.95)]
+    assert points(loss, "seed 1") == [(0.07, 3), (1.07, 4)]
     assert [y for _, y in points(accuracy, "mean 0.8375")] == [0.8375, 0.8375]
     assert span(accuracy) == pytest.approx((0.75, 0.925))
     assert span(loss) == pytest.approx((1.5, 3.5))

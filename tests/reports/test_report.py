@@ -62,19 +62,28 @@ EVALUATIONS = {"val": evaluation([0, 3], [0.9, 0.8]), "test": evaluation([4, 2, 
 def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """Return the figures that are saved, by file name."""
     found: dict[str, Figure] = {}
-    monkeypatch.setattr(report, "save", lambda figure, path: found.__setitem__(path.name, figure))
+
+    def keep(figure: Figure, path: Path, about: str) -> None:
+        found[path.name] = figure
+        figure.about = about  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(report, "save", keep)
     return found
 
 
-def write(run_dir: Path, evaluations: Any, **options: bool) -> str:
+def write(run_dir: Path, evaluations: Any, **options: Any) -> str:
     model: Any = SimpleNamespace(task=ToyTask())
     fitted = FitResult(1, Path("weights"), HISTORY, torch.device("cpu"))
     return report.write_report(run_dir, model, DATA, fitted, evaluations, "val/loss", **options)
 
 
 def test_a_report_has_plots_of_the_test_rows(tmp_path: Path, saved: dict[str, Figure]) -> None:
-    sentence = write(tmp_path, EVALUATIONS)
+    sentence = write(tmp_path, EVALUATIONS, run_name="first")
     assert "too short to say" in sentence
+    assert [figure.about for figure in saved.values()] == [  # type: ignore[attr-defined]
+        f"first · {DATA.name}",
+        *[f"first · {DATA.name} · final test rows"] * 2,
+    ]
     assert list(saved) == ["learning_curves.png", "own.png", "worst.png"]
     assert points(saved["learning_curves.png"].axes[0], "val") == [(1, 1.2), (2, 0.9)]
     assert points(saved["learning_curves.png"].axes[1], "val") == [(2, 0.7)]

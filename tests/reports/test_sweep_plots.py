@@ -123,11 +123,11 @@ def test_parallel_coordinates_lead_each_trial_through_its_settings() -> None:
     assert ((0.0, 0.0), (1.0, 0.0), (2.0, 0.5)) in drawn
     assert any(line[1:] == ((1.0, round(24 / 56, 9)), (2.0, third)) for line in drawn)
     assert len(drawn) == len(TRIED)
-    assert note(figure) == "Yellow is best, dark is worst, by val/loss. The best is trial 3: 0.1."
+    assert note(figure) == "Dark is best, yellow is worst, by val/loss. The best is trial 3: 0.1."
 
 
 @pytest.mark.parametrize(("mode", "best", "worst"), [("min", 0.0, 1.0), ("max", 1.0, 0.0)])
-def test_the_best_trial_is_drawn_last_and_yellow(mode: str, best: float, worst: float) -> None:
+def test_the_best_trial_is_drawn_last_and_dark(mode: str, best: float, worst: float) -> None:
     tried = [
         Tried(number, {"model": "mlp", "model.hidden": number}, value)
         for number, value in enumerate([0.0, 0.4, 1.0])
@@ -137,8 +137,8 @@ def test_the_best_trial_is_drawn_last_and_yellow(mode: str, best: float, worst: 
     first = ax.lines[2]  # the first two lines are the axes
     assert (xy(first)[1][1], xy(last)[1][1]) == (worst, best)
     viridis = colormaps["viridis"]
-    assert to_hex(last.get_color()) == to_hex(viridis(1.0))
-    assert to_hex(first.get_color()) == to_hex(viridis(0.0))
+    assert to_hex(last.get_color()) == to_hex(viridis(0.0))
+    assert to_hex(first.get_color()) == to_hex(viridis(1.0))
 
 
 def test_the_axes_of_parallel_coordinates_have_their_values() -> None:
@@ -163,13 +163,18 @@ def test_a_contour_has_the_trials_and_a_star_for_the_best() -> None:
     dots = ax.collections[-1]
     hidden, rates = [8, 16, 32, 64], [0.01, 0.001, 0.005, 0.003]
     assert np.asarray(dots.get_offsets()) == pytest.approx(np.column_stack([hidden, np.log10(rates)]))
-    assert np.asarray(dots.get_array()).tolist() == pytest.approx([1 / 3, 5 / 6, 0, 5 / 6])  # a tie
+    assert np.asarray(dots.get_array()).tolist() == pytest.approx([2 / 3, 1 / 6, 1, 1 / 6])  # a tie
     (star,) = ax.lines
     assert (star.get_marker(), xy(star)) == ("*", [(16, -3)])
-    assert ax.yaxis.get_major_formatter()(-2, 0) == "0.01"
+    assert [ax.yaxis.get_major_formatter()(place, 0) for place in ax.get_yticks()] == [
+        "0.001",
+        "0.002",
+        "0.005",
+        "0.01",
+    ]
     low, high = ax.get_xlim()
     assert low < 8 < 64 < high
-    assert note(figure) == "Trials by rank, smoothed: yellow is best. The star is trial 3."
+    assert note(figure) == "Trials by rank, smoothed: dark is best, yellow is worst. The star is trial 3."
 
 
 def test_a_contour_of_names_has_a_tick_for_each() -> None:
