@@ -14,7 +14,9 @@ def export(
     run: Run,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A .pt2 (torch.export) or an .onnx."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="A .pt2 (torch.export), .onnx, or .pte (ExecuTorch)."
+        ),
     ] = None,
     bundle: Annotated[
         Path | None,

@@ -12,14 +12,14 @@ import numpy as np
 
 from dlcli.datasets.data import take
 from dlcli.errors import InputError
-from dlcli.exporting.program import description_of, need_onnx, write_program
+from dlcli.exporting.program import description_of, need_onnx, need_packages, write_program
 from dlcli.files.paths import is_folder, kind_at
 from dlcli.inference.saved_model import SavedModel, read_task_facts
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
 from dlcli.training.fields import Batch, as_fields, first_rows
 
-SUFFIXES = (".pt2", ".onnx")
+SUFFIXES = (".pt2", ".onnx", ".pte")
 
 # Sizes of the batches on which the program is compared with the model.
 _BATCHES = (16, 3, 1)
@@ -52,7 +52,7 @@ class Exported:
 def export_network(
     opened: OpenedRun, model: SavedModel, file: Path, overrides: Sequence[str] = ()
 ) -> Exported:
-    """Write the network as .pt2 (`torch.export`) or .onnx, and its description as `FILE.json`.
+    """Write the network as .pt2 (`torch.export`), .onnx or .pte (ExecuTorch), and its description as `FILE.json`.
 
     The program's inputs are batches of preprocessed rows. It is compared with the model on the run's rows.
 
@@ -77,12 +77,15 @@ def export_network(
     _refuse_foreign(description)
     if file.suffix == ".onnx":
         need_onnx()
+    if file.suffix == ".pte":
+        need_packages("ExecuTorch", ["executorch"], "--output")
     dataset = with_overrides(opened.config, overrides)["dataset"]
     with model_errors(opened.folder):
         batches = _batches(opened, model, dataset)
 
     def describe(difference: float) -> str:
-        return json.dumps(_describe(opened, model, batches[0], difference), indent=2)
+        rows = 1 if file.suffix == ".pte" else "rows"
+        return json.dumps(_describe(opened, model, batches[0], difference, rows), indent=2)
 
     with model_errors(opened.folder):
         difference = write_program(model.network, batches, file, describe)
@@ -119,7 +122,9 @@ def _batches(opened: OpenedRun, model: SavedModel, dataset: dict[str, Any]) -> l
     return batches
 
 
-def _describe(opened: OpenedRun, model: SavedModel, batch: Batch, difference: float) -> dict[str, Any]:
+def _describe(
+    opened: OpenedRun, model: SavedModel, batch: Batch, difference: float, rows: int | str
+) -> dict[str, Any]:
     ragged = "lengths" in batch
     return {
         "schema_version": 1,
@@ -130,14 +135,14 @@ def _describe(opened: OpenedRun, model: SavedModel, batch: Batch, difference: fl
                 "name": name,
                 "dtype": str(values.dtype).removeprefix("torch."),
                 "shape": [
-                    "rows",
+                    rows,
                     *(["steps"] if ragged and name == "x" else values.shape[1:2]),
                     *values.shape[2:],
                 ],
             }
             for name, values in batch.items()
         ],
-        "outputs": [{"name": "outputs", "dtype": "float32", "shape": ["rows", model.task.num_outputs]}],
+        "outputs": [{"name": "outputs", "dtype": "float32", "shape": [rows, model.task.num_outputs]}],
         "task": {"name": model.task.describe(), **read_task_facts(opened.folder / "model")},
         "preprocessing": _plain(model.preprocessing),
         "largest_difference": difference,

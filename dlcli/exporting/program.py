@@ -52,7 +52,7 @@ class Inputs(nn.Module):
 def write_program(
     network: Network, batches: Sequence[Batch], file: Path, describe: Callable[[float], str] | None = None
 ) -> float:
-    """Write a .pt2 or .onnx with a dynamic number of rows (and of steps, if rows differ in length).
+    """Write a .pt2 or .onnx with a dynamic number of rows (and of steps, if rows differ), or a .pte of one row.
 
     Args:
         network: The network; it is moved to the CPU.
@@ -74,14 +74,23 @@ def write_program(
     fresh = copy.deepcopy(network)
     expected = [network(batch) for batch in batches]
     with silenced_exporter():
-        program = traced(Inputs(fresh), batches[0], file)
+        program = (
+            _one_row(fresh, batches[0], file)
+            if file.suffix == ".pte"
+            else traced(Inputs(fresh), batches[0], file)
+        )
         # Written under its final name, because the graph refers to a separate file of weights by name.
         with (
             write_errors(file, "the file", "write elsewhere"),
             unfinished(file, folder=True) as folder,
         ):
             made = folder / file.name
-            run = _as_onnx(program, made) if file.suffix == ".onnx" else _as_torch(program, made)
+            try:
+                run = _WRITERS[file.suffix](program, made)
+            except (OSError, DlcliError):
+                raise
+            except Exception as error:  # as for torch.export
+                raise _not_exported(error, network, file) from error
             largest = max(
                 _difference(run, batch, outputs, network, file)
                 for batch, outputs in zip(batches, expected, strict=True)
@@ -143,17 +152,66 @@ def _as_onnx(program: ExportedProgram, file: Path) -> Run:
     return run
 
 
+def _one_row(network: Network, batch: Batch, file: Path) -> ExportedProgram:
+    """Return the program of one row at a time: ExecuTorch plans memory for the largest number of rows in advance."""
+    if "lengths" in batch:
+        why = ValueError("ExecuTorch needs rows of equal length")
+        raise _not_exported(why, network, file)
+    try:
+        row = {name: _row(values, 0) for name, values in batch.items()}
+        return torch.export.export(Inputs(network), (), row)
+    except Exception as error:  # torch.export raises many types of errors
+        raise _not_exported(error, network, file) from error
+
+
+def _as_executorch(program: ExportedProgram, file: Path) -> Run:
+    from executorch.exir import to_edge
+    from executorch.runtime import Runtime
+
+    file.write_bytes(to_edge(program).to_executorch().buffer)
+    method = Runtime.get().load_program(file).load_method("forward")
+
+    def run(batch: Batch) -> Tensor:
+        rows = len(batch["x"])
+        # The outputs lie in memory that the next call uses again.
+        found = [
+            method.execute([_row(values, row) for values in batch.values()])[0].clone() for row in range(rows)
+        ]
+        return torch.cat(found)
+
+    return run
+
+
+def _row(values: Tensor, row: int) -> Tensor:
+    """Return one row with the usual strides: those of a dimension of size 1 may be 0, which ExecuTorch refuses."""
+    return values[row : row + 1].clone(memory_format=torch.contiguous_format)
+
+
+_WRITERS: dict[str, Callable[[ExportedProgram, Path], Run]] = {
+    ".pt2": _as_torch,
+    ".onnx": _as_onnx,
+    ".pte": _as_executorch,
+}
+
+
 def need_onnx(option: str = "--output") -> None:
     """Check that the packages for an export to ONNX are installed; `option` is the one that asks for it.
 
     Raises:
         InputError: A package is missing.
     """
-    packages = ("onnx", "onnxscript", "onnxruntime")
+    need_packages("ONNX", ("onnx", "onnxscript", "onnxruntime"), option)
+
+
+def need_packages(format: str, packages: Sequence[str], option: str) -> None:
+    """Check that the packages for a format are installed.
+
+    Raises:
+        InputError: A package is missing.
+    """
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
-        raise InputError(
-            f"ONNX needs {', '.join(missing)}", option, f"Install it: pip install {' '.join(missing)}"
-        )
+        install = f"Install it: pip install {' '.join(missing)}"
+        raise InputError(f"{format} needs {', '.join(missing)}", option, install)
 
 
 def _difference(run: Run, batch: Batch, expected: Tensor, network: Network, file: Path) -> float:

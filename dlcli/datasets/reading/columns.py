@@ -125,6 +125,8 @@ class Columns:
         for column in self:
             if column.categories is not None and column.name in rows and column.role == "feature":
                 values = rows[column.name]
+                if column.categories.keys() >= set(values.dropna().unique()):
+                    continue
                 new = int((~values.isin(list(column.categories)) & values.notna()).sum())
                 if new:
                     found[column.name] = new
