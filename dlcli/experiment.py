@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from dlcli.assembly.feature_cache import rehearsed
-from dlcli.assembly.optimization import make_recipe
+from dlcli.assembly.optimization import make_recipe, takes_all_rows
 from dlcli.assembly.parts import assemble
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes
@@ -87,7 +87,8 @@ class Experiment:
 
         with isolate_rng():
             targets = target_facts(self.data, split.train) if quick else None  # a few rows may lack classes
-            parts = assemble(config, self.data, split, config["seed"], targets, _FEW_ROWS if quick else None)
+            few, on_demand = (_FEW_ROWS if quick else None), not takes_all_rows(config)
+            parts = assemble(config, self.data, split, config["seed"], targets, few, on_demand)
             parts, features = (parts, {}) if quick else rehearsed(config, parts, self.data, split)
             recipe = make_recipe(config, parts.train, config["seed"])
             rehearsal = rehearse(parts.network, parts.task, parts.train, parts.val, recipe, timed=not quick)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dlcli.assembly.optimization import make_chosen
+from dlcli.assembly.rows_on_demand import fields_on_demand
 from dlcli.assembly.starting_weights import start_from, starting_weights
 from dlcli.config.build import TARGET, build, locate
 from dlcli.config.target_types import check_type
@@ -74,6 +75,7 @@ def assemble(
     seed: int,
     targets: Mapping[str, Any] | None = None,
     at_most: int | None = None,
+    on_demand: bool = False,
 ) -> Parts:
     """Fit the preprocessing, transform the rows, and build task and network.
 
@@ -86,6 +88,7 @@ def assemble(
         seed: Seed of the network's initial weights.
         targets: Facts of the targets; computed on the training rows if None.
         at_most: Maximum number of rows to fit and train on; None for all.
+        on_demand: Whether the rows of a large table are transformed only when they are read, for a rehearsal.
     """
     fitted = fit_preprocessing(preprocessing_of(config), data, split, at_most)
     targets = targets or target_facts(data, fitted.rows)
@@ -93,7 +96,11 @@ def assemble(
     preprocessing = fitted.preprocessing
 
     def fields(rows: np.ndarray) -> dict[str, Field]:
-        return as_fields({**_transformed(preprocessing, data, rows), "y": task.encode(data.y[rows])})
+        y = as_fields({"y": task.encode(data.y[rows])})
+        # A table that was read by its columns holds no value that cannot be transformed.
+        if on_demand and data.kind == "table" and data.columns is not None and len(rows) > _ROWS:
+            return fields_on_demand(lambda some: preprocessing.transform(take(data.x, some)), rows) | y
+        return as_fields(_transformed(preprocessing, data, rows)) | y
 
     train, val = fields(fitted.rows), fields(split.val) if len(split.val) else None
     facts = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from dlcli.errors import DataError
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.tables.delimited import comment_warnings
+from dlcli.datasets.tables.format_options import FormatOptions
+from dlcli.datasets.tables.pieces import PIECE, read_pieces
+from dlcli.datasets.tables.selection import ColumnSelection, Piece
+from dlcli.errors import DataError, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +26,26 @@ class NewRows:
     file: Path
     rows: Any
     labels: pa.Table
+
+
+def pieces_of(
+    file: Path,
+    selection: ColumnSelection,
+    options: FormatOptions,
+    report: Callable[[Notice], None],
+    *,
+    rows: int | None = PIECE,
+    stream: io.BufferedReader | None = None,
+) -> Iterator[Piece]:
+    """Read a table in pieces as `read_pieces` does, and report what was skipped when it has been read."""
+    doubts: dict[Problem, None] = {}
+    comments = 0
+    for piece in read_pieces(file, selection, options, rows, stream):
+        doubts |= dict.fromkeys(piece.raw.warnings)
+        comments += len(piece.raw.origin.comments)
+        yield piece
+    for doubt in (*doubts, *comment_warnings(file, comments)):
+        report(Notice("doubts", 1, doubt.message, doubt.where, doubt.hint))
 
 
 def labels_of(files: Sequence[Path], file: Path, **columns: Any) -> pa.Table:

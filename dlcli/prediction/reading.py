@@ -106,4 +106,4 @@ class RowReader:
             return read_images(files, model, settings, report, given.images)
         if isinstance(self._preprocessing, Series):
             return read_series(files, self._preprocessing, model.columns, settings, report, given.stream)
-        return read_sequences(files, self._preprocessing, model.columns, settings, given.stream)
+        return read_sequences(files, self._preprocessing, model.columns, settings, report, given.stream)

@@ -22,12 +22,11 @@ from dlcli.datasets.series import time_column
 from dlcli.datasets.tables.arrow_types import dated
 from dlcli.datasets.tables.columns import as_categories, kind_of
 from dlcli.datasets.tables.format_options import CellOptions
-from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.datasets.tables.source import RawTable, Source
 from dlcli.datasets.timeline import TimeGrid, following, lay_out, read_times
 from dlcli.errors import ConfigError, DataError
-from dlcli.prediction.new_rows import NewRows, labels_of
+from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 
@@ -54,6 +53,7 @@ def read_sequences(
     preprocessing: Sequences,
     columns: Columns | None,
     settings: StepSettings,
+    report: Callable[[Notice], None],
     stream: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     """Yield the sequences of each file with their IDs, or with row numbers if there is no column of IDs.
@@ -64,7 +64,7 @@ def read_sequences(
         DataError: A column or a value is missing, or a value is not a number.
     """
     for file in files:
-        source = _read(file, preprocessing.columns_, columns, settings, stream)
+        source = _read(file, preprocessing.columns_, columns, settings, report, stream)
         for name in preprocessing.columns_:
             check_no_missing(source, name, _FILL)
         labels: dict[str, Any] = {"row": [0]}
@@ -99,7 +99,7 @@ def read_series(
         hint = "Put each series in a separate file."
         raise ConfigError("the model was trained on a single series, without an ID", "dataset.id", hint)
     for file in files:
-        source = _read(file, preprocessing.columns_, columns, settings, stream)
+        source = _read(file, preprocessing.columns_, columns, settings, report, stream)
         time = settings.time or _dates(source, id)
         times = read_times(source.frame[time], partial(source.place, column=time)) if time else None
         if id is not None:
@@ -135,16 +135,12 @@ def _read(
     values: Sequence[str],
     columns: Columns | None,
     settings: StepSettings,
+    report: Callable[[Notice], None],
     stream: io.BufferedReader | None,
 ) -> Source:
     """Read all rows of a file by the model's columns; those of times and ids may have other names than in training."""
-    (piece,) = read_pieces(
-        file,
-        ColumnSelection([*values, *filter(None, [settings.id])], others=True),
-        settings,
-        rows=None,
-        stream=stream,
-    )
+    selection = ColumnSelection([*values, *filter(None, [settings.id])], others=True)
+    (piece,) = pieces_of(file, selection, settings, report, rows=None, stream=stream)
     raw = piece.raw
     raw.origin.require([settings.time] if settings.time else [], "dataset.time")
     known = {column.name: column for column in columns or () if column.name in values}

@@ -15,9 +15,8 @@ from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.tables.format_options import CellOptions
-from dlcli.datasets.tables.pieces import read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection, Piece
-from dlcli.prediction.new_rows import NewRows, labels_of
+from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 
 
 def read_tables(
@@ -35,7 +34,7 @@ def read_tables(
         columns: the columns of the model; None reads all columns, each by what its piece of the file says.
         keep: columns that are kept for the output.
         options: format of the files.
-        report: receives, after the last row, the notice on categories that training did not see.
+        report: receives, after the last row, what was skipped, and the notice on categories that training did not see.
         stream: the content of the only file, if it is in memory.
 
     Raises:
@@ -46,7 +45,7 @@ def read_tables(
     selection = ColumnSelection([column.name for column in known], columns is None, keep)
     rows, unseen = 0, pd.Series(dtype="int64")
     for file in files:
-        for piece in read_pieces(file, selection, options, stream=stream):
+        for piece in pieces_of(file, selection, options, report, stream=stream):
             labels = labels_of_piece(files, file, piece)
             if columns is None:
                 frame = piece.raw.decided(ReadingOptions()).frame

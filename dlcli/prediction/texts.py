@@ -22,12 +22,12 @@ from dlcli.datasets.tables.compression import format_of, opened
 from dlcli.datasets.tables.files import require_file
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import codec, text_lines
-from dlcli.datasets.tables.pieces import PIECE, STDIN, piped, read_pieces
+from dlcli.datasets.tables.pieces import PIECE, STDIN, piped
 from dlcli.datasets.tables.selection import ColumnSelection
 from dlcli.datasets.texts import Texts
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_folder
-from dlcli.prediction.new_rows import NewRows, labels_of
+from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 from dlcli.prediction.tables import labels_of_piece
 
 # Bytes to read in order to check whether the first line names columns.
@@ -73,19 +73,19 @@ def read_texts(
         elif given:
             stream = content or piped()
             if stream.peek().lstrip()[:1] == b"{" or _names_column(stream.peek(), settings):
-                yield from _in_table(files, file, keep, settings, stream)
+                yield from _in_table(files, file, keep, settings, report, stream)
             else:
                 yield from _one_a_line(files, file, settings.encoding, stream)
         elif format_of(file) == ".txt":
             with opened(file) as packed:
                 beginning = packed.read(_BEGINNING)
             if _names_column(beginning, settings):
-                yield from _in_table(files, file, keep, settings)
+                yield from _in_table(files, file, keep, settings, report)
             else:
                 with opened(file) as packed:
                     yield from _one_a_line(files, file, settings.encoding, packed)
         else:
-            yield from _in_table(files, file, keep, settings)
+            yield from _in_table(files, file, keep, settings, report)
 
 
 def _names_column(beginning: bytes, settings: TextSettings) -> bool:
@@ -103,11 +103,12 @@ def _in_table(
     file: Path,
     keep: Sequence[str] | None,
     settings: TextSettings,
+    report: Callable[[Notice], None],
     stream: io.BufferedReader | None = None,
 ) -> Iterator[NewRows]:
     column = settings.text
     wanted = ColumnSelection([column] if column else [], column is None, keep)
-    for piece in read_pieces(file, wanted, settings, stream=stream):
+    for piece in pieces_of(file, wanted, settings, report, stream=stream):
         labels = labels_of_piece(files, file, piece)
         as_texts = Columns(tuple(Column(name, "text", missing=()) for name in piece.raw.names))
         yield NewRows(file, Texts.of(piece.raw.read(as_texts).frame, column or ""), labels)

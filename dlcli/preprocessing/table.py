@@ -10,10 +10,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from dlcli.datasets.reading.column import Kind
-from dlcli.datasets.tables.columns import as_categories, as_dates, as_numbers, named
+from dlcli.datasets.tables.columns import as_dates, as_numbers, coded_categories, named
 from dlcli.datasets.tables.source import column_kinds
 from dlcli.errors import DataError
-from dlcli.preprocessing.columns.categories import Categories, Encoding, MissingName, Rare
+from dlcli.preprocessing.columns.categories import Categories, Coded, Encoding, MissingName, Rare
 from dlcli.preprocessing.columns.dates import DateParts
 from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
@@ -200,8 +200,8 @@ class Table(BaseEstimator):
             part for name, parts in self.dates_.items() for part in parts.transform(as_dates(x[name], place))
         ]
 
-    def _names_of(self, x: pd.DataFrame) -> np.ndarray:
-        return np.stack([as_categories(x[name]) for name in self.categories_], axis=1)
+    def _names_of(self, x: pd.DataFrame) -> list[Coded]:
+        return [Coded(*coded_categories(x[name])) for name in self.categories_]
 
 
 class _Columns(Sequence[np.ndarray]):

@@ -133,7 +133,8 @@ def rehearse(
 
 
 def _batch(loader: BatchLoader, number: int, device: torch.device) -> Batch:
-    return {name: values.to(device) for name, values in loader.batch(number).items()}
+    # Copied, since slices of the rows would hold on to the memory of all rows.
+    return {name: values.to(device, copy=True) for name, values in loader.batch(number).items()}
 
 
 def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precision, batch: Batch) -> None:

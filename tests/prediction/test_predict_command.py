@@ -82,6 +82,15 @@ def test_single_rows_that_are_piped_in_are_read_as_all_of_them(runs: Path, expec
         assert found[0]["p(cat)"] == pytest.approx(expected["p(cat)"][number], rel=1e-5)
 
 
+def test_skipped_lines_of_new_files_are_told(runs: Path, expected: pd.DataFrame) -> None:
+    head, *lines = Path("new.csv").read_text().splitlines()
+    Path("new.csv").write_text("\n".join(["Pets of 2024", head, *lines[:7], "# checked", *lines[7:]]))
+    document = json.loads(predict(runs, "new.csv", "--json").stdout)
+    assert len(document["predictions"]) == len(expected)
+    told = [notice["text"] for notice in document["notices"]]
+    assert told == ["1 line before the table skipped: Pets of 2024", "1 line beginning with # skipped"]
+
+
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl"])
 def test_a_file_takes_several_inputs_and_columns_of_them(
     name: str, runs: Path, expected: pd.DataFrame

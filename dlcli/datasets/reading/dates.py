@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.datasets.reading.date_patterns import FIRST, LAST, Order, pattern_of
-from dlcli.datasets.reading.months import in_english
+from dlcli.datasets.reading.months import are_doubtful, in_english
+from dlcli.datasets.reading.words import spread
 
 # pandas' format of dates that begin with the year, optionally with a time and a zone.
 ISO = "ISO8601"
@@ -103,6 +104,7 @@ ISO_DATES = DateFormat()
 def iso_dates(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Return strings such as 2024-01-31 or 2024-01-31 13:00 as times, which Arrow reads fast; None for others."""
     try:
+        pc.cast(spread(values), _TIME)  # Arrow takes long to find that all values fail
         return pc.cast(values, _TIME)
     except pa.ArrowInvalid:
         return None
@@ -118,7 +120,10 @@ def find_dates(
         day_first: whether the day comes before the month; None if that is not known.
         given: the pattern, if the user has given it.
     """
+    few = spread(values)
     if not len(values):
+        return []
+    if len(few) < len(values) and not are_doubtful(few) and not find_dates(few, day_first, given):
         return []
     if given is not None:
         asked = DateFormat((given,), _zone(values))
@@ -132,6 +137,8 @@ def find_dates(
     if day_first is not None:
         orders = ("day" if day_first else "month", "year")
     usual = _usual(values)
+    if are_doubtful(values):
+        return []
     fitting = {
         order: format
         for order in orders
@@ -249,7 +256,9 @@ def _in_order(values: pa.Array, order: Order) -> DateFormat | None:
 
 def _usual(values: pa.Array) -> pa.Array:
     """Return strings as strptime knows them: Sep for Sept, July for Juli, 1 for 1st, AM for a.m., points for commas."""
-    values = pc.replace_substring_regex(in_english(values), r"(?i)(\d)(st|nd|rd|th)\b", r"\1")
+    values = pc.replace_substring_regex(in_english(values), r"(?i)(\d)(st|nd|rd|th|er|º|ª)(\W|$)", r"\1\3")
+    values = pc.replace_substring_regex(values, r"(?i)(\d|\pL{3}) (de|del) ", r"\1 ")  # 5 de enero de 2024
+    values = pc.replace_substring_regex(values, "(\\d{4}) ?\u0433\\.?$", r"\1")  # a Russian "of the year"
     values = pc.replace_substring_regex(values, r"(:\d{2}),(\d)", r"\1.\2")
     values = pc.replace_substring_regex(values, r"(?i)\bsept\b", "Sep")
     values = pc.replace_substring_regex(values, r"(?i)\b([ap])\.m\.?", r"\1m")

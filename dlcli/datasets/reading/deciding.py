@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
-from dlcli.datasets.reading.column import EXACT, Column, Place, as_words, without_dictionaries
+from dlcli.datasets.reading.column import Column, Place, as_words, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, iso_dates
 from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
 from dlcli.datasets.reading.numbers import (
-    PLAIN,
     FoundFormats,
     NumberFormat,
     find_formats,
@@ -30,15 +29,19 @@ from dlcli.datasets.reading.numbers import (
 )
 from dlcli.datasets.reading.options import ReadingOptions
 from dlcli.datasets.reading.settling import Verdict, doubts_settled, settled_columns
-from dlcli.datasets.reading.words import MARKERS, boolean_words, is_text_by
+from dlcli.datasets.reading.strings import (
+    all_match,
+    beginning_with_zero,
+    distinct_strings,
+    is_code,
+    is_large,
+    may_be_more,
+    plain_numbers,
+    total_length,
+)
+from dlcli.datasets.reading.words import MARKERS, MISSING, boolean_words, is_text_by, spread, trimmed, without
 from dlcli.errors import DataError, Problem
 from dlcli.formatting import counted
-
-# Values looked at first, to spare columns of texts the search for numbers and dates.
-_SAMPLE = 1000
-
-# Mean length from which strings are texts.
-_LONG = 60
 
 # Distinct words of a column among which those that differ in case alone are looked for.
 _CASES = 10_000
@@ -75,17 +78,6 @@ def decide(
     return Columns(tuple(columns)), (*warnings, *doubts_settled(verdicts, columns))
 
 
-def _plain(strings: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return plain numbers as int64 or float64; None if some strings are something else."""
-    for kind in (pa.int64(), pa.float64()):
-        with contextlib.suppress(pa.ArrowInvalid):
-            return pc.cast(strings, kind)
-        if kind == pa.int64() and pc.any(pc.starts_with(strings, "+")).as_py():
-            with contextlib.suppress(pa.ArrowInvalid):  # Arrow's whole numbers have no plus
-                return pc.cast(pc.replace_substring_regex(strings, r"^\+(\d)", r"\1"), kind)
-    return None
-
-
 class _Deciding:
     """Decides on one column."""
 
@@ -96,17 +88,29 @@ class _Deciding:
         self._asked = options.kind_of(name)
         self._base = Column(name, "categorical", missing=options.missing_of(name), trim=options.trim)
         self._dates = DateColumn(self._base, options, place)
+        # The values, the same without blanks and missing words, and whether there were no blanks around them.
+        self._spares: tuple[pa.ChunkedArray, pa.ChunkedArray, bool] | None = None
+        self._names: pa.Array | None = None  # the distinct ones of the latter
 
     def decide(self, values: pa.ChunkedArray) -> Verdict:
         zone = values.type.tz if pa.types.is_timestamp(values.type) else None
         values = without_dictionaries(values)
         if not pa.types.is_string(values.type):
             return self._native(values, zone or "")
-        strings = replace(self._base, kind=self._asked or "numeric").known(values)
         if self._asked in ("categorical", "text"):
             words = replace(self._base, kind=self._asked).known(values)
             warnings = differing_in_case(words, self._name) if self._asked == "categorical" else ()
             return Verdict(replace(self._base, kind=self._asked), words, warnings=tuple(warnings))
+        cells = trimmed(values)
+        if (
+            self._asked is None
+            and self._base.missing is None
+            and (verdict := self._quickly(cells)) is not None
+        ):
+            return verdict
+        strings = without(cells, MISSING if self._base.missing is None else ("", *self._base.missing))
+        if self._base.trim:
+            self._spares = (values, strings, total_length(values) == total_length(cells))
         if self._asked == "boolean":
             return self._boolean(strings)
         if strings.null_count == len(strings):
@@ -116,9 +120,17 @@ class _Deciding:
         is_open = self._asked in (None, "date") and self._options.format_of(self._name) is None
         if is_open and (dates := iso_dates(strings)) is not None:
             return Verdict(replace(self._base, kind="date"), dates)
-        if self._asked is None and self._name not in self._options.times and not _may_be_more(strings):
+        if self._asked is None and self._name not in self._options.times and not may_be_more(strings):
             return self._words(values)
         return self._by_distinct(values, strings)
+
+    def _quickly(self, cells: pa.ChunkedArray) -> Verdict | None:
+        """Decide on plain numbers with gaps that are empty cells, without looking for words; None for others."""
+        strings = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
+        parsed = plain_numbers(strings) if strings.null_count < len(strings) else None
+        if parsed is None or (pa.types.is_floating(parsed.type) and pc.any(pc.is_nan(parsed)).as_py()):
+            return None
+        return self._plain_numbers(strings, strings, parsed)
 
     def _native(self, values: pa.ChunkedArray, zone: str) -> Verdict:
         """Decide on values that have a type in the file; times have been converted from the zone to UTC."""
@@ -134,39 +146,45 @@ class _Deciding:
         if self._asked == "date":
             return self._dates.of_numbers(values)
         if self._asked is None and types.is_integer(kind):
-            if _is_large(values):
+            if is_large(values):
                 return self._words(as_words(values), "its numbers are too long to be exact")
             if (verdict := self._dates.compact(values)) is not None:
                 return verdict
         return Verdict(replace(self._base, kind=self._asked or "numeric"))
 
-    def _plain_numbers(self, strings: pa.ChunkedArray, words: pa.ChunkedArray) -> Verdict | None:
+    def _plain_numbers(
+        self, strings: pa.ChunkedArray, words: pa.ChunkedArray, parsed: pa.ChunkedArray | None = None
+    ) -> Verdict | None:
         """Decide on plain numbers, which Arrow parses fast; None if the strings are something else.
 
         Args:
             strings: the values without those that may denote a missing one.
             words: the values if they are words, such as numbers that are too long.
+            parsed: the numbers, if they have been parsed.
         """
-        parsed = _plain(strings)
-        if parsed is None or pc.any(pc.match_substring(strings, "x", ignore_case=True)).as_py():
+        parsed = plain_numbers(strings) if parsed is None else parsed
+        if parsed is None:
+            return None
+        whole = pa.types.is_integer(parsed.type)
+        zeros = beginning_with_zero(strings) if whole else strings.slice(0, 0)
+        if pc.any(pc.match_substring_regex(zeros, "^0[xX]")).as_py():  # Arrow reads 0x10 as well
             return None
         numeric = replace(self._base, kind="numeric")
-        whole = pa.types.is_integer(parsed.type)
         if self._asked == "numeric":
             # Whether 1.327 is 1327 is still to be decided.
             return Verdict(numeric, parsed) if whole else self._pointed(strings, parsed, numeric)
         if whole:
-            if pc.any(pc.match_substring_regex(strings, r"^[-+]?0\d")).as_py():
+            if pc.any(pc.match_substring_regex(zeros, r"^[-+]?0\d")).as_py():
                 return self._words(words, "01 and 1 differ")
             begins = str(pc.first(strings))[:1]  # spares the other columns of numbers the expression
             if begins == "+" and pc.all(pc.match_substring_regex(strings, _PHONE)).as_py():
                 return self._words(words, "all are as long as telephone numbers and begin with +")
-            if _is_large(parsed):
+            if is_large(parsed):
                 return self._words(words, "its numbers are too long to be exact")
             if (verdict := self._dates.compact(parsed)) is not None:
                 return verdict
             return Verdict(numeric, parsed)
-        if pc.all(pc.match_substring_regex(strings, r"^[-+]?\d+$")).as_py():
+        if all_match(strings, r"^[-+]?\d+$"):
             return self._words(words, "its numbers are too long to be exact")
         return self._pointed(strings, parsed, numeric)
 
@@ -178,7 +196,7 @@ class _Deciding:
                 return Verdict(numeric, parsed, decimal=".")
             if options.decimal == ".":
                 return Verdict(numeric, parsed)
-        distinct = pc.drop_null(pc.unique(strings))
+        distinct = distinct_strings(strings)
         found = find_formats(distinct, options.decimal, options.thousands)
         if not found.formats and options.decimal != ",":  # such as inf, which is reported with its line
             return Verdict(numeric, parsed)
@@ -217,7 +235,7 @@ class _Deciding:
 
     def _by_distinct(self, values: pa.ChunkedArray, strings: pa.ChunkedArray) -> Verdict:
         """Decide on strings that are not plain, by their distinct values without words such as n.a."""
-        distinct = pc.drop_null(pc.unique(strings))
+        distinct = self._names = distinct_strings(strings)
         marks = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(sorted(MARKERS)))
         if self._base.missing is not None:
             marks = pa.array([False] * len(distinct))
@@ -237,9 +255,13 @@ class _Deciding:
             if self._asked == "date" and self._options.format_of(self._name) is None:
                 with contextlib.suppress(pa.ArrowInvalid):
                     return self._dates.of_numbers(pa.chunked_array([pc.cast(rest, pa.float64())]))
-            if self._asked != "date":
+            few = spread(rest)
+            if (
+                self._asked != "date"
+                and find_formats(few, self._options.decimal, self._options.thousands).formats
+            ):
                 found = find_formats(rest, self._options.decimal, self._options.thousands)
-                if found.formats and self._asked is None and _is_code(rest, found):
+                if found.formats and self._asked is None and is_code(rest, found):
                     return self._words(values, "01 and 1 differ")
                 if found.formats and self._asked is None and may_be_marked(rest):
                     return self._words(values, f"all are whole numbers with a - behind, such as {rest[0]}")
@@ -254,7 +276,7 @@ class _Deciding:
         return self._mixed(rest, strings, values)
 
     def _boolean(self, strings: pa.ChunkedArray) -> Verdict:
-        distinct = pc.drop_null(pc.unique(strings))
+        distinct = distinct_strings(strings)
         words = boolean_words(distinct, only_common=False)
         if words is None and len(distinct):
             shown = ", ".join(distinct.to_pylist()[:4])
@@ -270,27 +292,29 @@ class _Deciding:
         self, values: pa.ChunkedArray, because: str = "", warn: pa.ChunkedArray | None = None
     ) -> Verdict:
         """Decide between categories and texts."""
-        words = self._base.known(values)
-        distinct, rows = len(pc.drop_null(pc.unique(words))), len(words) - words.null_count
+        spared = self._spares[1] if self._spares is not None and self._spares[0] is values else None
+        words = self._base.known(values) if spared is None else spared
+        names = self._names if spared is not None and self._names is not None else distinct_strings(words)
+        distinct, rows = len(names), len(words) - words.null_count
         warnings = (
             tuple(odd_values(warn, self._name, self._place, self._dates.likely)) if warn is not None else ()
         )
         if not is_text_by(distinct, rows):
             note = f"words, since {because}" if because else self._merged(values, distinct)
             if not warnings and distinct <= _CASES and self._name not in self._options.parts:
-                warnings = tuple(differing_in_case(words, self._name))
+                warnings = tuple(differing_in_case(names, self._name))
             return Verdict(replace(self._base, note=note), words, warnings=warnings)
-        single = distinct == rows and not pc.any(pc.match_substring_regex(words, r"\s")).as_py()
+        single = distinct == rows and not any(
+            pc.any(pc.match_substring_regex(some, r"\s")).as_py() for some in (spread(words), words)
+        )
         why = "identifier" if single or because else "text"
         return Verdict(replace(self._base, kind="text", role="left out", why=why), words, warnings=warnings)
 
     def _merged(self, values: pa.ChunkedArray, distinct: int) -> str:
         """Return a note if words differ in the white space around them alone."""
-        before = (
-            len(pc.drop_null(pc.unique(replace(self._base, trim=False).known(values))))
-            if self._base.trim
-            else 0
-        )
+        if not self._base.trim or (self._spares is not None and self._spares[2]):
+            return ""
+        before = len(distinct_strings(replace(self._base, trim=False).known(values)))
         return "blanks around words removed" if before > distinct else ""
 
     def _marked(self, strings: pa.ChunkedArray, found: pa.Array) -> str:
@@ -304,8 +328,9 @@ class _Deciding:
         """Refuse values that are not all numbers in one format, or else decide that they are words."""
         if self._asked == "numeric" and (words := boolean_words(distinct, only_common=False)):
             return Verdict(replace(self._base, kind="boolean", words=words, note=f"{words[1]} is 1"))
-        like = is_number_like(distinct)
         asked = self._asked == "numeric"
+        few = spread(distinct)
+        like = is_number_like(distinct if asked or pc.all(is_number_like(few)).as_py() else few)
         if pc.all(like).as_py() and (asked or two_ways(distinct)):
             shown = two_ways(distinct) or distinct.to_pylist()[:2]
             rows = [pc.index(strings, value).as_py() for value in shown]
@@ -322,27 +347,3 @@ class _Deciding:
         return Verdict(
             replace(self._base, kind="numeric", number=found.formats[0] if found.formats else likely)
         )
-
-
-def _may_be_more(strings: pa.ChunkedArray) -> bool:
-    """Return whether some of the first values look like numbers, dates or booleans rather than words."""
-    first = pc.drop_null(strings.slice(0, _SAMPLE))
-    if not len(first):
-        return True
-    if pc.mean(pc.binary_length(first)).as_py() > _LONG:
-        return False
-    digits = pc.match_substring_regex(first, r"\d")
-    others = pc.unique(pc.utf8_lower(first.filter(pc.invert(digits))))
-    # Few other words may be booleans, or denote missing values.
-    return pc.sum(digits).as_py() >= len(first) / 10 or len(others) <= 6
-
-
-def _is_large(numbers: pa.ChunkedArray) -> bool:
-    low, high = (bound.as_py() for bound in pc.min_max(numbers).values())
-    return low is not None and max(-low, high) > EXACT
-
-
-def _is_code(distinct: pa.Array, found: FoundFormats) -> bool:
-    """Return whether some of the values, which are whole numbers without signs, begin with a zero, such as 01."""
-    plain = all(format == PLAIN for format in found.formats)
-    return plain and bool(pc.any(pc.match_substring_regex(distinct, r"^0\d+$")).as_py())

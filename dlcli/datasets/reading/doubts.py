@@ -12,7 +12,11 @@ from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import Place
 from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import is_number_like
+from dlcli.datasets.reading.words import spread
 from dlcli.errors import Problem
+
+# Values of which a smaller share than this one is far from most of them: 6 standard deviations of a share of 0.5.
+_ENOUGH, _FAR = 400, 0.35
 
 # Share of numbers or dates among the values of a column from which its other values are reported.
 _MOSTLY = 0.5
@@ -22,6 +26,8 @@ def odd_values(
     strings: pa.ChunkedArray, name: str, place: Place, likely_dates: Callable[[pa.Array], DateFormat | None]
 ) -> Iterator[Problem]:
     """Yield a warning if most values are numbers or dates, and the others keep the column from being read so."""
+    if _far_from_mostly(spread(strings), likely_dates):
+        return
     encoded = strings.combine_chunks().dictionary_encode()
     number = is_number_like(encoded.dictionary)
     what, kind = "numbers", "number"
@@ -42,6 +48,20 @@ def odd_values(
         f"Correct it; if it denotes a missing value: {pasted('dataset.missing_values', names)}; "
         f"if the column is categorical: {pasted('dataset.types', {name: 'categorical'})}.",
     )
+
+
+def _far_from_mostly(
+    few: pa.ChunkedArray | pa.Array, likely_dates: Callable[[pa.Array], DateFormat | None]
+) -> bool:
+    """Return whether so few of a thousand values are numbers or dates that most of all are neither."""
+    known = pc.drop_null(few)
+    if len(known) < _ENOUGH:
+        return False
+    encoded = known.combine_chunks().dictionary_encode()
+    likely = likely_dates(encoded.dictionary)
+    masks = [is_number_like(encoded.dictionary)]
+    masks += [likely.parse(encoded.dictionary).is_valid()] if likely is not None else []
+    return max(_share(mask, encoded) for mask in masks) < _FAR
 
 
 def differing_in_case(words: pa.ChunkedArray, name: str) -> Iterator[Problem]:

@@ -6,31 +6,74 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 # English months, each with its names in Danish, Dutch, French, German, Italian, Norwegian, Portuguese, Spanish and
-# Swedish. No word is another month in another of these languages. Names that English shares are left out.
+# Swedish, and, by Unicode's CLDR (Babel 2.19), also in the genitive, in Polish, Czech, Slovak, Russian, Ukrainian,
+# Bulgarian, Finnish, Hungarian, Romanian and Turkish. No word is another month in another of these languages. Names
+# that English shares are left out.
 _NAMES = {
-    "January": "januar januari janvier enero gennaio janeiro j\u00e4nner",
-    "February": "februar februari f\u00e9vrier fevrier febrero febbraio fevereiro feber",
-    "March": "m\u00e4rz maerz maart mars marzo mar\u00e7o marco marts",
-    "April": "avril abril aprile",
-    "May": "mai mei mayo maggio maio maj",
-    "June": "juni juin junio giugno junho",
-    "July": "juli juillet julio luglio julho",
-    "August": "augustus ao\u00fbt aout agosto augusti",
-    "September": "septembre septiembre settembre setembro",
-    "October": "oktober octobre octubre ottobre outubro",
-    "November": "novembre noviembre novembro",
-    "December": "dezember december d\u00e9cembre decembre diciembre dicembre dezembro desember",
-    "Jan": "janv ene gen j\u00e4n",
-    "Feb": "f\u00e9vr fevr f\u00e9v fev febr",
-    "Mar": "m\u00e4r mrz mrt",
-    "Apr": "avr abr",
-    "Jun": "giu",
-    "Jul": "juil lug",
-    "Aug": "ao\u00fb aou ago",
-    "Sep": "sept set",
-    "Oct": "okt ott out",
-    "Dec": "dez d\u00e9c dic des",
+    "January": (
+        "januar januari janvier enero gennaio janeiro jänner stycznia styczeń ledna leden januára "
+        "január января январь січня січень януари tammikuuta tammikuu ianuarie ocak"
+    ),
+    "February": (
+        "februar februari février fevrier febrero febbraio fevereiro feber lutego luty února únor "
+        "februára február февраля февраль лютого лютий февруари helmikuuta helmikuu februarie şubat"
+    ),
+    "March": (
+        "märz maerz maart mars marzo março marco marts marca marzec března březen marec марта март "
+        "березня березень maaliskuuta maaliskuu március martie mart"
+    ),
+    "April": (
+        "avril abril aprile kwietnia kwiecień dubna duben apríla apríl апреля апрель квітня квітень "
+        "април huhtikuuta huhtikuu április aprilie nisan"
+    ),
+    "May": (
+        "mai mei mayo maggio maio maj maja května květen kvě mája máj мая май травня травень трав "
+        "toukokuuta toukokuu touko május mayıs"
+    ),
+    "June": (
+        "juni juin junio giugno junho czerwca czerwiec června červen júna jún июня июнь червня "
+        "червень юни kesäkuuta kesäkuu június iunie haziran"
+    ),
+    "July": (
+        "juli juillet julio luglio julho lipca lipiec července červenec júla júl июля июль липня "
+        "липень юли heinäkuuta heinäkuu július iulie temmuz"
+    ),
+    "August": (
+        "augustus août aout agosto augusti sierpnia sierpień srpna srpen augusta августа август "
+        "серпня серпень elokuuta elokuu augusztus ağustos"
+    ),
+    "September": (
+        "septembre septiembre settembre setembro września wrzesień září septembra сентября сентябрь "
+        "вересня вересень септември syyskuuta syyskuu szeptember septembrie eylül"
+    ),
+    "October": (
+        "oktober octobre octubre ottobre outubro października październik října říjen októbra "
+        "október октября октябрь жовтня жовтень октомври lokakuuta lokakuu octombrie ekim"
+    ),
+    "November": (
+        "novembre noviembre novembro listopada listopad listopadu novembra ноября ноябрь листопада "
+        "листопад ноември marraskuuta marraskuu noiembrie kasım"
+    ),
+    "December": (
+        "dezember december décembre decembre diciembre dicembre dezembro desember grudnia grudzień "
+        "prosince prosinec decembra декабря декабрь грудня грудень декември joulukuuta joulukuu "
+        "decembrie aralık"
+    ),
+    "Jan": "janv ene gen jän sty led янв січ яну tammi ian oca",
+    "Feb": "févr fevr fév fev febr lut úno февр лют фев helmi şub",
+    "Mar": "mär mrz mrt bře мар бер maalis márc",
+    "Apr": "avr abr kwi dub апр квіт huhti ápr nis",
+    "Jun": "giu cze čvn июн черв kesä iun haz",
+    "Jul": "juil lug lip čvc июл лип heinä iul tem",
+    "Aug": "aoû aou ago sie srp авг серп elo ağu",
+    "Sep": "sept set wrz zář сент вер сеп syys szept eyl",
+    "Oct": "okt ott out paź říj окт жовт loka eki",
+    "Nov": "lis нояб лист ное marras kas",
+    "Dec": "dez déc dic des gru pro дек груд joulu ara",
 }
+
+# Words that are another month in Croatian, which is left out for that reason.
+_DOUBTFUL = frozenset(("listopad", "listopada", "lis", "lip", "srp"))
 
 _ENGLISH = {word: month for month, words in _NAMES.items() for word in words.split()}
 _ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(_ENGLISH, key=len, reverse=True))})(?:$|[^\pL])"
@@ -38,11 +81,20 @@ _ANY = rf"(?i)(?:^|[^\pL])(?P<name>{'|'.join(sorted(_ENGLISH, key=len, reverse=T
 
 def in_english(values: pa.Array) -> pa.Array:
     """Return strings with the names of months in English, each in full or abbreviated as it was: Juli is July."""
-    if not pc.any(pc.match_substring_regex(values, r"\pL{3}")).as_py():
-        return values
-    found = pc.struct_field(pc.extract_regex(values, _ANY), "name")
-    for name in pc.unique(pc.utf8_lower(found)).to_pylist():
-        if name is not None:
-            pattern = rf"(?i)(^|[^\pL]){name}($|[^\pL])"
-            values = pc.replace_substring_regex(values, pattern, rf"\1{_ENGLISH[name]}\2")
+    for name in _found(values):
+        pattern = rf"(?i)(^|[^\pL]){name}($|[^\pL])"
+        values = pc.replace_substring_regex(values, pattern, rf"\1{_ENGLISH[name]}\2")
     return values
+
+
+def are_doubtful(values: pa.Array) -> bool:
+    """Return whether the only names of months are some that are another month in Croatian."""
+    found = _found(values)
+    return bool(found) and found <= _DOUBTFUL
+
+
+def _found(values: pa.Array) -> set[str]:
+    if not pc.any(pc.match_substring_regex(values, r"\pL{3}")).as_py():
+        return set()
+    found = pc.struct_field(pc.extract_regex(values, _ANY), "name")
+    return set(pc.unique(pc.utf8_lower(found)).to_pylist()) - {None}

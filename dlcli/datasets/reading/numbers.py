@@ -10,6 +10,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dlcli.datasets.reading.words import spread
+
 # Signs that group digits by thousands.
 THOUSANDS = (",", ".", " ", "'")
 
@@ -103,7 +105,7 @@ class FoundFormats(NamedTuple):
 
 def is_plain_point(values: pa.ChunkedArray) -> bool:
     """Return whether plain numbers with points, such as 1.327, have a decimal point for certain, as in 1.32."""
-    return bool(pc.any(pc.match_substring_regex(values, _POINT)).as_py())
+    return any(pc.any(pc.match_substring_regex(some, _POINT)).as_py() for some in (spread(values), values))
 
 
 def is_number_like(values: pa.Array) -> pa.Array:

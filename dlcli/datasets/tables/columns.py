@@ -69,8 +69,16 @@ def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
 
 def as_categories(values: pd.Series) -> np.ndarray:
     """Return category names `(N,)`, which are equal for 1, 1.0 and "1"."""
+    codes, names = coded_categories(values)
+    return names[codes]
+
+
+def coded_categories(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes `(N,)` of category names, and the names."""
     codes, found = pd.factorize(values)
-    return np.array([*(_name(value) for value in found), MISSING], dtype=object)[codes]
+    absent = codes < 0
+    names = [*(_name(value) for value in found), *([MISSING] if absent.any() or not len(found) else [])]
+    return np.where(absent, len(found), codes), np.array(names, dtype=object)
 
 
 def as_dates(values: pd.Series, place: Place) -> pd.Series:

@@ -78,7 +78,7 @@ def read_delimited(
     form = form or find_form(file, options, names)
     place, before = (file.file, file.before) if isinstance(file, Excerpt) else (file, 0)
     blank = 0
-    titles = _title_warnings(place, form.layout)
+    titles = title_warnings(place, form.layout)
     if not form.layout.is_plain:
         file = plain_excerpt(file, form)
         blank = form.layout.skip - form.layout.in_comment
@@ -100,7 +100,7 @@ def read_delimited(
         comments=[row - form.dialect.header for row in comments],
         separator=form.dialect.separator,
         index=[ROW_NAMES] if ROW_NAMES in table.column_names else [],
-        warnings=[*titles, *_comment_warnings(place, comments)],
+        warnings=[*titles, *comment_warnings(place, len(comments))],
     )
 
 
@@ -237,17 +237,19 @@ def _is_empty(column: pa.ChunkedArray) -> bool:
     return all(not text for text in column.unique().to_pylist())
 
 
-def _title_warnings(file: Path, layout: Layout) -> list[Problem]:
+def title_warnings(file: Path, layout: Layout) -> list[Problem]:
+    """Return the warning on lines before the table that are skipped, such as a title."""
     if layout.title is None:
         return []
     lines = counted(layout.skip, "line")
     return [Problem(f"{lines} before the table skipped: {layout.title[:60]}", f"{file}:1")]
 
 
-def _comment_warnings(file: Path, comments: Sequence[int]) -> list[Problem]:
+def comment_warnings(file: Path, comments: int) -> list[Problem]:
+    """Return the warning on this number of lines between the rows that are skipped, since they are comments."""
     if not comments:
         return []
-    return [Problem(f"{counted(len(comments), 'line')} beginning with # skipped", str(file))]
+    return [Problem(f"{counted(comments, 'line')} beginning with # skipped", str(file))]
 
 
 def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:

@@ -71,6 +71,8 @@ def find_layout(lines: Sequence[str], separator: str | None = None) -> Layout:
     rows = [line for line in lines[layout.skip :] if line.strip()]
     if not rows:
         return Layout()
+    if not _marks_cells(lines):  # comments between the rows have fewer cells
+        rows = [line for line in rows if not line.startswith("#")] or rows
     if not comments and (titles := _titles(rows, separator or layout.separator)):
         skip = next(number for number, line in enumerate(lines) if line is rows[titles])
         layout = replace(layout, skip=skip, title=rows[0].strip())
@@ -125,8 +127,7 @@ def _before(lines: Sequence[str]) -> tuple[Layout, list[str]]:
     """Return how many lines come before the table, and those of them that are comments."""
     comments: list[str] = []
     separator = None
-    marked = sum(line.startswith("#") for line in lines)
-    if marked > len(lines) / 2 and marked > 1:  # cells may begin with #
+    if _marks_cells(lines):
         return Layout(), []
     number = 0
     for number, line in enumerate(lines):  # noqa: B007
@@ -137,6 +138,12 @@ def _before(lines: Sequence[str]) -> tuple[Layout, list[str]]:
         elif line.strip():
             break
     return Layout(skip=number, separator=separator), comments
+
+
+def _marks_cells(lines: Sequence[str]) -> bool:
+    """Return whether so many lines begin with # that it is part of cells."""
+    marked = sum(line.startswith("#") for line in lines)
+    return marked > len(lines) / 2 and marked > 1
 
 
 def _header_in(comment: str, rows: Sequence[str], separator: str) -> str | None:

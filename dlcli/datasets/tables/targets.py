@@ -195,10 +195,11 @@ def check_known_classes(targets: Targets, first: int, source: Source, name: str)
 
 def _codes(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return codes `(N,)` and the sorted classes; numbers are sorted numerically."""
-    found = np.sort(values.unique()) if kind_of(values) in ("numeric", "boolean") else None
-    names = as_categories(values)
-    classes = (
-        list(dict.fromkeys(as_categories(pd.Series(found)))) if found is not None else sorted(set(names))
+    found, distinct = pd.factorize(values)
+    names = as_categories(pd.Series(distinct))
+    in_order = (
+        names[np.argsort(distinct)] if kind_of(values) in ("numeric", "boolean") else sorted(set(names))
     )
+    classes = tuple(dict.fromkeys(in_order))
     codes = {name: code for code, name in enumerate(classes)}
-    return np.fromiter((codes[name] for name in names), dtype=np.int64, count=len(names)), tuple(classes)
+    return np.array([codes[name] for name in names], dtype=np.int64)[found], classes

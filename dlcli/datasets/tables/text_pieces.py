@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from dlcli.datasets.tables.compression import Excerpt
-from dlcli.datasets.tables.delimited import find_form, read_delimited
+from dlcli.datasets.tables.delimited import find_form, read_delimited, title_warnings
 from dlcli.datasets.tables.dialect import Dialect
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.lines import text_lines
@@ -52,6 +52,7 @@ def text_pieces(
         before = next(records) if form.dialect.header else []
         skipped += len(before)
         any_rows = False
+        titles = title_warnings(file, form.layout)
         while (batch := list(islice(records, rows))) or not any_rows:
             own = list(chain.from_iterable(batch))
             count = sum(bool(record[0].rstrip(b"\r\n")) for record in batch)
@@ -65,6 +66,7 @@ def text_pieces(
                         f"{file}:{skipped + 1}",
                         "If quotes are ordinary characters, set dataset.quotes=false.",
                     )
+                raw.warnings, titles = tuple(titles), []  # comments are counted by the caller
                 yield Piece(raw, raw.table.select(keep), 0)
             skipped += len(own)
 

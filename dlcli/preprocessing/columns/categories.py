@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from annotated_types import Ge, Lt
@@ -16,8 +17,22 @@ Encoding = Literal["one_hot", "ordinal", "embedding"]
 Rare = Annotated[float, Ge(0), Lt(1)]
 
 
+class Coded(NamedTuple):
+    """A column of categories.
+
+    Attributes:
+        codes: the position of each row's name, `(N,)`.
+        names: the distinct names.
+    """
+
+    codes: np.ndarray
+    names: np.ndarray
+
+
 class Categories(TransformerMixin, BaseEstimator):
-    """Encodes category names `(N, K)` as numbers.
+    """Encodes the names of K columns of categories as numbers.
+
+    A column is given as its codes `(N,)` and its distinct names, since a table has far more rows than names.
 
     Args:
         encoding: `one_hot`: a column of 0 and 1 per category, all 0 for an unseen category; `ordinal`: the position in
@@ -39,10 +54,13 @@ class Categories(TransformerMixin, BaseEstimator):
         self.missing = missing
         self.value = value
 
-    def fit(self, x: np.ndarray, y: object = None) -> Self:
+    def fit(self, x: Sequence[Coded], y: object = None) -> Self:
         """Determine the categories of each column."""
-        self.fills_ = [self._fill(column) for column in x.T]
-        x = self._filled(x)
+        self.fills_ = [self._fill(column) for column in x]
+        # Only the share of a category needs its number of rows.
+        named = self._filled(
+            np.stack([column.names[column.codes] for column in x], axis=1) if self.rare else _names_of(x)
+        )
         self.encoder_ = (
             OneHotEncoder(
                 handle_unknown="infrequent_if_exist",
@@ -54,22 +72,28 @@ class Categories(TransformerMixin, BaseEstimator):
             else OrdinalEncoder(
                 handle_unknown="use_encoded_value", unknown_value=-1, min_frequency=self.rare or None
             )
-        ).fit(x)
+        ).fit(named)
         return self
 
-    def transform(self, x: np.ndarray) -> np.ndarray:
+    def transform(self, x: Sequence[Coded]) -> np.ndarray:
         """Return 0 and 1 `(N, sum of categories)` or ordinals `(N, K)` as float32, or codes `(N, K)` as int64."""
-        encoded = self.encoder_.transform(self._filled(x))
-        if self.encoding == "one_hot":
-            return encoded
-        return (encoded + 1).astype(np.int64 if self.encoding == "embedding" else np.float32)
+        of_names = self.encoder_.transform(self._filled(_names_of(x)))
+        if self.encoding != "one_hot":
+            kind = np.int64 if self.encoding == "embedding" else np.float32
+            of_names = (of_names + 1).astype(kind)
+        widths = [size - 1 for size in self.cardinalities] if self.encoding == "one_hot" else [1] * len(x)
+        encoded = np.empty((len(x[0].codes), of_names.shape[1]), dtype=of_names.dtype)
+        for column, end, width in zip(x, np.cumsum(widths), widths, strict=True):
+            np.take(of_names[:, end - width : end], column.codes, axis=0, out=encoded[:, end - width : end])
+        return encoded
 
-    def _fill(self, column: np.ndarray) -> str:
-        """Return the replacement of missing names in a column `(N,)`."""
+    def _fill(self, column: Coded) -> str:
+        """Return the replacement of missing names in a column."""
         if self.missing != "most_frequent":
             return MISSING if self.missing == "own" else self.value
-        names, rows = np.unique(column[column != MISSING].astype(str), return_counts=True)
-        return str(names[rows.argmax()]) if len(names) else MISSING
+        rows = np.bincount(column.codes, minlength=len(column.names))
+        found = {str(name): count for name, count in zip(column.names, rows, strict=True) if name != MISSING}
+        return min(found, key=lambda name: (-found[name], name), default=MISSING)
 
     def _filled(self, x: np.ndarray) -> np.ndarray:
         if self.missing == "own":
@@ -88,3 +112,15 @@ class Categories(TransformerMixin, BaseEstimator):
         if not self.rare:
             return [None] * len(self.encoder_.categories_)
         return list(self.encoder_.infrequent_categories_)
+
+
+def _names_of(x: Sequence[Coded]) -> np.ndarray:
+    """Return the distinct names of all columns `(most of a column, K)`; shorter columns repeat their first name."""
+    most = max(len(column.names) for column in x)
+    return np.stack(
+        [
+            np.concatenate([column.names, np.repeat(column.names[:1], most - len(column.names))])
+            for column in x
+        ],
+        axis=1,
+    )
