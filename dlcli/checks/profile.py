@@ -87,8 +87,9 @@ def _reading(data: Data, split: Split) -> dict[str, dict[str, Any]]:
     if isinstance(data.x, pd.DataFrame):
         known = {name: data.x[name].notna().to_numpy()[split.train].any() for name in data.x.columns}
         empty = {name: "empty in the training rows" for name, some in known.items() if not some}
-        seen = columns.counted(take(data.x, split.train))
-        unseen = seen.unseen(take(data.x, np.concatenate([split.val, split.test])))
+        words = data.x[[c.name for c in columns if c.kind == "categorical" and c.name in data.x]]
+        seen = columns.counted(take(words, split.train))
+        unseen = seen.unseen(take(words, np.concatenate([split.val, split.test])))
     read = {column.name: column.note for column in columns if column.note and column.role != "left out"}
     return {"left_out": {**columns.left_out(), **empty}, "read": read, "unseen": unseen}
 
@@ -127,6 +128,8 @@ def _useless(x: pd.DataFrame) -> Iterator[Problem]:
 def _sentinels(x: pd.DataFrame) -> Iterator[Problem]:
     """Yield a warning for numbers such as -999 that repeat at the edge of a column, far from all others."""
     for name in x.columns:
+        if kind_of(x[name]) == "date":
+            yield from _far_dates(x[name], str(name))
         if kind_of(x[name]) != "numeric":
             continue
         values = x[name].to_numpy(dtype=np.float64)
@@ -140,6 +143,22 @@ def _sentinels(x: pd.DataFrame) -> Iterator[Problem]:
                     f"column {name}",
                     f"If it denotes a missing value: {missing}.",
                 )
+
+
+def _far_dates(dates: pd.Series, name: str) -> Iterator[Problem]:
+    """Yield a warning for a date such as 9999-12-31 that repeats at the edge of a column, far from all others."""
+    known = dates.dropna()
+    for edge in {known.min(), known.max()} if len(known) else ():
+        others, rows = known[known != edge], int((known == edge).sum())
+        span = others.max() - others.min() if len(others) else None
+        near = min(abs(others.max() - edge), abs(others.min() - edge)) if len(others) else None
+        if rows > 1 and near is not None and near > max(_FAR * span, pd.Timedelta(days=20 * 365)):
+            missing = pasted_for_column("dataset.missing_values", name, [f"{edge:%Y-%m-%d}"])
+            yield Problem(
+                f"{edge:%Y-%m-%d} occurs {rows:,} times, far from all other dates",
+                f"column {name}",
+                f"If it denotes a missing value: {missing}, as it stands in the file.",
+            )
 
 
 def _numbers_rows(values: pd.Series) -> bool:

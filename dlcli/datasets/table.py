@@ -14,7 +14,7 @@ from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
-from dlcli.datasets.tables.columns import kind_of
+from dlcli.datasets.tables.columns import LARGEST, kind_of
 from dlcli.datasets.tables.files import read_raw
 from dlcli.datasets.tables.format_options import (
     AutoOrBool,
@@ -39,9 +39,6 @@ from dlcli.datasets.tables.types_file import given_types
 from dlcli.datasets.untrained import untrained_classes
 from dlcli.errors import DataError
 from dlcli.files.paths import typed
-
-# Larger numbers have no variance, by which they would be scaled: the sum of their squares overflows.
-_LARGEST = 1e150
 
 
 def load(
@@ -195,6 +192,7 @@ def _to_evaluate(
     needed = [column.name for column in known if column.role == "feature"]
     raw.origin.require_all({str(raw.origin.file): [*needed, *targets]})
     source, dropped = drop_missing(raw.read(known), targets, missing_target)
+    _check_finite(source, needed)
     found = make_targets(source, targets, dict(kinds))
     return Data(
         name=source.file.name.partition(".")[0],
@@ -218,7 +216,7 @@ def _check_finite(source: Source, features: Sequence[str]) -> None:
         values = source.frame[name]
         if kind_of(values) == "numeric" and pd.api.types.is_float_dtype(values.dtype):
             numbers = values.to_numpy()
-            wrong = np.abs(numbers) > min(_LARGEST, float(np.finfo(numbers.dtype).max))
+            wrong = np.abs(numbers) > min(LARGEST, float(np.finfo(numbers.dtype).max))
             if wrong.any():
                 row = int(wrong.argmax())
                 infinite = np.isinf(values.iloc[row])

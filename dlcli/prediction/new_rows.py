@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,20 +13,32 @@ from typing import Any
 import pyarrow as pa
 
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.reading.column import Place
 from dlcli.datasets.tables.delimited import comment_warnings
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.pieces import PIECE, read_pieces
 from dlcli.datasets.tables.selection import ColumnSelection, Piece
 from dlcli.errors import DataError, Problem
 
+# The place of a cell in the errors of a preprocessing, which counts rows in memory from 1.
+_ROW = re.compile(r"(?:new data, )?row (\d+), column (.*)", re.DOTALL)
+
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """Rows of a file in the form that a saved model accepts; `labels` has one line per line of their predictions."""
+    """Rows of a file in the form that a saved model accepts.
+
+    Attributes:
+        file: the file.
+        rows: the rows.
+        labels: one line per line of their predictions.
+        place: returns the place of a row and a column in the file; None if that is not known.
+    """
 
     file: Path
     rows: Any
     labels: pa.Table
+    place: Place | None = None
 
 
 def pieces_of(
@@ -57,13 +70,17 @@ def labels_of(files: Sequence[Path], file: Path, **columns: Any) -> pa.Table:
 
 
 @contextmanager
-def placed(file: Path) -> Iterator[None]:
-    """Replace the place "new data" in a preprocessing's errors by the file's name."""
+def placed(file: Path, place: Place | None = None) -> Iterator[None]:
+    """Replace the place of a preprocessing's errors, new data or a row of it, by that in the file."""
     try:
         yield
     except DataError as error:
-        problems = [
-            replace(problem, where=problem.where.replace("new data", str(file), 1) or str(file))
-            for problem in error.problems
-        ]
+        problems = [replace(problem, where=_in_file(file, place, problem.where)) for problem in error.problems]
         raise DataError(problems) from error
+
+
+def _in_file(file: Path, place: Place | None, where: str) -> str:
+    row = _ROW.fullmatch(where)
+    if row is not None and place is not None:
+        return place(int(row[1]) - 1, row[2])
+    return where.replace("new data", str(file), 1) or str(file)

@@ -114,7 +114,7 @@ def predict_rows(
 
     reader = RowReader(opened, model, data.settings)
     for new in reader.read(Given(data.files), report, data.keep):
-        with placed(new.file), model_errors(opened.folder):
+        with placed(new.file, new.place), model_errors(opened.folder):
             predictions = model.predict(new.rows, place, counts, are_read=True)
         _refuse_namesakes(new.labels.column_names, predictions)
         table, found = new.labels, pa.Table.from_pandas(predictions, preserve_index=False)

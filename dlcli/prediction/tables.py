@@ -48,12 +48,12 @@ def read_tables(
         for piece in pieces_of(file, selection, options, report, stream=stream):
             labels = labels_of_piece(files, file, piece)
             if columns is None:
-                frame = piece.raw.decided(ReadingOptions()).frame
+                source = piece.raw.decided(ReadingOptions())
             else:
-                frame = piece.raw.read(known).frame
-                unseen = unseen.add(pd.Series(known.unseen(frame), dtype="int64"), fill_value=0)
-            rows += len(frame)
-            yield NewRows(file, frame, labels)
+                source = piece.raw.read(known)
+                unseen = unseen.add(pd.Series(known.unseen(source.frame), dtype="int64"), fill_value=0)
+            rows += len(source.frame)
+            yield NewRows(file, source.frame, labels, source.place)
     for notice in unseen_notices({str(name): int(count) for name, count in unseen.items()}, rows):
         report(notice)
 

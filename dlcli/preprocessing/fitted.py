@@ -50,15 +50,19 @@ def fit_preprocessing(
     Raises:
         DataError: the preprocessing drops all training rows.
     """
-    rows = split.train
+    rows, x = split.train, None
     if isinstance(preprocessing, DropsRows):
-        kept = preprocessing.kept_rows(take(data.x, rows), data.y[rows])
-        rows = rows[kept] if not kept.all() else rows
+        x = take(data.x, rows)
+        kept = preprocessing.kept_rows(x, data.y[rows])
+        if not kept.all():
+            rows, x = rows[kept], None
         if not len(rows):
             raise DataError(
                 f"all {len(kept):,} training rows would be dropped",
                 "preprocessing",
                 "Fill gaps (preprocessing.missing=median), or clip outliers (preprocessing.outliers=clip).",
             )
-    rows = rows[:at_most]
-    return FittedPreprocessing(preprocessing.fit(take(data.x, rows)), rows)
+    if x is None or (at_most is not None and at_most < len(rows)):
+        rows = rows[:at_most]
+        x = take(data.x, rows)
+    return FittedPreprocessing(preprocessing.fit(x), rows)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.reading.column import Kind, Place
 from dlcli.datasets.tables.columns import as_dates, as_numbers, coded_categories, named
 from dlcli.datasets.tables.source import column_kinds
 from dlcli.errors import DataError
@@ -186,13 +186,27 @@ class Table(BaseEstimator):
         place = _placed_from(first)
         columns = [as_numbers(x[name], place) for name in self.numeric_] + self._dates_of(x, first)
         numbers = np.stack(columns, axis=1) if columns else np.empty((len(x), 0))
-        scaled = self.numbers_.transform(numbers)
+        with np.errstate(over="ignore"):
+            scaled = self.numbers_.transform(numbers)
+        self._check_scaled(scaled, numbers, place)
         if not self.categories_:
             return {"x": scaled}
         encoded = self.encoder_.transform(self._names_of(x))
         if self.categorical == "embedding":
             return {"x": scaled, "x_cat": encoded}
         return {"x": np.concatenate([scaled, encoded], axis=1)}
+
+    def _check_scaled(self, scaled: np.ndarray, numbers: np.ndarray, place: Place) -> None:
+        """Raise an error for a number that is infinite when it is scaled."""
+        wrong = np.argwhere(~np.isfinite(scaled))
+        if len(wrong):
+            row, column = map(int, wrong[0])
+            name = self.numeric_[column] if column < len(self.numeric_) else ""
+            raise DataError(
+                f"{numbers[row, column]:g} is too far from the training rows to be scaled",
+                place(row, name),
+                "Correct it, or leave the cell empty if there is no value.",
+            )
 
     def _dates_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
         place = _placed_from(first)

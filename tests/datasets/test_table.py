@@ -383,3 +383,11 @@ def test_written_tables_are_read_unchanged(numbers: list[tuple], separator: str)
 def test_real_files(file: str, target: str, kind: str, rows: int, columns: int, shared_data: Path) -> None:
     data = load(str(shared_data / "tabular" / file), target)
     assert (data.target_kind, data.x.shape) == (kind, (rows, columns))
+
+
+def test_targets_with_infinite_squares_are_refused_with_their_line() -> None:
+    Path("t.csv").write_text("x,y\n" + "".join(f"{n},{n}.5\n" for n in range(30)) + "30,1e39\n")
+    with pytest.raises(DataError) as caught:
+        load("t.csv", "y")
+    assert caught.value.problems[0].where == "t.csv:32, column y"
+    assert "the target 1e+39 is too large" in caught.value.problems[0].message

@@ -82,6 +82,16 @@ def test_single_rows_that_are_piped_in_are_read_as_all_of_them(runs: Path, expec
         assert found[0]["p(cat)"] == pytest.approx(expected["p(cat)"][number], rel=1e-5)
 
 
+@pytest.mark.parametrize("value", ["inf", "1e300", "1e40"])
+def test_numbers_that_cannot_be_scaled_are_refused_with_their_line(value: str, runs: Path) -> None:
+    rows = pd.read_csv("new.csv", dtype=str)
+    rows.loc[7, "size"] = value
+    rows.to_csv("new.csv", index=False)
+    done = predict(runs, "new.csv")
+    assert done.exit_code == 2
+    assert "new.csv:9, column size" in done.stderr
+
+
 def test_skipped_lines_of_new_files_are_told(runs: Path, expected: pd.DataFrame) -> None:
     head, *lines = Path("new.csv").read_text().splitlines()
     Path("new.csv").write_text("\n".join(["Pets of 2024", head, *lines[:7], "# checked", *lines[7:]]))

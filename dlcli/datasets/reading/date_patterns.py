@@ -14,6 +14,7 @@ _YEAR_FIRST = r"^\d\d([-/.])\d\d([-/.])\d\d\b"
 FIRST, LAST = 19000101, 21001231
 
 _WEEK = r"^\d{4}-?W\d{2}(-?[1-7])?$"
+_BASIC = r"\d{8}T\d{6}(Z|[+-]\d{2}:?\d{2})?"
 _CLOCK = re.compile(
     r"(?P<date>.*?)(?:(?P<gap>[ T]+|:)(?P<clock>\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?)"
     r"(?P<blank>\s?)(?P<half>[AaPp]\.?[Mm]\.?)?(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?(?P<year> \d{4})?)?"
@@ -34,6 +35,8 @@ def pattern_of(example: str, order: Order, *, padded: bool) -> str | None:
         dash = "-" if "-W" in example else ""
         day = re.fullmatch(r".*W\d{2}(-?)[1-7]", example)
         return f"%G{dash}W%V{day[1]}%u" if day else f"%G{dash}W%V"
+    if re.fullmatch(_BASIC, example):
+        return "%Y%m%dT%H%M%S" + ("%z" if len(example) > 15 else "")
     parts = _CLOCK.fullmatch(example)
     if parts is None:
         return None

@@ -28,12 +28,12 @@ _BOUND = 4_102_444_800
 
 _TIME = pa.timestamp("us")
 
-_ISO = r"^\d{4}([-/]\d{1,2}){2}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)? ?(Z|[+-]\d{2}:?\d{2})?)?$"
+_ISO = r"^\d{4}([-/]\d{1,2}){2}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)? ?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 _QUARTER = (
     r"^(?:(?P<a>\d{4})[-/ ]?[qQ](?P<b>[1-4])|[qQ](?P<c>[1-4])[-/ ]?(?P<d>\d{4})"
     r"|(?P<e>[1-4])[qQ][-/ ]?(?P<f>\d{4}))$"
 )
-_ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})(?: \d{4})?$"
+_ZONE = r"(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)(?: \d{4})?$"
 
 # Years that a column spans from which years of two digits in front are doubted.
 _WIDE = 25
@@ -262,6 +262,7 @@ def _usual(values: pa.Array) -> pa.Array:
     values = pc.replace_substring_regex(values, r"(:\d{2}),(\d)", r"\1.\2")
     values = pc.replace_substring_regex(values, r"(?i)\bsept\b", "Sep")
     values = pc.replace_substring_regex(values, r"(?i)\b([ap])\.m\.?", r"\1m")
+    values = pc.replace_substring_regex(values, r"(:\d{2}(?:\.\d+)? ?)([-+]\d{2})$", r"\1\2:00")
     return pc.replace_substring_regex(values, r"(?i)(\d ?)(UTC|GMT)( \d{4})?$", r"\1Z\3")
 
 
@@ -271,7 +272,7 @@ def _zone(values: pa.Array) -> str:
     if zones <= {None}:
         return ""
     named = {"UTC" if zone in ("Z", "UTC", "GMT", "+00:00", "+0000") else zone for zone in zones}
-    (first, *others) = named
+    (first, *others) = {f"{zone}:00" if zone and re.fullmatch(r"[-+]\d\d", zone) else zone for zone in named}
     if others or first is None:
         return "mixed"
     return first if first == "UTC" or ":" in first else f"{first[:3]}:{first[3:]}"

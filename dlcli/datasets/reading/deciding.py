@@ -18,6 +18,7 @@ from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, iso_dates
 from dlcli.datasets.reading.doubts import differing_in_case, odd_values, two_ways
+from dlcli.datasets.reading.lookalikes import exponents
 from dlcli.datasets.reading.numbers import (
     FoundFormats,
     NumberFormat,
@@ -193,7 +194,7 @@ class _Deciding:
         options = self._options
         if options.decimal != "," and (options.thousands != "." or is_plain_point(strings)):
             if is_plain_point(strings):
-                return Verdict(numeric, parsed, decimal=".")
+                return Verdict(numeric, parsed, decimal=".", warnings=tuple(exponents(strings, self._name)))
             if options.decimal == ".":
                 return Verdict(numeric, parsed)
         distinct = distinct_strings(strings)

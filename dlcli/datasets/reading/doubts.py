@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from dlcli.config.pasted import pasted
 from dlcli.datasets.reading.column import Place
 from dlcli.datasets.reading.dates import DateFormat
+from dlcli.datasets.reading.lookalikes import lookalikes
 from dlcli.datasets.reading.numbers import is_number_like
 from dlcli.datasets.reading.words import spread
 from dlcli.errors import Problem
@@ -25,8 +26,12 @@ _MOSTLY = 0.5
 def odd_values(
     strings: pa.ChunkedArray, name: str, place: Place, likely_dates: Callable[[pa.Array], DateFormat | None]
 ) -> Iterator[Problem]:
-    """Yield a warning if most values are numbers or dates, and the others keep the column from being read so."""
+    """Yield a warning if most values are numbers or dates, and the others keep the column from being read so.
+
+    The same holds for values that look like numbers, dates or durations, but are written in an unknown way.
+    """
     if _far_from_mostly(spread(strings), likely_dates):
+        yield from lookalikes(spread(pc.drop_null(pc.unique(strings))), name)
         return
     encoded = strings.combine_chunks().dictionary_encode()
     number = is_number_like(encoded.dictionary)
@@ -36,6 +41,7 @@ def odd_values(
         number, what, kind = likely.parse(encoded.dictionary).is_valid(), "dates", "date"
         share = _share(number, encoded)
     if not _MOSTLY <= share < 1:
+        yield from lookalikes(encoded.dictionary, name)
         return
     odd = pc.fill_null(pc.invert(number).take(encoded.indices), False)
     row, count = pc.index(odd, True).as_py(), pc.sum(odd).as_py()
@@ -68,14 +74,26 @@ def differing_in_case(words: pa.ChunkedArray, name: str) -> Iterator[Problem]:
     """Yield a warning if some words differ in case alone."""
     distinct = pc.drop_null(pc.unique(words))
     lower = pc.utf8_lower(distinct)
-    if len(pc.unique(lower)) < len(distinct):
+    # Blanks and accents that look the same, and characters that take no room.
+    alike = pc.replace_substring_regex(pc.utf8_normalize(lower, "NFKC"), "[\u200b-\u200d\ufeff\u00ad]", "")
+    alike = pc.replace_substring_regex(alike, r"[\s\x{a0}]+", " ")
+    if len(pc.unique(alike)) < len(distinct):
         spelt: dict[str, list[str]] = {}
-        for word, same in zip(distinct.to_pylist(), lower.to_pylist(), strict=True):
+        for word, same in zip(distinct.to_pylist(), alike.to_pylist(), strict=True):
             spelt.setdefault(same, []).append(word)
-        pairs = [f"{' and '.join(map(repr, some))}" for some in spelt.values() if len(some) > 1]
+        what = (
+            "in case"
+            if len(pc.unique(alike)) == len(pc.unique(lower))
+            else "in case, blanks or invisible characters"
+        )
+        pairs = [
+            f"{' and '.join(map(ascii if what != 'in case' else repr, some))}"
+            for some in spelt.values()
+            if len(some) > 1
+        ]
         more = f", and {len(pairs) - 1:,} more like them" if len(pairs) > 1 else ""
         yield Problem(
-            f"{pairs[0]} differ in case alone{more}",
+            f"{pairs[0]} differ {what} alone{more}",
             f"column {name}",
             "They are different categories or classes: write them in one way if they mean the same.",
         )

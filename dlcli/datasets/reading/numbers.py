@@ -157,6 +157,10 @@ def find_formats(values: pa.Array, decimal: str | None = None, thousands: str | 
         and (thousands is None or group == thousands or (not group and thousands not in present))
         and pc.all(pc.match_substring_regex(parts.digits, _digits(point, group))).as_py()
     ]
+    if len(formats) > 1:  # no one writes 5,000e6 for 5000e6
+        powers = parts.digits.filter(pc.not_equal(parts.power, ""))
+        grouped = {sign for sign in present if pc.any(pc.match_substring(powers, sign)).as_py()}
+        formats = [format for format in formats if format.thousands not in grouped] or formats
     bare = not pc.all(pc.match_substring_regex(parts.digits, r"[.,' ]")).as_py()
     certain = len(formats) == 1 and formats[0].decimal in present
     return FoundFormats(tuple(dict.fromkeys(formats)), certain, bare)

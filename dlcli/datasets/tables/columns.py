@@ -16,6 +16,9 @@ from dlcli.datasets.reading.dates import DateFormat, find_dates, same_dates
 from dlcli.datasets.reading.words import is_text_by
 from dlcli.errors import DataError
 
+# Larger numbers have no variance, by which they would be scaled: the sum of their squares overflows.
+LARGEST = 1e150
+
 # Category of missing values.
 MISSING = "(missing)"
 
@@ -53,7 +56,7 @@ def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
     """Return floats `(N,)` with NaN for missing values; `hint` is that of the errors.
 
     Raises:
-        DataError: a value is not a number, or infinite.
+        DataError: a value is not a number, infinite or too large.
     """
     if kind_of(values) in ("numeric", "boolean"):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -64,6 +67,10 @@ def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
         _raise_if(values, wrong, "is not a number", place, hint or correct)
     empty = "Leave the cell empty if there is no value."
     _raise_if(values, np.isinf(numbers), "is infinite", place, hint or empty)
+    too_large = "Correct it, or give the column a larger unit."
+    with np.errstate(invalid="ignore"):
+        wrong = np.abs(numbers) > LARGEST
+    _raise_if(values, wrong, "is too large: its square is infinite", place, hint or too_large)
     return numbers
 
 

@@ -33,6 +33,13 @@ _OF_NAMES = ("idna", "punycode")
 # Block size in bytes; larger blocks are used for a longer row.
 _BLOCK = 1 << 20
 
+# First bytes of formats that are no text.
+_OTHERS = {
+    b"\x1f\x8b": "compressed with gzip", b"PK\x03\x04": "a zip archive or an Excel file", b"PAR1": "a Parquet file",
+    b"\xfd7zX": "compressed with xz", b"\x28\xb5\x2f\xfd": "compressed with zstd", b"BZh": "compressed with bz2",
+    b"%PDF": "a PDF document",
+}  # fmt: skip
+
 # Part of Arrow's message about a row that is longer than a block.
 _ROW_TOO_LONG = "straddles two block boundaries"
 
@@ -90,6 +97,7 @@ def read_delimited(
         _check_utf8(file)
     comments: list[int] = []
     table = _read(file, form, comments)
+    first = str(table.column(0)[0]).strip() if form.dialect.header and len(table) else "named"
     table = table.rename_columns(_names(table, form.dialect.header)).slice(form.dialect.header)
     if form.drops_last and table.num_columns > 1 and _is_empty(table.column(table.num_columns - 1)):
         table = table.remove_column(table.num_columns - 1)
@@ -101,6 +109,7 @@ def read_delimited(
         separator=form.dialect.separator,
         index=[ROW_NAMES] if ROW_NAMES in table.column_names else [],
         warnings=[*titles, *comment_warnings(place, len(comments))],
+        unnamed=not first or first == "Unnamed: 0",
     )
 
 
@@ -257,6 +266,11 @@ def _first_lines(file: Path | Excerpt, encoding: str) -> list[str]:
         start = stream.read(4)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") and not encoding.lower().startswith("utf-16"):
         raise DataError("is written in UTF-16", str(file), "Give dataset.encoding=utf-16.")
+    for begins, what in _OTHERS.items():
+        if start.startswith(begins):
+            raise DataError(
+                f"is {what}, not text", str(file), "Give the file its usual suffix, such as .csv.gz."
+            )
     if b"\x00" in start and "16" not in encoding and "32" not in encoding:
         raise DataError(
             "is not text", str(file), "If the table has another format, use its suffix (.parquet, .xlsx)."

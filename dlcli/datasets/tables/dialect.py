@@ -36,7 +36,9 @@ class Dialect:
 
     def first_row(self, lines: Sequence[str]) -> list[str]:
         """Return the cells of the first row, including surrounding blanks."""
-        rows = split_rows(lines[:1], self.separator) if self.quotes else [lines[0].split(self.separator)]
+        spans = self.quotes and lines[0].count('"') % 2 == 1  # a quoted cell may span several lines
+        own = [line.rstrip("\r\n") + "\n" for line in lines] if spans else lines[:1]
+        rows = split_rows(own, self.separator) if self.quotes else [lines[0].split(self.separator)]
         return rows[0] if rows else []
 
 
@@ -50,7 +52,7 @@ def sniff(
 
     The separator is the one for which the largest share of the lines has the same number of columns, and of these the
     one with the most columns. The first line is a header if it has one of the `names` that settings use; otherwise, if
-    none of its cells is a number or a date, or occurs again in its column.
+    none of its cells is a number or a date, or occurs again in its column while no other column has numbers below it.
     """
     separator = separator or widest_separator(lines)
     rows = split_rows(lines, separator)
@@ -58,7 +60,11 @@ def sniff(
         first = [cell.strip() for cell in rows[0]] if rows else []
         values = any(NUMBER.fullmatch(cell) or _DATE.fullmatch(cell) for cell in first)
         named = bool(set(names) & set(first))
-        header = named or (any(first) and not values and not _is_repeated(first, rows[1:]))
+        header = named or (
+            any(first)
+            and not values
+            and (not _is_repeated(first, rows[1:]) or _is_above_numbers(first, rows[1:]))
+        )
     return Dialect(separator, header)
 
 
@@ -80,6 +86,16 @@ def _is_repeated(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Return whether a cell of the first row occurs in the same column of a later row."""
     return any(
         cell and cell == later.strip() for row in rows for cell, later in zip(first, row, strict=False)
+    )
+
+
+def _is_above_numbers(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether a column has several values, all of them numbers or dates, below a word."""
+    return any(
+        any(map(str.isalpha, cell))
+        and len(below := [row[place].strip() for row in rows if len(row) > place]) > 2
+        and all(NUMBER.fullmatch(value) or _DATE.fullmatch(value) for value in below)
+        for place, cell in enumerate(first)
     )
 
 

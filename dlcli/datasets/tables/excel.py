@@ -71,7 +71,7 @@ def read_excel(file: Path, sheet: str | None = None) -> RawTable:
         what = "the first" if shown[0] == names[0] else "the first that is not hidden"
         message = f"has {counted(len(names) - 1, 'more sheet')}; {what} is read: {shown[0]}"
         warnings = [Problem(message, str(file), f"Name the one to read: {pasted('dataset.sheet', other)}.")]
-    return RawTable.of(table, file, 2, warnings=warnings)
+    return RawTable.of(table, file, 2, warnings=warnings, unnamed=table.column_names[:1] == ["Unnamed: 0"])
 
 
 def _hours(duration: timedelta | time | None) -> str | None:

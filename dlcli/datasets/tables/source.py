@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint
@@ -199,8 +200,11 @@ class RawTable:
         separator: str = ",",
         index: Sequence[str] = (),
         warnings: Sequence[Problem] = (),
+        unnamed: bool = False,
     ) -> RawTable:
         """Return the cells of a file, after checking that there are any and that the names of columns are unique.
+
+        `unnamed` says that the first column has no name: pandas writes the numbers of rows so.
 
         Raises:
             DataError: the table has no rows, or column names are duplicate.
@@ -209,10 +213,11 @@ class RawTable:
         if not names or not len(table):
             raise DataError("has no rows", str(file), "Give at least one row below the column names.")
         check_unique_names(names, file)
+        numbers = row_numbers(table) if unnamed else []
         origin = Source(
             pd.DataFrame(columns=names), file, first, None, unsupported or {}, skipped, tuple(comments)
         )
-        return cls(table, origin, separator, tuple(index), tuple(warnings))
+        return cls(table, origin, separator, (*index, *numbers), tuple(warnings))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -258,6 +263,18 @@ class RawTable:
         taken = self.table.select(names)
         self.table = self.table.schema.empty_table()
         return taken
+
+
+def row_numbers(table: pa.Table) -> list[str]:
+    """Return the name of the first column if it counts the rows from 0 or 1."""
+    values = table.column(0)
+    try:
+        numbers = values if pa.types.is_integer(values.type) else pc.cast(values, pa.int64())
+    except pa.ArrowInvalid:
+        return []
+    found = pc.fill_null(numbers, -1).to_numpy()
+    counts = found[0] in (0, 1) and len(found) > 1 and bool((found == np.arange(len(found)) + found[0]).all())
+    return [table.column_names[0]] if counts else []
 
 
 def column_kinds(frame: pd.DataFrame) -> dict[str, Kind]:

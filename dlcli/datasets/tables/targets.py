@@ -24,6 +24,9 @@ MissingTarget = Literal["error", "drop"]
 # Whole numbers with at most this many distinct values are treated as classes, such as grades or codes.
 _FEW = 20
 
+# Larger numbers have squares whose sum over many rows exceeds single precision, in which metrics are computed.
+_LARGEST = 1e15
+
 # Shares of numbers among strings from which the others are mistakes: always, or if there are many different numbers.
 _MOSTLY, _MANY = 0.9, 0.5
 
@@ -90,7 +93,7 @@ def make_targets(source: Source, columns: Sequence[str], kinds: dict[str, str]) 
             )
     if len(columns) == 1:
         return _single(source, columns[0], kinds.get(columns[0]))
-    numbers = np.stack([as_numbers(source.frame[name], source.place) for name in columns], axis=1)
+    numbers = np.stack([_numbers(source, name) for name in columns], axis=1)
     numeric = evaluation_targets() == "numeric" or any(kinds.get(name) == "numeric" for name in columns)
     if np.isin(numbers, (0, 1)).all() and not numeric:
         return Targets(
@@ -104,7 +107,7 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
     expected = evaluation_targets()
     kind = expected if expected in ("categorical", "numeric") else given or _kind(values)
     if kind == "numeric":
-        numbers = as_numbers(values, source.place)
+        numbers = _numbers(source, name)
         if not expected and (numbers == numbers[0]).all():
             raise DataError(
                 f"all rows have the same target, {numbers[0]:g}",
@@ -141,6 +144,20 @@ def _single(source: Source, name: str, given: str | None) -> Targets:
         f"for regression set {pasted('dataset.types', {name: 'numeric'})}"
     )
     return Targets(y, classes=classes, note=note if whole and len(classes) > 2 else "")
+
+
+def _numbers(source: Source, name: str) -> np.ndarray:
+    """Return targets as floats; those whose squared errors would be infinite in single precision are refused."""
+    numbers = as_numbers(source.frame[name], source.place)
+    wrong = np.abs(numbers) > _LARGEST
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"the target {numbers[row]:g} is too large: metrics would be infinite",
+            source.place(row, name),
+            "Correct it, or give the targets a larger unit.",
+        )
+    return numbers
 
 
 def _kind(values: pd.Series) -> str:

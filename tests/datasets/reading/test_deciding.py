@@ -303,3 +303,37 @@ def test_times_of_which_some_lack_the_zone_are_told() -> None:
 def test_the_case_of_parts_does_not_matter() -> None:
     assert decided({"part": ["Train", "train"]}, parts=["part"])[1] == ()
     assert len(decided({"part": ["Train", "train"]})[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([f"{number}.5M" for number in range(20)], "'0.5M' and values like it look like numbers"),
+        ([f">{number}" for number in range(20)], "'>0' and values like it look like numbers"),
+        ([f"{30 + number}:07" for number in range(20)], "'30:07' and values like it look like durations"),
+        ([f"Jan-{number:02}" for number in range(20)], "'Jan-00' and values like it look like dates"),
+        (
+            [f"{number + 1:02}.01.2024 10:00 Uhr" for number in range(20)],
+            "look like dates, but are read as words",
+        ),
+        (
+            [f"{number}.5{' kg' * (number % 2)}" for number in range(20)],
+            "in several ways, such as '0.5' and '1.5 kg'",
+        ),
+        ([f"{number}E5" for number in range(10, 30)], "10E5 is read as the number 1e+06"),
+        (["new york", "new\u00a0york"] * 10, "blanks or invisible characters alone"),
+    ],
+    ids=[
+        "suffixes",
+        "censored",
+        "durations",
+        "months",
+        "words behind dates",
+        "units missing",
+        "codes",
+        "blanks",
+    ],
+)
+def test_values_that_look_like_something_else_are_told(values: list[str], told: str) -> None:
+    _, warnings, _ = decided({"a": values})
+    assert told in " ".join(problem.message for problem in warnings)

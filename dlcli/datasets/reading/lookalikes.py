@@ -1,0 +1,89 @@
+"""Words of a column that look like what they are not read as: dates, durations or numbers in an unknown format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dlcli.config.pasted import pasted, pasted_for_column
+from dlcli.datasets.reading.numbers import is_number_like
+from dlcli.datasets.reading.words import spread
+from dlcli.errors import Problem
+
+# Share of the distinct words that look alike, and how many of them there must be: few may well be categories.
+_MOSTLY, _SOME = 0.9, 10
+
+_MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_DATE = (
+    r"(?:^|[^\d.])(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.] ?\d{1,2}[-/.] ?\d{4}|\d{1,2}/\d{1,2}/\d\d)"
+    r"(?:[^\d.]|$)"
+    r"|^\d{4}\x{5e74}\d{1,2}\x{6708}|^\d{4}\x{b144} ?\d{1,2}\x{c6d4}"
+)
+_MONTH_AND_YEAR = rf"(?i)^(?:{_MONTH})[a-z]*[-' ]\d\d$"
+_DURATION = r"^\d+:\d\d(?::\d\d)?$"
+_NUMBER = (
+    r"^(?:[<>=~\x{2248}\x{2264}\x{2265}']{1,2} ?)[-+]?\d[\d.,]*$|^[-+]?\d[\d.,]*[kKMB]$|^0[xX][0-9a-fA-F]+$"
+    r"|^\d{1,3}(?:_\d{3})+$|^=\"[\d.,]+\"$|^[-+]?\d+[.,]\d+ ?[^\d\s.,]{1,6}$"
+)
+
+
+def lookalikes(distinct: pa.Array, name: str) -> Iterator[Problem]:
+    """Yield a warning if most words of a column look like dates, durations or numbers, but are read as words."""
+    few = spread(distinct)
+    if len(few) < _SOME:
+        return
+    where = f"column {name}"
+    if _share(is_number_like(few)) == 1:
+        units = pc.unique(pc.replace_substring_regex(few, r"[\d.,]+", "1")).to_pylist()
+        shown = [
+            few.filter(pc.equal(pc.replace_substring_regex(few, r"[\d.,]+", "1"), unit))[0]
+            for unit in units[:2]
+        ]
+        yield Problem(
+            f"numbers are written in several ways, such as {' and '.join(repr(str(word)) for word in shown)}, and "
+            "are read as words",
+            where,
+            "Write all in one way.",
+        )
+    elif _matches(few, _DATE) or _matches(few, _MONTH_AND_YEAR):
+        pattern = "%b-%y" if _matches(few, _MONTH_AND_YEAR) else "%d.%m.%Y %H:%M"
+        yield Problem(
+            f"{str(few[0])!r} and values like it look like dates, but are read as words",
+            where,
+            f"Give their format, such as {pasted_for_column('dataset.date_format', name, pattern)}.",
+        )
+    elif _matches(few, _DURATION):
+        yield Problem(
+            f"{str(few[0])!r} and values like it look like durations, but are read as words",
+            where,
+            "Write them as numbers, such as of seconds.",
+        )
+    elif _matches(few, _NUMBER):
+        yield Problem(
+            f"{str(few[0])!r} and values like it look like numbers, but are read as words",
+            where,
+            "Write them as plain numbers; a unit must follow all of them. If they are categories: "
+            f"{pasted('dataset.types', {name: 'categorical'})}.",
+        )
+
+
+def exponents(strings: pa.ChunkedArray, name: str) -> Iterator[Problem]:
+    """Yield a warning if all numbers are whole ones with an exponent, such as 12E5, which may be codes."""
+    codes = r"^\d+[eE]\d+$"
+    if all(pc.all(pc.match_substring_regex(some, codes)).as_py() for some in (spread(strings), strings)):
+        first = pc.first(pc.drop_null(strings)).as_py()
+        yield Problem(
+            f"{first} is read as the number {float(first):g}",
+            f"column {name}",
+            f"If it is a code: {pasted('dataset.types', {name: 'categorical'})}.",
+        )
+
+
+def _matches(words: pa.Array, expression: str) -> bool:
+    return _share(pc.match_substring_regex(words, expression)) >= _MOSTLY
+
+
+def _share(mask: pa.Array) -> float:
+    return float(pc.mean(pc.cast(mask, pa.int8())).as_py() or 0.0)
