@@ -1,0 +1,85 @@
+"""Tables as users report them: indexes without a name, headers over several lines, files with a wrong suffix."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlcli.checks.profile import find_warnings
+from dlcli.datasets.data import Data
+from dlcli.datasets.table import load
+from dlcli.datasets.tables.pieces import read_pieces
+from dlcli.datasets.tables.selection import ColumnSelection
+from dlcli.errors import DataError
+from dlcli.splits.split import Split
+
+ROWS = 30
+
+
+def rows() -> pd.DataFrame:
+    return pd.DataFrame({"x": np.arange(ROWS) * 1.5, "y": np.arange(ROWS) * 2.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [("c0", rows()), ("Unnamed: 0", rows().rename_axis("Unnamed: 0"))],
+    ids=["without a name", "written again"],
+)
+def test_numbers_of_rows_without_a_name_are_an_index(name: str, frame: pd.DataFrame) -> None:
+    frame.to_csv("t.csv")
+    data = load("t.csv", "y")
+    assert list(data.x) == ["x"]
+    assert data.columns is not None
+    assert data.columns[name].why == "index"
+    assert list(load("t.csv", "y", types={name: "numeric"}).x) == [name, "x"]
+
+
+def test_a_first_column_without_a_name_that_counts_no_rows_is_a_feature() -> None:
+    rows().set_index(pd.Index(np.arange(ROWS) * 2)).to_csv("t.csv")
+    assert list(load("t.csv", "y").x) == ["c0", "x"]
+
+
+def test_a_header_may_span_lines_in_new_rows_too() -> None:
+    rows().rename(columns={"x": "x\n(m)"}).to_csv("t.csv", index=False)
+    (name,) = load("t.csv", "y").x
+    (piece,) = read_pieces(Path("t.csv"), ColumnSelection([name]))
+    assert piece.raw.names == ["x\n(m)", "y"]
+
+
+def test_a_column_called_like_one_of_its_values_costs_no_header() -> None:
+    rows().assign(yes=["yes", "no"] * (ROWS // 2)).to_csv("t.csv", index=False)
+    (piece,) = read_pieces(Path("t.csv"), ColumnSelection(others=True))
+    assert piece.raw.names == ["x", "y", "yes"]
+
+
+def test_a_compressed_file_with_the_name_of_a_text_is_named() -> None:
+    Path("t.csv").write_bytes(gzip.compress(rows().to_csv(index=False).encode()))
+    with pytest.raises(DataError, match="is compressed with gzip, not text"):
+        load("t.csv", "y")
+
+
+def test_a_decimal_comma_before_an_exponent_separates_no_thousands() -> None:
+    rows().assign(x=[f"{number % 9 + 1},{number:03}E+06" for number in range(ROWS)]).to_csv(
+        "t.csv", index=False
+    )
+    assert load("t.csv", "y").x["x"].iloc[1] == 2.001e6
+
+
+def test_dates_far_from_all_others_that_repeat_are_told() -> None:
+    days = (
+        pd.date_range("2024-01-01", periods=ROWS)
+        .strftime("%Y-%m-%d")
+        .where(np.arange(ROWS) % 5 > 0, "9999-12-31")
+    )
+    rows().assign(day=days).to_csv("t.csv", index=False)
+    data: Data = load("t.csv", "y")
+    split = Split(np.arange(20), np.arange(20, 25), np.arange(25, ROWS))
+    told = [
+        problem for problem in find_warnings(data, [split]) if "far from all other dates" in problem.message
+    ]
+    assert [problem.where for problem in told] == ["column day"]
+    assert "9999-12-31" in told[0].hint
