@@ -29,6 +29,9 @@ _ROWS = 100_000
 _SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0}
 _FAR = 3.0
 
+# Days that a date is at least apart from all others to be one that denotes a missing value.
+_DAYS = 20 * 365
+
 # Ratio of the most to the least frequent class above which a target counts as heavily imbalanced.
 _IMBALANCED = 20
 
@@ -150,9 +153,10 @@ def _far_dates(dates: pd.Series, name: str) -> Iterator[Problem]:
     known = dates.dropna()
     for edge in {known.min(), known.max()} if len(known) else ():
         others, rows = known[known != edge], int((known == edge).sum())
-        span = others.max() - others.min() if len(others) else None
-        near = min(abs(others.max() - edge), abs(others.min() - edge)) if len(others) else None
-        if rows > 1 and near is not None and near > max(_FAR * span, pd.Timedelta(days=20 * 365)):
+        if rows < 2 or not len(others):
+            continue
+        first, last = others.min(), others.max()
+        if min(abs(first - edge), abs(last - edge)) > max(_FAR * (last - first), pd.Timedelta(days=_DAYS)):
             missing = pasted_for_column("dataset.missing_values", name, [f"{edge:%Y-%m-%d}"])
             yield Problem(
                 f"{edge:%Y-%m-%d} occurs {rows:,} times, far from all other dates",
