@@ -75,7 +75,9 @@ def placed(file: Path, place: Place | None = None) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        problems = [replace(problem, where=_in_file(file, place, problem.where)) for problem in error.problems]
+        problems = [
+            replace(problem, where=_in_file(file, place, problem.where)) for problem in error.problems
+        ]
         raise DataError(problems) from error
 
 
