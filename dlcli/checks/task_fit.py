@@ -13,7 +13,7 @@ from dlcli.config.catalog import accepting
 from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data
 from dlcli.errors import ConfigError, Problem
-from dlcli.splits.split import Split
+from dlcli.splits.split import Part, Split
 from dlcli.tasks.base import Task
 from dlcli.tasks.facts import target_facts
 
@@ -112,9 +112,10 @@ def _undefined(
     key: str, monitored: str, config: Mapping[str, Any], data: Data, splits: Sequence[Split]
 ) -> Problem | None:
     """Return what is wrong with a monitored metric, `val/auroc`; None if it is defined on all rows."""
-    part, _, name = monitored.partition("/")
-    if part not in ("train", "val") or name == "loss" or data.target_kind == "forecast":
+    of, _, name = monitored.partition("/")
+    if of not in ("train", "val") or name == "loss" or data.target_kind == "forecast":
         return None
+    part: Part = "train" if of == "train" else "val"
     undefined = [
         number
         for number, split in enumerate(splits)
