@@ -37,10 +37,13 @@ def refuse_allocation() -> None:
     if by_node or interactive or not tasks.isdecimal() or int(tasks) < 2:
         return
     line = dlcli_line(*sys.argv[1:])
+    ways = [f"For one process: SLURM_NTASKS=1 {line}"]
+    if sys.argv[1:2] == ["train"]:  # a run that is resumed keeps its trainer
+        ways.append(f"For several: srun --ntasks-per-node={tasks} {line} trainer=ddp")
     raise ConfigError(
         f"SLURM_NTASKS={tasks}: the allocation is for several tasks, and this is one process",
         "SLURM_NTASKS",
-        f"For one process: SLURM_NTASKS=1 {line}\nFor several: srun --ntasks-per-node={tasks} {line} trainer=ddp",
+        "\n".join(ways),
     )
 
 
