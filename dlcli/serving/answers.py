@@ -100,12 +100,12 @@ class Predictor:
         return [answers[number] for number in range(len(given))]
 
     def _alike(self, given: Sequence[Any]) -> list[list[int]]:
-        """Return the numbers of requests whose rows of a table can be read together: two or more."""
+        """Return the numbers of requests whose rows of a table can be read together."""
         groups: dict[Any, list[int]] = {}
         for number, one in enumerate(given):
             if self.model.kind == "table" and isinstance(one, tuple) and isinstance(one[0], JsonRows):
                 groups.setdefault(one[0].alike, []).append(number)
-        return [group for group in groups.values() if len(group) > 1]
+        return list(groups.values())
 
     def _together(self, requests: Sequence[tuple[JsonRows, list[Notice]]]) -> list[Answer]:
         """Return the answers to requests that are read and predicted as one; none if anything is to be said of one.
@@ -120,14 +120,14 @@ class Predictor:
         stream = in_memory(b"\n".join(given.lines for given, _ in requests))
         try:
             (piece,) = self._reader.read(Given([NAME], stream), notices.append)
-            if notices:
+            if notices and len(requests) > 1:
                 return []
             table = self.model.predict(piece.rows, self._device, are_read=True)
         except Exception:  # each is read by itself next, which says what is wrong with it
             return []
         lines = iter(as_dicts(pa.Table.from_pandas(table, preserve_index=False)))
         return [
-            Answer([{"row": row, **line} for row, line in enumerate(islice(lines, size))], own)
+            Answer([{"row": row, **line} for row, line in enumerate(islice(lines, size))], [*own, *notices])
             for size, (_, own) in zip(sizes, requests, strict=True)
         ]
 
