@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from dlcli.formatting import counted
 from dlcli.page.account import Account
 from dlcli.page.blocks import Drawing
 from dlcli.page.charts import ChartLine, Points, Tone, finite, line_chart
@@ -65,7 +66,7 @@ def _main(account: Account) -> str:
     if watched and watched != "loss":
         return watched
     figure = main_figure(account.ledger)
-    named = figure.name.rpartition("/")[2].removesuffix("_mean") if figure else "loss"
+    named = figure.name.rpartition("/")[2].removesuffix("_mean") if figure else ""
     histories = [account.epochs, *(fold.epochs for fold in account.folds)]
     if account.refitted is not None:
         histories.append(account.refitted.epochs)
@@ -83,9 +84,7 @@ def _of_folds(name: str, histories: Sequence[Epochs], main: str) -> Drawing:
         if each:
             each[0] = ChartLine("val of each", "quiet", each[0].points)
         charts.append(line_chart(f"{name}: {metric}", [*each, *means], may_be_log=metric == "loss"))
-    note = (
-        f"{len(histories)} training runs; means are drawn for the epochs that at least half of them reached."
-    )
+    note = f"{counted(len(histories), 'training run')}; means are drawn for the epochs that at least half of them reached."
     return Drawing(tuple(charts), note)
 
 

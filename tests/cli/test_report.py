@@ -194,12 +194,14 @@ def test_a_run_that_has_not_finished(status: str, said: str) -> None:
         "first", status=status, error="no memory\n  Use less." if status == "FAILED" else None, result={}
     )
     lines = [
-        {"step": x, "time_ms": 0, "metrics": {"train/loss": 1 / (x + 1), "val/loss": 1.0}} for x in range(3)
+        {"step": x, "time_ms": 0, "metrics": {"train/loss": 1 / (x + 1), "val/loss": 1.0, "val/f1": 0.5}}
+        for x in range(3)
     ]
     (ledger.run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     page = page_of("first")
     assert said in page.text
     assert "After 3 epochs it is too short to say" in page.text
+    assert "first on iris: f1" in page.text
     assert "svg" in page.tags
     assert report("first", "--format", "md").exit_code == 2
 
