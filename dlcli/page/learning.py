@@ -84,7 +84,8 @@ def _of_folds(name: str, histories: Sequence[Epochs], main: str) -> Drawing:
         if each:
             each[0] = ChartLine("val of each", "quiet", each[0].points)
         charts.append(line_chart(f"{name}: {metric}", [*each, *means], may_be_log=metric == "loss"))
-    note = f"{counted(len(histories), 'training run')}; means are drawn for the epochs that at least half of them reached."
+    runs = counted(len(histories), "training run")
+    note = f"{runs}; means are drawn for the epochs that at least half of them reached."
     return Drawing(tuple(charts), note)
 
 
