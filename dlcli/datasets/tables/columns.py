@@ -58,19 +58,23 @@ def as_numbers(values: pd.Series, place: Place, hint: str = "") -> np.ndarray:
     Raises:
         DataError: a value is not a number, infinite or too large.
     """
-    if kind_of(values) in ("numeric", "boolean"):
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "f":
+        numbers = values.to_numpy(dtype=np.float64, copy=True)  # a large table is converted in many pieces
+    elif kind_of(values) in ("numeric", "boolean"):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
         numbers = pd.to_numeric(_strings(values), errors="coerce").to_numpy(dtype=np.float64)
         wrong = np.isnan(numbers) & values.notna().to_numpy()
         correct = f"Correct it, or set {pasted('dataset.types', {str(values.name): 'categorical'})}."
         _raise_if(values, wrong, "is not a number", place, hint or correct)
-    empty = "Leave the cell empty if there is no value."
-    _raise_if(values, np.isinf(numbers), "is infinite", place, hint or empty)
-    too_large = "Correct it, or give the column a larger unit."
-    with np.errstate(invalid="ignore"):
-        wrong = np.abs(numbers) > LARGEST
-    _raise_if(values, wrong, "is too large: its square is infinite", place, hint or too_large)
+    large = np.abs(numbers) > LARGEST
+    if large.any():
+        empty, unit = (
+            "Leave the cell empty if there is no value.",
+            "Correct it, or give the column a larger unit.",
+        )
+        _raise_if(values, np.isinf(numbers), "is infinite", place, hint or empty)
+        _raise_if(values, large, "is too large: its square is infinite", place, hint or unit)
     return numbers
 
 
