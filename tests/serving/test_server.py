@@ -110,7 +110,9 @@ def test_nothing_that_was_taken_is_lost_at_the_end_and_the_next_start(
 
 
 @pytest.mark.slow
-def test_the_line_of_curl_works_when_it_is_pasted(trained: Trained, tmp_path: Path) -> None:
+def test_the_line_of_curl_works_when_it_is_pasted_and_a_second_signal_ends_at_once(
+    trained: Trained, tmp_path: Path
+) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
     port = free_port()
@@ -119,8 +121,25 @@ def test_the_line_of_curl_works_when_it_is_pasted(trained: Trained, tmp_path: Pa
     line = next(line for line in shown.splitlines() if line.startswith("curl "))
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
     assert json.loads(done.stdout)["status"] == "OK", done.stderr
-    process.send_signal(signal.SIGTERM)
+    _end_at_once(process, port)
+
+
+def _end_at_once(process: Dlcli, port: int) -> None:
+    """A second signal ends a server that waits for the rest of a body."""
+    with closing(socket.create_connection(("127.0.0.1", port))) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n")
+        assert healthy(port)  # by then the server has taken the request before
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not healthy(port), process)
+        wait_until(lambda: _again(process))
     process.communicate()
+    assert process.returncode == -signal.SIGTERM
+
+
+def _again(process: Dlcli) -> bool:
+    """Signal again, until it is no duplicate of the first signal."""
+    process.send_signal(signal.SIGTERM)
+    return process.poll() is not None
 
 
 def test_a_port_in_use_is_told_before_the_model_is_loaded(trained: Trained) -> None:
