@@ -51,6 +51,7 @@ from dlcli.tracking.digests import forget_results
 from dlcli.tracking.ledger import Ledger, atomic_write
 from dlcli.tracking.recorder import Recorder
 from dlcli.tracking.tags import CHECKPOINT_TAG, PRUNED_TAG
+from dlcli.training.epoch_state import LAST
 from dlcli.training.features import Features
 from dlcli.training.fields import first_rows
 from dlcli.training.fit import FitResult, fit
@@ -195,7 +196,8 @@ def _naming(ledger: Ledger) -> Iterator[None]:
     except Pruned:
         raise
     except Interrupted as interrupt:
-        interrupt.add_note(f"Its last checkpoint is kept in {where}")
+        if (ledger.run_dir / "checkpoints" / LAST).exists():
+            interrupt.add_note(f"Its last checkpoint is kept in {where}")
         interrupt.add_note(f"Go on with it: {resume_command(ledger)}")
         raise
     except SystemExit as end:  # a model that exits fails its job only, and no other trial of a sweep

@@ -317,7 +317,10 @@ def _device(value: str) -> list[str]:
     if kind not in ("", "cuda", "gpu", "cpu", "mps") or (number and not number.isdigit()):
         return []
     accelerator = {"": "gpu", "cuda": "gpu"}.get(kind, kind)
-    return [f"trainer.accelerator={accelerator}", *([f"trainer.devices=[{number}]"] if number else [])]
+    return [
+        f"trainer.accelerator={accelerator}",
+        *([f"trainer.devices=[{number}]"] if number and accelerator != "cpu" else []),
+    ]
 
 
 def _is_value(text: str) -> bool:

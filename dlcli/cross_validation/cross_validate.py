@@ -91,11 +91,7 @@ def cross_validate(
         pending = [i for i, place in enumerate(places) if not children.is_done(place, configs[i])]
         for i in pending:
             children.configure(places[i], configs[i])
-        listen(
-            JobsPlanned(
-                [places[i] for i in pending], jobs_at_once(config, len(pending), len(estimation.data))
-            )
-        )
+        listen(JobsPlanned([places[i] for i in pending], jobs_at_once(config, len(pending), estimation.data)))
         jobs = [estimation.job(run_dirs[i], folds[i], configs[i]) for i in pending]
         execute(jobs, config, estimation.data, listen)
         results = tuple(

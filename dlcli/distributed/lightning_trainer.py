@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.connectors import callback_connector
 
 from dlcli.config.build import build
+
+_lock = threading.RLock()  # threads of a notebook may train at the same time
 
 
 def build_trainer(section: Mapping[str, Any], **more: Any) -> pl.Trainer:
@@ -30,9 +33,10 @@ def _without_installed_callbacks() -> Iterator[None]:
     They would be missing in the run's configuration. Looking for them also reads the entry points of every package.
     """
     name = "_load_external_callbacks"
-    original = getattr(callback_connector, name)
-    setattr(callback_connector, name, lambda group: [])
-    try:
-        yield
-    finally:
-        setattr(callback_connector, name, original)
+    with _lock:
+        original = getattr(callback_connector, name)
+        setattr(callback_connector, name, lambda group: [])
+        try:
+            yield
+        finally:
+            setattr(callback_connector, name, original)

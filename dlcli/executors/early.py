@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from dlcli.distributed.launcher import is_launched
 from dlcli.executors.processes import Processes
 from dlcli.process.cores import cores
 
@@ -14,15 +15,25 @@ _early: Processes | None = None
 def warm_early(overrides: Sequence[str]) -> None:
     """Start a template if the command's words say that it will run folds or trials in several processes.
 
-    A template that turns out to be unnecessary ends with the command.
+    A template that turns out to be unnecessary ends when that is known, or with the command.
     """
     global _early
-    if sys.platform != "linux" or cores() < 2 or any(word.startswith("executor=") for word in overrides):
+    if (
+        sys.platform != "linux"
+        or cores() < 2
+        or is_launched()
+        or any(word.startswith("executor=") for word in overrides)
+    ):
         return
     jobs = [word.partition("=")[2] for word in overrides if word.startswith("executor.jobs=")]
     if jobs and jobs[-1].isdecimal() and int(jobs[-1]) > 1:
         _early = Processes()
         _early.warm()
+
+
+def drop_early() -> None:
+    """End a template that turned out to be unnecessary."""
+    take_processes().kill()
 
 
 def take_processes() -> Processes:

@@ -15,11 +15,13 @@ from annotated_types import Ge, Gt
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
 from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
+from dlcli.executors.early import drop_early
 from dlcli.executors.time_limits import Limits, overran, too_long
 from dlcli.executors.workers import Workers
 from dlcli.inference.evaluate import choose_device
 from dlcli.job import Job, run_job
 from dlcli.process.cores import cores, share
+from dlcli.process.memory import free_memory
 from dlcli.process.supervision import is_supervised, limited
 from dlcli.result import Result
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 # Steps from which `auto` runs jobs in parallel. They take at least five seconds, even of the smallest network.
 _MANY_STEPS = 20_000
+
+# Memory that `auto` expects a job to take: copies of the rows, and the libraries' own.
+_COPIES, _WORKER_BYTES = 4, 300 << 20
 
 
 @dataclass(frozen=True)
@@ -64,36 +69,50 @@ class Local:
             jobs: number of jobs to expect.
             apart: whether the caller needs to end jobs from outside.
         """
-        at_once = jobs_at_once(config, jobs, len(data))
+        at_once = jobs_at_once(config, jobs, data)
         limits = Limits.of(config)
         # The parent process of a command can end its only job; in a notebook there is no such process.
         apart = apart or (limits.any_of_time and jobs > 1) or (limits.job is not None and not is_supervised())
         if is_launched() or (at_once <= 1 and not apart):
+            drop_early()
             return InProcess()
         places = share_out(at_once, config["trainer"]["accelerator"])
         return Workers(places, self.recycle, config, data)
 
 
-def jobs_at_once(config: Mapping[str, Any], jobs: int, rows: int) -> int:
-    """Return how many of `jobs` jobs of a configuration, on a dataset of `rows` rows, run at the same time.
+def jobs_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
+    """Return how many of `jobs` jobs of a configuration, on the rows of a dataset, run at the same time.
 
-    `auto` leaves accelerators to one job, and takes one core for each job if that saves more time than the worker
-    processes need for their imports. Results do not depend on it, but for the rounding of other numbers of threads.
+    `auto` leaves accelerators to one job. On the CPU it runs as many as there are cores and memory for, if that saves
+    more time than the worker processes need for their imports. Results do not depend on it, but for the rounding of
+    other numbers of threads.
     """
     asked = config["executor"].get("jobs", 1)
     if asked != "auto":
         return min(asked, jobs)
     trainer = config["trainer"]
     is_on_cpu = choose_device(trainer["accelerator"]).type == "cpu" and trainer["devices"] in (1, "1", "auto")
-    return min(share(), jobs) if is_on_cpu and jobs * _steps(config, rows) >= _MANY_STEPS else 1
+    if not is_on_cpu or jobs * _steps(config, len(data)) < _MANY_STEPS:
+        return 1
+    room = free_memory() // (_COPIES * _size(data.x) + _WORKER_BYTES)
+    return max(1, min(share(), jobs, room))
 
 
 def _steps(config: Mapping[str, Any], rows: int) -> int:
     """Return about how many steps a job takes: it may stop early, and some rows are held out."""
-    batch, epochs = config["dataset"].get("batch_size"), config["trainer"].get("max_epochs")
+    batch, trainer = config["dataset"].get("batch_size"), config["trainer"]
+    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
     if not isinstance(batch, int) or not isinstance(epochs, int) or batch < 1:
         return 0
-    return max(epochs, 0) * -(-rows // batch)
+    steps = max(epochs, 0) * -(-rows // batch)
+    return min(steps, most) if isinstance(most, int) and most >= 0 else steps
+
+
+def _size(x: Any) -> int:
+    """Return about the bytes of raw rows: a table, an array, or something that is read when it is needed."""
+    if hasattr(x, "memory_usage"):
+        return int(x.memory_usage(deep=False).sum())
+    return int(getattr(x, "nbytes", 0))
 
 
 class InProcess:

@@ -232,7 +232,8 @@ class _Template:
 
     def take_rows(self, data_fd: int, targets: Sequence[str]) -> None:
         """Give it the rows, and what to import for the jobs; raises NoWorkerError."""
-        self._ask({"targets": list(targets), "environment": dict(os.environ)}, data_fd)
+        about = {"targets": list(targets), "environment": dict(os.environ), "path": sys.path}
+        self._ask(about, data_fd)
         self.has_rows = True
 
     def start(self, place: Mapping[str, str], *pipes: int) -> int:

@@ -6,8 +6,9 @@ starts it before its own imports, so that both import side by side.
 `python -m dlcli.executors.template DRIVER_PID REQUESTS_FD`. The driver sends one request at a time and waits for the
 answer:
 
-- `{"targets": TARGETS, "environment": ENVIRONMENT}`, sent with the file descriptor of the rows, takes the driver's
-  environment, which may have changed since, imports what the jobs name, and maps the rows. The answer is `{}`.
+- `{"targets": TARGETS, "environment": ENVIRONMENT, "path": PATH}`, sent with the file descriptor of the rows, takes the
+  driver's environment and `sys.path`, which may have changed since, imports what the jobs name, and maps the rows. The
+  answer is `{}`.
 - `{"place": ENVIRONMENT}`, sent with the worker's ends of two pipes, forks a worker. The answer is `{"pid": N}`, or
   `{"error": TEXT}`.
 - `{"ended": PID}` asks for a worker's exit code. The answer is `{"code": N}` (negative for a signal), or `{}` while the
@@ -106,7 +107,9 @@ def _answer(requests: Connection) -> None:
                 if "targets" in request:
                     data_fd = recv_handle(requests)
                     os.environ.clear()
-                    os.environ.update(request["environment"] | ONE_THREAD)
+                    path = os.pathsep.join(filter(None, request["path"]))
+                    os.environ.update(request["environment"] | ONE_THREAD | {"PYTHONPATH": path})
+                    sys.path[:] = request["path"]
                     data = _take_rows(data_fd, request["targets"]) if can_fork else None
                 elif "place" in request:
                     answer = _start(request["place"], data, data_fd, requests)

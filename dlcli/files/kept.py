@@ -15,15 +15,19 @@ _MAX_BYTES = 64 << 20
 
 
 def state_folder() -> Path:
-    """Return the folder of what dlcli keeps for its user: below XDG_STATE_HOME, by default `~/.local/state`."""
+    """Return the folder of what dlcli keeps for its user: below XDG_STATE_HOME, by default `~/.local/state`.
+
+    Raises:
+        RuntimeError: The user has no home folder.
+    """
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "dlcli"
 
 
 def read_kept(name: str) -> bytes | None:
     """Return the content that is kept under a name; None if there is none, or if its file is damaged."""
-    for file in state_folder().glob(f"{name}-*"):
-        with suppress(OSError):
+    with suppress(OSError, RuntimeError):
+        for file in state_folder().glob(f"{name}-*"):
             content = read_regular(file, _MAX_BYTES)
             if file.name == _file_name(name, content):
                 return content
@@ -36,8 +40,8 @@ def kept(name: str, make: Callable[[], bytes]) -> bytes:
     if found is not None:
         return found
     content = make()
-    # It is computed again next time if it cannot be kept, such as on a full disk.
-    with suppress(OSError):
+    # It is computed again next time if it cannot be kept, such as on a full disk, or by a user without a home folder.
+    with suppress(OSError, RuntimeError):
         folder = state_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for damaged in folder.glob(f"{name}-*"):

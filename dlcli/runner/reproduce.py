@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.assembly.starting_weights import settle_weights, weights_tags
+from dlcli.checks.recorded_profile import about_data
 from dlcli.comparison.reproduction import (
     Change,
     Reproduction,
@@ -34,6 +35,7 @@ from dlcli.runs.creation import make_run
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.overview import repeating_command
 from dlcli.runs.recorded import read_words
+from dlcli.runs.shown_settings import repeated_settings
 from dlcli.tracking.ledger import Ledger
 from dlcli.tracking.mlflow_inputs import Shown
 from dlcli.tracking.reconcile import reconcile
@@ -122,7 +124,8 @@ def _train(
         name=opened.ledger.run_name,
         overrides=words,
         folders=folders,
-        params={**Shown.read(opened.ledger.run_dir).params, "seed": estimation.config["seed"]},
+        params=repeated_settings(Shown.read(opened.ledger.run_dir).params, estimation.config),
+        about=about_data(estimation.data),
         tags={REPRODUCES_TAG: opened.ledger.run_id},
     )
     with recording(run_dir, store, listen):

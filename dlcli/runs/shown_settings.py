@@ -30,6 +30,13 @@ def shown_settings(
     return dict(flatten(dict(_pairs(settings, "", choices, folders))))
 
 
+def repeated_settings(recorded: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of a run that repeats another one, of which MLflow has `recorded`, with its configuration."""
+    now = dict(flatten({key: value for key, value in config.items() if key not in _NOT_SHOWN}))
+    kept = {key: text for key, text in recorded.items() if key.partition(".")[0] not in _NOT_SHOWN}
+    return {key: now.get(key, text) for key, text in kept.items()}
+
+
 def _pairs(
     node: Mapping[str, Any], group: str, choices: Mapping[str, str], folders: Sequence[Path]
 ) -> Iterator[tuple[str, Any]]:

@@ -197,6 +197,19 @@ def _all_masked(value: Any, key: str, below_secret: bool, variables: Sequence[st
     return _masked(without_secret_defaults(value, key), variables) if isinstance(value, str) else value
 
 
+def redact_texts(value: Any) -> Any:
+    """Return nested plain data, whose keys are not names of settings, with the secrets in its texts masked."""
+    return _texts_masked(value, secret_variables())
+
+
+def _texts_masked(value: Any, variables: Sequence[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {_texts_masked(key, variables): _texts_masked(item, variables) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_texts_masked(item, variables) for item in value]
+    return _masked(value, variables) if isinstance(value, str) else value
+
+
 def redact_command(argv: Sequence[str]) -> str:
     """Return a command line that can be pasted into a shell, with its secrets masked."""
     words: list[str] = []

@@ -38,7 +38,8 @@ def corrected_paired_t(a: ArrayLike, b: ArrayLike, n_train: float, n_test: float
     se = math.sqrt(corrected_variance(differences, n_train, n_test))
     name = "corrected paired t-test"
     if se == 0:
-        return Difference(mean, mean, mean, 1.0 if mean == 0 else 0.0, name)
+        # All differences are equal, which says nothing about their variance: the exact test that flips their signs.
+        return Difference(mean, mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - count), name)
     reach = float(stats.t.ppf(0.975, count - 1)) * se
     p = 2 * float(stats.t.sf(abs(mean) / se, count - 1))
     return Difference(mean, mean - reach, mean + reach, p, name)

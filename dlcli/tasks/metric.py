@@ -29,8 +29,8 @@ class Metric(ABC):
         higher_is_better: whether higher values are better; None if neither is better by itself.
         plot_lower_bound: the lowest possible value, or None.
         plot_upper_bound: the highest possible value, or None.
-        shares: metrics of a task with an equal value collect the same statistics, which one of them then does for all;
-            None collects by itself.
+        shares: metrics of one class and a task with an equal value collect the same statistics, which one of them then
+            does for all; None collects by itself.
     """
 
     higher_is_better: bool | None = None
@@ -108,4 +108,6 @@ def keywords(metric: Any, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not named:
         return {}
     parameters = inspect.signature(metric.update).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(named)
     return {name: value for name, value in named.items() if name in parameters}

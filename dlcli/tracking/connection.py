@@ -75,7 +75,12 @@ def tracking_uri(runs_dir: Path, uri: str | None = None) -> str:
     if not uri.startswith("databricks") and (uri.startswith("file:") or "://" not in uri):
         hint = f"Use {default} (the default if {URI_VARIABLE} is unset), or http://HOST:PORT for a server."
         raise StoreError(f"MLflow does not support this store: {redact(uri)}", URI_VARIABLE, hint)
-    if uri in ("sqlite:", "sqlite://", "sqlite:///"):  # a store in memory, which ends with the process
+    if uri in (
+        "sqlite:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+    ):  # a store in memory, which ends with the process
         hint = f"Use {default} (the default if {URI_VARIABLE} is unset)."
         raise StoreError("the address names no file", redact(uri), hint)
     if uri.startswith("postgres:"):

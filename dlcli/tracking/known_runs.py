@@ -64,13 +64,12 @@ def noting(file: Path, runs_dir: Path) -> Iterator[tuple[sqlite3.Connection, Cal
 
     with open_database(file) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        marks = _marks(runs_dir)
-        mark = marks.get(_key(file, runs_dir))
+        mark = _marks(runs_dir).get(_key(file, runs_dir))
         is_ours = _has_line(connection, mark) if mark else _is_empty(connection)
         yield connection, add
         last = _last_line(connection) if added and is_ours else None
     if last:
-        _write_marks(runs_dir, marks | {_key(file, runs_dir): last})
+        _write_marks(runs_dir, _marks(runs_dir) | {_key(file, runs_dir): last})
 
 
 def known_runs(connection: sqlite3.Connection) -> dict[str, KnownRun]:

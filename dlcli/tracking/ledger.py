@@ -23,7 +23,7 @@ from dlcli.errors import CorruptRun
 from dlcli.files.disk import write_errors
 from dlcli.files.unfinished import unfinished
 from dlcli.gate.documents import read_json
-from dlcli.sanitize.redact import redact_all
+from dlcli.sanitize.redact import redact_all, redact_texts
 from dlcli.tracking.connection import DATABASE, default_store, sqlite_file
 from dlcli.tracking.ledger_shape import invalid_fields
 
@@ -233,7 +233,12 @@ class Ledger:
         document = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "run_dir"}
         document["metrics"] = {k: encode_number(v) for k, v in self.metrics.items()}
         document["result"] = redact_all(self.result)
-        document["about"] = redact_all(self.about)
+        # Names in the profile are those of columns and classes, not of settings.
+        named, profile = {**self.about}, self.about.get("profile")
+        named.pop("profile", None)
+        document["about"] = redact_all(named) | (
+            {"profile": redact_texts(profile)} if profile is not None else {}
+        )
         if self.digests is not None:
             document["digests"] = {**self.digests, LEDGER_FILE: [_digest(document)]}
         return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str) + "\n"

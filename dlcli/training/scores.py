@@ -47,7 +47,7 @@ class Scores:
         # Of metrics that share statistics, the first one collects them.
         first: dict[Any, str] = {}
         self._collector_of = {
-            name: first.setdefault(getattr(metric, "shares", None) or (name,), name)
+            name: first.setdefault((type(metric), getattr(metric, "shares", None) or (name,)), name)
             for name, metric in self._metrics.items()
         }
         self._collectors = list(first.values())
@@ -63,8 +63,8 @@ class Scores:
 
     def _reset(self) -> None:
         self._forget()
-        for name in self._collectors:
-            self._metrics[name].reset()
+        for metric in self._metrics.values():
+            metric.reset()
 
     def update(self, outputs: Tensor, y: Tensor) -> None:
         """Add the outputs and targets of some rows."""

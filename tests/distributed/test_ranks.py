@@ -132,7 +132,7 @@ def test_ranks_die_with_the_first_and_the_training_goes_on(tmp_path: Path) -> No
     "more",
     [
         [],
-        ["trainer.gradient_clip_val=0.1", "weight_averaging=ema"],
+        ["trainer.gradient_clip_val=0.1", "weight_averaging=ema", "monitor=val/auroc", "mode=max"],
         ["trainer.accumulate_grad_batches=4"],  # 7 batches, the last one of 12 rows
     ],
     ids=["chunks", "single steps", "accumulation"],

@@ -267,24 +267,37 @@ def test_workers_are_forked_warm_and_give_the_same_bits(
 
 
 @pytest.mark.parametrize(
-    ("jobs", "changes", "expected"),
+    ("jobs", "changes", "gigabytes", "expected"),
     [
-        (3, {}, 3),
-        ("auto", {}, 2),
-        ("auto", {"trainer": {"accelerator": "cpu", "devices": 2, "max_epochs": 20}}, 1),
-        ("auto", {"dataset": {"batch_size": 320}}, 1),
-        ("auto", {"dataset": {"batch_size": "full"}}, 1),
-        ("auto", {"trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": -1}}, 1),
+        (3, {}, 9, 3),
+        ("auto", {}, 9, 2),
+        ("auto", {}, 0, 1),
+        ("auto", {"trainer": {"accelerator": "cpu", "devices": 2, "max_epochs": 20}}, 9, 1),
+        ("auto", {"dataset": {"batch_size": 320}}, 9, 1),
+        ("auto", {"dataset": {"batch_size": "full"}}, 9, 1),
+        ("auto", {"trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": 20, "max_steps": 100}}, 9, 1),
+        ("auto", {"trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": -1}}, 9, 1),
     ],
-    ids=["asked", "many steps", "two devices", "few steps", "batches unknown", "epochs unknown"],
+    ids=[
+        "asked",
+        "many steps",
+        "no memory",
+        "two devices",
+        "few steps",
+        "batches unknown",
+        "step limit",
+        "endless",
+    ],
 )
 def test_many_steps_on_the_cpu_take_all_cores(
-    monkeypatch: pytest.MonkeyPatch, jobs: int | str, changes: dict[str, Any], expected: int
+    monkeypatch: pytest.MonkeyPatch, jobs: int | str, changes: dict[str, Any], gigabytes: int, expected: int
 ) -> None:
     monkeypatch.setattr("dlcli.executors.local.share", lambda: 2)
     trainer = {"accelerator": "cpu", "devices": 1, "max_epochs": 20}
+    monkeypatch.setattr("dlcli.executors.local.free_memory", lambda: gigabytes << 30)
     config = {"executor": {"jobs": jobs}, "trainer": trainer, "dataset": {"batch_size": 32}, **changes}
-    assert jobs_at_once(config, 4, 10_000) == expected
+    rows = Data("some", "table", np.zeros((10_000, 2)), np.zeros(10_000, dtype=np.int64), classes=("a", "b"))
+    assert jobs_at_once(config, 4, rows) == expected
 
 
 @pytest.mark.slow

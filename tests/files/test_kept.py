@@ -36,6 +36,18 @@ def test_a_file_is_made_once_and_again_if_it_is_damaged(
     assert [found.read_bytes() for found in state_folder().iterdir()] == [b"content"]
 
 
+def test_a_user_without_a_home_folder_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    make, made = counted(b"content")
+    assert [kept("some", make) for _ in range(2)] == [b"content"] * 2
+    assert len(made) == 2
+
+
 def test_a_folder_that_cannot_be_made_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

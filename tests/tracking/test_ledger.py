@@ -63,6 +63,16 @@ def test_a_damaged_ledger_is_a_corrupt_run(tmp_path: Path, content: str | None) 
         Ledger.load(tmp_path)
 
 
+def test_classes_and_columns_may_be_called_as_secrets_are(tmp_path: Path) -> None:
+    profile = {"classes": {"recover_password": 120}, "columns": {"api_key": "3 values"}, "rows": 120}
+    warning = {"where": "x", "message": "https://bob:h1nter2@h/", "hint": ""}
+    example = ledger(tmp_path)
+    example.update(about={"profile": profile, "warnings": [warning]})
+    about = Ledger.load(tmp_path).about
+    assert about["profile"] == profile
+    assert "h1nter2" not in str(about)
+
+
 def test_the_next_schema_is_refused_and_this_one_read(tmp_path: Path) -> None:
     ledger(tmp_path).update(status="FINISHED")
     document = json.loads((tmp_path / "ledger.json").read_text())
