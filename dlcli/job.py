@@ -90,9 +90,7 @@ class Job:
     final_test: int = 0
 
     def __post_init__(self) -> None:
-        if (
-            gate := current()
-        ):  # the names in the folder of a resumed run are checked before a worker gets them
+        if gate := current():  # names in a resumed run's folder are checked before a worker gets them
             gate.admit_all(self.config)
 
     def to_json(self) -> str:
