@@ -7,7 +7,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
@@ -114,8 +114,8 @@ def export_bundle(
             expected = _predictions(opened, model, example, separator)
             (made / "expected.csv").write_bytes(_as_text(expected))
             difference = max(
-                _compared(made, raw, _predictions(opened, model, raw, separator)),
-                _compared(made, example, expected),
+                _compared(made, raw, _predictions(opened, model, raw, separator), spec["outputs"]),
+                _compared(made, example, expected, spec["outputs"]),
             )
             made.chmod(0o755)
             made.replace(folder)
@@ -203,7 +203,9 @@ def _as_text(predictions: pd.DataFrame) -> bytes:
     return written.getvalue()
 
 
-def _compared(folder: Path, rows: bytes, expected: pd.DataFrame) -> float:
+def _compared(
+    folder: Path, rows: bytes, expected: pd.DataFrame, outputs: Sequence[Mapping[str, Any]]
+) -> float:
     """Let the bundle predict rows in a process of its own, and return the largest difference.
 
     Raises:
@@ -223,10 +225,12 @@ def _compared(folder: Path, rows: bytes, expected: pd.DataFrame) -> float:
     if list(found.columns) != list(expected.columns) or len(found) != len(expected):
         raise _differs("the bundle has other predictions than the model")
     largest = 0.0
-    for name in expected.columns:
-        if pd.api.types.is_numeric_dtype(expected[name]):
+    for output in outputs:
+        name = output["name"]
+        if output["kind"] == "number":
             one, other = found[name].to_numpy(np.float64), expected[name].to_numpy(np.float64)
-            wrong = ~np.isclose(one, other, rtol=RELATIVE, atol=ABSOLUTE * max(1.0, np.abs(other).max()))
+            most = RELATIVE * np.abs(other - output["center"]) + ABSOLUTE * output["scale"]
+            wrong = ~(np.abs(one - other) <= most)
             largest = max(largest, float(np.abs(one - other).max(initial=0.0)))
         else:
             wrong = (found[name] != expected[name].astype(str)).to_numpy()

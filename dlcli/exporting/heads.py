@@ -81,7 +81,11 @@ def head_of(task: Task) -> nn.Module:
 
 
 def output_columns(task: Any, head: nn.Module) -> list[dict[str, Any]]:
-    """Return for each column of the predictions how it follows from the head's numbers."""
+    """Return for each column of the predictions how it follows from the head's numbers.
+
+    A number has a `center` and a `scale`, by which differences between two of its predictions are judged: those of a
+    target such as a time in seconds are small compared to its mean.
+    """
     outputs = torch.randn(64, task.num_outputs, generator=torch.Generator().manual_seed(0))
     numbers, table = head(outputs).numpy(), task.predictions(outputs)
     found: list[dict[str, Any]] = []
@@ -102,7 +106,14 @@ def output_columns(task: Any, head: nn.Module) -> list[dict[str, Any]]:
             column |= {"kind": "largest", "names": list(task.classes)}
         else:
             values = table[name].to_numpy(np.float64)
-            same = [n for n in range(numbers.shape[1]) if np.allclose(numbers[:, n], values, rtol=1e-4)]
-            column |= {"kind": "number", "index": same[0]}
+            apart = np.abs(numbers - values[:, None]).max(axis=0)
+            column |= {"kind": "number", "index": int(apart.argmin()), **_unit(head, int(apart.argmin()))}
         found.append(column)
     return found
+
+
+def _unit(head: nn.Module, index: int) -> dict[str, float]:
+    if not isinstance(head, _Units):
+        return {"center": 0.0, "scale": 1.0}
+    target = index // head.quantiles
+    return {"center": float(head.center.flatten()[target]), "scale": float(head.scale.flatten()[target])}

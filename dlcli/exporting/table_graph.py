@@ -9,6 +9,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from dlcli.datasets.tables.columns import MISSING
 from dlcli.errors import InputError
+from dlcli.preprocessing.columns.categories import Coded
 from dlcli.preprocessing.columns.outliers import Clip
 from dlcli.preprocessing.table import Table
 
@@ -126,18 +127,19 @@ def _words(graph: _Graph, fitted: Any, number: int, columns: int) -> str:
     encoder = fitted.encoder_
     known = [str(name) for name in encoder.categories_[number]]
     names = list(dict.fromkeys([*known, MISSING]))
-    rows = np.array([[str(other[0]) for other in encoder.categories_]] * (len(names) + 1), dtype=object)
-    rows[:, number] = [*names, _UNSEEN]
-    assert rows.shape[1] == columns
+    assert len(encoder.categories_) == columns
+    codes = np.zeros(len(names) + 1, np.int64)
+    rows = [Coded(codes, np.array([str(other[0])], dtype=object)) for other in encoder.categories_]
+    rows[number] = Coded(np.arange(len(names) + 1), np.array([*names, _UNSEEN], dtype=object))
     ends = np.cumsum([size - 1 if fitted.encoding == "one_hot" else 1 for size in fitted.cardinalities])
     own = slice(int(ends[number - 1]) if number else 0, int(ends[number]))
     encoded = fitted.transform(rows)[:, own]
     column = graph.node("Gather", "words", graph.constant(np.array(number, np.int64)), axis=1)
-    codes = graph.node(
+    found = graph.node(
         "LabelEncoder",
         column,
         keys_strings=names,
         values_int64s=list(range(len(names))),
         default_int64=len(names),
     )
-    return graph.node("Gather", graph.constant(encoded), codes, axis=0)
+    return graph.node("Gather", graph.constant(encoded), found, axis=0)

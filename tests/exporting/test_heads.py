@@ -21,6 +21,9 @@ TASKS: dict[str, Task] = {
         ["x", "y"], [[1, 2], [3, 4]], BinaryCrossEntropy(["no", "yes"], [3, 5]), tuned_thresholds=[0.2, 0.7]
     ),
     "numbers": Regression(["u", "v"], [5e4, -3.0], [2.0, 0.1], MSE()),
+    "quantiles of seconds since 1970": Regression(
+        ["t", "u"], [1.7e9, 1.7e9], [1e3, 10.0], Quantile([0.1, 0.5, 0.9])
+    ),
     "quantiles": Regression(["u", "v"], [5e4, -3.0], [2.0, 0.1], Quantile([0.1, 0.5, 0.9])),
 }
 
@@ -39,6 +42,9 @@ def test_predictions_follow_from_the_numbers(task: Task) -> None:
             chosen = numbers[:, column["index"]] > column["above"]
             found = np.array(column["names"])[chosen.astype(int)]
         else:
-            np.testing.assert_allclose(numbers[:, column["index"]], expected[column["name"]], rtol=1e-6)
+            atol = 1e-5 * column["scale"]
+            np.testing.assert_allclose(
+                numbers[:, column["index"]], expected[column["name"]], rtol=0, atol=atol
+            )
             continue
         assert found.tolist() == expected[column["name"]].tolist()
