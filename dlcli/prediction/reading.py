@@ -19,7 +19,7 @@ from dlcli.prediction.new_rows import NewRows
 from dlcli.prediction.sequences import StepSettings, read_sequences, read_series
 from dlcli.prediction.settings import read_settings
 from dlcli.prediction.tables import read_tables
-from dlcli.prediction.texts import TextSettings, read_texts
+from dlcli.prediction.texts import TextLayout, TextSettings, read_texts
 from dlcli.preprocessing.sequences import Sequences
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
@@ -35,11 +35,14 @@ class Given:
         files: the files; `-` is standard input. Of rows in memory, the name that messages use.
         stream: the content of the only file, if it is in memory: a table of text or JSON lines.
         images: images in memory, which are read in the place of files.
+        layout: for texts in `stream`, whether they are a column of a table or one per line; None decides by the
+            first line.
     """
 
     files: Sequence[Path]
     stream: io.BufferedReader | None = None
     images: Sequence[Stored] = ()
+    layout: TextLayout | None = None
 
 
 class RowReader:
@@ -99,7 +102,7 @@ class RowReader:
         if model.kind == "table":
             return read_tables(files, model.columns, kept, settings, report, given.stream)
         if model.kind == "tokens":
-            return read_texts(files, kept, settings, report, given.stream)
+            return read_texts(files, kept, settings, report, given.stream, given.layout)
         if keep:
             raise InputError("columns can be kept only from tables and texts", "--keep", "Remove the option.")
         if model.kind == "image":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,9 @@ from dlcli.errors import DataError, first_line
 from dlcli.files.paths import is_folder
 from dlcli.prediction.new_rows import NewRows, labels_of, pieces_of
 from dlcli.prediction.tables import labels_of_piece
+
+# How texts stand in a file.
+TextLayout = Literal["table", "lines"]
 
 # Bytes to read in order to check whether the first line names columns.
 _BEGINNING = 1 << 13
@@ -55,11 +58,13 @@ def read_texts(
     settings: TextSettings,
     report: Callable[[Notice], None],
     content: io.BufferedReader | None = None,
+    layout: TextLayout | None = None,
 ) -> Iterator[NewRows]:
     """Yield texts with their numbers, counted from 0 in each file; for a folder of .txt files, with the files' names.
 
     A .txt file or standard input is read as a table if its first line names the column of texts. Otherwise each line
-    is a text. `content` is that of the only file, if it is in memory; it is read as standard input is.
+    is a text. `content` is that of the only file, if it is in memory; it is read as standard input is, unless `layout`
+    says how.
 
     Raises:
         DataError: The column is missing, or a file is not text.
@@ -72,7 +77,9 @@ def read_texts(
             yield from _one_a_file(file, settings.encoding, report)
         elif given:
             stream = content or piped()
-            if stream.peek().lstrip()[:1] == b"{" or _names_column(stream.peek(), settings):
+            begin = stream.peek()
+            is_table = begin.lstrip()[:1] == b"{" or _names_column(begin, settings)
+            if layout == "table" or (layout is None and is_table):
                 yield from _in_table(files, file, keep, settings, report, stream)
             else:
                 yield from _one_a_line(files, file, settings.encoding, stream)

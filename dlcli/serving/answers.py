@@ -17,9 +17,9 @@ import pyarrow as pa
 from dlcli.datasets.images.decoding import BadImage, read_header
 from dlcli.datasets.images.files import ImageFiles
 from dlcli.datasets.notices import Notice
+from dlcli.datasets.tables.pieces import PIECE
 from dlcli.datasets.texts import Texts
-from dlcli.errors import DataError, DlcliError
-from dlcli.formatting import counted
+from dlcli.errors import DlcliError
 from dlcli.inference.evaluate import choose_device
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.new_rows import NewRows, placed
@@ -28,15 +28,14 @@ from dlcli.prediction.reading import Given, RowReader
 from dlcli.preprocessing.base import CountsNewRows
 from dlcli.runs.folder import OpenedRun
 from dlcli.runs.model_errors import model_errors
-from dlcli.serving.bodies import NAME, Body, JsonRows, in_memory, read_body
+from dlcli.serving.bodies import NAME, Body, JsonRows, TooMuch, in_memory, read_body, refuse_more_rows
 from dlcli.serving.limits import ServeLimits
 
 # Kinds of data with one prediction per row. Steps of series and sequences belong to the rows of their request.
 _JOINED = ("table", "tokens", "image")
 
-
-class TooMuch(DataError):
-    """A request has more rows, or a larger image, than the server takes."""
+# A request may have the pixels of so many of the largest images: few bytes can be many pixels to decode.
+_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,10 @@ class Predictor:
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer | Exception]:
         """Return the answer to each request, or why there is none."""
-        given = [_tried(partial(read_body, body, self.model.kind, self.text_column)) for body in bodies]
+        given = [
+            _tried(partial(read_body, body, self.model.kind, self.text_column, self._limits))
+            for body in bodies
+        ]
         answers: dict[int, Any] = {n: one for n, one in enumerate(given) if isinstance(one, Exception)}
         for group in self._alike(given):
             if found := self._together([given[number] for number in group]):
@@ -102,19 +104,21 @@ class Predictor:
     def _alike(self, given: Sequence[Any]) -> list[list[int]]:
         """Return the numbers of requests whose rows of a table can be read together."""
         groups: dict[Any, list[int]] = {}
+        if self.model.kind != "table" or self.model.columns is None:  # then a row is read by those beside it
+            return []
         for number, one in enumerate(given):
-            if self.model.kind == "table" and isinstance(one, tuple) and isinstance(one[0], JsonRows):
+            if isinstance(one, tuple) and isinstance(one[0], JsonRows) and one[0].alike is not None:
                 groups.setdefault(one[0].alike, []).append(number)
         return list(groups.values())
 
     def _together(self, requests: Sequence[tuple[JsonRows, list[Notice]]]) -> list[Answer]:
         """Return the answers to requests that are read and predicted as one; none if anything is to be said of one.
 
-        How a row is read does not depend on other rows, so each request could as well be read by itself, which takes
-        several times as long.
+        How a row is read does not depend on other rows with the same keys, so each request could as well be read by
+        itself, which takes several times as long.
         """
         sizes = [given.rows for given, _ in requests]
-        if max(sizes) > self._limits.rows:
+        if sum(sizes) > PIECE or isinstance(self.model.preprocessing, CountsNewRows):
             return []
         notices: list[Notice] = []
         stream = in_memory(b"\n".join(given.lines for given, _ in requests))
@@ -145,17 +149,20 @@ class Predictor:
         return [*(answers | dict(zip(good, together, strict=True))).values()]
 
     def _read(self, given: Given, notices: list[Notice]) -> _Read:
+        pixels, most = 0, self._limits.pixels
         for image in given.images:
             with suppress(BadImage):  # which its reader reports
-                if np.prod(read_header(image).size) > self._limits.pixels:
-                    message = f"has more than {self._limits.pixels:,} pixels"
-                    raise TooMuch(message, image.where, "Send a smaller one.")
+                own = int(np.prod(read_header(image).size))
+                if own > most:
+                    raise TooMuch(f"has more than {most:,} pixels", image.where, "Send a smaller one.")
+                pixels += own
+        if pixels > _IMAGES * most:
+            message = f"the images have more than {_IMAGES * most:,} pixels together"
+            raise TooMuch(message, str(NAME), "Send several requests.")
         read, rows = _Read(notices=list(notices)), 0
         for piece in self._reader.read(given, read.notices.append):
             rows += len(piece.rows)
-            if rows > self._limits.rows:
-                hint = f"Send {self._limits.rows:,} at a time, or use dlcli predict on a file."
-                raise TooMuch(f"has more than {counted(self._limits.rows, 'row')}", str(NAME), hint)
+            refuse_more_rows(rows, self._limits)
             read.pieces.append(piece)
         return read
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
 from dlcli.datasets.folders.stored import MemoryEntry
 from dlcli.datasets.notices import Notice, first_names
+from dlcli.datasets.reading.column import EXACT
 from dlcli.errors import DataError, first_line
+from dlcli.formatting import counted
 from dlcli.prediction.reading import Given
+from dlcli.serving.limits import ServeLimits
 
 # The name of the rows in messages.
 NAME = Path("request")
@@ -30,9 +34,18 @@ _ANYTHING = ("", "application/x-www-form-urlencoded", "application/octet-stream"
 _HINT = 'Send a list of objects, such as [{"column": 1.5}], or one object.'
 _PARTS = 1000  # of a form
 
+# Cells, with those of keys that a row lacks, and keys that a document may have however short it is: each key of one row
+# is a column of all of them, so that a document of 100 kB could fill the memory.
+_CELLS, _KEYS = 1 << 20, 1 << 16
+_DEPTH = 64  # of lists and objects in a row
+
 
 class UnsupportedType(DataError):
     """The body of a request is of a type that the model does not read."""
+
+
+class TooMuch(DataError):
+    """A request has more rows, or a larger image, than the server takes."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +68,13 @@ class JsonRows(Given):
     Attributes:
         lines: the rows as JSON lines.
         rows: number of rows.
-        alike: what requests have in common that can be read together: the keys, and which of them hold strings.
+        alike: what requests have in common that can be read together: the keys, and the sorts of their values; None if
+            some rows lack keys that others have, which neighbours must not fill.
     """
 
     lines: bytes = b""
     rows: int = 0
-    alike: frozenset[tuple[str, bool]] = frozenset()
+    alike: frozenset[tuple[str, str]] | None = None
 
 
 def accepted(kind: str) -> tuple[str, ...]:
@@ -70,23 +84,27 @@ def accepted(kind: str) -> tuple[str, ...]:
     return (JSON, CSV, JSON_LINES, *([TEXT] if kind == "tokens" else []))
 
 
-def read_body(body: Body, kind: str, column: str = "") -> tuple[Given, list[Notice]]:
+def read_body(
+    body: Body, kind: str, column: str = "", limits: ServeLimits | None = None
+) -> tuple[Given, list[Notice]]:
     """Return the rows of a body, and what is noticed about them.
 
     Args:
         body: the body.
         kind: the kind of the model's data.
         column: for texts, the name of their column.
+        limits: of a request.
 
     Raises:
         UnsupportedType: The body is of a type that is not read for this kind.
+        TooMuch: A document has more rows or keys than are taken.
         DataError: The body is damaged.
     """
     message = Message()
     message["Content-Type"] = body.type or "application/octet-stream"
     sent = message.get_content_type()
     if sent == FORM:
-        return _form(body, message, kind, column)
+        return _form(body, message, kind, column, limits)
     if kind == "image":
         if sent.startswith("image/"):
             return Given([NAME], images=[MemoryEntry(f"image.{sent.partition('/')[2]}", body.content)]), []
@@ -94,14 +112,23 @@ def read_body(body: Body, kind: str, column: str = "") -> tuple[Given, list[Noti
     sent = _SAME.get(sent, sent)
     begin = body.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if sent == JSON or (sent in _ANYTHING and begin in (b"[", b"{")):
-        return _json_rows(body.content, column)
+        return _json_rows(_document(body.content), len(body.content), column, limits or ServeLimits())
     if sent not in accepted(kind):
         raise _unsupported(body.type, kind)
     if not body.content.strip():
         raise DataError("is empty", str(NAME), "Send at least one row.")
     if (begin in (b"[", b"{")) != (sent == JSON_LINES) and sent != TEXT:
         raise DataError(f"is not {sent}", str(NAME), "Set the header Content-Type to the type of the body.")
-    return Given([NAME], in_memory(body.content)), []
+    if sent == JSON_LINES:
+        return _json_rows(_lines(body.content), len(body.content), column, limits or ServeLimits())
+    return Given([NAME], in_memory(body.content), layout="lines" if sent == TEXT else "table"), []
+
+
+def refuse_more_rows(rows: int, limits: ServeLimits) -> None:
+    """Raise TooMuch if a request has more rows than the server takes."""
+    if rows > limits.rows:
+        hint = f"Send {limits.rows:,} at a time, or use dlcli predict on a file."
+        raise TooMuch(f"has more than {counted(limits.rows, 'row')}", str(NAME), hint)
 
 
 def in_memory(content: bytes) -> io.BufferedReader:
@@ -114,49 +141,110 @@ def _unsupported(sent: str, kind: str) -> UnsupportedType:
     return UnsupportedType(what, "Content-Type", f"Send one of {', '.join(accepted(kind))}.")
 
 
-def _json_rows(content: bytes, column: str) -> tuple[JsonRows, list[Notice]]:
-    """Return the rows of a JSON document; a text alone is a row of `column`."""
+def _document(content: bytes) -> Any:
+    """Return the content of a JSON document."""
     try:
-        rows = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        return json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {first_line(error)}", str(NAME), _HINT) from error
+
+
+def _lines(content: bytes) -> list[Any]:
+    """Return the content of JSON lines."""
+    found = []
+    try:
+        text = content.decode("utf-8-sig")
+    except ValueError as error:
+        raise DataError(f"is not JSON: {first_line(error)}", str(NAME), "Send it as UTF-8.") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                found.append(json.loads(line, parse_constant=_refuse_constant))
+            except (ValueError, RecursionError) as error:
+                hint = "Send one object per line."
+                raise DataError(f"is not JSON: {first_line(error)}", f"{NAME}:{number}", hint) from error
+    return found
+
+
+def _json_rows(rows: Any, size: int, column: str, limits: ServeLimits) -> tuple[JsonRows, list[Notice]]:
+    """Return rows of JSON, from `size` bytes; a text alone is a row of `column`."""
     if isinstance(rows, dict | str):
         rows = [rows]
     if not isinstance(rows, list):
         raise DataError("is not a list of rows", str(NAME), _HINT)
     if not rows:
         raise DataError("is empty", str(NAME), "Send at least one row.")
+    refuse_more_rows(len(rows), limits)
     if column:
         rows = [{column: row} if isinstance(row, str) else row for row in rows]
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise DataError("is not an object", f"{NAME}:{number}", _HINT)
+    known = Counter(name for row in rows for name in row)
     try:
-        lines = "\n".join(json.dumps(row, allow_nan=False) for row in rows)
+        keys = len(known) + len({path for row in rows for path in _nested(row)})
+    except RecursionError as error:
+        raise DataError("is nested too deeply", str(NAME), _HINT) from error
+    if keys > _KEYS or keys * len(rows) > max(size, _CELLS):
+        message = f"has {keys:,} different keys in {counted(len(rows), 'row')}"
+        raise TooMuch(
+            message, str(NAME), "Send the columns that GET /schema shows, with the same keys in all rows."
+        )
+    try:
+        content = "\n".join(json.dumps(row, allow_nan=False) for row in rows).encode()
     except ValueError as error:  # a number beyond the largest one
         raise DataError(f"holds a number that is not finite: {first_line(error)}", str(NAME)) from error
-    content = lines.encode()
-    alike = frozenset((name, isinstance(value, str)) for name, value in rows[0].items())
-    return JsonRows([NAME], in_memory(content), (), content, len(rows), alike), _incomplete(rows)
+    lacking = {name: len(rows) - count for name, count in known.items() if count < len(rows)}
+    alike = (
+        None if lacking else frozenset((name, _sort(value)) for row in rows for name, value in row.items())
+    )
+    given = JsonRows([NAME], in_memory(content), lines=content, rows=len(rows), alike=alike)
+    return given, _incomplete(lacking, len(rows))
+
+
+def _nested(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of keys within values, each of which would be a column, too.
+
+    Raises:
+        RecursionError: Values are nested too deeply.
+    """
+    inner = [((name,), 1, value) for name, value in row.items() if isinstance(value, dict | list)]
+    while inner:
+        path, depth, value = inner.pop()
+        if depth > _DEPTH:
+            raise RecursionError
+        items = value.items() if isinstance(value, dict) else (("", item) for item in value)
+        for name, item in items:
+            below = (*path, name) if isinstance(value, dict) else path
+            if below is not path:
+                yield below
+            if isinstance(item, dict | list):
+                inner.append((below, depth + 1, item))
+
+
+def _sort(value: Any) -> str:
+    if type(value) is int and abs(value) > EXACT:
+        return "digits"
+    return "number" if type(value) in (int, float) else type(value).__name__
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number; write null for a missing value")
 
 
-def _incomplete(rows: Sequence[Mapping[str, Any]]) -> list[Notice]:
+def _incomplete(lacking: Mapping[str, int], rows: int) -> list[Notice]:
     """Return a notice if some rows lack keys that others have: they are read as missing values."""
-    known = {name for row in rows for name in row}
-    if all(len(row) == len(known) for row in rows):
+    if not lacking:
         return []
-    lacking = {name: sum(name not in row for row in rows) for name in sorted(known)}
-    some = {name: count for name, count in lacking.items() if count}
-    text = "; ".join(f"{count:,} of {len(rows):,} rows lack {name}" for name, count in list(some.items())[:3])
-    more = "" if len(some) <= 3 else f"; so do others {first_names(list(some)[3:])}"
-    return [Notice("absent_values", sum(some.values()), f"{text}{more}: read as missing", str(NAME))]
+    names = sorted(lacking)
+    text = "; ".join(f"{lacking[name]:,} of {rows:,} rows lack {name}" for name in names[:3])
+    more = "" if len(names) <= 3 else f"; so do others {first_names(names[3:])}"
+    return [Notice("absent_values", sum(lacking.values()), f"{text}{more}: read as missing", str(NAME))]
 
 
-def _form(body: Body, message: Message, kind: str, column: str) -> tuple[Given, list[Notice]]:
+def _form(
+    body: Body, message: Message, kind: str, column: str, limits: ServeLimits | None
+) -> tuple[Given, list[Notice]]:
     """Return the rows of the files of a form: images, or one table."""
     files = [part for part in _parts(body.content, message.get_param("boundary")) if part.name]
     if not files:
@@ -165,7 +253,9 @@ def _form(body: Body, message: Message, kind: str, column: str) -> tuple[Given, 
         return Given([NAME], images=[MemoryEntry(part.name, part.content) for part in files]), []
     if len(files) > 1:
         raise DataError("the form has several files", str(NAME), "Send one table at a time.")
-    return read_body(Body(files[0].content, files[0].type), kind, column)
+    if files[0].type.lower().startswith("multipart/"):
+        raise DataError("the form has a form in it", str(NAME), "Send the table itself.")
+    return read_body(Body(files[0].content, files[0].type), kind, column, limits)
 
 
 @dataclass(frozen=True)
@@ -180,15 +270,15 @@ def _parts(content: bytes, boundary: Any) -> list[_Part]:
     if not isinstance(boundary, str) or not re.fullmatch(r"[\x21-\x7e ]{1,70}", boundary):
         raise DataError("the form has no boundary", "Content-Type", "Send it as curl -F does.")
     delimiter = b"\r\n--" + boundary.encode("ascii")
-    _, *parts = (b"\r\n" + content).split(delimiter)
-    if not parts or not parts[-1].startswith(b"--"):
-        raise DataError("the form is cut off", str(NAME), "Send it again.")
+    _, *parts = (b"\r\n" + content).split(delimiter, _PARTS + 1)
     if len(parts) > _PARTS:
         raise DataError(f"the form has more than {_PARTS:,} parts", str(NAME), "Send several requests.")
+    if not parts or not parts[-1].startswith(b"--"):
+        raise DataError("the form is cut off", str(NAME), "Send it again.")
     found = []
     for part in parts[:-1]:
         head, _, value = part.lstrip(b" \t").partition(b"\r\n\r\n")
-        header = BytesHeaderParser().parsebytes(head.lstrip(b"\r\n") + b"\r\n\r\n")
+        header = HeaderParser().parsestr(head.lstrip(b"\r\n").decode(errors="replace"))
         name = header.get_filename() or ""
         found.append(_Part(re.split(r"[\\/]", str(name))[-1][:200], header.get("Content-Type", ""), value))
     return found

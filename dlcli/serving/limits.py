@@ -1,4 +1,4 @@
-"""ServeLimits of what a server takes."""
+"""Limits of what a server takes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ServeLimits:
-    """ServeLimits of a server.
+    """Limits of a server.
 
     Attributes:
         bytes: of the body of a request.
         rows: of a request.
-        pixels: of an uploaded image.
+        pixels: of an uploaded image; all those of a request have at most four times as many.
         seconds: until the body of a request has to be there, and then until its answer.
         queue: requests that wait for the model; one more is refused.
         held: bytes of all bodies that are in memory at the same time.
-        connections: that are open at the same time.
+        connections: number of open ones from which on requests are refused.
         idle: seconds after which a connection without a request is closed.
     """
 

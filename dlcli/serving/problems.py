@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlcli.errors import DlcliError, InputError, Problem
-from dlcli.serving.answers import TooMuch
-from dlcli.serving.bodies import UnsupportedType
+from dlcli.serving.bodies import TooMuch, UnsupportedType
 
 SCHEMA_VERSION = 1
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 import dlcli
 from dlcli.serving.api import Service
+from dlcli.serving.bodies import Body
 from tests.serving.asking import Asked, Got, ask, rows
 
 Serve = Callable[..., Service]
@@ -109,6 +110,8 @@ def test_requests_at_the_same_time_get_their_own_answers(pets: Service) -> None:
         pytest.param(csv("[NaN]", "application/json"), 422, {}, id="nan"),
         pytest.param(csv('[{"size": 1e999}]', "application/json"), 422, {}, id="infinite"),
         pytest.param(csv("[" * 3_900, "application/json"), 422, {}, id="nested"),
+        pytest.param(csv('{"a":' * 600 + "1" + "}" * 600, "application/json"), 422,
+                     {"message": "is nested too deeply"}, id="nested objects"),
         pytest.param(csv("{", "application/json"), 422, {}, id="no json"),
         pytest.param(csv(b"\xff\xfe", "application/json"), 422, {}, id="no utf-8"),
         pytest.param(csv("[1]", "text/csv"), 422, {}, id="another type than said"),
@@ -120,6 +123,8 @@ def test_requests_at_the_same_time_get_their_own_answers(pets: Service) -> None:
         pytest.param(Asked("POST", "/predict", [b"x" * 3000] * 3), 413,
                      {"message": "the body is too large"}, id="bytes without a length"),
         pytest.param(Asked("POST", "/predict", []), 408, {}, id="a body that does not arrive"),
+        pytest.param(form(("a", b"x"), kind="multipart/form-data; boundary=y"), 422,
+                     {"message": "the form has a form in it"}, id="form in a form"),
         pytest.param(csv("x", "multipart/form-data"), 422, {"message": "the form has no boundary"}, id="boundary"),
         pytest.param(csv("x", "multipart/form-data; boundary=b"), 422, {"message": "the form is cut off"}, id="form"),
         pytest.param(Asked("GET", "/predict"), 405, {}, id="method"),
@@ -265,19 +270,76 @@ def test_images_are_files_of_a_form_or_a_body(serve: Serve) -> None:
         Image.fromarray(np.full((*size, 3), shade, np.uint8)).save(written, "PNG")
         return written.getvalue()
 
-    both, alone, damaged, large, empty = ask(
+    postscript = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(postscript, "EPS")
+    both, alone, damaged, large, program, many, empty = ask(
         service,
-        form(("../../a.png", png(20)), ("b.png", png(200))),
+        form(("../../Käse.png", png(20)), ("b.png", png(200))),
         csv(png(200), "image/png"),
         form(("c.png", png(3)[:40])),
         form(("d.png", png(3, (400, 400)))),
+        form(("e.png", postscript.getvalue())),
+        form(*((f"{number}.png", png(3, (300, 300))) for number in range(5))),
         Asked("POST", "/predict", b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}),
     )
-    assert [line["file"] for line in both.json()["predictions"]] == ["a.png", "b.png"]
+    assert [line["file"] for line in both.json()["predictions"]] == ["Käse.png", "b.png"]
     assert alone.json()["predictions"][0]["p(light)"] == pytest.approx(
         both.json()["predictions"][1]["p(light)"], rel=1e-5
     )
     assert (damaged.status, only_error(damaged)["where"]) == (422, "c.png")
     assert (large.status, only_error(large)["message"]) == (413, "has more than 100,000 pixels")
+    assert (program.status, only_error(program)["message"]) == (
+        422,
+        "is not an image",
+    )  # Pillow would run Ghostscript
+    assert (many.status, only_error(many)["message"]) == (
+        413,
+        "the images have more than 400,000 pixels together",
+    )
     assert only_error(empty)["message"] == "the form has no file"
+    service.worker.close()
+
+
+def test_a_neighbour_gives_no_columns_to_a_request(serve: Serve) -> None:
+    """Of requests in one batch, each is read as if it were alone, and one that the model refuses is refused alone."""
+    service = serve("labels")  # numbers
+    several, lacks, huge, good = service.worker._answer(
+        [
+            Body(json.dumps(document).encode(), "application/json")
+            for document in ([{"b": 1}, {"a": 2, "b": 3}], {"b": 5}, {"a": 1e40}, {"a": 5})
+        ]
+    )
+    assert [notice.key for notice in several.notices] == ["absent_values"]
+    assert "there is no column a" in str(lacks)
+    assert isinstance(huge, Exception)
+    assert len(good.predictions) == 1
+    service.worker.close()
+
+
+def test_rows_with_keys_of_their_own_are_refused_before_they_become_columns(serve: Serve) -> None:
+    service = serve("labels")
+    sparse = [{f"k{number}": 1} for number in range(5000)]
+    nested = [{"a": 1, "more": [{f"k{number}": 1}]} for number in range(5000)]
+    lines = "\n".join(map(json.dumps, sparse))
+    for got in ask(service, rows(sparse), rows(nested), csv(lines, "application/x-ndjson")):
+        assert got.status == 413
+        assert "different keys in 5,000 rows" in only_error(got)["message"]
+    wide, few = ask(
+        service, rows({f"k{number}": 1 for number in range(70_000)}), rows([{"a": 1}, {"a": 2, "b": 3}])
+    )
+    assert (wide.status, few.status) == (413, 200)
+    service.worker.close()
+
+
+def test_the_type_says_whether_texts_are_a_table(serve: Serve) -> None:
+    """A first line that names the column is a header of CSV, and a text of text/plain; so is one with a brace."""
+    service = serve("texts")
+    other, lines, table = ask(
+        service,
+        csv("comment\na good film\n", "text/csv"),
+        csv("review\n{a good film\n", "text/plain"),
+        csv("review\na good film\n", "text/csv"),
+    )
+    assert other.status == 422 and "there is no column review" in only_error(other)["message"]
+    assert [len(got.json()["predictions"]) for got in (lines, table)] == [2, 1]
     service.worker.close()

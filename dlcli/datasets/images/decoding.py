@@ -26,6 +26,7 @@ from dlcli.datasets.images.depth import (
     header_of,
     upright,
 )
+from dlcli.datasets.images.formats import image_formats
 from dlcli.errors import DataError, first_line
 from dlcli.process.cores import share
 
@@ -189,7 +190,7 @@ class _bad:  # noqa: N801 used as a context manager
 def _open(content: bytes) -> ImageFile.ImageFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about damaged metadata, which is not used
-        return Image.open(io.BytesIO(content))
+        return Image.open(io.BytesIO(content), formats=image_formats())
 
 
 def threads() -> int:

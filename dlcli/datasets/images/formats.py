@@ -1,4 +1,4 @@
-"""The endings of image files that Pillow can read here."""
+"""The endings and formats of image files that Pillow can read here."""
 
 from __future__ import annotations
 
@@ -18,16 +18,26 @@ def image_suffixes() -> frozenset[str]:
     Formats that Pillow only recognizes, videos, and documents (PostScript would be run by another program) are not
     among them. Pillow reads .heic with the package pillow-heif.
     """
+    formats = image_formats()
+    return frozenset(
+        suffix
+        for suffix, kind in Image.registered_extensions().items()
+        if _OPENED_BY.get(kind, kind) in formats
+    )
+
+
+@cache
+def image_formats() -> tuple[str, ...]:
+    """Return the formats that files with these endings may have: Pillow's names, in the order in which it tries them.
+
+    Pillow goes by the content: without them, a file that is called .png but holds PostScript would be run.
+    """
     with suppress(ImportError):
         import pillow_heif
 
         pillow_heif.register_heif_opener()
     Image.init()
-    return frozenset(
-        suffix
-        for suffix, kind in Image.registered_extensions().items()
-        if _decodes(_OPENED_BY.get(kind, kind))
-    )
+    return tuple(kind for kind in Image.ID if _decodes(kind))
 
 
 def _decodes(kind: str) -> bool:
