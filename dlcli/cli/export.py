@@ -42,7 +42,7 @@ def export(
         from dlcli.runner import export as runner
 
         if (output is None) == (bundle is None):
-            raise InputError("name a file or a folder, one of both", "--output or --bundle")
+            raise InputError("name either a file or a folder", "--output or --bundle")
         if bundle is not None:
             made = runner.bundle(
                 run, bundle, overrides or (), conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ import pyarrow as pa
 import torch
 
 from dlcli.datasets.data import take
-from dlcli.datasets.tables.files import is_table, read_raw, table_format
-from dlcli.datasets.tables.format_options import CellOptions
+from dlcli.datasets.tables.delimited import find_form
+from dlcli.datasets.tables.files import is_table, table_format
+from dlcli.datasets.tables.format_options import CellOptions, FormatOptions
 from dlcli.errors import DlcliError, InputError
-from dlcli.exporting.bundle_table import example_rows, table_spec
+from dlcli.exporting.bundle_table import CsvFormat, example_rows, table_spec
 from dlcli.exporting.card import model_card
 from dlcli.exporting.heads import WithHead, head_of, output_columns
 from dlcli.exporting.program import (
@@ -36,7 +36,7 @@ from dlcli.exporting.program import (
 )
 from dlcli.exporting.table_graph import table_graph
 from dlcli.files.disk import write_errors
-from dlcli.files.paths import is_folder, kind_at, typed
+from dlcli.files.paths import is_folder, kind_at, resolved, typed
 from dlcli.files.unfinished import scratch_folder, unfinished
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.output import csv_to
@@ -91,35 +91,52 @@ def export_bundle(
         DlcliError: The network cannot be exported, or the bundle predicts otherwise than the model.
         DataError: The run's rows cannot be found.
     """
+    folder = resolved(folder)
     _check_folder(folder)
     need_onnx("--bundle")
     preprocessing = model.preprocessing
     if type(preprocessing) is not Table or model.columns is None:
-        kinds = {"image": "images", "tokens": "texts", "sequence": "series and sequences"}
-        what = kinds.get(model.kind, type(preprocessing).__name__)
-        raise InputError(f"a bundle of {what} cannot be made: only of tables", "--bundle", _NOT_YET)
+        raise InputError(*_no_table(model))
     head = head_of(model.task)
     dataset = with_overrides(opened.config, overrides)["dataset"]
     with model_errors(opened.folder):
         data, rows = opened.part_of(dataset, "val", "test", "train")
         tests = len(opened.part_of(dataset, "test", "val", "train")[1])
-        separator, raw = _raw_rows(opened, model, dataset, data, rows)
-        spec = table_spec(model.columns, preprocessing, separator)
+        form, frame, notes = _raw_rows(opened, model, dataset, data, rows)
+        spec = table_spec(model.columns, preprocessing, form)
         spec |= {"run_id": opened.ledger.run_id, "outputs": output_columns(model.task, head)}
-        graph = _whole_graph(model, preprocessing, head, take(data.x, rows[:16]))
-        example = _as_csv(example_rows(model.columns, preprocessing), separator)
-        with write_errors(folder, "the bundle", "write elsewhere"), unfinished(folder, folder=True) as made:
+        # torch.export would make a single row a constant.
+        some = np.resize(rows[:16], max(2, len(rows[:16])))
+        graph = _whole_graph(model, preprocessing, head, take(data.x, some))
+        raw, example = form.bytes_of(frame), form.bytes_of(example_rows(model.columns, preprocessing))
+        there = is_folder(folder)
+        place = folder / "bundle" if there else folder
+        with write_errors(folder, "the bundle", "write elsewhere"), unfinished(place, folder=True) as made:
             _write(made, graph, spec, opened, model, tests)
             (made / "example.csv").write_bytes(example)
-            expected = _predictions(opened, model, example, separator)
+            expected = _predictions(opened, model, example, form)
             (made / "expected.csv").write_bytes(_as_text(expected))
             difference = max(
-                _compared(made, raw, _predictions(opened, model, raw, separator), spec["outputs"]),
+                _compared(made, raw, _predictions(opened, model, raw, form), spec["outputs"]),
                 _compared(made, example, expected, spec["outputs"]),
             )
-            made.chmod(0o755)
-            made.replace(folder)
-    return Bundled(folder, raw.count(b"\n") - 1, difference, opened.ledger.run_id, opened.notes)
+            if there:  # it may be the current folder, which must not be replaced
+                for part in sorted(made.iterdir()):
+                    part.replace(folder / part.name)
+            else:
+                made.replace(folder)
+    return Bundled(folder, len(frame), difference, opened.ledger.run_id, (*opened.notes, *notes))
+
+
+def _no_table(model: SavedModel) -> tuple[str, str, str]:
+    """Return the error about a model that takes no tables."""
+    reasons = {
+        "image": "images cannot be made: decoding and resizing them takes more than numpy and onnxruntime",
+        "tokens": "texts cannot be made: splitting them into tokens has no counterpart in ONNX",
+        "sequence": "series and sequences cannot be made: its script reads one row at a time",
+    }
+    own = f"{type(model.preprocessing).__name__} cannot be made: only of tables whose columns are known"
+    return f"a bundle of {reasons.get(model.kind, own)}", "--bundle", _NOT_YET
 
 
 def _check_folder(folder: Path) -> None:
@@ -131,25 +148,31 @@ def _check_folder(folder: Path) -> None:
 
 def _raw_rows(
     opened: OpenedRun, model: SavedModel, dataset: dict[str, Any], data: Any, rows: np.ndarray
-) -> tuple[str, bytes]:
-    """Return the separator of the run's file, and raw rows of it as a CSV; of other data, the rows in memory."""
+) -> tuple[CsvFormat, pd.DataFrame, list[str]]:
+    """Return the format of the run's file, raw rows of it, and notes; of other data, the rows in memory."""
     path = typed(dataset["path"]) if isinstance(dataset.get("path"), str) else None
     if path is None or not is_table(path):
-        some = take(data.x, rows[:_ROWS])
-        return ",", _as_csv(pd.DataFrame(some), ",")
+        return CsvFormat(), pd.DataFrame(take(data.x, rows[:_ROWS])), []
     reader = RowReader(opened, model)
-    separator = ","
+    form = CsvFormat()
+    notes: list[str] = []
     if table_format(path) == "text":
         settings = reader.settings
-        separator = read_raw(path, settings if isinstance(settings, CellOptions) else None).separator
+        found = find_form(path, settings if isinstance(settings, CellOptions) else FormatOptions())
+        if found.dialect.separator == " ":
+            reason = (
+                "a bundle cannot be made: columns that are separated by blanks are not read by its script"
+            )
+            raise InputError(reason, str(path), f"{_NOT_YET}, or train on a file with commas.")
+        form = CsvFormat(found.dialect.separator, found.encoding, found.dialect.quotes)
+        if not found.dialect.header:
+            notes.append(
+                f"{path.name} has no header; rows for the bundle need one: {', '.join(found.names[:3])}, ..."
+            )
     piece = next(iter(reader.read(Given([path]), lambda notice: None, "all")))
-    kept = piece.labels.drop_columns([name for name in ("row",) if name in piece.labels.column_names])
+    kept = piece.labels.select(range(1, piece.labels.num_columns))  # the first has the numbers of the rows
     few = kept.take(pa.array(np.linspace(0, len(kept) - 1, min(len(kept), _ROWS)).astype(np.int64)))
-    return separator, _as_csv(few.to_pandas(types_mapper=pd.ArrowDtype), separator)
-
-
-def _as_csv(frame: pd.DataFrame, separator: str) -> bytes:
-    return frame.to_csv(index=False, sep=separator).encode()
+    return form, few.to_pandas(types_mapper=pd.ArrowDtype), notes
 
 
 def _whole_graph(model: SavedModel, preprocessing: Table, head: Any, rows: Any) -> bytes:
@@ -176,20 +199,22 @@ def _write(
     folder: Path, graph: bytes, spec: dict[str, Any], opened: OpenedRun, model: SavedModel, tests: int
 ) -> None:
     """Write all files but the example."""
+    import onnxruntime
+
     (folder / "model.onnx").write_bytes(graph)
     files = resources.files("dlcli.exporting") / "bundle_files"
     for name in ("predict.txt", "Dockerfile"):
         text = files.joinpath(name).read_text(encoding="utf-8")
         (folder / name.replace(".txt", ".py")).write_text(text, encoding="utf-8")
     (folder / "bundle.json").write_text(json.dumps(spec, ensure_ascii=False, indent=1), encoding="utf-8")
-    pins = [f"{name}=={version(name)}" for name in ("numpy", "onnxruntime")]
+    pins = [f"{module.__name__}=={module.__version__}" for module in (np, onnxruntime)]
     (folder / "requirements.txt").write_text("\n".join([*pins, ""]), encoding="utf-8")
     (folder / "README.md").write_text(model_card(opened, model, tests), encoding="utf-8")
 
 
-def _predictions(opened: OpenedRun, model: SavedModel, rows: bytes, separator: str) -> pd.DataFrame:
+def _predictions(opened: OpenedRun, model: SavedModel, rows: bytes, form: CsvFormat) -> pd.DataFrame:
     """Return the model's predictions of the rows of a CSV."""
-    reader = RowReader(opened, model, [f"dataset.separator={'tab' if separator == chr(9) else separator}"])
+    reader = RowReader(opened, model, form.settings)
     given = Given([_NAME], io.BufferedReader(io.BytesIO(rows)))
     found = [model.predict(new.rows, are_read=True) for new in reader.read(given, lambda notice: None)]
     table = pd.concat(found, ignore_index=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from dlcli.datasets.reading.column import Column
+from dlcli.datasets.reading.column import Column, numbers_among
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.dates import ISO
+from dlcli.datasets.reading.numbers import PLAIN, REWRITES
 from dlcli.datasets.reading.words import MARKERS
 from dlcli.datasets.reading.words import MISSING as WORDS
 from dlcli.datasets.tables.columns import MISSING
+from dlcli.datasets.tables.lines import is_utf8
 from dlcli.errors import InputError
 from dlcli.prediction.example import usual_numbers, usual_value
 from dlcli.preprocessing.table import Table
@@ -21,19 +25,54 @@ _INSTEAD = "Export the network alone: --output FILE.onnx"
 SCHEMA_VERSION = 1
 
 
-def table_spec(columns: Columns, preprocessing: Table, separator: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CsvFormat:
+    """How a bundle's rows are written: as those of the training file.
+
+    Attributes:
+        separator: the separator.
+        encoding: the encoding.
+        quotes: whether cells may be enclosed in quotes.
+    """
+
+    separator: str = ","
+    encoding: str = "utf-8"
+    quotes: bool = True
+
+    @property
+    def quoting(self) -> int:
+        """The setting of the module csv."""
+        return csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
+
+    @property
+    def settings(self) -> list[str]:
+        """The settings by which dlcli reads such rows."""
+        quotes = str(self.quotes).lower()
+        separator = "tab" if self.separator == "\t" else self.separator
+        return [f"dataset.separator={separator}", "dataset.header=true", f"dataset.quotes={quotes}",
+                f"dataset.encoding={self.encoding}"]  # fmt: skip
+
+    def bytes_of(self, frame: pd.DataFrame) -> bytes:
+        """Return rows in this format."""
+        return frame.to_csv(index=False, sep=self.separator, quoting=self.quoting).encode(self.encoding)
+
+
+def table_spec(columns: Columns, preprocessing: Table, form: CsvFormat) -> dict[str, Any]:
     """Return the content of `bundle.json` about the columns, in the order of the graph's inputs.
 
     Raises:
         InputError: The script cannot read a column.
     """
     names = [*preprocessing.numeric_, *preprocessing.dates_, *preprocessing.categories_]
-    inputs = [name for name, used in (("numbers", len(names) > len(preprocessing.categories_)),
-                                      ("words", bool(preprocessing.categories_))) if used]  # fmt: skip
+    inputs = [name for name, used in (("numbers", preprocessing.numbers_.width_),
+                                      ("words", preprocessing.categories_)) if used]  # fmt: skip
     return {
         "schema_version": SCHEMA_VERSION,
-        "separator": separator,
+        "separator": form.separator,
+        "encoding": "utf-8-sig" if is_utf8(form.encoding) else form.encoding,
+        "quoting": form.quoting,
         "missing": MISSING,
+        "rewrites": REWRITES,
         "inputs": inputs,
         "columns": [_column(columns[name], preprocessing) for name in names],
     }
@@ -50,18 +89,26 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
     match column.kind:
         case "categorical":
             found["categories"] = list(column.categories or ())
-        case "boolean":
+        case "boolean" if column.words:
             found["words"] = list(column.words)
         case "date":
             if len(column.date.patterns) > 1 or column.date.zone not in ("", "UTC"):
                 raise _unreadable(column, f"dates {column.date.describe()}")
             (pattern,) = column.date.patterns
-            if pattern != ISO and not pattern.startswith("%"):
+            if pattern != ISO and (not pattern.startswith("%") or pattern.endswith("%V")):
                 raise _unreadable(column, f"dates {pattern}")
             found |= {"pattern": pattern, "parts": preprocessing.dates_[column.name].parts_}
         case "numeric":
             how = column.number
-            found |= {"decimal": how.decimal, "thousands": how.thousands, "unit": how.unit}
+            if column.missing is not None and how == PLAIN:
+                found["markers"] = ["nan", "-nan"]  # a float as any other
+            found |= {
+                "decimal": how.decimal,
+                "thousands": how.thousands,
+                "like": how.describe() or "1234.5",
+                "number": how.expression(),
+                "absent": numbers_among(column.missing or ()),
+            }
         case kind:
             raise _unreadable(column, kind)
     return found
@@ -87,9 +134,14 @@ def example_rows(columns: Columns, preprocessing: Table) -> pd.DataFrame:
             elif column.kind == "boolean":
                 value = column.words[number % 2]
             elif column.kind == "numeric":
-                value = round(float(value) * (1 + number / 10), 4)
-                whole = str(int(value)) if value == int(value) else str(value)
-                value = f"{whole.replace('.', column.number.decimal)}{column.number.unit}"
+                value = _as_written(round(usual.get(column.name, 0.0) * (1 + number / 10), 4), column)
             row[column.name] = "" if number == 3 else str(value)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _as_written(value: float, column: Column) -> str:
+    """Return a number in the format of its column."""
+    text = (str(int(value)) if value == int(value) else str(value)).replace(".", column.number.decimal)
+    unit = column.number.unit
+    return f"{unit}{text}" if unit.endswith(".") else f"{text}{unit}"  # Fr. stands before numbers

@@ -121,7 +121,7 @@ def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:
         "requirements.txt",
     ]
     script = (made / "predict.py").read_text()
-    assert len(script.splitlines()) <= 100
+    assert len(script.splitlines()) <= 150
     assert "dlcli" not in script and "torch" not in script
     pins = (made / "requirements.txt").read_text().split()
     assert [pin.partition("==")[0] for pin in pins] == ["numpy", "onnxruntime"] and all(
@@ -158,7 +158,7 @@ def test_what_has_no_counterpart_is_refused_and_leaves_nothing(monkeypatch: pyte
         bundle(str(other.run_dir), Path("made"))
     assert not Path("made").exists() and not list(Path().glob(".made*"))
     both = CliRunner().invoke(app, ["export", str(other.run_dir), "--bundle", "made", "-o", "made.onnx"])
-    assert both.exit_code == 2 and "one of both" in both.output
+    assert both.exit_code == 2 and "either a file or a folder" in both.output
 
 
 if importlib.util.find_spec("torch"):
@@ -171,7 +171,7 @@ if importlib.util.find_spec("torch"):
             return (outputs * 1.1).softmax(dim=1)
 
 
-def test_a_bundle_of_images_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_bundle_of_images_is_refused_with_the_reason() -> None:
     result = dlcli.train(["trainer=debug"])
-    with pytest.raises(InputError, match="a bundle of images cannot be made: only of tables"):
+    with pytest.raises(InputError, match="a bundle of images cannot be made: decoding"):
         bundle(str(result.run_dir), Path("made"))

@@ -89,7 +89,7 @@ class Column:
             found = read(values, place) if read is not None else self._as_known(values)
         else:
             found = self._typed(values, place)
-        if self.kind == "numeric" and (numbers := _as_numbers(self.missing or ())):
+        if self.kind == "numeric" and (numbers := numbers_among(self.missing or ())):
             absent = pc.is_in(pc.cast(found, pa.float64()), value_set=pa.array(numbers))
             found = pc.if_else(absent, pa.scalar(None, found.type), found)
         return _to_pandas(found, self.kind).rename(self.name)
@@ -238,7 +238,7 @@ def as_words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values.cast(pa.string())
 
 
-def _as_numbers(words: Sequence[str]) -> list[float]:
+def numbers_among(words: Sequence[str]) -> list[float]:
     """Return those words that are numbers, such as -999."""
     found = []
     for word in words:

@@ -28,9 +28,6 @@ _UNITS = (
     "ms", "kW", "kWh", "Hz", "GB", "MB", "KB", "mph", "bpm",
 )  # fmt: skip
 
-# Signs that mean the same as the one they are replaced by: the minus of typography, and blanks that do not break.
-_SAME = {"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"}
-
 # A number: sign, what stands before it, digits with signs between them, exponent, and what stands behind it.
 _NUMBER = (
     r"^(?P<sign>[-+]?) ?(?P<before>(?:[^\d\s.,+\-'()]+\.?)?) ?(?P<minus>[-+]?)"
@@ -39,6 +36,13 @@ _NUMBER = (
 
 # A number with its minus behind it, which is long enough not to be a mark.
 _MINUS_BEHIND = r"^([^-+]*(?:[.,]\d+|\d{3})) ?-$"
+
+# Expressions and what they are replaced by, one after the other: the minus of typography, blanks that do not break, and
+# losses of accounting: (123) and 123- are -123; a mark such as 2- is none.
+REWRITES = (
+    ("\u2212", "-"), ("\u00a0", " "), ("\u202f", " "), ("\u2009", " "), ("\u2019", "'"),
+    (r"^\((.*\d.*)\)$", r"-\1"), (_MINUS_BEHIND, r"-\1"),
+)  # fmt: skip
 
 # A number that has a point, which is certainly a decimal sign: no three digits behind it, or a zero before it.
 _POINT = r"^[-+]?0*\.|\.\d{0,2}([eE].*)?$|\.\d{4}|[eE]"
@@ -64,6 +68,17 @@ class NumberFormat:
             return ""
         number = f"1{self.thousands}234{self.decimal}5"
         return f"{self.unit}{number}" if self.unit in _CURRENCIES[:7] else f"{number} {self.unit}".strip()
+
+    def expression(self) -> str:
+        """Return the expression of a number in this format, with the groups sign, minus, digits and power."""
+        number = rf"(?P<minus>[-+]?)(?P<digits>{_digits(self.decimal, self.thousands)[1:-1]})(?P<power>[eE][-+]?\d+)?"
+        unit = re.escape(self.unit)
+        if not unit:
+            return rf"(?P<sign>[-+]?) ? ?{number} ?"
+        if not _may_be_missing(self.unit):
+            return rf"(?P<sign>[-+]?) ? ?{number} ?{unit}"
+        behind = "" if self.unit.endswith(".") else rf"(?:{unit})?"
+        return rf"(?!.*{unit}.*{unit})(?P<sign>[-+]?) ?(?:{unit})? ?{number} ?{behind}"
 
     def parse(self, values: pa.Array) -> pa.Array:
         """Return strings as int64 if all are whole numbers, else as float64; null where a value is not a number."""
@@ -178,11 +193,9 @@ class _Parts(NamedTuple):
 
 
 def _parts(values: pa.Array) -> _Parts:
-    for sign, same in _SAME.items():
-        values = pc.replace_substring(values, sign, same)
-    # Losses of accounting: (123) and 123- are -123; a mark such as 2- is none.
-    values = pc.replace_substring_regex(values, r"^\((.*\d.*)\)$", r"-\1")
-    values = pc.replace_substring_regex(values, _MINUS_BEHIND, r"-\1")
+    for expression, other in REWRITES:
+        replaced = pc.replace_substring if len(expression) == 1 else pc.replace_substring_regex
+        values = replaced(values, expression, other)
     found = pc.extract_regex(values, _NUMBER)
     sign, before, minus, digits, power, blank, behind = (
         pc.struct_field(found, name)
