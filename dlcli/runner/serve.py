@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from dlcli.sanitize.redact import register_secret
 from dlcli.serving.answers import Predictor
 from dlcli.serving.api import Service
 from dlcli.serving.contract import Contract
+from dlcli.serving.hosts import is_local
 from dlcli.serving.limits import ServeLimits
 from dlcli.serving.server import bound_socket, serve_until_stopped
 from dlcli.serving.worker import ModelWorker
@@ -49,7 +50,7 @@ def serve(
     """Serve a run's saved model until a signal; `ready` is called with the address and a line of curl."""
     limits = limits or ServeLimits()
     token, shown = _token(token_file)
-    local = _is_local(host)
+    local = is_local(host)
     if not local and not token:
         raise InputError(
             f"{host} can be reached from other machines, so the server needs a token",
@@ -72,32 +73,27 @@ def serve(
         serve_until_stopped(service, listening, lambda: ready(address, contract.curl(address, shown)))
 
 
-def _is_local(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _token(file: Path | None) -> tuple[str, str]:
     """Return the token, and what a shell replaces by it; empty without a token.
 
     Raises:
         InputError: The file cannot be read, or the token is too short or not printable.
     """
-    where, shown = f"--token-file {file}" if file else TOKEN, f"$(cat {file})" if file else f"${TOKEN}"
+    quoted = shlex.quote(str(file))
+    where, shown = (f"--token-file {file}", f"$(cat {quoted})") if file else (TOKEN, f"${TOKEN}")
     if file is not None:
         try:
             with file.open(encoding="utf-8") as opened:
-                token = opened.read(_LONGEST).strip()
+                token = opened.read(_LONGEST + 1).strip()
         except (OSError, UnicodeDecodeError) as error:
             why = os_reason(error) if isinstance(error, OSError) else "is no text"
-            raise InputError(f"the file {why}", where, f"Write a token to it: {_MAKE} > {file}") from error
+            raise InputError(f"the file {why}", where, f"Write a token to it: {_MAKE} > {quoted}") from error
     else:
         token = os.environ.get(TOKEN, "").strip()
         if TOKEN not in os.environ:
             return "", ""
+    if len(token) > _LONGEST:
+        raise InputError(f"the token has more than {_LONGEST:,} characters", where, f"Make one: {_MAKE}")
     if len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
         message = f"the token needs {_SHORTEST} letters, digits or signs, or more, without blanks"
         raise InputError(message, where, f"Make one: {_MAKE}")

@@ -38,12 +38,28 @@ _JOINED = ("table", "tokens", "image")
 _IMAGES = 4
 
 
+Lines = Literal["rows", "lines", ""]
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer to a request: a dictionary per prediction, and what was left out, converted or not known."""
 
     predictions: list[dict[str, Any]]
     notices: list[Notice]
+
+
+class NotAnswered(Exception):
+    """A request is not answered.
+
+    Attributes:
+        cause: why.
+        lines: what the lines in the places of errors are: `rows` of JSON, `lines` of a file, or nothing for images.
+    """
+
+    def __init__(self, cause: Exception, lines: Lines) -> None:
+        super().__init__(str(cause))
+        self.cause, self.lines = cause, lines
 
 
 @dataclass(eq=False)
@@ -87,7 +103,7 @@ class Predictor:
         self._limits = limits or ServeLimits()
         self._device = choose_device("auto" if device == "auto" else "cpu")
 
-    def answer(self, bodies: Sequence[Body]) -> list[Answer | Exception]:
+    def answer(self, bodies: Sequence[Body]) -> list[Answer | NotAnswered]:
         """Return the answer to each request, or why there is none."""
         given = [
             _tried(partial(read_body, body, self.model.kind, self.text_column, self._limits))
@@ -99,7 +115,11 @@ class Predictor:
                 answers |= dict(zip(group, found, strict=True))
         rest = [number for number in range(len(given)) if number not in answers]
         answers |= dict(zip(rest, self._one_by_one([given[number] for number in rest]), strict=True))
-        return [answers[number] for number in range(len(given))]
+        found = [answers[number] for number in range(len(given))]
+        return [
+            NotAnswered(answer, _lines_of(own)) if isinstance(answer, Exception) else answer
+            for answer, own in zip(found, given, strict=True)
+        ]
 
     def _alike(self, given: Sequence[Any]) -> list[list[int]]:
         """Return the numbers of requests whose rows of a table can be read together."""
@@ -201,6 +221,13 @@ class Predictor:
             lines += [label | line for label, line in zip(labels, found, strict=True)]
             total.update(counts[id(piece)])
         return Answer(lines, [*request.notices, *self.model.notices(total)])
+
+
+def _lines_of(given: Any) -> Lines:
+    """Return what the lines in messages about a request are; only a document of JSON is refused with one when read."""
+    if isinstance(given, Exception) or isinstance(given[0], JsonRows):
+        return "rows"
+    return "" if given[0].images else "lines"
 
 
 def _tried(call: Callable[[], Any]) -> Any:

@@ -6,7 +6,10 @@ import asyncio
 import hmac
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -20,20 +23,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import dlcli
 from dlcli.datasets.notices import as_plain
-from dlcli.errors import Problem
-from dlcli.serving.answers import Answer
-from dlcli.serving.bodies import CSV, FORM, TEXT, Body
+from dlcli.errors import Problem, first_line
+from dlcli.serving.answers import Answer, NotAnswered
+from dlcli.serving.bodies import Body
 from dlcli.serving.contract import Contract
+from dlcli.serving.hosts import host_of, is_local
 from dlcli.serving.limits import ServeLimits
 from dlcli.serving.openapi import answer_schema, request_body
 from dlcli.serving.problems import SCHEMA_VERSION, failure, refusal_of
 from dlcli.serving.worker import Busy, ModelWorker
 
 _log = logging.getLogger("dlcli.serving")
-
-# Names of this machine. Another name in the header Host is that of a page whose address was changed to this machine's
-# after it was loaded, so that it could read the answers (DNS rebinding).
-LOCAL = ("127.0.0.1", "localhost", "::1")
 
 # Paths that a browser opens without a token, because it has none yet. They say nothing about the model.
 _OPEN = {"/", "/docs", "/health", "/assets/page.js", "/assets/docs.js", "/assets/page.css", "/favicon.ico"}
@@ -77,6 +77,10 @@ class Service:
     draining: bool = False
     held: int = 0
 
+    def release(self, size: int) -> None:
+        """Count bytes of a body as no longer held."""
+        self.held -= size
+
 
 class Refused(Exception):
     """A request that is not answered with a prediction."""
@@ -116,7 +120,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Refused | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
-        if self._service.only_local and _name_of(f"//{host}") not in LOCAL:
+        if self._service.only_local and not is_local(host_of(f"//{host}")):
             problem = Problem(
                 f"{host or 'no name'} is not a name of this machine", "Host", "Ask for 127.0.0.1."
             )
@@ -137,13 +141,6 @@ class Guard:
         return None
 
 
-def _name_of(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
-
-
 def create_app(service: Service) -> ASGIApp:
     """Return the application."""
     contract = service.contract
@@ -160,6 +157,10 @@ def create_app(service: Service) -> ASGIApp:
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
         return _error(error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)  # which nobody reads
 
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: Exception) -> Response:
@@ -192,11 +193,7 @@ def create_app(service: Service) -> ASGIApp:
         responses=answer_schema(contract),
     )
     async def predict(request: Request) -> Response:
-        content = await _content(request, service)
-        try:
-            return await _answer(Body(content, request.headers.get("content-type", "")), service)
-        finally:
-            service.held -= len(content)
+        return await _answer(await _body(request, service), service)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
@@ -226,7 +223,7 @@ def _asset(name: str, media: str) -> Callable[[], Awaitable[Response]]:
     return asset
 
 
-async def _content(request: Request, service: Service) -> bytes:
+async def _body(request: Request, service: Service) -> Body:
     """Return the body of a request, whose bytes count as held from then on.
 
     Raises:
@@ -263,7 +260,7 @@ async def _content(request: Request, service: Service) -> bytes:
     except (Refused, ClientDisconnect):
         service.held -= taken
         raise
-    return bytes(found)
+    return Body(bytes(found), request.headers.get("content-type", ""))
 
 
 _CLOSE = {"connection": "close"}
@@ -285,10 +282,18 @@ async def _pass_over(request: Request) -> None:
 
 async def _answer(body: Body, service: Service) -> Response:
     """Return the answer to a body: a prediction, or what is wrong with it."""
-    seconds = service.limits.seconds
+    seconds, loop, size = service.limits.seconds, asyncio.get_running_loop(), len(body.content)
+
+    def release(future: Future[Any]) -> None:
+        """Count the body as no longer held, which is when the model has done with it, not when its client has."""
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(service.release, size)
+
     try:
         future = service.worker.submit(body)
+        future.add_done_callback(release)
     except Busy:
+        service.release(size)
         problem = Problem("too many requests wait for the model", hint="Send it again later.")
         raise Refused(503, problem, _AGAIN) from None
     try:
@@ -299,10 +304,14 @@ async def _answer(body: Body, service: Service) -> Response:
         )
         raise Refused(503, problem, _AGAIN) from None
     except Exception as error:
-        is_json = not body.type.startswith((CSV, TEXT, FORM))
-        if found := refusal_of(error, is_json=is_json):
+        cause, lines = (error.cause, error.lines) if isinstance(error, NotAnswered) else (error, "")
+        if found := refusal_of(cause, lines):
             return _json(*found)
-        _log.exception("the model fails", exc_info=error)
+        trace = cause if os.environ.get("DLCLI_DEBUG") == "1" else None
+        more = "" if trace else " DLCLI_DEBUG=1 shows the traceback."
+        _log.error(
+            "A request fails: %s: %s.%s", type(cause).__name__, first_line(cause), more, exc_info=trace
+        )
         problem = Problem("the model fails on these rows", hint="The output of dlcli serve says why.")
         return _json(*failure(500, problem))
     assert isinstance(answer, Answer)

@@ -107,15 +107,16 @@ class Contract:
 
     def curl(self, address: str, token: str = "") -> str:
         """Return a line for a shell that sends the example; `token` is what a shell replaces by the token."""
+        at = {path: shlex.quote(f"{address}/{path}") for path in ("schema", "example", "predict")}
         secret = f'--oauth2-bearer "{token}" ' if token else ""  # not a header, whose value would be masked
         if self.example is None:
-            return f"curl -sS {secret}{address}/schema"
+            return f"curl -sS {secret}{at['schema']}"
         text = "" if self.example.type != JSON else self.example.content.decode()
         if 0 < len(text) <= _SHORT:
             sent = f"-H 'Content-Type: {JSON}' -d {shlex.quote(text)}"
-            return f"curl -sS {secret}{address}/predict {sent}"
+            return f"curl -sS {secret}{at['predict']} {sent}"
         sent = f"-H 'Content-Type: {self.example.type}' --data-binary @-"
-        return f"curl -sS {secret}{address}/example | curl -sS {secret}{address}/predict {sent}"
+        return f"curl -sS {secret}{at['example']} | curl -sS {secret}{at['predict']} {sent}"
 
     def _example(self) -> Body:
         kind = self._model.kind

@@ -38,9 +38,10 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         hint = "Name an address of this machine."
-        raise InputError(f"{host} is no address: {error.strerror or error}", "--host", hint) from error
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{host} is no address: {why}", "--host", hint) from error
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(address)
@@ -61,6 +62,7 @@ class _Connection(H11Protocol):
     """A connection that is closed if no request comes."""
 
     idle: float
+    unread = 0  # bytes of answers that the client had not taken when it was last looked at
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -83,6 +85,22 @@ class _Connection(H11Protocol):
             self._wait(_NOTICE)  # for the request of a connection that has just been made
         else:
             super().shutdown()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():  # when the client has taken the answer
+            self._unset_keepalive_if_required()
+            self._wait()
+
+    def timeout_keep_alive_handler(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left and left == self.unread:
+            self.transport.abort()  # closing waits until the client reads on
+        elif left:
+            self.unread = left
+            self._wait()
+        else:
+            super().timeout_keep_alive_handler()
 
     def _wait(self, seconds: float | None = None) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
@@ -138,13 +156,20 @@ class DrainingServer(uvicorn.Server):
         """Accept those who have connected, stop listening, and wait until all requests are answered."""
         loop, made = asyncio.get_running_loop(), cast(Any, self.config.http_protocol_class)
         for listening in sockets or []:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):  # none waits any more, or it has gone already
                 while True:
                     one, _ = listening.accept()
                     await loop.connect_accepted_socket(
                         lambda: made(config=self.config, server_state=self.server_state, app_state={}), one
                     )
+        # By then each request is answered or refused: who does not take the answer would hold the end up for ever.
+        latest = loop.call_later(2 * self._service.limits.seconds + _NOTICE, self._abort)
         await super().shutdown(sockets)
+        latest.cancel()
+
+    def _abort(self) -> None:
+        for connection in list(self.server_state.connections):
+            cast(Any, connection).transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -27,7 +27,7 @@ class ModelWorker:
 
     def __init__(self, answer: Callable[[Sequence[Any]], Sequence[Any]], waiting: int) -> None:
         self._answer = answer
-        self._queue: queue.Queue[tuple[Any, Future[Any]] | None] = queue.Queue(waiting)
+        self._queue: queue.Queue[tuple[list[Any], Future[Any]] | None] = queue.Queue(waiting)
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
@@ -43,8 +43,12 @@ class ModelWorker:
             Busy: As many requests wait as may wait.
         """
         future: Future[Any] = Future()
+        held = [request]
+        future.add_done_callback(
+            lambda _: held.clear()
+        )  # one that is cancelled holds no memory until its turn
         try:
-            self._queue.put_nowait((request, future))
+            self._queue.put_nowait((held, future))
         except queue.Full:
             raise Busy from None
         return future
@@ -68,9 +72,9 @@ class ModelWorker:
             if asked:
                 self._settle(asked)
 
-    def _settle(self, asked: Sequence[tuple[Any, Future[Any]]]) -> None:
+    def _settle(self, asked: Sequence[tuple[list[Any], Future[Any]]]) -> None:
         try:
-            answers = self._answer([request for request, _ in asked])
+            answers = self._answer([request for (request,), _ in asked])
         except BaseException as error:  # the thread goes on, whatever a user's model raises
             answers = [error] * len(asked)
         for (_, future), answer in zip(asked, answers, strict=True):

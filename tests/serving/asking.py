@@ -23,11 +23,11 @@ class Got:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request; `content` may be several parts, which arrive one after the other."""
+    """A request; `content` may be several parts, which arrive one after the other; at None the client goes away."""
 
     method: str = "GET"
     path: str = "/"
-    content: bytes | Sequence[bytes] = b""
+    content: bytes | Sequence[bytes | None] = b""
     headers: Mapping[str, str] | None = None
 
 
@@ -38,7 +38,7 @@ def rows(document: Any, **headers: str) -> Asked:
 
 
 async def _ask(app: Any, asked: Asked) -> Got:
-    parts = [asked.content] if isinstance(asked.content, bytes) else list(asked.content)
+    parts: list[bytes | None] = [asked.content] if isinstance(asked.content, bytes) else list(asked.content)
     headers = {"Host": "127.0.0.1:8000", **(asked.headers or {})}
     scope = {
         "type": "http",
@@ -59,7 +59,9 @@ async def _ask(app: Any, asked: Asked) -> Got:
     async def receive() -> dict[str, Any]:
         if not parts:
             await asyncio.Event().wait()  # a body that never arrives
-        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts) or asked.content == []}
+        if (part := parts.pop(0)) is None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": part, "more_body": bool(parts) or asked.content == []}
 
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from PIL import Image
 import dlcli
 from dlcli.serving.api import Service
 from dlcli.serving.bodies import Body
+from dlcli.serving.worker import ModelWorker
 from tests.serving.asking import Asked, Got, ask, rows
 
 Serve = Callable[..., Service]
@@ -103,6 +106,10 @@ def test_requests_at_the_same_time_get_their_own_answers(pets: Service) -> None:
         pytest.param(rows({**PET, "tame": "maybe"}), 422, {"row": 0, "column": "tame"}, id="boolean"),
         pytest.param(csv("size;coat;tame;born\n5,1;long;true;31.12.2021\nx;long;true;31.12.2021\n"), 422,
                      {"line": 3, "column": "size"}, id="line"),
+        pytest.param(csv("size;coat;tame;born\nx;long;true;31.12.2021\n", "Application/CSV"), 422,
+                     {"line": 2, "column": "size"}, id="line of another type"),
+        pytest.param(form(("a", json.dumps([PET, {**PET, "size": "x"}]).encode()), kind="application/json"), 422,
+                     {"row": 1, "column": "size"}, id="row in a form"),
         pytest.param(rows({"size": "1", "coat": "long", "tame": "true"}), 422,
                      {"message": "there is no column born"}, id="missing column"),
         pytest.param(rows([]), 422, {"message": "is empty"}, id="no rows"),
@@ -122,6 +129,7 @@ def test_requests_at_the_same_time_get_their_own_answers(pets: Service) -> None:
         pytest.param(rows("x" * 5000), 413, {"message": "the body is too large"}, id="bytes"),
         pytest.param(Asked("POST", "/predict", [b"x" * 3000] * 3), 413,
                      {"message": "the body is too large"}, id="bytes without a length"),
+        pytest.param(Asked("POST", "/predict", [b"x", None]), 400, {}, id="a client that goes away"),
         pytest.param(Asked("POST", "/predict", []), 408, {}, id="a body that does not arrive"),
         pytest.param(form(("a", b"x"), kind="multipart/form-data; boundary=y"), 422,
                      {"message": "the form has a form in it"}, id="form in a form"),
@@ -138,6 +146,9 @@ def test_bad_input_is_refused_with_its_place(
     service = serve("pets", bytes=4000, rows=20, seconds=0.01 if slow else 30.0)
     (got,) = ask(service, sent)
     assert got.status == status, got.content
+    if status == 400:
+        assert service.held == 0
+        return
     assert expected.items() <= only_error(got).items()
     assert got.json()["status"] == "ERROR"
     assert service.held == 0
@@ -149,6 +160,8 @@ def test_who_asks_is_checked_first(pets: Service, serve: Serve) -> None:
     cases: list[tuple[dict[str, str], int]] = [
         ({"Host": "localhost:8000"}, 200),
         ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "127.0.0.2:8000"}, 200),
+        ({"Host": "192.168.0.1:8000"}, 403),
         ({"Host": "rebound.example"}, 403),
         ({"Host": "127.0.0.1.example"}, 403),
         ({"Host": ""}, 403),
@@ -189,6 +202,29 @@ def test_no_more_requests_wait_than_may(serve: Serve) -> None:
     busy = [got for got in found if got.status == 503]
     assert busy and all(got.headers["retry-after"] == "1" for got in busy)
     assert all(future.exception() is not None for future in held)
+    service.worker.close()
+
+
+def test_a_model_that_fails_is_told_in_a_line_and_keeps_its_body_until_then(
+    pets: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(bodies: Sequence[Body]) -> list[Any]:
+        raise RuntimeError("no\nsuch layer")
+
+    service = replace(pets, worker=ModelWorker(fail, 2))
+    (got,) = ask(service, rows(PET))
+    assert (got.status, service.held) == (500, 0)
+    (record,) = caplog.records
+    assert record.getMessage() == "A request fails: RuntimeError: no. DLCLI_DEBUG=1 shows the traceback."
+    assert record.exc_info is None
+    service.worker.close()
+    leave = threading.Event()
+    service.worker = ModelWorker(lambda bodies: [leave.wait() and None for _ in bodies], 2)
+    service.limits = replace(service.limits, seconds=0.01)
+    (late,) = ask(service, rows(PET))
+    assert late.status == 503
+    assert service.held == len(json.dumps(PET))  # the model still runs on it
+    leave.set()
     service.worker.close()
 
 
@@ -276,7 +312,7 @@ def test_images_are_files_of_a_form_or_a_body(serve: Serve) -> None:
         service,
         form(("../../Käse.png", png(20)), ("b.png", png(200))),
         csv(png(200), "image/png"),
-        form(("c.png", png(3)[:40])),
+        form(("12:30.png", png(3)[:40])),
         form(("d.png", png(3, (400, 400)))),
         form(("e.png", postscript.getvalue())),
         form(*((f"{number}.png", png(3, (300, 300))) for number in range(5))),
@@ -286,7 +322,8 @@ def test_images_are_files_of_a_form_or_a_body(serve: Serve) -> None:
     assert alone.json()["predictions"][0]["p(light)"] == pytest.approx(
         both.json()["predictions"][1]["p(light)"], rel=1e-5
     )
-    assert (damaged.status, only_error(damaged)["where"]) == (422, "c.png")
+    assert (damaged.status, only_error(damaged)["where"]) == (422, "12:30.png")
+    assert "line" not in only_error(damaged) and "row" not in only_error(damaged)
     assert (large.status, only_error(large)["message"]) == (413, "has more than 100,000 pixels")
     assert (program.status, only_error(program)["message"]) == (
         422,

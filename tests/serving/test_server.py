@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import shutil
@@ -19,10 +20,15 @@ from typer.testing import CliRunner
 from dlcli.cli.app import app
 from dlcli.errors import InputError
 from dlcli.runner.serve import serve as run_server
+from dlcli.serving import server as server_module
+from dlcli.serving.api import Service
+from dlcli.serving.bodies import Body
+from dlcli.serving.server import DrainingServer, bound_socket
 from tests.forked import Dlcli
 from tests.processes import start, wait_until
 
 Trained = Callable[[str], Path]
+Serve = Callable[..., Service]
 PET = json.dumps({"size": "5,1", "coat": "long", "tame": True, "born": "31.12.2021"})
 
 
@@ -107,6 +113,30 @@ def test_nothing_that_was_taken_is_lost_at_the_end_and_the_next_start(
     assert set(found) <= {"answered", "refused"}, set(found)
     line = next(line for line in out.splitlines() if line.startswith("curl "))
     assert f"http://127.0.0.1:{port}/predict" in line
+
+
+def test_a_client_that_does_not_read_its_answer_does_not_hold_up_the_end(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_NOTICE", 0.01)
+    service = serve("pets", seconds=0.05, idle=1000)
+    service.contract.example = Body(
+        b'"' + b"x" * (16 << 20) + b'"', "application/json"
+    )  # more than what the system buffers
+    listening = bound_socket("127.0.0.1", 0)
+    server = DrainingServer(service, lambda: None)
+
+    async def ends() -> None:
+        with closing(socket.create_connection(listening.getsockname())) as client:
+            client.sendall(b"GET /example HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            running = asyncio.create_task(server.serve([listening]))
+            while not server.server_state.total_requests:
+                await asyncio.sleep(0.01)
+            server._stop(signal.SIGTERM, None)
+            await asyncio.wait_for(running, 60)
+
+    asyncio.run(ends())
+    service.worker.close()
 
 
 @pytest.mark.slow

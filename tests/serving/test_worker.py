@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,22 @@ def test_requests_that_wait_are_answered_together() -> None:
     assert [future.result() for number, future in enumerate(waiting) if number != 1] == [4, 8, 10]
     worker.close()
     assert sizes == [1, 3]
+
+
+def test_a_request_that_is_cancelled_holds_no_memory_until_its_turn() -> None:
+    leave, released = threading.Event(), []
+    worker = ModelWorker(lambda requests: [leave.wait() for _ in requests], waiting=4)
+    first, body = worker.submit("first"), {"a", "body"}
+    weakref.finalize(body, released.append, True)
+    while not first.running():
+        pass
+    waiting = worker.submit(body)
+    del body
+    assert not released
+    assert waiting.cancel()
+    assert released
+    leave.set()
+    worker.close()
 
 
 def test_the_thread_survives_what_a_model_raises_and_answers_all_before_its_end() -> None:
