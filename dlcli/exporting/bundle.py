@@ -44,6 +44,7 @@ from dlcli.prediction.reading import Given, RowReader
 from dlcli.preprocessing.table import Table
 from dlcli.runs.folder import OpenedRun, with_overrides
 from dlcli.runs.model_errors import model_errors
+from dlcli.runs.recorded import read_split
 from dlcli.training.fields import as_fields, first_rows
 
 # Rows of the run's data on which the bundle is compared with the model.
@@ -101,7 +102,7 @@ def export_bundle(
     dataset = with_overrides(opened.config, overrides)["dataset"]
     with model_errors(opened.folder):
         data, rows = opened.part_of(dataset, "val", "test", "train")
-        tests = len(opened.part_of(dataset, "test", "val", "train")[1])
+        tests = len(read_split(opened.ledger, len(data)).rows("test"))
         form, frame, notes = _raw_rows(opened, model, dataset, data, rows)
         spec = table_spec(model.columns, preprocessing, form)
         spec |= {"run_id": opened.ledger.run_id, "outputs": output_columns(model.task, head)}

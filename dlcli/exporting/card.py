@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 from dlcli.formatting import number
 from dlcli.inference.saved_model import SavedModel
 from dlcli.runs.folder import OpenedRun
+from dlcli.statistics.of_rows import wilson_interval
 
-_Z = 1.959964  # of 95 %
-_SHOWN = 12  # categories
+_LIMITS = (
+    "The figures are those of rows that resemble the training data; on other data it may be worse.",
+    "Numbers outside of the range of the training rows are extrapolated. Categories that training did not see are "
+    "accepted, and treated as none of the known ones.",
+    "The rows of `example.csv` are made up; none of the training rows is part of this folder. The names of columns and "
+    "categories are.",
+)
+_OF_PROBABILITIES = (
+    "Probabilities are those of the network; `calibration_error` says how far they are from frequencies."
+)
 
 
 def model_card(opened: OpenedRun, model: SavedModel, rows: int) -> str:
@@ -26,33 +34,25 @@ def model_card(opened: OpenedRun, model: SavedModel, rows: int) -> str:
     dataset = opened.config["dataset"]
     name = Path(str(dataset.get("path") or dataset.get("_target_", ""))).name
     notices = [str(notice.get("text", "")) for notice in ledger.result.get("notices", ())]
+    classifies = model.task.kind in ("binary", "multiclass", "multilabel")
+    version = _plain(str(ledger.tags.get("dlcli.version", "")))
     parts = [
         f"# {_plain(ledger.run_name)}",
         f"{_plain(model.task.describe())}. Network: {type(model.network.model).__name__}, "
         f"{sum(p.numel() for p in model.network.model.parameters()):,} parameters. "
-        f"Run {ledger.run_id}, trained {str(ledger.created_at)[:10]} with dlcli "
-        f"{ledger.tags.get('dlcli.version', '')}.",
+        f"Run {ledger.run_id}, trained {str(ledger.created_at)[:10]} with dlcli {version}.",
         "```sh\npip install -r requirements.txt\npython predict.py --check\npython predict.py ROWS.csv > "
         "predictions.csv\n```",
         "Or in a container:",
         "```sh\ndocker build -t model .\ndocker run --rm -v \"$PWD\":/data:ro model /data/ROWS.csv\n```",
         "## Data",
-        f"Trained on {_plain(name)}: {ledger.tags.get('dlcli.preprocessing', '')}.",
+        f"Trained on {_plain(name)}: {_plain(str(ledger.tags.get('dlcli.preprocessing', '')))}.",
         _columns(model),
         *(["\n".join(f"- {_plain(text)}" for text in notices)] if notices else []),
         "## Figures",
-        _figures(ledger.metrics, rows),
+        _figures(ledger.metrics, rows, of_rows=model.task.kind in ("binary", "multiclass")),
         "## Limits",
-        "\n".join(
-            [
-                "- The figures are those of rows that resemble the training data; on other data it may be worse.",
-                "- Numbers outside of the range of the training rows are extrapolated. Categories that training did "
-                "not see are accepted, and treated as none of the known ones.",
-                "- Probabilities are those of the network; `calibration_error` says how far they are from frequencies.",
-                "- The rows of `example.csv` are made up; none of the training rows is part of this folder. The names "
-                "of columns and categories are.",
-            ]
-        ),
+        "\n".join(f"- {limit}" for limit in (*_LIMITS, *([_OF_PROBABILITIES] if classifies else []))),
         "The file `model.onnx` takes raw numbers and words: replacement of missing values, scaling and encoding are "
         "part of it. Its predictions were compared with those of the trained model on raw rows before this folder was "
         "written.",
@@ -67,36 +67,37 @@ def _columns(model: SavedModel) -> str:
     return "\n".join(lines)
 
 
-def _figures(metrics: dict[str, Any], rows: int) -> str:
-    """Return the table of test metrics with baseline and interval."""
+def _figures(metrics: dict[str, Any], rows: int, *, of_rows: bool) -> str:
+    """Return the table of test metrics with baseline and interval; `of_rows`: the accuracy is a share of rows."""
     means = [name for name in metrics if name.startswith("cv/") and name.endswith("_mean")]
+    tests = [name for name in metrics if name.startswith("test/")]
     lines = ["| metric | value | baseline | 95 % interval |", "|---|---|---|---|"]
     for name in means:
         stem = name.removesuffix("_mean")
-        low, high = metrics.get(f"{stem}_ci95_low"), metrics.get(f"{stem}_ci95_high")
-        interval = f"{number(low)} to {number(high)}" if low is not None and high is not None else "-"
-        base = metrics.get(f"baseline/{name}")
-        lines.append(f"| {stem} (folds) | {number(metrics[name])} | {_or_dash(base)} | {interval} |")
-    for name in (name for name in metrics if name.startswith("test/")):
-        share = name == "test/accuracy"
-        interval = " to ".join(map(number, _wilson(metrics[name], rows))) if share else "-"
-        base = metrics.get(f"baseline/{name}")
-        lines.append(f"| {name} | {number(metrics[name])} | {_or_dash(base)} | {interval} |")
-    if len(lines) == 2:
+        ends = metrics.get(f"{stem}_ci95_low"), metrics.get(f"{stem}_ci95_high")
+        lines.append(_line(f"{stem} (folds)", metrics, name, None if None in ends else ends))
+    judged = None
+    for name in tests:
+        ends = _of_share(metrics[name], rows) if of_rows and name == "test/accuracy" else None
+        judged = judged or ends
+        lines.append(_line(name, metrics, name, ends))
+    if not means and not tests:
         return "No test rows were held out."
-    note = f"`test/` figures are of {rows:,} rows; the interval of the accuracy is Wilson's."
-    return "\n".join(lines) + ("" if means and not any("test/" in x for x in lines) else f"\n\n{note}")
+    count = f"`test/` figures are of {rows:,} rows" if tests and rows else ""
+    wilson = "; the interval of the accuracy is Wilson's" if judged else ""
+    return "\n".join(lines) + (f"\n\n{count}{wilson}." if count else "")
 
 
-def _or_dash(value: float | None) -> str:
-    return "-" if value is None else number(value)
+def _line(title: str, metrics: dict[str, Any], name: str, ends: Any) -> str:
+    interval = "-" if ends is None else " to ".join(map(number, ends))
+    base = metrics.get(f"baseline/{name}")
+    return f"| {_plain(title)} | {number(metrics[name])} | {'-' if base is None else number(base)} | {interval} |"
 
 
-def _wilson(share: float, rows: int) -> tuple[float, float]:
-    """Return the interval of a share of independent rows (Wilson, 1927)."""
-    middle = share + _Z**2 / (2 * rows)
-    spread = _Z * math.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2))
-    return (middle - spread) / (1 + _Z**2 / rows), (middle + spread) / (1 + _Z**2 / rows)
+def _of_share(share: float, rows: int) -> tuple[float, float] | None:
+    """Return the interval of a share of rows; None if it is not one of these rows."""
+    hits = round(share * rows) if rows and 0 <= share <= 1 else 0
+    return wilson_interval(hits, rows) if rows and abs(hits / rows - share) < 1e-4 else None
 
 
 def _plain(text: str) -> str:

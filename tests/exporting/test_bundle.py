@@ -104,6 +104,57 @@ def test_raw_rows_are_predicted_as_by_the_model(words: Sequence[str]) -> None:
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-3, atol=1e-4)  # type: ignore[arg-type]
 
 
+def random_rows() -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    found = pd.DataFrame(
+        {
+            "row": random.permutation(120),
+            "gr\xf6\xdfe": random.integers(0, 900, 120),
+            "coat": random.choice(["K\xe4se", '5" pipe', "1", "1.0"], 120),
+            "kind": random.choice(["cat", "dog"], 120),
+            "seen": 1.7e9 + random.normal(size=120).round(3) * 1000,
+            "left": 1.7e9 + random.normal(size=120).round(3) * 10,
+            "wet": random.choice([0, 1], 120),
+            "warm": random.choice([0, 1], 120),
+        }
+    )
+    found.loc[:9, "gr\xf6\xdfe"] = -999
+    return found
+
+
+OTHER_FILES: dict[str, tuple[list[str], Sequence[str]]] = {
+    "numbers, quantiles of two times, -999, latin-1": (
+        ["row", "gr\xf6\xdfe", "seen", "left"],
+        ("dataset.target=[seen,left]", "task/loss=quantile", "task.loss.quantiles=[0.1,0.5,0.9]",
+         "dataset.missing_values=[-999]", "dataset.encoding=latin-1"),
+    ),
+    "categories, labels, literal quotes": (
+        ["coat", "kind", "wet", "warm"],
+        ("dataset.target=[wet,warm]", "dataset.encoding=latin-1"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("names, words", OTHER_FILES.values(), ids=OTHER_FILES)
+def test_files_are_read_by_the_settings_of_the_run(
+    names: list[str], words: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle may be the current folder, which stays the same one."""
+    random_rows()[names].to_csv("rows.csv", index=False, encoding="latin-1", sep="\t", quoting=csv.QUOTE_NONE)
+    dataset = ["dataset=table", "dataset.path=rows.csv", "model.hidden=4", "trainer.max_epochs=1"]
+    result = dlcli.train([*dataset, *words])
+    run, made = Path(result.run_dir).resolve(), Path("made").resolve()
+    made.mkdir()
+    before = made.stat()
+    data = f"dataset.path={Path('rows.csv').resolve()}"
+    monkeypatch.chdir(made)
+    found = bundle(str(run), Path(), [data])
+    assert found.rows == 120 and os.path.samestat(before, Path().stat())
+    assert not [file for file in made.iterdir() if file.name.startswith(".")]
+    assert found.largest_difference < 0.1
+    assert run_script(made, "--check").returncode == 0
+
+
 def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:
     result = train("kind")
     done = CliRunner().invoke(app, ["export", str(result.run_dir), "--bundle", "made", "--json"])
