@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.dates import ISO, QUARTER, is_epoch
+from dlcli.datasets.reading.numbers import NumberFormat
 
 EXAMPLE_DAY = datetime(2024, 1, 31, tzinfo=UTC)
 
@@ -22,7 +24,8 @@ def usual_numbers(preprocessing: Any) -> dict[str, float]:
         values = [value for imputer in imputers for value in imputer.statistics_]
     else:
         values = list(getattr(preprocessing, "mean_", []))
-    return {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=False)}
+    usual = {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=False)}
+    return {name: value for name, value in usual.items() if math.isfinite(value)}
 
 
 def usual_value(column: Column, usual: Mapping[str, float]) -> Any:
@@ -38,6 +41,13 @@ def usual_value(column: Column, usual: Mapping[str, float]) -> Any:
             return "text"
     value = usual.get(column.name, 0.0)
     return int(value) if value == int(value) else value
+
+
+def number_text(value: float, form: NumberFormat) -> str:
+    """Return a number as it is written with a format."""
+    plain = str(int(value)) if value == int(value) else str(value)
+    digits = plain.replace(".", form.decimal)
+    return f"{digits} {form.unit}" if form.unit[:1].isalpha() else f"{digits}{form.unit}"
 
 
 def date_text(pattern: str, when: datetime) -> Any:

@@ -77,6 +77,10 @@ def read_sequences(
         )
 
 
+# Steps up to which gaps are filled, in all and for each row: one wrong year would fill the memory with hours.
+_MOST_FILLED, _FILLED_PER_ROW = 100_000, 100
+
+
 def read_series(
     files: Sequence[Path],
     preprocessing: Series,
@@ -105,13 +109,20 @@ def read_series(
         if id is not None:
             check_no_missing(source, id, _FILL)
         codes, names = pd.factorize(as_categories(source.frame[id]) if id else np.zeros(len(source.frame)))
-        frames, ahead = [], []
+        frames, ahead, filled = [], [], 0
         ends = np.bincount(codes).cumsum()
         for name, own in zip(names, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True):
             frame = source.frame.iloc[own]
             if times is not None:
                 grid = _grid(source, times, own, str(time), gaps=settings.missing == "forward")
                 ahead.append(_forecast_times(times.iloc[own], grid, preprocessing))
+                filled += int(grid.positions[-1]) + 1
+                if filled > max(_MOST_FILLED, _FILLED_PER_ROW * len(source.frame)):
+                    message = (
+                        f"the gaps between {len(source.frame):,} rows are more than {filled:,} steps long"
+                    )
+                    hint = "Correct the times: dataset.missing=forward fills each step of a gap."
+                    raise DataError(message, f"{file}, column {time}", hint)
                 frame = frame.set_axis(grid.positions).reindex(np.arange(grid.positions[-1] + 1))
             frame = frame.ffill() if settings.missing == "forward" else frame
             frames.append(frame.assign(**{id: name}) if id else frame)

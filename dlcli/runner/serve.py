@@ -66,6 +66,8 @@ def serve(
             listen(Note(note))
         predictor = Predictor(opened, model, settings, limits, device)
         contract = Contract(opened, predictor, limits)
+        if contract.note:
+            listen(Note(contract.note))
         worker = ModelWorker(predictor.answer, limits.queue)
         service = Service(contract, worker, limits, token, local)
         name = f"[{host}]" if ":" in host else host

@@ -175,6 +175,8 @@ def create_app(service: Service) -> ASGIApp:
         status = "draining" if service.draining else "ok"
         return _json(503 if service.draining else 200, {"status": status, "waiting": service.worker.waiting})
 
+    app.head("/health", include_in_schema=False)(health)
+
     @app.get("/schema", summary="The columns that the model needs, and what it answers", response_model=None)
     async def schema() -> Response:
         return _json(200, contract.schema)

@@ -14,12 +14,14 @@ from PIL import Image
 
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.dates import ISO
+from dlcli.datasets.reading.numbers import PLAIN
+from dlcli.errors import InputError, first_line
 from dlcli.inference.saved_model import SavedModel, read_task_facts
-from dlcli.prediction.example import EXAMPLE_DAY, date_text, usual_numbers, usual_value
+from dlcli.prediction.example import EXAMPLE_DAY, date_text, number_text, usual_numbers, usual_value
 from dlcli.prediction.sequences import StepSettings
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun
-from dlcli.serving.answers import Answer, Predictor
+from dlcli.serving.answers import Answer, NotAnswered, Predictor
 from dlcli.serving.bodies import JSON, Body, accepted
 from dlcli.serving.limits import ServeLimits
 
@@ -37,6 +39,12 @@ class Contract:
         opened: the run.
         predictor: answers requests; the example is sent to it, so that it is known to work.
         limits: of a request.
+
+    Attributes:
+        note: why there is no example; empty if there is one.
+
+    Raises:
+        CorruptRun: The model fails.
     """
 
     def __init__(self, opened: OpenedRun, predictor: Predictor, limits: ServeLimits) -> None:
@@ -49,8 +57,14 @@ class Contract:
         self.example: Body | None = self._example()
         found = predictor.answer([self.example])[0]
         self.answer = found if isinstance(found, Answer) else None
-        if self.answer is None:  # such as for a preprocessing of the user's own
+        self.note = ""
+        if isinstance(found, NotAnswered):
+            if not isinstance(found.cause, InputError):  # it would fail on all rows
+                raise found.cause
             self.example = None
+            self.note = (
+                f"there is no example of a request, because one made up was refused: {first_line(found)}"
+            )
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -128,7 +142,7 @@ class Contract:
             rows = self._example_steps()
         else:
             usual = usual_numbers(self._model.preprocessing)
-            rows = [{column.name: usual_value(column, usual) for column in self._read()}]
+            rows = [{column.name: _usual_cell(column, usual) for column in self._read()}]
         return Body(json.dumps(rows, ensure_ascii=False).encode(), JSON)
 
     def _image(self) -> Body:
@@ -163,6 +177,13 @@ class Contract:
                 row[settings.time] = date_text(pattern, EXAMPLE_DAY + timedelta(days=step)) if dated else step
             rows.append(row)
         return rows
+
+
+def _usual_cell(column: Column, usual: Mapping[str, float]) -> Any:
+    """Return a usual value, as text where numbers are not plain, so that the text of each value is read like it."""
+    value = usual_value(column, usual)
+    is_plain = column.kind != "numeric" or column.number == PLAIN
+    return value if is_plain else number_text(value, column.number)
 
 
 def _kind_of(columns: Mapping[str, Column], name: str) -> str:

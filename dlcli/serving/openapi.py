@@ -61,9 +61,12 @@ def answer_schema(contract: Contract) -> dict[int | str, dict[str, Any]]:
     error = {"type": "object", "properties": {"errors": {"type": "array", "items": problem}}}
     words = {
         401: "The token is missing or wrong",
+        403: "The request comes from the page of another server, or names another host",
+        408: "The body did not arrive in time",
         413: "Too many bytes, rows or pixels",
         415: "A type of body that this model does not read",
         422: "A row does not fit the model: its column, row and the reason",
+        500: "The model fails on these rows",
         503: "Too many requests wait, or there was no answer in time: send it again",
     }
     found: dict[int | str, dict[str, Any]] = {

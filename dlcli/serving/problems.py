@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 # Places such as `request:2, column size` (the second line), `request, row 1, column size` and `step 3, column load`.
 _LINE, _ROW = re.compile(r"^[^:,]*:(\d+)"), re.compile(r"(?:^|[ ,:])row (\d+)")
 _COLUMN = re.compile(r"(?:^|[ ,:])column (.*)$", re.DOTALL)
+_ABSENT = re.compile(r"^there is no column (.*?)(?: in request)?$", re.DOTALL)
 
 
 def failure(status: int, *problems: Problem, lines: str = "") -> tuple[int, dict[str, Any]]:
@@ -24,7 +25,7 @@ def failure(status: int, *problems: Problem, lines: str = "") -> tuple[int, dict
         problems: what is wrong.
         lines: what the lines in the places of problems are: `rows`, counted from 1, `lines` of a file, or no lines.
     """
-    errors = [{**problem.to_json(), **_place(problem.where, lines)} for problem in problems]
+    errors = [{**problem.to_json(), **_place(problem.where, problem.message, lines)} for problem in problems]
     return status, {"schema_version": SCHEMA_VERSION, "status": "ERROR", "errors": errors}
 
 
@@ -40,13 +41,13 @@ def _few(error: DlcliError, most: int = 20) -> Sequence[Problem]:
     return error.problems[:most]
 
 
-def _place(where: str, lines: str) -> dict[str, Any]:
+def _place(where: str, message: str, lines: str) -> dict[str, Any]:
     """Return row (from 0, as the answers count) or line (from 1), and the column."""
     found: dict[str, Any] = {}
     if lines and (line := _LINE.match(where)):
         found |= {"row": int(line[1]) - 1} if lines == "rows" else {"line": int(line[1])}
     elif row := _ROW.search(where):
         found["row"] = int(row[1]) - 1
-    if column := _COLUMN.search(where):
+    if column := _COLUMN.search(where) or _ABSENT.match(message):
         found["column"] = column[1]
     return found

@@ -114,6 +114,9 @@ def test_a_gap_in_a_series_is_filled_as_in_the_training_or_refused() -> None:
     (rows,), lines = predicted("sequence", fitted, "new.csv", id="store", time="day", missing="forward")
     assert rows["sold"].tolist()[-3:] == [17, 17, 19]
     assert [f"{day:%m-%d}" for day in lines["day"].to_pylist()] == ["02-18", "02-19"]
+    frame.astype({"day": str}).replace({"day": {"2024-02-17": "2924-02-17"}}).to_csv("new.csv", index=False)
+    with pytest.raises(DataError, match="the gaps between 20 rows are more than"):
+        predicted("sequence", fitted, "new.csv", id="store", time="day", missing="forward")
 
 
 def test_the_only_series_of_a_file_needs_no_id() -> None:

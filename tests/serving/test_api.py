@@ -12,10 +12,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 import dlcli
+from dlcli.datasets.reading.numbers import NumberFormat
+from dlcli.errors import CorruptRun, DataError
+from dlcli.inference.saved_model import SavedModel
+from dlcli.prediction.example import number_text
 from dlcli.serving.api import Service
 from dlcli.serving.bodies import Body
 from dlcli.serving.worker import ModelWorker
@@ -111,7 +116,7 @@ def test_requests_at_the_same_time_get_their_own_answers(pets: Service) -> None:
         pytest.param(form(("a", json.dumps([PET, {**PET, "size": "x"}]).encode()), kind="application/json"), 422,
                      {"row": 1, "column": "size"}, id="row in a form"),
         pytest.param(rows({"size": "1", "coat": "long", "tame": "true"}), 422,
-                     {"message": "there is no column born"}, id="missing column"),
+                     {"message": "there is no column born", "column": "born"}, id="missing column"),
         pytest.param(rows([]), 422, {"message": "is empty"}, id="no rows"),
         pytest.param(rows([1]), 422, {"message": "is not an object", "row": 0}, id="no object"),
         pytest.param(csv("[NaN]", "application/json"), 422, {}, id="nan"),
@@ -231,7 +236,8 @@ def test_a_model_that_fails_is_told_in_a_line_and_keeps_its_body_until_then(
 def test_a_server_that_ends_says_so(serve: Serve) -> None:
     service = serve("pets")
     service.draining = True
-    health, answer = ask(service, Asked(path="/health"), rows(PET))
+    health, answer, head = ask(service, Asked(path="/health"), rows(PET), Asked("HEAD", "/health"))
+    assert head.status == 503
     assert (health.status, health.json()["status"]) == (503, "draining")
     assert (answer.status, answer.headers["connection"]) == (200, "close")
     service.worker.close()
@@ -282,6 +288,47 @@ def test_every_kind_of_data_has_an_example(name: str, answers: list[str], serve:
     assert got.status == 200, got.content
     assert list(got.json()["predictions"][0]) == answers == schema.json()["answers"]
     assert openapi.status == 200
+    service.worker.close()
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (NumberFormat(",", "."), "1234,5"),
+        (NumberFormat(unit="kg"), "1234.5 kg"),
+        (NumberFormat(unit="%"), "1234.5%"),
+    ],
+    ids=["comma", "unit", "sign"],
+)
+def test_a_usual_number_is_written_as_the_column_is(form: NumberFormat, text: str) -> None:
+    assert number_text(1234.5, form) == text
+    assert form.parse(pa.array([text])).to_pylist() == [1234.5]
+
+
+def test_the_page_reads_the_example_as_it_is_meant(pets: Service) -> None:
+    """The fields of the form hold the values as text."""
+    (example,) = ask(pets, Asked(path="/example"))
+    (row,) = example.json()
+    texts = {name: str(value).lower() if value is True else str(value) for name, value in row.items()}
+    meant, typed = ask(pets, rows(row), rows(texts))
+    assert meant.status == typed.status == 200
+    assert meant.json()["predictions"] == typed.json()["predictions"]
+
+
+def test_a_model_that_fails_is_not_served_and_a_refused_example_is_told(
+    serve: Serve, trained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(SavedModel, "predict", fail)
+    error: Exception = RuntimeError("no such layer")
+    with pytest.raises(CorruptRun, match="no such layer"):
+        serve("labels")
+    error = DataError("must be prime")
+    service = serve("labels")
+    assert service.contract.example is None
+    assert "must be prime" in service.contract.note
     service.worker.close()
 
 

@@ -13,6 +13,10 @@ async function start() {
   at("token-form").hidden = found.status !== 401;
   if (!found.ok) return;
   const document_ = await found.json();
+  if (token) {  // which a link does not send
+    const content = new Blob([JSON.stringify(document_, null, 1)], { type: "application/json" });
+    Object.assign(at("document"), { href: URL.createObjectURL(content), download: "openapi.json" });
+  }
   at("name").textContent = document_.info.title;
   at("task").textContent = `${document_.info.description} ${document_.info.version}`;
   const made = [];

@@ -35,7 +35,7 @@ async function start() {
 }
 
 function build(example) {
-  const words = { image: "An image: choose it, or drop it here", tokens: "Or a file with a text per row (CSV)" };
+  const words = { image: "An image: choose it, or drop it here", tokens: "Or a file with a text per row (CSV) or line (.txt)" };
   at("drop-text").textContent = words[schema.kind] ?? "Or a file with rows (CSV)";
   at("file").accept = schema.kind === "image" ? "image/*" : ".csv,.tsv,.txt";
   const fields = [];
@@ -81,7 +81,6 @@ function field(column, tag, value) {
     }
   }
   input.value = String(value ?? "");
-  input.dataset.example = input.value;
   box.prepend(label);
   box.append(input);
   return box;
@@ -160,7 +159,8 @@ function shown(value) {
 
 function take(file) {
   if (!file) return;
-  if (schema.kind !== "image") return void send(file, "text/csv");
+  const lines = schema.kind === "tokens" && /\.txt$/i.test(file.name);
+  if (schema.kind !== "image") return void send(file, lines ? "text/plain" : "text/csv");
   if (picked) URL.revokeObjectURL(picked);
   picked = URL.createObjectURL(file);
   at("drop").querySelector("img")?.remove();
