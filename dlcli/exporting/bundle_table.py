@@ -90,7 +90,7 @@ def _column(column: Column, preprocessing: Table) -> dict[str, Any]:
         case "categorical":
             found["categories"] = list(column.categories or ())
         case "boolean" if column.words:
-            found["words"] = list(column.words)
+            found["words"] = {word: code for code in (0, 1) for word in (column.words[code], str(code))}
         case "date":
             if len(column.date.patterns) > 1 or column.date.zone not in ("", "UTC"):
                 raise _unreadable(column, f"dates {column.date.describe()}")

@@ -190,6 +190,12 @@ def test_the_folder_holds_all_that_is_needed_and_no_training_row() -> None:
     expected.write_text(expected.read_text().replace("0.", "0.9", 1))
     done_again = run_script(made, "--check")
     assert done_again.returncode == 1 and "DIFFER" in done_again.stderr
+    header, first, *others = expected.read_text().splitlines()
+    expected.write_text("\n".join([header, first.replace(first.split(",")[1], "horse", 1), *others]))
+    with_other_class = run_script(made, "--check")
+    assert with_other_class.returncode == 1 and "DIFFER" in with_other_class.stderr
+    no_file = run_script(made, "none.csv")
+    assert no_file.returncode == 1 and "none.csv" in no_file.stderr and "Traceback" not in no_file.stderr
     (made / "bad.csv").write_text("size;price;coat;tame;born\nwide;7,0 EUR;long;true;01.01.2020\n")
     wrong = run_script(made, str(made / "bad.csv"))
     assert wrong.returncode == 1 and "bad.csv:2, column size" in wrong.stderr
