@@ -205,6 +205,11 @@ def test_what_has_no_counterpart_is_refused_and_leaves_nothing(monkeypatch: pyte
     result = train("kind", "preprocessing.scaling=quantile")
     with pytest.raises(InputError, match="QuantileTransformer has no counterpart"):
         bundle(str(result.run_dir), Path("made"))
+    table()[["weight", "tame"]].to_csv("blanks.txt", index=False, sep=" ")
+    dataset = ["dataset=table", "dataset.path=blanks.txt", "dataset.target=tame"]
+    blanks = dlcli.train([*dataset, "model.hidden=4", "trainer.max_epochs=1"])
+    with pytest.raises(InputError, match="separated by blanks are not read"):
+        bundle(str(blanks.run_dir), Path("made"))
     other = train("kind")
     Path("taken").mkdir()
     Path("taken/file").touch()
