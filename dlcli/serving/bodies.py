@@ -37,6 +37,7 @@ _PARTS = 1000  # of a form
 # Cells, with those of keys that a row lacks, and keys that a document may have however short it is: each key of one row
 # is a column of all of them, so that a document of 100 kB could fill the memory.
 _CELLS, _KEYS = 1 << 20, 1 << 16
+_SEPARATORS = (b",", b";", b"\t", b"|", b" ")
 _DEPTH = 64  # of lists and objects in a row
 
 
@@ -121,7 +122,19 @@ def read_body(
         raise DataError(f"is not {sent}", str(NAME), "Set the header Content-Type to the type of the body.")
     if sent == JSON_LINES:
         return _json_rows(_lines(body.content), len(body.content), column, limits or ServeLimits())
+    if kind != "tokens":
+        _refuse_columns(body.content)
     return Given([NAME], in_memory(body.content), layout="lines" if sent == TEXT else "table"), []
+
+
+def _refuse_columns(content: bytes) -> None:
+    """Raise TooMuch if a line has more columns than are taken, however they are separated."""
+    if len(content) <= _KEYS:
+        return
+    columns = max(line.count(sign) for line in content.splitlines() for sign in _SEPARATORS)
+    if columns > _KEYS:
+        message = f"has {columns:,} columns"
+        raise TooMuch(message, str(NAME), "Send the columns that GET /schema shows.")
 
 
 def refuse_more_rows(rows: int, limits: ServeLimits) -> None:
@@ -208,6 +221,7 @@ def _nested(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     Raises:
         RecursionError: Values are nested too deeply.
     """
+    inner: list[tuple[tuple[str, ...], int, Any]]
     inner = [((name,), 1, value) for name, value in row.items() if isinstance(value, dict | list)]
     while inner:
         path, depth, value = inner.pop()

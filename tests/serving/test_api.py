@@ -408,10 +408,14 @@ def test_rows_with_keys_of_their_own_are_refused_before_they_become_columns(serv
     for got in ask(service, rows(sparse), rows(nested), csv(lines, "application/x-ndjson")):
         assert got.status == 413
         assert "different keys in 5,000 rows" in only_error(got)["message"]
-    wide, few = ask(
-        service, rows({f"k{number}": 1 for number in range(70_000)}), rows([{"a": 1}, {"a": 2, "b": 3}])
+    wide, table, few = ask(
+        service,
+        rows({f"k{number}": 1 for number in range(70_000)}),
+        csv("\na" + ",b" * 70_000 + "\n1" + ",2" * 70_000),
+        rows([{"a": 1}, {"a": 2, "b": 3}]),
     )
-    assert (wide.status, few.status) == (413, 200)
+    assert (wide.status, table.status, few.status) == (413, 413, 200)
+    assert only_error(table)["message"] == "has 70,000 columns"
     service.worker.close()
 
 

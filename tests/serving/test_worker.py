@@ -37,7 +37,7 @@ def test_requests_that_wait_are_answered_together() -> None:
 
 
 def test_a_request_that_is_cancelled_holds_no_memory_until_its_turn() -> None:
-    leave, released = threading.Event(), []
+    leave, released = threading.Event(), list[bool]()
     worker = ModelWorker(lambda requests: [leave.wait() for _ in requests], waiting=4)
     first, body = worker.submit("first"), {"a", "body"}
     weakref.finalize(body, released.append, True)
