@@ -57,6 +57,14 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
             raise
 
 
+def _leave_deleted_folder() -> None:
+    """Change the current folder if it was deleted meanwhile: a rank outlives the run that started it."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        os.chdir("/")
+
+
 def _count_devices(trainer: Mapping[str, Any]) -> int:
     """Return the number of devices, over all machines, that the trainer of this section would use."""
     if not is_launched() and trainer.get("num_nodes", 1) == 1 and trainer.get("strategy", "auto") == "auto":
@@ -111,6 +119,7 @@ def follow(world: World, take_part: Callable[[str, World], None]) -> int:
     with quiet():
         try:
             while job := world.take():
+                _leave_deleted_folder()
                 take_part(job, world)
         except Exception as error:
             world.fail(error)
