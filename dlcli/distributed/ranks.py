@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,7 +61,7 @@ def gathered(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], World | N
 def _leave_deleted_folder() -> None:
     """Change the current folder if it was deleted meanwhile: a rank outlives the run that started it."""
     try:
-        os.getcwd()
+        Path.cwd()
     except FileNotFoundError:
         os.chdir("/")
 
