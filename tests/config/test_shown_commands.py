@@ -176,7 +176,7 @@ HARMLESS = (
     "size", "max_epochs", "after", "config['optimizer']['lr']", "2 * len(failed)", "-(-tried // size)", "task", "mode",
     "alternative", "data.target_kind", "precision", "str(not first).lower()", "'min' if value in LOWER else 'max'",
     "value", "quoted(str(runs_dir))", "estimation.config['seed']", "-1 if epochs == math.inf else int(epochs)", "name",
-    "accelerator", "number",
+    "accelerator", "number", "quotes", "separator", "self.encoding",
 )  # fmt: skip
 
 
