@@ -233,6 +233,14 @@ def test_a_model_that_fails_is_told_in_a_line_and_keeps_its_body_until_then(
     service.worker.close()
 
 
+def test_bodies_that_are_compressed_or_find_no_memory_are_refused(serve: Serve) -> None:
+    service = serve("pets", held=10)
+    packed, full = ask(service, rows(PET, **{"Content-Encoding": "gzip"}), rows(PET))
+    assert (packed.status, full.status, full.headers["retry-after"]) == (415, 503, "1")
+    assert service.held == 0
+    service.worker.close()
+
+
 def test_a_server_that_ends_says_so(serve: Serve) -> None:
     service = serve("pets")
     service.draining = True

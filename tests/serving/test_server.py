@@ -189,17 +189,27 @@ def test_a_port_in_use_is_told_before_the_model_is_loaded(trained: Trained) -> N
         (["--host", "0.0.0.0", "--token-file", "short"], "the token needs 16"),
         (["--token-file", "absent"], "the file is missing"),
         (["--host", "no.such.name.invalid", "--token-file", "long"], "is no address"),
+        (["--host", "a..b", "--token-file", "long"], "is no address"),
+        (["--token-file", "longer"], "the token has more than 4,096 characters"),
         (["--host", "192.0.2.1", "--token-file", "long"], "this machine has no address 192.0.2.1"),
     ],
-    ids=["none", "short", "absent", "name", "address"],
+    ids=["none", "short", "absent", "name", "no-name", "longer", "address"],
 )
 def test_other_machines_need_a_token_and_an_address(words: list[str], message: str) -> None:
     Path("short").write_text("abc\n")
     Path("long").write_text("0123456789abcdef\n")
+    Path("longer").write_text("0123456789abcdef" * 257)
     done = CliRunner().invoke(app, ["serve", "no-such-run", "--port", "0", *words])
     assert done.exit_code == 2
     assert message in done.output
     assert "0123456789abcdef" not in done.output
+
+
+def test_a_token_of_the_environment_is_checked_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCLI_SERVE_TOKEN", "abc")
+    done = CliRunner().invoke(app, ["serve", "no-such-run", "--port", "0"])
+    assert done.exit_code == 2
+    assert "DLCLI_SERVE_TOKEN" in done.output and "the token needs 16" in done.output
 
 
 def test_settings_are_checked(trained: Trained) -> None:
