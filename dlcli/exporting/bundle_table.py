@@ -17,7 +17,7 @@ from dlcli.datasets.reading.words import MISSING as WORDS
 from dlcli.datasets.tables.columns import MISSING
 from dlcli.datasets.tables.lines import is_utf8
 from dlcli.errors import InputError
-from dlcli.prediction.example import usual_numbers, usual_value
+from dlcli.prediction.example import number_text, usual_numbers, usual_value
 from dlcli.preprocessing.table import Table
 
 _INSTEAD = "Export the network alone: --output FILE.onnx"
@@ -134,14 +134,7 @@ def example_rows(columns: Columns, preprocessing: Table) -> pd.DataFrame:
             elif column.kind == "boolean":
                 value = column.words[number % 2]
             elif column.kind == "numeric":
-                value = _as_written(round(usual.get(column.name, 0.0) * (1 + number / 10), 4), column)
+                value = number_text(round(usual.get(column.name, 0.0) * (1 + number / 10), 4), column.number)
             row[column.name] = "" if number == 3 else str(value)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _as_written(value: float, column: Column) -> str:
-    """Return a number in the format of its column."""
-    text = (str(int(value)) if value == int(value) else str(value)).replace(".", column.number.decimal)
-    unit = column.number.unit
-    return f"{unit}{text}" if unit.endswith(".") else f"{text}{unit}"  # Fr. stands before numbers

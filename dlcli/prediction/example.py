@@ -47,6 +47,8 @@ def number_text(value: float, form: NumberFormat) -> str:
     """Return a number as it is written with a format."""
     plain = str(int(value)) if value == int(value) else str(value)
     digits = plain.replace(".", form.decimal)
+    if form.unit.endswith("."):  # Fr., which is read only before numbers
+        return f"{form.unit} {digits}"
     return f"{digits} {form.unit}" if form.unit[:1].isalpha() else f"{digits}{form.unit}"
 
 

@@ -21,6 +21,7 @@ from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import NumberFormat
 from dlcli.errors import DataError
 from dlcli.exporting.bundle_table import CsvFormat, table_spec
+from dlcli.prediction.example import number_text
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
@@ -137,6 +138,17 @@ def test_cells_are_read_as_by_dlcli(column: Column, cells: Sequence[str]) -> Non
         if not same and not (found is None and cell in REFUSED):
             different.append((cell, found, expected))
     assert not different
+
+
+NUMERIC = {name: column for name, (column, _) in COLUMNS.items() if column.kind == "numeric"}
+
+
+@pytest.mark.parametrize("column", NUMERIC.values(), ids=NUMERIC)
+@pytest.mark.parametrize("value", [-1234.5, 0.0, 5.0, 1e-05], ids=str)
+def test_made_up_numbers_are_read(column: Column, value: float) -> None:
+    cell = number_text(value, column.number)
+    script = script_for(column)
+    assert script.values(cell, script.SPEC["columns"][0]) == read_by_dlcli(column, cell) == [value]
 
 
 @pytest.mark.parametrize(
