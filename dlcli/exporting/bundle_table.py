@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dlcli.datasets.reading.column import Column, numbers_among
@@ -14,7 +16,7 @@ from dlcli.datasets.reading.dates import ISO
 from dlcli.datasets.reading.numbers import PLAIN, REWRITES
 from dlcli.datasets.reading.words import MARKERS
 from dlcli.datasets.reading.words import MISSING as WORDS
-from dlcli.datasets.tables.columns import MISSING
+from dlcli.datasets.tables.columns import LARGEST, MISSING
 from dlcli.datasets.tables.lines import is_utf8
 from dlcli.errors import InputError
 from dlcli.prediction.example import number_text, usual_numbers, usual_value
@@ -66,6 +68,10 @@ def table_spec(columns: Columns, preprocessing: Table, form: CsvFormat) -> dict[
     names = [*preprocessing.numeric_, *preprocessing.dates_, *preprocessing.categories_]
     inputs = [name for name, used in (("numbers", preprocessing.numbers_.width_),
                                       ("words", preprocessing.categories_)) if used]  # fmt: skip
+    largest = _largest(preprocessing.numbers_) if preprocessing.numeric_ else ()
+    most = {
+        name: {"most": float(number)} for name, number in zip(preprocessing.numeric_, largest, strict=False)
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "separator": form.separator,
@@ -74,8 +80,16 @@ def table_spec(columns: Columns, preprocessing: Table, form: CsvFormat) -> dict[
         "missing": MISSING,
         "rewrites": REWRITES,
         "inputs": inputs,
-        "columns": [_column(columns[name], preprocessing) for name in names],
+        "columns": [_column(columns[name], preprocessing) | most.get(name, {}) for name in names],
     }
+
+
+def _largest(fitted: Any) -> np.ndarray:
+    """Return for each column of numbers the largest power of ten that can be scaled."""
+    powers = 10.0 ** np.arange(round(math.log10(LARGEST)) + 1)
+    with np.errstate(over="ignore"):
+        scaled = fitted.transform(np.repeat(powers[:, None], fitted.width_, axis=1))[:, : fitted.width_]
+    return powers[np.isfinite(scaled).sum(axis=0) - 1]
 
 
 def _column(column: Column, preprocessing: Table) -> dict[str, Any]:

@@ -31,9 +31,10 @@ BOTH = {"1": 1, "1.0": 1}
 
 NUMBERS = (
     "12.5", "12,5", "1,5", "1.234,5", "1.23", "1.234", "1,234.5", "1_000", "1 000", "1\u202f000", "inf", "-Infinity",
-    "nan", "1e3", "1e400", "1e200", "0x10", "+5", "-5", "\u22125", "- 5", "(123)", "(12,5)", "123-", "12,5-", "1-",
-    "5 kg", "kg 5", "5", "5 EUR", "EUR 5", "EUR5 EUR", "-EUR 5", "EUR-5", "Fr.5", "5 Fr.", "\u0663", "", " 5 ", "NA",
-    "unknown", "-999", "-999.0", "-999,0", ".5", ",5", "5.", "1'234", "1\u2019234", "12,34,567.0",
+    "nan", "1e3", "1e400", "1e200", "1e38", "1e39", "0x10", "+5", "-5", "\u22125", "- 5", "(123)", "(12,5)", "123-",
+    "12,5-", "1-", "5 kg", "kg 5", "5", "5 EUR", "EUR 5", "EUR5 EUR", "-EUR 5", "EUR-5", "Fr.5", "5 Fr.", "\u0663", "",
+    " 5 ",
+    "NA", "unknown", "-999", "-999.0", "-999,0", ".5", ",5", "5.", "1'234", "1\u2019234", "12,34,567.0",
 )  # fmt: skip
 DATES = (
     "2024-01-31", "2024/01/31", "2024-1-5", "2024-01/31", "31.01.2024", "1.2.2024", "01/31/2024", "31. Januar 2024",
@@ -82,6 +83,8 @@ COLUMNS: dict[str, tuple[Column, Sequence[str]]] = {
     "no missing words": (Column("c", "categorical", categories=WORDS, missing=()), NAMES),
 }
 
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+
 # What the script refuses though dlcli reads it.
 REFUSED = {"31. Januar 2024", "0x10", "today"}
 
@@ -91,7 +94,8 @@ def script_for(column: Column, form: CsvFormat | None = None) -> Any:
     kinds = {"numeric": "numeric_", "boolean": "numeric_", "date": "dates_", "categorical": "categories_"}
     fitted: dict[str, Any] = {"numeric_": [], "dates_": {}, "categories_": []}
     fitted[kinds[column.kind]] = {"c": SimpleNamespace(parts_=PARTS)} if column.kind == "date" else ["c"]
-    table: Any = SimpleNamespace(**fitted, numbers_=SimpleNamespace(width_=column.kind != "categorical"))
+    numbers = SimpleNamespace(width_=int(column.kind != "categorical"), transform=np.float32)
+    table: Any = SimpleNamespace(**fitted, numbers_=numbers)
     Path("bundle.json").write_text(
         json.dumps(table_spec(Columns((column,)), table, form or CsvFormat())), encoding="utf-8"
     )
@@ -118,7 +122,7 @@ def read_by_dlcli(column: Column, cell: str) -> list[Any] | None:
             np.nan if pd.isna(when) else float(getattr(when, part)) for part in PARTS if part != "weekday"
         ]
     number = float(found[0]) if not pd.isna(found[0]) else np.nan
-    return [number] if not abs(number) > 1e150 else None
+    return [number] if not abs(number) > LARGEST_FLOAT32 else None
 
 
 @pytest.mark.parametrize("column, cells", COLUMNS.values(), ids=COLUMNS)
