@@ -103,6 +103,10 @@ def test_the_order_of_three_classes_does_not_matter(folder: Path) -> None:
         figures(dlcli.train(words(changed(folder, names, thirds(names)), "kind", "model=linear")))
         for names in ("abc", "cab")
     )
+    for found in (one, other):
+        # The solutions agree to 1e-5, by which a row beside an edge of two bins of confidence may change its bin.
+        for part in ("val", "test"):
+            found.pop(f"{part}/calibration_error")
     assert other == pytest.approx(one, **CLOSE)
 
 
