@@ -262,3 +262,9 @@ def test_a_public_name_has_one_meaning() -> None:
     assert {name: modules for name, modules in several.items() if name not in ONE_OF_A_KIND} == {}
     assert {name: found[name] for name in dlcli.__all__ if found[name]} == {}
     assert set(several) >= ONE_OF_A_KIND, "a name is no longer needed"
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    # pytest imports the files of folders without __init__.py under their bare names.
+    names = [file.name for file in (PACKAGE.parent / "tests").glob("*/**/test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
