@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import MeanMetric, Metric
 
 # Number of confidence bins of the calibration error, as in Guo et al., 2017.
 CALIBRATION_BINS = 15
@@ -84,7 +84,7 @@ def average_precision() -> OneVsRest:
     return OneVsRest(_average_precision)
 
 
-class LogLoss(Metric):
+class LogLoss(MeanMetric):
     """Mean negative log-likelihood of the true class, in nats, independent of the training loss.
 
     Shapes are those of `OneVsRest`.
@@ -92,13 +92,6 @@ class LogLoss(Metric):
 
     higher_is_better = False
     plot_lower_bound = 0.0
-    total: Tensor
-    rows: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_sum("total")
-        self.add_sum("rows")
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
         """Add a batch of rows."""
@@ -107,12 +100,7 @@ class LogLoss(Metric):
         else:
             true = torch.where(y > 0, probabilities, 1 - probabilities)
         # Clip as scikit-learn does, so that a probability of 0 has a finite cost.
-        self.total = self.total + -true.clamp_min(torch.finfo(true.dtype).eps).log().double().sum()
-        self.rows = self.rows + true.numel()
-
-    def compute(self) -> Tensor:
-        """Return the mean."""
-        return self.total / self.rows
+        self.add(-true.clamp_min(torch.finfo(true.dtype).eps).log())
 
 
 class CalibrationError(Metric):
@@ -258,29 +246,20 @@ class MultilabelRate(Counts):
         return probabilities > self.thresholds, y.bool()
 
 
-class ExactMatch(Metric):
+class ExactMatch(MeanMetric):
     """Share of rows all of whose labels are right; arguments as for `MultilabelRate`."""
 
     higher_is_better = True
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
-    right: Tensor
-    rows: Tensor
 
     def __init__(self, threshold: float | Sequence[float] = 0.5) -> None:
         super().__init__()
         self.thresholds = _as_thresholds(threshold)
-        self.add_sum("right")
-        self.add_sum("rows")
 
     def update(self, probabilities: Tensor, y: Tensor) -> None:
         """Add a batch of rows `(N, K)`."""
-        self.right = self.right + ((probabilities > self.thresholds) == y.bool()).all(dim=1).sum()
-        self.rows = self.rows + len(y)
-
-    def compute(self) -> Tensor:
-        """Return the share."""
-        return self.right / self.rows
+        self.add(((probabilities > self.thresholds) == y.bool()).all(dim=1))
 
 
 def _as_thresholds(threshold: float | Sequence[float]) -> Tensor:

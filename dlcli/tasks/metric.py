@@ -103,6 +103,27 @@ class Metric(ABC):
         return self
 
 
+class MeanMetric(Metric):
+    """Base class of metrics that are a mean, of values that `update` passes to `add`."""
+
+    total: Tensor
+    number: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_sum("total")
+        self.add_sum("number")
+
+    def add(self, values: Tensor) -> None:
+        """Add values of any shape."""
+        self.total = self.total + values.double().sum()
+        self.number = self.number + values.numel()
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        return self.total / self.number
+
+
 def keywords(metric: Any, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return those arguments that a metric's `update` names."""
     if not named:

@@ -5,33 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import MeanMetric, Metric
 
 # Square of the relative rounding error of single precision.
 _ROUNDING = torch.finfo(torch.float32).eps ** 2
 
 
-class AbsoluteError(Metric):
+class AbsoluteError(MeanMetric):
     """Mean absolute error of predictions and targets `(N, K)`, over rows and targets."""
 
     higher_is_better = False
     plot_lower_bound = 0.0
-    total: Tensor
-    rows: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_sum("total")
-        self.add_sum("rows")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add a batch of rows `(N, K)`."""
-        self.total = self.total + (predicted - y).abs().double().sum()
-        self.rows = self.rows + y.numel()
-
-    def compute(self) -> Tensor:
-        """Return the mean."""
-        return self.total / self.rows
+        self.add((predicted - y).abs())
 
 
 class SquaredError(Metric):
@@ -106,7 +94,7 @@ class R2(Metric):
         return torch.where(seen, 1 - self.residual / varies, torch.nan).nanmean()
 
 
-class MAPE(Metric):
+class MAPE(MeanMetric):
     """Mean absolute percentage error as a share (0.1 is 10 %); meaningless for targets near 0.
 
     Args:
@@ -117,24 +105,15 @@ class MAPE(Metric):
     higher_is_better = False
     plot_lower_bound = 0.0
     offset: Tensor
-    total: Tensor
-    rows: Tensor
 
     def __init__(self, offset: Tensor) -> None:
         super().__init__()
         self.offset = offset
-        self.add_sum("total")
-        self.add_sum("rows")
 
     def update(self, predicted: Tensor, y: Tensor) -> None:
         """Add a batch of rows `(N, K)`."""
         size = (y + self.offset).abs().clamp_min(torch.finfo(y.dtype).eps)
-        self.total = self.total + ((predicted - y).abs() / size).double().sum()
-        self.rows = self.rows + y.numel()
-
-    def compute(self) -> Tensor:
-        """Return the mean."""
-        return self.total / self.rows
+        self.add((predicted - y).abs() / size)
 
 
 class MASE(Metric):

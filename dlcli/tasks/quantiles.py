@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlcli.tasks.metric import Metric
+from dlcli.tasks.metric import MeanMetric
 
 
 def pinball_loss(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
@@ -22,16 +22,8 @@ def pinball_loss(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
     return torch.maximum(levels * error, (levels - 1) * error)
 
 
-class _Mean(Metric):
+class _OfQuantiles(MeanMetric):
     """Base class of metrics that are the mean of `_values` over rows and targets."""
-
-    total: Tensor
-    rows: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_sum("total")
-        self.add_sum("rows")
 
     @abstractmethod
     def _values(self, quantiles: Tensor, y: Tensor) -> Tensor:
@@ -39,16 +31,10 @@ class _Mean(Metric):
 
     def update(self, predicted: Tensor, y: Tensor, quantiles: Tensor) -> None:  # type: ignore[override]
         """Add a batch of rows; `predicted` is ignored."""
-        values = self._values(quantiles, y).double()
-        self.total = self.total + values.sum()
-        self.rows = self.rows + values.numel()
-
-    def compute(self) -> Tensor:
-        """Return the mean."""
-        return self.total / self.rows
+        self.add(self._values(quantiles, y))
 
 
-class Pinball(_Mean):
+class Pinball(_OfQuantiles):
     """Mean pinball loss over quantiles, targets and rows.
 
     Args:
@@ -67,7 +53,7 @@ class Pinball(_Mean):
         return pinball_loss(quantiles, y, self.levels)
 
 
-class Coverage(_Mean):
+class Coverage(_OfQuantiles):
     """Share of targets between the lowest and the highest quantile.
 
     The best value is the nominal one, such as 0.8 for the quantiles 0.1 and 0.9, so higher is not better.
@@ -80,7 +66,7 @@ class Coverage(_Mean):
         return (quantiles[..., 0] <= y) & (y <= quantiles[..., -1])
 
 
-class IntervalWidth(_Mean):
+class IntervalWidth(_OfQuantiles):
     """Mean distance between the lowest and the highest quantile; at equal coverage, narrower is better."""
 
     plot_lower_bound = 0.0
