@@ -78,9 +78,9 @@ def _figures(metrics: dict[str, Any], rows: int, *, of_rows: bool) -> str:
         lines.append(_line(f"{stem} (folds)", metrics, name, None if None in ends else ends))
     judged = None
     for name in tests:
-        ends = _of_share(metrics[name], rows) if of_rows and name == "test/accuracy" else None
-        judged = judged or ends
-        lines.append(_line(name, metrics, name, ends))
+        share = _of_share(metrics[name], rows) if of_rows and name == "test/accuracy" else None
+        judged = judged or share
+        lines.append(_line(name, metrics, name, share))
     if not means and not tests:
         return "No test rows were held out."
     count = f"`test/` figures are of {rows:,} rows" if tests and rows else ""
