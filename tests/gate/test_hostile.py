@@ -157,7 +157,8 @@ def test_opening_a_folder_runs_nothing(
     case.damage(folder, marker)
     around = outside(tmp_path, folder)
     loaded = set(sys.modules)
-    for command in sorted(ALWAYS | case.stops):
+    # Those that must refuse come first: others, such as resume, may write the damaged file anew.
+    for command in sorted(ALWAYS | case.stops, key=lambda command: (command not in case.stops, command)):
         code, said = run(command, folder, made, user)
         assert not marker.exists(), (command, said)
         assert "Traceback" not in said and "not foreseen" not in said, (command, said)

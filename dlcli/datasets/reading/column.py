@@ -102,7 +102,9 @@ class Column:
 
     def _numbers(self, strings: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
         try:
-            if self.number == PLAIN and pc.count(strings).as_py():
+            # The cast would also read hexadecimal numbers.
+            is_plain = self.number == PLAIN and pc.count(strings).as_py()
+            if is_plain and not pc.any(pc.match_substring(strings, "x", ignore_case=True)).as_py():
                 return pc.cast(strings, pa.int64())
         except pa.ArrowInvalid:
             pass

@@ -225,6 +225,7 @@ def _parsed(strings: pd.Series, pattern: str) -> pd.Series:
         counts = pd.to_numeric(strings, errors="coerce")
         micros = (counts * (1_000_000 / _EPOCHS[pattern])).where(counts.abs() < _BOUND * _EPOCHS[pattern])
         return pd.to_datetime(micros, unit="us", utc=True).astype("datetime64[us, UTC]")
+    strings = strings.mask(strings.isin(("now", "today")))  # pandas reads them as the present time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = pd.to_datetime(strings, format=pattern, errors="coerce", utc=True)

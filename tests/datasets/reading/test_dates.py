@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dlcli.datasets.reading import months
+from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.dates import (
     DateFormat,
     find_dates,
@@ -16,6 +17,23 @@ from dlcli.datasets.reading.dates import (
     some_lack_zone,
     without_wide_years,
 )
+from dlcli.errors import DataError
+
+
+def test_words_for_the_present_are_no_dates() -> None:
+    found = DateFormat().parse(pa.array(["2024-01-31", "today", "now"]))
+    assert [value.as_py() for value in found] == [datetime(2024, 1, 31), None, None]
+
+
+def test_hexadecimal_numbers_are_no_numbers() -> None:
+    column = Column("n", "numeric")
+    assert column.read(pa.chunked_array([["16", "7"]]), place).tolist() == [16, 7]
+    with pytest.raises(DataError, match="is not a number"):
+        column.read(pa.chunked_array([["0x10", "7"]]), place)
+
+
+def place(row: int, column: str) -> str:
+    return f"line {row + 2}, column {column}"
 
 
 @pytest.mark.parametrize(
