@@ -33,7 +33,11 @@ def warm_early(overrides: Sequence[str]) -> None:
 
 def drop_early() -> None:
     """End a template that turned out to be unnecessary."""
-    take_processes().kill()
+    global _early
+    found, _early = _early, None
+    if found is not None:
+        found.kill()
+        found.close()
 
 
 def take_processes() -> Processes:

@@ -265,6 +265,15 @@ def test_a_short_run_writes_its_first_and_last_epoch(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("_few_are_written")
+def test_a_short_part_of_a_run_writes_its_best_weights_only(tmp_path: Path) -> None:
+    _, whole = train(tmp_path / "whole", epochs=4, callbacks=[Reverse()])
+    _, part = train(tmp_path / "part", epochs=4, callbacks=[Reverse()], options={"saves_bounds": False})
+    assert sorted(file.name for file in (tmp_path / "part").iterdir()) == [best_name(1), "digests.json"]
+    assert part.best_epoch == whole.best_epoch == 1
+    torch.testing.assert_close(weights(tmp_path / "part"), weights(tmp_path / "whole"), rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("_few_are_written")
 def test_weights_that_share_memory_are_kept_in_memory(tmp_path: Path) -> None:
     class Tied(MLP):
         def __init__(self) -> None:
