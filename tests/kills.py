@@ -20,13 +20,12 @@ from mlflow import MlflowClient
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger
 from tests.processes import run, start, wait_until
 
-# Small steps and a checkpoint after every chunk of them: a kill falls into epochs, between them, between folds, and
-# into the writing of checkpoints and reports.
+# Small steps: a kill falls into epochs, between them, between folds, and into the writing of checkpoints and reports.
 EXPERIMENT = [
     "dataset=iris", "dataset.batch_size=2", "model=mlp", "model.hidden=8", "model.dropout=0.2", "cv=kfold",
-    "cv.folds=2", "trainer.max_epochs=3", "trainer.accelerator=cpu", "tracking.checkpoint_minutes=0.00001",
-    "run_name=killed",
+    "cv.folds=2", "trainer.max_epochs=3", "trainer.accelerator=cpu", "run_name=killed",
 ]  # fmt: skip
+OFTEN = "tracking.checkpoint_minutes=0.00001"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def losses_of(document: dict) -> list[list[float]]:
 
 def untouched(folder: Path) -> Reference:
     begun = time.monotonic()
-    process = start(["train", *EXPERIMENT, "--json"], folder)
+    process = start(["train", *EXPERIMENT, OFTEN, "--json"], folder)
     wait_until(lambda: any((folder / "runs").glob(f"*/*/artifacts/{LEDGER_FILE}")), process)
     begun = time.monotonic()
     out, err = process.communicate(timeout=600)
@@ -75,7 +74,7 @@ def untouched(folder: Path) -> Reference:
 
 
 def kill_and_resume(
-    folder: Path, reference: Reference, jobs: int, moment: float, *, resumed_with: int
+    folder: Path, reference: Reference, jobs: int, moment: float, *, resumed_with: int, often: bool = True
 ) -> str:
     """Kill a run at a share of its length, resume it, and compare; returns what it was doing.
 
@@ -85,9 +84,10 @@ def kill_and_resume(
         jobs: the number of jobs of the run.
         moment: the share of its length.
         resumed_with: the number of jobs when it is resumed.
+        often: whether a checkpoint is written after every chunk of steps; folds as short as these write none otherwise.
     """
     runs_dir = folder / "runs"
-    process = start(["train", *EXPERIMENT, "--jobs", str(jobs)], folder)
+    process = start(["train", *EXPERIMENT, *([OFTEN] if often else []), "--jobs", str(jobs)], folder)
     wait_until(lambda: any(runs_dir.glob(f"*/*/artifacts/{LEDGER_FILE}")), process)
     time.sleep(moment * reference.seconds)
     process.send_signal(signal.SIGKILL)
@@ -127,9 +127,12 @@ def main() -> None:
             folder = Path(base) / str(number)
             folder.mkdir()
             jobs, moment = 1 + number % 2, chance.random()
-            what = kill_and_resume(folder, reference, jobs, moment, resumed_with=jobs)
+            often = number % 4 < 2
+            what = kill_and_resume(folder, reference, jobs, moment, resumed_with=jobs, often=often)
+            kept = "many checkpoints" if often else "no checkpoint"
             print(
-                f"{number + 1}/{count}: killed at {moment:.0%}, {jobs} jobs ({what}): same result", flush=True
+                f"{number + 1}/{count}: killed at {moment:.0%}, {jobs} jobs, {kept} ({what}): same result",
+                flush=True,
             )
 
 
