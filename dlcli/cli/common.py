@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sysconfig
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from dlcli.errors import DlcliError, Interrupted, Problem, TrainingError
 from dlcli.files.disk import refusal
 from dlcli.files.paths import display
 from dlcli.process.interrupts import interruptible
+from dlcli.process.own_frame import own_frame
 from dlcli.process.supervision import STOPPING, Ending, supervise
 from dlcli.terminal.console import Terminal
 
@@ -193,22 +192,12 @@ def _stopped_ledger(terminal: Terminal) -> Ledger | None:
         return None
 
 
-def _place_in_own_code(error: Exception) -> str:
-    """Return file, line and function of the user's code in which an error arose; empty if there is none."""
-    folders = {*sysconfig.get_paths().values()} - {sysconfig.get_path("data")}
-    libraries = [Path(__file__).parents[1], *map(Path, folders)]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(frame.filename)
-        if file.is_absolute() and not any(file.is_relative_to(folder) for folder in libraries):
-            return f"{display(file)}:{frame.lineno}, in {frame.name}"
-    return ""
-
-
 def _unforeseen(error: Exception) -> DlcliError:
     if found := refusal(error):
         return found
     what = f"{type(error).__name__}: {error}".strip()
-    if place := _place_in_own_code(error):
+    if frame := own_frame(error):
+        place = f"{display(Path(frame.filename))}:{frame.lineno}, in {frame.name}"
         shown = "Correct it there. DLCLI_DEBUG=1 shows the traceback."
         return TrainingError(Problem(f"your own code failed: {what}", place, shown))
     return DlcliError(Problem(what, hint="This was not foreseen. DLCLI_DEBUG=1 shows the traceback."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,46 +43,24 @@ def export(
 
         if (output is None) == (bundle is None):
             raise InputError("name either a file or a folder", "--output or --bundle")
+        # The types of the two results differ, their meaning does not.
+        found: Any
+        where: dict[str, Any] = {"conf_dirs": conf_dir or (), "runs_dir": runs_dir, "trust": trust}
         if bundle is not None:
-            made = runner.bundle(
-                run, bundle, overrides or (), conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust
-            )
-            if json:
-                terminal.document(
-                    {
-                        "status": "OK",
-                        "run_id": made.run_id,
-                        "bundle": made.folder.resolve(),
-                        "rows_compared": made.rows,
-                        "largest_difference": made.largest_difference,
-                    }
-                )
-                return
-            for note in made.messages:
-                terminal.note(note)
-            terminal.note(f"Written: {display(made.folder)}; try it there: python predict.py example.csv")
-            apart = f"{made.largest_difference:.1g} at most"
-            terminal.note(f"On {made.rows} raw rows its predictions differ from the model's by {apart}.")
-            return
-        assert output is not None
-        found = runner.export(
-            run, output, overrides or (), conf_dirs=conf_dir or (), runs_dir=runs_dir, trust=trust
-        )
+            found = runner.bundle(run, bundle, overrides or (), **where)
+            places = {"bundle": found.folder.resolve()}
+            written = f"Written: {display(found.folder)}; try it there: python predict.py example.csv"
+            compared = f"On {found.rows} raw rows its predictions"
+        else:
+            assert output is not None
+            found = runner.export(run, output, overrides or (), **where)
+            places = {"output": found.file.resolve(), "description": found.description.resolve()}
+            written = f"Written: {display(found.file)}, described in {display(found.description)}"
+            compared = f"On {found.rows} rows its outputs"
         if json:
-            terminal.document(
-                {
-                    "status": "OK",
-                    "run_id": found.run_id,
-                    "output": found.file.resolve(),
-                    "description": found.description.resolve(),
-                    "rows_compared": found.rows,
-                    "largest_difference": found.largest_difference,
-                }
-            )
+            figures = {"rows_compared": found.rows, "largest_difference": found.largest_difference}
+            terminal.document({"status": "OK", "run_id": found.run_id, **places, **figures})
             return
-        for note in found.messages:
+        difference = f"{compared} differ from the model's by {found.largest_difference:.1g} at most."
+        for note in (*found.messages, written, difference):
             terminal.note(note)
-        terminal.note(f"Written: {display(found.file)}, described in {display(found.description)}")
-        terminal.note(
-            f"On {found.rows} rows its outputs differ from the model's by {found.largest_difference:.1g} at most."
-        )

@@ -33,15 +33,17 @@ def warm_early(overrides: Sequence[str]) -> None:
 
 def drop_early() -> None:
     """End a template that turned out to be unnecessary."""
-    global _early
-    found, _early = _early, None
-    if found is not None:
+    if (found := _taken()) is not None:
         found.kill()
         found.close()
 
 
 def take_processes() -> Processes:
     """Return the processes of `warm_early` to its first caller, to others new ones."""
+    return _taken() or Processes()
+
+
+def _taken() -> Processes | None:
     global _early
     found, _early = _early, None
-    return found or Processes()
+    return found

@@ -131,7 +131,7 @@ def account_of(run_dir: Path, now: datetime) -> Account:
     run = overview(run_dir, now)
     ledger = run.ledger
     links = [name for name in _TEXTS if (run_dir / name).is_symlink()]
-    if links:  # they may lead to files that are nobody else's business
+    if links:  # they may lead to private files
         missing.append(f"Not read, since a run has no links: {', '.join(links)}.")
         run = replace(run, repeat=None)
     if ledger.digests is None:

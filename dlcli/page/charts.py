@@ -177,7 +177,7 @@ def _value_axis(low: float, high: float, may_be_log: bool) -> _Axis:
 
 
 def _step(span: float, parts: int) -> float:
-    """Return a step of 1, 2 or 5 times a power of ten that divides a span into about so many parts."""
+    """Return a step of 1, 2 or 5 times a power of ten that divides a span into about the given number of parts."""
     power = 10.0 ** math.floor(math.log10(span / parts))
     return min((factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(span / step - parts))
 

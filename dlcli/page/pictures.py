@@ -62,7 +62,7 @@ def read_pictures(files: list[Path], left_out: set[str]) -> tuple[list[Photograp
     room = _ALL_BYTES
     for file in wanted[:_MOST]:
         try:
-            if file.is_symlink():  # it may lead to a picture that is nobody else's business
+            if file.is_symlink():  # it may lead to a private picture
                 raise ValueError("it is a link")
             content = read_regular(file, min(_BYTES, room))
             width, height = _size(content)

@@ -34,7 +34,7 @@ from dlcli.serving.limits import ServeLimits
 # Kinds of data with one prediction per row. Steps of series and sequences belong to the rows of their request.
 _JOINED = ("table", "tokens", "image")
 
-# A request may have the pixels of so many of the largest images: few bytes can be many pixels to decode.
+# Number of the largest images whose pixels a request may have: few bytes can be many pixels to decode.
 _IMAGES = 4
 
 

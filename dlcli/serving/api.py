@@ -160,7 +160,7 @@ def create_app(service: Service) -> ASGIApp:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: Exception) -> Response:
-        return Response(status_code=400)  # which nobody reads
+        return Response(status_code=400)  # the client is gone
 
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: Exception) -> Response:

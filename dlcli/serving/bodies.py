@@ -28,7 +28,7 @@ JSON, JSON_LINES, CSV, TEXT = "application/json", "application/x-ndjson", "text/
 FORM = "multipart/form-data"
 
 _SAME = {"application/jsonl": JSON_LINES, "application/x-jsonlines": JSON_LINES, "application/csv": CSV}
-# What curl says of `--data` unless it is told otherwise.
+# Content types that curl sends for `--data` by default.
 _ANYTHING = ("", "application/x-www-form-urlencoded", "application/octet-stream")
 
 _HINT = 'Send a list of objects, such as [{"column": 1.5}], or one object.'

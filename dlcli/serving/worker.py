@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-# Requests that are answered together. Those that come meanwhile wait for the next turn, so that nobody waits for a
-# batch to be full.
+# Requests that are answered together. Later ones wait for the next turn, and no request waits for a batch to be full.
 _TOGETHER = 64
 
 

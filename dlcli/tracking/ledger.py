@@ -105,7 +105,7 @@ class Ledger:
         tags: tags.
         error: why the run failed.
         result: further results.
-        about: what is trained, for people: `panel` (label to text), `profile` of the data, and `warnings` about it.
+        about: description of data and model for people: `panel` (label to text), `profile` of the data, and `warnings`.
         projected: what MLflow has already.
         former_runs_dir: the runs folder of a run that was recorded with schema 1, whose `config.yaml` does not name it.
         digests: digests of the folder's files (`dlcli.tracking.digests`); None for runs of versions without digests.

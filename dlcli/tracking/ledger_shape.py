@@ -119,7 +119,7 @@ def _is_warning(value: Any) -> bool:
     return set(value) == {"where", "message", "hint"} and all(map(_is_text, value.values()))
 
 
-# What is told of a run's data and model.
+# The fields of `Ledger.about`: the run's data and model, for people.
 _ABOUT: dict[str, Callable[[Any], bool]] = {
     "panel": _is_texts,
     "profile": _is_profile,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from torch import Tensor
 
 from dlcli.errors import ConfigError, DlcliError, first_line
+from dlcli.process.own_frame import own_frame
 from dlcli.training import memory
 
 
@@ -35,19 +34,11 @@ def blamed_on(where: str, what: object, given: Mapping[str, Tensor], wanted: str
         shapes = [
             f"{name} {str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for name, t in given.items()
         ]
+        frame = own_frame(error)
+        line = f" ({frame.filename}:{frame.lineno})" if frame else ""
         hint = f"It was given {', '.join(shapes)}." if shapes else ""
         raise ConfigError(
-            f"{type(what).__name__} fails on a batch: {type(error).__name__}: {first_line(error)}{_line(error)}",
+            f"{type(what).__name__} fails on a batch: {type(error).__name__}: {first_line(error)}{line}",
             where,
             f"{hint} {wanted}".strip(),
         ) from error
-
-
-def _line(error: BaseException) -> str:
-    """Return the last line of code outside libraries and this package."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and Path(frame.filename).parent != Path(__file__).parent
-    ]
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -45,7 +45,7 @@ def may_be_more(strings: pa.ChunkedArray) -> bool:
 
 
 def beginning_with_zero(strings: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the strings that begin with a zero, also behind a sign."""
+    """Return the strings that begin with a zero, or with a sign and a zero."""
     plain, minus, plus = (pc.starts_with(strings, begin) for begin in ("0", "-0", "+0"))
     return strings.filter(pc.or_(plain, pc.or_(minus, plus)))
 

@@ -141,7 +141,7 @@ def _before(lines: Sequence[str]) -> tuple[Layout, list[str]]:
 
 
 def _marks_cells(lines: Sequence[str]) -> bool:
-    """Return whether so many lines begin with # that it is part of cells."""
+    """Return whether # is part of cells: more lines begin with it than comments would."""
     marked = sum(line.startswith("#") for line in lines)
     return marked > len(lines) / 2 and marked > 1
 
