@@ -10,8 +10,9 @@ from typing import Any
 
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.assembly.feature_cache import rehearsed
-from dlcli.assembly.optimization import make_recipe, takes_all_rows
+from dlcli.assembly.optimization import make_recipe
 from dlcli.assembly.parts import assemble
 from dlcli.assembly.starting_weights import check_weights, settle_weights
 from dlcli.checks.compatibility import check_refit, find_mistakes

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from dlcli.assembly.feature_cache import cached_features, with_features
 from dlcli.assembly.finder_run import run_finder, settle
-from dlcli.assembly.optimization import describe_solver, make_recipe
+from dlcli.assembly.optimization import describe_batches, make_recipe
 from dlcli.assembly.parts import Parts, assemble
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
@@ -259,7 +259,7 @@ def _train(
                     final_test=job.final_test,
                 )
                 | cached
-                | describe_solver(config)
+                | describe_batches(config, parts.train)
                 | ({"found": f"{found.key}={found.value}: {found.reason}"} if found else {}),
                 world=world,
             )

@@ -53,8 +53,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_it_trains_and_reports_the_fitted_rows(trained: Result) -> None:
     assert trained.metrics["test/accuracy"] > 0.85
-    tags = Ledger.load(trained.run_dir).tags
-    assert tags["dlcli.preprocessing"] == "fitted on 109 of 160 rows; 0 validation or test rows seen"
+    ledger = Ledger.load(trained.run_dir)
+    assert ledger.tags["dlcli.preprocessing"] == "fitted on 109 of 160 rows; 0 validation or test rows seen"
+    assert ledger.about["panel"]["batches"] == "batch_size auto: 32 for 109 rows"
     config = yaml.safe_load((trained.run_dir / "config.yaml").read_text())
     assert Path(config["dataset"]["path"]).is_absolute()
     assert config["task"]["_target_"].endswith("Binary")

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dlcli.assembly.batch_rows import automatic_rows, batch_rows, takes_all_rows
 from dlcli.config.build import build, locate
 from dlcli.config.signature import signature
 from dlcli.config.target_types import check_type
@@ -17,7 +18,6 @@ from dlcli.distributed.lightning_trainer import build_trainer
 from dlcli.errors import ConfigError
 from dlcli.training.fields import Fields
 from dlcli.training.optimizers import parameter_groups
-from dlcli.training.penalty_path import rows_of_a_piece
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
 
@@ -151,25 +151,12 @@ def make_chosen(config: Mapping[str, Any], group: str) -> Any:
     return build(config[group], where=group) if config[group] else None
 
 
-def takes_all_rows(config: Mapping[str, Any]) -> bool:
-    """Return whether a step of the optimizer takes the loss of all training rows, whatever the batch size."""
-    return bool(getattr(locate(config["optimizer"]["_target_"]), "takes_all_rows", False))
-
-
-def describe_solver(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return a line for the panel about an optimizer that takes all rows; empty for other optimizers."""
-    if not takes_all_rows(config):
-        return {}
-    name = config["optimizer"]["_target_"].rpartition(".")[2]
-    return {"optimizer": f"{name}: each epoch solves on all rows; dataset.batch_size is not used"}
-
-
-def batch_rows(config: Mapping[str, Any], train: Fields) -> int:
-    """Return the number of rows per batch: `dataset.batch_size`, or all training rows if it is `full`.
-
-    For an optimizer that takes all rows, this is the number of rows whose loss is computed at a time.
-    """
+def describe_batches(config: Mapping[str, Any], train: Fields) -> dict[str, str]:
+    """Return a line for the panel about batches that the configuration leaves open; empty for a number of rows."""
     if takes_all_rows(config):
-        return rows_of_a_piece(train)
-    size = config["dataset"]["batch_size"]
-    return len(train["y"]) if size == "full" else size
+        name = config["optimizer"]["_target_"].rpartition(".")[2]
+        return {"optimizer": f"{name}: each epoch solves on all rows; dataset.batch_size is not used"}
+    if config["dataset"]["batch_size"] != "auto":
+        return {}
+    rows = len(train["y"])
+    return {"batches": f"batch_size auto: {automatic_rows(rows)} for {rows:,} rows"}

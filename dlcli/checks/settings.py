@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.callbacks import EarlyStopping
 
-from dlcli.assembly.optimization import takes_all_rows
+from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.checks.profile import find_warnings
 from dlcli.checks.steps import warn_of_steps
 from dlcli.config.build import build

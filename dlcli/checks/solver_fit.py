@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlcli.assembly.optimization import takes_all_rows
+from dlcli.assembly.batch_rows import takes_all_rows
 from dlcli.config.build import locate
 from dlcli.errors import Problem
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlcli.assembly.optimization import batch_rows, make_callbacks
+from dlcli.assembly.batch_rows import batch_rows
+from dlcli.assembly.optimization import make_callbacks
 from dlcli.errors import Problem
 from dlcli.formatting import counted
 from dlcli.splits.split import Split

@@ -25,7 +25,7 @@ class Root:
 class Dataset:
     """Keys of the section `dataset` that dlcli itself uses; the others are passed to its `_target_`."""
 
-    batch_size: Annotated[int, Ge(1)] | Literal["full"]
+    batch_size: Annotated[int, Ge(1)] | Literal["auto", "full"]
     positive: str | int | None = None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt
 
+from dlcli.assembly.batch_rows import automatic_rows
 from dlcli.config.timespan import seconds_of
 from dlcli.distributed.launcher import is_launched
 from dlcli.events import Event, Listener, TrainingEnded, TrainingStarted
@@ -101,6 +102,7 @@ def jobs_at_once(config: Mapping[str, Any], jobs: int, data: Data) -> int:
 def _steps(config: Mapping[str, Any], rows: int) -> int:
     """Return about how many steps a job takes: it may stop early, and some rows are held out."""
     batch, trainer = config["dataset"].get("batch_size"), config["trainer"]
+    batch = automatic_rows(rows) if batch == "auto" else batch
     epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
     if not isinstance(batch, int) or not isinstance(epochs, int) or batch < 1:
         return 0

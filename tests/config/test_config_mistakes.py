@@ -134,7 +134,7 @@ MESSAGES = [
     (
         "dataset.batch_size=0",
         "dataset.batch_size",
-        "should be at least 1, or 'full', not 0",
+        "should be at least 1, or 'auto' or 'full', not 0",
         "",
     ),
     # what dlcli supplies
