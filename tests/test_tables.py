@@ -158,6 +158,26 @@ def test_embeddings_of_categories_are_trained_and_saved() -> None:
         dlcli.train([*table, "model=plain"], conf_dirs=["conf"])
 
 
+TABM = ["model=tabm", "model.members=3", "model.hidden=8", "preprocessing.categorical=embedding"]
+
+
+def test_an_ensemble_goes_on_bit_for_bit_and_is_exported_as_one_model() -> None:
+    birds().to_csv("birds.csv", index=False)
+    table = ["dataset=table", "dataset.path=birds.csv", "dataset.target=kind", *TABM]
+    whole = dlcli.train([*table, "trainer.max_epochs=2"])
+    part = dlcli.train([*table, "trainer.max_epochs=1"])
+    extended = dlcli.resume(part.run_dir, ["trainer.max_epochs=2"])
+    assert extended.metrics["val/loss"] == whole.metrics["val/loss"]
+    saved = [Path(run.run_dir, "model", "weights.safetensors").read_bytes() for run in (whole, extended)]
+    assert saved[0] == saved[1]
+    found = dlcli.predict(whole.run_dir, "birds.csv")
+    probabilities = found[["p(finch)", "p(owl)"]]
+    assert len(found) == 160
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    export = CliRunner().invoke(app, ["export", str(whole.run_dir), "--output", "birds.pt2"])
+    assert export.exit_code == 0, export.output
+
+
 @pytest.mark.parametrize(
     ("file", "target", "metric", "least"),
     [

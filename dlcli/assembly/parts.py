@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlcli.assembly.number_facts import number_facts
 from dlcli.assembly.optimization import make_chosen
 from dlcli.assembly.rows_on_demand import fields_on_demand
 from dlcli.assembly.starting_weights import start_from, starting_weights
@@ -107,12 +108,13 @@ def assemble(
         "input_shape": tuple(train["x"].shape[1:]),
         "num_outputs": task.num_outputs,
         **preprocessing.facts(),
+        **number_facts(config["model"], train["x"]),
     }
     torch.manual_seed(seed)
     model = check_type(build(config["model"], where="model", **facts), "model", config["model"]["_target_"])
     if file := starting_weights(config):
         start_from(model, file)
-    network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"))
+    network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"), task.combined)
     columns = fitted_columns(data, fitted)
     return Parts(fitted, train, val, task, facts, dict(targets), network, columns)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
+from dlcli.assembly.number_facts import number_facts
 from dlcli.assembly.optimization import make_chosen, make_optimizer, make_schedule
 from dlcli.assembly.parts import preprocessing_of
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
@@ -29,6 +30,7 @@ from dlcli.models.layers import HasBackbone
 from dlcli.splits.split import Split, shares_rows
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import SWA
+from dlcli.training.fields import as_fields
 from dlcli.training.schedules import Length
 
 # Training rows that are preprocessed to find the shape of the model's input.
@@ -165,7 +167,12 @@ def _row_facts(config: Mapping[str, Any], data: Data, split: Split) -> dict[str,
             "preprocessing",
             f"Use the dataset's default, or choose one for {data.kind} data.",
         ) from error
-    return {"input_shape": tuple(fields["x"].shape[1:]), **preprocessing.facts()}
+    known = as_fields({"x": fields["x"]})["x"]
+    return {
+        "input_shape": tuple(known.shape[1:]),
+        **preprocessing.facts(),
+        **number_facts(config["model"], known),
+    }
 
 
 def _reason(error: Exception) -> str:

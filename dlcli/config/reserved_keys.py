@@ -20,7 +20,8 @@ Supplied = Mapping[str, Mapping[str, str]]
 SUPPLIED: Supplied = {
     "model": {
         **dict.fromkeys(
-            ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback"), _FROM_DATA
+            ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback", "quantiles"),
+            _FROM_DATA,
         ),
         "backbone_config": "It is read from the pretrained model that model.name gives.",
         "restored": "dlcli sets it when it loads a run's weights.",

@@ -246,7 +246,7 @@ def load_model(folder: Path, *, trust: bool = False) -> SavedModel:
                 str(folder),
                 _DAMAGED,
             )
-    network = Network(model, preprocessing.on_device())
+    network = Network(model, preprocessing.on_device(), combine=task.combined)
     columns = read_columns(folder, preprocessing)
     kinds = description.get("image_kinds")
     return SavedModel(

@@ -21,6 +21,7 @@ from dlcli.models.layers import (
     Size,
     initialize,
 )
+from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
 
 
 class MeanOfTokens(nn.EmbeddingBag):
@@ -53,9 +54,16 @@ class MLP(nn.Module):
         dropout: dropout rate after each hidden layer.
         residual: add a residual connection around each hidden layer with as many units as the layer before it.
         initialization: initialization of the weights.
+        quantiles: quantiles of each column of a table over the training rows, see `NumberVectors`.
+        numbers: embedding of a table's numbers: `plain` (none), `piecewise` linear functions of each number, or
+            `periodic` ones.
+        number_size: size of the embedding of a number.
+        bins: number of bins of piecewise functions, and of frequencies of periodic ones.
+        frequency: standard deviation of the initial frequencies.
 
     Raises:
-        ValueError: `residual` without two consecutive hidden layers of equal size.
+        ValueError: `residual` without two consecutive hidden layers of equal size, or an embedding of numbers for data
+            other than tables.
     """
 
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
@@ -75,6 +83,11 @@ class MLP(nn.Module):
         dropout: Share = 0.0,
         residual: bool = False,
         initialization: Initialization = "default",
+        quantiles: Quantiles = (),
+        numbers: NumberEmbedding = "plain",
+        number_size: Size = 16,
+        bins: Bins = 32,
+        frequency: Frequency = 0.1,
     ) -> None:
         super().__init__()
         # Without a list of as many numbers as a file from elsewhere may name layers.
@@ -85,10 +98,14 @@ class MLP(nn.Module):
                 f"residual needs two consecutive hidden layers of equal size, but the sizes are {list(sizes)}: "
                 "give hidden one number and more layers, or residual=false"
             )
+        self.numbers: NumberVectors | None = None
+        if numbers != "plain":
+            self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)
         self.categories = CategoryVectors(cardinalities) if cardinalities else None
         if vocab_size is None:
             blocks: list[nn.Module] = [nn.Flatten()]
-            inputs = math.prod(input_shape) + (self.categories.width if self.categories else 0)
+            inputs = self.numbers.width if self.numbers else math.prod(input_shape)
+            inputs += self.categories.width if self.categories else 0
         else:
             blocks = [MeanOfTokens(vocab_size, embedding, mode="mean", padding_idx=0)]
             inputs = embedding
@@ -112,6 +129,8 @@ class MLP(nn.Module):
         """
         if counts is not None:
             return self.layers[1:](self.layers[0](x, counts))
+        if self.numbers is not None:
+            x = self.numbers(x)
         if self.categories is not None and x_cat is not None:
             x = self.categories(x, x_cat)
         return self.layers(x)

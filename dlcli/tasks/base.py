@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from dlcli.datasets.data import TargetKind
 from dlcli.tasks.metric import AnyMetric
@@ -48,6 +49,13 @@ class Task(nn.Module, ABC):
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss over the rows, a scalar."""
         return self.criterion(outputs, y)
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """Return the outputs of an ensemble, from those of its K members `(N, K, ...)`: by default their mean.
+
+        Tasks of classes return the logits of the mean probabilities.
+        """
+        return outputs.mean(dim=1)
 
     @abstractmethod
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,6 +144,11 @@ class Task(nn.Module, ABC):
     def pictures(self, outputs: Tensor, y: Any) -> Iterator[tuple[str, Figure]]:
         """Yield names and figures of the rows' outputs, for the run's `plots/` folder."""
         return iter(())
+
+
+def mean_of_sigmoids(logits: Tensor) -> Tensor:
+    """Return the logits `(N, ...)` of the mean probability over the second dimension of `(N, K, ...)`."""
+    return logsigmoid(logits).logsumexp(dim=1) - logsigmoid(-logits).logsumexp(dim=1)
 
 
 def prior_logits(counts: Tensor) -> Tensor:

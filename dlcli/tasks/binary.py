@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from dlcli.tasks import class_metrics as own
-from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.base import Task, mean_of_sigmoids, prior_logits
 from dlcli.tasks.classes import codes_of, misclassified, names_of, table_of_classes
 from dlcli.tasks.metric import AnyMetric
 from dlcli.tasks.threshold import Tunable, best_threshold, untuned
@@ -74,6 +74,10 @@ class Binary(Task):
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return 0 and 1 as floats `(N, 1)`."""
         return y.astype(np.float32).reshape(-1, 1)
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """Return the logits `(N, L)` of the mean probabilities of members `(N, K, L)`."""
+        return mean_of_sigmoids(outputs)
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the second class's probability and the target 0 or 1, both `(N,)`."""

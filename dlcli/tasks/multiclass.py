@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -51,6 +52,10 @@ class Multiclass(Task):
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return the codes unchanged."""
         return y
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """Return the logarithms `(N, C)` of the mean probabilities of members `(N, K, C)`."""
+        return outputs.log_softmax(dim=-1).logsumexp(dim=1) - math.log(outputs.shape[1])
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities `(N, C)` and codes `(N,)`."""

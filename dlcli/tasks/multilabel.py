@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from dlcli.tasks import class_metrics as own
-from dlcli.tasks.base import Task, prior_logits
+from dlcli.tasks.base import Task, mean_of_sigmoids, prior_logits
 from dlcli.tasks.classes import table_of_classes
 from dlcli.tasks.metric import AnyMetric
 from dlcli.tasks.threshold import Tunable, best_threshold, untuned
@@ -76,6 +76,10 @@ class Multilabel(Task):
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return 0 and 1 as floats."""
         return y.astype(np.float32)
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """Return the logits `(N, L)` of the mean probabilities of members `(N, K, L)`."""
+        return mean_of_sigmoids(outputs)
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities and targets 0 or 1, both `(N, K)`."""

@@ -75,7 +75,7 @@ class Tryout:
 
         def closure() -> Tensor:
             self.optimizer.zero_grad()
-            loss = self.task.loss(self.network(batch), batch["y"])
+            loss = self.network.loss(self.task, self.network(batch), batch["y"])
             loss.backward()
             first.append(loss.detach())
             return loss.detach()

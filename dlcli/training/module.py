@@ -263,13 +263,14 @@ class TrainingModule(pl.LightningModule):
 
     def _loss(self, batch: Any, counts: bool) -> Tensor:
         outputs = self.network(batch)
-        loss = self.task.loss(outputs, batch["y"])
+        loss = self.network.loss(self.task, outputs, batch["y"])
         if "y_mixed" in batch:
-            loss = torch.lerp(loss, self.task.loss(outputs, batch["y_mixed"]), batch["share"])
+            mixed = self.network.loss(self.task, outputs, batch["y_mixed"])
+            loss = torch.lerp(loss, mixed, batch["share"])
         weighted = loss * batch["rank_weight"] if "rank_weight" in batch else loss
         if not counts:
             return weighted
-        self._train_scores.update(outputs, batch["y"])
+        self._train_scores.update(self.network.combined(outputs), batch["y"])
         self._losses.append(loss.detach())
         if len(self._losses) % _CHECK_EVERY == 0:
             self._check_finite(self._losses[-_CHECK_EVERY:], first=len(self._losses) - _CHECK_EVERY)

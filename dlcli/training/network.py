@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
+from dlcli.tasks.base import Task
 from dlcli.training.finetuning import Finetuning, Group, keep_frozen
 
 
@@ -17,16 +20,27 @@ class Network(nn.Module):
     The model's `forward` is called with the fields that its signature names. A model with `takes_raw` gets `x` without
     the `on_device` part of the preprocessing, and scales it itself.
 
+    A model with an attribute `members` is an ensemble of that many models: it returns the outputs of each,
+    `(N, members, ...)`. The network returns them in training, where each member has its own loss. In evaluation it
+    returns the outputs of the ensemble, `(N, ...)`, so that everything but training sees one model.
+
     Args:
         model: computes the outputs.
         on_device: the last part of the preprocessing, which runs on the device.
         finetuning: decides which parts of the model are trained; None trains everything.
+        combine: from the outputs of members to those of the ensemble, `Task.combined`; None averages outputs.
     """
 
     def __init__(
-        self, model: nn.Module, on_device: nn.Module | None = None, finetuning: Finetuning | None = None
+        self,
+        model: nn.Module,
+        on_device: nn.Module | None = None,
+        finetuning: Finetuning | None = None,
+        combine: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
+        self.members: int = getattr(model, "members", 1)
+        self._combine = combine or partial(torch.mean, dim=1)
         self.model = model
         self.on_device = None if getattr(model, "takes_raw", False) else on_device
         self.finetuning = finetuning
@@ -37,7 +51,7 @@ class Network(nn.Module):
 
     def with_model(self, model: nn.Module) -> Network:
         """Return the same network with another model of the same kind, whose layers keep their mode."""
-        network = Network(model, self.on_device)
+        network = Network(model, self.on_device, combine=self._combine)
         network.finetuning = self.finetuning  # the model is prepared already
         network.training = model.training
         return network
@@ -78,7 +92,22 @@ class Network(nn.Module):
         return {**batch, "x": self.on_device(batch["x"])}
 
     def forward(self, batch: Mapping[str, Tensor], prepared: bool = False) -> Tensor:
-        """Return the outputs of the model, `(N, ...)`; `prepared` batches come from `prepare`."""
+        """Return the outputs, `(N, ...)`; `prepared` batches come from `prepare`."""
+        outputs = self._outputs(batch, prepared)
+        return outputs if self.training or self.members == 1 else self._combine(outputs)
+
+    def loss(self, task: Task, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss of a batch's outputs; in training the mean over all members."""
+        if not self.training or self.members == 1:
+            return task.loss(outputs, y)
+        return task.loss(outputs.flatten(0, 1), y.repeat_interleave(self.members, dim=0))
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """Return the outputs of the ensemble, `(N, ...)`, for outputs in training, without gradients."""
+        with torch.no_grad():
+            return self._combine(outputs) if self.training and self.members > 1 else outputs.detach()
+
+    def _outputs(self, batch: Mapping[str, Tensor], prepared: bool) -> Tensor:
         fields = {name: batch[name] for name in self._inputs if name in batch}
         if self.on_device is None or "x" not in fields:
             return self.model(**fields)

@@ -148,7 +148,7 @@ def _step(network: Network, task: Task, optimizer: Optimizer, precision: Precisi
             with blamed_on("model", network.model, inputs, wanted):
                 outputs = network(batch)
             with blamed_on("model", task, {"outputs": outputs, "y": batch["y"]}, wanted):
-                loss = task.loss(outputs, batch["y"])
+                loss = network.loss(task, outputs, batch["y"])
         with blamed_on("model", network.model, inputs):
             loss.backward()
         return loss.detach()

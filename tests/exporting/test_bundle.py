@@ -70,8 +70,10 @@ CASES: dict[str, Sequence[str]] = {
         "preprocessing.missing_indicator=true",
         "preprocessing.rare=0.3",
     ),
-    "embedding, most frequent, robust": (
+    "ensemble with embeddings, most frequent, robust": (
         "kind",
+        "model=tabm",
+        "model.members=2",
         "preprocessing.categorical=embedding",
         "preprocessing.missing_category=most_frequent",
         "preprocessing.scaling=robust",

@@ -19,6 +19,7 @@ from dlcli.errors import DiskFull, DlcliError, InputError
 from dlcli.exporting.program import need_onnx, write_program
 from dlcli.models.mlp import MLP
 from dlcli.models.recurrent import Recurrent
+from dlcli.models.tabm import TabM
 from dlcli.models.transformer import Transformer
 from dlcli.training.fields import Batch
 from dlcli.training.network import Network
@@ -34,6 +35,7 @@ def batches(**fields: Tensor) -> list[Batch]:
 
 
 TABLE = batches(x=torch.randn(6, 3), x_cat=torch.randint(0, 4, (6, 2)))
+QUANTILES = [[-1.0, 0.0, 0.5, 2.0], [], [0.0, 1.0, 3.0]]
 LENGTHS = torch.tensor([3, 2, 7, 1, 6, 7])
 TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
 
@@ -43,13 +45,15 @@ TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
     [
         (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.pt2"),
         (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.onnx"),
+        (MLP((3,), 2, [4, 5], quantiles=QUANTILES, numbers="periodic"), TABLE, "m.onnx"),
+        (TabM((3,), 2, [4, 5], quantiles=QUANTILES, members=3), TABLE, "m.onnx"),
         (Recurrent((5, 3), 2), batches(x=torch.randn(6, 5, 3)), "m.pt2"),
         (Transformer((0,), 2, vocab_size=20, layers=1), TOKENS, "m.pt2"),
     ],
-    ids=["table, torch", "table, ONNX", "sequence", "tokens"],
+    ids=["table, torch", "table, ONNX", "periodic numbers", "ensemble", "sequence", "tokens"],
 )
 def test_a_program_takes_any_number_of_rows_by_name(model: nn.Module, rows: list[Batch], name: str) -> None:
-    network = Network(model)
+    network = Network(model).eval()
     assert write_program(network, rows, Path(name)) < 1e-5
     if name == "m.pt2":
         found = torch.export.load(name).module()(**rows[1])

@@ -1,0 +1,47 @@
+"""The fact `quantiles`: how the numbers of a table are distributed over the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from dlcli.config.build import TARGET, locate
+from dlcli.config.signature import signature
+from dlcli.models.numbers import QUANTILE_STEPS
+from dlcli.training.fields import Field
+
+# Quantiles are taken over at most this number of training rows, evenly spaced.
+_ROWS = 1 << 15
+
+
+def number_facts(model: Mapping[str, Any], x: Field) -> dict[str, Any]:
+    """Return `quantiles` if a model has an argument of that name: one list for each column of `x` `(N, F)`.
+
+    They are at 0, 1/64, ..., 1. The list of a column with at most two different values is empty. A model with
+    `numbers=plain` needs none.
+
+    Args:
+        model: the configuration's section `model`.
+        x: the preprocessed training rows.
+    """
+    takes = signature(locate(model[TARGET])).arguments
+    if "quantiles" not in takes or len(x.shape) != 2:
+        return {}
+    if "numbers" in takes and model.get("numbers", takes["numbers"].default) == "plain":
+        return {}
+    rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), _ROWS)).astype(np.int64))
+    some = x.index_select(0, torch.from_numpy(rows))
+    if not isinstance(some, torch.Tensor) or not some.is_floating_point():
+        return {}
+    return {"quantiles": [_quantiles(column) for column in some.cpu().numpy().T]}
+
+
+def _quantiles(column: np.ndarray) -> list[float]:
+    values = np.sort(column[np.isfinite(column)])
+    if np.count_nonzero(np.diff(values)) < 2:
+        return []
+    places = np.linspace(0, len(values) - 1, QUANTILE_STEPS + 1)
+    return [float(value) for value in np.interp(places, np.arange(len(values)), values)]

@@ -1,0 +1,129 @@
+"""TabM: an ensemble of multilayer perceptrons that share most of their weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.models import layers as shared
+from dlcli.models.layers import Activation, CategoryVectors, Depth, Share, Size
+from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
+
+
+class TabM(nn.Module):
+    """`members` perceptrons that are trained together (Gorishniy et al., "TabM", 2024).
+
+    The members share the embeddings and the weights of the hidden layers. What differs are factors of each layer's
+    inputs and outputs and its biases (BatchEnsemble; Wen et al., 2020), and the output layer. Each member has its own
+    loss, and the prediction is the mean of the members' probabilities or values.
+
+    Args:
+        input_shape: number of columns `(F,)`.
+        num_outputs: logits or values per row.
+        cardinalities: number of codes of each categorical column; each column gets an embedding.
+        quantiles: quantiles of each column over the training rows, see `NumberVectors`.
+        members: number of perceptrons, the paper's k.
+        sharing: `batch_ensemble` (the paper's TabM), or `mini`: only the factors of the first layer's inputs and the
+            output layers differ between members (TabM-mini).
+        hidden: number of units of each hidden layer.
+        layers: number of hidden layers.
+        activation: the activation function.
+        dropout: dropout rate after each hidden layer.
+        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`; see `dlcli.models.numbers`.
+        number_size: size of the embedding of a number.
+        bins: number of bins of piecewise functions, and of frequencies of periodic ones.
+        frequency: standard deviation of the initial frequencies.
+    """
+
+    accepts: ClassVar = {"table"}
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_outputs: int,
+        cardinalities: Sequence[int] = (),
+        quantiles: Quantiles = (),
+        members: Size = 16,
+        sharing: Literal["batch_ensemble", "mini"] = "batch_ensemble",
+        hidden: Size = 256,
+        layers: Depth = 2,
+        activation: Activation = "relu",
+        dropout: Share = 0.1,
+        numbers: NumberEmbedding = "piecewise",
+        number_size: Size = 16,
+        bins: Bins = 32,
+        frequency: Frequency = 0.1,
+    ) -> None:
+        super().__init__()
+        self.members = members
+        self.numbers: NumberVectors | None = None
+        if numbers != "plain":
+            self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)
+        self.categories = CategoryVectors(cardinalities) if cardinalities else None
+        inputs = self.numbers.width if self.numbers else math.prod(input_shape)
+        inputs += self.categories.width if self.categories else 0
+        # Random signs tell the members apart from the first step on; all other factors start at 1.
+        self.factors = nn.Parameter(torch.randint(0, 2, (members, inputs)).float() * 2 - 1)
+        blocks: list[nn.Module] = []
+        for number in range(layers):
+            blocks += [
+                nn.Linear(inputs, hidden)
+                if sharing == "mini"
+                else SharedLinear(members, inputs, hidden, scales_inputs=number > 0),
+                shared.activation(activation),
+                *shared.dropout(dropout),
+            ]
+            inputs = hidden
+        self.layers = nn.Sequential(*blocks)
+        self.head = MemberLinear(members, inputs, num_outputs)
+
+    def forward(self, x: Tensor, x_cat: Tensor | None = None) -> Tensor:
+        """Map `(N, F)` and codes `(N, K)` of categories to `(N, members, num_outputs)`."""
+        if self.numbers is not None:
+            x = self.numbers(x)
+        if self.categories is not None and x_cat is not None:
+            x = self.categories(x, x_cat)
+        return self.head(self.layers(x.unsqueeze(1) * self.factors))
+
+
+class SharedLinear(nn.Module):
+    """A linear layer of K members with common weights: `(x * r) W^T * s + b` with a member's own r, s and b.
+
+    Args:
+        members: K.
+        inputs: features of `x`.
+        outputs: features of the result.
+        scales_inputs: whether there is a factor r.
+    """
+
+    def __init__(self, members: int, inputs: int, outputs: int, *, scales_inputs: bool) -> None:
+        super().__init__()
+        linear = nn.Linear(inputs, outputs)
+        self.weight = linear.weight
+        self.r = nn.Parameter(torch.ones(members, inputs)) if scales_inputs else None
+        self.s = nn.Parameter(torch.ones(members, outputs))
+        self.bias = nn.Parameter(linear.bias.detach().repeat(members, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, K, inputs)` to `(N, K, outputs)`."""
+        if self.r is not None:
+            x = x * self.r
+        return nn.functional.linear(x, self.weight) * self.s + self.bias
+
+
+class MemberLinear(nn.Module):
+    """K linear layers, each with weights of its own."""
+
+    def __init__(self, members: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, 1, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, K, inputs)` to `(N, K, outputs)`."""
+        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)

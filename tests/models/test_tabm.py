@@ -1,0 +1,101 @@
+"""TabM: members that share weights, and the ensemble that training alone sees in its parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dlcli.models.tabm import MemberLinear, SharedLinear, TabM
+from dlcli.tasks.base import Task
+from dlcli.tasks.binary import Binary
+from dlcli.tasks.losses import BinaryCrossEntropy, CrossEntropy
+from dlcli.tasks.multiclass import Multiclass
+from dlcli.tasks.multilabel import Multilabel
+from dlcli.tasks.regression import Regression
+from dlcli.training.network import Network
+
+CLASSES = ("a", "b", "c")
+TASKS: dict[str, tuple[Task, torch.Tensor]] = {
+    "multiclass": (
+        Multiclass(CLASSES, (1, 2, 3), CrossEntropy(CLASSES, (1, 2, 3))),
+        torch.tensor([0, 1, 2, 1]),
+    ),
+    "binary": (
+        Binary(CLASSES[:2], (1, 2), BinaryCrossEntropy(CLASSES[:2], (1, 2))),
+        torch.tensor([[0.0], [1.0], [1.0], [0.0]]),
+    ),
+    "multilabel": (
+        Multilabel(CLASSES[:2], ((1, 2), (2, 1)), BinaryCrossEntropy(CLASSES[:2], ((1, 2), (2, 1)))),
+        torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]]),
+    ),
+    "regression": (Regression(["y"], [0.0], [1.0], nn.MSELoss()), torch.randn(4, 1)),
+}
+
+
+def test_a_shared_layer_is_one_layer_per_member() -> None:
+    torch.manual_seed(0)
+    made = SharedLinear(3, 4, 5, scales_inputs=True)
+    for parameter in made.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(6, 3, 4)
+    for member in range(3):
+        weight = made.s[member].unsqueeze(1) * made.weight * made.r[member]
+        expected = functional.linear(x[:, member], weight, made.bias[member])
+        torch.testing.assert_close(made(x)[:, member], expected)
+
+
+def test_the_output_layers_are_independent() -> None:
+    torch.manual_seed(0)
+    made, x = MemberLinear(3, 4, 2), torch.randn(6, 3, 4)
+    for member in range(3):
+        expected = x[:, member] @ made.weight[member] + made.bias[member]
+        torch.testing.assert_close(made(x)[:, member], expected)
+
+
+@pytest.mark.parametrize("sharing", ["batch_ensemble", "mini"])
+def test_members_differ_from_the_first_step_on(sharing) -> None:
+    torch.manual_seed(0)
+    model = TabM((3,), 2, members=4, sharing=sharing, hidden=8, numbers="plain").eval()
+    outputs = model(torch.randn(5, 3))
+    assert outputs.shape == (5, 4, 2)
+    assert outputs.std(dim=1).min() > 1e-4
+    assert set(model.factors.flatten().tolist()) == {-1.0, 1.0}
+    (outputs - 1).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_training_has_a_loss_per_member_and_evaluation_one_model(kind: str) -> None:
+    task, y = TASKS[kind]
+    torch.manual_seed(0)
+    model = TabM((3,), task.num_outputs, members=5, hidden=8, dropout=0.0, numbers="plain")
+    network, batch = Network(model, combine=task.combined).train(), {"x": torch.randn(4, 3)}
+    outputs = network(batch)
+    assert outputs.shape == (4, 5, task.num_outputs)
+    expected = torch.stack([task.loss(outputs[:, member], y) for member in range(5)]).mean()
+    torch.testing.assert_close(network.loss(task, outputs, y), expected)
+    whole = network.eval()(batch)
+    torch.testing.assert_close(network.train().combined(outputs), whole)
+    torch.testing.assert_close(network.eval().loss(task, whole, y), task.loss(whole, y))
+    members = torch.stack([task.metric_inputs(outputs[:, member], y)[0] for member in range(5)])
+    torch.testing.assert_close(task.metric_inputs(whole, y)[0], members.mean(dim=0))
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_certain_members_have_no_infinite_mean(kind: str) -> None:
+    task, y = TASKS[kind]
+    outputs = torch.full((4, 3, task.num_outputs), 200.0)
+    outputs[:, 1] = -200.0
+    assert task.combined(outputs).isfinite().all()
+    assert np.isfinite(float(task.loss(task.combined(outputs), y)))
+
+
+def test_averaged_weights_belong_to_an_ensemble_too() -> None:
+    model = TabM((3,), 1, members=2, hidden=4, numbers="plain")
+    task = TASKS["binary"][0]
+    network = Network(model, combine=task.combined).with_model(model).eval()
+    outputs = model.eval()(x := torch.randn(4, 3))
+    torch.testing.assert_close(network({"x": x}), task.combined(outputs))
