@@ -17,6 +17,7 @@ import dlcli
 from dlcli.cli.app import app
 from dlcli.errors import DiskFull, DlcliError, InputError
 from dlcli.exporting.program import need_onnx, write_program
+from dlcli.models.ft_transformer import FTTransformer
 from dlcli.models.mlp import MLP
 from dlcli.models.recurrent import Recurrent
 from dlcli.models.tabm import TabM
@@ -47,10 +48,19 @@ TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
         (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.onnx"),
         (MLP((3,), 2, [4, 5], quantiles=QUANTILES, numbers="periodic"), TABLE, "m.onnx"),
         (TabM((3,), 2, [4, 5], quantiles=QUANTILES, members=3), TABLE, "m.onnx"),
+        (FTTransformer((3,), 2, [4, 5]), TABLE, "m.onnx"),
         (Recurrent((5, 3), 2), batches(x=torch.randn(6, 5, 3)), "m.pt2"),
         (Transformer((0,), 2, vocab_size=20, layers=1), TOKENS, "m.pt2"),
     ],
-    ids=["table, torch", "table, ONNX", "periodic numbers", "ensemble", "sequence", "tokens"],
+    ids=[
+        "table, torch",
+        "table, ONNX",
+        "periodic numbers",
+        "ensemble",
+        "transformer of a table",
+        "sequence",
+        "tokens",
+    ],
 )
 def test_a_program_takes_any_number_of_rows_by_name(model: nn.Module, rows: list[Batch], name: str) -> None:
     network = Network(model).eval()

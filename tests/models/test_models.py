@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from dlcli.models.cnn import CNN
+from dlcli.models.ft_transformer import FTTransformer
 from dlcli.models.layers import SequencePooling, initialize, normalization
 from dlcli.models.linear import Linear
 from dlcli.models.mlp import MLP
 from dlcli.models.recurrent import Recurrent
 from dlcli.models.resnet import ResNet
+from dlcli.models.table_resnet import TableResNet
 from dlcli.models.tcn import TCN
 from dlcli.models.textcnn import TextCNN
 from dlcli.models.transformer import Transformer
@@ -57,6 +59,13 @@ MODELS = {
         {"normalization": "layer", "activation": "tanh", "initialization": "orthogonal"},
     ),
     "mlp with group normalisation": (MLP, TABLE, {"normalization": "group", "activation": "elu"}),
+    "mlp with embedded numbers": (
+        MLP,
+        TABLE,
+        {"hidden": 16, "numbers": "periodic", "quantiles": [[-1.0, 0.0, 1.0], [], [], [], []]},
+    ),
+    "resnet of a table": (TableResNet, TABLE, {"hidden": 16, "dropout": 0.0}),
+    "transformer of a table": (FTTransformer, TABLE, {"hidden": 16, "heads": 2, "dropout": 0.0}),
     "resnet": (ResNet, (3, 9, 7), {"channels": [8, 16], "channels_last": True}),
     "resnet with two blocks a stage": (
         ResNet,
@@ -147,7 +156,7 @@ def test_it_overfits_a_few_rows(made) -> None:
     assert (model.eval()(x).argmax(dim=1) == y).all()
 
 
-@pytest.mark.parametrize("model", [Linear, MLP])
+@pytest.mark.parametrize("model", [Linear, MLP, TableResNet, FTTransformer])
 def test_categories_have_embeddings_and_unseen_ones_have_zero(model: type[nn.Module]) -> None:
     torch.manual_seed(0)
     made = model((2,), 3, cardinalities=[4, 9])
@@ -169,6 +178,8 @@ def test_impossible_models_are_reported() -> None:
         CNN(IMAGE, 10, channels=[8, 8], stride=[1, 1, 2])
     with pytest.raises(ValueError, match=r"hidden \(10\) must be divisible by heads \(4\)"):
         Transformer(SEQUENCE, 2, hidden=10, heads=4)
+    with pytest.raises(ValueError, match=r"hidden \(10\) must be divisible by heads \(4\)"):
+        FTTransformer(TABLE, 2, hidden=10, heads=4)
     with pytest.raises(
         ValueError,
         match=r"residual needs two consecutive hidden layers of equal size, but the sizes are \[8, 4\]",
