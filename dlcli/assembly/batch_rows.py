@@ -47,3 +47,8 @@ def batch_rows(config: Mapping[str, Any], train: Fields) -> int:
 def takes_all_rows(config: Mapping[str, Any]) -> bool:
     """Return whether a step of the optimizer takes the loss of all training rows, whatever the batch size."""
     return bool(getattr(locate(config["optimizer"]["_target_"]), "takes_all_rows", False))
+
+
+def grows_trees(config: Mapping[str, Any]) -> bool:
+    """Return whether the optimizer grows decision trees, without a gradient."""
+    return bool(getattr(locate(config["optimizer"]["_target_"]), "grows_trees", False))

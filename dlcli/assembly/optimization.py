@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.optim import Optimizer
 
-from dlcli.assembly.batch_rows import automatic_rows, batch_rows, takes_all_rows
+from dlcli.assembly.batch_rows import automatic_rows, batch_rows, grows_trees, takes_all_rows
 from dlcli.config.build import build, locate
 from dlcli.config.signature import signature
 from dlcli.config.target_types import check_type
@@ -48,6 +48,7 @@ def make_recipe(
         checkpoint_minutes=config["tracking"]["checkpoint_minutes"],
         saves_bounds=saves_bounds,
         takes_all_rows=takes_all_rows(config),
+        grows_trees=grows_trees(config),
     )
 
 
@@ -155,7 +156,8 @@ def describe_batches(config: Mapping[str, Any], train: Fields) -> dict[str, str]
     """Return a line for the panel about batches that the configuration leaves open; empty for a number of rows."""
     if takes_all_rows(config):
         name = config["optimizer"]["_target_"].rpartition(".")[2]
-        return {"optimizer": f"{name}: each epoch solves on all rows; dataset.batch_size is not used"}
+        does = "grows a part of the trees" if grows_trees(config) else "solves"
+        return {"optimizer": f"{name}: each epoch {does} on all rows; dataset.batch_size is not used"}
     if config["dataset"]["batch_size"] != "auto":
         return {}
     rows = len(train["y"])

@@ -34,13 +34,7 @@ def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
     if not takes_all_rows(config):
         return
     name = config["optimizer"]["_target_"].rpartition(".")[2]
-    model = config["model"]["_target_"]
-    if not getattr(locate(model), "is_linear", False):
-        yield Problem(
-            f"{name} solves linear models, whose outputs are linear in the weights; {model} is not marked as one",
-            "optimizer",
-            f"{_BY_STEPS} Or choose model=linear. A linear model of your own declares `is_linear = True` in its class.",
-        )
+    yield from _check_model(config, name)
     for group, reason in _GROUPS.items():
         if config[group]:
             yield Problem(f"{name} solves on all rows: it {reason}", group, f"Use {group}=none. {_BY_STEPS}")
@@ -51,3 +45,20 @@ def check_solver(config: Mapping[str, Any]) -> Iterator[Problem]:
                 f"trainer.{argument}",
                 f"Leave trainer.{argument} out. {_BY_STEPS}",
             )
+
+
+def _check_model(config: Mapping[str, Any], name: str) -> Iterator[Problem]:
+    """Yield a model that the optimizer does not take."""
+    target = config["model"]["_target_"]
+    mark, does = getattr(
+        locate(config["optimizer"]["_target_"]), "takes_models", ("is_linear", "solves linear models")
+    )
+    if not getattr(locate(target), mark, False):
+        advice = {
+            "is_linear": f"{_BY_STEPS} Or choose model=linear. A linear model of your own declares `is_linear = True` "
+            "in its class.",
+            "is_forest": f"{_BY_STEPS} Or choose model=hist_gradient_boosting or model=random_forest.",
+        }
+        yield Problem(
+            f"{name} {does}; {target} is not marked as one", "optimizer", advice.get(mark, _BY_STEPS)
+        )

@@ -70,7 +70,7 @@ def _rows(found: Rehearsal) -> dict[str, str]:
     reading = "; ".join(notice.text for notice in found.notices if not notice.warns)
     return {
         **({"reading": reading} if reading else {}),
-        "parameters": f"{found.parameters:,}{trains}",
+        **({"model": found.model} if found.model else {"parameters": f"{found.parameters:,}{trains}"}),
         "device": found.device,
         "memory": f"{amount(sum(found.memory.values()))} ({memory})",
         **features,

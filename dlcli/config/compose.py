@@ -27,6 +27,9 @@ from dlcli.config.validate import validate
 from dlcli.config.yaml_file import read
 from dlcli.errors import ConfigError, Problem
 
+# The group of the preprocessing, and the entry by which a model's file asks for one of tables.
+_TABLES, _ASKS = "preprocessing", "override /preprocessing@_global_.preprocessing"
+
 
 @dataclass(frozen=True)
 class Composed:
@@ -173,6 +176,8 @@ def draft(
         )
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
+    if (fitting := _of_model(choices, folders)) and _TABLES not in {**project.options, **asked.options}:
+        return draft([*overrides, f"{_TABLES}={fitting}"], folders, supplied, by_data)
     merged = Merged(
         composition, config, choices, tuple(used), project, asked, tuple(overrides), supplied or {}
     )
@@ -215,6 +220,19 @@ def with_decided(found: Draft, decided: Mapping[str, str]) -> Draft:
         overrides=(*merged.overrides, *(f"{group}={option}" for group, option in decided.items())),
     )
     return _validated(done, problems, {}, set())
+
+
+def _of_model(choices: Mapping[str, str], folders: Sequence[Path]) -> str:
+    """Return the preprocessing of tables that the model's file asks for; empty if it asks for none.
+
+    Hydra gives precedence to the dataset's file, since it comes later in the defaults list.
+    """
+    file = options("model", folders).get(choices.get("model", ""))
+    if file is None or choices.get(_TABLES) != "table":
+        return ""
+    entries = [entry for entry in read(file).get("defaults", ()) if isinstance(entry, dict)]
+    asked = [o for entry in entries for key, o in entry.items() if key == _ASKS]
+    return str(asked[-1]) if asked else ""
 
 
 def _validated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def table_graph(preprocessing: Table, opset: int, ir_version: int) -> Any:
 
 def _numbers(graph: _Graph, fitted: Any) -> str:
     """Add clipping, replacement of missing values, scaling and indicators, in double precision."""
-    steps = [np.concatenate(parts) for parts in zip(*map(_steps, fitted.pipelines_), strict=True)]
+    steps = [np.concatenate(parts) for parts in zip(*_all_steps(fitted), strict=True)]
     low, high, fill, shift, divide, factor, add = steps
     missing, found = graph.node("IsNaN", "numbers"), "numbers"
     if np.isfinite(low).any() or np.isfinite(high).any():
@@ -100,10 +101,16 @@ def _numbers(graph: _Graph, fitted: Any) -> str:
     return graph.node("Concat", found, graph.node("Cast", marks, to_type="FLOAT"), axis=1)
 
 
-def _steps(pipeline: Any) -> tuple[np.ndarray, ...]:
+def _all_steps(fitted: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    for number, pipeline in enumerate(fitted.pipelines_):
+        yield _steps(pipeline, min(fitted.block_, fitted.width_ - number * fitted.block_))
+
+
+def _steps(pipeline: Any, width: int) -> tuple[np.ndarray, ...]:
     """Return the arrays of one pipeline: bounds, replacement, and (x - shift) / divide * factor + add."""
-    imputer = pipeline.named_steps["simpleimputer"]
-    fill = imputer.statistics_.astype(np.float64)
+    imputer = pipeline.named_steps.get("simpleimputer")
+    # Without a replacement, gaps stay gaps.
+    fill = np.full(width, np.nan) if imputer is None else imputer.statistics_.astype(np.float64)
     zeros, ones = np.zeros_like(fill), np.ones_like(fill)
     low, high, shift, divide, factor, add = zeros - np.inf, zeros + np.inf, zeros, ones, ones, zeros
     for _, step in pipeline.steps:
@@ -116,7 +123,7 @@ def _steps(pipeline: Any) -> tuple[np.ndarray, ...]:
                 factor, add = step.scale_, step.min_
             case RobustScaler():
                 shift, divide = step.center_, step.scale_
-            case _ if step is not imputer:
+            case _ if step is not imputer and step != "passthrough":
                 what = f"{type(step).__name__} has no counterpart in ONNX"
                 raise InputError(what, "preprocessing.scaling", _INSTEAD)
     return low, high, fill, shift, divide, factor, add

@@ -68,7 +68,7 @@ _PREPROCESSING = Role("a preprocessing", "sklearn.base.BaseEstimator", ("dlcli.p
 _OPTIMIZER = Role(
     "an optimizer",
     "torch.optim.Optimizer",
-    ("dlcli.training.muon", "dlcli.training.penalty_path"),
+    ("dlcli.training.muon", "dlcli.training.penalty_path", "dlcli.training.grow_trees"),
     offered=(("torch.optim", "torch.optim", ()),),
 )
 _SCHEDULE = Role(

@@ -20,8 +20,9 @@ def usual_numbers(preprocessing: Any) -> dict[str, float]:
     """Return usual values of columns of numbers, from a fitted preprocessing: what replaces missing ones, or means."""
     names = getattr(preprocessing, "numeric_", None) or getattr(preprocessing, "columns_", [])
     if (fitted := getattr(preprocessing, "numbers_", None)) is not None:
-        imputers = [pipeline.named_steps["simpleimputer"] for pipeline in fitted.pipelines_]
-        values = [value for imputer in imputers for value in imputer.statistics_]
+        imputers = [pipeline.named_steps.get("simpleimputer") for pipeline in fitted.pipelines_]
+        values = [value for imputer in imputers if imputer is not None for value in imputer.statistics_]
+        values = values or list(getattr(fitted, "medians_", ()))
     else:
         values = list(getattr(preprocessing, "mean_", []))
     usual = {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=False)}

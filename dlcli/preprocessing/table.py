@@ -34,7 +34,7 @@ class Table(BaseEstimator):
         scaling: scaling of numbers: `standard` (mean 0, deviation 1), `min_max` (range 0 to 1), `robust` (by median and
             quartiles), `quantile` (to a normal distribution) or `none`.
         missing: replacement of missing numbers. `drop` drops training rows with any missing value, and fills other rows
-            with the median.
+            with the median. `keep` leaves NaN, for models that take it.
         missing_value: replacement for `missing=constant`.
         missing_indicator: add a column of 0 and 1 that marks missing numbers.
         missing_category: replacement of missing categories: a separate category (`own`), the most frequent one, or a
@@ -54,7 +54,7 @@ class Table(BaseEstimator):
     def __init__(
         self,
         scaling: Scaling = "standard",
-        missing: Literal["mean", "median", "most_frequent", "constant", "drop"] = "median",
+        missing: Literal["mean", "median", "most_frequent", "constant", "drop", "keep"] = "median",
         missing_value: float = 0.0,
         missing_indicator: bool = False,
         missing_category: MissingName = "own",
@@ -198,7 +198,10 @@ class Table(BaseEstimator):
 
     def _check_scaled(self, scaled: np.ndarray, numbers: np.ndarray, place: Place) -> None:
         """Raise an error for a number that is infinite when it is scaled."""
-        wrong = np.argwhere(~np.isfinite(scaled))
+        is_wrong = ~np.isfinite(scaled)
+        if self.missing == "keep":
+            is_wrong[:, : numbers.shape[1]] &= ~np.isnan(numbers)
+        wrong = np.argwhere(is_wrong)
         if len(wrong):
             row, column = map(int, wrong[0])
             name = self.numeric_[column] if column < len(self.numeric_) else ""

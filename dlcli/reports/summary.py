@@ -15,6 +15,7 @@ from dlcli.datasets.notices import Notice, told
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
 from dlcli.files.paths import display
+from dlcli.models.forest import Forest
 from dlcli.preprocessing.base import notices_of
 from dlcli.preprocessing.fitted import FittedPreprocessing
 from dlcli.splits.split import Split, in_time, test_words
@@ -80,13 +81,15 @@ def panel_rows(
     own = [notice.text for notice in notices_of(fitted.preprocessing)]
     reading = "; ".join(filter(None, [told(data.notices), *own]))
     trains = f" ({summary.trainable:,} trainable)" if frozen else ""
+    model = network.model
+    size = model.size_words() if isinstance(model, Forest) else f"{summary.parameters:,} parameters{trains}"
     return {
         **describe_question(data, task, columns),
         "rows": counts + order,
         **({"unseen": unseen[0].text} if unseen else {}),
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         **({"reading": reading} if reading else {}),
-        "model": f"{type(network.model).__name__}, {summary.parameters:,} parameters{trains}",
+        "model": f"{type(model).__name__}, {size}",
         "record": display(run_dir),
     }
 

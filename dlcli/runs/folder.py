@@ -27,7 +27,7 @@ from dlcli.runs.retention import DROPPED, WEIGHTS_TAG
 from dlcli.sanitize.redact import redact_all
 from dlcli.splits.split import Part
 from dlcli.tracking.digests import MODEL_MANIFEST, UNCHECKED, WINNER_FILE, check_recorded
-from dlcli.tracking.history import HISTORY_FILE, is_recorded, read_history
+from dlcli.tracking.history import HISTORY_FILE, OF_EPOCHS, is_recorded, read_history
 from dlcli.tracking.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -123,11 +123,11 @@ def recorded_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
 
 
 def recorded_epochs(run_dir: Path) -> list[dict[str, float]]:
-    """Return the recorded metrics of each completed epoch, in order: train/..., val/..., and a solver's penalty."""
+    """Return the recorded metrics of each completed epoch, in order: train/..., val/..., and a solver's own."""
     check_recorded(Ledger.load(run_dir), HISTORY_FILE)
     epochs: dict[int, dict[str, float]] = {}
     for line in read_history(run_dir):
-        if figures := {k: v for k, v in line.metrics.items() if k.startswith(("train/", "val/", "penalty"))}:
+        if figures := {k: v for k, v in line.metrics.items() if k.startswith(OF_EPOCHS)}:
             epochs.setdefault(line.step, {}).update(figures)
     return [epochs[epoch] for epoch in sorted(epochs)]
 

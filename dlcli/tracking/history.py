@@ -24,6 +24,9 @@ from dlcli.tracking.ledger import encode_number
 
 HISTORY_FILE = "metrics.jsonl"
 
+# How the names of an epoch's metrics begin; the others, such as a rate, are not read again.
+OF_EPOCHS = ("train/", "val/", "penalty", "iterations")
+
 _LONGEST_LINE = 1 << 20  # bytes; a line has the metrics of one step
 _MOST_METRICS = 20_000  # different names in a run; MLflow takes a millisecond for each
 _COPY = "Copy the folder again."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -113,7 +114,8 @@ def fit(
     batch_size, monitor = recipe.batch_size, recipe.monitor
     chunk = CHUNK if takes_chunks(recipe.trainer_arguments, recipe.callbacks) else None
     if recipe.takes_all_rows:  # one chunk holds all pieces, or one batch all rows
-        chunk, batch_size = (len(train["y"]), batch_size) if chunk else (None, len(train["y"]))
+        chunked = chunk or recipe.grows_trees  # which needs no step that Lightning could see
+        chunk, batch_size = (len(train["y"]), batch_size) if chunked else (None, len(train["y"]))
     progress = find_progress(folder, run_id, start_over)
     first_epoch = progress.finished_epochs if progress else 0
     history = list(earlier[:first_epoch])
@@ -173,10 +175,14 @@ def fit(
         _metrics_of_an_epoch(task, monitor, recipe.callbacks),
         on_epoch,
     )
+    expected = _epochs(recipe, network, length.epochs)
     leave_signals(trainer)
     device = trainer.strategy.root_device
     threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     place = f"{world.size} x {device.type}" if world else str(device)
+    if progress and recipe.grows_trees and not progress.reaches(trainer.max_epochs):
+        again = f"the trees of {counted(first_epoch, 'finished epoch')} are grown again, to the same result"
+        description = {**description, "resumed": again}
     note = ". ".join(
         filter(None, [progress.note if progress else "", note_of_history(len(history), first_epoch)])
     )
@@ -185,7 +191,7 @@ def fit(
         **({"checkpoint": note} if note else {}),
         "device": f"{place}{threads}, precision {trainer.precision}",
     }
-    listen(TrainingStarted(description, length.epochs, plan.batches, monitor, recipe.mode, first_epoch))
+    listen(TrainingStarted(description, expected, plan.batches, monitor, recipe.mode, first_epoch))
     try:
         if progress and progress.stopped:
             epochs = counted(progress.finished_epochs, "epoch")
@@ -213,6 +219,14 @@ def fit(
     if rank == 0:
         checkpoints.complete(network, module.frozen)
     return FitResult(checkpoints.best_epoch, checkpoints.best_weights, history, device, note)
+
+
+def _epochs(recipe: Recipe, network: Network, planned: int | None) -> int | None:
+    """Return the number of epochs to expect; None if it is unknown."""
+    if not recipe.grows_trees:
+        return planned
+    grown: Any = recipe.make_optimizer(network.trained_parameters())
+    return min(grown.epochs(network.model), planned or sys.maxsize)
 
 
 def _metrics_of_an_epoch(task: Task, monitor: str, callbacks: Sequence[Callback]) -> list[str]:

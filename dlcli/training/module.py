@@ -21,10 +21,11 @@ from dlcli.training.frozen import FrozenPart
 from dlcli.training.loader import BatchLoader, Chunk, derive_seed
 from dlcli.training.network import Network
 from dlcli.training.optimizers import settle_restored
-from dlcli.training.penalty_path import SOLVER_ADVICE, solve_pieces
+from dlcli.training.penalty_path import SOLVER_ADVICE
 from dlcli.training.recipe import Recipe
 from dlcli.training.schedules import Length, Schedule
 from dlcli.training.scores import Scores, publish
+from dlcli.training.solvers import outputs_of, solve
 from dlcli.training.step_plan import StepPlan
 
 # Losses stay on the device. They are checked after this many steps, so that a diverged run ends soon.
@@ -213,10 +214,8 @@ class TrainingModule(pl.LightningModule):
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         one: Any
         if self._recipe.takes_all_rows:
-            loader, task = self._train, self.task
-            solved = solve_pieces(
-                optimizer, batch, self.network, task, self.manual_backward, loader.rows, loader.ranks
-            )
+            rows, ranks = self._train.rows, self._train.ranks
+            solved = solve(optimizer, batch, self.network, self.task, self.manual_backward, rows, ranks)
             for outputs, y, loss in solved:
                 self._train_scores.update(outputs, y)
                 self._losses.append(loss)
@@ -302,7 +301,8 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the outputs, which are evaluated at the end of the epoch."""
-        self._val_scores.update(self.evaluated(batch), batch["y"])
+        solver: Any = self.optimizers(use_pl_optimizer=False)
+        self._val_scores.update(outputs_of(solver, self.evaluated, batch, batch_idx), batch["y"])
 
     def on_validation_epoch_start(self) -> None:
         """End the training part of the epoch."""

@@ -58,6 +58,8 @@ class PenaltyPath(Optimizer):
 
     # The loss and the gradient of a step are those of all training rows.
     takes_all_rows: ClassVar = True
+    # The mark of the models that it takes, and what it does, for messages.
+    takes_models: ClassVar = ("is_linear", "solves linear models, whose outputs are linear in the weights")
 
     def __init__(
         self,

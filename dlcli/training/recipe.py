@@ -44,6 +44,7 @@ class Recipe:
         saves_bounds: the first and the last epoch are saved even if they take less than seconds. A fold or trial that
             is stopped so early starts over.
         takes_all_rows: a step of the optimizer takes the loss of all rows; batches are pieces of them.
+        grows_trees: it grows trees, without a gradient.
     """
 
     make_optimizer: MakeOptimizer
@@ -61,3 +62,4 @@ class Recipe:
     checkpoint_minutes: float = 10.0
     saves_bounds: bool = True
     takes_all_rows: bool = False
+    grows_trees: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,10 +18,12 @@ from torch.optim import Optimizer
 
 from dlcli.datasets.notices import Notice
 from dlcli.errors import ConfigError
+from dlcli.models.forest import Forest
 from dlcli.tasks.base import Task
 from dlcli.training import memory
 from dlcli.training.fields import Batch, Field, Fields
 from dlcli.training.frozen import frozen_names
+from dlcli.training.grow_trees import GrowTrees
 from dlcli.training.loader import BatchLoader
 from dlcli.training.network import Network
 from dlcli.training.recipe import Recipe
@@ -47,6 +50,7 @@ class Rehearsal:
         disk_peak: bytes that it needs while each of them is written beside its predecessor.
         features_seconds: seconds to compute a frozen backbone's features before the first epoch, if they are cached.
         features_bytes: bytes that they take on disk.
+        model: how large a model of trees may become; empty for others.
         notices: what reading and preprocessing the rows leave out, cut or convert.
     """
 
@@ -61,6 +65,7 @@ class Rehearsal:
     features_seconds: float = 0.0
     features_bytes: int = 0
     notices: tuple[Notice, ...] = ()
+    model: str = ""
 
 
 def rehearse(
@@ -96,8 +101,13 @@ def rehearse(
         step = partial(_step, network, task, optimizer, precision)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+        forest, grown = isinstance(optimizer, GrowTrees), (0.0, 1.0)
         with _kept_for_backward(network) as kept:
-            step(_batch(loader, 0, device))  # of rows that differ in length, the longest ones
+            first = _batch(loader, 0, device)  # of rows that differ in length, the longest ones
+            if isinstance(optimizer, GrowTrees):
+                grown = optimizer.time_a_part(first, network, task)
+            else:
+                step(first)
         sizes = {
             "weights": _bytes((*network.parameters(), *network.buffers())),
             "gradients": _bytes(p.grad for p in network.parameters() if p.grad is not None),
@@ -110,19 +120,25 @@ def rehearse(
         typical = _batch(loader, loader.batches // 2, device)
         # A step of a solver takes as long as many others.
         steps = _STEPS if timed and not recipe.takes_all_rows else 1
-        seconds = _seconds(partial(step, typical), device, steps) * plan.batches
+        seconds = grown[0] if forest else _seconds(partial(step, typical), device, steps) * plan.batches
         if val is not None:
             seconds += _validation(
                 network, BatchLoader(val, max(batch_size, 512), bounded=True), precision, device
             )
     saved = network.model.state_dict()
-    weights = _bytes(saved.values())
+    if isinstance(network.model, Forest):
+        # scikit-learn has its own copy of the rows, in double precision, and their bins and gradients.
+        sizes["optimizer"] = 9 * len(train["y"]) * math.prod(train["x"].shape[1:])
+        sizes["optimizer"] += 40 * len(train["y"]) * network.model.num_outputs
+        sizes["weights"] = int(sizes["weights"] * grown[1])
+    weights = int(_bytes(saved.values()) * grown[1])
     changing = weights - _bytes(saved[name] for name in frozen_names(network))
     # The best weights end up in the model's folder; the last state holds the trained weights and the optimizer's state.
-    state = changing + sizes["optimizer"]
+    state = changing + (0 if forest else sizes["optimizer"])
     return Rehearsal(
         device=str(device),
         parameters=sum(p.numel() for p in network.parameters()),
+        model=network.model.size_words() if isinstance(network.model, Forest) else "",
         trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
         steps_per_epoch=plan.steps(0),
         seconds_per_epoch=seconds,

@@ -47,7 +47,8 @@ def test_mistakes_of_all_stages_are_reported_at_once() -> None:
         (
             "model",
             "CNN takes image data, but iris is table data",
-            "Options for table data: linear, mlp.",
+            "Options for table data: ft_transformer, hist_gradient_boosting, linear, mlp, random_forest, "
+            "table_resnet, tabm.",
         ),
         ("monitor", "val/acuracy is monitored, but never logged", "Did you mean val/accuracy?"),
     ]

@@ -14,7 +14,7 @@ from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScale
 from dlcli.preprocessing.columns.outliers import Clip
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
-Fill = Literal["mean", "median", "most_frequent", "constant"]
+Fill = Literal["mean", "median", "most_frequent", "constant", "keep"]
 
 # Number of cells fitted at a time, because scikit-learn makes several copies of its input.
 _CELLS = 1 << 20
@@ -28,7 +28,7 @@ class Numbers(TransformerMixin, BaseEstimator):
     Args:
         scaling: scaling to mean 0 and deviation 1, to the range 0 to 1, by median and quartiles, or to a normal
             distribution.
-        fill: replacement of missing values.
+        fill: replacement of missing values; `keep` leaves them missing.
         value: replacement for `fill=constant`.
         indicator: add a column of 0 and 1 for each column that had missing values when it was fitted.
         clip: clipping of outliers; None leaves them unchanged.
@@ -53,13 +53,18 @@ class Numbers(TransformerMixin, BaseEstimator):
         rows = len(x[0]) if len(x) else 0
         self.width_ = len(x)
         self.pipelines_, gaps = [], []
+        medians = [np.zeros(0)]
         for columns in self._blocks(rows):
             block = np.stack([x[column] for column in columns], axis=1)
             gaps.append(np.isnan(block).any(axis=0))
             self.pipelines_.append(self._fitted(block))
+            if self.fill == "keep":
+                medians.append(_medians(block)[0])
         found = np.concatenate(gaps) if gaps else np.zeros(0, dtype=bool)
         self.gaps_ = np.flatnonzero(found) if self.indicator else np.zeros(0, dtype=np.int64)
         self.block_ = max(1, _CELLS // max(1, rows))
+        if self.fill == "keep":  # values of made-up rows, which other models take from the imputer
+            self.medians_ = np.concatenate(medians)
         return self
 
     def transform(self, x: np.ndarray) -> np.ndarray:
@@ -89,7 +94,11 @@ class Numbers(TransformerMixin, BaseEstimator):
         return pipeline
 
     def _pipeline(self, rows: int) -> Pipeline:
-        imputer = SimpleImputer(strategy=self.fill, fill_value=self.value, keep_empty_features=True)
+        fill = (
+            []
+            if self.fill == "keep"
+            else [SimpleImputer(strategy=self.fill, fill_value=self.value, keep_empty_features=True)]
+        )
         scaler = {
             "standard": StandardScaler(),
             "min_max": MinMaxScaler(),
@@ -100,7 +109,8 @@ class Numbers(TransformerMixin, BaseEstimator):
             "none": None,
         }[self.scaling]
         clip = [Clip(self.clip.rule, self.clip.limit)] if self.clip is not None else []
-        return make_pipeline(*clip, imputer, *([scaler] if scaler is not None else []))
+        steps = [*clip, *fill, *([scaler] if scaler is not None else [])]
+        return make_pipeline(*(steps or ["passthrough"]))
 
 
 def _medians(block: np.ndarray) -> np.ndarray:

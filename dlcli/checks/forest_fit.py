@@ -1,0 +1,70 @@
+"""Check that a model of decision trees has an optimizer that grows them, a loss, and rows that it can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlcli.assembly.batch_rows import grows_trees
+from dlcli.config.build import locate
+from dlcli.errors import Problem
+
+_ONE = (1, "1", "auto", None)
+
+
+def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield settings that trees cannot use, and gaps in numbers for a model that cannot take them."""
+    model = locate(config["model"]["_target_"])
+    if config["preprocessing"].get("missing") == "keep" and not getattr(model, "takes_missing", False):
+        yield Problem(
+            f"{model.__name__} computes with every number, and cannot take missing ones",
+            "preprocessing.missing",
+            "Use preprocessing.missing=median, or a model of trees: model=hist_gradient_boosting.",
+        )
+    if not getattr(model, "is_forest", False):
+        return
+    if not grows_trees(config):
+        yield Problem(
+            f"{model.__name__} consists of decision trees, which have no gradient",
+            "optimizer",
+            "Use optimizer=grow_trees, the model's default.",
+        )
+    yield from _loss(config, model)
+    for key in ("devices", "num_nodes"):
+        if config["trainer"].get(key) not in _ONE:
+            yield Problem("trees are grown in one process", f"trainer.{key}", f"Use trainer.{key}=1.")
+    if config["model"].get("weights") or config["finetune"]:
+        where = "model.weights" if config["model"].get("weights") else "finetune"
+        yield Problem(
+            "trees are grown from the start: there is nothing to continue from", where, f"Leave out {where}."
+        )
+
+
+def _loss(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:
+    """Yield a loss that the trees cannot be grown for."""
+    loss = config["task"].get("loss") or {}
+    name = str(loss.get("_target_", "")).rpartition(".")[2]
+    if name not in model.losses:
+        options = {
+            "BinaryCrossEntropy": "binary_cross_entropy", "CrossEntropy": "cross_entropy", "MSE": "mse", "MAE": "mae",
+            "Quantile": "quantile",
+        }  # fmt: skip
+        known = ", ".join(options[one] for one in model.losses)
+        yield Problem(
+            f"{model.__name__} grows trees for other losses than {name or 'that of this task'}",
+            "task/loss",
+            f"Choose task/loss among {known}, or a network, such as model=mlp.",
+        )
+    if loss.get("label_smoothing"):
+        yield Problem(
+            "trees are grown for targets as they are",
+            "task.loss.label_smoothing",
+            "Leave it out, or choose a network, such as model=mlp.",
+        )
+    shares_trees = model.__name__ == "RandomForest" and "Multilabel" in config["task"]["_target_"]
+    if shares_trees and loss.get("class_weights"):
+        yield Problem(
+            "the labels share the trees of a random forest, and cannot have weights of their own",
+            "task.loss.class_weights",
+            "Leave it out, or use model=hist_gradient_boosting, which has trees of each label.",
+        )

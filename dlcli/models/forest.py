@@ -1,0 +1,151 @@
+"""`Forest`: decision trees as tensors, the base of the models whose trees scikit-learn grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlcli.models.tree_nodes import Nodes
+
+# Tensors that describe the nodes, each with one line per node.
+_OF_NODES = ("feature", "threshold", "left", "missing_right", "value")
+
+
+class Forest(nn.Module):
+    """Decision trees whose outputs for a row are the values of the leaves that it reaches.
+
+    All trees are walked at once, a level at a time. The two children of a node have consecutive numbers, so that one
+    number leads to both, and a leaf leads to itself. Trees are added by `add`; a loaded state may have any number.
+
+    Args:
+        input_shape: shape of one row, `(F,)`.
+        num_outputs: logits or values per row.
+    """
+
+    accepts: ClassVar = {"table"}
+    preprocessing: ClassVar = "trees"  # the option that fits: numbers as they are, gaps stay gaps
+    is_forest: ClassVar = True  # an optimizer that grows trees takes it
+    takes_missing: ClassVar = True
+    losses: ClassVar[Sequence[str]] = ()  # names of the losses that its trees can be grown for
+
+    feature: Tensor
+    threshold: Tensor
+    left: Tensor
+    missing_right: Tensor
+    value: Tensor
+    roots: Tensor
+    seed: Tensor
+
+    def __init__(self, input_shape: tuple[int, ...], num_outputs: int, width: int) -> None:
+        super().__init__()
+        (self.features,) = input_shape
+        self.num_outputs = num_outputs
+        self.depth = 0
+        # The outputs without any tree: the only values that exist before training.
+        self.start = nn.Parameter(torch.zeros(num_outputs))
+        self.register_buffer("feature", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("threshold", torch.zeros(0))
+        self.register_buffer("left", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("missing_right", torch.zeros(0, dtype=torch.bool))
+        self.register_buffer("value", torch.zeros(0, width))
+        self.register_buffer("roots", torch.zeros(0, dtype=torch.int32))
+        # Of scikit-learn's random choices; drawn here, so that it follows from the seed of the initial weights.
+        self.register_buffer("seed", torch.randint(0, 2**31 - 1, (1,)))
+
+    @property
+    def total(self) -> int:
+        """Number of iterations of a whole forest; one grows a tree, or for boosting a tree per output."""
+        raise NotImplementedError
+
+    @property
+    def in_one_epoch(self) -> bool:
+        """Whether the whole forest is grown in one epoch by default, since no part of it is worth validating."""
+        raise NotImplementedError
+
+    @property
+    def iterations(self) -> int:
+        """Number of iterations that are grown."""
+        raise NotImplementedError
+
+    @property
+    def leaves(self) -> int:
+        """Number of leaves of all trees."""
+        return int((self.left == torch.arange(len(self.left), device=self.left.device)).sum())
+
+    def size_words(self) -> str:
+        """Return how large the model may become, for the panel."""
+        raise NotImplementedError
+
+    def add(self, nodes: Nodes) -> None:
+        """Append trees, whose nodes count from 0."""
+        first, device = len(self.left), self.left.device
+        for name, values in nodes.tensors(first).items():
+            setattr(self, name, torch.cat([getattr(self, name), values.to(device)]))
+        self.depth = max(self.depth, nodes.depth)
+
+    def sums(self, x: Tensor) -> Tensor:
+        """Return the sums of the reached leaves' values `(N, num_outputs)`, in double precision where there is any.
+
+        Args:
+            x: rows `(N, F)`, NaN where a value is missing.
+        """
+        precise = torch.float32 if x.device.type == "mps" else torch.float64
+        node = self.roots.long().unsqueeze(0).expand(x.shape[0], -1)
+        for _ in range(self.depth):
+            values = x.gather(1, self.feature[node].long())
+            is_right = (values > self.threshold[node]) | (values.isnan() & self.missing_right[node])
+            node = self.left[node].long() + is_right
+        reached = self.value[node].to(precise)  # (N, trees, width)
+        trees = len(self.roots) * self.value.shape[1] // self.num_outputs
+        return reached.reshape(-1, trees, self.num_outputs).sum(dim=1)
+
+    def outputs(self, sums: Tensor, iterations: int) -> Tensor:
+        """Return the outputs `(N, num_outputs)` for the sums over the first `iterations`."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, F)` to `(N, num_outputs)`."""
+        if not len(self.roots):
+            return self.start.expand(x.shape[0], -1)
+        return self.outputs(self.sums(x), self.iterations)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """Take a state with any number of trees."""
+        names = (*_OF_NODES, "roots")
+        given = {name: state_dict[prefix + name] for name in names if prefix + name in state_dict}
+        if len(given) == len(names):
+            self.depth = self._checked_depth(given)
+            for name, values in given.items():
+                own = getattr(self, name)
+                setattr(self, name, torch.empty(values.shape, dtype=own.dtype, device=own.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _checked_depth(self, given: Mapping[str, Any]) -> int:
+        """Return the depth of the deepest tree of a state.
+
+        Raises:
+            ValueError: its tensors do not describe trees that end.
+        """
+        arrays = {name: values.cpu().numpy() for name, values in given.items()}
+        left, roots = arrays["left"].astype(np.int64), arrays["roots"].astype(np.int64)
+        numbers = np.arange(len(left))
+        is_leaf = left == numbers
+        shapes = {name: arrays[name].shape for name in _OF_NODES}
+        expected = {name: (len(left),) for name in _OF_NODES} | {"value": (len(left), self.value.shape[1])}
+        inside = (arrays["feature"] >= 0).all() and (arrays["feature"] < self.features).all()
+        # Children come after their parent, so that no walk returns to a node.
+        ordered = (is_leaf | ((left > numbers) & (left + 1 < len(left)))).all()
+        if shapes != expected or not inside or not ordered:
+            raise ValueError("the tensors of the trees do not fit together")
+        if roots.ndim != 1 or (len(roots) and not ((roots >= 0) & (roots < len(left))).all()):
+            raise ValueError("the roots of the trees are no nodes")
+        depth, level = 0, roots[~is_leaf[roots]]
+        while len(level):
+            depth += 1
+            level = np.unique(np.concatenate([left[level], left[level] + 1]))
+            level = level[~is_leaf[level]]
+        return depth

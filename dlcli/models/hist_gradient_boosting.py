@@ -1,0 +1,82 @@
+"""Gradient boosting of decision trees on binned numbers, grown by scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from dlcli.models.forest import Forest
+
+
+class HistGradientBoosting(Forest):
+    """scikit-learn's `HistGradientBoostingClassifier` and `HistGradientBoostingRegressor`, as a network.
+
+    The trees are grown by scikit-learn on all training rows (`optimizer=grow_trees`), a part of them in each epoch, and
+    copied into this module. Each iteration adds a tree per output: one for a binary target, one per class for several
+    classes (Friedman, "Greedy Function Approximation: A Gradient Boosting Machine", 2001). Labels, targets and
+    quantiles are boosted separately.
+
+    Args:
+        input_shape: shape of one row, `(F,)`.
+        num_outputs: logits or values per row.
+        max_iter: largest number of iterations; fewer if the validation rows stop them.
+        learning_rate: factor of the leaves' values.
+        max_leaf_nodes: leaves of a tree at most; None for any number.
+        max_depth: depth of a tree at most; None for any depth.
+        min_samples_leaf: training rows of a leaf at least.
+        l2_regularization: penalty of the leaves' values.
+        max_features: share of the columns that each split chooses from.
+        max_bins: bins of a column's values at most.
+    """
+
+    losses: ClassVar = ("BinaryCrossEntropy", "CrossEntropy", "MSE", "MAE", "Quantile")
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_outputs: int,
+        max_iter: Annotated[int, Ge(1)] = 200,
+        learning_rate: Annotated[float, Gt(0)] = 0.1,
+        max_leaf_nodes: Annotated[int, Ge(2)] | None = 31,
+        max_depth: Annotated[int, Ge(1)] | None = None,
+        min_samples_leaf: Annotated[int, Ge(1)] = 20,
+        l2_regularization: Annotated[float, Ge(0)] = 0.0,
+        max_features: Annotated[float, Gt(0), Le(1)] = 1.0,
+        max_bins: Annotated[int, Ge(2), Le(255)] = 255,
+    ) -> None:
+        super().__init__(input_shape, num_outputs, width=1)
+        self.max_iter = max_iter
+        self.settings = {
+            "learning_rate": learning_rate, "max_leaf_nodes": max_leaf_nodes, "max_depth": max_depth,
+            "min_samples_leaf": min_samples_leaf, "l2_regularization": l2_regularization,
+            "max_features": max_features, "max_bins": max_bins,
+        }  # fmt: skip
+
+    @property
+    def total(self) -> int:
+        """Number of iterations of a whole forest."""
+        return self.max_iter
+
+    @property
+    def in_one_epoch(self) -> bool:
+        """Return False: with too many iterations boosting overfits, so that parts of them are validated."""
+        return False
+
+    @property
+    def iterations(self) -> int:
+        """Number of iterations that are grown."""
+        return len(self.roots) // self.num_outputs
+
+    def size_words(self) -> str:
+        """Return how large the model may become, for the panel."""
+        each = "a tree" if self.num_outputs == 1 else f"{self.num_outputs} trees"
+        leaves = self.settings["max_leaf_nodes"]
+        return f"up to {self.max_iter:,} iterations of {each}" + (
+            f" of up to {leaves} leaves" if leaves else ""
+        )
+
+    def outputs(self, sums: Tensor, iterations: int) -> Tensor:
+        """Return the outputs `(N, num_outputs)`: the start plus the sums."""
+        return (self.start + sums).to(self.start.dtype)

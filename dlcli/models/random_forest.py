@@ -1,0 +1,106 @@
+"""A random forest, grown by scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from dlcli.models.forest import Forest
+
+Features = Literal["auto", "sqrt", "log2"] | Annotated[float, Gt(0), Le(1)]
+
+# What the mean of the trees is, and the outputs that belong to it.
+VALUES, OF_LABELS, OF_CLASSES = 0, 1, 2
+
+
+class RandomForest(Forest):
+    """scikit-learn's `RandomForestClassifier` and `RandomForestRegressor`, as a network.
+
+    The trees are grown by scikit-learn on all training rows (`optimizer=grow_trees`) and copied into this module
+    (Breiman, "Random Forests", 2001). A class's probability is its mean share of the training rows in the leaves that a
+    row reaches; the outputs are their logits. Shares of 0 count as 1.2e-7, as in scikit-learn's log loss. Several
+    targets or labels share their trees.
+
+    Args:
+        input_shape: shape of one row, `(F,)`.
+        num_outputs: logits or values per row.
+        n_estimators: number of trees.
+        max_depth: depth of a tree at most; None for any depth.
+        min_samples_split: training rows of a node that is split at least.
+        min_samples_leaf: training rows of a leaf at least.
+        max_leaf_nodes: leaves of a tree at most; None for any number.
+        max_features: columns that each split chooses from: a share, or the square root or logarithm of their number.
+            `auto` is `sqrt` for classes, and all columns for numbers.
+        bootstrap: whether each tree is grown on rows drawn with replacement.
+        max_samples: share of the rows that are drawn for a tree; None draws as many as there are.
+    """
+
+    losses: ClassVar = ("BinaryCrossEntropy", "CrossEntropy", "MSE")
+
+    link: Tensor
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_outputs: int,
+        n_estimators: Annotated[int, Ge(1)] = 100,
+        max_depth: Annotated[int, Ge(1)] | None = None,
+        min_samples_split: Annotated[int, Ge(2)] = 2,
+        min_samples_leaf: Annotated[int, Ge(1)] = 1,
+        max_leaf_nodes: Annotated[int, Ge(2)] | None = None,
+        max_features: Features = "auto",
+        bootstrap: bool = True,
+        max_samples: Annotated[float, Gt(0), Le(1)] | None = None,
+    ) -> None:
+        super().__init__(input_shape, num_outputs, width=num_outputs)
+        self.n_estimators = n_estimators
+        self.max_features = max_features
+        self.settings = {
+            "max_depth": max_depth, "min_samples_split": min_samples_split, "min_samples_leaf": min_samples_leaf,
+            "max_leaf_nodes": max_leaf_nodes, "bootstrap": bootstrap,
+            "max_samples": max_samples if bootstrap else None,
+        }  # fmt: skip
+        self.register_buffer("link", torch.zeros(1, dtype=torch.int64))
+        self._link = VALUES
+
+    def set_link(self, link: int) -> None:
+        """Set what the trees' values are: `VALUES`, or shares `OF_LABELS` or `OF_CLASSES`."""
+        self.link.fill_(link)
+        self._link = link
+
+    @property
+    def total(self) -> int:
+        """Number of trees of a whole forest."""
+        return self.n_estimators
+
+    @property
+    def in_one_epoch(self) -> bool:
+        """Return True: more trees are not worse, so that there is no number to choose on validation rows."""
+        return True
+
+    @property
+    def iterations(self) -> int:
+        """Number of trees that are grown."""
+        return len(self.roots)
+
+    def size_words(self) -> str:
+        """Return how large the model becomes, for the panel."""
+        return f"{self.n_estimators:,} trees"
+
+    def outputs(self, sums: Tensor, iterations: int) -> Tensor:
+        """Return the outputs `(N, num_outputs)`: means over trees, or for shares their logits."""
+        means, least = sums / iterations, torch.finfo(torch.float32).eps
+        if self._link == OF_LABELS:
+            means = means.clamp(least, 1 - least).logit()
+        elif self._link == OF_CLASSES:
+            means = means.clamp_min(least).log()
+        return means.to(self.start.dtype)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        if not self.link.is_meta:
+            self._link = int(self.link)

@@ -1,0 +1,37 @@
+"""The optimizers whose step takes all training rows: what they solve, and the outputs for validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from dlcli.tasks.base import Task
+from dlcli.training.fields import Batch
+from dlcli.training.grow_trees import GrowTrees
+from dlcli.training.network import Network
+from dlcli.training.penalty_path import solve_pieces
+
+
+def solve(
+    optimizer: Any,
+    pieces: Any,
+    network: Network,
+    task: Task,
+    backward: Callable[[Tensor], None],
+    rows: int,
+    ranks: int = 1,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Do the step of an optimizer that takes all rows; the arguments and the result are those of `solve_pieces`."""
+    if isinstance(optimizer, GrowTrees):
+        return optimizer.solve(pieces, network, task, ranks)
+    return solve_pieces(optimizer, pieces, network, task, backward, rows, ranks)
+
+
+def outputs_of(optimizer: Any, network: Network, batch: Batch, number: int) -> Tensor:
+    """Return the outputs for a batch of validation rows, of which forests walk only the new trees."""
+    if isinstance(optimizer, GrowTrees):
+        return optimizer.outputs(network, batch, number)
+    outputs: Tensor = network(batch)
+    return outputs
