@@ -21,6 +21,12 @@ MODELS = {
     "gru": ["model.hidden=8"],
     "tcn": ["model.channels=[8]"],
     "transformer": ["model.hidden=8", "model.feedforward=8", "model.layers=1"],
+    "patchtst": ["model.hidden=8", "model.feedforward=8", "model.layers=1"],
+    "itransformer": ["model.hidden=8", "model.feedforward=8", "model.layers=1"],
+    "segrnn": ["model.hidden=8", "model.segment=5"],
+    "nhits": ["model.hidden=8"],
+    "dlinear": [],
+    "nlinear": [],
 }
 
 
@@ -88,8 +94,15 @@ def test_the_saved_model_forecasts_from_raw_steps(trained: Result, waves: Path) 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_forecasts(model: str, waves: Path) -> None:
+    """Three targets share the weights, and the model as it was saved forecasts from raw steps."""
     result = dlcli.train([*of(waves), f"model={model}", *MODELS[model], "trainer.max_epochs=1"])
     assert result.metrics["test/mse"] > 0
+    predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
+    last = predictions[predictions.row == predictions.row.max()]
+    forecast = dlcli.load_run(str(result.run_dir)).predict(pd.read_csv(waves)[:236])
+    for name in ("tide", "wind", "flag"):
+        column = f"prediction({name})"
+        assert np.allclose(forecast[column], last[column], rtol=1e-4, atol=1e-4)
 
 
 def test_folds_in_time(waves: Path) -> None:

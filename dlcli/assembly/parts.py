@@ -18,8 +18,8 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.tables.source import column_kinds
-from dlcli.models.reading import text_facts
-from dlcli.preprocessing.base import NeedsColumns, Preprocessing
+from dlcli.models.reading import series_facts, text_facts
+from dlcli.preprocessing.base import NeedsColumns, Preprocessing, facts_of_model
 from dlcli.preprocessing.fitted import FittedPreprocessing, fit_preprocessing
 from dlcli.splits.split import Split
 from dlcli.tasks.base import Task
@@ -41,7 +41,7 @@ class Parts:
         train: Fields of the training rows: `x`, `y` and those that the preprocessing adds.
         val: Fields of the validation rows; None without validation rows.
         task: The task, which defines the meaning of the outputs.
-        facts: Arguments that the model received from the data.
+        facts: Facts of the data that the model is built from, by `facts_of_model`.
         target_facts: Arguments that the task received from the targets.
         network: The model, preceded by the part of the preprocessing that runs on the device.
         columns: The columns of a table, as new rows are read.
@@ -63,8 +63,9 @@ class Parts:
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
-    """Build a configuration's preprocessing; one of texts receives how the model reads them."""
-    facts = text_facts(locate(config["model"][TARGET]))
+    """Build a configuration's preprocessing; one of texts or series receives how the model reads them."""
+    model = locate(config["model"][TARGET])
+    facts = text_facts(model) | series_facts(model)
     preprocessing: Preprocessing = build(config["preprocessing"], where="preprocessing", **facts)
     return preprocessing
 
@@ -111,7 +112,7 @@ def assemble(
         **number_facts(config["model"], train["x"]),
     }
     torch.manual_seed(seed)
-    model = check_type(build(config["model"], where="model", **facts), "model", config["model"]["_target_"])
+    model = check_type(build(config["model"], where="model", **facts_of_model(preprocessing, facts)), "model", config["model"]["_target_"])
     if file := starting_weights(config):
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"), task.combined)

@@ -28,6 +28,7 @@ from dlcli.config.target_types import check_type
 from dlcli.datasets.data import Data, take
 from dlcli.errors import ConfigError, DlcliError, Problem
 from dlcli.models.layers import HasBackbone
+from dlcli.preprocessing.base import facts_of_model
 from dlcli.splits.split import Split, shares_rows
 from dlcli.tasks.base import Task
 from dlcli.training.averaging import SWA
@@ -154,8 +155,8 @@ def _averaging(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("SWA requires a known number of epochs", "weight_averaging", hint)
 
 
-def _row_facts(config: Mapping[str, Any], data: Data, split: Split) -> dict[str, Any]:
-    """Return the shape of a preprocessed row, and the other facts that preprocessing passes to the model."""
+def _row_facts(config: Mapping[str, Any], data: Data, split: Split, num_outputs: int = 0) -> dict[str, Any]:
+    """Return the shape of a row that the model sees, and the other facts that it is built from."""
     rows = take(data.x, split.train[:_SAMPLE_ROWS])
     try:
         preprocessing = preprocessing_of(config).fit(rows)
@@ -170,11 +171,13 @@ def _row_facts(config: Mapping[str, Any], data: Data, split: Split) -> dict[str,
             f"Use the dataset's default, or choose one for {data.kind} data.",
         ) from error
     known = as_fields({"x": fields["x"]})["x"]
-    return {
+    facts = {
         "input_shape": tuple(known.shape[1:]),
+        "num_outputs": num_outputs,
         **preprocessing.facts(),
         **number_facts(config["model"], known),
     }
+    return facts_of_model(preprocessing, facts)
 
 
 def _reason(error: Exception) -> str:
@@ -184,7 +187,7 @@ def _reason(error: Exception) -> str:
 
 def _model(config: Mapping[str, Any], data: Data, split: Split) -> None:
     """Build the model on the meta device, which allocates no memory, and check it against the data."""
-    facts = _row_facts(config, data, split) | {"num_outputs": make_task(config, data, split).num_outputs}
+    facts = _row_facts(config, data, split, make_task(config, data, split).num_outputs)
     kind = locate(config["model"]["_target_"])
     inputs = inspect.signature(kind.forward).parameters if hasattr(kind, "forward") else ("lengths",)
     # Sequences of different lengths need a model that masks the padding. Texts are padded with a special token.

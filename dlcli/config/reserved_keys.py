@@ -20,13 +20,22 @@ Supplied = Mapping[str, Mapping[str, str]]
 SUPPLIED: Supplied = {
     "model": {
         **dict.fromkeys(
-            ("input_shape", "num_outputs", "cardinalities", "vocab_size", "horizon", "lookback", "quantiles"),
+            (
+                "input_shape",
+                "num_outputs",
+                "cardinalities",
+                "vocab_size",
+                "horizon",
+                "lookback",
+                "targets",
+                "quantiles",
+            ),
             _FROM_DATA,
         ),
         "backbone_config": "It is read from the pretrained model that model.name gives.",
         "restored": "dlcli sets it when it loads a run's weights.",
     },
-    "preprocessing": dict.fromkeys(("reads_text", "longest_text"), "It follows from the model."),
+    "preprocessing": dict.fromkeys(("reads_text", "longest_text", "takes_variables"), "It follows from the model."),
     "task": _OF_TARGETS
     | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold."),
     "task.*": _OF_TARGETS,

@@ -12,6 +12,7 @@ from annotated_types import Ge
 from dlcli.datasets.borders import parts_by_borders
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
+from dlcli.datasets.lookback import choose_lookback
 from dlcli.datasets.reading.dates import find_dates
 from dlcli.datasets.series_steps import Steps, read_steps
 from dlcli.datasets.tables.columns import kind_of
@@ -40,7 +41,7 @@ def load(
     known: Sequence[str] = (),
     id: str | None = None,
     test_path: str | None = None,
-    lookback: Count = 48,
+    lookback: Count | Literal["auto"] = "auto",
     horizon: Count = 24,
     stride: Count = 1,
     season: Count | None = None,
@@ -65,7 +66,7 @@ def load(
         id: the column whose equal values form a series; by default the file has a single series.
         test_path: a later file with the same columns, whose steps are forecast in the test. Its forecasts use the first
             file as history if it continues that file without a gap.
-        lookback: number of history steps that a forecast is based on.
+        lookback: number of history steps that a forecast is based on; `auto` chooses by horizon, season and lengths.
         horizon: number of steps to forecast.
         stride: number of steps from one window to the next.
         season: seasonal period in steps, for the seasonal-naive forecast; by default a day for steps shorter than a
@@ -137,6 +138,10 @@ def load(
         sources.append(later.read(source.columns))
 
     steps = read_steps(sources, time, columns, id, forward=missing == "forward")
+    season, reason = season or steps.season, ""
+    if lookback == "auto":
+        lengths = np.array([end - begin for begin, end in steps.spans()])
+        lookback, reason = choose_lookback(horizon, season, lengths)
     origins = _origins(steps, lookback, horizon, stride, sources)
     parts = None
     if borders is not None:
@@ -152,7 +157,7 @@ def load(
         lookback,
         len(targets),
         len(ahead),
-        season or steps.season,
+        season,
         stretches=steps.stretches,
     )
     target_values = steps.values
@@ -170,7 +175,7 @@ def load(
         parts=parts,
         test_rows=np.flatnonzero(tests) if len(sources) > 1 or parts is not None else None,
         reach=horizon - 1,
-        note=_note(steps, origins),
+        note="; ".join(filter(None, [_note(steps, origins), reason])),
         warnings=source.warnings,
         columns=source.columns.only([*columns, *roles], roles),
     )

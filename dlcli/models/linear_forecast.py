@@ -7,17 +7,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dlcli.models.forecasting import Window
+
 
 class LinearForecast(nn.Module):
     """Forecasts each target's next steps as weighted sums of its own last steps; other columns are ignored.
 
-    With `preprocessing.relative` it is the paper's NLinear.
+    With windows relative to their last values (`preprocessing.relative=last`, the default) it is the paper's NLinear, with
+    `none` its Linear.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.
         num_outputs: horizon times number of targets.
         lookback: number of history steps in a row; given by datasets that are series.
         horizon: number of steps to forecast; given by datasets that are series.
+        targets: number of targets; by default there is one output per step and target.
         shared: use one set of weights for all targets; else one per target.
 
     Raises:
@@ -25,6 +29,7 @@ class LinearForecast(nn.Module):
     """
 
     accepts: ClassVar = {"sequence"}
+    takes_variables: ClassVar = True
     is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
 
     def __init__(
@@ -33,24 +38,24 @@ class LinearForecast(nn.Module):
         num_outputs: int,
         lookback: int | None = None,
         horizon: int | None = None,
+        targets: int | None = None,
         shared: bool = True,
     ) -> None:
         super().__init__()
-        if lookback is None or horizon is None:
-            raise ValueError(
-                "this model only forecasts series (dataset=series): choose another model for other data"
-            )
-        self.lookback = lookback
-        self.targets = num_outputs // horizon
+        window = Window.of(input_shape, num_outputs, lookback, horizon, targets)
+        self.lookback = window.lookback
+        self.horizon = window.horizon
+        self.targets = window.targets
+        outputs = window.horizon * window.outputs
         sets = 1 if shared else self.targets
         # Initialize as the paper's code does, to the mean of the lookback.
-        self.weight = nn.Parameter(torch.full((sets, lookback, horizon), 1 / lookback))
-        self.bias = nn.Parameter(torch.zeros(sets, 1, horizon))
+        self.weight = nn.Parameter(torch.full((sets, window.lookback, outputs), 1 / window.lookback))
+        self.bias = nn.Parameter(torch.zeros(sets, 1, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(N, T, F)` to `(N, horizon * K)`, step by step."""
+        """Map `(N, T, F)` to `(N, horizon * K * Q)`, step by step."""
         past = x[:, : self.lookback, : self.targets].permute(
             2, 0, 1
         )  # (K, N, lookback), for a batched matmul
         ahead = past @ self.weight + self.bias
-        return ahead.permute(1, 2, 0).flatten(1)
+        return ahead.unflatten(2, (self.horizon, -1)).permute(1, 2, 0, 3).flatten(1)

@@ -1,4 +1,4 @@
-"""How models read texts: as bags of tokens, as a whole, or their start."""
+"""How models read rows: texts as bags of tokens, as a whole, or their start; the variables of a series."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ def text_facts(model: Any) -> dict[str, Any]:
     reads: ReadsText = getattr(model, "reads_text", "start")
     longest = None if reads == "bag" else getattr(model, "longest_text", LONGEST_TEXT)
     return {"reads_text": reads, "longest_text": longest}
+
+
+def series_facts(model: Any) -> dict[str, Any]:
+    """Return `takes_variables`: whether a model's class treats the variables of a series in its own way.
+
+    Other models see one variable at a time.
+    """
+    return {"takes_variables": bool(getattr(model, "takes_variables", False))}

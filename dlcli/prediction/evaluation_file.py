@@ -19,6 +19,7 @@ from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.errors import DataError, InputError
 from dlcli.inference.saved_model import SavedModel
 from dlcli.prediction.images import depth_of_model
+from dlcli.preprocessing.series import Series
 from dlcli.tasks.base import Task
 
 # Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
@@ -49,6 +50,8 @@ def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> 
             model.image_kinds is None
         ):  # a run of an earlier version, which took the colours of transparent pixels
             section["background"] = "ignore"
+    if section.get("lookback") == "auto" and isinstance(model.preprocessing, Series):
+        section["lookback"] = model.preprocessing.lookback_  # another file might have another one
     if model.kind in ("table", "tokens") and "time" in section:
         section["time"] = None  # the order of the rows does not matter
     with evaluating(Expected(_targets(model.task), model.columns)):

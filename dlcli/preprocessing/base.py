@@ -39,6 +39,19 @@ class Preprocessing(Protocol):
 
 
 @runtime_checkable
+class ReshapesRows(Protocol):
+    """A preprocessing whose `on_device` changes the shape of rows, or makes several rows of one."""
+
+    def facts_of_model(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the facts of the rows that the model sees, from those of the rows of a batch."""
+
+
+def facts_of_model(preprocessing: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts that the model is built with: `input_shape`, `num_outputs` and others."""
+    return preprocessing.facts_of_model(facts) if isinstance(preprocessing, ReshapesRows) else dict(facts)
+
+
+@runtime_checkable
 class HasNotices(Protocol):
     """A preprocessing that knows, after fitting, what it cuts or converts."""
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from dlcli.datasets.tables.columns import as_categories, named
 from dlcli.datasets.windows import History, Stretches
 from dlcli.errors import DataError
 from dlcli.formatting import counted
+from dlcli.preprocessing.model_windows import ModelWindows, Relative
 from dlcli.preprocessing.new_rows import blocks, numbers
 from dlcli.preprocessing.windows import KnownAhead, WindowField
 
@@ -24,15 +23,31 @@ class Series(BaseEstimator):
     """Converts a series to windows `x` `(N, lookback, F)`, with covariates known ahead `(N, lookback + horizon, F)`.
 
     Each column is scaled to mean 0 and deviation 1 over the part of the series that the training rows cover, counting
-    each step once. The task scales targets in the same way, so the level that `on_device` subtracts from the history
-    can be added to the forecasts.
+    each step once. The task scales targets in the same way, so what `on_device` subtracts from the history, or divides
+    it by, can be reverted on the forecasts.
 
     Args:
-        relative: subtract the last values of each window from the window, and add them to the forecast.
+        relative: what the values of a window are relative to: its last values (`last`, or true), its mean and deviation
+            (`revin`), or nothing (`none`, or false).
+        channels: `independent` passes each target to the model as a row of its own, so that all share its weights;
+            `mixed` passes all targets in one row. `auto` is `mixed` for models that treat the variables in their own
+            way.
+        takes_variables: whether the model treats the variables in its own way.
     """
 
-    def __init__(self, relative: bool = True) -> None:
+    def __init__(
+        self,
+        relative: bool | Relative = "last",
+        channels: Literal["auto", "independent", "mixed"] = "auto",
+        takes_variables: bool = False,
+    ) -> None:
         self.relative = relative
+        self.channels = channels
+        self.takes_variables = takes_variables
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
+        """Return the settings that differ from their defaults, without the one that follows from the model."""
+        return BaseEstimator.__repr__(Series(self.relative, getattr(self, "channels", "auto")), N_CHAR_MAX)
 
     def fit(self, x: History) -> Self:
         """Compute mean and deviation of each column."""
@@ -62,12 +77,37 @@ class Series(BaseEstimator):
         return {"x": KnownAhead(past, WindowField.of(scaled[:, -x.known :], origins, x.horizon))}
 
     def facts(self) -> dict[str, Any]:
-        """Return `lookback` and `horizon` in steps."""
-        return {"lookback": self.lookback_, "horizon": self.horizon_}
+        """Return `lookback` and `horizon` in steps, and the number of `targets`."""
+        return {"lookback": self.lookback_, "horizon": self.horizon_, "targets": self.targets_}
 
     def on_device(self) -> nn.Module | None:
-        """Return, if `relative`, a module that subtracts each window's level and adds it to the forecast."""
-        return LastLevel(self.lookback_, self.targets_, self.known_) if self.relative else None
+        """Return the module that makes windows relative and passes targets one by one; None if it would do neither."""
+        relative: Relative = {True: "last", False: "none"}.get(self.relative, self.relative)  # type: ignore[arg-type, assignment]
+        independent = self._independent()
+        if relative == "none" and not independent:
+            return None
+        return ModelWindows(
+            self.lookback_, self.horizon_, self.targets_, self.known_, relative, independent=independent
+        )
+
+    def facts_of_model(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the facts of the rows that the model sees, which have one target each if it is independent."""
+        if not self._independent():
+            return dict(facts)
+        steps, features = facts["input_shape"]
+        return {
+            **facts,
+            "input_shape": (steps, features - self.targets_ + 1),
+            "num_outputs": facts["num_outputs"] // self.targets_,
+            "targets": 1,
+        }
+
+    def _independent(self) -> bool:
+        # The settings of runs of earlier versions lack the key: their models saw all variables in one row.
+        channels = getattr(self, "channels", "mixed")
+        return self.targets_ > 1 and (
+            channels == "independent" or (channels == "auto" and not self.takes_variables)
+        )
 
     def history(self, steps: pd.DataFrame | np.ndarray) -> History:
         """Convert raw steps to one row, whose forecast starts after them; other columns are ignored.
@@ -133,33 +173,3 @@ class Series(BaseEstimator):
 
 def _step(row: int, column: str) -> str:
     return f"new data: step {row}, column {column}"
-
-
-class LastLevel(nn.Module):
-    """Subtracts the last values from windows `(N, T, F)` and adds them to the forecasts (Zeng et al., 2023).
-
-    Args:
-        lookback: number of history steps in a window.
-        targets: number of leading columns that are forecast.
-        known: number of trailing columns that are known ahead, which are left unchanged.
-    """
-
-    def __init__(self, lookback: int, targets: int, known: int) -> None:
-        super().__init__()
-        self.lookback = lookback
-        self.targets = targets
-        self.known = known
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the windows shifted so that the history of each column ends at 0, except columns known ahead."""
-        past = x[:, : self.lookback] - self._level(x)
-        return torch.cat([past, x[:, self.lookback :]], dim=1) if self.known else past
-
-    def restore(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Return the outputs `(N, horizon * K)` plus the level of their windows."""
-        level = self._level(x)[:, :, : self.targets]
-        return (outputs.reshape(x.shape[0], -1, self.targets) + level).flatten(1)
-
-    def _level(self, x: Tensor) -> Tensor:
-        last = x[:, self.lookback - 1 : self.lookback, : x.shape[2] - self.known]
-        return functional.pad(last, (0, self.known))

@@ -83,13 +83,15 @@ def panel_rows(
     trains = f" ({summary.trainable:,} trainable)" if frozen else ""
     model = network.model
     size = model.size_words() if isinstance(model, Forest) else f"{summary.parameters:,} parameters{trains}"
+    sharing = getattr(network.on_device, "sharing", 1)
+    shared = f", shared by {sharing} variables" if sharing > 1 else ""
     return {
         **describe_question(data, task, columns),
         "rows": counts + order,
         **({"unseen": unseen[0].text} if unseen else {}),
         "preprocessing": f"{fitted.preprocessing!r}, {fitted.proof(data, split)}",
         **({"reading": reading} if reading else {}),
-        "model": f"{type(model).__name__}, {size}",
+        "model": f"{type(model).__name__}, {size}{shared}",
         "record": display(run_dir),
     }
 

@@ -9,6 +9,7 @@ import torch
 
 from dlcli.datasets.windows import History
 from dlcli.errors import DataError
+from dlcli.preprocessing.model_windows import ModelWindows
 from dlcli.preprocessing.series import Series
 from dlcli.training.fields import Field
 
@@ -119,7 +120,7 @@ def test_incomplete_raw_steps_are_reported() -> None:
 @pytest.mark.parametrize("known", [0, 1])
 def test_predictions_follow_a_shifted_level(known: int) -> None:
     some = history(known)
-    fitted = Series().fit(some)
+    fitted = Series(channels="mixed").fit(some)
     on_device = fitted.on_device()
     assert on_device is not None
     x = fitted.transform(some[:4])["x"][:]
@@ -135,4 +136,47 @@ def test_predictions_follow_a_shifted_level(known: int) -> None:
     last = x[:, LOOKBACK - 1, :2]
     assert torch.allclose(restored.reshape(4, HORIZON, 2), outputs.reshape(4, HORIZON, 2) + last[:, None])
     assert torch.allclose(on_device.restore(outputs, higher), restored + 5, atol=1e-5)
-    assert Series(relative=False).fit(some).on_device() is None
+    assert Series(relative=False, channels="mixed").fit(some).on_device() is None
+
+
+@pytest.mark.parametrize("relative", ["none", "last", "revin"])
+def test_each_target_is_a_row_of_its_own(relative: str) -> None:
+    some = history(known=1)
+    mixed, alone = (
+        Series(relative, channels).fit(some).on_device()
+        or ModelWindows(LOOKBACK, HORIZON, targets=2, known=1, relative="none")
+        for channels in ("mixed", "independent")
+    )
+    x = Series().fit(some).transform(some[:4])["x"][:]
+    together, rows = mixed(x), alone(x)
+    assert rows.shape == (8, LOOKBACK + HORIZON, 2)
+    for row in range(8):
+        own = together[row // 2][:, [row % 2, 2]]  # one target, and the column that is known ahead
+        assert torch.equal(rows[row], own)
+    outputs = torch.randn(4, 2, HORIZON, 3)  # three quantiles of each step of each target
+    expected = mixed.restore(outputs.transpose(1, 2).flatten(1), x)
+    assert torch.allclose(alone.restore(outputs.flatten(0, 1).flatten(1), x), expected)
+    facts = {"input_shape": (LOOKBACK + HORIZON, 3), "num_outputs": HORIZON * 2 * 3, "targets": 2}
+    seen = Series(channels="independent").fit(some).facts_of_model(facts)
+    assert seen == {"input_shape": (LOOKBACK + HORIZON, 2), "num_outputs": HORIZON * 3, "targets": 1}
+    assert Series(takes_variables=True).fit(some).facts_of_model(facts) == facts
+
+
+def test_normalized_windows_have_no_unit() -> None:
+    some = history()
+    on_device = Series("revin").fit(some).on_device()
+    x = Series().fit(some).transform(some[:4])["x"][:]
+    seen = on_device(x)
+    assert torch.allclose(seen[:, :, 0].std(dim=1, correction=0), torch.ones(8), atol=1e-3)
+    assert torch.allclose(on_device(3 * x + 7), seen, atol=1e-3)
+    outputs = torch.randn(8, HORIZON)
+    assert torch.allclose(on_device.restore(outputs, 3 * x + 7), 3 * on_device.restore(outputs, x) + 7, atol=1e-3)
+
+
+def test_settings_of_earlier_versions_are_read() -> None:
+    fitted = Series(relative=True).fit(history())
+    for name in ("channels", "takes_variables"):  # keys that they lack
+        delattr(fitted, name)
+    on_device = fitted.on_device()
+    assert (on_device.relative, on_device.independent) == ("last", False)
+    assert repr(fitted) == "Series(relative=True)"

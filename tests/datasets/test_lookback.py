@@ -1,0 +1,34 @@
+"""The lookback that follows from horizon, season and lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dlcli.datasets.lookback import choose_lookback
+
+
+@pytest.mark.parametrize(
+    ("horizon", "season", "lengths", "steps"),
+    [
+        (96, 24, [14_400], 336),  # two weeks of hours
+        (12, 12, [144], 48),
+        (24, 1, [1000], 84),
+        (1, 24, [1000], 48),
+        (1, 1, [1000], 8),
+        (18, 12, [66, 68, 70, 126, 144], 24),
+        (24, 24, [40], 8),
+        (5, 7, [6], 1),
+    ],
+)
+def test_it_is_whole_seasons_of_some_horizons(horizon: int, season: int, lengths: list[int], steps: int) -> None:
+    found = choose_lookback(horizon, season, np.array(lengths))
+    assert found.steps == steps
+    assert found.reason.startswith(f"lookback {steps}")
+
+
+def test_the_reason_is_told() -> None:
+    assert choose_lookback(96, 24, np.array([14_400])).reason == (
+        "lookback 336, 14 seasons of 24: at least 3.5 times the horizon of 96"
+    )
+    assert choose_lookback(96, 24, np.array([300])).reason == "lookback 96: the series has 300 steps"
