@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -156,10 +157,34 @@ def test_a_series_is_checked(waves: Path) -> None:
     assert "No mistake was found" in done.output
 
 
-def test_a_forecast_of_several_quantiles_is_rejected(waves: Path) -> None:
-    several = ["task/loss=quantile", "task.loss.quantiles=[0.1,0.5,0.9]"]
-    with pytest.raises(ConfigError, match="Forecast supports one quantile, not several"):
-        dlcli.train([*of(waves), "model=linear", *several])
+def test_a_forecast_of_several_quantiles(waves: Path) -> None:
+    several = ["task/loss=quantile", "task.loss.quantiles=[0.1,0.5,0.9]", "dataset.target=[tide, wind]"]
+    model = ["model=linear_forecast", "optimizer.lr=0.02", "trainer.max_epochs=5"]
+    result = dlcli.train([*of(waves), *model, *several])
+    assert result.metrics["test/pinball"] < result.baselines["naive/test/pinball"]
+    assert 0.3 < result.metrics["test/coverage"] <= 1
+    breakdown = pd.read_csv(result.run_dir / "breakdown.csv")
+    assert {"coverage", "interval_width", "below q0.1"} < set(breakdown.columns)
+    predictions = pd.read_parquet(result.run_dir / "predictions.parquet")
+    assert (predictions["q0.1(tide)"] <= predictions["prediction(tide)"]).all()
+    last = predictions[predictions.row == predictions.row.max()]
+    forecast = dlcli.load_run(str(result.run_dir)).predict(pd.read_csv(waves)[:236])
+    for name in ("prediction(tide)", "q0.1(wind)", "q0.9(wind)"):
+        assert np.allclose(forecast[name], last[name], rtol=1e-4, atol=1e-4)
+    again = dlcli.evaluate(str(result.run_dir))
+    assert {name: result.metrics[name] for name in again.metrics} == again.metrics
+
+
+def test_a_refit_trains_on_windows_between_the_parts(waves: Path) -> None:
+    words = [*of(waves), "dataset.test_steps=8", "model=linear_forecast", "trainer.max_epochs=1"]
+    result = dlcli.train([*words, "cv.refit=true"])
+    (said,) = [message for message in result.messages if "rows between them" in message]
+    numbers = re.search(
+        r"on the (\d+) train and val rows and (\d+) rows between them .* on 5 final test rows", said
+    )
+    assert numbers is not None
+    # The first forecast starts after 16 steps, the last one ends before the 8 last steps.
+    assert [int(number) for number in numbers.groups()] == [240 - 16 - 8 - 3 - 3, 3]
 
 
 def test_leaking_splits_are_rejected(waves: Path) -> None:

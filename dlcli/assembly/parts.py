@@ -112,7 +112,9 @@ def assemble(
         **number_facts(config["model"], train["x"]),
     }
     torch.manual_seed(seed)
-    model = check_type(build(config["model"], where="model", **facts_of_model(preprocessing, facts)), "model", config["model"]["_target_"])
+    node = config["model"]
+    made = build(node, where="model", **facts_of_model(preprocessing, facts))
+    model = check_type(made, "model", node["_target_"])
     if file := starting_weights(config):
         start_from(model, file)
     network = Network(model, preprocessing.on_device(), make_chosen(config, "finetune"), task.combined)

@@ -7,7 +7,17 @@ from fnmatch import fnmatchcase
 
 _FROM_DATA = "It comes from the data."
 _OF_TARGETS = dict.fromkeys(
-    ("classes", "class_counts", "targets", "target_mean", "target_std", "target_quantiles", "naive_error"),
+    (
+        "classes",
+        "class_counts",
+        "targets",
+        "target_mean",
+        "target_std",
+        "target_quantiles",
+        "naive_error",
+        "naive_quantiles",
+        "several_series",
+    ),
     _FROM_DATA,
 ) | dict.fromkeys(("horizon", "season"), "It comes from the dataset.")
 
@@ -35,7 +45,9 @@ SUPPLIED: Supplied = {
         "backbone_config": "It is read from the pretrained model that model.name gives.",
         "restored": "dlcli sets it when it loads a run's weights.",
     },
-    "preprocessing": dict.fromkeys(("reads_text", "longest_text", "takes_variables"), "It follows from the model."),
+    "preprocessing": dict.fromkeys(
+        ("reads_text", "longest_text", "takes_variables"), "It follows from the model."
+    ),
     "task": _OF_TARGETS
     | dict.fromkeys(("tuned_threshold", "tuned_thresholds"), "Training tunes it: see task.tune_threshold."),
     "task.*": _OF_TARGETS,

@@ -78,6 +78,10 @@ class Estimation:
         """The split of a refit: all rows of the folds for training, and the final test rows."""
         if self.refits_holdout:
             (split,) = self.splits
+            if self.data.reach is not None and not self.config["trainer"].get("limit_rows"):
+                # Windows between the parts, which reach into both, can be trained on.
+                rows = np.setdiff1d(np.arange(len(self.data)), split.test)
+                return Split(without_overlap(self.data, rows, split.test), split.val[:0], split.test)
             return Split(np.sort(np.concatenate([split.train, split.val])), split.val[:0], split.test)
         if len(self.splits) == 1:
             return self.splits[0]

@@ -55,14 +55,15 @@ def refit_holdout(estimation: Estimation, run_dir: Path, store: Store, listen: L
         final, baselines = refit(replace(estimation, config=settled), children, run_dir, [folder], listen)
         ledger = Ledger.load(folder)
         epoch = round(ledger.metrics["best_epoch"]) + 1
-        rows = len(unseen.split.train) + len(unseen.split.val)
+        rows, parts = len(unseen.split.train) + len(unseen.split.val), len(estimation.whole.train)
+        between = f" and {parts - rows:,} rows between them" if parts > rows else ""
         notices = of_runs(
             {"before the refit": first.notices, "refit": read_result(children.known[PLACE]).notices}
         )
         messages = [
             f"The best epoch on the {len(unseen.split.val):,} val rows was {epoch}. The final model was trained on the "
-            f"{rows:,} train and val rows for as many epochs, and tested once on {len(fold.split.test):,} final test "
-            "rows.",
+            f"{rows:,} train and val rows{between} for as many epochs, and tested once on {len(fold.split.test):,} "
+            "final test rows.",
             *sentences(notices, estimation.data.notices),
             *filter(None, [ledger.tags.get(CHECKPOINT_TAG)]),
         ]

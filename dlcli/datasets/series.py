@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -46,6 +47,7 @@ def load(
     stride: Count = 1,
     season: Count | None = None,
     borders: Sequence[int | str] | None = None,
+    test_steps: Count | None = None,
     missing: Literal["error", "forward"] = "error",
     missing_values: Missing = None,
     decimal: Decimal = "auto",
@@ -73,6 +75,7 @@ def load(
             day, a week for days, a year for weeks and months.
         borders: where validation and test begin and where the test ends (by default with the series), as times or
             numbers of steps. No window forecasts steps on both sides of a border.
+        test_steps: number of last steps of each series that are forecast in the test, such as those of a competition.
         missing: `forward` fills missing values and missing rows with the previous value; later values are not used.
         missing_values: words that denote a missing value besides the usual ones, or by column; [] for none at all.
         decimal: decimal sign of numbers; auto decides on whole columns, as for the next three.
@@ -83,9 +86,10 @@ def load(
     Raises:
         DataError: the file, a column, a row or a value is invalid.
     """
-    if test_path is not None and borders is not None:
-        hint = "Leave out dataset.test_path or dataset.borders: each of them defines the test."
-        raise DataError("the test is defined twice", "dataset.borders", hint)
+    keys = {"test_path": test_path, "borders": borders, "test_steps": test_steps}
+    if len(twice := [f"dataset.{key}" for key, value in keys.items() if value is not None]) > 1:
+        hint = f"Leave out {' or '.join(twice)}: each of them defines the test."
+        raise DataError("the test is defined twice", twice[-1], hint)
     options = CellOptions(
         decimal=decimal,
         thousands=thousands,
@@ -142,6 +146,8 @@ def load(
     if lookback == "auto":
         lengths = np.array([end - begin for begin, end in steps.spans()])
         lookback, reason = choose_lookback(horizon, season, lengths)
+    if test_steps is not None:
+        steps = _with_test(steps, test_steps, horizon)
     origins = _origins(steps, lookback, horizon, stride, sources)
     parts = None
     if borders is not None:
@@ -173,7 +179,7 @@ def load(
         groups=steps.stretches.series(origins) if id else None,
         times=origins,
         parts=parts,
-        test_rows=np.flatnonzero(tests) if len(sources) > 1 or parts is not None else None,
+        test_rows=np.flatnonzero(tests) if any(value is not None for value in keys.values()) else None,
         reach=horizon - 1,
         note="; ".join(filter(None, [_note(steps, origins), reason])),
         warnings=source.warnings,
@@ -226,6 +232,23 @@ def _origins(steps: Steps, lookback: int, horizon: int, stride: int, sources: Se
         if not (steps.later[origins] == number).any():
             raise DataError(f"no forecast of {horizon} steps lies in this file", str(source.file), hint)
     return origins
+
+
+def _with_test(steps: Steps, test_steps: int, horizon: int) -> Steps:
+    """Return the steps with the last ones of each series marked as those of a later file.
+
+    Raises:
+        DataError: they are fewer than the horizon.
+    """
+    if test_steps < horizon:
+        hint = f"Give at least as many as the horizon: dataset.test_steps={horizon}."
+        raise DataError(
+            f"a forecast of {horizon} steps does not fit into {test_steps}", "dataset.test_steps", hint
+        )
+    later = np.zeros(len(steps), dtype=bool)
+    for begin, end in steps.spans():
+        later[max(begin, end - test_steps) : end] = True
+    return replace(steps, later=later)
 
 
 def _note(steps: Steps, origins: np.ndarray) -> str:

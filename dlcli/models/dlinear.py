@@ -1,4 +1,4 @@
-"""Linear forecast of trend and remainder (Zeng et al., Are Transformers Effective for Time Series Forecasting?, 2023)."""
+"""Forecasts of trend and remainder (Zeng et al., Are Transformers Effective for Time Series Forecasting?, 2023)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dlcli.models.linear_forecast import LinearForecast
 class DLinear(nn.Module):
     """Splits each target's history into a moving average and the remainder, and forecasts each by weighted sums.
 
-    Other columns are ignored. The forecasts are those that `linear_forecast` can make as well; the weights are learned in
-    other variables, which acts as a preference for smooth ones.
+    Other columns are ignored. The forecasts are those that `linear_forecast` can make as well; the weights are learned
+    in other variables, which acts as a preference for smooth ones.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.

@@ -13,8 +13,8 @@ from dlcli.models.forecasting import Window
 class LinearForecast(nn.Module):
     """Forecasts each target's next steps as weighted sums of its own last steps; other columns are ignored.
 
-    With windows relative to their last values (`preprocessing.relative=last`, the default) it is the paper's NLinear, with
-    `none` its Linear.
+    With windows relative to their last values (`preprocessing.relative=last`, the default) it is the paper's NLinear,
+    with `none` its Linear.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.

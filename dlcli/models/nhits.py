@@ -19,9 +19,9 @@ Sizes = Annotated[Sequence[Size], MinLen(1)]
 class NHiTS(nn.Module):
     """Blocks that each explain a part of the window at a resolution of their own; their forecasts are added.
 
-    A block takes the maxima over `pool` steps of what earlier blocks left unexplained, and its layers return some points
-    of the history and of the forecast, between which it interpolates (sections 3.2 and 3.3). Columns that are not
-    forecast are inputs of every block.
+    A block takes the maxima over `pool` steps of what earlier blocks left unexplained, and its layers return some
+    points of the history and of the forecast, between which it interpolates (sections 3.2 and 3.3). Columns that are
+    not forecast are inputs of every block.
 
     Args:
         input_shape: steps and features of one row `(T, F)`, the targets first.
@@ -61,7 +61,17 @@ class NHiTS(nn.Module):
         apart = per_layer(spacing, len(pool), "spacing")
         others = input_shape[0] * (self.window.features - self.window.targets)
         self.blocks = nn.ModuleList(
-            _Block(self.window, others, size, steps, hidden, layers, activation, dropout, last=number == len(pool))
+            _Block(
+                self.window,
+                others,
+                size,
+                steps,
+                hidden,
+                layers,
+                activation,
+                dropout,
+                last=number == len(pool),
+            )
             for number, (size, steps) in enumerate(zip(pool, apart, strict=True), start=1)
         )
 

@@ -23,7 +23,7 @@ from dlcli.preprocessing.series import Series
 from dlcli.tasks.base import Task
 
 # Keys that assign rows to training and test. They are ignored, because all new rows are evaluated.
-_SPLITTING = ("test_path", "split", "borders", "group")
+_SPLITTING = ("test_path", "split", "borders", "test_steps", "group")
 
 
 def labelled_rows(dataset: Mapping[str, Any], file: Path, model: SavedModel) -> Data:

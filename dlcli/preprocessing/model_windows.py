@@ -11,16 +11,17 @@ from torch.nn import functional
 # What a window is relative to: nothing, its last values, or its mean and deviation.
 Relative = Literal["none", "last", "revin"]
 
-# Added to the variance of a window, as in the code of Kim et al.
-_EPSILON = 1e-5
+# Added to the variance of a window. Kim et al. add 1e-5, which would be more than the variance of small series among
+# large ones.
+_EPSILON = 1e-10
 
 
 class ModelWindows(nn.Module):
     """Converts windows `(N, T, F)` for the model, and the model's outputs back to forecasts of all targets.
 
     - `last` subtracts the last values of each window and adds them to its forecast (Zeng et al., 2023);
-    - `revin` subtracts the mean of each window's history and divides by its deviation, and reverts that on the forecast:
-      reversible instance normalization (Kim et al., 2022), without its learned affine map.
+    - `revin` subtracts the mean of each window's history and divides by its deviation, and reverts that on the
+      forecast: reversible instance normalization (Kim et al., 2022), without its learned affine map.
 
     With `independent`, each target becomes a row of its own, with the columns that are not forecast: `(N * K, T, 1 + F
     - K)`, so that the model has one set of weights for all targets (channel independence, Nie et al., 2023).

@@ -61,8 +61,8 @@ class Task(nn.Module, ABC):
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the metrics' inputs: predictions (probabilities, or values in the user's unit) and targets."""
 
-    def metric_kwargs(self, outputs: Tensor) -> dict[str, Tensor]:
-        """Return additional keyword arguments for the metrics whose `update` names them."""
+    def metric_kwargs(self, outputs: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Return additional keyword arguments, from outputs and targets, for the metrics whose `update` names them."""
         return {}
 
     @abstractmethod

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from dlcli.datasets.data import Data, take
-from dlcli.datasets.windows import History
+from dlcli.datasets.windows import History, Windows
 from dlcli.statistics.deviation import deviations
+
+# Smaller shares of a sum over all steps are rounding errors.
+_ROUNDING = 1e-13
 
 # Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
 _SHARES = np.linspace(0, 1, 41)
@@ -23,8 +26,9 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
       target, the number of rows without and with each label `(K, 2)`;
     - `targets`, `target_mean`, `target_std`: for regression, per column `(K,)`, in the user's own unit; the deviation
       of a constant column is 1; `target_quantiles` are the quantiles at 0, 0.025, ..., 1, `(K, 41)`;
-    - for a forecast also `horizon`, `season` and `naive_error`; all statistics are computed over the steps of the
-      series that the training rows cover, counting each step once.
+    - for a forecast also `horizon`, `season`, `naive_error`, `naive_quantiles` (of that error with its sign, `(K, 41)`)
+      and `several_series`; all statistics are computed over the steps of the series that the training rows cover,
+      counting each step once.
     """
     if data.target_kind == "forecast":
         history = take(data.x, train)
@@ -36,6 +40,8 @@ def target_facts(data: Data, train: np.ndarray) -> dict[str, Any]:
             "horizon": history.horizon,
             "season": history.season,
             "naive_error": naive_error(history).tolist(),
+            "naive_quantiles": naive_quantiles(history).tolist(),
+            "several_series": bool(history.stretches.names),
         }
     y = data.y[train]
     if data.target_kind == "regression":
@@ -71,10 +77,51 @@ def naive_error(history: History) -> np.ndarray:
 
     The mean is over the steps that the rows cover, of all series together; NaN if they cover no more than a season.
     """
+    changes = _seasonal_changes(history)
+    return np.abs(changes).mean(axis=0) if len(changes) else np.full(history.targets, np.nan)
+
+
+def naive_quantiles(history: History) -> np.ndarray:
+    """Return quantiles `(K, 41)` of the change from one season to the next over the steps that the rows cover.
+
+    They are at the levels 0, 0.025, ..., 1, and 0 if the rows cover no more than a season.
+    """
+    changes = _seasonal_changes(history)
+    if not len(changes):
+        return np.zeros((history.targets, len(_SHARES)))
+    return np.quantile(changes, _SHARES, axis=0).T
+
+
+def _seasonal_changes(history: History) -> np.ndarray:
+    """Return the differences `(M, K)` of covered steps from those of a season before, if those are covered as well."""
     covered, season = history.covered(), history.season
     stretch = history.stretches.of(np.arange(len(covered)))
     both = covered[season:] & covered[:-season] & (stretch[season:] == stretch[:-season])
     values = history.values[:, : history.targets]
-    if not both.any():
-        return np.full(history.targets, np.nan)
-    return np.abs(values[season:] - values[:-season])[both].mean(axis=0)
+    return (values[season:] - values[:-season])[both]
+
+
+def naive_error_before(y: Windows, season: int) -> np.ndarray:
+    """Return for each row the mean absolute seasonal-naive one-step error of its series before the forecast `(N, K)`.
+
+    It uses all steps before the row's first step to forecast, and none of the others; NaN without a season and a step.
+    """
+    changes = np.zeros(y.values.shape)
+    changes[season:] = np.abs(y.values[season:] - y.values[:-season])
+    return _mean_before(y, changes, skipped=season)
+
+
+def level_before(y: Windows) -> np.ndarray:
+    """Return for each row the mean absolute value of its series over all steps before the forecast `(N, K)`."""
+    return _mean_before(y, np.abs(y.values))
+
+
+def _mean_before(y: Windows, values: np.ndarray, skipped: int = 0) -> np.ndarray:
+    """Return the means of `values` `(T, K)` from the begin of each row's series, less skipped steps, to its origin."""
+    totals = np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(axis=0)])
+    first = np.minimum(y.stretches.begin(y.origins) + skipped, y.origins)
+    steps = (y.origins - first)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = (totals[y.origins] - totals[first]) / steps
+    # What is left of large sums by rounding is 0.
+    return np.where(means > _ROUNDING * totals[-1], means, np.where(steps > 0, 0.0, np.nan))

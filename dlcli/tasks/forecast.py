@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,18 +14,28 @@ from dlcli.datasets.windows import History, Windows
 from dlcli.preprocessing.windows import WindowField
 from dlcli.tasks import number_metrics as own
 from dlcli.tasks.base import Task
-from dlcli.tasks.facts import naive_forecast
+from dlcli.tasks.facts import level_before, naive_error_before, naive_forecast
 from dlcli.tasks.metric import AnyMetric
+from dlcli.tasks.quantiles import Coverage, IntervalWidth, Pinball, table_of_quantiles
+from dlcli.tasks.scaled_windows import ScaledWindows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+# Units of a row's series, in the order in which they follow its targets.
+_UNITS = ("naive", "level")
 
 
 class Forecast(Task):
     """Forecast with outputs `(N, horizon * K)`, step by step, and targets `(N, horizon, K)`.
 
     Targets are standardized for training with the same statistics as the input history. Metrics are the mean over
-    steps and targets, in the user's own unit.
+    steps and targets, in the user's own unit. A loss of Q quantiles has outputs `(N, horizon * K * Q)`; the median is
+    the prediction, and crossing quantiles are sorted.
+
+    If there are several series, `mase` is the mean over rows of errors in units of the seasonal-naive error of the
+    row's series, over all steps before the forecast.
 
     Args:
         targets: names of the target columns.
@@ -34,15 +44,21 @@ class Forecast(Task):
         horizon: number of steps to forecast.
         season: length of the seasonal period in steps.
         naive_error: mean absolute error of the seasonal-naive forecast of each column over the training part.
-        loss: takes outputs and targets, both `(N, horizon * K)`, returns the mean.
+        loss: takes outputs and targets `(N, horizon * K)`, returns the mean. A loss of quantiles has the attribute
+            `quantiles`, their levels.
+        naive_quantiles: quantiles of the error of the seasonal-naive forecast over the training part, at equally spaced
+            levels from 0 to 1, `(K, L)`, which the baseline of a loss of quantiles adds to that forecast.
+        several_series: whether there are several series.
         scaled_metrics: report errors in standard deviations of each target, as is common in the literature for several
             variables.
+        scale_loss: unit of each row's loss: `none`, one deviation of all series; `naive`, the seasonal-naive error of
+            the row's series, as in `mase`; `level`, the mean absolute value of its series, as in `smape`. Both are over
+            the steps before the forecast. None is `naive` if there are several series, else `none`.
     """
 
     kind: ClassVar = "regression"
     accepts: ClassVar = {"forecast"}
-    metric_names = ("mae", "rmse", "mse", "mase")
-    epoch_metrics = metric_names
+    learns_quantiles: ClassVar = True
     _unit: Tensor
 
     def __init__(
@@ -54,46 +70,101 @@ class Forecast(Task):
         season: int,
         naive_error: Sequence[float],
         loss: nn.Module,
+        naive_quantiles: Sequence[Sequence[float]] | None = None,
+        several_series: bool = False,
         scaled_metrics: bool = False,
+        scale_loss: Literal["none", "naive", "level"] | None = None,
     ) -> None:
         super().__init__()
         self.names = tuple(targets)
         self.horizon = horizon
         self.season = season
-        self.num_outputs = horizon * len(self.names)
         self.criterion = loss
+        levels = tuple(getattr(loss, "quantiles", ()))
+        # A single quantile is the prediction itself and gives no interval.
+        self.quantiles = levels if len(levels) > 1 else ()
+        self.num_outputs = horizon * len(self.names) * max(1, len(self.quantiles))
+        self.metric_names = ("mae", "rmse", "mse", "mase", "smape")
+        if self.quantiles:
+            self.metric_names += ("pinball", "coverage", "interval_width")
+        self.epoch_metrics = self.metric_names
+        self.several = several_series
+        self.scale_loss = scale_loss or ("naive" if several_series else "none")
         self._mean, self._std = np.array(target_mean), np.array(target_std)
         # The value of one standard deviation in metrics: 1, or the deviation in the user's unit.
         self._counts = np.ones_like(self._std) if scaled_metrics else self._std
         self._naive_error = np.array(naive_error) / self._std * self._counts
+        quantiles = np.zeros((len(self.names), 2)) if naive_quantiles is None else np.array(naive_quantiles)
+        self._spread = np.stack([np.interp(levels, np.linspace(0, 1, len(one)), one) for one in quantiles])
         self.register_buffer("_unit", torch.tensor(self._counts, dtype=torch.float32), persistent=False)
 
-    def encode(self, y: Windows) -> WindowField:
-        """Return the scaled targets `(N, horizon, K)` as windows of a series that is scaled once."""
+    def encode(self, y: Windows) -> WindowField | ScaledWindows:
+        """Return the scaled targets `(N, horizon, K)` as windows of a series that is scaled once.
+
+        With several series, or a scaled loss, each row is followed by the naive error and the level of its series.
+        """
         first = int(y.origins.min()) if len(y) else 0
         last = int(y.origins.max()) + y.horizon if len(y) else 0
         scaled = ((y.values[first:last] - self._mean) / self._std).astype(np.float32)
-        return WindowField.of(scaled, y.origins - first, y.horizon)
+        windows = WindowField.of(scaled, y.origins - first, y.horizon)
+        if not self._has_units:
+            return windows
+        units = np.stack([naive_error_before(y, self.season), level_before(y)], axis=1) / self._std
+        return ScaledWindows(windows, torch.from_numpy(units.astype(np.float32)))
+
+    @property
+    def _has_units(self) -> bool:
+        return self.several or self.scale_loss != "none"
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of the scaled targets."""
-        return self.criterion(outputs.reshape(len(y), -1), y.reshape(len(y), -1))
+        steps = y[:, : self.horizon]
+        outputs = outputs.reshape(*steps.shape, -1)
+        if self.scale_loss != "none":
+            position = self.horizon + _UNITS.index(self.scale_loss)
+            unit = y[:, position : position + 1]
+            # A series without a naive error, such as a constant one, counts in standard deviations of all.
+            unit = torch.where(unit > 0, unit, 1.0)
+            steps, outputs = steps / unit, outputs / unit.unsqueeze(-1)
+        return self.criterion(outputs.flatten(1), steps.flatten(1))
 
     def metric_inputs(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and targets of all steps `(N * horizon, K)`.
 
         The mean is left subtracted: adding it would cost precision.
         """
-        return tuple(values.reshape(-1, len(self.names)) * self._unit for values in (outputs, y))  # type: ignore[return-value]
+        steps = y[:, : self.horizon].reshape(-1, len(self.names))
+        return self._sorted(outputs)[..., self._point] * self._unit, steps * self._unit
+
+    def metric_kwargs(self, outputs: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Return the units of the rows' series `(N * horizon, K)`, and all quantiles `(N * horizon, K, Q)`."""
+        found = {}
+        if self._has_units:
+            units = (
+                y[:, self.horizon : self.horizon + 1]
+                .expand(-1, self.horizon, -1)
+                .reshape(-1, len(self.names))
+            )
+            found["naive_error"] = units * self._unit
+        if self.quantiles:
+            found["quantiles"] = self._sorted(outputs) * self._unit.unsqueeze(-1)
+        return found
 
     def metrics(self) -> dict[str, AnyMetric]:
         """Return errors in the user's unit or in deviations; `mase` is relative to the seasonal-naive forecast."""
-        return {
+        offset = torch.tensor(self._mean / self._std * self._counts)
+        naive = torch.tensor(self._naive_error, dtype=torch.float32)
+        found: dict[str, AnyMetric] = {
             "mae": own.AbsoluteError(),
             "rmse": own.SquaredError(len(self.names), root=True),
             "mse": own.SquaredError(len(self.names)),
-            "mase": own.MASE(torch.tensor(self._naive_error, dtype=torch.float32)),
+            "mase": own.MASEBySeries() if self.several else own.MASE(naive),
+            "smape": own.SMAPE(offset),
+            "pinball": Pinball(self.quantiles),
+            "coverage": Coverage(),
+            "interval_width": IntervalWidth(),
         }
+        return {name: found[name] for name in self.metric_names}
 
     def baseline(self) -> tuple[Task, Tensor]:
         """Return the mean of the training part."""
@@ -113,14 +184,28 @@ class Forecast(Task):
         return {"": "the last value"}
 
     def _outputs(self, values: np.ndarray) -> Tensor:
-        scaled = (values - self._mean) / self._std
+        """Return the outputs of a point forecast `(N, horizon, K)` in the user's unit.
+
+        Quantiles are those of the change from one season to the next, which widen with the root of the number of
+        seasons ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.5).
+        """
+        values = values[..., None]
+        if self.quantiles:
+            seasons = np.sqrt(np.arange(self.horizon) // self.season + 1)
+            values = values + seasons[:, None, None] * self._spread
+        scaled = (values - self._mean[:, None]) / self._std[:, None]
         return torch.from_numpy(scaled.astype(np.float32)).reshape(len(values), -1)
 
     def predictions(self, outputs: Tensor) -> pd.DataFrame:
-        """Return the columns `step` (1 is the first) and `prediction(TARGET)`, one line per row and step."""
+        """Return the columns `step` (1 is the first) and `prediction(TARGET)`, one line per row and step.
+
+        With several quantiles, columns such as `q0.1` or `q0.1(TARGET)` follow.
+        """
         values = self._values(outputs)
         steps = {"step": np.tile(np.arange(1, self.horizon + 1), len(values))}
-        return pd.DataFrame(steps).join(self._table("prediction", values))
+        tables = [self._table("prediction", values[..., self._point])]
+        tables += [self._table(f"q{level:g}", values[..., i]) for i, level in enumerate(self.quantiles)]
+        return pd.concat([pd.DataFrame(steps), *tables], axis=1)
 
     def targets(self, y: Windows) -> pd.DataFrame:
         """Return `series` (if there are several), `time` and `target(TARGET)`, one line per row and step."""
@@ -131,23 +216,36 @@ class Forecast(Task):
     def describe(self) -> str:
         """Return such as `forecast of OT, 96 steps, loss MSE, baseline: the values of 24 steps ago`."""
         names = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} targets"
-        baseline = self.baseline_descriptions()[""]
-        return f"forecast of {names}, {self.horizon} steps, loss {type(self.criterion).__name__}, baseline: {baseline}"
+        quantiles = f" of {', '.join(f'{level:g}' for level in self.quantiles)}" if self.quantiles else ""
+        units = {
+            "none": "",
+            "naive": " in units of each series' naive error",
+            "level": " in shares of each series' level",
+        }
+        loss = f"{type(self.criterion).__name__}{quantiles}{units[self.scale_loss]}"
+        return f"forecast of {names}, {self.horizon} steps, loss {loss}, baseline: {self.baseline_descriptions()['']}"
 
     def breakdown(self, outputs: Tensor, y: Windows) -> pd.DataFrame:
-        """Return the errors of each step of each target."""
-        error = (self._values(outputs) - y.numpy()) / self._std * self._counts
-        mae = np.abs(error).mean(axis=0)
+        """Return the errors of each step of each target, and the metrics of its quantiles."""
+        values, steps = self._values(outputs), y.numpy()
+        error = (values[..., self._point] - steps) / self._std * self._counts
+        naive = self._naive_error
+        if self.several:
+            naive = (naive_error_before(y, self.season) / self._std * self._counts)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
-            mase = np.where(self._naive_error > 0, mae / self._naive_error, np.nan)
+            scaled = np.where(naive > 0, np.abs(error) / naive, np.nan)
+        rows = np.isfinite(scaled).sum(axis=0)
+        mase = np.where(rows, np.nansum(scaled, axis=0) / np.maximum(rows, 1), np.nan)
+        quantiles = table_of_quantiles(values, steps, self.quantiles) if self.quantiles else {}
         return pd.DataFrame(
             {
                 "target": np.tile(self.names, self.horizon),
                 "step": np.repeat(np.arange(1, self.horizon + 1), len(self.names)),
                 "rows": len(y),
-                "mae": mae.reshape(-1),
+                "mae": np.abs(error).mean(axis=0).reshape(-1),
                 "rmse": np.sqrt((error**2).mean(axis=0)).reshape(-1),
                 "mase": mase.reshape(-1),
+                **{name: column.reshape(-1) for name, column in quantiles.items()},
             }
         )
 
@@ -155,15 +253,29 @@ class Forecast(Task):
         """Yield forecasts next to the actual values, and the error per forecast step."""
         from dlcli.reports import forecast_plots  # a prediction needs no matplotlib
 
-        predicted = self._values(outputs)
-        yield "forecast", forecast_plots.forecasts(y, predicted, self.names)
+        values = self._values(outputs)
+        predicted = values[..., self._point]
+        bands = (values, self.quantiles) if self.quantiles else None
+        yield "forecast", forecast_plots.forecasts(y, predicted, self.names, bands)
         error = np.abs(predicted - y.numpy()).mean(axis=0) / self._std
         yield "error_by_step", forecast_plots.error_by_step(error, self.names)
 
+    @property
+    def _point(self) -> int:
+        """Position of the prediction among the outputs of a step: the median."""
+        return self.quantiles.index(0.5) if self.quantiles else 0
+
+    def _sorted(self, outputs: Tensor) -> Tensor:
+        """Return the outputs as `(N * horizon, K, Q)`, increasing in Q."""
+        found = outputs.reshape(-1, len(self.names), max(1, len(self.quantiles)))
+        return found.sort(dim=-1).values if self.quantiles else found
+
     def _values(self, outputs: Tensor) -> np.ndarray:
-        """Return the outputs in the user's unit, `(N, horizon, K)`."""
-        scaled = outputs.double().cpu().numpy().reshape(len(outputs), self.horizon, len(self.names))
-        return scaled * self._std + self._mean
+        """Return the outputs in the user's unit, `(N, horizon, K, Q)`."""
+        scaled = self._sorted(outputs.double()).cpu().numpy()
+        return (scaled * self._std[:, None] + self._mean[:, None]).reshape(
+            len(outputs), self.horizon, len(self.names), -1
+        )
 
     def _table(self, what: str, values: np.ndarray) -> pd.DataFrame:
         names = [what] if len(self.names) == 1 else [f"{what}({name})" for name in self.names]

@@ -116,6 +116,46 @@ class MAPE(MeanMetric):
         self.add((predicted - y).abs() / size)
 
 
+class SMAPE(MeanMetric):
+    """Symmetric mean absolute percentage error, `200 |y - f| / (|y| + |f|)`, from 0 to 200 (Makridakis and Hibon, The
+    M3-Competition, 2000).
+
+    Args:
+        offset: value `(K,)` that was subtracted from predictions and targets.
+    """
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 200.0
+    offset: Tensor
+
+    def __init__(self, offset: Tensor) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def update(self, predicted: Tensor, y: Tensor) -> None:
+        """Add a batch of rows `(N, K)`."""
+        size = (y.double() + self.offset).abs() + (predicted.double() + self.offset).abs()
+        error = (predicted - y).abs()
+        self.add(torch.where(size > 0, 200 * error / size, 0.0))
+
+
+class MASEBySeries(MeanMetric):
+    """Mean absolute scaled error of many series: the mean over rows, each in units of the naive error of its own past.
+
+    This is the error of the competitions of series (Hyndman and Koehler, 2006). Rows whose naive error is 0 or
+    undefined are left out.
+    """
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+
+    def update(self, predicted: Tensor, y: Tensor, naive_error: Tensor) -> None:  # type: ignore[override]
+        """Add a batch of rows `(N, K)`; `naive_error` is that of each row, `(N, K)`."""
+        defined = naive_error > 0
+        self.add((predicted - y).abs()[defined] / naive_error[defined])
+
+
 class MASE(Metric):
     """Mean absolute scaled error (Hyndman and Koehler, 2006); 1 equals the naive forecast on the training part.
 

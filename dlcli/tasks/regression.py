@@ -87,7 +87,7 @@ class Regression(Task):
         """Return predictions and targets in the user's unit, minus the center: adding it would cost precision."""
         return self._sorted(outputs)[..., self._point] * self._unit, y * self._unit
 
-    def metric_kwargs(self, outputs: Tensor) -> dict[str, Tensor]:
+    def metric_kwargs(self, outputs: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return all quantiles `(N, K, Q)` in the user's unit, minus the center."""
         return {"quantiles": self._sorted(outputs) * self._unit.unsqueeze(-1)} if self.quantiles else {}
 

@@ -107,7 +107,7 @@ class Scores:
         # Evaluated on the task's device, and summed in double precision where that exists.
         device = counting_device(outputs.device)
         inputs = [values.to(device) for values in self._task.metric_inputs(outputs, y)]
-        named = {name: values.to(device) for name, values in self._task.metric_kwargs(outputs).items()}
+        named = {name: values.to(device) for name, values in self._task.metric_kwargs(outputs, y).items()}
         if device != self._device:
             for metric in self._metrics.values():
                 metric.to(device)

@@ -21,7 +21,9 @@ from dlcli.datasets.lookback import choose_lookback
         (5, 7, [6], 1),
     ],
 )
-def test_it_is_whole_seasons_of_some_horizons(horizon: int, season: int, lengths: list[int], steps: int) -> None:
+def test_it_is_whole_seasons_of_some_horizons(
+    horizon: int, season: int, lengths: list[int], steps: int
+) -> None:
     found = choose_lookback(horizon, season, np.array(lengths))
     assert found.steps == steps
     assert found.reason.startswith(f"lookback {steps}")

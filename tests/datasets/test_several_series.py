@@ -199,3 +199,16 @@ def test_a_split_by_series_needs_no_gap(tmp_path: Path) -> None:
     data = load(tmp_path, table())
     oslo = data.groups == "Oslo"
     check_overlap(data, [Split(np.flatnonzero(oslo), np.arange(0), np.flatnonzero(~oslo))])
+
+
+def test_the_last_steps_of_each_series_may_be_the_test(tmp_path: Path) -> None:
+    data = load(tmp_path, table(), test_steps=4)
+    (split,) = Holdout().splits(data)
+    check_overlap(data, [split])
+    for shop, (_, length) in SHOPS.items():
+        assert days(data, shop, data.test_rows) == set(range(length - 4, length))
+        assert max(days(data, shop, np.setdiff1d(np.arange(len(data)), data.test_rows))) == length - 5
+    with pytest.raises(DataError, match=r"dataset.test_steps: a forecast of 3 steps does not fit into 2"):
+        load(tmp_path, table(), test_steps=2)
+    with pytest.raises(DataError, match="the test is defined twice"):
+        load(tmp_path, table(), test_steps=4, borders=[10, 20])

@@ -41,9 +41,9 @@ def made(name: str, rows: str = "one") -> tuple[nn.Module, torch.Tensor]:
     targets, quantiles, others, ahead = ROWS[rows]
     torch.manual_seed(0)
     shape = (LOOKBACK + HORIZON * ahead, targets + others)
-    return model(
-        shape, HORIZON * targets * quantiles, LOOKBACK, HORIZON, targets, **arguments
-    ), torch.randn(6, *shape)
+    return model(shape, HORIZON * targets * quantiles, LOOKBACK, HORIZON, targets, **arguments), torch.randn(
+        6, *shape
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -170,7 +170,9 @@ def test_normalized_windows_have_no_unit() -> None:
     assert torch.allclose(seen[:, :, 0].std(dim=1, correction=0), torch.ones(8), atol=1e-3)
     assert torch.allclose(on_device(3 * x + 7), seen, atol=1e-3)
     outputs = torch.randn(8, HORIZON)
-    assert torch.allclose(on_device.restore(outputs, 3 * x + 7), 3 * on_device.restore(outputs, x) + 7, atol=1e-3)
+    assert torch.allclose(
+        on_device.restore(outputs, 3 * x + 7), 3 * on_device.restore(outputs, x) + 7, atol=1e-3
+    )
 
 
 def test_settings_of_earlier_versions_are_read() -> None:

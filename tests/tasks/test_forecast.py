@@ -8,10 +8,16 @@ import pytest
 import torch
 
 from dlcli.datasets.data import Data
-from dlcli.datasets.windows import History, Windows
-from dlcli.tasks.facts import naive_error, naive_forecast, target_facts
+from dlcli.datasets.windows import History, Stretches, Windows
+from dlcli.tasks.facts import (
+    level_before,
+    naive_error,
+    naive_error_before,
+    naive_forecast,
+    target_facts,
+)
 from dlcli.tasks.forecast import Forecast
-from dlcli.tasks.losses import MSE
+from dlcli.tasks.losses import MAE, MSE, Quantile
 from dlcli.training.scores import Scores
 
 STEPS, LOOKBACK, HORIZON, SEASON = 80, 10, 5, 4
@@ -130,3 +136,108 @@ def test_pictures_are_drawn(times: np.ndarray) -> None:
     assert list(pictures) == ["forecast", "error_by_step"]
     truth, forecast = pictures["forecast"].axes[0].get_lines()[-2:]
     assert len(truth.get_xdata()) == len(forecast.get_xdata()) == HORIZON + 1
+
+
+def many_series() -> Data:
+    """Return windows of a short, a long and a constant series of very different size."""
+    rng = np.random.default_rng(1)
+    parts = [10 + rng.normal(size=20), 1e6 + 1e5 * rng.normal(size=30), np.full(18, 5.0)]
+    begins = np.array([0, 20, 50])
+    stretches = Stretches(begins, ("a", "b", "c"), "id")
+    values = np.concatenate(parts)[:, None]
+    origins = np.concatenate([np.arange(b + 6, b + len(p) - 2) for b, p in zip(begins, parts, strict=True)])
+    return Data(
+        "many",
+        "sequence",
+        History(values, origins, 3, ("v",), 6, targets=1, season=SEASON, stretches=stretches),
+        Windows(values, origins, 3, np.arange(68), stretches=stretches),
+        targets=("v",),
+        times=origins,
+        reach=2,
+    )
+
+
+def test_each_series_has_its_own_naive_error_before_the_forecast() -> None:
+    data = many_series()
+    found = naive_error_before(data.y, SEASON)
+    for row, origin in enumerate(data.y.origins):
+        own = data.y.values[data.y.stretches.begin(np.array([origin]))[0] : origin, 0]
+        assert found[row, 0] == pytest.approx(np.abs(own[SEASON:] - own[:-SEASON]).mean(), rel=1e-6)
+        assert level_before(data.y)[row, 0] == pytest.approx(np.abs(own).mean())
+    later = data.y.values.copy()
+    later[int(data.y.origins[3]) : 20] = 99  # what is forecast
+    changed = Windows(later, data.y.origins, 3, data.y.times, stretches=data.y.stretches)
+    assert (naive_error_before(changed, SEASON)[:4] == found[:4]).all()
+    assert np.isnan(naive_error_before(data.y, 50)).all()
+
+
+def test_errors_of_the_competitions() -> None:
+    data = many_series()
+    task = Forecast(**target_facts(data, np.arange(len(data))), loss=MAE())
+    assert task.scale_loss == "naive"
+    outputs = torch.randn(len(data), 3, generator=torch.Generator().manual_seed(0)) / 10
+    found = scores(task, outputs, data.y)
+    mean, std = data.x.scale()
+    predicted, y = outputs.double().numpy()[..., None] * std + mean, data.y.numpy()
+    assert found["smape"] == pytest.approx(
+        (200 * np.abs(predicted - y) / (np.abs(predicted) + np.abs(y))).mean()
+    )
+    naive = naive_error_before(data.y, SEASON)[:, None]
+    errors = (np.abs(predicted - y) / np.where(naive > 0, naive, np.nan))[naive[:, 0, 0] > 0]
+    assert found["mase"] == pytest.approx(errors.mean(), rel=1e-4)
+    steps = task.breakdown(outputs, data.y)
+    assert steps.mase.to_numpy() == pytest.approx(errors.mean(axis=0)[:, 0], rel=1e-4)
+    constant = np.abs(predicted - y)[naive[:, 0, 0] == 0] / std
+    assert found["loss"] == pytest.approx(np.concatenate([errors, constant]).mean(), rel=1e-4)
+
+
+def test_the_loss_may_be_in_shares_of_the_level() -> None:
+    data = many_series()
+    task = Forecast(**target_facts(data, np.arange(len(data))), loss=MAE(), scale_loss="level")
+    outputs = torch.zeros(len(data), 3)
+    error = np.abs(data.x.scale()[0] - data.y.numpy()) / level_before(data.y)[:, None]
+    assert scores(task, outputs, data.y)["loss"] == pytest.approx(error.mean(), rel=1e-5)
+    assert task.describe().endswith(
+        "loss MAE in shares of each series' level, baseline: the values of 4 steps ago"
+    )
+
+
+def test_quantiles_of_each_step() -> None:
+    data = a_series()
+    levels = (0.1, 0.5, 0.9)
+    task = Forecast(**target_facts(data, np.arange(40)), loss=Quantile(levels))
+    assert task.num_outputs == HORIZON * 2 * 3
+    y, outputs = data.y[40:60], torch.randn(20, HORIZON * 2 * 3, generator=torch.Generator().manual_seed(0))
+    table, found = task.predictions(outputs), scores(task, outputs, y)
+    mean, std = data.x[:40].scale()
+    values = (
+        np.sort(outputs.double().numpy().reshape(20, HORIZON, 2, 3), axis=-1) * std[:, None] + mean[:, None]
+    )
+    for name, index in {"q0.1": 0, "prediction": 1, "q0.5": 1, "q0.9": 2}.items():
+        assert np.allclose(table[f"{name}(b)"], values[:, :, 1, index].reshape(-1))
+    actual = y.numpy()[..., None]
+    error = actual - values
+    assert found["pinball"] == pytest.approx(
+        np.maximum(np.array(levels) * error, (np.array(levels) - 1) * error).mean(), rel=1e-5
+    )
+    covered = (values[..., 0] <= y.numpy()) & (y.numpy() <= values[..., 2])
+    assert found["coverage"] == pytest.approx(covered.mean())
+    steps = task.breakdown(outputs, y)
+    assert steps.coverage.to_numpy() == pytest.approx(covered.mean(axis=0).reshape(-1))
+    unsorted = outputs.reshape(20, HORIZON * 2, 3)
+    expected = Quantile(levels)(unsorted.flatten(1), task.encode(y)[:].flatten(1))
+    assert found["loss"] == pytest.approx(float(expected), rel=1e-5)
+    (bands,) = {len(ax.collections) for ax in dict(task.pictures(outputs, y))["forecast"].axes}
+    assert bands == 1
+
+
+def test_the_naive_forecast_has_quantiles() -> None:
+    data = a_series()
+    task = Forecast(**target_facts(data, np.arange(40)), loss=Quantile((0.1, 0.5, 0.9)))
+    judge, outputs = task.baselines(data.x[40:60])[""]
+    table = judge.predictions(outputs)
+    assert 0.6 < scores(judge, outputs, data.y[40:60])["coverage"] <= 1
+    widths = (table["q0.9(a)"] - table["q0.1(a)"]).to_numpy()[:HORIZON]
+    assert widths == pytest.approx(
+        widths[0] * np.sqrt([1, 1, 1, 1, 2])
+    )  # the fifth step is in the second season

@@ -221,7 +221,7 @@ def test_all_tensors_of_a_step_move_to_the_device(name: str, loss: dict[str, Any
     outputs = torch.zeros(ROWS, made.num_outputs, device="meta", requires_grad=True)
     y = torch.from_numpy(made.encode(data(name).y)).to("meta")
     made.loss(outputs, y).backward()
-    inputs, kwargs = made.metric_inputs(outputs.detach(), y), made.metric_kwargs(outputs.detach())
+    inputs, kwargs = made.metric_inputs(outputs.detach(), y), made.metric_kwargs(outputs.detach(), y)
     for metric in made.metrics().values():
         metric.to("meta").update(*inputs, **keywords(metric, kwargs))
     assert not made.state_dict(), "checkpoints hold the network's state, not the task's facts"
