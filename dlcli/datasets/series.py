@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from annotated_types import Ge
 
+from dlcli.config.pasted import pasted
 from dlcli.datasets.borders import parts_by_borders
 from dlcli.datasets.data import Data
 from dlcli.datasets.evaluation_only import evaluation_columns
@@ -241,7 +242,7 @@ def _with_test(steps: Steps, test_steps: int, horizon: int) -> Steps:
         DataError: they are fewer than the horizon.
     """
     if test_steps < horizon:
-        hint = f"Give at least as many as the horizon: dataset.test_steps={horizon}."
+        hint = f"Give at least as many as the horizon: {pasted('dataset.test_steps', horizon)}."
         raise DataError(
             f"a forecast of {horizon} steps does not fit into {test_steps}", "dataset.test_steps", hint
         )
