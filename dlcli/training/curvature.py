@@ -20,6 +20,9 @@ from dlcli.distributed.collectives import summed
 # The largest number of inputs whose products are computed: N * inputs**2 steps, as a few evaluations of the loss.
 _INPUTS = 1024
 
+# Rows of a piece per input; more of them would hardly change the mean products.
+_ROWS_PER_INPUT = 20
+
 # Bounds of `c`: losses without second derivatives have the first; saturated outputs have less than the second.
 _USUAL, _LEAST = 0.1, 0.001
 
@@ -110,6 +113,8 @@ def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | No
             columns = [_columns(layer, seen[layer]) for layer in layers if layer in seen]
             if len(columns) < len(layers) or any(one.ndim != 2 for one in columns):
                 return None
+            every = max(1, len(columns[0]) // (_ROWS_PER_INPUT * (inputs + len(biases))))
+            columns = [one[::every] for one in columns]
             x = torch.cat([*columns, columns[0].new_ones(len(columns[0]), len(biases))], dim=1)
             products = products.to(x.device) + (x.T @ x).double()
             rows += len(x)

@@ -31,6 +31,9 @@ _HELD_NUMBERS = 1 << 27
 # What to do about a loss that is not finite.
 SOLVER_ADVICE = "Scale very large inputs, or train by steps: optimizer=adam callbacks=default."
 
+# The first penalty is about this number divided by the number of rows.
+_PENALTY_OF_A_ROW = 1000
+
 # Iterations before the change of the loss says that a solution is found.
 _FIRST_ITERATIONS = 5
 
@@ -47,11 +50,13 @@ class PenaltyPath(Optimizer):
 
     Args:
         params: the parameters, in one group.
-        first: the penalty of the first step.
+        first: the penalty of the first step; None is the power of ten next to 1000 / rows, and at most 1: for many rows
+            stronger penalties only make the fit worse.
         factor: from each penalty to the next one.
         last: the last penalty, with which training ends.
         max_iter: iterations per step.
-        tolerance: a step ends when an iteration lowers the loss with its penalty by no larger share of it.
+        tolerance: a step ends when two iterations in a row each lower the loss with its penalty by no larger share of
+            it. If the curvature of the rows is unknown, steps are shorter and it is a tenth.
         history_size: number of past gradients that approximate the curvature.
         lr: length of the first trial step of a line search, which does not change the solution.
     """
@@ -64,11 +69,11 @@ class PenaltyPath(Optimizer):
     def __init__(
         self,
         params: Any,
-        first: Annotated[float, Gt(0)] = 1.0,
+        first: Annotated[float, Gt(0)] | None = None,
         factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
         last: Annotated[float, Ge(0)] = 1e-6,
         max_iter: Annotated[int, Ge(1)] = 1000,
-        tolerance: Annotated[float, Gt(0)] = 3e-5,
+        tolerance: Annotated[float, Gt(0)] = 1.5e-4,
         history_size: Annotated[int, Ge(1)] = 10,
         lr: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
@@ -76,12 +81,18 @@ class PenaltyPath(Optimizer):
         state = {
             "lr": lr, "max_iter": max_iter, "history_size": history_size,
             "first": first, "factor": factor, "last": last, "tolerance": tolerance,
-            "steps": 0, "penalty": first, "objective": 1.0, "iterations": 0,
+            "steps": 0, "penalty": math.inf, "objective": 1.0, "iterations": 0,
         }  # fmt: skip
         super().__init__(params, state)
         # Of the rows, which the caller sets; and the mean second derivative of a row's loss by an output.
         self.curvature: Curvature | None = None
         self.second_derivative = 1.0
+
+    def start(self, rows: int) -> None:
+        """Set the first penalty for that many rows, unless it was given."""
+        (group,) = self.param_groups
+        if group["first"] is None:
+            group["first"] = min(1.0, 10.0 ** round(math.log10(_PENALTY_OF_A_ROW / rows)))
 
     @property
     def is_done(self) -> bool:
@@ -96,6 +107,7 @@ class PenaltyPath(Optimizer):
     @torch.enable_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
         """Solve for the next penalty. `closure` sets the gradients of the loss and returns it."""
+        self.start(_PENALTY_OF_A_ROW)
         (group,) = self.param_groups
         penalty = max(group["first"] * group["factor"] ** group["steps"], group["last"])
         weights = [parameter for parameter in group["params"] if parameter.ndim > 1]
@@ -105,7 +117,13 @@ class PenaltyPath(Optimizer):
             within = {id(parameter) for parameter in change.parameters}
             variables = [changed, *(one for one in variables if id(one) not in within)]
 
+        latest: tuple[list[Tensor], Tensor] | None = None
+
         def penalized() -> Tensor:
+            nonlocal latest
+            # The solver asks again for the point at which it ended; its loss and gradients are still there.
+            if latest is not None and all(map(torch.equal, latest[0], variables)):
+                return latest[1]
             if change is not None:
                 with torch.no_grad():
                     change.apply(changed)
@@ -117,33 +135,46 @@ class PenaltyPath(Optimizer):
                     loss = loss + penalty / 2 * weight.square().sum()
                 if change is not None:
                     changed.grad = change.gradient()
+            latest = [variable.detach().clone() for variable in variables], loss
             return loss
 
+        most, first, share = group["max_iter"], 1.0, group["tolerance"] / 10
+        if change is not None:
+            share = group["tolerance"]
+            # The solver divides its first step by this sum, for variables whose curvature is unknown.
+            penalized()
+            first = max(1.0, sum(float(one.grad.abs().sum()) for one in variables if one.grad is not None))
         # Of its own for each penalty: the curvature of another one would mislead the first iterations.
-        most = group["max_iter"]
         solver = LBFGS(
             variables,
-            lr=group["lr"],
-            max_iter=most,
+            lr=group["lr"] * first,
+            max_iter=1,
             max_eval=2 * most,
             tolerance_grad=1e-7,
-            tolerance_change=group["tolerance"] * group["objective"],
+            tolerance_change=share * group["objective"],
             history_size=group["history_size"],
             line_search_fn="strong_wolfe",
         )
         iterations = 0
         while iterations < most:
-            solver.param_groups[0]["max_iter"] = most - iterations
             solver.step(penalized)
             before, iterations = iterations, solver.state[variables[0]]["n_iter"]
+            asked, loss = solver.param_groups[0]["tolerance_change"], float(penalized())
+            # The loss may have fallen to a fraction of the last solution's, of which the tolerance is a share.
+            exact = asked <= 2 * share * abs(loss)
+            solver.param_groups[0] |= {
+                "lr": group["lr"], "max_iter": most - iterations, "tolerance_change": share * abs(loss),
+            }  # fmt: skip
             # The first iterations know no curvature and may be short, so that several have to agree.
-            if iterations == before or (iterations == before + 1 and iterations >= _FIRST_ITERATIONS):
+            if iterations == before or (
+                exact and iterations == before + 1 and iterations >= _FIRST_ITERATIONS
+            ):
                 break
-        loss = penalized()
+        solution = penalized()
         group |= {
-            "steps": group["steps"] + 1, "penalty": penalty, "objective": float(loss), "iterations": iterations,
+            "steps": group["steps"] + 1, "penalty": penalty, "objective": float(solution), "iterations": iterations,
         }  # fmt: skip
-        return loss
+        return solution
 
 
 def solve_pieces(
@@ -179,6 +210,7 @@ def solve_pieces(
         solving: Any = getattr(network.model, "for_solving", None)
         pieces = solving(pieces) if solving is not None else pieces
     if isinstance(optimizer, PenaltyPath):
+        optimizer.start(rows)
         with torch.no_grad(), torch.autocast(first["y"].device.type, enabled=False):
             _measure(optimizer, pieces, network, task, held)
     latest: list[tuple[Tensor, Tensor, Tensor]] = []

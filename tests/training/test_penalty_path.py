@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -23,6 +23,7 @@ from dlcli.models.linear import Linear
 from dlcli.preprocessing.ragged import Ragged
 from dlcli.training.network import Network
 from dlcli.training.penalty_path import PenaltyPath, rows_of_a_piece, solve_pieces
+from dlcli.training.rise_stopping import RiseStopping
 
 WORDS = ["dataset=iris", "model=linear", "trainer.accelerator=cpu"]
 
@@ -49,12 +50,16 @@ def solved(model: torch.nn.Module, loss: Any, steps: int, **settings: float) -> 
     return optimizer
 
 
-@pytest.mark.parametrize("steps", [1, 3, 5])
-def test_logistic_regression_equals_that_of_scikit_learn_with_the_same_penalty(steps: int) -> None:
-    x, y = load_iris(return_X_y=True)
+@pytest.mark.parametrize("load", [load_iris, load_wine])
+@pytest.mark.parametrize("steps", [1, 3, 5, 7])
+def test_logistic_regression_equals_that_of_scikit_learn_with_the_same_penalty(steps: int, load: Any) -> None:
+    x, y = load(return_X_y=True)
     inputs, codes = scaled(x), torch.from_numpy(y)
-    model = Linear((4,), 3)
-    path = solved(model, lambda: functional.cross_entropy(model(inputs), codes), steps)
+    model = Linear(x.shape[1:], 3)
+    path, batch = PenaltyPath(list(model.parameters())), {"x": inputs, "y": codes}
+    for _ in range(steps):
+        task: Any = SimpleNamespace(loss=functional.cross_entropy)
+        solve_pieces(path, [batch], Network(model), task, torch.Tensor.backward, len(y))
     penalty = path.facts["penalty"]
     assert penalty == pytest.approx(0.1 ** (steps - 1))
     reference = LogisticRegression(C=1 / (len(y) * penalty), max_iter=5000, tol=1e-8).fit(inputs.numpy(), y)
@@ -103,6 +108,36 @@ def test_the_penalties_end_at_the_last_one() -> None:
     assert not PenaltyPath(list(model.parameters())).is_done
 
 
+@pytest.mark.parametrize(("rows", "first"), [(20, 1.0), (3000, 1.0), (4000, 0.1), (51_000, 0.01)])
+def test_many_rows_start_with_a_weaker_penalty(rows: int, first: float) -> None:
+    path = PenaltyPath(list(Linear((2,), 1).parameters()))
+    path.start(rows)
+    assert path.param_groups[0]["first"] == pytest.approx(first)
+    given = PenaltyPath(list(Linear((2,), 1).parameters()), first=3.0)
+    given.start(rows)
+    assert given.param_groups[0]["first"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "epochs"),
+    [
+        ("min", [0.5, 0.40, 0.43, 0.3], 3),  # a clear step back
+        ("min", [0.5, 0.40, 0.41, 0.3], 4),  # a small one
+        ("min", [0.5, 0.40, 0.41, 0.41, 0.3], 4),  # two in a row
+        ("max", [0.5, 0.60, 0.55, 0.7], 3),
+        ("max", [0.0, 0.60, 0.59, 0.7], 4),
+    ],
+)
+def test_a_clear_step_back_ends_the_path(mode: Any, values: list[float], epochs: int) -> None:
+    stopping = RiseStopping("val/loss", mode)
+    seen = 0
+    for value in values:
+        seen += 1
+        if stopping._evaluate_stopping_criteria(torch.tensor(value))[0]:
+            break
+    assert seen == epochs
+
+
 def test_rows_are_divided_into_pieces_that_fit_into_memory() -> None:
     assert rows_of_a_piece({"x": torch.empty(50, 4), "y": torch.empty(50)}) == 50
     assert rows_of_a_piece({"x": torch.empty(1, 1).expand(1 << 16, 1 << 12)}) == 1 << 14
@@ -111,7 +146,7 @@ def test_rows_are_divided_into_pieces_that_fit_into_memory() -> None:
 
 
 def test_pieces_give_the_solution_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [*WORDS, f"runs_dir='{tmp_path}'", "trainer.max_epochs=3"]
+    words = [*WORDS, f"runs_dir='{tmp_path}'", "trainer.max_epochs=3", "optimizer.tolerance=3e-5"]
     whole = dlcli.train(words)
     monkeypatch.setattr("dlcli.training.penalty_path._NUMBERS", 200)
     pieces = dlcli.train(words)
@@ -138,7 +173,7 @@ def test_model_linear_is_solved_whatever_seed_and_batch_size(tmp_path: Path) -> 
     # The metrics of the training rows are those of the epoch's solution, which later penalties improve.
     losses = history(one, "train/loss")
     assert losses[0] < np.log(3)
-    assert all(after <= before for before, after in pairwise(losses))
+    assert all(after <= before * 1.005 for before, after in pairwise(losses))
 
 
 def test_a_solved_model_resumes_to_the_same_weights(tmp_path: Path) -> None:
