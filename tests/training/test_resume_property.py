@@ -219,17 +219,90 @@ def assert_equal(one: Any, other: Any, where: str = "") -> None:
         assert one == other, where
 
 
+def assert_same(folder: Path, whole: FitResult, resumed: FitResult) -> None:
+    assert_equal(measured(whole), measured(resumed), "history")
+    assert_equal(state(folder / "whole"), state(folder / "killed"), "state")
+    assert whole.best_epoch == resumed.best_epoch
+    assert_equal(load_file(whole.best_weights), load_file(resumed.best_weights), "weights")
+
+
 def measured(fitted: FitResult) -> list[dict[str, float]]:
     return [{k: v for k, v in epoch.items() if k != "samples_per_second"} for epoch in fitted.history]
 
 
-# Arguments that say where a run is trained, or that other tests try.
-ELSEWHERE = {"accelerator", "strategy", "devices", "num_nodes", "max_epochs", "profiler"}
+# Values of each argument of the trainer that works, each of which changes what a run of three epochs does, or how.
+EACH: tuple[tuple[str, Any], ...] = (
+    ("accelerator", "auto"),
+    ("strategy", "auto"),
+    ("devices", 1),
+    ("num_nodes", 1),
+    ("precision", 32),
+    ("precision", "bf16-mixed"),
+    ("max_epochs", 2),
+    ("min_epochs", 3),  # beyond the end that early stopping chooses
+    ("max_steps", 10),  # within the second epoch
+    ("max_steps", 14),  # at its end
+    ("min_steps", 16),  # within the third one
+    ("max_time", "00:01:00:00"),
+    ("max_time", {"minutes": 5}),
+    ("limit_train_batches", 4),
+    ("limit_train_batches", 0.5),
+    ("accumulate_grad_batches", 2),
+    ("accumulate_grad_batches", 5),  # leaves a group of two
+    ("accumulate_grad_batches", 50),  # more than there are
+    ("gradient_clip_val", 0.05),
+    ("gradient_clip_algorithm", "value"),
+    ("gradient_clip_algorithm", "norm"),
+    ("deterministic", True),
+    ("deterministic", "warn"),
+    ("benchmark", True),
+    ("inference_mode", False),
+    ("detect_anomaly", True),
+    ("profiler", "simple"),
+)
+_WITH: dict[str, dict[str, Any]] = {"gradient_clip_algorithm": {"gradient_clip_val": 0.05}}
 
 
-def test_all_arguments_that_work_are_tried() -> None:
-    tried = {name for seed in range(160) for name in settings(seed)()}
-    assert {n for n, t in ARGUMENTS.items() if t.values is None or n == "precision"} - ELSEWHERE <= tried
+def alone(name: str, value: Any) -> Callable[[], dict[str, Any]]:
+    """Return settings with one argument, and with dropout, momentum, a schedule and early stopping to be resumed."""
+
+    def make() -> dict[str, Any]:
+        torch.manual_seed(0)
+        trainer = {**_WITH.get(name, {}), ("epochs" if name == "max_epochs" else name): value}
+        options = {
+            "make_optimizer": OPTIMIZERS["sgd"],
+            "make_schedule": partial(make_schedule, {**node("step"), "interval": "step"}),
+            "checkpoint_minutes": 1e-9,
+        }
+        early = EarlyStopping("val/loss", patience=1, min_delta=1000.0 if name.startswith("min_") else 0.0)
+        model = MLP((4,), 2, hidden=8, dropout=0.3)
+        return {**trainer, "callbacks": [early], "options": options, "rows": 8 * BATCHES - 3, "model": model}
+
+    return make
+
+
+def test_each_argument_that_works_is_tried() -> None:
+    working = {name for name, treatment in ARGUMENTS.items() if treatment.values is None}
+    assert {name for name, _ in EACH} == working | {"strategy", "precision"}
+
+
+@pytest.mark.usefixtures("_any_algorithm")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("name", "value"), EACH, ids=lambda value: str(value).replace(" ", ""))
+def test_a_killed_run_with_one_argument_equals_the_uninterrupted_one(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    """Killed after the first checkpoint within the second epoch, and once more when the next one is written."""
+    make, moments = alone(name, value), Moments()
+    whole = run(tmp_path / "whole", make, moments)
+    epochs: dict[int, dict[str, float]] = {}
+    for kill in (moments.count // 2 + 1, 2):
+        attempt = Moments(kill)
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", make, attempt, [epochs[e] for e in sorted(epochs)])
+        epochs |= attempt.epochs
+    resumed = run(tmp_path / "killed", make, Moments(), [epochs[e] for e in sorted(epochs)])
+    assert_same(tmp_path, whole, resumed)
 
 
 @pytest.fixture
@@ -259,7 +332,4 @@ def test_a_killed_run_equals_the_uninterrupted_one(seed: int, tmp_path: Path) ->
     else:
         resumed = run(tmp_path / "killed", make, Moments(), [epochs[e] for e in sorted(epochs)])
     assert resumed is not None
-    assert_equal(measured(whole), measured(resumed), "history")
-    assert_equal(state(tmp_path / "whole"), state(tmp_path / "killed"), "state")
-    assert whole.best_epoch == resumed.best_epoch
-    assert_equal(load_file(whole.best_weights), load_file(resumed.best_weights), "weights")
+    assert_same(tmp_path, whole, resumed)
