@@ -193,6 +193,8 @@ def decided_by_data(composed: Composed, data: Data) -> dict[str, str]:
         fitting["preprocessing"] = "series"
     with suppress(ConfigError):  # a model that cannot be found is reported as that
         model = locate(composed.config["model"].get(TARGET, ""))
+        if data.kind == "tokens":
+            fitting["preprocessing"] = getattr(model, "text_preprocessing", fitting["preprocessing"])
         fitting["preprocessing"] = getattr(model, "preprocessing", fitting["preprocessing"])
     return {
         group: fitting[group] for group, option in BY_DATA.items() if composed.choices.get(group) == option

@@ -15,9 +15,10 @@ from dlcli.models.token_counts import TokenCounts
 class Linear(nn.Module):
     """Linear layer on the flattened row: logistic regression with cross-entropy, linear regression with MSE.
 
-    Tokens are treated as a bag of words: each token has a weight per output, and the weights of a row's tokens are
-    summed. Codes of categories have a weight per output as well, as with one-hot encoding. All weights start at 0, so
-    that the result does not depend on the seed, and rare tokens have no influence instead of a random one.
+    Texts are bags of n-grams or tokens: each has a weight per output, and the weights of a row's tokens, times their
+    counts or TF-IDF weights, are summed. Codes of categories have a weight per output as well, as with one-hot
+    encoding. All weights start at 0, so that the result does not depend on the seed, and rare tokens have no influence
+    instead of a random one.
 
     Args:
         input_shape: shape of one row, which is flattened.
@@ -29,6 +30,7 @@ class Linear(nn.Module):
     accepts: ClassVar = {"table", "image", "sequence", "tokens"}
     is_linear: ClassVar = True  # an optimizer that solves on all rows takes it
     reads_text: ClassVar = "bag"
+    text_preprocessing: ClassVar = "tfidf"  # what `preprocessing=auto` chooses for texts
 
     def __init__(
         self,

@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 
@@ -19,22 +21,20 @@ class TokenCounts:
     """
 
     def __init__(self, batches: Sequence[Mapping[str, Tensor]], vocab_size: int) -> None:
-        places, values, first = [], [], 0
+        rows, columns, values, first = [], [], [], 0
+        device = batches[0]["x"].device
         for batch in batches:
-            tokens = batch["x"]
+            tokens = batch["x"].cpu()
             row, column = tokens.nonzero(as_tuple=True)
-            places.append(torch.stack([row + first, tokens[row, column]]))
+            rows.append(row + first)
+            columns.append(tokens[row, column])
             counts = batch.get("counts")
-            values.append(
-                torch.ones(len(row), device=tokens.device) if counts is None else counts[row, column]
-            )
+            values.append(torch.ones(len(row)) if counts is None else counts.cpu()[row, column].float())
             first += len(tokens)
-        counted = torch.sparse_coo_tensor(
-            torch.cat(places, dim=1), torch.cat(values).float(), (first, vocab_size), check_invariants=True
-        ).coalesce()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-            self._counts, self._transpose = counted.to_sparse_csr(), counted.t().coalesce().to_sparse_csr()
+        places = torch.cat(rows).numpy(), torch.cat(columns).numpy()
+        # scipy's conversions take a tenth of the time of torch's.
+        counted = csr_matrix((torch.cat(values).numpy(), places), shape=(first, vocab_size))
+        self._counts, self._transpose = _as_tensor(counted, device), _as_tensor(counted.T.tocsr(), device)
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -55,3 +55,11 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         return None, None, ctx.transpose @ gradient
+
+
+def _as_tensor(matrix: csr_matrix, device: torch.device) -> Tensor:
+    parts = [torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        values = torch.from_numpy(matrix.data)
+        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device, check_invariants=True)

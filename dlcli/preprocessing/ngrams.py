@@ -1,0 +1,177 @@
+"""The n-grams of words of texts as numbers, and how many texts contain each."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+# Words, single digits (most numbers occur only once), and runs of punctuation.
+_WORD = re.compile(r"\d|[^\W\d]+|[^\w\s]+")
+
+# An n-gram is one number: 21 bits per word, counted from 1, so that three words fit into an int64.
+_BITS = 21
+MOST_WORDS = (1 << _BITS) - 1
+LONGEST_NGRAM = 3
+
+# Different n-grams that are counted at a time, 16 bytes each. Above it, the rarest are no longer counted.
+_MOST_COUNTED = 1 << 24
+_MERGED_AT = 1 << 21
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """The words of texts as numbers.
+
+    Attributes:
+        values: number of each word, int32; 0 for unknown words.
+        lengths: number of words of each text `(N,)`, int64.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+
+    def rows(self) -> np.ndarray:
+        """Return the text of each word, int64."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def renumbered(self, numbers: np.ndarray) -> Words:
+        """Return the words with other numbers, given those of each number."""
+        return Words(numbers[self.values], self.lengths)
+
+    def measured(self) -> Counter[str]:
+        """Return the numbers of texts, of words, and of those that are unknown."""
+        rows = np.bincount(self.rows()[self.values > 0], minlength=len(self.lengths))
+        return Counter(
+            texts=len(self.lengths),
+            tokens=len(self.values),
+            unknown_tokens=int((self.values == 0).sum()),
+            unknown_texts=int((rows == 0).sum()),
+        )
+
+    def ngrams(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the text and the key of each n-gram of 1 to `longest` known words."""
+        rows, words = self.rows(), self.values.astype(np.int64)
+        keys, known = words, words > 0
+        found_rows, found = [rows[known]], [keys[known]]
+        for size in range(2, min(longest, len(words)) + 1):
+            ends = words[size - 1 :]
+            keys = keys[:-1] | ends << _BITS * (size - 1)
+            known = known[:-1] & (ends > 0)
+            within = known & (rows[: len(ends)] == rows[size - 1 :])
+            found_rows.append(rows[: len(ends)][within])
+            found.append(keys[within])
+        return np.concatenate(found_rows), np.concatenate(found)
+
+
+def read_words(texts: Iterable[str], numbers: Mapping[str, int], lowercase: bool) -> Words:
+    """Return the words of texts; those that are not in `numbers` are 0, unless it numbers new words itself."""
+    values: list[int] = []
+    lengths: list[int] = []
+    for text in texts:
+        plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+        words = _WORD.findall(plain.lower() if lowercase else plain)
+        values.extend(map(numbers.__getitem__, words))
+        lengths.append(len(words))
+    return Words(np.array(values, np.int32), np.array(lengths, np.int64))
+
+
+class NewWords(dict[str, int]):
+    """Numbers words from 1, in the order in which they are read."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = number = len(self) + 1
+        return number
+
+
+class KnownWords(dict[str, int]):
+    """Numbers of known words; the number of others is 0."""
+
+    def __missing__(self, word: str) -> int:
+        return 0
+
+
+@lru_cache(maxsize=2)
+def known_words(lines: str) -> KnownWords:
+    """Return the numbers of words that are given one per line, counted from 1."""
+    return KnownWords((word, number) for number, word in enumerate(lines.split("\n"), 1) if word)
+
+
+class TextCounts:
+    """Counts for each n-gram how many texts contain it."""
+
+    def __init__(self) -> None:
+        self.least = 1  # fewer texts than these may have been forgotten
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+        self._held = 0
+
+    def add(self, words: Words, longest: int) -> None:
+        """Count the n-grams of further texts."""
+        rows, keys = words.ngrams(longest)
+        # The texts of an n-gram stay in their order, so that one that has it several times follows itself.
+        order = np.argsort(keys, kind="stable")
+        rows, keys = rows[order], keys[order]
+        first = np.diff(keys, prepend=-1) != 0
+        unique, texts = (
+            keys[first],
+            _sums_from(np.flatnonzero(first), first | (np.diff(rows, prepend=-1) != 0)),
+        )
+        self._parts.append((unique, texts))
+        self._held += len(unique)
+        if self._held > _MERGED_AT and self._held > 2 * len(self._parts[0][0]):
+            self._merge()
+
+    def counted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys, sorted, and the number of texts of each."""
+        self._merge()
+        return self._parts[0] if self._parts else (np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def _merge(self) -> None:
+        if len(self._parts) > 1:
+            keys = np.concatenate([keys for keys, _ in self._parts])
+            order = np.argsort(keys, kind="stable")
+            starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+            texts = _sums_from(starts, np.concatenate([texts for _, texts in self._parts])[order])
+            self._parts = [(keys[order[starts]], texts)]
+        while self._parts and len(self._parts[0][0]) > _MOST_COUNTED:
+            # As in lossy counting (Manku and Motwani, 2002): what is forgotten here is counted from 0 again.
+            keys, texts = self._parts[0]
+            self.least += 1
+            self._parts = [(keys[texts >= self.least], texts[texts >= self.least])]
+        self._held = len(self._parts[0][0]) if self._parts else 0
+
+
+def _sums_from(starts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the sums of consecutive values from each start to the next one."""
+    return np.add.reduceat(values, starts, dtype=np.int64) if len(starts) else np.empty(0, np.int64)
+
+
+def words_of(keys: np.ndarray) -> np.ndarray:
+    """Return the words of n-grams `(N, 3)`; 0 where there is none."""
+    return np.stack([keys >> _BITS * place & MOST_WORDS for place in range(LONGEST_NGRAM)], axis=1)
+
+
+def key_of(words: np.ndarray) -> np.ndarray:
+    """Return the n-grams of words `(N, 3)`."""
+    return sum(
+        (words[:, place] << _BITS * place for place in range(LONGEST_NGRAM)), np.zeros(len(words), np.int64)
+    )
+
+
+def portions(texts: Iterable[str], characters: int = 1 << 22) -> Iterator[list[str]]:
+    """Yield the texts in portions of a bounded number of characters; a longer text is a portion of its own."""
+    portion: list[str] = []
+    size = 0
+    for text in texts:
+        if portion and size + len(text) > characters:
+            yield portion
+            portion, size = [], 0
+        portion.append(text)
+        size += len(text)
+    if portion:
+        yield portion

@@ -1,0 +1,202 @@
+"""Preprocessing of texts as bags of n-grams with TF-IDF weights, fitted on the training rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le
+from sklearn.base import BaseEstimator
+
+from dlcli.datasets.notices import Notice
+from dlcli.datasets.texts import Texts
+from dlcli.preprocessing.ngrams import (
+    LONGEST_NGRAM,
+    MOST_WORDS,
+    NewWords,
+    TextCounts,
+    Words,
+    key_of,
+    known_words,
+    portions,
+    read_words,
+    words_of,
+)
+from dlcli.preprocessing.ragged import Ragged
+from dlcli.preprocessing.tokens import told_of_new
+
+PADDING, UNKNOWN = "<pad>", "<unk>"
+_FIRST = 2  # number of the first n-gram, after those two
+
+# L2 norm of the weights of a text: that of a row of 100 standardized numbers, to which the same penalties apply.
+_NORM = 10.0
+
+
+class Tfidf(BaseEstimator):
+    """Converts texts to bags of n-grams: their numbers `x` `(N, T)`, weights `counts` `(N, T)`, and `lengths` `(N,)`.
+
+    The weight of an n-gram is that of scikit-learn's `TfidfVectorizer`: its occurrences in the text, or `1 + ln` of
+    them, times `1 + ln((1 + N) / (1 + n))`, where n of the N training texts contain it; but the weights of a text have
+    the L2 norm 10 instead of 1. Number 0 is padding; a text without known n-grams has number 1 with weight 10.
+
+    Texts are read whole. Runs of letters, runs of punctuation and single digits are words.
+
+    Args:
+        ngrams: n-grams of 1 to this many consecutive words.
+        min_df: minimum number of training texts with an n-gram.
+        max_features: maximum number of n-grams; those of the most training texts are kept.
+        sublinear_tf: weigh an n-gram by `1 + ln` of its occurrences in a text instead of their number.
+        lowercase: convert texts to lower case.
+    """
+
+    accepts: ClassVar = frozenset({"tokens"})
+
+    measured_: Mapping[str, int] = MappingProxyType({})
+
+    def __init__(
+        self,
+        ngrams: Annotated[int, Ge(1), Le(LONGEST_NGRAM)] = 2,
+        min_df: Annotated[int, Ge(1)] = 2,
+        max_features: Annotated[int, Ge(1)] = 200_000,
+        sublinear_tf: bool = True,
+        lowercase: bool = True,
+    ) -> None:
+        self.ngrams = ngrams
+        self.min_df = min_df
+        self.max_features = max_features
+        self.sublinear_tf = sublinear_tf
+        self.lowercase = lowercase
+
+    def fit(self, x: Any) -> Self:
+        """Choose the n-grams and their weights on the training rows."""
+        texts = Texts.of(x)
+        self.column_ = texts.name
+        self.rows_seen_ = len(texts)
+        numbers = NewWords()
+        read = [read_words(portion, numbers, self.lowercase) for portion in portions(texts)]
+        names = np.array(["", *numbers], dtype=object)
+        renumbered = _frequent_words(read, len(names), self.min_df)
+        read = [words.renumbered(renumbered) for words in read]
+        names = names[np.flatnonzero(renumbered)]
+        counts = TextCounts()
+        for words in read:
+            counts.add(words, self.ngrams)
+        keys, number = counts.counted()
+        enough = number >= max(self.min_df, counts.least)
+        keys, number = keys[enough], number[enough]
+        self.found_ = len(keys)
+        if len(keys) > self.max_features:
+            kept = np.sort(np.argsort(-number, kind="stable")[: self.max_features])
+            keys, number = keys[kept], number[kept]
+        self.least_ = int(number.min(initial=len(texts)))
+        known = self._keep(names, keys, 1 + np.log((1 + len(texts)) / (1 + number)))
+        measured: Counter[str] = Counter()
+        for words in read:
+            measured.update(words.renumbered(known).measured())
+        self.measured_ = dict(measured)
+        return self
+
+    def _keep(self, names: np.ndarray, keys: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Set the kept n-grams, and return the new numbers of the words; 0 for those that are in none."""
+        words = words_of(keys)
+        used = np.unique(words)
+        used = used[used > 0]
+        again = np.zeros(len(names) + 1, np.int64)
+        again[used] = np.arange(1, len(used) + 1)
+        keys = key_of(again[words])
+        order = np.argsort(keys)
+        self.words_ = "\n".join(names[used - 1])
+        self.keys_ = keys[order]
+        self.weights_ = weights[order].astype(np.float32)
+        return again
+
+    def transform(self, x: Any) -> dict[str, Any]:
+        """Return `x` and `counts`, `Ragged`, and `lengths` `(N,)`, int64; `Texts.of` converts the input."""
+        return self.transform_and_count(x)[0]
+
+    def transform_and_count(self, x: Any) -> tuple[dict[str, Any], dict[str, int]]:
+        """Return the fields as `transform` does, and counts of unknown words."""
+        texts = Texts.of(x, self.column_)
+        numbers = known_words(self.words_)
+        tokens, weights, lengths = [np.empty(0, np.int64)], [np.empty(0, np.float32)], [np.empty(0, np.int64)]
+        measured: Counter[str] = Counter()
+        for portion in portions(texts):
+            words = read_words(portion, numbers, self.lowercase)
+            measured.update(words.measured())
+            for total, part in zip((tokens, weights, lengths), self._bags(words), strict=True):
+                total.append(part)
+        size = torch.from_numpy(np.concatenate(lengths))
+        fields = {
+            "x": Ragged(torch.from_numpy(np.concatenate(tokens)), size),
+            "counts": Ragged(torch.from_numpy(np.concatenate(weights)), size),
+            "lengths": size,
+        }
+        return fields, dict(measured)
+
+    def _bags(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the tokens and weights of texts, and the number of tokens of each."""
+        rows, keys = words.ngrams(self.ngrams)
+        places = np.searchsorted(self.keys_, keys)
+        known = places < len(self.keys_)
+        known[known] = self.keys_[places[known]] == keys[known]
+        rows, tokens = rows[known], places[known] + _FIRST
+        empty = np.flatnonzero(np.bincount(rows, minlength=len(words.lengths)) == 0)
+        rows, tokens = np.concatenate([rows, empty]), np.concatenate([tokens, np.ones(len(empty), np.int64)])
+        most = len(self.keys_) + _FIRST
+        pairs, number = np.unique(rows * most + tokens, return_counts=True)
+        rows, tokens = pairs // most, pairs % most
+        weights = (1 + np.log(number) if self.sublinear_tf else number) * self._weights()[tokens]
+        norms = np.sqrt(np.bincount(rows, weights=weights**2, minlength=len(words.lengths)))
+        weights = (weights * (_NORM / norms[rows])).astype(np.float32)
+        return tokens, weights, np.bincount(rows, minlength=len(words.lengths))
+
+    def _weights(self) -> np.ndarray:
+        return np.concatenate([np.ones(_FIRST, np.float32), self.weights_])
+
+    def notices(self) -> list[Notice]:
+        """Return how many n-grams are used, and how many are not because of the limit."""
+        kept, sizes = len(self.keys_), "words" if self.ngrams == 1 else f"1 to {self.ngrams} words"
+        text = f"texts are read whole, as bags of {kept:,} n-grams of {sizes}"
+        found = [Notice("ngrams", kept, text, "preprocessing.ngrams", warns=False)]
+        if left := self.found_ - kept:
+            text = f"{left:,} rarer ones, of at most {self.least_:,} texts each, are left out (max_features)"
+            found.append(Notice("left_out_ngrams", left, text, "preprocessing.max_features", warns=False))
+        return found
+
+    def notices_of_new(self, counts: Mapping[str, int]) -> list[Notice]:
+        """Return how much of new texts is not known."""
+        return told_of_new(counts, self.measured_, None)
+
+    def facts(self) -> dict[str, Any]:
+        """Return `vocab_size`, the number of n-grams, including padding and the unknown one."""
+        return {"vocab_size": len(self.keys_) + _FIRST}
+
+    def on_device(self) -> None:
+        """Return None: batches need no further transformation."""
+
+    def vocabulary(self) -> list[str]:
+        """Return the n-grams in the order of their numbers; words are separated by blanks."""
+        names = np.array(["", *self.words_.split("\n")], dtype=object)
+        return [
+            PADDING,
+            UNKNOWN,
+            *(" ".join(filter(None, row)) for row in names[words_of(self.keys_)].tolist()),
+        ]
+
+
+def _frequent_words(read: list[Words], words: int, least: int) -> np.ndarray:
+    """Return new numbers `(words,)` of the words: 0 for those of fewer than `least` occurrences."""
+    occurrences = np.zeros(words, np.int64)
+    for part in read:
+        occurrences += np.bincount(part.values, minlength=words)
+    occurrences[0] = 0
+    kept = np.flatnonzero(occurrences >= least)
+    if len(kept) > MOST_WORDS:
+        kept = np.sort(kept[np.argsort(-occurrences[kept], kind="stable")[:MOST_WORDS]])
+    numbers = np.zeros(words, np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    return numbers
