@@ -125,7 +125,7 @@ def test_cut_texts_are_told_by_check_and_training(tmp_path: Path, monkeypatch: p
         lines.append(f"{' '.join(draw.choice(some, 60))},{['even', 'odd'][row % 2]}")
     Path("t.csv").write_text("\n".join(lines) + "\n")
     base = ["dataset=text", "dataset.path=t.csv", "dataset.target=label", *FAST]
-    cut = [*base, "model=linear", "preprocessing.max_length=15"]
+    cut = [*base, "model=linear", "preprocessing=text", "preprocessing.max_length=15"]
     rehearsal, profile = check(cut, runs_dir=tmp_path / "runs")
     assert counts(rehearsal.notices)["cut_tokens"] == pytest.approx(0.75)
     (warning,) = [warning for warning in profile.warnings if "of the tokens" in warning.message]
@@ -166,7 +166,7 @@ def test_parents_tell_what_their_runs_cut(kind: str, tmp_path: Path, monkeypatch
         "optimizer=adam",
         *FAST,
     ]
-    words += ["preprocessing.max_length=10"]
+    words += ["preprocessing=text", "preprocessing.max_length=10"]
     if kind == "sweep":
         result = sweep([*words, "sweep.trials=1", "optimizer.lr=0.1,0.2"])
     else:

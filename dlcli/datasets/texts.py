@@ -71,6 +71,19 @@ class Texts:
         for start in range(0, len(self), _BATCH):
             yield [text or "" for text in self.values.slice(start, _BATCH).to_pylist()]
 
+    def portions(self, characters: int) -> Iterator[list[str]]:
+        """Iterate over all texts in order, at most so many characters at a time; a longer text is alone."""
+        portion: list[str] = []
+        size = 0
+        for text in self:
+            if portion and size + len(text) > characters:
+                yield portion
+                portion, size = [], 0
+            portion.append(text)
+            size += len(text)
+        if portion:
+            yield portion
+
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Texts:
         """Return some of the rows in this order."""
         index = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)

@@ -25,7 +25,7 @@ SUFFIXES = (".pt2", ".onnx", ".pte")
 _BATCHES = (16, 3, 1)
 
 # Maximum number of values in an array of the fitted preprocessing that is written to the description.
-_MAX_VALUES = 10_000
+_MAX_VALUES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _describe(
                 "dtype": str(values.dtype).removeprefix("torch."),
                 "shape": [
                     rows,
-                    *(["steps"] if ragged and name == "x" else values.shape[1:2]),
+                    *(["steps"] if ragged and name in ("x", "counts") else values.shape[1:2]),
                     *values.shape[2:],
                 ],
             }

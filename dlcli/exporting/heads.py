@@ -25,9 +25,15 @@ class WithHead(Inputs):
         super().__init__(network)
         self.head = head
 
-    def forward(self, x: Tensor, x_cat: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        x_cat: Tensor | None = None,
+        counts: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
         """Return the numbers of a batch with these fields."""
-        return self.head(super().forward(x, x_cat, lengths))
+        return self.head(super().forward(x, x_cat, counts, lengths))
 
 
 class _Probabilities(nn.Module):

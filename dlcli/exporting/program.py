@@ -29,7 +29,7 @@ _MOST_ROWS, _MOST_STEPS = 1 << 20, 1 << 16
 
 _HINT = (
     "The model's computation must not depend on the number of rows or steps. With rows of different lengths, "
-    "transformer, tcn and textcnn can be exported; rnn, lstm and gru need rows of equal length."
+    "linear, mlp, transformer, tcn and textcnn can be exported; rnn, lstm and gru need rows of equal length."
 )
 
 Run = Callable[[Batch], Tensor]
@@ -42,9 +42,15 @@ class Inputs(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, x_cat: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        x_cat: Tensor | None = None,
+        counts: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
         """Return the outputs `(N, ...)` of a batch with these fields."""
-        batch = {"x": x, "x_cat": x_cat, "lengths": lengths}
+        batch = {"x": x, "x_cat": x_cat, "counts": counts, "lengths": lengths}
         return self.network({name: values for name, values in batch.items() if values is not None})
 
 
@@ -115,7 +121,9 @@ def traced(module: Inputs, batch: Batch, file: Path) -> ExportedProgram:
     """
     shapes: dict[str, dict[int, Any]] = {name: {0: Dim("rows", min=1, max=_MOST_ROWS)} for name in batch}
     if "lengths" in batch:
-        shapes["x"][1] = Dim("steps", min=2, max=_MOST_STEPS)
+        steps = Dim("steps", min=2, max=_MOST_STEPS)
+        for name in batch.keys() & {"x", "counts"}:
+            shapes[name][1] = steps
     try:
         return torch.export.export(module, (), dict(batch), dynamic_shapes=shapes)
     except Exception as error:  # torch.export raises many types of errors

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dlcli.models.token_counts import TokenCounts
+from dlcli.models.token_counts import TokenCounts, weighted_sums
 
 
 class Linear(nn.Module):
@@ -84,8 +84,8 @@ class BagOfTokens(nn.Module):
         """Map tokens `(N, T)`, each of which occurs `counts` `(N, T)` times, to `(N, num_outputs)`."""
         if isinstance(x, TokenCounts):
             return x.sums(self.weights.weight) + self.bias
-        weights = None if counts is None else counts.to(self.weights.weight.dtype)
-        return self.weights(x, per_sample_weights=weights) + self.bias
+        sums = self.weights(x) if counts is None else weighted_sums(self.weights, x, counts)
+        return sums + self.bias
 
 
 def _without_vectors(model: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:

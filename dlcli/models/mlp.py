@@ -22,6 +22,7 @@ from dlcli.models.layers import (
     initialize,
 )
 from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
+from dlcli.models.token_counts import weighted_sums
 
 
 class MeanOfTokens(nn.EmbeddingBag):
@@ -31,11 +32,7 @@ class MeanOfTokens(nn.EmbeddingBag):
         """Map tokens `(N, T)`, each of which occurs `counts` `(N, T)` times, to `(N, embedding_dim)`."""
         if counts is None:
             return super().forward(x)
-        weights = counts.to(self.weight.dtype)
-        sums = nn.functional.embedding_bag(
-            x, self.weight, mode="sum", per_sample_weights=weights, padding_idx=self.padding_idx
-        )
-        return sums / counts.sum(dim=1, keepdim=True).to(sums.dtype)
+        return weighted_sums(self, x, counts) / counts.sum(dim=1, keepdim=True).to(self.weight.dtype)
 
 
 class MLP(nn.Module):

@@ -9,7 +9,17 @@ from typing import Any, cast
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from torch import Tensor
+from torch import Tensor, nn
+
+
+def weighted_sums(table: nn.EmbeddingBag, tokens: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sums `(N, K)` of the rows of a table `(V, K)` for tokens and weights `(N, T)`."""
+    weights = weights.to(table.weight.dtype)
+    if torch.compiler.is_exporting():  # the exporter cannot follow the sizes within `embedding_bag`
+        return (nn.functional.embedding(tokens, table.weight) * weights.unsqueeze(2)).sum(dim=1)
+    return nn.functional.embedding_bag(
+        tokens, table.weight, mode="sum", per_sample_weights=weights, padding_idx=table.padding_idx
+    )
 
 
 class TokenCounts:
@@ -58,8 +68,10 @@ class _Product(torch.autograd.Function):
 
 
 def _as_tensor(matrix: csr_matrix, device: torch.device) -> Tensor:
-    parts = [torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices)]
+    starts, columns = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         values = torch.from_numpy(matrix.data)
-        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device, check_invariants=True)
+        return torch.sparse_csr_tensor(
+            starts, columns, values, matrix.shape, device=device, check_invariants=True
+        )

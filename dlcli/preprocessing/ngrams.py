@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,7 +69,7 @@ class Words:
         return np.concatenate(found_rows), np.concatenate(found)
 
 
-def read_words(texts: Iterable[str], numbers: Mapping[str, int], lowercase: bool) -> Words:
+def numbered_words(texts: Iterable[str], numbers: Mapping[str, int], lowercase: bool) -> Words:
     """Return the words of texts; those that are not in `numbers` are 0, unless it numbers new words itself."""
     values: list[int] = []
     lengths: list[int] = []
@@ -156,22 +156,8 @@ def words_of(keys: np.ndarray) -> np.ndarray:
     return np.stack([keys >> _BITS * place & MOST_WORDS for place in range(LONGEST_NGRAM)], axis=1)
 
 
-def key_of(words: np.ndarray) -> np.ndarray:
+def ngram_key(words: np.ndarray) -> np.ndarray:
     """Return the n-grams of words `(N, 3)`."""
     return sum(
         (words[:, place] << _BITS * place for place in range(LONGEST_NGRAM)), np.zeros(len(words), np.int64)
     )
-
-
-def portions(texts: Iterable[str], characters: int = 1 << 22) -> Iterator[list[str]]:
-    """Yield the texts in portions of a bounded number of characters; a longer text is a portion of its own."""
-    portion: list[str] = []
-    size = 0
-    for text in texts:
-        if portion and size + len(text) > characters:
-            yield portion
-            portion, size = [], 0
-        portion.append(text)
-        size += len(text)
-    if portion:
-        yield portion

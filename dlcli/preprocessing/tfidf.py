@@ -20,10 +20,9 @@ from dlcli.preprocessing.ngrams import (
     NewWords,
     TextCounts,
     Words,
-    key_of,
+    ngram_key,
     known_words,
-    portions,
-    read_words,
+    numbered_words,
     words_of,
 )
 from dlcli.preprocessing.ragged import Ragged
@@ -31,6 +30,9 @@ from dlcli.preprocessing.tokens import told_of_new
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
 _FIRST = 2  # number of the first n-gram, after those two
+
+# Characters of texts that are read at a time.
+_CHARACTERS = 1 << 22
 
 # L2 norm of the weights of a text: that of a row of 100 standardized numbers, to which the same penalties apply.
 _NORM = 10.0
@@ -77,7 +79,7 @@ class Tfidf(BaseEstimator):
         self.column_ = texts.name
         self.rows_seen_ = len(texts)
         numbers = NewWords()
-        read = [read_words(portion, numbers, self.lowercase) for portion in portions(texts)]
+        read = [numbered_words(portion, numbers, self.lowercase) for portion in texts.portions(_CHARACTERS)]
         names = np.array(["", *numbers], dtype=object)
         renumbered = _frequent_words(read, len(names), self.min_df)
         read = [words.renumbered(renumbered) for words in read]
@@ -107,7 +109,7 @@ class Tfidf(BaseEstimator):
         used = used[used > 0]
         again = np.zeros(len(names) + 1, np.int64)
         again[used] = np.arange(1, len(used) + 1)
-        keys = key_of(again[words])
+        keys = ngram_key(again[words])
         order = np.argsort(keys)
         self.words_ = "\n".join(names[used - 1])
         self.keys_ = keys[order]
@@ -122,17 +124,17 @@ class Tfidf(BaseEstimator):
         """Return the fields as `transform` does, and counts of unknown words."""
         texts = Texts.of(x, self.column_)
         numbers = known_words(self.words_)
-        tokens, weights, lengths = [np.empty(0, np.int64)], [np.empty(0, np.float32)], [np.empty(0, np.int64)]
+        bags = [(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))]
         measured: Counter[str] = Counter()
-        for portion in portions(texts):
-            words = read_words(portion, numbers, self.lowercase)
+        for portion in texts.portions(_CHARACTERS):
+            words = numbered_words(portion, numbers, self.lowercase)
             measured.update(words.measured())
-            for total, part in zip((tokens, weights, lengths), self._bags(words), strict=True):
-                total.append(part)
-        size = torch.from_numpy(np.concatenate(lengths))
+            bags.append(self._bags(words))
+        tokens, weights, lengths = (np.concatenate(parts) for parts in zip(*bags, strict=True))
+        size = torch.from_numpy(lengths)
         fields = {
-            "x": Ragged(torch.from_numpy(np.concatenate(tokens)), size),
-            "counts": Ragged(torch.from_numpy(np.concatenate(weights)), size),
+            "x": Ragged(torch.from_numpy(tokens), size),
+            "counts": Ragged(torch.from_numpy(weights), size),
             "lengths": size,
         }
         return fields, dict(measured)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ def encoded(texts: Texts, tokenizer: Tokenizer, unknown: int, length: int | None
     special = tokenizer.num_special_tokens_to_add(is_pair=False)
     rows: list[np.ndarray] = []
     full: list[int] = []
-    for batch in _portions(texts):
+    for batch in texts.portions(_CHARACTERS):
         for found in tokenizer.encode_batch_fast(batch):
             ids = found.ids or [unknown]
             full.append(len(ids) + _rest(found, special))
@@ -102,20 +102,6 @@ def encoded(texts: Texts, tokenizer: Tokenizer, unknown: int, length: int | None
 def _rest(found: Encoding, special: int) -> int:
     """Return the number of tokens that the tokenizer cut."""
     return sum(len(part.ids) - special for part in found.overflowing)
-
-
-def _portions(texts: Texts) -> Iterator[list[str]]:
-    """Yield the texts in portions of a bounded number of characters; a longer text is a portion of its own."""
-    portion: list[str] = []
-    size = 0
-    for text in texts:
-        if portion and size + len(text) > _CHARACTERS:
-            yield portion
-            portion, size = [], 0
-        portion.append(text)
-        size += len(text)
-    if portion:
-        yield portion
 
 
 def length_that_keeps(full: np.ndarray, most: int, share: float = KEPT) -> int:

@@ -18,6 +18,7 @@ from dlcli.cli.app import app
 from dlcli.errors import DiskFull, DlcliError, InputError
 from dlcli.exporting.program import need_onnx, write_program
 from dlcli.models.ft_transformer import FTTransformer
+from dlcli.models.linear import Linear
 from dlcli.models.mlp import MLP
 from dlcli.models.recurrent import Recurrent
 from dlcli.models.tabm import TabM
@@ -31,7 +32,8 @@ def batches(**fields: Tensor) -> list[Batch]:
     found = []
     for rows, steps in ((6, 7), (2, 4), (1, 3)):
         batch = {name: values[:rows] for name, values in fields.items()}
-        found.append({**batch, "x": batch["x"][:, :steps]} if "lengths" in fields else batch)
+        cut = batch.keys() & {"x", "counts"} if "lengths" in fields else ()
+        found.append(batch | {name: batch[name][:, :steps] for name in cut})
     return found
 
 
@@ -39,6 +41,7 @@ TABLE = batches(x=torch.randn(6, 3), x_cat=torch.randint(0, 4, (6, 2)))
 QUANTILES = [[-1.0, 0.0, 0.5, 2.0], [], [0.0, 1.0, 3.0]]
 LENGTHS = torch.tensor([3, 2, 7, 1, 6, 7])
 TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
+BAGS = batches(x=TOKENS[0]["x"], counts=torch.rand(6, 7) + 0.5, lengths=LENGTHS)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,8 @@ TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
         (FTTransformer((3,), 2, [4, 5]), TABLE, "m.onnx"),
         (Recurrent((5, 3), 2), batches(x=torch.randn(6, 5, 3)), "m.pt2"),
         (Transformer((0,), 2, vocab_size=20, layers=1), TOKENS, "m.pt2"),
+        (MLP((0,), 2, vocab_size=20), BAGS, "m.pt2"),
+        (Linear((0,), 2, vocab_size=20), BAGS, "m.onnx"),
     ],
     ids=[
         "table, torch",
@@ -60,6 +65,8 @@ TOKENS = batches(x=torch.randint(1, 20, (6, 7)), lengths=LENGTHS)
         "transformer of a table",
         "sequence",
         "tokens",
+        "bags of tokens",
+        "bags of n-grams",
     ],
 )
 def test_a_program_takes_any_number_of_rows_by_name(model: nn.Module, rows: list[Batch], name: str) -> None:

@@ -1,0 +1,109 @@
+"""Bags of n-grams with TF-IDF weights: those of scikit-learn, chosen on the training rows, within bounds of memory."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+import skops.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from dlcli.gate.skops_format import dump_fitted
+from dlcli.preprocessing import ngrams
+from dlcli.preprocessing.tfidf import Tfidf
+
+WORDS = ["it", "is", "Fine", "not", "slow", "42", "7", "...", "!", "déjà", "ﬁn", "\N{SNOWMAN}", "a-b", "\n"]
+TEXTS = ["it is fine", "it is not fine!", "not slow... 42", "Fine, it is slow", "is it 42? it is"]
+
+
+def matrix(fitted: Tfidf, texts: list[str]) -> csr_matrix:
+    """Return the weights of texts `(N, V)`, with L2 norm 1."""
+    fields = fitted.transform(texts)
+    lengths = fields["lengths"].numpy()
+    rows = np.repeat(np.arange(len(texts)), lengths)
+    shape = (len(texts), fitted.facts()["vocab_size"])
+    return csr_matrix((fields["counts"].values.numpy() / 10, (rows, fields["x"].values.numpy())), shape)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), min_size=1, max_size=15),
+    st.integers(1, 3), st.integers(1, 3), st.booleans(),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_weights_are_those_of_scikit_learn(
+    texts: list[str], longest: int, least: int, sublinear: bool
+) -> None:
+    texts = [*texts, *["it is fine"] * least]
+    fitted = Tfidf(longest, least, sublinear_tf=sublinear).fit(texts)
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, longest),
+        min_df=least,
+        sublinear_tf=sublinear,
+        token_pattern=r"(?u)\d|[^\W\d]+|[^\w\s]+",
+        preprocessor=lambda text: unicodedata.normalize("NFKC", text).lower(),
+    )
+    expected = vectorizer.fit_transform(texts).toarray()
+    names = fitted.vocabulary()
+    assert names[:2] == ["<pad>", "<unk>"]
+    assert sorted(names[2:]) == sorted(vectorizer.vocabulary_)
+    found = matrix(fitted, texts).toarray()
+    columns = [vectorizer.vocabulary_[name] for name in names[2:]]
+    np.testing.assert_allclose(found[:, 2:], expected[:, columns], atol=1e-6)
+    assert not found[:, 0].any()
+    np.testing.assert_allclose(found[:, 1], expected.sum(axis=1) == 0)  # a text without known n-grams
+
+
+def test_n_grams_of_the_most_texts_are_kept_and_the_others_counted() -> None:
+    fitted = Tfidf(min_df=1, max_features=3).fit(TEXTS)
+    assert sorted(fitted.vocabulary()[2:]) == ["is", "it", "it is"]
+    every = len(Tfidf(min_df=1).fit(TEXTS).vocabulary()) - 2
+    assert [(notice.key, notice.count, notice.text, notice.warns) for notice in fitted.notices()] == [
+        ("ngrams", 3, "texts are read whole, as bags of 3 n-grams of 1 to 2 words", False),
+        (
+            "left_out_ngrams",
+            every - 3,
+            f"{every - 3} rarer ones, of at most 4 texts each, are left out (max_features)",
+            False,
+        ),
+    ]
+
+
+def test_a_bounded_count_forgets_the_rarest_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    texts = [f"good day {draw.integers(10**6)} {draw.choice(['x', 'y', 'z'])}" for _ in range(200)]
+    whole = Tfidf().fit(texts)
+    monkeypatch.setattr(ngrams, "_MERGED_AT", 10)
+    monkeypatch.setattr(ngrams, "_MOST_COUNTED", 60)
+    monkeypatch.setattr("dlcli.preprocessing.tfidf._CHARACTERS", 100)
+    bounded = Tfidf().fit(texts)
+    assert set(bounded.vocabulary()) < set(whole.vocabulary())
+    assert {"good", "day", "good day"} <= set(bounded.vocabulary())
+    kept, places = bounded.vocabulary(), {name: place for place, name in enumerate(whole.vocabulary())}
+    number = kept.index("good day")
+    assert bounded.weights_[number - 2] == whole.weights_[places["good day"] - 2]
+
+
+def test_a_fitted_one_is_saved_without_pickle() -> None:
+    fitted = Tfidf().fit(TEXTS)
+    content = dump_fitted(fitted)
+    trusted = skops.io.get_untrusted_types(data=content)
+    assert trusted == ["dlcli.preprocessing.tfidf.Tfidf"]
+    loaded = skops.io.loads(content, trusted=trusted)
+    assert (matrix(loaded, [*TEXTS, ""]) != matrix(fitted, [*TEXTS, ""])).nnz == 0
+
+
+def test_texts_of_unknown_words_are_told_of() -> None:
+    fitted = Tfidf(min_df=1).fit(TEXTS)
+    fields, counts = fitted.transform_and_count(["it is", "never seen", ""])
+    assert fields["lengths"].tolist() == [3, 1, 1]
+    assert counts == {"texts": 3, "tokens": 4, "unknown_tokens": 2, "unknown_texts": 2}
+    assert [notice.text for notice in fitted.notices_of_new(counts)] == [
+        "50.0% of the tokens are unknown to the model, 0.0% of those of its training texts",
+        "2 of 3 texts have no token that the model knows",
+    ]
+    assert fitted.notices_of_new(fitted.measured_) == []
+    assert repr(Tfidf(ngrams=1)) == "Tfidf(ngrams=1)"
