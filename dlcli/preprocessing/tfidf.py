@@ -20,8 +20,8 @@ from dlcli.preprocessing.ngrams import (
     NewWords,
     TextCounts,
     Words,
-    ngram_key,
     known_words,
+    ngram_key,
     numbered_words,
     words_of,
 )
