@@ -64,12 +64,13 @@ def describe_columns(frame: pd.DataFrame) -> tuple[ColumnProfile, ...]:
 
 
 def _describe(name: str, kind: Kind, values: pd.Series) -> ColumnProfile:
-    missing, distinct = int(values.isna().sum()), int(values.nunique())
-    known = values.dropna()
+    missing = int(values.isna().sum())
     if kind in ("categorical", "text"):
-        common = known.value_counts().head(_NAMED if kind == "categorical" else 0)
+        counts = values.value_counts()
+        common = counts.head(_NAMED if kind == "categorical" else 0)
         named = tuple((str(value), int(rows)) for value, rows in common.items())
-        return ColumnProfile(name, kind, missing, distinct, common=named)
+        return ColumnProfile(name, kind, missing, len(counts), common=named)
+    distinct, known = int(values.nunique()), values.dropna() if missing else values
     if known.empty:
         return ColumnProfile(name, kind, missing, distinct)
     if kind == "date":

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from dlcli.datasets.tables.columns import MISSING
 from dlcli.errors import InputError
+from dlcli.preprocessing.columns.arithmetic import Arithmetic
 from dlcli.preprocessing.columns.categories import Coded
-from dlcli.preprocessing.columns.outliers import Clip
 from dlcli.preprocessing.table import Table
 
 # A word that no training row holds.
@@ -85,8 +83,12 @@ def table_graph(preprocessing: Table, opset: int, ir_version: int) -> Any:
 
 def _numbers(graph: _Graph, fitted: Any) -> str:
     """Add clipping, replacement of missing values, scaling and indicators, in double precision."""
-    steps = [np.concatenate(parts) for parts in zip(*_all_steps(fitted), strict=True)]
-    low, high, fill, shift, divide, factor, add = steps
+    try:
+        low, high, fill, shift, divide, factor, add = Arithmetic.joined(
+            fitted.pipelines_, fitted.block_, fitted.width_
+        )
+    except TypeError as error:
+        raise InputError(f"{error} has no counterpart in ONNX", "preprocessing.scaling", _INSTEAD) from error
     missing, found = graph.node("IsNaN", "numbers"), "numbers"
     if np.isfinite(low).any() or np.isfinite(high).any():
         bounded = graph.node("Max", found, graph.constant(low))
@@ -99,34 +101,6 @@ def _numbers(graph: _Graph, fitted: Any) -> str:
         return found
     marks = graph.node("Gather", missing, graph.constant(fitted.gaps_.astype(np.int64)), axis=1)
     return graph.node("Concat", found, graph.node("Cast", marks, to_type="FLOAT"), axis=1)
-
-
-def _all_steps(fitted: Any) -> Iterator[tuple[np.ndarray, ...]]:
-    for number, pipeline in enumerate(fitted.pipelines_):
-        yield _steps(pipeline, min(fitted.block_, fitted.width_ - number * fitted.block_))
-
-
-def _steps(pipeline: Any, width: int) -> tuple[np.ndarray, ...]:
-    """Return the arrays of one pipeline: bounds, replacement, and (x - shift) / divide * factor + add."""
-    imputer = pipeline.named_steps.get("simpleimputer")
-    # Without a replacement, gaps stay gaps.
-    fill = np.full(width, np.nan) if imputer is None else imputer.statistics_.astype(np.float64)
-    zeros, ones = np.zeros_like(fill), np.ones_like(fill)
-    low, high, shift, divide, factor, add = zeros - np.inf, zeros + np.inf, zeros, ones, ones, zeros
-    for _, step in pipeline.steps:
-        match step:
-            case Clip():
-                low, high = step.low_, step.high_
-            case StandardScaler():
-                shift, divide = step.mean_, step.scale_
-            case MinMaxScaler():
-                factor, add = step.scale_, step.min_
-            case RobustScaler():
-                shift, divide = step.center_, step.scale_
-            case _ if step is not imputer and step != "passthrough":
-                what = f"{type(step).__name__} has no counterpart in ONNX"
-                raise InputError(what, "preprocessing.scaling", _INSTEAD)
-    return low, high, fill, shift, divide, factor, add
 
 
 def _words(graph: _Graph, fitted: Any, number: int, columns: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,8 +17,20 @@ from dlcli.splits.split import Split
 class DropsRows(Protocol):
     """A preprocessing that drops some of the training rows, and no others."""
 
+    @property
+    def drops_rows(self) -> bool:
+        """Whether its settings ask for that."""
+
     def kept_rows(self, x: object, y: np.ndarray) -> np.ndarray:
         """Return a boolean mask `(N,)` of the training rows to keep, given raw x and y of `Data`."""
+
+
+@runtime_checkable
+class FitsOnRows(Protocol):
+    """A preprocessing that is fitted on some rows without a copy of them."""
+
+    def fit_on(self, x: Any, rows: np.ndarray) -> Preprocessing:
+        """Fit on these rows of raw x, given by their numbers, and return the preprocessing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +62,17 @@ def fit_preprocessing(
     Raises:
         DataError: the preprocessing drops all training rows.
     """
-    rows, x = split.train, None
-    if isinstance(preprocessing, DropsRows):
-        x = take(data.x, rows)
-        kept = preprocessing.kept_rows(x, data.y[rows])
-        if not kept.all():
-            rows, x = rows[kept], None
+    rows = split.train
+    if isinstance(preprocessing, DropsRows) and preprocessing.drops_rows:
+        kept = preprocessing.kept_rows(take(data.x, rows), data.y[rows])
+        rows = rows[kept]
         if not len(rows):
             raise DataError(
                 f"all {len(kept):,} training rows would be dropped",
                 "preprocessing",
                 "Fill gaps (preprocessing.missing=median), or clip outliers (preprocessing.outliers=clip).",
             )
-    if x is None or (at_most is not None and at_most < len(rows)):
-        rows = rows[:at_most]
-        x = take(data.x, rows)
-    return FittedPreprocessing(preprocessing.fit(x), rows)
+    rows = rows[:at_most]
+    if isinstance(preprocessing, FitsOnRows):
+        return FittedPreprocessing(preprocessing.fit_on(data.x, rows), rows)
+    return FittedPreprocessing(preprocessing.fit(take(data.x, rows)), rows)

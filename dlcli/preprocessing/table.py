@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from dlcli.preprocessing.columns.categories import Categories, Coded, Encoding, 
 from dlcli.preprocessing.columns.dates import DateParts
 from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
+from dlcli.preprocessing.columns.some_rows import NumericColumns, SomeRows, kinds_are_read, placed_from
 from dlcli.preprocessing.new_rows import select_columns
 
 # Number of rows transformed at a time.
@@ -81,6 +82,11 @@ class Table(BaseEstimator):
         self.rare = rare
         self.dates = dates
 
+    @property
+    def drops_rows(self) -> bool:
+        """Whether the settings ask for training rows to be dropped."""
+        return "drop" in (self.duplicates, self.missing, self.outliers)
+
     def kept_rows(self, x: pd.DataFrame, y: np.ndarray) -> np.ndarray:
         """Return a mask `(N,)` of the training rows to keep, without duplicates, gaps and outliers to be dropped."""
         kept = np.ones(len(x), dtype=bool)
@@ -104,9 +110,20 @@ class Table(BaseEstimator):
         Raises:
             DataError: no usable column is left.
         """
-        kinds = column_kinds(x)
-        self.left_out_ = dict(self._unused(x, kinds))
-        used = {name: kind for name, kind in kinds.items() if name not in self.left_out_}
+        return self._fit(SomeRows(x))
+
+    def fit_on(self, x: pd.DataFrame, rows: np.ndarray) -> Self:
+        """Fit on some rows, given by their numbers; the columns of a large table are copied one at a time.
+
+        Raises:
+            DataError: no usable column is left.
+        """
+        # The kinds of other tables than those from files follow from the rows that are fitted.
+        return self._fit(SomeRows(x, rows) if kinds_are_read(x) else SomeRows(x.iloc[rows]))
+
+    def _fit(self, x: SomeRows) -> Self:
+        self.left_out_ = dict(self._unused(x))
+        used = {name: kind for name, kind in x.kinds.items() if name not in self.left_out_}
         if not used:
             culprits = ", ".join(f"{name} ({why})" for name, why in list(self.left_out_.items())[:8])
             raise DataError(
@@ -117,32 +134,30 @@ class Table(BaseEstimator):
             )
         self.numeric_ = [name for name, kind in used.items() if kind in ("numeric", "boolean")]
         self.categories_ = [name for name, kind in used.items() if kind == "categorical"]
-        dated = [name for name, kind in used.items() if kind == "date"]
-        x = x.set_axis(list(kinds), axis=1)
         self.columns_ = list(used)
-        self.dates_ = {name: DateParts().fit(x[name]) for name in dated}
+        self.dates_ = {name: DateParts().fit(x[name]) for name, kind in used.items() if kind == "date"}
         self.numbers_ = Numbers(
             self.scaling,
             "median" if self.missing == "drop" else self.missing,
             self.missing_value,
             self.missing_indicator,
             Clip(self.outlier_rule, self.outlier_limit) if self.outliers == "clip" else None,
-        ).fit(_Columns(x, self.numeric_, self._dates_of(x, 0)))
+        ).fit(NumericColumns(x, self.numeric_, self.dates_))
         if self.categories_:
             self.encoder_ = Categories(
                 self.categorical, self.rare, self.missing_category, self.missing_category_value
-            ).fit(self._names_of(x))
+            ).fit([Coded(*coded_categories(x[name])) for name in self.categories_])
         self.rows_seen_ = len(x)
         return self
 
-    def _unused(self, x: pd.DataFrame, kinds: Mapping[str, Kind]) -> Iterator[tuple[str, str]]:
+    def _unused(self, x: SomeRows) -> Iterator[tuple[str, str]]:
         """Yield the columns that are left out, and why."""
-        for number, (name, kind) in enumerate(kinds.items()):
+        for name, kind in x.kinds.items():
             if kind == "text":
                 yield name, "text"
             elif kind == "date" and self.dates == "drop":
                 yield name, "date"
-            elif not x.iloc[:, number].notna().any():
+            elif x.is_empty(name):
                 yield name, "empty in the training rows"
 
     def transform(self, x: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -183,7 +198,7 @@ class Table(BaseEstimator):
         return select_columns(named(x, self.columns_), self.columns_)
 
     def _transformed(self, x: pd.DataFrame, first: int) -> dict[str, np.ndarray]:
-        place = _placed_from(first)
+        place = placed_from(first)
         columns = [as_numbers(x[name], place) for name in self.numeric_] + self._dates_of(x, first)
         numbers = np.stack(columns, axis=1) if columns else np.empty((len(x), 0))
         with np.errstate(over="ignore"):
@@ -212,32 +227,10 @@ class Table(BaseEstimator):
             )
 
     def _dates_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
-        place = _placed_from(first)
+        place = placed_from(first)
         return [
             part for name, parts in self.dates_.items() for part in parts.transform(as_dates(x[name], place))
         ]
 
     def _names_of(self, x: pd.DataFrame) -> list[Coded]:
         return [Coded(*coded_categories(x[name])) for name in self.categories_]
-
-
-class _Columns(Sequence[np.ndarray]):
-    """A sequence of columns as floats, each converted on access."""
-
-    def __init__(self, x: pd.DataFrame, names: Sequence[str], more: Sequence[np.ndarray]) -> None:
-        self._x = x
-        self._names = names
-        self._more = more
-
-    def __len__(self) -> int:
-        return len(self._names) + len(self._more)
-
-    def __getitem__(self, number: Any) -> Any:
-        if number >= len(self._names):
-            return self._more[number - len(self._names)]
-        return as_numbers(self._x[self._names[number]], _placed_from(0))
-
-
-def _placed_from(first: int) -> Any:
-    """Return a function that describes the place of a value; rows in memory are counted from 1."""
-    return lambda row, column: f"row {first + row + 1}, column {column}"

@@ -227,6 +227,14 @@ def without_dictionaries(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values
 
 
+def repacked(values: pa.ChunkedArray, before: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values that replace a column, strings as a dictionary if it was one, and free unused memory."""
+    if pa.types.is_dictionary(before.type) and pa.types.is_string(values.type):
+        values = values.dictionary_encode()
+    pa.default_memory_pool().release_unused()  # it keeps freed memory for later use
+    return values
+
+
 def as_words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return numbers, booleans or dates as words: whole numbers have no decimal point, so that 1.0 is 1."""
     if pa.types.is_floating(values.type):

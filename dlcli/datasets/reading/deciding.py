@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
-from dlcli.datasets.reading.column import Column, Place, as_words, without_dictionaries
+from dlcli.datasets.reading.column import Column, Place, as_words, repacked, without_dictionaries
 from dlcli.datasets.reading.columns import Columns
 from dlcli.datasets.reading.date_columns import DateColumn
 from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, iso_dates
@@ -71,7 +71,7 @@ def decide(
     for number, name in enumerate(table.column_names):
         verdict = _Deciding(name, options, place).decide(table.column(number))
         if verdict.parsed is not None:
-            table = table.set_column(number, name, verdict.parsed)
+            table = table.set_column(number, name, repacked(verdict.parsed, table.column(number)))
         verdicts.append(replace(verdict, parsed=None))
     columns = settled_columns(verdicts, separator)
     warnings = [warning for verdict in verdicts for warning in verdict.warnings]

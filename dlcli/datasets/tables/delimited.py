@@ -19,6 +19,7 @@ from dlcli.datasets.tables.dialect import Dialect, quotes_are_literal, sniff
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.layout import ROW_NAMES, Layout, find_layout
 from dlcli.datasets.tables.lines import codec, is_utf8, text_lines
+from dlcli.datasets.tables.packing import packed
 from dlcli.datasets.tables.source import RawTable
 from dlcli.errors import DataError, Problem, first_line
 from dlcli.formatting import amount, counted
@@ -97,7 +98,7 @@ def read_delimited(
         _check_utf8(file)
     comments: list[int] = []
     table = _read(file, form, comments)
-    first = str(table.column(0)[0]).strip() if form.dialect.header and len(table) else "named"
+    first = table.column(0)[0].as_py().strip() if form.dialect.header and len(table) else "named"
     table = table.rename_columns(_names(table, form.dialect.header)).slice(form.dialect.header)
     if form.drops_last and table.num_columns > 1 and _is_empty(table.column(table.num_columns - 1)):
         table = table.remove_column(table.num_columns - 1)
@@ -166,7 +167,7 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
     def read(block: int) -> pa.Table:
         comments.clear()
         with opened(file, most=free_memory()) as stream:
-            return csv.read_csv(
+            reader = csv.open_csv(
                 stream,
                 # Arrow numbers the rows only if it uses a single thread.
                 read_options=csv.ReadOptions(
@@ -187,6 +188,8 @@ def _read(file: Path | Excerpt, form: Form, comments: list[int]) -> pa.Table:
                     column_types={f"f{number}": pa.string() for number in range(len(form.names) + 2)},
                 ),
             )
+            # New rows are read in pieces, of which some columns are copied to the output.
+            return packed(reader, reader.schema) if isinstance(file, Path) else reader.read_all()
 
     try:
         try:

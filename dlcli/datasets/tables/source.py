@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from dlcli.config.pasted import pasted
 from dlcli.config.suggest import choices, did_you_mean, hint
-from dlcli.datasets.reading.column import Kind
+from dlcli.datasets.reading.column import Kind, without_dictionaries
 from dlcli.datasets.reading.columns import KINDS, Columns
 from dlcli.datasets.reading.deciding import decide
 from dlcli.datasets.reading.options import ReadingOptions
@@ -269,6 +269,7 @@ def row_numbers(table: pa.Table) -> list[str]:
     """Return the name of the first column if it counts the rows from 0 or 1."""
     values = table.column(0)
     try:
+        values = without_dictionaries(values)
         numbers = values if pa.types.is_integer(values.type) else pc.cast(values, pa.int64())
     except pa.ArrowInvalid:
         return []

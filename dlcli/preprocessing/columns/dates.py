@@ -28,6 +28,10 @@ class DateParts(BaseEstimator):
         self.parts_ = [name for name, part in _PARTS.items() if part(dates).nunique() > 1]
         return self
 
+    def part(self, name: str, dates: pd.Series) -> np.ndarray:
+        """Return one part `(N,)`, with NaN for missing dates; weekdays count from Monday as 0."""
+        return _PARTS[name](dates).to_numpy(dtype=np.float64, na_value=np.nan)
+
     def transform(self, dates: pd.Series) -> list[np.ndarray]:
-        """Return a column `(N,)` per part, with NaN for missing dates; weekdays count from Monday as 0."""
-        return [_PARTS[name](dates).to_numpy(dtype=np.float64, na_value=np.nan) for name in self.parts_]
+        """Return a column `(N,)` per part."""
+        return [self.part(name, dates) for name in self.parts_]

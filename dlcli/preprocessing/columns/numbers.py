@@ -11,6 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
 
+from dlcli.preprocessing.columns.arithmetic import Arithmetic
 from dlcli.preprocessing.columns.outliers import Clip
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
@@ -70,11 +71,17 @@ class Numbers(TransformerMixin, BaseEstimator):
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Map `(N, F)` to `(N, F + G)`, float32."""
         out = np.empty((len(x), self.width_ + len(self.gaps_)), dtype=np.float32)
+        out[:, self.width_ :] = np.isnan(x[:, self.gaps_])
+        if self.pipelines_ and self.scaling != "quantile":
+            out[:, : self.width_] = self._arithmetic().apply(x)
+            return out
         for number, pipeline in enumerate(self.pipelines_):
             columns = slice(number * self.block_, min((number + 1) * self.block_, self.width_))
             out[:, columns] = pipeline.transform(x[:, columns])
-        out[:, self.width_ :] = np.isnan(x[:, self.gaps_])
         return out
+
+    def _arithmetic(self) -> Arithmetic:
+        return Arithmetic.joined(self.pipelines_, self.block_, self.width_)
 
     def _blocks(self, rows: int) -> Iterator[range]:
         size = max(1, _CELLS // max(1, rows))

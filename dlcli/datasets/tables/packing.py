@@ -1,0 +1,47 @@
+"""Holding the cells of a large text file: in few large buffers, and repeated strings only once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Batches (blocks of the file) that become one chunk. The many small buffers of single blocks would leave gaps in
+# memory when the columns are converted and freed one by one.
+_BATCHES = 16
+
+# A column is kept as codes if at most this share of the strings of the first chunk are distinct: a code takes 4 bytes,
+# a string 4 bytes and its characters.
+_DISTINCT = 0.25
+
+
+def packed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """Return batches of strings as a table; in a large one, columns of few distinct strings are dictionaries."""
+    chunks: list[pa.Table] = []
+    waiting: list[pa.RecordBatch] = []
+    encoded: Sequence[bool] | None = None
+    for batch in batches:
+        waiting.append(batch)
+        if len(waiting) == _BATCHES:
+            chunk = pa.Table.from_batches(waiting, schema).combine_chunks()
+            waiting = []
+            encoded = [_repeats(column) for column in chunk.columns] if encoded is None else encoded
+            chunks.append(_encoded(chunk, encoded))
+    rest = pa.Table.from_batches(waiting, schema)
+    if encoded is None:
+        return rest
+    return pa.concat_tables([*chunks, _encoded(rest.combine_chunks(), encoded)])
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    return bool(pc.count_distinct(column, mode="all").as_py() <= _DISTINCT * len(column))
+
+
+def _encoded(chunk: pa.Table, which: Sequence[bool]) -> pa.Table:
+    """Return a chunk with these columns as dictionaries."""
+    for number, repeats in enumerate(which):
+        if repeats:
+            column = chunk.column(number).dictionary_encode()
+            chunk = chunk.set_column(number, chunk.field(number).name, column)
+    return chunk
