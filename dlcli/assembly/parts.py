@@ -133,7 +133,7 @@ def fitted_columns(data: Data, fitted: FittedPreprocessing) -> Columns | None:
     left_out = getattr(fitted.preprocessing, "left_out_", {})
     reasons = left_out if isinstance(left_out, dict) else {}
     words = data.x[[name for name in data.x.columns if needed.get(str(name)) == "categorical"]]
-    return columns.used(needed, reasons).counted(take(words, fitted.rows))
+    return columns.used(needed, reasons).counted(words, fitted.rows)
 
 
 def _transformed(preprocessing: Preprocessing, data: Data, rows: np.ndarray) -> dict[str, Any]:

@@ -90,9 +90,8 @@ def _reading(data: Data, split: Split) -> dict[str, dict[str, Any]]:
     if isinstance(data.x, pd.DataFrame):
         known = {name: data.x[name].notna().to_numpy()[split.train].any() for name in data.x.columns}
         empty = {name: "empty in the training rows" for name, some in known.items() if not some}
-        words = data.x[[c.name for c in columns if c.kind == "categorical" and c.name in data.x]]
-        seen = columns.counted(take(words, split.train))
-        unseen = seen.unseen(take(words, np.concatenate([split.val, split.test])))
+        seen = columns.counted(data.x, split.train)
+        unseen = seen.unseen(data.x, np.concatenate([split.val, split.test]))
     read = {column.name: column.note for column in columns if column.note and column.role != "left out"}
     return {"left_out": {**columns.left_out(), **empty}, "read": read, "unseen": unseen}
 

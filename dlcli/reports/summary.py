@@ -10,7 +10,7 @@ import numpy as np
 import torchinfo
 from torch import Tensor, nn
 
-from dlcli.datasets.data import Data, take
+from dlcli.datasets.data import Data
 from dlcli.datasets.notices import Notice, told
 from dlcli.datasets.reading.column_notices import unseen_notices
 from dlcli.datasets.reading.columns import Columns
@@ -101,7 +101,7 @@ def unseen_categories(data: Data, split: Split, columns: Columns | None) -> list
     if columns is None or data.kind != "table":
         return []
     rows = np.concatenate([split.val, split.test])
-    return unseen_notices(columns.unseen(take(data.x, rows)), len(rows), data.source)
+    return unseen_notices(columns.unseen(data.x, rows), len(rows), data.source)
 
 
 def describe_question(data: Data, task: Task, columns: Columns | None = None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -108,23 +109,23 @@ class Columns:
         }
         return self.replaced(out)
 
-    def counted(self, rows: pd.DataFrame) -> Columns:
-        """Return the columns with the categories of the training rows."""
+    def counted(self, x: pd.DataFrame, rows: np.ndarray | None = None) -> Columns:
+        """Return the columns with the categories of the training rows; None for all rows."""
         found = {}
         for column in self:
-            if column.kind == "categorical" and column.role == "feature" and column.name in rows:
-                counts = rows[column.name].value_counts()
+            if column.kind == "categorical" and column.role == "feature" and column.name in x:
+                counts = _taken(x[column.name], rows).value_counts()
                 found[column.name] = replace(
                     column, categories={str(name): int(n) for name, n in counts.items()}
                 )
         return self.replaced(found)
 
-    def unseen(self, rows: pd.DataFrame) -> dict[str, int]:
-        """Return the number of rows with a category that training did not see, by column."""
+    def unseen(self, x: pd.DataFrame, rows: np.ndarray | None = None) -> dict[str, int]:
+        """Return the number of rows (None: of all) with a category that training did not see, by column."""
         found = {}
         for column in self:
-            if column.categories is not None and column.name in rows and column.role == "feature":
-                values = rows[column.name]
+            if column.categories is not None and column.name in x and column.role == "feature":
+                values = _taken(x[column.name], rows)
                 if column.categories.keys() >= set(values.dropna().unique()):
                     continue
                 new = int((~values.isin(list(column.categories)) & values.notna()).sum())
@@ -173,6 +174,10 @@ class Columns:
             raise CorruptRun(
                 f"the columns of the model cannot be read: {error}", where, "Copy the folder again."
             ) from error
+
+
+def _taken(values: pd.Series, rows: np.ndarray | None) -> pd.Series:
+    return values if rows is None else values.iloc[rows]
 
 
 def _few(items: Sequence[str], separator: str) -> str:

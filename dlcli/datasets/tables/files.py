@@ -20,6 +20,7 @@ from dlcli.datasets.tables.delimited import read_delimited
 from dlcli.datasets.tables.excel import read_excel
 from dlcli.datasets.tables.format_options import FormatOptions
 from dlcli.datasets.tables.json_lines import read_json_lines
+from dlcli.datasets.tables.pool import return_freed_memory
 from dlcli.datasets.tables.source import RawTable, Source, check_unique_names
 from dlcli.errors import DataError, first_line
 from dlcli.files.paths import kind_at, list_names
@@ -88,6 +89,7 @@ def read_raw(file: Path, options: FormatOptions | None = None, names: Collection
         DataError: the file does not exist, its format is not supported, or it is not a valid table.
     """
     require_file(file, "Check dataset.path.")
+    return_freed_memory(file)
     options = options or FormatOptions()
     kind = table_format(file)
     if kind == "parquet":

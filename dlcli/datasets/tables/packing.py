@@ -25,9 +25,11 @@ def packed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
         waiting.append(batch)
         if len(waiting) == _BATCHES:
             chunk = pa.Table.from_batches(waiting, schema).combine_chunks()
-            waiting = []
+            waiting.clear()
             encoded = [_repeats(column) for column in chunk.columns] if encoded is None else encoded
             chunks.append(_encoded(chunk, encoded))
+            del chunk
+            pa.default_memory_pool().release_unused()  # it keeps freed memory for later use
     rest = pa.Table.from_batches(waiting, schema)
     if encoded is None:
         return rest
