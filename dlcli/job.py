@@ -60,8 +60,7 @@ from dlcli.training.step_profiler import TABLE, TRACE
 
 TUNED_TAG = "dlcli.tuned"
 
-# The parts of a split that the best weights are evaluated on.
-JUDGED: tuple[Part, ...] = ("val", "test")
+JUDGED: tuple[Part, ...] = ("val", "test")  # the parts of a split that the best weights are evaluated on
 
 
 @dataclass(frozen=True)
@@ -276,6 +275,7 @@ def _train(
         task_facts=parts.target_facts,
         run_id=recorder.ledger.run_id,
         columns=parts.columns,
+        logged=parts.task if recorder.ledger.parent_id is None else None,
     )
     return fitted, notices
 

@@ -141,6 +141,7 @@ RUN_COMMANDS: dict[str, list[str]] = {
     "runs du": ["runs", "du"],
     "runs tag": ["runs", "tag", "RUN", "a=b"],
     "runs rename": ["runs", "rename", "RUN", "other"],
+    "runs register": ["runs", "register", "RUN", "models"],
     "runs export": ["runs", "export", "RUN", "x.zip"],
     "runs push": ["runs", "push", "elsewhere", "RUN"],
     "runs rm": ["runs", "rm", "RUN", "--yes"],

@@ -19,7 +19,7 @@ from dlcli.datasets.reading.words import MISSING as WORDS
 from dlcli.datasets.tables.columns import LARGEST, MISSING
 from dlcli.datasets.tables.lines import is_utf8
 from dlcli.errors import InputError
-from dlcli.prediction.example import number_text, usual_numbers, usual_value
+from dlcli.inference.example import number_text, usual_numbers, usual_value
 from dlcli.preprocessing.table import Table
 
 _INSTEAD = "Export the network alone: --output FILE.onnx"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 import yaml
 
 from dlcli import __version__
+from dlcli.tracking.logged_model import model_id
 
 # What `dlcli.inference.pyfunc` imports, besides torch and what these need themselves.
 _NEEDED = (
@@ -32,7 +34,9 @@ _NEEDED = (
 )
 
 
-def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
+def mlflow_files(
+    run_id: str, requires: Sequence[str], about_rows: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Return the files of an MLflow pyfunc model whose loader is `dlcli.inference.pyfunc`.
 
     They contain no code and nothing pickled. They are written without `mlflow.pyfunc`, because importing it takes
@@ -41,6 +45,7 @@ def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
     Args:
         run_id: ID of the run.
         requires: Packages that the model needs in addition to dlcli and torch.
+        about_rows: Sections of `MLmodel` about the rows that the model reads.
     """
     python = platform.python_version()
     flavor = {
@@ -52,9 +57,11 @@ def mlflow_files(run_id: str, requires: Sequence[str]) -> dict[str, str]:
     description = {
         "flavors": {"python_function": flavor},
         "mlflow_version": _pinned("mlflow").partition("==")[2],
+        "model_id": model_id(run_id),
         "run_id": run_id,
         "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
     }
+    description |= about_rows or {}
     environment = {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]}
     torch_version = torch.__version__.partition("+")[0]
     requirements = [

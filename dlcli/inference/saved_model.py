@@ -9,6 +9,7 @@
     vocabulary.json       for texts: the tokens in the order of their numbers (for people; it is not read)
     columns.json          for tables: the columns, and how their cells are read
     labels.json           names of the classes or labels, in the order of their codes
+    *input_example.json   for tables: a made-up row, for MLflow
     digests.json          SHA-256 of the files above, compared before they are read
 
 Nothing in it is unpickled. Only classes of dlcli and torch are built, unless the caller trusts others.
@@ -44,6 +45,7 @@ from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
 from dlcli.inference.mlflow_files import mlflow_files
 from dlcli.inference.rows import as_rows
+from dlcli.inference.signature import example_files, signature
 from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing, facts_of_model
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
@@ -152,6 +154,7 @@ def save_model(
     task_facts: Mapping[str, Any],
     run_id: str,
     columns: Columns | None = None,
+    logged: Task | None = None,
 ) -> None:
     """Write a model folder.
 
@@ -167,6 +170,7 @@ def save_model(
         task_facts: Arguments that the task received from the targets.
         run_id: ID of the run.
         columns: The columns of tables.
+        logged: The task, if the model of a table is one that MLflow lists, with what it reads and returns.
     """
     files: dict[str, str | bytes | Path] = {_PREPROCESSING: _dump(preprocessing)}
     if isinstance(preprocessing, HasVocabulary):
@@ -186,7 +190,13 @@ def save_model(
         "task_facts": {name: fact for name, fact in task_facts.items() if name != "classes"},
     }
     files[_DESCRIPTION] = json.dumps(description, indent=2)
-    files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()))
+    about_rows = {}
+    if columns is not None and kind == "table" and logged is not None:
+        predictions = logged.predictions(torch.zeros(1, logged.num_outputs))
+        examples, about = example_files(columns, preprocessing)
+        files |= examples
+        about_rows = {"signature": signature(columns, predictions), "saved_input_example_info": about}
+    files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()), about_rows)
     files[_WEIGHTS] = weights
     folder.mkdir(exist_ok=True)
     Manifest.for_writing(folder, run_id).replace(files)

@@ -16,8 +16,8 @@ from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.dates import ISO
 from dlcli.datasets.reading.numbers import PLAIN
 from dlcli.errors import InputError, first_line
+from dlcli.inference.example import EXAMPLE_DAY, date_text, number_text, usual_numbers, usual_value
 from dlcli.inference.saved_model import SavedModel, read_task_facts
-from dlcli.prediction.example import EXAMPLE_DAY, date_text, number_text, usual_numbers, usual_value
 from dlcli.prediction.sequences import StepSettings
 from dlcli.preprocessing.series import Series
 from dlcli.runs.folder import OpenedRun

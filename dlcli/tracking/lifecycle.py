@@ -22,6 +22,7 @@ from dlcli.tracking.connection import (
 )
 from dlcli.tracking.known_runs import noting
 from dlcli.tracking.ledger import LEDGER_FILE, Ledger, to_ms
+from dlcli.tracking.logged_model import set_stage
 from dlcli.tracking.places import local_path, original_of
 from dlcli.tracking.projection import Projection, is_in_mlflow
 from dlcli.tracking.store_rows import enter, find_row
@@ -170,6 +171,7 @@ def _follow_in_file(
         at = to_ms(intent.at) if intent.action == "delete" else None
         statement = "UPDATE runs SET lifecycle_stage = ?, deleted_time = ? WHERE run_uuid = ?"
         connection.execute(statement, (wanted, at, member.run_id))
+        set_stage(connection, member.run_id, wanted)
 
 
 def _follow_on_server(

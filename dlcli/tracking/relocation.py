@@ -9,7 +9,10 @@ from pathlib import Path
 from dlcli.files.paths import is_folder
 from dlcli.tracking.connection import default_store, for_mlflow, sqlite_file, store_errors
 from dlcli.tracking.database import open_database
+from dlcli.tracking.logged_model import MOVES
 from dlcli.tracking.places import folder_name, local_path, run_folder
+
+_MOVES = ("UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id", *MOVES)
 
 _PATIENCE = 60  # seconds to wait for another process that writes to a SQLite file
 
@@ -26,8 +29,9 @@ def relocate(runs_dir: Path) -> str:
         moved = dict(_moved(connection, runs_dir))
         if not moved:
             return ""
-        rows = [(folder.as_uri(), run_id) for run_id, (folder, _) in moved.items()]
-        connection.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", rows)
+        rows = [{"uri": folder.as_uri(), "id": run_id} for run_id, (folder, _) in moved.items()]
+        for statement in _MOVES:
+            connection.executemany(statement, rows)
     former = sorted({str(before.parents[2]) for _, before in moved.values()})
     return (
         f"The runs folder was {' and '.join(former)} and is now {runs_dir}: the artifact addresses in MLflow were "
@@ -39,14 +43,14 @@ def move_artifacts(uri: str, folders: Mapping[str, Path]) -> None:
     """Set the artifact addresses of runs (ID to folder) in a database. Raises StoreError."""
     import sqlalchemy
 
-    statement = sqlalchemy.text("UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id")
     rows = [{"uri": folder.as_uri(), "id": run_id} for run_id, folder in folders.items()]
     with store_errors(uri):
         options = {"timeout": _PATIENCE} if sqlite_file(uri) else {}
         engine = sqlalchemy.create_engine(for_mlflow(uri), connect_args=options)
         try:
             with engine.begin() as connection:
-                connection.execute(statement, rows)
+                for statement in _MOVES:
+                    connection.execute(sqlalchemy.text(statement), rows)
         finally:
             engine.dispose()
 

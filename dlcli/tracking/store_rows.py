@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from dlcli.tracking.history import MetricsLine, read_history
 from dlcli.tracking.ledger import Ledger, to_ms
+from dlcli.tracking.logged_model import enter_model
 from dlcli.tracking.mlflow_inputs import CONTEXT_TAG, Input, Shown, tag_value
 from dlcli.tracking.tags import ERROR_TAG, NAME_TAG, TRAINING_TAGS, USER_TAG
 
@@ -39,6 +40,7 @@ def enter(connection: sqlite3.Connection, ledger: Ledger, artifacts: Path | None
     _insert(connection, "tags", [_pair(ledger.run_id, k, v) for k, v in tags.items()], "REPLACE")
     _insert(connection, "params", [_pair(ledger.run_id, k, v) for k, v in shown.params.items()], "IGNORE")
     _add_metrics(connection, ledger, 0)
+    enter_model(connection, ledger)
     for data in {(data.name, data.digest): data for data in shown.inputs}.values():
         _enter_input(connection, data, experiment_id, ledger.run_id)
 
@@ -58,6 +60,7 @@ def update(connection: sqlite3.Connection, ledger: Ledger) -> dict[str, Any]:
         tags[NAME_TAG] = ledger.run_name
     _insert(connection, "tags", [_pair(run_id, k, tag_value(v)) for k, v in tags.items()], "REPLACE")
     offset = _add_metrics(connection, ledger, done.get("offset", 0), _METRICS)
+    enter_model(connection, ledger)
     return {"status": ledger.status, "name": ledger.run_name, "tags": dict(ledger.tags), "offset": offset}
 
 

@@ -21,7 +21,7 @@ from dlcli.datasets.reading.dates import DateFormat
 from dlcli.datasets.reading.numbers import NumberFormat
 from dlcli.errors import DataError
 from dlcli.exporting.bundle_table import CsvFormat, table_spec
-from dlcli.prediction.example import number_text
+from dlcli.inference.example import number_text
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*recorded without digests")
 # Fast commands, which are run on every folder. The others train or export unless stopped, and are run on every folder
 # only if DLCLI_TEST_WHOLE is set, which takes minutes.
 ALWAYS = frozenset({"eval", "predict", "compare", "load_run", "pyfunc", "runs", "runs show"})
-CHANGES = frozenset({"runs tag", "runs note", "runs rename", "runs du", "runs export"})
+CHANGES = frozenset({"runs tag", "runs register", "runs note", "runs rename", "runs du", "runs export"})
 HANDS_ON = frozenset({"runs push", "runs import", "reproduce", "train --like", "serve", "ui"})
 REMOVES = frozenset({"~1 rm", "~2 restore", "~3 rm", "~4 gc"})  # after all others, as they are sorted
 if os.environ.get("DLCLI_TEST_WHOLE"):
@@ -99,6 +99,7 @@ def words_of(command: str, folder: Path, good: Path, here: Path) -> list[str]:
         "runs": ["runs", "--all", "--filter", "test/accuracy>=0 or status=damaged", *place],
         "runs show": ["runs", "show", run, *place],
         "runs tag": ["runs", "tag", run, "team=red", *place],
+        "runs register": ["runs", "register", run, "theirs", *place],
         "runs note": ["runs", "note", run, "A note.", *place],
         "runs rename": ["runs", "rename", run, "other", *place],
         "runs du": ["runs", "du", *place],

@@ -19,8 +19,8 @@ from PIL import Image
 import dlcli
 from dlcli.datasets.reading.numbers import NumberFormat
 from dlcli.errors import CorruptRun, DataError
+from dlcli.inference.example import number_text
 from dlcli.inference.saved_model import SavedModel
-from dlcli.prediction.example import number_text
 from dlcli.serving.api import Service
 from dlcli.serving.bodies import Body
 from dlcli.serving.worker import ModelWorker

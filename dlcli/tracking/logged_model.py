@@ -1,0 +1,74 @@
+"""The saved model of a run in a SQLite store, as MLflow's page of models and its registry know it.
+
+Each run that is no part of another one has at most one logged model. Its ID follows from the run's ID.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from uuid import uuid4
+
+from dlcli.tracking.ledger import Ledger, to_ms
+
+MODEL_FOLDER = "model"
+
+_READY = 2  # of mlflow.entities.LoggedModelStatus
+_NOT_IN_NAMES = re.compile(r"[/:.%\"']")  # of logged models
+
+# After a run's folder was moved: the addresses of its logged model and of its registered versions.
+MOVES = (
+    "UPDATE logged_models SET artifact_location = :uri || '/model' WHERE source_run_id = :id",
+    "UPDATE model_versions SET storage_location = :uri || '/model' "
+    "WHERE run_id = :id AND storage_location LIKE '%/' || :id || '/artifacts/model'",
+)
+
+
+def model_id(run_id: str) -> str:
+    """Return the ID of a run's logged model."""
+    return f"m-{run_id}"
+
+
+def enter_model(connection: sqlite3.Connection, ledger: Ledger) -> None:
+    """Insert the logged model of a run that has finished, with its test metrics; idempotent."""
+    folder = ledger.run_dir / MODEL_FOLDER
+    if ledger.status != "FINISHED" or ledger.parent_id is not None or not (folder / "MLmodel").is_file():
+        return
+    question = "SELECT experiment_id FROM runs WHERE run_uuid = ?"
+    experiment_id = connection.execute(question, (ledger.run_id,)).fetchone()[0]
+    made, ended = to_ms(ledger.created_at), to_ms(ledger.ended_at or ledger.created_at)
+    model = model_id(ledger.run_id)
+    connection.execute(
+        "INSERT OR IGNORE INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms,"
+        " last_updated_timestamp_ms, status, lifecycle_stage, model_type, source_run_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 'active', '', ?)",
+        (
+            model,
+            experiment_id,
+            _NOT_IN_NAMES.sub("-", ledger.run_name),
+            folder.as_uri(),
+            made,
+            ended,
+            _READY,
+            ledger.run_id,
+        ),
+    )
+    connection.execute(
+        "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, destination_type, destination_id)"
+        " VALUES (?, 'RUN_OUTPUT', ?, 'MODEL_OUTPUT', ?)",
+        (uuid4().hex, ledger.run_id, model),
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO logged_model_metrics (model_id, metric_name, metric_timestamp_ms, metric_step,"
+        " metric_value, experiment_id, run_id)"
+        " SELECT ?, key, timestamp, step, value, ?, run_uuid FROM latest_metrics"
+        " WHERE run_uuid = ? AND key LIKE 'test/%' AND NOT is_nan",
+        (model, experiment_id, ledger.run_id),
+    )
+
+
+def set_stage(connection: sqlite3.Connection, run_id: str, stage: str) -> None:
+    """Set the logged model of a run to `active` or `deleted`."""
+    connection.execute(
+        "UPDATE logged_models SET lifecycle_stage = ? WHERE model_id = ?", (stage, model_id(run_id))
+    )

@@ -1,0 +1,173 @@
+"""The logged model of a run in MLflow, and `dlcli runs register`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+import dlcli as api
+from dlcli.cli.app import app
+from dlcli.datasets.reading.column import Column
+from dlcli.datasets.reading.columns import Columns
+from dlcli.inference.signature import signature
+from dlcli.runs.deletion import delete, plan_deletion, plan_restoration, restore
+from dlcli.runs.inventory import list_runs
+from dlcli.tracking.ledger import Ledger
+from dlcli.tracking.logged_model import model_id
+from dlcli.tracking.recorder import Recorder
+from dlcli.tracking.store import open_store
+from tests.runs.toy_ledgers import NOW
+
+TABLE = "size,colour,born,sold\n" + "".join(
+    f"{number % 7},{('red', 'blue')[number % 2]},2024-01-{number + 1:02},{('no', 'yes')[number % 2]}\n"
+    for number in range(30)
+)
+QUICK = ["dataset=table", "dataset.target=sold", "trainer.max_epochs=1", "model.hidden=[4]"]
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with two runs."""
+    folder = tmp_path_factory.mktemp("registered")
+    (folder / "sales.csv").write_text(TABLE)
+    for name in ("first", "second"):
+        api.train(
+            [*QUICK, f"dataset.path='{folder}/sales.csv'", f"run_name={name}"], runs_dir=folder / "runs"
+        )
+    return folder / "runs"
+
+
+def run_id(runs_dir: Path, name: str) -> str:
+    return next(run.run_id for run in list_runs(runs_dir, NOW) if run.name == name)
+
+
+def register(runs_dir: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["runs", "register", *words, "--runs-dir", str(runs_dir)])
+
+
+def stage(runs_dir: Path, name: str) -> str | None:
+    with open_store(runs_dir) as store:
+        found = store.client.search_logged_models(["1"])
+    return next((model.name for model in found if model.model_id == model_id(run_id(runs_dir, name))), None)
+
+
+def test_a_run_is_a_logged_model(runs_dir: Path) -> None:
+    with open_store(runs_dir) as store:
+        model = store.client.get_logged_model(model_id(run_id(runs_dir, "first")))
+        run = store.client.get_run(model.source_run_id)
+    assert (model.name, str(model.status)) == ("first", "READY")
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    tested = {key: value for key, value in run.data.metrics.items() if key.startswith("test/")}
+    assert {metric.key: metric.value for metric in model.metrics} == tested != {}
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of MLflow's own functions, at their import
+def test_a_table_has_a_signature_and_an_example_that_fits_it(runs_dir: Path) -> None:
+    folder = next(runs_dir.glob(f"*/{run_id(runs_dir, 'first')}/artifacts/model"))
+    loaded = mlflow.pyfunc.load_model(folder.as_uri())
+    signature = loaded.metadata.signature
+    assert {field.name: str(field.type) for field in signature.inputs} == {
+        "size": "DataType.double", "colour": "DataType.string", "born": "DataType.string",
+    }  # fmt: skip
+    assert signature.outputs.input_names() == ["prediction", "p(no)", "p(yes)"]
+    example = loaded.metadata.load_input_example(str(folder))
+    rows = pd.DataFrame({"size": [1, None], "colour": ["red", None], "born": ["2024-01-05", None]})
+    for frame in (example, rows):  # MLflow compares them with the signature
+        pd.testing.assert_frame_equal(loaded.predict(frame), api.load_run(folder.parent).predict(frame))
+    assert json.loads((folder / "serving_input_example.json").read_text())["dataframe_split"]["columns"]
+
+
+def test_words_that_may_arrive_as_other_types_have_any_type() -> None:
+    columns = Columns((
+        Column("code", "categorical", categories={"1": 3, "x": 2}),
+        Column("open", "boolean"),
+        Column("paid", "boolean", words=("no", "yes")),
+        Column("target", "numeric", role="target"),
+    ))  # fmt: skip
+    inputs = json.loads(signature(columns, pd.DataFrame({"prediction": [1.0]}))["inputs"])
+    assert [(field["name"], field["type"]) for field in inputs] == [
+        ("code", "any"), ("open", "any"), ("paid", "string"),
+    ]  # fmt: skip
+
+
+def test_versions_and_an_alias_that_moves(runs_dir: Path) -> None:
+    made = json.loads(register(runs_dir, "first", "sales", "--alias", "champion", "--json").stdout)
+    assert (made["version"], made["is_new"], made["uri"]) == (1, True, "models:/sales/1")
+    again = json.loads(register(runs_dir, "first", "sales", "--json").stdout)
+    assert (again["version"], again["is_new"], again["aliases"]) == (1, False, ["champion"])
+    shown = register(runs_dir, "second", "sales", "--alias", "champion").stdout
+    assert "models:/sales/2, models:/sales@champion" in shown and "alias was at: version 1" in shown
+    with open_store(runs_dir) as store:
+        version = store.client.get_model_version_by_alias("sales", "champion")
+        tags = store.client.get_logged_model(model_id(version.run_id)).tags
+    assert (version.version, version.run_id) == (2, run_id(runs_dir, "second"))
+    assert json.loads(tags["mlflow.modelVersions"]) == [{"name": "sales", "version": "2"}]
+
+
+def test_the_address_follows_the_runs_folder(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(runs_dir, "first", "moved")
+    moved = shutil.copytree(runs_dir, tmp_path / "moved")
+    assert register(moved, "first", "moved", "--alias", "here").exit_code == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{moved}/mlflow.db")
+    for address in ("models:/moved@here", f"models:/{model_id(run_id(runs_dir, 'first'))}"):
+        assert mlflow.models.get_model_info(address).run_id == run_id(runs_dir, "first")
+    with open_store(moved) as store:
+        model = store.client.get_logged_model(model_id(run_id(runs_dir, "first")))
+    assert model.artifact_location.startswith(moved.as_uri())
+
+
+def test_a_new_store_has_the_logged_models(runs_dir: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(runs_dir, tmp_path / "runs")
+    (copied / "mlflow.db").unlink()
+    assert stage(copied, "second") == "second"
+
+
+def test_it_follows_the_run_to_the_trash_and_back(runs_dir: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(runs_dir, tmp_path / "runs")
+    (copied / "mlflow.db").unlink()
+    with open_store(copied):
+        pass
+    delete(plan_deletion(["first"], None, copied, NOW, force=False))
+    with open_store(copied) as store:
+        assert "first" not in [model.name for model in store.client.search_logged_models(["1"])]
+    restore(plan_restoration(["first"], copied, NOW))
+    assert stage(copied, "first") == "first"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["first", "a/b"], "cannot be the name of a registered model"),
+        (["first", " "], "cannot be the name of a registered model"),
+        (["first", "sales", "--alias", "v1"], "cannot be an alias"),
+        (["first", "sales", "--alias", "my best"], "cannot be an alias"),
+        (["nothing", "sales"], "no run"),
+    ],
+)
+def test_refused_words(runs_dir: Path, words: list[str], message: str) -> None:
+    done = register(runs_dir, *words)
+    assert done.exit_code == 2 and message in done.output
+
+
+def test_refused_runs(runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(tmp_path) as store:
+        made = store.create_run(experiment="exp", run_name="cv", kind="cv", params={}, tags={})
+        failed = store.create_run(experiment="exp", run_name="failed", kind="run", params={}, tags={})
+        with Recorder(made, system_metrics=False) as recorder:
+            recorder.finish({"test/loss": 1.0}, result={"metrics": ["test/loss"]})
+        with pytest.raises(ValueError, match="no"), Recorder(failed, system_metrics=False):
+            raise ValueError("no")
+    assert "cv.refit=true" in register(tmp_path, "cv", "sales").output
+    assert "is FAILED" in register(tmp_path, "failed", "sales").output
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
+    assert "--trust" in register(runs_dir, "first", "theirs").output
+    assert register(runs_dir, "first", "theirs", "--trust").exit_code == 0
+    assert Ledger.load(made).status == "FINISHED"
