@@ -82,7 +82,7 @@ LATE = (
     ),
     (
         "MLflow, with dlcli's defaults and before a lock",
-        r"tracking/",
+        r"tracking/|runs/registration",
         r"mlflow|sqlalchemy|alembic|requests|filelock",
     ),
     (

@@ -59,7 +59,7 @@ def test_the_folder_is_complete(trained: Result) -> None:
         "predictions.parquet", "model_summary.txt", "checkpoints/last.ckpt",
         "checkpoints/digests.json", "model/digests.json", "model/MLmodel", "model/model.json",
         "model/labels.json", "model/columns.json", "model/preprocessing.skops", "model/weights.safetensors",
-        "model/requirements.txt",
+        "model/requirements.txt", "model/input_example.json", "model/serving_input_example.json",
         "model/python_env.yaml", "plots/confusion_matrix.png", "plots/learning_curves.png", "plots/roc.png",
         "plots/precision_recall.png", "plots/reliability.png", "breakdown.csv",
     }  # fmt: skip

@@ -26,8 +26,8 @@ def runs_register(
     with session(json) as terminal:
         from dlcli.runner import runs_directory
         from dlcli.runs.find import find_run
-        from dlcli.runs.registration import register
+        from dlcli.runs.registration import register_model
         from dlcli.terminal.registered_model import tell_registered
 
         found = find_run(run, runs_directory(runs_dir))
-        tell_registered(terminal, register(found.run_dir, name, alias, trust=trust), found.note)
+        tell_registered(terminal, register_model(found.run_dir, name, alias, trust=trust), found.note)

@@ -51,7 +51,9 @@ class RegisteredModel(NamedTuple):
     notes: tuple[str, ...]
 
 
-def register(run_dir: Path, name: str, alias: str | None = None, *, trust: bool = False) -> RegisteredModel:
+def register_model(
+    run_dir: Path, name: str, alias: str | None = None, *, trust: bool = False
+) -> RegisteredModel:
     """Register the saved model of a run; a run that is registered under the name keeps its version.
 
     Args:

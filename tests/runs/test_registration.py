@@ -67,7 +67,9 @@ def test_a_run_is_a_logged_model(runs_dir: Path) -> None:
     assert {metric.key: metric.value for metric in model.metrics} == tested != {}
 
 
-@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of MLflow's own functions, at their import
+@pytest.mark.filterwarnings(
+    "ignore:.*Any type hint:UserWarning"
+)  # of MLflow's own functions, at their import
 def test_a_table_has_a_signature_and_an_example_that_fits_it(runs_dir: Path) -> None:
     folder = next(runs_dir.glob(f"*/{run_id(runs_dir, 'first')}/artifacts/model"))
     loaded = mlflow.pyfunc.load_model(folder.as_uri())
@@ -105,7 +107,7 @@ def test_versions_and_an_alias_that_moves(runs_dir: Path) -> None:
     assert "models:/sales/2, models:/sales@champion" in shown and "alias was at: version 1" in shown
     with open_store(runs_dir) as store:
         version = store.client.get_model_version_by_alias("sales", "champion")
-        tags = store.client.get_logged_model(model_id(version.run_id)).tags
+        tags = store.client.get_logged_model(model_id(str(version.run_id))).tags
     assert (version.version, version.run_id) == (2, run_id(runs_dir, "second"))
     assert json.loads(tags["mlflow.modelVersions"]) == [{"name": "sales", "version": "2"}]
 
