@@ -44,8 +44,8 @@ from dlcli.inference.columns import read_columns
 from dlcli.inference.columns_file import COLUMNS
 from dlcli.inference.declared_size import check_declared_size, is_shape, within_size
 from dlcli.inference.mlflow_files import mlflow_files
+from dlcli.inference.model_signature import example_files, model_signature
 from dlcli.inference.rows import as_rows
-from dlcli.inference.signature import example_files, signature
 from dlcli.preprocessing.base import CountsNewRows, HasVocabulary, Preprocessing, facts_of_model
 from dlcli.sanitize.escapes import visible_json
 from dlcli.tasks.base import Task
@@ -195,7 +195,7 @@ def save_model(
         predictions = logged.predictions(torch.zeros(1, logged.num_outputs))
         examples, about = example_files(columns, preprocessing)
         files |= examples
-        about_rows = {"signature": signature(columns, predictions), "saved_input_example_info": about}
+        about_rows = {"signature": model_signature(columns, predictions), "saved_input_example_info": about}
     files |= mlflow_files(run_id, getattr(locate(model[TARGET]), "requires", ()), about_rows)
     files[_WEIGHTS] = weights
     folder.mkdir(exist_ok=True)

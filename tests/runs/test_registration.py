@@ -15,7 +15,7 @@ import dlcli as api
 from dlcli.cli.app import app
 from dlcli.datasets.reading.column import Column
 from dlcli.datasets.reading.columns import Columns
-from dlcli.inference.signature import signature
+from dlcli.inference.model_signature import model_signature
 from dlcli.runs.deletion import delete, plan_deletion, plan_restoration, restore
 from dlcli.runs.inventory import list_runs
 from dlcli.tracking.ledger import Ledger
@@ -92,7 +92,7 @@ def test_words_that_may_arrive_as_other_types_have_any_type() -> None:
         Column("paid", "boolean", words=("no", "yes")),
         Column("target", "numeric", role="target"),
     ))  # fmt: skip
-    inputs = json.loads(signature(columns, pd.DataFrame({"prediction": [1.0]}))["inputs"])
+    inputs = json.loads(model_signature(columns, pd.DataFrame({"prediction": [1.0]}))["inputs"])
     assert [(field["name"], field["type"]) for field in inputs] == [
         ("code", "any"), ("open", "any"), ("paid", "string"),
     ]  # fmt: skip

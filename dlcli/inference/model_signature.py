@@ -21,7 +21,7 @@ _OTHER_TYPES = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false", re.IGNORECASE)
 _TYPES = {"b": "boolean", "i": "long", "u": "long", "f": "double"}
 
 
-def signature(columns: Columns, predictions: pd.DataFrame) -> dict[str, Any]:
+def model_signature(columns: Columns, predictions: pd.DataFrame) -> dict[str, Any]:
     """Return the section `signature` of `MLmodel`.
 
     MLflow refuses values of another type. Columns of numbers have the type `double`, columns of words and dates
