@@ -11,6 +11,7 @@ import torch
 
 from dlcli.assembly.number_facts import number_facts
 from dlcli.assembly.optimization import make_chosen
+from dlcli.assembly.room import check_fits_in_memory
 from dlcli.assembly.rows_on_demand import fields_on_demand
 from dlcli.assembly.starting_weights import start_from, starting_weights
 from dlcli.config.build import TARGET, build, locate
@@ -96,6 +97,8 @@ def assemble(
     targets = targets or target_facts(data, fitted.rows)
     task = check_type(build(config["task"], where="task", **targets), "task", config["task"]["_target_"])
     preprocessing = fitted.preprocessing
+    if at_most is None:
+        check_fits_in_memory(preprocessing, data, fitted.rows, len(split.val))
 
     def fields(rows: np.ndarray) -> dict[str, Field]:
         y = as_fields({"y": task.encode(data.y[rows])})

@@ -187,6 +187,14 @@ class Table(BaseEstimator):
         embeds = self.categories_ and self.categorical == "embedding"
         return {"cardinalities": self.encoder_.cardinalities if embeds else []}
 
+    def spread_columns(self) -> dict[str, int]:
+        """Return the columns of categories, each with the number of columns of `x` that it becomes; {} if only one."""
+        if not self.categories_ or self.categorical != "one_hot":
+            return {}
+        return {
+            name: size - 1 for name, size in zip(self.categories_, self.encoder_.cardinalities, strict=True)
+        }
+
     def on_device(self) -> None:
         """Return None: batches need no further transformation."""
 
