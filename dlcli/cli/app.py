@@ -32,6 +32,18 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
 
 
+def _shows_a_run(args: list[str]) -> bool:
+    """Return whether the arguments of `dlcli show` are the name of a run, which may look like a setting."""
+    from pathlib import Path
+
+    from dlcli.cli.show import named_run
+
+    flags = [word for word in args if word != "--json"]
+    folder = flags.pop(flags.index("--runs-dir") + 1) if "--runs-dir" in flags[:-1] else None
+    words = [word for word in flags if word != "--runs-dir"]
+    return len(words) == 1 and named_run(words[0], Path(folder) if folder else None, fetch=False) is not None
+
+
 class _Program(_Group):
     """The group of all commands; it answers the words of other tools."""
 
@@ -52,7 +64,7 @@ class _Program(_Group):
             for option in options
             for name in (*option.opts, *option.secondary_opts)
         } | {"-h": False, "--help": False}
-        if problem := translate_habits(args, known):
+        if (problem := translate_habits(args, known)) and not (args[0] == "show" and _shows_a_run(args[1:])):
             from dlcli.errors import InputError
             from dlcli.terminal.console import Terminal
 

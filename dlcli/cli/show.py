@@ -21,7 +21,8 @@ def show(
 ) -> None:
     """Show the complete configuration of an experiment, and where each value comes from.
 
-    `dlcli show model/lstm` explains one option and its keys; `dlcli show RUN` shows a run.
+    `dlcli show model/lstm` explains one option and its keys; `dlcli show RUN` shows a run. A setting wins over a run of
+    that name, which `dlcli runs show RUN` shows.
     """
     with session(json) as terminal:
         from dlcli.config.folders import extend_path, groups, user_folders
@@ -32,24 +33,44 @@ def show(
         alone = words[0] if len(words) == 1 and "=" not in words[0] else ""
         if alone and (alone in groups(folders) or alone.rpartition("/")[0] in groups(folders)):
             _option(terminal, alone, folders)
-        elif alone and (found := _found(alone, runs_dir)) is not None:
+        elif alone and (found := named_run(alone, runs_dir)) is not None:
             if found.note and not json:
                 terminal.note(found.note)
             tell(terminal, found.run_dir)
         elif "/" in alone:
             _option(terminal, alone, folders)
         else:
-            _experiment(terminal, words, folders, runs_dir)
+            _experiment_or_run(terminal, words, folders, runs_dir)
 
 
-def _found(word: str, runs_dir: Path | None) -> FoundRun | None:
+def _experiment_or_run(
+    terminal: Terminal, words: Sequence[str], folders: Sequence[Path], runs_dir: Path | None
+) -> None:
+    """Show an experiment; a single word that is no setting may be the name of a run, which can contain `=`."""
+    from dlcli.config.next_command import next_command
+    from dlcli.errors import ConfigError
+
+    found = named_run(words[0], runs_dir, fetch=False) if len(words) == 1 else None
+    try:
+        _experiment(terminal, words, folders, runs_dir)
+    except ConfigError:
+        if found is None:
+            raise
+        tell(terminal, found.run_dir)
+        return
+    if found is not None and not terminal.json:
+        line = next_command("runs", "show", words[0], runs_dir=runs_dir)
+        terminal.note(f"# A run has this name, too: {line}")
+
+
+def named_run(word: str, runs_dir: Path | None, *, fetch: bool = True) -> FoundRun | None:
     """Return the run that a word names; None if there is none."""
     from dlcli.config.project import default_runs_dir
     from dlcli.errors import RunNotFound
     from dlcli.runs.find import find_run
 
     try:
-        return find_run(word, runs_dir or default_runs_dir())
+        return find_run(word, runs_dir or default_runs_dir(), fetch=fetch)
     except RunNotFound:
         return None
 
