@@ -337,3 +337,61 @@ def test_the_case_of_parts_does_not_matter() -> None:
 def test_values_that_look_like_something_else_are_told(values: list[str], told: str) -> None:
     _, warnings, _ = decided({"a": values})
     assert told in " ".join(problem.message for problem in warnings)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (range(19000101, 19000107), "date"),
+        (range(21001225, 21001232), "date"),
+        ([18991231, *range(19000101, 19000107)], "numeric"),
+        ([*range(21001225, 21001232), 21010101], "numeric"),
+    ],
+)
+def test_compact_dates_lie_between_1900_and_2100(values: list[int], kind: str) -> None:
+    assert decided({"a": list(values)})[0]["a"].kind == kind
+
+
+@pytest.mark.parametrize(
+    ("values", "pattern"),
+    [
+        (["2024-W05-3", "2024-W06-1"], "%G-W%V-%u"),
+        (["2024-W05", "2024-W06"], "%G-W%V"),
+        (["2024W053", "2024W061"], "%GW%V%u"),
+    ],
+)
+def test_weeks_of_the_year(values: list[str], pattern: str) -> None:
+    columns, _, frame = decided({"a": values})
+    assert columns["a"].date.patterns == (pattern,)
+    assert frame["a"][0] == pd.Timestamp(2024, 1, 31 if values[0].endswith("3") else 29)
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "note"),
+    [
+        (["YES", "Yes", "yes", "no", "No", "NO"], ("no", "yes"), "booleans, yes is true"),
+        (["off", "on"], ("off", "on"), "booleans, on is true"),
+        (["1", "0"], ("0", "1"), ""),
+        (["False", "true"], ("false", "true"), ""),
+    ],
+)
+def test_which_word_of_a_boolean_is_true_is_told(
+    values: list[str], words: tuple[str, str], note: str
+) -> None:
+    column = decided({"a": values}, types={"a": "boolean"})[0]["a"]
+    assert (column.words, column.note) == (words, note)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["Red", "red", "RED", "blue"], "'Red' and 'red' and 'RED' differ in case alone"),
+        (
+            ["Red", "red", "Blue", "blue", "green"],
+            "'Red' and 'red' differ in case alone, and 1 more like them",
+        ),
+        (["X", "x", "Y", "y", "Z", "z"], "'X' and 'x' differ in case alone, and 2 more like them"),
+    ],
+)
+def test_the_number_of_words_that_differ_in_case_alone_is_told(values: list[str], told: str) -> None:
+    assert [problem.message for problem in decided({"a": values * 3})[1]] == [told]
