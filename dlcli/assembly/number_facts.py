@@ -1,4 +1,4 @@
-"""The fact `quantiles`: how the numbers of a table are distributed over the training rows."""
+"""Facts of the training rows: their number, and how the numbers of a table are distributed over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dlcli.config.build import TARGET, locate
-from dlcli.config.signature import signature
+from dlcli.config.signature import Argument, signature
 from dlcli.models.numbers import QUANTILE_STEPS
 from dlcli.training.fields import Field
 
@@ -17,17 +17,23 @@ from dlcli.training.fields import Field
 _ROWS = 1 << 15
 
 
-def number_facts(model: Mapping[str, Any], x: Field) -> dict[str, Any]:
-    """Return `quantiles` if a model has an argument of that name: one list for each column of `x` `(N, F)`.
+def number_facts(model: Mapping[str, Any], x: Field, rows: int | None = None) -> dict[str, Any]:
+    """Return `training_rows` and `quantiles`, each if a model has an argument of that name.
 
-    They are at 0, 1/64, ..., 1. The list of a column with at most two different values is empty. A model with
-    `numbers=plain` needs none.
+    `quantiles` has one list for each column of `x` `(N, F)`, at 0, 1/64, ..., 1. The list of a column with at most two
+    different values is empty. A model with `numbers=plain` needs none.
 
     Args:
         model: the configuration's section `model`.
         x: the preprocessed training rows.
+        rows: the number of training rows if `x` holds only some of them.
     """
     takes = signature(locate(model[TARGET])).arguments
+    count = {"training_rows": len(x) if rows is None else rows} if "training_rows" in takes else {}
+    return count | _quantiles_of(model, takes, x)
+
+
+def _quantiles_of(model: Mapping[str, Any], takes: Mapping[str, Argument], x: Field) -> dict[str, Any]:
     if "quantiles" not in takes or len(x.shape) != 2:
         return {}
     if "numbers" in takes and model.get("numbers", takes["numbers"].default) == "plain":

@@ -175,7 +175,7 @@ def _row_facts(config: Mapping[str, Any], data: Data, split: Split, num_outputs:
         "input_shape": tuple(known.shape[1:]),
         "num_outputs": num_outputs,
         **preprocessing.facts(),
-        **number_facts(config["model"], known),
+        **number_facts(config["model"], known, len(split.train)),
     }
     return facts_of_model(preprocessing, facts)
 

@@ -39,6 +39,7 @@ SUPPLIED: Supplied = {
                 "lookback",
                 "targets",
                 "quantiles",
+                "training_rows",
             ),
             _FROM_DATA,
         ),

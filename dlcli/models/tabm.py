@@ -13,6 +13,20 @@ from dlcli.models import layers as shared
 from dlcli.models.layers import Activation, CategoryVectors, Depth, Share, Size
 from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
 
+# `auto` has this number of members for tables of up to that many training rows.
+_MEMBERS, _ROWS = 8, 50_000
+
+
+def automatic_members(training_rows: int) -> int:
+    """Return 8 members, and for tables of more than 50,000 rows half of them for twice the rows, but at least one.
+
+    The time of an epoch grows with members times rows, while members help less the more rows there are.
+    """
+    members = _MEMBERS
+    while members > 1 and training_rows * members > _ROWS * _MEMBERS:
+        members //= 2
+    return members
+
 
 class TabM(nn.Module):
     """`members` perceptrons that are trained together (Gorishniy et al., "TabM", 2024).
@@ -21,12 +35,16 @@ class TabM(nn.Module):
     inputs and outputs and its biases (BatchEnsemble; Wen et al., 2020), and the output layer. Each member has its own
     loss, and the prediction is the mean of the members' probabilities or values.
 
+    Attributes:
+        decided: what `auto` became, for the panel.
+
     Args:
         input_shape: number of columns `(F,)`.
         num_outputs: logits or values per row.
         cardinalities: number of codes of each categorical column; each column gets an embedding.
         quantiles: quantiles of each column over the training rows, see `NumberVectors`.
-        members: number of perceptrons, the paper's k.
+        training_rows: number of training rows.
+        members: number of perceptrons, the paper's k; `auto` takes `automatic_members` of the training rows.
         sharing: `batch_ensemble` (the paper's TabM), or `mini`: only the factors of the first layer's inputs and the
             output layers differ between members (TabM-mini).
         hidden: number of units of each hidden layer.
@@ -47,18 +65,23 @@ class TabM(nn.Module):
         num_outputs: int,
         cardinalities: Sequence[int] = (),
         quantiles: Quantiles = (),
-        members: Size = 16,
+        training_rows: int = 0,
+        members: Size | Literal["auto"] = "auto",
         sharing: Literal["batch_ensemble", "mini"] = "batch_ensemble",
-        hidden: Size = 256,
+        hidden: Size = 128,
         layers: Depth = 2,
         activation: Activation = "relu",
-        dropout: Share = 0.1,
+        dropout: Share = 0.0,
         numbers: NumberEmbedding = "piecewise",
         number_size: Size = 16,
         bins: Bins = 32,
         frequency: Frequency = 0.1,
     ) -> None:
         super().__init__()
+        self.decided: dict[str, str] = {}
+        if members == "auto":
+            members = automatic_members(training_rows)
+            self.decided["members"] = f"members auto: {members} for {training_rows:,} rows"
         self.members = members
         self.numbers: NumberVectors | None = None
         if numbers != "plain":

@@ -150,7 +150,7 @@ def test_what_dlcli_supplies_is_not_offered() -> None:
 
 def test_a_section_with_a_wrong_value_is_not_judged_twice() -> None:
     assert [where for where, _, _ in mistakes(*IRIS, "trainer.max_epochs=x", "model.hidden=-1")] == [
-        "model.hidden", "trainer.max_epochs",
+        "trainer.max_epochs", "model.hidden",
     ]  # fmt: skip
 
 

@@ -95,6 +95,12 @@ def test_of_many_rows_some_are_read() -> None:
     np.testing.assert_allclose(found, np.linspace(0, 99_999, QUANTILE_STEPS + 1), rtol=1e-3)
 
 
+def test_the_number_of_training_rows_for_models_that_ask() -> None:
+    model = {"_target_": "dlcli.models.tabm.TabM", "numbers": "plain"}
+    assert number_facts(model, torch.randn(9, 2)) == {"training_rows": 9}
+    assert number_facts(model, torch.randn(9, 2), rows=70) == {"training_rows": 70}
+
+
 def test_only_models_that_ask_get_quantiles() -> None:
     x = torch.randn(9, 2)
     assert facts(x, numbers="plain") == {} == facts(x, _target_="dlcli.models.linear.Linear")

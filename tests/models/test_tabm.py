@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dlcli.models.tabm import MemberLinear, SharedLinear, TabM
+from dlcli.models.tabm import MemberLinear, SharedLinear, TabM, automatic_members
 from dlcli.tasks.base import Task
 from dlcli.tasks.binary import Binary
 from dlcli.tasks.losses import BinaryCrossEntropy, CrossEntropy
@@ -33,6 +33,17 @@ TASKS: dict[str, tuple[Task, torch.Tensor]] = {
     ),
     "regression": (Regression(["y"], [0.0], [1.0], nn.MSELoss()), torch.randn(4, 1)),
 }
+
+
+@pytest.mark.parametrize(
+    ("rows", "members"), [(0, 8), (50_000, 8), (50_001, 4), (100_000, 4), (200_000, 2), (10**7, 1)]
+)
+def test_many_rows_have_few_members(rows: int, members: int) -> None:
+    assert automatic_members(rows) == members
+    model = TabM((3,), 1, training_rows=rows, hidden=2, numbers="plain")
+    assert model.members == members
+    assert model.decided == {"members": f"members auto: {members} for {rows:,} rows"}
+    assert TabM((3,), 1, members=5, numbers="plain").decided == {}
 
 
 def test_a_shared_layer_is_one_layer_per_member() -> None:
