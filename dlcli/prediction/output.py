@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -21,6 +19,7 @@ from dlcli.errors import DataError, InputError, first_line
 from dlcli.files.disk import write_errors
 from dlcli.files.paths import is_folder, kind_at, resolved
 from dlcli.files.unfinished import unfinished
+from dlcli.prediction.csv_text import csv_lines, with_short_floats
 
 Write = Callable[[pa.Table], None]
 
@@ -100,9 +99,7 @@ def csv_to(file: IO[bytes]) -> Write:
 
     def write(table: pa.Table) -> None:
         nonlocal header
-        # With Arrow's types, integers stay integers in columns with missing values.
-        text = _legible(table).to_pandas(types_mapper=pd.ArrowDtype).to_csv(index=False, header=header)
-        file.write(text.encode())
+        file.write(csv_lines(_with_times(table), header=header))
         header = False
 
     return write
@@ -118,22 +115,19 @@ def as_dicts(table: pa.Table) -> list[dict[str, Any]]:
 def _legible(table: pa.Table) -> pa.Table:
     """Convert values for output.
 
-    Single-precision numbers get as few digits as possible (0.1, not 0.10000000149011612), and NaN becomes null. Times
-    include the time of day unless the column holds dates, so that all pieces of a column have the same format.
+    Single-precision numbers get as few digits as possible (0.1, not 0.10000000149011612), and NaN becomes null.
     """
+    return with_short_floats(_with_times(table))
+
+
+def _with_times(table: pa.Table) -> pa.Table:
+    """Write times with the time of day unless the column holds dates, so that all pieces have the same format."""
     for number, field in enumerate(table.schema):
-        column, values = table.column(number), None
-        if pa.types.is_floating(field.type):
-            floats = column.to_numpy()
-            single = field.type == pa.float32()
-            values = pa.array(floats.astype(str).astype(np.float64) if single else floats, from_pandas=True)
-        elif pa.types.is_timestamp(field.type):
+        if pa.types.is_timestamp(field.type):
             length = len("2024-12-31") if field.metadata == DATES else None
-            times = column.to_pandas()
-            values = pa.array(
-                [str(time)[:length] for time in times], pa.string(), mask=times.isna().to_numpy()
-            )
-        if values is not None:
+            times = table.column(number).to_pandas()
+            texts = [str(time)[:length] for time in times]
+            values = pa.array(texts, pa.string(), mask=times.isna().to_numpy())
             table = table.set_column(number, field.name, values)
     return table
 
