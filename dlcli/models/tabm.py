@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import repeat
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from dlcli.models import layers as shared
-from dlcli.models.layers import Activation, CategoryVectors, Depth, Share, Size
+from dlcli.models.layers import Activation, CategoryVectors, Depth, PerLayer, Share, Size
 from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors, Quantiles
 
 # `auto` has this number of members for tables of up to that many training rows.
@@ -47,8 +48,8 @@ class TabM(nn.Module):
         members: number of perceptrons, the paper's k; `auto` takes `automatic_members` of the training rows.
         sharing: `batch_ensemble` (the paper's TabM), or `mini`: only the factors of the first layer's inputs and the
             output layers differ between members (TabM-mini).
-        hidden: number of units of each hidden layer.
-        layers: number of hidden layers.
+        hidden: number of units of all hidden layers, or a list with one number per layer, which sets their number.
+        layers: number of hidden layers if `hidden` is one number.
         activation: the activation function.
         dropout: dropout rate after each hidden layer.
         numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`; see `dlcli.models.numbers`.
@@ -68,7 +69,7 @@ class TabM(nn.Module):
         training_rows: int = 0,
         members: Size | Literal["auto"] = "auto",
         sharing: Literal["batch_ensemble", "mini"] = "batch_ensemble",
-        hidden: Size = 128,
+        hidden: PerLayer = 128,
         layers: Depth = 2,
         activation: Activation = "relu",
         dropout: Share = 0.0,
@@ -92,15 +93,15 @@ class TabM(nn.Module):
         # Random signs tell the members apart from the first step on; all other factors start at 1.
         self.factors = nn.Parameter(torch.randint(0, 2, (members, inputs)).float() * 2 - 1)
         blocks: list[nn.Module] = []
-        for number in range(layers):
+        for number, outputs in enumerate(repeat(hidden, layers) if isinstance(hidden, int) else hidden):
             blocks += [
-                nn.Linear(inputs, hidden)
+                nn.Linear(inputs, outputs)
                 if sharing == "mini"
-                else SharedLinear(members, inputs, hidden, scales_inputs=number > 0),
+                else SharedLinear(members, inputs, outputs, scales_inputs=number > 0),
                 shared.activation(activation),
                 *shared.dropout(dropout),
             ]
-            inputs = hidden
+            inputs = outputs
         self.layers = nn.Sequential(*blocks)
         self.head = MemberLinear(members, inputs, num_outputs)
 

@@ -46,6 +46,12 @@ def test_many_rows_have_few_members(rows: int, members: int) -> None:
     assert TabM((3,), 1, members=5, numbers="plain").decided == {}
 
 
+def test_a_list_has_the_units_of_each_layer() -> None:
+    model = TabM((3,), 1, members=2, hidden=[5, 4, 6], numbers="plain")
+    shapes = [tuple(layer.weight.shape) for layer in model.layers if isinstance(layer, SharedLinear)]
+    assert shapes == [(5, 3), (4, 5), (6, 4)]
+
+
 def test_a_shared_layer_is_one_layer_per_member() -> None:
     torch.manual_seed(0)
     made = SharedLinear(3, 4, 5, scales_inputs=True)
