@@ -52,6 +52,11 @@ class LinearForecast(nn.Module):
         self.weight = nn.Parameter(torch.full((sets, window.lookback, outputs), 1 / window.lookback))
         self.bias = nn.Parameter(torch.zeros(sets, 1, outputs))
 
+    def linear_inputs(self, x: Tensor) -> Tensor:
+        """Return each target's history `(N * K, lookback)`, or of several sets of weights `(N, K, lookback)`."""
+        past = x[:, : self.lookback, : self.targets].transpose(1, 2)
+        return past.flatten(0, 1) if len(self.weight) == 1 else past
+
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, T, F)` to `(N, horizon * K * Q)`, step by step."""
         past = x[:, : self.lookback, : self.targets].permute(

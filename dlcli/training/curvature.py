@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,17 @@ _ROWS_PER_INPUT = 20
 _USUAL, _LEAST = 0.1, 0.001
 
 
+@runtime_checkable
+class HasLinearInputs(Protocol):
+    """A layer that maps each of its inputs by a weight `(1, inputs, outputs)` and a bias `(1, 1, outputs)`."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def linear_inputs(self, x: Tensor) -> Tensor:
+        """Return the inputs `(R, inputs)` of a batch; of another shape if there are several sets of weights."""
+
+
 @dataclass(frozen=True)
 class _Part:
     """A parameter whose rows (columns if `across`) belong to inputs of the model."""
@@ -36,10 +47,14 @@ class _Part:
 
     def rows(self, values: Tensor) -> Tensor:
         """Return values of the parameter's shape as `(inputs, outputs)`."""
+        if values.ndim == 3:  # one set of weights, `(1, inputs, outputs)`
+            return values[0]
         return values.reshape(1, -1) if values.ndim == 1 else values.T if self.across else values
 
     def values(self, rows: Tensor) -> Tensor:
         """Return `(inputs, outputs)` in the parameter's shape."""
+        if self.parameter.ndim == 3:
+            return rows.unsqueeze(0)
         return rows.reshape(-1) if self.parameter.ndim == 1 else rows.T if self.across else rows
 
 
@@ -95,7 +110,9 @@ def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | No
         model: its layers see their inputs while `evaluations` are drawn.
         evaluations: evaluates the model on all rows, piece by piece.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Embedding)]
+    layers = [
+        layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Embedding | HasLinearInputs)
+    ]
     inputs = sum(len(layer.weight) if _is_table(layer) else layer.weight.shape[1] for layer in layers)
     biases = [layer for layer in layers if getattr(layer, "bias", None) is not None]
     parts = [_Part(layer.weight, not _is_table(layer)) for layer in layers]
@@ -104,9 +121,11 @@ def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | No
     if not 0 < inputs + len(biases) <= _INPUTS or len(outputs) != 1:
         return None
     seen: dict[nn.Module, Tensor] = {}
-    hooks = [
-        layer.register_forward_pre_hook(lambda one, given: seen.update({one: given[0]})) for layer in layers
-    ]
+
+    def see(layer: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen[layer] = [*given, *named.values()][0]
+
+    hooks = [layer.register_forward_pre_hook(see, with_kwargs=True) for layer in layers]
     products, rows = torch.zeros((), dtype=torch.float64), 0
     try:
         for _ in evaluations:
@@ -152,6 +171,8 @@ def _is_table(layer: nn.Module) -> bool:
 
 
 def _columns(layer: nn.Module, given: Tensor) -> Tensor:
+    if isinstance(layer, HasLinearInputs):
+        return layer.linear_inputs(given.detach())
     if not isinstance(layer, nn.Embedding):
         return given.detach()
     columns = nn.functional.one_hot(given, layer.num_embeddings).to(layer.weight.dtype)

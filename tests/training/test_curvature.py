@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from dlcli.models.linear import Linear
+from dlcli.models.linear_forecast import LinearForecast
 from dlcli.training.curvature import Curvature, curvature_of, second_derivative
 from dlcli.training.penalty_path import PenaltyPath
 
@@ -91,3 +92,30 @@ def test_inputs_that_are_not_finite_are_left_to_the_loss() -> None:
     x = torch.tensor([[float("inf")], [1.0]])
     assert curvature_of(model, (model(x) for _ in range(1))) is None
     assert isinstance(curvature_of(model, (model(x[1:]) for _ in range(1))), Curvature)
+
+
+def test_one_set_of_weights_for_all_targets_is_solved_in_a_few_iterations() -> None:
+    """The inputs of the weights are the histories of all targets, whichever way the model is called."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 12, 2, generator=draw).cumsum(dim=1)
+    y = torch.randn(60, 6, generator=draw)
+    model = LinearForecast((12, 2), 6, lookback=12, horizon=3)
+    path = PenaltyPath(list(model.parameters()), first=1e-6, last=1e-6, tolerance=1e-9)
+    path.curvature = curvature_of(model, (model(x=x) for _ in range(1)))
+    assert path.curvature is not None
+
+    def closure() -> torch.Tensor:
+        path.zero_grad()
+        loss = functional.mse_loss(model(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    path.step(closure)
+    inputs = torch.cat([x.transpose(1, 2).flatten(0, 1), torch.ones(120, 1)], dim=1)
+    outputs = y.reshape(60, 3, 2).transpose(1, 2).flatten(0, 1)
+    solution = torch.linalg.lstsq(inputs.double(), outputs.double()).solution
+    assert torch.allclose(model.weight[0].double(), solution[:12], atol=1e-3)
+    assert torch.allclose(model.bias[0, 0].double(), solution[12], atol=1e-3)
+    assert path.facts["iterations"] < 10
+    several = LinearForecast((12, 2), 6, lookback=12, horizon=3, shared=False)
+    assert curvature_of(several, (several(x) for _ in range(1))) is None
