@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dlcli.datasets.reading.dates import ISO_DATES, DateFormat, epoch_times, is_epoch, numbers_as_dates
-from dlcli.datasets.reading.numbers import PLAIN, NumberFormat
+from dlcli.datasets.reading.numbers import PLAIN, NumberFormat, plain_numbers_of
 from dlcli.datasets.reading.words import MARKERS, MISSING, booleans, trimmed, without
 from dlcli.errors import DataError
 
@@ -101,13 +101,10 @@ class Column:
         return without(strings, MISSING if self.missing is None else ("", *self.missing))
 
     def _numbers(self, strings: pa.ChunkedArray, place: Place) -> pa.ChunkedArray:
-        try:
-            # The cast would also read hexadecimal numbers.
-            is_plain = self.number == PLAIN and pc.count(strings).as_py()
-            if is_plain and not pc.any(pc.match_substring(strings, "x", ignore_case=True)).as_py():
-                return pc.cast(strings, pa.int64())
-        except pa.ArrowInvalid:
-            pass
+        if self.number == PLAIN and strings.null_count < len(strings):
+            plain = plain_numbers_of(strings)
+            if plain is not None:
+                return plain
         how = self.number.describe()
         return self._by_distinct(
             strings,

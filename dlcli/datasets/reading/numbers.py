@@ -82,7 +82,7 @@ class NumberFormat:
 
     def parse(self, values: pa.Array) -> pa.Array:
         """Return strings as int64 if all are whole numbers, else as float64; null where a value is not a number."""
-        if self == NumberFormat() and (plain := _cast(values)) is not None:
+        if self == NumberFormat() and (plain := plain_numbers_of(values)) is not None:
             return plain
         parts = _parts(values)
         matches = pc.match_substring_regex(parts.digits, _digits(self.decimal, self.thousands))
@@ -96,7 +96,7 @@ class NumberFormat:
         if self.decimal != ".":
             digits = pc.replace_substring(digits, self.decimal, ".")
         plain = pc.binary_join_element_wise(parts.minus, digits, parts.power, "")
-        found = _cast(pc.if_else(fits, plain, pa.scalar(None, pa.string())))
+        found = plain_numbers_of(pc.if_else(fits, plain, pa.scalar(None, pa.string())))
         assert found is not None  # all strings that are left match the expression of numbers
         return found
 
@@ -250,16 +250,19 @@ def _digits(decimal: str, thousands: str) -> str:
     return rf"^({whole}({point}\d*)?|{point}\d+)$"
 
 
-def _cast(values: pa.Array) -> pa.Array | None:
-    """Return plain numbers; None if a value is none. Arrow also reads 0x10, which is not meant as a number."""
+def plain_numbers_of(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
+    """Return plain numbers as int64 if all are whole, else as float64; None if a value is no plain number."""
+    few = spread(values)
     for kind in (pa.int64(), pa.float64()):
         try:
+            pc.cast(few, kind)  # Arrow takes long to find that all values fail
             found = pc.cast(values, kind)
         except pa.ArrowInvalid:
             continue
-        return (
-            None
-            if kind == pa.int64() and pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py()
-            else found
-        )
+        # Arrow also reads 0x10, which is not meant as a number.
+        return None if kind == pa.int64() and any(_contains(values, sign) for sign in "xX") else found
     return None
+
+
+def _contains(values: pa.Array | pa.ChunkedArray, sign: str) -> bool:
+    return bool(pc.any(pc.match_substring(values, sign)).as_py())

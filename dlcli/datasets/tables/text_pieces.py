@@ -46,7 +46,7 @@ def text_pieces(
             options = replace(options, header=False)
         form = find_form(Excerpt(file, _encoded(head)), options, selection.names)
         keep = columns_to_keep(list(form.names), {}, file, selection)
-        lines = (_encoded([line]) for line in form.layout.lines(chain(head, text)))
+        lines = (line.encode("utf-8", "surrogateescape") for line in form.layout.lines(chain(head, text)))
         skipped += form.layout.skip - form.layout.in_comment
         records = _records(lines, form.dialect)
         before = next(records) if form.dialect.header else []
