@@ -1,0 +1,203 @@
+"""The default for tables beside trees, linear models and other networks: 17 tables, 3 splits of each.
+
+Each result is appended to `runs/bench-tables/results.csv`, and only missing ones are computed, so that the measurement
+can be stopped and go on. `make bench ARGS="tables dlcli_default,realmlp_td"` computes some methods only, a third
+argument some tables, a fourth some splits; with `ARGS="tables none"` the summary alone is printed. RealMLP-TD runs in
+an environment of its own, `runs/bench-tables/realmlp`, which is made when it is first needed.
+
+A split holds 20 % of the rows out. The methods see the same training rows; networks choose their validation rows among
+them. Figures are log loss for classes and RMSE for numbers, and the CPU time of the fit and the predictions: for dlcli
+that of the whole command, record and pictures included.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench import _table_peers as peers
+from bench._table_peers import REALMLP, SKLEARN
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data" / "tabular"
+PLACE = ROOT / "runs" / "bench-tables"
+RESULTS = PLACE / "results.csv"
+SPLITS, TEST_SHARE = 3, 0.2
+COLUMNS = ["table", "split", "method", "figure", "accuracy", "auroc", "cpu_s"]
+
+# Table to its target, whether it has classes, and the columns that are no features.
+TABLES: dict[str, tuple[str, bool, list[str]]] = {
+    "wheat-seeds": ("c7", True, []),
+    "sonar": ("c60", True, []),
+    "penguins": ("species", True, []),
+    "ionosphere": ("c34", True, []),
+    "housing": ("c13", False, []),
+    "pima-indians-diabetes": ("c8", True, []),
+    "oil-spill": ("c49", True, []),
+    "winequality-red": ("c11", False, []),
+    "winequality-white": ("c11", False, []),
+    "phoneme": ("c5", True, []),
+    "telco-churn": ("Churn", True, ["customerID"]),
+    "kin8nm": ("y", False, []),
+    "power-plant": ("PE", False, []),
+    "online_shoppers_intention": ("Revenue", True, []),
+    "bike-hour": ("cnt", False, ["instant", "dteday", "casual", "registered"]),
+    "magic04": ("c10", True, []),
+    "california-housing": ("median_house_value", False, []),
+}
+
+OWN: dict[str, list[str]] = {
+    "dlcli_default": [],
+    "dlcli_mlp": ["model=mlp"],
+    "dlcli_mlp_piecewise": [
+        *("model=mlp", "model.numbers=piecewise", "optimizer=adamw_table", "trainer=long"),
+    ],
+}
+
+
+def main(methods: str = "", tables: str = "", splits: str = "") -> None:
+    if not DATA.exists():
+        print(f"needs {DATA}")
+        return
+    chosen = methods.split(",") if methods else [*SKLEARN, *OWN, REALMLP]
+    numbers = [int(number) for number in splits.split(",")] if splits else range(SPLITS)
+    PLACE.mkdir(parents=True, exist_ok=True)
+    done = {(row["table"], int(row["split"]), row["method"]) for row in known()}
+    for split in numbers:
+        for table in tables.split(",") if tables else TABLES:
+            for method in chosen:
+                if method != "none" and (table, split, method) not in done:
+                    keep(table, split, method, run(method, split_of(table, split)))
+    summarize(pd.DataFrame(list(known())))
+
+
+def known() -> Iterator[dict[str, str]]:
+    if RESULTS.exists():
+        with RESULTS.open(newline="") as file:
+            yield from csv.DictReader(file)
+
+
+def keep(table: str, split: int, method: str, found: dict[str, float]) -> None:
+    figure = found.get("log_loss", found.get("rmse"))
+    row = [table, split, method, figure, found.get("accuracy"), found.get("auroc"), found["cpu_s"]]
+    print(*(f"{value:.4g}" if isinstance(value, float) else value for value in row), flush=True)
+    is_new = not RESULTS.exists()
+    with RESULTS.open("a", newline="") as file:
+        csv.writer(file).writerows(([COLUMNS] if is_new else []) + [row])
+
+
+def split_of(table: str, split: int) -> Path:
+    """Write the training and test rows of a split, and return their folder."""
+    folder = PLACE / "splits" / f"{table}-{split}"
+    if (folder / "about.json").exists():
+        return folder
+    target, classes, dropped = TABLES[table]
+    first = (DATA / f"{table}.csv").open().readline()
+    named = any(word.strip('"').strip()[:1].isalpha() for word in first.split(",")[:-1]) and table != "sonar"
+    frame = pd.read_csv(DATA / f"{table}.csv", header=0 if named else None, skipinitialspace=True)
+    if not named:
+        frame.columns = [f"c{number}" for number in range(frame.shape[1])]
+    frame = frame.drop(columns=dropped).dropna(subset=[target])
+    if table == "telco-churn":
+        frame["TotalCharges"] = pd.to_numeric(frame["TotalCharges"], errors="coerce")
+    order = np.random.default_rng(split).permutation(len(frame))
+    if classes:  # every class keeps its share
+        codes = frame[target].astype("category").cat.codes.to_numpy()[order]
+        order = order[np.argsort(codes, kind="stable")]
+        is_test = np.arange(len(order)) % round(1 / TEST_SHARE) == split
+    else:
+        is_test = np.arange(len(order)) < TEST_SHARE * len(order)
+    folder.mkdir(parents=True, exist_ok=True)
+    shuffled = np.random.default_rng(split).permutation
+    frame.iloc[shuffled(order[~is_test])].to_csv(folder / "train.csv", index=False)
+    frame.iloc[order[is_test]].to_csv(folder / "test.csv", index=False)
+    (folder / "about.json").write_text(json.dumps({"target": target, "classes": classes, "seed": split}))
+    return folder
+
+
+def run(method: str, folder: Path) -> dict[str, float]:
+    """Return the figures of one method on one split."""
+    if method in SKLEARN:
+        return peers.main(method, str(folder))
+    if method == REALMLP:
+        script = str(Path(peers.__file__))
+        done = subprocess.run([realmlp_python(), script, method, str(folder)], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr)
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return found
+    return own(OWN[method], folder)
+
+
+def own(words: list[str], folder: Path) -> dict[str, float]:
+    import dlcli
+
+    about = json.loads((folder / "about.json").read_text())
+    target = about["target"]
+    started = time.process_time()
+    kind = "categorical" if about["classes"] else "numeric"
+    result = dlcli.train(
+        [
+            *(
+                "dataset=table",
+                f"dataset.path='{folder}/train.csv'",
+                f"dataset.test_path='{folder}/test.csv'",
+            ),
+            *(f"dataset.target={target}", f"dataset.types={{{target}: {kind}}}", "trainer.accelerator=cpu"),
+            *(f"seed={about['seed']}", f"runs_dir='{PLACE / 'runs'}'", *words),
+        ]
+    )
+    found = {name.removeprefix("test/"): value for name, value in result.metrics.items() if "test/" in name}
+    return {**found, "cpu_s": time.process_time() - started}
+
+
+def realmlp_python() -> str:
+    """Return the interpreter of an environment with pytabkit, which is made if it is not there."""
+    folder = PLACE / "realmlp"
+    if not (folder / "done").exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([folder / "bin" / "pip", "install", "-q", "pytabkit==1.8.0"], check=True)
+        (folder / "done").touch()
+    return str(folder / "bin" / "python")
+
+
+def summarize(rows: pd.DataFrame) -> None:
+    """Print a line per method, over the tables and splits that all methods have, and draw their mean ranks."""
+    from dlcli.comparison.critical_difference import critical_difference
+    from dlcli.reports.style import save
+    from dlcli.statistics.ranks import friedman
+
+    if rows.empty:
+        return
+    rows[["figure", "cpu_s"]] = rows[["figure", "cpu_s"]].astype(float)
+    wide = rows.pivot_table(index=["table", "split"], columns="method", values="figure").dropna()
+    cpu = rows.pivot_table(index=["table", "split"], columns="method", values="cpu_s").loc[wide.index]
+    if wide.shape[0] < 2 or wide.shape[1] < 3:
+        print(f"{len(wide)} splits have results of all {wide.shape[1]} methods: too few to compare")
+        return
+    by_table = wide.groupby("table").mean()
+    relative = np.exp(np.log(by_table.div(by_table.min(axis=1), axis=0)).mean())
+    ranking = friedman(by_table.to_numpy(), higher_is_better=False)
+    names = list(by_table.columns)
+    found = pd.DataFrame(
+        {
+            "mean rank": ranking.ranks,
+            "relative": relative.to_numpy(),
+            "CPU s": cpu.mean().to_numpy(),
+        },
+        index=names,
+    ).sort_values("mean rank")
+    print(by_table.round(4).to_string())
+    print(f"\n{len(by_table)} tables, {len(wide)} splits: figures of a table are means over its splits")
+    print(found.round(3).to_string())
+    save(critical_difference(names, ranking, "log loss or RMSE"), PLACE / "ranks.png")
+    print(f"drawn: {PLACE / 'ranks.png'}")
