@@ -20,12 +20,13 @@ from dlcli.config.validate import validate
 from dlcli.cross_validation.children import descendants, families
 from dlcli.cross_validation.choice import searches_in_folds
 from dlcli.datasets.raw_rows import DATA_PATHS
-from dlcli.errors import ConfigError, CorruptRun, NotSet, Problem
+from dlcli.errors import ConfigError, CorruptRun, InputError, NotSet, Problem
 from dlcli.files.paths import resolved, typed
 from dlcli.formatting import counted, number
 from dlcli.gate.documents import read_text
 from dlcli.gate.seal import seal_change
 from dlcli.gate.vouching import CONF_DIRS_FILE, CONFIG_FILE, OVERRIDES_FILE
+from dlcli.runs.divergence import divergence, way_out
 from dlcli.runs.folder import OpenedRun, absolute_paths, config_text, open_run, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split, read_words
 from dlcli.tracking.amend import locked_ledger
@@ -173,6 +174,7 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     is_short = is_sweep and opened.ledger.result.get("out_of_time", False)
     if opened.ledger.status == "FINISHED" and config == opened.config and not is_short:
         return None
+    _check_divergence(opened, config)
     is_open = opened.ledger.kind == "run" and opened.ledger.status != "FINISHED"
     done = _epochs_done(opened.ledger)
     problems = list(find_length_problems(opened.config, config, done, is_open=is_open))
@@ -181,6 +183,18 @@ def plan_resumption(opened: OpenedRun, overrides: Sequence[str]) -> Resumption |
     _check_files(opened.ledger)
     words = relocated_words(read_words(opened.ledger), opened.config["dataset"])
     return Resumption(opened, config, (*words, *overrides))
+
+
+def _check_divergence(opened: OpenedRun, config: Mapping[str, Any]) -> None:
+    """Refuse to repeat a training that diverged, if neither its trainer nor its data changes.
+
+    Raises:
+        InputError: it would diverge again, after the same steps.
+    """
+    is_same = all(config[section] == opened.config[section] for section in ("trainer", "dataset"))
+    if is_same and (diverged := divergence(opened.ledger)):
+        message = f"its {diverged}, and the same steps would end there again"
+        raise InputError(message, opened.ledger.run_name, way_out(opened.ledger, opened.config))
 
 
 def _epochs_done(ledger: Ledger) -> int:

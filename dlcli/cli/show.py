@@ -48,6 +48,7 @@ def _experiment_or_run(
 ) -> None:
     """Show an experiment; a single word that is no setting may be the name of a run, which can contain `=`."""
     from dlcli.config.next_command import next_command
+    from dlcli.config.project import default_runs_dir
     from dlcli.errors import ConfigError
 
     found = named_run(words[0], runs_dir, fetch=False) if len(words) == 1 else None
@@ -59,7 +60,7 @@ def _experiment_or_run(
         tell(terminal, found.run_dir)
         return
     if found is not None and not terminal.json:
-        line = next_command("runs", "show", words[0], runs_dir=runs_dir)
+        line = next_command("runs", "show", words[0], runs_dir=runs_dir or default_runs_dir())
         terminal.note(f"# A run has this name, too: {line}")
 
 

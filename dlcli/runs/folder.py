@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ from dlcli.gate.documents import yaml_text
 from dlcli.gate.gate import Gate
 from dlcli.gate.vouching import Claim
 from dlcli.result import Result
+from dlcli.runs.divergence import divergence, way_out
 from dlcli.runs.find import find_run
 from dlcli.runs.recorded import check_user_code, read_config, read_split
 from dlcli.runs.recorded_paths import recorded_in, relocated
@@ -45,9 +45,6 @@ _BASELINE = "baseline/"
 
 # Levels of nesting: a cross-validation has folds, a fold may have a sweep, the sweep has trials, and these have folds.
 _LEVELS = 5
-
-# The error of a run whose loss became NaN or infinite.
-_DIVERGED = re.compile(r"(training|validation) loss became -?(nan|inf) in epoch \d+")
 
 
 def absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,13 +228,9 @@ class OpenedRun:
         if is_recorded(self.folder):
             hint = "Only a finished run has a model. Wait for it; dlcli runs shows the status."
             return CorruptRun("the run has no model yet: it is still running", str(self.folder), hint)
-        if ledger.status == "FAILED" and (diverged := _DIVERGED.search(ledger.error or "")):
-            return CorruptRun(
-                f"the run has no model, since its {diverged[0]}",
-                where=str(self.folder),
-                hint="Resuming it would diverge again. Train again with a lower optimizer.lr, or with "
-                "trainer.gradient_clip_val=1.0.",
-            )
+        if diverged := divergence(ledger):
+            hint = f"Resuming it would diverge again. {way_out(ledger, self.config)}"
+            return CorruptRun(f"the run has no model, since its {diverged}", str(self.folder), hint)
         if ledger.status != "FINISHED":
             return CorruptRun(
                 f"the run has no model ({ledger.status})",
