@@ -20,6 +20,7 @@ from dlcli.datasets.tables.columns import kind_of
 from dlcli.datasets.texts import Texts
 from dlcli.datasets.windows import History
 from dlcli.errors import Problem
+from dlcli.preprocessing.columns.texts import has_texts
 from dlcli.splits.split import Split, in_time, test_words
 
 # At most this many rows are used for the checks of single columns, to bound their time.
@@ -119,7 +120,7 @@ def _useless(x: pd.DataFrame) -> Iterator[Problem]:
             yield Problem(
                 "has the same value in every row", where, f"Leave it out: {pasted('dataset.drop', [name])}."
             )
-        elif len(values) > 2 and values.is_unique and _numbers_rows(values):
+        elif len(values) > 2 and values.is_unique and _numbers_rows(values) and not has_texts(values):
             yield Problem(
                 "is a row number or an identifier, which carries no information about new rows",
                 where,

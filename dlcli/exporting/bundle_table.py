@@ -65,7 +65,12 @@ def table_spec(columns: Columns, preprocessing: Table, form: CsvFormat) -> dict[
     Raises:
         InputError: The script cannot read a column.
     """
-    names = [*preprocessing.numeric_, *preprocessing.dates_, *preprocessing.categories_]
+    names = [
+        *preprocessing.numeric_,
+        *preprocessing.dates_,
+        *preprocessing.texts_,
+        *preprocessing.categories_,
+    ]
     inputs = [name for name, used in (("numbers", preprocessing.numbers_.width_),
                                       ("words", preprocessing.categories_)) if used]  # fmt: skip
     largest = _largest(preprocessing.numbers_) if preprocessing.numeric_ else ()

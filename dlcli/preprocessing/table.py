@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind, Place
 from dlcli.datasets.tables.columns import as_dates, as_numbers, coded_categories, named
 from dlcli.datasets.tables.source import column_kinds
@@ -18,6 +20,7 @@ from dlcli.preprocessing.columns.dates import DateParts
 from dlcli.preprocessing.columns.numbers import Numbers, Scaling
 from dlcli.preprocessing.columns.outliers import Clip, Rule
 from dlcli.preprocessing.columns.some_rows import NumericColumns, SomeRows, kinds_are_read, placed_from
+from dlcli.preprocessing.columns.texts import Directions, TextDirections, has_texts
 from dlcli.preprocessing.new_rows import select_columns
 
 # Number of rows transformed at a time.
@@ -28,8 +31,9 @@ class Table(BaseEstimator):
     """Converts columns to `x` `(N, F)`, float32, and with `categorical=embedding` to `x_cat` `(N, K)`, int64.
 
     The kind of a column is that by which its file was read, or follows from its type in the rows that are fitted.
-    Columns of long text, and columns without any value in the rows that are fitted, are left out. `x` consists of
-    numbers and booleans, the parts of dates, indicators of missing values, and the encoded categories.
+    Columns of texts without blanks, such as identifiers, and columns without any value in the rows that are fitted, are
+    left out. `x` consists of numbers and booleans, the parts of dates, the directions of texts, indicators of missing
+    values, and the encoded categories.
 
     Args:
         scaling: scaling of numbers: `standard` (mean 0, deviation 1), `min_max` (range 0 to 1), `robust` (by median and
@@ -50,7 +54,14 @@ class Table(BaseEstimator):
             that the model embeds).
         rare: categories with a smaller share of the training rows are merged into one.
         dates: `parts` (year, month, day, weekday, hour, ..., those that vary), or `drop`.
+        texts: `words` (the main directions in the weights of words, as numbers), or `drop`.
+        text_directions: numbers that each column of texts becomes, at most.
     """
+
+    # Of earlier versions, which left texts out.
+    texts: Literal["words", "drop"] = "drop"
+    text_directions: int = 32
+    texts_: Mapping[str, TextDirections] = MappingProxyType({})
 
     def __init__(
         self,
@@ -67,6 +78,8 @@ class Table(BaseEstimator):
         categorical: Encoding = "one_hot",
         rare: Rare = 0.0,
         dates: Literal["parts", "drop"] = "parts",
+        texts: Literal["words", "drop"] = "words",
+        text_directions: Directions = 32,
     ) -> None:
         self.scaling = scaling
         self.missing = missing
@@ -81,6 +94,8 @@ class Table(BaseEstimator):
         self.categorical = categorical
         self.rare = rare
         self.dates = dates
+        self.texts = texts
+        self.text_directions = text_directions
 
     @property
     def drops_rows(self) -> bool:
@@ -95,7 +110,8 @@ class Table(BaseEstimator):
             targets = pd.DataFrame(y.reshape(len(y), -1), index=x.index).add_prefix("\0")
             kept &= ~pd.concat([x, targets], axis=1).duplicated().to_numpy()
         if self.missing == "drop":
-            used = [name for name in x.columns if kinds[str(name)] != "text" and x[name].notna().any()]
+            read = [name for name in x.columns if kinds[str(name)] != "text" or self._takes(x[name])]
+            used = [name for name in read if x[name].notna().any()]
             kept &= x[used].notna().all(axis=1).to_numpy()
         numeric = [name for name in x.columns if kinds[str(name)] == "numeric"]
         if self.outliers == "drop" and numeric and kept.any():
@@ -130,19 +146,21 @@ class Table(BaseEstimator):
                 f"all columns are left out: {culprits}",
                 "preprocessing",
                 "Set dataset.types for columns that are no texts, such as {NAME: categorical}; use dataset=text for a "
-                "column of texts, and preprocessing.dates=parts for dates.",
+                "column of texts alone, and preprocessing.dates=parts for dates.",
             )
         self.numeric_ = [name for name, kind in used.items() if kind in ("numeric", "boolean")]
         self.categories_ = [name for name, kind in used.items() if kind == "categorical"]
         self.columns_ = list(used)
         self.dates_ = {name: DateParts().fit(x[name]) for name, kind in used.items() if kind == "date"}
+        worded = [name for name, kind in used.items() if kind == "text"]
+        self.texts_ = {name: TextDirections(self.text_directions).fit(x[name]) for name in worded}
         self.numbers_ = Numbers(
             self.scaling,
             "median" if self.missing == "drop" else self.missing,
             self.missing_value,
             self.missing_indicator,
             Clip(self.outlier_rule, self.outlier_limit) if self.outliers == "clip" else None,
-        ).fit(NumericColumns(x, self.numeric_, self.dates_))
+        ).fit(NumericColumns(x, self.numeric_, self.dates_, self.texts_))
         if self.categories_:
             self.encoder_ = Categories(
                 self.categorical, self.rare, self.missing_category, self.missing_category_value
@@ -153,12 +171,16 @@ class Table(BaseEstimator):
     def _unused(self, x: SomeRows) -> Iterator[tuple[str, str]]:
         """Yield the columns that are left out, and why."""
         for name, kind in x.kinds.items():
-            if kind == "text":
-                yield name, "text"
+            if kind == "text" and not x.is_empty(name) and not self._takes(x[name]):
+                yield name, "text" if self.texts == "drop" else "identifier"
             elif kind == "date" and self.dates == "drop":
                 yield name, "date"
             elif x.is_empty(name):
                 yield name, "empty in the training rows"
+
+    def _takes(self, texts: pd.Series) -> bool:
+        """Return whether a column of texts takes part."""
+        return self.texts != "drop" and has_texts(texts)
 
     def transform(self, x: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the fields of the rows; columns may be in any order, and those that were not fitted are ignored.
@@ -180,7 +202,9 @@ class Table(BaseEstimator):
     def needed_columns(self) -> dict[str, Kind]:
         """Return the fitted columns and their kinds; booleans count as numbers."""
         kinds: dict[str, Kind] = dict.fromkeys(self.columns_, "numeric")
-        return kinds | dict.fromkeys(self.categories_, "categorical") | dict.fromkeys(self.dates_, "date")
+        kinds = kinds | dict.fromkeys(self.categories_, "categorical") | dict.fromkeys(self.dates_, "date")
+        texts: dict[str, Kind] = dict.fromkeys(self.texts_, "text")
+        return kinds | texts
 
     def facts(self) -> dict[str, Any]:
         """Return `cardinalities`, the number of codes of each column of `x_cat`; empty without `x_cat`."""
@@ -207,7 +231,7 @@ class Table(BaseEstimator):
 
     def _transformed(self, x: pd.DataFrame, first: int) -> dict[str, np.ndarray]:
         place = placed_from(first)
-        columns = [as_numbers(x[name], place) for name in self.numeric_] + self._dates_of(x, first)
+        columns = [as_numbers(x[name], place) for name in self.numeric_] + self._parts_of(x, first)
         numbers = np.stack(columns, axis=1) if columns else np.empty((len(x), 0))
         with np.errstate(over="ignore"):
             scaled = self.numbers_.transform(numbers)
@@ -234,11 +258,19 @@ class Table(BaseEstimator):
                 "Correct it, or leave the cell empty if there is no value.",
             )
 
-    def _dates_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
+    def _parts_of(self, x: pd.DataFrame, first: int) -> list[np.ndarray]:
+        """Return the columns that dates and texts become."""
         place = placed_from(first)
-        return [
+        dates = [
             part for name, parts in self.dates_.items() for part in parts.transform(as_dates(x[name], place))
         ]
+        return dates + [one for name, texts in self.texts_.items() for one in texts.transform(x[name])]
+
+    def notices(self) -> list[Notice]:
+        """Return what the texts of the training rows became."""
+        said = [f"{name}: texts, as {len(texts.vectors_)} directions of {len(texts.terms_):,} words and pairs of words"
+                for name, texts in self.texts_.items()]  # fmt: skip
+        return [Notice("text_columns", len(said), "; ".join(said), warns=False)] if said else []
 
     def _names_of(self, x: pd.DataFrame) -> list[Coded]:
         return [Coded(*coded_categories(x[name])) for name in self.categories_]

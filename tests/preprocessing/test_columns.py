@@ -147,10 +147,10 @@ def test_the_same_category_in_another_type() -> None:
         assert fitted.transform(pd.DataFrame({"c": values}))["x"].tolist() == [[1, 0], [0, 1]]
 
 
-def test_long_text_is_left_out() -> None:
-    frame = pd.DataFrame({"a": range(60), "note": [f"text {n}" for n in range(60)]})
+def test_identifiers_are_left_out() -> None:
+    frame = pd.DataFrame({"a": range(60), "note": [f"text{n}" for n in range(60)]})
     fitted = Table().fit(frame)
-    assert fitted.left_out_ == {"note": "text"}
+    assert fitted.left_out_ == {"note": "identifier"}
     assert fitted.transform(frame[["a"]])["x"].shape == (60, 1)
     with pytest.raises(DataError, match="all columns are left out: note"):
         Table().fit(frame[["note"]])

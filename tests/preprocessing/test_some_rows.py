@@ -32,10 +32,10 @@ def test_a_table_is_fitted_on_some_rows_as_on_their_copy(tmp_path: Path) -> None
 
 
 def test_kinds_of_a_table_in_memory_follow_from_the_rows_that_are_fitted() -> None:
-    words = [f"word {row}" if row % 2 else "same" for row in range(300)]
+    words = [f"word{row}" if row % 2 else "same" for row in range(300)]
     x = pd.DataFrame({"n": np.arange(300.0), "words": words})
     assert "words" in Table().fit_on(x, np.arange(0, 300, 2)).columns_
-    assert Table().fit_on(x, np.arange(1, 300, 2)).left_out_ == {"words": "text"}
+    assert Table().fit_on(x, np.arange(1, 300, 2)).left_out_ == {"words": "identifier"}
 
 
 def test_rows_are_copied_only_if_some_may_be_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -297,19 +297,17 @@ class _Deciding:
         words = self._base.known(values) if spared is None else spared
         names = self._names if spared is not None and self._names is not None else distinct_strings(words)
         distinct, rows = len(names), len(words) - words.null_count
-        warnings = (
-            tuple(odd_values(warn, self._name, self._place, self._dates.likely)) if warn is not None else ()
-        )
+        odd = odd_values(warn, self._name, self._place, self._dates.likely) if warn is not None else ()
+        warnings = tuple(odd)
         if not is_text_by(distinct, rows):
             note = f"words, since {because}" if because else self._merged(values, distinct)
             if not warnings and distinct <= _CASES and self._name not in self._options.parts:
                 warnings = tuple(differing_in_case(names, self._name))
             return Verdict(replace(self._base, note=note), words, warnings=warnings)
-        single = distinct == rows and not any(
-            pc.any(pc.match_substring_regex(some, r"\s")).as_py() for some in (spread(words), words)
-        )
-        why = "identifier" if single or because else "text"
-        return Verdict(replace(self._base, kind="text", role="left out", why=why), words, warnings=warnings)
+        blanks = pc.mean(pc.match_substring_regex(words, r"\s")).as_py() or 0.0
+        why = "identifier" if (distinct == rows and not blanks) or because else "text"
+        role = self._base.role if blanks > 0.5 and why == "text" else "left out"
+        return Verdict(replace(self._base, kind="text", role=role, why=why), words, warnings=warnings)
 
     def _merged(self, values: pa.ChunkedArray, distinct: int) -> str:
         """Return a note if words differ in the white space around them alone."""

@@ -14,6 +14,7 @@ from dlcli.datasets.reading.columns import KINDS
 from dlcli.datasets.tables.columns import as_dates, as_numbers
 from dlcli.datasets.tables.source import column_kinds
 from dlcli.preprocessing.columns.dates import DateParts
+from dlcli.preprocessing.columns.texts import TextDirections
 
 
 class SomeRows:
@@ -48,26 +49,37 @@ class SomeRows:
 
 
 class NumericColumns(Sequence[np.ndarray]):
-    """The numbers `(N,)` of a table: numeric columns and parts of dates, each created on access.
+    """The numbers `(N,)` of a table: numeric columns, parts of dates and directions of texts, created on access.
 
     Args:
         x: the rows.
         names: the numeric columns.
         dates: the columns of dates.
+        texts: the columns of texts.
     """
 
-    def __init__(self, x: SomeRows, names: Sequence[str], dates: Mapping[str, DateParts]) -> None:
+    def __init__(
+        self,
+        x: SomeRows,
+        names: Sequence[str],
+        dates: Mapping[str, DateParts],
+        texts: Mapping[str, TextDirections],
+    ) -> None:
         self._x = x
-        self._names = [(name, "") for name in names]
+        self._names: list[tuple[str, str | int]] = [(name, "") for name in names]
         self._names += [(name, part) for name, parts in dates.items() for part in parts.parts_]
+        self._names += [(name, number) for name, own in texts.items() for number in range(len(own.vectors_))]
         self._parts = dates
         self._dates = lru_cache(maxsize=1)(lambda name: as_dates(x[name], placed_from(0)))
+        self._texts = lru_cache(maxsize=1)(lambda name: texts[name].transform(x[name]))
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __getitem__(self, number: Any) -> Any:
         name, part = self._names[number]
+        if isinstance(part, int):
+            return self._texts(name)[part]
         if part:
             return self._parts[name].part(part, self._dates(name))
         return as_numbers(self._x[name], placed_from(0))

@@ -1,0 +1,83 @@
+"""Encoding of columns of short texts as numbers: directions in the weights of their words."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+import numpy as np
+import pandas as pd
+from annotated_types import Ge
+from sklearn.base import BaseEstimator
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils.extmath import randomized_svd
+
+Directions = Annotated[int, Ge(1)]
+
+# Terms that are kept at most, the most frequent ones, and texts that are fitted at most.
+_TERMS, _TEXTS = 5000, 50_000
+
+
+class TextDirections(BaseEstimator):
+    """Latent semantic analysis of the texts of one column (Deerwester et al., 1990).
+
+    The terms are words and pairs of words that several of the fitted texts contain. Their TF-IDF weights in a text are
+    projected onto the directions in which the weights of the fitted texts are largest (a truncated singular value
+    decomposition). Terms that were not fitted are ignored.
+
+    Args:
+        directions: number of the directions, and of the resulting numbers.
+    """
+
+    def __init__(self, directions: Directions = 32) -> None:
+        self.directions = directions
+
+    def fit(self, texts: pd.Series) -> Self:
+        """Determine terms and directions; of very many texts, evenly spaced ones are used."""
+        words = texts.dropna().astype(str)
+        words = words.iloc[:: -(-len(words) // _TEXTS)] if len(words) else words
+        weights, vectorizer = _fitted(words)
+        self.terms_ = (
+            vectorizer.get_feature_names_out().astype(str) if weights is not None else np.zeros(0, "U1")
+        )
+        self.idf_ = vectorizer.idf_ if weights is not None else np.zeros(0)
+        if weights is None:
+            self.vectors_ = np.zeros((0, 0))
+            return self
+        most = min(self.directions, *weights.shape)
+        _, _, vectors = randomized_svd(weights, most, n_iter=5, random_state=0)
+        self.vectors_ = vectors
+        return self
+
+    def transform(self, texts: pd.Series) -> list[np.ndarray]:
+        """Return a column `(N,)` per direction, with NaN for missing texts."""
+        if not len(self.terms_):
+            return []
+        vectorizer = _vectorizer(vocabulary=self.terms_.tolist())
+        vectorizer.idf_ = self.idf_
+        found = vectorizer.transform(texts.fillna("").astype(str)) @ self.vectors_.T
+        found[texts.isna().to_numpy()] = np.nan
+        return list(found.T)
+
+
+def has_texts(values: pd.Series) -> bool:
+    """Return whether most values consist of several words, as names of things and codes do not."""
+    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return False
+    known = values.dropna().astype(str).str.strip()
+    return len(known) > 0 and bool(known.str.contains(r"\s").mean() > 0.5)
+
+
+def _fitted(words: pd.Series) -> tuple[Any, Any]:
+    """Return the weights of the terms `(N, V)` and the fitted vectorizer; None for texts without any word."""
+    for fewest in (2, 1):  # rows of a term
+        vectorizer = _vectorizer(max_features=_TERMS, min_df=fewest)
+        try:
+            return vectorizer.fit_transform(words), vectorizer
+        except ValueError:  # no terms are left
+            continue
+    return None, None
+
+
+def _vectorizer(**settings: Any) -> TfidfVectorizer:
+    # A logarithm of the counts, so that a word that is repeated does not outweigh all others.
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **settings)
