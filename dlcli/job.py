@@ -22,6 +22,7 @@ from dlcli.assembly.feature_cache import cached_features, with_features
 from dlcli.assembly.finder_run import run_finder, settle
 from dlcli.assembly.optimization import describe_batches, make_recipe
 from dlcli.assembly.parts import Parts, assemble
+from dlcli.assembly.tree_baseline import add_trees
 from dlcli.config.build import build
 from dlcli.config.next_command import resume_command
 from dlcli.datasets.data import Data
@@ -42,7 +43,7 @@ from dlcli.preprocessing.base import notices_of
 from dlcli.process.program import run_program
 from dlcli.reports.report import write_report
 from dlcli.reports.summary import panel_rows, summarize, unseen_categories
-from dlcli.result import Result
+from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result, recorded_baselines, recorded_epochs
 from dlcli.runs.recorded import check_subfolders, read_split
 from dlcli.sanitize.presentable import present_process
@@ -56,7 +57,7 @@ from dlcli.training.features import Features
 from dlcli.training.fields import first_rows
 from dlcli.training.fit import FitResult, fit
 from dlcli.training.restoration import place_of_checkpoints, restore_checkpoints
-from dlcli.training.step_profiler import TABLE, TRACE
+from dlcli.training.step_profiler import profile_messages
 
 TUNED_TAG = "dlcli.tuned"
 
@@ -134,6 +135,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
             for part in JUDGED
             if len(split.rows(part))
         }
+        add_trees(job.config, data, split, job.seed, model.task, evaluations, is_slim=job.slim)
         metrics, baselines = figures(evaluations)
         metrics |= {name: fact for name, fact in tuned.items() if isinstance(fact, float)}
         if job.times_rows:
@@ -161,7 +163,8 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
         if fitted.note:
             recorder.tag(CHECKPOINT_TAG, fitted.note)
         lost = [f"{notice.text}." for notice in notices_of(model.preprocessing) if notice.warns]
-        notes = [*lost, *filter(None, [fitted.note]), *found, *named_baselines(model.task, evaluations)]
+        notes = [*lost, *filter(None, [fitted.note]), *found]
+        notes += [*named_baselines(model.task, evaluations), *against_trees(metrics, baselines)]
         recorder.finish(
             {**metrics, **best, **recorded_baselines(baselines), "best_epoch": fitted.best_epoch},
             result={
@@ -169,18 +172,10 @@ def run_job(job: Job, listen: Listener = ignore) -> Result:
                 "scales": model.task.scales(),
                 "duration_s": round(time.monotonic() - started, 3),
                 "notices": as_plain(notices),
-                "messages": [*notes, *_profiled(run_dir), diagnosis],
+                "messages": [*notes, *profile_messages(run_dir), diagnosis],
             },
         )
     return read_result(run_dir)
-
-
-def _profiled(run_dir: Path) -> list[str]:
-    """Return a message on the profile, if steps were profiled."""
-    folder = run_dir / "profile"
-    if not (folder / TRACE).exists():
-        return []
-    return [f"Profiled: {display(folder)} has {TABLE}, and {TRACE} for ui.perfetto.dev or chrome://tracing"]
 
 
 @contextmanager

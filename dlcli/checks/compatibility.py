@@ -16,7 +16,7 @@ from dlcli.assembly.parts import preprocessing_of
 from dlcli.assembly.starting_weights import fitting_weights, starting_weights
 from dlcli.checks.callbacks import find_callback_problems
 from dlcli.checks.endings import find_endings
-from dlcli.checks.forest_fit import check_forest
+from dlcli.checks.forest_fit import check_baseline, check_forest
 from dlcli.checks.solver_fit import check_solver
 from dlcli.checks.steps import find_empty_epochs
 from dlcli.checks.task_fit import check_task, make_task
@@ -83,6 +83,7 @@ def find_mistakes(
     solved = "optimizer model scheduler weight_averaging augmentation finder trainer"
     passes(solved, lambda: check_solver(config))
     passes("optimizer model task trainer preprocessing", lambda: check_forest(config))
+    passes("baseline task", lambda: check_baseline(config, data))
     if passes("augmentation", lambda: _pairing(config, data, "augmentation", "Choose augmentation=none.")):
         passes("augmentation", lambda: _makes(make_chosen, config, "augmentation"))
     fits = passes("model", lambda: _pairing(config, data, "model"))

@@ -7,7 +7,9 @@ from typing import Any
 
 from dlcli.assembly.batch_rows import grows_trees
 from dlcli.config.build import locate
+from dlcli.datasets.data import Data
 from dlcli.errors import Problem
+from dlcli.models.hist_gradient_boosting import HistGradientBoosting
 
 _ONE = (1, "1", "auto", None)
 
@@ -38,6 +40,16 @@ def check_forest(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             "trees are grown from the start: there is nothing to continue from", where, f"Leave out {where}."
         )
+
+
+def check_baseline(config: Mapping[str, Any], data: Data) -> Iterator[Problem]:
+    """Yield why trees cannot be the baseline that the user asked for."""
+    if config.get("baseline") != "trees":
+        return
+    loss = str((config["task"].get("loss") or {}).get("_target_", "")).rpartition(".")[2]
+    if data.kind != "table" or loss not in HistGradientBoosting.losses:
+        what = f"{data.name} is {data.kind} data" if data.kind != "table" else f"they have no loss {loss}"
+        yield Problem(f"trees are no baseline here: {what}", "baseline", "Use baseline=none.")
 
 
 def _loss(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:

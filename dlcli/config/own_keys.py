@@ -11,7 +11,7 @@ from annotated_types import Ge, Lt, MaxLen, MinLen
 
 @dataclass(frozen=True)
 class Root:
-    """Keys at the top level of the configuration; all of them are required."""
+    """Keys at the top level of the configuration; those without a default are required."""
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
     monitor: Annotated[str, MinLen(1)]
@@ -19,6 +19,8 @@ class Root:
     experiment_name: Annotated[str, MinLen(1), MaxLen(500)] | None
     run_name: Annotated[str, MinLen(1), MaxLen(1000)] | None
     runs_dir: Annotated[str, MinLen(1)]
+    # Runs of earlier versions have none.
+    baseline: Literal["auto", "trees", "none"] = "none"
 
 
 @dataclass(frozen=True)

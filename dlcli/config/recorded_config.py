@@ -52,7 +52,8 @@ def _at(config: Any, key: str) -> Any:
 def _of_sections(config: Mapping[str, Any]) -> Iterator[Problem]:
     for key, argument in signature(Root).arguments.items():
         if key not in config:
-            yield Problem("is missing", key)
+            if argument.required:
+                yield Problem("is missing", key)
         elif found := mismatch(config[key], argument):
             yield Problem(found[0], key)
     for section in NEEDED:

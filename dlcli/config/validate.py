@@ -39,7 +39,8 @@ def validate(config: Mapping[str, Any], sections: Collection[str], supplied: Sup
             yield Problem("there is no such key", str(key), did_you_mean(str(key), [*root, *sections]))
     for key, argument in root.items():
         if key not in config:
-            yield Problem("is missing", key, f"Add {key}=...")
+            if argument.required:
+                yield Problem("is missing", key, f"Add {key}=...")
         elif found := mismatch(config[key], argument):
             yield Problem(found[0], key, found[1])
     for section in NEEDED:

@@ -24,7 +24,7 @@ from dlcli.executors.base import execute
 from dlcli.executors.local import jobs_at_once
 from dlcli.files.disk import disk_errors
 from dlcli.inference.saved_model import load_task
-from dlcli.result import Result
+from dlcli.result import Result, against_trees
 from dlcli.runs.folder import read_result
 from dlcli.runs.retention import keep_best, monitored_value
 from dlcli.tracking.digests import (
@@ -116,6 +116,8 @@ def cross_validate(
                 "There is a single split: the interval covers the training seed, not the choice of rows."
             )
         messages += chosen_by(folds, choices)
+        trees = summary.trees(results)
+        messages += against_trees(summary.metrics, trees)
         told = {place: result.notices for place, result in zip(places, results, strict=True)}
         if config["cv"]["refit"]:
             told[PLACE] = read_result(children.known[PLACE]).notices
@@ -130,7 +132,7 @@ def cross_validate(
             config,
             started,
             {**summary.metrics, **final},
-            summary.baselines(results) | baselines,
+            summary.baselines(results) | trees | baselines,
             messages=messages,
             notices=notices,
             result={

@@ -56,6 +56,12 @@ class Summary:
             f"cv/{name}_mean": found[_HELD_OUT + name] for name in self.intervals if _HELD_OUT + name in found
         }
 
+    def trees(self, results: Sequence[Result]) -> dict[str, float]:
+        """Return the means of the baseline of trees on held-out rows: `trees/cv/accuracy_mean`; empty without it."""
+        found = mean_baselines(results)
+        names = {name: f"trees/{_HELD_OUT}{name}" for name in self.intervals}
+        return {f"trees/cv/{name}_mean": found[own] for name, own in names.items() if own in found}
+
     @property
     def metrics(self) -> dict[str, float]:
         """The metrics `cv/accuracy_mean`, `_std`, `_se`, `_ci95_low`, `_ci95_high` and so on, if defined."""

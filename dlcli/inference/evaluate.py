@@ -27,6 +27,9 @@ from dlcli.training.fields import as_fields
 from dlcli.training.scores import Scores
 
 OUTPUTS = "outputs.npz"
+
+# The name of the baseline of decision trees, which `dlcli.assembly.tree_baseline` adds.
+TREES = "trees"
 _MAX_METRICS = 2  # metrics of a named baseline that its sentence contains
 _MAX_OUTPUTS = 100_000  # of a row; forecasts have the most
 _COPY = "Copy the folder again, or train again."
@@ -140,7 +143,7 @@ def named_baselines(task: Task, evaluations: Mapping[Part, Evaluation]) -> list[
     part, evaluation = list(evaluations.items())[-1]
     words, sentences = task.baseline_descriptions(), []
     for guess, values in evaluation.baselines.items():
-        if guess:
+        if guess and guess != TREES:
             main = [name for name in values if name != "loss"][:_MAX_METRICS]
             metrics = ", ".join(f"{part}/{name} {number(values[name])}" for name in main)
             repeated = f", which repeats {words[guess]}," if guess in words else ""

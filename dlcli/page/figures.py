@@ -10,6 +10,7 @@ from dlcli.formatting import counted, duration
 from dlcli.page.account import Account, PartOfRun
 from dlcli.page.blocks import Cell, Estimate, Figures, shown_number
 from dlcli.page.worst_rows import estimate_of
+from dlcli.result import against_trees
 from dlcli.runs.main_figure import main_figure
 from dlcli.statistics.of_rows import wilson_interval
 
@@ -141,6 +142,7 @@ def _on_parts(account: Account) -> Figures | None:
         notes.append("95 % intervals cover the choice of these rows, not the training.")
     if any(has_baseline.values()):
         notes.append("The baseline ignores the inputs.")
+    notes += against_trees(metrics, result.baselines)
     title = f"{account.ledger.run_name}, {'winner' if result.best else 'best epoch'}"
     return Figures("figures", title, tuple(heading), tuple(rows), " ".join(notes), keys=tuple(keys))
 

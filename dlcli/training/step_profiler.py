@@ -10,6 +10,8 @@ from annotated_types import Ge
 from pytorch_lightning.profilers import Profiler
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from dlcli.files.paths import display
+
 # Steps that are not recorded: the first ones allocate memory, and the profiler has to warm up.
 _WAIT, _WARM_UP = 1, 2
 _SKIPPED = _WAIT + _WARM_UP
@@ -97,3 +99,11 @@ def table(operations: Any, steps: int) -> str:
     ]
     where = "GPU" if on_gpu else "CPU"
     return "\n".join([f"{where} time of {steps} training steps", "", *lines, ""])
+
+
+def profile_messages(run_dir: Path) -> list[str]:
+    """Return a message on the profile, if steps of the run were profiled."""
+    folder = run_dir / "profile"
+    if not (folder / TRACE).exists():
+        return []
+    return [f"Profiled: {display(folder)} has {TABLE}, and {TRACE} for ui.perfetto.dev or chrome://tracing"]

@@ -37,6 +37,11 @@ THREE = np.digitize(SUM, [-1, 1])
 NAMES = ("a", "b", "c")
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 def grown(model: Forest, y: np.ndarray, loss: torch.nn.Module, per_epoch: int | None = None) -> torch.Tensor:
     """Return the outputs for all rows of a model that is grown on the first 200."""
     task: Any = SimpleNamespace(criterion=loss, loss=loss)
