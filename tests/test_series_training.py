@@ -151,6 +151,16 @@ def test_several_series_and_a_later_file(waves: Path) -> None:
         model.predict(pd.concat([known[known.harbour == "north"], known[known.harbour == "south"].tail(3)]))
 
 
+def test_a_shorter_file_is_evaluated_with_the_lookback_of_training(waves: Path) -> None:
+    words = [word for word in of(waves) if not word.startswith("dataset.lookback")]
+    result = dlcli.train([*words, "model=linear_forecast", "trainer.max_epochs=1"])
+    pd.read_csv(waves).tail(60).to_csv(
+        "later.csv", index=False
+    )  # which by itself allows a lookback of 24 only
+    found = dlcli.evaluate(str(result.run_dir), file="later.csv")
+    assert found.metrics["test/mae"] > 0
+
+
 def test_a_series_is_checked(waves: Path) -> None:
     done = CliRunner().invoke(app, ["check", *of(waves), "model=linear_forecast"])
     assert done.exit_code == 0, done.output

@@ -35,7 +35,9 @@ def choose_lookback(horizon: int, season: int, lengths: np.ndarray) -> Lookback:
     length = int(np.quantile(lengths, 0.1, method="lower"))
     most = max(length - _KEPT * horizon, (length - horizon) // 2, 1)
     if steps <= most:
-        return Lookback(steps, f"lookback {steps}{seasons}: at least 3.5 times the horizon of {horizon}")
+        also = f" and {_SEASONS} seasons" if season > 1 else ""
+        why = f"at least {_HORIZONS} times the horizon of {horizon}{also}"
+        return Lookback(steps, f"lookback {steps}{seasons}: {why}")
     steps = most // season * season or most
     what = "the series has" if len(lengths) == 1 else "most series have no less than"
     return Lookback(steps, f"lookback {steps}: {what} {length:,} steps")

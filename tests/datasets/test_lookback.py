@@ -31,6 +31,6 @@ def test_it_is_whole_seasons_of_some_horizons(
 
 def test_the_reason_is_told() -> None:
     assert choose_lookback(96, 24, np.array([14_400])).reason == (
-        "lookback 336, 14 seasons of 24: at least 3.5 times the horizon of 96"
+        "lookback 336, 14 seasons of 24: at least 3.5 times the horizon of 96 and 2 seasons"
     )
     assert choose_lookback(96, 24, np.array([300])).reason == "lookback 96: the series has 300 steps"
