@@ -170,6 +170,12 @@ def test_categories_that_training_did_not_see_are_counted(trained: Result) -> No
     assert any(message in text for text in found.messages)
     predicted = CliRunner().invoke(app, ["predict", str(trained.run_dir), "new.csv", "-o", "out.csv"])
     assert message in " ".join(predicted.output.split())
+    with pytest.warns(UserWarning, match=message):
+        table = dlcli.predict(trained.run_dir, "new.csv")
+    (notice,) = [one for one in table.attrs["notices"] if one["warns"]]
+    assert (notice["key"], notice["count"]) == ("unseen_categories", 40)
+    with pytest.warns(UserWarning, match=message):
+        assert dlcli.predict(trained.run_dir, "new.csv", output="out.parquet") is None
 
 
 def test_a_model_without_columns_reads_by_the_kinds_of_its_preprocessing(trained: Result) -> None:

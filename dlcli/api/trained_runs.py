@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -91,7 +92,11 @@ def predict(
     Returns:
         What `dlcli predict` writes, in the order of the files: a line for each row (for series, a line for each step
         ahead), with columns that say which row it is, those of `keep`, `prediction`, and for classes the probability
-        of each, `p(NAME)`. None where `output` is given.
+        of each, `p(NAME)`. None where `output` is given. `attrs["notices"]` of the table is a list of what reading left
+        out or converted, and of what the model does not know: `key`, `count`, `text`, `where`, `hint`, `warns`.
+
+    Warns:
+        UserWarning: something that may be wanted is lost, such as a category that training did not see.
 
     Raises:
         dlcli.errors.RunNotFound: there is no such run.
@@ -101,6 +106,7 @@ def predict(
     import pandas as pd
     import pyarrow as pa
 
+    from dlcli.datasets.notices import as_plain, warnings_of
     from dlcli.prediction.predict import NewData
     from dlcli.runner import predict as runner
 
@@ -108,7 +114,7 @@ def predict(
     data = NewData([Path(file) for file in names], word_list(overrides), keep)
     tables: list[pa.Table] = []
     with command_session():
-        runner.predict(
+        predicted = runner.predict(
             str(run),
             data,
             Path(output) if output is not None else nullcontext(tables.append),
@@ -117,9 +123,13 @@ def predict(
             runs_dir=path_or_none(runs_dir),
             trust=trust,
         )
+    for problem in warnings_of(predicted.notices):
+        warnings.warn(problem.message, stacklevel=2)
     if output is not None:
         return None
-    return pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame()
+    table = pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame()
+    table.attrs["notices"] = as_plain(predicted.notices)
+    return table
 
 
 def export(

@@ -14,6 +14,7 @@ from dlcli.datasets.evaluation_only import evaluation_columns
 from dlcli.datasets.notices import Notice
 from dlcli.datasets.reading.column import Kind
 from dlcli.datasets.reading.columns import Columns
+from dlcli.datasets.reading.stand_ins import stand_ins
 from dlcli.datasets.tables.columns import LARGEST, kind_of
 from dlcli.datasets.tables.files import read_raw
 from dlcli.datasets.tables.format_options import (
@@ -149,6 +150,7 @@ def load(
         notices=(
             *dropped_notices(dropped, len(frame)),
             *untrained_classes(found.y, found.classes, parts.words, "rows"),
+            *stand_ins(frame[[*features, *targets]]),
         ),
         columns=source.columns.with_roles(roles).named(dropped=drop, index=index),
     )
