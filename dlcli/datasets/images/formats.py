@@ -10,6 +10,9 @@ from PIL import Image, ImageFile
 # Formats that Pillow opens by another one's name: JPEG opens files with several pictures.
 _OPENED_BY = {"MPO": "JPEG"}
 
+# Formats that Pillow tries first unless it is told which ones. Some of the others know no file by its first bytes.
+_FIRST = ("JPEG", "PNG", "BMP", "GIF", "PPM")
+
 
 @cache
 def image_suffixes() -> frozenset[str]:
@@ -28,7 +31,7 @@ def image_suffixes() -> frozenset[str]:
 
 @cache
 def image_formats() -> tuple[str, ...]:
-    """Return the formats that files with these endings may have: Pillow's names, in the order in which it tries them.
+    """Return the formats that files with these endings may have: Pillow's names, in the order in which they are tried.
 
     Pillow goes by the content: without them, a file that is called .png but holds PostScript would be run.
     """
@@ -37,7 +40,7 @@ def image_formats() -> tuple[str, ...]:
 
         pillow_heif.register_heif_opener()
     Image.init()
-    return tuple(kind for kind in Image.ID if _decodes(kind))
+    return tuple(kind for kind in dict.fromkeys((*_FIRST, *Image.ID)) if _decodes(kind))
 
 
 def _decodes(kind: str) -> bool:

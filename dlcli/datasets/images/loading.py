@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import psutil
 from annotated_types import Ge
+from PIL import ImageFile
 
 from dlcli.datasets.folders.stored import Stored
 from dlcli.datasets.images.decoding import (
@@ -20,7 +21,7 @@ from dlcli.datasets.images.decoding import (
     Decoder,
     Fit,
     in_threads,
-    read_header,
+    open_header,
 )
 from dlcli.datasets.images.depth import Depth, ImageHeader
 from dlcli.datasets.images.files import ImageFiles, bad_file
@@ -41,6 +42,9 @@ Bits = Literal["auto", 8, 16, "float"]
 _COPIES = 3
 # Types of the values by bits per channel.
 TYPES: Mapping[Literal[8, 16, "float"], Depth] = {8: "uint8", 16: "uint16", "float": "float32"}
+
+# Most small files that are kept open between reading their headers and decoding them, with their content in memory.
+_KEPT = 20_000
 
 # Maximum share of the free memory for images.
 _SHARE = 0.5
@@ -97,6 +101,7 @@ class _Found:
 
     entries: list[Stored]
     headers: list[ImageHeader]
+    opened: list[ImageFile.ImageFile | None]  # files that need not be opened again
     rows: np.ndarray  # indices among all listed files
     skipped: list[str]
 
@@ -107,6 +112,7 @@ class _Found:
         return _Found(
             [self.entries[row] for row in keep],
             [self.headers[row] for row in keep],
+            [self.opened[row] for row in keep],
             self.rows[keep],
             [*self.skipped, *(self.entries[row].name for row, _ in bad)],
         )
@@ -131,7 +137,7 @@ def load_images(place: Path, entries: Sequence[Stored], options: ImageOptions) -
     fits = _COPIES * files.nbytes <= _SHARE * free
     decoded = fits if options.in_memory == "auto" else options.in_memory
     if decoded or skip:  # truncated files are only found by decoding them
-        x, also_bad = _decode(files, keep=decoded, skip=skip)
+        x, also_bad = _decode(files, found.opened, keep=decoded, skip=skip)
         found = found.without(also_bad)
         files = ImageFiles(found.entries, files.decoder)
     if not found.entries:
@@ -179,12 +185,19 @@ def _common_depth(found: _Found) -> Depth:
 
 def _read_headers(entries: list[Stored], *, skip: bool) -> _Found:
     """Read the headers of all files; damaged files are left out, or an error."""
-    headers = list(in_threads(read_header, entries))
-    bad = [(row, header) for row, header in enumerate(headers) if isinstance(header, BadImage)]
+    opened: list[ImageFile.ImageFile | None] = []
+    headers: list[ImageHeader] = []
+    bad: list[tuple[int, BadImage]] = []
+    unknown = ImageHeader((0, 0), False, b"")  # of a damaged file, which is left out
+    for row, read in enumerate(in_threads(open_header, entries)):
+        if isinstance(read, BadImage):
+            bad.append((row, read))
+        header, known = (unknown, None) if isinstance(read, BadImage) else read
+        headers.append(header)
+        opened.append(known if row < _KEPT else None)
     if bad and not skip:
         raise _error(entries, bad)
-    everything = _Found(entries, headers, np.arange(len(entries)), [])  # type: ignore[arg-type]
-    return everything.without(bad)
+    return _Found(entries, headers, opened, np.arange(len(entries)), []).without(bad)
 
 
 def _decoder(found: _Found, options: ImageOptions, depth: Depth) -> Decoder:
@@ -206,12 +219,19 @@ def _decoder(found: _Found, options: ImageOptions, depth: Depth) -> Decoder:
     return Decoder(next(iter(sizes), (1, 1)), options.fit, grey, depth, options.background)
 
 
-def _decode(files: ImageFiles, *, keep: bool, skip: bool) -> tuple[Any, list[tuple[int, BadImage]]]:
+def _decode(
+    files: ImageFiles, opened: list[ImageFile.ImageFile | None], *, keep: bool, skip: bool
+) -> tuple[Any, list[tuple[int, BadImage]]]:
     """Decode all images; return those that can be decoded `(N, ...)`, if they are kept, and the bad ones."""
+
+    def decode(row: int) -> np.ndarray:
+        known, opened[row] = opened[row], None
+        return files.decoder.decode(files.entries[row], known)
+
     images = np.empty(files.shape if keep else (0,), files.dtype)
     bad: list[tuple[int, BadImage]] = []
     good = 0
-    for row, image in enumerate(in_threads(files.decoder.decode, files.entries)):
+    for row, image in enumerate(in_threads(decode, range(len(files.entries)))):
         if isinstance(image, BadImage):
             if not skip:
                 raise bad_file(files.entries[row], image)
