@@ -56,6 +56,7 @@ def test_it_trains_and_reports_the_fitted_rows(trained: Result) -> None:
     ledger = Ledger.load(trained.run_dir)
     assert ledger.tags["dlcli.preprocessing"] == "fitted on 109 of 160 rows; 0 validation or test rows seen"
     assert ledger.about["panel"]["members"] == "members auto: 8 for 109 rows"
+    assert ledger.about["panel"]["numbers"] == "numbers auto: plain for 109 rows"
     assert ledger.about["panel"]["batches"] == "batch_size auto: 32 for 109 rows"
     config = yaml.safe_load((trained.run_dir / "config.yaml").read_text())
     assert Path(config["dataset"]["path"]).is_absolute()

@@ -16,6 +16,8 @@ from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors
 
 # `auto` has this number of members for tables of up to that many training rows.
 _MEMBERS, _ROWS = 8, 50_000
+# Bins of fewer rows than these are fitted to the noise.
+_FEW_ROWS = 300
 
 
 def automatic_members(training_rows: int) -> int:
@@ -52,7 +54,8 @@ class TabM(nn.Module):
         layers: number of hidden layers if `hidden` is one number.
         activation: the activation function.
         dropout: dropout rate after each hidden layer.
-        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`; see `dlcli.models.numbers`.
+        numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`, see `dlcli.models.numbers`; `auto` is
+            `piecewise`, and `plain` for few training rows.
         number_size: size of the embedding of a number.
         bins: number of bins of piecewise functions, and of frequencies of periodic ones.
         frequency: standard deviation of the initial frequencies.
@@ -73,7 +76,7 @@ class TabM(nn.Module):
         layers: Depth = 2,
         activation: Activation = "relu",
         dropout: Share = 0.0,
-        numbers: NumberEmbedding = "piecewise",
+        numbers: NumberEmbedding | Literal["auto"] = "auto",
         number_size: Size = 16,
         bins: Bins = 32,
         frequency: Frequency = 0.1,
@@ -84,6 +87,9 @@ class TabM(nn.Module):
             members = automatic_members(training_rows)
             self.decided["members"] = f"members auto: {members} for {training_rows:,} rows"
         self.members = members
+        if numbers == "auto":
+            numbers = "plain" if training_rows < _FEW_ROWS else "piecewise"
+            self.decided["numbers"] = f"numbers auto: {numbers} for {training_rows:,} rows"
         self.numbers: NumberVectors | None = None
         if numbers != "plain":
             self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)

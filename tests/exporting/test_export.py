@@ -50,7 +50,7 @@ BAGS = batches(x=TOKENS[0]["x"], counts=torch.rand(6, 7) + 0.5, lengths=LENGTHS)
         (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.pt2"),
         (MLP((3,), 2, cardinalities=[4, 5]), TABLE, "m.onnx"),
         (MLP((3,), 2, [4, 5], quantiles=QUANTILES, numbers="periodic"), TABLE, "m.onnx"),
-        (TabM((3,), 2, [4, 5], quantiles=QUANTILES, members=3), TABLE, "m.onnx"),
+        (TabM((3,), 2, [4, 5], quantiles=QUANTILES, members=3, numbers="piecewise"), TABLE, "m.onnx"),
         (FTTransformer((3,), 2, [4, 5]), TABLE, "m.onnx"),
         (Recurrent((5, 3), 2), batches(x=torch.randn(6, 5, 3)), "m.pt2"),
         (Transformer((0,), 2, vocab_size=20, layers=1), TOKENS, "m.pt2"),

@@ -46,6 +46,13 @@ def test_many_rows_have_few_members(rows: int, members: int) -> None:
     assert TabM((3,), 1, members=5, numbers="plain").decided == {}
 
 
+@pytest.mark.parametrize(("rows", "numbers"), [(299, "plain"), (300, "piecewise")])
+def test_bins_need_rows(rows: int, numbers: str) -> None:
+    model = TabM((1,), 1, quantiles=[[0.0, 1.0, 2.0]], training_rows=rows, members=2, hidden=2)
+    assert model.decided == {"numbers": f"numbers auto: {numbers} for {rows} rows"}
+    assert (model.numbers is None) == (numbers == "plain")
+
+
 def test_a_list_has_the_units_of_each_layer() -> None:
     model = TabM((3,), 1, members=2, hidden=[5, 4, 6], numbers="plain")
     shapes = [tuple(layer.weight.shape) for layer in model.layers if isinstance(layer, SharedLinear)]
