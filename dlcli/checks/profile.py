@@ -27,7 +27,6 @@ from dlcli.splits.split import Split, in_time, test_words
 _ROWS = 100_000
 
 # Numbers that often denote missing values, and how many times larger than all others they are then.
-_SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0}
 _FAR = 3.0
 
 # Days that a date is at least apart from all others to be one that denotes a missing value.
@@ -106,7 +105,9 @@ def find_warnings(data: Data, splits: Sequence[Split]) -> Iterator[Problem]:
     yield from find_duplicates(data, splits)
     yield from find_time_leaks(data, splits)
     yield from _useless(sample)
-    yield from _sentinels(sample)
+    for name in sample.columns:
+        if kind_of(sample[name]) == "date":
+            yield from _far_dates(sample[name], str(name))
     yield from data.warnings
     yield from warnings_of(data.notices)
     yield from _rare_classes(data, splits)
@@ -126,26 +127,6 @@ def _useless(x: pd.DataFrame) -> Iterator[Problem]:
                 where,
                 f"Leave it out: {pasted('dataset.drop', [name])}.",
             )
-
-
-def _sentinels(x: pd.DataFrame) -> Iterator[Problem]:
-    """Yield a warning for numbers such as -999 that repeat at the edge of a column, far from all others."""
-    for name in x.columns:
-        if kind_of(x[name]) == "date":
-            yield from _far_dates(x[name], str(name))
-        if kind_of(x[name]) != "numeric":
-            continue
-        values = x[name].to_numpy(dtype=np.float64)
-        known = values[~np.isnan(values)]
-        for edge in {known.min(), known.max()} & _SENTINELS if len(known) else ():
-            others, rows = np.abs(known[known != edge]), int((known == edge).sum())
-            if len(others) and rows > 1 and abs(edge) > _FAR * others.max():
-                missing = pasted_for_column("dataset.missing_values", name, [float(edge)])
-                yield Problem(
-                    f"{edge:g} occurs {rows:,} times, and all other numbers are much smaller",
-                    f"column {name}",
-                    f"If it denotes a missing value: {missing}.",
-                )
 
 
 def _far_dates(dates: pd.Series, name: str) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from dlcli.datasets.huggingface import open_parts, stored_images
 from dlcli.datasets.images.loading import ImageOptions, load_images
 from dlcli.datasets.notices import Notice, first_names
 from dlcli.datasets.reading.options import ReadingOptions
+from dlcli.datasets.reading.stand_ins import stand_ins
 from dlcli.datasets.tables.arrow_types import check_supported
 from dlcli.datasets.tables.columns import is_text
 from dlcli.datasets.tables.source import RawTable, Source
@@ -130,7 +131,7 @@ def load(
         everything,
         warnings=source.warnings,
         columns=source.columns,
-        notices=rows.notices,
+        notices=(*rows.notices, *stand_ins(source.frame)),
     )
 
 

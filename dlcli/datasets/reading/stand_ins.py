@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from dlcli.config.pasted import pasted
+from dlcli.config.pasted import is_key, pasted, pasted_for_column
 from dlcli.datasets.notices import Notice
 
 # Usual stand-ins for a missing value below and above the other values.
 _BELOW = (-1, -9, -99, -999, -9999, -99999)
 _ABOVE = (999, 9999, 99999, 999999)
 
-# How many times as large as the other values one above them is.
+# How many times as large as all others a value is that stands for something else.
 _FAR = 2
 
 # The two values of a boolean, as people write them.
@@ -53,17 +53,21 @@ def stand_ins(frame: pd.DataFrame) -> list[Notice]:
     if numbers:
         told = "; ".join(f"{shown:g} in {rows:,} rows of {name}, otherwise {low:g} to {high:g}"
                          for name, shown, rows, low, high in numbers)  # fmt: skip
-        of = {name: [f"{shown:g}"] for name, shown, *_ in numbers}
+        first, shown = numbers[0][:2]
+        of = {name: [float(value)] for name, value, *_ in numbers if is_key(name)}
+        setting = pasted("dataset.missing_values", of) if len(of) == len({name for name, *_ in numbers}) else (
+            pasted_for_column("dataset.missing_values", first, [float(shown)]))  # fmt: skip
         rows = sum(rows for _, _, rows, _, _ in numbers)
-        hint = f"If it does: {pasted('dataset.missing_values', of)}"
-        notices.append(Notice("sentinels", rows, f"may stand for a missing value: {told}", hint=hint))
+        where = f"column {first}"
+        text = f"may stand for a missing value: {told}"
+        notices.append(Notice("sentinels", rows, text, where, f"If it does: {setting}"))
     if words:
         told = "; ".join(f"{name} ({first} and {second})" for name, first, second, _ in words)
         rows = sum(rows for *_, rows in words)
         hint = "They are different categories or classes: write them in one way if they mean the same."
-        notices.append(
-            Notice("mixed_booleans", rows, f"yes and no are written in two ways: {told}", hint=hint)
-        )
+        where = f"column {words[0][0]}"
+        text = f"yes and no are written in two ways: {told}"
+        notices.append(Notice("mixed_booleans", rows, text, where, hint))
     return notices
 
 
@@ -80,8 +84,8 @@ def _sentinels(values: pd.Series) -> Iterator[tuple[float, int, float, float]]:
             continue
         low, high, rows = float(others.min()), float(others.max()), int((numbers == value).sum())
         below = value < 0 and low >= 0 and high > 1  # not a sign, such as -1, 0 and 1
-        above = value > 0 and rows > 1 and low >= 0 and high * _FAR <= value
-        if below or above:
+        is_far = rows > 1 and abs(value) > 9 and max(abs(low), abs(high)) * _FAR <= abs(value)
+        if below or is_far:
             yield float(value), rows, low, high
 
 

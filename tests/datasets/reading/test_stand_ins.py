@@ -20,6 +20,7 @@ def told(*values: object) -> list[str]:
 
 @pytest.mark.parametrize("values", [
     (-1, 0, 3, 7), (-999.0, 20.5, 30.0, np.nan), (-9, 1, 2), (9999, 9999, 12, 40), (999, 999, 0, 3.5),
+    (-999, -999, -5, 30),
 ])  # fmt: skip
 def test_numbers_that_may_stand_for_a_missing_value(values: tuple[float, ...]) -> None:
     assert told(*values) == ["sentinels"]
