@@ -93,7 +93,8 @@ def _two_pairs(values: pd.Series) -> Iterator[tuple[str, str, int]]:
     """Yield examples of two ways of writing a boolean, and the number of rows of the rarer one."""
     if values.head(_FIRST).nunique() > _WORDS:
         return
-    counts = values.astype(str).str.casefold().value_counts()
+    counts = values.value_counts()
+    counts = counts.groupby(counts.index.astype(str).str.casefold()).sum()
     if len(counts) > _WORDS:
         return
     found = ((pair & set(counts.index), pair) for pair in _PAIRS)
