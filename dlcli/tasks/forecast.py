@@ -95,7 +95,9 @@ class Forecast(Task):
         self._counts = np.ones_like(self._std) if scaled_metrics else self._std
         self._naive_error = np.array(naive_error) / self._std * self._counts
         quantiles = np.zeros((len(self.names), 2)) if naive_quantiles is None else np.array(naive_quantiles)
-        self._spread = np.stack([np.interp(levels, np.linspace(0, 1, len(one)), one) for one in quantiles])
+        # Around their median, so that the baseline's prediction is the seasonal-naive forecast itself.
+        spread = [np.interp((*levels, 0.5), np.linspace(0, 1, len(one)), one) for one in quantiles]
+        self._spread = np.stack(spread)[:, :-1] - np.stack(spread)[:, -1:]
         self.register_buffer("_unit", torch.tensor(self._counts, dtype=torch.float32), persistent=False)
 
     def encode(self, y: Windows) -> WindowField | ScaledWindows:
@@ -186,8 +188,9 @@ class Forecast(Task):
     def _outputs(self, values: np.ndarray) -> Tensor:
         """Return the outputs of a point forecast `(N, horizon, K)` in the user's unit.
 
-        Quantiles are those of the change from one season to the next, which widen with the root of the number of
-        seasons ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.5).
+        Quantiles are those of the change from one season to the next around its median, which widen with the root of
+        the number of seasons ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition,
+        section 5.5).
         """
         values = values[..., None]
         if self.quantiles:

@@ -237,6 +237,10 @@ def test_the_naive_forecast_has_quantiles() -> None:
     judge, outputs = task.baselines(data.x[40:60])[""]
     table = judge.predictions(outputs)
     assert 0.6 < scores(judge, outputs, data.y[40:60])["coverage"] <= 1
+    repeated = naive_forecast(data.x[40:60], SEASON)
+    assert np.allclose(
+        table[["prediction(a)", "prediction(b)"]], repeated.reshape(-1, 2), rtol=1e-5, atol=1e-5
+    )
     widths = (table["q0.9(a)"] - table["q0.1(a)"]).to_numpy()[:HORIZON]
     assert widths == pytest.approx(
         widths[0] * np.sqrt([1, 1, 1, 1, 2])
