@@ -36,7 +36,7 @@ from dlcli.tracking.mlflow_inputs import flatten
 # Metrics that are means over rows. The bootstrap resamples their differences per row, which is fast.
 _OF_ROWS = ("accuracy", "mse", "mae")
 _HELD_OUT = "test/"
-_NO_DIFFERENCE = frozenset({"runs_dir", "run_name", "experiment_name"})
+_NO_DIFFERENCE = frozenset({"runs_dir", "run_name", "experiment_name", "baseline"})
 
 
 @dataclass(frozen=True)

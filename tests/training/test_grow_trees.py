@@ -114,7 +114,7 @@ def test_a_class_without_training_rows_is_improbable() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, "balanced"])
-def test_a_random_forest_of_classes_equals_that_of_scikit_learn(weights: str | None) -> None:
+def test_a_random_forest_of_classes_equals_that_of_scikit_learn(weights: Any) -> None:
     model = RandomForest((5,), 3, n_estimators=8)
     loss = CrossEntropy(NAMES, np.bincount(THREE[:200]).tolist(), class_weights=weights)
     found = grown(model, THREE, loss, 3)
@@ -136,6 +136,15 @@ def test_random_forests_of_labels_and_numbers_equal_those_of_scikit_learn() -> N
     found = grown(model := RandomForest((5,), 2, n_estimators=8), targets, MSE())
     theirs = reference(RandomForestRegressor, model).fit(X[:200], targets[:200])
     np.testing.assert_allclose(found, theirs.predict(X), atol=1e-5)
+
+
+def test_the_trees_are_exported_with_any_number_of_rows() -> None:
+    model = RandomForest((5,), 3, n_estimators=4)
+    grown(model, THREE, CrossEntropy(NAMES, [1, 1, 1]))
+    rows = torch.export.Dim("rows")
+    inputs = {"x": torch.from_numpy(X[:7])}
+    program = torch.export.export(model.eval(), (), inputs, dynamic_shapes={"x": {0: rows}})
+    torch.testing.assert_close(program.module()(x=torch.from_numpy(X)), model(torch.from_numpy(X)))
 
 
 def test_damaged_trees_are_refused() -> None:
