@@ -53,12 +53,32 @@ def _check_model(config: Mapping[str, Any], name: str) -> Iterator[Problem]:
     mark, does = getattr(
         locate(config["optimizer"]["_target_"]), "takes_models", ("is_linear", "solves linear models")
     )
-    if not getattr(locate(target), mark, False):
+    kind = locate(target)
+    if not getattr(kind, mark, False) and not (mark == "is_linear" and _solves_head(config, kind)):
+        head = " ".join(f"model.{key}={value}" for key, value in getattr(kind, "linear_head", {}).items())
+        probe = (
+            f" On a frozen backbone, a linear head is solved: finetune=feature_extraction {head}."
+            if head
+            else ""
+        )
         advice = {
             "is_linear": f"{_BY_STEPS} Or choose model=linear. A linear model of your own declares `is_linear = True` "
-            "in its class.",
+            f"in its class.{probe}",
             "is_forest": f"{_BY_STEPS} Or choose model=hist_gradient_boosting or model=random_forest.",
         }
         yield Problem(
             f"{name} {does}; {target} is not marked as one", "optimizer", advice.get(mark, _BY_STEPS)
         )
+
+
+def _solves_head(config: Mapping[str, Any], model: Any) -> bool:
+    """Return whether only a linear head is trained, on features of a backbone that are computed once."""
+    linear = getattr(model, "linear_head", None)
+    finetune = config["finetune"] or {}
+    frozen = finetune.get("_target_") == "dlcli.training.finetuning.FeatureExtraction"
+    return (
+        bool(linear)
+        and frozen
+        and bool(finetune.get("cache", True))
+        and all(config["model"].get(key) == value for key, value in linear.items())
+    )

@@ -121,7 +121,8 @@ def traced(module: Inputs, batch: Batch, file: Path) -> ExportedProgram:
     """
     shapes: dict[str, dict[int, Any]] = {name: {0: Dim("rows", min=1, max=_MOST_ROWS)} for name in batch}
     if "lengths" in batch:
-        steps = Dim("steps", min=2, max=_MOST_STEPS)
+        longest = getattr(module.network.model, "longest_text", None) or _MOST_STEPS
+        steps = Dim("steps", min=2, max=min(longest, _MOST_STEPS))
         for name in batch.keys() & {"x", "counts"}:
             shapes[name][1] = steps
     try:

@@ -37,6 +37,8 @@ class PretrainedText(nn.Module):
     # The preprocessing that `preprocessing=auto` chooses, which uses the model's tokenizer.
     preprocessing: ClassVar = "pretrained_text"
     requires: ClassVar = ("transformers",)
+    # Settings with which the head is linear, so that it can be solved on the features of a frozen backbone.
+    linear_head: ClassVar = {"hidden": 0, "dropout": 0}
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class PretrainedText(nn.Module):
             self.backbone = library.AutoModel.from_config(config, trust_remote_code=False)
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # an unused layer on the first token's state
+        self.longest_text = getattr(config, "max_position_embeddings", None)
         self.pooling = pooling
         self._blocks = int(config.num_hidden_layers)
         width = int(config.hidden_size)

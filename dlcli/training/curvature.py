@@ -111,7 +111,10 @@ def curvature_of(model: nn.Module, evaluations: Iterable[Any]) -> Curvature | No
         evaluations: evaluates the model on all rows, piece by piece.
     """
     layers = [
-        layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Embedding | HasLinearInputs)
+        layer
+        for layer in model.modules()
+        if isinstance(layer, nn.Linear | nn.Embedding | HasLinearInputs)
+        and layer.weight.requires_grad  # not of a frozen backbone
     ]
     inputs = sum(len(layer.weight) if _is_table(layer) else layer.weight.shape[1] for layer in layers)
     biases = [layer for layer in layers if getattr(layer, "bias", None) is not None]

@@ -28,6 +28,9 @@ from dlcli.training.network import Network
 # Rows per forward pass of the backbone.
 _ROWS = 64
 
+# Attributes of a fitted preprocessing that differ between folds, but do not affect the features.
+_ONLY_TOLD = frozenset({"rows_seen_", "measured_", "longest_"})
+
 # The share of free memory that the features of a part may take; larger ones are read from disk.
 _SHARE = 0.25
 
@@ -147,7 +150,7 @@ class Features:
         digest.update(f"{kind.__module__}.{kind.__qualname__} {arguments}".encode())
         if getattr(preprocessing, "transform_is_fitted", True):
             for name, value in sorted(vars(preprocessing).items()):
-                if name != "rows_seen_":  # this count differs between folds, but does not affect the features
+                if name not in _ONLY_TOLD:
                     digest.update(f"{name} {np.asarray(value).tolist()!r}".encode())
         if network.on_device is not None:
             add_tensors(digest, network.on_device.named_buffers())

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
@@ -141,6 +142,32 @@ def test_cached_features_give_the_metrics_of_the_raw_texts(bert: Path, films: Pa
     # One cache file: the saved model's features equal those of the training.
     (store,) = Path("runs", ".features").iterdir()
     assert np.fromfile(store / "known", bool).all()
+
+
+def test_a_linear_head_on_cached_features_is_solved(bert: Path, films: Path) -> None:
+    words = [
+        "dataset=text", f"dataset.path='{films}'", "dataset.target=kind", "model=pretrained_text",
+        f"model.name='{bert}'", "finetune=feature_extraction", "trainer.accelerator=cpu",
+        "optimizer=penalty_path", "callbacks=few_epochs",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"finetune=feature_extraction model\.hidden=0 model\.dropout=0"):
+        train(words)
+    solved = train([*words, "model.dropout=0", "optimizer.first=0.001", "optimizer.last=0.001"])
+    net = load_model(solved.run_dir / "model")
+    table, split = pd.read_csv(films), np.load(solved.run_dir / "split.npz")
+    fields = net.preprocessing.transform(table["text"].to_numpy()[split["train"]])
+    with torch.no_grad():
+        x = net.network.model.features(fields["x"][:], fields["lengths"]).numpy()
+    y = (table["kind"] == "good").to_numpy()[split["train"]]
+    expected = LogisticRegression(C=1 / (len(x) * 0.001), tol=1e-8, max_iter=10_000).fit(x, y)
+    head = net.network.model.head[-1]
+
+    def objective(weights: np.ndarray, bias: np.ndarray) -> float:
+        outputs = (x @ weights.T + bias).ravel()
+        return np.logaddexp(0, np.where(y, -outputs, outputs)).mean() + 0.001 / 2 * (weights**2).sum()
+
+    found = objective(head.weight.detach().numpy(), head.bias.detach().numpy())
+    assert found == pytest.approx(objective(expected.coef_, expected.intercept_), rel=0.01)
 
 
 def test_a_text_model_starts_from_the_weights_of_a_run(bert: Path, films: Path) -> None:

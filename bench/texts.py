@@ -1,0 +1,114 @@
+"""The default for texts beside scikit-learn's TF-IDF and logistic regression, on the same splits, in the same process.
+
+Files are tables `LABEL<tab>TEXT` without a header: data/text/sms.tsv of BENCH_SHARED, and the .tsv files of the folder
+BENCH_TEXTS. scikit-learn has the same n-grams and a C of 1, or the best of five by the validation rows, and is fitted
+again on training and validation rows. CPU seconds are those of a training with its complete record, and of reading,
+fitting and predicting; what is imported is warm.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SHARED = Path(os.environ.get("BENCH_SHARED", str(Path(__file__).parents[2] / "shared")))
+SEEDS = 3
+CHOICES = (1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+def main(*words: str) -> None:
+    """Measure the files, or those whose names are given; `model=...` and other words with `=` are for dlcli."""
+    more, names = [word for word in words if "=" in word], {word for word in words if "=" not in word}
+    files = [SHARED / "data" / "text" / "sms.tsv"]
+    if folder := os.environ.get("BENCH_TEXTS"):
+        files += sorted(Path(folder).glob("*.tsv"))
+    files = [file for file in files if file.is_file() and (not names or file.stem in names)]
+    if not files:
+        print(f"left out: no texts in {SHARED} (BENCH_SHARED and BENCH_TEXTS name folders)")
+        return
+    heads = ("dlcli", "C=1", "best C", "CPU s", "best C", "ratio")
+    print(f"{'':12}{'texts':>7} {'metric':9}" + "".join(f"{head:>8}" for head in heads))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as runs:
+        _ours(files[0], 0, runs, more)  # imports, and the store
+        for file in files:
+            found = [_measured(file, seed, runs, more) for seed in range(SEEDS)]
+            metric, rows = found[0][0], found[0][1]
+            ours, plain, tuned, seconds, theirs = np.mean([each[2:] for each in found], axis=0)
+            print(
+                f"{file.stem:12}{rows:7,} {metric:9}{ours:8.4f}{plain:8.4f}{tuned:8.4f}{seconds:8.2f}{theirs:8.2f}"
+                f"{seconds / theirs:8.2f}",
+                flush=True,
+            )
+
+
+def _measured(
+    file: Path, seed: int, runs: str, more: list[str]
+) -> tuple[str, int, float, float, float, float, float]:
+    result, seconds = _ours(file, seed, runs, more)
+    metric = "f1" if file.stem == "sms" else "accuracy"
+    split = np.load(Path(result.run_dir) / "split.npz")
+    plain, tuned, theirs = _theirs(file, split, metric)
+    return (
+        metric,
+        sum(map(len, split.values())),
+        result.metrics[f"test/{metric}"],
+        plain,
+        tuned,
+        seconds,
+        theirs,
+    )
+
+
+def _ours(file: Path, seed: int, runs: str, more: list[str]) -> tuple[object, float]:
+    import dlcli
+
+    words = ["dataset=text", f"dataset.path='{file}'", "dataset.target=c0", f"cv.seed={seed}", f"seed={seed}"]
+    started = time.process_time()
+    result = dlcli.train([*words, *more, "trainer.accelerator=cpu", f"runs_dir='{runs}'"])
+    return result, time.process_time() - started
+
+
+def _theirs(file: Path, split: dict[str, np.ndarray], metric: str) -> tuple[float, float, float]:
+    """Return the test metric for C = 1 and for the best C, and the CPU seconds of the latter."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+    started = time.process_time()
+    lines = [line.split("\t", 1) for line in file.read_text(encoding="utf-8").strip("\n").split("\n")]
+    y, x = (np.array(column, dtype=object) for column in zip(*lines, strict=True))
+    y = y.astype(str)
+    train, val, test = (split[part] for part in ("train", "val", "test"))
+    both = np.concatenate([train, val])
+
+    def fitted(rows: np.ndarray, c: float) -> Callable[[np.ndarray], np.ndarray]:
+        model = LogisticRegression(C=c, max_iter=1000).fit(vectors[rows], y[rows])
+        classes.append(model.classes_)
+        return lambda some: model.predict_proba(vectors[some])
+
+    def judged(c: float) -> float:
+        guess = classes[-1][fitted(both, c)(test).argmax(axis=1)]
+        if metric == "f1":
+            return float(f1_score(y[test], guess, pos_label="spam"))
+        return float(accuracy_score(y[test], guess))
+
+    classes: list[np.ndarray] = []
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\d|[^\W\d]+|[^\w\s]+"
+    )
+    vectorizer.fit(x[both])
+    vectors = vectorizer.transform(x)
+    best = min(CHOICES, key=lambda c: log_loss(y[val], fitted(train, c)(val), labels=classes[-1]))
+    tuned = judged(best)
+    seconds = time.process_time() - started
+    return judged(1.0), tuned, seconds
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
