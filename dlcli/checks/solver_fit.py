@@ -73,7 +73,7 @@ def _check_model(config: Mapping[str, Any], name: str) -> Iterator[Problem]:
 
 def _solves_head(config: Mapping[str, Any], model: Any) -> bool:
     """Return whether only a linear head is trained, on features of a backbone that are computed once."""
-    linear = getattr(model, "linear_head", None)
+    linear: Mapping[str, Any] = getattr(model, "linear_head", {})
     finetune = config["finetune"] or {}
     frozen = finetune.get("_target_") == "dlcli.training.finetuning.FeatureExtraction"
     return (

@@ -157,7 +157,7 @@ def test_a_linear_head_on_cached_features_is_solved(bert: Path, films: Path) -> 
     table, split = pd.read_csv(films), np.load(solved.run_dir / "split.npz")
     fields = net.preprocessing.transform(table["text"].to_numpy()[split["train"]])
     with torch.no_grad():
-        x = net.network.model.features(fields["x"][:], fields["lengths"]).numpy()
+        x = net.network.eval().model.features(fields["x"][:], fields["lengths"]).numpy()
     y = (table["kind"] == "good").to_numpy()[split["train"]]
     expected = LogisticRegression(C=1 / (len(x) * 0.001), tol=1e-8, max_iter=10_000).fit(x, y)
     head = net.network.model.head[-1]

@@ -49,6 +49,7 @@ def test_sentences_of_one_meaning_have_similar_vectors(folder: str) -> None:
     assert far < 0.3
 
 
+@pytest.mark.slow
 def test_a_head_on_frozen_sentence_vectors_is_solved_and_exported(folder: str, tmp_path: Path) -> None:
     texts = [
         (f"{text}, {word}", kind)
