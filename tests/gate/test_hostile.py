@@ -183,7 +183,7 @@ def test_the_undamaged_folder_of_somebody_else_opens(
         monkeypatch.setattr(f"dlcli.runner.{server}", lambda *_, **__: None)
     for command in sorted(ALWAYS | RESUME | CHANGES | HANDS_ON | REMOVES | {"check"}):
         code, said = run(command, folder, made, user)
-        assert code == 0, (command, said)
+        assert code == (2 if command == "runs register" else 0), (command, said)  # whose loader is MLflow's
 
 
 def test_what_stops_a_command_says_where_and_what_to_do(made: Path, user: Path, tmp_path: Path) -> None:
