@@ -17,7 +17,7 @@ from dlcli.models.numbers import Bins, Frequency, NumberEmbedding, NumberVectors
 # `auto` has this number of members for tables of up to that many training rows.
 _MEMBERS, _ROWS = 8, 50_000
 # Bins of fewer rows than these are fitted to the noise.
-_FEW_ROWS = 300
+_FEW_ROWS = 1_000
 
 
 def automatic_members(training_rows: int) -> int:

@@ -46,10 +46,10 @@ def test_many_rows_have_few_members(rows: int, members: int) -> None:
     assert TabM((3,), 1, members=5, numbers="plain").decided == {}
 
 
-@pytest.mark.parametrize(("rows", "numbers"), [(299, "plain"), (300, "piecewise")])
+@pytest.mark.parametrize(("rows", "numbers"), [(999, "plain"), (1000, "piecewise")])
 def test_bins_need_rows(rows: int, numbers: str) -> None:
     model = TabM((1,), 1, quantiles=[[0.0, 1.0, 2.0]], training_rows=rows, members=2, hidden=2)
-    assert model.decided == {"numbers": f"numbers auto: {numbers} for {rows} rows"}
+    assert model.decided == {"numbers": f"numbers auto: {numbers} for {rows:,} rows"}
     assert (model.numbers is None) == (numbers == "plain")
 
 
