@@ -13,6 +13,9 @@ from dlcli.datasets.tables.source import column_kinds
 # How many of the most frequent categories are listed.
 _NAMED = 3
 
+# Values from which distinct ones are counted by sorting.
+_MANY = 100_000
+
 # The time of day of a date without one, as pandas prints it.
 _MIDNIGHT = " 00:00:00"
 
@@ -70,7 +73,8 @@ def _describe(name: str, kind: Kind, values: pd.Series) -> ColumnProfile:
         common = counts.head(_NAMED if kind == "categorical" else 0)
         named = tuple((str(value), int(rows)) for value, rows in common.items())
         return ColumnProfile(name, kind, missing, len(counts), common=named)
-    distinct, known = int(values.nunique()), values.dropna() if missing else values
+    known = values.dropna() if missing else values
+    distinct = _count_distinct(known)
     if known.empty:
         return ColumnProfile(name, kind, missing, distinct)
     if kind == "date":
@@ -82,3 +86,12 @@ def _describe(name: str, kind: Kind, values: pd.Series) -> ColumnProfile:
     return ColumnProfile(
         name, kind, missing, distinct, f"{numbers.min():.6g}", f"{numbers.max():.6g}", float(numbers.mean())
     )
+
+
+def _count_distinct(known: pd.Series) -> int:
+    """Return the number of distinct values; many are sorted, which takes less memory than a table of their hashes."""
+    values = known.to_numpy()
+    if values.dtype.kind not in "iufM" or len(values) < _MANY:
+        return int(known.nunique())
+    values = np.sort(values)
+    return 1 + int(np.count_nonzero(values[1:] != values[:-1]))
