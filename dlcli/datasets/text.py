@@ -185,10 +185,12 @@ def _from_folders(place: Path, encoding: str, on_empty: OnEmpty, parts: PartFold
         try:
             texts.append(entry.read().decode(codec(encoding)))
         except UnicodeDecodeError as error:
+            is_utf16 = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+            like = "dataset.encoding=utf-16" if is_utf16 else "such as dataset.encoding=latin-1"
             raise DataError(
                 f"is not {encoding}: byte 0x{error.object[error.start]:02x} at {error.start:,}",
                 entry.where,
-                "Give the encoding of the file, such as dataset.encoding=latin-1.",
+                f"Give the encoding of the file, {like}.",
             ) from error
     x = Texts.of(texts)
     empty = x.empty()

@@ -208,3 +208,11 @@ def test_a_broken_link_is_an_empty_text() -> None:
     write("texts/bad/1.txt", "broke")
     Path("texts/bad/2.txt").symlink_to("nowhere.txt")
     assert refused("texts")[:2] == ("texts/bad/2.txt", "the text is empty")
+
+
+def test_the_encoding_that_is_proposed_reads_texts_in_utf16() -> None:
+    for name in ("bad", "good"):
+        (Path("u") / name).mkdir(parents=True)
+        (Path("u") / name / "1.txt").write_text(f"{name} café", encoding="utf-16")
+    assert "dataset.encoding=utf-16." in refused("u")[2]
+    assert labelled_texts(load("u", encoding="utf-16")) == [("bad", "bad café"), ("good", "good café")]
