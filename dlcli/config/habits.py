@@ -100,6 +100,7 @@ LOWER = frozenset(
         "rmse",
         "mape",
         "mase",
+        "smape",
         "log_loss",
         "calibration_error",
         "pinball",

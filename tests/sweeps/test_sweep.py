@@ -740,7 +740,7 @@ def test_all_mistakes_of_a_space_are_told_at_once(tmp_path: Path) -> None:
     own_experiment(
         tmp_path,
         "wrong",
-        "# @package _global_\nsweep:\n  space:\n    model: mlp,linaer\n    optimizer.lr: fast\n"
+        "# @package _global_\nsweep:\n  space:\n    model: mlp,tabmm\n    optimizer.lr: fast\n"
         "    model=mpl:\n      model.hidden: [4, 8]\n    model.hiden: 1,2\n",
     )
     with pytest.raises(ConfigError) as caught:
@@ -749,7 +749,7 @@ def test_all_mistakes_of_a_space_are_told_at_once(tmp_path: Path) -> None:
         ("optimizer.lr=fast", "Write several values (a,b or choice(1,2)), range(1,5), interval(0,1) or "
          "tag(log,interval(1e-4,1e-1))."),
         ("sweep.space.model=mpl", "Did you mean mlp"),
-        ("model=linaer", "Did you mean linear"),
+        ("model=tabmm", "Did you mean tabm"),
         ("model.hiden", "Did you mean model.hidden"),
     ]  # fmt: skip
 
