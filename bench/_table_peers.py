@@ -63,6 +63,7 @@ def made(method: str, classes: bool, seed: int) -> Any:
 def read(file: Path, target: str, classes: bool) -> tuple[pd.DataFrame, np.ndarray]:
     frame = pd.read_csv(file, keep_default_na=False, na_values=["", "NA", "nan"])
     y = frame.pop(target)
+    frame = frame.astype(dict.fromkeys(frame.select_dtypes("bool").columns, "int64"))
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].astype(object).fillna("missing").astype(str)

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 NumberEmbedding = Literal["plain", "piecewise", "periodic"]
 # The bins of a column are made from its quantiles at this number of equal steps.
 QUANTILE_STEPS = 64
+# More columns are not embedded unless that is asked for: the first layer would have as many times more weights as an
+# embedding has numbers.
+MOST_COLUMNS = 100
 Bins = Annotated[int, Ge(1), Le(QUANTILE_STEPS)]
 Frequency = Annotated[float, Gt(0)]
 Quantiles = Sequence[Sequence[float]]

@@ -55,7 +55,7 @@ class TabM(nn.Module):
         activation: the activation function.
         dropout: dropout rate after each hidden layer.
         numbers: embedding of numbers: `plain` (none), `piecewise` or `periodic`, see `dlcli.models.numbers`; `auto` is
-            `piecewise`, and `plain` for few training rows.
+            `piecewise`, and `plain` for few training rows or many columns of numbers.
         number_size: size of the embedding of a number.
         bins: number of bins of piecewise functions, and of frequencies of periodic ones.
         frequency: standard deviation of the initial frequencies.
@@ -88,8 +88,12 @@ class TabM(nn.Module):
             self.decided["members"] = f"members auto: {members} for {training_rows:,} rows"
         self.members = members
         if numbers == "auto":
-            numbers = "plain" if training_rows < _FEW_ROWS else "piecewise"
-            self.decided["numbers"] = f"numbers auto: {numbers} for {training_rows:,} rows"
+            enough = training_rows >= _FEW_ROWS
+            numbers = "piecewise" if enough and any(map(len, quantiles)) else "plain"
+            facts = (
+                f"{len(quantiles):,} columns" if enough and numbers == "plain" else f"{training_rows:,} rows"
+            )
+            self.decided["numbers"] = f"numbers auto: {numbers} for {facts}"
         self.numbers: NumberVectors | None = None
         if numbers != "plain":
             self.numbers = NumberVectors(quantiles, numbers, number_size, bins, frequency)

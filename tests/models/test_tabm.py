@@ -53,6 +53,12 @@ def test_bins_need_rows(rows: int, numbers: str) -> None:
     assert (model.numbers is None) == (numbers == "plain")
 
 
+def test_without_columns_for_bins_numbers_stay_plain() -> None:
+    model = TabM((2,), 1, quantiles=[[], []], training_rows=5_000, members=2, hidden=2)
+    assert model.decided == {"numbers": "numbers auto: plain for 2 columns"}
+    assert model.numbers is None
+
+
 def test_a_list_has_the_units_of_each_layer() -> None:
     model = TabM((3,), 1, members=2, hidden=[5, 4, 6], numbers="plain")
     shapes = [tuple(layer.weight.shape) for layer in model.layers if isinstance(layer, SharedLinear)]
