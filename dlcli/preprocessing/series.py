@@ -31,14 +31,14 @@ class Series(BaseEstimator):
             (`revin`), or nothing (`none`, or false).
         channels: `independent` passes each target to the model as a row of its own, so that all share its weights;
             `mixed` passes all targets in one row. `auto` is `mixed` for models that treat the variables in their own
-            way.
+            way. The settings of runs of earlier versions lack the key: their models saw all variables in one row.
         takes_variables: whether the model treats the variables in its own way.
     """
 
     def __init__(
         self,
         relative: bool | Relative = "last",
-        channels: Literal["auto", "independent", "mixed"] = "auto",
+        channels: Literal["auto", "independent", "mixed"] = "mixed",
         takes_variables: bool = False,
     ) -> None:
         self.relative = relative
@@ -47,7 +47,7 @@ class Series(BaseEstimator):
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 scikit-learn's name
         """Return the settings that differ from their defaults, without the one that follows from the model."""
-        return BaseEstimator.__repr__(Series(self.relative, getattr(self, "channels", "auto")), N_CHAR_MAX)
+        return BaseEstimator.__repr__(Series(self.relative, getattr(self, "channels", "mixed")), N_CHAR_MAX)
 
     def fit(self, x: History) -> Self:
         """Compute mean and deviation of each column."""
@@ -103,8 +103,7 @@ class Series(BaseEstimator):
         }
 
     def _independent(self) -> bool:
-        # The settings of runs of earlier versions lack the key: their models saw all variables in one row.
-        channels = getattr(self, "channels", "mixed")
+        channels = getattr(self, "channels", "mixed")  # objects saved by earlier versions lack it
         return self.targets_ > 1 and (
             channels == "independent" or (channels == "auto" and not self.takes_variables)
         )

@@ -53,7 +53,8 @@ class Forecast(Task):
             variables.
         scale_loss: unit of each row's loss: `none`, one deviation of all series; `naive`, the seasonal-naive error of
             the row's series, as in `mase`; `level`, the mean absolute value of its series, as in `smape`. Both are over
-            the steps before the forecast. None is `naive` if there are several series, else `none`.
+            the steps before the forecast. None is `naive` if there are several series, else `none`. Runs of earlier
+            versions have no such key; their loss is that of `none`.
     """
 
     kind: ClassVar = "regression"
@@ -73,7 +74,7 @@ class Forecast(Task):
         naive_quantiles: Sequence[Sequence[float]] | None = None,
         several_series: bool = False,
         scaled_metrics: bool = False,
-        scale_loss: Literal["none", "naive", "level"] | None = None,
+        scale_loss: Literal["none", "naive", "level"] | None = "none",
     ) -> None:
         super().__init__()
         self.names = tuple(targets)

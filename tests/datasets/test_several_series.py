@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dlcli.cross_validation.estimation import Estimation
 from dlcli.datasets import series
 from dlcli.datasets.data import Data
 from dlcli.errors import DataError
@@ -72,6 +73,21 @@ def test_a_series_that_is_too_short_is_reported(tmp_path: Path) -> None:
     assert load(tmp_path, table(), lookback=30).note == "windows of 3 series; too short for a window: Bonn"
     with pytest.raises(DataError, match="60 steps are too few for a lookback of 90"):
         load(tmp_path, table(), lookback=90)
+
+
+@pytest.mark.parametrize("shops", [SHOPS, {"Oslo": (0, 60)}], ids=["several", "one"])
+def test_a_refit_trains_on_no_window_after_the_test(
+    tmp_path: Path, shops: dict[str, tuple[int, int]]
+) -> None:
+    """Even if the borders end the test before the series."""
+    data = load(tmp_path, table(shops=shops), borders=[15, 20, 26])
+    config = {"cv": {"refit": True, "seeds": 1}, "trainer": {}, "seed": 0}
+    estimation = Estimation(config, data, Holdout().splits(data), Holdout().final_test(data), ())
+    assert estimation.refits_holdout
+    whole = estimation.whole
+    for shop in shops:
+        trained, tested = days(data, shop, whole.train), days(data, shop, whole.test)
+        assert max(trained) < min(tested)
 
 
 @pytest.mark.parametrize("strategy", [Holdout(), TimeSeries(2, test_size=0.2)], ids=["holdout", "folds"])

@@ -164,7 +164,7 @@ def test_each_target_is_a_row_of_its_own(relative: str) -> None:
 
 def test_normalized_windows_have_no_unit() -> None:
     some = history()
-    on_device = Series("revin").fit(some).on_device()
+    on_device = Series("revin", channels="independent").fit(some).on_device()
     x = Series().fit(some).transform(some[:4])["x"][:]
     seen = on_device(x)
     assert torch.allclose(seen[:, :, 0].std(dim=1, correction=0), torch.ones(8), atol=1e-3)
@@ -182,3 +182,5 @@ def test_settings_of_earlier_versions_are_read() -> None:
     on_device = fitted.on_device()
     assert (on_device.relative, on_device.independent) == ("last", False)
     assert repr(fitted) == "Series(relative=True)"
+    # A run that is trained again is built from the keys that it has.
+    assert not Series(relative=True, takes_variables=False).fit(history()).on_device().independent

@@ -173,7 +173,9 @@ def test_each_series_has_its_own_naive_error_before_the_forecast() -> None:
 
 def test_errors_of_the_competitions() -> None:
     data = many_series()
-    task = Forecast(**target_facts(data, np.arange(len(data))), loss=MAE())
+    facts = target_facts(data, np.arange(len(data)))
+    assert Forecast(**facts, loss=MAE()).scale_loss == "none"  # as of earlier versions, which lack the key
+    task = Forecast(**facts, loss=MAE(), scale_loss=None)
     assert task.scale_loss == "naive"
     outputs = torch.randn(len(data), 3, generator=torch.Generator().manual_seed(0)) / 10
     found = scores(task, outputs, data.y)
