@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,6 @@ import numpy as np
 from dlcli.datasets.data import Data, take
 from dlcli.datasets.windows import History, Windows
 from dlcli.statistics.deviation import deviations
-
-# Smaller shares of a sum over all steps are rounding errors.
-_ROUNDING = 1e-13
 
 # Steps of 0.025 resolve the usual prediction intervals, up to 95 %.
 _SHARES = np.linspace(0, 1, 41)
@@ -118,10 +116,12 @@ def level_before(y: Windows) -> np.ndarray:
 
 def _mean_before(y: Windows, values: np.ndarray, skipped: int = 0) -> np.ndarray:
     """Return the means of `values` `(T, K)` from the begin of each row's series, less skipped steps, to its origin."""
-    totals = np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(axis=0)])
-    first = np.minimum(y.stretches.begin(y.origins) + skipped, y.origins)
-    steps = (y.origins - first)[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = (totals[y.origins] - totals[first]) / steps
-    # What is left of large sums by rounding is 0.
-    return np.where(means > _ROUNDING * totals[-1], means, np.where(steps > 0, 0.0, np.nan))
+    # Of the steps before each one, summed up within its stretch: differences between sums over all stretches would
+    # round away the values of series that are small beside others.
+    totals = np.zeros(values.shape)
+    begins = y.stretches.begins.tolist()
+    for begin, end in pairwise([*begins, len(values)]):
+        first = min(begin + skipped, end - 1)
+        totals[first + 1 : end] = values[first : end - 1].cumsum(axis=0)
+    steps = (y.origins - y.stretches.begin(y.origins) - skipped)[:, None]
+    return np.where(steps > 0, totals[y.origins] / np.maximum(steps, 1), np.nan)

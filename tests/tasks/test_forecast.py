@@ -171,6 +171,17 @@ def test_each_series_has_its_own_naive_error_before_the_forecast() -> None:
     assert np.isnan(naive_error_before(data.y, 50)).all()
 
 
+def test_a_small_series_counts_beside_a_large_one() -> None:
+    steps = np.arange(20)
+    small = 1e-9 * (steps % 5)
+    values = np.concatenate([1e9 + 1e7 * (steps % 3), small])[:, None]
+    y = Windows(
+        values, np.array([12, 32]), 3, np.arange(40), stretches=Stretches(np.array([0, 20]), ("a", "b"))
+    )
+    assert naive_error_before(y, SEASON)[1] == pytest.approx(np.abs(small[4:12] - small[:8]).mean(), abs=0)
+    assert level_before(y)[1] == pytest.approx(small[:12].mean(), abs=0)
+
+
 def test_errors_of_the_competitions() -> None:
     data = many_series()
     facts = target_facts(data, np.arange(len(data)))
