@@ -7,9 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dlcli.formatting import counted
+
 # Steps of the past for each step ahead, and seasons, that a lookback has at least: with a horizon of 96 hours it is two
 # weeks, at which Zeng et al. (2023) and Nie et al. (2023) measure most models on hourly data.
 _HORIZONS, _SEASONS, _LEAST = 3.5, 2, 8
+
+# The longest lookback at which Nie et al. (2023) measure. Many models have a weight or a state for each step of it.
+_MOST = 512
 
 # Horizons of a series that windows start from: two for validation and test, and some for training.
 _KEPT = 4
@@ -25,19 +30,28 @@ class Lookback(NamedTuple):
 def choose_lookback(horizon: int, season: int, lengths: np.ndarray) -> Lookback:
     """Return a lookback from horizon, season and the lengths `(S,)` of the series.
 
-    It is the smallest number of whole seasons that is at least 3.5 horizons and two seasons; less if most series would
-    have too few windows, which depends on the number of their steps only, never on their values.
+    It is the smallest number of whole seasons that is at least 3.5 horizons and two seasons, but at most 512 steps, of
+    which longer seasons are no part; less if most series would have too few windows, which depends on the number of
+    their steps only, never on their values.
     """
+    if season > _MOST:
+        return _chosen(horizon, 1, lengths, f"; a season of {season:,} steps is too long for a lookback")
+    return _chosen(horizon, season, lengths)
+
+
+def _chosen(horizon: int, season: int, lengths: np.ndarray, more: str = "") -> Lookback:
     wanted = max(_HORIZONS * horizon, _SEASONS * season, _LEAST)
     steps = math.ceil(wanted / season) * season
-    seasons = f", {steps // season} seasons of {season}" if season > 1 else ""
+    why = f"at least {_HORIZONS} times the horizon of {horizon}"
+    why += f" and {_SEASONS} seasons" if season > 1 else ""
+    if steps > _MOST:
+        steps, why = _MOST // season * season, f"{why} would be {steps:,} steps, more than {_MOST}"
     # A tenth of the series may be too short.
     length = int(np.quantile(lengths, 0.1, method="lower"))
     most = max(length - _KEPT * horizon, (length - horizon) // 2, 1)
-    if steps <= most:
-        also = f" and {_SEASONS} seasons" if season > 1 else ""
-        why = f"at least {_HORIZONS} times the horizon of {horizon}{also}"
-        return Lookback(steps, f"lookback {steps}{seasons}: {why}")
-    steps = most // season * season or most
-    what = "the series has" if len(lengths) == 1 else "most series have no less than"
-    return Lookback(steps, f"lookback {steps}: {what} {length:,} steps")
+    if steps > most:
+        steps = most // season * season or most
+        what = "the series has" if len(lengths) == 1 else "most series have no less than"
+        return Lookback(steps, f"lookback {steps}: {what} {length:,} steps{more}")
+    seasons = f", {counted(steps // season, 'season')} of {season}" if season > 1 else ""
+    return Lookback(steps, f"lookback {steps}{seasons}: {why}{more}")

@@ -19,6 +19,11 @@ from dlcli.datasets.lookback import choose_lookback
         (18, 12, [66, 68, 70, 126, 144], 24),
         (24, 24, [40], 8),
         (5, 7, [6], 1),
+        (24, 86_400, [86_400], 84),  # a day of seconds
+        (720, 24, [17_420], 504),
+        (720, 1, [17_420], 512),
+        (60, 300, [100_000], 300),
+        (60, 1_440, [300], 120),
     ],
 )
 def test_it_is_whole_seasons_of_some_horizons(
@@ -34,3 +39,10 @@ def test_the_reason_is_told() -> None:
         "lookback 336, 14 seasons of 24: at least 3.5 times the horizon of 96 and 2 seasons"
     )
     assert choose_lookback(96, 24, np.array([300])).reason == "lookback 96: the series has 300 steps"
+    assert choose_lookback(720, 24, np.array([17_420])).reason == (
+        "lookback 504, 21 seasons of 24: at least 3.5 times the horizon of 720 and 2 seasons would be 2,520 steps, "
+        "more than 512"
+    )
+    assert choose_lookback(24, 86_400, np.array([86_400])).reason == (
+        "lookback 84: at least 3.5 times the horizon of 24; a season of 86,400 steps is too long for a lookback"
+    )
